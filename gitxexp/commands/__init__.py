@@ -1,0 +1,1 @@
+"""One module per verb: declare options, call the domain once, render."""

@@ -1,0 +1,1 @@
+"""Bring the rows of other experiments in: plan, engines, git merge driver."""
