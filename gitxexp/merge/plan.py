@@ -1,0 +1,118 @@
+"""What a merge will do, as frozen values that can be printed before anything is written.
+
+The engines (``sqlite``, ``duck``) take :class:`MergeOptions` and give a :class:`MergeReport`; the
+same report is the ``--dry-run`` plan and the account after the fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Mode(StrEnum):
+    """``merge`` accumulates (maximum multiplicity per exact row); ``rebase`` replaces by key."""
+
+    MERGE = "merge"
+    REBASE = "rebase"
+
+
+class OnConflict(StrEnum):
+    """What to do where one unique key has two different values."""
+
+    FAIL = "fail"
+    OURS = "ours"
+    THEIRS = "theirs"
+    BOTH = "both"
+
+
+#: One SQL value as Python sees it. ``1``, ``1.0`` and ``'1'`` are three different values.
+Value = None | int | float | str | bytes
+
+#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+Progress = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class MergeOptions:
+    """How to merge. The defaults lose nothing and ask about nothing."""
+
+    mode: Mode = Mode.MERGE
+    key: tuple[str, ...] = ()  #: declared key columns; () means the table's own, or the default
+    tables: tuple[str, ...] = ()  #: only these tables; () means all user tables
+    fill: bool = True  #: fill a NULL or absent cell of a matching key from the other side
+    on_conflict: OnConflict = OnConflict.FAIL
+    renumber: bool = False  #: give clashing INTEGER PRIMARY KEYs of different rows a new number
+    rename: Mapping[str, str] = field(default_factory=dict)  #: source column -> target column
+    stringify: tuple[str, ...] = ()  #: columns whose mixed storage classes may become text
+    allow_lossy: bool = False  #: accept a type promotion that changes values
+    memory: int = 500_000_000  #: bytes an engine may use before it spills
+    in_place: bool = False  #: change the target itself in one transaction, no new file
+
+
+@dataclass(frozen=True)
+class Conflict:
+    """One key with two different values, or one change against another.
+
+    ``column`` is None for a conflict of whole rows (a deletion against a change). ``base`` is None
+    in a two-way merge; a missing row is told from a NULL cell by ``kind``.
+    """
+
+    table: str
+    key: Mapping[str, Value]
+    column: str | None
+    ours: Value
+    theirs: Value
+    base: Value = None
+    #: "value" | "delete/change" | "change/delete" | "primary key" | "constraint" | "schema"
+    kind: str = "value"
+    source: str = ""  #: which source disagrees
+
+
+@dataclass(frozen=True)
+class SimilarColumn:
+    """A column only one side has that looks like one only the other has (``lr``, ``learning_rate``)."""
+
+    table: str
+    incoming: str
+    existing: str
+
+
+@dataclass(frozen=True)
+class TableReport:
+    """Row counts of one table: what was here, what came, and what became of it."""
+
+    name: str
+    here: int = 0  #: rows in the target before
+    incoming: int = 0  #: rows offered by all sources together
+    new: int = 0  #: rows added
+    identical: int = 0  #: rows offered that were there already
+    filled: int = 0  #: rows here that got a value for a NULL or absent cell
+    replaced: int = 0  #: rows here that gave way to an incoming row
+    removed: int = 0  #: rows here that the other side deleted (three-way only)
+    conflicting: int = 0  #: keys in conflict
+    columns_added: tuple[str, ...] = ()
+    types_widened: tuple[str, ...] = ()  #: "column: OLD -> NEW"
+    created: bool = False  #: the table itself is new
+
+
+@dataclass(frozen=True)
+class MergeReport:
+    """The plan before, the account after. ``written`` says which of the two it is."""
+
+    tables: tuple[TableReport, ...] = ()
+    conflicts: tuple[Conflict, ...] = ()
+    similar: tuple[SimilarColumn, ...] = ()
+    carried: tuple[str, ...] = ()  #: tables, indexes, views only a source had
+    notes: tuple[str, ...] = ()
+    written: bool = False
+
+    @property
+    def changed(self) -> bool:
+        """Whether applying this plan changes any row or column of the target."""
+        return bool(self.carried) or any(
+            t.new or t.filled or t.replaced or t.removed or t.columns_added or t.types_widened
+            or t.created
+            for t in self.tables
+        )
