@@ -1,0 +1,256 @@
+"""The one door to git.
+
+Reads are single plumbing calls run as a process (about 2 ms each); only a push with progress uses
+GitPython. Output is decoded as UTF-8 with ``surrogateescape``, so that any path survives the trip.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.errors import XexpError
+
+#: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach
+#: every call): a hook sets these for one repository and they must not follow us into another one.
+LOCAL_ENV = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+)
+
+
+def decode(data: bytes) -> str:
+    """git's bytes as text; :func:`encode` gives the same bytes back, UTF-8 or not."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Text from :func:`decode`, or any other, as the bytes that git is to read."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+class GitError(XexpError):
+    """A git command failed; the message is git's own."""
+
+    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
+        self.args_line = "git " + " ".join(args)
+        self.returncode = returncode
+        self.stderr = stderr
+        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
+
+
+def _first_message(stderr: str) -> str:
+    """git's complaint without its prefix; several lines are kept when git wrote several."""
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
+    text = "\n".join(lines)
+    for prefix in ("fatal: ", "error: "):
+        text = text.removeprefix(prefix)
+    return text
+
+
+@dataclass(frozen=True, slots=True)
+class TreeEntry:
+    """One line of ``git ls-tree``: ``mode`` octal text, ``kind`` blob, tree or commit."""
+
+    mode: str
+    kind: str
+    oid: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a repository lives. ``top`` is None in a bare repository; all paths are absolute."""
+
+    top: Path | None
+    git_dir: Path
+    common_dir: Path
+    prefix: str  #: the caller's folder below ``top``, with a trailing slash, or ""
+    shallow: bool
+
+
+class Git:
+    """git in one folder. ``foreign`` drops the environment that ties git to another repository."""
+
+    def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
+        self.cwd = Path(cwd)
+        self._env = dict(os.environ)
+        self._env["GIT_OPTIONAL_LOCKS"] = "0"  # a read must never take index.lock from the user
+        if foreign:
+            for name in LOCAL_ENV:
+                self._env.pop(name, None)
+
+    def raw(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Iterable[int] = (0,),
+    ) -> bytes:
+        """Standard output of ``git ARGS``; raises :class:`GitError` on an exit code not in ``ok``."""
+        done = self.call(*args, stdin=stdin, env=env)
+        if done.returncode not in ok:
+            raise GitError(args, done.returncode, decode(done.stderr))
+        return done.stdout
+
+    def call(
+        self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The finished process, whatever its exit code; nothing reaches the terminal."""
+        try:
+            return subprocess.run(
+                ["git", *args],
+                cwd=self.cwd,
+                env=self._env if env is None else self._env | dict(env),
+                input=b"" if stdin is None else stdin,
+                capture_output=True,
+                check=False,
+            )
+        except FileNotFoundError as error:
+            if self.cwd.is_dir():
+                raise XexpError("git is not on PATH", "install git 2.34 or later") from error
+            raise XexpError(f"no such folder: {self.cwd}") from error
+
+    def text(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Iterable[int] = (0,),
+    ) -> str:
+        """Like :meth:`raw`, decoded, without the last newline."""
+        return decode(self.raw(*args, stdin=stdin, env=env, ok=ok)).removesuffix("\n")
+
+    def fields(
+        self, *args: str, env: Mapping[str, str] | None = None, ok: Iterable[int] = (0,)
+    ) -> list[str]:
+        """NUL-separated output (``-z``) as a list."""
+        out = decode(self.raw(*args, env=env, ok=ok))
+        return out.removesuffix("\0").split("\0") if out else []
+
+    def lines(self, *args: str, env: Mapping[str, str] | None = None) -> list[str]:
+        """Output as a list of lines."""
+        out = decode(self.raw(*args, env=env))
+        return out.removesuffix("\n").split("\n") if out else []
+
+    def ok(self, *args: str) -> bool:
+        """Whether ``git ARGS`` exits 0."""
+        return self.call(*args).returncode == 0
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def places(self) -> Places:
+        """Where the repository around ``cwd`` lives, in one call.
+
+        Raises XexpError outside a repository.
+        """
+        done = self.call(
+            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir",
+            "--is-shallow-repository", "--show-prefix", "--show-toplevel",
+        )  # fmt: skip
+        lines = decode(done.stdout).split("\n")
+        if len(lines) < 4 or not lines[1]:
+            stderr = decode(done.stderr)
+            if "not a git repository" in stderr:
+                raise XexpError(
+                    f"not a git repository (or any parent): {self.cwd}",
+                    "change into your project, or make one: git init && git xexp init",
+                )
+            raise GitError(("rev-parse",), done.returncode, stderr)
+        bare = done.returncode != 0
+        return Places(
+            top=None if bare else Path(lines[4]),
+            git_dir=Path(lines[0]),
+            common_dir=Path(lines[1]),
+            prefix="" if bare else lines[3],
+            shallow=lines[2] == "true",
+        )
+
+    def resolve(self, rev: str, kind: str = "commit") -> str | None:
+        """The object id that ``rev`` names, peeled to ``kind``; ``None`` if it names none."""
+        done = self.call(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{{kind}}}"
+        )
+        return done.stdout.decode().strip() or None if done.returncode == 0 else None
+
+    def head(self) -> tuple[str | None, str | None]:
+        """``(branch, commit)``: branch is None when HEAD is detached, commit when it is unborn."""
+        branch = decode(self.call("symbolic-ref", "--quiet", "HEAD").stdout).strip()
+        return branch.removeprefix("refs/heads/") or None, self.resolve("HEAD")
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Ref name → object id (not peeled) of all refs that match; reads no object."""
+        out = self.lines("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        return {name: oid for oid, _, name in (line.partition(" ") for line in out)}
+
+    # -- objects -------------------------------------------------------------------------------
+
+    def cat(self, names: Iterable[str]) -> Iterator[tuple[str, str, bytes] | None]:
+        """``(oid, kind, content)`` of each name in order, in one process; None for a missing one."""
+        data = self.raw("cat-file", "--batch", stdin=encode("\n".join(names) + "\n"))
+        position = 0
+        while position < len(data):
+            end = data.index(b"\n", position)
+            head = decode(data[position:end]).rsplit(" ", 2)
+            position = end + 1
+            if len(head) < 3 or not head[2].isdigit():
+                yield None
+                continue
+            size = int(head[2])
+            yield head[0], head[1], data[position : position + size]
+            position += size + 1
+
+    def ls_tree(self, rev: str, *paths: str, recursive: bool = False) -> list[TreeEntry]:
+        """The entries of ``rev``'s tree, paths from the top of the repository."""
+        flags = ("-r",) if recursive else ()
+        spec = ("--", *paths) if paths else ()
+        out = self.fields("ls-tree", "-z", "--full-tree", *flags, rev, *spec)
+        entries = []
+        for line in out:
+            meta, _, path = line.partition("\t")
+            mode, kind, oid = meta.split(" ")
+            entries.append(TreeEntry(mode, kind, oid, path))
+        return entries
+
+    def blob(self, rev: str, path: str) -> bytes | None:
+        """The content of ``path`` (from the top) in ``rev``, or None if there is no such file."""
+        done = self.call("cat-file", "blob", f"{rev}:{path}")
+        return done.stdout if done.returncode == 0 else None
+
+    # -- configuration -------------------------------------------------------------------------
+
+    def config(self, pattern: str) -> dict[str, list[str]]:
+        """Every value of every key that matches the regular expression ``pattern``, in order."""
+        values: dict[str, list[str]] = {}
+        for item in self.fields("config", "-z", "--get-regexp", pattern, ok=(0, 1)):
+            key, _, value = item.partition("\n")
+            values.setdefault(key, []).append(value)
+        return values
+
+    def worktrees(self) -> list[dict[str, str]]:
+        """``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked, prunable.
+
+        The main worktree comes first.
+        """
+        found: list[dict[str, str]] = []
+        for field in self.fields("worktree", "list", "--porcelain", "-z"):
+            name, _, value = field.partition(" ")
+            if name == "worktree":
+                found.append({})
+            if name:
+                found[-1][name] = value
+        return found

@@ -1,0 +1,92 @@
+"""Version arithmetic: ``eX.Y.Z`` and ``exp-NAME-vN``.
+
+A tag name that is neither parses to ``None``: a foreign tag is not an error, only not an experiment.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+_VERSION = re.compile(r"e(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
+_NAMED = re.compile(r"exp-(.+)-v([1-9][0-9]*)", re.ASCII | re.DOTALL)
+
+#: The longest number that a version may hold; more digits are somebody's date or hash, not a version.
+_MAX_DIGITS = 18
+
+
+class Level(StrEnum):
+    """Which number of a version goes up."""
+
+    MAJOR = "major"
+    MINOR = "minor"
+    PATCH = "patch"
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class Version:
+    """``e{major}.{minor}.{patch}``, ordered by its three numbers."""
+
+    major: int
+    minor: int
+    patch: int
+
+    def __str__(self) -> str:
+        return f"e{self.major}.{self.minor}.{self.patch}"
+
+    def bump(self, level: Level) -> Version:
+        """The next version at ``level``; the numbers to its right start again at 0."""
+        if level is Level.MAJOR:
+            return Version(self.major + 1, 0, 0)
+        if level is Level.MINOR:
+            return Version(self.major, self.minor + 1, 0)
+        return Version(self.major, self.minor, self.patch + 1)
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class NamedVersion:
+    """``exp-NAME-vN``, the version of an experiment that lives in a worktree."""
+
+    name: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"exp-{self.name}-v{self.number}"
+
+
+AnyVersion = Version | NamedVersion
+
+FIRST = Version(0, 1, 0)
+
+
+def parse(text: str) -> AnyVersion | None:
+    """The version that ``text`` (a tag's short name) spells, or ``None`` if it is not one."""
+    match = _VERSION.fullmatch(text)
+    if match:
+        if max(map(len, match.groups())) > _MAX_DIGITS:
+            return None
+        major, minor, patch = map(int, match.groups())
+        return Version(major, minor, patch)
+    match = _NAMED.fullmatch(text)
+    if match and len(match[2]) <= _MAX_DIGITS:
+        return NamedVersion(match[1], int(match[2]))
+    return None
+
+
+def latest(versions: Iterable[AnyVersion]) -> Version | None:
+    """The highest ``eX.Y.Z`` of ``versions``, or ``None`` when there is none."""
+    return max((v for v in versions if isinstance(v, Version)), default=None)
+
+
+def following(taken: Iterable[AnyVersion], level: Level) -> Version:
+    """The version after the highest one taken, at ``level``; the first one is ``e0.1.0``."""
+    highest = latest(taken)
+    return FIRST if highest is None else highest.bump(level)
+
+
+def following_named(taken: Iterable[AnyVersion], name: str) -> NamedVersion:
+    """The next ``exp-NAME-vN`` for ``name``; counting starts at 1."""
+    numbers = (v.number for v in taken if isinstance(v, NamedVersion) and v.name == name)
+    return NamedVersion(name, max(numbers, default=0) + 1)
