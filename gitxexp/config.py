@@ -1,0 +1,122 @@
+"""``.xexp/config.toml`` (tracked) and ``git config xexp.*`` (overrides it) as one frozen value."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any, get_origin, get_type_hints
+
+from gitxexp.errors import XexpError
+
+#: Relative to the top of a work tree.
+FOLDER = ".xexp"
+FILE = ".xexp/config.toml"
+REGISTRY = ".xexp/registry.db"
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting. A field ``results_databases`` is ``[results] databases`` in the file and
+    ``xexp.results.databases`` in git's configuration (a list there: one value each, or commas)."""
+
+    results_databases: tuple[str, ...] = ()  #: the tracker's databases; globs allowed
+    results_table: str = ""  #: the table of runs; "" finds it
+    results_stamp: bool = True  #: write version, git_commit and dvc_hash into the run's rows
+    params_files: tuple[str, ...] = ("params.yaml",)
+    params_key: tuple[str, ...] = ()  #: which parameters a description names, in order
+    params_model: str = "model"  #: the parameter that is the architecture
+    params_ignore: tuple[str, ...] = ()  #: names or globs that are not part of a configuration
+    metrics_files: tuple[str, ...] = ("metrics.json",)
+    metrics_primary: str = ""  #: the metric that ranks experiments
+    metrics_key: tuple[str, ...] = ()  #: which metrics a description names, in order
+    metrics_maximize: tuple[str, ...] = ()
+    metrics_minimize: tuple[str, ...] = ()
+    data_paths: tuple[
+        str, ...
+    ] = ()  #: the DVC outputs that are data; () means all but models, results
+    models_paths: tuple[str, ...] = ()  #: files or globs that are models
+    tag_push: bool = False  #: push after every tag
+    tag_remote: str = ""  #: the git remote to push to
+    worktree_path: str = "../exp-{name}"  #: relative to the main worktree
+    worktree_branch: str = "exp/{name}"
+    worktree_link: str = "auto"  #: auto, reflink, hardlink, symlink or copy
+    worktree_writable: tuple[str, ...] = ()  #: globs of outputs that the user will write to
+
+
+def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
+    """The configuration of the work tree at ``top`` with ``git config xexp.*`` laid over it.
+
+    Raises XexpError naming the file and the key when a value is of the wrong kind.
+    """
+    config = Config()
+    if top is not None:
+        config = replace(config, **_from_file(top / FILE))
+    return replace(config, **_from_git(git_values))
+
+
+def is_set_up(top: Path) -> bool:
+    """Whether the project in ``top`` has been initialised."""
+    return (top / FILE).is_file()
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        document = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise XexpError(f"{FILE} is not valid TOML: {error}", f"mend {path}") from error
+    except OSError as error:
+        raise XexpError(f"cannot read {FILE}: {error.strerror}") from error
+    hints = get_type_hints(Config)
+    found: dict[str, Any] = {}
+    for section, table in document.items():
+        for key, value in table.items() if isinstance(table, dict) else ():
+            name = f"{section}_{key}"
+            if name in hints:
+                found[name] = _checked(hints[name], value, f"[{section}] {key} in {FILE}")
+    return found
+
+
+def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
+    hints = get_type_hints(Config)
+    names = {f.name.replace("_", ""): f.name for f in fields(Config)}
+    found: dict[str, Any] = {}
+    for key, given in values.items():
+        name = names.get(key.removeprefix("xexp.").replace(".", "").replace("-", "").lower())
+        if name is None:
+            continue
+        kind = hints[name]
+        if get_origin(kind) is tuple:
+            found[name] = tuple(
+                part.strip() for v in given for part in v.split(",") if part.strip()
+            )
+        elif kind is bool:
+            found[name] = _git_bool(key, given[-1])
+        else:
+            found[name] = given[-1]
+    return found
+
+
+def _checked(kind: Any, value: Any, where: str) -> Any:
+    if get_origin(kind) is tuple:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, list) and all(isinstance(item, str) for item in items):
+            return tuple(items)
+        raise XexpError(f"{where}: expected a list of strings", f"mend {FILE}")
+    if not isinstance(value, kind):
+        expected = "true or false" if kind is bool else "a string"
+        raise XexpError(f"{where}: expected {expected}", f"mend {FILE}")
+    return value
+
+
+def _git_bool(key: str, value: str) -> bool:
+    """git-config(1), "boolean": true, yes, on, 1, and a key without a value are true."""
+    lowered = value.lower()
+    if lowered in ("true", "yes", "on", "1"):
+        return True
+    if lowered in ("false", "no", "off", "0", ""):
+        return False
+    raise XexpError(f"git config {key}: '{value}' is not a boolean", f"git config {key} true")

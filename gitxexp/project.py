@@ -1,0 +1,197 @@
+"""A project: one repository with its adapters, opened once and lazily, and its operations.
+
+Every change runs inside :meth:`Project.operation`: one lock per repository, the way back written
+down before each step, everything taken back on any failure, one row in the log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gitxexp import config, history, wayback
+from gitxexp.config import Config
+from gitxexp.errors import XexpError
+from gitxexp.gitio import Git, Places
+from gitxexp.history import Experiment
+from gitxexp.oplog import OpLog, Step
+from gitxexp.registry import Registry
+
+#: ``notify(text)``: says something to the user while the work goes on (standard error).
+Notify = Callable[[str], None]
+
+
+def _silent(_text: str) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Running:
+    """The operation under way. ``keep`` is a folder of its own for backups."""
+
+    id: int
+    log: OpLog
+    keep: Path
+    outcome: dict[str, Any]  #: what ``undo`` has to know of the result; the verb fills it in
+    summary: list[str]  #: the last one is the log's line
+
+    def record(self, kind: str, **data: Any) -> int:
+        """Write a step down before it is taken (see :mod:`gitxexp.wayback`); returns its number."""
+        return self.log.record(self.id, Step(kind, data))
+
+    def amend(self, seq: int, kind: str, **data: Any) -> None:
+        """Complete a recorded step with what it became."""
+        self.log.amend(self.id, seq, Step(kind, data))
+
+    def save_file(self, path: Path, *, undo: bool = False) -> None:
+        """Record that ``path`` is about to change, with a copy of it as it is.
+
+        ``undo`` says whether ``git xexp undo`` brings it back too; a rollback always does.
+        """
+        backup = None
+        if path.exists():
+            self.keep.mkdir(parents=True, exist_ok=True)
+            backup = self.keep / f"{len(list(self.keep.iterdir()))}.{path.name}"
+            shutil.copy2(path, backup)
+        self.record("file", path=str(path), backup=backup and str(backup), undo=undo)
+
+
+class Project:
+    """The repository around a folder. Nothing is read before it is asked for."""
+
+    def __init__(self, git: Git, places: Places, notify: Notify = _silent) -> None:
+        self.git = git
+        self.places = places
+        self.notify = notify
+        self.state = places.common_dir / "xexp"
+        self.log = OpLog(self.state / "oplog.db")
+
+    @classmethod
+    def open(cls, path: Path | str = ".", notify: Notify = _silent) -> Project:
+        """The project around ``path``; raises XexpError where there is no repository."""
+        git = Git(path)
+        return cls(git, git.places(), notify)
+
+    @property
+    def top(self) -> Path:
+        """The top of this work tree; raises XexpError in a bare repository."""
+        if self.places.top is None:
+            raise XexpError(
+                "this is a bare repository: it has no files to work with",
+                "use a clone of it, or a worktree: git worktree add PATH",
+            )
+        return self.places.top
+
+    @cached_property
+    def main_top(self) -> Path:
+        """The top of the main work tree (where the DVC cache lives by default)."""
+        return Path(self.git.worktrees()[0]["worktree"])
+
+    @cached_property
+    def at_top(self) -> Git:
+        """git at the top of this work tree, so that paths mean what ``ls-tree`` says."""
+        return Git(self.top)
+
+    @cached_property
+    def config(self) -> Config:
+        """The tracked configuration with git's own laid over it."""
+        return config.load(self.places.top, self.git.config(r"^xexp\."))
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry of this work tree."""
+        return Registry(self.top / config.REGISTRY)
+
+    @cached_property
+    def stat_cache(self) -> Path:
+        """Where file stats are remembered beside their hashes."""
+        return self.state / "stat.db"
+
+    def experiments(self) -> list[Experiment]:
+        """Every experiment of the repository, newest first."""
+        return history.experiments(self.git, self.state / "cache.db")
+
+    def require_set_up(self) -> None:
+        """Raises XexpError where ``git xexp init`` has not been run."""
+        if not config.is_set_up(self.top):
+            raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
+
+    # -- operations ----------------------------------------------------------------------------
+
+    @contextmanager
+    def operation(self, verb: str, *, wait: bool = True) -> Iterator[Running]:
+        """Run the block as one operation; on any failure every recorded step is taken back."""
+        with self.locked(wait=wait):
+            self.recover()
+            number = self.log.begin(verb, self.places.top or self.places.git_dir)
+            running = Running(number, self.log, self.state / "ops" / str(number), {}, [])
+            try:
+                yield running
+            except BaseException:
+                with wayback.uninterrupted():
+                    wayback.roll_back(self, number)
+                    self.log.finish(number, "failed")
+                raise
+            summary = running.summary[-1] if running.summary else ""
+            self.log.finish(number, "done", summary, running.outcome)
+            wayback.forget_old(self)
+
+    @contextmanager
+    def locked(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the repository's lock; it goes with the process, however that ends.
+
+        Raises XexpError if it is taken and ``wait`` is false.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise XexpError(
+                f"cannot write to {self.state}: {error.strerror}",
+                "check the folder's permissions and the free space",
+            ) from error
+        try:
+            self._take(descriptor, wait=wait)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int, *, wait: bool) -> None:
+        told = not wait
+        deadline = time.monotonic() + 0.3
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not wait:
+                    raise XexpError(
+                        "another git xexp operation is running in this repository",
+                        "wait for it, or leave out --no-wait",
+                    ) from None
+            if not told and time.monotonic() > deadline:
+                self.notify("waiting for another git xexp operation to finish...")
+                told = True
+            time.sleep(0.02)
+
+    def recover(self) -> None:
+        """Take back what a process that died left half done. Call it with the lock held."""
+        for status in ("undoing", "running"):
+            for operation in self.log.operations(status):
+                if status == "undoing":
+                    wayback.undo(self, operation, force=True)
+                    continue
+                wayback.roll_back(self, operation.id)
+                self.log.finish(operation.id, "recovered")
+                self.notify(
+                    f"'{operation.verb}' (operation {operation.id}) was interrupted;"
+                    " it has been rolled back"
+                )

@@ -1,0 +1,203 @@
+"""The registry: one SQLite file, tracked by git, that holds what every experiment was.
+
+It is written beside and renamed into place, so git never sees half of it, and holds no rowid or
+timestamp of its own making, so that the same experiments give the same rows on every machine.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+from gitxexp.errors import XexpError
+from gitxexp.payload import Payload
+
+# 1: experiments, params, metrics, labels, artifacts, promotions, merges
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS experiments (
+    version TEXT PRIMARY KEY NOT NULL,  -- eX.Y.Z or exp-NAME-vN
+    headline TEXT NOT NULL,             -- first line of the tag message
+    text TEXT NOT NULL DEFAULT '',      -- its prose part
+    config_hash TEXT NOT NULL DEFAULT '',
+    data TEXT NOT NULL DEFAULT '',      -- data hash, six digits, or none
+    run TEXT NOT NULL DEFAULT '',       -- tracker run (track_id)
+    run_commit TEXT NOT NULL DEFAULT '',-- the code that ran
+    parent TEXT NOT NULL DEFAULT '',    -- the experiment it was compared with
+    reason TEXT NOT NULL DEFAULT '',    -- why the version is at its level
+    results TEXT NOT NULL DEFAULT '',   -- results database of the run
+    "table" TEXT NOT NULL DEFAULT ''    -- and its table
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS params (
+    version TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
+    PRIMARY KEY (version, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS metrics (
+    version TEXT NOT NULL, name TEXT NOT NULL, value NOT NULL,
+    PRIMARY KEY (version, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS labels (
+    version TEXT NOT NULL, label TEXT NOT NULL,
+    PRIMARY KEY (version, label)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS artifacts (
+    version TEXT NOT NULL, path TEXT NOT NULL, hash TEXT NOT NULL,
+    PRIMARY KEY (version, path)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS promotions (
+    id TEXT PRIMARY KEY NOT NULL,       -- random, so that two machines never clash
+    slot TEXT NOT NULL, version TEXT NOT NULL, run TEXT NOT NULL,
+    who TEXT NOT NULL, at TEXT NOT NULL,-- ISO 8601
+    why TEXT NOT NULL, metric TEXT NOT NULL, value,
+    hash_before TEXT NOT NULL, hash_after TEXT NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS merges (
+    id TEXT PRIMARY KEY NOT NULL,
+    target TEXT NOT NULL, sources TEXT NOT NULL,  -- sources: JSON
+    at TEXT NOT NULL, mode TEXT NOT NULL, counts TEXT NOT NULL,  -- counts: JSON
+    hash_before TEXT NOT NULL, hash_after TEXT NOT NULL
+) WITHOUT ROWID;
+"""
+USER_VERSION = 1
+
+_COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "parent",
+            "reason", "results", "table")  # fmt: skip
+
+
+class Registry:
+    """The registry file at ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def create(self) -> bool:
+        """Make an empty registry if there is none; returns whether it did."""
+        if self.path.exists():
+            return False
+        with self.rewrite():
+            pass
+        return True
+
+    def rows(self) -> dict[str, Payload]:
+        """Every experiment by version; empty when there is no registry."""
+        if not self.path.exists():
+            return {}
+        with self._errors(), closing(_connect(self.path)) as db:
+            return {payload.version: payload for payload in _read(db)}
+
+    @contextmanager
+    def rewrite(self) -> Iterator[sqlite3.Connection]:
+        """A connection to a copy that takes the registry's place when the block ends well."""
+        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with self._errors():
+                if self.path.exists():
+                    shutil.copyfile(self.path, temporary)
+                with closing(_connect(temporary)) as db:
+                    _migrate(db)
+                    with db:
+                        yield db
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.replace(self.path)
+        finally:
+            temporary.unlink(missing_ok=True)
+            temporary.with_name(temporary.name + "-journal").unlink(missing_ok=True)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, json.JSONDecodeError) as error:
+            raise XexpError(
+                f"the registry {self.path} cannot be used: {error}",
+                f"restore it (git checkout -- '{self.path}'), or remove it and run: "
+                "git xexp registry rebuild",
+            ) from error
+
+
+def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:
+    """Insert the experiment with all that belongs to it, in place of an older row of ``version``."""
+    remove(db, version)
+    names = ", ".join(f'"{name}"' for name in _COLUMNS)
+    marks = ", ".join("?" * len(_COLUMNS))
+    values = [version, *(getattr(payload, name) for name in _COLUMNS[1:])]
+    db.execute(f"INSERT INTO experiments ({names}) VALUES ({marks})", values)
+    _put_many(db, "params", version, ((k, json.dumps(v)) for k, v in payload.params.items()))
+    _put_many(db, "metrics", version, ((k, _sql(v)) for k, v in payload.metrics.items()))
+    _put_many(db, "artifacts", version, payload.artifacts.items())
+    db.executemany("INSERT INTO labels VALUES (?, ?)", [(version, v) for v in set(payload.labels)])
+
+
+def remove(db: sqlite3.Connection, version: str) -> None:
+    """Delete the experiment ``version`` and all that belongs to it."""
+    for table in ("experiments", "params", "metrics", "labels", "artifacts"):
+        db.execute(f"DELETE FROM {table} WHERE version = ?", (version,))
+
+
+def _put_many(
+    db: sqlite3.Connection, table: str, version: str, items: Iterable[tuple[str, Any]]
+) -> None:
+    db.executemany(
+        f"INSERT INTO {table} VALUES (?, ?, ?)",
+        [(version, name, value) for name, value in items if value is not None],
+    )
+
+
+def _sql(value: Any) -> Any:
+    """A metric as SQLite can hold it: it turns NaN into NULL, so that one is stored as text."""
+    if isinstance(value, float) and value != value:
+        return "NaN"
+    return value if isinstance(value, int | float | str) else json.dumps(value)
+
+
+def _metric(value: Any) -> Any:
+    return float("nan") if value == "NaN" else value
+
+
+def _read(db: sqlite3.Connection) -> Iterator[Payload]:
+    names = ", ".join(f'"{name}"' for name in _COLUMNS)
+    params = _grouped(db, "SELECT version, name, value FROM params ORDER BY 1, 2")
+    metrics = _grouped(db, "SELECT version, name, value FROM metrics ORDER BY 1, 2")
+    artifacts = _grouped(db, "SELECT version, path, hash FROM artifacts ORDER BY 1, 2")
+    labels = _grouped(db, "SELECT version, label, label FROM labels ORDER BY 1, 2")
+    for values in db.execute(f"SELECT {names} FROM experiments ORDER BY version"):
+        version = values[0]
+        texts: dict[str, Any] = dict(zip(_COLUMNS, values, strict=True))
+        yield Payload(
+            labels=tuple(labels.get(version, {})),
+            params={k: json.loads(v) for k, v in params.get(version, {}).items()},
+            metrics={k: _metric(v) for k, v in metrics.get(version, {}).items()},
+            artifacts=artifacts.get(version, {}),
+            **texts,
+        )
+
+
+def _grouped(db: sqlite3.Connection, sql: str) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for version, name, value in db.execute(sql):
+        found.setdefault(version, {})[name] = value
+    return found
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    db = sqlite3.connect(path, timeout=10)
+    db.execute("PRAGMA trusted_schema = OFF")
+    return db
+
+
+def _migrate(db: sqlite3.Connection) -> None:
+    (found,) = db.execute("PRAGMA user_version").fetchone()
+    if found > USER_VERSION:
+        raise XexpError(
+            f"the registry has format {found}; this git-xexp knows up to {USER_VERSION}",
+            "upgrade: pip install --upgrade git-xexp",
+        )
+    if found < USER_VERSION:
+        db.executescript(f"PRAGMA page_size = 4096;{SCHEMA}PRAGMA user_version = {USER_VERSION};")

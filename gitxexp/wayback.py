@@ -1,0 +1,222 @@
+"""How each kind of recorded step is taken back, after a failure or by ``git xexp undo``.
+
+Every handler can be run twice, and on a step that was recorded but never taken.
+
+=============  ====================================================================================
+kind           data
+=============  ====================================================================================
+``file``       path, backup (None: it did not exist), undo (whether undo brings it back as well)
+``ref``        ref, old (None: it did not exist), new (None until it was moved), started, worktree
+``index``      worktree, before: path → "mode oid" (None: not in the index), after: the same or None
+``stamp``      record of :func:`gitxexp.results.stamp`
+``created``    path: a file or folder that the operation makes
+=============  ====================================================================================
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitxexp import results
+from gitxexp.errors import NoAnswer, XexpError
+from gitxexp.gitio import Git, decode, encode
+from gitxexp.oplog import Operation
+
+if TYPE_CHECKING:
+    from gitxexp.project import Project
+
+#: Backups of this many operations are kept for ``undo``.
+KEPT = 100
+
+Handler = Callable[["Project", dict[str, Any], bool], None]
+
+
+def roll_back(project: Project, operation: int) -> None:
+    """Take every step of a failed operation back, the last one first."""
+    for step in reversed(project.log.steps(operation)):
+        HANDLERS[step.kind](project, step.data, False)
+    shutil.rmtree(project.state / "ops" / str(operation), ignore_errors=True)
+
+
+def undo(project: Project, operation: Operation, *, force: bool = False) -> None:
+    """Take a finished operation back; the user's own files stay as they are.
+
+    Raises NoAnswer, saying why, when later work stands on it or it was pushed, unless ``force``.
+    """
+    steps = project.log.steps(operation.id)
+    if not force:
+        for step in steps:
+            if step.kind == "ref":
+                _refuse_if_built_upon(project, step.data)
+        if operation.result.get("pushed"):
+            raise NoAnswer(
+                f"'{operation.verb}' ({operation.summary}) was pushed to"
+                f" {operation.result['pushed']}",
+                "others may have it; take it back here all the same with --force",
+            )
+    project.log.finish(operation.id, "undoing")
+    for step in reversed(steps):
+        HANDLERS[step.kind](project, step.data, True)
+    project.log.finish(operation.id, "undone")
+
+
+def forget_old(project: Project) -> None:
+    """Drop the backups of operations that are too old to be undone."""
+    folder = project.state / "ops"
+    with suppress(OSError):
+        numbers = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
+        for number in numbers[KEPT:]:
+            shutil.rmtree(folder / str(number), ignore_errors=True)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Hold Ctrl-C and SIGTERM back while things are put right."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    kept = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+# -- handlers ----------------------------------------------------------------------------------
+
+
+def _file(_project: Project, data: dict[str, Any], undoing: bool) -> None:
+    if undoing and not data["undo"]:
+        return
+    path = Path(data["path"])
+    if data["backup"] is None:
+        path.unlink(missing_ok=True)
+        return
+    backup = Path(data["backup"])
+    if backup.exists():
+        restore_file(backup, path)
+
+
+def restore_file(backup: Path, path: Path) -> None:
+    """Put a copy of ``backup``, times and mode included, in the place of ``path`` at once."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.restore")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(backup, temporary)
+        temporary.replace(path)
+    except OSError as error:
+        raise XexpError(
+            f"cannot restore {path}: {error.strerror}", f"its former content is in {backup}"
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _ref(project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    git = Git(data.get("worktree") or project.places.git_dir, foreign=True)
+    ref, old = data["ref"], data["old"]
+    current = git.call("rev-parse", "--verify", "--quiet", ref).stdout.decode().strip() or None
+    if current is None or current == old or not _is_ours(git, data, current):
+        return
+    flags = ("--no-deref",) if ref == "HEAD" else ()
+    if old is None:
+        git.raw("update-ref", *flags, "-d", ref, current)
+    else:
+        git.raw("update-ref", *flags, "-m", "xexp: undo", ref, old, current)
+
+
+def _is_ours(git: Git, data: dict[str, Any], current: str) -> bool:
+    """Whether the ref still is where the operation put it (it may have died before noting that)."""
+    if data["new"] is not None:
+        return bool(data["new"] == current)
+    head = decode(git.raw("cat-file", "-p", current)).partition("\n\n")[0].split("\n")
+    made = next((line for line in head if line.startswith(("committer ", "tagger "))), "")
+    parents = [line[7:] for line in head if line.startswith("parent ")]
+    young = bool(made) and int(made.rsplit(" ", 2)[1]) >= int(data["started"])
+    return young and (data["old"] is None or parents[:1] == [data["old"]])
+
+
+def _refuse_if_built_upon(project: Project, data: dict[str, Any]) -> None:
+    git = Git(data.get("worktree") or project.places.git_dir, foreign=True)
+    current = git.call("rev-parse", "--verify", "--quiet", data["ref"]).stdout.decode().strip()
+    name = data["ref"].removeprefix("refs/heads/").removeprefix("refs/tags/")
+    if not current or current == data["new"]:
+        if current and data["old"] is not None:
+            _refuse_if_on_remote(git, name, current)
+        return
+    raise NoAnswer(
+        f"{name} has moved on since: later work stands on it",
+        "undo the later operations first (git xexp log), or take the tag back and leave the"
+        " commit: --force",
+    )
+
+
+def _refuse_if_on_remote(git: Git, name: str, commit: str) -> None:
+    holders = git.lines(
+        "for-each-ref", "--contains", commit, "--format=%(refname:short)", "refs/remotes"
+    )
+    if holders:
+        raise NoAnswer(
+            f"the commit on {name} was pushed ({holders[0]} has it)",
+            "others may have it; take it back here all the same with --force",
+        )
+
+
+def _index(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    """Give back the entries that the operation changed; what the user staged since stays."""
+    if not Path(data["worktree"]).is_dir():
+        return
+    git = Git(data["worktree"], foreign=True)
+    before, after = data["before"], data["after"]
+    now = index_entries(git, list(before))
+    lines = []
+    for path, entry in before.items():
+        if now[path] == entry or (after is not None and now[path] != after[path]):
+            continue
+        mode, oid = entry.split(" ") if entry else ("0", "0" * 40)
+        lines.append(f"{mode} {oid}\t{path}\0")
+    if lines:
+        git.raw("update-index", "-z", "--index-info", stdin=encode("".join(lines)))
+        git.call("update-index", "-q", "--refresh")
+
+
+def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
+    """``"mode oid"`` of each path (from the top; git must stand there), None where it has none."""
+    found: dict[str, str | None] = dict.fromkeys(paths)
+    for field in git.fields("ls-files", "-s", "-z", "--full-name"):
+        meta, _, path = field.partition("\t")
+        mode, oid, stage = meta.split(" ")
+        if path in found and stage == "0":
+            found[path] = f"{mode} {oid}"
+    return found
+
+
+def _stamp(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    results.unstamp(data["record"])
+
+
+def _created(_project: Project, data: dict[str, Any], undoing: bool) -> None:
+    path = Path(data["path"])
+    if undoing and not data.get("undo", True):
+        return
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+HANDLERS: dict[str, Handler] = {
+    "file": _file,
+    "ref": _ref,
+    "index": _index,
+    "stamp": _stamp,
+    "created": _created,
+}
