@@ -1,0 +1,227 @@
+"""Every test runs sealed: a home of its own, fixed dates, no network, real git and real DVC."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import tempfile
+import textwrap
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Clock, Repo, run
+
+ROOT = Path(__file__).resolve().parent.parent
+GUARD = ROOT / "tests" / "guard"
+DROPPED = ("GIT_", "DVC_", "XDG_", "XEXP_", "LC_", "SSH_", "GPG_")
+KEPT = ("XEXP_TEST_", "DVC_TEST")
+UNSET = ("NO_COLOR", "CLICOLOR", "COLUMNS", "LINES", "PAGER", "EDITOR", "VISUAL", "LANGUAGE",
+         "MANPATH", "LESS", "CI", "EMAIL", "TERM")  # fmt: skip
+
+
+def seal(home: Path) -> None:
+    """Point everything that git, DVC and this program read outside a repository into ``home``."""
+    for name in list(os.environ):
+        if (name.startswith(DROPPED) and not name.startswith(KEPT)) or name in UNSET:
+            del os.environ[name]
+    for name in ("config", "cache", "data", "state", "dvc/global", "dvc/system", "dvc/site"):
+        (home / name).mkdir(parents=True, exist_ok=True)
+    (home / "dvc/global/config").write_text("[core]\n    check_update = false\n")
+    (home / ".gitconfig").write_text(
+        "[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n"
+        '[protocol "file"]\n\tallow = always\n[gc]\n\tauto = 0\n[maintenance]\n\tauto = false\n'
+    )
+    os.environ.update(
+        HOME=str(home),
+        XDG_CONFIG_HOME=str(home / "config"),
+        XDG_CACHE_HOME=str(home / "cache"),
+        XDG_DATA_HOME=str(home / "data"),
+        XDG_STATE_HOME=str(home / "state"),
+        GIT_CONFIG_GLOBAL=str(home / ".gitconfig"),
+        GIT_CONFIG_NOSYSTEM="1",
+        GIT_CEILING_DIRECTORIES=str(home.parent.parent),
+        GIT_TERMINAL_PROMPT="0",
+        GIT_ALLOW_PROTOCOL="file",
+        GIT_AUTHOR_NAME="Ada Lovelace",
+        GIT_AUTHOR_EMAIL="ada@example.org",
+        GIT_COMMITTER_NAME="Ada Lovelace",
+        GIT_COMMITTER_EMAIL="ada@example.org",
+        DVC_NO_ANALYTICS="1",
+        DVC_GLOBAL_CONFIG_DIR=str(home / "dvc/global"),
+        DVC_SYSTEM_CONFIG_DIR=str(home / "dvc/system"),
+        DVC_SITE_CACHE_DIR=str(home / "dvc/site"),
+        LC_ALL="C.UTF-8",
+        TZ="UTC",
+        TERM="dumb",
+    )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The session's sealed folder; the real environment returns afterwards."""
+    real = dict(os.environ)
+    folder = tmp_path_factory.mktemp("sealed")
+    seal(folder / "session")
+    Clock()
+    os.environ.update(
+        XEXP_TEST_REAL_HOME=str(Path(real.get("HOME", "/")).resolve()),
+        XEXP_TEST_GUARD_LOG=str(folder / "violations"),
+        XEXP_TEST_ALLOWED=os.pathsep.join((str(ROOT), str(folder.parent), tempfile.gettempdir())),
+        PYTHONPATH=os.pathsep.join((str(GUARD), str(ROOT))),
+        PYTHONDONTWRITEBYTECODE="" if "PYTHONDONTWRITEBYTECODE" not in real else "1",
+    )
+    install_guard()
+    yield folder
+    os.environ.clear()
+    os.environ.update(real)
+
+
+def install_guard() -> None:
+    """The guard in this process (once): the system may have loaded a sitecustomize of its own."""
+    spec = importlib.util.spec_from_file_location("xexp_guard", GUARD / "sitecustomize.py")
+    assert spec is not None and spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+_homes = count(1)
+
+
+@pytest.fixture(autouse=True)
+def home(sealed: Path) -> Iterator[Path]:
+    """This test's own empty home; the environment is restored and the guard's log read after."""
+    before, cwd = dict(os.environ), Path.cwd()
+    folder = sealed / f"home-{next(_homes)}"
+    seal(folder)
+    yield folder
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(before)
+    violations = sealed / "violations"
+    if violations.exists():
+        text = violations.read_text(encoding="utf-8")
+        violations.unlink()
+        pytest.fail(f"the test left its seal:\n{text}")
+
+
+@pytest.fixture(autouse=True)
+def clock(home: Path) -> Clock:
+    """git's date, fixed at :attr:`Clock.START`; ``clock.tick()`` moves it a minute."""
+    return Clock()
+
+
+@pytest.fixture
+def repo(tmp_path: Path, clock: Clock) -> Repo:
+    """A git repository on branch main with one commit (README.md), in a folder named ``repo``."""
+    made = Repo(tmp_path / "repo")
+    made.path.mkdir()
+    made.git("init", "-q", "-b", "main")
+    made.write("README.md", "# An experiment\n")
+    made.commit("first")
+    return made
+
+
+PARAMS = "model: softmax\nlr: 0.1\nepochs: 3\nbatch_size: 32\nseed: 7\n"
+METRICS = '{"f1": 0.81, "loss": 0.42}\n'
+GITIGNORE = "__pycache__/\n*.pyc\n"
+
+MAKE_DVC = """
+from dvc.repo import Repo
+repo = Repo.init(".")
+with repo.config.edit("repo") as config:
+    config["remote"]["store"] = {"url": "../remote"}
+    config["core"]["remote"] = "store"
+with Repo(".") as repo:
+    repo.add(["data/train.csv"])
+    repo.push()
+"""
+
+
+@pytest.fixture(scope="session")
+def dvc_template(sealed: Path) -> Path:
+    """The folder that ``dvc_repo`` copies: ``repo`` and ``remote`` side by side."""
+    Clock()
+    folder = sealed / "dvc-template"
+    made = Repo(folder / "repo", folder / "remote")
+    made.path.mkdir(parents=True)
+    assert made.remote is not None
+    made.remote.mkdir()
+    made.git("init", "-q", "-b", "main")
+    made.write("README.md", "# An experiment\n")
+    made.write(".gitignore", GITIGNORE)
+    made.write("params.yaml", PARAMS)
+    made.write("metrics.json", METRICS)
+    made.write("data/train.csv", "x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(200)))
+    made.python("-c", MAKE_DVC).good()
+    made.commit("first")
+    return folder
+
+
+def copy_template(template: Path, target: Path) -> Repo:
+    """A private copy of a template, its index refreshed (copies have new inodes)."""
+    for name in ("repo", "remote"):
+        shutil.copytree(template / name, target / name, symlinks=True)
+    made = Repo(target / "repo", target / "remote")
+    run("git", "update-index", "-q", "--refresh", cwd=made.path)
+    return made
+
+
+@pytest.fixture
+def dvc_repo(dvc_template: Path, tmp_path: Path) -> Repo:
+    """git and DVC with a local remote (``.remote``): ``params.yaml``, ``metrics.json`` and
+    ``data/train.csv`` (tracked by DVC, pushed), all committed."""
+    return copy_template(dvc_template, tmp_path)
+
+
+TRAIN = """
+import pathlib, random
+from xetrack import Tracker
+
+pathlib.Path("results").mkdir()
+pathlib.Path("models/production").mkdir(parents=True)
+random.seed(7)
+for lr in (0.01, 0.1, 1.0):
+    params = {"model": "softmax", "lr": lr, "epochs": 3, "batch_size": 32, "seed": 7}
+    run = f"run-lr-{lr}"
+    tracker = Tracker("results/experiments.db", params=params, track_id=run, warnings=False,
+                      table="predictions")
+    for epoch in range(3):
+        tracker.log({"epoch": epoch, "loss": round(1 / (1 + epoch + lr), 4)})
+    tracker.log({"f1": round(0.9 - abs(lr - 0.1) / 2, 4), "accuracy": round(0.8 + lr / 10, 4)})
+pathlib.Path("models/production/model.bin").write_bytes(random.randbytes(5000))
+"""
+
+ADD_TRAINED = """
+from dvc.repo import Repo
+with Repo(".") as repo:
+    repo.add(["results/experiments.db", "models/production/model.bin"], relink=False)
+    repo.push()
+"""
+
+
+@pytest.fixture(scope="session")
+def trained_template(dvc_template: Path, sealed: Path) -> Path:
+    """The folder that ``trained`` copies."""
+    Clock().tick(60)
+    folder = sealed / "trained-template"
+    made = copy_template(dvc_template, folder)
+    made.write("train.py", textwrap.dedent(TRAIN).lstrip())
+    made.python("train.py").good()
+    made.python("-c", ADD_TRAINED).good()
+    made.commit("train")
+    return folder
+
+
+@pytest.fixture
+def trained(trained_template: Path, tmp_path: Path) -> Repo:
+    """``dvc_repo`` after a sweep logged by the real xetrack.
+
+    Table ``predictions`` of ``results/experiments.db`` holds runs ``run-lr-0.01``, ``-0.1`` and
+    ``-1.0`` (newest), each of three epochs (``loss``) and a last row with ``f1`` (best: lr 0.1,
+    0.9) and ``accuracy`` (best: lr 1.0). Database and ``models/production/model.bin`` are tracked
+    by DVC, pushed and committed; nothing is tagged and ``git xexp init`` has not been run.
+    """
+    return copy_template(trained_template, tmp_path)

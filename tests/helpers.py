@@ -1,0 +1,190 @@
+"""Small tools shared by all tests: a repository to work in and the two ways to run the program."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished command: exit code, standard output, standard error."""
+
+    code: int
+    out: str
+    err: str
+
+    def json(self) -> Any:
+        """Standard output parsed as JSON."""
+        return json.loads(self.out)
+
+    def good(self) -> Done:
+        """Itself, after asserting exit code 0."""
+        assert self.code == 0, f"exit {self.code}\n{self.out}\n{self.err}"
+        return self
+
+
+def run(*args: str | Path, cwd: Path, stdin: str | None = None, env: dict[str, str] | None = None,
+        timeout: float = 120) -> Done:  # fmt: skip
+    """Run any command; never a terminal."""
+    done = subprocess.run(
+        [str(arg) for arg in args],
+        cwd=cwd,
+        input="" if stdin is None else stdin,
+        env=None if env is None else os.environ | env,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="surrogateescape",
+        timeout=timeout,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+def xexp_process(*args: str | Path, cwd: Path, **kwargs: Any) -> Done:
+    """``git-xexp ARGS`` in a process of its own, as a user would."""
+    return run(sys.executable, "-m", "gitxexp", *args, cwd=cwd, **kwargs)
+
+
+def xexp_inside(*args: str | Path, cwd: Path) -> Done:
+    """``git-xexp ARGS`` in this process: ten times faster, and counted by coverage.
+
+    Standard streams are replaced at the file descriptor, so that the output of children is
+    caught too.
+    """
+    from gitxexp.entry import main
+
+    with _inside(cwd, ["git-xexp", *map(str, args)]) as streams:
+        try:
+            code = main()
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else int(done.code is not None)
+    return Done(int(code or 0), *streams)
+
+
+@contextmanager
+def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
+    """The process as a command sees it; the list yielded holds both outputs afterwards."""
+    outputs: list[str] = []
+    before = Path.cwd(), sys.argv, sys.stdin
+    os.chdir(cwd)
+    try:
+        with (
+            Path(os.devnull).open() as sys.stdin,
+            _caught("stdout", outputs),
+            _caught("stderr", outputs),
+        ):
+            sys.argv = argv
+            yield outputs
+    finally:
+        os.chdir(before[0])
+        sys.argv, sys.stdin = before[1:]
+        outputs.reverse()  # the inner stream (stderr) is closed, and so listed, first
+
+
+@contextmanager
+def _caught(name: str, outputs: list[str]) -> Iterator[None]:
+    """Standard stream ``name`` in a file, appended to ``outputs`` as text at the end."""
+    fd = {"stdout": 1, "stderr": 2}[name]
+    before = getattr(sys, name)
+    before.flush()
+    saved = os.dup(fd)
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), fd)
+        stream = open(fd, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+        setattr(sys, name, stream)
+        try:
+            yield
+        finally:
+            stream.flush()
+            setattr(sys, name, before)
+            os.dup2(saved, fd)
+            os.close(saved)
+            file.seek(0)
+            outputs.append(file.read().decode("utf-8", "surrogateescape"))
+
+
+class Clock:
+    """The date that git writes into commits and tags: fixed, and moved only by a test."""
+
+    START = 1_700_000_000  # 2023-11-14T22:13:20Z
+
+    def __init__(self) -> None:
+        self.now = self.START
+        self.tick(0)
+
+    def tick(self, seconds: int = 60) -> int:
+        """Move on; the new time in seconds since 1970."""
+        self.now += seconds
+        for name in ("GIT_AUTHOR_DATE", "GIT_COMMITTER_DATE"):
+            os.environ[name] = f"{self.now} +0000"
+        return self.now
+
+
+class Repo:
+    """A git repository under test."""
+
+    def __init__(self, path: Path, remote: Path | None = None) -> None:
+        self.path = path
+        self.remote = remote  #: DVC's local remote, a folder
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    def git(self, *args: str, stdin: str | None = None) -> str:
+        """Standard output of ``git ARGS`` without the last newline; asserts that it worked."""
+        done = run("git", *args, cwd=self.path, stdin=stdin)
+        assert done.code == 0, f"git {' '.join(args)}: exit {done.code}\n{done.err}"
+        return done.out.removesuffix("\n")
+
+    def dvc(self, *args: str) -> str:
+        """Standard output of ``dvc ARGS`` (a process, about half a second)."""
+        return run(sys.executable, "-m", "dvc", *args, cwd=self.path).good().out
+
+    def xexp(self, *args: str | Path) -> Done:
+        """``git xexp ARGS`` in this process."""
+        return xexp_inside(*args, cwd=self.path)
+
+    def xexp_process(self, *args: str | Path, **kwargs: Any) -> Done:
+        """``git xexp ARGS`` in a process of its own."""
+        return xexp_process(*args, cwd=self.path, **kwargs)
+
+    def python(self, *args: str, env: dict[str, str] | None = None) -> Done:
+        """The interpreter of the tests, run in the repository."""
+        return run(sys.executable, *args, cwd=self.path, env=env)
+
+    def write(self, path: str, content: str | bytes) -> Path:
+        """Write a file, making its folders."""
+        target = self.path / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(content.encode() if isinstance(content, str) else content)
+        return target
+
+    def commit(self, message: str = "change", *paths: str) -> str:
+        """Commit ``paths`` (default: everything); the commit's id."""
+        self.git("add", "-A", *(("--", *paths) if paths else ()))
+        self.git("commit", "-q", "--allow-empty", "-m", message)
+        return self.head
+
+    @property
+    def head(self) -> str:
+        """The id of HEAD's commit."""
+        return self.git("rev-parse", "HEAD")
+
+    @property
+    def tags(self) -> list[str]:
+        """All tags, by name."""
+        return self.git("tag", "-l").split()
+
+    def refs(self) -> str:
+        """Every ref with its object: compare before and after what must change nothing."""
+        return self.git("for-each-ref", "--format=%(objectname) %(refname)")
