@@ -28,7 +28,7 @@ _FORMAT = 1
 
 _TAGGER = re.compile(r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})")
 
-_FIELDS = ("headline", "version", "text", "config_hash", "data", "run", "run_commit", "parent",
+_FIELDS = ("headline", "version", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
            "reason", "results", "table", "labels", "params", "metrics", "artifacts",
            "handwritten")  # fmt: skip
 _LABELS = _FIELDS.index("labels")

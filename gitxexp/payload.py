@@ -46,6 +46,7 @@ class Payload:
     data: str = ""  #: the six digits after ``data=``, or "none"
     run: str = ""
     run_commit: str = ""
+    code: str = ""  #: hash of the code files (see :mod:`gitxexp.code`)
     parent: str = ""  #: the experiment that this one was compared with
     reason: str = ""  #: why the version is at its level
     results: str = ""  #: the results database, relative to the top of the repository
@@ -57,7 +58,7 @@ class Payload:
     handwritten: bool = False
 
 
-_TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "parent", "reason",
+_TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "code", "parent", "reason",
           "results", "table")  # fmt: skip
 
 

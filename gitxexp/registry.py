@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS experiments (
     data TEXT NOT NULL DEFAULT '',      -- data hash, six digits, or none
     run TEXT NOT NULL DEFAULT '',       -- tracker run (track_id)
     run_commit TEXT NOT NULL DEFAULT '',-- the code that ran
+    code TEXT NOT NULL DEFAULT '',      -- hash of the code files
     parent TEXT NOT NULL DEFAULT '',    -- the experiment it was compared with
     reason TEXT NOT NULL DEFAULT '',    -- why the version is at its level
     results TEXT NOT NULL DEFAULT '',   -- results database of the run
@@ -65,7 +66,7 @@ CREATE TABLE IF NOT EXISTS merges (
 """
 USER_VERSION = 1
 
-_COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "parent",
+_COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
             "reason", "results", "table")  # fmt: skip
 
 

@@ -7,7 +7,6 @@ signing and the reflog work as ever while the user's index keeps what it held.
 from __future__ import annotations
 
 import shutil
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,7 +87,7 @@ def commit(
     branch, old = git.head()
     ref = f"refs/heads/{branch}" if branch else "HEAD"
     env = {"GIT_INDEX_FILE": str(_own_index(project, running, paths, everything=everything))}
-    place = {"ref": ref, "old": old, "worktree": str(project.top), "started": time.time()}
+    place = {"ref": ref, "old": old, "worktree": str(project.top), "message": message}
     seq = running.record("ref", **place, new=None)
     try:
         git.raw("commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env)
@@ -146,7 +145,7 @@ def tag(project: Project, running: Running, name: str, message: str, commit: str
     """
     git = project.at_top
     ref = f"refs/tags/{name}"
-    place = {"ref": ref, "old": None, "started": time.time()}
+    place = {"ref": ref, "old": None, "message": message}
     seq = running.record("ref", **place, new=None)
     try:
         git.raw("tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message))

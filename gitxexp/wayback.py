@@ -6,7 +6,7 @@ Every handler can be run twice, and on a step that was recorded but never taken.
 kind           data
 =============  ====================================================================================
 ``file``       path, backup (None: it did not exist), undo (whether undo brings it back as well)
-``ref``        ref, old (None: it did not exist), new (None until it was moved), started, worktree
+``ref``        ref, old (None: it did not exist), new (None until it was moved), message, worktree
 ``index``      worktree, before: path → "mode oid" (None: not in the index), after: the same or None
 ``stamp``      record of :func:`gitxexp.results.stamp`
 ``created``    path: a file or folder that the operation makes
@@ -137,11 +137,11 @@ def _is_ours(git: Git, data: dict[str, Any], current: str) -> bool:
     """Whether the ref still is where the operation put it (it may have died before noting that)."""
     if data["new"] is not None:
         return bool(data["new"] == current)
-    head = decode(git.raw("cat-file", "-p", current)).partition("\n\n")[0].split("\n")
-    made = next((line for line in head if line.startswith(("committer ", "tagger "))), "")
-    parents = [line[7:] for line in head if line.startswith("parent ")]
-    young = bool(made) and int(made.rsplit(" ", 2)[1]) >= int(data["started"])
-    return young and (data["old"] is None or parents[:1] == [data["old"]])
+    head, _, message = decode(git.raw("cat-file", "-p", current)).partition("\n\n")
+    parents = [line[7:] for line in head.split("\n") if line.startswith("parent ")]
+    return message.startswith(data["message"].rstrip("\n")) and (
+        data["old"] is None or parents[:1] == [data["old"]]
+    )
 
 
 def _refuse_if_built_upon(project: Project, data: dict[str, Any]) -> None:

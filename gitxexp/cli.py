@@ -1,0 +1,142 @@
+"""The click group, verbs registered lazily, and the one mapping of errors to exit codes.
+
+Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl-C and a closed pipe.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import click
+
+from gitxexp.errors import FATAL, USAGE, XexpError
+
+#: verb → (module below gitxexp.commands, one line of help). The module has a command named like
+#: the verb; nothing is imported before a verb is used.
+VERBS: dict[str, tuple[str, str]] = {
+    "init": ("init", "set a repository up, once and again"),
+    "tag": ("tag", "snapshot the experiment as the next version"),
+    "explore": ("explore", "list, show and compare experiments"),
+    "registry": ("registry", "rebuild the registry from the tags"),
+    "undo": ("undo", "take the last operation back"),
+    "log": ("log", "list the operations of this repository"),
+}
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb's module when the verb is used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        module = importlib.import_module(f"gitxexp.commands.{VERBS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in VERBS and not name.startswith("-"):
+            raise click.UsageError(f"'{name}' is not a git-xexp command.{_did_you_mean(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=LazyGroup, context_settings=SETTINGS, invoke_without_command=True)
+@click.option("--version", is_flag=True, help="Print the version.")
+@click.pass_context
+def main(ctx: click.Context, version: bool) -> None:
+    """Version machine-learning experiments with git, DVC and the database your tracker writes."""
+    if version:
+        from gitxexp._version import __version__
+
+        click.echo(f"git-xexp version {__version__}")
+    elif ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+        ctx.exit(1)
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run the command line; returns the exit code and lets no exception out."""
+    _catch_termination()
+    try:
+        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except XexpError as error:
+        return _report(error.message, error.hint, error.exit_code)
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
+    except click.UsageError as error:
+        return _usage(error)
+    except click.ClickException as error:
+        return _report(error.format_message(), None, FATAL)
+    except (KeyboardInterrupt, click.Abort):
+        _say("\ninterrupted: nothing was left half done")
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> int:
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {error.filename}" if error.filename else ""
+        return _report(f"{error.strerror}{where}", "check permissions and free space", FATAL)
+    if os.environ.get("XEXP_TRACEBACK"):
+        raise error
+    return _report(
+        f"unexpected {type(error).__name__}: {error}",
+        "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
+        FATAL,
+    )
+
+
+def _usage(error: click.UsageError) -> int:
+    verb = error.ctx.command_path if error.ctx else "git xexp"
+    return _report(error.format_message(), f"{verb} -h shows how it is used", USAGE)
+
+
+def _report(message: str, hint: str | None, code: int) -> int:
+    _say(f"{'error' if code == 1 else 'fatal'}: {message}")
+    for line in (hint or "").splitlines():
+        _say(f"hint: {line}")
+    return code
+
+
+def _say(text: str) -> None:
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stdout.flush()
+    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+
+
+def _did_you_mean(name: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(name, VERBS, 2, 0.5)
+    return f" Did you mean {' or '.join(close)}?" if close else ""
+
+
+def _catch_termination() -> None:
+    """SIGTERM takes the way of Ctrl-C, so that a rollback runs."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, stop)

@@ -1,0 +1,207 @@
+"""What an experiment was: its run, parameters and metrics, gathered from where they were written.
+
+Precedence, weakest first: the parameter files, the parameters that ``dvc.lock`` recorded, the
+tracker's run, ``-P``; and for metrics: the metrics files, the tracker's run, ``-M``. A value of the
+run that a parameter file holds under a dotted name (``lr`` and ``train.lr``) takes that name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitxexp import naming, results
+from gitxexp.config import Config
+from gitxexp.confighash import flatten
+from gitxexp.errors import XexpError
+from gitxexp.results import Run
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which run to take, and what the command line adds."""
+
+    run: str | None = None
+    best: str | None = None  #: the metric whose best run is taken
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Parameters and metrics by dotted name, the run behind them, and remarks for the user."""
+
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+
+def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
+    """Gather one experiment of the work tree at ``top``.
+
+    Raises XexpError when the run asked for is not in any results database.
+    """
+    run, notes = _choose(top, config, wanted)
+    params = file_params(top, config)
+    metrics = _file_metrics(top, config)
+    if run is not None:
+        params = overlay(params, run.params)
+        metrics = overlay(metrics, run.metrics)
+    params = overlay(params, wanted.params)
+    metrics = overlay(metrics, wanted.metrics)
+    kept = {
+        name: value
+        for name, value in sorted(params.items())
+        if value is not None and not _ignored(name, config) and name not in wanted.metrics
+    }
+    numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
+    return Collected(kept, numbers, run, tuple(notes))
+
+
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid on it; a plain name replaces the one dotted name that ends in it."""
+    merged = dict(base)
+    for name, value in over.items():
+        if name in merged or "." in name:
+            merged[name] = value
+            continue
+        longer = [known for known in base if known.endswith(f".{name}")]
+        merged[longer[0] if len(longer) == 1 else name] = value
+    return merged
+
+
+def databases(top: Path, config: Config) -> list[Path]:
+    """The configured results databases that exist, in the order of the configuration."""
+    found: dict[Path, None] = {}
+    for pattern in config.results_databases:
+        if any(mark in pattern for mark in "*?["):
+            found.update(dict.fromkeys(sorted(top.glob(pattern))))
+        elif (top / pattern).is_file():
+            found[top / pattern] = None
+    return list(found)
+
+
+def all_runs(top: Path, config: Config) -> list[Run]:
+    """Every run of every results database, newest first."""
+    names = _naming(config)
+    runs = [
+        run
+        for path in databases(top, config)
+        for run in results.runs(path, config.results_table or None, **names)
+    ]
+    return sorted(runs, key=lambda run: run.last or "", reverse=True)
+
+
+def maximize(config: Config, metric: str) -> bool:
+    """Whether more of ``metric`` is better: by configuration, else by its name."""
+    overrides = dict.fromkeys(config.metrics_maximize, True) | dict.fromkeys(
+        config.metrics_minimize, False
+    )
+    return naming.maximize(metric, overrides)
+
+
+def _naming(config: Config) -> dict[str, Any]:
+    metrics = {*config.metrics_key, *config.metrics_maximize, *config.metrics_minimize}
+    metrics |= {config.metrics_primary} - {""}
+    return {
+        "param_names": tuple({*config.params_key, config.params_model} - {""}),
+        "metric_names": tuple(metrics),
+    }
+
+
+def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
+    runs = all_runs(top, config)
+    if wanted.run:
+        return _named(runs, wanted.run, top, config), []
+    if wanted.best:
+        return _best(runs, wanted.best, maximize(config, wanted.best))
+    return (runs[0], []) if runs else (None, [])
+
+
+def _named(runs: Sequence[Run], name: str, top: Path, config: Config) -> Run:
+    exact = [run for run in runs if run.id == name]
+    matching = exact or [run for run in runs if run.id.startswith(name)]
+    if len(matching) == 1 or exact:
+        return matching[0]
+    if matching:
+        ids = ", ".join(run.id for run in matching[:5])
+        raise XexpError(f"run '{name}' is ambiguous: {ids}", "give more of its id")
+    if not runs:
+        where = ", ".join(config.results_databases) or "no database is configured"
+        raise XexpError(
+            f"no run '{name}': there are no runs ({where})",
+            "set [results] databases in .xexp/config.toml",
+        )
+    close = _close(name, [run.id for run in runs])
+    raise XexpError(f"no run '{name}' in the results", f"the newest runs are: {close}")
+
+
+def _close(name: str, ids: Sequence[str]) -> str:
+    import difflib
+
+    return ", ".join(difflib.get_close_matches(name, ids, 3) or ids[:3])
+
+
+def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]:
+    ranked = [run for run in runs if _is_number(run.metrics.get(metric))]
+    if not ranked:
+        known = sorted({name for run in runs for name in run.metrics})
+        raise XexpError(
+            f"no run has a number for metric '{metric}'",
+            f"the metrics of the runs are: {', '.join(known) or 'none'}",
+        )
+    pick = max if most else min
+    top_value = pick(run.metrics[metric] for run in ranked)
+    best = [run for run in ranked if run.metrics[metric] == top_value]
+    notes = []
+    if len(best) > 1:
+        others = ", ".join(run.id for run in best[1:4])
+        notes.append(f"{metric}={top_value} is shared by {others}; took the newest, {best[0].id}")
+    return best[0], notes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _ignored(name: str, config: Config) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in config.params_ignore)
+
+
+def file_params(top: Path, config: Config) -> dict[str, Any]:
+    """The parameters in the parameter files, with those that ``dvc.lock`` recorded on top."""
+    params: dict[str, Any] = {}
+    for name in config.params_files:
+        if (top / name).is_file():
+            params |= flatten(results.read_params(top / name))
+    lock = top / "dvc.lock"
+    if lock.is_file():
+        stages = results.read_params(lock).get("stages") or {}
+        for stage in stages.values():
+            for values in (stage.get("params") or {}).values():
+                params = overlay(params, flatten(values))
+    return params
+
+
+def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name in dict.fromkeys((*config.metrics_files, *_dvc_metrics(top))):
+        if (top / name).is_file():
+            metrics |= flatten(results.read_metrics(top / name))
+    return {name: value for name, value in metrics.items() if _is_number(value)}
+
+
+def _dvc_metrics(top: Path) -> list[str]:
+    """The metrics files that ``dvc.yaml`` declares, at its top level and in its stages."""
+    pipeline = top / "dvc.yaml"
+    if not pipeline.is_file():
+        return []
+    document = results.read_params(pipeline)
+    declared = list(document.get("metrics") or [])
+    for stage in (document.get("stages") or {}).values():
+        declared += stage.get("metrics") or []
+    return [str(next(iter(m))) if isinstance(m, Mapping) else str(m) for m in declared]

@@ -1,0 +1,35 @@
+"""``git xexp log``."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from gitxexp import render
+from gitxexp.options import json_option, open_project
+from gitxexp.render import Column
+
+
+@click.command()
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest N.")
+@json_option
+def log(limit: int | None, as_json: bool) -> None:
+    """List the operations of this repository, newest first."""
+    found = open_project().log.operations(limit=limit or -1)
+    if as_json:
+        names = ("id", "verb", "summary", "worktree", "started", "finished", "status")
+        render.out(render.as_json([{name: getattr(o, name) for name in names} for o in found]))
+        return
+    if not found:
+        render.say("no operation has run in this repository yet")
+        return
+    started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
+    columns = [
+        Column("id", [str(o.id) for o in found], right=True),
+        Column("when", started),
+        Column("operation", [o.verb for o in found]),
+        Column("status", [o.status for o in found]),
+        Column("what", [o.summary for o in found], flexible=True),
+    ]
+    render.page(render.table(columns))

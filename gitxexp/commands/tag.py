@@ -1,0 +1,188 @@
+"""``git xexp tag``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gitxexp import experiments, payload, render, tagging
+from gitxexp.collect import Wanted
+from gitxexp.errors import NoAnswer, UsageError
+from gitxexp.experiments import Plan, Request
+from gitxexp.options import (
+    Assignment,
+    Number,
+    VersionType,
+    json_option,
+    no_wait_option,
+    open_project,
+)
+from gitxexp.project import Project
+from gitxexp.tagging import Tagged
+from gitxexp.version import AnyVersion, Level
+
+
+@click.command()
+@click.argument("version", type=VersionType(), required=False)
+@click.option("--major", "level", flag_value="major", help="Raise the first number.")
+@click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
+@click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
+@click.option("--name", metavar="NAME", help="Tag as exp-NAME-vN instead.")
+@click.option("--run", metavar="ID", help="The tracker run to tag (default: the latest).")
+@click.option("--best", metavar="METRIC", help="The best run by METRIC.")
+@click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
+@click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
+@click.option("-m", "--message", metavar="TEXT", help="What you want to say of it.")
+@click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
+@click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
+@click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
+@click.option("-l", "--label", "labels", multiple=True, help="Attach a label (repeatable).")
+@click.option("--no-stamp", is_flag=True, help="Leave the results database alone.")
+@click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
+@click.option("--push/--no-push", default=None, help="Push artifacts, branch and tag.")
+@click.option("--remote", metavar="NAME", help="The git remote to push to.")
+@click.option("--suggest", is_flag=True, help="Print the next version and do nothing.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done.")
+@no_wait_option
+@json_option
+def tag(version: AnyVersion | None, **options: Any) -> None:
+    """Snapshot the experiment as the next version.
+
+    Collects parameters and metrics, adds changed DVC outputs, commits with the registry's row, and
+    makes an annotated tag that describes the experiment.
+    """
+    project = open_project()
+    request = _request(version, options)
+    if options["suggest"]:
+        render.out(str(experiments.plan(project, request).version))
+        return
+    if options["dry_run"]:
+        _show_plan(experiments.plan(project, request), as_json=options["as_json"])
+        return
+    request = _confirmed(project, request, options)
+    push = project.config.tag_push if options["push"] is None else options["push"]
+    done = _tag(project, request, options, push=push)
+    _show(project, done, as_json=options["as_json"])
+
+
+def _tag(project: Project, request: Request, options: dict[str, Any], *, push: bool) -> Tagged:
+    wait = not options["no_wait"]
+    if not push:
+        return tagging.tag(project, request, wait=wait)
+    from gitxexp import publishing
+
+    return publishing.tag_and_push(project, request, options["remote"], wait=wait)
+
+
+def _request(version: AnyVersion | None, options: dict[str, Any]) -> Request:
+    chosen = [name for name in ("level", "name") if options[name]] + (
+        ["version"] if version else []
+    )
+    if len(chosen) > 1 and set(chosen) != {"level", "name"}:
+        raise UsageError("give a version, a level or --name, not several of them")
+    if options["run"] and options["best"]:
+        raise UsageError("--run and --best exclude each other")
+    return Request(
+        version=version,
+        level=Level(options["level"]) if options["level"] else None,
+        name=options["name"],
+        wanted=Wanted(
+            run=options["run"],
+            best=options["best"],
+            params=dict(options["params"]),
+            metrics=dict(options["metrics"]),
+        ),
+        text=options["message"] or "",
+        labels=options["labels"],
+        everything=options["everything"],
+        commit=not options["no_commit"],
+        stamp=not options["no_stamp"],
+    )
+
+
+def _confirmed(project: Project, request: Request, options: dict[str, Any]) -> Request:
+    """The request with the description that the user accepted or edited."""
+    from dataclasses import replace
+
+    asks = sys.stdin.isatty() and sys.stderr.isatty() and not options["yes"]
+    if not options["edit"] and (options["message"] is not None or not asks):
+        return request
+    plan = experiments.plan(project, request)
+    if options["edit"]:
+        return replace(request, headline=_edit(plan.payload.headline))
+    render.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")
+    answer = click.prompt(
+        "use, edit or quit?", type=click.Choice(["u", "e", "q", "use", "edit", "quit"]), default="u",
+        show_choices=False, err=True,
+    )  # fmt: skip
+    if answer[0] == "q":
+        raise NoAnswer("nothing was tagged")
+    return replace(request, headline=_edit(plan.payload.headline)) if answer[0] == "e" else request
+
+
+def _edit(headline: str) -> str:
+    """The first line that the user leaves in the editor, without comments."""
+    import subprocess
+
+    editor = subprocess.run(
+        ["git", "var", "GIT_EDITOR"], capture_output=True, text=True, check=False
+    )
+    note = "# One line describes this experiment. An empty one tags nothing.\n"
+    edited = click.edit(f"{headline}\n\n{note}", editor=editor.stdout.strip(), require_save=False)
+    lines = [line.strip() for line in (edited or "").splitlines() if not line.startswith("#")]
+    text = next((line for line in lines if line), "")
+    if not text:
+        raise NoAnswer("the description is empty: nothing was tagged")
+    return text
+
+
+def _show_plan(plan: Plan, *, as_json: bool) -> None:
+    message = payload.encode(plan.payload)
+    if as_json:
+        value = _facts(str(plan.version), plan.reason, plan.payload)
+        render.out(render.as_json(value | {"files": list(plan.files), "message": message}))
+        return
+    render.out(f"{plan.version}  {plan.reason}\n\n{message}")
+    for output in plan.changed:
+        render.out(f"would add     {output.path}")
+    for path in plan.files:
+        render.out(f"would commit  {path}")
+    _say_notes(plan.notes)
+
+
+def _show(project: Project, done: Tagged, *, as_json: bool) -> None:
+    _say_notes(done.notes)
+    if as_json:
+        facts = _facts(str(done.version), done.reason, done.payload)
+        render.out(render.as_json(facts | {"commit": done.commit, "tag": done.tag}))
+        return
+    for path in done.added:
+        render.out(f"added   {path}")
+    if done.stamped:
+        rows = "row" if done.stamped == 1 else "rows"
+        render.out(f"stamped {done.stamped} {rows} of run {done.payload.run}")
+    render.out(f"{render.paint(str(done.version), 'yellow')}  {done.reason}")
+    render.out(done.payload.headline)
+
+
+def _say_notes(notes: tuple[str, ...]) -> None:
+    for note in notes:
+        render.say(f"note: {note}")
+
+
+def _facts(version: str, reason: str, found: payload.Payload) -> dict[str, Any]:
+    return {
+        "version": version,
+        "reason": reason,
+        "headline": found.headline,
+        "config_hash": found.config_hash,
+        "data": found.data,
+        "run": found.run,
+        "run_commit": found.run_commit,
+        "labels": list(found.labels),
+        "params": dict(found.params),
+        "metrics": dict(found.metrics),
+        "artifacts": dict(found.artifacts),
+    }

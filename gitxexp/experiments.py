@@ -1,0 +1,262 @@
+"""Snapshot an experiment: decide everything first, then do it in one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
+
+from gitxexp import config as settings
+from gitxexp import confighash, describe, dvcio, pointers, snapshot
+from gitxexp import version as versions
+from gitxexp.code import code_changes, code_hash
+from gitxexp.collect import Collected, Wanted, collect
+from gitxexp.describe import Choice
+from gitxexp.errors import UsageError, XexpError
+from gitxexp.history import Experiment, taken
+from gitxexp.payload import Payload
+from gitxexp.pointers import Output
+from gitxexp.project import Project
+from gitxexp.snapshot import Changes
+from gitxexp.version import AnyVersion, Level
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked ``tag`` for."""
+
+    version: AnyVersion | None = None
+    level: Level | None = None
+    name: str | None = None  #: for exp-NAME-vN
+    wanted: Wanted = field(default_factory=Wanted)
+    text: str = ""
+    headline: str | None = None  #: the whole first line, when the user edited it
+    labels: tuple[str, ...] = ()
+    everything: bool = False  #: ``-a``: with all tracked changes
+    commit: bool = True
+    stamp: bool = True
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``tag`` will do. ``files`` are the paths that its commit will hold."""
+
+    version: AnyVersion
+    reason: str
+    payload: Payload
+    branch: str | None
+    head: str
+    outputs: tuple[Output, ...]  #: the DVC outputs of the work tree
+    changed: tuple[Output, ...]  #: those that differ from their pointers, with their new hash
+    files: tuple[str, ...]
+    collected: Collected
+    notes: tuple[str, ...] = ()
+
+
+def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
+    """Everything ``tag`` would do now; changes nothing.
+
+    ``elsewhere`` are versions taken on the remote. Raises XexpError naming tracked files that are
+    modified and not asked for with ``-a``.
+    """
+    project.require_set_up()
+    branch, head = snapshot.check_ready(project)
+    changes = snapshot.changes(project.at_top)
+    modified = _accepted(changes, request)
+    collected = collect(project.top, project.config, request.wanted)
+    outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
+    changed = dvcio.changed(project.top, outputs, project.stat_cache) if outputs else []
+    draft = describe_experiment(project, request, collected, _artifacts(outputs, changed))
+    draft = replace(draft, code=code_hash(project.at_top, head, project.config, modified))
+    experiments = project.experiments()
+    parent = parent_of(project, experiments)
+    used = [*taken(project.git), *elsewhere]
+    choice = _choice(project, request, draft, (head, modified), (experiments, parent))
+    number, reason = _number(project, request, used, choice)
+    payload = replace(
+        draft, version=str(number), reason=reason, parent=parent.name if parent else ""
+    )
+    files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
+    return Plan(
+        version=number,
+        reason=reason,
+        payload=payload,
+        branch=branch,
+        head=head,
+        outputs=tuple(outputs),
+        changed=tuple(changed),
+        files=tuple(sorted(files)) if request.commit else (),
+        collected=collected,
+        notes=tuple(_remarks(project, changes, payload, (collected, experiments, branch))),
+    )
+
+
+def describe_experiment(
+    project: Project, request: Request, collected: Collected, artifacts: Mapping[str, str]
+) -> Payload:
+    """The payload without version, code and reason."""
+    config, run = project.config, collected.run
+    data = describe.data_hash(describe.data_outputs(artifacts, config))
+    line = request.headline or describe.headline(
+        collected.params, collected.metrics, data, request.text, config
+    )
+    head = project.git.text("rev-parse", "HEAD")
+    return Payload(
+        headline=line,
+        text=describe.prose(line),
+        config_hash=confighash.config_hash(collected.params),
+        data=data,
+        run=run.id if run else "",
+        run_commit=_ran_at(project, run.commits if run else (), head),
+        results=run.database.relative_to(project.top).as_posix() if run else "",
+        table=run.table if run else "",
+        labels=tuple(sorted(set(request.labels))),
+        params=collected.params,
+        metrics=collected.metrics,
+        artifacts=artifacts,
+    )
+
+
+def parent_of(project: Project, experiments: Sequence[Experiment]) -> Experiment | None:
+    """The experiment to compare with: the newest that HEAD contains, else the newest of all."""
+    if not experiments:
+        return None
+    merged = set(project.git.lines("tag", "--merged", "HEAD", "--list", "e[0-9]*", "exp-*"))
+    return next((e for e in experiments if e.name in merged), experiments[0])
+
+
+def rerun_of(
+    experiments: Iterable[Experiment], payload: Payload, config: settings.Config
+) -> Experiment | None:
+    """The newest experiment with the same configuration, data and code."""
+    data = describe.data_outputs(payload.artifacts, config)
+    for experiment in experiments:
+        other = experiment.payload
+        if (other.config_hash, other.code) == (payload.config_hash, payload.code) and (
+            describe.data_outputs(other.artifacts, config) == data
+        ):
+            return experiment
+    return None
+
+
+def _ran_at(project: Project, commits: Sequence[str], head: str) -> str:
+    """The commit that the run itself recorded, if it is one of this repository, else HEAD."""
+    known = project.git.resolve(commits[-1]) if commits else None
+    return known or head
+
+
+def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str, str]:
+    merged = {output.path: output for output in (*outputs, *changed)}
+    return {path: o.hash for path, o in sorted(merged.items()) if o.hash}
+
+
+def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
+    """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
+    modified = tuple(path for path in changes.modified if not is_ours(path))
+    if modified and not request.everything:
+        names = "\n".join(f"  {path}" for path in modified[:10])
+        more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
+        raise XexpError(
+            f"tracked files are modified, so no commit holds what ran:\n{names}{more}",
+            "include them: git xexp tag -a, or commit or restore them first",
+        )
+    return modified
+
+
+def is_ours(path: str) -> bool:
+    """Whether a tracked file is kept by this program or by DVC, not edited by hand."""
+    return (
+        path == settings.REGISTRY
+        or pointers.is_data_pointer(path)
+        or PurePosixPath(path).name == ".gitignore"
+    )
+
+
+def _pointer_files(changes: Changes) -> set[str]:
+    """Pointers and their .gitignore that ``dvc add`` or ``dvc repro`` left uncommitted."""
+    paths = {*changes.modified, *changes.staged_new, *changes.untracked}
+    found = {path for path in paths if pointers.is_data_pointer(path)}
+    folders = {PurePosixPath(path).parent for path in found}
+    ignores = {p for p in paths if PurePosixPath(p).name == ".gitignore"}
+    beside = {p for p in ignores if PurePosixPath(p).parent in folders}
+    return found | beside | ({settings.REGISTRY} & paths)
+
+
+def _number(
+    project: Project, request: Request, used: Sequence[AnyVersion], choice: Choice
+) -> tuple[AnyVersion, str]:
+    """The version and why."""
+    if request.version is not None:
+        if request.version in used:
+            raise XexpError(
+                f"{request.version} exists already",
+                f"the next free version is {versions.following(used, Level.PATCH)}",
+            )
+        return request.version, "as asked"
+    reason = f"{choice.level}: {choice.reason}"
+    if request.name is not None:
+        return _named(project, used, request.name), reason
+    if versions.latest(used) is None and request.level is None:
+        return versions.FIRST, "the first experiment"
+    return versions.following(used, choice.level), reason
+
+
+def _choice(
+    project: Project,
+    request: Request,
+    draft: Payload,
+    code: tuple[str, Sequence[str]],
+    known: tuple[Sequence[Experiment], Experiment | None],
+) -> Choice:
+    experiments, parent = known
+    if request.level is not None:
+        return Choice(request.level, "as asked")
+    if parent is None:
+        return Choice(Level.MINOR, "the first experiment")
+    before = parent.payload
+    if before.handwritten:
+        at_parent = pointers.outputs_at(project.git, parent.commit)
+        before = replace(before, artifacts=_artifacts(at_parent, ()))
+    head, modified = code
+    files = code_changes(project.at_top, parent.commit, head, project.config, modified)
+    choice = describe.choose_level(before, draft, parent.name, project.config, files)
+    again = rerun_of(experiments, draft, project.config)
+    if again is None:
+        return choice
+    return Choice(choice.level, f"{choice.reason} (reruns {again.name})")
+
+
+def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersion:
+    found = versions.following_named(used, name)
+    if (
+        not project.git.ok("check-ref-format", f"refs/tags/{found}")
+        or versions.parse(str(found)) is None
+    ):
+        raise UsageError(f"'{name}' cannot be part of a tag name", "see git help check-ref-format")
+    return found
+
+
+def _remarks(
+    project: Project,
+    changes: Changes,
+    payload: Payload,
+    found: tuple[Collected, Sequence[Experiment], str | None],
+) -> Iterable[str]:
+    collected, experiments, branch = found
+    yield from collected.notes
+    if branch is None:
+        yield "HEAD is detached: only the tag will keep this commit"
+    others = [p for p in changes.staged_new if not is_ours(p)]
+    if others:
+        yield f"staged, and not part of the snapshot: {', '.join(others)}"
+    before = next((e for e in experiments if payload.run and e.payload.run == payload.run), None)
+    if before:
+        yield f"run {payload.run} was tagged before, as {before.name}"
+    for database in project.config.results_databases:
+        if (project.top / database).is_file() and not _is_tracked(project, database, payload):
+            yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
+
+
+def _is_tracked(project: Project, path: str, payload: Payload) -> bool:
+    inside = any(path == out or path.startswith(f"{out}/") for out in payload.artifacts)
+    return inside or project.at_top.ok("ls-files", "--error-unmatch", "--", path)

@@ -1,0 +1,29 @@
+"""``undo``: take the last operations back, newest first."""
+
+from __future__ import annotations
+
+from gitxexp import wayback
+from gitxexp.errors import NoAnswer
+from gitxexp.oplog import Operation
+from gitxexp.project import Project
+
+
+def undo(
+    project: Project, count: int, *, force: bool = False, wait: bool = True
+) -> list[Operation]:
+    """Take back the last ``count`` finished operations; returns them.
+
+    Raises NoAnswer when there are fewer, or when later work stands on one and not ``force``.
+    """
+    with project.locked(wait=wait):
+        project.recover()
+        found = project.log.operations("done", limit=count)
+        if len(found) < count:
+            there = f"only {len(found)} can be undone" if found else "nothing can be undone"
+            raise NoAnswer(
+                f"there are not {count} operations to undo: {there}", "git xexp log lists them"
+            )
+        for operation in found:
+            with wayback.uninterrupted():
+                wayback.undo(project, operation, force=force)
+    return found

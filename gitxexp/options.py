@@ -1,0 +1,74 @@
+"""Parameter types and option decorators that verbs share: strings become types at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from gitxexp import version
+from gitxexp.payload import read_scalar
+from gitxexp.project import Project
+from gitxexp.version import AnyVersion
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class VersionType(click.ParamType):
+    """``eX.Y.Z`` or ``exp-NAME-vN``."""
+
+    name = "version"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> AnyVersion:
+        found = value if not isinstance(value, str) else version.parse(value)
+        if found is None:
+            self.fail(f"'{value}' is not a version (like e0.3.0 or exp-NAME-v1)", param, ctx)
+        return found
+
+
+class Assignment(click.ParamType):
+    """``key=value``; the value is a number or truth value if it spells one."""
+
+    name = "key=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        key, equals, text = str(value).partition("=")
+        if not equals or not key.strip():
+            self.fail(f"'{value}' is not key=value", param, ctx)
+        return key.strip(), read_scalar(text)
+
+
+class Number(click.ParamType):
+    """``key=number``, for a metric."""
+
+    name = "key=number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, float]:
+        key, number = Assignment().convert(value, param, ctx)
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            self.fail(f"'{value}': a metric is a number", param, ctx)
+        return key, number
+
+
+def json_option(function: F) -> F:
+    """``--json``"""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+
+
+def no_wait_option(function: F) -> F:
+    """``--no-wait``"""
+    return click.option(
+        "--no-wait", is_flag=True, help="Fail at once if another operation holds the lock."
+    )(function)
+
+
+def open_project() -> Project:
+    """The project around the current folder, its remarks going to standard error."""
+    return Project.open(".", notify=lambda text: click.echo(text, err=True))

@@ -1,0 +1,168 @@
+"""The only place that writes to standard output: tables, TSV, JSON, colour and the pager."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+#: The narrowest that a column which may be cut becomes.
+_NARROWEST = 12
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of a table. ``marked`` holds the rows to show as best."""
+
+    name: str
+    cells: Sequence[str]
+    right: bool = False
+    flexible: bool = False  #: may be cut to fit the terminal
+    marked: frozenset[int] = field(default_factory=frozenset)
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal, or git's own pager in front of one."""
+    return sys.stdout.isatty() or os.environ.get("GIT_PAGER_IN_USE") == "true"
+
+
+def width(text: str) -> int:
+    """Columns that ``text`` takes on a terminal: wide characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def clip(text: str, limit: int) -> str:
+    """``text`` cut to ``limit`` terminal columns, the cut shown as an ellipsis."""
+    if width(text) <= limit:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += width(char)
+        if used > limit - 1:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+@cache
+def colour() -> bool:
+    """Whether to colour: NO_COLOR (no-color.org), then git's color.xexp and color.ui."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if not is_terminal() or os.environ.get("TERM") == "dumb":
+        return False
+    done = subprocess.run(["git", "config", "--get-colorbool", "color.xexp", "true"], check=False)
+    return done.returncode == 0
+
+
+def paint(text: str, style: str) -> str:
+    """``text`` in ``style`` (bold, dim, green, red, yellow, cyan) where colour is wanted."""
+    codes = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+    return f"\x1b[{codes[style]}m{text}\x1b[0m" if colour() else text
+
+
+def table(columns: Sequence[Column]) -> str:
+    """The columns as an aligned table that fits the terminal, or as TSV where there is none."""
+    if not is_terminal():
+        return tsv(columns)
+    widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
+    room = shutil.get_terminal_size((80, 24)).columns - 2 * (len(columns) - 1)
+    for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
+        if columns[number].flexible and sum(widths) > room:
+            spare = widths[number] - (sum(widths) - room)
+            widths[number] = max(_NARROWEST, spare)
+    lines = [
+        _line(
+            [paint(_pad(c.name, w, c.right), "bold") for c, w in zip(columns, widths, strict=True)]
+        )
+    ]
+    for row in range(len(columns[0].cells) if columns else 0):
+        cells = []
+        for column, size in zip(columns, widths, strict=True):
+            cell = _pad(clip(column.cells[row], size), size, column.right)
+            cells.append(paint(cell, "green") if row in column.marked else cell)
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "  ".join(cells).rstrip()
+
+
+def _pad(text: str, size: int, right: bool) -> str:
+    space = " " * (size - width(text))
+    return space + text if right else text + space
+
+
+def tsv(columns: Sequence[Column]) -> str:
+    """A header and the rows, separated by tabs; tabs and line breaks in a cell become spaces."""
+    lines = ["\t".join(c.name for c in columns)]
+    for cells in zip(*(c.cells for c in columns), strict=True):
+        lines.append(
+            "\t".join(" ".join(cell.split()) if not cell.isprintable() else cell for cell in cells)
+        )
+    return "\n".join(lines)
+
+
+def as_json(value: Any) -> str:
+    """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
+    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def out(text: str, end: str = "\n") -> None:
+    """Write to standard output; bytes that no text can show are replaced, never an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + end)
+
+
+def say(text: str) -> None:
+    """Write to standard error."""
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+
+
+def page(text: str) -> None:
+    """Write ``text``, through git's pager when it is longer than the terminal."""
+    lines = text.count("\n") + 1
+    if not sys.stdout.isatty() or lines < shutil.get_terminal_size((80, 24)).lines:
+        out(text)
+        return
+    pager = subprocess.run(["git", "var", "GIT_PAGER"], capture_output=True, text=True, check=False)
+    command = pager.stdout.strip()
+    if command in ("", "cat"):
+        out(text)
+        return
+    environment = {"LESS": "FRX", "LV": "-c", **os.environ}
+    parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
+    process = subprocess.Popen(parts, stdin=subprocess.PIPE, env=environment)
+    try:
+        process.communicate((text + "\n").encode("utf-8", "replace"))
+    except (BrokenPipeError, KeyboardInterrupt):
+        process.wait()
+
+
+def _simple(command: str) -> bool:
+    return not any(char in command for char in "|&;<>()$`\\\"'*?[#~=%")

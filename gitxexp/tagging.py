@@ -1,0 +1,124 @@
+"""``tag``: do what :mod:`gitxexp.experiments` planned, in one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from gitxexp import config as settings
+from gitxexp import describe, dvcio, experiments, payload, pointers, registry, results, snapshot
+from gitxexp.errors import UsageError
+from gitxexp.experiments import Plan, Request
+from gitxexp.payload import Payload
+from gitxexp.pointers import Output
+from gitxexp.project import Project, Running
+from gitxexp.version import AnyVersion
+
+#: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
+Publish = Callable[[Running, AnyVersion, str | None, str], None]
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What ``tag`` did. ``stamped`` counts the rows that got the version."""
+
+    version: AnyVersion
+    reason: str
+    payload: Payload
+    commit: str
+    tag: str  #: object id of the tag
+    added: tuple[str, ...]  #: DVC outputs that were added
+    stamped: int
+    notes: tuple[str, ...]
+
+
+def tag(
+    project: Project,
+    request: Request,
+    *,
+    elsewhere: Iterable[AnyVersion] = (),
+    publish: Publish | None = None,
+    wait: bool = True,
+) -> Tagged:
+    """Snapshot the experiment: results stamped, outputs added, registry row, commit, tag, push.
+
+    All of it or nothing: whatever fails, refs, index, pointers, registry and rows are as before.
+    """
+    if request.everything and not request.commit:
+        raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
+    project.require_set_up()
+    with project.operation("tag", wait=wait) as running:
+        plan = experiments.plan(project, request, elsewhere)
+        stamped = _stamp(project, running, plan, request)
+        plan, outputs, touched = _add(project, running, plan, request)
+        final = _final(project, plan, request, outputs)
+        commit = plan.head
+        if request.commit:
+            _register(project, running, final)
+            files = [*plan.files, *touched, settings.REGISTRY]
+            subject = f"{final.version}: {final.headline}\n"
+            commit = snapshot.commit(
+                project, running, sorted(set(files)), subject, everything=request.everything
+            )
+        message = payload.encode(final)
+        oid = snapshot.tag(project, running, final.version, message, commit)
+        running.summary.append(f"{final.version} {final.headline}")
+        running.outcome.update(version=final.version, commit=commit)
+        if publish is not None:
+            publish(running, plan.version, plan.branch, commit)
+    added = tuple(output.path for output in plan.changed)
+    return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
+
+
+def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> int:
+    """Write the version into the run's rows that have none; returns how many."""
+    run = plan.collected.run
+    if run is None or not (request.stamp and request.commit and project.config.results_stamp):
+        return 0
+    values = {
+        "version": str(plan.version),
+        "git_commit": plan.payload.run_commit,
+        "dvc_hash": plan.payload.data,
+    }
+    record = results.plan_stamp(run.database, run.table, run.id, values)
+    if not record.rows:
+        return 0
+    running.record("stamp", record=record.as_json())
+    results.apply_stamp(record)
+    return record.rows
+
+
+def _add(
+    project: Project, running: Running, plan: Plan, request: Request
+) -> tuple[Plan, list[Output], list[str]]:
+    """``dvc add`` what changed; returns the plan, all outputs and the files that DVC touched."""
+    outputs = list(plan.outputs)
+    if not request.commit or not outputs:
+        return plan, outputs, []
+    changed = dvcio.changed(project.top, outputs, project.stat_cache)
+    if not changed:
+        return replace(plan, changed=()), outputs, []
+    for pointer in {output.pointer for output in changed}:
+        running.save_file(project.top / pointer)
+        running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
+    added = dvcio.add(project.top, [output.path for output in changed])
+    return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), added
+
+
+def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:
+    """The payload with the hashes that the outputs really have."""
+    if not request.commit:
+        return plan.payload
+    artifacts = {o.path: o.hash for o in sorted(outputs, key=lambda o: o.path) if o.hash}
+    data = describe.data_hash(describe.data_outputs(artifacts, project.config))
+    line = request.headline or describe.headline(
+        plan.collected.params, plan.collected.metrics, data, request.text, project.config
+    )
+    return replace(plan.payload, artifacts=artifacts, data=data, headline=line)
+
+
+def _register(project: Project, running: Running, final: Payload) -> None:
+    running.save_file(project.registry.path, undo=True)
+    with project.registry.rewrite() as db:
+        registry.put(db, final.version, final)
