@@ -1,0 +1,26 @@
+"""Reads what a tracker wrote: its database (SQLite or DuckDB), parameter and metrics files."""
+
+from __future__ import annotations
+
+from gitxexp.results.engines import kind_of
+from gitxexp.results.files import read_metrics, read_params
+from gitxexp.results.runs import Best, Run, best_run, find_run, latest_run, runs
+from gitxexp.results.stamping import StampRecord, stamp, unstamp
+from gitxexp.results.tables import Table, event_tables
+
+__all__ = [
+    "Best",
+    "Run",
+    "StampRecord",
+    "Table",
+    "best_run",
+    "event_tables",
+    "find_run",
+    "kind_of",
+    "latest_run",
+    "read_metrics",
+    "read_params",
+    "runs",
+    "stamp",
+    "unstamp",
+]
