@@ -87,13 +87,13 @@ def databases(top: Path, config: Config) -> list[Path]:
 
 def all_runs(top: Path, config: Config) -> list[Run]:
     """Every run of every results database, newest first."""
-    names = _naming(config)
-    runs = [
-        run
-        for path in databases(top, config)
-        for run in results.runs(path, config.results_table or None, **names)
-    ]
-    return sorted(runs, key=lambda run: run.last or "", reverse=True)
+    names, table = _naming(config), config.results_table or None
+    found = [run for path in databases(top, config) for run in results.runs(path, table, **names)]
+    return sorted(found, key=_when, reverse=True)
+
+
+def _when(run: Run) -> results.Moment:
+    return results.moment(run.last)
 
 
 def maximize(config: Config, metric: str) -> bool:
@@ -114,15 +114,16 @@ def _naming(config: Config) -> dict[str, Any]:
 
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
-    runs = all_runs(top, config)
-    if wanted.run:
-        return _named(runs, wanted.run, top, config), []
     if wanted.best:
-        return _best(runs, wanted.best, maximize(config, wanted.best))
-    return (runs[0], []) if runs else (None, [])
+        return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
+    if wanted.run:
+        return _named(all_runs(top, config), wanted.run, config), []
+    names, table = _naming(config), config.results_table or None
+    latest = [results.latest_run(path, table, **names) for path in databases(top, config)]
+    return max((run for run in latest if run), key=_when, default=None), []
 
 
-def _named(runs: Sequence[Run], name: str, top: Path, config: Config) -> Run:
+def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
     exact = [run for run in runs if run.id == name]
     matching = exact or [run for run in runs if run.id.startswith(name)]
     if len(matching) == 1 or exact:

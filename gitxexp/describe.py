@@ -101,7 +101,7 @@ def key_metrics(metrics: Mapping[str, Any], config: Config) -> list[str]:
     if config.metrics_key:
         return [name for name in config.metrics_key if name in metrics]
     primary = primary_metric(metrics, config)
-    rest = [name for name in naming.by_importance(metrics) if name != primary]
+    rest = [name for name in naming.key_metrics_order(metrics) if name != primary]
     return [*([primary] if primary else []), *rest][:_MOST_METRICS]
 
 
@@ -110,7 +110,7 @@ def primary_metric(metrics: Iterable[str], config: Config) -> str | None:
     names = list(metrics)
     if config.metrics_primary:
         return config.metrics_primary if config.metrics_primary in names else None
-    return next(iter(naming.by_importance(names)), None)
+    return next(iter(naming.key_metrics_order(names)), None)
 
 
 def _key_params(params: Mapping[str, Any], config: Config) -> list[str]:
@@ -118,7 +118,7 @@ def _key_params(params: Mapping[str, Any], config: Config) -> list[str]:
         wanted = [find_param(params, name) for name in config.params_key]
         return [name for name in wanted if name]
     model = find_param(params, config.params_model)
-    known = naming.key_params(params)
+    known = [name for name in naming.key_params_order(params) if naming.is_key_param(name)]
     return list(dict.fromkeys([*([model] if model else []), *known]))[:_MOST_PARAMS]
 
 

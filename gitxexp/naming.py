@@ -188,6 +188,11 @@ def key_params_order(names: Iterable[str]) -> list[str]:
     return sorted(names, key=rank)
 
 
+def is_key_param(name: str) -> bool:
+    """Whether a parameter is one that a short description names (:data:`PARAM_ORDER`)."""
+    return "_".join(words(name.rpartition(".")[2])) in PARAM_ORDER
+
+
 METRIC_ORDER = ("f1", "accuracy", "acc", "auc", "r2", "map", "bleu", "score", "precision", "recall",
                 "rmse", "mae", "wer", "perplexity", "loss")  # fmt: skip
 _SPLIT_ORDER = ("test", "", "val", "valid", "validation", "eval", "dev", "train", "training")

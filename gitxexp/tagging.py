@@ -13,6 +13,7 @@ from gitxexp.experiments import Plan, Request
 from gitxexp.payload import Payload
 from gitxexp.pointers import Output
 from gitxexp.project import Project, Running
+from gitxexp.results import StampRecord
 from gitxexp.version import AnyVersion
 
 #: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
@@ -81,12 +82,12 @@ def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> 
         "git_commit": plan.payload.run_commit,
         "dvc_hash": plan.payload.data,
     }
-    record = results.plan_stamp(run.database, run.table, run.id, values)
-    if not record.rows:
-        return 0
-    running.record("stamp", record=record.as_json())
-    results.apply_stamp(record)
-    return record.rows
+
+
+    def announce(record: StampRecord) -> None:
+        running.record("stamp", record=record.as_dict())
+
+    return results.stamp(run.database, run.table, run.id, values, announce).rows
 
 
 def _add(
@@ -102,8 +103,8 @@ def _add(
     for pointer in {output.pointer for output in changed}:
         running.save_file(project.top / pointer)
         running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
-    added = dvcio.add(project.top, [output.path for output in changed])
-    return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), added
+    touched = dvcio.add(project.top, [output.path for output in changed]).touched
+    return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), list(touched)
 
 
 def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:

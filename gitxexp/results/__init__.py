@@ -7,9 +7,11 @@ from gitxexp.results.files import read_metrics, read_params
 from gitxexp.results.runs import Best, Run, best_run, find_run, latest_run, runs
 from gitxexp.results.stamping import StampRecord, stamp, unstamp
 from gitxexp.results.tables import Table, event_tables
+from gitxexp.results.times import Moment, moment
 
 __all__ = [
     "Best",
+    "Moment",
     "Run",
     "StampRecord",
     "Table",
@@ -18,6 +20,7 @@ __all__ = [
     "find_run",
     "kind_of",
     "latest_run",
+    "moment",
     "read_metrics",
     "read_params",
     "runs",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,14 +56,20 @@ class Unstamped:
 
 
 def stamp(
-    path: Path, table: str, run_id: str, values: Mapping[str, str], timeout: float = 10.0
+    path: Path,
+    table: str,
+    run_id: str,
+    values: Mapping[str, str],
+    announce: Callable[[StampRecord], object] | None = None,
+    timeout: float = 10.0,
 ) -> StampRecord:
     """Fill ``values`` (``version``, ``git_commit``, ``dvc_hash``) into the run's empty cells.
 
     Rows that carry a version already are left alone, all of them; where the table calls it
     ``experiment_version``, that column is used. Missing columns are added. One transaction, and
     none at all when there is nothing to fill. Waits ``timeout`` seconds for another writer, then
-    raises XexpError, as it does for an unknown table.
+    raises XexpError, as it does for an unknown table. ``announce`` is given the record before
+    anything changes, so that the way back can be written down first.
     """
     with writing(path, timeout) as database:
         (found,) = tables_of(database, table)
@@ -72,14 +78,17 @@ def stamp(
         if not any(places.values()):
             return StampRecord(str(path), table, run_id, {})
         added = [name for name in named if name not in found.columns]
-        for name in added:
-            database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
         by = [] if found.has_rowid else list(found.key)
-        for name, where in places.items():
-            _fill(database, found, name, named[name], where)
         rows = max(_size(where, by) for where in places.values())
         filled = {name: where for name, where in places.items() if where}
-        return StampRecord(str(path), table, run_id, named, added, by, filled, rows)
+        record = StampRecord(str(path), table, run_id, named, added, by, filled, rows)
+        if announce is not None:
+            announce(record)
+        for name in added:
+            database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
+        for name, where in places.items():
+            _fill(database, found, name, named[name], where)
+        return record
 
 
 def unstamp(
