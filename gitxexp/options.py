@@ -15,7 +15,7 @@ from gitxexp.version import AnyVersion
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class VersionType(click.ParamType):
+class VersionType(click.ParamType[AnyVersion]):
     """``eX.Y.Z`` or ``exp-NAME-vN``."""
 
     name = "version"
@@ -29,7 +29,7 @@ class VersionType(click.ParamType):
         return found
 
 
-class Assignment(click.ParamType):
+class Assignment(click.ParamType[tuple[str, Any]]):
     """``key=value``; the value is a number or truth value if it spells one."""
 
     name = "key=value"
@@ -43,7 +43,7 @@ class Assignment(click.ParamType):
         return key.strip(), read_scalar(text)
 
 
-class Number(click.ParamType):
+class Number(click.ParamType[tuple[str, float]]):
     """``key=number``, for a metric."""
 
     name = "key=number"

@@ -57,7 +57,9 @@ def check_ready(project: Project) -> tuple[str | None, str]:
 
 def changes(git: Git) -> Changes:
     """What differs from HEAD, in one ``git status``."""
-    modified, fresh, untracked = [], [], []
+    modified: list[str] = []
+    fresh: list[str] = []
+    untracked: list[str] = []
     fields = iter(git.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal"))
     for field in fields:
         kind = field[0]

@@ -83,7 +83,6 @@ def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> 
         "dvc_hash": plan.payload.data,
     }
 
-
     def announce(record: StampRecord) -> None:
         running.record("stamp", record=record.as_dict())
 
@@ -121,5 +120,6 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
 
 def _register(project: Project, running: Running, final: Payload) -> None:
     running.save_file(project.registry.path, undo=True)
+    stored = payload.decode(payload.encode(final))  # what the tag will give back, to the letter
     with project.registry.rewrite() as db:
-        registry.put(db, final.version, final)
+        registry.put(db, final.version, stored)

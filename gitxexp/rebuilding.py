@@ -1,0 +1,43 @@
+"""``registry rebuild``: everything that tags hold, back into the registry."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from gitxexp import registry
+from gitxexp.payload import Payload
+from gitxexp.project import Project
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """Versions put back or brought up to date, those that were right, those only the registry has."""
+
+    restored: tuple[str, ...]
+    unchanged: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
+    """Restore the registry of this work tree from the tags; nothing in it is deleted."""
+    project.require_set_up()
+    known = project.registry.rows()
+    tagged = {e.name: replace(e.payload, version=e.name) for e in project.experiments()}
+    stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
+    if stale or not project.registry.path.exists():
+        with project.operation("registry rebuild", wait=wait) as running:
+            running.save_file(project.registry.path, undo=True)
+            with project.registry.rewrite() as db:
+                for name in stale:
+                    registry.put(db, name, tagged[name])
+            running.summary.append(f"{len(stale)} restored")
+    return Rebuilt(
+        restored=tuple(stale),
+        unchanged=tuple(name for name in tagged if name not in stale),
+        kept=tuple(sorted(known.keys() - tagged.keys())),
+    )
+
+
+def _stored(found: Payload) -> Payload:
+    """As it reads back from the registry, which does not say who wrote a tag by hand."""
+    return replace(found, handwritten=False, labels=tuple(sorted(found.labels)))
