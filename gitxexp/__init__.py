@@ -1,7 +1,27 @@
-"""git-xexp: machine-learning experiments versioned by git, DVC and the tracker's own database."""
+"""git-xexp: machine-learning experiments versioned by git, DVC and the tracker's own database.
+
+``gitxexp.open(path)`` gives a repository with the verbs of the command line; ``gitxexp.context()``
+gives what a training script passes to its tracker. Nothing is imported before it is used.
+"""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from gitxexp._version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from gitxexp.api import Repository, context, open
+    from gitxexp.errors import XexpError
+
+__all__ = ["Repository", "XexpError", "__version__", "context", "open"]
+
+_HOMES = {"Repository": "api", "context": "api", "open": "api", "XexpError": "errors"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gitxexp' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(f"gitxexp.{_HOMES[name]}"), name)

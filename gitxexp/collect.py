@@ -28,6 +28,7 @@ class Wanted:
     best: str | None = None  #: the metric whose best run is taken
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+    use_run: bool = True  #: false before a run, when the latest one is the one before
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def _naming(config: Config) -> dict[str, Any]:
 
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
+    if not wanted.use_run:
+        return None, []
     if wanted.best:
         return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
     if wanted.run:

@@ -49,6 +49,7 @@ class Plan:
     outputs: tuple[Output, ...]  #: the DVC outputs of the work tree
     changed: tuple[Output, ...]  #: those that differ from their pointers, with their new hash
     files: tuple[str, ...]
+    modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
     collected: Collected
     notes: tuple[str, ...] = ()
 
@@ -86,6 +87,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         outputs=tuple(outputs),
         changed=tuple(changed),
         files=tuple(sorted(files)) if request.commit else (),
+        modified=modified,
         collected=collected,
         notes=tuple(_remarks(project, changes, payload, (collected, experiments, branch))),
     )

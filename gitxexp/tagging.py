@@ -7,9 +7,20 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from gitxexp import config as settings
-from gitxexp import describe, dvcio, experiments, payload, pointers, registry, results, snapshot
+from gitxexp import (
+    describe,
+    dvcio,
+    experiments,
+    payload,
+    pointers,
+    registry,
+    results,
+    snapshot,
+    version,
+)
 from gitxexp.errors import UsageError
 from gitxexp.experiments import Plan, Request
+from gitxexp.history import taken
 from gitxexp.payload import Payload
 from gitxexp.pointers import Output
 from gitxexp.project import Project, Running
@@ -73,7 +84,11 @@ def tag(
 
 
 def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> int:
-    """Write the version into the run's rows that have none; returns how many."""
+    """Write the version into the run's rows that have none, or one that was never tagged.
+
+    Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
+    next when it began, and what it then did may have asked for another level.
+    """
     run = plan.collected.run
     if run is None or not (request.stamp and request.commit and project.config.results_stamp):
         return 0
@@ -86,7 +101,14 @@ def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> 
     def announce(record: StampRecord) -> None:
         running.record("stamp", record=record.as_dict())
 
-    return results.stamp(run.database, run.table, run.id, values, announce).rows
+    rows = results.stamp(run.database, run.table, run.id, values, announce).rows
+    known = {*map(str, taken(project.git)), str(plan.version)}
+    for old in run.versions:
+        if old not in known and version.parse(old) is not None:
+            place = {"path": str(run.database), "table": run.table, "run": run.id}
+            running.record("restamp", **place, old=old, new=str(plan.version))
+            rows += results.restamp(run.database, run.table, run.id, old, str(plan.version))
+    return rows
 
 
 def _add(

@@ -9,6 +9,7 @@ kind           data
 ``ref``        ref, old (None: it did not exist), new (None until it was moved), message, worktree
 ``index``      worktree, before: path → "mode oid" (None: not in the index), after: the same or None
 ``stamp``      record of :func:`gitxexp.results.stamp`
+``restamp``    path, table, run, old, new
 ``created``    path: a file or folder that the operation makes
 =============  ====================================================================================
 """
@@ -200,7 +201,14 @@ def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
 
 
 def _stamp(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
-    results.unstamp(data["record"])
+    if Path(data["record"]["path"]).exists():
+        results.unstamp(data["record"])
+
+
+def _restamp(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    path = Path(data["path"])
+    if path.exists():
+        results.restamp(path, data["table"], data["run"], data["new"], data["old"])
 
 
 def _created(_project: Project, data: dict[str, Any], undoing: bool) -> None:
@@ -218,5 +226,6 @@ HANDLERS: dict[str, Handler] = {
     "ref": _ref,
     "index": _index,
     "stamp": _stamp,
+    "restamp": _restamp,
     "created": _created,
 }

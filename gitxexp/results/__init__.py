@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitxexp.results.engines import kind_of
 from gitxexp.results.files import read_metrics, read_params
 from gitxexp.results.runs import Best, Run, best_run, find_run, latest_run, runs
-from gitxexp.results.stamping import StampRecord, stamp, unstamp
+from gitxexp.results.stamping import StampRecord, restamp, stamp, unstamp
 from gitxexp.results.tables import Table, event_tables
 from gitxexp.results.times import Moment, moment
 
@@ -23,6 +23,7 @@ __all__ = [
     "moment",
     "read_metrics",
     "read_params",
+    "restamp",
     "runs",
     "stamp",
     "unstamp",

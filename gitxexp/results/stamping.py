@@ -91,6 +91,17 @@ def stamp(
         return record
 
 
+def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: float = 10.0) -> int:
+    """Replace version ``old`` by ``new`` in the run's rows; the number of rows. Its own inverse."""
+    with writing(path, timeout) as database:
+        (found,) = tables_of(database, table)
+        if not found.version_columns:
+            return 0
+        name = quoted(found.version_columns[0])
+        sql = f"UPDATE {quoted(table)} SET {name} = ? WHERE {found.run_id} = ? AND {name} = ?"
+        return database.run(sql, [new, run_id, old])
+
+
 def unstamp(
     record: StampRecord | Mapping[str, Any], path: Path | None = None, timeout: float = 10.0
 ) -> Unstamped:

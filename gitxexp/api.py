@@ -1,0 +1,129 @@
+"""The Python interface: the same verbs as the command line, returning values instead of text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gitxexp import (
+    describe,
+    experiments,
+    operations,
+    rebuilding,
+    setting_up,
+    tagging,
+)
+from gitxexp.collect import Wanted
+from gitxexp.confighash import config_hash, flatten
+from gitxexp.errors import XexpError
+from gitxexp.experiments import Plan, Request
+from gitxexp.history import Experiment
+from gitxexp.oplog import Operation
+from gitxexp.project import Project
+from gitxexp.rebuilding import Rebuilt
+from gitxexp.setting_up import SetUp
+from gitxexp.tagging import Tagged
+from gitxexp.version import Level, parse
+
+
+class Repository:
+    """One repository. Every method raises :class:`gitxexp.errors.XexpError` with a hint."""
+
+    def __init__(self, path: Path | str = ".") -> None:
+        self._project = Project.open(path)
+
+    @property
+    def path(self) -> Path:
+        """The top of the work tree."""
+        return self._project.top
+
+    def init(self, *, dvc: bool = True, dry_run: bool = False) -> SetUp:
+        """Set the repository up, as ``git xexp init``."""
+        return setting_up.init(self._project, dvc=dvc, dry_run=dry_run)
+
+    def tag(self, version: str | None = None, **options: Any) -> Tagged:
+        """Snapshot the experiment, as ``git xexp tag``.
+
+        ``options``: level ("major", "minor", "patch"), name, run, best, params, metrics, text,
+        labels, everything, commit, stamp.
+        """
+        return tagging.tag(self._project, _request(version, options))
+
+    def plan(self, version: str | None = None, **options: Any) -> Plan:
+        """What :meth:`tag` would do now; changes nothing."""
+        return experiments.plan(self._project, _request(version, options))
+
+    def experiments(self) -> list[Experiment]:
+        """Every experiment of the repository, newest first."""
+        return self._project.experiments()
+
+    def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
+        """Take the last operations back."""
+        return operations.undo(self._project, count, force=force)
+
+    def log(self) -> list[Operation]:
+        """The operations of the repository, newest first."""
+        return self._project.log.operations()
+
+    def rebuild_registry(self) -> Rebuilt:
+        """Restore the registry from the tags."""
+        return rebuilding.rebuild(self._project)
+
+
+def open(path: Path | str = ".") -> Repository:  # the public name is gitxexp.open
+    """The repository around ``path``; raises XexpError where there is none."""
+    return Repository(path)
+
+
+def context(
+    params: Mapping[str, Any] | None = None, path: Path | str = "."
+) -> dict[str, str | bool]:
+    """What a training script passes to its tracker, so that every row can be traced.
+
+    Keys: ``version`` (the next one), ``git_commit``, ``git_branch`` ("" when detached), ``dirty``
+    (tracked files differ from the commit), ``dvc_hash`` (the six digits of a description),
+    ``data_commit`` (the last one that changed a data pointer, "" if none) and, if ``params`` are
+    given, ``config_hash``. Raises XexpError outside a repository or before its first commit.
+    """
+    project = Project.open(path)
+    wanted = (
+        Wanted(use_run=False) if params is None else Wanted(params=flatten(params), use_run=False)
+    )
+    plan = experiments.plan(project, Request(wanted=wanted, everything=True))
+    data = describe.data_outputs(plan.payload.artifacts, project.config)
+    owners = {o.pointer for o in plan.outputs if o.path in data}
+    found: dict[str, str | bool] = {
+        "version": str(plan.version),
+        "git_commit": plan.head,
+        "git_branch": plan.branch or "",
+        "dirty": bool(plan.modified or plan.changed),
+        "dvc_hash": plan.payload.data,
+        "data_commit": _last_change(project, owners),
+    }
+    if params is not None:
+        found["config_hash"] = config_hash(params)
+    return found
+
+
+def _last_change(project: Project, paths: set[str]) -> str:
+    if not paths:
+        return ""
+    return project.at_top.text("log", "-1", "--format=%H", "--", *sorted(paths))
+
+
+def _request(version: str | None, options: dict[str, Any]) -> Request:
+    number = None if version is None else parse(version)
+    if version is not None and number is None:
+        raise XexpError(f"'{version}' is not a version (like e0.3.0 or exp-NAME-v1)")
+    given = dict(options)
+    names = ("run", "best", "params", "metrics")
+    wanted = Wanted(**{name: given.pop(name) for name in names if name in given})
+    level = given.pop("level", None)
+    return Request(
+        version=number,
+        level=Level(level) if level else None,
+        wanted=wanted,
+        labels=tuple(given.pop("labels", ())),
+        **given,
+    )
