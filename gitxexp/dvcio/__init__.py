@@ -1,0 +1,46 @@
+"""The one importer of DVC, and of nothing of it before it is needed.
+
+Reading pointers, caches, local-directory remotes and "has anything changed?" needs no DVC import;
+adding, other remotes and checkout do, inside their functions.
+"""
+
+from gitxexp.dvcio.adding import Added, add
+from gitxexp.dvcio.databases import database_kind, held_still, own_copy
+from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
+from gitxexp.dvcio.places import cache_dir, cache_dirs, is_dvc_repo, local_remote_dir, remote_name
+from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
+from gitxexp.dvcio.session import DvcError, init
+from gitxexp.dvcio.status import Change, Kind, changed, status
+from gitxexp.dvcio.transfer import FetchReport, PushReport, checkout, fetch, push
+
+__all__ = [
+    "Added",
+    "Change",
+    "DvcError",
+    "FetchReport",
+    "Kind",
+    "MissingObject",
+    "Progress",
+    "PushReport",
+    "add",
+    "cache_dir",
+    "cache_dirs",
+    "changed",
+    "checkout",
+    "database_kind",
+    "fetch",
+    "find_object",
+    "held_still",
+    "init",
+    "is_dvc_repo",
+    "local_remote_dir",
+    "manifest",
+    "missing_on_remote",
+    "object_path",
+    "on_local_remote",
+    "own_copy",
+    "push",
+    "pushable",
+    "remote_name",
+    "status",
+]

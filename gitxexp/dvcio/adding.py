@@ -1,0 +1,116 @@
+"""Changed outputs into the cache and new hashes into the pointers."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.dvcio.databases import databases_in, held_still, own_copy
+from gitxexp.dvcio.objects import Progress, hash_file, object_path
+from gitxexp.dvcio.places import cache_dir, is_dvc_repo
+from gitxexp.dvcio.session import opened
+from gitxexp.errors import XexpError
+from gitxexp.pointers import Output, outputs_in
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The outputs with their new hashes, and the pointer and ``.gitignore`` files that changed."""
+
+    outputs: tuple[Output, ...]
+    touched: tuple[str, ...]  #: relative to the top of the work tree
+
+
+def add(
+    top: Path, paths: Iterable[str], progress: Progress | None = None, timeout: float = 30.0
+) -> Added:
+    """Take what is in the work tree at ``paths`` (relative to ``top``) into the DVC cache.
+
+    Works for ``.dvc`` outputs, for pipeline outputs (their stage's ``dvc.lock`` entry is updated,
+    as ``dvc commit -f`` would) and for new paths (a ``.dvc`` file is made). The work tree's own
+    files are not replaced by links. Databases are held still (see :mod:`.databases`); XexpError
+    if one is still written to after ``timeout`` seconds, or if DVC refuses.
+    """
+    known = {out.path: out for out in outputs_in(top)}
+    wanted = list(dict.fromkeys(_owner(path, known) for path in paths))
+    before = _ignore_files(top, wanted)
+    groups: dict[Path, list[str]] = {}
+    for path in wanted:
+        groups.setdefault(_root(top, path, known), []).append(path)
+    for done, (root, members) in enumerate(groups.items()):
+        if progress:
+            progress(done, len(groups), "project")
+        _unlink_databases(top, root, members, known)
+        with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
+            _add_here(repo, top, members, known)
+    fresh = {out.path: out for out in outputs_in(top)}
+    added = tuple(fresh[path] for path in wanted if path in fresh)
+    ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]
+    pointers = [out.pointer for out in added if out != known.get(out.path)]
+    return Added(added, tuple(sorted({*pointers, *ignores})))
+
+
+def _owner(path: str, known: dict[str, Output]) -> str:
+    """The output that a path belongs to, or the path itself."""
+    if path in known:
+        return path
+    return next((out for out in known if path.startswith(out + "/")), path)
+
+
+def _root(top: Path, path: str, known: dict[str, Output]) -> Path:
+    """The DVC project that a path belongs to."""
+    if path in known:
+        return top / known[path].root
+    for folder in (top / path).parents:
+        if is_dvc_repo(folder):
+            return folder
+        if folder == top:
+            break
+    raise XexpError(f"cannot add {path}: this is not a DVC project", "git xexp init")
+
+
+def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
+    """The content of every ``.gitignore`` that adding these paths could change."""
+    found: dict[str, bytes | None] = {}
+    for path in paths:
+        name = posixpath.join(posixpath.dirname(path), ".gitignore")
+        file = top / name
+        found[name] = file.read_bytes() if file.is_file() else None
+    return found
+
+
+def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) -> None:
+    """All paths of one DVC project: ``.dvc`` outputs in one go, then stage by stage."""
+    stages = {known[path].addressing for path in paths if path in known and known[path].stage}
+    plain = [path for path in paths if path not in known or known[path].stage is None]
+    if plain:
+        with repo.scm_context(autostage=False, quiet=True):
+            repo.add([str(top / path) for path in plain], relink=False)
+    for stage in sorted(stages):
+        repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
+
+
+def _unlink_databases(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:
+    """Give linked databases a file of their own, and drop a cache object that was written through.
+
+    A database written to through a hard link has changed the cache's object under its old hash.
+    """
+    cache = cache_dir(root)
+    for path in paths:
+        linked = [file for file, _ in databases_in(top / path) if _is_link(file)]
+        out = known.get(path)
+        if not linked:
+            continue
+        for file in linked:
+            own_copy(file)
+        if out is not None and out.oid and not out.is_dir:
+            kept = object_path(cache, out.oid, out.legacy)
+            if kept.is_file() and hash_file(kept) != out.oid:
+                kept.unlink()
+
+
+def _is_link(path: Path) -> bool:
+    return path.is_symlink() or path.stat().st_nlink > 1

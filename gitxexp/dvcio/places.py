@@ -1,0 +1,133 @@
+"""Where DVC keeps things, read from its configuration files without importing DVC.
+
+Levels shadow each other as in dvc.org/doc/command-reference/config: system, global, repo
+(``.dvc/config``), local (``.dvc/config.local``). A relative path is relative to the file that names it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlparse
+
+#: Section name (``core``, ``cache``, ``remote NAME``) → its keys and values.
+Config = dict[str, dict[str, str]]
+
+_SECTION = re.compile(r"\[\s*(['\"]?)(.*)\1\s*\]\s*(?:#.*)?$")
+_REMOTE = re.compile(r"remote\s*\"(.*)\"$")
+_PATHS = {"dir", "url"}
+
+
+def is_dvc_repo(root: Path) -> bool:
+    """Whether ``root`` itself is a DVC project."""
+    return (root / ".dvc").is_dir()
+
+
+def read_config(root: Path) -> Config:
+    """The merged configuration that DVC would use in the project at ``root``."""
+    merged: Config = {}
+    for file in _levels(root):
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            continue
+        for section, values in _parse(text, file.parent).items():
+            merged.setdefault(section, {}).update(values)
+    return merged
+
+
+def _levels(root: Path) -> list[Path]:
+    system, user = _platform_dirs()
+    return [
+        Path(os.environ.get("DVC_SYSTEM_CONFIG_DIR") or system) / "config",
+        Path(os.environ.get("DVC_GLOBAL_CONFIG_DIR") or user) / "config",
+        root / ".dvc" / "config",
+        root / ".dvc" / "config.local",
+    ]
+
+
+def _platform_dirs() -> tuple[Path, Path]:
+    """The system's and the user's folder, as the platformdirs package that DVC uses names them."""
+    if sys.platform == "darwin":
+        support = Path("Library/Application Support/dvc")
+        return Path("/") / support, Path.home() / support
+    shared = os.environ.get("XDG_CONFIG_DIRS", "").split(os.pathsep)[0] or "/etc/xdg"
+    own = os.environ.get("XDG_CONFIG_HOME", "").strip() or Path.home() / ".config"
+    return Path(shared) / "dvc", Path(own) / "dvc"
+
+
+def _parse(text: str, folder: Path) -> Config:
+    config: Config = {}
+    values: dict[str, str] = {}
+    for raw in text.splitlines():
+        line = raw.strip()
+        match = _SECTION.match(line)
+        if match:
+            remote = _REMOTE.match(match.group(2).strip())
+            name = f"remote {remote.group(1).lower()}" if remote else match.group(2).strip().lower()
+            values = config.setdefault(name, {})
+        elif "=" in line and not line.startswith("#"):
+            key, _, value = line.partition("=")
+            key, value = key.strip().lower(), _unquote(value.strip())
+            values[key] = _resolve(value, folder) if key in _PATHS else value
+    return config
+
+
+def _unquote(value: str) -> str:
+    if value[:1] in ("'", '"') and value.find(value[0], 1) > 0:
+        return value[1 : value.find(value[0], 1)]
+    return value.partition(" #")[0].rstrip()
+
+
+def _resolve(path: str, folder: Path) -> str:
+    if re.match(r"\w+://", path):
+        return path
+    return os.path.normpath(folder.absolute() / Path(path).expanduser())
+
+
+def cache_dir(root: Path) -> Path:
+    """The cache that DVC uses in the project at ``root`` (a worktree has its own unless told)."""
+    config = read_config(root)
+    cache = config.get("cache", {})
+    named = (
+        config.get(f"remote {cache['local'].lower()}", {}).get("url") if "local" in cache else None
+    )
+    return Path(named or cache.get("dir") or root.absolute() / ".dvc" / "cache")
+
+
+def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
+    """The cache of ``root``, then those of the same project in other worktrees; each once."""
+    found: dict[Path, None] = {}
+    for place in (root, *siblings):
+        if is_dvc_repo(place):
+            found.setdefault(Path(os.path.realpath(cache_dir(place))), None)
+    return [place for place in found if place.is_dir()]
+
+
+def remote_name(root: Path, remote: str | None = None) -> str | None:
+    """``remote`` itself, else the default remote of the project; None if there is none."""
+    return remote or read_config(root).get("core", {}).get("remote") or None
+
+
+def local_remote_dir(root: Path, remote: str | None = None) -> Path | None:
+    """The folder of a remote that is a plain local directory; None for any other kind or none."""
+    config = read_config(root)
+    name = remote or config.get("core", {}).get("remote")
+    settings = config.get(f"remote {name.lower()}") if name else None
+    if not settings or "url" not in settings or settings.get("worktree", "").lower() == "true":
+        return None
+    return _local(settings["url"], config)
+
+
+def _local(url: str, config: Config) -> Path | None:
+    parsed = urlparse(url)
+    if parsed.scheme == "remote":
+        base = config.get(f"remote {parsed.netloc.lower()}", {}).get("url")
+        folder = _local(base, config) if base else None
+        return folder / parsed.path.lstrip("/") if folder else None
+    if parsed.scheme in ("", "file"):
+        return Path(parsed.path if parsed.scheme else url)
+    return None

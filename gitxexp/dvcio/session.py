@@ -1,0 +1,124 @@
+"""DVC in this process: opened late, silent, its exceptions made ours.
+
+``import dvc.repo`` takes 0.15 s and more, so it happens inside functions only.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gitxexp.errors import XexpError
+
+
+class DvcError(XexpError):
+    """DVC refused or failed; the message is DVC's own."""
+
+
+def quiet() -> None:
+    """Silence DVC's logging and progress and its call home, for the whole process."""
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    os.environ.setdefault("TQDM_DISABLE", "1")
+
+
+@contextmanager
+def dvc_errors(action: str) -> Iterator[None]:
+    """Turn what DVC and the file systems below it raise into XexpError; ``action`` completes
+    "cannot …"."""
+    try:
+        yield
+    except XexpError:
+        raise
+    except OSError as error:
+        raise _os_error(action, error) from error
+    except Exception as error:
+        known = _known(action, error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _os_error(action: str, error: OSError) -> XexpError:
+    where = f": {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOSPC: "free some space and run the command again; it goes on where it stopped",
+        errno.EACCES: "check the permissions of the folder, or use another remote (-r)",
+        errno.EROFS: "the file system is read-only; use another remote (-r)",
+        errno.ENOENT: None,
+    }
+    hint = hints.get(error.errno or 0, "check the remote: dvc remote list")
+    return DvcError(f"cannot {action}: {reason}{where}", hint)
+
+
+def _known(action: str, error: Exception) -> XexpError | None:
+    """The error for an exception of DVC or of a remote's client library; None for a defect."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).strip() or type(error).__name__
+    if "NotDvcRepoError" in names:
+        return DvcError(f"cannot {action}: this is not a DVC project", "git xexp init")
+    if "NoRemoteError" in names:
+        return DvcError(f"cannot {action}: no DVC remote is set", "dvc remote add -d NAME URL")
+    if "RemoteNotFoundError" in names:
+        return DvcError(f"cannot {action}: {text}", "dvc remote list")
+    if "LockError" in names:
+        return DvcError(
+            f"cannot {action}: another DVC process is at work here", "wait and try again"
+        )
+    if "RemoteMissingDepsError" in names:
+        return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
+    if "AuthError" in names or "GitAuthError" in names:
+        return DvcError(f"cannot {action}: {text}", "check your credentials for this remote")
+    if "DvcException" in names or any(_foreign(kind) for kind in type(error).__mro__):
+        lines = text.splitlines()
+        return DvcError(f"cannot {action}: {lines[0]}", "\n".join(lines[1:]).strip() or None)
+    return None
+
+
+def _foreign(kind: type) -> bool:
+    """Whether an exception's class belongs to DVC, its data layer or a remote's client."""
+    root = kind.__module__.partition(".")[0]
+    ours = {"gitxexp", "builtins", "abc", "typing"}
+    return root not in ours and kind is not Exception
+
+
+@contextmanager
+def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Iterator[Any]:
+    """``dvc.repo.Repo`` at ``root`` for the time of a ``with``; errors read "cannot ACTION: …"."""
+    quiet()
+    with dvc_errors(action):
+        from dvc.repo import Repo
+
+        repo = Repo(str(root), config=config)
+        try:
+            yield repo
+        finally:
+            repo.close()
+
+
+def current_hash(root: Path, path: Path) -> str | None:
+    """The hash that DVC computes for what is in the work tree at ``path`` now."""
+    with opened(root, f"hash {path.name}") as repo, repo.lock:
+        (out,) = repo.find_outs_by_path(str(path))
+        return str(out.get_hash().value)
+
+
+def init(top: Path) -> list[str]:
+    """``dvc init`` at ``top``, in-process and silent; the files made, relative to ``top``.
+
+    DVC also stages them. In a folder below the top of the git repository it makes a subrepo.
+    """
+    quiet()
+    with dvc_errors("set DVC up"):
+        from dvc.repo import Repo
+
+        Repo.init(str(top), subdir=not (top / ".git").exists()).close()
+    made = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
+    return [name for name in made if (top / name).exists()]

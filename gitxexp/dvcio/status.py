@@ -1,0 +1,218 @@
+"""Which outputs of a work tree differ from their pointers, without DVC where stats prove it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path, PurePosixPath
+
+from gitxexp.dvcio.objects import Progress, dos2unix_md5, hash_file
+from gitxexp.dvcio.statcache import Key, StatCache, key_of, now_ns
+from gitxexp.pointers import Output
+
+#: Never part of a directory output (dvc/ignore.py, the default patterns).
+_IGNORED = {".git", ".hg", ".dvc"}
+
+
+class Kind(StrEnum):
+    """How an output differs from its pointer."""
+
+    MODIFIED = "modified"
+    MISSING = "missing"  #: nothing there: not checked out, or deleted
+    NEW = "new"  #: there, but its pointer has no hash yet
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One output that is not what its pointer says."""
+
+    output: Output
+    kind: Kind
+
+
+def changed(
+    top: Path, outputs: Iterable[Output], cache: Path, progress: Progress | None = None
+) -> list[Output]:
+    """The outputs whose data is there and differs from the pointer (what ``add`` would take)."""
+    changes = status(top, outputs, cache, progress)
+    return [change.output for change in changes if change.kind is not Kind.MISSING]
+
+
+def status(
+    top: Path, outputs: Iterable[Output], cache: Path, progress: Progress | None = None
+) -> list[Change]:
+    """Every output that differs from its pointer, in the order given.
+
+    ``cache`` is the SQLite file of the stat cache. A file is read only when its stat is new;
+    ``progress`` counts bytes read. Outputs that git holds (``cache: false``) are left out, as
+    are imports, whose content the other side decides.
+    """
+    stats = StatCache(cache)
+    check = _Checker(top, stats, progress)
+    try:
+        mine = [out for out in outputs if out.cached and not (out.source and out.source.repo)]
+        found = [(out, check.kind(out)) for out in mine]
+        return [Change(out, kind) for out, kind in found if kind is not None]
+    finally:
+        stats.close()
+
+
+def wal_of(path: Path) -> Path:
+    """Where SQLite keeps rows that are not in the database file yet."""
+    return path.with_name(path.name + "-wal")
+
+
+class _Checker:
+    def __init__(self, top: Path, stats: StatCache, progress: Progress | None) -> None:
+        self.top = top.absolute()
+        self.stats = stats
+        self.progress = progress
+        self.read = 0
+        self.total = 0
+
+    def kind(self, out: Output) -> Kind | None:
+        """How one output differs, or None."""
+        path = self.top / out.path
+        if not path.exists():
+            return Kind.MISSING
+        if out.hash is None and not out.files:
+            return Kind.NEW
+        if path.is_dir() != out.is_dir:
+            return Kind.MODIFIED
+        if not out.is_dir:
+            if _pending(path):
+                return Kind.MODIFIED
+            actual = self.file(str(path), path.stat(), out.legacy)
+        else:
+            actual = self.directory(path, out)
+        return None if actual == _expected(out) else Kind.MODIFIED
+
+    def file(self, path: str, info: os.stat_result, legacy: bool) -> str:
+        """The md5 of one file."""
+        name = path + "\0dos2unix" if legacy else path
+        key = key_of(info)
+        known = self.stats.get(name, key)
+        return known or self.hash(path, name, key, legacy)
+
+    def hash(self, path: str, name: str, key: Key, legacy: bool) -> str:
+        started = now_ns()
+        self.total += key[2]
+        digest = dos2unix_md5(Path(path)) if legacy else hash_file(Path(path), self.reader())
+        if (
+            key_of(Path(path).stat()) == key
+        ):  # else it was being written: unknown, so not remembered
+            self.stats.put(name, key, digest, started)
+        return digest
+
+    def reader(self) -> Callable[[int], None] | None:
+        if self.progress is None:
+            return None
+        report = self.progress
+
+        def add(count: int) -> None:
+            self.read += count
+            report(self.read, self.total, "B")
+
+        return add
+
+    def directory(self, path: Path, out: Output) -> str:
+        """The hash of the directory's manifest as DVC writes it."""
+        files = dict(_walk(str(path)))
+        key = _summary(files)
+        name = f"{path}\0dos2unix" if out.legacy else str(path)
+        known = self.stats.get(name, key)
+        if known is not None:
+            return known
+        started = now_ns()
+        digest = (
+            self.ask_dvc(out) if _has_ignore(self.top, out) else self.manifest(path, files, out)
+        )
+        if _summary(dict(_walk(str(path)))) == key:
+            self.stats.put(name, key, digest, started)
+        return digest
+
+    def manifest(self, path: Path, files: dict[str, os.stat_result], out: Output) -> str:
+        known = {} if out.legacy else self.stats.below(str(path))
+        entries = []
+        for relpath in sorted(files):
+            full, key = f"{path}/{relpath}", key_of(files[relpath])
+            record = known.get(full)
+            md5 = record[1] if record and record[0] == key else None
+            name = full + "\0dos2unix" if out.legacy else full
+            md5 = md5 or self.hash(full, name, key, out.legacy)
+            entries.append({"md5": md5, "relpath": relpath})
+        data = json.dumps(entries, sort_keys=True).encode()
+        return hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
+
+    def ask_dvc(self, out: Output) -> str:
+        """With a ``.dvcignore`` in force only DVC knows which files count."""
+        from gitxexp.dvcio.session import current_hash  # late: imports dvc
+
+        return current_hash(self.top / out.root, self.top / out.path) or ""
+
+
+def _expected(out: Output) -> str | None:
+    """The hash to compare with; a manifest kept in the pointer (cloud-versioned) is hashed."""
+    if not out.files:
+        return out.oid
+    entries = [{"md5": (f.hash or "")[4:], "relpath": f.path} for f in out.files]
+    data = json.dumps(sorted(entries, key=lambda e: e["relpath"]), sort_keys=True).encode()
+    return hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _pending(path: Path) -> bool:
+    """Whether rows wait in a ``-wal`` beside the file: they belong to it and are not in it."""
+    try:
+        return wal_of(path).stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+    """Every file below: path relative to the folder and its stat; broken links are left out."""
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        with os.scandir(f"{folder}/{below}") as entries:
+            for entry in entries:
+                if entry.name in _IGNORED:
+                    continue
+                if entry.is_dir(follow_symlinks=False):
+                    stack.append(f"{below}{entry.name}/")
+                    continue
+                try:
+                    info = entry.stat()
+                except OSError:
+                    continue
+                if not entry.is_dir():  # a link to a folder: DVC does not follow it either
+                    yield below + entry.name, info
+
+
+def _summary(files: dict[str, os.stat_result]) -> Key:
+    """One key for a whole directory, made of every file's name and stat."""
+    digest = hashlib.sha256()
+    newest = size = 0
+    for relpath in sorted(files):
+        info = files[relpath]
+        newest = max(newest, info.st_mtime_ns)
+        size += info.st_size
+        line = f"{relpath}\0{info.st_mtime_ns} {info.st_ino} {info.st_size}\0"
+        digest.update(os.fsencode(line))
+    return newest, 0, size, digest.digest()
+
+
+def _has_ignore(top: Path, out: Output) -> bool:
+    """Whether a ``.dvcignore`` with a pattern is in force on the way down to the output."""
+    below = PurePosixPath(out.path).relative_to(out.root or ".")
+    for folder in (top / out.root / parent for parent in below.parents):
+        try:
+            lines = (folder / ".dvcignore").read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            continue
+        if any(line.strip() and not line.startswith("#") for line in lines):
+            return True
+    return False
