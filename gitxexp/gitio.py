@@ -62,6 +62,18 @@ def _first_message(stderr: str) -> str:
     return text
 
 
+class PushRejected(XexpError):
+    """The remote said no to some refs, and so took none (the push is atomic).
+
+    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
+    """
+
+    def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
+        self.refs = dict(refs)
+        named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
+        super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")
+
+
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
     """One line of ``git ls-tree``: ``mode`` octal text, ``kind`` blob, tree or commit."""
@@ -254,3 +266,31 @@ class Git:
             if name:
                 found[-1][name] = value
         return found
+
+    # -- remotes -------------------------------------------------------------------------------
+
+    def remote_tags(self, remote: str, *patterns: str) -> list[str]:
+        """Short names of the tags that ``remote`` has; asks the remote."""
+        lines = self.lines("ls-remote", "--tags", "--refs", remote, *patterns)
+        return [line.partition("\t")[2].removeprefix("refs/tags/") for line in lines]
+
+    def push(self, remote: str, refspecs: Sequence[str], *, progress: bool = False) -> None:
+        """Push all refs or none; with ``progress`` git shows its own on standard error.
+
+        Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
+        """
+        args = ("push", "--porcelain", "--atomic", *(("--progress",) if progress else ()), remote)
+        done = self.call(*args, *refspecs)
+        if done.returncode == 0:
+            return
+        reasons = {}
+        for line in decode(done.stdout).splitlines():
+            flag, _, rest = line.partition("\t")
+            if flag == "!":
+                names, _, summary = rest.partition("\t")
+                if "(atomic push failed)" not in summary:
+                    reasons[names.partition(":")[2]] = summary.partition("(")[2].rstrip(")")
+        stderr = decode(done.stderr)
+        if reasons:
+            raise PushRejected(remote, reasons, stderr)
+        raise GitError(args, done.returncode, stderr)

@@ -145,7 +145,7 @@ class OpLog:
                 " FROM operations WHERE ?1 IS NULL OR status = ?1 ORDER BY id DESC LIMIT ?2",
                 (status, limit),
             ).fetchall()
-        return [Operation(*row[:-1], json.loads(row[-1])) for row in rows]
+        return [Operation(*[*row[:-1], json.loads(row[-1])]) for row in rows]
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
