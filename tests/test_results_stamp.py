@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def test_unstamp_keeps_what_others_wrote_since(tmp_path: Path, kind: str) -> Non
     record = results.stamp(path, "default", "a", STAMP)
     with opened(path, kind) as c:
         c.execute("UPDATE \"default\" SET version = 'mine' WHERE timestamp LIKE '%:00'")
-        c.execute("UPDATE \"default\" SET git_commit = NULL")
+        c.execute('UPDATE "default" SET git_commit = NULL')
     undone = results.unstamp(record)
     assert undone.cells == 2 + 0 + 3
     assert (undone.dropped, undone.kept) == (("git_commit", "dvc_hash"), ("version",))
@@ -129,7 +130,7 @@ def test_unstamp_after_the_database_moved_and_lost_a_column(tmp_path: Path) -> N
 
 @KINDS
 def test_odd_names(tmp_path: Path, kind: str) -> None:
-    path = tmp_path / "it's \"odd\".db"
+    path = tmp_path / 'it\'s "odd".db'
     with opened(path, kind) as c:
         c.execute('CREATE TABLE "my ""t"" (1)" (run VARCHAR, ts VARCHAR, "Version" VARCHAR)')
         c.execute("""INSERT INTO "my ""t"" (1)" VALUES ('it''s "x"', '2026-01-01', NULL)""")
@@ -199,7 +200,7 @@ def test_a_failure_inside_rolls_everything_back(tmp_path: Path) -> None:
     path = database(tmp_path, "sqlite")
     with opened(path, "sqlite") as c:
         c.execute(
-            'CREATE TRIGGER no BEFORE UPDATE ON "default" BEGIN SELECT RAISE(ABORT, \'no\'); END'
+            "CREATE TRIGGER no BEFORE UPDATE ON \"default\" BEGIN SELECT RAISE(ABORT, 'no'); END"
         )
     before = content(path, "sqlite")
     with pytest.raises(XexpError, match="cannot be used"):
@@ -233,7 +234,7 @@ def test_a_real_xetrack_run_goes_on_logging_after_a_stamp(trained: Repo) -> None
 def test_ranges_hold_exactly_the_numbers(numbers: set[int]) -> None:
     found = list(ranges(sorted(numbers)))
     assert [n for first, last in found for n in range(first, last + 1)] == sorted(numbers)
-    assert all(one[1] + 1 < two[0] for one, two in zip(found, found[1:], strict=False))
+    assert all(one[1] + 1 < two[0] for one, two in pairwise(found))
 
 
 CELL = st.one_of(st.none(), st.sampled_from(["e0.1.0", "other", ""]))
