@@ -24,7 +24,7 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
         (
             "p.json",
             '{"model": {"name": "bert", "layers": [1, 2]}, "lr": 1e-4,\n'
-            + ' "on": "off", "day": "2026-01-02"}',
+            ' "on": "off", "day": "2026-01-02"}',
         ),
         (
             "p.toml",
