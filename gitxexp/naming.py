@@ -124,6 +124,7 @@ def is_metric_name(name: str) -> bool:
         or core[-1] in METRICS
         or core[0] in METRICS
         or _is_rate(parts)
+        or ("per" in parts[1:-1] and parts[-1] in _UNITS)
         or (parts[0] in SPLITS - {"train", "training"} and len(parts) > 1)
     )
 
@@ -138,6 +139,9 @@ def is_param_name(name: str) -> bool:
     if joined in PARAMS or "_".join(parts) in PARAMS or name.lower() in PARAMS:
         return True
     return len(parts) > 1 and parts[-1] in PARAM_ENDINGS and not _is_rate(parts)
+
+
+_UNITS = _names("s sec second minute min hour ms us step token sample request query item")
 
 
 def _is_rate(parts: list[str]) -> bool:

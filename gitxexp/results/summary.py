@@ -4,14 +4,15 @@ A tracker's row holds both. For every column, the first rule that fits decides:
 
 1. The caller's lists (``.xexp/config.toml``): a name in one of them is what it says.
 2. Ids, timestamps, versions, commits, machine load and counters (``epoch``, ``step``) are neither.
-3. A name known as a metric (:func:`gitxexp.naming.is_metric_name`) with numbers is a metric.
+3. A name known as a metric (:func:`gitxexp.naming.is_metric_name`) is one if it has a number;
+   ``error`` without one is a message, and neither.
 4. A name known as a parameter is one if it is the same in all rows of the run, else neither.
 5. Numbers that vary: a metric if any of them is a float, else neither (an index, a label).
 6. Numbers in some rows only, in a run of several: a metric, since trackers attach parameters to
    every row.
 7. Anything else that is the same in all rows: a parameter.
 
-The value of a metric is the last non-NULL one by timestamp (then by position), because the rows
+The value of a metric is the last number by timestamp (then by position), because the rows
 of a run are its progress; choosing among runs is ``best_run``'s task.
 """
 
@@ -48,20 +49,23 @@ class Column:
     count: int = 0  #: rows with a value
     value: Any = None  #: the last one
     when: Moment = NEVER
+    number: float | int | None = None  #: the last one that is a number
+    number_when: Moment = NEVER
     constant: bool = True
-    numeric: bool = True
+    numeric: bool = True  #: every value is a number
     has_float: bool = False
 
     def add(self, value: Any, when: Moment) -> None:
         """Take one non-NULL value in."""
-        if isinstance(value, float):
-            self.has_float = True
-        elif not isinstance(value, int) or isinstance(value, bool):
-            self.numeric = False
+        number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        self.numeric &= number
+        self.has_float |= number and not isinstance(value, int)
         if self.count and self.constant and value != self.value and value == value:
             self.constant = False
         if not self.count or when >= self.when:
             self.value, self.when = value, when
+        if number and (self.number is None or when >= self.number_when):
+            self.number, self.number_when = plain(value), when
         self.count += 1
 
 
@@ -112,10 +116,11 @@ class RunRows:
         states = dict(zip(self.table.columns, self.columns, strict=True))
         for name, value in self.values().items():
             kind = self._kind(name, states[name], names)
+            number = states[name].number
             if kind == "param":
                 params[name] = value
-            elif kind == "metric" and _number(value):
-                metrics[name] = value
+            elif kind == "metric" and number is not None:
+                metrics[name] = number
         return params, metrics
 
     def _kind(self, name: str, column: Column, names: Names) -> str | None:
@@ -128,20 +133,15 @@ class RunRows:
             return None
         if naming.is_bookkeeping(name) or naming.is_counter(name):
             return None
-        numeric = column.numeric or isinstance(column.value, Decimal)
-        if naming.is_metric_name(name) and (numeric or name.lower() == "error"):
-            return "metric" if numeric else None
+        if naming.is_metric_name(name) and (column.number is not None or name.lower() == "error"):
+            return "metric"
         if naming.is_param_name(name):
             return "param" if column.constant else None
         if not column.constant:
-            return "metric" if numeric and column.has_float else None
-        if numeric and column.count < self.count:
+            return "metric" if column.numeric and column.has_float else None
+        if column.numeric and column.count < self.count:
             return "metric"
         return "param" if column.count == self.count else None
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def plain(value: Any) -> Any:
