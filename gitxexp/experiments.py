@@ -66,7 +66,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     modified = _accepted(changes, request)
     collected = collect(project.top, project.config, request.wanted)
     outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
-    changed = dvcio.changed(project.top, outputs, project.stat_cache) if outputs else []
+    changed = changed_outputs(project, outputs)
     draft = describe_experiment(project, request, collected, _artifacts(outputs, changed))
     draft = replace(draft, code=code_hash(project.at_top, head, project.config, modified))
     experiments = project.experiments()
@@ -91,6 +91,16 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         collected=collected,
         notes=tuple(_remarks(project, changes, payload, (collected, experiments, branch))),
     )
+
+
+def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:
+    """The outputs that are there and differ from their pointers, each with the hash it has now."""
+    changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
+    return [
+        replace(change.output, hash=change.actual or change.output.hash)
+        for change in changes
+        if change.kind is not dvcio.Kind.MISSING
+    ]
 
 
 def describe_experiment(

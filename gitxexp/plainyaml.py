@@ -19,8 +19,8 @@ _PLAIN = re.compile(r"[\w./$+-][\w./$+\-@=,:%!?*&<>|;()\[\]{}\"'^~\\ ]*$")
 _INT = re.compile(r"(?:0|-?[1-9][0-9]*)$")
 _FLOAT = re.compile(r"-?[0-9]+\.[0-9]+$")
 _MD5 = re.compile(r"(?=.*[abcdf])[0-9a-f]{32}(?:\.dir)?$")
-#: A word that YAML 1.1 or 1.2 could take for something other than text.
-_RESERVED = re.compile(r"(?:null|true|false|yes|no|on|off|y|n)$", re.IGNORECASE)
+#: Words that YAML 1.2 takes for something other than text (ruamel reads 1.2: "no" is text).
+_RESERVED = re.compile(r"(?:null|true|false)$", re.IGNORECASE)
 _TEXT = re.compile(r"(?:[^\W\d]|/|\.{1,2}/|\.[a-hj-mo-z]|\$\{|\.{1,2}$|[0-9][\w./-]*[g-np-suwyz])")
 
 
@@ -55,13 +55,13 @@ class _Plain:
         self.at = 0
         gap = False
         for line in text.split("\n"):
-            content = line.lstrip(" ")
+            content = line.strip(" ")
             if not content or content.startswith("#"):
                 gap = True
                 continue
-            if content[-1] == " " or content.startswith(("---", "...", "%")):
+            if content.startswith(("---", "...", "%")):
                 raise _Odd
-            self.lines.append((len(line) - len(content), content, gap))
+            self.lines.append((len(line) - len(line.lstrip(" ")), content, gap))
             gap = False
 
     def document(self) -> Any:

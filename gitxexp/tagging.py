@@ -118,7 +118,7 @@ def _add(
     outputs = list(plan.outputs)
     if not request.commit or not outputs:
         return plan, outputs, []
-    changed = dvcio.changed(project.top, outputs, project.stat_cache)
+    changed = experiments.changed_outputs(project, outputs)
     if not changed:
         return replace(plan, changed=()), outputs, []
     for pointer in {output.pointer for output in changed}:

@@ -23,8 +23,10 @@ def written(folder: Path, name: str, text: str | bytes) -> Path:
         ("p.yaml", "model: {name: bert, layers: [1, 2]}\nlr: 1e-4\non: off\nday: 2026-01-02\n"),
         (
             "p.json",
-            '{"model": {"name": "bert", "layers": [1, 2]}, "lr": 1e-4,\n'
-            ' "on": "off", "day": "2026-01-02"}',
+            (
+                '{"model": {"name": "bert", "layers": [1, 2]}, "lr": 1e-4,\n'
+                ' "on": "off", "day": "2026-01-02"}'
+            ),
         ),
         (
             "p.toml",

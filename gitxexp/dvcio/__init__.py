@@ -5,12 +5,12 @@ adding, other remotes and checkout do, inside their functions.
 """
 
 from gitxexp.dvcio.adding import Added, add
+from gitxexp.dvcio.changes import Change, Kind, changed, status
 from gitxexp.dvcio.databases import database_kind, held_still, own_copy
 from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
 from gitxexp.dvcio.places import cache_dir, cache_dirs, is_dvc_repo, local_remote_dir, remote_name
 from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
 from gitxexp.dvcio.session import DvcError, init
-from gitxexp.dvcio.status import Change, Kind, changed, status
 from gitxexp.dvcio.transfer import FetchReport, PushReport, checkout, fetch, push
 
 __all__ = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable
+from contextlib import chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -90,7 +91,8 @@ def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) 
         with repo.scm_context(autostage=False, quiet=True):
             repo.add([str(top / path) for path in plain], relink=False)
     for stage in sorted(stages):
-        repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
+        with chdir(repo.root_dir):  # DVC checks the run cache's paths against the current folder
+            repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
 
 
 def _unlink_databases(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:

@@ -121,7 +121,7 @@ class _Counter:
 
         counter = self
 
-        class Forward(Callback):
+        class Forward(Callback):  # type: ignore[misc]
             def relative_update(self, inc: int = 1) -> None:
                 counter.done += inc
                 if counter.progress:

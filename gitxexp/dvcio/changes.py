@@ -28,10 +28,14 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One output that is not what its pointer says."""
+    """One output that is not what its pointer says.
+
+    ``actual`` is the hash of what is there, None where nothing is or rows wait in a ``-wal``.
+    """
 
     output: Output
     kind: Kind
+    actual: str | None = None
 
 
 def changed(
@@ -55,8 +59,7 @@ def status(
     check = _Checker(top, stats, progress)
     try:
         mine = [out for out in outputs if out.cached and not (out.source and out.source.repo)]
-        found = [(out, check.kind(out)) for out in mine]
-        return [Change(out, kind) for out, kind in found if kind is not None]
+        return [change for out in mine if (change := check.change(out)) is not None]
     finally:
         stats.close()
 
@@ -74,22 +77,20 @@ class _Checker:
         self.read = 0
         self.total = 0
 
-    def kind(self, out: Output) -> Kind | None:
+    def change(self, out: Output) -> Change | None:
         """How one output differs, or None."""
         path = self.top / out.path
         if not path.exists():
-            return Kind.MISSING
-        if out.hash is None and not out.files:
-            return Kind.NEW
-        if path.is_dir() != out.is_dir:
-            return Kind.MODIFIED
-        if not out.is_dir:
-            if _pending(path):
-                return Kind.MODIFIED
-            actual = self.file(str(path), path.stat(), out.legacy)
-        else:
+            return Change(out, Kind.MISSING)
+        if path.is_dir():
             actual = self.directory(path, out)
-        return None if actual == _expected(out) else Kind.MODIFIED
+        elif _pending(path):
+            return Change(out, Kind.MODIFIED)
+        else:
+            actual = self.file(str(path), path.stat(), out.legacy)
+        if out.hash is None and not out.files:
+            return Change(out, Kind.NEW, f"md5:{actual}")
+        return None if actual == _expected(out) else Change(out, Kind.MODIFIED, f"md5:{actual}")
 
     def file(self, path: str, info: os.stat_result, legacy: bool) -> str:
         """The md5 of one file."""
