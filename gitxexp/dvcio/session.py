@@ -23,6 +23,8 @@ class DvcError(XexpError):
 def quiet() -> None:
     """Silence DVC's logging and progress and its call home, for the whole process."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    import dvc  # noqa: F401  (its import sets the levels of its loggers, so it has to come first)
+
     for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("TQDM_DISABLE", "1")
