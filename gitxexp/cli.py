@@ -5,7 +5,6 @@ Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl
 
 from __future__ import annotations
 
-import importlib
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from types import FrameType
 import click
 
 from gitxexp.errors import FATAL, USAGE, XexpError
+from gitxexp.lazygroup import LazyGroup
 
 #: verb → (module below gitxexp.commands, one line of help). The module has a command named like
 #: the verb; nothing is imported before a verb is used.
@@ -30,33 +30,12 @@ VERBS: dict[str, tuple[str, str]] = {
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
-class LazyGroup(click.Group):
-    """A group that imports a verb's module when the verb is used."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(f"gitxexp.commands.{VERBS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in VERBS.items()])
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in VERBS and not name.startswith("-"):
-            raise click.UsageError(f"'{name}' is not a git-xexp command.{_did_you_mean(name)}", ctx)
-        return super().resolve_command(ctx, args)
-
-
-@click.group(cls=LazyGroup, context_settings=SETTINGS, invoke_without_command=True)
+@click.group(
+    cls=LazyGroup,
+    verbs={name: (f"gitxexp.commands.{module}", text) for name, (module, text) in VERBS.items()},
+    context_settings=SETTINGS,
+    invoke_without_command=True,
+)
 @click.option("--version", is_flag=True, help="Print the version.")
 @click.pass_context
 def main(ctx: click.Context, version: bool) -> None:
@@ -124,13 +103,6 @@ def _say(text: str) -> None:
     encoding = sys.stderr.encoding or "utf-8"
     sys.stdout.flush()
     print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
-
-
-def _did_you_mean(name: str) -> str:
-    import difflib
-
-    close = difflib.get_close_matches(name, VERBS, 2, 0.5)
-    return f" Did you mean {' or '.join(close)}?" if close else ""
 
 
 def _catch_termination() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gitxexp.results.engines import kind_of
 from gitxexp.results.files import read_metrics, read_params
+from gitxexp.results.linked import Linked, linked
 from gitxexp.results.runs import Best, Run, best_run, find_run, latest_run, runs
 from gitxexp.results.stamping import StampRecord, restamp, stamp, unstamp
 from gitxexp.results.tables import Table, event_tables
@@ -11,6 +12,7 @@ from gitxexp.results.times import Moment, moment
 
 __all__ = [
     "Best",
+    "Linked",
     "Moment",
     "Run",
     "StampRecord",
@@ -20,6 +22,7 @@ __all__ = [
     "find_run",
     "kind_of",
     "latest_run",
+    "linked",
     "moment",
     "read_metrics",
     "read_params",

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -26,6 +26,7 @@ class Column:
     cells: Sequence[str]
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
+    optional: bool = False  #: may be left out to fit the terminal, the last one first
     marked: frozenset[int] = field(default_factory=frozenset)
 
 
@@ -75,20 +76,15 @@ def paint(text: str, style: str) -> str:
 
 
 def table(columns: Sequence[Column]) -> str:
-    """The columns as an aligned table that fits the terminal, or as TSV where there is none."""
+    """The columns as an aligned table that fits the terminal, or as TSV where there is none.
+
+    A best value carries a star, because colour may be off.
+    """
     if not is_terminal():
         return tsv(columns)
-    widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
-    room = shutil.get_terminal_size((80, 24)).columns - 2 * (len(columns) - 1)
-    for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
-        if columns[number].flexible and sum(widths) > room:
-            spare = widths[number] - (sum(widths) - room)
-            widths[number] = max(_NARROWEST, spare)
-    lines = [
-        _line(
-            [paint(_pad(c.name, w, c.right), "bold") for c, w in zip(columns, widths, strict=True)]
-        )
-    ]
+    columns, widths = _fitted([_starred(column) for column in columns])
+    head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
+    lines = [_line([paint(cell, "bold") for cell in head])]
     for row in range(len(columns[0].cells) if columns else 0):
         cells = []
         for column, size in zip(columns, widths, strict=True):
@@ -96,6 +92,35 @@ def table(columns: Sequence[Column]) -> str:
             cells.append(paint(cell, "green") if row in column.marked else cell)
         lines.append(_line(cells))
     return "\n".join(lines)
+
+
+def _starred(column: Column) -> Column:
+    if not column.marked:
+        return column
+    cells = [f"{cell}{'*' if at in column.marked else ' '}" for at, cell in enumerate(column.cells)]
+    return replace(column, name=f"{column.name} ", cells=cells)
+
+
+def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
+    """The columns that fit the terminal, and the width of each."""
+    widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
+    terminal = shutil.get_terminal_size((80, 24)).columns
+
+    def excess() -> int:
+        narrow = (
+            min(w, _NARROWEST) if c.flexible else w for c, w in zip(columns, widths, strict=True)
+        )
+        return sum(narrow) + 2 * (len(columns) - 1) - terminal
+
+    for at in reversed(range(len(columns))):
+        if columns[at].optional and excess() > 0:
+            del columns[at], widths[at]
+    room = terminal - 2 * (len(columns) - 1)
+    for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
+        if columns[number].flexible and sum(widths) > room:
+            spare = widths[number] - (sum(widths) - room)
+            widths[number] = max(min(_NARROWEST, widths[number]), spare)
+    return columns, widths
 
 
 def _line(cells: Iterable[str]) -> str:

@@ -1,0 +1,60 @@
+"""``git xexp explore diff``."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp import render
+from gitxexp.errors import NO
+from gitxexp.explore import comparing
+from gitxexp.explore.comparing import Side
+from gitxexp.explore.showing import experiment_of
+from gitxexp.options import json_option, open_project
+from gitxexp.project import Project
+from gitxexp.render import details, objects
+
+
+@click.command()
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="[B]", required=False)
+@click.option("--code", is_flag=True, help="Print the patch of the code too.")
+@click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@json_option
+@click.pass_context
+def diff(
+    ctx: click.Context,
+    before: str,
+    after: str | None,
+    code: bool,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
+    """Compare experiment A with B, or with the work tree and its latest run.
+
+    Both are named as for show; A..B is understood too. Shows the parameters, artifacts and code
+    files that differ, and every metric with its change, better or worse.
+    """
+    project = open_project()
+    if after is None and ".." in before:
+        before, _, after = before.partition("..")
+    sides = (
+        _side(project, before or "HEAD"),
+        (comparing.of_work_tree(project) if after is None else _side(project, after or "HEAD")),
+    )
+    found = comparing.compare(project, *sides)
+    patch = comparing.patch(project, found, colour=render.colour() and not as_json) if code else ""
+    if as_json:
+        facts = objects.comparison(found)
+        render.out(render.as_json(facts | {"patch": patch} if code else facts))
+    else:
+        page = details.comparison_text(found)
+        render.page(f"{page}\n\n{patch}" if patch else page)
+    if exit_code and found.different:
+        ctx.exit(NO)
+
+
+def _side(project: Project, name: str) -> Side:
+    experiment, notes = experiment_of(project, name)
+    for note in notes:
+        render.say(f"note: {note}")
+    return comparing.of_experiment(project, experiment)

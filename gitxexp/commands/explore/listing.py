@@ -1,0 +1,78 @@
+"""``git xexp explore list``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitxexp import render
+from gitxexp.errors import UsageError
+from gitxexp.explore import listing
+from gitxexp.explore.listing import Query
+from gitxexp.options import json_option, open_project
+from gitxexp.render import lists
+
+
+@click.command("list")
+@click.option(
+    "--sort", metavar="NAME", help="By a metric (best first), parameter, date or version."
+)
+@click.option("--reverse", is_flag=True, help="Turn the order round; missing values stay last.")
+@click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
+@click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
+@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the first N.")
+@click.option("--columns", metavar="A,B,...", help="These columns; +A,+B adds to the usual ones.")
+@click.option("--runs", is_flag=True, help="The runs of the results databases, tagged or not.")
+@json_option
+@click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
+@click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")
+@click.option("-z", "nul", is_flag=True, help="End lines with NUL; implies --porcelain.")
+def list_(**options: Any) -> None:
+    """List experiments, whatever branch they are on, the newest first.
+
+    A filter compares names with = != < <= > >= and ~ (contains, glob or regular expression), and
+    joins with and, or, not and parentheses. The best value of every metric is marked.
+    """
+    form = _form(options)
+    names = tuple(name.strip() for name in (options["columns"] or "").split(",") if name.strip())
+    query = Query(
+        sort=options["sort"],
+        reverse=options["reverse"],
+        filter=options["filter_"],
+        labels=options["labels"],
+        limit=options["limit"],
+        columns=names or lists.porcelain_columns(form, runs=options["runs"]),
+        runs=options["runs"],
+    )
+    found = listing.listing(open_project(), query)
+    if not found.rows and form == "table":
+        render.say(_nothing(found.total, runs=query.runs))
+    elif form == "json":
+        render.out(render.as_json(lists.as_objects(found, chosen=bool(names))))
+    elif form == "csv":
+        render.out(lists.as_csv(found), end="")
+    elif form == "porcelain":
+        render.out(lists.as_porcelain(found, end="\0" if options["nul"] else "\n"), end="")
+    else:
+        render.page(lists.as_table(found))
+
+
+def _form(options: dict[str, Any]) -> str:
+    asked = {
+        "json": options["as_json"],
+        "csv": options["as_csv"],
+        "porcelain": options["porcelain"] or options["nul"],
+    }
+    chosen = [form for form, given in asked.items() if given]
+    if len(chosen) > 1:
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+    return chosen[0] if chosen else "table"
+
+
+def _nothing(total: int, *, runs: bool) -> str:
+    if total:
+        return f"none of {total} {'runs' if runs else 'experiments'} match"
+    if runs:
+        return "there are no runs; the databases are set in .xexp/config.toml, [results] databases"
+    return "there are no experiments yet; make one: git xexp tag"

@@ -1,0 +1,1 @@
+"""Reading experiments: listing, filtering, showing one, comparing two. Nothing here changes anything."""

@@ -1,0 +1,63 @@
+"""A click group that imports a verb's module when the verb is used, not before."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+#: verb → (module, one line of help). The module has a command named like the verb, with an
+#: underscore after a name that Python itself uses (``list_``).
+Verbs = Mapping[str, tuple[str, str]]
+
+
+class LazyGroup(click.Group):
+    """A group of :data:`Verbs`. With ``default``, that verb is meant when none is given."""
+
+    def __init__(self, *args: Any, verbs: Verbs, default: str | None = None, **kw: Any) -> None:
+        super().__init__(*args, **kw)
+        self.verbs = verbs
+        self.default = default
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The verbs, in the order that they are helped with."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command; its module is imported now."""
+        if cmd_name not in self.verbs:
+            return None
+        module = importlib.import_module(self.verbs[cmd_name][0])
+        name = cmd_name.replace("-", "_")
+        command: click.Command = getattr(module, name if hasattr(module, name) else f"{name}_")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.verbs.items()])
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Puts the default verb first where options of it, or nothing, are given."""
+        own = {name for param in self.get_params(ctx) for name in param.opts}
+        if self.default and (not args or (args[0].startswith("-") and args[0] not in own)):
+            args = [self.default, *args]
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Like click's, with git's words for an unknown verb."""
+        name = args[0]
+        if name not in self.verbs and not name.startswith("-"):
+            where = ctx.command_path.replace(" ", "-", 1)
+            raise click.UsageError(f"'{name}' is not a {where} command.{self._similar(name)}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _similar(self, name: str) -> str:
+        import difflib  # only for an error
+
+        close = difflib.get_close_matches(name, self.verbs, 2, 0.5)
+        return f" Did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,197 @@
+"""How one experiment, and the difference between two, look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gitxexp import payload
+from gitxexp.explore.artifacts import Artifact
+from gitxexp.explore.comparing import Change, Comparison, Delta, Side
+from gitxexp.explore.rows import show_date
+from gitxexp.explore.showing import Details
+from gitxexp.render import paint, width
+from gitxexp.render.lists import rounded
+
+Cells = Sequence[str]
+
+
+def section(title: str, rows: Iterable[Cells]) -> list[str]:
+    """A title and indented, aligned rows; nothing when there are none."""
+    table = [list(row) for row in rows]
+    if not table:
+        return []
+    count = max(map(len, table))
+    table = [row + [""] * (count - len(row)) for row in table]
+    sizes = [max(width(row[at]) for row in table) for at in range(count)]
+    lines = [paint(title, "bold")]
+    for row in table:
+        padded = (text + " " * (size - width(text)) for text, size in zip(row, sizes, strict=True))
+        lines.append(f"  {'  '.join(padded)}".rstrip())
+    return [*lines, ""]
+
+
+def size(count: int | None) -> str:
+    """Bytes as people read them, in powers of 1000; "?" where not known."""
+    if count is None:
+        return "?"
+    amount, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
+    while amount >= 999.95 and len(units) > 1:
+        amount /= 1000
+        units.pop(0)
+    return f"{count} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+
+
+def _short(value: Any) -> str:
+    """A hash as its first digits; what is not there as a dash."""
+    return str(value).partition(":")[2][:8] if value else "-"
+
+
+def _value(value: Any) -> str:
+    return "-" if value is None else payload.show(value)
+
+
+# -- show ----------------------------------------------------------------------------------------
+
+
+def as_text(found: Details) -> str:
+    """The whole page of ``explore show``."""
+    experiment = found.experiment
+    head = paint(experiment.name, "yellow")
+    metrics = {delta.name: delta for delta in found.since.metrics} if found.since else {}
+    own = experiment.payload.metrics
+    lines = [
+        f"{head}  {experiment.payload.headline}",
+        "",
+        *section("tag", _facts(found)),
+        *section("parameters", ((n, _value(v)) for n, v in experiment.payload.params.items())),
+        *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
+        *section("artifacts", _artifact_rows(found.artifacts)),
+        *_changes(found),
+        *section("rows", _row_lines(found)),
+    ]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _facts(found: Details) -> Iterable[Cells]:
+    experiment, said = found.experiment, found.experiment.payload
+    yield "tagged", f"{show_date(experiment.date)} by {experiment.tagger or 'somebody'}"
+    on = f"  on {', '.join(found.branches)}" if found.branches else "  on no branch"
+    yield "commit", f"{experiment.commit}{on}"
+    if said.run_commit and said.run_commit != experiment.commit:
+        yield "ran at", said.run_commit
+    if said.config_hash:
+        also = f"  (also {', '.join(found.same_config)})" if found.same_config else ""
+        yield "config", f"{said.config_hash}{also}"
+    if said.data:
+        yield "data", said.data
+    if said.run:
+        where = f"  {said.table} of {said.results}" if said.results else ""
+        yield "run", f"{said.run}{where}"
+    if said.labels:
+        yield "labels", ", ".join(said.labels)
+    if found.parent:
+        yield "parent", found.parent.name
+    if said.reason:
+        yield "level", said.reason
+    if said.handwritten:
+        yield "note", "the tag was written by hand: it names no more than this"
+
+
+def _metric(name: str, value: Any, delta: Delta | None) -> Cells:
+    if delta is None or delta.delta is None:
+        return name, _value(value)
+    return name, _value(value), *_delta_cells(delta)
+
+
+def _artifact_rows(found: Sequence[Artifact]) -> Iterable[Cells]:
+    if not found:
+        return
+    yield "path", "role", "size", "cache", "remote", "hash"
+    for artifact in found:
+        amount = size(artifact.size)
+        amount += f" in {artifact.files} files" if artifact.files else ""
+        yield (
+            artifact.path, artifact.role, amount, artifact.cached.value, artifact.remote.value,
+            _short(artifact.hash),
+        )  # fmt: skip
+
+
+def _changes(found: Details) -> list[str]:
+    if found.since is None:
+        return []
+    rows = [*_change_rows(found.since), *_file_rows(found.since)]
+    return section(f"changed since {found.since.before.name}", rows or [("nothing",)])
+
+
+def _row_lines(found: Details) -> Iterable[Cells]:
+    for link in found.rows:
+        value = link.value[:12] if "commit" in link.column else link.value
+        count = "1 row" if link.rows == 1 else f"{link.rows} rows"
+        yield count, f"{link.column} = {value}", f"{link.table} of {link.database.name}"
+
+
+# -- diff ----------------------------------------------------------------------------------------
+
+
+def comparison_text(found: Comparison) -> str:
+    """The whole page of ``explore diff``, without the patch."""
+    lines = [
+        f"{_title(found.before)} → {_title(found.after)}",
+        "",
+        *section("parameters", map(_change, found.params)),
+        *section("metrics", map(_delta, found.metrics)),
+        *section("artifacts", map(_artifact_change, found.artifacts)),
+        *section("code", _file_rows(found)),
+    ]
+    if not found.different:
+        lines += ["nothing differs"]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _title(side: Side) -> str:
+    run = f" (run {side.run})" if side.run else ""
+    return f"{paint(side.name, 'yellow')}{run}"
+
+
+def _change_rows(found: Comparison) -> Iterable[Cells]:
+    yield from map(_change, found.params)
+    yield from map(_artifact_change, found.artifacts)
+
+
+def _change(change: Change) -> Cells:
+    return change.name, f"{_value(change.before)} → {_value(change.after)}"
+
+
+def _artifact_change(change: Change) -> Cells:
+    if change.before is None or change.after is None:
+        only = "added" if change.before is None else "removed"
+        return change.name, f"{only} {_short(change.before or change.after)}"
+    return change.name, f"{_short(change.before)} → {_short(change.after)}"
+
+
+def _delta(delta: Delta) -> Cells:
+    before, after = (
+        "-" if value is None else rounded(value) for value in (delta.before, delta.after)
+    )
+    if delta.delta == 0:
+        return delta.name, before, "", "same"
+    return delta.name, before, f"→ {after}", *_delta_cells(delta)
+
+
+def _delta_cells(delta: Delta) -> Cells:
+    if not delta.delta:
+        return ()
+    sign = "+" if delta.delta > 0 else "-"
+    amount = f"{sign}{rounded(abs(delta.delta))}"
+    part = f"{100 * delta.relative:+.1f}%" if delta.relative is not None else ""
+    verdict = paint("better", "green") if delta.better else paint("worse", "red")
+    return amount, part, verdict
+
+
+def _file_rows(found: Comparison) -> Iterable[Cells]:
+    for file in found.files:
+        if file.added is None or file.deleted is None:
+            yield file.path, "binary"
+        else:
+            yield file.path, f"+{file.added} -{file.deleted}"

@@ -1,0 +1,129 @@
+"""How a list of experiments looks: a table for people, JSON, CSV, and lines for scripts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitxexp import payload, render
+from gitxexp.explore.listing import Listing, Shown
+from gitxexp.explore.rows import Name, Row, show_date
+from gitxexp.render import Column
+
+#: What ``--porcelain`` prints unless it is told: these never change their order.
+_PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
+_PORCELAIN_RUNS = ("run", "version", "date", "commit", "rows", "results")
+
+
+def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
+    """The columns of a form that must not change with the content; () where they may."""
+    if form != "porcelain":
+        return ()
+    return _PORCELAIN_RUNS if runs else _PORCELAIN
+
+
+def as_table(found: Listing) -> str:
+    """A table that fits the terminal; numbers rounded there, and in full in a pipe."""
+    short = render.is_terminal()
+    return render.table([_column(shown, short=short) for shown in found.columns])
+
+
+def _column(shown: Shown, *, short: bool) -> Column:
+    name, field = shown.name, shown.name.kind == "field"
+    cells = [cell(name.name if field else "", value, short=short) for value in shown.values]
+    title = name.name.rpartition(".")[2] if short else name.name
+    return Column(
+        title,
+        cells,
+        right=all(isinstance(v, int | float) or v is None for v in shown.values)
+        and name.name != "date",
+        flexible=name.kind == "param"
+        or (field and name.name in ("text", "headline", "run", "label")),
+        optional=name.kind == "param",
+        marked=shown.best,
+    )
+
+
+def cell(field: str, value: Any, *, short: bool) -> str:
+    """One value as text; ``field`` names the fixed field that it belongs to, or is ""."""
+    if value is None:
+        return ""
+    if field == "date":
+        text = show_date(value)
+        return text[:16].replace("T", " ") if short else text
+    if field == "label":
+        return ", ".join(value)
+    if short and field in ("commit", "config_hash"):
+        return str(value).removeprefix("sha256:")[:8]
+    if short and isinstance(value, float):
+        return rounded(value)
+    return payload.show(value)
+
+
+def rounded(value: Any) -> str:
+    """A number with four decimals, or four digits where that would show none."""
+    if isinstance(value, float) and value == value and 1e-3 <= abs(value) < 1e6:
+        text = f"{value:.4f}"
+        return (
+            payload.show(value) if float(text) == value and len(payload.show(value)) <= 6 else text
+        )
+    return f"{value:.4g}" if isinstance(value, float) else payload.show(value)
+
+
+def as_csv(found: Listing) -> str:
+    """RFC 4180 with a header, values in full; lines end in a plain newline."""
+    import csv
+    import io
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([shown.name.name for shown in found.columns])
+    writer.writerows(zip(*map(_plain_cells, found.columns), strict=True))
+    return out.getvalue()
+
+
+def _plain_cells(shown: Shown) -> list[str]:
+    field = shown.name.name if shown.name.kind == "field" else ""
+    return [cell(field, value, short=False) for value in shown.values]
+
+
+def as_porcelain(found: Listing, end: str) -> str:
+    """One line per row, fields separated by tabs, without a header; the date in Unix seconds."""
+    columns = []
+    for shown in found.columns:
+        if shown.name == Name("field", "date"):
+            columns.append([str(int(value)) if value is not None else "" for value in shown.values])
+        else:
+            columns.append([" ".join(text.split()) for text in _plain_cells(shown)])
+    return "".join("\t".join(cells) + end for cells in zip(*columns, strict=True))
+
+
+def as_objects(found: Listing, *, chosen: bool) -> list[dict[str, Any]]:
+    """Every row as what JSON can hold: all that is known of it, or the chosen columns."""
+    if not chosen:
+        return [_object(row) for row in found.rows]
+    names = [shown.name.name for shown in found.columns]
+    values = [[_plain(shown, value) for value in shown.values] for shown in found.columns]
+    return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def _plain(shown: Shown, value: Any) -> Any:
+    return _field(shown.name.name, value) if shown.name.kind == "field" else value
+
+
+def _object(row: Row) -> dict[str, Any]:
+    fields = {name: _field(name, value) for name, value in row.fields.items()}
+    fields["labels"] = fields.pop("label", [])
+    facts = {**fields, "params": dict(row.params), "metrics": dict(row.metrics)}
+    if row.experiment is not None and "rows" not in row.fields:
+        facts["artifacts"] = dict(row.experiment.payload.artifacts)
+    return facts
+
+
+def _field(name: str, value: Any) -> Any:
+    if value is None:
+        return None
+    if name == "date":
+        return show_date(value)
+    if name == "label":
+        return list(value)
+    return str(value) if name == "version" else value
