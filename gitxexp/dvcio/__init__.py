@@ -8,10 +8,25 @@ from gitxexp.dvcio.adding import Added, add
 from gitxexp.dvcio.changes import Change, Kind, changed, status
 from gitxexp.dvcio.databases import database_kind, held_still, own_copy
 from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
-from gitxexp.dvcio.places import cache_dir, cache_dirs, is_dvc_repo, local_remote_dir, remote_name
+from gitxexp.dvcio.places import (
+    cache_dir,
+    cache_dirs,
+    is_dvc_repo,
+    local_remote_dir,
+    remote_name,
+    shared_config,
+)
 from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
 from gitxexp.dvcio.session import DvcError, init
-from gitxexp.dvcio.transfer import FetchReport, PushReport, checkout, fetch, push
+from gitxexp.dvcio.transfer import (
+    FetchReport,
+    PushReport,
+    checkout,
+    fetch,
+    fetch_objects,
+    pull,
+    push,
+)
 
 __all__ = [
     "Added",
@@ -29,6 +44,7 @@ __all__ = [
     "checkout",
     "database_kind",
     "fetch",
+    "fetch_objects",
     "find_object",
     "held_still",
     "init",
@@ -39,8 +55,10 @@ __all__ = [
     "object_path",
     "on_local_remote",
     "own_copy",
+    "pull",
     "push",
     "pushable",
     "remote_name",
+    "shared_config",
     "status",
 ]

@@ -231,6 +231,35 @@ def _fetch_special(top: Path, outputs: list[Output]) -> list[str]:
     return missing
 
 
+def fetch_objects(
+    top: Path,
+    output: Output,
+    oids: list[str],
+    remote: str | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Fetch just these objects of an output into the cache; the hashes that arrived sound.
+
+    A corrupt copy in the cache makes way. XexpError when the remote cannot be reached.
+    """
+    cache = cache_dir(top / output.root)
+    for oid in oids:
+        _sound(cache, oid, output.legacy)
+    return _receive(top, dict.fromkeys(((oid, output) for oid in oids), ""), remote, progress)
+
+
+def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set[str]:
+    """``dvc pull`` of these outputs in the work tree at ``top``; the paths that did not come."""
+    outputs, lost = list(outputs), set()
+    for out in outputs:
+        try:
+            with opened(top / out.root, f"pull {out.path}") as repo:
+                repo.pull(targets=[str(top / out.addressing)], remote=remote)
+        except DvcError:
+            lost.add(out.path)
+    return {out.path for out in outputs if out.path in lost or not (top / out.path).exists()}
+
+
 def checkout(
     top: Path,
     outputs: Iterable[Output],

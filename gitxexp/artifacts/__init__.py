@@ -1,0 +1,6 @@
+"""Files of experiments: getting them out of any version, and pushing them where others find them."""
+
+from gitxexp.artifacts.getting import Got, Report, Request, get, stream
+from gitxexp.artifacts.sources import Strategy
+
+__all__ = ["Got", "Report", "Request", "Strategy", "get", "stream"]

@@ -1,0 +1,180 @@
+"""Where an object can come from, nearest first: caches, the remote, a temporary worktree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from gitxexp import dvcio
+from gitxexp.errors import XexpError
+from gitxexp.gitio import Git
+from gitxexp.pointers import File, Output
+
+
+class Strategy(StrEnum):
+    """How to get what git does not hold. ``auto`` tries the others in this order."""
+
+    AUTO = "auto"
+    CACHE = "cache"  #: this worktree's cache, then those of the others
+    DVC = "dvc"  #: the remote, one object at a time
+    WORKTREE = "worktree"  #: a temporary worktree and ``dvc pull`` in it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One copy of an object: a file, and what to call where it lies."""
+
+    file: Path
+    name: str
+
+
+@dataclass
+class Stores:
+    """The caches and remotes around one work tree."""
+
+    top: Path
+    siblings: tuple[Path, ...]
+    strategy: Strategy
+    remote: str | None = None
+    progress: dvcio.Progress | None = None
+    _caches: dict[str, list[Path]] = field(default_factory=dict)
+
+    def caches(self, root: str) -> list[Path]:
+        """The caches of one DVC project, this worktree's first."""
+        if root not in self._caches:
+            places = (place / root for place in self.siblings)
+            self._caches[root] = dvcio.cache_dirs(self.top / root, places)
+        return self._caches[root]
+
+    @property
+    def cached(self) -> bool:
+        """Whether caches may serve."""
+        return self.strategy in (Strategy.AUTO, Strategy.CACHE)
+
+    @property
+    def remotes(self) -> bool:
+        """Whether a remote may serve."""
+        return self.strategy in (Strategy.AUTO, Strategy.DVC)
+
+    def manifest(self, out: Output) -> tuple[File, ...] | None:
+        """A directory's files, from a cache, else from the remote."""
+        found = dvcio.manifest(out, self.caches(out.root))
+        if found is not None or not self.remotes or not out.oid or out.versioned:
+            return found
+        folder = self._folder(out)
+        if folder is not None:
+            return dvcio.manifest(out, [folder])
+        with suppress(XexpError):
+            self._into_cache(out, [out.oid])
+        return dvcio.manifest(out, self.caches(out.root))
+
+    def places(self, out: Output, oid: str) -> Iterator[Place]:
+        """Copies of the object, nearest first. Asking for the next one means the last was bad."""
+        if self.cached:
+            for number, cache in enumerate(self.caches(out.root)):
+                file = dvcio.object_path(cache, oid, out.legacy)
+                if file.is_file():
+                    yield Place(file, "cache" if number == 0 else f"cache {cache}")
+        if not self.remotes:
+            return
+        name = out.remote or dvcio.remote_name(self.top / out.root, self.remote)
+        folder = self._folder(out)
+        if folder is not None:
+            file = dvcio.object_path(folder, oid, out.legacy)
+            if file.is_file():
+                yield Place(file, f"remote {name}")
+        elif name is not None and not out.versioned:
+            fetched = self._into_cache(out, [oid])
+            if fetched is not None:
+                yield Place(fetched, f"remote {name}")
+
+    def _folder(self, out: Output) -> Path | None:
+        return dvcio.local_remote_dir(self.top / out.root, out.remote or self.remote)
+
+    def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
+        """Bring many objects of real (not local-directory) remotes into the cache at once.
+
+        Only what no cache has; a failure is left to whoever asks for the object itself.
+        """
+        if not self.remotes:
+            return
+        groups: dict[Output, list[str]] = {}
+        for out, oid in objects:
+            if out.versioned or self._folder(out) is not None:
+                continue
+            if dvcio.find_object(self.caches(out.root), oid, out.legacy) is None:
+                groups.setdefault(out, []).append(oid)
+        for out, oids in groups.items():
+            with suppress(XexpError):
+                self._into_cache(out, oids)
+
+    def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
+        """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
+        self._caches.pop(out.root, None)
+        dvcio.fetch_objects(self.top, out, oids, self.remote, self.progress)
+        file = dvcio.object_path(dvcio.cache_dir(self.top / out.root), oids[0], out.legacy)
+        return file if file.is_file() else None
+
+
+PREFIX = "get-"
+
+
+@contextmanager
+def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterator[Path]:
+    """A detached worktree of ``commit`` below ``state``, gone again whatever happens.
+
+    It shares the cache and the remotes of ``top`` through its own ``.dvc/config.local`` files. What a
+    killed process left behind is removed first.
+    """
+    _sweep(git, state)
+    path = state / f"{PREFIX}{os.getpid()}"
+    try:
+        git.raw("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
+        inner = Git(path, foreign=True)
+        roots = [
+            e.path for e in inner.ls_tree(commit, recursive=True) if e.path.endswith(".dvc/config")
+        ]
+        for config in roots:
+            _share(top / config, path / config)
+        inner.raw(
+            "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--force", commit, "--", "."
+        )
+        yield path
+    finally:
+        _remove(git, path)
+
+
+def _share(mine: Path, theirs: Path) -> None:
+    """Local DVC settings for a temporary worktree: this project's own, its cache and remotes."""
+    theirs.parent.mkdir(parents=True, exist_ok=True)
+    text = dvcio.shared_config(mine.parent.parent)
+    theirs.with_name("config.local").write_text(text, encoding="utf-8")
+
+
+def _remove(git: Git, path: Path) -> None:
+    git.call("worktree", "remove", "--force", "--force", str(path))
+    shutil.rmtree(path, ignore_errors=True)
+    git.call("worktree", "prune")
+
+
+def _sweep(git: Git, state: Path) -> None:
+    """Remove temporary worktrees whose process is gone."""
+    for path in state.glob(f"{PREFIX}*"):
+        pid = path.name.removeprefix(PREFIX)
+        if pid.isdigit() and not _alive(int(pid)):
+            _remove(git, path)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
