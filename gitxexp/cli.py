@@ -21,6 +21,8 @@ from gitxexp.lazygroup import LazyGroup
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("init", "set a repository up, once and again"),
     "tag": ("tag", "snapshot the experiment as the next version"),
+    "merge": ("merge", "bring in the rows of other experiments, losing none"),
+    "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
     "explore": ("explore", "list, show and compare experiments"),
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),

@@ -72,6 +72,12 @@ paths = {models}
 # branch = "exp/{{name}}"
 # link = "auto"           # auto, reflink, hardlink, symlink or copy
 # writable = ["results/**"]
+
+[merge]
+# strategy = "merge"      # results: merge accumulates, rebase replaces by key, keep leaves alone
+# key = ["version"]       # key columns of tables that have no key
+# data_strategy = "merge"
+# data_key = []
 """
 
 

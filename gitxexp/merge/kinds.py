@@ -14,7 +14,8 @@ from gitxexp.errors import XexpError
 
 Kind = Literal["sqlite", "duckdb", "parquet"]
 
-_SUFFIXES: dict[str, Kind] = {
+#: What a file of this suffix holds.
+SUFFIXES: dict[str, Kind] = {
     ".db": "sqlite",
     ".db3": "sqlite",
     ".sqlite": "sqlite",
@@ -53,9 +54,9 @@ def kind_of(path: Path) -> Kind:
 
 def kind_by_name(path: Path) -> Kind:
     """The kind that a file of this name would have; raises :class:`XexpError` for others."""
-    kind = _SUFFIXES.get(path.suffix.lower())
+    kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
-        known = ", ".join(_SUFFIXES)
+        known = ", ".join(SUFFIXES)
         raise XexpError(
             f"cannot tell from its name what kind of file {path} should be",
             hint=f"use one of {known}",
