@@ -20,9 +20,7 @@ class XexpError(Exception):
 
     exit_code: int = FATAL
 
-    def __init__(
-        self, message: str, hint: str | None = None, exit_code: int | None = None
-    ) -> None:
+    def __init__(self, message: str, hint: str | None = None, exit_code: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint

@@ -112,7 +112,12 @@ class MergeReport:
     def changed(self) -> bool:
         """Whether applying this plan changes any row or column of the target."""
         return bool(self.carried) or any(
-            t.new or t.filled or t.replaced or t.removed or t.columns_added or t.types_widened
+            t.new
+            or t.filled
+            or t.replaced
+            or t.removed
+            or t.columns_added
+            or t.types_widened
             or t.created
             for t in self.tables
         )
