@@ -14,7 +14,7 @@ from types import FrameType
 import click
 
 from gitxexp.errors import FATAL, USAGE, XexpError
-from gitxexp.lazygroup import LazyGroup
+from gitxexp.lazygroup import ClosedPipe, LazyGroup
 
 #: verb → (module below gitxexp.commands, one line of help). The module has a command named like
 #: the verb; nothing is imported before a verb is used.
@@ -67,7 +67,7 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("\ninterrupted: nothing was left half done")
         return 128 + signal.SIGINT
-    except BrokenPipeError:
+    except (ClosedPipe, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:

@@ -16,6 +16,7 @@ kind           data
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -107,16 +108,26 @@ def _file(_project: Project, data: dict[str, Any], undoing: bool) -> None:
 
 
 def restore_file(backup: Path, path: Path) -> None:
-    """Put a copy of ``backup``, times and mode included, in the place of ``path`` at once."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.restore")
+    """Put ``backup`` back in the place of ``path``; where it can be renamed that needs no space."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(backup, temporary)
-        temporary.replace(path)
+        try:
+            backup.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_over(backup, path)
     except OSError as error:
         raise XexpError(
             f"cannot restore {path}: {error.strerror}", f"its former content is in {backup}"
         ) from error
+
+
+def _copy_over(backup: Path, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.restore")
+    try:
+        shutil.copy2(backup, temporary)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
