@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),
     "log": ("log", "list the operations of this repository"),
+    "demo": ("demo", "a real experiment repository, walked through"),
 }
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
