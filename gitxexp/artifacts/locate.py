@@ -70,7 +70,7 @@ class Commit:
             found = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
             if found is not None:
                 return found
-        raise self._unknown(next(iter(candidates)))
+        raise self._unknown(_normal(path))
 
     def exact(self, path: str, depth: int = 0) -> Found | None:
         """One file or directory."""
