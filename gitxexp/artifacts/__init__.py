@@ -1,7 +1,7 @@
 """Files of experiments: getting them out of any version, and pushing them where others find them."""
 
 from gitxexp.artifacts.getting import Got, Report, Request, get, stream
-from gitxexp.artifacts.pushing import Pushed, PushPlan, plan, push, unpushed
+from gitxexp.artifacts.pushing import Pushed, PushPlan, plan, push, push_artifacts, unpushed
 from gitxexp.artifacts.sources import Strategy
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "get",
     "plan",
     "push",
+    "push_artifacts",
     "stream",
     "unpushed",
 ]

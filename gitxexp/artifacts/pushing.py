@@ -12,7 +12,7 @@ from gitxexp.gitio import PushRejected
 from gitxexp.history import Experiment
 from gitxexp.pointers import Output
 from gitxexp.project import Project
-from gitxexp.publishing import choose_remote
+from gitxexp.remotes import choose_remote
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,8 @@ def push(
     failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
-    report = dvcio.PushReport()
     mine = [out for out in planned.outputs if dvcio.pushable(out) or out.versioned]
-    if mine:
-        report = dvcio.push(project.top, mine, remote, progress, siblings(project))
+    report = _push_outputs(project, mine, remote, progress)
     if not report.complete and not incomplete:
         raise _incomplete(report)
     if planned.git_remote is not None and planned.refs:
@@ -87,6 +85,26 @@ def push(
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     return Pushed(names, report, len(mine), planned.git_remote, refs)
+
+
+def push_artifacts(project: Project, commits: Iterable[str], remote: str | None = None) -> None:
+    """Push the artifacts of these commits and prove the remote complete; raises as :func:`push`."""
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    mine = [out for out in _distinct(outputs) if dvcio.pushable(out) or out.versioned]
+    report = _push_outputs(project, mine, remote, None)
+    if not report.complete:
+        raise _incomplete(report)
+
+
+def _push_outputs(
+    project: Project,
+    outputs: Sequence[Output],
+    remote: str | None,
+    progress: dvcio.Progress | None,
+) -> dvcio.PushReport:
+    if not outputs:
+        return dvcio.PushReport()
+    return dvcio.push(project.top, outputs, remote, progress, siblings(project))
 
 
 def unpushed(
