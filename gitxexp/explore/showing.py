@@ -99,7 +99,7 @@ def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[
     found: list[Linked] = []
     notes = []
     payload = experiment.payload
-    commits = [c for c in dict.fromkeys((payload.run_commit, experiment.commit)) if c]
+    commits = [payload.run_commit or experiment.commit]
     for path in _databases(project, experiment):
         try:
             found += results.linked(path, experiment.name, payload.run, commits)
