@@ -32,6 +32,9 @@ PATTERNS = ("refs/tags/e[0-9]*", "refs/tags/exp-*")
 #: Parsed again when the way of parsing changes, or the Python (marshal's form is its own).
 _FORMAT = f"xexp tags 2 {sys.implementation.cache_tag}"
 
+#: The row of an object that is not in the repository; it may come, so that is not remembered.
+_ABSENT: list[Any] = []
+
 _TAGGER = re.compile(r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})")
 
 _FIELDS = ("headline", "version", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
@@ -108,13 +111,16 @@ def _fresh(git: Git, cache: Path, known: Mapping[str, Any], oids: set[str]) -> M
     if not missing:
         return {}
     fresh = {oid: _parse(item) for oid, item in zip(missing, git.cat(missing), strict=True)}
-    _store(cache, {oid: row for oid, row in known.items() if oid in oids} | fresh)
-    return fresh
+    present = {oid: row for oid, row in fresh.items() if row is not _ABSENT}
+    _store(cache, {oid: row for oid, row in known.items() if oid in oids} | present)
+    return {oid: row or None for oid, row in fresh.items()}
 
 
 def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | None:
     """``[commit, date, tagger, [payload fields]]`` of a tag object that points at a commit."""
-    if item is None or item[1] != "tag":
+    if item is None:
+        return _ABSENT
+    if item[1] != "tag":
         return None
     head, _, message = decode(item[2]).partition("\n\n")
     lines = head.split("\n")

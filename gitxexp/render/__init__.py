@@ -47,6 +47,11 @@ def width(text: str) -> int:
     )
 
 
+def visible(text: str) -> str:
+    """``text`` with control characters shown as ``?``: a tag may come from anywhere."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+
+
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` terminal columns, the cut shown as an ellipsis."""
     if width(text) <= limit:
@@ -86,7 +91,7 @@ def table(columns: Sequence[Column]) -> str:
     """
     if not is_terminal():
         return tsv(columns)
-    columns, widths = _fitted([_starred(column) for column in columns])
+    columns, widths = _fitted([_starred(_visible(column)) for column in columns])
     head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
     lines = [_line([paint(cell, "bold") for cell in head])]
     for row in range(len(columns[0].cells) if columns else 0):
@@ -96,6 +101,11 @@ def table(columns: Sequence[Column]) -> str:
             cells.append(paint(cell, "green") if row in column.marked else cell)
         lines.append(_line(cells))
     return "\n".join(lines)
+
+
+def _visible(column: Column) -> Column:
+    cells = [visible(cell) for cell in column.cells]
+    return column._replace(name=visible(column.name), cells=cells)
 
 
 def _starred(column: Column) -> Column:
