@@ -49,10 +49,20 @@ def resolve(project: Project, name: str, known: Sequence[Experiment] | None = No
     commit = _abbreviated(project, name) if not name.startswith(_SHA) else None
     if exact:
         return _only(name, exact, commit)
-    commit = commit or (None if "\0" in name else project.git.resolve(name))
+    commit = commit or _revision(project, name)
     if commit is None:
         raise _unknown(project, name, experiments)
     return _at(project, name, commit, experiments)
+
+
+def _revision(project: Project, name: str) -> str | None:
+    """The commit of any revision (gitrevisions); ``:/text`` must not be followed by a suffix."""
+    if not name or "\0" in name:
+        return None
+    if name.startswith(":/"):
+        found = project.git.call("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        name = found.stdout.decode().strip() or name
+    return project.git.resolve(name)
 
 
 def _by_prefix(name: str, experiments: Iterable[Experiment]) -> list[Experiment]:
