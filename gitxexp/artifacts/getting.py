@@ -17,6 +17,8 @@ from gitxexp.errors import UsageError, XexpError
 from gitxexp.pointers import Output
 from gitxexp.project import Project
 
+_BLOBS = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -129,10 +131,9 @@ class _Job:
             (i.output, i.oid) for i, _ in todo if i.output and i.oid and len(todo) > 1
         )
         last: list[tuple[Item, Path]] = []
+        self.by_git([(item, target) for item, target in todo if item.blob is not None])
         for item, target in todo:
-            if item.blob is not None:
-                self.by_git(item, target)
-            elif not self.by_places(item, target):
+            if item.blob is None and not self.by_places(item, target):
                 last.append((item, target))
         if last and self.request.strategy is Strategy.AUTO:
             self.by_worktree(last, None, base)
@@ -158,14 +159,21 @@ class _Job:
             raise writing.exists(target)
         return False
 
-    def by_git(self, item: Item, target: Path) -> None:
-        """A file that git holds: the blob is the answer."""
-        assert item.blob is not None
-        content = self.project.git.raw("cat-file", "blob", item.blob)
-        with writing.new_file(target, force=self.request.force, executable=item.executable) as out:
-            out.write(content)
-        self.report(len(content))
-        self.done.append(Got(item.path, target, len(content), "git"))
+    def by_git(self, pairs: Sequence[tuple[Item, Path]]) -> None:
+        """Files that git holds: the blobs are the answer. Some hundred at a time, one process."""
+        for start in range(0, len(pairs), _BLOBS):
+            batch = pairs[start : start + _BLOBS]
+            blobs = self.project.git.cat(item.blob or "" for item, _ in batch)
+            for (item, target), blob in zip(batch, blobs, strict=True):
+                if blob is None:
+                    raise XexpError(f"git lacks the content of {item.path}", "git fsck")
+                content = blob[2]
+                with writing.new_file(
+                    target, force=self.request.force, executable=item.executable
+                ) as out:
+                    out.write(content)
+                self.report(len(content))
+                self.done.append(Got(item.path, target, len(content), "git"))
 
     def by_places(self, item: Item, target: Path) -> bool:
         """A DVC object from the first place with a sound copy; False when there is none."""
