@@ -21,6 +21,8 @@ from gitxexp.lazygroup import ClosedPipe, LazyGroup
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("init", "set a repository up, once and again"),
     "tag": ("tag", "snapshot the experiment as the next version"),
+    "get": ("get", "get a file of any experiment"),
+    "push": ("push", "push artifacts, branches and tags of experiments"),
     "explore": ("explore", "list, show and compare experiments"),
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),

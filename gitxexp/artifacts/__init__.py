@@ -1,6 +1,7 @@
 """Files of experiments: getting them out of any version, and pushing them where others find them."""
 
-from gitxexp.artifacts.getting import Got, Report, Request, get, stream
+from gitxexp.artifacts.asking import Got, Report, Request
+from gitxexp.artifacts.getting import get, stream
 from gitxexp.artifacts.pushing import Pushed, PushPlan, plan, push, push_artifacts, unpushed
 from gitxexp.artifacts.sources import Strategy
 
