@@ -21,6 +21,7 @@ from gitxexp.lazygroup import ClosedPipe, LazyGroup
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("init", "set a repository up, once and again"),
     "tag": ("tag", "snapshot the experiment as the next version"),
+    "worktree": ("worktree", "one experiment, one branch, one folder"),
     "explore": ("explore", "list, show and compare experiments"),
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),
