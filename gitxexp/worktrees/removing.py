@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitxexp import dvcio, pointers, treeback
+from gitxexp import dvcio, pointers, publishing, treeback
 from gitxexp.dvcio import Progress
 from gitxexp.dvcio.sharing import site_cache
 from gitxexp.errors import NoAnswer, XexpError
@@ -50,14 +50,10 @@ def push(project: Project, tree: Tree, progress: Progress | None = None) -> None
     if outputs:
         dvcio.push(tree.path, outputs, None, progress, [project.main_top])
     git = state.git_at(tree)
-    remotes = git.lines("remote")
-    remote = project.config.tag_remote or (
-        "origin" if "origin" in remotes else next(iter(remotes), "")
-    )
-    if remote in remotes:
+    if git.lines("remote"):
+        remote = publishing.choose_remote(git, tree.branch, None, project.config.tag_remote)
         refs = [f"refs/tags/{e.name}" for e in state.experiments_of(project, tree)]
-        refs += [f"refs/heads/{tree.branch}"] if tree.branch else []
-        git.raw("push", "-q", "--atomic", remote, *refs)
+        git.push(remote, refs + ([f"refs/heads/{tree.branch}"] if tree.branch else []))
 
 
 def remove(
@@ -97,7 +93,7 @@ def prune(project: Project, *, wait: bool = True) -> list[Tree]:
 
 
 def _take(project: Project, running: Running, tree: Tree) -> Removed:
-    """Record, then move the folder, the entry, and last the branch."""
+    """Record, then move the entry, the folder, and last the branch."""
     if tree.admin is None:
         raise XexpError(f"git has no entry for {tree.path}", "git worktree repair")
     delete = _branch_to_delete(project, tree)
@@ -115,10 +111,10 @@ def _take(project: Project, running: Running, tree: Tree) -> Removed:
     }
     thin = [] if kept is None else _thinnable(project, tree)
     running.record("removed", **data, thinned=[name for name, _ in thin])
+    tree.admin.rename(str(data["kept_admin"]))  # first: git prunes entries without a folder
     if kept is not None:
         tree.path.rename(kept)
         _thin(kept, thin)
-    tree.admin.rename(str(data["kept_admin"]))
     with suppress(OSError):
         tree.admin.parent.rmdir()
     if delete:
