@@ -18,6 +18,7 @@ from gitxexp.dvcio.placing import AUTO
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.gitio import Git, GitError
 from gitxexp.project import Project, Running
+from gitxexp.resolving import resolve
 from gitxexp.worktrees import known
 from gitxexp.worktrees.known import Note
 from gitxexp.worktrees.readying import Ready, Readying
@@ -96,14 +97,16 @@ def plan_of(project: Project, wish: Wish) -> Plan:
 
 def _start(project: Project, name: str) -> tuple[str, str]:
     """``(commit, what to call it)``."""
-    commit = project.git.resolve(name)
-    if commit is None and name == "HEAD":
-        raise XexpError(
-            "there are no commits yet", "commit your code first: git add -A && git commit"
-        )
-    if commit is None:
-        raise XexpError(f"'{name}' is no version, branch or commit", "git xexp explore list")
-    return commit, name
+    if name == "HEAD":
+        commit = project.git.resolve(name)
+        if commit is None:
+            raise XexpError(
+                "there are no commits yet", "commit your code first: git add -A && git commit"
+            )
+        return commit, name
+    found = resolve(project, name)
+    exact = found.exact and found.experiment
+    return found.commit, exact.name if exact else name
 
 
 def _kinds(project: Project, link: str | None) -> tuple[str, ...]:

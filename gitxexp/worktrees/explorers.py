@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitxexp.dvcio import Progress
 from gitxexp.errors import XexpError
 from gitxexp.project import Project
+from gitxexp.resolving import resolve
 from gitxexp.worktrees import creating, known, removing
 from gitxexp.worktrees.creating import Made, Wish
 from gitxexp.worktrees.known import EXPLORE, Tree
@@ -24,20 +25,23 @@ class Found:
 def checkout(
     project: Project, wish: Wish, progress: Progress | None = None, *, wait: bool = True
 ) -> Made | Found:
-    """``../explore-VERSION`` at the version; the one that is there already if it still is at it.
+    """``../explore-VERSION`` at what ``wish.at`` means; the one that is there already if it still is.
 
-    Raises XexpError when it was moved to another commit.
+    An experiment found by its run or hash gives its version to the name. Raises XexpError when the
+    worktree was moved to another commit.
     """
-    commit = project.git.resolve(wish.at)
+    found = resolve(project, wish.at)
+    exact = found.exact and found.experiment
+    name = exact.name if exact else wish.name
     for tree in explorers(project):
-        if tree.name != wish.name or tree.gone:
+        if tree.name != name or tree.gone:
             continue
-        if tree.commit != commit:
+        if tree.commit != found.commit:
             raise XexpError(
                 f"{tree.path} is there, at another commit", f"git xexp explore cleanup {tree.name}"
             )
         return Found(tree.name, tree.path)
-    return creating.create(project, wish, progress, wait=wait)
+    return creating.create(project, replace(wish, name=name), progress, wait=wait)
 
 
 def explorers(project: Project) -> list[Tree]:
