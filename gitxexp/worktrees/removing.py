@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitxexp import dvcio, pointers, publishing, treeback
+from gitxexp import dvcio, pointers, remotes, treeback
 from gitxexp.dvcio import Progress
 from gitxexp.dvcio.sharing import site_cache
 from gitxexp.errors import NoAnswer, XexpError
@@ -51,7 +51,7 @@ def push(project: Project, tree: Tree, progress: Progress | None = None) -> None
         dvcio.push(tree.path, outputs, None, progress, [project.main_top])
     git = state.git_at(tree)
     if git.lines("remote"):
-        remote = publishing.choose_remote(git, tree.branch, None, project.config.tag_remote)
+        remote = remotes.choose_remote(git, tree.branch, None, project.config.tag_remote)
         refs = [f"refs/tags/{e.name}" for e in state.experiments_of(project, tree)]
         git.push(remote, refs + ([f"refs/heads/{tree.branch}"] if tree.branch else []))
 
