@@ -15,6 +15,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -33,13 +34,17 @@ _SQLITE, _DUCK = b"SQLite format 3\0", b"DUCK"
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One file of an output: ``path`` from the top of the work tree, ``source`` in a cache."""
+    """One file of an output: ``path`` from the top of the work tree, ``source`` in a cache.
+
+    Both are text: there may be very many, and a Path costs more than the system call.
+    """
 
     path: str
     oid: str
-    source: Path
+    source: str
     output: Output
     size: int = 0
+    protected: bool = True  #: the object is read-only, as DVC makes it
     own: bool = False  #: a real, writable copy whatever the link type
 
 
@@ -80,7 +85,7 @@ def survey(
                 lacking[path] = out
             elif not _sound(item, oid, out, hashed=suspicious or item.own):
                 lacking[path] = out
-                damaged.append(item.source)
+                damaged.append(Path(item.source))
             else:
                 items.append(item)
     return Survey(tuple(items), lacking, tuple(dict.fromkeys(damaged)))
@@ -102,22 +107,25 @@ def _opened(
 ) -> Item | None:
     """The file with the first object that opens; None where no cache has one."""
     for cache in places:
-        source = object_path(cache, oid, out.legacy)
+        source = f"{cache}{'' if out.legacy else '/files/md5'}/{oid[:2]}/{oid[2:]}"
         try:
             handle = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
         try:
-            head, size = os.read(handle, 16), os.fstat(handle).st_size
+            head, info = os.read(handle, 16), os.fstat(handle)
         finally:
             os.close(handle)
         own = head == _SQLITE or head[8:12] == _DUCK or path.endswith(SUFFIXES)
-        return Item(path, oid, source, out, size, own or _matches(path, writable))
+        own = own or _matches(path, writable)
+        return Item(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
     return None
 
 
 def _matches(path: str, globs: Sequence[str]) -> bool:
     """Whether a glob names the file or a folder that it lies in; ``**`` crosses folders."""
+    if not globs:
+        return False
     parts = path.split("/")
     above = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
     return any(fnmatchcase(name, glob.rstrip("/")) for glob in globs for name in above)
@@ -133,7 +141,7 @@ def _adds_up_not(out: Output, items: list[Item | None]) -> bool:
 def _sound(item: Item, oid: str, out: Output, *, hashed: bool) -> bool:
     if not out.is_dir and out.size is not None and item.size != out.size:
         return False
-    return not hashed or matches(item.source, oid, out.legacy)
+    return not hashed or matches(Path(item.source), oid, out.legacy)
 
 
 class Linker:
@@ -166,7 +174,7 @@ class Linker:
             raise error
         if len(self.kinds) == 1:
             raise XexpError(
-                f"{self.kinds[0]} is not possible from {item.source.parent.parent} to"
+                f"{self.kinds[0]} is not possible from {Path(item.source).parents[1]} to"
                 f" {Path(target).parent}: {error.strerror}",
                 "--link auto takes the best that is possible",
             ) from error
@@ -179,7 +187,8 @@ class Linker:
         if kind == "reflink":
             _reflink(item.source, target, self._mode)
         else:
-            _protect(item.source)
+            if not item.protected:
+                _protect(Path(item.source))
             (os.link if kind == "hardlink" else os.symlink)(item.source, target)
         self.used[kind] += 1
 
@@ -196,8 +205,8 @@ class Linker:
         self.used["copy"] += 1
 
 
-def _reflink(source: Path, target: str, mode: int) -> None:
-    with source.open("rb") as reader:
+def _reflink(source: str, target: str, mode: int) -> None:
+    with Path(source).open("rb") as reader:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             fcntl.ioctl(handle, _FICLONE, reader.fileno())
@@ -210,11 +219,8 @@ def _reflink(source: Path, target: str, mode: int) -> None:
 
 def _protect(source: Path) -> None:
     """DVC trusts linked objects by their mode 0444; one it could not protect stays as it is."""
-    if source.stat().st_mode & 0o222:
-        try:
-            source.chmod(0o444)
-        except PermissionError:
-            return
+    with suppress(PermissionError):
+        source.chmod(0o444)
 
 
 def _umask() -> int:
@@ -257,28 +263,26 @@ def _check_space(top: Path, items: Sequence[Item], linker: Linker) -> None:
 
 def adopt(items: Iterable[Item], cache: Callable[[Output], Path]) -> list[Item]:
     """Objects that lie only in another worktree's cache, brought into the shared one."""
-    adopted = []
-    for item in items:
-        home = object_path(cache(item.output), item.oid, item.output.legacy)
-        if item.source != home and not home.exists():
-            _take_in(item.source, home)
-            if item.output.is_dir:
-                _adopt_manifest(item, cache(item.output))
-        adopted.append(replace(item, source=home))
-    return adopted
+    return [_adopted(item, cache(item.output)) for item in items]
 
 
-def _adopt_manifest(item: Item, cache: Path) -> None:
+def _adopted(item: Item, cache: Path) -> Item:
+    if item.source.startswith(f"{cache}/"):
+        return item
     out = item.output
-    levels = 2 if out.legacy else 4
-    elsewhere = item.source.parents[levels - 1]
-    source = object_path(elsewhere, out.oid or "", out.legacy)
-    home = object_path(cache, out.oid or "", out.legacy)
-    if source.is_file() and not home.exists():
-        _take_in(source, home)
+    home = object_path(cache, item.oid, out.legacy)
+    _take_in(Path(item.source), home)
+    if out.is_dir and out.oid:
+        elsewhere = Path(item.source).parents[1 if out.legacy else 3]
+        _take_in(
+            object_path(elsewhere, out.oid, out.legacy), object_path(cache, out.oid, out.legacy)
+        )
+    return replace(item, source=str(home))
 
 
 def _take_in(source: Path, home: Path) -> None:
+    if home.exists() or not source.is_file():
+        return
     home.parent.mkdir(parents=True, exist_ok=True)
     temporary = home.with_name(f"{home.name}.{os.getpid()}.tmp")
     try:

@@ -8,7 +8,7 @@ tracked configuration, which would otherwise be looked for beside the worktree.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -83,17 +83,19 @@ def remember(top: Path, root: str, items: Iterable[Item], outputs: Iterable[Outp
         from dvc_data.hashfile.hash_info import HashInfo  # late: dvc
 
         state = repo.state
-        state.save_many(
-            (
-                (
-                    str(top / item.path),
+
+        def records() -> Iterator[tuple[str, HashInfo, dict[str, Any]]]:
+            for item in items:
+                path = f"{top}/{item.path}"
+                info = Path(path).stat()
+                stat = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
+                yield (
+                    path,
                     HashInfo("md5-dos2unix" if item.output.legacy else "md5", item.oid),
-                    None,
+                    stat,
                 )
-                for item in items
-            ),
-            repo.fs,
-        )
+
+        state.save_many(records(), repo.fs)
         for out in outputs:
             if (top / out.path).exists():
                 state.save_link(str(top / out.path), repo.fs)
@@ -105,9 +107,9 @@ def remember_stats(cache: Path, top: Path, items: Iterable[Item]) -> None:
     stats = StatCache(cache)
     try:
         for item in items:
-            path = top / item.path
-            name = f"{path}\0dos2unix" if item.output.legacy else str(path)
-            stats.put(name, key_of(path.stat()), item.oid, now_ns())
+            path = f"{top}/{item.path}"
+            name = f"{path}\0dos2unix" if item.output.legacy else path
+            stats.put(name, key_of(Path(path).stat()), item.oid, now_ns())
     finally:
         stats.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -65,7 +66,8 @@ class Readying:
             fetched = self._fetch(list(dict.fromkeys(survey.lacking.values())), survey.damaged)
             survey = self._survey(wanted)
         linker = placing.Linker(kinds)
-        items = placing.adopt(survey.items, lambda out: dvcio.cache_dir(self.top / out.root))
+        shared = {r: Path(os.path.realpath(dvcio.cache_dir(self.top / r))) for r in self.roots}
+        items = placing.adopt(survey.items, lambda out: shared[out.root])
         placing.place(self.top, items, linker, self.progress)
         self._empty_folders(wanted)
         site = self._remember(items, wanted)

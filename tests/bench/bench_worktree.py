@@ -44,6 +44,7 @@ def build(folder: Path, megabytes: int, files: int) -> Path:
     call(PYTHON, "-m", "dvc", "add", "-q", "model.bin", "images", cwd=repo)
     call("git", "add", "-A", cwd=repo)
     call("git", "commit", "-q", "-m", "data", cwd=repo)
+    os.sync()  # the data has long been on the disk when a user makes a worktree
     return repo
 
 
