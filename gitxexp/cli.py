@@ -21,6 +21,7 @@ from gitxexp.lazygroup import ClosedPipe, LazyGroup
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("init", "set a repository up, once and again"),
     "tag": ("tag", "snapshot the experiment as the next version"),
+    "worktree": ("worktree", "one experiment, one branch, one folder"),
     "get": ("get", "get a file of any experiment"),
     "push": ("push", "push artifacts, branches and tags of experiments"),
     "explore": ("explore", "list, show and compare experiments"),

@@ -11,6 +11,8 @@ kind           data
 ``stamp``      record of :func:`gitxexp.results.stamp`
 ``restamp``    path, table, run, old, new
 ``created``    path: a file or folder that the operation makes
+``worktree``   see :mod:`gitxexp.treeback`
+``removed``    see :mod:`gitxexp.treeback`
 =============  ====================================================================================
 """
 
@@ -26,7 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp import results
+from gitxexp import results, treeback
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.gitio import Git, decode, encode
 from gitxexp.oplog import Operation
@@ -44,7 +46,7 @@ def roll_back(project: Project, operation: int) -> None:
     """Take every step of a failed operation back, the last one first."""
     for step in reversed(project.log.steps(operation)):
         HANDLERS[step.kind](project, step.data, False)
-    shutil.rmtree(project.state / "ops" / str(operation), ignore_errors=True)
+    treeback.drop_kept(project.state / "ops" / str(operation))
 
 
 def undo(project: Project, operation: Operation, *, force: bool = False) -> None:
@@ -57,6 +59,8 @@ def undo(project: Project, operation: Operation, *, force: bool = False) -> None
         for step in steps:
             if step.kind == "ref":
                 _refuse_if_built_upon(project, step.data)
+            elif step.kind == "worktree":
+                treeback.refuse_unmaking(project, step.data)
         if operation.result.get("pushed"):
             raise NoAnswer(
                 f"'{operation.verb}' ({operation.summary}) was pushed to"
@@ -75,7 +79,7 @@ def forget_old(project: Project) -> None:
     with suppress(OSError):
         numbers = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
         for number in numbers[KEPT:]:
-            shutil.rmtree(folder / str(number), ignore_errors=True)
+            treeback.drop_kept(folder / str(number))
 
 
 @contextmanager
@@ -239,4 +243,6 @@ HANDLERS: dict[str, Handler] = {
     "stamp": _stamp,
     "restamp": _restamp,
     "created": _created,
+    "worktree": treeback.unmake,
+    "removed": treeback.bring_back,
 }
