@@ -6,11 +6,12 @@ gives what a training script passes to its tracker. Nothing is imported before i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from gitxexp._version import __version__
 
+TYPE_CHECKING = False  # typing itself takes as long to import as `--version` may take
 if TYPE_CHECKING:
+    from typing import Any
+
     from gitxexp.api import Repository, context, open
     from gitxexp.errors import XexpError
 

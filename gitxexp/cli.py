@@ -14,19 +14,23 @@ from types import FrameType
 import click
 
 from gitxexp.errors import FATAL, USAGE, XexpError
-from gitxexp.lazygroup import LazyGroup
+from gitxexp.lazygroup import ClosedPipe, LazyGroup
 
 #: verb → (module below gitxexp.commands, one line of help). The module has a command named like
 #: the verb; nothing is imported before a verb is used.
 VERBS: dict[str, tuple[str, str]] = {
     "init": ("init", "set a repository up, once and again"),
     "tag": ("tag", "snapshot the experiment as the next version"),
+    "worktree": ("worktree", "one experiment, one branch, one folder"),
+    "get": ("get", "get a file of any experiment"),
+    "push": ("push", "push artifacts, branches and tags of experiments"),
     "merge": ("merge", "bring in the rows of other experiments, losing none"),
     "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
     "explore": ("explore", "list, show and compare experiments"),
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),
     "log": ("log", "list the operations of this repository"),
+    "demo": ("demo", "a real experiment repository, walked through"),
 }
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -69,7 +73,7 @@ def run(argv: Sequence[str]) -> int:
     except (KeyboardInterrupt, click.Abort):
         _say("\ninterrupted: nothing was left half done")
         return 128 + signal.SIGINT
-    except BrokenPipeError:
+    except (ClosedPipe, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except Exception as error:

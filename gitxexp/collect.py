@@ -17,7 +17,10 @@ from gitxexp import naming, results
 from gitxexp.config import Config
 from gitxexp.confighash import flatten
 from gitxexp.errors import XexpError
+from gitxexp.gitio import Git
 from gitxexp.results import Run
+
+_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,12 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def databases(top: Path, config: Config) -> list[Path]:
-    """The configured results databases that exist, in the order of the configuration."""
+    """The configured results databases that exist, in the order of the configuration.
+
+    With none configured, those that are found below ``top``.
+    """
+    if not config.results_databases:
+        return [top / name for name in find_databases(top)]
     found: dict[Path, None] = {}
     for pattern in config.results_databases:
         if any(mark in pattern for mark in "*?["):
@@ -84,6 +92,23 @@ def databases(top: Path, config: Config) -> list[Path]:
         elif (top / pattern).is_file():
             found[top / pattern] = None
     return list(found)
+
+
+def find_databases(top: Path) -> list[str]:
+    """Databases with a table of runs below ``top``, tracked or not, ignored ones included."""
+    git = Git(top)
+    patterns = [f"*{suffix}" for suffix in _SUFFIXES]
+    names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
+    return [name for name in dict.fromkeys(names) if _is_results(top / name)]
+
+
+def _is_results(path: Path) -> bool:
+    if path.parts[-2] in (".dvc", ".xexp") or ".dvc/cache" in path.as_posix():
+        return False
+    try:
+        return results.kind_of(path) is not None and bool(results.event_tables(path))
+    except (XexpError, OSError):
+        return False
 
 
 def all_runs(top: Path, config: Config) -> list[Run]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -57,7 +56,7 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     config = Config()
     if top is not None:
         config = replace(config, **_from_file(top / FILE))
-    return replace(config, **_from_git(git_values))
+    return replace(config, **_from_git(git_values)) if git_values else config
 
 
 def is_set_up(top: Path) -> bool:
@@ -66,10 +65,12 @@ def is_set_up(top: Path) -> bool:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    if not path.exists():
+        return {}
+    import tomllib  # 2 ms, which a repository without the file need not wait for
+
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise XexpError(f"{FILE} is not valid TOML: {error}", f"mend {path}") from error
     except OSError as error:

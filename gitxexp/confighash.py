@@ -12,8 +12,6 @@ Canonical form
 
 from __future__ import annotations
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -36,12 +34,16 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def config_hash(params: Mapping[str, Any]) -> str:
     """``sha256:…`` of the canonical form of ``params`` (see the module's text)."""
+    import hashlib  # 3 ms, and comparing values needs no hash
+
     return "sha256:" + hashlib.sha256(canonical(params).encode()).hexdigest()
 
 
 def canonical(params: Mapping[str, Any]) -> str:
     """The canonical form itself, one line of JSON."""
     flat = {name: _plain(value) for name, value in flatten(params).items()}
+    import json
+
     return json.dumps(flat, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -13,6 +13,10 @@ import click
 Verbs = Mapping[str, tuple[str, str]]
 
 
+class ClosedPipe(Exception):
+    """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
+
+
 class LazyGroup(click.Group):
     """A group of :data:`Verbs`. With ``default``, that verb is meant when none is given."""
 
@@ -45,6 +49,13 @@ class LazyGroup(click.Group):
         if self.default and (not args or (args[0].startswith("-") and args[0] not in own)):
             args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Like click's, but a closed pipe is told from other failures."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise ClosedPipe from error
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

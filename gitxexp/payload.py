@@ -21,14 +21,12 @@ SEPARATOR = " | "
 
 Scalar = str | int | float | bool | list[Any]
 
-_SIGNATURE = re.compile(r"^-----BEGIN (?:PGP|SSH|SIGNED)", re.MULTILINE)
-_FIELD = re.compile(r"([^\s=|]+)\s*=\s*(.*)", re.DOTALL)
-_LINE = re.compile(
-    r"""(?:([A-Za-z0-9_-]+)|"([^"\\\x00-\x1f\x7f]*)")\ =\ (?:"([^"\\\x00-\x1f\x7f]*)"
+# Compiled when a tag is parsed, which a warm listing does not.
+_SIGNATURE = r"^-----BEGIN (?:PGP|SSH|SIGNED)"
+_FIELD = r"([^\s=|]+)\s*=\s*(.*)"
+_LINE = r"""(?:([A-Za-z0-9_-]+)|"([^"\\\x00-\x1f\x7f]*)")\ =\ (?:"([^"\\\x00-\x1f\x7f]*)"
     |(-?(?:0|[1-9][0-9]*))|(-?(?:0|[1-9][0-9]*)(?:\.[0-9]+(?:e[+-]?[0-9]+)?|e[+-]?[0-9]+))
-    |(true|false))""",
-    re.VERBOSE,
-)
+    |(true|false))"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def encode(payload: Payload) -> str:
 
 def decode(message: str) -> Payload:
     """The payload of a tag message, signed or not; never raises."""
-    found = _SIGNATURE.search(message)
+    found = re.search(_SIGNATURE, message, re.MULTILINE)
     if found:
         message = message[: found.start()]
     headline, _, rest = message.strip("\n").partition("\n")
@@ -111,11 +109,13 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, float):
-        if value == value and abs(value) != float("inf") and 1e-6 <= abs(value) < 1e16:
-            text = f"{value:.12f}".rstrip("0")
-            if float(text) == value:
-                return text + "0" if text.endswith(".") else text
-        return repr(value)
+        text = repr(value)
+        if "e" not in text:
+            return text
+        if 1e-6 <= abs(value) < 1e16:
+            plain = f"{value:.12f}".rstrip("0")
+            return plain if float(plain) == value else text
+        return text
     return str(value)
 
 
@@ -148,7 +148,7 @@ def _document(text: str) -> dict[str, Any] | None:
         import tomllib
 
         try:
-            document = tomllib.loads(text[text.index("[xexp]") :])
+            document = _storable(tomllib.loads(text[text.index("[xexp]") :]))
         except (tomllib.TOMLDecodeError, RecursionError):
             return None
     return document if isinstance(document.get("xexp"), dict) else None
@@ -162,7 +162,7 @@ def quick_toml(text: str) -> dict[str, Any] | None:
     """
     document: dict[str, Any] = {}
     table: dict[str, Any] = document
-    match = _LINE.fullmatch
+    match = re.compile(_LINE, re.VERBOSE).fullmatch
     for line in text.split("\n"):
         found = match(line)
         if found:
@@ -196,7 +196,7 @@ def _handwritten(headline: str) -> Payload:
     texts: list[str] = []
     data = ""
     for part in headline.split("|"):
-        found = _FIELD.fullmatch(part.strip())
+        found = re.fullmatch(_FIELD, part.strip(), re.DOTALL)
         if not found:
             texts += [part.strip()] if part.strip() else []
             continue

@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitxexp import config, history, wayback
+from gitxexp import config, history
 from gitxexp.config import Config
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git, Places
 from gitxexp.history import Experiment
-from gitxexp.oplog import OpLog, Step
-from gitxexp.registry import Registry
+
+if TYPE_CHECKING:  # imported late: a read needs none of what changes and records
+    from gitxexp.oplog import OpLog
+    from gitxexp.registry import Registry
 
 #: ``notify(text)``: says something to the user while the work goes on (standard error).
 Notify = Callable[[str], None]
@@ -45,10 +46,14 @@ class Running:
 
     def record(self, kind: str, **data: Any) -> int:
         """Write a step down before it is taken (see :mod:`gitxexp.wayback`); returns its number."""
+        from gitxexp.oplog import Step
+
         return self.log.record(self.id, Step(kind, data))
 
     def amend(self, seq: int, kind: str, **data: Any) -> None:
         """Complete a recorded step with what it became."""
+        from gitxexp.oplog import Step
+
         self.log.amend(self.id, seq, Step(kind, data))
 
     def save_file(self, path: Path, *, undo: bool = False) -> None:
@@ -58,6 +63,8 @@ class Running:
         """
         backup = None
         if path.exists():
+            import shutil
+
             self.keep.mkdir(parents=True, exist_ok=True)
             backup = self.keep / f"{len(list(self.keep.iterdir()))}.{path.name}"
             shutil.copy2(path, backup)
@@ -72,7 +79,6 @@ class Project:
         self.places = places
         self.notify = notify
         self.state = places.common_dir / "xexp"
-        self.log = OpLog(self.state / "oplog.db")
 
     @classmethod
     def open(cls, path: Path | str = ".", notify: Notify = _silent) -> Project:
@@ -106,8 +112,17 @@ class Project:
         return config.load(self.places.top, self.git.config(r"^xexp\."))
 
     @cached_property
+    def log(self) -> OpLog:
+        """The log of operations."""
+        from gitxexp.oplog import OpLog
+
+        return OpLog(self.state / "oplog.db")
+
+    @cached_property
     def registry(self) -> Registry:
         """The registry of this work tree."""
+        from gitxexp.registry import Registry
+
         return Registry(self.top / config.REGISTRY)
 
     @cached_property
@@ -117,7 +132,11 @@ class Project:
 
     def experiments(self) -> list[Experiment]:
         """Every experiment of the repository, newest first."""
-        return history.experiments(self.git, self.state / "cache.db")
+        return self.experiments_later()()
+
+    def experiments_later(self) -> Callable[[], list[Experiment]]:
+        """:meth:`experiments`, begun now and waited for when the result is called."""
+        return history.experiments_later(self.git, self.state / "tags.cache")
 
     def require_set_up(self) -> None:
         """Raises XexpError where ``git xexp init`` has not been run."""
@@ -129,6 +148,8 @@ class Project:
     @contextmanager
     def operation(self, verb: str, *, wait: bool = True) -> Iterator[Running]:
         """Run the block as one operation; on any failure every recorded step is taken back."""
+        from gitxexp import wayback
+
         with self.locked(wait=wait):
             self.recover()
             number = self.log.begin(verb, self.places.top or self.places.git_dir)
@@ -184,6 +205,8 @@ class Project:
 
     def recover(self) -> None:
         """Take back what a process that died left half done. Call it with the lock held."""
+        from gitxexp import wayback
+
         for status in ("undoing", "running"):
             for operation in self.log.operations(status):
                 if status == "undoing":

@@ -2,43 +2,17 @@
 
 from __future__ import annotations
 
-from gitxexp import dvcio, pointers, tagging, version
+from gitxexp import artifacts, tagging, version
 from gitxexp.errors import XexpError
 from gitxexp.experiments import Request
 from gitxexp.gitio import Git, PushRejected
 from gitxexp.project import Project, Running
+from gitxexp.remotes import choose_remote
 from gitxexp.tagging import Tagged
 from gitxexp.version import AnyVersion
 
 #: How often a version that somebody else pushed meanwhile is given up for the next one.
 _TRIES = 5
-
-
-def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: str) -> str:
-    """The git remote to push to: asked for, configured, the branch's own, or the only one.
-
-    Raises XexpError when there is none, or several and no reason to prefer one.
-    """
-    remotes = git.lines("remote")
-    if wanted or configured:
-        name = wanted or configured
-        if name in remotes or "/" in name or ":" in name:
-            return name
-        raise XexpError(f"there is no git remote '{name}'", f"git remote add {name} URL")
-    if branch:
-        tracked = git.config(rf"^branch\.{_escaped(branch)}\.(pushremote|remote)$")
-        for values in tracked.values():
-            if values[-1] in remotes:
-                return values[-1]
-    if "origin" in remotes or len(remotes) == 1:
-        return "origin" if "origin" in remotes else remotes[0]
-    if not remotes:
-        raise XexpError("this repository has no git remote to push to", "git remote add origin URL")
-    raise XexpError(f"several git remotes: {', '.join(remotes)}", "choose one: --remote NAME")
-
-
-def _escaped(text: str) -> str:
-    return "".join(f"\\{char}" if not char.isalnum() else char for char in text)
 
 
 def tag_and_push(
@@ -81,9 +55,7 @@ def _publish(
     branch: str | None,
     commit: str,
 ) -> None:
-    outputs = pointers.outputs_at(project.git, commit)
-    if outputs:
-        dvcio.push(project.top, outputs)
+    artifacts.push_artifacts(project, [commit])
     refs = [f"refs/tags/{made}"]
     if branch is not None:
         refs.insert(0, f"{commit}:refs/heads/{branch}")

@@ -29,15 +29,16 @@ class Resolved:
         return self.experiment is not None and self.experiment.commit == self.commit
 
 
-def resolve(project: Project, name: str) -> Resolved:
+def resolve(project: Project, name: str, known: Sequence[Experiment] | None = None) -> Resolved:
     """The experiment or commit that ``name`` means.
 
     In this order: a version, a tracker's run, a branch, tag or remote branch, the name of a
     worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4 characters) of a
     configuration's hash (with or without ``sha256:``), of a run or of a commit, any other revision.
-    Raises XexpError with candidates when it is ambiguous or means nothing.
+    ``known`` are the project's experiments, where they have been read already. Raises XexpError
+    with candidates when it is ambiguous or means nothing.
     """
-    experiments = project.experiments()
+    experiments = project.experiments() if known is None else known
     exact = [e for e in experiments if name in (e.name, f"refs/tags/{e.name}", f"tags/{e.name}")]
     exact = exact or [e for e in experiments if e.payload.run and e.payload.run == name]
     if not exact:
@@ -48,10 +49,20 @@ def resolve(project: Project, name: str) -> Resolved:
     commit = _abbreviated(project, name) if not name.startswith(_SHA) else None
     if exact:
         return _only(name, exact, commit)
-    commit = commit or project.git.resolve(name)
+    commit = commit or _revision(project, name)
     if commit is None:
         raise _unknown(project, name, experiments)
     return _at(project, name, commit, experiments)
+
+
+def _revision(project: Project, name: str) -> str | None:
+    """The commit of any revision (gitrevisions); ``:/text`` must not be followed by a suffix."""
+    if not name or "\0" in name:
+        return None
+    if name.startswith(":/"):
+        found = project.git.call("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        name = found.stdout.decode().strip() or name
+    return project.git.resolve(name)
 
 
 def _by_prefix(name: str, experiments: Iterable[Experiment]) -> list[Experiment]:
@@ -118,6 +129,8 @@ def nearest(project: Project, commit: str, experiments: Sequence[Experiment]) ->
 def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> XexpError:
     from difflib import get_close_matches  # only for an error
 
+    if run := _untagged_run(project, name):
+        return XexpError(f"run '{run}' is not tagged", f"tag it: git xexp tag --run '{run}'")
     branches = [ref.removeprefix("refs/heads/") for ref in project.git.refs("refs/heads")]
     runs = [e.payload.run for e in experiments if e.payload.run]
     known = list(dict.fromkeys([*(e.name for e in experiments), *runs, *branches]))
@@ -130,3 +143,16 @@ def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> 
     else:
         hint = "there are no experiments yet; make one: git xexp tag"
     return XexpError(f"'{name}' is no experiment, run or revision", hint)
+
+
+def _untagged_run(project: Project, name: str) -> str | None:
+    """The id of the run ``name`` of the results databases; they are opened only for an error."""
+    from gitxexp import collect
+
+    if project.places.top is None:
+        return None
+    try:
+        runs = collect.all_runs(project.top, project.config)
+    except XexpError:
+        return None
+    return next((run.id for run in runs if run.id == name), None)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from gitxexp import config as settings
-from gitxexp import describe, dvcio, pointers, results
+from gitxexp import describe, dvcio, pointers
+from gitxexp.collect import find_databases
 from gitxexp.describe import Role
-from gitxexp.errors import XexpError
 from gitxexp.gitio import Git
 from gitxexp.project import Project
 
@@ -23,7 +23,6 @@ _METRICS = (
     "eval/metrics.json",
     "dvclive/metrics.json",
 )
-_DATABASE_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 _MODEL_SUFFIXES = (
     ".bin",
     ".pt",
@@ -40,7 +39,7 @@ _TEMPLATE = """\
 # git-xexp: settings of this project. Every one can be overridden by git config xexp.SECTION.KEY
 
 [results]
-databases = {databases}  # what your tracker writes: SQLite or DuckDB files; globs allowed
+databases = {databases}  # what your tracker writes: SQLite or DuckDB files; globs; [] finds them
 # table = "predictions"   # the table of runs; found by itself if there is one
 # stamp = true            # write version, git_commit and dvc_hash into a tagged run's rows
 
@@ -145,13 +144,11 @@ def detect(top: Path, git: Git) -> Found:
     databases that a tracker wrote.
     """
     listed = git.fields("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    ignored = git.fields("ls-files", "-z", "--others", "--ignored", "--exclude-standard")
     outputs = [o.path for o in pointers.outputs_in(top)] if dvcio.is_dvc_repo(top) else []
     names = [n for n in dict.fromkeys((*listed, *outputs)) if not n.startswith((".xexp/", ".dvc/"))]
-    databases = [n for n in (*names, *ignored) if _is_results(top, n)]
     default = settings.Config()
     return Found(
-        databases=tuple(dict.fromkeys(databases)),
+        databases=tuple(find_databases(top)),
         params=tuple(n for n in _PARAMS if n in names) or default.params_files,
         metrics=tuple(n for n in _METRICS if n in names) or default.metrics_files,
         models=tuple(n for n in names if PurePosixPath(n).suffix in _MODEL_SUFFIXES),
@@ -163,15 +160,6 @@ def detect(top: Path, git: Git) -> Found:
 
 def _parquet(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.endswith(".parquet")]
-
-
-def _is_results(top: Path, name: str) -> bool:
-    if not name.endswith(_DATABASE_SUFFIXES) or name.startswith((".dvc/", ".xexp/")):
-        return False
-    try:
-        return results.kind_of(top / name) is not None and bool(results.event_tables(top / name))
-    except (XexpError, OSError):
-        return False
 
 
 def config_text(found: Found) -> str:

@@ -11,11 +11,14 @@ kind           data
 ``stamp``      record of :func:`gitxexp.results.stamp`
 ``restamp``    path, table, run, old, new
 ``created``    path: a file or folder that the operation makes
+``worktree``   see :mod:`gitxexp.treeback`
+``removed``    see :mod:`gitxexp.treeback`
 =============  ====================================================================================
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -25,7 +28,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp import results
+from gitxexp import results, treeback
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.gitio import Git, decode, encode
 from gitxexp.oplog import Operation
@@ -43,7 +46,7 @@ def roll_back(project: Project, operation: int) -> None:
     """Take every step of a failed operation back, the last one first."""
     for step in reversed(project.log.steps(operation)):
         HANDLERS[step.kind](project, step.data, False)
-    shutil.rmtree(project.state / "ops" / str(operation), ignore_errors=True)
+    treeback.drop_kept(project.state / "ops" / str(operation))
 
 
 def undo(project: Project, operation: Operation, *, force: bool = False) -> None:
@@ -56,6 +59,8 @@ def undo(project: Project, operation: Operation, *, force: bool = False) -> None
         for step in steps:
             if step.kind == "ref":
                 _refuse_if_built_upon(project, step.data)
+            elif step.kind == "worktree":
+                treeback.refuse_unmaking(project, step.data)
         if operation.result.get("pushed"):
             raise NoAnswer(
                 f"'{operation.verb}' ({operation.summary}) was pushed to"
@@ -74,7 +79,7 @@ def forget_old(project: Project) -> None:
     with suppress(OSError):
         numbers = sorted((int(p.name) for p in folder.iterdir() if p.name.isdigit()), reverse=True)
         for number in numbers[KEPT:]:
-            shutil.rmtree(folder / str(number), ignore_errors=True)
+            treeback.drop_kept(folder / str(number))
 
 
 @contextmanager
@@ -107,16 +112,26 @@ def _file(_project: Project, data: dict[str, Any], undoing: bool) -> None:
 
 
 def restore_file(backup: Path, path: Path) -> None:
-    """Put a copy of ``backup``, times and mode included, in the place of ``path`` at once."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.restore")
+    """Put ``backup`` back in the place of ``path``; where it can be renamed that needs no space."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(backup, temporary)
-        temporary.replace(path)
+        try:
+            backup.replace(path)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_over(backup, path)
     except OSError as error:
         raise XexpError(
             f"cannot restore {path}: {error.strerror}", f"its former content is in {backup}"
         ) from error
+
+
+def _copy_over(backup: Path, path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.restore")
+    try:
+        shutil.copy2(backup, temporary)
+        temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -228,4 +243,6 @@ HANDLERS: dict[str, Handler] = {
     "stamp": _stamp,
     "restamp": _restamp,
     "created": _created,
+    "worktree": treeback.unmake,
+    "removed": treeback.bring_back,
 }

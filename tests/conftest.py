@@ -13,6 +13,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.helpers import Clock, Repo, run
 
@@ -22,6 +23,16 @@ DROPPED = ("GIT_", "DVC_", "XDG_", "XEXP_", "LC_", "SSH_", "GPG_")
 KEPT = ("XEXP_TEST_", "DVC_TEST")
 UNSET = ("NO_COLOR", "CLICOLOR", "COLUMNS", "LINES", "PAGER", "EDITOR", "VISUAL", "LANGUAGE",
          "MANPATH", "LESS", "CI", "EMAIL", "TERM")  # fmt: skip
+
+
+# A busy machine must not fail a property; XEXP_TEST_EXAMPLES=5000 is the longer run.
+settings.register_profile(
+    "xexp",
+    deadline=None,
+    max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "100")),
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("xexp")
 
 
 def seal(home: Path) -> None:

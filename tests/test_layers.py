@@ -12,17 +12,16 @@ ROOT = Path(__file__).resolve().parent.parent / "gitxexp"
 FLOORS = {
     # 4: the door
     "entry": 4, "__main__": 4, "cli": 4, "options": 4, "commands": 4, "render": 4,
-    "progress": 4,
-    "manpages": 4, "completions": 4,
+    "manpages": 4, "completions": 4, "lazygroup": 4, "progress": 4,
     # 3: the domain
     "api": 3, "experiments": 3, "tagging": 3, "publishing": 3, "setting_up": 3, "rebuilding": 3,
     "operations": 3, "collect": 3, "worktrees": 3, "artifacts": 3, "models": 3, "explore": 3,
     "resolving": 3, "check": 3, "merge": 3, "demo": 3,
     # 2: the project and its operations
-    "project": 2, "wayback": 2, "snapshot": 2,
+    "project": 2, "wayback": 2, "snapshot": 2, "treeback": 2,
     # 1: adapters
     "gitio": 1, "dvcio": 1, "pointers": 1, "pointerfile": 1, "results": 1, "registry": 1,
-    "oplog": 1, "config": 1, "history": 1, "code": 1, "describe": 1,
+    "oplog": 1, "config": 1, "remotes": 1, "history": 1, "code": 1, "describe": 1,
     # 0: pure
     "version": 0, "payload": 0, "confighash": 0, "errors": 0, "naming": 0, "plainyaml": 0,
     "_version": 0, "": 0,

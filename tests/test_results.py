@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pytest
 
 from gitxexp import results
 from gitxexp.errors import XexpError
+from gitxexp.results.engines import Database, reading
+from gitxexp.results.times import moment
 from tests.helpers import Repo
 
 XETRACK_SYSTEM = """
@@ -267,6 +270,24 @@ def test_odd_timestamps(tmp_path: Path, older: Any, newer: Any) -> None:
     assert run is not None and run.id == "newer"
 
 
+@pytest.mark.parametrize(
+    ("value", "rank", "seconds", "text"),
+    [
+        (None, 0, 0.0, None),
+        ("  ", 0, 0.0, None),
+        (b"x", 1, 0.0, "b'x'"),
+        (True, 1, 0.0, "True"),
+        ("1970-01-02", 2, 86400.0, "1970-01-02"),
+        (date(1970, 1, 2), 2, 86400.0, "1970-01-02"),
+        (datetime(1970, 1, 1, 0, 1), 2, 60.0, "1970-01-01 00:01:00"),
+        ("60", 2, 60.0, "1970-01-01 00:01:00+00:00"),
+        (float("nan"), 1, 0.0, "nan"),
+    ],
+)
+def test_moment(value: Any, rank: int, seconds: float, text: str | None) -> None:
+    assert moment(value) == (rank, seconds, text)
+
+
 def test_an_odd_timestamp_within_a_run_does_not_hide_the_others(tmp_path: Path) -> None:
     rows = [("a", at(1), 0.1), ("a", "zzz", 0.9), ("a", None, 0.8), ("b", at(0), 0.2)]
     path = make(tmp_path / "t.db", "CREATE TABLE t (run, timestamp, f1)", rows)
@@ -473,3 +494,21 @@ def test_sqlite_is_read_without_duckdb(trained: Repo) -> None:
         "print(sorted(heavy & set(sys.modules)))"
     )
     assert trained.python("-c", code).good().out == "[]\n"
+
+
+def test_a_writer_that_comes_while_an_immutable_file_is_read(tmp_path: Path) -> None:
+    path = make(tmp_path / "t.db", XETRACK)
+    with closing(sqlite3.connect(path)) as c:
+        c.execute("PRAGMA journal_mode = WAL")
+    seen: list[int] = []
+    with closing(sqlite3.connect(path)) as writer:
+
+        def action(database: Database) -> int:
+            if not seen:
+                writer.execute('INSERT INTO "default" VALUES (?, ?, 1, 1, 1, 1)', ("a", at(1)))
+                writer.commit()
+            seen.append(sum(1 for _ in database.rows('SELECT * FROM "default"')))
+            return seen[-1]
+
+        assert reading(path, action) == 1
+    assert len(seen) == 2

@@ -1,6 +1,21 @@
 """Files of experiments: getting them out of any version, and pushing them where others find them."""
 
-from gitxexp.artifacts.getting import Got, Report, Request, get, stream
+from gitxexp.artifacts.asking import Got, Report, Request
+from gitxexp.artifacts.getting import get, stream
+from gitxexp.artifacts.pushing import Pushed, PushPlan, plan, push, push_artifacts, unpushed
 from gitxexp.artifacts.sources import Strategy
 
-__all__ = ["Got", "Report", "Request", "Strategy", "get", "stream"]
+__all__ = [
+    "Got",
+    "PushPlan",
+    "Pushed",
+    "Report",
+    "Request",
+    "Strategy",
+    "get",
+    "plan",
+    "push",
+    "push_artifacts",
+    "stream",
+    "unpushed",
+]

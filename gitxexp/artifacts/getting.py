@@ -4,49 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
 from gitxexp import dvcio
 from gitxexp.artifacts import writing
+from gitxexp.artifacts.asking import Got, Report, Request
 from gitxexp.artifacts.locate import Commit, Found, Item
 from gitxexp.artifacts.sources import Place, Stores, Strategy, temporary_worktree
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.pointers import Output
 from gitxexp.project import Project
 
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to get and how. ``out`` is a file, a directory, or None for the current folder."""
-
-    commit: str  #: a full commit id
-    paths: tuple[str, ...]
-    out: Path | None = None
-    strategy: Strategy = Strategy.AUTO
-    force: bool = False
-    verify: bool = True
-    remote: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Got:
-    """One file, where it went and which place served it ("there" when it was right already)."""
-
-    path: str
-    target: Path
-    size: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Every file in order, and remarks (a corrupt cache object, for one)."""
-
-    files: tuple[Got, ...]
-    notes: tuple[str, ...] = ()
+_BLOBS = 200
 
 
 def get(project: Project, request: Request, progress: dvcio.Progress | None = None) -> Report:
@@ -121,18 +93,19 @@ class _Job:
         if self.request.strategy is Strategy.WORKTREE:
             self.by_worktree([pair for pair in targets if pair[0].blob is None], found, base)
             targets = [pair for pair in targets if pair[0].blob is not None]
-        elif found.opaque:
+        elif found.opaque and self.request.strategy is Strategy.AUTO:
             self.by_worktree([], found, base)
+        elif found.opaque:
+            raise self.nowhere_at(found.opaque[0], found.opaque[0].path)
         todo = [pair for pair in targets if not self.is_there(*pair)]
         self.total += sum(item.size or 0 for item, _ in todo)
         self.stores.prefetch(
             (i.output, i.oid) for i, _ in todo if i.output and i.oid and len(todo) > 1
         )
         last: list[tuple[Item, Path]] = []
+        self.by_git([(item, target) for item, target in todo if item.blob is not None])
         for item, target in todo:
-            if item.blob is not None:
-                self.by_git(item, target)
-            elif not self.by_places(item, target):
+            if item.blob is None and not self.by_places(item, target):
                 last.append((item, target))
         if last and self.request.strategy is Strategy.AUTO:
             self.by_worktree(last, None, base)
@@ -158,14 +131,21 @@ class _Job:
             raise writing.exists(target)
         return False
 
-    def by_git(self, item: Item, target: Path) -> None:
-        """A file that git holds: the blob is the answer."""
-        assert item.blob is not None
-        content = self.project.git.raw("cat-file", "blob", item.blob)
-        with writing.new_file(target, force=self.request.force, executable=item.executable) as out:
-            out.write(content)
-        self.report(len(content))
-        self.done.append(Got(item.path, target, len(content), "git"))
+    def by_git(self, pairs: Sequence[tuple[Item, Path]]) -> None:
+        """Files that git holds: the blobs are the answer. Some hundred at a time, one process."""
+        for start in range(0, len(pairs), _BLOBS):
+            batch = pairs[start : start + _BLOBS]
+            blobs = self.project.git.cat(item.blob or "" for item, _ in batch)
+            for (item, target), blob in zip(batch, blobs, strict=True):
+                if blob is None:
+                    raise XexpError(f"git lacks the content of {item.path}", "git fsck")
+                content = blob[2]
+                with writing.new_file(
+                    target, force=self.request.force, executable=item.executable
+                ) as out:
+                    out.write(content)
+                self.report(len(content))
+                self.done.append(Got(item.path, target, len(content), "git"))
 
     def by_places(self, item: Item, target: Path) -> bool:
         """A DVC object from the first place with a sound copy; False when there is none."""
@@ -220,37 +200,40 @@ class _Job:
         self, pairs: Iterable[tuple[Item, Path]], found: Found | None, base: Path
     ) -> None:
         """``dvc pull`` in a temporary worktree, then copies of the files from there."""
-        pairs = list(pairs)
-        outs = {item.output for item, _ in pairs if item.output} | set(
-            found.opaque if found else ()
-        )
+        pairs = [pair for pair in pairs if not self.is_there(*pair)]
+        opaque = found.opaque if found else ()
+        outs = {*opaque, *(item.output for item, _ in pairs if item.output)}
         if not outs:
             return
-        state = self.project.state
+        state, git = self.project.state, self.project.at_top
         state.mkdir(parents=True, exist_ok=True)
-        with temporary_worktree(
-            self.project.at_top, state, self.request.commit, self.project.top
-        ) as tree:
+        with temporary_worktree(git, state, self.request.commit, self.project.top) as tree:
             lost = dvcio.pull(tree, outs, self.request.remote)
             for out in outs:
                 if out.path in lost:
                     raise self.nowhere_at(out, out.path)
             for item, target in pairs:
-                self.take(tree / item.path, item.path, target)
-            for out in found.opaque if found else ():
-                for file in _files(tree / out.path):
-                    path = file.relative_to(tree).as_posix()
-                    self.take(
-                        file, path, base / _rel(path, found) if found and found.directory else base
-                    )
+                self.take(tree, item, target)
+            for out in opaque:
+                for item, target in _inside(tree, out, found, base):
+                    self.take(tree, item, target)
 
-    def take(self, source: Path, path: str, target: Path) -> None:
-        """A file of the temporary worktree, as the user's own."""
-        if not source.is_file():
-            raise XexpError(f"{path} is nowhere to be had", "fetch it from its source by hand")
-        with writing.new_file(target, force=self.request.force) as out:
-            writing.copy(source, out, writing.Wanted(), verify=False, report=self.report)
-        self.done.append(Got(path, target, source.stat().st_size, "temporary worktree"))
+    def take(self, tree: Path, item: Item, target: Path) -> None:
+        """A file of the temporary worktree, as the user's own; DVC did not verify it."""
+        assert item.output is not None
+        source = tree / item.path
+        try:
+            if not source.is_file():
+                raise self.nowhere(item)
+            with writing.new_file(target, force=self.request.force) as out:
+                wanted = _wanted(item)
+                verify = self.request.verify
+                writing.copy(source, out, wanted, verify=verify, report=self.report)
+        except writing.CorruptObject as error:
+            self.notes.append(f"the cache or remote has a corrupt copy of {item.path} ({error})")
+            raise self.nowhere(item) from error
+        size = source.stat().st_size
+        self.done.append(Got(item.path, target, size, "temporary worktree"))
 
     def nowhere(self, item: Item) -> XexpError:
         assert item.output is not None
@@ -275,9 +258,17 @@ def _wanted(item: Item) -> writing.Wanted:
     return writing.Wanted(item.size, item.oid, legacy)
 
 
-def _files(path: Path) -> list[Path]:
-    return sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-
-
-def _rel(path: str, found: Found) -> str:
-    return path.removeprefix(f"{found.path}/") if found.path else path
+def _inside(
+    tree: Path, out: Output, found: Found | None, base: Path
+) -> Iterator[tuple[Item, Path]]:
+    """Every file that DVC brought for an output, as far as ``found`` asks for it."""
+    assert found is not None
+    asked = found.path if found.path.startswith(f"{out.path}/") else out.path
+    root = tree / asked
+    for file in sorted(p for p in root.rglob("*") if p.is_file()) if root.is_dir() else [root]:
+        path = file.relative_to(tree).as_posix()
+        rel = path.removeprefix(f"{found.path}/") if found.path else path
+        oid = out.oid if path == out.path else None
+        size = out.size if path == out.path else None
+        target = base if path == found.path else base / rel
+        yield Item(path, rel, oid=oid, size=size, output=out), target

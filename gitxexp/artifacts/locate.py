@@ -70,7 +70,7 @@ class Commit:
             found = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
             if found is not None:
                 return found
-        raise self._unknown(next(iter(candidates)))
+        raise self._unknown(_normal(path))
 
     def exact(self, path: str, depth: int = 0) -> Found | None:
         """One file or directory."""
@@ -85,9 +85,9 @@ class Commit:
                 return linked and Found(path, name, linked.directory, linked.items, linked.opaque)
             return Found(path, name, False, (_blob(entry, name),))
         outs = [out for out in self.outputs if _related(out.path, path)]
-        tracked = (
-            self.git.ls_tree(self.commit, path + "/", recursive=True) if self._is_tree(path) else []
-        )
+        spec = (path + "/",) if path else ()
+        folder = self._is_tree(path)
+        tracked = self.git.ls_tree(self.commit, *spec, recursive=True) if folder else []
         if not outs and not tracked:
             return None
         return self._folder(path, outs, tracked)

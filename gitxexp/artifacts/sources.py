@@ -76,10 +76,11 @@ class Stores:
     def places(self, out: Output, oid: str) -> Iterator[Place]:
         """Copies of the object, nearest first. Asking for the next one means the last was bad."""
         if self.cached:
-            for number, cache in enumerate(self.caches(out.root)):
+            own = os.path.realpath(dvcio.cache_dir(self.top / out.root))
+            for cache in self.caches(out.root):
                 file = dvcio.object_path(cache, oid, out.legacy)
                 if file.is_file():
-                    yield Place(file, "cache" if number == 0 else f"cache {cache}")
+                    yield Place(file, "cache" if str(cache) == own else f"cache {cache}")
         if not self.remotes:
             return
         name = out.remote or dvcio.remote_name(self.top / out.root, self.remote)
@@ -153,7 +154,9 @@ def _share(mine: Path, theirs: Path) -> None:
     """Local DVC settings for a temporary worktree: this project's own, its cache and remotes."""
     theirs.parent.mkdir(parents=True, exist_ok=True)
     text = dvcio.shared_config(mine.parent.parent)
-    theirs.with_name("config.local").write_text(text, encoding="utf-8")
+    local = theirs.with_name("config.local")
+    local.touch(mode=0o600)  # it may hold credentials
+    local.write_text(text, encoding="utf-8")
 
 
 def _remove(git: Git, path: Path) -> None:

@@ -137,17 +137,26 @@ def _named(path: Path, mode: int, *, force: bool) -> Iterator[BinaryIO]:
 def _give_name(source: str, path: Path, *, force: bool) -> None:
     """Link a nameless file to ``path``; replacing one takes a second name in between."""
     try:
-        os.link(source, path, follow_symlinks=True)
+        _link(source, path)
         return
     except FileExistsError:
         if not force:
             raise exists(path) from None
     with tempfile.TemporaryDirectory(prefix=".xexp.", dir=path.parent) as between:
         fresh = Path(between) / "file"
-        os.link(source, fresh, follow_symlinks=True)
+        _link(source, fresh)
         if path.is_dir() and not path.is_symlink():
             raise XexpError(f"{path} is a directory", "remove it first, or choose another name: -o")
         fresh.replace(path)
+
+
+def _link(source: str, path: Path) -> None:
+    """linkat(2) with AT_SYMLINK_FOLLOW, which Python uses only when it is given a folder."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(source, path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
 
 
 def exists(path: Path) -> XexpError:

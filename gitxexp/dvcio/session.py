@@ -74,7 +74,7 @@ def _known(action: str, error: Exception) -> XexpError | None:
         return DvcError(
             f"cannot {action}: another DVC process is at work here", "wait and try again"
         )
-    if "RemoteMissingDepsError" in names:
+    if names & {"RemoteMissingDepsError", "ImportError"}:  # for "s3 … requires 'dvc-s3'"
         return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
     if "AuthError" in names or "GitAuthError" in names:
         return DvcError(f"cannot {action}: {text}", "check your credentials for this remote")

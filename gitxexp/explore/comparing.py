@@ -14,6 +14,9 @@ from gitxexp.gitio import Git
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
+#: In place of the hash of a database that is being written to.
+UNWRITTEN = "md5:(open)"
+
 
 @dataclass(frozen=True)
 class Side:
@@ -93,8 +96,10 @@ def of_work_tree(project: Project) -> Side:
     top = project.top
     found = collect.collect(top, project.config, collect.Wanted())
     outputs = pointers.outputs_in(top) if dvcio.is_dvc_repo(top) else []
-    changed = dvcio.changed(top, outputs, project.stat_cache) if outputs else []
-    artifacts = {o.path: o.hash for o in (*outputs, *changed) if o.hash}
+    artifacts = {o.path: o.hash for o in outputs if o.hash}
+    for change in dvcio.status(top, outputs, project.stat_cache) if outputs else []:
+        if change.kind is not dvcio.Kind.MISSING:  # not checked out is not changed
+            artifacts[change.output.path] = change.actual or UNWRITTEN
     run = found.run.id if found.run else ""
     return Side("work tree", None, found.params, found.metrics, artifacts, run)
 

@@ -19,16 +19,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
 from gitxexp.errors import UsageError
 
-_TOKEN = re.compile(
-    r"""\s*(?:(?P<op>==|!=|<=|>=|!~|=|<|>|~)|(?P<paren>[()])
-    |(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s()"'=<>!~]+)|(?P<end>$))""",
-    re.VERBOSE | re.DOTALL,
-)
+#: Compiled when a filter is read: a list without one need not wait for it.
+_TOKEN = r"""\s*(?:(?P<op>==|!=|<=|>=|!~|=|<|>|~)|(?P<paren>[()])
+    |(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s()"'=<>!~]+)|(?P<end>$))"""
 _KEYWORDS = ("and", "or", "not")
 _DEEPEST = 100
 
@@ -47,8 +44,7 @@ class Token(NamedTuple):
     at: int
 
 
-@dataclass(frozen=True)
-class Filter:
+class Filter(NamedTuple):
     """A parsed filter: whether a row matches, and the names that it asks for."""
 
     matches: Predicate
@@ -147,8 +143,9 @@ class _Parser:
 
     def _tokens(self) -> Iterator[Token]:
         position = 0
+        token = re.compile(_TOKEN, re.VERBOSE | re.DOTALL)
         while True:
-            match = _TOKEN.match(self.text, position)
+            match = token.match(self.text, position)
             if match is None:
                 at = position + len(self.text[position:]) - len(self.text[position:].lstrip())
                 quote = self.text[at] in "\"'"

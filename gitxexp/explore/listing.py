@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import describe, naming
 from gitxexp.config import Config
 from gitxexp.explore import filters, rows
 from gitxexp.explore.rows import Name, Names, Row
+from gitxexp.history import Experiment
 from gitxexp.project import Project
 
 #: How many columns of parameters a listing has unless it is told which.
 _MOST_PARAMS = 6
 
 
-@dataclass(frozen=True)
-class Query:
+class Query(NamedTuple):
     """What to list. ``columns`` () means the usual ones; names after a ``+`` are added to them."""
 
     sort: str | None = None
@@ -29,8 +28,7 @@ class Query:
     runs: bool = False  #: the runs of the results databases instead of experiments
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """One column: what it is, its value in every row, and the rows with the best value."""
 
     name: Name
@@ -38,8 +36,7 @@ class Shown:
     best: frozenset[int] = frozenset()
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """Rows in order, and columns in order. ``total`` counts rows before any was left out."""
 
     rows: Sequence[Row]
@@ -49,14 +46,15 @@ class Listing:
 
 def listing(project: Project, query: Query) -> Listing:
     """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
-    every = _runs(project) if query.runs else list(map(rows.of_experiment, project.experiments()))
+    later = project.experiments_later()
     config = project.config
+    every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
     names = Names(every)
     kept, asked = every, list[Name]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
     for label in query.labels:
-        kept = [row for row in kept if label in (row.fields.get("label") or ())]
+        kept = [row for row in kept if label in (row.field("label") or ())]
     if query.sort is not None:
         key = names.find(query.sort)
         asked.append(key)
@@ -69,12 +67,12 @@ def listing(project: Project, query: Query) -> Listing:
     return Listing(kept, shown, len(every))
 
 
-def _runs(project: Project) -> list[Row]:
+def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
     """The runs of this work tree's results databases, newest first, with their versions."""
     from gitxexp import collect  # with the database readers, which a list of tags does not need
     from gitxexp.results import moment
 
-    tagged = {e.payload.run: e for e in reversed(project.experiments()) if e.payload.run}
+    tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
     found = []
     for run in collect.all_runs(project.top, project.config):
         experiment = tagged.get(run.id)
@@ -89,7 +87,7 @@ def _runs(project: Project) -> list[Row]:
             "rows": run.rows,
             "results": _relative(project, run.database),
         }
-        found.append(Row(fields, run.params, run.metrics, experiment))
+        found.append(Row(run.params, run.metrics, experiment, fields))
     return found
 
 
@@ -196,9 +194,12 @@ def _varies(kept: Sequence[Row], name: str) -> bool:
 
 
 def _shown(kept: Sequence[Row], name: Name, config: Config) -> Shown:
-    values = [name.value(row) for row in kept]
-    best = _best(values, maximize=naming.maximize(name.name, directions(config)))
-    return Shown(name, values, best if name.kind == "metric" else frozenset())
+    values = rows.column(kept, name)
+    if name.kind != "metric":
+        return Shown(name, values)
+    return Shown(
+        name, values, _best(values, maximize=naming.maximize(name.name, directions(config)))
+    )
 
 
 def _best(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import version as versions
 from gitxexp.errors import XexpError
@@ -38,52 +37,68 @@ FIELDS: dict[str, str] = {
     "results": "the results database",
 }
 _SYNONYMS = {"labels": "label", "experiment": "version", "author": "tagger"}
-_DATE = re.compile(
-    r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)?)?", re.ASCII
-)
+_DATE = r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)?)?"
+
+
+#: How each field of an experiment is read.
+_READ: dict[str, Callable[[Experiment], Any]] = {
+    "version": lambda e: e.version,
+    "date": lambda e: e.date,
+    "label": lambda e: e.payload.labels,
+    "data": lambda e: e.payload.data or None,
+    "text": lambda e: e.payload.text or None,
+    "headline": lambda e: e.payload.headline,
+    "run": lambda e: e.payload.run or None,
+    "commit": lambda e: e.commit,
+    "config_hash": lambda e: e.payload.config_hash or None,
+    "tagger": lambda e: e.tagger or None,
+    "parent": lambda e: e.payload.parent or None,
+    "reason": lambda e: e.payload.reason or None,
+    "results": lambda e: e.payload.results or None,
+}
 
 
 class Row:
-    """One experiment or run. ``fields`` holds the values of :data:`FIELDS` that it has."""
+    """An experiment, or (with ``fields``, its values of :data:`FIELDS`) a run."""
 
-    __slots__ = ("experiment", "fields", "metrics", "params")
+    __slots__ = ("_fields", "experiment", "metrics", "params")
 
     def __init__(
         self,
-        fields: Mapping[str, Any],
         params: Mapping[str, Any],
         metrics: Mapping[str, Any],
-        experiment: Experiment | None = None,
+        experiment: Experiment | None,
+        fields: Mapping[str, Any] | None = None,
     ) -> None:
-        self.fields = fields
         self.params = params
         self.metrics = metrics
         self.experiment = experiment
+        self._fields = fields
+
+    @property
+    def is_run(self) -> bool:
+        """Whether the row is a run of a results database."""
+        return self._fields is not None
+
+    def field(self, name: str) -> Any:
+        """The value of a field, or None."""
+        if self._fields is not None:
+            return self._fields.get(name)
+        read = _READ.get(name)
+        return read(self.experiment) if read and self.experiment else None
+
+    def fields(self) -> dict[str, Any]:
+        """Every field that this kind of row has."""
+        return {name: self.field(name) for name in (self._fields or _READ)}
 
 
 def of_experiment(experiment: Experiment) -> Row:
     """The row of an experiment."""
     payload = experiment.payload
-    fields = {
-        "version": experiment.version,
-        "date": experiment.date,
-        "label": payload.labels,
-        "data": payload.data or None,
-        "text": payload.text or None,
-        "headline": payload.headline,
-        "run": payload.run or None,
-        "commit": experiment.commit,
-        "config_hash": payload.config_hash or None,
-        "tagger": experiment.tagger or None,
-        "parent": payload.parent or None,
-        "reason": payload.reason or None,
-        "results": payload.results or None,
-    }
-    return Row(fields, payload.params, payload.metrics, experiment)
+    return Row(payload.params, payload.metrics, experiment)
 
 
-@dataclass(frozen=True)
-class Name:
+class Name(NamedTuple):
     """A name that was looked up: its kind (field, metric, param), and its full spelling."""
 
     kind: str
@@ -92,10 +107,21 @@ class Name:
     def value(self, row: Row) -> Any:
         """The row's value, or None."""
         if self.kind == "field":
-            return row.fields.get(self.name)
+            return row.field(self.name)
         values = row.metrics if self.kind == "metric" else row.params
         found = values.get(self.name)
         return found if found is not None else _by_tail(values, self.name)
+
+
+def column(rows: Sequence[Row], name: Name) -> list[Any]:
+    """The value of ``name`` in every row."""
+    if name.kind == "field":
+        return [row.field(name.name) for row in rows]
+    tables = [row.metrics if name.kind == "metric" else row.params for row in rows]
+    values = [table.get(name.name) for table in tables]
+    if None not in values:
+        return values
+    return [_by_tail(t, name.name) if v is None else v for v, t in zip(values, tables, strict=True)]
 
 
 def _by_tail(values: Mapping[str, Any], name: str) -> Any:
@@ -235,7 +261,7 @@ def date_span(text: str) -> tuple[float, float]:
 
     Raises ValueError when it is none.
     """
-    match = _DATE.fullmatch(text.strip())
+    match = re.fullmatch(_DATE, text.strip(), re.ASCII)
     if match is None:
         raise ValueError(f"'{text}' is not a date (like 2026-03-01, or '2026-03-01 12:30')")
     given = [int(part) for part in match.groups() if part is not None]

@@ -30,12 +30,14 @@ class Details:
     notes: Sequence[str]
 
 
-def experiment_of(project: Project, name: str) -> tuple[Experiment, list[str]]:
+def experiment_of(
+    project: Project, name: str, known: Sequence[Experiment] | None = None
+) -> tuple[Experiment, list[str]]:
     """The experiment that ``name`` means, or the nearest before it with a remark that says so.
 
     Raises XexpError when there is none.
     """
-    found = resolving.resolve(project, name)
+    found = resolving.resolve(project, name, known)
     if found.experiment is None:
         raise XexpError(
             f"no experiment is tagged at '{name}' or before it",
@@ -50,8 +52,8 @@ def experiment_of(project: Project, name: str) -> tuple[Experiment, list[str]]:
 
 def details(project: Project, name: str, *, ask_remote: bool = False) -> Details:
     """Everything about the experiment that ``name`` means (see :func:`gitxexp.resolving.resolve`)."""
-    experiment, notes = experiment_of(project, name)
     known = project.experiments()
+    experiment, notes = experiment_of(project, name, known)
     parent = parent_of(project, experiment, known)
     found, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)
     rows, problems = _rows(project, experiment)
@@ -74,7 +76,8 @@ def parent_of(
     named = next((e for e in known if e.name == experiment.payload.parent), None)
     if named is not None or experiment.payload.parent:
         return named
-    older = known[known.index(experiment) + 1 :]
+    place = next(at for at, e in enumerate(known) if e.name == experiment.name)
+    older = known[place + 1 :]
     return resolving.nearest(project, experiment.commit, older)
 
 
@@ -99,7 +102,7 @@ def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[
     found: list[Linked] = []
     notes = []
     payload = experiment.payload
-    commits = [c for c in dict.fromkeys((payload.run_commit, experiment.commit)) if c]
+    commits = [payload.run_commit or experiment.commit]
     for path in _databases(project, experiment):
         try:
             found += results.linked(path, experiment.name, payload.run, commits)

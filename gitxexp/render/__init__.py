@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import shlex
-import shutil
-import subprocess
 import sys
-import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 #: The narrowest that a column which may be cut becomes.
 _NARROWEST = 12
 
 
-@dataclass(frozen=True)
-class Column:
+class Column(NamedTuple):
     """One column of a table. ``marked`` holds the rows to show as best."""
 
     name: str
@@ -27,7 +20,7 @@ class Column:
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
     optional: bool = False  #: may be left out to fit the terminal, the last one first
-    marked: frozenset[int] = field(default_factory=frozenset)
+    marked: frozenset[int] = frozenset()
 
 
 def is_terminal() -> bool:
@@ -35,14 +28,28 @@ def is_terminal() -> bool:
     return sys.stdout.isatty() or os.environ.get("GIT_PAGER_IN_USE") == "true"
 
 
+def _terminal() -> tuple[int, int]:
+    """Columns and lines of the terminal, or of a usual one."""
+    import shutil  # 2 ms, which output to a pipe needs not wait for
+
+    return shutil.get_terminal_size((80, 24))
+
+
 def width(text: str) -> int:
     """Columns that ``text`` takes on a terminal: wide characters two, combining ones none."""
     if text.isascii():
         return len(text)
+    import unicodedata  # a large table, which plain text needs not
+
     return sum(
         0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
         for c in text
     )
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters shown as ``?``: a tag may come from anywhere."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
 def clip(text: str, limit: int) -> str:
@@ -65,6 +72,8 @@ def colour() -> bool:
         return False
     if not is_terminal() or os.environ.get("TERM") == "dumb":
         return False
+    import subprocess
+
     done = subprocess.run(["git", "config", "--get-colorbool", "color.xexp", "true"], check=False)
     return done.returncode == 0
 
@@ -82,7 +91,7 @@ def table(columns: Sequence[Column]) -> str:
     """
     if not is_terminal():
         return tsv(columns)
-    columns, widths = _fitted([_starred(column) for column in columns])
+    columns, widths = _fitted([_starred(_visible(column)) for column in columns])
     head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
     lines = [_line([paint(cell, "bold") for cell in head])]
     for row in range(len(columns[0].cells) if columns else 0):
@@ -94,17 +103,22 @@ def table(columns: Sequence[Column]) -> str:
     return "\n".join(lines)
 
 
+def _visible(column: Column) -> Column:
+    cells = [visible(cell) for cell in column.cells]
+    return column._replace(name=visible(column.name), cells=cells)
+
+
 def _starred(column: Column) -> Column:
     if not column.marked:
         return column
     cells = [f"{cell}{'*' if at in column.marked else ' '}" for at, cell in enumerate(column.cells)]
-    return replace(column, name=f"{column.name} ", cells=cells)
+    return column._replace(name=f"{column.name} ", cells=cells)
 
 
 def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
     """The columns that fit the terminal, and the width of each."""
     widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
-    terminal = shutil.get_terminal_size((80, 24)).columns
+    terminal = _terminal()[0]
 
     def excess() -> int:
         narrow = (
@@ -144,6 +158,8 @@ def tsv(columns: Sequence[Column]) -> str:
 
 def as_json(value: Any) -> str:
     """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
+    import json  # 1 ms, which a table needs not wait for
+
     return json.dumps(_finite(value), indent=2, ensure_ascii=False)
 
 
@@ -172,9 +188,12 @@ def say(text: str) -> None:
 def page(text: str) -> None:
     """Write ``text``, through git's pager when it is longer than the terminal."""
     lines = text.count("\n") + 1
-    if not sys.stdout.isatty() or lines < shutil.get_terminal_size((80, 24)).lines:
+    if not sys.stdout.isatty() or lines < _terminal()[1]:
         out(text)
         return
+    import shlex
+    import subprocess
+
     pager = subprocess.run(["git", "var", "GIT_PAGER"], capture_output=True, text=True, check=False)
     command = pager.stdout.strip()
     if command in ("", "cat"):

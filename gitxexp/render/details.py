@@ -10,7 +10,7 @@ from gitxexp.explore.artifacts import Artifact
 from gitxexp.explore.comparing import Change, Comparison, Delta, Side
 from gitxexp.explore.rows import show_date
 from gitxexp.explore.showing import Details
-from gitxexp.render import paint, width
+from gitxexp.render import paint, visible, width
 from gitxexp.render.lists import rounded
 
 Cells = Sequence[str]
@@ -48,7 +48,7 @@ def _short(value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return "-" if value is None else payload.show(value)
+    return "-" if value is None else visible(payload.show(value))
 
 
 # -- show ----------------------------------------------------------------------------------------
@@ -61,10 +61,12 @@ def as_text(found: Details) -> str:
     metrics = {delta.name: delta for delta in found.since.metrics} if found.since else {}
     own = experiment.payload.metrics
     lines = [
-        f"{head}  {experiment.payload.headline}",
+        f"{head}  {visible(experiment.payload.headline)}",
         "",
         *section("tag", _facts(found)),
-        *section("parameters", ((n, _value(v)) for n, v in experiment.payload.params.items())),
+        *section(
+            "parameters", ((visible(n), _value(v)) for n, v in experiment.payload.params.items())
+        ),
         *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
         *section("artifacts", _artifact_rows(found.artifacts)),
         *_changes(found),
@@ -100,8 +102,8 @@ def _facts(found: Details) -> Iterable[Cells]:
 
 def _metric(name: str, value: Any, delta: Delta | None) -> Cells:
     if delta is None or delta.delta is None:
-        return name, _value(value)
-    return name, _value(value), *_delta_cells(delta)
+        return visible(name), _value(value)
+    return visible(name), _value(value), *_delta_cells(delta)
 
 
 def _artifact_rows(found: Sequence[Artifact]) -> Iterable[Cells]:
@@ -160,7 +162,7 @@ def _change_rows(found: Comparison) -> Iterable[Cells]:
 
 
 def _change(change: Change) -> Cells:
-    return change.name, f"{_value(change.before)} → {_value(change.after)}"
+    return visible(change.name), f"{_value(change.before)} → {_value(change.after)}"
 
 
 def _artifact_change(change: Change) -> Cells:

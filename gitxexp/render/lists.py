@@ -28,19 +28,29 @@ def as_table(found: Listing) -> str:
 
 
 def _column(shown: Shown, *, short: bool) -> Column:
-    name, field = shown.name, shown.name.kind == "field"
-    cells = [cell(name.name if field else "", value, short=short) for value in shown.values]
-    title = name.name.rpartition(".")[2] if short else name.name
+    kind, name = shown.name
+    wide = kind == "field" and name in ("text", "headline", "run", "label")
+    cells = _cells(shown, short=short)
+    if not short:
+        return Column(name, cells)
+    numbers = all(value is None or isinstance(value, int | float) for value in shown.values)
     return Column(
-        title,
+        name.rpartition(".")[2],
         cells,
-        right=all(isinstance(v, int | float) or v is None for v in shown.values)
-        and name.name != "date",
-        flexible=name.kind == "param"
-        or (field and name.name in ("text", "headline", "run", "label")),
-        optional=name.kind == "param",
+        right=numbers and kind != "field",
+        flexible=wide or kind == "param",
+        optional=kind == "param",
         marked=shown.best,
     )
+
+
+def _cells(shown: Shown, *, short: bool) -> list[str]:
+    if shown.name.kind == "field":
+        return [cell(shown.name.name, value, short=short) for value in shown.values]
+    if short:
+        return [cell("", value, short=True) for value in shown.values]
+    show = payload.show
+    return ["" if v is None else v if type(v) is str else show(v) for v in shown.values]
 
 
 def cell(field: str, value: Any, *, short: bool) -> str:
@@ -77,13 +87,8 @@ def as_csv(found: Listing) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([shown.name.name for shown in found.columns])
-    writer.writerows(zip(*map(_plain_cells, found.columns), strict=True))
+    writer.writerows(zip(*(_cells(shown, short=False) for shown in found.columns), strict=True))
     return out.getvalue()
-
-
-def _plain_cells(shown: Shown) -> list[str]:
-    field = shown.name.name if shown.name.kind == "field" else ""
-    return [cell(field, value, short=False) for value in shown.values]
 
 
 def as_porcelain(found: Listing, end: str) -> str:
@@ -93,7 +98,7 @@ def as_porcelain(found: Listing, end: str) -> str:
         if shown.name == Name("field", "date"):
             columns.append([str(int(value)) if value is not None else "" for value in shown.values])
         else:
-            columns.append([" ".join(text.split()) for text in _plain_cells(shown)])
+            columns.append([" ".join(text.split()) for text in _cells(shown, short=False)])
     return "".join("\t".join(cells) + end for cells in zip(*columns, strict=True))
 
 
@@ -111,10 +116,10 @@ def _plain(shown: Shown, value: Any) -> Any:
 
 
 def _object(row: Row) -> dict[str, Any]:
-    fields = {name: _field(name, value) for name, value in row.fields.items()}
+    fields = {name: _field(name, value) for name, value in row.fields().items()}
     fields["labels"] = fields.pop("label", [])
     facts = {**fields, "params": dict(row.params), "metrics": dict(row.metrics)}
-    if row.experiment is not None and "rows" not in row.fields:
+    if row.experiment is not None and not row.is_run:
         facts["artifacts"] = dict(row.experiment.payload.artifacts)
     return facts
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -118,7 +118,8 @@ def writing(path: Path, timeout: float = 10.0) -> Iterator[Database]:
             try:
                 yield database
             except BaseException:
-                database.run("ROLLBACK")
+                with suppress(Exception):  # a full disk has rolled back already
+                    database.run("ROLLBACK")
                 raise
             database.run("COMMIT")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -140,6 +141,9 @@ def best_run(
     return Best(winners[0], top, tuple(run.id for run in winners[1:]), len(able))
 
 
+_XETRACK_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
+
+
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not math.isnan(value)
 
@@ -154,11 +158,18 @@ def _last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
     """When and which run wrote last; reads two columns, never the whole table."""
     time = quoted(table.time_column) if table.time_column else "NULL"
     best: tuple[Moment, str | None] = (moment(None), None)
+    plain: tuple[str, str | None] = ("", None)  # the same of texts that compare as they stand
     for run, value in database.rows(f"SELECT {table.run_id}, {time} FROM {quoted(table.name)}"):
+        if type(value) is str and _XETRACK_TIME.fullmatch(value):
+            if value >= plain[0]:
+                plain = value, run
+            continue
         when = moment(value)
         if best[1] is None or when >= best[0]:
             best = when, run
-    return best
+    if plain[1] is None:
+        return best
+    return max((moment(plain[0]), plain[1]), best, key=lambda found: found[0])
 
 
 def _summed(

@@ -57,16 +57,25 @@ class Column:
 
     def add(self, value: Any, when: Moment) -> None:
         """Take one non-NULL value in."""
-        number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+        kind = type(value)
+        number = kind is float or kind is int or kind is Decimal
         self.numeric &= number
-        self.has_float |= number and not isinstance(value, int)
+        self.has_float |= number and kind is not int
         if self.count and self.constant and value != self.value and value == value:
             self.constant = False
         if not self.count or when >= self.when:
             self.value, self.when = value, when
         if number and (self.number is None or when >= self.number_when):
-            self.number, self.number_when = plain(value), when
+            self.number = float(value) if kind is Decimal else value
+            self.number_when = when
         self.count += 1
+
+    def repeat(self, when: Moment) -> None:
+        """Take in, at a time not before any other, a value equal to the last one."""
+        self.count += 1
+        self.when = when
+        if self.number is not None and self.number == self.value:
+            self.number_when = when
 
 
 class RunRows:
@@ -86,10 +95,16 @@ class RunRows:
         when = NEVER if self._time is None else moment(values[self._time])
         if when.rank and (not self.first.rank or when < self.first):
             self.first = when
-        self.last = max(self.last, when)
+        newest = when >= self.last
+        if newest:
+            self.last = when
         self.count += 1
         for column, value in zip(self.columns, values, strict=True):
-            if value is not None:
+            if value is None:
+                continue
+            if newest and value == column.value:  # most cells repeat the row before
+                column.repeat(when)
+            else:
                 column.add(value, when)
         for name, seen in self._seen.items():
             value = values[self.table.columns.index(name)]

@@ -1,0 +1,172 @@
+"""``push``: artifacts of experiments, proved complete, then branches and tags at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp import dvcio, pointers
+from gitxexp.errors import NoAnswer, XexpError
+from gitxexp.gitio import PushRejected
+from gitxexp.history import Experiment
+from gitxexp.pointers import Output
+from gitxexp.project import Project
+from gitxexp.remotes import choose_remote
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """What to push: the artifacts of these experiments, and these refs to this git remote."""
+
+    experiments: tuple[Experiment, ...]
+    outputs: tuple[Output, ...]
+    git_remote: str | None  #: None: the repository has no git remote
+    refs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was done. ``artifacts`` is DVC's part; ``refs`` are on ``git_remote`` now."""
+
+    experiments: tuple[str, ...]
+    artifacts: dvcio.PushReport
+    checked: int  #: outputs whose every object the remote was asked for
+    git_remote: str | None
+    refs: tuple[str, ...]
+
+
+def plan(
+    project: Project,
+    chosen: Sequence[Experiment] | None = None,
+    *,
+    git_remote: str | None = None,
+    everything: bool = False,
+) -> PushPlan:
+    """What a push of ``chosen`` means; None: every experiment whose tag the git remote lacks
+    (``everything``: all, which also checks artifacts of experiments that were pushed before).
+
+    Without a git remote there is nobody to ask, so all experiments count. XexpError when a git
+    remote cannot be chosen or reached.
+    """
+    branch, head = project.git.head()
+    name = _git_remote(project, branch, git_remote)
+    wanted = list(chosen if chosen is not None else project.experiments())
+    if chosen is None and name is not None and not everything:
+        there = set(project.git.remote_tags(name, "refs/tags/e*"))
+        wanted = [found for found in wanted if found.name not in there]
+    commits = list(dict.fromkeys(found.commit for found in wanted))
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
+    return PushPlan(tuple(wanted), tuple(_distinct(outputs)), name, tuple(refs))
+
+
+def push(
+    project: Project,
+    planned: PushPlan,
+    *,
+    remote: str | None = None,
+    incomplete: bool = False,
+    progress: dvcio.Progress | None = None,
+    git_progress: bool = False,
+) -> Pushed:
+    """Push the artifacts, prove by full listing that the remote has them all, then push the refs.
+
+    Whatever was interrupted before, the remote is complete afterwards; run it again after any
+    failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
+    remote cannot be reached or refuses.
+    """
+    mine = [out for out in planned.outputs if dvcio.pushable(out) or out.versioned]
+    report = _push_outputs(project, mine, remote, progress)
+    if not report.complete and not incomplete:
+        raise _incomplete(report)
+    if planned.git_remote is not None and planned.refs:
+        _push_refs(project, planned.git_remote, planned.refs, progress=git_progress)
+    names = tuple(found.name for found in planned.experiments)
+    refs = planned.refs if planned.git_remote else ()
+    return Pushed(names, report, len(mine), planned.git_remote, refs)
+
+
+def push_artifacts(project: Project, commits: Iterable[str], remote: str | None = None) -> None:
+    """Push the artifacts of these commits and prove the remote complete; raises as :func:`push`."""
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    mine = [out for out in _distinct(outputs) if dvcio.pushable(out) or out.versioned]
+    report = _push_outputs(project, mine, remote, None)
+    if not report.complete:
+        raise _incomplete(report)
+
+
+def _push_outputs(
+    project: Project,
+    outputs: Sequence[Output],
+    remote: str | None,
+    progress: dvcio.Progress | None,
+) -> dvcio.PushReport:
+    if not outputs:
+        return dvcio.PushReport()
+    return dvcio.push(project.top, outputs, remote, progress, siblings(project))
+
+
+def unpushed(
+    project: Project, commits: Iterable[str], remote: str | None = None
+) -> list[dvcio.MissingObject]:
+    """Every object of these commits' artifacts that its remote lacks, by full listing."""
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    return dvcio.missing_on_remote(project.top, _distinct(outputs), remote, siblings(project))
+
+
+def siblings(project: Project) -> list[Path]:
+    """The tops of the repository's other worktrees, the main one first."""
+    trees = [Path(tree["worktree"]) for tree in project.git.worktrees() if "bare" not in tree]
+    return [path for path in trees if path != project.top]
+
+
+def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
+    if not wanted and not project.git.lines("remote"):
+        return None
+    return choose_remote(project.git, branch, wanted, project.config.tag_remote)
+
+
+def _branches(
+    project: Project, branch: str | None, head: str | None, commits: Sequence[str]
+) -> list[str]:
+    """The branches to push: the current one where it holds one of the commits, and every local
+    branch that ends at one."""
+    found: dict[str, None] = {}
+    inside = any(
+        head == c or project.git.ok("merge-base", "--is-ancestor", c, "HEAD") for c in commits
+    )
+    if branch and head and inside:
+        found[f"refs/heads/{branch}"] = None
+    tips = project.git.refs("refs/heads")
+    found |= dict.fromkeys(name for name, tip in tips.items() if tip in set(commits))
+    return list(found)
+
+
+def _distinct(outputs: Iterable[Output]) -> list[Output]:
+    """Outputs that need the same objects of the same remote only once."""
+    seen = {(out.root, out.remote, out.hash, out.legacy): out for out in outputs}
+    return list(seen.values())
+
+
+def _push_refs(project: Project, name: str, refs: Sequence[str], *, progress: bool) -> None:
+    try:
+        project.git.push(name, refs, progress=progress)
+    except PushRejected as error:
+        if any(ref.startswith("refs/tags/") for ref in error.refs):
+            hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
+        else:
+            hint = f"bring its work in first: git pull --rebase {name}"
+        raise XexpError(f"{error.message}; the artifacts are pushed, no ref is", hint) from error
+
+
+def _incomplete(report: dvcio.PushReport) -> NoAnswer:
+    lost = [
+        f"{item.path}: neither in a cache nor on remote {item.remote}" for item in report.missing
+    ]
+    lost += [f"{item.path}: corrupt in the cache ({item.cached})" for item in report.corrupt]
+    more = [f"and {len(lost) - 10} more"] if len(lost) > 10 else []
+    return NoAnswer(
+        f"{len(lost)} objects cannot be pushed, so no branch or tag was pushed",
+        "\n".join([*lost[:10], *more, "push what there is: --incomplete"]),
+    )

@@ -1,0 +1,70 @@
+"""``git xexp explore checkout``, ``worktrees`` and ``cleanup``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from gitxexp import progress, render
+from gitxexp.commands.worktree import report, show_rows
+from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.worktrees import explorers, listing
+from gitxexp.worktrees.creating import LINKS, Wish
+from gitxexp.worktrees.known import EXPLORE
+
+
+@click.command()
+@click.argument("version")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
+@click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
+@click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
+@click.option("--print-path", is_flag=True, help="Print only the path.")
+@no_wait_option
+@json_option
+def checkout(
+    version: str, path: Path | None, link: str | None, no_fetch: bool, print_path: bool,
+    no_wait: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Look at a past experiment in ../explore-VERSION, with its data.
+
+    The worktree is detached and disposable: git xexp explore cleanup removes it.
+    """
+    wish = Wish(version, version, path, None, link, not no_fetch, EXPLORE)
+    with progress.line(version) as show:
+        found = explorers.checkout(open_project(), wish, show, wait=not no_wait)
+    if not isinstance(found, explorers.Found):
+        report(found, only_path=print_path, as_json=as_json)
+    elif as_json:
+        render.out(render.as_json({"name": found.name, "path": str(found.path)}))
+    elif print_path:
+        render.out(str(found.path))
+    else:
+        render.out(f"{found.path.name} is there already")
+        render.out(f"cd {shlex.quote(os.path.relpath(found.path))}")
+
+
+@click.command()
+@click.option(
+    "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
+)
+@json_option
+def worktrees(porcelain: bool, as_json: bool) -> None:
+    """List the worktrees that explore checkout made."""
+    rows = listing.rows(open_project(), kind=EXPLORE)
+    show_rows(rows, porcelain=porcelain, as_json=as_json)
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--force", is_flag=True, help="Also when files were added or changed.")
+@no_wait_option
+def cleanup(version: str | None, force: bool, no_wait: bool) -> None:
+    """Remove what explore checkout made: one version, or all.
+
+    Refuses when files were added or changed. git xexp undo brings a worktree back.
+    """
+    for tree in explorers.cleanup(open_project(), version, force=force, wait=not no_wait):
+        render.out(f"removed {tree.path}")

@@ -1,0 +1,113 @@
+"""``git xexp get``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gitxexp import artifacts, progress, render
+from gitxexp.errors import UsageError
+from gitxexp.options import json_option, open_project
+from gitxexp.resolving import resolve
+
+
+@click.command()
+@click.argument("version")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-o", "--out", metavar="OUT", help="File or folder to write; '-' is standard output.")
+@click.option(
+    "--strategy",
+    type=click.Choice([kind.value for kind in artifacts.Strategy]),
+    default="auto",
+    help="Where to look: caches, the DVC remote, or a temporary worktree (default: in that order).",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite files that exist and differ.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the content with its hash.")
+@click.option("-r", "--remote", metavar="NAME", help="The DVC remote to ask.")
+@json_option
+def get(
+    version: str,
+    paths: tuple[str, ...],
+    out: str | None,
+    strategy: str,
+    force: bool,
+    no_verify: bool,
+    remote: str | None,
+    as_json: bool,
+) -> None:
+    """Get files or folders as experiment VERSION had them, from the nearest place.
+
+    PATH is read from the current folder, then from the top; globs are allowed. The files are your own:
+    writable, verified, complete or absent. Files that are right already are left alone.
+    """
+    project = open_project()
+    request = artifacts.Request(
+        commit=resolve(project, version).commit,
+        paths=paths,
+        out=Path(out) if out not in (None, "-") else None,
+        strategy=artifacts.Strategy(strategy),
+        force=force,
+        verify=not no_verify,
+        remote=remote,
+    )
+    if out == "-":
+        if as_json:
+            raise UsageError("--json and -o - both want standard output", "leave one of them out")
+        report = artifacts.stream(project, request, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        _say(report)
+        return
+    with progress.line("getting") as show:
+        report = artifacts.get(project, request, show)
+    if as_json:
+        render.out(render.as_json(_facts(report)))
+    else:
+        _show(report)
+
+
+def _show(report: artifacts.Report) -> None:
+    """Each file on its own line, or one line for each place when there are many."""
+    if len(report.files) <= 10:
+        for got in report.files:
+            render.out(f"{got.target}  {_size(got.size)}  {_from(got.source)}")
+    else:
+        for source in dict.fromkeys(got.source for got in report.files):
+            mine = [got for got in report.files if got.source == source]
+            size = _size(sum(got.size for got in mine))
+            render.out(f"{len(mine)} files  {size}  {_from(source)}")
+    _notes(report)
+
+
+def _say(report: artifacts.Report) -> None:
+    for got in report.files:
+        render.say(f"{got.path}  {_size(got.size)}  {_from(got.source)}")
+    _notes(report)
+
+
+def _notes(report: artifacts.Report) -> None:
+    for note in report.notes:
+        render.say(f"warning: {note}")
+
+
+def _from(source: str) -> str:
+    return "already there" if source == "there" else f"from {source}"
+
+
+def _size(count: int) -> str:
+    """Bytes in units of 1000."""
+    size, unit = float(count), "B"
+    for bigger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, bigger
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+
+
+def _facts(report: artifacts.Report) -> dict[str, object]:
+    files = [
+        {"path": got.path, "target": str(got.target), "size": got.size, "source": got.source}
+        for got in report.files
+    ]
+    return {"files": files, "notes": list(report.notes)}

@@ -1,0 +1,102 @@
+"""``git xexp push``."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from gitxexp import artifacts, progress, render
+from gitxexp.artifacts import Pushed, PushPlan
+from gitxexp.errors import XexpError
+from gitxexp.history import Experiment
+from gitxexp.options import json_option, open_project
+from gitxexp.project import Project
+from gitxexp.resolving import resolve
+
+
+@click.command()
+@click.argument("versions", nargs=-1, metavar="[VERSION...]")
+@click.option("--all", "everything", is_flag=True, help="Every experiment, pushed before or not.")
+@click.option("-r", "--remote", metavar="NAME", help="The DVC remote (default: DVC's default).")
+@click.option("--git-remote", metavar="NAME", help="The git remote to push to.")
+@click.option("--incomplete", is_flag=True, help="Push even where some artifacts are nowhere.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would be pushed.")
+@json_option
+def push(
+    versions: tuple[str, ...],
+    everything: bool,
+    remote: str | None,
+    git_remote: str | None,
+    incomplete: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Push artifacts, then branches and tags, of the VERSIONs (default: all that are unpushed).
+
+    The DVC remote is listed in full before and after, so what an interrupted push left out is
+    repaired. Branches and tags go last and all at once.
+    """
+    project = open_project()
+    chosen = [_experiment(project, name) for name in versions] if versions else None
+    planned = artifacts.plan(project, chosen, git_remote=git_remote, everything=everything)
+    if dry_run:
+        _show_plan(planned)
+        return
+    with progress.line("pushing") as show:
+        done = artifacts.push(
+            project,
+            planned,
+            remote=remote,
+            incomplete=incomplete,
+            progress=show,
+            git_progress=sys.stderr.isatty(),
+        )
+    if as_json:
+        render.out(render.as_json(_facts(done)))
+    else:
+        _show(done)
+
+
+def _experiment(project: Project, name: str) -> Experiment:
+    found = resolve(project, name)
+    if found.experiment is None or not found.exact:
+        raise XexpError(f"'{name}' is not an experiment", "tag it first: git xexp tag")
+    return found.experiment
+
+
+def _show_plan(planned: PushPlan) -> None:
+    for out in planned.outputs:
+        render.out(f"would check and push  {out.path}")
+    for ref in planned.refs if planned.git_remote else ():
+        render.out(f"would push            {ref} -> {planned.git_remote}")
+    if not planned.experiments:
+        render.out("nothing to push")
+
+
+def _show(done: Pushed) -> None:
+    if not done.experiments:
+        render.out("nothing to push: every experiment is on the remote")
+        return
+    sent = len(done.artifacts.pushed)
+    render.out(f"artifacts: {sent} objects sent, {done.checked} outputs proved complete")
+    for item in (*done.artifacts.missing, *done.artifacts.corrupt):
+        render.say(f"warning: {item.path} was not pushed: no sound copy")
+    if done.git_remote is None:
+        render.say("note: there is no git remote, so only artifacts were pushed")
+    for ref in done.refs:
+        name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        render.out(f"pushed {name} -> {done.git_remote}")
+
+
+def _facts(done: Pushed) -> dict[str, object]:
+    return {
+        "experiments": list(done.experiments),
+        "objects_sent": len(done.artifacts.pushed),
+        "bytes_sent": done.artifacts.size,
+        "outputs_checked": done.checked,
+        "missing": [item.path for item in done.artifacts.missing],
+        "corrupt": [item.path for item in done.artifacts.corrupt],
+        "git_remote": done.git_remote,
+        "refs": list(done.refs),
+    }

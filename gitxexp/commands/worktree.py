@@ -1,0 +1,232 @@
+"""``git xexp worktree``: new, list, remove, prune."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitxexp import progress, render
+from gitxexp.errors import NoAnswer
+from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.worktrees import checking, creating, known, listing, removing
+from gitxexp.worktrees.creating import LINKS, Made, Wish
+
+
+@click.group()
+def worktree() -> None:
+    """One experiment, one branch, one folder, with the data shared."""
+
+
+@worktree.command()
+@click.argument("name")
+@click.option("--at", default="HEAD", metavar="REV", help="Start from this version or commit.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
+@click.option("--branch", metavar="B", help="The branch's name; an existing one is checked out.")
+@click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
+@click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
+@click.option("--print-path", is_flag=True, help="Print only the path.")
+@no_wait_option
+@json_option
+def new(name: str, **options: Any) -> None:
+    """Make ../exp-NAME on branch exp/NAME, ready to work in.
+
+    Data and models are shared with the DVC cache without a copy where the file system can;
+    databases, and what the configuration calls writable, are real copies.
+    """
+    wish = Wish(
+        name, options["at"], options["path"], options["branch"], options["link"],
+        not options["no_fetch"],
+    )  # fmt: skip
+    with progress.line(name) as show:
+        made = creating.create(open_project(), wish, show, wait=not options["no_wait"])
+    report(made, only_path=options["print_path"], as_json=options["as_json"])
+
+
+def report(made: Made, *, only_path: bool, as_json: bool) -> None:
+    """Print what was made; raises NoAnswer when outputs are missing."""
+    plan, ready = made.plan, made.ready
+    if as_json:
+        render.out(render.as_json(_facts(made)))
+    elif only_path:
+        render.out(str(plan.path))
+    else:
+        where = f"on branch {plan.branch}" if plan.branch else "detached"
+        render.out(f"{render.paint(plan.path.name, 'yellow')} {where}, from {_start(made)}")
+        render.out(_summary(made))
+        render.out(f"cd {shlex.quote(os.path.relpath(plan.path))}")
+    for note in ready.notes:
+        render.say(f"note: {note}")
+    if ready.missing:
+        for path in ready.missing:
+            render.say(f"missing: {path}")
+        raise NoAnswer(
+            f"the worktree is there, but {len(ready.missing)} of its files are not",
+            f"git xexp push where they were made, then: cd {shlex.quote(str(plan.path))} && dvc pull",
+        )
+
+
+def _start(made: Made) -> str:
+    short = made.plan.commit[:7]
+    return short if made.plan.at.startswith(short) else f"{made.plan.at} ({short})"
+
+
+def _summary(made: Made) -> str:
+    ready = made.ready
+    if not ready.outputs:
+        return "no data is tracked by DVC there"
+    names = {"reflink": "reflinked", "hardlink": "hard links", "symlink": "symbolic links",
+             "copy": "copied"}  # fmt: skip
+    parts = [f"{count:,} {names[kind]}" for kind, count in ready.used.items()]
+    fetched = f"; {ready.fetched:,} objects fetched" if ready.fetched else ""
+    things = "output" if ready.outputs == 1 else "outputs"
+    state = "incomplete" if ready.missing else "ready"
+    return f"{ready.outputs} {things} {state}: {', '.join(parts) or 'no files'}{fetched}"
+
+
+def _facts(made: Made) -> dict[str, Any]:
+    plan, ready = made.plan, made.ready
+    return {
+        "name": plan.name,
+        "path": str(plan.path),
+        "branch": plan.branch,
+        "commit": plan.commit,
+        "outputs": ready.outputs,
+        "files": dict(ready.used),
+        "bytes_copied": ready.copied,
+        "fetched": ready.fetched,
+        "missing": list(ready.missing),
+        "notes": list(ready.notes),
+    }
+
+
+@worktree.command("list")
+@click.option(
+    "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
+)
+@json_option
+def list_(porcelain: bool, as_json: bool) -> None:
+    """List the worktrees and what is only there.
+
+    A changed file, an artifact that is on no remote, a results row that the main worktree does not
+    have, and the disk used beyond the shared cache.
+    """
+    with progress.line("reading") as show:
+        rows = listing.rows(open_project(), show)
+    show_rows(rows, porcelain=porcelain, as_json=as_json)
+
+
+@worktree.command()
+@click.argument("name")
+@click.option("--push", is_flag=True, help="Push artifacts, branch and tags first.")
+@click.option("--force", is_flag=True, help="Remove although the checklist says no.")
+@no_wait_option
+def remove(name: str, push: bool, force: bool, no_wait: bool) -> None:
+    """Remove a worktree, if nothing in it would be lost.
+
+    NAME is what it was made with, or the path of any worktree. git xexp undo brings it back.
+    """
+    project = open_project()
+    tree = known.find(project, name)
+    removing.check_removable(project, tree)
+    with progress.line("pushing" if push else "checking") as show:
+        if push and not tree.gone:
+            removing.push(project, tree, show)
+        checks = checking.checklist(project, tree, show)
+    show_checks(checks)
+    red = [check for check in checks if not check.ok]
+    if red and not force:
+        fixes = dict.fromkeys(check.fix for check in red if check.fix)
+        hint = "\n".join(
+            [*fixes, f"or drop it all the same: git xexp worktree remove {name} --force"]
+        )
+        raise NoAnswer(f"{tree.name} was not removed: something would be lost", hint)
+    done = removing.remove(project, name, wait=not no_wait)
+    branch = f" and branch {done.branch}" if done.branch else ""
+    kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
+    render.out(f"removed {done.tree.path}{branch}{kept} (git xexp undo brings it back)")
+
+
+@worktree.command()
+@no_wait_option
+def prune(no_wait: bool) -> None:
+    """Forget the worktrees whose folder is gone."""
+    for tree in removing.prune(open_project(), wait=not no_wait):
+        render.out(f"pruned {tree.name}: {tree.path} is gone")
+
+
+def show_checks(checks: list[checking.Check]) -> None:
+    """The checklist, red lines marked."""
+    for check in checks:
+        mark = render.paint("ok", "green") if check.ok else render.paint("NO", "red")
+        render.out(f"{mark}  {check.name:<10}{check.text}")
+
+
+def show_rows(rows: list[listing.Row], *, porcelain: bool, as_json: bool) -> None:
+    """The list in one of its three forms."""
+    for note in (note for row in rows for note in row.notes):
+        render.say(f"note: {note}")
+    if as_json:
+        render.out(render.as_json([_row_facts(row) for row in rows]))
+    elif porcelain:
+        for row in rows:
+            for key, value in _row_facts(row).items():
+                text = {True: "yes", False: "no", None: "-"}.get(value, value)
+                render.out(f"{key} {text}")
+            render.out("")
+    else:
+        render.out(render.table(_columns(rows)))
+
+
+def _row_facts(row: listing.Row) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "kind": row.kind,
+        "path": str(row.path),
+        "branch": row.branch,
+        "commit": row.commit,
+        "experiment": row.experiment,
+        "changed": row.changed,
+        "unpushed": row.unpushed,
+        "unmerged": row.unmerged,
+        "disk": row.disk,
+        "gone": row.gone,
+        "locked": row.locked,
+    }
+
+
+def _columns(rows: list[listing.Row]) -> list[render.Column]:
+    def number(value: int | None) -> str:
+        return "?" if value is None else f"{value:,}"
+
+    def state(row: listing.Row) -> str:
+        if row.gone:
+            return "gone"
+        return "clean" if row.changed == 0 else f"{number(row.changed)} changed"
+
+    return [
+        render.Column("name", [row.name for row in rows], flexible=True),
+        render.Column("branch", [row.branch or "(detached)" for row in rows], flexible=True),
+        render.Column("commit", [(row.commit or "")[:7] for row in rows]),
+        render.Column("experiment", [row.experiment or "" for row in rows]),
+        render.Column("state", [state(row) for row in rows]),
+        render.Column("unpushed", [number(row.unpushed) for row in rows], right=True),
+        render.Column("unmerged", [number(row.unmerged) for row in rows], right=True),
+        render.Column("disk", [_bytes(row.disk) for row in rows], right=True),
+        render.Column("path", [os.path.relpath(row.path) for row in rows], flexible=True),
+    ]
+
+
+def _bytes(count: int | None) -> str:
+    """A size for people, in units of 1000."""
+    if count is None:
+        return "?"
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"

@@ -1,0 +1,1 @@
+"""Linked worktrees that share the main worktree's data: made, listed, removed safely."""

@@ -1,0 +1,131 @@
+"""How quick reading is: ``python tests/bench/bench_explore.py [TAGS] [ROUNDS]``.
+
+Makes a repository with TAGS (2,000) experiment tags and prints medians of ROUNDS (11) runs, each
+beside what it is measured against, taken in turn so that a busy machine weighs on both.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from gitxexp import confighash, payload
+from gitxexp.payload import Payload
+
+LIMITS = {"list warm": 2.5, "list cold": 12.0, "--version": 1.5}
+
+
+def message(number: int) -> str:
+    """The tag message of experiment ``number``."""
+    params = {"model": f"bert-{number % 7}", "lr": 10 ** -(1 + number % 5), "epochs": number % 30,
+              "batch_size": 2 ** (number % 8), "seed": number, "train.dropout": number % 10 / 10,
+              "train.optimizer": "adam", "data.path": "data/train.parquet"}  # fmt: skip
+    metrics = {"f1": (number * 7919 % 10007) / 10007, "loss": (number * 104729 % 9973) / 9973,
+               "accuracy": (number * 31 % 997) / 997, "latency_ms": 10 + number % 90}  # fmt: skip
+    digits = f"{number:032x}"
+    return payload.encode(
+        Payload(
+            headline=f"model={params['model']} | lr={params['lr']} | f1={metrics['f1']:.4f}"
+            f" | data={digits[-6:]} | experiment {number}",
+            version=version(number),
+            text=f"experiment {number}",
+            config_hash=confighash.config_hash(params),
+            data=digits[-6:],
+            run=f"run-{number}",
+            run_commit="0" * 40,
+            code=digits[:12],
+            reason="minor: lr changed",
+            results="results/experiments.db",
+            table="predictions",
+            labels=("baseline",) if number % 10 == 0 else (),
+            params=params,
+            metrics=metrics,
+            artifacts={"data/train.parquet": f"md5:{digits}", "model.bin": f"md5:{digits[::-1]}"},
+        )
+    )
+
+
+def version(number: int) -> str:
+    """The version of experiment ``number``."""
+    return f"e{number // 400}.{number // 20 % 20}.{number % 20}"
+
+
+def make(folder: Path, tags: int) -> None:
+    """A repository in ``folder``: a commit and an annotated tag for every experiment."""
+    lines = []
+    for number in range(tags):
+        when = 1_700_000_000 + 60 * number
+        text = message(number)
+        lines += [
+            f"commit refs/heads/main\nmark :{number + 1}\ncommitter A <a@b.c> {when} +0000",
+            f"data 1\nx\nM 644 inline count\ndata {len(str(number))}\n{number}\n",
+            f"tag {version(number)}\nfrom :{number + 1}\ntagger A <a@b.c> {when} +0000",
+            f"data {len(text.encode())}\n{text}",
+        ]
+    subprocess.run(["git", "init", "-q", "-b", "main", folder], check=True)
+    stream = "\n".join(lines).encode()
+    subprocess.run(["git", "fast-import", "--quiet"], input=stream, cwd=folder, check=True)
+    subprocess.run(["git", "reset", "-q", "--hard"], cwd=folder, check=True)
+
+
+def measure(command: Sequence[str], folder: Path) -> float:
+    """Milliseconds that ``command`` takes."""
+    start = time.perf_counter()
+    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
+    return 1000 * (time.perf_counter() - start)
+
+
+def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path, rounds: int,
+            cold: bool = False) -> None:  # fmt: skip
+    """Print the medians of ``command`` and ``base`` and their ratio."""
+    ours, theirs = [], []
+    measure(command, folder), measure(base, folder)
+    for _ in range(rounds):
+        if cold:
+            (folder / ".git/xexp/tags.cache").unlink(missing_ok=True)
+        ours.append(measure(command, folder))
+        theirs.append(measure(base, folder))
+    one, other = statistics.median(ours), statistics.median(theirs)
+    limit = LIMITS.get(name)
+    goal = f"  (at most {limit})" if limit else ""
+    print(f"{name:12} {one:7.1f} ms  {other:6.1f} ms {base[-1]:14} ratio {one / other:5.2f}{goal}")
+
+
+def main() -> None:
+    """Make the repository, measure, print."""
+    tags = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
+    rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 11
+    beside = Path(sys.executable).with_name("git-xexp")
+    xexp = [str(beside)] if beside.exists() else [sys.executable, "-m", "gitxexp"]
+    click = [sys.executable, "-c", "import click"]
+    nothing = [sys.executable, "-c", "pass"]
+    folder = Path(tempfile.mkdtemp(prefix="xexp-bench-"))
+    os.environ |= {"GIT_CONFIG_NOSYSTEM": "1", "HOME": str(folder)}
+    os.environ["PYTHONPYCACHEPREFIX"] = str(folder / "pycache")  # compiled, as when installed
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    try:
+        repository = folder / "repository"
+        make(repository, tags)
+        where = (repository, rounds)
+        compare("list cold", [*xexp, "explore", "list"], click, *where, cold=True)
+        compare("list warm", [*xexp, "explore", "list"], click, *where)
+        compare(
+            "list sorted", [*xexp, "explore", "list", "--sort", "f1", "-n", "20"], click, *where
+        )
+        compare("list json", [*xexp, "explore", "list", "--json"], click, *where)
+        compare("show", [*xexp, "explore", "show", "e1.0.0"], click, *where)
+        compare("diff", [*xexp, "explore", "diff", "e0.1.0", "e1.0.0"], click, *where)
+        compare("--version", [*xexp, "--version"], nothing, *where)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    main()

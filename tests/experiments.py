@@ -1,0 +1,39 @@
+"""Experiment tags made directly, without a training run, for tests that only read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitxexp import confighash, payload
+from gitxexp.payload import Payload
+from tests.helpers import Clock, Repo
+
+
+def tag(repo: Repo, clock: Clock, name: str, params: dict[str, Any] | None = None,
+        metrics: dict[str, Any] | None = None, **fields: Any) -> str:  # fmt: skip
+    """A commit and an annotated tag of ours on it, a minute later; the commit's id."""
+    clock.tick()
+    commit = repo.commit(f"experiment {name}")
+    known = {k: v for k, v in (params or {}).items() if v is not None}
+    said = {
+        "headline": f"{name} | {fields.get('text', '')}",
+        "version": name,
+        "config_hash": confighash.config_hash(known),
+        "params": known,
+        "metrics": metrics or {},
+    }
+    repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", name, stdin=payload.encode(
+        Payload(**{**said, **fields})))  # fmt: skip
+    return commit
+
+
+def three(repo: Repo, clock: Clock) -> None:
+    """e0.1.0 (bert, f1 .8), e0.2.0 (bert, lr lower, f1 .9, labelled), e1.0.0 (gpt, no f1)."""
+    common = {"epochs": 3}
+    tag(repo, clock, "e0.1.0", {**common, "model": "bert", "train.lr": 0.1},
+        {"f1": 0.8, "loss": 0.5}, text="first try", data="aaaaaa", run="blue-moon-1")  # fmt: skip
+    tag(repo, clock, "e0.2.0", {**common, "model": "bert", "train.lr": 0.0001},
+        {"f1": 0.9, "loss": 0.4}, text="lower rate", data="aaaaaa", run="blue-sky-2",
+        parent="e0.1.0", labels=("baseline", "good"))  # fmt: skip
+    tag(repo, clock, "e1.0.0", {**common, "model": "gpt", "train.lr": 0.1},
+        {"loss": 0.7}, text="other model", data="bbbbbb", parent="e0.2.0")  # fmt: skip

@@ -1,0 +1,58 @@
+"""Run the ``console`` blocks of a document.
+
+A block's lines that begin with ``$`` are commands, run in one folder that ``cd`` changes; what
+follows each is its output as a terminal of 100 columns shows it, standard error last.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+from tests.helpers import run
+
+_BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+
+_TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "100", "TERM": "dumb"}
+
+#: What differs from one machine or day to the next.
+_VARYING = (
+    (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)?"), "<time>"),
+    (re.compile(r"\btagger .*"), "tagger <who>"),
+    (re.compile(r"\bby [A-Z][\w .-]*$", re.MULTILINE), "by <who>"),
+    (re.compile(r"\b[a-z]+-[a-z]+-\d{4}\b"), "<run>"),
+    (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{6,64}\b"), "<hash>"),
+    (re.compile(r"\b\d+(\.\d+)? [kM]?B\b"), "<size>"),
+    (re.compile(r"[ \t]+"), " "),
+)
+
+
+def steady(text: str) -> str:
+    """``text`` without what varies."""
+    for pattern, name in _VARYING:
+        text = pattern.sub(name, text)
+    return text
+
+
+def replayed(document: str, folder: Path) -> str:
+    """``document`` with the real output below every command, run from ``folder`` on."""
+    here = folder
+
+    def replay(block: re.Match[str]) -> str:
+        nonlocal here
+        lines = []
+        for line in block[0].splitlines():
+            if not line.startswith("$ "):
+                continue
+            command = line[2:]
+            lines.append(line)
+            if command.startswith("cd "):
+                here = here / shlex.split(command)[1]
+                continue
+            done = run("bash", "-c", command, cwd=here, env=_TERMINAL)
+            assert done.code == 0, f"{command}: exit {done.code}\n{done.out}\n{done.err}"
+            lines += (done.out + done.err).rstrip().splitlines()
+        return "\n".join(lines) + "\n"
+
+    return _BLOCK.sub(replay, document)

@@ -1,0 +1,135 @@
+"""git xexp explore diff."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.experiments import tag, three
+from tests.helpers import Clock, Repo
+
+
+@pytest.fixture
+def tagged(repo: Repo, clock: Clock) -> Repo:
+    three(repo, clock)
+    return repo
+
+
+def test_two_experiments(tagged: Repo) -> None:
+    done = tagged.xexp("explore", "diff", "e0.1.0", "e0.2.0").good()
+    assert done.out == (
+        "e0.1.0 (run blue-moon-1) → e0.2.0 (run blue-sky-2)\n"
+        "\n"
+        "parameters\n"
+        "  train.lr  0.1 → 0.0001\n"
+        "\n"
+        "metrics\n"
+        "  f1    0.8  → 0.9  +0.1000  +12.5%  better\n"
+        "  loss  0.5  → 0.4  -0.1000  -20.0%  better\n"
+    )
+    assert tagged.xexp("explore", "diff", "e0.1.0..e0.2.0").good().out == done.out
+    turned = tagged.xexp("explore", "diff", "e0.2.0", "e0.1.0").good().out
+    assert "  f1    0.9  → 0.8  -0.1000  -11.1%  worse\n" in turned
+
+
+def test_a_metric_of_one_side_only(tagged: Repo) -> None:
+    found = tagged.xexp("explore", "diff", "e0.2.0", "e1.0.0", "--json").good().json()
+    f1 = next(d for d in found["metrics"] if d["name"] == "f1")
+    assert f1 == {"name": "f1", "before": 0.9, "after": None, "delta": None, "relative": None,
+                  "better": None}  # fmt: skip
+    assert {c["name"]: (c["before"], c["after"]) for c in found["params"]} == {
+        "model": ("bert", "gpt"), "train.lr": (0.0001, 0.1)}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "relative"),
+    [(0, 1, None), (-2, -1, 0.5), (0.5, 0.5, 0.0), (2, float("nan"), None)],
+)
+def test_relative_deltas(
+    repo: Repo, clock: Clock, before: float, after: float, relative: float | None
+) -> None:
+    tag(repo, clock, "e0.1.0", {}, {"score": before})
+    tag(repo, clock, "e0.2.0", {}, {"score": after})
+    found = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()
+    assert found["metrics"][0]["relative"] == relative
+    repo.xexp("explore", "diff", "e0.1.0", "e0.2.0").good()
+
+
+def test_exit_codes_are_gits(tagged: Repo) -> None:
+    assert tagged.xexp("explore", "diff", "e0.1.0", "e0.2.0").code == 0
+    assert tagged.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--exit-code").code == 1
+    same = tagged.xexp("explore", "diff", "e0.1.0", "e0.1.0", "--exit-code")
+    assert same.code == 0
+    assert same.out.endswith("\nnothing differs\n")
+    assert tagged.xexp("explore", "diff").code == 129
+
+
+def test_code_is_told_from_prose_and_pointers(repo: Repo, clock: Clock) -> None:
+    repo.write("train.py", "one\ntwo\n")
+    repo.write("old name.py", "x\n")
+    tag(repo, clock, "e0.1.0")
+    repo.write("train.py", "one\n2\nthree\n")
+    repo.write("README.md", "changed\n")
+    repo.write("params.yaml", "lr: 1\n")
+    repo.write("data.dvc", "outs:\n- path: data\n  md5: abc\n")
+    repo.write("[x] ü.py", "new\n")
+    (repo / "old name.py").unlink()
+    repo.write("logo.bin", b"\0\1\2")
+    tag(repo, clock, "e0.2.0")
+    done = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0").good()
+    assert done.out.partition("code\n")[2] == (
+        "  [x] ü.py     +1 -0\n  logo.bin     binary\n  old name.py  +0 -1\n  train.py     +2 -1\n"
+    )
+    patch = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--code").good().out
+    assert "\n-two\n+2\n+three\n" in patch
+    assert "README" not in patch
+    found = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json", "--code").good().json()
+    assert found["code"][0] == {"path": "[x] ü.py", "added": 1, "deleted": 0}
+    assert found["patch"].startswith("diff --git ")
+
+
+def test_handwritten_tags_are_asked_only_for_what_they_name(repo: Repo, clock: Clock) -> None:
+    repo.git("tag", "-a", "-m", "model=bert | lr=0.1 | F1=0.5 | old", "e0.1.0")
+    tag(repo, clock, "e0.2.0", {"model": "bert", "train.lr": 0.2, "epochs": 3}, {"f1": 0.6})
+    found = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()
+    assert found["params"] == [{"name": "train.lr", "before": 0.1, "after": 0.2}]
+    assert [(d["name"], d["better"]) for d in found["metrics"]] == [("f1", True)]
+
+
+def test_what_have_i_changed(trained: Repo, clock: Clock) -> None:
+    trained.xexp("init").good()
+    trained.commit("set up")
+    clock.tick()
+    trained.xexp("tag", "--run", "run-lr-0.1", "-m", "start").good()
+    trained.write("train.py", "print('changed')\n")
+    trained.write("data/train.csv", "x,y\n1,2\n")
+    refs = trained.refs()
+    done = trained.xexp("explore", "diff", "e0.1.0").good()
+    assert trained.refs() == refs
+    lines = done.out.splitlines()
+    assert lines[0] == "e0.1.0 (run run-lr-0.1) → work tree (run run-lr-1.0)"
+    assert "  lr  0.1 → 1.0" in lines
+    assert any(line.startswith("  data/train.csv") and "bf6d4e70 → " in line for line in lines)
+    assert any(line.startswith("  train.py ") for line in lines)
+    assert any(line.split()[:3] == ["f1", "0.9", "→"] and "worse" in line for line in lines)
+    assert (
+        trained.xexp("explore", "diff", "e0.1.0", "--code").good().out.count("print('changed')")
+        == 1
+    )
+
+
+def test_in_a_subdirectory_and_a_linked_worktree(tagged: Repo) -> None:
+    tagged.write("src/train.py", "x = 1\n")
+    tagged.commit("code")
+    (tagged / "deep").mkdir()
+    inside = Repo(tagged / "deep")
+    assert "  src/train.py  +1 -0" in inside.xexp("explore", "diff", "e1.0.0").good().out
+    tagged.git("worktree", "add", "-q", "../linked", "e0.1.0")
+    linked = Repo(tagged.path.parent / "linked")
+    assert linked.xexp("explore").good().out == tagged.xexp("explore").good().out
+    assert "src/train.py" not in linked.xexp("explore", "diff", "e1.0.0").good().out
+
+
+def test_unknown_names_change_nothing(tagged: Repo) -> None:
+    failed = tagged.xexp("explore", "diff", "e0.1.0", "e7.0.0")
+    assert (failed.code, failed.out) == (128, "")
+    assert failed.err.startswith("fatal: 'e7.0.0' is no experiment, run or revision\n")

@@ -1,0 +1,83 @@
+"""``git xexp init``."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+from tests.helpers import Repo
+
+
+def test_it_finds_what_is_there(trained: Repo) -> None:
+    trained.write("data/extra.parquet", b"PAR1")
+    done = trained.xexp("init").good()
+    assert "created .xexp/config.toml\ncreated .xexp/registry.db\n" in done.out
+    found = tomllib.loads((trained / ".xexp/config.toml").read_text())
+    assert found["results"]["databases"] == ["results/experiments.db"]
+    assert found["params"]["files"] == ["params.yaml"]
+    assert found["metrics"]["files"] == ["metrics.json"]
+    assert found["models"]["paths"] == ["models/production/model.bin"]
+    assert (
+        "# found: data/train.csv, data/extra.parquet" in (trained / ".xexp/config.toml").read_text()
+    )
+
+
+def test_the_second_time_changes_nothing_and_says_so(trained: Repo) -> None:
+    trained.xexp("init").good()
+    before = {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()}
+    done = trained.xexp("init").good()
+    assert done.out.startswith("everything is set up already\n")
+    assert {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()} == before
+
+
+def test_dry_run_changes_nothing(repo: Repo) -> None:
+    before = sorted(repo.path.rglob("*"))
+    done = repo.xexp("init", "--dry-run").good()
+    assert "would create DVC (.dvc/)" in done.out
+    assert sorted(repo.path.rglob("*")) == before
+
+
+def test_it_sets_dvc_up(repo: Repo) -> None:
+    repo.xexp("init").good()
+    assert (repo / ".dvc/config").is_file()
+    repo.write("data/x.csv", "1\n")
+    repo.dvc("add", "-q", "data/x.csv")
+
+
+def test_without_dvc(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    assert not (repo / ".dvc").exists()
+    assert repo.xexp("init", "--no-dvc").good().out.startswith("everything is set up already")
+
+
+def test_the_next_command_it_names_works(trained: Repo) -> None:
+    out = trained.xexp("init").good().out
+    command = next(line for line in out.splitlines() if line.startswith("next: git add"))
+    trained.python(
+        "-c",
+        f"import subprocess; subprocess.run({command.removeprefix('next: ')!r}, shell=True, check=True)",
+    ).good()
+    assert trained.git("status", "--porcelain") == ""
+    trained.xexp("tag").good()
+
+
+def test_undo_takes_it_back(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    repo.xexp("undo").good()
+    assert repo.git("status", "--porcelain", "--ignored") == ""
+
+
+def test_a_clone_needs_only_the_local_part(trained: Repo, tmp_path: Path) -> None:
+    trained.xexp("init").good()
+    trained.commit("set up")
+    trained.git("clone", "-q", ".", str(tmp_path / "clone"))
+    clone = Repo(tmp_path / "clone")
+    clone.xexp("init").good()
+    assert clone.git("status", "--porcelain") == ""
+
+
+def test_it_ignores_databases_that_are_no_results(trained: Repo) -> None:
+    trained.write("other.db", b"nonsense")
+    trained.xexp("init").good()
+    found = tomllib.loads((trained / ".xexp/config.toml").read_text())
+    assert found["results"]["databases"] == ["results/experiments.db"]

@@ -1,0 +1,104 @@
+"""``git xexp tag --push``: artifacts, branch and tag reach the remote together or not at all."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Repo
+
+
+@pytest.fixture
+def ready(trained: Repo, tmp_path: Path) -> Repo:
+    """``trained``, set up, with a git remote that has its main branch."""
+    trained.git("init", "-q", "--bare", "-b", "main", str(tmp_path / "origin.git"))
+    trained.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    trained.xexp("init").good()
+    trained.commit("set up")
+    trained.git("push", "-q", "-u", "origin", "main")
+    return trained
+
+
+def origin_refs(repo: Repo) -> set[str]:
+    return {line.split("\t")[1] for line in repo.git("ls-remote", "--refs", "origin").splitlines()}
+
+
+def clone(repo: Repo, target: Path) -> Repo:
+    """A colleague's clone, with the same DVC remote."""
+    repo.git("clone", "-q", repo.git("remote", "get-url", "origin"), str(target))
+    return Repo(target)
+
+
+def test_all_of_it_arrives(ready: Repo) -> None:
+    ready.xexp("tag", "--push", "-m", "pushed").good()
+    assert origin_refs(ready) == {"refs/heads/main", "refs/tags/e0.1.0"}
+    assert ready.git("ls-remote", "origin", "refs/heads/main").split()[0] == ready.head
+    pointer = (ready / "results/experiments.db.dvc").read_text()
+    oid = pointer.split("md5: ")[1].split()[0]
+    assert ready.remote is not None
+    assert (ready.remote / "files/md5" / oid[:2] / oid[2:]).is_file()
+
+
+def test_a_version_taken_on_the_remote_is_passed_over(ready: Repo, tmp_path: Path) -> None:
+    other = clone(ready, tmp_path / "theirs")
+    other.git("tag", "-a", "e0.7.0", "-m", "model=x | theirs")
+    other.git("push", "-q", "origin", "e0.7.0")
+    assert ready.xexp("tag", "--push", "--json").good().json()["version"] == "e0.8.0"
+    assert origin_refs(ready) == {"refs/heads/main", "refs/tags/e0.7.0", "refs/tags/e0.8.0"}
+
+
+def test_a_race_on_the_remote_renumbers(ready: Repo, tmp_path: Path) -> None:
+    """The colleague's tag arrives between our look at the remote and our push."""
+    other = clone(ready, tmp_path / "theirs")
+    other.git("tag", "-a", "e0.1.0", "-m", "model=x | theirs")
+    hook = ready.write(".git/hooks/pre-push", "#!/bin/sh\n[ -e .git/raced ] && exit 0\n"
+                       f"touch .git/raced\ngit -C '{other.path}' push -q origin e0.1.0\n")  # fmt: skip
+    hook.chmod(0o755)
+    assert ready.xexp("tag", "--push", "--json").good().json()["version"] == "e0.2.0"
+    assert ready.tags == ["e0.2.0"]
+    assert origin_refs(ready) == {"refs/heads/main", "refs/tags/e0.1.0", "refs/tags/e0.2.0"}
+    assert ready.git("log", "--format=%s", "-2").splitlines()[1] == "set up"
+
+
+def test_a_branch_that_is_behind_takes_everything_back(ready: Repo, tmp_path: Path) -> None:
+    other = clone(ready, tmp_path / "theirs")
+    other.write("theirs.py", "x = 1\n")
+    other.commit("theirs")
+    other.git("push", "-q", "origin", "main")
+    before = ready.head, ready.git("status", "--porcelain")
+    done = ready.xexp("tag", "--push")
+    assert done.code == 128
+    assert "hint: bring its work in first: git pull --rebase origin" in done.err
+    assert (ready.head, ready.git("status", "--porcelain")) == before
+    assert ready.tags == []
+    assert origin_refs(ready) == {"refs/heads/main"}
+
+
+def test_a_dvc_remote_that_is_gone_takes_everything_back(ready: Repo) -> None:
+    assert ready.remote is not None
+    shutil.rmtree(ready.remote)
+    ready.remote.write_text("a file where the remote was")
+    before = ready.head
+    done = ready.xexp("tag", "--push")
+    assert done.code != 0
+    assert "hint: " in done.err
+    assert (ready.head, ready.tags) == (before, [])
+    assert origin_refs(ready) == {"refs/heads/main"}
+
+
+def test_the_configuration_can_ask_for_it(ready: Repo) -> None:
+    ready.git("config", "xexp.tag.push", "true")
+    ready.xexp("tag").good()
+    assert "refs/tags/e0.1.0" in origin_refs(ready)
+    ready.xexp("tag", "--no-push").good()
+    assert "refs/tags/e0.1.1" not in origin_refs(ready)
+
+
+def test_a_detached_head_pushes_the_tag_alone(ready: Repo) -> None:
+    ready.git("checkout", "-q", "--detach")
+    before = ready.git("ls-remote", "origin", "refs/heads/main")
+    ready.xexp("tag", "--push").good()
+    assert ready.git("ls-remote", "origin", "refs/heads/main") == before
+    assert "refs/tags/e0.1.0" in origin_refs(ready)
