@@ -26,6 +26,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "push": ("push", "push artifacts, branches and tags of experiments"),
     "merge": ("merge", "bring in the rows of other experiments, losing none"),
     "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
+    "drivers": ("drivers", "let git merge and show results row by row"),
     "explore": ("explore", "list, show and compare experiments"),
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),

@@ -369,7 +369,7 @@ def test_nothing_to_merge_is_said(forked: Repo) -> None:
 
 def test_a_dvc_stage_merges_and_persists(forked: Repo, clock: Clock) -> None:
     """The stage of the manual, with the strategy as a tracked parameter."""
-    forked.dvc("remove", "results/experiments.db.dvc")
+    forked.git("rm", "-q", f"{DB}.dvc")
     forked.write("params.yaml", (forked / "params.yaml").read_text() + "merge:\n  strategy: merge\n")
     forked.write("dvc.yaml", "stages:\n  merge:\n    cmd: git-xexp merge sweep\n    params:\n"
                              "    - merge\n    outs:\n    - results/experiments.db:\n"
