@@ -17,7 +17,9 @@ from tests.helpers import Clock, Done, Repo, xexp_inside
 DB = "results/experiments.db"
 
 
-def make(path: Path, rows: list[tuple[Any, ...]], columns: str = "k TEXT PRIMARY KEY, f1 REAL") -> Path:
+def make(
+    path: Path, rows: list[tuple[Any, ...]], columns: str = "k TEXT PRIMARY KEY, f1 REAL"
+) -> Path:
     """A database with one table ``runs``."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with closing(sqlite3.connect(path)) as db, db:
@@ -115,7 +117,10 @@ def test_mixed_kinds_a_folder_and_a_glob(tmp_path: Path) -> None:
     xexp_inside("merge", "parts/*.parquet", "-o", "glob.parquet", cwd=tmp_path).good()
     xexp_inside("merge", "a.db", "c.duckdb", "-o", "mixed.duckdb", cwd=tmp_path).good()
     with duckdb.connect(str(tmp_path / "mixed.duckdb"), read_only=True) as con:
-        assert con.execute("SELECT k, f1 FROM runs ORDER BY 1").fetchall() == [("x", 0.5), ("z", 0.7)]
+        assert con.execute("SELECT k, f1 FROM runs ORDER BY 1").fetchall() == [
+            ("x", 0.5),
+            ("z", 0.7),
+        ]
         for name in ("all", "glob"):
             found = con.execute(f"SELECT k FROM '{tmp_path}/{name}.parquet' ORDER BY 1").fetchall()
             assert found == [("p1",), ("p2",)]
@@ -147,7 +152,9 @@ def test_a_similar_column_is_pointed_out_and_joined(tmp_path: Path) -> None:
         (("merge", "a.db", "-o", "a.db"), 129, "only one file"),
     ],
 )
-def test_what_cannot_be_done_is_said(two: Path, args: tuple[str, ...], code: int, message: str) -> None:
+def test_what_cannot_be_done_is_said(
+    two: Path, args: tuple[str, ...], code: int, message: str
+) -> None:
     done = xexp_inside(*args, cwd=two)
     assert (done.code, message in done.err) == (code, True), done.err
     assert rows(two / "b.db") == [("y", 0.6), ("z", 0.7)]
@@ -215,7 +222,11 @@ def test_a_branch_into_the_work_tree(forked: Repo) -> None:
     assert runs(forked) == [*OLD, "sweep-1"]
     assert rows(forked / DB, "SELECT count(dropout) FROM predictions") == [(1,)]
     predictions = next(r for r in table(done) if r["table"] == "predictions")
-    assert (predictions["here"], predictions["new"], predictions["columns added"]) == ("12", "1", "dropout")
+    assert (predictions["here"], predictions["new"], predictions["columns added"]) == (
+        "12",
+        "1",
+        "dropout",
+    )
     assert "next: git add" in done.err and "results/experiments.db.dvc" in done.err
     assert forked.dvc("status").strip() == "Data and pipelines are up to date."
     ((target, sources, mode, counts, old, new),) = rows(
@@ -322,7 +333,9 @@ def test_rebase_of_a_branch_keeps_the_way_back(forked: Repo) -> None:
     done = forked.xexp("rebase", "sweep")
     assert done.code == 1 and "this replaces" in done.err
     forked.xexp("rebase", "sweep", "--yes").good()
-    assert rows(forked / DB, "SELECT max(f1) FROM predictions WHERE track_id = 'run-lr-0.1'") == [(0.9,)]
+    assert rows(forked / DB, "SELECT max(f1) FROM predictions WHERE track_id = 'run-lr-0.1'") == [
+        (0.9,)
+    ]
     forked.xexp("undo").good()
     assert (forked / DB).read_bytes() == worse
 
@@ -343,7 +356,9 @@ def test_the_strategy_is_a_parameter(forked: Repo) -> None:
 def test_models_become_candidates(forked: Repo) -> None:
     forked.git("switch", "-q", "sweep")
     forked.write("models/production/model.bin", b"another model")
-    forked.python("-c", "from dvc.repo import Repo; Repo('.').add(['models/production/model.bin'])").good()
+    forked.python(
+        "-c", "from dvc.repo import Repo; Repo('.').add(['models/production/model.bin'])"
+    ).good()
     forked.commit("model")
     forked.git("switch", "-q", "main")
     forked.dvc("checkout", "-q", "--force")
@@ -370,7 +385,9 @@ def test_nothing_to_merge_is_said(forked: Repo) -> None:
 def test_a_dvc_stage_merges_and_persists(forked: Repo, clock: Clock) -> None:
     """The stage of the manual, with the strategy as a tracked parameter."""
     forked.git("rm", "-q", f"{DB}.dvc")
-    forked.write("params.yaml", (forked / "params.yaml").read_text() + "merge:\n  strategy: merge\n")
+    forked.write(
+        "params.yaml", (forked / "params.yaml").read_text() + "merge:\n  strategy: merge\n"
+    )
     forked.write("dvc.yaml", "stages:\n  merge:\n    cmd: git-xexp merge sweep\n    params:\n"
                              "    - merge\n    outs:\n    - results/experiments.db:\n"
                              "        persist: true\n")  # fmt: skip

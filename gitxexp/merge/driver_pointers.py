@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def merge_pointer(
         conflicts.save(place, name, report.conflicts)
         driver.say(driver.conflict_line(name.removesuffix(".dvc"), report))
         return 1
-    code, text = _three_texts(folder, merged, marker)
+    code, text = three_texts(folder, merged, marker)
     target = folder / "pointer"
     target.write_bytes(text)
     driver.replace(target, sides[1])
@@ -59,11 +59,13 @@ def merged_pointer(
     texts: Texts,
     name: str,
     options: MergeOptions | None = None,
+    prepare: Callable[[Path, Path], tuple[Path, Path]] | None = None,
 ) -> tuple[Texts, MergeReport | None, str | None]:
     """The three texts with one hash and size, that of the merged object, which the cache then has.
 
-    The report is None where no rows had to be merged. Raises XexpError for what is no single
-    mergeable file, or when an object is nowhere to be had.
+    ``prepare`` may replace the two objects before they are merged. The report is None where no
+    rows had to be merged. Raises XexpError for what is no single mergeable file, or when an object
+    is nowhere to be had.
     """
     base, ours, theirs = (_output(place, name, text) if text else None for text in texts)
     if ours is None or theirs is None:
@@ -76,7 +78,8 @@ def merged_pointer(
     files = [fetched(place, out) if out else None for out in (base, ours, theirs)]
     out = folder / "merged"
     assert files[1] is not None and files[2] is not None
-    report = engine.merge3(files[0], files[1], files[2], out, options)
+    two = prepare(files[1], files[2]) if prepare else (files[1], files[2])
+    report = engine.merge3(files[0], *two, out, options)
     if not report.written:
         return texts, report, None
     oid, size = store(place, ours, out)
@@ -161,7 +164,7 @@ def _with(texts: Texts, oid: str, size: int) -> Texts:
     return one(base), one(ours), one(theirs)
 
 
-def _three_texts(folder: Path, texts: Texts, marker: int) -> tuple[int, bytes]:
+def three_texts(folder: Path, texts: Texts, marker: int) -> tuple[int, bytes]:
     """``git merge-file`` on three texts: the number of conflicts and the result."""
     names = [folder / name for name in ("base", "ours", "theirs")]
     for path, text in zip(names, texts, strict=True):

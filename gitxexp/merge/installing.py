@@ -82,7 +82,7 @@ def status(project: Project) -> Status:
     found = project.git.config(r"^(merge|diff)\.xexp\.")
     driver = found.get("merge.xexp.driver", [""])[-1]
     text = _read(project.top / ATTRIBUTES)
-    lacking = [p for p in patterns(project) if p.strip('"') not in text]
+    lacking = [p for p in patterns(project) if not _has(text, p)]
     first = shlex.split(driver)[0] if driver else ""
     return Status(
         driver=driver,
@@ -138,6 +138,11 @@ def uninstall(project: Project, running: Running) -> list[str]:
             path.unlink()
         done.append(ATTRIBUTES)
     return done
+
+
+def _has(text: str, pattern: str) -> bool:
+    starts = (f"{pattern} ", f'"{pattern}" ')
+    return any(line.startswith(starts) for line in text.splitlines())
 
 
 def _read(path: Path) -> str:

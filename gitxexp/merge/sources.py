@@ -83,8 +83,11 @@ def worktree(project: Project, name: str) -> dict[str, str] | None:
     return None
 
 
-def artifacts(project: Project, source: Source) -> list[Artifact]:
-    """The mergeable artifacts of a repository source: results, data and models, by path."""
+def artifacts(project: Project, source: Source, *, every: bool = False) -> list[Artifact]:
+    """The artifacts of a repository source: results, data and models, by path.
+
+    ``every`` also takes the databases and data files that git tracks and nobody configured.
+    """
     assert source.commit is not None
     config, git = project.config, project.at_top
     found: dict[str, Artifact] = {}
@@ -104,7 +107,8 @@ def artifacts(project: Project, source: Source) -> list[Artifact]:
             if out.cached:
                 found[out.path] = Artifact(out.path, describe.role(out.path, config), out)
         for path in files:
-            if path not in found and _is_configured(path, config):
+            wanted = engine.mergeable(path) if every else _is_configured(path, config)
+            if path not in found and wanted:
                 found[path] = Artifact(path, describe.role(path, config), None)
     return [found[path] for path in sorted(found) if path != REGISTRY]
 
