@@ -53,6 +53,7 @@ def settings() -> dict[str, str]:
     return {
         "merge.xexp.name": "row by row (git xexp)",
         "merge.xexp.driver": f"{program()} merge-driver %O %A %B %L %P",
+        "merge.xexp.recursive": "binary",
         "diff.xexp.textconv": f"{program()} textconv",
     }
 
