@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.errors import GitError as GitError
+from gitxexp.errors import PushRejected as PushRejected
 from gitxexp.errors import XexpError
 
 #: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach
@@ -41,37 +43,6 @@ def decode(data: bytes) -> str:
 def encode(text: str) -> bytes:
     """Text from :func:`decode`, or any other, as the bytes that git is to read."""
     return text.encode("utf-8", "surrogateescape")
-
-
-class GitError(XexpError):
-    """A git command failed; the message is git's own."""
-
-    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
-        self.args_line = "git " + " ".join(args)
-        self.returncode = returncode
-        self.stderr = stderr
-        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
-
-
-def _first_message(stderr: str) -> str:
-    """git's complaint without its prefix; several lines are kept when git wrote several."""
-    lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
-    text = "\n".join(lines)
-    for prefix in ("fatal: ", "error: "):
-        text = text.removeprefix(prefix)
-    return text
-
-
-class PushRejected(XexpError):
-    """The remote said no to some refs, and so took none (the push is atomic).
-
-    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
-    """
-
-    def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
-        self.refs = dict(refs)
-        named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
-        super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")
 
 
 @dataclass(frozen=True, slots=True)
