@@ -10,7 +10,7 @@ from functools import cached_property
 
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git, TreeEntry, decode
-from gitxexp.pointers import File, Output, outputs_at
+from gitxexp.pointers import File, Output, output_named, outputs_at
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -84,17 +84,18 @@ class Commit:
                 )
                 return linked and Found(path, name, linked.directory, linked.items, linked.opaque)
             return Found(path, name, False, (_blob(entry, name),))
+        if path and entry is None:
+            usual = output_named(self.git, self.commit, path)
+            found = self._folder(path, [usual], []) if usual and usual.cached else None
+            if found is not None:
+                return found
         outs = [out for out in self.outputs if _related(out.path, path)]
         spec = (path + "/",) if path else ()
-        folder = self._is_tree(path)
+        folder = not path or (entry is not None and entry.kind == "tree")
         tracked = self.git.ls_tree(self.commit, *spec, recursive=True) if folder else []
         if not outs and not tracked:
             return None
         return self._folder(path, outs, tracked)
-
-    def _is_tree(self, path: str) -> bool:
-        entry = self._entry(path)
-        return path == "" or (entry is not None and entry.kind == "tree")
 
     def _entry(self, path: str) -> TreeEntry | None:
         return next(iter(self.git.ls_tree(self.commit, path)), None) if path else None

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from gitxexp import dvcio
@@ -35,21 +36,27 @@ class Place:
 
 @dataclass
 class Stores:
-    """The caches and remotes around one work tree."""
+    """The caches and remotes around one work tree. ``siblings()`` is asked only when needed."""
 
     top: Path
-    siblings: tuple[Path, ...]
+    siblings: Callable[[], list[Path]]
     strategy: Strategy
     remote: str | None = None
     progress: dvcio.Progress | None = None
-    _caches: dict[str, list[Path]] = field(default_factory=dict)
 
-    def caches(self, root: str) -> list[Path]:
-        """The caches of one DVC project, this worktree's first."""
-        if root not in self._caches:
-            places = (place / root for place in self.siblings)
-            self._caches[root] = dvcio.cache_dirs(self.top / root, places)
-        return self._caches[root]
+    def caches(self, root: str) -> Iterator[Path]:
+        """The caches of one DVC project: this worktree's own, then those of the others."""
+        own = dvcio.cache_dirs(self.top / root)
+        yield from own
+        others = (place / root for place in self.trees)
+        yield from (
+            cache for cache in dvcio.cache_dirs(self.top / root, others) if cache not in own
+        )
+
+    @cached_property
+    def trees(self) -> list[Path]:
+        """The tops of the other worktrees."""
+        return self.siblings()
 
     @property
     def cached(self) -> bool:
@@ -116,7 +123,6 @@ class Stores:
 
     def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
         """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
-        self._caches.pop(out.root, None)
         dvcio.fetch_objects(self.top, out, oids, self.remote, self.progress)
         file = dvcio.object_path(dvcio.cache_dir(self.top / out.root), oids[0], out.legacy)
         return file if file.is_file() else None
