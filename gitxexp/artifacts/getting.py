@@ -76,7 +76,9 @@ class _Job:
             self.request.remote,
             self.progress,
         )
-        self.commit = Commit(self.project.at_top, self.request.commit, self.stores.manifest)
+        self.commit = Commit(
+            self.project.at_top, self.request.commit, self.stores.manifest, self.request.called
+        )
 
     def report(self, count: int) -> None:
         """Bytes written, for the progress."""
