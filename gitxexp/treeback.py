@@ -112,6 +112,8 @@ def _work_in(path: Path) -> bool:
 def refuse_unmaking(project: Project, data: dict[str, Any]) -> None:
     """Raises NoAnswer when the worktree of an operation to be undone has work in it."""
     path = Path(data["path"])
+    if Path(os.path.realpath(".")).is_relative_to(path):
+        raise NoAnswer(f"you are in {path}", f"change into another folder: cd '{project.main_top}'")
     git = Git(project.places.common_dir, foreign=True)
     ref = f"refs/heads/{data['branch']}"
     if data["made_branch"] and git.resolve(ref) not in (None, data["commit"]):

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import shlex
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -305,3 +309,54 @@ def test_undo_of_new(trained: Repo) -> None:
     trained.xexp("undo", "--force").good()
     assert state(trained) == before
     assert (trained / ".git/xexp/rescued/exp-a/notes.txt").read_text() == "mine"
+
+
+def test_undo_does_not_pull_the_floor_away(trained: Repo) -> None:
+    trained.xexp("worktree", "new", "a").good()
+    done = tree_of(trained).xexp("undo")
+    assert done.code == 1 and "you are in" in done.err and (tree_of(trained) / DB).exists()
+
+
+def test_executables_and_empty_files(dvc_repo: Repo) -> None:
+    dvc_repo.write("tool.sh", "#!/bin/sh\n").chmod(0o755)
+    dvc_repo.write("empty/nothing", "")
+    dvc_repo.write("empty/something", "x")
+    dvc_repo.dvc("add", "tool.sh", "empty")
+    dvc_repo.commit("tool")
+    dvc_repo.xexp("worktree", "new", "a").good()
+    tree = tree_of(dvc_repo)
+    assert (tree / "tool.sh").stat().st_mode & 0o111 == 0o111
+    assert (tree / "empty/nothing").read_bytes() == b""
+    assert "up to date" in tree.dvc("status")
+
+
+def test_from_a_hook_and_a_bare_repository(trained: Repo, tmp_path: Path) -> None:
+    """A hook's environment names another repository's index; a bare one has no main worktree."""
+    env = {"GIT_DIR": ".git", "GIT_INDEX_FILE": ".git/index", "GIT_WORK_TREE": "."}
+    trained.xexp_process("worktree", "new", "a", env=env).good()
+    assert trained.git("status", "--porcelain") == ""
+    assert tree_of(trained).git("status", "--porcelain") == ""
+    bare = tmp_path / "bare.git"
+    trained.git("clone", "-q", "--bare", ".", str(bare))
+    Repo(bare).git("worktree", "add", "-q", str(tmp_path / "first"), "main")
+    first = Repo(tmp_path / "first", trained.remote)
+    first.dvc("pull")
+    first.xexp("worktree", "new", "b", "--no-fetch").good()
+    second = tree_of(first, "b")
+    assert (second / "data/train.csv").samefile(cached(first, "data/train.csv"))
+    assert "up to date" in second.dvc("status")
+    first.git("config", "xexp.results.databases", DB)
+    first.xexp("worktree", "remove", "b").good()
+
+
+def test_progress_on_a_terminal_only(trained: Repo) -> None:
+    """Drawn on standard error where that is a terminal, wiped at the end; paths stay clean."""
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "gitxexp", "worktree", "new", "a", "--print-path"]
+    done = subprocess.run(command, cwd=trained.path, stdout=subprocess.PIPE, stderr=other)
+    os.close(other)
+    shown = os.read(main, 10_000).decode()
+    os.close(main)
+    assert done.stdout.decode() == f"{tree_of(trained).path}\n"
+    assert "\r\x1b[Ka: " in shown and shown.endswith("\r\x1b[K")
+    assert trained.xexp("worktree", "new", "b", "--print-path").good().err == ""
