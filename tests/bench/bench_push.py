@@ -3,9 +3,8 @@
     python tests/bench/bench_push.py [ROUNDS [KILLS]]
 
 The sweep ends a push (SIGKILL, then SIGINT as Ctrl-C sends it) when some share of the objects has
-arrived, pushes again, and lists the remote. It does the same with plain ``dvc push``. Every trial starts with an empty
-remote and an
-empty site cache.
+arrived, pushes again, and lists the remote. It does the same with plain ``dvc push``. Every trial
+starts with an empty remote and an empty site cache.
 """
 
 from __future__ import annotations
