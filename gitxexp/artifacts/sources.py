@@ -135,34 +135,29 @@ PREFIX = "get-"
 def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterator[Path]:
     """A detached worktree of ``commit`` below ``state``, gone again whatever happens.
 
-    It shares the cache and the remotes of ``top`` through its own ``.dvc/config.local`` files. What a
-    killed process left behind is removed first.
+    It shares the cache and the remotes of ``top``. What a killed process left behind is removed first.
     """
     _sweep(git, state)
     path = state / f"{PREFIX}{os.getpid()}"
     try:
         git.raw("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
         inner = Git(path, foreign=True)
-        roots = [
-            e.path for e in inner.ls_tree(commit, recursive=True) if e.path.endswith(".dvc/config")
-        ]
-        for config in roots:
-            _share(top / config, path / config)
-        inner.raw(
-            "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--force", commit, "--", "."
-        )
+        quiet = ("-c", "core.hooksPath=/dev/null")  # a DVC hook would fail on the empty cache
+        inner.raw(*quiet, "checkout", "--quiet", "--force", commit, "--", ".")
+        for entry in inner.ls_tree(commit, recursive=True):
+            if entry.path.endswith(".dvc/config"):
+                _share(path, top, entry.path.removesuffix(".dvc/config"))
         yield path
     finally:
         _remove(git, path)
 
 
-def _share(mine: Path, theirs: Path) -> None:
-    """Local DVC settings for a temporary worktree: this project's own, its cache and remotes."""
-    theirs.parent.mkdir(parents=True, exist_ok=True)
-    text = dvcio.shared_config(mine.parent.parent)
-    local = theirs.with_name("config.local")
-    local.touch(mode=0o600)  # it may hold credentials
-    local.write_text(text, encoding="utf-8")
+def _share(tree: Path, top: Path, root: str) -> None:
+    """Local DVC settings for a project of the temporary worktree: cache, remotes, credentials."""
+    if dvcio.is_dvc_repo(top / root):
+        from gitxexp.dvcio.sharing import share
+
+        share(tree / root, top / root)
 
 
 def _remove(git: Git, path: Path) -> None:

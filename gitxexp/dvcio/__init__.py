@@ -14,7 +14,6 @@ from gitxexp.dvcio.places import (
     is_dvc_repo,
     local_remote_dir,
     remote_name,
-    shared_config,
 )
 from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
 from gitxexp.dvcio.session import DvcError, init
@@ -59,6 +58,5 @@ __all__ = [
     "push",
     "pushable",
     "remote_name",
-    "shared_config",
     "status",
 ]

@@ -2,9 +2,9 @@
 
     python tests/bench/bench_push.py [ROUNDS [KILLS]]
 
-The sweep kills a push when some share of the objects has arrived, pushes again, and lists the
-remote. It does the same with plain ``dvc push``. Every trial starts with an empty remote and an
-empty site cache.
+The sweep ends a push (SIGKILL, then SIGINT as Ctrl-C sends it) when some share of the objects has
+arrived, pushes again, and lists the remote. It does the same with plain ``dvc push``. Every trial
+starts with an empty remote and an empty site cache.
 """
 
 from __future__ import annotations
@@ -53,18 +53,20 @@ def check(repo: Path, rounds: int) -> None:
     show("unpushed check, 5,000 files", ours, theirs, 1.0)
 
 
-def kill_at(command: list[str], repo: Path, remote: Path, share: float, total: int) -> bool:
-    """Run the command until that share of the objects is there, then SIGKILL; whether it hit."""
+def kill_at(command: list[str], repo: Path, remote: Path, share: float, how: int) -> bool:
+    """Run the command until that share of the objects is there, then end it; whether it hit."""
+    total = len(objects(repo / ".dvc/cache"))
     with subprocess.Popen(command, cwd=repo, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL) as process:  # fmt: skip
         while process.poll() is None and len(objects(remote)) < share * total:
             time.sleep(0.002)
-        process.send_signal(signal.SIGKILL)
-    return process.returncode == -signal.SIGKILL
+        running = process.poll() is None
+        process.send_signal(how)
+    return running and process.returncode != 0
 
 
-def sweep(repo: Path, remote: Path, site: Path, kills: int) -> None:
-    """Kill, push again, list: how often the remote is incomplete, and how often nobody says so."""
+def sweep(repo: Path, remote: Path, site: Path, kills: int, how: signal.Signals) -> None:
+    """End, push again, list: how often the remote is incomplete, and how often nobody says so."""
     wanted = objects(repo / ".dvc/cache")
     pushes = {"git xexp push": [*XEXP, "push"], "dvc push": [*DVC, "push", "-q"]}
     for name, command in pushes.items():
@@ -72,13 +74,13 @@ def sweep(repo: Path, remote: Path, site: Path, kills: int) -> None:
         for number in range(kills):
             shutil.rmtree(remote / "files", ignore_errors=True)
             shutil.rmtree(site, ignore_errors=True)
-            hit += kill_at(command, repo, remote, (number + 0.5) / kills, len(wanted))
+            hit += kill_at(command, repo, remote, (number + 0.5) / kills, how)
             again = subprocess.run(command, cwd=repo, capture_output=True, check=False)
             if not wanted <= objects(remote):
                 incomplete += 1
                 unnoticed += again.returncode == 0
-        print(f"{name:<14} killed {hit} of {kills}; incomplete after the next push:"
-              f" {incomplete}, of these with exit code 0: {unnoticed}")  # fmt: skip
+        print(f"{name:<14} {how.name}: ended {hit} of {kills}; incomplete after the next push:"
+              f" {incomplete}, of these with exit code 0: {unnoticed}", flush=True)  # fmt: skip
 
 
 def main(rounds: int, kills: int) -> None:
@@ -87,7 +89,9 @@ def main(rounds: int, kills: int) -> None:
         seal(folder)
         repo = make(folder, megabytes=1)
         check(repo, rounds)
-        sweep(repo, folder / "remote", folder / "site", kills)
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored in the background
+        for how in (signal.SIGINT, signal.SIGKILL):
+            sweep(repo, folder / "remote", folder / "site", kills, how)
 
 
 if __name__ == "__main__":
