@@ -42,6 +42,10 @@ class Config:
     worktree_branch: str = "exp/{name}"
     worktree_link: str = "auto"  #: auto, reflink, hardlink, symlink or copy
     worktree_writable: tuple[str, ...] = ()  #: globs of outputs that the user will write to
+    merge_strategy: str = ""  #: for results: merge, rebase or keep; "" is merge
+    merge_key: tuple[str, ...] = ()  #: key columns of results tables that have no key
+    merge_data_strategy: str = ""  #: the same for data
+    merge_data_key: tuple[str, ...] = ()
 
 
 def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:

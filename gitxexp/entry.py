@@ -13,6 +13,14 @@ def main(argv: list[str] | None = None) -> int:
 
         print(f"git-xexp version {__version__}")
         return 0
+    if args[:1] == ["merge-driver"]:
+        from gitxexp.merge.driver import merge_driver
+
+        return merge_driver(args[1:])
+    if args[:1] == ["textconv"]:
+        from gitxexp.merge.driver import textconv
+
+        return textconv(args[1:])
     from gitxexp.cli import run
 
     return run(args)

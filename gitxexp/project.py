@@ -111,6 +111,10 @@ class Project:
         """The tracked configuration with git's own laid over it."""
         return config.load(self.places.top, self.git.config(r"^xexp\."))
 
+    def forget_config(self) -> None:
+        """Read the configuration again when it is next asked for."""
+        self.__dict__.pop("config", None)
+
     @cached_property
     def log(self) -> OpLog:
         """The log of operations."""

@@ -6,11 +6,12 @@ timestamp of its own making, so that the same experiments give the same rows on 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,21 @@ def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:
     _put_many(db, "metrics", version, ((k, _sql(v)) for k, v in payload.metrics.items()))
     _put_many(db, "artifacts", version, payload.artifacts.items())
     db.executemany("INSERT INTO labels VALUES (?, ?)", [(version, v) for v in set(payload.labels)])
+
+
+def put_merge(db: sqlite3.Connection, merge: Mapping[str, Any]) -> None:
+    """Insert one row of ``merges``; lists and mappings become JSON. Its id is that of its content."""
+    names = ("target", "sources", "at", "mode", "counts", "hash_before", "hash_after")
+    values = [
+        json.dumps(merge[n], sort_keys=True) if n in ("sources", "counts") else merge[n]
+        for n in names
+    ]
+    identity = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
+    marks = ", ".join("?" * (len(names) + 1))
+    db.execute(
+        f"INSERT OR REPLACE INTO merges (id, {', '.join(names)}) VALUES ({marks})",
+        [identity, *values],
+    )
 
 
 def remove(db: sqlite3.Connection, version: str) -> None:

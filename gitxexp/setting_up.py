@@ -12,6 +12,7 @@ from gitxexp import describe, dvcio, pointers
 from gitxexp.collect import find_databases
 from gitxexp.describe import Role
 from gitxexp.gitio import Git
+from gitxexp.merge import installing
 from gitxexp.project import Project
 
 #: Looked for in this order; the first that exist are proposed.
@@ -71,6 +72,12 @@ paths = {models}
 # branch = "exp/{{name}}"
 # link = "auto"           # auto, reflink, hardlink, symlink or copy
 # writable = ["results/**"]
+
+[merge]
+# strategy = "merge"      # results: merge accumulates, rebase replaces by key, keep leaves alone
+# key = ["version"]       # key columns of tables that have no key
+# data_strategy = "merge"
+# data_key = []
 """
 
 
@@ -101,9 +108,9 @@ def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: boo
     top = project.top
     found = detect(top, project.at_top)
     if dry_run:
-        done = [*_missing(top, dvc=dvc)]
+        done = [*_missing(top, dvc=dvc), *installing.missing(project)]
         return SetUp(tuple(f"would create {name}" for name in done), _advice(project, found, done))
-    if not _missing(top, dvc=dvc):
+    if not _missing(top, dvc=dvc) and not installing.missing(project):
         return SetUp((), _advice(project, found, ()))
     with project.operation("init", wait=wait) as running:
         done = []
@@ -122,6 +129,8 @@ def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: boo
             running.record("created", path=str(top / settings.REGISTRY))
             project.registry.create()
             done.append(settings.REGISTRY)
+        project.forget_config()
+        done += installing.install(project, running)
         running.summary.append(", ".join(done))
     return SetUp(tuple(f"created {name}" for name in done), _advice(project, found, done))
 
@@ -180,13 +189,11 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
     loose = [n for n in (*found.databases, *found.models) if not _covered(project, n, paths)]
     if loose and dvcio.is_dvc_repo(project.top):
         advice.append("dvc add " + " ".join(f"'{n}'" if " " in n else n for n in loose))
-    changed = project.at_top.fields(
-        "status", "--porcelain", "-z", "--", ".xexp", ".dvc", ".dvcignore"
-    )
-    if changed:
-        advice.append('git add .xexp .dvc .dvcignore && git commit -m "Set up git xexp"'
-                      if (project.top / ".dvcignore").exists()
-                      else 'git add .xexp && git commit -m "Set up git xexp"')  # fmt: skip
+    ours = [".xexp", ".dvc", ".dvcignore", installing.ATTRIBUTES]
+    if project.at_top.fields("status", "--porcelain", "-z", "--", *ours):
+        if not (project.top / ".dvcignore").exists():
+            ours = [".xexp", installing.ATTRIBUTES]
+        advice.append(f'git add {" ".join(ours)} && git commit -m "Set up git xexp"')
     advice.append('git xexp tag -m "what this experiment is"')
     return tuple(advice)
 

@@ -11,6 +11,8 @@ kind           data
 ``stamp``      record of :func:`gitxexp.results.stamp`
 ``restamp``    path, table, run, old, new
 ``created``    path: a file or folder that the operation makes
+``sections``   names: sections of git's configuration that the operation makes
+``configured`` values: key → values of git's configuration that the operation removes
 ``worktree``   see :mod:`gitxexp.treeback`
 ``removed``    see :mod:`gitxexp.treeback`
 =============  ====================================================================================
@@ -236,6 +238,18 @@ def _created(_project: Project, data: dict[str, Any], undoing: bool) -> None:
         path.unlink(missing_ok=True)
 
 
+def _sections(project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    for name in data["names"]:
+        project.git.call("config", "--local", "--remove-section", name)
+
+
+def _configured(project: Project, data: dict[str, Any], _undoing: bool) -> None:
+    for key, values in data["values"].items():
+        project.git.call("config", "--local", "--unset-all", key)
+        for value in values:
+            project.git.raw("config", "--local", "--add", key, value)
+
+
 HANDLERS: dict[str, Handler] = {
     "file": _file,
     "ref": _ref,
@@ -243,6 +257,8 @@ HANDLERS: dict[str, Handler] = {
     "stamp": _stamp,
     "restamp": _restamp,
     "created": _created,
+    "sections": _sections,
+    "configured": _configured,
     "worktree": treeback.unmake,
     "removed": treeback.bring_back,
 }

@@ -1,0 +1,49 @@
+"""``git xexp check --merge BASE``."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp import render
+from gitxexp.merge import checking
+from gitxexp.merge.checking import Checked
+from gitxexp.options import json_option, open_project
+from gitxexp.render import merges, rows
+
+
+@click.command()
+@click.option("--merge", "base", metavar="BASE", required=True,
+              help="Look at the merges that HEAD has and BASE has not.")  # fmt: skip
+@json_option
+@click.pass_context
+def check(ctx: click.Context, base: str, as_json: bool) -> None:
+    """Say whether merges that were made without the merge driver dropped rows; exit 1 if so."""
+    found = checking.merges(open_project(), base)
+    if as_json:
+        render.out(render.as_json(merges.plain(found)))
+    else:
+        _show(found, base)
+    ctx.exit(1 if found.dropped or found.problems else 0)
+
+
+def _show(found: Checked, base: str) -> None:
+    for item in found.dropped:
+        count = len(item.rows)
+        what = "1 row" if count == 1 else f"{count} rows"
+        render.out(
+            f"{item.commit[:10]} ({item.subject}) dropped {what} of {item.table} in {item.path}"
+        )
+        for change in item.rows[: merges.MOST]:
+            render.out(f"  {rows.row(change)}")
+        if count > merges.MOST:
+            render.out(f"  and {count - merges.MOST} more")
+    for problem in found.problems:
+        render.say(f"warning: {problem}")
+    if found.dropped:
+        commit = found.dropped[0].commit
+        render.say(
+            f"hint: bring them back: git xexp merge {commit[:10]}^2 (with the driver: git merge)"
+        )
+    elif not found.problems:
+        many = "merge" if found.merges == 1 else "merges"
+        render.out(f"{found.merges} {many} since {base}: no row was dropped")

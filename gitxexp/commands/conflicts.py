@@ -1,0 +1,83 @@
+"""``git xexp conflicts``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitxexp import render
+from gitxexp.errors import UsageError
+from gitxexp.merge import unmerged
+from gitxexp.merge.plan import OnConflict
+from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.render import merges
+
+
+class Choice(click.ParamType[tuple[int, OnConflict]]):
+    """``3=theirs``"""
+
+    name = "n=side"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, OnConflict]:
+        if isinstance(value, tuple):
+            return value
+        number, _, side = str(value).partition("=")
+        if not number.isdigit() or side not in ("ours", "theirs"):
+            self.fail(f"'{value}' is not N=ours or N=theirs", param, ctx)
+        return int(number), OnConflict(side)
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@click.pass_context
+def conflicts(ctx: click.Context, as_json: bool) -> None:
+    """List the rows that git merge could not merge, each with its values; resolve finishes."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = unmerged.reports(open_project())
+    if as_json:
+        render.out(render.as_json([merges.plain(report) for report in found]))
+        return
+    for number, path, conflict in unmerged.numbered(found):
+        render.out(render.paint(f"{number}  {path}: {merges.where(conflict)}", "red"))
+        for side, value in merges.sides(conflict, three=True):
+            render.out(f"     {side:<8}{value}")
+    for report in found:
+        if report.message:
+            render.out(f"{report.path}: {report.message}")
+    if found:
+        render.say("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+
+
+@conflicts.command()
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
+@click.option("--ours", "side", flag_value="ours", help="Keep our value wherever both changed.")
+@click.option("--theirs", "side", flag_value="theirs", help="Take theirs wherever both changed.")
+@click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
+              help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
+@no_wait_option
+def resolve(
+    paths: tuple[str, ...],
+    side: str | None,
+    rows: tuple[tuple[int, OnConflict], ...],
+    no_wait: bool,
+) -> None:
+    """Merge the unmerged databases again with their conflicts settled, and stage them.
+
+    All rows that are not in conflict are merged. Without a side or a row it tries again, for
+    example after the missing data was fetched.
+    """
+    if len({number for number, _ in rows}) < len(rows):
+        raise UsageError("--row names one conflict twice")
+    project = open_project()
+    chosen = OnConflict(side) if side else None
+    done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+    for item in done:
+        render.out(f"resolved {item.path}")
+        if not item.materialised:
+            render.say(f"next: dvc checkout {item.path}")
+    if not unmerged.stages(project):
+        render.say(f"next: {unmerged.go_on(project)}")

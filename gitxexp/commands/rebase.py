@@ -1,0 +1,45 @@
+"""``git xexp rebase``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from gitxexp import render
+from gitxexp.commands.merge import merge_options, run
+from gitxexp.errors import NoAnswer
+from gitxexp.merge.merging import Merged
+from gitxexp.merge.plan import Mode
+from gitxexp.render import merges
+
+
+@click.command()
+@merge_options
+@click.option("-y", "--yes", is_flag=True, help="Replace without asking.")
+def rebase(yes: bool, **options: Any) -> None:
+    """Bring the rows of other experiments in, replacing rows with the same key.
+
+    The key is --key, else version or experiment_version, else the run id. Asks before rows are
+    replaced; git xexp undo brings them back.
+    """
+
+    def confirm(plan: Merged) -> None:
+        replaced = sum(t.replaced for a in plan.artifacts for t in a.report.tables)
+        if not replaced:
+            if plan.changed:
+                render.say("nothing is replaced: git xexp merge would do the same")
+            return
+        _ask(plan, replaced)
+
+    run(options, Mode.REBASE, None if yes or options["dry_run"] else confirm)
+
+
+def _ask(plan: Merged, replaced: int) -> None:
+    rows = "1 row" if replaced == 1 else f"{replaced} rows"
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NoAnswer(f"this replaces {rows}", "go on with --yes, or look first with --dry-run")
+    render.say(merges.merged(plan))
+    if not click.confirm(f"replace {rows}?", default=False, err=True):
+        raise NoAnswer("nothing was replaced")

@@ -1,0 +1,166 @@
+"""What git runs: the merge driver and the textconv. Answered before click is imported.
+
+git calls ``git-xexp merge-driver %O %A %B %L %P`` at the top of the work tree, for every path with
+the attribute ``merge=xexp`` that both sides changed (gitattributes(5), "Defining a custom merge
+driver"): the ancestor (an empty file when both sides added the path), ours, theirs, the size of
+conflict markers, the path. The result goes to ``%A``; exit 0 is a clean merge, 1 a conflict, which
+leaves ``%A`` as it was. Only what a merge needs is imported, and as late as can be.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitxexp.errors import XexpError
+
+if TYPE_CHECKING:
+    from gitxexp.merge.gitplace import GitPlace
+    from gitxexp.merge.plan import MergeReport
+
+
+def merge_driver(args: list[str]) -> int:
+    """Merge three versions of one file for git; the exit code that git is to see."""
+    if len(args) != 5:
+        say("usage: git-xexp merge-driver %O %A %B %L %P (git runs it; see git xexp drivers)")
+        return 129
+    base, ours, theirs, marker, name = args
+    from gitxexp.merge.gitplace import GitPlace
+
+    place = GitPlace.here()
+    try:
+        with place.private("driver") as folder:
+            if name.endswith(".dvc"):
+                from gitxexp.merge.driver_pointers import merge_pointer
+
+                sides = (Path(base), Path(ours), Path(theirs))
+                return merge_pointer(place, folder, sides, int(marker), name)
+            return _merge_file(place, folder, Path(base), Path(ours), Path(theirs), name)
+    except XexpError as error:
+        return refuse(place, name, error)
+    except OSError as error:
+        return refuse(place, name, XexpError(f"{error.strerror}: {error.filename or name}"))
+    except KeyboardInterrupt:
+        return 1
+    except Exception as error:
+        if os.environ.get("XEXP_TRACEBACK"):
+            raise
+        return refuse(place, name, XexpError(f"unexpected {type(error).__name__}: {error}"))
+
+
+def _merge_file(
+    place: GitPlace, folder: Path, base: Path, ours: Path, theirs: Path, name: str
+) -> int:
+    """Merge a database or data file that git itself tracks."""
+    from gitxexp.merge import conflicts, engine
+
+    with suppress(FileNotFoundError):
+        if Path(f"{name}-wal").stat().st_size:
+            raise XexpError(
+                f"rows wait in {name}-wal that are in no commit",
+                "let the program that writes them finish, commit, and merge again",
+            )
+    out = folder / "merged"
+    report = engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
+    if not report.written:
+        conflicts.save(place, name, report.conflicts)
+        say(conflict_line(name, report))
+        return 1
+    replace(out, ours)
+    conflicts.forget(place, name)
+    say(f"{name}: {account(report)}")
+    return 0
+
+
+def refuse(place: GitPlace, name: str, error: XexpError) -> int:
+    """Leave ours, say why, and write that down for ``git xexp conflicts``."""
+    from gitxexp.merge import conflicts
+
+    say(f"{name}: {error.message}")
+    for line in (error.hint or "").splitlines():
+        say(f"hint: {line}")
+    with suppress(OSError):
+        conflicts.save(place, name, (), error.message)
+    return 1
+
+
+def conflict_line(name: str, report: MergeReport) -> str:
+    """One line for people."""
+    count = len(report.conflicts)
+    many = "conflict" if count == 1 else "conflicts"
+    return f"{name}: {count} {many} between rows: git xexp conflicts"
+
+
+def account(report: MergeReport) -> str:
+    """``2 rows new, 1 removed``"""
+    parts: list[str] = []
+    for what in ("new", "filled", "replaced", "removed"):
+        count = sum(getattr(table, what) for table in report.tables)
+        if count:
+            rows = ("row " if count == 1 else "rows ") if not parts else ""
+            parts.append(f"{count} {rows}{what}")
+    return ", ".join(parts) or "merged, no row changed"
+
+
+def replace(source: Path, target: Path) -> None:
+    """Put ``source`` in the place of ``target`` in one step, from another file system as well."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        import errno
+        import shutil
+
+        if error.errno != errno.EXDEV:
+            raise
+        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+
+
+def textconv(args: list[str]) -> int:
+    """A database, data file or pointer as lines of text; what cannot be read is said in a line."""
+    if len(args) != 1:
+        say("usage: git-xexp textconv FILE")
+        return 129
+    from gitxexp.merge.textconv import textconv as lines
+
+    out = sys.stdout.buffer
+    try:
+        path = Path(args[0])
+        pointed = _pointed(path)
+        if pointed is not None:
+            text, path_or_none = pointed
+            out.write(text)
+            if path_or_none is None:
+                return 0
+            path = path_or_none
+        for line in lines(path):
+            out.write(line.encode("utf-8", "surrogateescape") + b"\n")
+        out.flush()
+    except XexpError as error:
+        out.write(f"({error.message})\n".encode("utf-8", "surrogateescape"))
+        out.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    return 0
+
+
+def _pointed(path: Path) -> tuple[bytes, Path | None] | None:
+    """For a pointer: its text, and the object it names if a cache has it. None for other files."""
+    with path.open("rb") as stream:
+        head = stream.read(4096)
+    if b"\0" in head or not any(line.startswith(b"outs:") for line in head.splitlines()):
+        return None
+    from gitxexp.merge.driver_pointers import object_of
+    from gitxexp.merge.gitplace import GitPlace
+
+    return head, object_of(GitPlace.here(), head)
+
+
+def say(text: str) -> None:
+    """One line to whoever runs git."""
+    encoding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

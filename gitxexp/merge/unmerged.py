@@ -1,0 +1,271 @@
+"""Conflicts that the driver left: listed from git's index and the reports, and finished."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gitxexp.errors import NoAnswer, UsageError, XexpError
+from gitxexp.merge import conflicts, driver, driver_pointers, engine, pathspec
+from gitxexp.merge.conflicts import Report
+from gitxexp.merge.gitplace import GitPlace
+from gitxexp.merge.kinds import kind_of
+from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
+from gitxexp.merge.textconv import quote
+from gitxexp.project import Project
+from gitxexp.snapshot import stage
+
+#: What git has in progress, by the file that shows it, and how the user goes on.
+_GO_ON = {
+    "MERGE_HEAD": "git merge --continue",
+    "CHERRY_PICK_HEAD": "git cherry-pick --continue",
+    "REVERT_HEAD": "git revert --continue",
+    "rebase-merge": "git rebase --continue",
+    "rebase-apply": "git rebase --continue",
+}
+_ZERO = "0" * 40
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The blobs of an unmerged path: "" where a side has none."""
+
+    base: str = ""
+    ours: str = ""
+    theirs: str = ""
+
+
+def stages(project: Project) -> dict[str, Stages]:
+    """Every unmerged path that rows could be merged in, with its blobs, by path from the top."""
+    found: dict[str, Stages] = {}
+    names = {"1": "base", "2": "ours", "3": "theirs"}
+    for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
+        meta, _, path = line.partition("\t")
+        _, oid, number = meta.split(" ")
+        if engine.mergeable(path.removesuffix(".dvc")):
+            found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
+    return found
+
+
+def reports(project: Project) -> list[Report]:
+    """The report of every unmerged path, by path."""
+    place = place_of(project)
+    return [conflicts.load(place, path) for path in sorted(stages(project))]
+
+
+def place_of(project: Project) -> GitPlace:
+    """The project's places as the driver knows them."""
+    return GitPlace(project.top, project.places.git_dir, project.places.common_dir)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One finished path; ``materialised`` is False where the user has to run ``dvc checkout``."""
+
+    path: str
+    report: MergeReport | None
+    materialised: bool = True
+
+
+def resolve(
+    project: Project,
+    paths: Sequence[str] = (),
+    side: OnConflict | None = None,
+    rows: Mapping[int, OnConflict] | None = None,
+    *,
+    wait: bool = True,
+) -> list[Resolved]:
+    """Merge the unmerged ``paths`` (default: all) again, their conflicts settled, and stage them.
+
+    ``rows`` settles single conflicts by their number in :func:`numbered`, ``side`` the others.
+    Raises NoAnswer when conflicts are left; then nothing is written.
+    """
+    found = stages(project)
+    if not found:
+        raise NoAnswer("there are no conflicts between rows")
+    wanted = pathspec.choose(project, paths, found)
+    decisions = _decisions(project, wanted, rows or {})
+    place = place_of(project)
+    done = []
+    with project.locked(wait=wait), place.private("resolve") as folder:
+        for number, path in enumerate(wanted):
+            own = folder / str(number)
+            own.mkdir()
+            sides = _sides(project, own, path, found[path])
+            options = MergeOptions(on_conflict=side or OnConflict.FAIL)
+            finish = _pointer if path.endswith(".dvc") else _file
+            done.append(finish(project, place, own, path, sides, decisions.get(path, []), options))
+            stage(project.at_top, [path])
+            conflicts.forget(place, path)
+    return done
+
+
+def numbered(found: Sequence[Report]) -> list[tuple[int, str, Conflict]]:
+    """Every conflict of all paths with the number that ``--row`` takes, from 1."""
+    flat = [(report.path, conflict) for report in found for conflict in report.conflicts]
+    return [(number, path, conflict) for number, (path, conflict) in enumerate(flat, 1)]
+
+
+Decision = tuple[Conflict, OnConflict]
+Sides = tuple[Path | None, Path, Path]
+
+
+def _decisions(
+    project: Project, paths: Sequence[str], rows: Mapping[int, OnConflict]
+) -> dict[str, list[Decision]]:
+    known = {number: (path, c) for number, path, c in numbered(reports(project))}
+    found: dict[str, list[Decision]] = {}
+    for number, side in rows.items():
+        if number not in known or known[number][0] not in paths:
+            raise UsageError(f"there is no conflict {number}", "git xexp conflicts lists them")
+        path, conflict = known[number]
+        found.setdefault(path, []).append((conflict, side))
+    return found
+
+
+def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
+    if not blobs.ours or not blobs.theirs:
+        raise XexpError(
+            f"{path} was deleted on one side", f"keep or drop it: git add {path}, or git rm {path}"
+        )
+    files: list[Path | None] = []
+    for name in ("base", "ours", "theirs"):
+        oid = getattr(blobs, name)
+        files.append(folder / name if oid else None)
+        if oid:
+            (folder / name).write_bytes(project.git.raw("cat-file", "blob", oid))
+    assert files[1] is not None and files[2] is not None
+    return files[0], files[1], files[2]
+
+
+def _file(
+    project: Project,
+    place: GitPlace,
+    folder: Path,
+    path: str,
+    sides: Sides,
+    decisions: Sequence[Decision],
+    options: MergeOptions,
+) -> Resolved:
+    settle(*sides[1:], decisions)
+    out = folder / "out"
+    report = engine.merge3(*sides, out, options)
+    _refuse_rest(path, report)
+    driver.replace(out, project.top / path)
+    return Resolved(path, report)
+
+
+def _pointer(
+    project: Project,
+    place: GitPlace,
+    folder: Path,
+    path: str,
+    sides: Sides,
+    decisions: Sequence[Decision],
+    options: MergeOptions,
+) -> Resolved:
+    base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
+    prepare = None
+    if decisions:
+
+        def prepare(one: Path, other: Path) -> tuple[Path, Path]:
+            copies = (_copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data"))
+            settle(*copies, decisions)
+            return copies
+
+    texts, report, _ = driver_pointers.merged_pointer(
+        place, folder, (base, ours, theirs), path, options, prepare
+    )
+    if report is not None:
+        _refuse_rest(path, report)
+    code, text = driver_pointers.three_texts(folder, texts, 7)
+    if code:
+        raise NoAnswer(f"{path}: its other fields differ", "edit it, then: git add " + path)
+    (project.top / path).write_bytes(text)
+    return Resolved(path, report, driver_pointers.materialise(place, path, text))
+
+
+def _copy(source: Path, target: Path) -> Path:
+    import shutil
+
+    shutil.copyfile(source, target)
+    return target
+
+
+def _refuse_rest(path: str, report: MergeReport) -> None:
+    if report.written:
+        return
+    count = len(report.conflicts)
+    raise NoAnswer(
+        f"{path}: {count} {'conflict is' if count == 1 else 'conflicts are'} not settled",
+        "take one side for them: --ours or --theirs, or name each: --row N=ours",
+    )
+
+
+def settle(ours: Path, theirs: Path, decisions: Sequence[Decision]) -> None:
+    """Make the losing side agree with the winning one, so that the merge finds no conflict there.
+
+    The row's cell (or the whole row, where one side deleted it) is copied. SQLite only.
+    """
+    if not decisions:
+        return
+    if {kind_of(ours), kind_of(theirs)} != {"sqlite"}:
+        raise UsageError("--row is for SQLite databases", "take one side: --ours or --theirs")
+    for conflict, side in decisions:
+        winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
+        if not conflict.key:
+            raise UsageError(
+                f"{conflict.table}: the whole table is in conflict",
+                "take one side: --ours, --theirs",
+            )
+        with closing(sqlite3.connect(loser)) as db, db:
+            db.execute("ATTACH ? AS winner", (str(winner),))
+            _agree(db, conflict)
+            db.commit()
+            db.execute("DETACH winner")
+
+
+def _agree(db: sqlite3.Connection, conflict: Conflict) -> None:
+    table = quote(conflict.table)
+    where = " AND ".join(f"{quote(name)} IS ?" for name in conflict.key)
+    values = list(conflict.key.values())
+    there = db.execute(f"SELECT 1 FROM winner.{table} WHERE {where}", values).fetchone()
+    triggers = db.execute(
+        "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'"
+    ).fetchall()
+    for name, _ in triggers:
+        db.execute(f"DROP TRIGGER main.{quote(name)}")
+    if conflict.column is not None and there:
+        column = quote(conflict.column)
+        picked = f"(SELECT {column} FROM winner.{table} WHERE {where})"
+        db.execute(f"UPDATE main.{table} SET {column} = {picked} WHERE {where}", values * 2)
+    else:
+        db.execute(f"DELETE FROM main.{table} WHERE {where}", values)
+        columns = ", ".join(_shared(db, conflict.table))
+        db.execute(
+            f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM winner.{table} WHERE {where}",
+            values,
+        )
+    for _, text in triggers:
+        db.execute(text)
+
+
+def _shared(db: sqlite3.Connection, table: str) -> list[str]:
+    """The stored columns that both sides have, quoted."""
+    sides = []
+    for schema in ("main", "winner"):
+        info = db.execute(f"PRAGMA {schema}.table_xinfo({quote(table)})").fetchall()
+        sides.append([row[1] for row in info if not row[6]])
+    theirs = {name.lower() for name in sides[1]}
+    return [quote(name) for name in sides[0] if name.lower() in theirs]
+
+
+def go_on(project: Project) -> str:
+    """The command that finishes what git has in progress."""
+    for name, command in _GO_ON.items():
+        if (project.places.git_dir / name).exists():
+            return command
+    return "git commit"
