@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,23 @@ _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_co
             "reason", "results", "table")  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One model that became production. Hashes are "md5:…"; "" before means there was none."""
+
+    id: str
+    slot: str
+    version: str  #: "" when no experiment is known of it
+    run: str
+    who: str
+    at: str  #: ISO 8601, UTC, so that text order is time order
+    why: str
+    metric: str
+    value: Any
+    hash_before: str
+    hash_after: str
+
+
 class Registry:
     """The registry file at ``path``."""
 
@@ -90,6 +108,15 @@ class Registry:
             return {}
         with self._errors(), closing(_connect(self.path)) as db:
             return {payload.version: payload for payload in _read(db)}
+
+    def promotions(self) -> list[Promotion]:
+        """Every promotion, newest first; none when there is no registry."""
+        if not self.path.exists():
+            return []
+        names = ", ".join(field.name for field in fields(Promotion))
+        sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
+        with self._errors(), closing(_connect(self.path)) as db:
+            return [Promotion(*row) for row in db.execute(sql)]
 
     @contextmanager
     def rewrite(self) -> Iterator[sqlite3.Connection]:
@@ -134,6 +161,13 @@ def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:
     _put_many(db, "metrics", version, ((k, _sql(v)) for k, v in payload.metrics.items()))
     _put_many(db, "artifacts", version, payload.artifacts.items())
     db.executemany("INSERT INTO labels VALUES (?, ?)", [(version, v) for v in set(payload.labels)])
+
+
+def add_promotion(db: sqlite3.Connection, promotion: Promotion) -> None:
+    """Insert a promotion."""
+    names = [field.name for field in fields(Promotion)]
+    marks = ", ".join("?" * len(names))
+    db.execute(f"INSERT INTO promotions ({', '.join(names)}) VALUES ({marks})", astuple(promotion))
 
 
 def remove(db: sqlite3.Connection, version: str) -> None:

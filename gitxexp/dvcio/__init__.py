@@ -5,7 +5,14 @@ adding, other remotes and checkout do, inside their functions.
 """
 
 from gitxexp.dvcio.adding import Added, add
-from gitxexp.dvcio.changes import Change, Kind, changed, status
+from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
+from gitxexp.dvcio.composing import (
+    Tracked,
+    exclusively,
+    remember,
+    track_file,
+    track_members,
+)
 from gitxexp.dvcio.databases import database_kind, held_still, own_copy
 from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
 from gitxexp.dvcio.places import (
@@ -37,14 +44,17 @@ __all__ = [
     "MissingObject",
     "Progress",
     "PushReport",
+    "Tracked",
     "add",
     "cache_dir",
     "cache_dirs",
     "changed",
     "checkout",
     "database_kind",
+    "exclusively",
     "fetch",
     "fetch_objects",
+    "file_hashes",
     "find_object",
     "held_still",
     "init",
@@ -58,7 +68,10 @@ __all__ = [
     "pull",
     "push",
     "pushable",
+    "remember",
     "remote_name",
     "shared_config",
     "status",
+    "track_file",
+    "track_members",
 ]
