@@ -14,11 +14,12 @@ from gitxexp.dvcio.composing import (
     track_members,
 )
 from gitxexp.dvcio.databases import database_kind, held_still, own_copy
-from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
+from gitxexp.dvcio.objects import Progress, find_object, manifest, matches, object_path
 from gitxexp.dvcio.places import (
     cache_dir,
     cache_dirs,
     is_dvc_repo,
+    link_types,
     local_remote_dir,
     remote_name,
     shared_config,
@@ -59,8 +60,10 @@ __all__ = [
     "held_still",
     "init",
     "is_dvc_repo",
+    "link_types",
     "local_remote_dir",
     "manifest",
+    "matches",
     "missing_on_remote",
     "object_path",
     "on_local_remote",

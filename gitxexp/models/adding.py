@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -153,39 +154,40 @@ def place(source: Path, target: Path) -> str:
     """
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     source = source.resolve()
+    fixed = not source.stat().st_mode & 0o222
     try:
-        how = (
-            _reflink(source, temporary) or _hardlink(source, temporary) or _copy(source, temporary)
-        )
+        how = share(source, temporary, ["reflink", "hardlink"] if fixed else ["reflink"])
+        if how is None:
+            shutil.copyfile(source, temporary)
+            shutil.copystat(source, temporary)
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    return how
+    return how or "copy"
 
 
-def _reflink(source: Path, target: Path) -> str | None:
-    with source.open("rb") as old, target.open("wb") as new:
-        try:
-            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
-        except OSError:
+def share(source: Path, target: Path, types: Iterable[str]) -> str | None:
+    """A new file ``target`` on the blocks of ``source``, by the first of reflink, hardlink or
+    symlink that is allowed and works; which one, None when none did."""
+    ways: dict[str, Callable[[Path, Path], None]] = {
+        "reflink": _reflink,
+        "hardlink": os.link,
+        "symlink": os.symlink,
+    }
+    for kind in types:
+        if kind not in ways:
             return None
+        try:
+            ways[kind](source, target)
+        except OSError:
+            target.unlink(missing_ok=True)
+            continue
+        return kind
+    return None
+
+
+def _reflink(source: Path, target: Path) -> None:
+    with source.open("rb") as old, target.open("wb") as new:
+        fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
     shutil.copystat(source, target)
     target.chmod(target.stat().st_mode | 0o200)
-    return "reflink"
-
-
-def _hardlink(source: Path, target: Path) -> str | None:
-    if source.stat().st_mode & 0o222:
-        return None
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:
-        return None
-    return "hardlink"
-
-
-def _copy(source: Path, target: Path) -> str:
-    shutil.copyfile(source, target)
-    shutil.copystat(source, target)
-    return "copy"

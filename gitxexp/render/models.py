@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from gitxexp import naming, payload, render
+from gitxexp.models.facts import Facts
 from gitxexp.models.listing import Listing, Row
-from gitxexp.render import Column
-from gitxexp.render.details import size
+from gitxexp.models.placing import Promoted
+from gitxexp.models.promoting import Delta, Plan
+from gitxexp.models.stock import Model
+from gitxexp.registry import Promotion
+from gitxexp.render import Column, paint
+from gitxexp.render.details import section, size
 from gitxexp.render.lists import rounded
 
 #: How many metrics a table shows besides the one that ranks.
@@ -94,7 +100,97 @@ def _object(row: Row, metric: str | None) -> dict[str, Any]:
     }
 
 
-def columns(names: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A plain table."""
-    table = list(rows)
-    return render.table([Column(name, [row[at] for row in table]) for at, name in enumerate(names)])
+# -- promote -------------------------------------------------------------------------------------
+
+
+def plan_text(plan: Plan) -> str:
+    """Before and after: metrics with what became better or worse, sizes, hashes."""
+    before, after = plan.before, plan.after
+    rows = [("", "before", "after", "", "")]
+    rows.append(("run", _name(plan.before_facts, before), _name(after.facts, after.model), "", ""))
+    rows.append(("version", plan.before_facts.version or "-", after.facts.version or "-", "", ""))
+    rows += [_delta(delta) for delta in plan.deltas]
+    rows.append(("size", size(before.size) if before else "-", size(after.model.size), "", ""))
+    rows.append(("hash", before.oid[:8] if before else "-", after.model.oid[:8], "", ""))
+    return "\n".join(section(f"{plan.slot.production}  ←  {after.origin}", rows)).rstrip("\n")
+
+
+def _name(facts: Facts, model: Model | None) -> str:
+    return facts.run or (model.run if model else None) or "-"
+
+
+def _delta(delta: Delta) -> tuple[str, str, str, str, str]:
+    before, after = (_plain(value) for value in (delta.before, delta.after))
+    if not delta.delta:
+        return delta.name, before, after, "", "same" if delta.delta == 0 else "?"
+    sign = "+" if delta.delta > 0 else "-"
+    verdict = paint("better", "green") if delta.better else paint("worse", "red")
+    return delta.name, before, after, f"{sign}{rounded(abs(delta.delta))}", verdict
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else rounded(value)
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """A promotion's plan as JSON holds it."""
+    after = plan.after
+    return {
+        "slot": plan.slot.name,
+        "production": plan.slot.production,
+        "before": _side(plan.before, plan.before_facts),
+        "after": _side(after.model, after.facts),
+        "origin": after.origin,
+        "metric": plan.metric,
+        "metrics": [asdict(delta) for delta in plan.deltas],
+        "already": plan.already,
+        "doubt": plan.doubt,
+        "notes": list(plan.notes),
+    }
+
+
+def _side(model: Model | None, facts: Facts) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    return {
+        "run": facts.run or model.run,
+        "version": facts.version,
+        "hash": model.hash,
+        "size": model.size,
+    }
+
+
+def promoted_object(done: Promoted) -> dict[str, Any]:
+    """``promote --json``."""
+    return plan_object(done.plan) | {
+        "promotion": asdict(done.promotion) if done.promotion else None,
+        "kept": done.kept,
+        "commit": done.commit,
+        "tag": str(done.tagged.version) if done.tagged else None,
+    }
+
+
+def history_table(found: Sequence[Promotion]) -> str:
+    """Who promoted what and when, the newest first."""
+    several = len({p.slot for p in found}) > 1
+    columns = [Column("at", [p.at[:19].replace("T", " ") + "Z" for p in found])]
+    if several:
+        columns.append(Column("slot", [p.slot for p in found]))
+    return render.table(
+        [
+            *columns,
+            Column("version", [p.version or "-" for p in found]),
+            Column("run", [p.run or "-" for p in found], flexible=True),
+            Column("metric", [_measured(p) for p in found]),
+            Column("before", [p.hash_before[4:12] or "-" for p in found]),
+            Column("after", [p.hash_after[4:12] for p in found]),
+            Column("who", [p.who for p in found], flexible=True),
+            Column("why", [p.why for p in found], flexible=True),
+        ]
+    )
+
+
+def _measured(promotion: Promotion) -> str:
+    if promotion.value is None:
+        return "-"
+    return f"{promotion.metric}={_value(promotion.value)}"
