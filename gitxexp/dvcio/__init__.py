@@ -10,6 +10,7 @@ from gitxexp.dvcio.composing import (
     Tracked,
     exclusively,
     remember,
+    store,
     track_file,
     track_members,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "remote_name",
     "shared_config",
     "status",
+    "store",
     "track_file",
     "track_members",
 ]

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.dvcio.adding import Added, add
+from gitxexp.dvcio.objects import matches, object_path
+from gitxexp.dvcio.places import cache_dir
 from gitxexp.dvcio.session import opened
 from gitxexp.pointers import Output
 
@@ -59,6 +61,20 @@ def track_members(
         with repo.scm_context(autostage=False, quiet=True):
             repo.add([str(top / path) for path in members], relink=False)
     return (output.pointer,)
+
+
+def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
+    """Have the object ``oid``, whose bytes ``path`` has, whole in the project's cache."""
+    kept = object_path(cache_dir(root), oid, legacy)
+    if kept.is_file():
+        if matches(kept, oid, legacy):
+            return
+        kept.unlink()
+    with opened(root, f"take {path.name} into the cache") as repo:
+        from dvc.fs import localfs
+
+        cache = repo.cache.legacy if legacy else repo.cache.local
+        cache.add([str(path)], localfs, [oid])
 
 
 @contextmanager
