@@ -100,6 +100,13 @@ def cache_dir(root: Path) -> Path:
     return Path(named or cache.get("dir") or root.absolute() / ".dvc" / "cache")
 
 
+def link_types(root: Path) -> list[str]:
+    """How DVC puts files into the work tree, most wanted first (``cache.type``; its default is
+    reflink, then copy)."""
+    value = read_config(root).get("cache", {}).get("type", "reflink,copy")
+    return [part.strip() for part in value.split(",") if part.strip()]
+
+
 def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
     """The cache of ``root``, then those of the same project in other worktrees; each once."""
     found: dict[Path, None] = {}
