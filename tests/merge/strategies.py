@@ -10,7 +10,11 @@ from pathlib import Path
 from hypothesis import HealthCheck
 from hypothesis import strategies as st
 
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "report_multiple_bugs": False}
+QUIET = {
+    "deadline": None,
+    "suppress_health_check": list(HealthCheck),
+    "report_multiple_bugs": False,
+}
 EXAMPLES = int(os.environ.get("XEXP_EXAMPLES", "60"))  #: per property; thousands by command
 
 #: fsync on a real disk would be most of the time of a thousand small merges
@@ -66,7 +70,9 @@ def table(draw, name, kind, keyed):
     body = ", ".join(f"{quote(c)} {types[c]}" for c in columns)
     made = [(f"CREATE TABLE {quote(name)} ({body}{tail}){without}", ())]
     holes = ", ".join("?" * len(columns))
-    insert = f"INSERT OR IGNORE INTO {quote(name)} ({', '.join(map(quote, columns))}) VALUES ({holes})"
+    insert = (
+        f"INSERT OR IGNORE INTO {quote(name)} ({', '.join(map(quote, columns))}) VALUES ({holes})"
+    )
     for _ in range(draw(st.integers(0, 7))):
         row = [draw(VALUES) for _ in columns]
         if kind == "integer":

@@ -111,9 +111,8 @@ def _add_columns(
         declared = column.declared
         if old.strict and declared.upper() not in ("INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"):
             declared = "ANY"
-        con.execute(
-            f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {quote(column.name)} {type_sql(declared)}"
-        )
+        added = f"{quote(column.name)} {type_sql(declared)}"
+        con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
     account.of(old.name).columns_added += [c.name for c in fresh]
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.merge.sqlite.align import align, check_tables
+from gitxexp.merge.sqlite.counters import is_counter, largest_counters
 from gitxexp.merge.sqlite.extras import Extras
 from gitxexp.merge.sqlite.files import check_version, clear_errors
 from gitxexp.merge.sqlite.names import fold
@@ -170,7 +171,7 @@ class _Run:
         extras: Extras | None = None
         batches = [self.sources[i : i + BATCH] for i in range(0, len(self.sources), BATCH)]
         for batch in batches:
-            with _attached(con, batch) as names:
+            with attached(con, batch) as names:
                 extras = extras or Extras(con, account)
                 for name, source in zip(names, batch, strict=True):
                     with clear_errors(source.path):
@@ -191,7 +192,9 @@ class _Run:
         feeds = align(con, name, schema, str(source.path), options, account)
         write = Writer(con, options, account, careful)
         for i, feed in enumerate(feeds):
-            merge_table(con, feed, options, write)
+            counter = options.mode is Mode.MERGE and is_counter(feed.target, schema)
+            if not (counter and largest_counters(con, feed, write)):
+                merge_table(con, feed, options, write)
             self._tick(i + 1, len(feeds))
         extras.collect(name, schema, {fold(t) for t in options.tables})
 
@@ -201,7 +204,7 @@ class _Run:
 
 
 @contextmanager
-def _attached(con: sqlite3.Connection, batch: Sequence[Source]) -> Iterator[list[str]]:
+def attached(con: sqlite3.Connection, batch: Sequence[Source]) -> Iterator[list[str]]:
     """Attach sources read-only and begin one transaction over all of them."""
     names = [f"source{i}" for i in range(len(batch))]
     with ExitStack() as stack:

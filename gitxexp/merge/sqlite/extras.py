@@ -35,9 +35,9 @@ class Extras:
                 self.wanted.append((kind, name, owner, sql))
         if self._has_sequence(db) and self._has_sequence("main"):
             self.con.execute(
-                "UPDATE main.sqlite_sequence SET seq = max(seq, (SELECT max(f.seq) FROM "
-                f"{quote(db)}.sqlite_sequence AS f WHERE lower(f.name) = lower(sqlite_sequence.name)"
-                f")) WHERE lower(name) IN (SELECT lower(name) FROM {quote(db)}.sqlite_sequence)"
+                "UPDATE main.sqlite_sequence AS m SET seq = max(seq, (SELECT max(f.seq) "
+                f"FROM {quote(db)}.sqlite_sequence AS f WHERE lower(f.name) = lower(m.name))) "
+                f"WHERE lower(name) IN (SELECT lower(name) FROM {quote(db)}.sqlite_sequence)"
             )
 
     def _has_sequence(self, db: str) -> bool:

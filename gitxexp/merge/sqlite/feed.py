@@ -47,6 +47,10 @@ class Feed:
         """The same without naming ``t``: for ``UPDATE … AS t SET … FROM``."""
         return f"FROM {self._tables()} WHERE {self._tests((match(self, key), *conditions))}"
 
+    def beside(self, table: str) -> str:
+        """``FROM … WHERE …`` for the offered rows next to those of another table."""
+        return f"FROM {self._tables()} CROSS JOIN {table} WHERE {self._tests(())}"
+
     def _tables(self) -> str:
         table = f"{quote(self.db)}.{quote(self.table.name)} AS s"
         return f"temp.{self.ranges} AS r CROSS JOIN {table}" if self.ranges else table

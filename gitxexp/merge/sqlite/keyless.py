@@ -118,8 +118,9 @@ def surplus(con: sqlite3.Connection, feed: Feed, subset: Subset) -> None:
     names = [f"c{i}" for i in range(len(columns))]
     fresh(con, "need", ", ".join([*names, "n", "rid"]))
     target = feed.target
-    offered = ", ".join(f"{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
-    held = ", ".join(f"t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    offered = ", ".join(f"+{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    # The + takes affinity away: a REAL column in a compound SELECT would convert the other side.
     rowid = f"s.{feed.table.rowid}" if feed.table.rowid else "NULL"
     con.execute(
         f"INSERT INTO temp.need SELECT {', '.join(names)}, sum(d) AS n, min(rid) FROM ("

@@ -49,7 +49,7 @@ def make_way(con: sqlite3.Connection, feed: Feed, key: Key, claims: str, write: 
     """Delete what the offered rows replace; return the rows that are still to be merged.
 
     ``claims`` names a temporary table of the keys that later sources brought (they come first
-    here); it grows by this source's keys.
+    here); ``claim`` adds this source's keys to it afterwards.
     """
     whole = not_null(feed, key)
     ks = [f"k{i}" for i in range(len(key.columns))]
@@ -68,8 +68,12 @@ def make_way(con: sqlite3.Connection, feed: Feed, key: Key, claims: str, write: 
     con.execute(f"INSERT OR IGNORE INTO temp.brought SELECT {picks} {feed.source(whole)}")
     remove = _delete_rows if feed.target.rowid else _delete_by_key
     write.account.of(feed.target.name).replaced += remove(con, feed, key, whole)
-    con.execute(f"INSERT OR IGNORE INTO temp.{claims} SELECT * FROM temp.brought")
     return feed
+
+
+def claim(con: sqlite3.Connection, claims: str) -> None:
+    """Once its rows are in: the keys that the source of the last ``make_way`` brought are its."""
+    con.execute(f"INSERT OR IGNORE INTO temp.{claims} SELECT * FROM temp.brought")
 
 
 def _among(claims: str, key: Key, values: list[str]) -> str:
@@ -102,8 +106,8 @@ def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> list[tuple[
     """Rowids of hits beyond the multiplicity with which the source offers the same row."""
     columns = feed.target.stored
     names = [f"c{i}" for i in range(len(columns))]
-    held = ", ".join(f"t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
-    offered = ", ".join(f"{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    offered = ", ".join(f"+{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
     rows = con.execute(
         f"SELECT group_concat(rid), count(*) - count(rid) FROM (SELECT {held}, h.rid AS rid "
         f"FROM temp.hits AS h CROSS JOIN main.{quote(feed.target.name)} AS t "

@@ -9,7 +9,7 @@ from gitxexp.merge.sqlite.feed import Feed, some_null, target_null
 from gitxexp.merge.sqlite.keyed import merge_keyed
 from gitxexp.merge.sqlite.keyless import Subset, merge_keyless
 from gitxexp.merge.sqlite.names import fold
-from gitxexp.merge.sqlite.rebase import make_way, rebase_key
+from gitxexp.merge.sqlite.rebase import claim, make_way, rebase_key
 from gitxexp.merge.sqlite.schema import Column, Key
 from gitxexp.merge.sqlite.sequential import merge_declared
 from gitxexp.merge.sqlite.write import Writer
@@ -21,6 +21,7 @@ def merge_table(
     """Merge (or rebase) every offered row; ``ranges`` are the target rows worth comparing."""
     table = feed.target
     declared: Key | None = None
+    claims = ""
     if options.mode is Mode.REBASE:
         key = rebase_key(feed, options)
         if key is not None:
@@ -36,6 +37,8 @@ def merge_table(
         _keyless(con, feed.only(some_null(feed, declared)), target_null(declared), write)
     else:
         _keyless(con, feed, "1", write, ranges)
+    if claims:
+        claim(con, claims)
 
 
 def _with_unique_key(

@@ -7,11 +7,11 @@ import secrets
 import shutil
 import sqlite3
 import tempfile
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.sqlite.files import Header, clear_errors, read_headers, uri
+from gitxexp.merge.sqlite.files import SMALL, Header, clear_errors, read_headers, uri
 from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, copy_file
 
 CACHE_KIB = 64 * 1024  #: page cache; far below the promised 300 MB
@@ -80,12 +80,13 @@ class NewFile(Work):
             return
         if self.hold is None:
             self.hold = _lock(self.base, self.replacing)
-        if self.base.raw is not None and not _wal_pending(self.base):
-            copy_file(self.base.raw, self.temp)
-            return
-        with sqlite3.connect(self.temp) as copied:
-            self.hold.backup(copied)
-        copied.close()
+        if self.base.size <= SMALL:
+            self.temp.write_bytes(self.hold.serialize())
+        elif self.replacing or (self.base.raw is not None and not _wal_pending(self.base)):
+            copy_file(self.base.path if self.replacing else self.base.raw or self.temp, self.temp)
+        else:
+            with closing(sqlite3.connect(self.temp)) as copied:
+                self.hold.backup(copied)
 
     def restart(self) -> None:
         self.con.close()
@@ -163,10 +164,10 @@ def refuse_links(target: Path) -> None:
 def _open_copy(temp: Path) -> sqlite3.Connection:
     """The private copy: no journal and no syncs, for a crash only leaves a file nobody uses."""
     con = connect(uri(temp, "mode=rw"))
-    con.execute("PRAGMA locking_mode=EXCLUSIVE").fetchone()
-    con.execute("PRAGMA journal_mode=OFF").fetchone()
-    con.execute("PRAGMA synchronous=OFF")
-    con.execute(f"PRAGMA mmap_size={MMAP_BYTES}").fetchone()
+    con.execute("PRAGMA main.locking_mode=EXCLUSIVE").fetchone()
+    con.execute("PRAGMA main.journal_mode=OFF").fetchone()
+    con.execute("PRAGMA main.synchronous=OFF")
+    con.execute(f"PRAGMA main.mmap_size={MMAP_BYTES}").fetchone()
     _settings(con)
     return con
 
@@ -184,6 +185,8 @@ def _lock(base: Source, writing: bool) -> sqlite3.Connection:
     try:
         if writing and base.header.wal:
             con.execute("PRAGMA locking_mode=EXCLUSIVE").fetchone()
+            if con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]:
+                raise sqlite3.OperationalError("database is locked")
         con.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
         con.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except sqlite3.Error:
