@@ -58,6 +58,9 @@ def update_cells(con: sqlite3.Connection, feed: Feed, key: Key, condition: str, 
     ``prefer`` "t": only where ``t`` is NULL; "s": wherever ``s`` is not NULL; "s only": always.
     Returns the number of rows written; raises XexpError when a constraint forbids it.
     """
+    if feed.ranges:  # UPDATE … FROM does not know the rowid of a second table
+        rows = f"SELECT {feed.select()} {feed.joined(key, condition)}"
+        return update_cells(con, stage(con, feed, rows, "updates"), key, "1", prefer)
     sets = []
     for column in feed.target.stored:
         name, value = quote(column.name), feed.expr(column.name)

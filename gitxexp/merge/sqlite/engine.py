@@ -9,10 +9,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from gitxexp.errors import UsageError, XexpError
-from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
+from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.merge.sqlite.align import align, check_tables
+from gitxexp.merge.sqlite.copies import Copies, Differences
 from gitxexp.merge.sqlite.counters import is_counter, largest_counters
 from gitxexp.merge.sqlite.extras import Extras
+from gitxexp.merge.sqlite.feed import Feed
 from gitxexp.merge.sqlite.files import check_version, clear_errors
 from gitxexp.merge.sqlite.names import fold
 from gitxexp.merge.sqlite.rebase import check_rebase_key
@@ -147,7 +149,7 @@ class _Run:
         built: bool,
     ) -> None:
         self.work, self.options, self.progress, self.built = work, options, progress, built
-        self.sources = sources[::-1] if options.mode is Mode.REBASE else sources
+        self.sources = sources[::-1] if options.mode == Mode.REBASE else sources
         self.done = 0
 
     def report(self, write: bool, keep_if_same: bool) -> MergeReport:
@@ -191,12 +193,36 @@ class _Run:
         schema: Schema = read_schema(con, name)
         feeds = align(con, name, schema, str(source.path), options, account)
         write = Writer(con, options, account, careful)
+        different = self._different(name, source, schema, account, extras)
         for i, feed in enumerate(feeds):
-            counter = options.mode is Mode.MERGE and is_counter(feed.target, schema)
+            counter = options.mode == Mode.MERGE and is_counter(feed.target, schema)
             if not (counter and largest_counters(con, feed, write)):
-                merge_table(con, feed, options, write)
+                self._table(feed, write, different)
             self._tick(i + 1, len(feeds))
         extras.collect(name, schema, {fold(t) for t in options.tables})
+
+    def _different(
+        self, name: str, source: Source, schema: Schema, account: Account, extras: Extras
+    ) -> Differences | None:
+        """Where the source, if it is a copy, differs; None where every row has to be met."""
+        options = self.options
+        if options.mode == Mode.REBASE or options.key or options.renumber:
+            return None
+        if options.on_conflict == OnConflict.THEIRS and len(self.sources) > 1:
+            return None
+        here = {n: t.here for n, t in account.tables.items() if t.counted}
+        copies = Copies(self.work.con, self.work.raw, self.work.header, extras.before)
+        return copies.look(name, source, schema, here)
+
+    def _table(self, feed: Feed, write: Writer, different: Differences | None) -> None:
+        tally = write.account.of(feed.target.name)
+        narrow = different.narrow(feed, tally.last_rowid) if different else None
+        if narrow is None:
+            merge_table(self.work.con, feed, self.options, write)
+            return
+        merge_table(self.work.con, narrow.feed, self.options, write, narrow.ranges)
+        tally.incoming += narrow.common
+        tally.identical += narrow.common
 
     def _tick(self, done: int, total: int) -> None:
         if self.progress is not None:

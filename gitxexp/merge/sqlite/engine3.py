@@ -148,7 +148,7 @@ class _Three:
                 continue
             if not self._same_rows(BASE, base.tables[name], THEIRS, table):
                 self._conflict(account, table, "delete/change")
-                if self.options.on_conflict is OnConflict.THEIRS:
+                if self.options.on_conflict == OnConflict.THEIRS:
                     continue
             del kept[name]
         return replace(theirs, tables=kept)
@@ -161,7 +161,7 @@ class _Three:
             account.count_here(self.work.con, table)
             if not self._same_rows(BASE, base.tables[name], "main", table):
                 self._conflict(account, table, "change/delete")
-                if self.options.on_conflict is not OnConflict.THEIRS:
+                if self.options.on_conflict != OnConflict.THEIRS:
                     continue
             tally = account.of(name)
             tally.removed = tally.here

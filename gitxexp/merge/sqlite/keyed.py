@@ -94,16 +94,16 @@ def _settle(
         _renumber(con, feed, key, cells, write, n)
         return
     tally.conflicting += n
-    if options.on_conflict is OnConflict.THEIRS:
+    if options.on_conflict == OnConflict.THEIRS:
         tally.replaced += n
         update_cells(con, feed, key, cells.conflict, "s" if options.fill else "s only")
-    elif options.on_conflict is OnConflict.OURS:
+    elif options.on_conflict == OnConflict.OURS:
         if options.fill and update_cells(
             con, feed, key, f"{cells.conflict} AND {cells.fillable}", "t"
         ):
             tally.settled = True
     else:
-        if options.on_conflict is OnConflict.BOTH:
+        if options.on_conflict == OnConflict.BOTH:
             write.account.note(f"{feed.target.name}: both cannot stay, its unique key forbids it")
         kind = "primary key" if alias else "value"
         write.account.conflict(list_conflicts(con, feed, key, cells, kind))

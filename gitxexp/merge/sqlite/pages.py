@@ -21,6 +21,7 @@ import sys
 from pathlib import Path
 
 CHUNK = 1 << 20
+EARLY = 256  #: differing pages after which two files are given up if they are most of the pages
 INTERIOR_INDEX, INTERIOR_TABLE, LEAF_INDEX, LEAF_TABLE = 2, 5, 10, 13
 FICLONE = 0x40049409
 
@@ -137,15 +138,18 @@ def different(a: str, b: str, size: int) -> set[int]:
                     if one[i : i + size] != two[i : i + size]:
                         found.add(page + i // size)
             page += n // size
+            if len(found) > EARLY and len(found) > page // 2:
+                raise ValueError("no copy")
             if n < CHUNK:
                 return found
 
 
 def compare(a: str, b: str, roots: dict[str, list[int]], others: list[list[int]]) -> object:
-    """Rowid ranges to look at, per table: ``{name: [ranges in A, ranges in B]}`` or None.
+    """Rowid ranges to look at, per table: ``{name: [in A, in B, numbers of rows there]}``.
 
     ``roots`` gives the root page of each table in A and B; ``others`` the roots of all other
-    b-trees of A and of B. None when a page that is no b-tree page differs (an overflow page, say).
+    b-trees of A and of B. None when a page that is no b-tree page differs (an overflow page, say),
+    or when the files have little in common.
     """
     left, right = Pages(a), Pages(b)
     if left.size != right.size:
@@ -154,12 +158,16 @@ def compare(a: str, b: str, roots: dict[str, list[int]], others: list[list[int]]
     if len(changed) > min(left.count, right.count) // 2:
         return None
     known: set[int] = {1}
-    result: dict[str, list[Ranges]] = {}
+    result: dict[str, list[object]] = {}
     for name, (root_a, root_b) in roots.items():
         (inner_a, leaves_a), (inner_b, leaves_b) = left.tree(root_a), right.tree(root_b)
         same = (set(leaves_a) & set(leaves_b)) - changed
         known |= inner_a | inner_b | set(leaves_a) | set(leaves_b)
-        result[name] = [_ranges(left, leaves_a, same), _ranges(right, leaves_b, same)]
+        cells = [
+            sum(file.header(leaf)[2] for leaf in leaves if leaf not in same)
+            for file, leaves in ((left, leaves_a), (right, leaves_b))
+        ]
+        result[name] = [_ranges(left, leaves_a, same), _ranges(right, leaves_b, same), cells]
     for file, trees in zip((left, right), others, strict=True):
         for root in trees:
             inner, leaves = file.tree(root)

@@ -100,14 +100,14 @@ def _clash(
 ) -> None:
     tally = write.account.of(one.target.name)
     here = _this(one, rowid)
-    if options.on_conflict is OnConflict.BOTH and key.exact:
+    if options.on_conflict == OnConflict.BOTH and key.exact:
         tally.new += write.insert(one, one.columns, f"SELECT {one.select()} {one.source()}", 1)
         return
     tally.conflicting += 1
-    if options.on_conflict is OnConflict.THEIRS:
+    if options.on_conflict == OnConflict.THEIRS:
         tally.replaced += 1
         update_cells(con, one, key, here, "s" if options.fill else "s only")
-    elif options.on_conflict is OnConflict.OURS:
+    elif options.on_conflict == OnConflict.OURS:
         if options.fill and update_cells(
             con, one, key, f"{here} AND {Cells(one, True).fillable}", "t"
         ):

@@ -22,7 +22,7 @@ def merge_table(
     table = feed.target
     declared: Key | None = None
     claims = ""
-    if options.mode is Mode.REBASE:
+    if options.mode == Mode.REBASE:
         key = rebase_key(feed, options)
         if key is not None:
             names = sorted(write.account.tables)

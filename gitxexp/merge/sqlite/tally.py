@@ -30,6 +30,7 @@ class Tally:
     types_widened: list[str] = field(default_factory=list)
     created: bool = False
     counted: bool = False
+    last_rowid: int = 0  #: the largest rowid before anything was added
     settled: bool = False  #: cells were filled in rows that stay in conflict
 
     @property
@@ -73,6 +74,9 @@ class Account:
             return
         tally.here = con.execute(f"SELECT count(*) FROM main.{quote(table.name)}").fetchone()[0]
         tally.counted = True
+        if table.rowid and not table.virtual:
+            sql = f"SELECT max({table.rowid}) FROM main.{quote(table.name)}"
+            tally.last_rowid = con.execute(sql).fetchone()[0] or 0
 
     def conflict(self, conflicts: Sequence[Conflict]) -> None:
         room = SHOWN - len(self.conflicts)

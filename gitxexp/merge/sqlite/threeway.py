@@ -154,7 +154,7 @@ def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key
     if clashing and not settled:
         _list(con, three, new, old, clash)
     tally.settled = tally.settled or bool(clashing and settled)
-    takes = "1" if policy is OnConflict.THEIRS else "0"
+    takes = "1" if policy == OnConflict.THEIRS else "0"
     sets = ", ".join(
         f"{quote(c.name)} = CASE WHEN {moved[c]} AND ({takes} OR NOT {mine[c]}) "
         f"THEN {new.expr(c.name)} ELSE t.{quote(c.name)} END"
@@ -209,11 +209,11 @@ def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> N
         return
     tally = three.write.account.of(three.name)
     tally.conflicting += count
-    if three.options.on_conflict is OnConflict.THEIRS:
+    if three.options.on_conflict == OnConflict.THEIRS:
         tally.new += count
         select = f"SELECT {lost.select()} {lost.source()}"
         three.write.insert(lost, lost.columns, select, count)
-    elif three.options.on_conflict is not OnConflict.OURS:
+    elif three.options.on_conflict != OnConflict.OURS:
         _whole(con, three, lost, "delete/change")
 
 
@@ -237,7 +237,7 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
     changed = con.execute(f"SELECT count(*) {gone.joined(three.key, f'NOT {alike}')}").fetchone()[0]
     tally, policy = three.write.account.of(three.name), three.options.on_conflict
     tally.conflicting += changed
-    doomed = "1" if policy is OnConflict.THEIRS else alike
+    doomed = "1" if policy == OnConflict.THEIRS else alike
     if changed and policy not in (OnConflict.OURS, OnConflict.THEIRS):
         _whole(con, three, gone, "change/delete", f"NOT {alike}")
     tally.removed += con.execute(

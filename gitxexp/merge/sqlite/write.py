@@ -71,7 +71,7 @@ class Writer:
     def refuse(self, feed: Feed, row: dict[str, Value], why: str) -> None:
         """Record that the target's constraints leave no place for an offered row."""
         self.account.of(feed.target.name).conflicting += 1
-        if self.options.on_conflict is OnConflict.OURS:
+        if self.options.on_conflict == OnConflict.OURS:
             self.account.note(f"{feed.target.name}: rows left out that a constraint refuses: {why}")
             return
         column = _named_column(why, feed.target)
