@@ -121,8 +121,8 @@ def test_a_target_locked_by_a_writer(tmp_path, target, in_place, monkeypatch):
             [
                 sys.executable,
                 "-c",
-                "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0)"
-                ".execute('BEGIN IMMEDIATE')",
+                "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0);"
+                 "c.execute('BEGIN IMMEDIATE')",
                 str(target),
             ],
             capture_output=True,
