@@ -45,6 +45,8 @@ def header_byte(at: int, value: int):
     return spoil
 
 
+BEGIN = "c.execute('BEGIN IMMEDIATE')"
+
 SPOILT = {
     "empty": (lambda raw: b"", "zero bytes"),
     "text": (lambda raw: b"track_id,f1\n" * 20, "not a SQLite database"),
@@ -121,8 +123,7 @@ def test_a_target_locked_by_a_writer(tmp_path, target, in_place, monkeypatch):
             [
                 sys.executable,
                 "-c",
-                "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=0);"
-                 "c.execute('BEGIN IMMEDIATE')",
+                "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], 0)\n" + BEGIN,
                 str(target),
             ],
             capture_output=True,
