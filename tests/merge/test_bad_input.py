@@ -181,7 +181,8 @@ def test_what_a_killed_writer_left_is_recovered_in_a_copy(tmp_path, suffix):
     assert sum(found.values()) == (550 if suffix == "-wal" else 50)
 
 
-def test_a_wal_target_stays_one_and_loses_nothing(tmp_path):
+def test_a_wal_target_stays_one_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("gitxexp.merge.sqlite.source.BUSY_SECONDS", 0.05)
     target, source = tmp_path / "t.db", rows(tmp_path / "s.db", [9])
     with closing(sqlite3.connect(target, isolation_level=None)) as con:
         con.execute("PRAGMA journal_mode=WAL")

@@ -244,7 +244,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, mode):
     full = query(new, "SELECT count(*), total(k) FROM t")
     chance = random.Random(4)
     package = str(Path(__file__).parents[2])
-    for _ in range(int(os.environ.get("XEXP_KILLS", "6"))):
+    for _ in range(int(os.environ.get("XEXP_TEST_KILLS", "6"))):
         target.write_bytes(old.read_bytes())
         child = subprocess.Popen(
             [sys.executable, "-c", KILLED, package, mode, target, source], stdout=subprocess.PIPE

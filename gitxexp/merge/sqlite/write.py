@@ -13,7 +13,7 @@ from gitxexp.merge.sqlite.schema import Schema, Table
 from gitxexp.merge.sqlite.tally import Account
 
 
-class Careful(Exception):  # noqa: N818 - a signal, never seen by a user
+class Careful(Exception):
     """A constraint stopped a whole statement: do it again row by row, to name the rows."""
 
 
