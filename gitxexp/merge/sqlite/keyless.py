@@ -89,7 +89,7 @@ def _shared_hits(
     """One scan of the target's own rows serves all sources that are attached together."""
     target, tally = feed.target, write.account.of(feed.target.name)
     table = f"main.{quote(target.name)}"
-    name = f"scan{sorted(write.account.tables).index(fold(target.name))}"
+    name = f"scan{tally.number}"
     before = f"t.{target.rowid} <= {tally.last_rowid}"
     scan = write.scans.get(fold(target.name))
     if scan is None or feed.db not in scan:
