@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from gitxexp.errors import XexpError
 
@@ -15,6 +14,7 @@ FILE = ".xexp/config.toml"
 REGISTRY = ".xexp/registry.db"
 
 
+<<<<<<< HEAD
 @dataclass(frozen=True)
 class ModelSlot:
     """``[models.NAME]``: one production model and its candidates; "" means the default."""
@@ -27,6 +27,9 @@ class ModelSlot:
 
 @dataclass(frozen=True)
 class Config:
+=======
+class Config(NamedTuple):
+>>>>>>> speed
     """Every setting. A field ``results_databases`` is ``[results] databases`` in the file and
     ``xexp.results.databases`` in git's configuration (a list there: one value each, or commas)."""
 
@@ -69,11 +72,16 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     """
     config = Config()
     if top is not None:
+<<<<<<< HEAD
         config = replace(config, **_from_file(top / FILE))
     if not git_values:
         return config
     config = replace(config, **_from_git(git_values))
     return replace(config, models_slots=_git_slots(config.models_slots, git_values))
+=======
+        config = config._replace(**_from_file(top / FILE))
+    return config._replace(**_from_git(git_values)) if git_values else config
+>>>>>>> speed
 
 
 def is_set_up(top: Path) -> bool:
@@ -132,7 +140,7 @@ def _git_slots(
 
 def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
     hints = get_type_hints(Config)
-    names = {f.name.replace("_", ""): f.name for f in fields(Config)}
+    names = {name.replace("_", ""): name for name in Config._fields}
     found: dict[str, Any] = {}
     for key, given in values.items():
         name = names.get(key.removeprefix("xexp.").replace(".", "").replace("-", "").lower())

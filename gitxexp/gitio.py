@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp.errors import GitError as GitError
 from gitxexp.errors import PushRejected as PushRejected
@@ -45,8 +45,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One line of ``git ls-tree``: ``mode`` octal text, ``kind`` blob, tree or commit."""
 
     mode: str
@@ -55,8 +54,7 @@ class TreeEntry:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where a repository lives. ``top`` is None in a bare repository; all paths are absolute."""
 
     top: Path | None
