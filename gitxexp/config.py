@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, get_origin, get_type_hints
+from typing import Any, NamedTuple, get_origin, get_type_hints
 
 from gitxexp.errors import XexpError
 
@@ -15,8 +14,22 @@ FILE = ".xexp/config.toml"
 REGISTRY = ".xexp/registry.db"
 
 
+<<<<<<< HEAD
+@dataclass(frozen=True)
+class ModelSlot:
+    """``[models.NAME]``: one production model and its candidates; "" means the default."""
+
+    name: str
+    production: str = ""  #: the file that is the current best
+    candidates: str = ""  #: the folder of the others
+    extension: str = ""  #: of candidate files, with the dot
+
+
 @dataclass(frozen=True)
 class Config:
+=======
+class Config(NamedTuple):
+>>>>>>> speed
     """Every setting. A field ``results_databases`` is ``[results] databases`` in the file and
     ``xexp.results.databases`` in git's configuration (a list there: one value each, or commas)."""
 
@@ -36,6 +49,10 @@ class Config:
         str, ...
     ] = ()  #: the DVC outputs that are data; () means all but models, results
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
+    models_production: str = ""  #: of the one slot that needs no name, as the two below
+    models_candidates: str = ""
+    models_extension: str = ""
+    models_slots: tuple[ModelSlot, ...] = ()  #: ``[models.NAME]``
     tag_push: bool = False  #: push after every tag
     tag_remote: str = ""  #: the git remote to push to
     worktree_path: str = "../exp-{name}"  #: relative to the main worktree
@@ -55,8 +72,16 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     """
     config = Config()
     if top is not None:
+<<<<<<< HEAD
         config = replace(config, **_from_file(top / FILE))
-    return replace(config, **_from_git(git_values)) if git_values else config
+    if not git_values:
+        return config
+    config = replace(config, **_from_git(git_values))
+    return replace(config, models_slots=_git_slots(config.models_slots, git_values))
+=======
+        config = config._replace(**_from_file(top / FILE))
+    return config._replace(**_from_git(git_values)) if git_values else config
+>>>>>>> speed
 
 
 def is_set_up(top: Path) -> bool:
@@ -80,18 +105,46 @@ def _from_file(path: Path) -> dict[str, Any]:
     for section, table in document.items():
         for key, value in table.items() if isinstance(table, dict) else ():
             name = f"{section}_{key}"
-            if name in hints:
+            if section == "models" and isinstance(value, dict):
+                found["models_slots"] = (*found.get("models_slots", ()), _slot(key, value))
+            elif name in hints and name != "models_slots":
                 found[name] = _checked(hints[name], value, f"[{section}] {key} in {FILE}")
     return found
 
 
+_SLOT_KEYS = ("production", "candidates", "extension")
+
+
+def _slot(name: str, table: Mapping[str, Any]) -> ModelSlot:
+    where = f"[models.{name}]"
+    known = {
+        key: _checked(str, table[key], f"{where} {key} in {FILE}")
+        for key in _SLOT_KEYS
+        if key in table
+    }
+    return ModelSlot(name, **known)
+
+
+def _git_slots(
+    slots: tuple[ModelSlot, ...], values: Mapping[str, list[str]]
+) -> tuple[ModelSlot, ...]:
+    """The slots with ``xexp.models.NAME.KEY`` of git's configuration laid over them."""
+    found = {slot.name: slot for slot in slots}
+    for key, given in values.items():
+        name, _, last = key.removeprefix("xexp.").rpartition(".")
+        slot = name.removeprefix("models.")
+        if last in _SLOT_KEYS and slot != name:
+            found[slot] = replace(found.get(slot, ModelSlot(slot)), **{last: given[-1]})
+    return tuple(found.values())
+
+
 def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
     hints = get_type_hints(Config)
-    names = {f.name.replace("_", ""): f.name for f in fields(Config)}
+    names = {name.replace("_", ""): name for name in Config._fields}
     found: dict[str, Any] = {}
     for key, given in values.items():
         name = names.get(key.removeprefix("xexp.").replace(".", "").replace("-", "").lower())
-        if name is None:
+        if name is None or name == "models_slots":
             continue
         kind = hints[name]
         if get_origin(kind) is tuple:

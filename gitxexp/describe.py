@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import naming, payload
 from gitxexp.config import Config
@@ -144,8 +143,7 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 # -- the level -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Choice:
+class Choice(NamedTuple):
     """A level and why: ``data/train.parquet changed since e0.3.1``."""
 
     level: Level

@@ -7,6 +7,10 @@ Every error says what happened and, in ``hint``, how to go on. Exit codes follow
 
 from __future__ import annotations
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
 FATAL = 128
 USAGE = 129
 NO = 1
@@ -41,3 +45,34 @@ class NoAnswer(XexpError):
     """The command was understood and the answer is no (a refusal, a conflict, a difference)."""
 
     exit_code = NO
+
+
+class GitError(XexpError):
+    """A git command failed; the message is git's own."""
+
+    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
+        self.args_line = "git " + " ".join(args)
+        self.returncode = returncode
+        self.stderr = stderr
+        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
+
+
+def _first_message(stderr: str) -> str:
+    """git's complaint without its prefix; several lines are kept when git wrote several."""
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
+    text = "\n".join(lines)
+    for prefix in ("fatal: ", "error: "):
+        text = text.removeprefix(prefix)
+    return text
+
+
+class PushRejected(XexpError):
+    """The remote said no to some refs, and so took none (the push is atomic).
+
+    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
+    """
+
+    def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
+        self.refs = dict(refs)
+        named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
+        super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+from gitxexp.errors import GitError as GitError
+from gitxexp.errors import PushRejected as PushRejected
 from gitxexp.errors import XexpError
 
 #: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach
@@ -43,39 +45,7 @@ def encode(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-class GitError(XexpError):
-    """A git command failed; the message is git's own."""
-
-    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
-        self.args_line = "git " + " ".join(args)
-        self.returncode = returncode
-        self.stderr = stderr
-        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
-
-
-def _first_message(stderr: str) -> str:
-    """git's complaint without its prefix; several lines are kept when git wrote several."""
-    lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
-    text = "\n".join(lines)
-    for prefix in ("fatal: ", "error: "):
-        text = text.removeprefix(prefix)
-    return text
-
-
-class PushRejected(XexpError):
-    """The remote said no to some refs, and so took none (the push is atomic).
-
-    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
-    """
-
-    def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
-        self.refs = dict(refs)
-        named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
-        super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")
-
-
-@dataclass(frozen=True, slots=True)
-class TreeEntry:
+class TreeEntry(NamedTuple):
     """One line of ``git ls-tree``: ``mode`` octal text, ``kind`` blob, tree or commit."""
 
     mode: str
@@ -84,8 +54,7 @@ class TreeEntry:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Places:
+class Places(NamedTuple):
     """Where a repository lives. ``top`` is None in a bare repository; all paths are absolute."""
 
     top: Path | None

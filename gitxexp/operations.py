@@ -19,10 +19,8 @@ def undo(
         project.recover()
         found = project.log.operations("done", limit=count)
         if len(found) < count:
-            there = f"only {len(found)} can be undone" if found else "nothing can be undone"
-            raise NoAnswer(
-                f"there are not {count} operations to undo: {there}", "git xexp log lists them"
-            )
+            what = f"only {len(found)} can be undone" if found else "there is nothing to undo"
+            raise NoAnswer(what, "git xexp log lists the operations")
         for operation in found:
             with wayback.uninterrupted():
                 wayback.undo(project, operation, force=force)

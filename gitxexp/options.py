@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import click
 
@@ -55,6 +55,31 @@ class Number(click.ParamType[tuple[str, float]]):
         if isinstance(number, bool) or not isinstance(number, int | float):
             self.fail(f"'{value}': a metric is a number", param, ctx)
         return key, number
+
+
+class Age(click.ParamType[float]):
+    """A length of time in seconds, spelled ``12h``, ``30d``, ``2w``, ``6mo`` or ``1y``."""
+
+    name = "age"
+    units: ClassVar[dict[str, float]] = {
+        "min": 60, "h": 3600, "d": 86400, "w": 7 * 86400, "mo": 30.44 * 86400, "y": 365.25 * 86400,
+    }  # fmt: skip
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+        unit = text[len(digits) :].strip()
+        try:
+            number = float(digits)
+        except ValueError:
+            number = -1.0
+        if unit not in self.units or not 0 <= number < 1e6:
+            self.fail(f"'{value}' is not an age (like 12h, 30d, 2w, 6mo or 1y)", param, ctx)
+        return number * self.units[unit]
 
 
 def json_option(function: F) -> F:

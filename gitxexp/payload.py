@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import naming
 
@@ -29,8 +28,7 @@ _LINE = r"""(?:([A-Za-z0-9_-]+)|"([^"\\\x00-\x1f\x7f]*)")\ =\ (?:"([^"\\\x00-\x1
     |(true|false))"""
 
 
-@dataclass(frozen=True, slots=True)
-class Payload:
+class Payload(NamedTuple):
     """What a tag says of its experiment.
 
     ``params`` and ``metrics`` have dotted names; ``artifacts`` maps the path of every DVC output to
@@ -50,9 +48,9 @@ class Payload:
     results: str = ""  #: the results database, relative to the top of the repository
     table: str = ""  #: the table of the run in ``results``
     labels: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    artifacts: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = {}
+    metrics: Mapping[str, Any] = {}
+    artifacts: Mapping[str, str] = {}
     handwritten: bool = False
 
 

@@ -38,11 +38,10 @@ def load(text: str, name: str = "YAML") -> Any:
 
 def _load_any(text: str, name: str) -> Any:
     from ruamel.yaml import YAML  # late: 60 ms, and most documents never need it
-    from ruamel.yaml.error import YAMLError
 
     try:
         return YAML(typ="safe").load(text)
-    except (YAMLError, ValueError) as error:
+    except Exception as error:  # a broken document also gets TypeErrors and others out of ruamel
         first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
         raise XexpError(f"{name} is not valid YAML: {first}") from error
 

@@ -58,6 +58,7 @@ class Output:
     source: Source | None = None  #: for imports
     versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
     files: tuple[File, ...] = ()  #: the manifest, where the pointer itself holds it
+    executable: bool = False  #: ``isexec: true``
 
     @property
     def is_dir(self) -> bool:
@@ -170,6 +171,7 @@ class Parser:
             source=source,
             versioned=bool(files) or "cloud" in item or "version_id" in item,
             files=files,
+            executable=item.get("isexec") is True,
         )
 
     def render(self, template: Any, stage: str, folder: str, definition: Any) -> Any:

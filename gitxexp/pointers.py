@@ -9,7 +9,15 @@ from pathlib import Path
 from gitxexp.gitio import Git, decode
 from gitxexp.pointerfile import File, Output, Parser, Source, is_data_pointer, is_definition
 
-__all__ = ["File", "Output", "Source", "is_data_pointer", "outputs_at", "outputs_in"]
+__all__ = [
+    "File",
+    "Output",
+    "Source",
+    "is_data_pointer",
+    "output_named",
+    "outputs_at",
+    "outputs_in",
+]
 
 
 def outputs_at(git: Git, rev: str) -> list[Output]:
@@ -34,6 +42,26 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
 
     wanted = [path for path in listing if is_definition(path)]
     return Parser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)
+
+
+def output_named(git: Git, rev: str, path: str) -> Output | None:
+    """The output at or around ``path`` whose ``.dvc`` file is named after it, the usual place.
+
+    One ``cat-file`` instead of a listing; None means only that it is not there.
+    """
+    if "\n" in path:
+        return None
+    folders = [folder for folder in _upward(path) if folder]
+    configs = [posixpath.join(folder, ".dvc/config") for folder in [*folders[1:], ""]]
+    names = [*(f"{folder}.dvc" for folder in folders), *configs]
+    blobs = dict(zip(names, git.cat(f"{rev}:{name}" for name in names), strict=True))
+    roots = {name[: -len(".dvc/config")].rstrip("/") for name in configs if blobs[name]}
+    found = {name: blob[2] for name, blob in blobs.items() if blob and name.endswith(".dvc")}
+    parser = Parser(lambda _: found, lambda folder: _nearest(folder, roots), strict=False)
+    outputs = [
+        out for out in parser.parse(()) if path == out.path or path.startswith(out.path + "/")
+    ]
+    return outputs[0] if len(outputs) == 1 else None
 
 
 def outputs_in(top: Path, git: Git | None = None) -> list[Output]:

@@ -11,10 +11,9 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp import config, history
 from gitxexp.config import Config
@@ -34,8 +33,7 @@ def _silent(_text: str) -> None:
     return
 
 
-@dataclass(frozen=True)
-class Running:
+class Running(NamedTuple):
     """The operation under way. ``keep`` is a folder of its own for backups."""
 
     id: int

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from gitxexp import registry
 from gitxexp.payload import Payload
@@ -22,7 +22,7 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     """Restore the registry of this work tree from the tags; nothing in it is deleted."""
     project.require_set_up()
     known = project.registry.rows()
-    tagged = {e.name: replace(e.payload, version=e.name) for e in project.experiments()}
+    tagged = {e.name: e.payload._replace(version=e.name) for e in project.experiments()}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:

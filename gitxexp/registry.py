@@ -13,6 +13,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,23 @@ _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_co
             "reason", "results", "table")  # fmt: skip
 
 
+@dataclass(frozen=True, slots=True)
+class Promotion:
+    """One model that became production. Hashes are "md5:…"; "" before means there was none."""
+
+    id: str
+    slot: str
+    version: str  #: "" when no experiment is known of it
+    run: str
+    who: str
+    at: str  #: ISO 8601, UTC, so that text order is time order
+    why: str
+    metric: str
+    value: Any
+    hash_before: str
+    hash_after: str
+
+
 class Registry:
     """The registry file at ``path``."""
 
@@ -91,6 +109,15 @@ class Registry:
             return {}
         with self._errors(), closing(_connect(self.path)) as db:
             return {payload.version: payload for payload in _read(db)}
+
+    def promotions(self) -> list[Promotion]:
+        """Every promotion, newest first; none when there is no registry."""
+        if not self.path.exists():
+            return []
+        names = ", ".join(field.name for field in fields(Promotion))
+        sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
+        with self._errors(), closing(_connect(self.path)) as db:
+            return [Promotion(*row) for row in db.execute(sql)]
 
     @contextmanager
     def rewrite(self) -> Iterator[sqlite3.Connection]:
@@ -150,6 +177,13 @@ def put_merge(db: sqlite3.Connection, merge: Mapping[str, Any]) -> None:
         f"INSERT OR REPLACE INTO merges (id, {', '.join(names)}) VALUES ({marks})",
         [identity, *values],
     )
+
+
+def add_promotion(db: sqlite3.Connection, promotion: Promotion) -> None:
+    """Insert a promotion."""
+    names = [field.name for field in fields(Promotion)]
+    marks = ", ".join("?" * len(names))
+    db.execute(f"INSERT INTO promotions ({', '.join(names)}) VALUES ({marks})", astuple(promotion))
 
 
 def remove(db: sqlite3.Connection, version: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def _own_index(
     git = project.at_top
     own = running.keep / "index"
     running.keep.mkdir(parents=True, exist_ok=True)
-    shutil.copy2(project.places.git_dir / "index", own)
+    with suppress(FileNotFoundError):  # a clone without checkout has none yet
+        shutil.copy2(project.places.git_dir / "index", own)
     env = {"GIT_INDEX_FILE": str(own)}
     git.raw("read-tree", "-m", "HEAD", env=env)
     if everything:

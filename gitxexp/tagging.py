@@ -61,24 +61,35 @@ def tag(
         raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
     project.require_set_up()
     with project.operation("tag", wait=wait) as running:
-        plan = experiments.plan(project, request, elsewhere)
-        stamped = _stamp(project, running, plan, request)
-        plan, outputs, touched = _add(project, running, plan, request)
-        final = _final(project, plan, request, outputs)
-        commit = plan.head
-        if request.commit:
-            _register(project, running, final)
-            files = [*plan.files, *touched, settings.REGISTRY]
-            subject = f"{final.version}: {final.headline}\n"
-            commit = snapshot.commit(
-                project, running, sorted(set(files)), subject, everything=request.everything
-            )
-        message = payload.encode(final)
-        oid = snapshot.tag(project, running, final.version, message, commit)
-        running.summary.append(f"{final.version} {final.headline}")
-        running.outcome.update(version=final.version, commit=commit)
-        if publish is not None:
-            publish(running, plan.version, plan.branch, commit)
+        return within(project, running, request, elsewhere=elsewhere, publish=publish)
+
+
+def within(
+    project: Project,
+    running: Running,
+    request: Request,
+    *,
+    elsewhere: Iterable[AnyVersion] = (),
+    publish: Publish | None = None,
+) -> Tagged:
+    """:func:`tag` as a part of an operation that is under way."""
+    plan = experiments.plan(project, request, elsewhere)
+    stamped = _stamp(project, running, plan, request)
+    plan, outputs, touched = _add(project, running, plan, request)
+    final = _final(project, plan, request, outputs)
+    commit = plan.head
+    if request.commit:
+        _register(project, running, final)
+        files = [*plan.files, *touched, settings.REGISTRY]
+        subject = f"{final.version}: {final.headline}\n"
+        commit = snapshot.commit(
+            project, running, sorted(set(files)), subject, everything=request.everything
+        )
+    oid = snapshot.tag(project, running, final.version, payload.encode(final), commit)
+    running.summary.append(f"{final.version} {final.headline}")
+    running.outcome.update(version=final.version, commit=commit)
+    if publish is not None:
+        publish(running, plan.version, plan.branch, commit)
     added = tuple(output.path for output in plan.changed)
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
 

@@ -112,6 +112,8 @@ def _work_in(path: Path) -> bool:
 def refuse_unmaking(project: Project, data: dict[str, Any]) -> None:
     """Raises NoAnswer when the worktree of an operation to be undone has work in it."""
     path = Path(data["path"])
+    if Path(os.path.realpath(".")).is_relative_to(path):
+        raise NoAnswer(f"you are in {path}", f"change into another folder: cd '{project.main_top}'")
     git = Git(project.places.common_dir, foreign=True)
     ref = f"refs/heads/{data['branch']}"
     if data["made_branch"] and git.resolve(ref) not in (None, data["commit"]):
@@ -136,37 +138,55 @@ def _data_changed(project: Project, path: Path) -> bool:
 
 
 def bring_back(project: Project, data: dict[str, Any], _undoing: bool) -> None:
-    """Folder, entry and branch of a removed worktree as they were."""
-    admin, kept_admin = Path(data["admin"]), Path(data["kept_admin"])
-    path, tree = Path(data["path"]), data["tree"] and Path(data["tree"])
-    if kept_admin.exists():
-        admin = _free(admin)
-        admin.parent.mkdir(exist_ok=True)
-        kept_admin.rename(admin)
+    """Folder, entry and branch of a removed worktree as they were.
+
+    Both are made right where they are kept and only then moved, so that this can be run again.
+    """
+    kept_admin, admin = Path(data["kept_admin"]), Path(data["admin"])
+    tree, path = data["tree"] and Path(data["tree"]), Path(data["path"])
+    if not _branch_back(project, data) and kept_admin.exists():
+        (kept_admin / "HEAD").write_text(data["commit"] + "\n")
     if tree and tree.exists():
-        path = _settle(project, tree, path)
-    if path.exists() and admin.exists():
-        _join(path, admin)
-        _own_again(path, data["thinned"])
-    branch = data["branch"]
-    git = Git(project.places.common_dir, foreign=True)
-    if branch and git.resolve(f"refs/heads/{branch}") is None:
-        git.raw("update-ref", "-m", "xexp: undo", f"refs/heads/{branch}", data["commit"])
-    elif branch and git.resolve(f"refs/heads/{branch}") != data["commit"] and admin.exists():
-        (admin / "HEAD").write_text(data["commit"] + "\n")  # the name is in use for other work
+        _own_again(tree, data["thinned"])
+        _folder_back(project, tree, path, kept_admin, _free(admin))
+    elif kept_admin.exists():
+        admin.parent.mkdir(exist_ok=True)
+        kept_admin.rename(_free(admin))
+    if tree and not path.exists():
+        project.notify(f"{path} is not kept any more: git worktree add '{path}' makes it anew")
     exclude(project, data["exclude"], present=True)
 
 
-def _settle(project: Project, tree: Path, path: Path) -> Path:
-    """Move the kept folder back to ``path``, or beside it when something else is there now."""
+def _branch_back(project: Project, data: dict[str, Any]) -> bool:
+    """The deleted branch again; False when its name is in use for other work."""
+    if not data["branch"]:
+        return True
+    git, ref = Git(project.places.common_dir, foreign=True), f"refs/heads/{data['branch']}"
+    if git.resolve(ref) is None:
+        git.raw("update-ref", "-m", "xexp: undo", ref, data["commit"])
+    return bool(git.resolve(ref) == data["commit"])
+
+
+def _folder_back(project: Project, tree: Path, path: Path, kept_admin: Path, admin: Path) -> None:
+    """Move entry and folder back, or beside their places when something else is there now.
+
+    They name each other (gitrepository-layout(5), ``worktrees/<id>/gitdir``).
+    """
     with suppress(OSError):
         path.rmdir()
     target = _free(path)
-    if target != path:
-        project.notify(f"{path} is in use: the worktree is back as {target}")
+    if kept_admin.exists():
+        (tree / ".git").write_bytes(os.fsencode(f"gitdir: {admin}\n"))
+        (kept_admin / "gitdir").write_bytes(os.fsencode(f"{target}/.git\n"))
+        admin.parent.mkdir(exist_ok=True)
+        kept_admin.rename(admin)
+    else:
+        pointer = os.fsdecode((tree / ".git").read_bytes()).removeprefix("gitdir: ").strip("\n")
+        Path(pointer, "gitdir").write_bytes(os.fsencode(f"{target}/.git\n"))
     target.parent.mkdir(parents=True, exist_ok=True)
     tree.rename(target)
-    return target
+    if target != path:
+        project.notify(f"{path} is in use: the worktree is back as {target}")
 
 
 def _free(path: Path) -> Path:
@@ -179,13 +199,6 @@ def _free(path: Path) -> Path:
     ):
         number += 1
     return found
-
-
-def _join(path: Path, admin: Path) -> None:
-    """Let folder and entry name each other (gitrepository-layout(5), ``worktrees/<id>/gitdir``)."""
-    for file, text in ((path / ".git", f"gitdir: {admin}\n"), (admin / "gitdir", f"{path}/.git\n")):
-        if not file.exists() or file.read_bytes() != os.fsencode(text):
-            file.write_bytes(os.fsencode(text))
 
 
 def _own_again(path: Path, thinned: list[str]) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 _VERSION = re.compile(r"e(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
-_NAMED = re.compile(r"exp-(.+)-v([1-9][0-9]*)", re.ASCII | re.DOTALL)
+_NAMED = r"exp-(.+)-v([1-9][0-9]*)"  # compiled when a repository has one
 
 #: The longest number that a version may hold; more digits are somebody's date or hash, not a version.
 _MAX_DIGITS = 18
@@ -25,8 +25,7 @@ class Level(StrEnum):
     PATCH = "patch"
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class Version:
+class Version(NamedTuple):
     """``e{major}.{minor}.{patch}``, ordered by its three numbers."""
 
     major: int
@@ -45,8 +44,7 @@ class Version:
         return Version(self.major, self.minor, self.patch + 1)
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class NamedVersion:
+class NamedVersion(NamedTuple):
     """``exp-NAME-vN``, the version of an experiment that lives in a worktree."""
 
     name: str
@@ -69,7 +67,7 @@ def parse(text: str) -> AnyVersion | None:
             return None
         major, minor, patch = map(int, match.groups())
         return Version(major, minor, patch)
-    match = _NAMED.fullmatch(text)
+    match = re.fullmatch(_NAMED, text, re.ASCII | re.DOTALL)
     if match and len(match[2]) <= _MAX_DIGITS:
         return NamedVersion(match[1], int(match[2]))
     return None

@@ -15,6 +15,7 @@ kind           data
 ``configured`` values: key → values of git's configuration that the operation removes
 ``worktree``   see :mod:`gitxexp.treeback`
 ``removed``    see :mod:`gitxexp.treeback`
+``placed``     see :mod:`gitxexp.modelback`, as for ``put``, ``aside`` and ``folder``
 =============  ====================================================================================
 """
 
@@ -30,7 +31,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp import results, treeback
+from gitxexp import modelback, results, treeback
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.gitio import Git, decode, encode
 from gitxexp.oplog import Operation
@@ -63,6 +64,8 @@ def undo(project: Project, operation: Operation, *, force: bool = False) -> None
                 _refuse_if_built_upon(project, step.data)
             elif step.kind == "worktree":
                 treeback.refuse_unmaking(project, step.data)
+            elif step.kind in modelback.REFUSALS:
+                modelback.REFUSALS[step.kind](project, step.data)
         if operation.result.get("pushed"):
             raise NoAnswer(
                 f"'{operation.verb}' ({operation.summary}) was pushed to"
@@ -261,4 +264,5 @@ HANDLERS: dict[str, Handler] = {
     "configured": _configured,
     "worktree": treeback.unmake,
     "removed": treeback.bring_back,
+    **modelback.HANDLERS,
 }

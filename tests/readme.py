@@ -23,6 +23,7 @@ _VARYING = (
     (re.compile(r"\bby [A-Z][\w .-]*$", re.MULTILINE), "by <who>"),
     (re.compile(r"\b[a-z]+-[a-z]+-\d{4}\b"), "<run>"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{6,64}\b"), "<hash>"),
+    (re.compile(r"\b[0-9a-f]{7,8}\b"), "<hash>"),  # a short one may be all digits
     (re.compile(r"\b\d+(\.\d+)? [kM]?B\b"), "<size>"),
     (re.compile(r"[ \t]+"), " "),
 )
@@ -48,7 +49,7 @@ def replayed(document: str, folder: Path) -> str:
             command = line[2:]
             lines.append(line)
             if command.startswith("cd "):
-                here = here / shlex.split(command)[1]
+                here = (here / shlex.split(command)[1]).resolve()  # as a shell does
                 continue
             done = run("bash", "-c", command, cwd=here, env=_TERMINAL)
             assert done.code == 0, f"{command}: exit {done.code}\n{done.out}\n{done.err}"

@@ -183,7 +183,8 @@ def test_a_corrupt_operation_log(ready: Repo) -> None:
 
 def test_a_corrupt_cache_is_made_anew(ready: Repo) -> None:
     before = ready.xexp("explore", "list").good().out
-    ready.write(".git/xexp/cache.db", b"not a database, not at all " * 40)
+    assert (ready / ".git/xexp/tags.cache").is_file()
+    ready.write(".git/xexp/tags.cache", b"not a cache, not at all " * 40)
     assert ready.xexp("explore", "list").good().out == before
     assert ready.xexp("explore", "list").good().out == before
 
@@ -204,6 +205,14 @@ def test_a_broken_parameter_file(ready: Repo) -> None:
     ready.write("params.yaml", "a: [1\nb: }")
     err = refused(ready, "tag", "-a")
     assert "params.yaml" in err
+
+
+def test_without_an_index(ready: Repo) -> None:
+    (ready / ".git/index").unlink()
+    done = ready.xexp("tag", "-a")
+    assert "Traceback" not in done.err
+    ready.git("reset", "-q")
+    assert ready.git("status", "--porcelain") == ""
 
 
 def test_in_the_middle_of_a_merge(ready: Repo) -> None:

@@ -18,7 +18,7 @@ FLOORS = {
     "operations": 3, "collect": 3, "worktrees": 3, "artifacts": 3, "models": 3, "explore": 3,
     "resolving": 3, "check": 3, "merge": 3, "demo": 3,
     # 2: the project and its operations
-    "project": 2, "wayback": 2, "snapshot": 2, "treeback": 2,
+    "project": 2, "wayback": 2, "modelback": 2, "snapshot": 2, "treeback": 2,
     # 1: adapters
     "gitio": 1, "dvcio": 1, "pointers": 1, "pointerfile": 1, "results": 1, "registry": 1,
     "oplog": 1, "config": 1, "remotes": 1, "history": 1, "code": 1, "describe": 1,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -18,37 +19,77 @@ from gitxexp.project import Project
 from gitxexp.registry import Registry
 from tests.helpers import Repo, xexp_process
 
-#: Runs the program and dies by SIGKILL at the Nth of the moments at which something changes.
+#: Runs the program again and again, each time dying by SIGKILL one moment later than before: at the
+#: Nth of the moments before and after something is recorded or changed. After each death another
+#: process recovers, and what is there then is printed.
 DIES = """
-import os, signal, sys
-from gitxexp import gitio, oplog, registry, results, dvcio, tagging, snapshot
+import json, os, pathlib, shutil, signal, sqlite3, subprocess, sys
+import dvc.repo  # every child has it, so that a death costs little
+from gitxexp import dvcio, gitio, oplog, project, registry, results, snapshot, tagging, wayback
+from gitxexp.entry import main
 
-left = int(sys.argv[1])
-def at(module, name, after):
+left = 0
+
+def moment():
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+def around(module, name):
     function = getattr(module, name)
     def wrapped(*args, **kwargs):
-        global left
-        def die():
-            global left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        die()
+        moment()
         result = function(*args, **kwargs)
-        die()
+        moment()
         return result
     setattr(module, name, wrapped)
 
+def child(step, action):
+    global left
+    pid = os.fork()
+    if pid == 0:
+        left = step
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 70
+        try:
+            code = action()
+        finally:
+            os._exit(code or 0)
+    return os.waitpid(pid, 0)[1]
+
+def recover():
+    opened = project.Project.open(".")
+    with opened.locked():
+        opened.recover()
+
+def state():
+    git = lambda *args: subprocess.run(["git", *args], capture_output=True, text=True).stdout
+    with sqlite3.connect("results/experiments.db") as db:
+        rows = db.execute("SELECT track_id, timestamp, epoch, loss, f1, accuracy FROM predictions"
+                          " ORDER BY 1, 2").fetchall()
+    status = [line for line in git("status", "--porcelain").splitlines() if "experiments.db" not in line]
+    rows_known = sorted(registry.Registry(pathlib.Path(".xexp/registry.db")).rows())
+    return [git("rev-parse", "HEAD"), git("tag"), rows, status, rows_known, os.listdir(".git/xexp/ops"),
+            os.path.exists(".git/index.lock")]
+
 for module, name in (
     (oplog.OpLog, "begin"), (oplog.OpLog, "record"), (oplog.OpLog, "amend"), (oplog.OpLog, "finish"),
-    (results, "stamp"), (dvcio, "add"), (tagging, "_register"), (snapshot, "_follow"),
-    (snapshot, "commit"), (snapshot, "tag"), (gitio.Git, "raw"),
+    (results, "stamp"), (dvcio, "add"), (tagging, "_register"), (snapshot, "_own_index"),
+    (snapshot, "_follow"), (snapshot, "commit"), (snapshot, "tag"), (gitio.Git, "raw"),
+    (wayback, "forget_old"), (shutil, "copy2"),
 ):
-    at(module, name, True)
-from gitxexp.entry import main
-code = main(sys.argv[2:])
-print("steps left", left)
-sys.exit(code)
+    around(module, name)
+step = 1
+print(json.dumps(state()))
+while True:
+    status = child(step, lambda: main(sys.argv[1:]))
+    if not os.WIFSIGNALED(status):
+        break
+    child(0, recover)
+    print(json.dumps(state()))
+    step += 1
+print(json.dumps(os.waitstatus_to_exitcode(status)))
 """
 
 
@@ -175,35 +216,25 @@ def _blob(repo: Repo, name: str) -> bytes:
 
 
 def test_killed_at_every_step_nothing_is_lost(ready: Repo, tmp_path: Path) -> None:
-    """Each try dies one moment later than the one before, until the command lives through."""
     (tmp_path / "dies.py").write_text(DIES)
-    rows = database_rows(ready)
-    head, tags, user = ready.head, ready.tags, "print('mine')\n"
     ready.write("notes.txt", "staged")
     ready.git("add", "notes.txt")
-    ready.write("scratch.py", user)
-    step, stride = 1, 3
-    while True:
-        done = ready.python(str(tmp_path / "dies.py"), str(step), "tag", "-m", "dies")
-        if done.code == 0:
-            break
-        assert done.code == -signal.SIGKILL, done.err
-        follow = ready.xexp("registry", "rebuild", "--json")  # any operation cleans up first
-        Project.open(ready.path).log  # noqa: B018
-        with Project.open(ready.path).locked():
-            Project.open(ready.path).recover()
-        assert follow.code == 0, follow.err
-        assert (ready.head, ready.tags) == (head, tags), f"after step {step}"
-        assert database_rows(ready) == rows, f"after step {step}"
-        assert sorted(Registry(ready / ".xexp/registry.db").rows()) == tags
-        status = ready.git("status", "--porcelain").splitlines()
-        assert [s for s in status if "experiments.db" not in s] == ["A  notes.txt", "?? scratch.py"]
-        assert not (ready / ".git/index.lock").exists()
-        step += stride
-    assert step > 40, "the command was not killed often enough for this to mean anything"
-    assert ready.tags == [*tags, "e0.2.0"]
+    ready.write("scratch.py", "print('mine')\n")
+    rows = database_rows(ready)
+    done = ready.python(str(tmp_path / "dies.py"), "tag", "-m", "dies").good()
+    before, *after, code = map(json.loads, done.out.splitlines())
+    assert code == 0
+    assert len(after) > 60, "it was not killed often enough for this to mean anything"
+    for step, found in enumerate(after, 1):
+        tagged = found[1] == "e0.1.0\ne0.2.0\n"  # killed after the last step: nothing to take back
+        assert found[2:4] == before[2:4], f"killed at step {step}"
+        assert not found[-1]
+        if not tagged:
+            assert found[:6] == before[:6], f"killed at step {step}"
+    assert all(found[1] == "e0.1.0\n" for found in after[:-8])
+    assert "e0.2.0" in ready.tags
     assert database_rows(ready) == rows
-    assert (ready / "scratch.py").read_text() == user
+    assert (ready / "scratch.py").read_text() == "print('mine')\n"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -93,6 +93,22 @@ def test_remove_killed(trained: Repo, at: str, call: int) -> None:
     assert (state(trained), contents(tree)) == before
 
 
+@pytest.mark.parametrize("call", [1, 2])
+def test_undo_killed_where_the_place_is_taken(trained: Repo, call: int) -> None:
+    trained.xexp("worktree", "new", "a").good()
+    tree = tree_of(trained)
+    tree.write("draft.txt", "mine")
+    trained.xexp("worktree", "remove", "a", "--force").good()
+    trained.git("worktree", "add", "-q", str(tree.path), "-b", "other")
+    dies(trained, "undo", at="pathlib:Path.rename", call=call)
+    trained.xexp("worktree", "new", "b").good()
+    back = Repo(tree.path.with_name("exp-a-undone"))
+    assert back.git("symbolic-ref", "HEAD") == "refs/heads/exp/a"
+    assert back.git("status", "--porcelain") == "?? draft.txt"
+    assert tree.git("symbolic-ref", "HEAD") == "refs/heads/other"
+    assert str(back.path) in trained.git("worktree", "list")
+
+
 def contents(tree: Repo) -> dict[str, bytes]:
     """Every file of a worktree but DVC's temporary ones."""
     files = (p for p in tree.path.rglob("*") if p.is_file() and ".dvc/tmp" not in str(p))

@@ -14,6 +14,7 @@ class Request:
 
     commit: str  #: a full commit id
     paths: tuple[str, ...]
+    called: str = ""  #: what the user called the commit, for messages
     out: Path | None = None
     strategy: Strategy = Strategy.AUTO
     force: bool = False

@@ -69,15 +69,16 @@ class _Job:
     total: int = 0
 
     def __post_init__(self) -> None:
-        top = self.project.top
-        trees = [
-            Path(tree["worktree"]) for tree in self.project.git.worktrees() if "bare" not in tree
-        ]
-        siblings = tuple(path for path in trees if path != top)
         self.stores = Stores(
-            top, siblings, self.request.strategy, self.request.remote, self.progress
+            self.project.top,
+            lambda: other_trees(self.project),
+            self.request.strategy,
+            self.request.remote,
+            self.progress,
         )
-        self.commit = Commit(self.project.at_top, self.request.commit, self.stores.manifest)
+        self.commit = Commit(
+            self.project.at_top, self.request.commit, self.stores.manifest, self.request.called
+        )
 
     def report(self, count: int) -> None:
         """Bytes written, for the progress."""
@@ -251,6 +252,12 @@ class _Job:
             + "".join(f"\n{note}" for note in self.notes)
         )
         return XexpError(f"no place has a sound copy of {path} ({out.hash or 'no hash'})", hint)
+
+
+def other_trees(project: Project) -> list[Path]:
+    """The tops of the repository's other worktrees, the main one first."""
+    trees = [Path(tree["worktree"]) for tree in project.git.worktrees() if "bare" not in tree]
+    return [path for path in trees if path != project.top]
 
 
 def _wanted(item: Item) -> writing.Wanted:

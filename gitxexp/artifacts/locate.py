@@ -10,7 +10,7 @@ from functools import cached_property
 
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git, TreeEntry, decode
-from gitxexp.pointers import File, Output, outputs_at
+from gitxexp.pointers import File, Output, output_named, outputs_at
 
 _GLOB = re.compile(r"[*?\[]")
 
@@ -53,6 +53,7 @@ class Commit:
     git: Git  #: at the top of the work tree
     commit: str
     manifest: Manifest
+    called: str = ""  #: what the user called it
     _entries: dict[str, tuple[File, ...] | None] = field(default_factory=dict)
 
     @cached_property
@@ -84,17 +85,18 @@ class Commit:
                 )
                 return linked and Found(path, name, linked.directory, linked.items, linked.opaque)
             return Found(path, name, False, (_blob(entry, name),))
+        if path and entry is None:
+            usual = output_named(self.git, self.commit, path)
+            found = self._folder(path, [usual], []) if usual and usual.cached else None
+            if found is not None:
+                return found
         outs = [out for out in self.outputs if _related(out.path, path)]
         spec = (path + "/",) if path else ()
-        folder = self._is_tree(path)
+        folder = not path or (entry is not None and entry.kind == "tree")
         tracked = self.git.ls_tree(self.commit, *spec, recursive=True) if folder else []
         if not outs and not tracked:
             return None
         return self._folder(path, outs, tracked)
-
-    def _is_tree(self, path: str) -> bool:
-        entry = self._entry(path)
-        return path == "" or (entry is not None and entry.kind == "tree")
 
     def _entry(self, path: str) -> TreeEntry | None:
         return next(iter(self.git.ls_tree(self.commit, path)), None) if path else None
@@ -155,32 +157,26 @@ class Commit:
         names = dict.fromkeys(item.path for item in self.everything())
         folders = dict.fromkeys(posixpath.dirname(name) for name in names)
         close = nearest(path, [*names, *filter(None, folders)])
-        where = self.commit[:10]
-        if not close:
-            return XexpError(
-                f"there is no '{path}' at {where}", f"git ls-tree -r --name-only {where}"
-            )
-        return XexpError(
-            f"there is no '{path}' at {where}", "did you mean:\n  " + "\n  ".join(close)
-        )
+        where = self.called or self.commit[:10]
+        hint = "did you mean:\n  " + "\n  ".join(close) if close else "it has no files at all"
+        return XexpError(f"there is no '{path}' at {where}", hint)
 
 
 def nearest(path: str, names: Iterable[str], count: int = 5) -> list[str]:
-    """The names most like ``path``: same last part first, then the most similar spelling."""
+    """The names most like ``path``: those that continue it, then the same or a similar last part;
+    where none is similar, the most similar of all."""
     from difflib import SequenceMatcher  # only for an error
 
     last = posixpath.basename(path).lower()
     scored = []
     for name in names:
-        matcher = SequenceMatcher(None, last, posixpath.basename(name).lower(), autojunk=False)
-        if (
-            matcher.real_quick_ratio() > 0.6
-            and matcher.quick_ratio() > 0.6
-            and matcher.ratio() > 0.6
-        ):
-            whole = SequenceMatcher(None, path.lower(), name.lower(), autojunk=False).ratio()
-            scored.append((matcher.ratio() + whole, name))
-    return [name for _, name in sorted(scored, key=lambda pair: (-pair[0], pair[1]))[:count]]
+        whole = SequenceMatcher(None, path.lower(), name.lower(), autojunk=False).ratio()
+        part = SequenceMatcher(None, last, posixpath.basename(name).lower(), autojunk=False).ratio()
+        continued = name.lower().startswith(path.lower())
+        scored.append((continued, part > 0.6, whole + part, name))
+    similar = [row for row in scored if row[0] or row[1]] or scored
+    best = sorted(similar, key=lambda row: (-row[0], -row[1], -row[2], row[3]))
+    return [row[3] for row in best[:count]]
 
 
 def _normal(path: str) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from gitxexp import dvcio, pointers
+from gitxexp.artifacts.getting import other_trees
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.gitio import PushRejected
 from gitxexp.history import Experiment
@@ -104,7 +104,7 @@ def _push_outputs(
 ) -> dvcio.PushReport:
     if not outputs:
         return dvcio.PushReport()
-    return dvcio.push(project.top, outputs, remote, progress, siblings(project))
+    return dvcio.push(project.top, outputs, remote, progress, other_trees(project))
 
 
 def unpushed(
@@ -112,13 +112,7 @@ def unpushed(
 ) -> list[dvcio.MissingObject]:
     """Every object of these commits' artifacts that its remote lacks, by full listing."""
     outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
-    return dvcio.missing_on_remote(project.top, _distinct(outputs), remote, siblings(project))
-
-
-def siblings(project: Project) -> list[Path]:
-    """The tops of the repository's other worktrees, the main one first."""
-    trees = [Path(tree["worktree"]) for tree in project.git.worktrees() if "bare" not in tree]
-    return [path for path in trees if path != project.top]
+    return dvcio.missing_on_remote(project.top, _distinct(outputs), remote, other_trees(project))
 
 
 def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:

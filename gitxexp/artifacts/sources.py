@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from gitxexp import dvcio
@@ -35,21 +36,27 @@ class Place:
 
 @dataclass
 class Stores:
-    """The caches and remotes around one work tree."""
+    """The caches and remotes around one work tree. ``siblings()`` is asked only when needed."""
 
     top: Path
-    siblings: tuple[Path, ...]
+    siblings: Callable[[], list[Path]]
     strategy: Strategy
     remote: str | None = None
     progress: dvcio.Progress | None = None
-    _caches: dict[str, list[Path]] = field(default_factory=dict)
 
-    def caches(self, root: str) -> list[Path]:
-        """The caches of one DVC project, this worktree's first."""
-        if root not in self._caches:
-            places = (place / root for place in self.siblings)
-            self._caches[root] = dvcio.cache_dirs(self.top / root, places)
-        return self._caches[root]
+    def caches(self, root: str) -> Iterator[Path]:
+        """The caches of one DVC project: this worktree's own, then those of the others."""
+        own = dvcio.cache_dirs(self.top / root)
+        yield from own
+        others = (place / root for place in self.trees)
+        yield from (
+            cache for cache in dvcio.cache_dirs(self.top / root, others) if cache not in own
+        )
+
+    @cached_property
+    def trees(self) -> list[Path]:
+        """The tops of the other worktrees."""
+        return self.siblings()
 
     @property
     def cached(self) -> bool:
@@ -116,7 +123,6 @@ class Stores:
 
     def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
         """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
-        self._caches.pop(out.root, None)
         dvcio.fetch_objects(self.top, out, oids, self.remote, self.progress)
         file = dvcio.object_path(dvcio.cache_dir(self.top / out.root), oids[0], out.legacy)
         return file if file.is_file() else None
@@ -129,34 +135,29 @@ PREFIX = "get-"
 def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterator[Path]:
     """A detached worktree of ``commit`` below ``state``, gone again whatever happens.
 
-    It shares the cache and the remotes of ``top`` through its own ``.dvc/config.local`` files. What a
-    killed process left behind is removed first.
+    It shares the cache and the remotes of ``top``. What a killed process left behind is removed first.
     """
     _sweep(git, state)
     path = state / f"{PREFIX}{os.getpid()}"
     try:
         git.raw("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
         inner = Git(path, foreign=True)
-        roots = [
-            e.path for e in inner.ls_tree(commit, recursive=True) if e.path.endswith(".dvc/config")
-        ]
-        for config in roots:
-            _share(top / config, path / config)
-        inner.raw(
-            "-c", "core.hooksPath=/dev/null", "checkout", "--quiet", "--force", commit, "--", "."
-        )
+        quiet = ("-c", "core.hooksPath=/dev/null")  # a DVC hook would fail on the empty cache
+        inner.raw(*quiet, "checkout", "--quiet", "--force", commit, "--", ".")
+        for entry in inner.ls_tree(commit, recursive=True):
+            if entry.path.endswith(".dvc/config"):
+                _share(path, top, entry.path.removesuffix(".dvc/config"))
         yield path
     finally:
         _remove(git, path)
 
 
-def _share(mine: Path, theirs: Path) -> None:
-    """Local DVC settings for a temporary worktree: this project's own, its cache and remotes."""
-    theirs.parent.mkdir(parents=True, exist_ok=True)
-    text = dvcio.shared_config(mine.parent.parent)
-    local = theirs.with_name("config.local")
-    local.touch(mode=0o600)  # it may hold credentials
-    local.write_text(text, encoding="utf-8")
+def _share(tree: Path, top: Path, root: str) -> None:
+    """Local DVC settings for a project of the temporary worktree: cache, remotes, credentials."""
+    if dvcio.is_dvc_repo(top / root):
+        from gitxexp.dvcio.sharing import share
+
+        share(tree / root, top / root)
 
 
 def _remove(git: Git, path: Path) -> None:

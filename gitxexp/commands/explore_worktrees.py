@@ -67,4 +67,4 @@ def cleanup(version: str | None, force: bool, no_wait: bool) -> None:
     Refuses when files were added or changed. git xexp undo brings a worktree back.
     """
     for tree in explorers.cleanup(open_project(), version, force=force, wait=not no_wait):
-        render.out(f"removed {tree.path}")
+        render.out(f"removed {os.path.relpath(tree.path)}")

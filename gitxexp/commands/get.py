@@ -45,6 +45,7 @@ def get(
     project = open_project()
     request = artifacts.Request(
         commit=resolve(project, version).commit,
+        called=version,
         paths=paths,
         out=Path(out) if out not in (None, "-") else None,
         strategy=artifacts.Strategy(strategy),

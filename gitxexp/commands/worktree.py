@@ -147,7 +147,9 @@ def remove(name: str, push: bool, force: bool, no_wait: bool) -> None:
     done = removing.remove(project, name, wait=not no_wait)
     branch = f" and branch {done.branch}" if done.branch else ""
     kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
-    render.out(f"removed {done.tree.path}{branch}{kept} (git xexp undo brings it back)")
+    render.out(
+        f"removed {os.path.relpath(done.tree.path)}{branch}{kept} (git xexp undo brings it back)"
+    )
 
 
 @worktree.command()

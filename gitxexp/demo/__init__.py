@@ -111,6 +111,7 @@ def _go_on(project: Path, say: Say) -> None:
     say("  git xexp explore list --sort f1   # best first")
     say("  git xexp explore show e0.1.0      # all there is to know of one")
     say("  git xexp explore list --runs      # every run that was logged")
+    say("  git xexp worktree new side        # another experiment beside it, the data shared")
     say("  git xexp undo                     # take the last step back")
 
 

@@ -5,16 +5,24 @@ adding, other remotes and checkout do, inside their functions.
 """
 
 from gitxexp.dvcio.adding import Added, add
-from gitxexp.dvcio.changes import Change, Kind, changed, status
+from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
+from gitxexp.dvcio.composing import (
+    Tracked,
+    exclusively,
+    remember,
+    store,
+    track_file,
+    track_members,
+)
 from gitxexp.dvcio.databases import database_kind, held_still, own_copy
-from gitxexp.dvcio.objects import Progress, find_object, manifest, object_path
+from gitxexp.dvcio.objects import Progress, find_object, manifest, matches, object_path
 from gitxexp.dvcio.places import (
     cache_dir,
     cache_dirs,
     is_dvc_repo,
+    link_types,
     local_remote_dir,
     remote_name,
-    shared_config,
 )
 from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
 from gitxexp.dvcio.session import DvcError, init
@@ -37,20 +45,25 @@ __all__ = [
     "MissingObject",
     "Progress",
     "PushReport",
+    "Tracked",
     "add",
     "cache_dir",
     "cache_dirs",
     "changed",
     "checkout",
     "database_kind",
+    "exclusively",
     "fetch",
     "fetch_objects",
+    "file_hashes",
     "find_object",
     "held_still",
     "init",
     "is_dvc_repo",
+    "link_types",
     "local_remote_dir",
     "manifest",
+    "matches",
     "missing_on_remote",
     "object_path",
     "on_local_remote",
@@ -58,7 +71,10 @@ __all__ = [
     "pull",
     "push",
     "pushable",
+    "remember",
     "remote_name",
-    "shared_config",
     "status",
+    "store",
+    "track_file",
+    "track_members",
 ]

@@ -64,6 +64,55 @@ def status(
         stats.close()
 
 
+#: From this size on it pays to import DVC and ask what it remembers.
+_LARGE = 64 << 20
+
+
+def file_hashes(
+    root: Path,
+    files: Iterable[tuple[Path, bool]],
+    cache: Path,
+    progress: Progress | None = None,
+) -> dict[Path, str]:
+    """The md5 of each file as hex, by path; ``(path, legacy)`` asks for DVC 2.x's md5 of text.
+
+    Only files whose stat is new are read, and of those none that DVC itself remembers.
+    """
+    stats = StatCache(cache)
+    check = _Checker(root, stats, progress)
+    found: dict[Path, str] = {}
+    unknown: list[tuple[Path, os.stat_result, bool]] = []
+    try:
+        for path, legacy in files:
+            info = path.stat()
+            name = f"{path}\0dos2unix" if legacy else str(path)
+            digest = stats.get(name, key_of(info))
+            if digest is None:
+                unknown.append((path, info, legacy))
+            else:
+                found[path] = digest
+        large = [path for path, info, legacy in unknown if info.st_size >= _LARGE and not legacy]
+        remembered = _remembered(root, large)
+        for path, info, legacy in unknown:
+            digest = remembered.get(path)
+            if digest is None:
+                digest = check.file(str(path), info, legacy)
+            else:
+                stats.put(str(path), key_of(info), digest, now_ns())
+            found[path] = digest
+        return found
+    finally:
+        stats.close()
+
+
+def _remembered(root: Path, files: list[Path]) -> dict[Path, str]:
+    if not files:
+        return {}
+    from gitxexp.dvcio.session import remembered  # late: imports dvc
+
+    return remembered(root, files)
+
+
 def wal_of(path: Path) -> Path:
     """Where SQLite keeps rows that are not in the database file yet."""
     return path.with_name(path.name + "-wal")

@@ -60,8 +60,8 @@ def _platform_dirs() -> tuple[Path, Path]:
     return Path(shared) / "dvc", Path(own) / "dvc"
 
 
-def _parse(text: str, folder: Path | None) -> Config:
-    """Sections and values; relative paths are resolved against ``folder`` unless it is None."""
+def _parse(text: str, folder: Path) -> Config:
+    """Sections and values; relative paths are resolved against ``folder``."""
     config: Config = {}
     values: dict[str, str] = {}
     for raw in text.splitlines():
@@ -74,7 +74,7 @@ def _parse(text: str, folder: Path | None) -> Config:
         elif "=" in line and not line.startswith("#"):
             key, _, value = line.partition("=")
             key, value = key.strip().lower(), _unquote(value.strip())
-            values[key] = _resolve(value, folder) if folder and key in _PATHS else value
+            values[key] = _resolve(value, folder) if key in _PATHS else value
     return config
 
 
@@ -98,6 +98,13 @@ def cache_dir(root: Path) -> Path:
         config.get(f"remote {cache['local'].lower()}", {}).get("url") if "local" in cache else None
     )
     return Path(named or cache.get("dir") or root.absolute() / ".dvc" / "cache")
+
+
+def link_types(root: Path) -> list[str]:
+    """How DVC puts files into the work tree, most wanted first (``cache.type``; its default is
+    reflink, then copy)."""
+    value = read_config(root).get("cache", {}).get("type", "reflink,copy")
+    return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
@@ -133,36 +140,3 @@ def _local(url: str, config: Config) -> Path | None:
     if parsed.scheme in ("", "file"):
         return Path(parsed.path if parsed.scheme else url)
     return None
-
-
-def shared_config(root: Path) -> str:
-    """A ``config.local`` for another worktree of the project at ``root``, as text.
-
-    It has this project's own local settings (credentials), its cache, and every tracked path that
-    is relative made absolute: relative ones mean something else from another folder.
-    """
-    folder = root.absolute() / ".dvc"
-    shared: Config = {}
-    for name, tracked in (("config", True), ("config.local", False)):
-        try:
-            text = (folder / name).read_text(encoding="utf-8")
-        except OSError:
-            continue
-        plain = _parse(text, None)
-        for section, values in _parse(text, folder).items():
-            moved = {key for key in values if values[key] != plain[section][key]}
-            keep = {key: value for key, value in values.items() if key in moved or not tracked}
-            shared.setdefault(section, {}).update(keep)
-    shared.setdefault("cache", {})["dir"] = str(cache_dir(root))
-    return "".join(_section(name, values) for name, values in shared.items() if values)
-
-
-def _section(name: str, values: dict[str, str]) -> str:
-    title = f"'remote \"{name.removeprefix('remote ')}\"'" if name.startswith("remote ") else name
-    lines = (f"    {key} = {_quote(value)}\n" for key, value in values.items())
-    return f"[{title}]\n" + "".join(lines)
-
-
-def _quote(value: str) -> str:
-    """ConfigObj reads a comma as a list and ``#`` as a comment, except within quotes."""
-    return f"'{value}'" if '"' in value else f'"{value}"'

@@ -243,6 +243,8 @@ def place(
             Path(folder).mkdir(parents=True, exist_ok=True)
             made.add(folder)
         linker.place(item, target)
+        if item.output.executable:
+            Path(target).chmod(Path(target).stat().st_mode | 0o111)
         if progress and number % 50 == 0:
             progress(number, total, "file")
     if progress:

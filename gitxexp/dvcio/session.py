@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,19 @@ def current_hash(root: Path, path: Path) -> str | None:
     with opened(root, f"hash {path.name}") as repo, repo.lock:
         (out,) = repo.find_outs_by_path(str(path))
         return str(out.get_hash().value)
+
+
+def remembered(root: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """The md5 of those files whose hash DVC computed before and whose stat is the same since."""
+    found = {}
+    with opened(root, "ask for known hashes") as repo:
+        from dvc.fs import localfs
+
+        for file in files:
+            _, known = repo.state.get(str(file), localfs)
+            if known is not None and known.name == "md5" and known.value:
+                found[file] = str(known.value)
+    return found
 
 
 def init(top: Path) -> list[str]:

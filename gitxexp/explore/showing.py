@@ -12,7 +12,9 @@ from gitxexp.explore import artifacts, comparing
 from gitxexp.explore.artifacts import Artifact
 from gitxexp.explore.comparing import Comparison
 from gitxexp.history import Experiment
+from gitxexp.models import promotions
 from gitxexp.project import Project
+from gitxexp.registry import Promotion
 from gitxexp.results import Linked
 
 
@@ -27,6 +29,7 @@ class Details:
     rows: Sequence[Linked]
     branches: Sequence[str]
     same_config: Sequence[str]  #: other experiments with the same configuration
+    promotions: Sequence[Promotion]  #: of its model, newest first
     notes: Sequence[str]
 
 
@@ -65,6 +68,7 @@ def details(project: Project, name: str, *, ask_remote: bool = False) -> Details
         rows=rows,
         branches=_branches(project, experiment.commit),
         same_config=[e.name for e in known if _same_config(e, experiment)],
+        promotions=_promotions(project, experiment),
         notes=[*notes, *remarks, *problems],
     )
 
@@ -95,6 +99,10 @@ def _branches(project: Project, commit: str) -> list[str]:
     return project.git.lines(
         "for-each-ref", f"--contains={commit}", "--format=%(refname:short)", "refs/heads"
     )
+
+
+def _promotions(project: Project, experiment: Experiment) -> Sequence[Promotion]:
+    return promotions.of_experiment(project, experiment) if project.places.top else ()
 
 
 def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[str]]:

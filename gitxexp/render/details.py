@@ -10,6 +10,7 @@ from gitxexp.explore.artifacts import Artifact
 from gitxexp.explore.comparing import Change, Comparison, Delta, Side
 from gitxexp.explore.rows import show_date
 from gitxexp.explore.showing import Details
+from gitxexp.registry import Promotion
 from gitxexp.render import paint, visible, width
 from gitxexp.render.lists import rounded
 
@@ -69,6 +70,7 @@ def as_text(found: Details) -> str:
         ),
         *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
         *section("artifacts", _artifact_rows(found.artifacts)),
+        *section("promotions", map(_promotion, found.promotions)),
         *_changes(found),
         *section("rows", _row_lines(found)),
     ]
@@ -117,6 +119,11 @@ def _artifact_rows(found: Sequence[Artifact]) -> Iterable[Cells]:
             artifact.path, artifact.role, amount, artifact.cached.value, artifact.remote.value,
             _short(artifact.hash),
         )  # fmt: skip
+
+
+def _promotion(promotion: Promotion) -> Cells:
+    at = f"{promotion.at[:19].replace('T', ' ')}Z"
+    return at, promotion.slot, promotion.hash_after[4:12], promotion.who, promotion.why
 
 
 def _changes(found: Details) -> list[str]:

@@ -100,7 +100,7 @@ def unmerged_rows(project: Project, tree: Tree) -> int:
 
     Rows of one run are counted; where a table has no run column, whole rows are compared.
     """
-    if tree.main:
+    if tree.main or not (project.main_top / ".git").exists():  # a bare one has no database
         return 0
     rows = 0
     for path in databases(tree.path, project.config):
@@ -109,7 +109,7 @@ def unmerged_rows(project: Project, tree: Tree) -> int:
 
 
 def _missing_rows(mine: Path, theirs: Path) -> int:
-    if theirs.is_file() and not dvcio_pending(mine) and filecmp.cmp(mine, theirs, shallow=False):
+    if theirs.is_file() and not _pending(mine) and filecmp.cmp(mine, theirs, shallow=False):
         return 0
     known = {t.name: t for t in event_tables(theirs)} if theirs.is_file() else {}
     missing = 0
@@ -119,7 +119,7 @@ def _missing_rows(mine: Path, theirs: Path) -> int:
     return missing
 
 
-def dvcio_pending(path: Path) -> bool:
+def _pending(path: Path) -> bool:
     """Whether rows wait in a ``-wal`` beside the database."""
     wal = path.with_name(path.name + "-wal")
     return wal.exists() and wal.stat().st_size > 0

@@ -45,6 +45,8 @@ def header_byte(at: int, value: int):
     return spoil
 
 
+BEGIN = "c.execute('BEGIN IMMEDIATE')"
+
 SPOILT = {
     "empty": (lambda raw: b"", "zero bytes"),
     "text": (lambda raw: b"track_id,f1\n" * 20, "not a SQLite database"),
@@ -121,8 +123,7 @@ def test_a_target_locked_by_a_writer(tmp_path, target, in_place, monkeypatch):
             [
                 sys.executable,
                 "-c",
-                "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0)"
-                ".execute('BEGIN IMMEDIATE')",
+                "import sqlite3, sys\nc = sqlite3.connect(sys.argv[1], 0)\n" + BEGIN,
                 str(target),
             ],
             capture_output=True,
@@ -180,7 +181,8 @@ def test_what_a_killed_writer_left_is_recovered_in_a_copy(tmp_path, suffix):
     assert sum(found.values()) == (550 if suffix == "-wal" else 50)
 
 
-def test_a_wal_target_stays_one_and_loses_nothing(tmp_path):
+def test_a_wal_target_stays_one_and_loses_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("gitxexp.merge.sqlite.source.BUSY_SECONDS", 0.05)
     target, source = tmp_path / "t.db", rows(tmp_path / "s.db", [9])
     with closing(sqlite3.connect(target, isolation_level=None)) as con:
         con.execute("PRAGMA journal_mode=WAL")

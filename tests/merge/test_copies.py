@@ -1,4 +1,4 @@
-"""A source that is a changed copy of the target: page by page, and the same result as row by row."""
+"""A source that is a changed copy of the target: page by page gives what row by row gives."""
 
 from __future__ import annotations
 

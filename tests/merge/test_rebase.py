@@ -83,3 +83,21 @@ def test_a_unique_key_of_another_version_is_a_conflict(tmp_path):
     theirs = MergeOptions(mode=Mode.REBASE, on_conflict=OnConflict.THEIRS)
     assert merge_files(target, [source], options=theirs).written
     assert oracle.read(target)["t"].rows[0]["v"] == ("int", 2)
+
+
+def test_a_table_that_only_a_later_source_has_confuses_nothing(tmp_path):
+    """Found by a long run: temporary tables were named by the place among the tables so far."""
+    make = ("CREATE TABLE m (version, v)", ())
+    before = ("CREATE TABLE a (version, v)", ())
+    target = write(tmp_path / "t.db", [make, ("INSERT INTO m VALUES ('e1', 'old')", ())])
+    sources = [
+        write(tmp_path / "1.db", [make, before, ("INSERT INTO m VALUES ('e1', 'first')", ())]),
+        write(tmp_path / "2.db", [make, ("INSERT INTO m VALUES ('e1', 'second')", ())]),
+    ]
+    expected = oracle.rebase([oracle.read(p) for p in (target, *sources)])
+    assert merge_files(target, sources, options=REBASE).written
+    assert_same(target, expected.tables)
+    both = [write(tmp_path / f"{n}.db", [make, *extra, ("INSERT INTO m VALUES (NULL, 0)", ())])
+            for n, extra in (("x", []), ("y", [before]), ("z", []))]  # fmt: skip
+    assert merge_files(both[0], both[1:]).tables[-1].name
+    assert len(oracle.read(both[0])["m"].rows) == 1

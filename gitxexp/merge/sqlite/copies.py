@@ -43,6 +43,8 @@ class Copies:
         mine, other = self.header, source.header
         if self.raw is None or source.raw is None or mine is None or source.size < SMALLEST:
             return Differences(self.con, db, {}, {})
+        if 2 * source.size < self.raw.stat().st_size:  # a copy that grew is not that small
+            return Differences(self.con, db, {}, {})
         same = (mine.page_size, mine.reserved, mine.encoding) == (
             other.page_size,
             other.reserved,

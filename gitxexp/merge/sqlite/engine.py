@@ -175,9 +175,12 @@ class _Run:
         for batch in batches:
             with attached(con, batch) as names:
                 extras = extras or Extras(con, account)
+                write = Writer(con, self.options, account, careful)
+                write.together = self.options.mode == Mode.MERGE
+                write.later = [(n, read_schema(con, n)) for n in names]
                 for name, source in zip(names, batch, strict=True):
                     with clear_errors(source.path):
-                        self._one(name, source, account, extras, careful)
+                        self._one(name, source, account, extras, write)
                 if batch is batches[-1]:
                     extras.finish()
                 for source in batch:
@@ -187,12 +190,11 @@ class _Run:
         return account
 
     def _one(
-        self, name: str, source: Source, account: Account, extras: Extras, careful: bool
+        self, name: str, source: Source, account: Account, extras: Extras, write: Writer
     ) -> None:
         con, options = self.work.con, self.options
-        schema: Schema = read_schema(con, name)
+        _, schema = write.later.pop(0)
         feeds = align(con, name, schema, str(source.path), options, account)
-        write = Writer(con, options, account, careful)
         different = self._different(name, source, schema, account, extras)
         for i, feed in enumerate(feeds):
             counter = options.mode == Mode.MERGE and is_counter(feed.target, schema)

@@ -73,6 +73,13 @@ def child(arguments: Sequence[str], task: object = None) -> str:
     return done.stdout
 
 
+def begin_sync(path: Path) -> subprocess.Popen[bytes]:
+    """Begin to write a file's pages to the disk while work on it goes on; wait for it later."""
+    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("pages.py"))]
+    nowhere = subprocess.DEVNULL
+    return subprocess.Popen([*command, "sync", str(path)], stdout=nowhere, stderr=nowhere)
+
+
 def read_headers(paths: Sequence[Path]) -> list[Header]:
     """The checked headers of databases.
 

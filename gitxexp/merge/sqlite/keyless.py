@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from gitxexp.merge.sqlite.feed import Feed, tree, typed
 from gitxexp.merge.sqlite.names import fold, quote
 from gitxexp.merge.sqlite.schema import Column, Table
+from gitxexp.merge.sqlite.spans import outside
 from gitxexp.merge.sqlite.write import Writer, fresh
 
 SAMPLE = 2000  #: rows looked at to choose a discriminating column
@@ -45,7 +46,7 @@ def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Wr
     offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
     if not offered:
         return Counts(0, 0)
-    if find_hits(con, feed, subset) or feed.target.virtual:
+    if find_hits(con, feed, subset, write) or feed.target.virtual:
         surplus(con, feed, subset)
         new = insert_surplus(con, feed, subset.columns, write)
     else:
@@ -55,7 +56,9 @@ def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Wr
     return Counts(offered, new)
 
 
-def find_hits(con: sqlite3.Connection, feed: Feed, subset: Subset) -> int:
+def find_hits(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer | None = None
+) -> int:
     """Fill ``temp.hits`` with the rowids of target rows that may equal an offered row."""
     fresh(con, "hits", "rid INTEGER PRIMARY KEY")
     target = feed.target
@@ -65,8 +68,10 @@ def find_hits(con: sqlite3.Connection, feed: Feed, subset: Subset) -> int:
         table = f"temp.{subset.ranges} AS r CROSS JOIN {table}"
         where += f" AND t.{target.rowid} BETWEEN r.lo AND r.hi"
     probe = None if subset.ranges else _probe_column(con, feed, subset)
+    if probe is not None and write is not None and subset.where == "1" and write.together:
+        return _shared_hits(con, feed, subset, probe, write)
     if probe is not None:
-        nulls = _fill_probe(con, feed, probe)
+        nulls = _fill_probe(con, [feed], probe)
         name = f"t.{quote(probe.name)}"
         if fold(probe.name) in target.indexed and not nulls:
             table = f"temp.probe AS p CROSS JOIN {table}"
@@ -78,15 +83,54 @@ def find_hits(con: sqlite3.Connection, feed: Feed, subset: Subset) -> int:
     return con.execute(sql).rowcount
 
 
-def _fill_probe(con: sqlite3.Connection, feed: Feed, probe: Column) -> bool:
+def _shared_hits(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, probe: Column, write: Writer
+) -> int:
+    """One scan of the target's own rows serves all sources that are attached together."""
+    target, tally = feed.target, write.account.of(feed.target.name)
+    table = f"main.{quote(target.name)}"
+    name = f"scan{tally.number}"
+    before = f"t.{target.rowid} <= {tally.last_rowid}"
+    scan = write.scans.get(fold(target.name))
+    if scan is None or feed.db not in scan:
+        others = [o for o in write.upcoming(feed) if o.has(probe.name)]
+        feeds = [feed, *others]
+        fresh(con, name, "rid INTEGER PRIMARY KEY")
+        value = f"t.{quote(probe.name)}"
+        nulls = _fill_probe(con, feeds, probe)
+        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        narrow = outside(con, feeds, [c.name for c in subset.columns], tally.here)
+        con.execute(
+            f"INSERT INTO temp.{name} SELECT t.{target.rowid} FROM {table} AS t "
+            f"WHERE {before} AND {narrow} AND ({test})"
+        )
+        write.scans[fold(target.name)] = {f.db for f in feeds}
+    con.execute(f"INSERT INTO temp.hits SELECT rid FROM temp.{name}")
+    after = f"t.{target.rowid} > {tally.last_rowid}"
+    if con.execute(f"SELECT 1 FROM {table} AS t WHERE {after} LIMIT 1").fetchone():
+        value = f"t.{quote(probe.name)}"
+        nulls = _fill_probe(con, [feed], probe)
+        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        con.execute(
+            f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {table} AS t "
+            f"WHERE {after} AND ({test})"
+        )
+    return int(con.execute("SELECT count(*) FROM temp.hits").fetchone()[0])
+
+
+def _fill_probe(con: sqlite3.Connection, feeds: Sequence[Feed], probe: Column) -> bool:
     """Put the offered values of one column into ``temp.probe``; whether any of them is NULL."""
     fresh(con, "probe", "v PRIMARY KEY", " WITHOUT ROWID")
-    value = feed.expr(probe.name)
-    con.execute(
-        f"INSERT OR IGNORE INTO temp.probe SELECT {value} {feed.source(f'{value} IS NOT NULL')} "
-        f"ORDER BY {value} COLLATE BINARY"
-    )
-    return bool(con.execute(f"SELECT 1 {feed.source(f'{value} IS NULL')} LIMIT 1").fetchone())
+    nulls = False
+    for feed in feeds:
+        value = feed.expr(probe.name)
+        con.execute(
+            f"INSERT OR IGNORE INTO temp.probe SELECT {value} "
+            f"{feed.source(f'{value} IS NOT NULL')} ORDER BY {value} COLLATE BINARY"
+        )
+        missing = con.execute(f"SELECT 1 {feed.source(f'{value} IS NULL')} LIMIT 1").fetchone()
+        nulls = nulls or missing is not None
+    return nulls
 
 
 def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column | None:

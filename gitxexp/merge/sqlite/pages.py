@@ -1,5 +1,5 @@
 """Raw database pages, read in a process of their own: ``python pages.py headers``,
-``copy A B``, ``compare A B``.
+``copy A B``, ``sync A``, ``compare A B``.
 
 Closing any descriptor of a database drops the POSIX locks that the whole process holds on it
 (sqlite.org/howtocorrupt.html section 2.2), so no raw byte is read where SQLite has the file open.
@@ -199,10 +199,13 @@ def header(path: str) -> tuple[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the three; exit 0, or 3 with the system's error number and file on stderr."""
+    """Run one of the four; exit 0, or 3 with the system's error number and file on stderr."""
     try:
         if arguments[0] == "copy":
             copy(arguments[1], arguments[2])
+        elif arguments[0] == "sync":
+            with Path(arguments[1]).open("rb") as file:
+                os.fsync(file.fileno())
         elif arguments[0] == "headers":
             json.dump([header(path) for path in json.loads(sys.stdin.read())], sys.stdout)
         else:

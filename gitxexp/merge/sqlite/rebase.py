@@ -10,7 +10,7 @@ import sqlite3
 
 from gitxexp.errors import XexpError
 from gitxexp.merge.plan import MergeOptions
-from gitxexp.merge.sqlite.feed import Feed, not_null, same
+from gitxexp.merge.sqlite.feed import Feed, not_null, same, target_null
 from gitxexp.merge.sqlite.keyless import grouping
 from gitxexp.merge.sqlite.names import fold, quote
 from gitxexp.merge.sqlite.schema import Key, Schema
@@ -96,10 +96,36 @@ def _delete_rows(con: sqlite3.Connection, feed: Feed, key: Key, whole: str) -> i
         found = f"{table} AS t WHERE {_among('brought', key, mine)}"
     fresh(con, "hits", "rid INTEGER PRIMARY KEY")
     con.execute(f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {found}")
-    doomed = _not_offered(con, feed, whole)
     fresh(con, "doomed", "rid INTEGER PRIMARY KEY")
-    con.executemany("INSERT INTO temp.doomed VALUES (?)", doomed)
+    unlike = _unlike_by_key(con, feed, whole)
+    if unlike is not None:
+        con.execute(f"INSERT INTO temp.doomed {unlike}")
+    else:
+        con.executemany("INSERT INTO temp.doomed VALUES (?)", _not_offered(con, feed, whole))
     return con.execute(f"DELETE FROM {table} WHERE {target.rowid} IN temp.doomed").rowcount
+
+
+def _unlike_by_key(con: sqlite3.Connection, feed: Feed, whole: str) -> str | None:
+    """SQL for the hits that equal no offered row, where both tables have the same unique key.
+
+    None where they have not, or where a hit has a NULL in it: then rows must be counted.
+    """
+    target = feed.target
+    if (
+        not target.keys
+        or feed.renamed
+        or target.keys[0].folded not in (k.folded for k in feed.table.keys)
+    ):
+        return None
+    key = target.keys[0]
+    hits = (
+        f"FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t ON t.{target.rowid} = h.rid"
+    )
+    if con.execute(f"SELECT 1 {hits} WHERE {target_null(key)} LIMIT 1").fetchone():
+        return None
+    linked = [f"{feed.expr(c)} = +t.{quote(c)}" for c in key.columns]
+    equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in target.stored]
+    return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {feed.source(whole, *linked, *equal)})"
 
 
 def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> list[tuple[int]]:

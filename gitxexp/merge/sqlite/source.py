@@ -20,7 +20,7 @@ from gitxexp.merge.sqlite.names import fold, quote
 from gitxexp.merge.sqlite.schema import Schema, Table, read_schema
 
 BUSY_SECONDS = 5.0
-CHECKED_BYTES = 16 << 20  #: files up to this size are checked wholly before they are used
+CHECKED_BYTES = 4 << 20  #: files up to this size are checked wholly before they are used
 ENCODINGS = {1: "UTF-8", 2: "UTF-16le", 3: "UTF-16be"}
 _CONSTRAINT_WORDS = ("CHECK constraint", "NULL value", "non-unique", "value in", "NUMERIC")
 

@@ -25,8 +25,7 @@ def merge_table(
     if options.mode == Mode.REBASE:
         key = rebase_key(feed, options)
         if key is not None:
-            names = sorted(write.account.tables)
-            claims = f"claims{names.index(fold(table.name))}"
+            claims = f"claims{write.account.of(table.name).number}"
             feed = make_way(con, feed, key, claims, write)
     elif options.key and not table.virtual and all(table.column(c) for c in options.key):
         declared = Key(options.key, ("BINARY",) * len(options.key), exact=True)

@@ -18,6 +18,7 @@ class Tally:
     """One table's counts while they grow; the fields are those of TableReport."""
 
     name: str
+    number: int = 0  #: names the temporary tables of this one; never changes
     here: int = 0
     incoming: int = 0
     new: int = 0
@@ -65,7 +66,7 @@ class Account:
         self.notes: list[str] = []
 
     def of(self, table: str) -> Tally:
-        return self.tables.setdefault(fold(table), Tally(table))
+        return self.tables.setdefault(fold(table), Tally(table, len(self.tables)))
 
     def count_here(self, con: sqlite3.Connection, table: Table) -> None:
         """Count the rows of a target table, once, before anything is added."""

@@ -6,15 +6,17 @@ import os
 import secrets
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.sqlite.files import SMALL, Header, clear_errors, read_headers, uri
+from gitxexp.merge.sqlite.files import SMALL, Header, begin_sync, clear_errors, read_headers, uri
 from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, copy_file
 
 CACHE_KIB = 64 * 1024  #: page cache; far below the promised 300 MB
+EARLY_SYNC = 64 << 20  #: bytes of a copy from which writing it out early pays
 MMAP_BYTES = 1 << 40  #: SQLite lowers this to its own limit
 
 
@@ -60,6 +62,7 @@ class NewFile(Work):
         name = f".{out.name[:100]}.xexp-{os.getpid()}-{secrets.token_hex(4)}.tmp"
         self.temp = (self.scratch or self.folder) / name
         self.hold: sqlite3.Connection | None = None
+        self.sync: subprocess.Popen[bytes] | None = None
         self._start()
 
     def _start(self) -> None:
@@ -84,12 +87,20 @@ class NewFile(Work):
             self.temp.write_bytes(self.hold.serialize())
         elif self.replacing or (self.base.raw is not None and not _wal_pending(self.base)):
             copy_file(self.base.path if self.replacing else self.base.raw or self.temp, self.temp)
+            if self.scratch is None and self.base.size > EARLY_SYNC:
+                self.sync = begin_sync(self.temp)
         else:
             with closing(sqlite3.connect(self.temp)) as copied:
                 self.hold.backup(copied)
 
+    def _await_sync(self) -> None:
+        if self.sync is not None:
+            self.sync.wait()
+            self.sync = None
+
     def restart(self) -> None:
         self.con.close()
+        self._await_sync()
         _unlink(self.temp)
         self._start()
 
@@ -119,6 +130,7 @@ class NewFile(Work):
             if con is not None:
                 con.close()
         self.hold = None
+        self._await_sync()
         _unlink(self.temp)
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)

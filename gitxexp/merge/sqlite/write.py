@@ -7,9 +7,9 @@ import sqlite3
 from collections.abc import Sequence
 
 from gitxexp.merge.plan import Conflict, MergeOptions, OnConflict, Value
-from gitxexp.merge.sqlite.feed import Feed
-from gitxexp.merge.sqlite.names import quote
-from gitxexp.merge.sqlite.schema import Table
+from gitxexp.merge.sqlite.feed import Feed, make_feed
+from gitxexp.merge.sqlite.names import fold, quote
+from gitxexp.merge.sqlite.schema import Schema, Table
 from gitxexp.merge.sqlite.tally import Account
 
 
@@ -24,6 +24,20 @@ class Writer:
         self, con: sqlite3.Connection, options: MergeOptions, account: Account, careful: bool
     ) -> None:
         self.con, self.options, self.account, self.careful = con, options, account, careful
+        #: whether sources attached together may share one scan; nothing is deleted meanwhile
+        self.together = False
+        self.later: list[tuple[str, Schema]] = []  #: sources attached but not yet merged
+        self.scans: dict[str, set[str]] = {}  #: table -> sources that its scan covers
+
+    def upcoming(self, feed: Feed) -> list[Feed]:
+        """What the later sources offer to the same table, as far as that is known by now."""
+        found = []
+        for db, schema in self.later:
+            table = schema.tables.get(fold(feed.table.name))
+            if table is not None and not table.virtual:
+                rename = {fold(a): b for a, b in self.options.rename.items() if table.column(a)}
+                found.append(make_feed(db, table, feed.target, rename, db))
+        return found
 
     def insert(self, feed: Feed, columns: Sequence[str], select: str, expected: int | None) -> int:
         """Insert what ``select`` gives; the number of rows that went in.

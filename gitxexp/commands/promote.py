@@ -1,0 +1,133 @@
+"""``git xexp promote``."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from gitxexp import render
+from gitxexp.errors import NoAnswer, UsageError
+from gitxexp.models import placing, promoting, promotions
+from gitxexp.models.finding import Wish
+from gitxexp.models.placing import Options, Promoted
+from gitxexp.models.promoting import Plan
+from gitxexp.options import VersionType, json_option, no_wait_option, open_project
+from gitxexp.project import Project
+from gitxexp.render import models as pages
+from gitxexp.version import AnyVersion
+
+
+@click.command()
+@click.argument("version", type=VersionType(), required=False)
+@click.option("--run", metavar="ID", help="The model of this run.")
+@click.option("--best", metavar="METRIC", help="The best model by METRIC.")
+@click.option("--from-worktree", "worktree", metavar="NAME", help="A model of another worktree.")
+@click.option("--rollback", is_flag=True, help="Put back what was there before.")
+@click.option("--history", is_flag=True, help="List who promoted what and when.")
+@click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
+@click.option("-m", "--message", metavar="TEXT", default="", help="Why.")
+@click.option("--no-keep", is_flag=True, help="Do not keep the replaced model as a candidate.")
+@click.option("--no-commit", is_flag=True, help="Leave the changed pointers uncommitted.")
+@click.option("--tag", is_flag=True, help="Tag the result as the next version.")
+@click.option("-y", "--yes", is_flag=True, help="Also a model that is worse, unasked.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show before and after, and do nothing.")
+@no_wait_option
+@json_option
+def promote(version: AnyVersion | None, **options: Any) -> None:
+    """Make a candidate, or the model of any version, the one in production.
+
+    Without VERSION, --run or --best: the best by the primary metric. The replaced model becomes a
+    candidate.
+    """
+    project = open_project()
+    as_json = options["as_json"]
+    if options["history"]:
+        _show_history(project, options["slot"], as_json=as_json)
+        return
+    wish = _wish(version, options)
+    plan, _ = promoting.plan(project, wish)
+    _say_notes(plan)
+    if options["dry_run"]:
+        render.out(render.as_json(pages.plan_object(plan)) if as_json else pages.plan_text(plan))
+        return
+    yes = options["yes"]
+    if not plan.already:
+        if not as_json:
+            render.out(pages.plan_text(plan))
+        _ask(plan, yes=yes)
+    how = Options(
+        keep=not options["no_keep"],
+        commit=not options["no_commit"],
+        tag=options["tag"],
+        yes=yes,
+        wait=not options["no_wait"],
+    )
+    _show(placing.promote(project, wish, plan, how), as_json=as_json)
+
+
+def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:
+    chosen = {
+        "VERSION": version,
+        "--run": options["run"],
+        "--best": options["best"],
+        "--from-worktree": options["worktree"],
+        "--rollback": options["rollback"] or None,
+    }
+    given = [name for name, value in chosen.items() if value is not None]
+    if len(given) > 1 and set(given) != {"--run", "--from-worktree"}:
+        raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
+    if options["tag"] and options["no_commit"]:
+        raise UsageError("--tag and --no-commit exclude each other", "leave one of them out")
+    return Wish(
+        version=version,
+        run=options["run"],
+        best=options["best"],
+        worktree=options["worktree"],
+        rollback=options["rollback"],
+        slot=options["slot"],
+        why=options["message"],
+    )
+
+
+def _ask(plan: Plan, *, yes: bool) -> None:
+    """A question where the new model is worse, or nobody can tell; NoAnswer without a yes."""
+    if plan.doubt is None or yes:
+        return
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise NoAnswer(f"{plan.doubt}: nothing was promoted", "promote it all the same: --yes")
+    if not click.confirm(f"{plan.doubt}. Promote it all the same?", default=False, err=True):
+        raise NoAnswer("nothing was promoted")
+
+
+def _say_notes(plan: Plan) -> None:
+    for note in plan.notes:
+        render.say(f"note: {note}")
+
+
+def _show(done: Promoted, *, as_json: bool) -> None:
+    if as_json:
+        render.out(render.as_json(pages.promoted_object(done)))
+        return
+    name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
+    if done.promotion is None:
+        render.out(f"{name} is in production already: nothing to do")
+        return
+    render.out(f"promoted {name} to {done.plan.slot.production}")
+    if done.kept:
+        render.out(f"the replaced model is now {done.kept}")
+    if done.tagged:
+        version = render.paint(str(done.tagged.version), "yellow")
+        render.out(f"{version}  {done.tagged.payload.headline}")
+
+
+def _show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
+    found = promotions.history(project, slot)
+    if as_json:
+        render.out(render.as_json([asdict(promotion) for promotion in found]))
+    elif found:
+        render.page(pages.history_table(found))
+    else:
+        render.say("nothing has been promoted yet")

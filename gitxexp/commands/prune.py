@@ -1,0 +1,161 @@
+"""``git xexp prune``: candidates, the cache, worktrees that are finished."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gitxexp import render
+from gitxexp.errors import NO, NoAnswer, UsageError
+from gitxexp.models import cachegc, pruning, taking
+from gitxexp.models.pruning import Per, Pruning, Rules
+from gitxexp.models.taking import Options, Pruned
+from gitxexp.options import Age, json_option, no_wait_option, open_project
+from gitxexp.project import Project
+from gitxexp.render import prunings as pages
+from gitxexp.render.details import size
+
+
+@click.command()
+@click.option("--keep", type=click.IntRange(min=0), metavar="K", help="Keep the best K (5).")
+@click.option("--metric", metavar="M", help="Rank by M (default: the primary metric).")
+@click.option("--per", type=click.Choice(list(Per), case_sensitive=False), help="K of each.")
+@click.option("--older-than", type=Age(), metavar="AGE", help="Only what is older: 12h, 30d, 6mo.")
+@click.option("--include-unranked", is_flag=True, help="Also what has no number for the metric.")
+@click.option("--slot", metavar="NAME", help="Only this model slot.")
+@click.option("--push", is_flag=True, help="Push what is the only copy; then it may go.")
+@click.option("--force", is_flag=True, help="Also the only copy: its bytes are moved, not deleted.")
+@click.option("--cache", is_flag=True, help="Free the DVC cache of what nothing refers to.")
+@click.option(
+    "--project", "projects", type=click.Path(exists=True, path_type=Path), multiple=True,
+    metavar="PATH", help="With --cache: a further project that uses it (repeatable).",
+)  # fmt: skip
+@click.option("--worktrees", is_flag=True, help="Remove worktrees that are provably finished.")
+@click.option("--explore", is_flag=True, help="Remove unchanged worktrees of explore checkout.")
+@click.option("--no-commit", is_flag=True, help="Leave the changed pointer uncommitted.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@click.option("-n", "--dry-run", is_flag=True, help="Show what would go, and do nothing.")
+@no_wait_option
+@json_option
+def prune(**options: Any) -> None:
+    """Remove candidates that are not among the best, if their bytes are safe elsewhere.
+
+    Production, the last promoted and what is labelled keep always stay. Nothing goes that is not
+    proved to be on a remote, or held by a tag and in the cache.
+    """
+    _check(options)
+    project = open_project()
+    if options["cache"]:
+        _cache(project, options)
+    elif options["worktrees"] or options["explore"]:
+        _trees(project, options)
+    else:
+        raise click.exceptions.Exit(_candidates(project, options))
+
+
+_CANDIDATES = ("keep", "metric", "per", "older_than", "include_unranked", "slot", "push")
+
+
+def _check(options: dict[str, Any]) -> None:
+    special = [name for name in ("cache", "worktrees", "explore") if options[name]]
+    if "cache" in special and len(special) > 1:
+        raise UsageError("--cache and worktrees are pruned one after the other", "give one of them")
+    wrong = [name for name in _CANDIDATES if special and options[name] not in (None, False)]
+    if wrong:
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
+        raise UsageError(f"{names}: only for candidates, not with --{special[0]}")
+    if options["projects"] and "cache" not in special:
+        raise UsageError("--project goes with --cache")
+
+
+# -- candidates ------------------------------------------------------------------------------------
+
+
+def _candidates(project: Project, options: dict[str, Any]) -> int:
+    rules = Rules(
+        keep=5 if options["keep"] is None else options["keep"],
+        metric=options["metric"],
+        per=Per(options["per"]) if options["per"] else None,
+        older_than=options["older_than"],
+        unranked=options["include_unranked"],
+        slot=options["slot"],
+    )
+    plan, bench = pruning.plan(project, rules)
+    if options["push"] and plan.unproved and not options["dry_run"]:
+        for path in taking.push(project, plan, bench):
+            render.say(f"pushed {path}")
+        plan, bench = pruning.plan(project, rules)
+    as_json, force = options["as_json"], options["force"]
+    for note in plan.notes:
+        render.say(f"note: {note}")
+    if not as_json:
+        _show_plan(plan, force=force)
+    going = [*plan.gone, *(plan.unproved if force else [])]
+    if options["dry_run"] or not going:
+        if as_json:
+            render.out(render.as_json(pages.plan_object(plan)))
+        return NO if plan.unproved and not going else 0
+    _confirm(f"remove {len(going)} of {len(plan.fates)} candidates?", options)
+    how = Options(force, not options["no_commit"], not options["no_wait"])
+    _show_done(plan, taking.prune(project, rules, plan, how), as_json=as_json)
+    return 0
+
+
+def _show_plan(plan: Pruning, *, force: bool) -> None:
+    if not plan.fates:
+        render.say("there are no candidates")
+        return
+    render.out(pages.table(plan))
+    if plan.unproved and not force:
+        render.say(f"not proved to be anywhere else: {len(plan.unproved)}; they stay")
+        if plan.problem:
+            render.say(f"note: {plan.problem}")
+        render.say("hint: put them on the remote and prune them: git xexp prune --push")
+        render.say("hint: or let a tag hold them: git xexp tag")
+
+
+def _confirm(question: str, options: dict[str, Any]) -> None:
+    if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    if not click.confirm(question, default=False, err=True):
+        raise NoAnswer("nothing was removed")
+
+
+def _show_done(plan: Pruning, done: Pruned, *, as_json: bool) -> None:
+    if as_json:
+        render.out(render.as_json(pages.done_object(plan, done)))
+        return
+    render.out(f"removed {len(done.gone)} of {len(plan.fates)}, {size(done.freed)} freed")
+    if done.kept:
+        render.out(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
+
+
+# -- the rest --------------------------------------------------------------------------------------
+
+
+def _cache(project: Project, options: dict[str, Any]) -> None:
+    def free(*, dry_run: bool) -> cachegc.Freed:
+        wait = not options["no_wait"]
+        others = options["projects"]
+        return cachegc.free(project, others, dry_run=dry_run, force=options["force"], wait=wait)
+
+    found = free(dry_run=True)
+    if not options["dry_run"] and found.objects:
+        what = f"{found.objects} objects, {size(found.size)}"
+        _confirm(f"delete {what} that nothing refers to?", options)
+        found = free(dry_run=False)
+    if options["as_json"]:
+        render.out(render.as_json(pages.freed_object(found)))
+        return
+    verb = "would free" if options["dry_run"] else "freed"
+    render.out(
+        f"{verb} {found.size} bytes ({size(found.size)}):"
+        f" {found.objects} objects unused, {found.kept} kept"
+    )
+
+
+def _trees(project: Project, options: dict[str, Any]) -> None:
+    raise NotImplementedError

@@ -1,0 +1,87 @@
+"""How a pruning looks: a table of what stays and what goes, and why; the same as JSON."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitxexp import payload, render
+from gitxexp.models.cachegc import Freed
+from gitxexp.models.pruning import Fate, Pruning
+from gitxexp.models.taking import Pruned
+from gitxexp.render import Column
+from gitxexp.render.details import size
+
+
+def table(plan: Pruning) -> str:
+    """Every candidate with its fate, in rank order."""
+    fates = plan.fates
+    metrics = [plan.metrics.get(fate.model.slot) for fate in fates]
+    values = [
+        f"{name}={payload.show(fate.value)}" if fate.value is not None else "-"
+        for name, fate in zip(metrics, fates, strict=True)
+    ]
+    return render.table(
+        [
+            Column("fate", [_fate(fate) for fate in fates]),
+            Column("file", [fate.model.path for fate in fates], flexible=True),
+            Column("run", [fate.model.run or "-" for fate in fates], flexible=True),
+            Column("metric", values),
+            Column("size", [size(fate.model.size) for fate in fates], right=True),
+            Column("frees", [size(fate.freed) if fate.goes else "-" for fate in fates], right=True),
+            Column("why", [fate.why for fate in fates], flexible=True),
+            Column("also in", [fate.proof or "-" for fate in fates]),
+        ]
+    )
+
+
+def _fate(fate: Fate) -> str:
+    if fate.goes:
+        return render.paint("goes", "red")
+    return "not proved" if fate.wanted else "stays"
+
+
+def plan_object(plan: Pruning) -> dict[str, Any]:
+    """``prune --dry-run --json``."""
+    return {
+        "candidates": [_object(fate) for fate in plan.fates],
+        "metrics": plan.metrics,
+        "frees": sum(fate.freed for fate in plan.gone),
+        "problem": plan.problem,
+        "notes": list(plan.notes),
+    }
+
+
+def _object(fate: Fate) -> dict[str, Any]:
+    return {
+        "slot": fate.model.slot,
+        "path": fate.model.path,
+        "run": fate.model.run,
+        "value": fate.value,
+        "size": fate.model.size,
+        "hash": fate.model.hash,
+        "goes": fate.goes,
+        "wanted": fate.wanted,
+        "why": fate.why,
+        "proof": fate.proof,
+        "frees": fate.freed,
+    }
+
+
+def done_object(plan: Pruning, done: Pruned) -> dict[str, Any]:
+    """``prune --json``."""
+    return plan_object(plan) | {
+        "removed": [fate.model.path for fate in done.gone],
+        "freed": done.freed,
+        "kept": str(done.kept) if done.kept else None,
+        "commit": done.commit,
+    }
+
+
+def freed_object(found: Freed) -> dict[str, Any]:
+    """``prune --cache --json``."""
+    return {
+        "caches": [str(cache) for cache in found.caches],
+        "objects": found.objects,
+        "freed": found.size,
+        "kept": found.kept,
+    }
