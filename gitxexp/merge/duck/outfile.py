@@ -1,0 +1,95 @@
+"""The output as a temporary file beside its place, which it takes only when it is whole."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from gitxexp.errors import XexpError
+from gitxexp.merge.duck.session import translated
+from gitxexp.merge.kinds import kind_of
+
+_LOGS = (".wal", "-wal", "-shm", "-journal")
+
+
+@contextlib.contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """A fresh path in the folder of ``out``; whatever is there at the end is removed."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=".xexp-out-", dir=out.parent))
+    except OSError as error:
+        raise XexpError(
+            f"cannot write in {out.parent}: {error.strerror}", hint="give an output with -o"
+        ) from None
+    path = folder / "merged"
+    try:
+        yield path
+    finally:
+        for item in folder.iterdir():
+            item.unlink(missing_ok=True)
+        folder.rmdir()
+
+
+def publish(temp: Path, out: Path) -> None:
+    """Put ``temp`` in the place of ``out`` in one step that survives a crash.
+
+    A log of the old file must not outlive it (it would be replayed onto the new one), so it is
+    folded into the old file first, by the database's own crash-safe means. A link is replaced,
+    never followed: what it leads to may be an object of a cache.
+    """
+    try:
+        temp.chmod(_mode(out))
+        settle(out)
+        _sync(temp)
+        temp.replace(out)
+        _sync(out.parent)
+    except OSError as error:
+        raise XexpError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _mode(out: Path) -> int:
+    """The permissions of the file that is replaced; for a link or a new file, the usual ones."""
+    with contextlib.suppress(OSError):
+        if not out.is_symlink():
+            return stat.S_IMODE(out.stat().st_mode) | stat.S_IWUSR
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def settle(path: Path) -> None:
+    """Fold a database's log into its file; raises :class:`XexpError` if someone is using it."""
+    logs = [path.with_name(path.name + suffix) for suffix in _LOGS]
+    if path.is_symlink() or not any(log.exists() and log.stat().st_size for log in logs):
+        return
+    kind = kind_of(path)
+    if kind == "duckdb":
+        import duckdb  # late, as everywhere
+
+        with translated(str(path)), duckdb.connect(str(path)) as con:
+            con.execute("CHECKPOINT")
+    elif kind == "sqlite":
+        _settle_sqlite(path)
+    if any(log.exists() and log.stat().st_size for log in logs if not log.name.endswith("-shm")):
+        raise XexpError(f"{path} is in use by another program", hint="close it there and try again")
+
+
+def _settle_sqlite(path: Path) -> None:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as con:
+            con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise XexpError(f"cannot take the place of {path}: {error}") from None

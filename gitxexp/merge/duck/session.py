@@ -1,0 +1,163 @@
+"""One private DuckDB for one merge: bounded memory, a spill folder, no extension, clear errors."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from gitxexp.errors import XexpError
+
+
+def quote(name: str) -> str:
+    """``name`` as an SQL identifier; valid in DuckDB and in SQLite."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """``value`` as an SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class Session:
+    """A DuckDB connection with its scratch folder; close it to remove both.
+
+    ``memory`` is in bytes. Everything beyond it spills to the scratch folder, which lies in
+    ``beside`` (the folder of the output, so that spilling needs no second disk) or in the system's.
+    """
+
+    def __init__(self, memory: int, beside: Path | None = None) -> None:
+        self.scratch = _scratch(beside)
+        self._numbers = itertools.count()
+        self._con = _connect(self.scratch, memory)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and give all its rows; errors become :class:`XexpError`."""
+        with translated():
+            return self._con.execute(sql, params).fetchall()  # type: ignore[no-any-return]
+
+    def batches(self, sql: str, size: int = 4096) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query in lists of at most ``size``."""
+        with translated():
+            cursor = self._con.execute(sql)
+            while batch := cursor.fetchmany(size):
+                yield batch
+
+    def value(self, sql: str) -> Any:
+        """The first column of the first row."""
+        return self.rows(sql)[0][0]
+
+    def describe(self, relation: str) -> dict[str, str]:
+        """Column name to type of a FROM clause or a parenthesised query, in order."""
+        return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
+
+    def name(self, prefix: str) -> str:
+        """A name that nothing in this session has yet."""
+        return f"xexp_{prefix}_{next(self._numbers)}"
+
+    def keep(self, prefix: str, query: str) -> str:
+        """Store a query's result in a temporary table (which may spill) and give its name."""
+        name = self.name(prefix)
+        self.rows(f"CREATE TEMP TABLE {name} AS {query}")
+        return name
+
+    def inside(self, path: Path) -> str:
+        """A plain name for a file to be written, through a link to its folder."""
+        folder = self.scratch / f"out{next(self._numbers)}"
+        folder.symlink_to(path.parent.resolve())
+        return str(folder / path.name)
+
+    def link(self, path: Path, suffix: str) -> str:
+        """A plain name for ``path``: DuckDB would expand ``*?[`` and read ``%`` or ``:`` specially.
+
+        A database's write-ahead log is found by name, so it gets its link too.
+        """
+        link = self.scratch / f"in{next(self._numbers)}{suffix}"
+        link.symlink_to(path.resolve())
+        wal = path.resolve().with_name(path.resolve().name + ".wal")
+        if suffix == ".duckdb" and wal.exists():
+            link.with_name(link.name + ".wal").symlink_to(wal)
+        return str(link)
+
+
+def _scratch(beside: Path | None) -> Path:
+    try:
+        return Path(tempfile.mkdtemp(prefix=".xexp-", dir=beside)).resolve()
+    except OSError as error:
+        folder = beside or tempfile.gettempdir()
+        raise XexpError(
+            f"cannot write in {folder}: {error.strerror}", hint="give an output elsewhere with -o"
+        ) from None
+
+
+def _connect(scratch: Path, memory: int) -> Any:
+    import duckdb  # late: 110 ms, and most commands never need it
+
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": f"{max(memory, 64_000_000) // 1_000_000}MB",
+        "temp_directory": str(scratch / "spill"),
+        "preserve_insertion_order": "true",
+    }
+    with translated():
+        con = duckdb.connect(":memory:", config=config)
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
+    return con
+
+
+@contextlib.contextmanager
+def translated(what: str = "") -> Iterator[None]:
+    """Turn DuckDB's exceptions into ours; ``what`` names the file or step at work."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.Error as error:
+        raise explain(error, what) from None
+
+
+def explain(error: Exception, what: str = "") -> XexpError:
+    """One of DuckDB's errors as an :class:`XexpError` with the next step."""
+    first = str(error).strip().split("\n")[0]
+    where = f"{what}: " if what else ""
+    for needle, message, hint in _KNOWN:
+        if needle in str(error):
+            return XexpError(f"{where}{message}", hint=hint or first)
+    return XexpError(f"{where}{first}")
+
+
+_KNOWN = (
+    (
+        "Could not set lock",
+        "another program has this DuckDB file open for writing",
+        "close it there, then merge again; nothing was changed",
+    ),
+    (
+        "newer version of DuckDB",
+        "this file was written by a newer DuckDB than the one installed here",
+        "pip install --upgrade duckdb",
+    ),
+    ("Out of Memory", "the merge needs more memory than it may use", "raise it with --memory"),
+    ("is encrypted", "the file is encrypted", "decrypt it first"),
+    ("Cannot open encrypted database", "the file is encrypted", "decrypt it first"),
+    ("No space left", "the disk is full", "free space or write elsewhere with -o"),
+    ("too small to be a Parquet", "the parquet file is cut short", ""),
+    ("No magic bytes", "the parquet file is cut short or damaged", ""),
+    ("Footer length error", "the parquet file is damaged", ""),
+    ("Could not read enough bytes", "the file is cut short or damaged", ""),
+    ("Corrupt database", "the DuckDB file is damaged", ""),
+    ("Invalid Input Error: Invalid unicode", "a text value is not valid UTF-8", ""),
+)

@@ -1,0 +1,129 @@
+"""One parquet file, in the manner of the one it replaces: codec, row groups, metadata."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.merge.duck.final import final_query
+from gitxexp.merge.duck.outcome import Outcome
+from gitxexp.merge.duck.session import Session, quote, text
+from gitxexp.merge.duck.source import Source
+from gitxexp.merge.duck.types import EMPTY
+
+#: DuckDB's own number of rows in a row group, a floor where a file has only one group.
+ROWS = 122_880
+
+#: What pandas calls DuckDB's types (pandas developer guide, "Storing pandas DataFrame objects").
+_PANDAS = {
+    "BIGINT": ("int64", "int64"),
+    "INTEGER": ("int32", "int32"),
+    "DOUBLE": ("float64", "float64"),
+    "FLOAT": ("float32", "float32"),
+    "BOOLEAN": ("bool", "bool"),
+    "VARCHAR": ("unicode", "object"),
+    "BLOB": ("bytes", "object"),
+}
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a parquet file was written."""
+
+    codec: str = "SNAPPY"
+    rows: int = ROWS
+    dictionary: bool = True
+    bloom: bool = False
+    metadata: tuple[tuple[str, bytes], ...] = ()
+
+
+def manner_of(session: Session, source: Source) -> Manner:
+    """Read it from the footer; the codec is the one that most bytes have."""
+    link = source.alias
+    codecs = session.rows(
+        f"SELECT compression, sum(total_compressed_size) FROM parquet_metadata({link}) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    groups, rows, dictionary, bloom = session.rows(
+        "SELECT count(DISTINCT row_group_id), max(row_group_num_rows), "
+        "bool_or(encodings LIKE '%DICTIONARY%'), bool_or(bloom_filter_offset IS NOT NULL) "
+        f"FROM parquet_metadata({link})"
+    )[0]
+    pairs = session.rows(f"SELECT key, value FROM parquet_kv_metadata({link})")
+    return Manner(
+        codecs[0][0] if codecs else "SNAPPY",
+        rows if groups and groups > 1 else max(rows or 0, ROWS),
+        dictionary is not False,
+        bool(bloom),
+        tuple((bytes(key).decode("utf-8", "replace"), bytes(value)) for key, value in pairs),
+    )
+
+
+def write_parquet(
+    session: Session, outcome: Outcome, manner: Manner, same_schema: bool, temp: Path
+) -> None:
+    """Write ours with the outcome applied to ``temp``, rows in order, ours first."""
+    link = session.inside(temp)
+    options = [
+        "FORMAT parquet",
+        f"COMPRESSION {text('lz4_raw' if manner.codec == 'LZ4' else manner.codec.lower())}",
+        f"ROW_GROUP_SIZE {manner.rows}",
+        f"WRITE_BLOOM_FILTER {str(manner.bloom).lower()}",
+        "USE_TMP_FILE false",
+    ]
+    if not manner.dictionary:
+        options.append("DICTIONARY_SIZE_LIMIT 1")
+    pairs = _metadata(outcome, manner, same_schema)
+    if pairs:
+        literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
+        options.append(f"KV_METADATA {{{literal}}}")
+    session.rows(f"COPY ({final_query(outcome, 'parquet')}) TO {text(link)} ({', '.join(options)})")
+
+
+def _blob(value: bytes) -> str:
+    return "'" + "".join(f"\\x{byte:02X}" for byte in value) + "'::BLOB"
+
+
+def _metadata(outcome: Outcome, manner: Manner, same_schema: bool) -> dict[str, bytes]:
+    """Key-value metadata that is still true: the Arrow schema only for an unchanged schema."""
+    kept: dict[str, bytes] = {}
+    for key, value in manner.metadata:
+        if key.lower() in {known.lower() for known in kept}:
+            continue  # DuckDB takes one spelling of a key
+        if key == "ARROW:schema" and not same_schema:
+            continue
+        kept[key] = _pandas(value, outcome) if key == "pandas" else value
+    return kept
+
+
+def _pandas(value: bytes, outcome: Outcome) -> bytes:
+    """pandas metadata with the new row count and columns; unreadable metadata stays as it is."""
+    try:
+        found: dict[str, Any] = json.loads(value)
+        names = {column["field_name"] for column in found["columns"]}
+        report = outcome.report
+        rows = report.here + report.new - report.removed
+        for index in found.get("index_columns", []):
+            if isinstance(index, dict) and (index.get("start"), index.get("step")) == (0, 1):
+                index["stop"] = rows
+        found["columns"] += [
+            _column(name, kind) for name, kind in outcome.table.columns.items() if name not in names
+        ]
+    except (ValueError, KeyError, TypeError):
+        return value
+    return json.dumps(found).encode()
+
+
+def _column(name: str, kind: str) -> dict[str, Any]:
+    pandas, numpy = _PANDAS.get(kind, ("empty" if kind == EMPTY else "object", "object"))
+    if kind.startswith("TIMESTAMP"):
+        pandas, numpy = "datetime", "datetime64[us]"
+    return {
+        "name": name,
+        "field_name": name,
+        "pandas_type": pandas,
+        "numpy_type": numpy,
+        "metadata": None,
+    }
