@@ -1,0 +1,178 @@
+"""Row by row, what is different between two files: rows added, removed, changed, and columns.
+
+SQLite is compared by ``sqlite3`` alone (pages first), parquet and DuckDB by DuckDB. Nothing is
+written or printed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from gitxexp.merge.kinds import kind_of
+from gitxexp.merge.plan import Value
+from gitxexp.merge.textconv import textconv
+
+__all__ = ["RowChange", "TableDiff", "diff_files", "pair", "textconv"]
+
+Row = Mapping[str, Value]
+_Mark = frozenset[tuple[str, tuple[str, Value]]]
+
+
+@dataclass(frozen=True)
+class RowChange:
+    """One row: ``old`` is None for an added one, ``new`` for a removed one.
+
+    For a changed row both hold only the key and the cells that differ; a column that one side lacks
+    counts as NULL there.
+    """
+
+    kind: Literal["added", "removed", "changed"]
+    key: Row
+    old: Row | None
+    new: Row | None
+
+    @property
+    def cells(self) -> dict[str, tuple[Value, Value]]:
+        """Column to (old, new) for each cell that differs."""
+        old, new = self.old or {}, self.new or {}
+        names = dict.fromkeys([*old, *new])
+        return {
+            c: (old.get(c), new.get(c))
+            for c in names
+            if c not in self.key and exact(old.get(c)) != exact(new.get(c))
+        }
+
+
+@dataclass(frozen=True)
+class TableDiff:
+    """One table. The counts are complete; ``rows`` has at most the limit that was asked for."""
+
+    name: str
+    key: tuple[str, ...] = ()  #: empty: whole rows were compared, so nothing is ever "changed"
+    columns_added: tuple[str, ...] = ()
+    columns_removed: tuple[str, ...] = ()
+    created: bool = False
+    dropped: bool = False
+    added: int = 0
+    removed: int = 0
+    changed: int = 0
+    rows: tuple[RowChange, ...] = ()
+
+    @property
+    def differs(self) -> bool:
+        """Whether anything at all is different."""
+        return bool(
+            self.added or self.removed or self.changed or self.created or self.dropped
+        ) or bool(self.columns_added or self.columns_removed)
+
+
+def diff_files(
+    a: Path | None, b: Path | None, key: Sequence[str] = (), limit: int | None = None
+) -> tuple[TableDiff, ...]:
+    """What leads from file ``a`` to file ``b``; None is a file that is not there.
+
+    ``key`` declares a key for tables without one. ``limit`` bounds the rows listed per table, not
+    the counts. Only tables that differ are given. Raises :class:`~gitxexp.errors.XexpError`.
+    """
+    kinds = {kind_of(path) for path in (a, b) if path is not None}
+    if not kinds:
+        return ()
+    if kinds == {"sqlite"}:
+        from gitxexp.merge.rowdiff_sqlite import diff_sqlite
+
+        found = diff_sqlite(a, b, tuple(key), limit)
+    else:
+        from gitxexp.merge.rowdiff_duck import diff_duck  # late: it needs DuckDB
+
+        found = diff_duck(a, b, tuple(key), limit)
+    return tuple(table for table in found if table.differs)
+
+
+def exact(value: Value) -> tuple[str, Value]:
+    """A value that equals only itself: ``1``, ``1.0`` and ``-0.0``, ``0.0`` are told apart."""
+    if isinstance(value, float):
+        return "float", value.hex()
+    return type(value).__name__, value
+
+
+def pair(
+    old: Iterable[Row], new: Iterable[Row], key: tuple[str, ...], limit: int | None
+) -> tuple[int, int, int, tuple[RowChange, ...]]:
+    """Added, removed, changed counts and the changes between two collections of rows.
+
+    Rows that are on both sides equally often cancel out. By key, what is left with the same key on
+    both sides is one changed row; rows with NULL in the key are whole rows.
+    """
+    gone, come = _cancelled(old, new)
+    changes: list[RowChange] = []
+    if key:
+        gone, come, changes = _matched(gone, come, key)
+    found = [
+        *changes,
+        *(RowChange("removed", _key(row, key), row, None) for row in gone),
+        *(RowChange("added", _key(row, key), None, row) for row in come),
+    ]
+    shown = found if limit is None else found[:limit]
+    return len(come), len(gone), len(changes), tuple(shown)
+
+
+def _cancelled(old: Iterable[Row], new: Iterable[Row]) -> tuple[list[Row], list[Row]]:
+    def mark(row: Row) -> _Mark:
+        return frozenset((c, exact(v)) for c, v in row.items() if v is not None)
+
+    before = [(mark(row), row) for row in old]
+    after = [(mark(row), row) for row in new]
+    spare = Counter(m for m, _ in after)
+    gone = [row for m, row in before if not _take(spare, m)]
+    spare = Counter(m for m, _ in before)
+    return gone, [row for m, row in after if not _take(spare, m)]
+
+
+def _take(spare: Counter[_Mark], mark: _Mark) -> bool:
+    if spare[mark] <= 0:
+        return False
+    spare[mark] -= 1
+    return True
+
+
+def _key(row: Row, key: tuple[str, ...]) -> Row:
+    return {c: row.get(c) for c in key}
+
+
+def _matched(
+    gone: list[Row], come: list[Row], key: tuple[str, ...]
+) -> tuple[list[Row], list[Row], list[RowChange]]:
+    def whole(row: Row) -> tuple[tuple[str, Value], ...] | None:
+        cells = tuple(exact(row.get(c)) for c in key)
+        return None if any(row.get(c) is None for c in key) else cells
+
+    waiting: dict[tuple[tuple[str, Value], ...], list[Row]] = {}
+    for row in come:
+        found = whole(row)
+        if found is not None:
+            waiting.setdefault(found, []).append(row)
+    left: list[Row] = []
+    changes: list[RowChange] = []
+    used: set[int] = set()
+    for row in gone:
+        found = whole(row)
+        others = waiting.get(found) if found is not None else None
+        if not others:
+            left.append(row)
+            continue
+        other = others.pop(0)
+        used.add(id(other))
+        changes.append(_change(row, other, key))
+    return left, [row for row in come if id(row) not in used], changes
+
+
+def _change(old: Row, new: Row, key: tuple[str, ...]) -> RowChange:
+    names = dict.fromkeys([*old, *new])
+    cells = [c for c in names if c in key or exact(old.get(c)) != exact(new.get(c))]
+    return RowChange(
+        "changed", _key(old, key), {c: old.get(c) for c in cells}, {c: new.get(c) for c in cells}
+    )
