@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import shutil
 import sqlite3
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -70,12 +72,15 @@ def write(path: Path, types: Types, rows: Sequence[Row], key: Sequence[str] = ()
         return path
     kinds = SQLITE if path.suffix == ".db" else DUCKDB
     spec = ", ".join(f"{q} {kinds[types[c]]}" for c, q in zip(names, quoted(names), strict=True))
-    con: Any = sqlite3.connect(path) if path.suffix == ".db" else duckdb.connect(str(path))
+    plain = Path(tempfile.mkdtemp(), "plain" + path.suffix)  # DuckDB cannot make a name with "?"
+    con: Any = sqlite3.connect(plain) if path.suffix == ".db" else duckdb.connect(str(plain))
     with contextlib.closing(con):
         con.execute(f"CREATE TABLE t ({spec}{primary})")
         if values:
             con.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", values)
         con.commit() if path.suffix == ".db" else con.execute("CHECKPOINT")
+    shutil.move(plain, path)
+    plain.parent.rmdir()
     return path
 
 
@@ -86,8 +91,10 @@ def quoted(names: Sequence[str]) -> list[str]:
 def read(path: Path, table: str = "t") -> list[dict[str, Any]]:
     """All rows, in order."""
     if path.suffix == ".parquet":
-        found = pq.read_table(path)
+        found = pq.ParquetFile(path).read()  # no hive columns from odd folders
         return [dict(row) for row in found.to_pylist()]
+    if set("?*[") & set(str(path)):
+        path = Path(shutil.copy(path, tempfile.mkdtemp() + "/plain" + path.suffix))
     con: Any = sqlite3.connect(path) if path.suffix == ".db" else duckdb.connect(str(path))
     with contextlib.closing(con):
         cursor = con.execute(f"SELECT * FROM {quoted([table])[0]}")

@@ -52,7 +52,9 @@ def split(rows: Sequence[Row]) -> tuple[dict[Any, Row], list[Row]]:
     return whole, [r for r in rows if None in (r["k"], r["j"])]
 
 
-def expected_merge(inputs: Sequence[Sequence[Row]], last: bool, fill: bool) -> tuple[Any, int, bool]:
+def expected_merge(
+    inputs: Sequence[Sequence[Row]], last: bool, fill: bool
+) -> tuple[Any, int, bool]:
     """Rows, number of conflicting keys, whether any."""
     parts = [split(rows) for rows in inputs]
     result = most(*(loose for _, loose in parts))
@@ -164,7 +166,8 @@ def test_a_three_way_conflict_shows_the_base(tmp_path: Path) -> None:
     types = {"id": "int", "s": "str"}
     rows = {"base": "old", "ours": "mine", "theirs": "other"}
     paths = [
-        write(tmp_path / f"{n}.duckdb", types, [{"id": 1, "s": v}], ("id",)) for n, v in rows.items()
+        write(tmp_path / f"{n}.duckdb", types, [{"id": 1, "s": v}], ("id",))
+        for n, v in rows.items()
     ]
     (conflict,) = merge3_files(*paths).conflicts
     assert (conflict.base, conflict.ours, conflict.theirs) == ("old", "mine", "other")
@@ -173,8 +176,12 @@ def test_a_three_way_conflict_shows_the_base(tmp_path: Path) -> None:
 def test_renumber_gives_a_clashing_row_a_free_number_once(tmp_path: Path) -> None:
     types = {"id": "int", "s": "str"}
     for kind in ("duckdb", "db"):
-        a = write(tmp_path / f"a.{kind}", types, [{"id": 1, "s": "a"}, {"id": 2, "s": "b"}], ("id",))
-        b = write(tmp_path / f"b.{kind}", types, [{"id": 1, "s": "c"}, {"id": 2, "s": "b"}], ("id",))
+        a = write(
+            tmp_path / f"a.{kind}", types, [{"id": 1, "s": "a"}, {"id": 2, "s": "b"}], ("id",)
+        )
+        b = write(
+            tmp_path / f"b.{kind}", types, [{"id": 1, "s": "c"}, {"id": 2, "s": "b"}], ("id",)
+        )
         for _ in range(2):
             merge_files(a, [b], options=MergeOptions(renumber=True))
             assert [tuple(row.values()) for row in read(a)] == [(1, "a"), (2, "b"), (3, "c")]

@@ -99,7 +99,9 @@ def test_rebase_replaces_by_key_and_the_later_source_wins(kind: str, data: Any) 
         merge_files(paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE))
         rows = [rows for _, rows in inputs]
         expected = most(*([r for r in part if r["version"] is None] for part in rows))
-        owner = {r["version"]: i for i, part in enumerate(rows) for r in part if r["version"] is not None}
+        owner = {
+            r["version"]: i for i, part in enumerate(rows) for r in part if r["version"] is not None
+        }
         for row in (r for i, part in enumerate(rows) for r in part if owner.get(r["version"]) == i):
             expected[mark(row)] += 1
         assert bag(read(paths[0])) == expected

@@ -154,6 +154,7 @@ def _open_target(
     if temp is None or kind != "duckdb" or kind_of(target) != "duckdb":
         return _opened(session, stack, target, options)
     lock = open_duckdb(session, target)
+    temp = session.workplace(temp)
     for suffix in ("", ".wal"):
         part = target.resolve().with_name(target.resolve().name + suffix)
         if part.exists():
@@ -169,7 +170,7 @@ def _opened(
 ) -> Source:
     source = open_source(session, path, options.stringify, options.allow_lossy)
     stack.callback(_quietly(source.close))
-    if stamp(path) != source.stamp:
+    if source.stamp and stamp(path) != source.stamp:
         raise XexpError(f"{path} changed while it was being read", hint="try again")
     return source
 

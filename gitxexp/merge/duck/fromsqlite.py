@@ -21,6 +21,9 @@ from gitxexp.merge.duck.source import Source, Table, stamp
 #: Rows that travel at once: larger lists gain nothing, and DuckDB 1.5 is quadratic in them.
 BATCH = 2048
 
+#: Seconds to wait for another program's lock.
+PATIENCE = 10.0
+
 _TYPES = {"integer": "BIGINT", "real": "DOUBLE", "text": "VARCHAR", "blob": "BLOB"}
 _EMPTY = '"NULL"'
 
@@ -38,7 +41,7 @@ def open_sqlite(
     name, for a damaged file and for one that cannot be read consistently.
     """
     before = stamp(path)
-    con = connect(path)
+    con, held = connect(path)
     wanted = {name.lower() for name in only}
     try:
         tables = tuple(
@@ -50,14 +53,14 @@ def open_sqlite(
         raise sqlite_error(path, error) from None
     except XexpError as error:
         raise XexpError(f"{path}: {error.message}", error.hint, error.exit_code) from None
-    return Source(path, "sqlite", tables, "", before, _objects(con), con.close, con)
+    return Source(path, "sqlite", tables, "", () if held else before, _objects(con), con.close, con)
 
 
-def connect(path: Path) -> sqlite3.Connection:
+def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     """A read-only connection inside a read transaction: everything it sees is one moment.
 
     A file in WAL mode whose log is absent has no writer, so it is opened immutable: otherwise
-    SQLite would create files beside it.
+    SQLite would create files beside it. The second value is False then: no lock holds it still.
     """
     wal = path.with_name(path.name + "-wal")
     with path.open("rb") as stream:
@@ -65,12 +68,12 @@ def connect(path: Path) -> sqlite3.Connection:
     how = "&immutable=1" if logged and not wal.exists() else ""
     uri = f"file:{percent(str(path.absolute()))}?mode=ro{how}"
     try:
-        con = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=10)
+        con = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
         con.execute("BEGIN")
         con.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
         raise sqlite_error(path, error) from None
-    return con
+    return con, not how
 
 
 def sqlite_error(path: Path, error: sqlite3.Error) -> XexpError:

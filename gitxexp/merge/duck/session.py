@@ -33,6 +33,7 @@ class Session:
     def __init__(self, memory: int, beside: Path | None = None) -> None:
         self.scratch = _scratch(beside)
         self._numbers = itertools.count()
+        self._apart: Path | None = None
         self._con = _connect(self.scratch, memory)
 
     def __enter__(self) -> Session:
@@ -40,7 +41,8 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._con.close()
-        shutil.rmtree(self.scratch, ignore_errors=True)
+        for folder in filter(None, (self.scratch, self._apart)):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and give all its rows; errors become :class:`XexpError`."""
@@ -71,6 +73,14 @@ class Session:
         name = self.name(prefix)
         self.rows(f"CREATE TEMP TABLE {name} AS {query}")
         return name
+
+    def workplace(self, path: Path) -> Path:
+        """Where to build the DuckDB file ``path``: DuckDB misplaces the log of a path with ``?``."""
+        if "?" not in str(path.resolve()):
+            return path
+        if self._apart is None:
+            self._apart = Path(tempfile.mkdtemp(prefix="xexp-"))
+        return self._apart / path.name
 
     def inside(self, path: Path) -> str:
         """A plain name for a file to be written, through a link to its folder."""

@@ -36,7 +36,7 @@ class Source:
     kind: Kind
     tables: tuple[Table, ...]
     alias: str = ""  #: the DuckDB catalog of a DuckDB file
-    stamp: tuple[int, ...] = ()  #: identity, size and time when it was opened
+    stamp: tuple[int, ...] = ()  #: how it was when opened; empty if a transaction holds it still
     objects: Mapping[str, str] = field(default_factory=dict)  #: index/view name -> CREATE statement
     close: Callable[[], None] = lambda: None
     handle: Any = None  #: the SQLite connection that holds the snapshot

@@ -16,6 +16,9 @@ from gitxexp.merge.duck.types import EMPTY
 #: DuckDB's own number of rows in a row group, a floor where a file has only one group.
 ROWS = 122_880
 
+#: Up to this many rows a single writer is quick enough.
+SMALL = 500_000
+
 #: What pandas calls DuckDB's types (pandas developer guide, "Storing pandas DataFrame objects").
 _PANDAS = {
     "BIGINT": ("int64", "int64"),
@@ -36,6 +39,7 @@ class Manner:
     rows: int = ROWS
     dictionary: bool = True
     bloom: bool = False
+    groups: int = 0  #: row groups that the file has
     metadata: tuple[tuple[str, bytes], ...] = ()
 
 
@@ -57,6 +61,7 @@ def manner_of(session: Session, source: Source) -> Manner:
         rows if groups and groups > 1 else max(rows or 0, ROWS),
         dictionary is not False,
         bool(bloom),
+        groups or 0,
         tuple((bytes(key).decode("utf-8", "replace"), bytes(value)) for key, value in pairs),
     )
 
@@ -79,7 +84,17 @@ def write_parquet(
     if pairs:
         literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
         options.append(f"KV_METADATA {{{literal}}}")
-    session.rows(f"COPY ({final_query(outcome, 'parquet')}) TO {text(link)} ({', '.join(options)})")
+    if _compact(outcome, manner):
+        session.rows("SET threads = 1")  # only a single writer fills every row group
+    query = final_query(outcome, "parquet")
+    session.rows(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
+
+
+def _compact(outcome: Outcome, manner: Manner) -> bool:
+    """Small files, and large ones that many merges have left with small groups at the end."""
+    report = outcome.report
+    needed = -(-report.here // manner.rows)
+    return report.here + report.new <= SMALL or manner.groups > 4 + needed * 1.1
 
 
 def _blob(value: bytes) -> str:

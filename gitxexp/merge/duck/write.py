@@ -94,8 +94,11 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
 
 def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     edit = job.ours is not None and job.ours.kind == "duckdb"
-    alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, temp)
+    place = job.session.workplace(temp)
+    alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, place)
     notes = write_duckdb(job.session, alias, job.outcomes, edit)
     _, missed = carry(job.session, alias, job.objects())
     finish_duckdb(job.session, alias)
+    if place != temp:
+        shutil.move(place, temp)
     return (*notes, *missed)
