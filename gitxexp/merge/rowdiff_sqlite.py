@@ -125,7 +125,7 @@ def _spans(
             mine, theirs = old[name], new[name]
             if not _comparable(mine, theirs):
                 continue
-            with contextlib.suppress(ValueError, IndexError):
+            with contextlib.suppress(ValueError, IndexError, RecursionError):
                 parts = [
                     pages.ranges(file, table.root, changed, _MOST)
                     for file, table in ((one, mine), (two, theirs))

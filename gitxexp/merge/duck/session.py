@@ -75,7 +75,7 @@ class Session:
         return name
 
     def workplace(self, path: Path) -> Path:
-        """Where to build the DuckDB file ``path``: DuckDB misplaces the log of a path with ``?``."""
+        """Where to build a DuckDB file: DuckDB misplaces the log of a path with ``?``."""
         if "?" not in str(path.resolve()):
             return path
         if self._apart is None:
