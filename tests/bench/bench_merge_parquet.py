@@ -34,7 +34,8 @@ import duckdb, os, sys
 base, extra, out = sys.argv[1:4]
 con = duckdb.connect()
 con.execute(f"COPY (SELECT * FROM read_parquet('{base}') UNION ALL BY NAME "
-            f"SELECT * FROM read_parquet('{extra}')) TO '{out}' (FORMAT parquet, COMPRESSION snappy)")
+            f"SELECT * FROM read_parquet('{extra}')) TO '{out}' "
+            "(FORMAT parquet, COMPRESSION snappy)")
 os.fsync(os.open(out, os.O_RDONLY))
 """
 

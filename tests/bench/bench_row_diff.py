@@ -32,14 +32,16 @@ def make(path: Path, rows: int) -> None:
         con.execute("PRAGMA synchronous = OFF")
         con.execute(
             "CREATE TABLE events (id INTEGER PRIMARY KEY, track_id TEXT, t TEXT, version TEXT, "
-            "model TEXT, f1 REAL, loss REAL, lr REAL, epoch INTEGER, split INTEGER, note TEXT, x REAL)"
+            "model TEXT, f1 REAL, loss REAL, lr REAL, epoch INTEGER, split INTEGER, "
+            "note TEXT, x REAL)"
         )
         con.execute("BEGIN")
         con.execute(
             "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT ?) "
             "INSERT INTO events SELECT i, printf('%016x%016x', i * 2654435761, i * 40503), "
             "'2024-01-01T00:00:' || (i % 60), 'e0.' || (i / 100000) || '.0', 'model-' || (i % 17), "
-            "i * 0.37, i * 0.11, 0.001, i % 64, i % 10, 'the note of row number ' || i, i * 1.5 FROM n",
+            "i * 0.37, i * 0.11, 0.001, i % 64, i % 10, 'the note of row number ' || i, i * 1.5 "
+            "FROM n",
             [rows],
         )
         con.execute("COMMIT")
@@ -95,12 +97,15 @@ def main() -> None:
 
 def parquet(folder: Path, rows: int, changes: int, cmp: float) -> None:
     a, b = folder / "a.parquet", folder / "b.parquet"
-    cells = "i AS id, printf('%016x', hash(i)) AS track_id, 'model-' || (i % 17) AS model, i * 0.37 AS f1"
+    cells = (
+        "i AS id, printf('%016x', hash(i)) AS track_id, 'model-' || (i % 17) AS model, "
+        "(i * 0.37)::DOUBLE AS f1"
+    )
     con = duckdb.connect()
     con.execute(f"COPY (SELECT {cells} FROM range({rows}) t(i)) TO '{a}'")
     con.execute(
-        f"COPY (SELECT id, track_id, model, CASE WHEN id % ({rows // changes}) = 0 THEN -1 ELSE f1 END "
-        f"AS f1 FROM read_parquet('{a}')) TO '{b}'"
+        f"COPY (SELECT id, track_id, model, CASE WHEN id % ({rows // changes}) = 0 THEN -1 "
+        f"ELSE f1 END AS f1 FROM read_parquet('{a}')) TO '{b}'"
     )
     con.close()
     _, (table,) = timed("diff_files, parquet by id", lambda: diff_files(a, b, key=("id",)), cmp)

@@ -236,7 +236,7 @@ def test_text_of_an_empty_and_of_a_damaged_file(tmp_path: Path) -> None:
     bad.write_bytes(bad.read_bytes()[:100] + b"\xff" * 5000)
     with pytest.raises(XexpError, match=r"cannot read .*bad\.db"):
         list(textconv(bad))
-    with pytest.raises(XexpError, match="bad.db"):
+    with pytest.raises(XexpError, match=r"bad\.db"):
         diff_files(bad, None)
 
 
