@@ -136,7 +136,7 @@ def _spans(
     finally:
         for file in (one, two):
             if file:
-                file.data.close()
+                file.stream.close()
 
 
 def _comparable(a: _Table, b: _Table) -> bool:

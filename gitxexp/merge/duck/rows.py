@@ -16,6 +16,9 @@ from gitxexp.merge.duck.types import EMPTY
 #: Positions: the input's number above the row number, so that order is the order of the inputs.
 _SIDE = 1 << 42
 
+#: Up to this many rows that may be duplicates are kept rather than looked up twice.
+KEPT = 1_000_000
+
 
 @dataclass(frozen=True)
 class Fresh:
@@ -98,15 +101,25 @@ def _hits(
     mine = f"SELECT * FROM ({ours}) WHERE {empty}"
     probe = _probe(session, {c: columns[c] for c in common}, theirs)
     if probe is not None:
-        name = quote(probe)
-        mine = (
-            f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN "
-            f"(SELECT DISTINCT {name} AS p FROM ({theirs})) AS theirs "
-            f"ON mine.{name} IS NOT DISTINCT FROM theirs.p"
-        )
-    if not session.rows(f"SELECT 1 FROM ({mine}) LIMIT 1"):
-        return None
+        mine = _met(session, mine, theirs, quote(probe))
+    total = count(session, mine)
+    if total <= KEPT:
+        return f"SELECT * FROM {session.keep('hits', mine)}" if total else None
     return mine
+
+
+def _met(session: Session, mine: str, theirs: str, name: str) -> str:
+    """The rows of ``mine`` whose probed cell ``theirs`` has too.
+
+    Joined by ``=``, for which DuckDB skips row groups by their statistics; NULLs apart.
+    """
+    query = (
+        f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN "
+        f"(SELECT DISTINCT {name} AS p FROM ({theirs})) AS theirs ON mine.{name} = theirs.p"
+    )
+    if session.rows(f"SELECT 1 FROM ({theirs}) WHERE {name} IS NULL LIMIT 1"):
+        query += f" UNION ALL SELECT * FROM ({mine}) WHERE {name} IS NULL"
+    return query
 
 
 def _probe(session: Session, columns: Mapping[str, str], theirs: str) -> str | None:
