@@ -27,7 +27,7 @@ DUCKDB = {"int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bytes": "BLOB"}
 ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": pa.binary()}
 
 #: A longer run: XEXP_EXAMPLES=2000 pytest tests/merge_duck
-EXAMPLES = int(os.environ.get("XEXP_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("XEXP_EXAMPLES", "15"))
 budget = settings(
     max_examples=EXAMPLES,
     deadline=None,
