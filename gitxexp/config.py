@@ -14,9 +14,7 @@ FILE = ".xexp/config.toml"
 REGISTRY = ".xexp/registry.db"
 
 
-<<<<<<< HEAD
-@dataclass(frozen=True)
-class ModelSlot:
+class ModelSlot(NamedTuple):
     """``[models.NAME]``: one production model and its candidates; "" means the default."""
 
     name: str
@@ -25,11 +23,7 @@ class ModelSlot:
     extension: str = ""  #: of candidate files, with the dot
 
 
-@dataclass(frozen=True)
-class Config:
-=======
 class Config(NamedTuple):
->>>>>>> speed
     """Every setting. A field ``results_databases`` is ``[results] databases`` in the file and
     ``xexp.results.databases`` in git's configuration (a list there: one value each, or commas)."""
 
@@ -45,9 +39,7 @@ class Config(NamedTuple):
     metrics_key: tuple[str, ...] = ()  #: which metrics a description names, in order
     metrics_maximize: tuple[str, ...] = ()
     metrics_minimize: tuple[str, ...] = ()
-    data_paths: tuple[
-        str, ...
-    ] = ()  #: the DVC outputs that are data; () means all but models, results
+    data_paths: tuple[str, ...] = ()  #: outputs that are data; () means all but models, results
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
     models_production: str = ""  #: of the one slot that needs no name, as the two below
     models_candidates: str = ""
@@ -72,16 +64,11 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     """
     config = Config()
     if top is not None:
-<<<<<<< HEAD
-        config = replace(config, **_from_file(top / FILE))
+        config = config._replace(**_from_file(top / FILE))
     if not git_values:
         return config
-    config = replace(config, **_from_git(git_values))
-    return replace(config, models_slots=_git_slots(config.models_slots, git_values))
-=======
-        config = config._replace(**_from_file(top / FILE))
-    return config._replace(**_from_git(git_values)) if git_values else config
->>>>>>> speed
+    config = config._replace(**_from_git(git_values))
+    return config._replace(models_slots=_git_slots(config.models_slots, git_values))
 
 
 def is_set_up(top: Path) -> bool:
@@ -134,7 +121,7 @@ def _git_slots(
         name, _, last = key.removeprefix("xexp.").rpartition(".")
         slot = name.removeprefix("models.")
         if last in _SLOT_KEYS and slot != name:
-            found[slot] = replace(found.get(slot, ModelSlot(slot)), **{last: given[-1]})
+            found[slot] = found.get(slot, ModelSlot(slot))._replace(**{last: given[-1]})
     return tuple(found.values())
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitxexp import dvcio, pointers
@@ -72,7 +72,7 @@ class Contents:
 
         self._count += 1
         target = self.folder / str(self._count) / Path(path).name
-        request = artifacts.Request(commit, (path,), target, force=True)
-        at_top = Project(self.project.at_top, replace(self.project.places, prefix=""))
+        request = artifacts.Request(commit, (path,), out=target, force=True)
+        at_top = Project(self.project.at_top, self.project.places._replace(prefix=""))
         artifacts.get(at_top, request, self.progress)
         return target
