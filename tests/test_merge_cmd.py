@@ -364,7 +364,8 @@ def test_models_become_candidates(forked: Repo) -> None:
     forked.dvc("checkout", "-q", "--force")
     ours = (forked / "models/production/model.bin").read_bytes()
     forked.xexp("merge", "sweep", "--models").good()
-    assert (forked / "models/candidates/sweep/model.bin").read_bytes() == b"another model"
+    assert (forked / "models/candidates/sweep_model.bin").read_bytes() == b"another model"
+    assert "sweep" in forked.xexp("candidates").good().out
     assert (forked / "models/production/model.bin").read_bytes() == ours
 
 
