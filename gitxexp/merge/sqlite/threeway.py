@@ -244,9 +244,10 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
     doomed = "1" if policy == OnConflict.THEIRS else alike
     if changed and policy not in (OnConflict.OURS, OnConflict.THEIRS):
         _whole(con, three, gone, "change/delete", f"NOT {alike}")
+    names = [quote(c) for c in three.key.columns]
+    found = f"SELECT {', '.join(f't.{n}' for n in names)} {gone.joined(three.key, doomed)}"
     tally.removed += con.execute(
-        f"DELETE FROM main.{quote(three.name)} AS t WHERE EXISTS "
-        f"(SELECT 1 {gone.source(match(gone, three.key), doomed)})"
+        f"DELETE FROM main.{quote(three.name)} WHERE ({', '.join(names)}) IN ({found})"
     ).rowcount
 
 
