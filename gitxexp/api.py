@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp import (
     describe,
@@ -25,6 +25,10 @@ from gitxexp.rebuilding import Rebuilt
 from gitxexp.setting_up import SetUp
 from gitxexp.tagging import Tagged
 from gitxexp.version import Level, parse
+
+if TYPE_CHECKING:
+    from gitxexp.merge.differences import FileDiff
+    from gitxexp.merge.merging import Merged
 
 
 class Repository:
@@ -57,6 +61,26 @@ class Repository:
     def experiments(self) -> list[Experiment]:
         """Every experiment of the repository, newest first."""
         return self._project.experiments()
+
+    def merge(self, *sources: str, rebase: bool = False, **options: Any) -> Merged:
+        """Bring other experiments' rows in, as ``git xexp merge`` (or ``rebase``, without asking).
+
+        ``options``: strategy, only, models, engine, commit, message, and the fields of
+        :class:`gitxexp.merge.plan.MergeOptions`. Raises Conflicted with all conflicts.
+        """
+        from gitxexp.merge import merging  # late: a training script needs none of it
+
+        return merging.merge(self._project, merging.request(sources, rebase, options))
+
+    def diff(self, a: str, b: str | None = None, **options: Any) -> list[FileDiff]:
+        """The rows that differ between two versions (b None: the work tree), as ``git xexp diff``.
+
+        ``options``: paths, key, limit.
+        """
+        from gitxexp.merge import differences  # late, as above
+
+        request = differences.Request(a, b, **options)
+        return list(differences.differences(self._project, request))
 
     def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
         """Take the last operations back."""

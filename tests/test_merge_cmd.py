@@ -165,6 +165,9 @@ def test_rebase_asks_and_replaces(two: Path) -> None:
     done = xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", cwd=two)
     assert done.code == 1 and "this replaces 1 row" in done.err and "--yes" in done.err
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.6)]
+    plan = xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", "--dry-run", cwd=two).good()
+    assert 'goes: runs k="y" f1: 0.6 → 0.9' in plan.out
+    assert sorted(p.name for p in two.iterdir()) == ["a.db", "b.db"]
     xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", "--yes", cwd=two).good()
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.9), ("z", 0.7)]
 
@@ -364,7 +367,8 @@ def test_models_become_candidates(forked: Repo) -> None:
     forked.dvc("checkout", "-q", "--force")
     ours = (forked / "models/production/model.bin").read_bytes()
     forked.xexp("merge", "sweep", "--models").good()
-    assert (forked / "models/candidates/sweep/model.bin").read_bytes() == b"another model"
+    assert (forked / "models/candidates/sweep_model.bin").read_bytes() == b"another model"
+    assert "sweep" in forked.xexp("candidates").good().out
     assert (forked / "models/production/model.bin").read_bytes() == ours
 
 
@@ -396,3 +400,15 @@ def test_a_dvc_stage_merges_and_persists(forked: Repo, clock: Clock) -> None:
     assert runs(forked) == [*OLD, "sweep-1"]
     assert forked.dvc("status").strip() == "Data and pipelines are up to date."
     assert "didn't change" in forked.dvc("repro")
+
+
+def test_from_python(forked: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    import gitxexp
+
+    monkeypatch.chdir(forked.path)
+    project = gitxexp.open()
+    merged = project.merge("sweep", only=["results"], commit=True)
+    assert merged.changed and merged.commit == forked.head
+    assert runs(forked) == [*OLD, "sweep-1"]
+    (found,) = project.diff("HEAD~1", "HEAD")
+    assert (found.path, found.tables[0].added) == (DB, 1)

@@ -77,7 +77,7 @@ def resolve(
     done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
     for item in done:
         render.out(f"resolved {item.path}")
-        if not item.materialised:
-            render.say(f"next: dvc checkout {item.path}")
+        for line in item.left:
+            render.say(line)
     if not unmerged.stages(project):
         render.say(f"next: {unmerged.go_on(project)}")

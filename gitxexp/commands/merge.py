@@ -94,8 +94,36 @@ def merge_options(function: F) -> F:
 def merge(**options: Any) -> None:
     """Bring the rows of other experiments into this work tree's results and data.
 
-    SOURCE is a worktree, branch, version, tag, revision or file. Rows accumulate: no row of any
-    input is lost, merging twice changes nothing. Tables are aligned by column name.
+    SOURCE is a worktree (its files as they are now), branch, version, tag, revision or file. The
+    results databases and data files of a SOURCE are fetched if needed and merged into the same
+    paths here; -o merges plain files (SQLite, DuckDB, parquet, folders and globs of parquet) and
+    needs no repository.
+
+    Rows accumulate: columns are aligned by name, a column that one side lacks is NULL there, and
+    each exact row is kept as often as the input that has it most often. So no row of any input is
+    lost, merging twice changes nothing, and the order of the sources does not matter. 1, 1.0 and
+    '1' are three values.
+
+    Where a table has a unique key (or --key names one), a NULL or absent cell of a matching key is
+    filled from the other side. Two different values are a conflict: both are shown, nothing is
+    written, the exit code is 1; --on-conflict takes a side. Rows with NULL in the key are rows like
+    any other.
+
+    Per artifact --strategy decides, else the merge: section of params.yaml (strategy, table,
+    key_columns, data_strategy, data_key_columns), else [merge] in .xexp/config.toml: merge, rebase
+    (replace by key) or keep. So a DVC stage can merge, and the strategy is a tracked parameter:
+
+    \b
+        stages:
+          merge:
+            cmd: git xexp merge baseline lr-sweep
+            params: [merge]
+            outs:
+            - results/experiments.db:
+                persist: true
+
+    Afterwards the DVC pointer is up to date, the registry has a row about the merge, and git xexp
+    undo takes it back.
     """
     run(options, Mode.MERGE)
 

@@ -20,6 +20,7 @@ from gitxexp.merge.duck.outfile import settle
 from gitxexp.merge.engine import Engine
 from gitxexp.merge.jobs import Incoming, Job
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
+from gitxexp.models import slots
 from gitxexp.project import Project, Running
 
 if TYPE_CHECKING:
@@ -191,9 +192,10 @@ def _ignore_file(path: str) -> str:
 
 
 def model_path(project: Project, item: Incoming) -> str:
-    """Where a model of another experiment is laid: ``models/candidates/SOURCE/FILE``."""
-    name = (item.source.version or item.source.name).replace("/", "-")
-    return f"models/candidates/{name}/{PurePosixPath(item.path).name}"
+    """Where a model of another experiment is laid: as the candidate of its run, else of its name."""
+    slot = slots.slots(project.config)[0]
+    name = item.source.run or item.source.version or item.source.name
+    return slot.candidate(name, extension=PurePosixPath(item.path).suffix)
 
 
 def content_here(project: Project, job: Job, folder: Path) -> Path:
@@ -223,5 +225,5 @@ def advice(paths: Sequence[str], models: Sequence[str], title: str) -> str | Non
         named = " ".join(shlex.quote(path) for path in paths)
         return f"git add {named} && git commit -m {shlex.quote(title)}"
     if models:
-        return "dvc add " + " ".join(shlex.quote(path) for path in models)
+        return "git xexp candidates"
     return None

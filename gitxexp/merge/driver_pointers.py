@@ -12,6 +12,7 @@ import re
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from enum import StrEnum
 from pathlib import Path
 
 from gitxexp.errors import XexpError
@@ -190,28 +191,35 @@ def _leave_markers(sides: Sequence[Path], marker: int) -> None:
     beside.replace(sides[1])
 
 
-def materialise(place: GitPlace, name: str, text: bytes) -> bool:
-    """Bring the work tree's file to the pointer's object, where nothing can be lost by that.
+class Placed(StrEnum):
+    """What became of the work tree's file after its pointer was merged."""
 
-    That is: a file is there and its content is in a cache. False when it was left as it is.
-    """
+    DONE = "done"
+    ABSENT = "absent"  #: it was not checked out before, and is not now
+    KEPT = "kept"  #: it holds what is in no cache, so it was left alone
+
+
+def materialise(place: GitPlace, name: str, text: bytes) -> Placed:
+    """Bring the work tree's file to the pointer's object, where nothing can be lost by that."""
     from gitxexp.dvcio.objects import hash_file, object_path
     from gitxexp.dvcio.places import cache_dirs
 
     out = _output(place, name, text)
     target = place.top / out.path
-    if not target.is_file() or _waits(target):
-        return False
-    merged = cached(place, out)
+    if not target.is_file():
+        return Placed.ABSENT
+    if _waits(target):
+        return Placed.KEPT
     oid = hash_file(target)
     if oid == out.oid:
-        return True
+        return Placed.DONE
+    merged = cached(place, out)
     roots = [place.top / out.root, *(other / out.root for other in place.siblings())]
     caches = cache_dirs(roots[0], roots[1:])
     if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in caches):
-        return False
+        return Placed.KEPT
     _copied(merged, target)
-    return True
+    return Placed.DONE
 
 
 def _waits(target: Path) -> bool:
@@ -232,11 +240,21 @@ def _copied(source: Path, target: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _tell(name: str, report: MergeReport, done: bool) -> None:
+def _tell(name: str, report: MergeReport, placed: Placed) -> None:
+    driver.say(f"{name.removesuffix('.dvc')}: {driver.account(report)}")
+    for line in after(name, placed):
+        driver.say(line)
+
+
+def after(name: str, placed: Placed) -> list[str]:
+    """What is left for the user to do, in words."""
     data = name.removesuffix(".dvc")
-    driver.say(f"{data}: {driver.account(report)}")
-    if not done:
-        driver.say(f"the file itself was left as it is; bring it up to date: dvc checkout {name}")
+    if placed is Placed.ABSENT:
+        return [f"{data} is not in this work tree; to have it: dvc checkout {name}"]
+    if placed is Placed.KEPT:
+        then = "once the merge is committed: git xexp merge HEAD"
+        return [f"{data} holds rows that are in no commit and was left as it is; {then}"]
+    return []
 
 
 def object_of(place: GitPlace, text: bytes) -> Path | None:

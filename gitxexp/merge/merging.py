@@ -8,13 +8,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from gitxexp.errors import NoAnswer, UsageError, XexpError
-from gitxexp.merge import applying, engine, jobs
+from gitxexp.merge import applying, engine, jobs, rowdiff
 from gitxexp.merge.contents import Contents
 from gitxexp.merge.engine import Engine
 from gitxexp.merge.jobs import Found, Job, Selection
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
+from gitxexp.merge.rowdiff import TableDiff
 from gitxexp.project import Project
 
 
@@ -30,6 +32,19 @@ class Request:
     engine: Engine = Engine.AUTO
     commit: bool = False
     message: str | None = None
+
+
+def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> Request:
+    """A request from keyword arguments: those of Request, ``only``, ``models`` and MergeOptions'."""
+    given = dict(options)
+    own = ("strategy", "engine", "commit", "message")
+    fixed = {name: given.pop(name) for name in own if name in given}
+    if "engine" in fixed:
+        fixed["engine"] = Engine(fixed["engine"])
+    selection = Selection(tuple(given.pop("only", ())), bool(given.pop("models", False)))
+    mode = Mode.REBASE if rebase else Mode.MERGE
+    merge_options = MergeOptions(mode=mode, **given)
+    return Request(tuple(sources), mode, selection=selection, options=merge_options, **fixed)
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,7 @@ class Artifact:
     report: MergeReport
     hash_before: str = ""
     hash_after: str = ""
+    going: tuple[TableDiff, ...] = ()  #: in the plan of a rebase: the first rows that give way
 
 
 @dataclass(frozen=True)
@@ -190,4 +206,20 @@ def _planned(project: Project, request: Request, job: Job, progress: Progress | 
             engine=request.engine,
             write=False,
         )
-    return _artifact(job, report, "", "")
+        artifact = _artifact(job, report, "", "")
+        if options.mode is not Mode.REBASE or not target.exists():
+            return artifact
+        incoming = applying.distinct(job, target)
+        return replace(artifact, going=_going(target, incoming, Path(folder), options, report))
+
+
+def _going(
+    target: Path, incoming: Sequence[Path], folder: Path, options: MergeOptions, report: MergeReport
+) -> tuple[TableDiff, ...]:
+    """The rows that a rebase replaces, as a difference to its result (made beside, thrown away)."""
+    if report.conflicts or not any(table.replaced for table in report.tables):
+        return ()
+    out = folder / f"result-{target.name}"
+    if not engine.merge(target, incoming, out, options).written:
+        return ()
+    return rowdiff.diff_files(target, out, options.key)

@@ -30,7 +30,8 @@ class Source:
     files: tuple[Path, ...] = ()
     commit: str | None = None
     worktree: Path | None = None  #: its files as they are now come before the commit's
-    version: str = ""
+    version: str = ""  #: the experiment tagged at the commit itself
+    run: str = ""  #: and its run
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,16 @@ def find(project: Project, name: str) -> Source:
     tree = worktree(project, name)
     if tree is not None:
         path = Path(tree["worktree"])
-        return Source(name, (), tree.get("HEAD"), path, _version(project, tree.get("HEAD")))
+        return Source(name, (), tree.get("HEAD"), path, *_version(project, tree.get("HEAD")))
     try:
         found = resolving.resolve(project, name)
     except XexpError:
         if Path(name).is_dir():
             return Source(name, tuple(engine.expand([name])))
         raise
-    version = found.experiment.name if found.experiment and found.exact else ""
-    return Source(name, (), found.commit, None, version)
+    exact = found.experiment if found.exact else None
+    known = (exact.name, exact.payload.run) if exact else ("", "")
+    return Source(name, (), found.commit, None, *known)
 
 
 def _names_files(name: str) -> bool:
@@ -66,9 +68,10 @@ def _names_files(name: str) -> bool:
     return engine.mergeable(name) and (glob.has_magic(name) or not Path(name).exists())
 
 
-def _version(project: Project, commit: str | None) -> str:
+def _version(project: Project, commit: str | None) -> tuple[str, str]:
     found = resolving.nearest(project, commit, project.experiments()) if commit else None
-    return found.name if found and found.commit == commit else ""
+    exact = found if found and found.commit == commit else None
+    return (exact.name, exact.payload.run) if exact else ("", "")
 
 
 def worktree(project: Project, name: str) -> dict[str, str] | None:

@@ -63,11 +63,11 @@ def place_of(project: Project) -> GitPlace:
 
 @dataclass(frozen=True)
 class Resolved:
-    """One finished path; ``materialised`` is False where the user has to run ``dvc checkout``."""
+    """One finished path, and what is left for the user to do."""
 
     path: str
     report: MergeReport | None
-    materialised: bool = True
+    left: tuple[str, ...] = ()
 
 
 def resolve(
@@ -185,7 +185,8 @@ def _pointer(
     if code:
         raise NoAnswer(f"{path}: its other fields differ", "edit it, then: git add " + path)
     (project.top / path).write_bytes(text)
-    return Resolved(path, report, driver_pointers.materialise(place, path, text))
+    placed = driver_pointers.materialise(place, path, text)
+    return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
 
 def _copy(source: Path, target: Path) -> Path:

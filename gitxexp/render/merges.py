@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from gitxexp.merge.merging import Artifact, Merged
 from gitxexp.merge.plan import Conflict, TableReport, Value
+from gitxexp.merge.rowdiff import RowChange
 from gitxexp.merge.textconv import shown
 from gitxexp.render import Column, paint, table
 
@@ -34,6 +35,7 @@ def merged(found: Merged) -> str:
     lines = [_table(rows)] if rows else []
     for item in found.artifacts:
         lines += _extras(item)
+        lines += _going(item)
         lines += conflicts(item.report.conflicts, item.path)
     lines += [f"candidate {path}" for path in found.models]
     return "\n".join(lines)
@@ -65,6 +67,25 @@ def _extras(item: Artifact) -> list[str]:
             f" join them: --rename {like.incoming}={like.existing}"
         )
     return lines
+
+
+def _going(item: Artifact) -> list[str]:
+    """The first rows that give way in a rebase."""
+    rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
+    lines = [f"goes: {name} {_row(row)}" for name, row in rows[:MOST]]
+    return [*lines, f"and {len(rows) - MOST} more rows"] if len(rows) > MOST else lines
+
+
+def _row(row: RowChange) -> str:
+    """A removed row whole, a changed one as old → new."""
+    if row.kind == "removed":
+        return _named(row.old or {})
+    cells = (f"{n}: {_cell(old)} → {_cell(new)}" for n, (old, new) in row.cells.items())
+    return f"{_named(row.key)} {', '.join(cells)}"
+
+
+def _named(row: Mapping[str, Value]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
 
 
 def conflicts(found: Sequence[Conflict], path: str, *, three: bool = False) -> list[str]:

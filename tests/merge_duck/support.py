@@ -26,12 +26,13 @@ SQLITE = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB"}
 DUCKDB = {"int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bytes": "BLOB"}
 ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": pa.binary()}
 
-#: A longer run: XEXP_EXAMPLES=2000 pytest tests/merge_duck
-EXAMPLES = int(os.environ.get("XEXP_EXAMPLES", "25"))
+#: A longer run: XEXP_TEST_EXAMPLES=2000 pytest tests/merge_duck
+ASKED = os.environ.get("XEXP_TEST_EXAMPLES")
+KILLS = min(int(ASKED or 5), 200)
 budget = settings(
-    max_examples=EXAMPLES,
+    max_examples=int(ASKED or 12),
     deadline=None,
-    derandomize="XEXP_EXAMPLES" not in os.environ,
+    derandomize=ASKED is None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 

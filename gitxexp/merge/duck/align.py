@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from gitxexp.errors import XexpError
 from gitxexp.merge.duck.session import Session, quote
 from gitxexp.merge.duck.source import Table
-from gitxexp.merge.duck.types import EMPTY, Use, common_type
+from gitxexp.merge.duck.types import EMPTY, Use, common_type, null
 from gitxexp.merge.kinds import Kind
 from gitxexp.merge.plan import MergeOptions, SimilarColumn
 
@@ -93,7 +93,7 @@ def _side(
     for column, kind in columns.items():
         use = next((u for i, u in uses[column.lower()] if i == index), None)
         if use is None or use.type == EMPTY:
-            cell = "NULL" if kind == EMPTY else f"NULL::{kind}"
+            cell = null(kind)
         elif use.type == kind:
             cell = quote(use.column)
         else:

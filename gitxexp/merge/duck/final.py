@@ -6,11 +6,10 @@ from gitxexp.merge.duck.align import ROW
 from gitxexp.merge.duck.outcome import Outcome
 from gitxexp.merge.duck.rows import listed
 from gitxexp.merge.duck.session import quote
-from gitxexp.merge.duck.types import EMPTY
-from gitxexp.merge.kinds import Kind
+from gitxexp.merge.duck.types import null
 
 
-def final_query(outcome: Outcome, out: Kind) -> str:
+def final_query(outcome: Outcome) -> str:
     """All rows: ours (changed, without the dropped ones), then the added ones."""
     names = outcome.table.names
     parts = []
@@ -20,15 +19,10 @@ def final_query(outcome: Outcome, out: Kind) -> str:
         parts.append(f"SELECT {listed(names)} FROM ({outcome.add})")
     if not parts:
         cells = ", ".join(
-            f"NULL::{kind} AS {quote(c)}" for c, kind in outcome.table.columns.items()
+            f"{null(kind)} AS {quote(c)}" for c, kind in outcome.table.columns.items()
         )
         parts.append(f"SELECT {cells} WHERE false")
-    query = " UNION ALL ".join(f"({part})" for part in parts)
-    empty = {c for c, kind in outcome.table.columns.items() if kind == EMPTY}
-    if out != "parquet" or not empty:
-        return query
-    shown = ", ".join(f"NULL::INTEGER AS {quote(c)}" if c in empty else quote(c) for c in names)
-    return f"SELECT {shown} FROM ({query})"
+    return " UNION ALL ".join(f"({part})" for part in parts)
 
 
 def _ours(outcome: Outcome, query: str) -> str:

@@ -19,6 +19,7 @@ from gitxexp.merge.duck.rows import (
     shared,
 )
 from gitxexp.merge.duck.session import Session, quote
+from gitxexp.merge.duck.types import null
 from gitxexp.merge.plan import Conflict, MergeOptions, OnConflict
 
 
@@ -277,7 +278,7 @@ def _conflicts(work: _Keyed) -> list[Conflict]:
             differs.append(f"{mark.replace(cell, f'theirs.{cell}')} IS DISTINCT FROM {other}")
         query = (
             f"SELECT {keys}, groups.v{index} AS xexp_ours, theirs.{cell} AS xexp_theirs, "
-            f"NULL::{work.table.columns[name]} AS xexp_base, theirs.xexp_side "
+            f"{null(work.table.columns[name])} AS xexp_base, theirs.xexp_side "
             f"FROM {work.groups} AS groups JOIN {work.rows} AS theirs USING ({listed(work.key)}) "
             f"WHERE x{index} AND theirs.xexp_side > 0 AND ({' OR '.join(differs)}) "
             + (f"AND theirs.{cell} IS NOT NULL " if work.options.fill else "")

@@ -6,11 +6,11 @@ import contextlib
 import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.duck.folders import Folder
 from gitxexp.merge.duck.session import translated
 from gitxexp.merge.kinds import kind_of
 
@@ -20,19 +20,11 @@ _LOGS = (".wal", "-wal", "-shm", "-journal")
 @contextlib.contextmanager
 def beside(out: Path) -> Iterator[Path]:
     """A fresh path in the folder of ``out``; whatever is there at the end is removed."""
+    folder = Folder(out.parent)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".xexp-out-", dir=out.parent))
-    except OSError as error:
-        raise XexpError(
-            f"cannot write in {out.parent}: {error.strerror}", hint="give an output with -o"
-        ) from None
-    path = folder / "merged"
-    try:
-        yield path
+        yield folder.path / "merged"
     finally:
-        for item in folder.iterdir():
-            item.unlink(missing_ok=True)
-        folder.rmdir()
+        folder.close()
 
 
 def publish(temp: Path, out: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gitxexp.errors import XexpError
+from dataclasses import replace
+
 from gitxexp.merge.duck.align import ROW, Aligned
 from gitxexp.merge.duck.keyed import joined
 from gitxexp.merge.duck.outcome import Outcome, counted
@@ -17,66 +18,60 @@ from gitxexp.merge.duck.rows import (
     shared,
 )
 from gitxexp.merge.duck.session import Session, quote
+from gitxexp.merge.duck.twoway import merge_table
 from gitxexp.merge.plan import MergeOptions
 
 #: The key where none is declared: the experiment's version, else the tracker's run.
-DEFAULT_KEYS = ("version", "experiment_version", "track_id", "run_id")
+DEFAULT_KEYS = ("version", "experiment_version", "track_id")
 
 
 def rebase_key(table: Aligned, options: MergeOptions) -> tuple[str, ...]:
-    """The key to replace by; raises :class:`XexpError` where the table has no such column."""
-    spelled = {name.lower(): name for name in table.columns}
+    """The key to replace by; empty where both sides do not have its columns."""
+    both = set(shared(table)) if table.ours else set(table.columns)
+    spelled = {name.lower(): name for name in both}
     if options.key:
-        missing = [k for k in options.key if k.lower() not in spelled]
-        if missing:
-            raise XexpError(f"table {table.name} has no column {', '.join(missing)} to rebase by")
-        return tuple(spelled[k.lower()] for k in options.key)
-    both = {name.lower() for name in shared(table)} if table.ours else set(spelled)
-    for name in DEFAULT_KEYS:
-        if name in both:
-            return (spelled[name],)
-    raise XexpError(
-        f"table {table.name} has none of the columns {', '.join(DEFAULT_KEYS)}",
-        hint="name the key with --key",
-    )
+        found = tuple(spelled[k.lower()] for k in options.key if k.lower() in spelled)
+        return found if len(found) == len(options.key) else ()
+    return next(((spelled[name],) for name in DEFAULT_KEYS if name in spelled), ())
 
 
 def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
     """Rows of ours whose key an input offers give way to the rows of the last input that has it.
 
-    A key whose rows are the same on both sides is left alone, so that a second run changes nothing.
+    Rows that are the same on both sides stay where they are, so that a second run changes nothing.
+    A table without the key's columns follows merge, and a note says so.
     """
     key = rebase_key(table, options)
+    if not key:
+        wanted = ", ".join(options.key) or " or ".join(DEFAULT_KEYS)
+        note = f"table {table.name} has no column {wanted}: it was merged, nothing was replaced"
+        return replace(merge_table(session, table, replace(options, key=())), notes=(note,))
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
-    rows = _gather(session, table, key, full)
     exact = marks(table.columns, collated(table))
-    touched = _touched(session, table, key, rows, exact)
-    drop = session.keep(
-        "drop",
-        f"SELECT {ROW} FROM {rows} SEMI JOIN {touched} USING ({listed(key)}) WHERE xexp_side = 0",
-    )
-    comes = f"SELECT * FROM {rows} SEMI JOIN {touched} USING ({listed(key)}) WHERE xexp_side > 0 "
-    fresh = [
-        Fresh(
-            f"SELECT {listed(table.names)} FROM ({comes}) ORDER BY xexp_pos", count(session, comes)
-        )
-    ]
+    rows = _ranked(session, table, _gather(session, table, key, full), exact)
+    drop = session.keep("drop", f"SELECT {ROW} FROM {rows} WHERE xexp_side = 0 AND xexp_i > n_s")
+    comes = f"SELECT * FROM {rows} WHERE xexp_side > 0 AND xexp_i > n_o ORDER BY xexp_pos"
+    fresh = [Fresh(f"SELECT {listed(table.names)} FROM ({comes})", count(session, comes))]
     fresh += _null_rows(session, table, full, exact)
     replaced = count(session, f"SELECT 1 FROM {drop}")
-    mine = f"SELECT * FROM {rows} WHERE xexp_side = 0"
-    back = count(session, f"SELECT 1 FROM ({comes}) SEMI JOIN ({mine}) USING ({listed(key)})")
     incoming = sum(count(session, side.query) for side in table.others)
     here = count(session, table.ours.query) if table.ours else 0
-    added = sum(part.count for part in fresh)
+    new = sum(part.count for part in fresh)
     report = counted(
-        table,
-        here,
-        incoming,
-        new=added - back,
-        replaced=replaced,
-        identical=max(0, incoming - added),
+        table, here, incoming, new=new, replaced=replaced, identical=max(0, incoming - new)
     )
     return Outcome(table, report, add=joined(fresh), drop=drop if replaced else "")
+
+
+def _ranked(session: Session, table: Aligned, rows: str, exact: list[str]) -> str:
+    """The rows numbered among their equals of one side, with how many each side has."""
+    cells = ", ".join([*map(quote, table.names), *exact])
+    return session.keep(
+        "ranked",
+        f"SELECT *, row_number() OVER (PARTITION BY {cells}, xexp_side > 0 ORDER BY xexp_pos) "
+        f"AS xexp_i, count(*) FILTER (xexp_side > 0) OVER (PARTITION BY {cells}) AS n_s, "
+        f"count(*) FILTER (xexp_side = 0) OVER (PARTITION BY {cells}) AS n_o FROM {rows}",
+    )
 
 
 def _gather(session: Session, table: Aligned, key: tuple[str, ...], full: str) -> str:
@@ -95,17 +90,6 @@ def _gather(session: Session, table: Aligned, key: tuple[str, ...], full: str) -
             f"SEMI JOIN (SELECT DISTINCT {keys} FROM {rows}) AS theirs ON {same}"
         )
     return rows
-
-
-def _touched(
-    session: Session, table: Aligned, key: tuple[str, ...], rows: str, exact: list[str]
-) -> str:
-    cells = ", ".join([*map(quote, table.names), *exact])
-    return session.keep(
-        "touched",
-        f"SELECT DISTINCT {listed(key)} FROM (SELECT {listed(key)} FROM {rows} GROUP BY {cells} "
-        "HAVING count(*) FILTER (xexp_side = 0) <> count(*) FILTER (xexp_side > 0))",
-    )
 
 
 def _null_rows(session: Session, table: Aligned, full: str, exact: list[str]) -> list[Fresh]:

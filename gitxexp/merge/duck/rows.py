@@ -149,17 +149,13 @@ def _grouped(
     rows = f"SELECT {listed(names)}, xexp_side, xexp_pos FROM ({positioned(others)})"
     if hits is not None:
         rows += f" UNION ALL SELECT {listed(names)}, 0, 0 FROM ({hits})"
-    counted = (
-        f"SELECT {listed(names)}, xexp_side, count(*) AS xexp_n, min(xexp_pos) AS xexp_pos "
-        f"FROM ({rows}) GROUP BY {', '.join(filter(None, (cells, 'xexp_side')))}"
-    )
-    most = "coalesce(max(xexp_n) FILTER (xexp_side > 0), 0)"
-    here = "coalesce(max(xexp_n) FILTER (xexp_side = 0), 0)"
+    sides = [f"count(*) FILTER (xexp_side = {i})" for i in range(len(others) + 1)]
+    most = f"greatest({', '.join(sides[1:])})"
     table = session.keep(
         "new",
-        f"SELECT {', '.join(filter(None, (listed(names), f'{most} - {here} AS xexp_n')))}, "
-        f"min(xexp_pos) FILTER (xexp_side > 0) AS xexp_pos FROM ({counted}) "
-        f"{'GROUP BY ' + cells if cells else ''} HAVING {most} > {here}",
+        f"SELECT {', '.join(filter(None, (listed(names), f'{most} - {sides[0]} AS xexp_n')))}, "
+        f"min(xexp_pos) FILTER (xexp_side > 0) AS xexp_pos FROM ({rows}) "
+        f"{'GROUP BY ' + cells if cells else ''} HAVING {most} > {sides[0]}",
     )
     total = session.value(f"SELECT coalesce(sum(xexp_n), 0)::BIGINT FROM {table}")
     query = (

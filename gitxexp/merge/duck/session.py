@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.duck.folders import Folder
 
 
 def quote(name: str) -> str:
@@ -31,9 +30,10 @@ class Session:
     """
 
     def __init__(self, memory: int, beside: Path | None = None) -> None:
-        self.scratch = _scratch(beside)
+        self._folder = Folder(beside)
+        self.scratch = self._folder.path
         self._numbers = itertools.count()
-        self._apart: Path | None = None
+        self._apart: Folder | None = None
         self._con = _connect(self.scratch, memory)
 
     def __enter__(self) -> Session:
@@ -41,8 +41,8 @@ class Session:
 
     def __exit__(self, *_: object) -> None:
         self._con.close()
-        for folder in filter(None, (self.scratch, self._apart)):
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in filter(None, (self._folder, self._apart)):
+            folder.close()
 
     def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and give all its rows; errors become :class:`XexpError`."""
@@ -79,8 +79,8 @@ class Session:
         if "?" not in str(path.resolve()):
             return path
         if self._apart is None:
-            self._apart = Path(tempfile.mkdtemp(prefix="xexp-"))
-        return self._apart / path.name
+            self._apart = Folder()
+        return self._apart.path / path.name
 
     def inside(self, path: Path) -> str:
         """A plain name for a file to be written, through a link to its folder."""
@@ -99,16 +99,6 @@ class Session:
         if suffix == ".duckdb" and wal.exists():
             link.with_name(link.name + ".wal").symlink_to(wal)
         return str(link)
-
-
-def _scratch(beside: Path | None) -> Path:
-    try:
-        return Path(tempfile.mkdtemp(prefix=".xexp-", dir=beside)).resolve()
-    except OSError as error:
-        folder = beside or tempfile.gettempdir()
-        raise XexpError(
-            f"cannot write in {folder}: {error.strerror}", hint="give an output elsewhere with -o"
-        ) from None
 
 
 def _connect(scratch: Path, memory: int) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 from gitxexp.errors import XexpError
 from gitxexp.merge.duck.session import Session, quote, text, translated
+from gitxexp.merge.duck.types import EMPTY
 from gitxexp.merge.kinds import Kind, kind_of
 
 
@@ -84,6 +85,9 @@ def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
     with translated(str(path)), _Named(path):
         columns = session.describe(plain)
         _check_names(session, link, path)
+        for name, logical, _ in _top_level(session, link):
+            if logical == "NullType()":  # DuckDB before 2.0 calls it INTEGER
+                columns[name] = EMPTY
     if not allow_lossy:
         _check_nanos(session, link, columns, path)
     row = "file_row_number"

@@ -148,7 +148,7 @@ def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
             session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
         session.rows(f"CREATE TABLE {place} ({_columns(outcome, side)})")
     names = listed(outcome.table.names)
-    query = final_query(outcome, "duckdb")
+    query = final_query(outcome)
     session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({query})")
     return notes
 

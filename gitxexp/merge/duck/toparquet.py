@@ -9,6 +9,7 @@ from typing import Any
 
 from gitxexp.merge.duck.final import final_query
 from gitxexp.merge.duck.outcome import Outcome
+from gitxexp.merge.duck.rows import count
 from gitxexp.merge.duck.session import Session, quote, text
 from gitxexp.merge.duck.source import Source
 from gitxexp.merge.duck.types import EMPTY
@@ -80,13 +81,15 @@ def write_parquet(
     ]
     if not manner.dictionary:
         options.append("DICTIONARY_SIZE_LIMIT 1")
-    pairs = _metadata(outcome, manner, same_schema)
+    gone = count(session, f"SELECT 1 FROM {outcome.drop}") if outcome.drop else 0
+    rows = outcome.report.here + outcome.report.new - gone
+    pairs = _metadata(outcome, manner, same_schema, rows)
     if pairs:
         literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
         options.append(f"KV_METADATA {{{literal}}}")
     if _compact(outcome, manner):
         session.rows("SET threads = 1")  # only a single writer fills every row group
-    query = final_query(outcome, "parquet")
+    query = final_query(outcome)
     session.rows(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
 
 
@@ -101,7 +104,7 @@ def _blob(value: bytes) -> str:
     return "'" + "".join(f"\\x{byte:02X}" for byte in value) + "'::BLOB"
 
 
-def _metadata(outcome: Outcome, manner: Manner, same_schema: bool) -> dict[str, bytes]:
+def _metadata(outcome: Outcome, manner: Manner, same_schema: bool, rows: int) -> dict[str, bytes]:
     """Key-value metadata that is still true: the Arrow schema only for an unchanged schema."""
     kept: dict[str, bytes] = {}
     for key, value in manner.metadata:
@@ -109,17 +112,15 @@ def _metadata(outcome: Outcome, manner: Manner, same_schema: bool) -> dict[str, 
             continue  # DuckDB takes one spelling of a key
         if key == "ARROW:schema" and not same_schema:
             continue
-        kept[key] = _pandas(value, outcome) if key == "pandas" else value
+        kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
     return kept
 
 
-def _pandas(value: bytes, outcome: Outcome) -> bytes:
+def _pandas(value: bytes, outcome: Outcome, rows: int) -> bytes:
     """pandas metadata with the new row count and columns; unreadable metadata stays as it is."""
     try:
         found: dict[str, Any] = json.loads(value)
         names = {column["field_name"] for column in found["columns"]}
-        report = outcome.report
-        rows = report.here + report.new - report.removed
         for index in found.get("index_columns", []):
             if isinstance(index, dict) and (index.get("start"), index.get("step")) == (0, 1):
                 index["stop"] = rows

@@ -73,7 +73,7 @@ def _write_table(session: Session, con: sqlite3.Connection, outcome: Outcome, ed
     name = quote(table.name)
     if not edit or table.ours is None:
         con.execute(_ddl(table))
-        _insert(session, con, table, final_query(outcome, "sqlite"))
+        _insert(session, con, table, final_query(outcome))
         return
     for column in table.added:
         con.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {_declared(table, column)}")

@@ -38,6 +38,11 @@ class Use:
     kind: Kind
 
 
+def null(kind: str) -> str:
+    """NULL of a type, as an expression."""
+    return "NULL" if kind == EMPTY else f"NULL::{kind}"
+
+
 def common_type(
     session: Session, name: str, uses: Sequence[Use], options: MergeOptions, out: Kind
 ) -> str:
