@@ -154,7 +154,7 @@ def _fetch(desk: Desk, choice: Choice, target: Path) -> None:
                 shutil.copyfile(found, target)
             return
     if choice.commit is not None:
-        asked = artifacts.Request(choice.commit, (model.path,), target)
+        asked = artifacts.Request(choice.commit, (model.path,), choice.origin, target)
         artifacts.get(shelf.project, asked, shelf.progress)
         return
     stores = Search(desk.shelf, desk.book, desk.stock).stores()

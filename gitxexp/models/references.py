@@ -182,8 +182,8 @@ def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[s
     lost = []
     names = {root.relative_to(tree).as_posix() for root in roots(project) for tree in trees
              if root.is_relative_to(tree)}  # fmt: skip
-    siblings = tuple(tree for tree in trees if tree != project.top)
-    stores = Stores(project.top, siblings, Strategy.AUTO)
+    siblings = [tree for tree in trees if tree != project.top]
+    stores = Stores(project.top, lambda: siblings, Strategy.AUTO)
     places = [
         ("" if name == "." else name, legacy) for name in sorted(names) for legacy in (False, True)
     ]
