@@ -68,15 +68,14 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
     changed = changed_outputs(project, outputs)
     draft = describe_experiment(project, request, collected, _artifacts(outputs, changed))
-    draft = replace(draft, code=code_hash(project.at_top, head, project.config, modified))
+    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     experiments = project.experiments()
     parent = parent_of(project, experiments)
     used = [*taken(project.git), *elsewhere]
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
     number, reason = _number(project, request, used, choice)
-    payload = replace(
-        draft, version=str(number), reason=reason, parent=parent.name if parent else ""
-    )
+    before = parent.name if parent else ""
+    payload = draft._replace(version=str(number), reason=reason, parent=before)
     files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
     return Plan(
         version=number,
@@ -228,7 +227,7 @@ def _choice(
     before = parent.payload
     if before.handwritten:
         at_parent = pointers.outputs_at(project.git, parent.commit)
-        before = replace(before, artifacts=_artifacts(at_parent, ()))
+        before = before._replace(artifacts=_artifacts(at_parent, ()))
     head, modified = code
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)

@@ -40,4 +40,4 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
 
 def _stored(found: Payload) -> Payload:
     """As it reads back from the registry, which does not say who wrote a tag by hand."""
-    return replace(found, handwritten=False, labels=tuple(sorted(found.labels)))
+    return found._replace(handwritten=False, labels=tuple(sorted(found.labels)))

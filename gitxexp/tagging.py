@@ -137,7 +137,7 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
     line = request.headline or describe.headline(
         plan.collected.params, plan.collected.metrics, data, request.text, project.config
     )
-    return replace(plan.payload, artifacts=artifacts, data=data, headline=line)
+    return plan.payload._replace(artifacts=artifacts, data=data, headline=line)
 
 
 def _register(project: Project, running: Running, final: Payload) -> None:
