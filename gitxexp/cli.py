@@ -10,11 +10,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.errors import FATAL, USAGE, XexpError
 from gitxexp.lazygroup import ClosedPipe, LazyGroup
+
+if TYPE_CHECKING:
+    from gitxexp.gitio import Git
 
 #: verb → (module below gitxexp.commands, one line of help). The module has a command named like
 #: the verb; nothing is imported before a verb is used.
@@ -62,11 +66,14 @@ def main(ctx: click.Context, version: bool) -> None:
         ctx.exit(1)
 
 
-def run(argv: Sequence[str]) -> int:
-    """Run the command line; returns the exit code and lets no exception out."""
+def run(argv: Sequence[str], git: Git | None = None) -> int:
+    """Run the command line; returns the exit code and lets no exception out.
+
+    ``git`` is git in the current folder, where it has been asked something already.
+    """
     _catch_termination()
     try:
-        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False)
+        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
     except XexpError as error:

@@ -1,8 +1,12 @@
-"""The console script. What must be quick is answered before click is imported."""
+"""The console script. What must be quick is answered, or begun, before click is imported."""
 
 from __future__ import annotations
 
 import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -21,6 +25,26 @@ def main(argv: list[str] | None = None) -> int:
         from gitxexp.merge.driver import textconv
 
         return textconv(args[1:])
-    from gitxexp.cli import run
+    import gc
 
-    return run(args)
+    gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start
+    if not _reads_tags(args):
+        from gitxexp.cli import run
+
+        return run(args)
+    from gitxexp.ahead import Ahead
+
+    git = Ahead()
+    try:
+        from gitxexp.cli import run
+
+        return run(args, git)
+    finally:
+        git.drop()
+
+
+def _reads_tags(args: Sequence[str]) -> bool:
+    """Whether the command line asks for a listing of all experiments, as far as can be told."""
+    if args[:1] != ["explore"] or "-h" in args or "--help" in args:
+        return False
+    return len(args) == 1 or args[1] in ("list", "show", "diff") or args[1].startswith("-")

@@ -74,9 +74,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     used = [*taken(project.git), *elsewhere]
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
     number, reason = _number(project, request, used, choice)
-    payload = draft._replace(
-        version=str(number), reason=reason, parent=parent.name if parent else ""
-    )
+    before = parent.name if parent else ""
+    payload = draft._replace(version=str(number), reason=reason, parent=before)
     files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
     return Plan(
         version=number,

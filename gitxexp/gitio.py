@@ -34,6 +34,13 @@ LOCAL_ENV = (
     "GIT_COMMON_DIR",
 )
 
+# Questions that are asked in more than one place, or ahead of time.
+PLACES = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir",
+          "--is-shallow-repository", "--show-prefix", "--show-toplevel")  # fmt: skip
+REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
+CONFIG = ("config", "-z", "--get-regexp")
+SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
+
 
 def decode(data: bytes) -> str:
     """git's bytes as text; :func:`encode` gives the same bytes back, UTF-8 or not."""
@@ -151,10 +158,7 @@ class Git:
 
         Raises XexpError outside a repository.
         """
-        done = self.call(
-            "rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir",
-            "--is-shallow-repository", "--show-prefix", "--show-toplevel",
-        )  # fmt: skip
+        done = self.call(*PLACES)
         lines = decode(done.stdout).split("\n")
         if len(lines) < 4 or not lines[1]:
             stderr = decode(done.stderr)
@@ -194,7 +198,7 @@ class Git:
 
         2,000 loose tags take git 15 ms, in which something else can be done.
         """
-        args = ("for-each-ref", "--format=%(objectname) %(refname)", *patterns)
+        args = (*REFS, *patterns)
         process = self._start(args)
 
         def result() -> dict[str, str]:
@@ -245,7 +249,7 @@ class Git:
     def config(self, pattern: str) -> dict[str, list[str]]:
         """Every value of every key that matches the regular expression ``pattern``, in order."""
         values: dict[str, list[str]] = {}
-        for item in self.fields("config", "-z", "--get-regexp", pattern, ok=(0, 1)):
+        for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
             key, _, value = item.partition("\n")
             values.setdefault(key, []).append(value)
         return values

@@ -17,33 +17,25 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import payload as payloads
 from gitxexp import version as versions
 from gitxexp.gitio import Git, decode
 from gitxexp.payload import Payload
-from gitxexp.version import AnyVersion, NamedVersion
-
-PATTERNS = ("refs/tags/e[0-9]*", "refs/tags/exp-*")
+from gitxexp.version import PATTERNS, AnyVersion, NamedVersion
 
 #: Parsed again when the way of parsing changes, or the Python (marshal's form is its own).
-_FORMAT = f"xexp tags 2 {sys.implementation.cache_tag}"
+_FORMAT = f"xexp tags 3 {sys.implementation.cache_tag}"
 
 #: The row of an object that is not in the repository; it may come, so that is not remembered.
 _ABSENT: list[Any] = []
 
-_TAGGER = re.compile(r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})")
-
-_FIELDS = ("headline", "version", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
-           "reason", "results", "table", "labels", "params", "metrics", "artifacts",
-           "handwritten")  # fmt: skip
+_TAGGER = r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})"
 
 
-@dataclass(frozen=True, slots=True)
-class Experiment:
+class Experiment(NamedTuple):
     """One experiment: an annotated tag that points at a commit.
 
     ``date`` is in seconds since the epoch, ``tagger`` a name without the address.
@@ -78,19 +70,18 @@ def experiments_later(git: Git, cache: Path) -> Callable[[], list[Experiment]]:
     refs = git.refs_later(*PATTERNS)
 
     def result() -> list[Experiment]:
-        known = _load(cache)  # and made into payloads while git is still listing
-        ready = {oid: _experiment_parts(row) for oid, row in known.items() if row is not None}
+        known = _load(cache)  # while git is still listing
         named = [
             (version, oid)
             for ref, oid in refs().items()
             if (version := versions.parse(ref.removeprefix("refs/tags/"))) is not None
         ]
-        fresh = _fresh(git, cache, known, {oid for _, oid in named})
-        ready |= {oid: _experiment_parts(row) for oid, row in fresh.items() if row is not None}
+        known |= _fresh(git, cache, known, {oid for _, oid in named})
+        payload = Payload._make
         found = [
-            Experiment(version, oid, *parts)
+            Experiment(version, oid, row[0], row[1], row[2], payload(row[3]))
             for version, oid in named
-            if (parts := ready.get(oid)) is not None
+            if (row := known[oid])
         ]
         found.sort(key=_newest_first, reverse=True)
         return found
@@ -102,7 +93,7 @@ def _newest_first(experiment: Experiment) -> tuple[int, tuple[Any, ...]]:
     version = experiment.version
     if isinstance(version, NamedVersion):
         return experiment.date, (-1, version.number, 0, version.name)
-    return experiment.date, (version.major, version.minor, version.patch, "")
+    return experiment.date, version
 
 
 def _fresh(git: Git, cache: Path, known: Mapping[str, Any], oids: set[str]) -> Mapping[str, Any]:
@@ -128,17 +119,21 @@ def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | None:
         return None
     tagger, date = "", 0
     for line in lines[2:]:
-        if match := _TAGGER.fullmatch(line):
+        if match := re.fullmatch(_TAGGER, line):
             tagger, date = match[1], int(match[3])
     payload = payloads.decode(message.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    fields = tuple(getattr(payload, name) for name in _FIELDS)
-    return [lines[0].removeprefix("object "), date, tagger, fields]
+    return [lines[0].removeprefix("object "), date, tagger, tuple(payload)]
 
 
-def _experiment_parts(row: list[Any]) -> tuple[str, int, str, Payload]:
-    """Commit, date, tagger and payload of a parsed tag."""
-    commit, date, tagger, fields = row
-    return commit, date, tagger, Payload(*fields)
+def _shared(value: Any, seen: dict[str, str]) -> Any:
+    """``value`` with equal strings made one: marshal then writes it once, and reads it at once."""
+    if isinstance(value, str):
+        return seen.setdefault(value, value)
+    if isinstance(value, dict):
+        return {seen.setdefault(key, key): _shared(item, seen) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_shared(item, seen) for item in value)
+    return value
 
 
 def _load(cache: Path) -> dict[str, Any]:
@@ -161,7 +156,7 @@ def _store(cache: Path, rows: Mapping[str, Any]) -> None:
     """Best effort: a listing must work where the cache cannot be written (read-only, full disk)."""
     temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
     with suppress(OSError, ValueError):
-        content = marshal.dumps(dict(rows))
+        content = marshal.dumps(_shared(dict(rows), {}))
         cache.parent.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(_head(content) + b"\n" + content)

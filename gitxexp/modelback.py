@@ -19,7 +19,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ def placed(project: Project, data: dict[str, Any], undoing: bool) -> None:
             path.unlink()
         return
     if (taken or undoing) and not is_file(path, old):
-        regain(project, old, path, kept)
+        _try_regain(project, old, path, kept)
     if kept and is_file(path, old) and is_file(kept, old):
         kept.unlink()
 
@@ -108,10 +108,7 @@ def _return(project: Project, placed_at: Path | None, source: Path, new: dict[st
     if placed_at is not None:
         duplicate(placed_at, source)
         return
-    try:
-        regain(project, new, source, None)
-    except XexpError as error:
-        project.notify(error.message)
+    _try_regain(project, new, source, None)
 
 
 def put(project: Project, data: dict[str, Any], undoing: bool) -> None:
@@ -132,7 +129,7 @@ def aside(project: Project, data: dict[str, Any], _undoing: bool) -> None:
         elif kept.exists():
             kept.unlink()
         return
-    regain(project, data["old"], path, kept)
+    _try_regain(project, data["old"], path, kept)
 
 
 def folder(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
@@ -149,51 +146,72 @@ HANDLERS: dict[str, Callable[[Project, dict[str, Any], bool], None]] = {
 }
 
 
-def refuse_if_replaced(_project: Project, data: dict[str, Any]) -> None:
-    """Raises NoAnswer when the production model is no longer the one that was put there."""
+def refuse_if_replaced(project: Project, data: dict[str, Any]) -> None:
+    """Raises NoAnswer when production is no longer what was put there, or the old one is lost."""
     path = Path(data["path"])
     if path.exists() and not is_file(path, data["new"]):
         raise NoAnswer(
             f"{path} was changed since",
             "keep it as a candidate (git xexp candidates add), or move it away: --force",
         )
+    if data["old"] is not None:
+        refuse_if_lost(project, data)
 
 
-REFUSALS: dict[str, Callable[[Project, dict[str, Any]], None]] = {"placed": refuse_if_replaced}
+def refuse_if_lost(project: Project, data: dict[str, Any]) -> None:
+    """Raises NoAnswer when nobody has the bytes that were at ``path`` any more."""
+    path, kept = Path(data["path"]), Path(data["kept"])
+    if not path.exists() or not is_file(path, data["old"]):
+        if is_file(kept, data["old"]) or _copy(project, data["old"]) is not None:
+            return
+        raise NoAnswer(_lost(data["old"], path), "restore the DVC cache or remote; or: --force")
+
+
+REFUSALS: dict[str, Callable[[Project, dict[str, Any]], None]] = {
+    "placed": refuse_if_replaced,
+    "aside": refuse_if_lost,
+}
 
 
 # -- bytes ---------------------------------------------------------------------------------------
 
 
-def regain(project: Project, known: dict[str, Any], path: Path, kept: Path | None) -> None:
+def _try_regain(project: Project, known: dict[str, Any], path: Path, kept: Path | None) -> None:
     """The file as it was at ``path``: from where it is kept, else a cache, else its remote.
 
-    Raises XexpError when no place has its bytes any more.
+    Says so when no place has its bytes: nothing else may be held up by that.
     """
     if kept is not None and is_file(kept, known):
         move(kept, path)
         return
+    found = _copy(project, known)
+    if found is None:
+        project.notify(_lost(known, path))
+    else:
+        _write(found, path, known)
+
+
+def _lost(known: dict[str, Any], path: Path) -> str:
+    return f"cannot bring {path} back: no cache and no remote has its bytes (md5 {known['md5']})"
+
+
+def _copy(project: Project, known: dict[str, Any]) -> Path | None:
+    """A file outside the work tree that has the bytes, checked."""
     for found in _copies(project, known):
-        if matches(found, known["md5"], bool(known["legacy"])):
-            _write(found, path, known)
-            return
-    raise XexpError(
-        f"cannot bring {path} back: no cache and no remote has its bytes (md5 {known['md5']})",
-        "restore the DVC cache or remote, then run git xexp undo again",
-    )
+        if found.is_file() and matches(found, known["md5"], bool(known["legacy"])):
+            return found
+    return None
 
 
-def _copies(project: Project, known: dict[str, Any]) -> Any:
-    """Files that should have the bytes, nearest first."""
+def _copies(project: Project, known: dict[str, Any]) -> Iterator[Path]:
+    """Files that may have the bytes, nearest first."""
     from gitxexp import dvcio  # late: only a way back that lost its own copy needs it
     from gitxexp.pointers import Output
 
     top = Path(known["top"])
     trees = [Path(tree["worktree"]) / known["root"] for tree in project.git.worktrees()]
     for cache in dvcio.cache_dirs(top / known["root"], trees):
-        found = dvcio.object_path(cache, known["md5"], known["legacy"])
-        if found.is_file():
-            yield found
+        yield dvcio.object_path(cache, known["md5"], known["legacy"])
     out = Output(
         path=known["name"], hash=f"md5:{known['md5']}", size=known["size"], nfiles=None,
         remote=known["remote"], pointer=f"{known['name']}.dvc", stage=None,

@@ -96,4 +96,6 @@ def no_wait_option(function: F) -> F:
 
 def open_project() -> Project:
     """The project around the current folder, its remarks going to standard error."""
-    return Project.open(".", notify=lambda text: click.echo(text, err=True))
+    context = click.get_current_context(silent=True)
+    git = context.obj if context else None
+    return Project.open(".", lambda text: click.echo(text, err=True), git)

@@ -104,8 +104,6 @@ def headline(fields: Mapping[str, str], text: str = "") -> str:
 
 def show(value: Any) -> str:
     """A value as people write it: ``0.0001`` not ``1e-04``, ``true`` not ``True``."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if isinstance(value, float):
         text = repr(value)
         if "e" not in text:
@@ -114,6 +112,8 @@ def show(value: Any) -> str:
             plain = f"{value:.12f}".rstrip("0")
             return plain if float(plain) == value else text
         return text
+    if isinstance(value, bool):
+        return "true" if value else "false"
     return str(value)
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitxexp import config, history
 from gitxexp.config import Config
 from gitxexp.errors import XexpError
-from gitxexp.gitio import Git, Places
+from gitxexp.gitio import SETTINGS, Git, Places
 from gitxexp.history import Experiment
 
 if TYPE_CHECKING:  # imported late: a read needs none of what changes and records
@@ -79,9 +79,14 @@ class Project:
         self.state = places.common_dir / "xexp"
 
     @classmethod
-    def open(cls, path: Path | str = ".", notify: Notify = _silent) -> Project:
-        """The project around ``path``; raises XexpError where there is no repository."""
-        git = Git(path)
+    def open(
+        cls, path: Path | str = ".", notify: Notify = _silent, git: Git | None = None
+    ) -> Project:
+        """The project around ``path``; raises XexpError where there is no repository.
+
+        ``git`` is git in ``path``, where there is one already.
+        """
+        git = git or Git(path)
         return cls(git, git.places(), notify)
 
     @property
@@ -107,7 +112,7 @@ class Project:
     @cached_property
     def config(self) -> Config:
         """The tracked configuration with git's own laid over it."""
-        return config.load(self.places.top, self.git.config(r"^xexp\."))
+        return config.load(self.places.top, self.git.config(SETTINGS))
 
     def forget_config(self) -> None:
         """Read the configuration again when it is next asked for."""

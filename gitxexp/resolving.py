@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gitxexp.errors import XexpError
-from gitxexp.history import PATTERNS, Experiment
+from gitxexp.history import Experiment
 from gitxexp.project import Project
+from gitxexp.version import PATTERNS
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _SHA = "sha256:"

@@ -13,6 +13,9 @@ from typing import NamedTuple
 _VERSION = re.compile(r"e(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
 _NAMED = r"exp-(.+)-v([1-9][0-9]*)"  # compiled when a repository has one
 
+#: The refs that may be versions.
+PATTERNS = ("refs/tags/e[0-9]*", "refs/tags/exp-*")
+
 #: The longest number that a version may hold; more digits are somebody's date or hash, not a version.
 _MAX_DIGITS = 18
 

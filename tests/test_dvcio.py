@@ -485,3 +485,19 @@ def test_locked_dvc_is_an_error_in_words(dvc_repo: Repo) -> None:
         with pytest.raises(XexpError, match="another DVC process"):
             dvcio.add(dvc_repo.path, ["n.bin"])
         other.stdin.close()
+
+
+def test_an_object_written_through_a_hard_link_is_dropped(dvc_repo: Repo) -> None:
+    """As root the cache's read-only mode stops nobody; the old content can be fetched again."""
+    (old,) = outputs_in(dvc_repo.path)
+    kept = dvcio.object_path(dvc_repo / ".dvc/cache", str(old.oid))
+    linked = dvc_repo / "data/train.csv"
+    linked.unlink()
+    os.link(kept, linked)
+    linked.chmod(0o644)
+    linked.write_text("written through the link\n")
+    dvcio.add(dvc_repo.path, ["data/train.csv"])
+    assert not kept.exists()
+    assert linked.stat().st_nlink == 1
+    dvcio.fetch(dvc_repo.path, [old])
+    assert kept.read_text().startswith("x,y\n")

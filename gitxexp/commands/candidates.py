@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.lazygroup import LazyGroup
 from gitxexp.models import adding, listing
 from gitxexp.options import json_option, no_wait_option, open_project
@@ -31,7 +31,8 @@ def candidates() -> None:
 def list_(slot: str | None, metric: str | None, ask_remote: bool, as_json: bool) -> None:
     """List production and every candidate: run, version, metrics, size, where its bytes are."""
     project = open_project()
-    found = listing.listing(project, slot, metric, ask_remote=ask_remote)
+    with progress.line("reading") as show:
+        found = listing.listing(project, slot, metric, ask_remote=ask_remote, progress=show)
     for note in found.notes:
         render.say(f"note: {note}")
     if as_json:
@@ -50,7 +51,8 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, as_json: bool)
 @json_option
 def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: bool) -> None:
     """Put a model file in as the candidate of a run; the file itself stays where it is."""
-    done = adding.add(open_project(), path, run, slot, wait=not no_wait)
+    with progress.line("adding") as show:
+        done = adding.add(open_project(), path, run, slot, show, wait=not no_wait)
     if as_json:
         names = ("path", "run", "hash", "size", "how", "touched")
         render.out(render.as_json({name: getattr(done, name) for name in names}))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.models import placing, promoting, promotions
 from gitxexp.models.finding import Wish
@@ -48,7 +48,8 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
         _show_history(project, options["slot"], as_json=as_json)
         return
     wish = _wish(version, options)
-    plan, _ = promoting.plan(project, wish)
+    with progress.line("reading") as show:
+        plan, _ = promoting.plan(project, wish, show)
     _say_notes(plan)
     if options["dry_run"]:
         render.out(render.as_json(pages.plan_object(plan)) if as_json else pages.plan_text(plan))
@@ -65,7 +66,9 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
         yes=yes,
         wait=not options["no_wait"],
     )
-    _show(placing.promote(project, wish, plan, how), as_json=as_json)
+    with progress.line("promoting") as show:
+        done = placing.promote(project, wish, plan, how, show)
+    _show(done, as_json=as_json)
 
 
 def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:

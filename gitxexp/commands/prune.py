@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.errors import NO, NoAnswer, UsageError
-from gitxexp.models import cachegc, pruning, taking
+from gitxexp.models import cachegc, finished, pruning, taking
 from gitxexp.models.pruning import Per, Pruning, Rules
 from gitxexp.models.taking import Options, Pruned
 from gitxexp.options import Age, json_option, no_wait_option, open_project
@@ -83,11 +83,7 @@ def _candidates(project: Project, options: dict[str, Any]) -> int:
         unranked=options["include_unranked"],
         slot=options["slot"],
     )
-    plan, bench = pruning.plan(project, rules)
-    if options["push"] and plan.unproved and not options["dry_run"]:
-        for path in taking.push(project, plan, bench):
-            render.say(f"pushed {path}")
-        plan, bench = pruning.plan(project, rules)
+    plan = _plan(project, rules, push=options["push"] and not options["dry_run"])
     as_json, force = options["as_json"], options["force"]
     for note in plan.notes:
         render.say(f"note: {note}")
@@ -102,6 +98,19 @@ def _candidates(project: Project, options: dict[str, Any]) -> int:
     how = Options(force, not options["no_commit"], not options["no_wait"])
     _show_done(plan, taking.prune(project, rules, plan, how), as_json=as_json)
     return 0
+
+
+def _plan(project: Project, rules: Rules, *, push: bool) -> Pruning:
+    """What would go; with ``push`` the only copies are sent to their remote first."""
+    with progress.line("reading") as show:
+        plan, bench = pruning.plan(project, rules, show)
+    if not push or not plan.unproved:
+        return plan
+    with progress.line("pushing") as show:
+        sent = taking.push(project, plan, bench, show)
+    for path in sent:
+        render.say(f"pushed {path}")
+    return pruning.plan(project, rules)[0]
 
 
 def _show_plan(plan: Pruning, *, force: bool) -> None:
@@ -158,4 +167,19 @@ def _cache(project: Project, options: dict[str, Any]) -> None:
 
 
 def _trees(project: Project, options: dict[str, Any]) -> None:
-    raise NotImplementedError
+    chosen = {finished.WORKTREE: options["worktrees"], finished.EXPLORE: options["explore"]}
+    with progress.line("checking") as show:
+        found = finished.verdicts(project, [kind for kind, on in chosen.items() if on], show)
+    going = [verdict for verdict in found if verdict.goes]
+    as_json = options["as_json"]
+    if found and not as_json:
+        render.out(pages.trees_table(found))
+    gone = []
+    if going and not options["dry_run"]:
+        _confirm(f"remove {len(going)} of {len(found)} worktrees?", options)
+        gone = finished.remove(project, going, wait=not options["no_wait"])
+    if as_json:
+        render.out(render.as_json(pages.trees_objects(found, gone)))
+    elif not options["dry_run"]:
+        undo = " (git xexp undo brings the last one back)" if gone else ""
+        render.out(f"removed {len(gone)} of {len(found)} worktrees{undo}")

@@ -58,6 +58,11 @@ def report(made: Made, *, only_path: bool, as_json: bool) -> None:
         render.out(f"{render.paint(plan.path.name, 'yellow')} {where}, from {_start(made)}")
         render.out(_summary(made))
         render.out(f"cd {shlex.quote(os.path.relpath(plan.path))}")
+        if {"hardlink", "symlink"} & set(ready.used):
+            render.say(
+                "note: linked files are shared and read-only: replace them, do not write into them"
+                " ([worktree] writable in .xexp/config.toml makes copies)"
+            )
     for note in ready.notes:
         render.say(f"note: {note}")
     if ready.missing:

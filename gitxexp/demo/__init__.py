@@ -23,6 +23,11 @@ CHANGES = (
     ({"lr": "0.01", "epochs": "5"}, "learns faster, and longer"),
     ({"model": "mlp", "lr": "0.1", "epochs": "20"}, "a hidden layer"),
 )
+#: What is tried beside it, each in a worktree of its own.
+BESIDE = (
+    ("wide", {"hidden": "16"}, "a wider layer"),
+    ("slow", {"lr": "0.02"}, "a smaller step"),
+)
 
 
 def run_demo(directory: Path | None, say: Say) -> Path:
@@ -42,6 +47,8 @@ def run_demo(directory: Path | None, say: Say) -> Path:
     for change, text in CHANGES:
         _next(shell, change, text)
     _look(shell)
+    _side_by_side(shell)
+    _best_in_production(shell)
     _go_on(project, say)
     return project
 
@@ -86,6 +93,10 @@ def _tag_first(shell: Shell) -> None:
 
 def _next(shell: Shell, change: dict[str, str], text: str) -> None:
     shell.title(f"Another experiment: {text}")
+    _run_experiment(shell, change, text)
+
+
+def _run_experiment(shell: Shell, change: dict[str, str], text: str) -> None:
     old = shell.read("params.yaml")
     for name, value in change.items():
         before = next(line for line in old.splitlines() if line.startswith(f"{name}:"))
@@ -101,6 +112,30 @@ def _look(shell: Shell) -> None:
     shell.run_on_terminal("git", "xexp", "explore", "list")
     versions = shell.quietly("git", "tag", "--list", "e*", "--sort=version:refname").split()
     shell.run_on_terminal("git", "xexp", "explore", "diff", versions[0], versions[-1])
+
+
+def _side_by_side(shell: Shell) -> None:
+    shell.title("Two experiments side by side: a folder each, the data shared")
+    for name, change, text in BESIDE:
+        shell.run("git", "xexp", "worktree", "new", name)
+        beside = Shell(shell.folder.parent / f"exp-{name}", shell.say)
+        shell.say(f"$ cd ../exp-{name}")
+        _run_experiment(beside, change, text)
+        shell.say("$ cd ../project")
+    shell.title("Both changed the same database; git merge brings the rows of both together")
+    for name, _, _ in BESIDE:
+        shell.run("git", "merge", "--quiet", "--no-edit", "-X", "theirs", f"exp/{name}")
+    shell.run_on_terminal("git", "xexp", "explore", "list", "--runs")
+    for name, _, _ in BESIDE:
+        shell.run("git", "xexp", "worktree", "remove", name)
+
+
+def _best_in_production(shell: Shell) -> None:
+    shell.title("The best model of them all goes into production; the other stays a candidate")
+    shell.run("git", "xexp", "promote", "--best", "f1", "--yes", "-m", "best f1 of all")
+    shell.run_on_terminal("git", "xexp", "candidates")
+    shell.title("Any file of any experiment can be fetched")
+    shell.run("git", "xexp", "get", "e0.1.0", "models/production/model.json", "-o", "../first.json")
 
 
 def _go_on(project: Path, say: Say) -> None:

@@ -44,7 +44,7 @@ def add(
     for done, (root, members) in enumerate(groups.items()):
         if progress:
             progress(done, len(groups), "project")
-        _unlink_databases(top, root, members, known)
+        _unlink(top, root, members, known)
         with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
             _add_here(repo, top, members, known)
     fresh = {out.path: out for out in outputs_in(top)}
@@ -95,23 +95,25 @@ def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) 
             repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
 
 
-def _unlink_databases(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:
-    """Give linked databases a file of their own, and drop a cache object that was written through.
+def _unlink(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:
+    """Give linked databases, and files written through a link to the cache, a file of their own.
 
-    A database written to through a hard link has changed the cache's object under its old hash.
+    Who writes through a hard link (root may, whatever the mode) has changed the cache's object
+    under its old hash: that object is dropped, so that it can be fetched again.
     """
     cache = cache_dir(root)
     for path in paths:
-        linked = [file for file, _ in databases_in(top / path) if _is_link(file)]
         out = known.get(path)
-        if not linked:
-            continue
+        kept, oid = None, out.oid if out is not None and not out.is_dir else None
+        if out is not None and oid:
+            kept = object_path(cache, oid, out.legacy)
+        linked = {file for file, _ in databases_in(top / path) if _is_link(file)}
+        if kept is not None and kept.exists() and (top / path).samefile(kept):
+            linked.add(top / path)
         for file in linked:
             own_copy(file)
-        if out is not None and out.oid and not out.is_dir:
-            kept = object_path(cache, out.oid, out.legacy)
-            if kept.is_file() and hash_file(kept) != out.oid:
-                kept.unlink()
+        if linked and kept is not None and kept.is_file() and hash_file(kept) != oid:
+            kept.unlink()
 
 
 def _is_link(path: Path) -> bool:

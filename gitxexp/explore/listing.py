@@ -29,11 +29,18 @@ class Query(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """One column: what it is, its value in every row, and the rows with the best value."""
+    """One column: what it is, and its value in every row."""
 
     name: Name
     values: Sequence[Any]
-    best: frozenset[int] = frozenset()
+    maximize: bool | None = None  #: whether more is better; None where nothing is
+
+    @property
+    def best(self) -> frozenset[int]:
+        """The rows with the best value, looked for when asked."""
+        if self.maximize is None:
+            return frozenset()
+        return _best(self.values, maximize=self.maximize)
 
 
 class Listing(NamedTuple):
@@ -197,9 +204,7 @@ def _shown(kept: Sequence[Row], name: Name, config: Config) -> Shown:
     values = rows.column(kept, name)
     if name.kind != "metric":
         return Shown(name, values)
-    return Shown(
-        name, values, _best(values, maximize=naming.maximize(name.name, directions(config)))
-    )
+    return Shown(name, values, naming.maximize(name.name, directions(config)))
 
 
 def _best(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 from gitxexp import version as versions
@@ -134,8 +135,8 @@ class Names:
     """The names that a set of rows knows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self.metrics = list(dict.fromkeys(name for row in rows for name in row.metrics))
-        self.params = list(dict.fromkeys(name for row in rows for name in row.params))
+        self.metrics = list(dict.fromkeys(chain.from_iterable(row.metrics for row in rows)))
+        self.params = list(dict.fromkeys(chain.from_iterable(row.params for row in rows)))
         self.any = bool(rows)
 
     def find(self, name: str) -> Name:

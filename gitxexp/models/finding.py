@@ -57,8 +57,9 @@ class Search:
     def stores(self) -> Stores:
         """Caches and remotes, nearest first."""
         project = self.shelf.project
-        siblings = list(self.shelf.siblings)
-        return Stores(project.top, lambda: siblings, Strategy.AUTO, None, self.shelf.progress)
+        return Stores(
+            project.top, lambda: self.shelf.siblings, Strategy.AUTO, None, self.shelf.progress
+        )
 
     def workspace(self, model: Model, notes: Sequence[str] = ()) -> Choice:
         """A model of this work tree. Raises XexpError when it was edited by hand."""

@@ -115,7 +115,7 @@ def production_run(book: Book, stock: Stock) -> str | None:
     for experiment in reversed(book.experiments):
         said = experiment.payload
         if said.run and said.artifacts.get(model.path) == model.hash:
-            return said.run
+            return str(said.run)
     return None
 
 

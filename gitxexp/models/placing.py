@@ -131,8 +131,7 @@ def _incoming(
     choice, model = plan.after, plan.after.model
     listed = next((c for c in desk.stock.candidates if c.path == model.path), None)
     place = project.top / plan.slot.production
-    here = choice.file is not None and choice.origin == "candidate"
-    if here and choice.file and choice.file.lstat().st_dev == place.parent.stat().st_dev:
+    if choice.file is not None and choice.origin == "candidate":
         return choice.file, model.path
     staged = place.with_name(f".{place.name}.{running.id}.incoming")
     running.record("created", path=str(staged), undo=False)
@@ -154,7 +153,7 @@ def _fetch(desk: Desk, choice: Choice, target: Path) -> None:
                 shutil.copyfile(found, target)
             return
     if choice.commit is not None:
-        asked = artifacts.Request(choice.commit, (model.path,), out=target)
+        asked = artifacts.Request(choice.commit, (model.path,), choice.origin, target)
         artifacts.get(shelf.project, asked, shelf.progress)
         return
     stores = Search(desk.shelf, desk.book, desk.stock).stores()
@@ -199,7 +198,7 @@ def _swap(
     running.record("placed", **data)
     if old:
         modelback.duplicate(place, backup)
-    incoming.replace(place)
+    modelback.move(incoming, place)
     return kept
 
 

@@ -148,12 +148,14 @@ def _pad(text: str, size: int, right: bool) -> str:
 
 def tsv(columns: Sequence[Column]) -> str:
     """A header and the rows, separated by tabs; tabs and line breaks in a cell become spaces."""
-    lines = ["\t".join(c.name for c in columns)]
-    for cells in zip(*(c.cells for c in columns), strict=True):
-        lines.append(
-            "\t".join(" ".join(cell.split()) if not cell.isprintable() else cell for cell in cells)
-        )
-    return "\n".join(lines)
+    lines = zip(*(_on_one_line(column.cells) for column in columns), strict=True)
+    return "\n".join(["\t".join(c.name for c in columns), *map("\t".join, lines)])
+
+
+def _on_one_line(cells: Sequence[str]) -> Sequence[str]:
+    if "".join(cells).isprintable():
+        return cells
+    return [cell if cell.isprintable() else " ".join(cell.split()) for cell in cells]
 
 
 def as_json(value: Any) -> str:

@@ -45,12 +45,13 @@ def _column(shown: Shown, *, short: bool) -> Column:
 
 
 def _cells(shown: Shown, *, short: bool) -> list[str]:
-    if shown.name.kind == "field":
-        return [cell(shown.name.name, value, short=short) for value in shown.values]
-    if short:
-        return [cell("", value, short=True) for value in shown.values]
+    field = shown.name.name if shown.name.kind == "field" else ""
+    if short or field in ("date", "label"):
+        return [cell(field, value, short=short) for value in shown.values]
+    if set(map(type, shown.values)) <= {str, int}:  # a column at once: there may be thousands
+        return list(map(str, shown.values))
     show = payload.show
-    return ["" if v is None else v if type(v) is str else show(v) for v in shown.values]
+    return ["" if value is None else show(value) for value in shown.values]
 
 
 def cell(field: str, value: Any, *, short: bool) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gitxexp import payload, render
 from gitxexp.models.cachegc import Freed
+from gitxexp.models.finished import Verdict
 from gitxexp.models.pruning import Fate, Pruning
 from gitxexp.models.taking import Pruned
 from gitxexp.render import Column
@@ -85,3 +87,31 @@ def freed_object(found: Freed) -> dict[str, Any]:
         "freed": found.size,
         "kept": found.kept,
     }
+
+
+def trees_table(found: Sequence[Verdict]) -> str:
+    """Every worktree with whether it is finished."""
+    return render.table(
+        [
+            Column("fate", ["goes" if verdict.goes else "stays" for verdict in found]),
+            Column("worktree", [verdict.tree.name for verdict in found]),
+            Column("kind", [verdict.kind for verdict in found]),
+            Column("why", [verdict.why for verdict in found], flexible=True),
+            Column("path", [str(verdict.tree.path) for verdict in found], flexible=True),
+        ]
+    )
+
+
+def trees_objects(found: Sequence[Verdict], gone: Sequence[Verdict]) -> list[dict[str, Any]]:
+    """``prune --worktrees --json``."""
+    return [
+        {
+            "name": verdict.tree.name,
+            "kind": verdict.kind,
+            "path": str(verdict.tree.path),
+            "finished": verdict.goes,
+            "why": verdict.why,
+            "removed": verdict in gone,
+        }
+        for verdict in found
+    ]
