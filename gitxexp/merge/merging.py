@@ -168,9 +168,12 @@ def files(
     if not incoming:
         raise UsageError("there is only one file", "name the files to merge into it as well")
     report = engine.merge(out, incoming, None, options, progress, engine=chosen, write=write)
-    merged = Merged(
-        (Artifact(str(out), options.mode, tuple(Origin(str(p)) for p in incoming), report),)
-    )
+    going: tuple[TableDiff, ...] = ()
+    if options.mode is Mode.REBASE and not write and out.exists():
+        with tempfile.TemporaryDirectory(prefix="xexp-plan-") as folder:
+            going = _going(out, incoming, Path(folder), replace(options, in_place=False), report)
+    origins = tuple(Origin(str(path)) for path in incoming)
+    merged = Merged((Artifact(str(out), options.mode, origins, report, going=going),))
     if write and report.conflicts and not report.written:
         raise Conflicted(merged)
     return merged
