@@ -11,6 +11,7 @@ kind           data
 ``stamp``      record of :func:`gitxexp.results.stamp`
 ``restamp``    path, table, run, old, new
 ``created``    path: a file or folder that the operation makes
+``sealed``     path, hash ("md5:…") that the operation left: undo refuses to replace anything else
 ``sections``   names: sections of git's configuration that the operation makes
 ``configured`` values: key → values of git's configuration that the operation removes
 ``worktree``   see :mod:`gitxexp.treeback`
@@ -62,6 +63,8 @@ def undo(project: Project, operation: Operation, *, force: bool = False) -> None
         for step in steps:
             if step.kind == "ref":
                 _refuse_if_built_upon(project, step.data)
+            elif step.kind == "sealed":
+                _refuse_if_changed(step.data)
             elif step.kind == "worktree":
                 treeback.refuse_unmaking(project, step.data)
             elif step.kind in modelback.REFUSALS:
@@ -191,6 +194,22 @@ def _refuse_if_on_remote(git: Git, name: str, commit: str) -> None:
         )
 
 
+def _refuse_if_changed(data: dict[str, Any]) -> None:
+    """Rows that were written since the operation are the user's own."""
+    from gitxexp.dvcio.objects import hash_file
+
+    path = Path(data["path"])
+    if not path.is_file():
+        return
+    log = path.with_name(path.name + "-wal")
+    waits = log.exists() and log.stat().st_size > 0
+    if waits or f"md5:{hash_file(path)}" != data["hash"]:
+        raise NoAnswer(
+            f"{path.name} has changed since: undo would lose what was written after it",
+            "keep it, or put the former file back all the same: --force",
+        )
+
+
 def _index(_project: Project, data: dict[str, Any], _undoing: bool) -> None:
     """Give back the entries that the operation changed; what the user staged since stays."""
     if not Path(data["worktree"]).is_dir():
@@ -253,6 +272,10 @@ def _configured(project: Project, data: dict[str, Any], _undoing: bool) -> None:
             project.git.raw("config", "--local", "--add", key, value)
 
 
+def _nothing(_project: Project, _data: dict[str, Any], _undoing: bool) -> None:
+    return
+
+
 HANDLERS: dict[str, Handler] = {
     "file": _file,
     "ref": _ref,
@@ -260,6 +283,7 @@ HANDLERS: dict[str, Handler] = {
     "stamp": _stamp,
     "restamp": _restamp,
     "created": _created,
+    "sealed": _nothing,
     "sections": _sections,
     "configured": _configured,
     "worktree": treeback.unmake,

@@ -160,7 +160,7 @@ def test_deletions_and_changes_of_one_side_travel(forked: Repo) -> None:
     assert ids(forked / "runs.db") == ["ours", "theirs"]
 
 
-def test_a_renamed_path_and_a_path_with_odd_characters(repo: Repo) -> None:
+def test_a_path_with_odd_characters(repo: Repo) -> None:
     name = 'it\'s a % "näme".db'
     sql(repo / name, KEYED)
     repo.xexp("drivers", "install").good()
@@ -171,6 +171,30 @@ def test_a_renamed_path_and_a_path_with_odd_characters(repo: Repo) -> None:
     insert(repo, "ours", path=name)
     repo.git("merge", "-q", "--no-edit", "other")
     assert ids(repo / name) == ["ours", "theirs"]
+
+
+def test_parquet_that_git_tracks(repo: Repo) -> None:
+    import duckdb
+
+    def write(*names: str) -> None:
+        rows = ", ".join(f"('{name}', 0.5::DOUBLE)" for name in names)
+        with duckdb.connect() as con:
+            query = f"SELECT * FROM (VALUES {rows}) t(id, f1)"
+            con.execute(f"COPY ({query}) TO '{repo.path}/data.parquet'")
+
+    write("base")
+    repo.xexp("drivers", "install").good()
+    repo.commit("base")
+    repo.git("switch", "-q", "-c", "other")
+    write("base", "theirs")
+    repo.commit("theirs")
+    repo.git("switch", "-q", "main")
+    write("base", "ours")
+    repo.commit("ours")
+    repo.git("merge", "-q", "--no-edit", "other")
+    with duckdb.connect() as con:
+        found = con.execute(f"SELECT id FROM '{repo.path}/data.parquet' ORDER BY 1").fetchall()
+    assert found == [("base",), ("ours",), ("theirs",)]
 
 
 # -- conflicts -----------------------------------------------------------------------------------

@@ -89,6 +89,11 @@ def test_git_merge_just_works(fork: Repo) -> None:
 
 
 def test_rebase_cherry_pick_and_revert(fork: Repo) -> None:
+    fork.git("switch", "-q", "-c", "pick")
+    fork.git("cherry-pick", "other")
+    assert runs(fork) == BOTH and clean(fork)
+    fork.git("switch", "-q", "main")
+    checkout(fork)
     fork.git("rebase", "-q", "other")
     assert runs(fork) == BOTH and clean(fork)
     add(fork, "later")

@@ -343,6 +343,16 @@ def test_rebase_of_a_branch_keeps_the_way_back(forked: Repo) -> None:
     assert (forked / DB).read_bytes() == worse
 
 
+def test_undo_never_takes_rows_that_came_later(forked: Repo) -> None:
+    forked.xexp("merge", "sweep").good()
+    add(forked, "later", 0.3)
+    done = forked.xexp("undo")
+    assert done.code == 1 and "has changed since" in done.err
+    assert runs(forked) == ["later", *OLD, "sweep-1"]
+    forked.xexp("undo", "--force").good()
+    assert runs(forked) == OLD
+
+
 def test_the_strategy_is_a_parameter(forked: Repo) -> None:
     text = (forked / "params.yaml").read_text()
     forked.write("params.yaml", text + "merge:\n  strategy: keep\n")

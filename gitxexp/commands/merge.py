@@ -223,5 +223,6 @@ def _show(merged: Merged, options: dict[str, Any]) -> None:
         render.out(f"committed {merged.commit[:10]}")
     elif merged.advice and not options["dry_run"]:
         render.say(f"next: {merged.advice}")
-    if not merged.changed and not any(a.report.conflicts for a in merged.artifacts):
+    conflicting = any(a.report.conflicts for a in merged.artifacts)
+    if merged.artifacts and not merged.changed and not conflicting:
         render.say("nothing to merge: every row is here already")

@@ -60,7 +60,9 @@ class Work:
         report = engine.merge(target, incoming, None, options, self.progress, engine=self.engine)
         if not report.written or not report.changed:
             return job, report, before, before
-        return job, report, before, self.track(running, job, target)
+        after = self.track(running, job, target)
+        running.record("sealed", path=str(target), hash=after)
+        return job, report, before, after
 
     def ready(self, running: Running, job: Job, target: Path) -> str:
         """The target in the work tree as a file of its own; its hash as it is.

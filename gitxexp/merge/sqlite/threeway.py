@@ -37,14 +37,18 @@ class Three:
         """The base's value, as an expression over ``b``."""
         return under_b(self.base.expr(column))
 
-    def linked(self) -> str:
-        """The base row ``b`` and theirs ``s`` have the same key."""
+    def linked(self, *, sought: str = "b") -> str:
+        """The base row ``b`` and theirs ``s`` have the same key; the index of ``sought`` is used.
+
+        The ``+`` keeps the other side's index and affinity out of the comparison.
+        """
         tests = []
         for name, collation in zip(self.key.columns, self.key.collations, strict=True):
             b, s = self.old(name), self.theirs.expr(name)
             number = "typeof({0}) IN ('integer', 'real')"
+            one, other = (b, s) if sought == "b" else (s, b)
             tests += [
-                f"{b} = +{s} COLLATE {quote(collation)}",
+                f"{one} = +{other} COLLATE {quote(collation)}",
                 f"({number.format(b)}) = ({number.format(s)})",
             ]
             if self.key.exact:
@@ -220,7 +224,7 @@ def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> N
 def _deleted(con: sqlite3.Connection, three: Three) -> None:
     """Rows that theirs deleted: they go here too, unless ours changed them."""
     base, theirs = three.base, three.theirs
-    flipped = three.linked()
+    flipped = three.linked(sought="s")
     table = f"{quote(theirs.db)}.{quote(theirs.table.name)} AS s"
     picks = ", ".join(three.old(c) for c in base.columns)
     whole = " AND ".join(f"{three.old(c)} IS NOT NULL" for c in three.key.columns)
@@ -240,9 +244,10 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
     doomed = "1" if policy == OnConflict.THEIRS else alike
     if changed and policy not in (OnConflict.OURS, OnConflict.THEIRS):
         _whole(con, three, gone, "change/delete", f"NOT {alike}")
+    names = [quote(c) for c in three.key.columns]
+    found = f"SELECT {', '.join(f't.{n}' for n in names)} {gone.joined(three.key, doomed)}"
     tally.removed += con.execute(
-        f"DELETE FROM main.{quote(three.name)} AS t WHERE EXISTS "
-        f"(SELECT 1 {gone.source(match(gone, three.key), doomed)})"
+        f"DELETE FROM main.{quote(three.name)} WHERE ({', '.join(names)}) IN ({found})"
     ).rowcount
 
 
