@@ -8,6 +8,7 @@ from gitxexp import payload, render
 from gitxexp.explore.listing import Listing, Shown
 from gitxexp.explore.rows import Name, Row, show_date
 from gitxexp.render import Column
+from gitxexp.render.numbers import rounded
 
 #: What ``--porcelain`` prints unless it is told: these never change their order.
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
@@ -68,16 +69,6 @@ def cell(field: str, value: Any, *, short: bool) -> str:
     if short and isinstance(value, float):
         return rounded(value)
     return payload.show(value)
-
-
-def rounded(value: Any) -> str:
-    """A number with four decimals, or four digits where that would show none."""
-    if isinstance(value, float) and value == value and 1e-3 <= abs(value) < 1e6:
-        text = f"{value:.4f}"
-        return (
-            payload.show(value) if float(text) == value and len(payload.show(value)) <= 6 else text
-        )
-    return f"{value:.4g}" if isinstance(value, float) else payload.show(value)
 
 
 def as_csv(found: Listing) -> str:
