@@ -72,7 +72,7 @@ class Conflict:
 
 @dataclass(frozen=True)
 class SimilarColumn:
-    """A column only one side has that looks like one only the other has (``lr``, ``learning_rate``)."""
+    """A column of one side that looks like one of the other (``lr``, ``learning_rate``)."""
 
     table: str
     incoming: str

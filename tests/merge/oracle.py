@@ -1,0 +1,319 @@
+"""The semantics of merge, rebase and three-way merge in plain Python: typed multisets of rows.
+
+It shares nothing with the engine: it reads files with ``sqlite3`` and loops over rows.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Row = dict  # column -> (storage class, value)
+NULL = ("NoneType", None)
+
+
+def typed(value):
+    return (type(value).__name__, value)
+
+
+@dataclass
+class Table:
+    columns: list[str]
+    key: tuple[str, ...]
+    rows: list[Row]
+    notnull_key: bool = False
+
+
+@dataclass
+class Outcome:
+    tables: dict[str, Table] = field(default_factory=dict)
+    conflicts: set = field(default_factory=set)
+    counts: Counter = field(default_factory=Counter)
+
+
+def read(path: Path | None) -> dict[str, Table]:
+    """Every table of a file, in rowid order, with its first unique key."""
+    if path is None or not path.exists():
+        return {}
+    found = {}
+    with closing(sqlite3.connect(path)) as con:
+        for name, without in con.execute(
+            "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table' "
+            "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+        ).fetchall():
+            q = '"' + name.replace('"', '""') + '"'
+            info = con.execute(f"PRAGMA table_info({q})").fetchall()
+            columns = [r[1] for r in info]
+            key = tuple(r[1] for r in sorted(info, key=lambda r: r[5]) if r[5])
+            if not key:
+                for index in con.execute(f"PRAGMA index_list({q})").fetchall():
+                    if index[2] and not index[4]:
+                        parts = con.execute(
+                            "SELECT * FROM pragma_index_info(?)", (index[1],)
+                        ).fetchall()
+                        key = tuple(p[2] for p in parts)
+            rows = [
+                dict(zip(columns, map(typed, row), strict=True))
+                for row in con.execute(
+                    f"SELECT * FROM {q}" + ("" if without else " ORDER BY rowid")
+                )
+            ]
+            found[name.lower()] = Table(columns, key, rows, bool(without))
+    return found
+
+
+def frozen(row: Row, columns) -> tuple:
+    return tuple(row.get(c, NULL) for c in columns)
+
+
+def multiset(table: Table, columns=None) -> Counter:
+    return Counter(frozen(r, columns or table.columns) for r in table.rows)
+
+
+def two_way(inputs: list[dict[str, Table]], *, fill=True, policy="fail", declared=()) -> Outcome:
+    """Merge ``inputs[1:]`` into ``inputs[0]`` one after the other."""
+    out = Outcome(
+        {
+            n: Table(list(t.columns), t.key, [dict(r) for r in t.rows], t.notnull_key)
+            for n, t in inputs[0].items()
+        }
+    )
+    for source in inputs[1:]:
+        for name, table in source.items():
+            _merge_table(out, name, table, fill, policy, declared)
+    return out
+
+
+def _merge_table(out: Outcome, name, source: Table, fill, policy, declared) -> None:
+    mine = out.tables.get(name)
+    if mine is None:
+        mine = out.tables[name] = Table(list(source.columns), source.key, [], source.notnull_key)
+    mine.columns += [c for c in source.columns if c not in mine.columns]
+    columns = mine.columns
+    for row in mine.rows:
+        for c in columns:
+            row.setdefault(c, NULL)
+    offered = [{c: r.get(c, NULL) for c in columns} for r in source.rows]
+    out.counts[name, "incoming"] += len(offered)
+    key = mine.key or (declared if all(c in columns for c in declared) else ())
+    whole = [r for r in offered if key and all(r[c] != NULL for c in key)]
+    rest = [r for r in offered if not key or any(r[c] == NULL for c in key)]
+    if mine.key:
+        for row in whole:
+            _meet(out, name, mine, key, row, fill, policy, native=True)
+    elif key:
+        for row in _surplus(whole, mine.rows, columns, out, name):
+            _meet(out, name, mine, key, row, fill, policy, native=False)
+    if rest and mine.notnull_key:
+        out.conflicts |= {(name, "constraint")}
+        out.counts[name, "conflicting"] += len(rest)
+        return
+    for row in _surplus(rest, mine.rows, columns, out, name):
+        mine.rows.append(row)
+        out.counts[name, "new"] += 1
+
+
+def _surplus(offered, held, columns, out, name) -> list[Row]:
+    """What is offered beyond what is held, first occurrences first."""
+    have = Counter(frozen(r, columns) for r in held)
+    need = Counter(frozen(r, columns) for r in offered)
+    order = list(dict.fromkeys(frozen(r, columns) for r in offered))
+    found = []
+    for row in order:
+        n = max(0, need[row] - have[row])
+        found += [dict(zip(columns, row, strict=True)) for _ in range(n)]
+        out.counts[name, "identical"] += need[row] - n
+    return found
+
+
+def _equal_key(a, b, native) -> bool:
+    """An index takes 1 and 1.0 for one key; a declared key does not."""
+    if native and {a[0], b[0]} <= {"int", "float"}:
+        return a[1] == b[1]
+    return a == b
+
+
+def _meet(out: Outcome, name, mine: Table, key, row, fill, policy, native) -> None:
+    group = [r for r in mine.rows if all(_equal_key(r[c], row[c], native) for c in key)]
+
+    def clashes(held):
+        return [
+            c
+            for c in mine.columns
+            if held[c] != row[c] and not (fill and NULL in (held[c], row[c]))
+        ]
+
+    if not group:
+        mine.rows.append(dict(row))
+        out.counts[name, "new"] += 1
+        return
+    fits = next((r for r in group if not clashes(r)), None)
+    if fits is not None:
+        holes = [c for c in mine.columns if fits[c] == NULL and row[c] != NULL]
+        fits.update({c: row[c] for c in holes})
+        out.counts[name, "filled" if holes else "identical"] += 1
+        return
+    held = group[0]
+    if policy == "both" and not native:
+        mine.rows.append(dict(row))
+        out.counts[name, "new"] += 1
+        return
+    out.counts[name, "conflicting"] += 1
+    if policy == "theirs":
+        out.counts[name, "replaced"] += 1
+        held.update({c: row[c] for c in mine.columns if not fill or row[c] != NULL})
+    elif policy == "ours":
+        held.update({c: row[c] for c in mine.columns if fill and held[c] == NULL})
+    else:
+        shown = tuple(held[c] for c in key)
+        out.conflicts |= {(name, shown, c, held[c], row[c]) for c in clashes(held)}
+
+
+def three_way(base, ours, theirs) -> tuple[dict[str, Table], set]:
+    """What theirs changed since the base, in ours; conflicts as (table, kind, key, column)."""
+    out = {n: Table(list(t.columns), t.key, [dict(r) for r in t.rows]) for n, t in ours.items()}
+    conflicts: set = set()
+    for name in {*base, *ours, *theirs}:
+        b, o, t = base.get(name), ours.get(name), theirs.get(name)
+        if b and o and not t:
+            if same_rows(b, o):
+                del out[name]
+            else:
+                conflicts.add((name, "change/delete", (), None))
+        elif b and t and not o:
+            if not same_rows(b, t):
+                conflicts.add((name, "delete/change", (), None))
+        elif t and not b:
+            merged = two_way([{name: o} if o else {}, {name: t}])
+            out[name] = merged.tables[name]
+            conflicts |= {
+                (name, "value", c[1], c[2]) if len(c) > 2 else (name, c[1], (), None)
+                for c in merged.conflicts
+            }
+        elif t:
+            _three(out[name], b, t, conflicts, name)
+    return out, conflicts
+
+
+def same_rows(a: Table, b: Table) -> bool:
+    return set(a.columns) == set(b.columns) and multiset(a) == multiset(b, a.columns)
+
+
+def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str) -> None:
+    mine.columns += [c for c in theirs.columns if c not in mine.columns]
+    cols, key = mine.columns, mine.key
+    absent = [c for c in cols if c not in theirs.columns]
+    pad = [[{c: r.get(c, NULL) for c in cols} for r in t.rows] for t in (base, mine, theirs)]
+    bs, os, ts = pad
+
+    def split(rows):
+        named = {}
+        for r in rows:
+            if key and all(r[c] != NULL for c in key):
+                named.setdefault(key_of(r), []).append(r)
+        return named, [r for r in rows if not key or any(r[c] == NULL for c in key)]
+
+    def key_of(r):
+        return tuple(("n", r[c][1]) if r[c][0] in ("int", "float") else r[c] for c in key)
+
+    (bk, bn), (ok, on), (tk, tn) = split(bs), split(os), split(ts)
+    keyed = key and all(c in t.columns for t in (base, theirs) for c in key)
+    if not keyed or any(len(v) > 1 for d in (bk, tk) for v in d.values()):
+        bn, on, tn, ok = bs, os, ts, {}
+        bk = tk = {}
+    result = []
+    for k in {**bk, **ok, **tk}:
+        b, o, t = (d.get(k, [None])[0] for d in (bk, ok, tk))
+        shown = tuple(o[c] for c in key) if o else k
+        if t is not None and b is not None:
+            t = {c: b[c] if c in absent else t[c] for c in cols}
+            if t == b:
+                result += [o] if o else []
+            elif o is None:
+                conflicts.add((name, "delete/change", k, None))
+            else:
+                result.append(row := {})
+                for c in cols:
+                    if t[c] == b[c] or o[c] == t[c]:
+                        row[c] = o[c]
+                    elif o[c] == b[c]:
+                        row[c] = t[c]
+                    else:
+                        conflicts.add((name, "value", shown, c))
+        elif t is not None:
+            if o is None:
+                result.append(t)
+            else:
+                bad = [c for c in cols if NULL not in (o[c], t[c]) and o[c] != t[c]]
+                conflicts |= {(name, "value", shown, c) for c in bad}
+                result.append({c: t[c] if o[c] == NULL else o[c] for c in cols})
+        elif b is not None:
+            if o is not None and o != b:
+                conflicts.add((name, "change/delete", k, None))
+        else:
+            result.append(o)
+    counts = [Counter(frozen(r, cols) for r in rows) for rows in (bn, on, tn)]
+    for row in {**counts[0], **counts[1], **counts[2]}:
+        b, o, t = (c[row] for c in counts)
+        if o - b >= 0 and t - b >= 0:
+            n = max(o, t)
+        elif o - b <= 0 and t - b <= 0:
+            n = min(o, t)
+        else:
+            n = max(0, o + t - b)
+        result += [dict(zip(cols, row, strict=True)) for _ in range(n)]
+    mine.rows = result
+
+
+def rebase(inputs, key=()) -> Outcome:
+    """Rows of each key value come from the last input that has it; NULL keys follow merge."""
+    target, *sources = inputs
+    out = {n: Table(list(t.columns), t.key, [dict(r) for r in t.rows]) for n, t in target.items()}
+    claimed: dict = {}
+    outcome = Outcome(out)
+    for source in reversed(sources):
+        for name, table in source.items():
+            mine = out.setdefault(name, Table(list(table.columns), table.key, []))
+            shared = [c for c in mine.columns if c in table.columns] if mine.rows else table.columns
+            chosen = key if set(key) <= set(mine.columns) & set(table.columns) else ()
+            if not key:
+                both = [
+                    c
+                    for c in ("version", "experiment_version", "track_id")
+                    if c in mine.columns and c in table.columns
+                ]
+                chosen = tuple(both[:1])
+            del shared
+            mine.columns += [c for c in table.columns if c not in mine.columns]
+            for r in mine.rows:
+                for c in mine.columns:
+                    r.setdefault(c, NULL)
+            rows = [{c: r.get(c, NULL) for c in mine.columns} for r in table.rows]
+            outcome.counts[name, "incoming"] += len(rows)
+
+            def value(r, chosen=chosen):
+                whole = chosen and all(r[c] != NULL for c in chosen)
+                return tuple(r[c] for c in chosen) if whole else None
+
+            taken = claimed.setdefault(name, set())
+            rows = [r for r in rows if value(r) is None or value(r) not in taken]
+            brought = {value(r) for r in rows} - {None}
+            offered = Counter(frozen(r, mine.columns) for r in rows)
+            kept = []
+            for r in mine.rows:
+                row = frozen(r, mine.columns)
+                if value(r) in brought and offered[row] <= 0:
+                    outcome.counts[name, "replaced"] += 1
+                    continue
+                if value(r) in brought:
+                    offered[row] -= 1
+                kept.append(r)
+            mine.rows = kept
+            before = outcome.counts[name, "incoming"]
+            _merge_table(outcome, name, Table(mine.columns, (), rows), True, "fail", ())
+            outcome.counts[name, "incoming"] = before
+            taken |= brought
+    return outcome

@@ -1,0 +1,109 @@
+"""A source that is a changed copy of the target: page by page gives what row by row gives."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from gitxexp.merge.plan import MergeOptions, OnConflict
+from gitxexp.merge.sqlite import copies, engine, merge_files, work
+from tests.merge import oracle
+from tests.merge.test_two_way import assert_same, counted
+
+
+def build(path: Path, key: str, rows: int, page: int) -> Path:
+    with closing(sqlite3.connect(path)) as con:
+        con.execute(f"PRAGMA page_size={page}")
+        con.execute(f"CREATE TABLE t (k {key}, a, b REAL, c TEXT)")
+        con.execute("CREATE TABLE other (k, v)")
+        con.execute("CREATE INDEX i ON t (a)")
+        for i in range(rows):
+            con.execute("INSERT INTO t VALUES (?, ?, ?, ?)", (i, i % 7, i / 2, "x" * (i % 90)))
+            con.execute("INSERT INTO other VALUES (?, ?)", (i % 50, i % 3))
+        con.commit()
+    return path
+
+
+def edit(path: Path, chance: random.Random, first: int) -> None:
+    with closing(sqlite3.connect(path)) as con:
+        if chance.random() < 0.3:
+            con.execute("ALTER TABLE t ADD COLUMN d INTEGER")
+            con.execute("UPDATE t SET d = k WHERE k % 97 = 0")
+        for i in range(first, first + chance.randint(0, 60)):
+            con.execute("INSERT INTO t (k, a, c) VALUES (?, ?, ?)", (i, 1, "new"))
+            con.execute("INSERT INTO other VALUES (1, 1), (?, NULL)", (i,))
+        for _ in range(chance.randint(0, 5)):
+            k = chance.randint(0, 650)
+            con.execute("UPDATE t SET b = NULL WHERE k = ?", (k,))
+            con.execute("DELETE FROM t WHERE k = ?", (k + 1,))
+            con.execute("UPDATE other SET v = 'changed' WHERE rowid = ?", (k,))
+            con.execute("DELETE FROM other WHERE rowid = ?", (k + 2,))
+        if chance.random() < 0.2:
+            con.execute("UPDATE t SET c = ? WHERE k = ?", ("long " * 5000, chance.randint(0, 650)))
+        con.commit()
+
+
+@pytest.fixture
+def by_pages(monkeypatch):
+    """Small files take the way of large ones; what was narrowed is told."""
+    narrowed = []
+
+    def watch(con, feed, apart, tally):
+        narrowed.append(found := copies.narrow(con, feed, apart, tally))
+        return found
+
+    def begin():
+        monkeypatch.setattr(work, "SMALL", 0)
+        monkeypatch.setattr(copies, "SMALLEST", 0)
+        monkeypatch.setattr(engine, "narrow", watch)
+        return narrowed
+
+    return begin
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pages_and_rows_give_the_same(tmp_path, by_pages, seed):
+    chance = random.Random(seed)
+    key = ["INTEGER PRIMARY KEY", "INT PRIMARY KEY", ""][seed % 3]
+    target = build(tmp_path / "t.db", key, 700, chance.choice([512, 1024]))
+    sources = [tmp_path / f"s{i}.db" for i in range(chance.randint(1, 2))]
+    for i, source in enumerate(sources):
+        source.write_bytes(target.read_bytes())
+        edit(source, chance, 5000 + 1000 * i)
+    edit(target, chance, 9000)
+    policy = list(OnConflict)[chance.randint(0, 2)]
+    options = MergeOptions(on_conflict=policy)
+    slow = merge_files(target, sources, out=tmp_path / "slow.db", options=options)
+    narrowed = by_pages()
+    fast = merge_files(target, sources, out=tmp_path / "fast.db", options=options)
+    assert narrowed or (policy == "theirs" and len(sources) > 1) or is_long([target, *sources])
+    assert replace(fast, conflicts=()) == replace(slow, conflicts=())
+    assert set(map(repr, fast.conflicts)) == set(map(repr, slow.conflicts))
+    expected = oracle.two_way([oracle.read(p) for p in (target, *sources)], policy=str(policy))
+    assert counted(fast) == +expected.counts or fast.conflicts
+    if fast.written:
+        assert_same(tmp_path / "fast.db", expected.tables)
+
+
+def is_long(paths: list[Path]) -> bool:
+    """Whether a value spills over pages that belong to no b-tree: then every row is met."""
+    return any(len(r["c"][1] or "") > 9000 for p in paths for r in oracle.read(p)["t"].rows)
+
+
+def test_a_plain_copy_is_really_narrowed(tmp_path, by_pages):
+    target = build(tmp_path / "t.db", "INT PRIMARY KEY", 3000, 4096)
+    source = tmp_path / "s.db"
+    source.write_bytes(target.read_bytes())
+    with closing(sqlite3.connect(source)) as con:
+        con.execute("INSERT INTO t (k) VALUES (9999)")
+        con.commit()
+    seen = by_pages()
+    report = merge_files(target, [source])
+    table = report.tables[0]
+    assert (table.new, table.incoming, table.identical) == (1, 3001, 3000)
+    assert seen[0].common > 2900
