@@ -54,6 +54,7 @@ def test_a_listing_reads_no_results_and_no_registry(tagged: Repo) -> None:
 
 def test_a_listing_begins_only_the_git_that_it_needs(tagged: Repo) -> None:
     trace = tagged / ".git" / "trace"
+    tagged.xexp("explore", "list").good()  # which reads the tags into the cache
     done = xexp_process("explore", "list", cwd=tagged.path, env={"GIT_TRACE": str(trace)}).good()
     assert done.out.count("\n") == 3
     started = re.findall(r"trace: built-in: git (\S+)", trace.read_text())

@@ -42,10 +42,8 @@ def diff(
         before, _, after = before.partition("..")
     known = project.experiments()
     one = _side(project, before or "HEAD", known)
-    if after is None:
-        other = comparing.of_work_tree(project)
-    else:
-        other = _side(project, after or "HEAD", known)
+    now = after is None
+    other = comparing.of_work_tree(project) if now else _side(project, after or "HEAD", known)
     found = comparing.compare(project, one, other)
     patch = comparing.patch(project, found, colour=render.colour() and not as_json) if code else ""
     if as_json:
