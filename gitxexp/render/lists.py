@@ -49,10 +49,7 @@ def _cells(shown: Shown, *, short: bool) -> list[str]:
     field = shown.name.name if shown.name.kind == "field" else ""
     if short or field in ("date", "label"):
         return [cell(field, value, short=short) for value in shown.values]
-    if set(map(type, shown.values)) <= {str, int}:  # a column at once: there may be thousands
-        return list(map(str, shown.values))
-    show = payload.show
-    return ["" if value is None else show(value) for value in shown.values]
+    return payload.show_all(shown.values)
 
 
 def cell(field: str, value: Any, *, short: bool) -> str:
