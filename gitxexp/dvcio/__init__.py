@@ -36,7 +36,6 @@ if TYPE_CHECKING:
         link_types,
         local_remote_dir,
         remote_name,
-        shared_config,
     )
     from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
     from gitxexp.dvcio.session import DvcError, init
@@ -56,7 +55,7 @@ _ROOMS = {
     "composing": "Tracked exclusively remember store track_file track_members",
     "databases": "database_kind held_still own_copy",
     "objects": "Progress find_object has_object manifest matches object_path",
-    "places": "cache_dir cache_dirs is_dvc_repo link_types local_remote_dir remote_name shared_config",
+    "places": "cache_dir cache_dirs is_dvc_repo link_types local_remote_dir remote_name",
     "remote": "MissingObject missing_on_remote on_local_remote pushable",
     "session": "DvcError init",
     "transfer": "FetchReport PushReport checkout fetch fetch_objects pull push",
