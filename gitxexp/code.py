@@ -65,5 +65,6 @@ def code_changes(
     git: Git, old: str, new: str, config: Config, modified: Iterable[str] = ()
 ) -> list[str]:
     """The code files that differ between two commits, with those of ``modified``."""
-    paths = git.fields("diff", "--name-only", "--no-renames", "-z", old, new, "--")
+    question = ("diff", "--name-only", "--no-renames", "-z", old, new, "--")
+    paths = git.fields(*question) if old != new else []
     return sorted({p for p in (*paths, *modified) if is_code(p, config)})

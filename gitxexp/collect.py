@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from gitxexp import naming, results
+from gitxexp import describe, results
 from gitxexp.config import Config
 from gitxexp.confighash import flatten
 from gitxexp.errors import XexpError
@@ -124,10 +124,7 @@ def _when(run: Run) -> results.Moment:
 
 def maximize(config: Config, metric: str) -> bool:
     """Whether more of ``metric`` is better: by configuration, else by its name."""
-    overrides = dict.fromkeys(config.metrics_maximize, True) | dict.fromkeys(
-        config.metrics_minimize, False
-    )
-    return naming.maximize(metric, overrides)
+    return describe.maximize(config, metric)
 
 
 def _naming(config: Config) -> dict[str, Any]:

@@ -113,6 +113,14 @@ def primary_metric(metrics: Iterable[str], config: Config) -> str | None:
     return next(iter(naming.key_metrics_order(names)), None)
 
 
+def maximize(config: Config, metric: str) -> bool:
+    """Whether more of ``metric`` is better: by configuration, else by its name."""
+    overrides = dict.fromkeys(config.metrics_maximize, True) | dict.fromkeys(
+        config.metrics_minimize, False
+    )
+    return naming.maximize(metric, overrides)
+
+
 def _key_params(params: Mapping[str, Any], config: Config) -> list[str]:
     if config.params_key:
         wanted = [find_param(params, name) for name in config.params_key]

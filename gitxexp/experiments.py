@@ -13,7 +13,7 @@ from gitxexp.code import code_changes, code_hash
 from gitxexp.collect import Collected, Wanted, collect
 from gitxexp.describe import Choice
 from gitxexp.errors import UsageError, XexpError
-from gitxexp.history import Experiment, taken
+from gitxexp.history import Experiment
 from gitxexp.payload import Payload
 from gitxexp.pointers import Output
 from gitxexp.project import Project
@@ -67,11 +67,12 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     collected = collect(project.top, project.config, request.wanted)
     outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
     changed = changed_outputs(project, outputs)
-    draft = describe_experiment(project, request, collected, _artifacts(outputs, changed))
+    artifacts = _artifacts(outputs, changed)
+    draft = describe_experiment(project, request, collected, artifacts, head)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
-    experiments = project.experiments()
+    experiments, used = project.tags()
     parent = parent_of(project, experiments)
-    used = [*taken(project.git), *elsewhere]
+    used += elsewhere
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
     number, reason = _number(project, request, used, choice)
     before = parent.name if parent else ""
@@ -103,15 +104,18 @@ def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]
 
 
 def describe_experiment(
-    project: Project, request: Request, collected: Collected, artifacts: Mapping[str, str]
+    project: Project,
+    request: Request,
+    collected: Collected,
+    artifacts: Mapping[str, str],
+    head: str,
 ) -> Payload:
-    """The payload without version, code and reason."""
+    """The payload without version, code and reason, at the commit ``head``."""
     config, run = project.config, collected.run
     data = describe.data_hash(describe.data_outputs(artifacts, config))
     line = request.headline or describe.headline(
         collected.params, collected.metrics, data, request.text, config
     )
-    head = project.git.text("rev-parse", "HEAD")
     return Payload(
         headline=line,
         text=describe.prose(line),

@@ -34,7 +34,6 @@ LOCAL_ENV = (
     "GIT_COMMON_DIR",
 )
 
-# Questions that are asked in more than one place, or ahead of time.
 PLACES = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir",
           "--is-shallow-repository", "--show-prefix", "--show-toplevel")  # fmt: skip
 REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
@@ -186,6 +185,9 @@ class Git:
 
     def head(self) -> tuple[str | None, str | None]:
         """``(branch, commit)``: branch is None when HEAD is detached, commit when it is unborn."""
+        both = decode(self.call("rev-parse", "HEAD", "--symbolic-full-name", "HEAD").stdout).split()
+        if len(both) == 2:
+            return None if both[1] == "HEAD" else both[1].removeprefix("refs/heads/"), both[0]
         branch = decode(self.call("symbolic-ref", "--quiet", "HEAD").stdout).strip()
         return branch.removeprefix("refs/heads/") or None, self.resolve("HEAD")
 

@@ -54,6 +54,13 @@ class Experiment(NamedTuple):
         return str(self.version)
 
 
+class Tags(NamedTuple):
+    """The experiments, newest first, and every version that a tag of any kind occupies."""
+
+    experiments: list[Experiment]
+    taken: list[AnyVersion]
+
+
 def taken(git: Git) -> list[AnyVersion]:
     """Every version that a tag of any kind occupies, experiment or not."""
     found = (versions.parse(ref.removeprefix("refs/tags/")) for ref in git.refs(*PATTERNS))
@@ -62,14 +69,14 @@ def taken(git: Git) -> list[AnyVersion]:
 
 def experiments(git: Git, cache: Path) -> list[Experiment]:
     """Every experiment of the repository, newest first. Foreign tags are skipped, never an error."""
-    return experiments_later(git, cache)()
+    return tags_later(git, cache)().experiments
 
 
-def experiments_later(git: Git, cache: Path) -> Callable[[], list[Experiment]]:
-    """:func:`experiments`, begun now (git lists the tags) and waited for when called."""
+def tags_later(git: Git, cache: Path) -> Callable[[], Tags]:
+    """All tags that are ours, begun now (git lists them) and waited for when called."""
     refs = git.refs_later(*PATTERNS)
 
-    def result() -> list[Experiment]:
+    def result() -> Tags:
         known = _load(cache)  # while git is still listing
         named = [
             (version, oid)
@@ -84,7 +91,7 @@ def experiments_later(git: Git, cache: Path) -> Callable[[], list[Experiment]]:
             if (row := known[oid])
         ]
         found.sort(key=_newest_first, reverse=True)
-        return found
+        return Tags(found, [version for version, _ in named])
 
     return result
 

@@ -8,7 +8,7 @@ hand (``model=x | F1=0.9 | text``, no TOML) are understood as far as they go.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gitxexp import naming
@@ -115,6 +115,17 @@ def show(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     return str(value)
+
+
+def show_all(values: Sequence[Any]) -> list[str]:
+    """:func:`show` of each value, "" for None; a column at a time, because it may be long."""
+    kinds = set(map(type, values))
+    if kinds <= {str, int}:
+        return list(map(str, values))
+    if kinds == {float}:
+        texts = map(repr, values)
+        return [show(float(text)) if "e" in text else text for text in texts]
+    return ["" if value is None else show(value) for value in values]
 
 
 def _one_line(text: str, *, keep_bars: bool = False) -> str:

@@ -143,7 +143,12 @@ class Project:
 
     def experiments_later(self) -> Callable[[], list[Experiment]]:
         """:meth:`experiments`, begun now and waited for when the result is called."""
-        return history.experiments_later(self.git, self.state / "tags.cache")
+        later = history.tags_later(self.git, self.state / "tags.cache")
+        return lambda: later().experiments
+
+    def tags(self) -> history.Tags:
+        """The experiments, and the versions that are taken."""
+        return history.tags_later(self.git, self.state / "tags.cache")()
 
     def require_set_up(self) -> None:
         """Raises XexpError where ``git xexp init`` has not been run."""

@@ -113,9 +113,10 @@ def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> 
         running.record("stamp", record=record.as_dict())
 
     rows = results.stamp(run.database, run.table, run.id, values, announce).rows
-    known = {*map(str, taken(project.git)), str(plan.version)}
-    for old in run.versions:
-        if old not in known and version.parse(old) is not None:
+    others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
+    known = set(map(str, taken(project.git))) if others else set()
+    for old in others:
+        if old not in known:
             place = {"path": str(run.database), "table": run.table, "run": run.id}
             running.record("restamp", **place, old=old, new=str(plan.version))
             rows += results.restamp(run.database, run.table, run.id, old, str(plan.version))

@@ -10,14 +10,13 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-_VERSION = re.compile(r"e(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)\.(0|[1-9][0-9]*)", re.ASCII)
-_NAMED = r"exp-(.+)-v([1-9][0-9]*)"  # compiled when a repository has one
+#: A number of at most 18 digits; more are somebody's date or hash, not a version.
+_NUMBER = "(0|[1-9][0-9]{0,17})"
+_VERSION = re.compile(rf"e{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
+_NAMED = r"exp-(.+)-v([1-9][0-9]{0,17})"  # compiled when a repository has one
 
 #: The refs that may be versions.
 PATTERNS = ("refs/tags/e[0-9]*", "refs/tags/exp-*")
-
-#: The longest number that a version may hold; more digits are somebody's date or hash, not a version.
-_MAX_DIGITS = 18
 
 
 class Level(StrEnum):
@@ -66,12 +65,10 @@ def parse(text: str) -> AnyVersion | None:
     """The version that ``text`` (a tag's short name) spells, or ``None`` if it is not one."""
     match = _VERSION.fullmatch(text)
     if match:
-        if max(map(len, match.groups())) > _MAX_DIGITS:
-            return None
         major, minor, patch = map(int, match.groups())
         return Version(major, minor, patch)
-    match = re.fullmatch(_NAMED, text, re.ASCII | re.DOTALL)
-    if match and len(match[2]) <= _MAX_DIGITS:
+    match = re.fullmatch(_NAMED, text, re.DOTALL)
+    if match:
         return NamedVersion(match[1], int(match[2]))
     return None
 

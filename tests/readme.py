@@ -1,7 +1,7 @@
 """Run the ``console`` blocks of a document.
 
 A block's lines that begin with ``$`` are commands, run in one folder that ``cd`` changes; what
-follows each is its output as a terminal of 100 columns shows it, standard error last.
+follows each is its output as a wide terminal shows it, where nothing is cut, standard error last.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.helpers import run
 
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 
-_TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "100", "TERM": "dumb"}
+_TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "160", "TERM": "dumb"}
 
 #: What differs from one machine or day to the next.
 _VARYING = (

@@ -51,11 +51,11 @@ def demo(sealed: Path) -> Demo:
     return Demo(Repo(path), lines)
 
 
-def test_three_experiments_are_tagged_with_their_reasons(demo: Demo) -> None:
-    assert demo.repo.tags == ["e0.1.0", "e0.2.0", "e1.0.0"]
+def test_experiments_are_tagged_with_their_reasons(demo: Demo) -> None:
+    assert demo.repo.tags == ["e0.1.0", "e0.2.0", "e1.0.0", "e1.1.0", "e1.2.0"]
     subjects = demo.repo.git("tag", "-l", "--format=%(subject)").splitlines()
     assert [line.rpartition(" | ")[2] for line in subjects] == [
-        "baseline", "learns faster, and longer", "a hidden layer",
+        "baseline", "learns faster, and longer", "a hidden layer", "a wider layer", "a smaller step",
     ]  # fmt: skip
     assert subjects[0].startswith("model=softmax | lr=0.005 | epochs=3 | f1=0.8565 | ")
     assert subjects[2].startswith("model=mlp | lr=0.1 | epochs=20 | f1=0.9596 | ")
@@ -69,7 +69,10 @@ def test_rows_lead_to_the_version_and_back(demo: Demo) -> None:
             "SELECT version, count(DISTINCT track_id), count(*), max(f1) FROM metrics GROUP BY 1"
         ).fetchall()
         runs = dict(database.execute("SELECT version, track_id FROM metrics"))
-    assert rows == [("e0.1.0", 1, 4, 0.8565), ("e0.2.0", 1, 6, 0.9185), ("e1.0.0", 1, 21, 0.9596)]
+    assert rows == [
+        ("e0.1.0", 1, 4, 0.8565), ("e0.2.0", 1, 6, 0.9185), ("e1.0.0", 1, 21, 0.9596),
+        ("e1.1.0", 1, 21, 0.9798), ("e1.2.0", 1, 21, 0.9798),
+    ]  # fmt: skip
     for version, run_id in runs.items():
         assert f'run = "{run_id}"' in demo.repo.git("cat-file", "tag", version)
 
@@ -82,10 +85,10 @@ def test_list_and_diff_are_shown(demo: Demo) -> None:
     assert "softmax" in difference and "mlp" in difference and "f1" in difference
 
 
-def test_everything_is_committed_and_pushed(demo: Demo) -> None:
+def test_everything_is_committed_and_every_experiment_pushed(demo: Demo) -> None:
     assert demo.repo.git("status", "--porcelain") == ""
     remote = demo.repo.git("ls-remote", "origin")
-    for ref in ("refs/heads/main", "refs/tags/e0.1.0", "refs/tags/e1.0.0"):
+    for ref in (f"refs/tags/{name}" for name in demo.repo.tags):
         assert f"{demo.repo.git('rev-parse', ref)}\t{ref}" in remote
     stored = {p.parent.name + p.name for p in (demo.repo.path.parent / "storage").rglob("*")}
     for tag in demo.repo.tags:
@@ -192,3 +195,12 @@ def test_the_script_is_clean_and_needs_nothing_but_python(tmp_path: Path) -> Non
         if line.startswith(("import ", "from "))
     }
     assert imports == {"csv", "json", "math", "random", "sqlite3", "datetime", "pathlib"}
+
+
+def test_worktrees_are_merged_and_gone_and_the_best_model_is_in_production(demo: Demo) -> None:
+    assert not list(demo.repo.path.parent.glob("exp-*"))
+    assert len(demo.repo.git("rev-list", "--min-parents=2", "HEAD").split()) == 1
+    kept = list((demo.repo / "models/candidates").glob("*_model.json"))
+    assert len(kept) == 1
+    assert "promoted" in demo.output("git xexp promote --best f1 --yes -m 'best f1 of all'")
+    assert (demo.repo.path.parent / "first.json").is_file()

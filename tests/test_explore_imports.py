@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
-from tests.helpers import Clock, Repo
+from tests.helpers import Clock, Repo, xexp_process
 
 HEAVY = ("dvc", "dvc_data", "duckdb", "pandas", "git", "sqlite_utils", "numpy", "pyarrow")
 
@@ -48,6 +50,24 @@ def test_no_read_command_imports_what_is_slow(tagged: Repo) -> None:
 def test_a_listing_reads_no_results_and_no_registry(tagged: Repo) -> None:
     loaded = modules(tagged, "explore", "list")
     assert not {"sqlite3", "gitxexp.results", "gitxexp.wayback", "gitxexp.registry"} & loaded
+
+
+def test_a_listing_begins_only_the_git_that_it_needs(tagged: Repo) -> None:
+    trace = tagged / ".git" / "trace"
+    tagged.xexp("explore", "list").good()  # which reads the tags into the cache
+    done = xexp_process("explore", "list", cwd=tagged.path, env={"GIT_TRACE": str(trace)}).good()
+    assert done.out.count("\n") == 3
+    started = re.findall(r"trace: built-in: git (\S+)", trace.read_text())
+    assert sorted(started) == ["config", "for-each-ref", "rev-parse"]
+
+
+def test_what_was_begun_in_vain_ends_quietly(tagged: Repo, tmp_path: Path) -> None:
+    done = xexp_process("explore", "list", cwd=tmp_path)
+    assert (done.code, done.out) == (128, "")
+    assert done.err.startswith("fatal: not a git repository")
+    wrong = xexp_process("explore", "list", "--nonsense", cwd=tagged.path)
+    assert (wrong.code, wrong.out) == (129, "")
+    assert wrong.err.startswith("fatal: No such option")
 
 
 def test_the_version_needs_no_click(tagged: Repo) -> None:

@@ -190,11 +190,11 @@ def test_a_full_disk(modelled: Repo, small_disk: Path, leave: int) -> None:
     repo.xexp(*ARGS, "--no-keep", "-y").good()
     before = state(repo)
     filler = fill(small_disk, leave)
-    done = repo.xexp("promote", "e0.2.0", "-y")
+    done = repo.xexp("promote", "e0.1.1", "-y")
     assert done.code == 128
     assert len(done.err.splitlines()) <= 3, done.err
     filler.unlink()
     repo.xexp("log").good()
     assert state(repo) == before
-    repo.xexp("promote", "e0.2.0", "-y").good()
+    repo.xexp("promote", "e0.1.1", "-y").good()
     assert (repo / PRODUCTION).stat().st_size == 1_000_000

@@ -1,20 +1,18 @@
-"""``git xexp candidates``: list, add."""
+"""``git xexp candidates``: the group and ``list``."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import click
 
 from gitxexp import progress, render
 from gitxexp.lazygroup import LazyGroup
-from gitxexp.models import adding, listing
-from gitxexp.options import json_option, no_wait_option, open_project
-from gitxexp.render import models as pages
+from gitxexp.models import listing
+from gitxexp.options import json_option, open_project
+from gitxexp.render import candidates as pages
 
 VERBS = {
     "list": ("gitxexp.commands.candidates", "list production and candidates, the best first"),
-    "add": ("gitxexp.commands.candidates", "put a model file in as the candidate of a run"),
+    "add": ("gitxexp.commands.candidates_add", "put a model file in as the candidate of a run"),
 }
 
 
@@ -41,24 +39,3 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, as_json: bool)
         render.page(pages.table(found))
     else:
         render.say("there are no models yet; add one: git xexp candidates add PATH")
-
-
-@click.command()
-@click.argument("path", type=click.Path(path_type=Path))
-@click.option("--run", metavar="ID", help="The run that made it (default: the latest).")
-@click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
-@no_wait_option
-@json_option
-def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: bool) -> None:
-    """Put a model file in as the candidate of a run; the file itself stays where it is."""
-    with progress.line("adding") as show:
-        done = adding.add(open_project(), path, run, slot, show, wait=not no_wait)
-    if as_json:
-        names = ("path", "run", "hash", "size", "how", "touched")
-        render.out(render.as_json({name: getattr(done, name) for name in names}))
-        return
-    if not done.touched and done.how == "there":
-        render.out(f"{done.path} is there already: nothing to do")
-        return
-    render.out(f"added {done.path}  ({done.how}, {done.hash[4:12]}, run {done.run})")
-    render.out("next: git xexp tag")

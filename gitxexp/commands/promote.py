@@ -16,7 +16,7 @@ from gitxexp.models.placing import Options, Promoted
 from gitxexp.models.promoting import Plan
 from gitxexp.options import VersionType, json_option, no_wait_option, open_project
 from gitxexp.project import Project
-from gitxexp.render import models as pages
+from gitxexp.render import promotions as pages
 from gitxexp.version import AnyVersion
 
 

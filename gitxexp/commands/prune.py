@@ -16,7 +16,7 @@ from gitxexp.models.taking import Options, Pruned
 from gitxexp.options import Age, json_option, no_wait_option, open_project
 from gitxexp.project import Project
 from gitxexp.render import prunings as pages
-from gitxexp.render.details import size
+from gitxexp.render.numbers import size
 
 
 @click.command()

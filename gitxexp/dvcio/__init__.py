@@ -4,37 +4,74 @@ Reading pointers, caches, local-directory remotes and "has anything changed?" ne
 adding, other remotes and checkout do, inside their functions.
 """
 
-from gitxexp.dvcio.adding import Added, add
-from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
-from gitxexp.dvcio.composing import (
-    Tracked,
-    exclusively,
-    remember,
-    store,
-    track_file,
-    track_members,
-)
-from gitxexp.dvcio.databases import database_kind, held_still, own_copy
-from gitxexp.dvcio.objects import Progress, find_object, manifest, matches, object_path
-from gitxexp.dvcio.places import (
-    cache_dir,
-    cache_dirs,
-    is_dvc_repo,
-    link_types,
-    local_remote_dir,
-    remote_name,
-)
-from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
-from gitxexp.dvcio.session import DvcError, init
-from gitxexp.dvcio.transfer import (
-    FetchReport,
-    PushReport,
-    checkout,
-    fetch,
-    fetch_objects,
-    pull,
-    push,
-)
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from gitxexp.dvcio.adding import Added, add
+    from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
+    from gitxexp.dvcio.composing import (
+        Tracked,
+        exclusively,
+        remember,
+        store,
+        track_file,
+        track_members,
+    )
+    from gitxexp.dvcio.databases import database_kind, held_still, own_copy
+    from gitxexp.dvcio.objects import (
+        Progress,
+        find_object,
+        has_object,
+        manifest,
+        matches,
+        object_path,
+    )
+    from gitxexp.dvcio.places import (
+        cache_dir,
+        cache_dirs,
+        is_dvc_repo,
+        link_types,
+        local_remote_dir,
+        remote_name,
+    )
+    from gitxexp.dvcio.remote import MissingObject, missing_on_remote, on_local_remote, pushable
+    from gitxexp.dvcio.session import DvcError, init
+    from gitxexp.dvcio.transfer import (
+        FetchReport,
+        PushReport,
+        checkout,
+        fetch,
+        fetch_objects,
+        pull,
+        push,
+    )
+
+_ROOMS = {
+    "adding": "Added add",
+    "changes": "Change Kind changed file_hashes status",
+    "composing": "Tracked exclusively remember store track_file track_members",
+    "databases": "database_kind held_still own_copy",
+    "objects": "Progress find_object has_object manifest matches object_path",
+    "places": "cache_dir cache_dirs is_dvc_repo link_types local_remote_dir remote_name",
+    "remote": "MissingObject missing_on_remote on_local_remote pushable",
+    "session": "DvcError init",
+    "transfer": "FetchReport PushReport checkout fetch fetch_objects pull push",
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """A name is looked up in its module when it is first asked for (PEP 562): a command that reads
+    pays for no more than it uses."""
+    room = _ROOM_OF.get(name)
+    if room is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(f"{__name__}.{room}"), name)
+    return value
+
 
 __all__ = [
     "Added",
@@ -57,6 +94,7 @@ __all__ = [
     "fetch_objects",
     "file_hashes",
     "find_object",
+    "has_object",
     "held_still",
     "init",
     "is_dvc_repo",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,6 +26,12 @@ def find_object(caches: Iterable[Path], oid: str, legacy: bool = False) -> Path 
     """The first cache that has the object, whatever its content."""
     places = (object_path(cache, oid, legacy) for cache in caches)
     return next((place for place in places if place.is_file()), None)
+
+
+def has_object(folder: str, oid: str, legacy: bool = False) -> bool:
+    """Whether the object is below a cache or a remote's folder; for very many of them."""
+    base = folder if legacy else f"{folder}/files/md5"
+    return os.path.isfile(f"{base}/{oid[:2]}/{oid[2:]}")  # noqa: PTH113
 
 
 def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:

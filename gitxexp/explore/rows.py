@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from gitxexp import version as versions
@@ -41,22 +42,27 @@ _SYNONYMS = {"labels": "label", "experiment": "version", "author": "tagger"}
 _DATE = r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)?)?"
 
 
-#: How each field of an experiment is read.
-_READ: dict[str, Callable[[Experiment], Any]] = {
-    "version": lambda e: e.version,
-    "date": lambda e: e.date,
-    "label": lambda e: e.payload.labels,
-    "data": lambda e: e.payload.data or None,
-    "text": lambda e: e.payload.text or None,
-    "headline": lambda e: e.payload.headline,
-    "run": lambda e: e.payload.run or None,
-    "commit": lambda e: e.commit,
-    "config_hash": lambda e: e.payload.config_hash or None,
-    "tagger": lambda e: e.tagger or None,
-    "parent": lambda e: e.payload.parent or None,
-    "reason": lambda e: e.payload.reason or None,
-    "results": lambda e: e.payload.results or None,
+#: Where each field of an experiment's row is.
+_READ = {
+    name: attrgetter(f"experiment.{path}")
+    for name, path in {
+        "version": "version",
+        "date": "date",
+        "label": "payload.labels",
+        "data": "payload.data",
+        "text": "payload.text",
+        "headline": "payload.headline",
+        "run": "payload.run",
+        "commit": "commit",
+        "config_hash": "payload.config_hash",
+        "tagger": "tagger",
+        "parent": "payload.parent",
+        "reason": "payload.reason",
+        "results": "payload.results",
+    }.items()
 }
+#: Fields that an experiment always has; of the others an empty text means that it has none.
+_ALWAYS = frozenset(("version", "date", "label", "headline", "commit"))
 
 
 class Row:
@@ -86,7 +92,9 @@ class Row:
         if self._fields is not None:
             return self._fields.get(name)
         read = _READ.get(name)
-        return read(self.experiment) if read and self.experiment else None
+        if read is None or self.experiment is None:
+            return None
+        return read(self) if name in _ALWAYS else read(self) or None
 
     def fields(self) -> dict[str, Any]:
         """Every field that this kind of row has."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from gitxexp import collect, describe, results
+from gitxexp import describe
 from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 from gitxexp.registry import Promotion
-from gitxexp.results import Run
+
+if TYPE_CHECKING:
+    from gitxexp.results import Run
 
 
 @dataclass(frozen=True)
@@ -41,11 +43,12 @@ class Book:
     def __init__(self, project: Project) -> None:
         self.project = project
         self.notes: list[str] = []
+        self._begun = project.experiments_later()
 
     @cached_property
     def experiments(self) -> list[Experiment]:
         """Every experiment, newest first."""
-        return self.project.experiments()
+        return self._begun()
 
     @cached_property
     def by_run(self) -> dict[str, list[Experiment]]:
@@ -59,6 +62,8 @@ class Book:
     @cached_property
     def runs(self) -> dict[str, Run]:
         """The runs of the results databases; a database that cannot be read is noted."""
+        from gitxexp import collect  # late: most listings need no results
+
         try:
             found = collect.all_runs(self.project.top, self.project.config)
         except XexpError as error:
@@ -117,7 +122,9 @@ class Book:
 
 
 def _of_run(run: Run) -> Facts:
-    when = results.moment(run.last)
+    from gitxexp.results import moment  # late, as above
+
+    when = moment(run.last)
     return Facts(
         run=run.id,
         recorded=run.versions[-1] if run.versions else None,

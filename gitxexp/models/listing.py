@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gitxexp import collect, dvcio
-from gitxexp.dvcio import MissingObject, Progress
+from gitxexp import describe, dvcio
 from gitxexp.errors import XexpError
 from gitxexp.models import facts, holders
 from gitxexp.models.facts import Book, Facts
 from gitxexp.models.stock import Model, Shelf, Stock
 from gitxexp.project import Project
+
+if TYPE_CHECKING:
+    from gitxexp.dvcio import MissingObject, Progress
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def listing(
     ``ask_remote``: a remote that is no local folder is asked as well. Raises XexpError when
     ``metric`` is none.
     """
-    shelf, book = Shelf(project, progress), Book(project)
+    book, shelf = Book(project), Shelf(project, progress)  # git lists the tags meanwhile
     known = [s for s in shelf.slots if slot in (None, s.name)]
     if slot is not None and not known:
         from gitxexp.models.slots import choose
@@ -137,9 +140,9 @@ def _rows(
         model = stock.models[at]
         value = found[at].metrics.get(metric) if metric else None
         rank = None if facts.number(value) is None else place + 1
-        cached = dvcio.find_object(shelf.caches(model.root), model.oid, model.legacy)
+        cached = shelf.is_cached(model)
         tag = held.get(model.hash)
-        rows.append(Row(model, found[at], rank, cached is not None, remote.get(model.hash), tag))
+        rows.append(Row(model, found[at], rank, cached, remote.get(model.hash), tag))
     return rows
 
 
@@ -147,7 +150,7 @@ def ranked(
     project: Project, models: Sequence[Model], found: Sequence[Facts], metric: str | None
 ) -> list[int]:
     """Places of the models, best first. No number: last, never best. Equal ones: newest first."""
-    sign = -1 if metric and collect.maximize(project.config, metric) else 1
+    sign = -1 if metric and describe.maximize(project.config, metric) else 1
 
     def key(at: int) -> tuple[bool, float, float, str]:
         value = facts.number(found[at].metrics.get(metric)) if metric else None
@@ -174,8 +177,7 @@ def _remote(shelf: Shelf, stock: Stock, *, ask: bool) -> dict[str, bool]:
             folders[key] = dvcio.local_remote_dir(top / model.root, model.remote)
         folder = folders[key]
         if folder is not None:
-            path = dvcio.object_path(folder, model.oid, model.legacy)
-            found[model.hash] = path.is_file()
+            found[model.hash] = dvcio.has_object(str(folder), model.oid, model.legacy)
     return found
 
 

@@ -8,14 +8,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitxexp import dvcio, pointers
-from gitxexp.dvcio import Progress
 from gitxexp.errors import XexpError
 from gitxexp.models import slots
 from gitxexp.models.slots import Slot
 from gitxexp.pointers import File, Output
 from gitxexp.project import Project
+
+if TYPE_CHECKING:
+    from gitxexp.dvcio import Progress
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Shelf:
         self.project = project
         self.progress = progress
         self._caches: dict[str, list[Path]] = {}
+        self._own: dict[str, list[Path]] = {}
 
     @cached_property
     def outputs(self) -> list[Output]:
@@ -107,6 +111,20 @@ class Shelf:
             self._caches[root] = dvcio.cache_dirs(self.project.top / root, places)
         return self._caches[root]
 
+    def own_cache(self, root: str) -> list[Path]:
+        """The cache that this work tree uses, if it is there; asks git nothing."""
+        if root not in self._own:
+            self._own[root] = dvcio.cache_dirs(self.project.top / root)
+        return self._own[root]
+
+    def is_cached(self, model: Model) -> bool:
+        """Whether a cache of this worktree or of another has the model's object."""
+        if any(
+            dvcio.has_object(str(c), model.oid, model.legacy) for c in self.own_cache(model.root)
+        ):
+            return True
+        return dvcio.find_object(self.caches(model.root), model.oid, model.legacy) is not None
+
     def stock(self, slot: Slot) -> Stock:
         """What the slot holds. Raises XexpError for a folder where a file should be."""
         output = next((out for out in self.outputs if out.path == slot.candidates), None)
@@ -121,6 +139,9 @@ class Shelf:
         if output is None or output.hash is None:
             return ()
         caches = self.caches(output.root)
+        near = dvcio.manifest(output, self.own_cache(output.root))
+        if near is not None:
+            return near
         folder = dvcio.local_remote_dir(self.project.top / output.root, output.remote)
         return dvcio.manifest(output, [*caches, *([folder] if folder else [])])
 

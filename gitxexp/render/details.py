@@ -12,7 +12,7 @@ from gitxexp.explore.rows import show_date
 from gitxexp.explore.showing import Details
 from gitxexp.registry import Promotion
 from gitxexp.render import paint, visible, width
-from gitxexp.render.lists import rounded
+from gitxexp.render.numbers import rounded, size
 
 Cells = Sequence[str]
 
@@ -30,17 +30,6 @@ def section(title: str, rows: Iterable[Cells]) -> list[str]:
         padded = (text + " " * (size - width(text)) for text, size in zip(row, sizes, strict=True))
         lines.append(f"  {'  '.join(padded)}".rstrip())
     return [*lines, ""]
-
-
-def size(count: int | None) -> str:
-    """Bytes as people read them, in powers of 1000; "?" where not known."""
-    if count is None:
-        return "?"
-    amount, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
-    while amount >= 999.95 and len(units) > 1:
-        amount /= 1000
-        units.pop(0)
-    return f"{count} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
 
 
 def _short(value: Any) -> str:

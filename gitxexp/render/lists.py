@@ -8,6 +8,7 @@ from gitxexp import payload, render
 from gitxexp.explore.listing import Listing, Shown
 from gitxexp.explore.rows import Name, Row, show_date
 from gitxexp.render import Column
+from gitxexp.render.numbers import rounded
 
 #: What ``--porcelain`` prints unless it is told: these never change their order.
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
@@ -48,10 +49,7 @@ def _cells(shown: Shown, *, short: bool) -> list[str]:
     field = shown.name.name if shown.name.kind == "field" else ""
     if short or field in ("date", "label"):
         return [cell(field, value, short=short) for value in shown.values]
-    if set(map(type, shown.values)) <= {str, int}:  # a column at once: there may be thousands
-        return list(map(str, shown.values))
-    show = payload.show
-    return ["" if value is None else show(value) for value in shown.values]
+    return payload.show_all(shown.values)
 
 
 def cell(field: str, value: Any, *, short: bool) -> str:
@@ -68,16 +66,6 @@ def cell(field: str, value: Any, *, short: bool) -> str:
     if short and isinstance(value, float):
         return rounded(value)
     return payload.show(value)
-
-
-def rounded(value: Any) -> str:
-    """A number with four decimals, or four digits where that would show none."""
-    if isinstance(value, float) and value == value and 1e-3 <= abs(value) < 1e6:
-        text = f"{value:.4f}"
-        return (
-            payload.show(value) if float(text) == value and len(payload.show(value)) <= 6 else text
-        )
-    return f"{value:.4g}" if isinstance(value, float) else payload.show(value)
 
 
 def as_csv(found: Listing) -> str:

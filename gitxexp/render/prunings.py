@@ -11,7 +11,7 @@ from gitxexp.models.finished import Verdict
 from gitxexp.models.pruning import Fate, Pruning
 from gitxexp.models.taking import Pruned
 from gitxexp.render import Column
-from gitxexp.render.details import size
+from gitxexp.render.numbers import size
 
 
 def table(plan: Pruning) -> str:

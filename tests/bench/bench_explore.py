@@ -1,7 +1,8 @@
 """How quick reading is: ``python tests/bench/bench_explore.py [TAGS] [ROUNDS]``.
 
 Makes a repository with TAGS (2,000) experiment tags and prints medians of ROUNDS (11) runs, each
-beside what it is measured against, taken in turn so that a busy machine weighs on both.
+beside what it is measured against, taken in turn so that a busy machine weighs on both. Processor
+time, which says little of what runs side by side, is steadier where others use the machine.
 """
 
 from __future__ import annotations
@@ -75,16 +76,25 @@ def make(folder: Path, tags: int) -> None:
     subprocess.run(["git", "reset", "-q", "--hard"], cwd=folder, check=True)
 
 
-def measure(command: Sequence[str], folder: Path) -> float:
-    """Milliseconds that ``command`` takes."""
+def xexp() -> list[str]:
+    """The installed command, or this Python's module where there is none."""
+    beside = Path(sys.executable).with_name("git-xexp")
+    return [str(beside)] if beside.exists() else [sys.executable, "-m", "gitxexp"]
+
+
+def measure(command: Sequence[str], folder: Path) -> tuple[float, float]:
+    """Milliseconds that ``command`` takes, and those of processor time with its children's."""
     start = time.perf_counter()
-    subprocess.run(command, cwd=folder, stdout=subprocess.DEVNULL, check=True)
-    return 1000 * (time.perf_counter() - start)
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 0, command
+    return 1000 * (time.perf_counter() - start), 1000 * (used.ru_utime + used.ru_stime)
 
 
 def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path, rounds: int,
             cold: bool = False) -> None:  # fmt: skip
-    """Print the medians of ``command`` and ``base`` and their ratio."""
+    """Print the medians of ``command`` and ``base`` and their ratios."""
     ours, theirs = [], []
     measure(command, folder), measure(base, folder)
     for _ in range(rounds):
@@ -92,18 +102,22 @@ def compare(name: str, command: Sequence[str], base: Sequence[str], folder: Path
             (folder / ".git/xexp/tags.cache").unlink(missing_ok=True)
         ours.append(measure(command, folder))
         theirs.append(measure(base, folder))
-    one, other = statistics.median(ours), statistics.median(theirs)
+    (one, one_cpu), (other, other_cpu) = map(_medians, (ours, theirs))
     limit = LIMITS.get(name)
     goal = f"  (at most {limit})" if limit else ""
-    print(f"{name:12} {one:7.1f} ms  {other:6.1f} ms {base[-1]:14} ratio {one / other:5.2f}{goal}")
+    print(f"{name:12} {one:7.1f} ms  {other:6.1f} ms {base[-1]:14} ratio {one / other:5.2f}"
+          f"  processor {one_cpu:6.1f} / {other_cpu:5.1f} = {one_cpu / other_cpu:5.2f}{goal}")  # fmt: skip
+
+
+def _medians(measured: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    elapsed, used = zip(*measured, strict=True)
+    return statistics.median(elapsed), statistics.median(used)
 
 
 def main() -> None:
     """Make the repository, measure, print."""
     tags = int(sys.argv[1]) if len(sys.argv) > 1 else 2000
     rounds = int(sys.argv[2]) if len(sys.argv) > 2 else 11
-    beside = Path(sys.executable).with_name("git-xexp")
-    xexp = [str(beside)] if beside.exists() else [sys.executable, "-m", "gitxexp"]
     click = [sys.executable, "-c", "import click"]
     nothing = [sys.executable, "-c", "pass"]
     folder = Path(tempfile.mkdtemp(prefix="xexp-bench-"))
@@ -114,15 +128,15 @@ def main() -> None:
         repository = folder / "repository"
         make(repository, tags)
         where = (repository, rounds)
-        compare("list cold", [*xexp, "explore", "list"], click, *where, cold=True)
-        compare("list warm", [*xexp, "explore", "list"], click, *where)
+        compare("list cold", [*xexp(), "explore", "list"], click, *where, cold=True)
+        compare("list warm", [*xexp(), "explore", "list"], click, *where)
         compare(
-            "list sorted", [*xexp, "explore", "list", "--sort", "f1", "-n", "20"], click, *where
+            "list sorted", [*xexp(), "explore", "list", "--sort", "f1", "-n", "20"], click, *where
         )
-        compare("list json", [*xexp, "explore", "list", "--json"], click, *where)
-        compare("show", [*xexp, "explore", "show", "e1.0.0"], click, *where)
-        compare("diff", [*xexp, "explore", "diff", "e0.1.0", "e1.0.0"], click, *where)
-        compare("--version", [*xexp, "--version"], nothing, *where)
+        compare("list json", [*xexp(), "explore", "list", "--json"], click, *where)
+        compare("show", [*xexp(), "explore", "show", "e1.0.0"], click, *where)
+        compare("diff", [*xexp(), "explore", "diff", "e0.1.0", "e1.0.0"], click, *where)
+        compare("--version", [*xexp(), "--version"], nothing, *where)
     finally:
         shutil.rmtree(folder)
 

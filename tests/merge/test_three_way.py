@@ -154,3 +154,64 @@ def test_conflicts_show_three_values_and_leave_ours(tmp_path, mine, other, kind)
     assert conflict.key == {"k": 1}
     if kind == "value":
         assert (conflict.base, conflict.ours, conflict.theirs) == (4, 5, 6)
+
+
+OBJECTS = """
+CREATE TABLE t (k INT PRIMARY KEY, v);
+CREATE UNIQUE INDEX one ON t (v);
+CREATE INDEX two ON t (v, k);
+CREATE VIEW seen AS SELECT 1 AS n;
+CREATE VIEW other AS SELECT 1 AS n;
+CREATE TABLE log (line);
+CREATE TRIGGER told AFTER INSERT ON t BEGIN INSERT INTO log VALUES ('fired'); END;
+INSERT INTO t VALUES (1, 1);
+DELETE FROM log;
+"""
+
+
+def objects(path: Path) -> dict:
+    with closing(sqlite3.connect(path)) as con:
+        return dict(con.execute("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL"))
+
+
+def test_dropped_and_changed_indexes_views_and_triggers_follow(tmp_path):
+    base, ours, theirs = (tmp_path / f"{n}.db" for n in "bot")
+    with closing(sqlite3.connect(base)) as con:
+        con.executescript(OBJECTS)
+    for path, statements in (
+        (ours, ["DROP VIEW other", "CREATE VIEW mine AS SELECT 3", "DROP INDEX two"]),
+        (
+            theirs,
+            [
+                "DROP INDEX one",
+                "DROP TRIGGER told",
+                "DROP VIEW seen",
+                "CREATE VIEW seen AS SELECT 2 AS n",
+                "INSERT INTO t VALUES (2, 1)",  # only without the unique index
+            ],
+        ),
+    ):
+        path.write_bytes(base.read_bytes())
+        apply(path, [(s, ()) for s in statements])
+    report = merge3_files(base, ours, theirs, tmp_path / "out.db")
+    assert report.written
+    assert report.notes == (
+        "index one dropped: theirs dropped it",
+        "trigger told dropped: theirs dropped it",
+    )
+    found = objects(tmp_path / "out.db")
+    assert set(found) == {"t", "log", "seen", "mine"}
+    assert found["seen"] == "CREATE VIEW seen AS SELECT 2 AS n"
+    assert sorted(r["v"] for r in oracle.read(tmp_path / "out.db")["t"].rows) == [("int", 1)] * 2
+    other = merge3_files(base, theirs, ours, tmp_path / "other.db")
+    assert other.written
+    assert objects(tmp_path / "other.db") == found
+
+
+def test_a_view_that_both_sides_changed_stays_as_ours(tmp_path):
+    base, ours, theirs = (tmp_path / f"{n}.db" for n in "bot")
+    for path, n in ((base, 1), (ours, 2), (theirs, 3)):
+        write(path, [(f"CREATE VIEW seen AS SELECT {n} AS n", ())])
+    report = merge3_files(base, ours, theirs, ours)
+    assert report.notes == ("view seen: both sides changed it, ours stays",)
+    assert objects(ours)["seen"] == "CREATE VIEW seen AS SELECT 2 AS n"

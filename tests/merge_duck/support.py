@@ -9,7 +9,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+
+from gitxexp.merge.duck import parts
+from gitxexp.merge.plan import MergeOptions
 
 Row = Mapping[str, Any]
 Types = Mapping[str, str]
@@ -35,6 +38,17 @@ budget = settings(
     derandomize=ASKED is None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
+
+
+@contextlib.contextmanager
+def little_memory(tight: bool) -> Iterator[None]:
+    """If ``tight``, a merge believes that only two rows or so fit and works in many parts."""
+    share = parts.SHARE
+    parts.SHARE = MergeOptions().memory // 300 if tight else share
+    try:
+        yield
+    finally:
+        parts.SHARE = share
 
 
 def exact(value: Any) -> tuple[str, Any]:

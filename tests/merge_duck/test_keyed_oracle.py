@@ -15,7 +15,17 @@ from hypothesis import strategies as st
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.merge.duck import merge3_files, merge_files
 from gitxexp.merge.plan import MergeOptions, OnConflict
-from tests.merge_duck.support import VALUES, Row, bag, budget, exact, most, read, write
+from tests.merge_duck.support import (
+    VALUES,
+    Row,
+    bag,
+    budget,
+    exact,
+    little_memory,
+    most,
+    read,
+    write,
+)
 
 TYPES = {"k": "int", "j": "str", "a": "float", "b": "str"}
 KEY = ("k", "j")
@@ -83,7 +93,8 @@ def test_merge_by_key(kind: str, data: Any) -> None:
     result, bad, any_bad = expected_merge(inputs, how is OnConflict.THEIRS, fill)
     declared = KEY if kind == "parquet" else ()
     options = MergeOptions(key=declared, on_conflict=how, fill=fill)
-    with tempfile.TemporaryDirectory() as folder:
+    tight = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [
             write(Path(folder) / f"{i}.{kind}", TYPES, rows, () if declared else KEY)
             for i, rows in enumerate(inputs)
@@ -115,7 +126,8 @@ def test_three_way_by_key(kind: str, data: Any) -> None:
         if row is not None:
             result += bag([row])
     declared = KEY if kind == "parquet" else ()
-    with tempfile.TemporaryDirectory() as folder:
+    tight = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [
             write(Path(folder) / f"{name}.{kind}", TYPES, rows, () if declared else KEY)
             for name, rows in (("base", base), ("ours", ours), ("theirs", theirs))

@@ -13,7 +13,18 @@ from hypothesis import strategies as st
 
 from gitxexp.merge.duck import merge3_files, merge_files, plan_files
 from gitxexp.merge.plan import MergeOptions, Mode
-from tests.merge_duck.support import bag, budget, digest, mark, most, read, schemas, tables, write
+from tests.merge_duck.support import (
+    bag,
+    budget,
+    digest,
+    little_memory,
+    mark,
+    most,
+    read,
+    schemas,
+    tables,
+    write,
+)
 
 KINDS = ("parquet", "duckdb", "db")
 
@@ -25,7 +36,8 @@ def test_merge_holds_each_row_as_often_as_any_input(kind: str, data: Any) -> Non
     schema = data.draw(schemas())
     inputs = [data.draw(tables(schema)) for _ in range(data.draw(st.integers(2, 3)))]
     kinds = [kind, *(data.draw(st.sampled_from(KINDS)) for _ in inputs[1:])]
-    with tempfile.TemporaryDirectory() as folder:
+    tight = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [
             write(Path(folder) / f"{i}.{k}", *given)
             for i, (k, given) in enumerate(zip(kinds, inputs, strict=True))
@@ -61,7 +73,8 @@ def test_three_way_adds_up_both_sides_changes(kind: str, data: Any) -> None:
     types, pool = data.draw(tables(schema, most_rows=5))
     rows = st.lists(st.sampled_from(pool), max_size=8) if pool else st.just([])
     base, ours, theirs = (data.draw(rows) for _ in range(3))
-    with tempfile.TemporaryDirectory() as folder:
+    tight = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [
             write(Path(folder) / f"{name}.{kind}", types, given)
             for name, given in (("base", base), ("ours", ours), ("theirs", theirs))
@@ -94,7 +107,8 @@ def test_rebase_replaces_by_key_and_the_later_source_wins(kind: str, data: Any) 
         ({"version": "str", **types}, [{"version": None, **row} for row in rows])
         for types, rows in inputs
     ]
-    with tempfile.TemporaryDirectory() as folder:
+    tight = data.draw(st.booleans())
+    with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [write(Path(folder) / f"{i}.{kind}", *given) for i, given in enumerate(inputs)]
         merge_files(paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE))
         rows = [rows for _, rows in inputs]

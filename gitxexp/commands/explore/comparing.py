@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from gitxexp import render
@@ -9,6 +11,7 @@ from gitxexp.errors import NO
 from gitxexp.explore import comparing
 from gitxexp.explore.comparing import Side
 from gitxexp.explore.showing import experiment_of
+from gitxexp.history import Experiment
 from gitxexp.options import json_option, open_project
 from gitxexp.project import Project
 from gitxexp.render import details, objects
@@ -37,11 +40,11 @@ def diff(
     project = open_project()
     if after is None and ".." in before:
         before, _, after = before.partition("..")
-    sides = (
-        _side(project, before or "HEAD"),
-        (comparing.of_work_tree(project) if after is None else _side(project, after or "HEAD")),
-    )
-    found = comparing.compare(project, *sides)
+    known = project.experiments()
+    one = _side(project, before or "HEAD", known)
+    now = after is None
+    other = comparing.of_work_tree(project) if now else _side(project, after or "HEAD", known)
+    found = comparing.compare(project, one, other)
     patch = comparing.patch(project, found, colour=render.colour() and not as_json) if code else ""
     if as_json:
         facts = objects.comparison(found)
@@ -53,8 +56,8 @@ def diff(
         ctx.exit(NO)
 
 
-def _side(project: Project, name: str) -> Side:
-    experiment, notes = experiment_of(project, name)
+def _side(project: Project, name: str, known: Sequence[Experiment]) -> Side:
+    experiment, notes = experiment_of(project, name, known)
     for note in notes:
         render.say(f"note: {note}")
     return comparing.of_experiment(project, experiment)

@@ -138,12 +138,14 @@ def _groups(work: _Keyed) -> str:
         flag = _differs(work, name)
         parts.append(f"{flag} AS x{index}")
         flags.append(f"x{index}")
+    many = "false"
     if work.options.on_conflict is OnConflict.BOTH:
         flags.append("xexp_many")
+        many = "count(*) > count(DISTINCT xexp_side)"
     grouped = (
         f"SELECT {listed(work.key)}, {''.join(part + ', ' for part in parts)}"
         "bool_or(xexp_side = 0) AS xexp_has, min(xexp_pos) AS xexp_pos, "
-        f"count(*) > count(DISTINCT xexp_side) AS xexp_many "
+        f"{many} AS xexp_many "
         f"FROM {work.rows} GROUP BY {listed(work.key)}"
     )
     return work.session.keep(

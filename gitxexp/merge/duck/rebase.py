@@ -7,6 +7,7 @@ from dataclasses import replace
 from gitxexp.merge.duck.align import ROW, Aligned
 from gitxexp.merge.duck.keyed import joined
 from gitxexp.merge.duck.outcome import Outcome, counted
+from gitxexp.merge.duck.parts import in_parts
 from gitxexp.merge.duck.rows import (
     Fresh,
     collated,
@@ -46,6 +47,10 @@ def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Out
         wanted = ", ".join(options.key) or " or ".join(DEFAULT_KEYS)
         note = f"table {table.name} has no column {wanted}: it was merged, nothing was replaced"
         return replace(merge_table(session, table, replace(options, key=())), notes=(note,))
+    return in_parts(session, table, key, lambda part: _replaced(session, part, key))
+
+
+def _replaced(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     exact = marks(table.columns, collated(table))
     rows = _ranked(session, table, _gather(session, table, key, full), exact)

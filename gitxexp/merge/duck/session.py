@@ -11,6 +11,9 @@ from typing import Any
 from gitxexp.errors import XexpError
 from gitxexp.merge.duck.folders import Folder
 
+#: Bytes below which DuckDB cannot even read the wider parquet files.
+LEAST = 64_000_000
+
 
 def quote(name: str) -> str:
     """``name`` as an SQL identifier; valid in DuckDB and in SQLite."""
@@ -20,6 +23,10 @@ def quote(name: str) -> str:
 def text(value: str) -> str:
     """``value`` as an SQL string literal."""
     return "'" + value.replace("'", "''") + "'"
+
+
+class Shortage(XexpError):
+    """DuckDB's memory limit was too small for one of its steps."""
 
 
 class Session:
@@ -34,7 +41,10 @@ class Session:
         self.scratch = self._folder.path
         self._numbers = itertools.count()
         self._apart: Folder | None = None
-        self._con = _connect(self.scratch, memory)
+        self.memory = max(memory, LEAST)
+        self._kept: list[str] = []
+        self._disk = ""
+        self._con = _connect(self.scratch, self.memory)
 
     def __enter__(self) -> Session:
         return self
@@ -72,7 +82,30 @@ class Session:
         """Store a query's result in a temporary table (which may spill) and give its name."""
         name = self.name(prefix)
         self.rows(f"CREATE TEMP TABLE {name} AS {query}")
+        self._kept.append(name)
         return name
+
+    def store(self, prefix: str, query: str) -> str:
+        """Like :meth:`keep`, but in a file: nothing of it is in memory but what is being read."""
+        if not self._disk:
+            self._disk = self.name("disk")
+            self.rows(f"ATTACH {text(str(self.scratch / 'disk.duckdb'))} AS {self._disk}")
+        name = f"{self._disk}.{self.name(prefix)}"
+        self.rows(f"CREATE TABLE {name} AS {query}")
+        self._kept.append(name)
+        return name
+
+    def mark(self) -> int:
+        """A moment for :meth:`forget`."""
+        return len(self._kept)
+
+    def forget(self, mark: int, spare: Sequence[str] = ()) -> None:
+        """Drop what was kept since ``mark``, without ``spare``."""
+        late = self._kept[mark:]
+        for name in late:
+            if name not in spare:
+                self.rows(f"DROP TABLE {name}")
+        self._kept[mark:] = [name for name in late if name in spare]
 
     def workplace(self, path: Path) -> Path:
         """Where to build a DuckDB file: DuckDB misplaces the log of a path with ``?``."""
@@ -107,7 +140,7 @@ def _connect(scratch: Path, memory: int) -> Any:
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
-        "memory_limit": f"{max(memory, 64_000_000) // 1_000_000}MB",
+        "memory_limit": f"{memory // 1_000_000}MB",
         "temp_directory": str(scratch / "spill"),
         "preserve_insertion_order": "true",
     }
@@ -133,6 +166,10 @@ def explain(error: Exception, what: str = "") -> XexpError:
     """One of DuckDB's errors as an :class:`XexpError` with the next step."""
     first = str(error).strip().split("\n")[0]
     where = f"{what}: " if what else ""
+    if "Out of Memory" in str(error):
+        return Shortage(
+            f"{where}the merge needs more memory than it may use", "raise it with --memory"
+        )
     for needle, message, hint in _KNOWN:
         if needle in str(error):
             return XexpError(f"{where}{message}", hint=hint or first)
@@ -150,7 +187,6 @@ _KNOWN = (
         "this file was written by a newer DuckDB than the one installed here",
         "pip install --upgrade duckdb",
     ),
-    ("Out of Memory", "the merge needs more memory than it may use", "raise it with --memory"),
     ("is encrypted", "the file is encrypted", "decrypt it first"),
     ("Cannot open encrypted database", "the file is encrypted", "decrypt it first"),
     ("No space left", "the disk is full", "free space or write elsewhere with -o"),

@@ -8,6 +8,7 @@ from gitxexp.errors import NoAnswer
 from gitxexp.merge.duck.align import ROW, Aligned, Side
 from gitxexp.merge.duck.keyed import check_unique
 from gitxexp.merge.duck.outcome import Outcome, counted
+from gitxexp.merge.duck.parts import by_label, in_parts
 from gitxexp.merge.duck.pivot import Pivot
 from gitxexp.merge.duck.rows import collated, count, listed, marks
 from gitxexp.merge.duck.session import Session, quote
@@ -20,6 +21,23 @@ def three_way(
 ) -> Outcome:
     """What must happen to ours so that it holds both sides' changes since ``base``."""
     key, declared = key_of(table, options)
+
+    def decide(part: Aligned) -> Outcome:
+        sides = (by_label(part, base), by_label(part, theirs))
+        return _three_way(session, part, *sides, key, declared, options)
+
+    return in_parts(session, table, key, decide)
+
+
+def _three_way(
+    session: Session,
+    table: Aligned,
+    base: Side | None,
+    theirs: Side | None,
+    key: tuple[str, ...],
+    declared: bool,
+    options: MergeOptions,
+) -> Outcome:
     changes = differing(session, table, {"b": base, "o": table.ours, "t": theirs})
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     loose = session.keep("loose", f"SELECT * FROM {changes} WHERE NOT ({full or 'false'})")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from gitxexp.merge.duck.align import Aligned
 from gitxexp.merge.duck.keyed import merge_keyed
 from gitxexp.merge.duck.outcome import Outcome, counted
+from gitxexp.merge.duck.parts import in_parts
 from gitxexp.merge.duck.rows import collated, count, marks, missing_rows, shared
 from gitxexp.merge.duck.session import Session
 from gitxexp.merge.plan import MergeOptions
@@ -29,8 +30,17 @@ def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool
 def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
     """Bring the others' rows into ours; ours may be absent."""
     key, declared = key_of(table, options)
-    if key:
-        return merge_keyed(session, table, key, declared, options)
+
+    def decide(part: Aligned) -> Outcome:
+        if key:
+            return merge_keyed(session, part, key, declared, options)
+        return _by_rows(session, part)
+
+    # new numbers continue after the highest of the whole table
+    return in_parts(session, table, key, decide, whole=options.renumber)
+
+
+def _by_rows(session: Session, table: Aligned) -> Outcome:
     here = count(session, table.ours.query) if table.ours else 0
     incoming = sum(count(session, side.query) for side in table.others)
     queries = [side.query for side in table.others]

@@ -1,24 +1,131 @@
-"""A source that began as a copy of the target: only rows on pages that differ are looked at.
+"""Files that began as copies of each other: only rows on pages that differ are looked at.
 
 Equal leaf pages at the same place in both b-trees hold the same rows under the same rowids, so they
-cancel out of every comparison.
+cancel out of every comparison. The pages are compared while the target is copied, so that every
+file is read once.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitxexp.merge.sqlite.feed import Feed
-from gitxexp.merge.sqlite.files import Header, child
-from gitxexp.merge.sqlite.names import fold, quote
-from gitxexp.merge.sqlite.schema import Schema, Table
-from gitxexp.merge.sqlite.source import Source
+from gitxexp.merge.sqlite.files import child, clear_errors
+from gitxexp.merge.sqlite.names import fold
+from gitxexp.merge.sqlite.schema import Schema, Table, read_schema
+from gitxexp.merge.sqlite.source import Source, connect, create_private
+from gitxexp.merge.sqlite.tally import Tally
 from gitxexp.merge.sqlite.write import fresh
 
 SMALLEST = 4 << 20  #: bytes; below it, looking at all rows is as fast as starting a process
+MOST = 8  #: pairs compared; each keeps a transaction open
+LAST_ROWID = (1 << 63) - 1
+
+Ranges = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One table in two files: the rowids on differing pages of each, and how many rows they are."""
+
+    old: Ranges
+    new: Ranges
+    rows: Sequence[int]  #: in the old file, in the new one
+
+
+@dataclass
+class Copies:
+    """Files of which the first is copied, and pairs (older, newer) of them to be compared.
+
+    Every compared file is held in a read transaction until ``close``, so that what was found stays
+    true.
+    """
+
+    files: Sequence[Source]
+    pairs: Sequence[tuple[int, int]]
+    found: dict[tuple[int, int], Mapping[str, Apart]] = field(default_factory=dict)
+    held: ExitStack = field(default_factory=ExitStack)
+    done: bool = False
+
+    def copy(self, out: Path) -> None:
+        """Copy the first file to ``out``, and compare the pairs when it is done for the first time.
+
+        Raises OSError and sqlite3.Error.
+        """
+        create_private(out)
+        likely = [] if self.done else [p for p in self.pairs if self._likely(*p)][:MOST]
+        self.done = True
+        held = {i: self._hold(self.files[i]) for i in sorted({i for p in likely for i in p})}
+        tasks = {(a, b): _task(held[a], held[b]) for a, b in likely}
+        asked = [{"a": a, "b": b, **task} for (a, b), task in tasks.items() if task["roots"]]
+        paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
+        answer = child("read", {"files": paths, "out": str(out), "pairs": asked})
+        for task, tables in zip(asked, json.loads(answer), strict=True):
+            pair = int(str(task["a"])), int(str(task["b"]))
+            self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}
+
+    def between(self, old: Source, new: Source) -> Mapping[str, Apart]:
+        """What differs, by folded table name; a table that is not there must be met row by row."""
+        if old not in self.files or new not in self.files:
+            return {}
+        return self.found.get((self.files.index(old), self.files.index(new)), {})
+
+    def close(self) -> None:
+        """Let go of the files. Safe to call twice."""
+        self.held.close()
+
+    def _likely(self, a: int, b: int) -> bool:
+        one, two = self.files[a], self.files[b]
+        small, large = sorted((one.size, two.size))
+        formats = [
+            (f.header.page_size, f.header.reserved, f.header.encoding, f.header.auto_vacuum)
+            for f in (one, two)
+        ]
+        return (
+            all(f.raw == f.path for f in (one, two, self.files[0]))
+            and small >= SMALLEST
+            and 2 * small >= large  # a copy that grew is not that small
+            and formats[0] == formats[1]
+            and not one.header.auto_vacuum
+        )
+
+    def _hold(self, source: Source) -> tuple[Schema, dict[tuple[str, str], int]]:
+        """Begin a read transaction; the schema and the root page of every b-tree."""
+        with clear_errors(source.path):
+            con = self.held.enter_context(closing(connect(source.uri)))
+            con.execute("BEGIN")
+            rows = con.execute(
+                "SELECT type, name, rootpage FROM sqlite_schema WHERE rootpage > 0"
+            ).fetchall()
+            return read_schema(con), {(kind, fold(name)): root for kind, name, root in rows}
+
+
+def _task(
+    old: tuple[Schema, dict[tuple[str, str], int]], new: tuple[Schema, dict[tuple[str, str], int]]
+) -> dict[str, object]:
+    """The roots of the tables that can be compared page by page, and of everything else."""
+    left, right = dict(old[1]), dict(new[1])
+    tables = [n for n, t in old[0].tables.items() if n in new[0].tables]
+    names = [n for n in tables if _same_records(old[0].tables[n], new[0].tables[n])]
+    roots = {n: [left.pop(("table", n)), right.pop(("table", n))] for n in names}
+    return {"roots": roots, "others": [[1, *left.values()], [1, *right.values()]]}
+
+
+def _same_records(one: Table, two: Table) -> bool:
+    """Whether a record reads the same in both tables: one may have more columns, at the end."""
+    tables = (one, two)
+    if any(t.virtual or t.without_rowid or not t.rowid for t in tables):
+        return False
+    if any(c.generated for t in tables for c in t.columns) or one.alias != two.alias:
+        return False
+    short, long = sorted((one.columns, two.columns), key=len)
+    more = long[len(short) :]
+    return short == long[: len(short)] and all(c.default is None for c in more)
 
 
 @dataclass(frozen=True)
@@ -30,84 +137,16 @@ class Narrowed:
     common: int
 
 
-class Copies:
-    """Compares one source's file with the file that the target was copied from."""
-
-    def __init__(
-        self, con: sqlite3.Connection, raw: Path | None, header: Header | None, before: Schema
-    ) -> None:
-        self.con, self.raw, self.header, self.before = con, raw, header, before
-
-    def look(self, db: str, source: Source, schema: Schema, here: dict[str, int]) -> Differences:
-        """What differs; empty where that cannot be told. ``here``: the target's rows per table."""
-        mine, other = self.header, source.header
-        if self.raw is None or source.raw is None or mine is None or source.size < SMALLEST:
-            return Differences(self.con, db, {}, {})
-        if 2 * source.size < self.raw.stat().st_size:  # a copy that grew is not that small
-            return Differences(self.con, db, {}, {})
-        same = (mine.page_size, mine.reserved, mine.encoding) == (
-            other.page_size,
-            other.reserved,
-            other.encoding,
-        )
-        names = [n for n in here if n in schema.tables and n in self.before.tables]
-        names = [n for n in names if _grown(self.before.tables[n], schema.tables[n])]
-        if not same or mine.auto_vacuum or other.auto_vacuum or not names:
-            return Differences(self.con, db, {}, {})
-        left, right = self._roots("main"), self._roots(db)
-        task = {
-            "roots": {n: [left.pop(("table", n)), right.pop(("table", n))] for n in names},
-            "others": [[1, *left.values()], [1, *right.values()]],
-        }
-        found = json.loads(child(["compare", str(self.raw), str(source.raw)], task))
-        return Differences(self.con, db, found or {}, here)
-
-    def _roots(self, db: str) -> dict[tuple[str, str], int]:
-        rows = self.con.execute(
-            f"SELECT type, name, rootpage FROM {quote(db)}.sqlite_schema WHERE rootpage > 0"
-        )
-        return {(kind, fold(name)): root for kind, name, root in rows}
+def narrow(con: sqlite3.Connection, feed: Feed, apart: Apart, tally: Tally) -> Narrowed:
+    """The feed's rows on differing pages, next to the target's and to rows added since."""
+    added = [[tally.last_rowid + 1, LAST_ROWID]] if tally.last_rowid < LAST_ROWID else []
+    mine = stage_ranges(con, f"mine_{feed.db}_{tally.number}", [*apart.old, *added])
+    theirs = stage_ranges(con, f"rows_{feed.db}_{tally.number}", apart.new)
+    return Narrowed(replace(feed, ranges=theirs), mine, tally.here - apart.rows[0])
 
 
-class Differences:
-    """Rowid ranges per table, made into temporary tables when a feed asks for them."""
-
-    def __init__(
-        self,
-        con: sqlite3.Connection,
-        db: str,
-        found: dict[str, list[list[list[int]]]],
-        here: dict[str, int],
-    ) -> None:
-        self.con, self.db, self.found, self.here = con, db, found, here
-
-    def narrow(self, feed: Feed, last_rowid: int) -> Narrowed | None:
-        """The feed's rows on differing pages; None when all must be looked at."""
-        name = fold(feed.target.name)
-        if name not in self.found or feed.renamed:
-            return None
-        mine, theirs, (cells, _) = self.found[name]
-        place = sorted(self.found).index(name)
-        names = f"mine_{self.db}_{place}", f"rows_{self.db}_{place}"
-        added = [[last_rowid + 1, (1 << 63) - 1]] if last_rowid < (1 << 63) - 1 else []
-        for table, ranges in zip(names, (mine + added, theirs), strict=True):
-            fresh(self.con, table, "lo INTEGER, hi INTEGER")
-            self.con.executemany(f"INSERT INTO temp.{table} VALUES (?, ?)", ranges)
-        left_out = self.here[name] - int(cells)  # type: ignore[call-overload]
-        return Narrowed(replace(feed, ranges=names[1]), names[0], left_out)
-
-
-def _grown(old: Table, new: Table) -> bool:
-    """Whether records of ``old`` read the same under ``new``: perhaps with columns added."""
-    if old.virtual or new.virtual or old.without_rowid or new.without_rowid:
-        return False
-    if not old.rowid or not new.rowid or any(c.generated for c in (*old.columns, *new.columns)):
-        return False
-    pairs = zip(old.columns, new.columns, strict=False)
-    extra = new.columns[len(old.columns) :]
-    return (
-        len(new.columns) >= len(old.columns)
-        and old.alias == new.alias
-        and all(a == b for a, b in pairs)
-        and all(c.default is None for c in extra)
-    )
+def stage_ranges(con: sqlite3.Connection, name: str, ranges: Ranges) -> str:
+    """A temporary table of rowid ranges; its name."""
+    fresh(con, name, "lo INTEGER, hi INTEGER")
+    con.executemany(f"INSERT INTO temp.{name} VALUES (?, ?)", ranges)
+    return name

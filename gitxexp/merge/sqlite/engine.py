@@ -11,14 +11,14 @@ from pathlib import Path
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.merge.sqlite.align import align, check_tables
-from gitxexp.merge.sqlite.copies import Copies, Differences
+from gitxexp.merge.sqlite.copies import Copies, narrow
 from gitxexp.merge.sqlite.counters import is_counter, largest_counters
 from gitxexp.merge.sqlite.extras import Extras
 from gitxexp.merge.sqlite.feed import Feed
 from gitxexp.merge.sqlite.files import check_version, clear_errors
 from gitxexp.merge.sqlite.names import fold
 from gitxexp.merge.sqlite.rebase import check_rebase_key
-from gitxexp.merge.sqlite.schema import Schema, read_schema
+from gitxexp.merge.sqlite.schema import read_schema
 from gitxexp.merge.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.merge.sqlite.table import merge_table
 from gitxexp.merge.sqlite.tally import Account
@@ -117,11 +117,21 @@ def _open_work(
         own = scratch / "target"
         own.mkdir()
         base = open_sources([target], own)[0]
-        return NewFile(base, out or target, base.header.encoding, not write), inputs, False
+        copies = _copies([base, *inputs], options)
+        return NewFile(base, out or target, base.header.encoding, not write, copies), inputs, False
     encoding = inputs[0].header.encoding
     if options.tables or options.rename:
         return NewFile(None, out or target, encoding, not write), inputs, True
-    return NewFile(inputs[0], out or target, encoding, not write), inputs[1:], True
+    copies = _copies(inputs, options)
+    return NewFile(inputs[0], out or target, encoding, not write, copies), inputs[1:], True
+
+
+def _copies(files: Sequence[Source], options: MergeOptions) -> Copies:
+    """The first file beside each other one, where equal rows on equal pages need no look."""
+    every = options.mode == Mode.REBASE or options.key or options.renumber
+    if options.on_conflict == OnConflict.THEIRS and len(files) > 2:
+        every = True
+    return Copies(files, [] if every else [(0, i) for i in range(1, len(files))])
 
 
 def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -> None:
@@ -150,7 +160,7 @@ class _Run:
     ) -> None:
         self.work, self.options, self.progress, self.built = work, options, progress, built
         self.sources = sources[::-1] if options.mode == Mode.REBASE else sources
-        self.done = 0
+        self.copies = work.copies if isinstance(work, NewFile) else None
 
     def report(self, write: bool, keep_if_same: bool) -> MergeReport:
         """Do it all; make it real if it may be."""
@@ -195,36 +205,25 @@ class _Run:
         con, options = self.work.con, self.options
         _, schema = write.later.pop(0)
         feeds = align(con, name, schema, str(source.path), options, account)
-        different = self._different(name, source, schema, account, extras)
         for i, feed in enumerate(feeds):
             counter = options.mode == Mode.MERGE and is_counter(feed.target, schema)
             if not (counter and largest_counters(con, feed, write)):
-                self._table(feed, write, different)
+                self._table(feed, source, write)
             self._tick(i + 1, len(feeds))
         extras.collect(name, schema, {fold(t) for t in options.tables})
 
-    def _different(
-        self, name: str, source: Source, schema: Schema, account: Account, extras: Extras
-    ) -> Differences | None:
-        """Where the source, if it is a copy, differs; None where every row has to be met."""
-        options = self.options
-        if options.mode == Mode.REBASE or options.key or options.renumber:
-            return None
-        if options.on_conflict == OnConflict.THEIRS and len(self.sources) > 1:
-            return None
-        here = {n: t.here for n, t in account.tables.items() if t.counted}
-        copies = Copies(self.work.con, self.work.raw, self.work.header, extras.before)
-        return copies.look(name, source, schema, here)
-
-    def _table(self, feed: Feed, write: Writer, different: Differences | None) -> None:
+    def _table(self, feed: Feed, source: Source, write: Writer) -> None:
         tally = write.account.of(feed.target.name)
-        narrow = different.narrow(feed, tally.last_rowid) if different else None
-        if narrow is None:
+        apart = None
+        if self.copies is not None and not feed.renamed:
+            apart = self.copies.between(self.copies.files[0], source).get(fold(tally.name))
+        if apart is None:
             merge_table(self.work.con, feed, self.options, write)
             return
-        merge_table(self.work.con, narrow.feed, self.options, write, narrow.ranges)
-        tally.incoming += narrow.common
-        tally.identical += narrow.common
+        part = narrow(self.work.con, feed, apart, tally)
+        merge_table(self.work.con, part.feed, self.options, write, part.ranges)
+        tally.incoming += part.common
+        tally.identical += part.common
 
     def _tick(self, done: int, total: int) -> None:
         if self.progress is not None:

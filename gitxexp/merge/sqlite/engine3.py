@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from gitxexp.errors import XexpError
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict, Progress
 from gitxexp.merge.sqlite.align import align
+from gitxexp.merge.sqlite.copies import Apart, Copies
 from gitxexp.merge.sqlite.counters import add_counters, is_counter, keep_counted_assets
 from gitxexp.merge.sqlite.engine import attached
 from gitxexp.merge.sqlite.extras import Extras
@@ -18,6 +20,8 @@ from gitxexp.merge.sqlite.feed import Feed, make_feed
 from gitxexp.merge.sqlite.files import check_version, clear_errors
 from gitxexp.merge.sqlite.keyless import grouping
 from gitxexp.merge.sqlite.names import fold, quote
+from gitxexp.merge.sqlite.near import near_rows
+from gitxexp.merge.sqlite.objects3 import follow_objects
 from gitxexp.merge.sqlite.schema import Schema, Table, read_schema
 from gitxexp.merge.sqlite.source import Source, open_sources, transcode
 from gitxexp.merge.sqlite.table import merge_table
@@ -53,9 +57,10 @@ def merge3_files(
         opened = open_sources([ours, theirs, Path(base)], scratch)
         encoding = opened[0].header.encoding
         sides = [transcode(s, encoding, scratch) for s in opened[1:]]
-        work = NewFile(opened[0], out, encoding, planning=False)
+        copies = Copies(opened, [(2, 1), (2, 0)])
+        work = NewFile(opened[0], out, encoding, False, copies)
         try:
-            run = _Three(work, sides, options or MergeOptions(), progress)
+            run = _Three(work, sides, options or MergeOptions(), progress, copies)
             account = run.attempt_all()
             if account.conflicts:
                 return account.report(written=False)
@@ -84,9 +89,16 @@ class _Three:
     """One three-way merge, begun again row by row if a constraint objects."""
 
     def __init__(
-        self, work: NewFile, sides: list[Source], options: MergeOptions, progress: Progress | None
+        self,
+        work: NewFile,
+        sides: list[Source],
+        options: MergeOptions,
+        progress: Progress | None,
+        copies: Copies,
     ) -> None:
         self.work, self.sides, self.options, self.progress = work, sides, options, progress
+        ours, theirs, base = copies.files
+        self.theirs, self.ours = copies.between(base, theirs), copies.between(base, ours)
 
     def attempt_all(self) -> Account:
         try:
@@ -101,6 +113,8 @@ class _Three:
             theirs, base = read_schema(con, THEIRS), read_schema(con, BASE)
             extras = Extras(con, account)
             write = Writer(con, self.options, account, careful)
+            chosen = {fold(t) for t in self.options.tables}
+            follow_objects(con, extras, base, theirs, chosen, account)
             theirs = self._without_dropped(extras.before, theirs, base, account)
             self._drop(extras.before, theirs, base, account)
             label = str(self.sides[0].path)
@@ -110,7 +124,7 @@ class _Three:
                 if self.progress is not None:
                     self.progress(i + 1, len(feeds), "tables")
             self._assets(base, theirs, write)
-            extras.collect(THEIRS, _newer(theirs, base), {fold(t) for t in self.options.tables})
+            extras.collect(THEIRS, _newer(theirs, base), chosen)
             extras.finish()
             for side in self.sides:
                 side.unchanged()
@@ -128,8 +142,14 @@ class _Three:
             return
         if below is None:
             merge_table(con, feed, self.options, write)
-        else:
+            return
+        name = fold(feed.target.name)
+        apart = self.theirs.get(name) if not feed.renamed else None
+        if apart is None:
             merge_table3(con, below, feed, self.options, write)
+        else:
+            near = near_rows(con, below, feed, apart, self.ours.get(name), write)
+            merge_table3(con, near.base, near.theirs, self.options, write, near)
 
     def _assets(self, base: Schema, theirs: Schema, write: Writer) -> None:
         main = read_schema(self.work.con)
@@ -146,7 +166,7 @@ class _Three:
         for name, table in theirs.tables.items():
             if name in ours.tables or name not in base.tables:
                 continue
-            if not self._same_rows(BASE, base.tables[name], THEIRS, table):
+            if not self._same_rows(BASE, base.tables[name], THEIRS, table, self.theirs):
                 self._conflict(account, table, "delete/change")
                 if self.options.on_conflict == OnConflict.THEIRS:
                     continue
@@ -159,7 +179,7 @@ class _Three:
             if name in theirs.tables or name not in base.tables or table.virtual:
                 continue
             account.count_here(self.work.con, table)
-            if not self._same_rows(BASE, base.tables[name], "main", table):
+            if not self._same_rows(BASE, base.tables[name], "main", table, self.ours):
                 self._conflict(account, table, "change/delete")
                 if self.options.on_conflict != OnConflict.THEIRS:
                     continue
@@ -174,10 +194,15 @@ class _Three:
             label = str(self.sides[0].path)
             account.conflict([Conflict(table.name, {}, None, None, None, None, kind, label)])
 
-    def _same_rows(self, one: str, a: Table, two: str, b: Table) -> bool:
+    def _same_rows(
+        self, one: str, a: Table, two: str, b: Table, found: Mapping[str, Apart]
+    ) -> bool:
         """Whether two tables have the same columns and exactly the same rows."""
         if {fold(c.name) for c in a.columns} != {fold(c.name) for c in b.columns}:
             return False
+        apart = found.get(fold(a.name))
+        if apart is not None and not any(apart.rows):
+            return True
         columns = a.stored
         names = [f"c{i}" for i in range(len(columns))]
         picks = ", ".join(f"+{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))

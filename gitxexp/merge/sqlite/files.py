@@ -23,6 +23,10 @@ from gitxexp.errors import XexpError
 MAGIC = b"SQLite format 3\x00"
 SMALL = 8 << 20  #: bytes that may well be read through SQLite instead of from the file
 MINIMUM = (3, 37, 0)  #: PRAGMA table_list and STRICT
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from gitxexp.merge.raw.through import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,28 @@ def uri(path: Path, query: str = "mode=ro") -> str:
     return "file:" + quote_path(os.fsencode(path.absolute())) + "?" + query
 
 
-def child(arguments: Sequence[str], task: object = None) -> str:
-    """What ``pages.py`` printed; raises OSError with the system's words when it could not read."""
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("pages.py")), *arguments]
+def _command(*arguments: str) -> list[str]:
+    """Run ``gitxexp.merge.raw`` in a process of its own, which starts quickly."""
+    return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *arguments]
+
+
+def child(what: str, task: object) -> str:
+    """What the process printed; raises OSError with the system's words when it could not read."""
     done = subprocess.run(
-        command, input=json.dumps(task), capture_output=True, text=True, check=False
+        _command(what), input=json.dumps(task), capture_output=True, text=True, check=False
     )
     if done.returncode == 3:
         number, _, name = done.stderr.strip().partition(" ")
         raise OSError(int(number), os.strerror(int(number)), name)
     if done.returncode:
-        raise OSError(errno.EIO, "a helper process failed", arguments[-1])
+        raise OSError(errno.EIO, "a helper process failed")
     return done.stdout
 
 
 def begin_sync(path: Path) -> subprocess.Popen[bytes]:
     """Begin to write a file's pages to the disk while work on it goes on; wait for it later."""
-    command = [sys.executable, "-I", "-S", str(Path(__file__).with_name("pages.py"))]
     nowhere = subprocess.DEVNULL
-    return subprocess.Popen([*command, "sync", str(path)], stdout=nowhere, stderr=nowhere)
+    return subprocess.Popen(_command("sync", str(path)), stdout=nowhere, stderr=nowhere)
 
 
 def read_headers(paths: Sequence[Path]) -> list[Header]:
@@ -96,7 +103,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
     rest = [p for p in paths if p not in found]
     if rest:
         with clear_errors("the input"):
-            raw = json.loads(child(["headers"], [str(p) for p in rest]))
+            raw = json.loads(child("headers", [str(p) for p in rest]))
         for path, (text, size) in zip(rest, raw, strict=True):
             found[path] = _parse(path, bytes.fromhex(text), size)
     return [found[p] for p in paths]

@@ -90,10 +90,15 @@ def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
 
 
 def copy_file(source: Path, target: Path) -> Path:
-    """Copy raw bytes in a process of its own; ``target`` is created first, for this user only."""
-    os.close(os.open(target, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
-    child(["copy", str(source), str(target)])
+    """Copy raw bytes in a process of its own."""
+    create_private(target)
+    child("read", {"files": [str(source)], "out": str(target), "pairs": []})
     return target
+
+
+def create_private(path: Path) -> None:
+    """An empty file that only this user may read: it may hold what the copied one hides."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
 
 
 def _hot_journal(path: Path) -> bool:

@@ -14,6 +14,7 @@ from gitxexp.merge.sqlite.counts3 import merge_counts3
 from gitxexp.merge.sqlite.feed import Feed, match, not_null, same, some_null, target_null, tree
 from gitxexp.merge.sqlite.keyed import merge_keyed, unique_on
 from gitxexp.merge.sqlite.names import fold, quote
+from gitxexp.merge.sqlite.near import Near
 from gitxexp.merge.sqlite.schema import Column, Key
 from gitxexp.merge.sqlite.tally import SHOWN
 from gitxexp.merge.sqlite.write import Writer
@@ -37,18 +38,15 @@ class Three:
         """The base's value, as an expression over ``b``."""
         return under_b(self.base.expr(column))
 
-    def linked(self, *, sought: str = "b") -> str:
-        """The base row ``b`` and theirs ``s`` have the same key; the index of ``sought`` is used.
-
-        The ``+`` keeps the other side's index and affinity out of the comparison.
-        """
+    def linked(self, seek: str = "b") -> str:
+        """The base row ``b`` and theirs ``s`` have the same key; ``seek`` by an index of which."""
         tests = []
         for name, collation in zip(self.key.columns, self.key.collations, strict=True):
             b, s = self.old(name), self.theirs.expr(name)
             number = "typeof({0}) IN ('integer', 'real')"
-            one, other = (b, s) if sought == "b" else (s, b)
+            here, there = (b, s) if seek == "b" else (s, b)
             tests += [
-                f"{one} = +{other} COLLATE {quote(collation)}",
+                f"{here} = +{there} COLLATE {quote(collation)}",
                 f"({number.format(b)}) = ({number.format(s)})",
             ]
             if self.key.exact:
@@ -62,12 +60,22 @@ def under_b(expression: str) -> str:
 
 
 def merge_table3(
-    con: sqlite3.Connection, base: Feed, theirs: Feed, options: MergeOptions, write: Writer
+    con: sqlite3.Connection,
+    base: Feed,
+    theirs: Feed,
+    options: MergeOptions,
+    write: Writer,
+    near: Near | None = None,
 ) -> None:
-    """Bring what theirs changed since ``base`` into the target."""
-    key = _key_of(con, base, theirs, options)
+    """Bring what theirs changed since ``base`` into the target.
+
+    ``near``: the two feeds are only the rows on differing pages, the others are the same in both.
+    """
+    key = _key_of(con, base, theirs)
+    if near is not None:
+        near.count_others(con, write)
     if key is None:
-        merge_counts3(con, base, theirs, "1", write)
+        merge_counts3(con, base, theirs, "1", write, near)
         return
     three = Three(
         base.only(not_null(base, key)), theirs.only(not_null(theirs, key)), key, options, write
@@ -84,10 +92,11 @@ def merge_table3(
             theirs.only(some_null(theirs, key)),
             target_null(key),
             write,
+            near.only(some_null(base, key), some_null(theirs, key)) if near else None,
         )
 
 
-def _key_of(con: sqlite3.Connection, base: Feed, theirs: Feed, options: MergeOptions) -> Key | None:
+def _key_of(con: sqlite3.Connection, base: Feed, theirs: Feed) -> Key | None:
     """The target's unique key, where the base and theirs keep it too."""
     if theirs.target.virtual or not theirs.target.keys:
         return None
@@ -224,17 +233,16 @@ def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> N
 def _deleted(con: sqlite3.Connection, three: Three) -> None:
     """Rows that theirs deleted: they go here too, unless ours changed them."""
     base, theirs = three.base, three.theirs
-    flipped = three.linked(sought="s")
+    flipped = three.linked(seek="s")
     table = f"{quote(theirs.db)}.{quote(theirs.table.name)} AS s"
     picks = ", ".join(three.old(c) for c in base.columns)
     whole = " AND ".join(f"{three.old(c)} IS NOT NULL" for c in three.key.columns)
     where = f"{whole} AND NOT EXISTS (SELECT 1 FROM {table} WHERE {flipped})"
-    gone = stage(
-        con,
-        base,
-        f"SELECT {picks} FROM {quote(base.db)}.{quote(base.table.name)} AS b WHERE {where}",
-        "gone",
-    )
+    rows = f"{quote(base.db)}.{quote(base.table.name)} AS b"
+    if base.ranges:
+        rows = f"temp.{base.ranges} AS r CROSS JOIN {rows}"
+        where = f"b.{base.table.rowid} BETWEEN r.lo AND r.hi AND {where}"
+    gone = stage(con, base, f"SELECT {picks} FROM {rows} WHERE {where}", "gone")
     alike = tree(
         [same(c, gone.expr(c.name), f"t.{quote(c.name)}") for c in gone.target.stored], "AND"
     )
@@ -244,10 +252,9 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
     doomed = "1" if policy == OnConflict.THEIRS else alike
     if changed and policy not in (OnConflict.OURS, OnConflict.THEIRS):
         _whole(con, three, gone, "change/delete", f"NOT {alike}")
-    names = [quote(c) for c in three.key.columns]
-    found = f"SELECT {', '.join(f't.{n}' for n in names)} {gone.joined(three.key, doomed)}"
     tally.removed += con.execute(
-        f"DELETE FROM main.{quote(three.name)} WHERE ({', '.join(names)}) IN ({found})"
+        f"DELETE FROM main.{quote(three.name)} AS t WHERE EXISTS "
+        f"(SELECT 1 {gone.source(match(gone, three.key), doomed)})"
     ).rowcount
 
 

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.sqlite.copies import Copies
 from gitxexp.merge.sqlite.files import SMALL, Header, begin_sync, clear_errors, read_headers, uri
 from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, copy_file
 
@@ -24,7 +25,6 @@ class Work:
     """A connection to change, and what makes the change real or undoes it."""
 
     con: sqlite3.Connection
-    raw: Path | None = None  #: the untouched file that ``con`` was copied from, for page compares
     header: Header | None = None
 
     def restart(self) -> None:
@@ -47,10 +47,16 @@ class NewFile(Work):
     locked, so that no writer's rows fall between the copy and the rename.
     """
 
-    def __init__(self, base: Source | None, out: Path, encoding: int, planning: bool) -> None:
-        self.base, self.out, self.encoding = base, out, encoding
+    def __init__(
+        self,
+        base: Source | None,
+        out: Path,
+        encoding: int,
+        planning: bool,
+        copies: Copies | None = None,
+    ) -> None:
+        self.base, self.out, self.encoding, self.copies = base, out, encoding, copies
         self.header = base.header if base else None
-        self.raw = base.raw if base else None
         self.replacing = bool(base and out.exists() and base.path.samefile(out)) and not planning
         self.folder = out.absolute().parent
         self.scratch: Path | None = None
@@ -86,7 +92,11 @@ class NewFile(Work):
         if self.base.size <= SMALL:
             self.temp.write_bytes(self.hold.serialize())
         elif self.replacing or (self.base.raw is not None and not _wal_pending(self.base)):
-            copy_file(self.base.path if self.replacing else self.base.raw or self.temp, self.temp)
+            if self.copies is not None and self.base.raw == self.base.path:
+                self.copies.copy(self.temp)
+            else:
+                raw = self.base.path if self.replacing else self.base.raw
+                copy_file(raw or self.base.path, self.temp)
             if self.scratch is None and self.base.size > EARLY_SYNC:
                 self.sync = begin_sync(self.temp)
         else:
@@ -130,6 +140,8 @@ class NewFile(Work):
             if con is not None:
                 con.close()
         self.hold = None
+        if self.copies is not None:
+            self.copies.close()
         self._await_sync()
         _unlink(self.temp)
         if self.scratch is not None:

@@ -1,4 +1,4 @@
-"""How models look: the list of candidates, and a promotion's before and after."""
+"""How a promotion looks: before and after, and who promoted what and when."""
 
 from __future__ import annotations
 
@@ -6,101 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from gitxexp import naming, payload, render
+from gitxexp import render
 from gitxexp.models.facts import Facts
-from gitxexp.models.listing import Listing, Row
 from gitxexp.models.placing import Promoted
 from gitxexp.models.promoting import Delta, Plan
 from gitxexp.models.stock import Model
 from gitxexp.registry import Promotion
 from gitxexp.render import Column, paint
-from gitxexp.render.details import section, size
-from gitxexp.render.lists import rounded
-
-#: How many metrics a table shows besides the one that ranks.
-_MOST = 3
-
-
-def table(found: Listing) -> str:
-    """Production and candidates, the best first; ``*`` marks the best, production is named."""
-    rows = found.rows
-    several = len({row.model.slot for row in rows}) > 1
-    columns = [Column("slot", [row.model.slot for row in rows])] if several else []
-    columns += [
-        Column("model", [_role(row) for row in rows]),
-        Column("run", [row.facts.run or row.model.run or "-" for row in rows], flexible=True),
-        Column("version", [row.facts.version or row.facts.recorded or "-" for row in rows]),
-    ]
-    best = frozenset(at for at, row in enumerate(rows) if row.rank == 1)
-    for name in _metrics(found):
-        values = [row.facts.metrics.get(name) for row in rows]
-        marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
-        cells = [_value(value) for value in values]
-        columns.append(Column(name, cells, right=True, marked=marked))
-    columns += [
-        Column("size", [size(row.model.size) for row in rows], right=True),
-        Column("where", [_where(row) for row in rows]),
-        Column("tag", [row.tag or "-" for row in rows]),
-        Column("hash", [row.model.oid[:8] for row in rows]),
-        Column("file", [row.model.path for row in rows], flexible=True),
-    ]
-    return render.table(columns)
-
-
-def _role(row: Row) -> str:
-    role = "production" if row.model.production else "candidate"
-    return (
-        role if row.model.state in ("tracked", "not checked out") else f"{role}, {row.model.state}"
-    )
-
-
-def _where(row: Row) -> str:
-    places = ", ".join(row.places) or "nowhere"
-    return f"{places}, remote?" if row.on_remote is None else places
-
-
-def _value(value: Any) -> str:
-    if value is None:
-        return "-"
-    return rounded(value) if render.is_terminal() else payload.show(value)
-
-
-def _metrics(found: Listing) -> list[str]:
-    """The metrics that rank, then the best known of the others."""
-    first = [name for name in found.metrics.values() if name]
-    known = dict.fromkeys(name for row in found.rows for name in row.facts.metrics)
-    others = [name for name in naming.key_metrics_order(known) if name not in first]
-    return list(dict.fromkeys([*first, *others[:_MOST]]))
-
-
-def as_objects(found: Listing) -> list[dict[str, Any]]:
-    """``candidates list --json``."""
-    return [_object(row, found.metrics.get(row.model.slot)) for row in found.rows]
-
-
-def _object(row: Row, metric: str | None) -> dict[str, Any]:
-    model = row.model
-    return {
-        "slot": model.slot,
-        "production": model.production,
-        "path": model.path,
-        "run": row.facts.run or model.run,
-        "version": row.facts.version or row.facts.recorded,
-        "rank": row.rank,
-        "ranked_by": metric,
-        "metrics": dict(row.facts.metrics),
-        "size": model.size,
-        "hash": model.hash,
-        "recorded": model.recorded,
-        "state": model.state,
-        "workspace": model.there,
-        "cache": row.cached,
-        "remote": row.on_remote,
-        "tag": row.tag,
-    }
-
-
-# -- promote -------------------------------------------------------------------------------------
+from gitxexp.render.candidates import shown
+from gitxexp.render.details import section
+from gitxexp.render.numbers import rounded, size
 
 
 def plan_text(plan: Plan) -> str:
@@ -193,4 +108,4 @@ def history_table(found: Sequence[Promotion]) -> str:
 def _measured(promotion: Promotion) -> str:
     if promotion.value is None:
         return "-"
-    return f"{promotion.metric}={_value(promotion.value)}"
+    return f"{promotion.metric}={shown(promotion.value)}"

@@ -1,0 +1,67 @@
+"""Completion scripts for bash, zsh and fish, generated from the click tree.
+
+All share one engine (``engine.sh``): what the words on the line are comes from the click tree, what
+completes them from ``git for-each-ref``, ``git ls-tree`` and ``sqlite3``. Each shell has a thin
+front that hands its words over and shows what comes back.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import click
+
+from gitxexp.completions import spec
+
+#: Shell → the files that a user of it needs, the main one first.
+SHELLS = {
+    "bash": ("git-xexp.bash",),
+    "zsh": ("_git-xexp", "_git_xexp"),
+    "fish": ("git-xexp.fish", "conf.d/git-xexp.fish"),
+}
+
+
+def generate(root: click.Command) -> dict[str, str]:
+    """File name below ``completions/`` → content, for every shell."""
+    engine = _template("engine.sh").replace("@SPEC@", _spec(root))
+    engine = _lean(engine)
+    return {
+        "git-xexp.bash": _template("bash.sh").replace("@ENGINE@", _quoted(engine)),
+        "_git-xexp": _template("zsh.sh").replace("@ENGINE@", _quoted(engine)),
+        "_git_xexp": _template("zsh_wrapper.sh"),
+        "git-xexp.fish": _template("fish.sh").replace("@ENGINE@", _quoted_for_fish(engine)),
+        "conf.d/git-xexp.fish": _template("fish_conf.sh"),
+    }
+
+
+def script(root: click.Command, shell: str) -> str:
+    """The script that completes ``git xexp`` in ``shell``, to be sourced or saved."""
+    made = generate(root)
+    return "\n".join(made[name] for name in SHELLS[shell] if name != "_git_xexp")
+
+
+def _template(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _spec(root: click.Command) -> str:
+    """The shell function that knows every verb's options and arguments."""
+    cases = []
+    for path, command in spec.commands(root):
+        text = "\n".join(spec.lines(path, command)).replace("'", "'\\''")
+        cases.append(f"'{path}') spec='{text}' ;;")
+    return "\n".join(["spec_of() {", "case $1 in", *cases, "*) spec= ;;", "esac", "}"])
+
+
+def _lean(text: str) -> str:
+    """Without the comments: the text is handed to sh on every TAB."""
+    kept = [line for line in text.splitlines() if not line.lstrip().startswith("# ")]
+    return "\n".join(kept) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "'\\''") + "'"
+
+
+def _quoted_for_fish(text: str) -> str:
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'") + "'"

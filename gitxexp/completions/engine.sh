@@ -1,0 +1,499 @@
+# What completes the words of `git xexp`: one POSIX script, run by `sh -c` from every shell, so that
+# a TAB starts no Python. Usage: sh -c THIS sh MODE WORD..., WORDs from git (or git-xexp) to the
+# cursor. MODE is plain (only what begins with the last word, no descriptions) or full.
+# Prints a header (word|path, files wanted, prefix of the last word that values follow), then
+# values, each with a description after a tab.
+set -f
+TAB='	'
+NL='
+'
+mode=$1
+shift
+GIT_OPTIONAL_LOCKS=0
+export GIT_OPTIONAL_LOCKS
+
+@SPEC@
+
+load() {
+    spec_of "$path"
+    verbs=' '
+    default=
+    IFS=$NL
+    for line in $spec; do
+        case $line in
+        "v$TAB"*) line=${line#v"$TAB"}; verbs="$verbs${line%%"$TAB"*} " ;;
+        "d$TAB"*) default=${line#d"$TAB"} ;;
+        esac
+    done
+    IFS=" $TAB$NL"
+}
+
+# takes=KIND of the value of option $1, or - where it takes none; a unique prefix is enough.
+option() {
+    takes=-
+    exact=
+    close=0
+    IFS=$NL
+    for line in $spec; do
+        case $line in "o$TAB"*) ;; *) continue ;; esac
+        line=${line#o"$TAB"}
+        names=" ${line%%"$TAB"*} "
+        rest=${line#*"$TAB"}
+        case $names in
+        *" $1 "*) takes=${rest%%"$TAB"*}; exact=1; break ;;
+        *" $1"*) close=$((close + 1)); maybe=${rest%%"$TAB"*} ;;
+        esac
+    done
+    IFS=" $TAB$NL"
+    [ -n "$exact" ] || [ "$close" -ne 1 ] || case $1 in --*) takes=$maybe ;; esac
+}
+
+# The letters of -abc: pending is set where the last one wants a value.
+cluster() {
+    letters=${1#-}
+    while [ -n "$letters" ]; do
+        others=${letters#?}
+        option "-${letters%"$others"}"
+        if [ "$takes" != - ]; then
+            [ -n "$others" ] || pending=$takes
+            return
+        fi
+        letters=$others
+    done
+}
+
+say() {
+    if [ "$mode" = plain ]; then
+        case $1 in "$cur"*) printf '%s\n' "$1" ;; esac
+    else
+        printf '%s\t%s\n' "$1" "$2"
+    fi
+}
+
+pass() {
+    while IFS= read -r line || [ -n "$line" ]; do
+        case $line in
+        *"$TAB"*) say "${line%%"$TAB"*}" "${line#*"$TAB"}" ;;
+        *) say "$line" "$1" ;;
+        esac
+    done
+}
+
+head_line() { printf '%s\t%s\t%s\n' "$1" "$2" "$prefix"; }
+
+# -- what there is to complete with ------------------------------------------------------------
+
+refs() { git for-each-ref "$@" 2>/dev/null; }
+
+# Versions, the newest first. The last 200 with what they say: reading 2,000 takes 20 ms.
+versions() {
+    case $cur in
+    *[][*?\\]*) return ;;
+    '' | e) set -- 'refs/tags/e[0-9]*' 'refs/tags/exp-*' ;;
+    e[0-9]*) set -- "refs/tags/$cur*" ;;
+    ex | exp | exp-*) set -- 'refs/tags/exp-*' ;;
+    *) return ;;
+    esac
+    for pattern in "$@"; do
+        if [ "$mode" = plain ]; then
+            refs --sort=-v:refname --format='%(refname:lstrip=2)' "$pattern" |
+                case $cur in exp-*) pass ;; *) exec cat ;; esac
+        else
+            described "$pattern"
+        fi
+    done
+}
+
+described() {
+    some=$(refs --count=200 --sort=-v:refname \
+        --format="%(refname:lstrip=2)$TAB%(contents:subject)" "$1")
+    [ -z "$some" ] || printf '%s\n' "$some"
+    case $some in
+    *"$NL"*) ;;
+    *) return ;;
+    esac
+    refs --count=201 --format='x' "$1" | {
+        count=0
+        while read -r _; do count=$((count + 1)); done
+        [ "$count" -le 200 ]
+    } || refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB" "$1" | sed 1,200d
+}
+
+branches() {
+    refs --sort=-committerdate --format="%(refname:lstrip=2)$TAB%(contents:subject)" refs/heads | pass
+    [ -z "$cur" ] ||
+        refs --format="%(refname:lstrip=2)${TAB}remote branch" refs/remotes | pass
+}
+
+# The messages of the newest experiments: their TOML names parameters, metrics, labels and runs.
+bodies() {
+    for pattern in 'refs/tags/e[0-9]*' 'refs/tags/exp-*'; do
+        refs --count=100 --sort=-v:refname --format='%(contents:body)' "$pattern"
+    done
+}
+
+keys() {
+    bodies | awk -v want="[$1]" '
+        /^\[/ { on = ($0 == want); next }
+        !on { next }
+        /^"/ { name = substr($0, 2); sub(/" *=.*/, "", name); gsub(/\\"/, "\"", name) }
+        /^[^"#]+=/ { name = $0; sub(/ *=.*/, "", name) }
+        name != "" && !seen[name]++ { print name }
+        { name = "" }'
+}
+
+labels() {
+    {
+        bodies | awk '
+            /^labels = \[/ { on = 1 }
+            /^\[/ { on = 0 }
+            on {
+                line = $0
+                while (match(line, /"([^"\\]|\\.)*"/)) {
+                    name = substr(line, RSTART + 1, RLENGTH - 2)
+                    gsub(/\\"/, "\"", name); gsub(/\\\\/, "\\", name)
+                    print name
+                    line = substr(line, RSTART + RLENGTH)
+                }
+                if (line ~ /\]/) on = 0
+            }'
+        query "$top/.xexp/registry.db" 'SELECT DISTINCT label FROM labels'
+    } | awk '!seen[$0]++'
+}
+
+query() {
+    [ -f "$1" ] && command -v sqlite3 >/dev/null 2>&1 &&
+        sqlite3 -readonly -init /dev/null "$1" "$2" 2>/dev/null
+}
+
+databases() {
+    found=$(git config --get-all xexp.results.databases | tr , '\n')
+    [ -n "$found" ] || found=$(sed -n '/^\[results\]/,/^\[[^r]/s/^databases *= *\[\(.*\)\].*/\1/p' \
+        "$top/.xexp/config.toml" 2>/dev/null | tr , '\n' | sed 's/^ *"//; s/" *$//')
+    [ -n "$found" ] || found="results/*.db$NL*.db"
+    (
+        cd "$top" || exit 0
+        set +f
+        IFS=$NL
+        for file in $found; do [ ! -f "$file" ] || printf '%s\n' "$top/$file"; done
+    )
+}
+
+runs() {
+    {
+        command -v sqlite3 >/dev/null 2>&1 && databases | while IFS= read -r file; do
+            query "$file" "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c
+                WHERE m.type = 'table' AND c.name = 'track_id'" | while IFS= read -r table; do
+                query "$file" "SELECT track_id FROM \"$table\" GROUP BY 1 ORDER BY max(rowid) DESC"
+            done
+        done
+        bodies | sed -n 's/^run = "\(.*\)"$/\1/p'
+    } | awk '$0 != "" && !seen[$0]++'
+}
+
+slots() {
+    sed -n 's/^\[models\.\([^]]*\)\].*/\1/p' "$top/.xexp/config.toml" 2>/dev/null | tr -d '"'
+}
+
+worktrees() {
+    common=$(git rev-parse --git-common-dir 2>/dev/null) || return
+    set +f
+    sed -n 's/.*"name": "\([^"]*\)".*"kind": "'"$1"'".*/\1/p' "$common"/worktrees/*/xexp.json 2>/dev/null
+    set -f
+}
+
+dvc_remotes() {
+    sed -n "s/^.*\[.*remote \"\(.*\)\".*\]/\1/p" "$top/.dvc/config" "$top/.dvc/config.local" 2>/dev/null
+}
+
+# -- paths at the version on the line ----------------------------------------------------------
+
+# The commit that $1 names: a revision, a worktree experiment, or HEAD.
+commit_of() {
+    for name in "$1" "exp/$1"; do
+        git rev-parse --verify --quiet --end-of-options "$name^{commit}" 2>/dev/null && return
+    done
+}
+
+paths() {
+    rev=$(commit_of "${pos1:-HEAD}") || return
+    [ -n "$rev" ] || return
+    case $cur in */*) dir=${cur%/*}/ ;; *) dir= ;; esac
+    here=$(git rev-parse --show-prefix 2>/dev/null)
+    below "$dir" "$here"
+    [ -z "$here" ] || below "$dir" ''
+}
+
+# What is in folder $1 of the commit, read from folder $2 of the repository; folders end in /.
+below() {
+    at=$(printf '%s' "$2$1" | awk '{
+        n = split($0, part, "/"); m = 0
+        for (i = 1; i < n; i++)
+            if (part[i] == "..") { if (m > 0) m--; else { print "//"; exit } }
+            else if (part[i] != "." && part[i] != "") kept[++m] = part[i]
+        for (i = 1; i <= m; i++) printf "%s/", kept[i]
+    }')
+    [ "$at" != // ] || return
+    {
+        git ls-tree -z --full-tree "$rev" ${at:+"$at"} 2>/dev/null | tr '\0' '\n' | sed -n \
+            -e "s/^[0-9]* tree [0-9a-f]*$TAB\(.*\)/\1\//p" -e "s/^[0-9]* blob [0-9a-f]*$TAB//p"
+        outputs | manifests
+    } | cut_to "$at" | awk '
+        !seen[$0]++ { name[++n] = $0 }
+        END {
+            for (i = 1; i <= n; i++) {
+                stem = name[i]
+                if (sub(/\.dvc$/, "", stem) && (stem in seen || stem "/" in seen)) continue
+                print name[i]
+            }
+        }' | while IFS= read -r name; do say "$1$name" file; done
+}
+
+# The next part of each path below folder $1.
+cut_to() {
+    at=$1 awk 'BEGIN { at = ENVIRON["at"]; n = length(at) }
+        substr($0, 1, n) == at && length($0) > n {
+            rest = substr($0, n + 1)
+            if (i = index(rest, "/")) rest = substr(rest, 1, i)
+            if (rest !~ /^(\.git|\.dvc)ignore$/) print rest
+        }'
+}
+
+# "hash path" of every DVC output of the commit; hash is - where none is known.
+outputs() {
+    git ls-tree -r -z --full-tree "$rev" | tr '\0' '\n' |
+        sed -n "s/^[0-9]* blob \([0-9a-f]*\)$TAB\(.*\.dvc\)$/\1 \2/p; s/^[0-9]* blob \([0-9a-f]*\)$TAB\(.*dvc\.lock\)$/\1 \2/p" |
+        git cat-file --batch='>>> %(rest)' 2>/dev/null | awk '
+        function text(s) {
+            sub(/^[^:]*: */, "", s)
+            if (s ~ /^".*"$/) { s = substr(s, 2, length(s) - 2); gsub(/\\"/, "\"", s) }
+            if (s ~ /^\047.*\047$/) { s = substr(s, 2, length(s) - 2); gsub(/\047\047/, "\047", s) }
+            return s
+        }
+        function flush() { if (path != "") print (hash == "" ? "-" : hash), base path; path = hash = "" }
+        /^>>> / {
+            flush(); outs = 0; file = substr($0, 5); base = file
+            if (!sub(/[^\/]*$/, "", base)) base = ""
+            next
+        }
+        /^ *wdir:/ { wdir = text($0); if (wdir != "." && file ~ /\.dvc$/) base = base wdir "/"; next }
+        /^ *outs:/ { flush(); outs = 1; next }
+        /^ *(deps|params|cmd|meta|md5|hash|desc):/ && !/^ *- / && file ~ /\.lock$/ && !/^      / { flush(); outs = 0 }
+        /^ *deps:/ { flush(); outs = 0 }
+        outs && /^ *- / { flush(); sub(/- /, "  ") }
+        outs && /^ *path:/ { path = text($0) }
+        outs && /^ *md5:/ { hash = text($0) }
+        END { flush() }'
+}
+
+# The paths of outputs, with those inside a folder where its manifest is in the cache.
+manifests() {
+    cache=
+    while read -r hash path; do
+        case $hash in
+        *.dir)
+            printf '%s\n' "$path/"
+            case $at in "$path"/*) ;; *) continue ;; esac
+            [ -n "$cache" ] || cache=$(cache_folder)
+            part=${hash%"${hash#??}"}
+            for file in "$cache/files/md5/$part/${hash#??}" "$cache/$part/${hash#??}"; do
+                [ ! -f "$file" ] || tr '{' '\n' <"$file" |
+                    sed -n 's/.*"relpath": "\(.*\)"[,}].*/\1/p' | sed 's/", .*//; s/\\\(["\\]\)/\1/g' |
+                    while IFS= read -r name || [ -n "$name" ]; do printf '%s\n' "$path/$name"; done
+            done
+            ;;
+        *) printf '%s\n' "$path" ;;
+        esac
+    done
+}
+
+cache_folder() {
+    local_dir=$(sed -n 's/^ *dir *= *//p' "$top/.dvc/config.local" 2>/dev/null | head -n 1)
+    case $local_dir in
+    /*) printf '%s\n' "$local_dir" ;;
+    *) printf '%s\n' "$(git rev-parse --path-format=absolute --git-common-dir)/../.dvc/cache" ;;
+    esac
+}
+
+# -- one kind of value -------------------------------------------------------------------------
+
+values() {
+    case $1 in
+    choice:*)
+        head_line word -
+        for name in ${1#choice:}; do say "$name" ''; done
+        ;;
+    version) head_line word -; versions ;;
+    rev) head_line word -; versions; branches ;;
+    source)
+        head_line word 'db sqlite sqlite3 duckdb parquet'
+        versions
+        branches
+        ;;
+    path) head_line path -; paths ;;
+    metric | param) head_line word -; keys "$1s" | pass "$1" ;;
+    'metric=' | 'param=')
+        head_line word -
+        case $cur in *=*) ;; *) keys "${1%=}s" | sed 's/$/=/' | pass "${1%=}" ;; esac
+        ;;
+    column) head_line word -; { keys metrics; keys params; } | pass ''; columns ;;
+    label) head_line word -; labels | pass label ;;
+    run) head_line word -; runs | pass run ;;
+    slot) head_line word -; slots | pass 'model slot' ;;
+    worktree) head_line word -; worktrees worktree | pass worktree ;;
+    explored) head_line word -; worktrees explore | pass 'explored version' ;;
+    branch) head_line word -; branches ;;
+    remote) head_line word -; git remote 2>/dev/null | pass 'git remote' ;;
+    dvcremote) head_line word -; dvc_remotes | pass 'DVC remote' ;;
+    table) head_line word - ;;
+    dir) head_line word d ;;
+    file) head_line word '*' ;;
+    file:*) head_line word "${1#file:}" ;;
+    *) head_line word - ;;
+    esac
+}
+
+columns() { for name in version date label; do say "$name" ''; done; }
+
+# -- the words on the line ---------------------------------------------------------------------
+
+untilde() { case $1 in '~'/*) printf '%s\n' "$HOME/${1#??}" ;; *) printf '%s\n' "$1" ;; esac; }
+
+case ${1##*/} in
+git-xexp) shift ;;
+*)
+    shift
+    while [ $# -gt 1 ]; do
+        case $1 in
+        -C) [ -z "$2" ] || cd "$(untilde "$2")" 2>/dev/null; shift ;;
+        --git-dir) GIT_DIR=$(untilde "$2"); export GIT_DIR; shift ;;
+        --git-dir=*) GIT_DIR=$(untilde "${1#*=}"); export GIT_DIR ;;
+        --work-tree) GIT_WORK_TREE=$(untilde "$2"); export GIT_WORK_TREE; shift ;;
+        --work-tree=*) GIT_WORK_TREE=$(untilde "${1#*=}"); export GIT_WORK_TREE ;;
+        -c | --namespace | --config-env) shift ;;
+        -*) ;;
+        *) break ;;
+        esac
+        shift
+    done
+    word=$1
+    [ $# -eq 0 ] || shift
+    if [ "$word" != xexp ]; then
+        alias=$(git config --get "alias.$word" 2>/dev/null)
+        case $alias in
+        xexp) ;;
+        'xexp '*) set -- ${alias#xexp } "$@" ;;
+        *) exit 1 ;;
+        esac
+    fi
+    ;;
+esac
+[ $# -gt 0 ] || exit 1
+
+top=$(git rev-parse --show-toplevel 2>/dev/null)
+path=
+count=0
+pending=
+options=1
+used=' '
+prefix=
+load
+while [ $# -gt 1 ]; do
+    word=$1
+    shift
+    if [ -n "$pending" ]; then
+        pending=
+        continue
+    fi
+    if [ "$options" = 1 ]; then
+        case $word in
+        --) options=0; continue ;;
+        --*=*) used="$used${word%%=*} "; continue ;;
+        --*)
+            used="$used$word "
+            option "$word"
+            [ "$takes" = - ] || pending=$takes
+            continue
+            ;;
+        -?*) used="$used$word "; cluster "$word"; continue ;;
+        esac
+    fi
+    case $verbs in
+    *" $word "*)
+        path="$path${path:+ }$word"
+        load
+        count=0
+        ;;
+    *)
+        count=$((count + 1))
+        [ "$count" -ne 1 ] || pos1=$word
+        ;;
+    esac
+done
+cur=$1
+
+if [ -n "$pending" ]; then
+    values "$pending"
+    exit 0
+fi
+if [ "$options" = 1 ]; then
+    case $cur in
+    --*=*)
+        option "${cur%%=*}"
+        prefix=${cur%%=*}=
+        cur=${cur#*=}
+        values "$takes"
+        exit 0
+        ;;
+    -*)
+        head_line word -
+        [ -z "$default" ] || { own=$spec; spec_of "$path $default"; spec=$own$NL$spec; }
+        IFS=$NL
+        for line in $spec; do
+            IFS=$TAB
+            set -- $line
+            [ "$1" = o ] || continue
+            names=$2 kind=$3 many=$4 help=$5
+            IFS=' '
+            for name in $names; do
+                case $used in *" $name "*) [ "$many" = many ] || continue 2 ;; esac
+            done
+            for name in $names; do
+                case $name in
+                --*) [ "$kind" = - ] || name=$name= ;;
+                *) case $cur in --*) continue ;; esac ;;
+                esac
+                say "$name" "$help"
+            done
+        done
+        exit 0
+        ;;
+    esac
+fi
+if [ "$verbs" != ' ' ]; then
+    head_line word -
+    IFS=$NL
+    for line in $spec; do
+        IFS=$TAB
+        set -- $line
+        [ "$1" != v ] || say "$2" "$3"
+    done
+    exit 0
+fi
+IFS=$NL
+number=0
+for line in $spec; do
+    IFS=$TAB
+    set -- $line
+    [ "$1" = a ] || continue
+    number=$((number + 1))
+    last=$2 many=$3
+    if [ "$number" -gt "$count" ]; then
+        IFS=" $TAB$NL"
+        values "$2"
+        exit 0
+    fi
+done
+IFS=" $TAB$NL"
+if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
+exit 0

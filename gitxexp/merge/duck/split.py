@@ -1,0 +1,116 @@
+"""How to divide a table's inputs: by ranges of a column that is in order, else by a hash.
+
+Where a column grows with the row number (an id, a time), a part is a stretch of each file, and
+DuckDB skips the other stretches by their statistics. Otherwise the rows are sorted once by the
+number of their part.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+
+from gitxexp.merge.duck.align import ROW, Aligned, Side
+from gitxexp.merge.duck.rows import collated, count, listed, shared
+from gitxexp.merge.duck.session import Session, quote, text
+
+#: Columns looked at, and values of each, to find one that is in order.
+TRIED, SAMPLED = 3, 20_000
+
+#: So many ranges are enough to see whether a column is in order.
+PROVED = 24
+
+#: How many times the rows of a part its stretch in the file, or a fair part, may be.
+LOOSE = 3
+
+_ORDERED = frozenset(
+    f"{sign}{size}" for sign in ("", "U") for size in ("SMALLINT", "INTEGER", "BIGINT")
+) | {"DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
+
+
+def split(session: Session, table: Aligned, key: Sequence[str], parts: int) -> list[Aligned]:
+    """The table as about so many parts; equal rows and rows of one whole key are in one part."""
+    for column in _candidates(session, table, key):
+        few = min(parts, PROVED)
+        if _in_order(session, table, _ranges(session, table, column, few), few):
+            return [_where(table, t) for t in _ranges(session, table, column, parts)]
+    return _hashed(session, table, key, parts)
+
+
+def _candidates(session: Session, table: Aligned, key: Sequence[str]) -> list[str]:
+    """Columns that all inputs have, those first that tell rows apart."""
+    names = list(key) or (shared(table) if table.ours else list(table.columns))
+    skipped = {"VARCHAR"} if collated(table) else set()
+    fit = [c for c in names if table.columns[c] in _ORDERED - skipped]
+    if not fit:
+        return []
+    asked = ", ".join(f"approx_count_distinct({quote(c)})" for c in fit)
+    rows = f"SELECT * FROM ({table.others[-1].query}) LIMIT {SAMPLED}"
+    distinct = dict(zip(fit, session.rows(f"SELECT {asked} FROM ({rows})")[0], strict=True))
+    return sorted(fit, key=lambda c: -distinct[c])[:TRIED]
+
+
+def _ranges(session: Session, table: Aligned, column: str, parts: int) -> list[str]:
+    """Conditions that together hold for each row once, from every n-th value of the last input."""
+    query = table.others[-1].query
+    step = max(1, count(session, query) // SAMPLED)
+    cell, kind = quote(column), table.columns[column]
+    values = session.rows(
+        f"SELECT {cell}::VARCHAR FROM (SELECT {cell} FROM ({query}) WHERE {ROW} % {step} = 0 "
+        f"AND {cell} IS NOT NULL ORDER BY 1)"
+    )
+    picked = [values[i * len(values) // parts][0] for i in range(1, parts)] if values else []
+    bounds = [f"{text(value)}::{kind}" for value in dict.fromkeys(picked)]
+    if not bounds:
+        return []
+    pairs = itertools.pairwise(bounds)
+    between = [f"{cell} > {low} AND {cell} <= {high}" for low, high in pairs]
+    return [f"{cell} <= {bounds[0]}", *between, f"{cell} > {bounds[-1]}", f"{cell} IS NULL"]
+
+
+def _in_order(session: Session, table: Aligned, tests: Sequence[str], parts: int) -> bool:
+    """Whether the parts are stretches of each input and of like size."""
+    if not tests:
+        return False
+    number = " ".join(f"WHEN {test} THEN {i}" for i, test in enumerate(tests))
+    sizes: dict[int, int] = {}
+    for side in _sides(table):
+        found = session.rows(
+            f"SELECT CASE {number} END AS part, count(*), max({ROW}) - min({ROW}) + 1 "
+            f"FROM ({side.query}) GROUP BY 1"
+        )
+        if sum(row[2] for row in found) > LOOSE * sum(row[1] for row in found):
+            return False
+        for part, rows, _ in found:
+            sizes[part] = sizes.get(part, 0) + rows
+    return max(sizes.values(), default=0) <= LOOSE * sum(sizes.values()) / parts
+
+
+def _sides(table: Aligned) -> list[Side]:
+    return [*([table.ours] if table.ours else []), *table.others]
+
+
+def _where(table: Aligned, test: str) -> Aligned:
+    def narrow(side: Side) -> Side:
+        return replace(side, query=f"SELECT * FROM ({side.query}) WHERE {test}")
+
+    ours = narrow(table.ours) if table.ours else None
+    return replace(table, ours=ours, others=tuple(map(narrow, table.others)))
+
+
+def _hashed(session: Session, table: Aligned, key: Sequence[str], parts: int) -> list[Aligned]:
+    """By DuckDB's own hash, which is the same for values that its grouping calls equal."""
+    number = f"hash({listed(table.names)})"
+    if key:
+        full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
+        number = f"CASE WHEN {full} THEN hash({listed(key)}) ELSE {number} END"
+
+    def ordered(side: Side) -> Side:
+        numbered = f"SELECT *, ({number} % {parts})::INTEGER AS xexp_part FROM ({side.query})"
+        held = session.store("sorted", f"SELECT * FROM ({numbered}) ORDER BY xexp_part")
+        return replace(side, query=f"SELECT * FROM {held}")
+
+    ours = ordered(table.ours) if table.ours else None
+    whole = replace(table, ours=ours, others=tuple(map(ordered, table.others)))
+    return [_where(whole, f"xexp_part = {i}") for i in range(parts)]
