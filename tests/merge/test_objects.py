@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import random
-import signal
 import sqlite3
-import subprocess
-import sys
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -216,48 +210,3 @@ def test_a_real_tracker_database(tmp_path, monkeypatch):
     assert not merge_files(merged, paths).changed
     three = merge3_files(paths[0], merged, paths[1], tmp_path / "three.db")
     assert three.written or three.conflicts
-
-
-KILLED = """
-import sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[1]]
-from gitxexp.merge.plan import MergeOptions, Mode
-from gitxexp.merge.sqlite import merge_files
-print("go", flush=True)
-options = MergeOptions(mode=Mode(sys.argv[2].split()[0]), in_place="place" in sys.argv[2])
-merge_files(Path(sys.argv[3]), [Path(sys.argv[4])], options=options)
-"""
-
-
-@pytest.mark.parametrize("mode", ["merge", "rebase", "merge in place", "rebase in place"])
-def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, mode):
-    make = (
-        "CREATE TABLE t (version TEXT, k INTEGER, v TEXT, PRIMARY KEY (version, k));"
-        "WITH n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) "
-    )
-    old = script(tmp_path / "old.db", make + "INSERT INTO t SELECT 'a', i, hex(i) FROM n")
-    source = script(tmp_path / "s.db", make + "INSERT INTO t SELECT 'b', i, hex(i) FROM n")
-    new, target = tmp_path / "new.db", tmp_path / "t.db"
-    rows = query(old, "SELECT count(*), total(k) FROM t")
-    merge_files(old, [source], out=new)
-    full = query(new, "SELECT count(*), total(k) FROM t")
-    chance = random.Random(4)
-    package = str(Path(__file__).parents[2])
-    for _ in range(int(os.environ.get("XEXP_TEST_KILLS", "6"))):
-        target.write_bytes(old.read_bytes())
-        child = subprocess.Popen(
-            [sys.executable, "-c", KILLED, package, mode, target, source], stdout=subprocess.PIPE
-        )
-        child.stdout.readline()
-        time.sleep(chance.random() * 0.4)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-        if "place" not in mode:
-            assert not Path(f"{target}-journal").exists()
-            assert target.read_bytes() in (old.read_bytes(), new.read_bytes())
-        assert query(target, "SELECT count(*), total(k) FROM t") in (rows, full)
-        check_sound(target)
-    assert merge_files(target, [source]).written
-    assert query(target, "SELECT count(*), total(k) FROM t") == full
-    assert not [p for p in tmp_path.iterdir() if ".xexp-" in p.name]

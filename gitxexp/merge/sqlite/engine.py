@@ -67,7 +67,11 @@ def _run(
     check_version()
     target, sources = Path(target), [Path(s) for s in sources]
     _check_paths(target, sources, out, options)
-    with tempfile.TemporaryDirectory(prefix="xexp-merge-") as scratch, clear_errors(target):
+    with (
+        clear_errors(out or target),
+        tempfile.TemporaryDirectory(prefix="xexp-merge-") as scratch,
+        clear_errors(target, reading=True),
+    ):
         inputs = open_sources(sources, Path(scratch))
         work, rest, built = _open_work(target, inputs, out, options, Path(scratch), write)
         try:
@@ -189,7 +193,7 @@ class _Run:
                 write.together = self.options.mode == Mode.MERGE
                 write.later = [(n, read_schema(con, n)) for n in names]
                 for name, source in zip(names, batch, strict=True):
-                    with clear_errors(source.path):
+                    with clear_errors(source.path, reading=True):
                         self._one(name, source, account, extras, write)
                 if batch is batches[-1]:
                     extras.finish()

@@ -50,7 +50,11 @@ def merge3_files(
     check_version()
     ours, theirs, out = Path(ours), Path(theirs), Path(out)
     _check(base, ours, theirs, out)
-    with tempfile.TemporaryDirectory(prefix="xexp-merge-") as folder, clear_errors(ours):
+    with (
+        clear_errors(out),
+        tempfile.TemporaryDirectory(prefix="xexp-merge-") as folder,
+        clear_errors(ours, reading=True),
+    ):
         scratch = Path(folder)
         if base is None or Path(base).stat().st_size == 0:
             base = _empty(scratch / "base.db")

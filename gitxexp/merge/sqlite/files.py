@@ -144,16 +144,38 @@ def _parse(path: Path, raw: bytes, size: int) -> Header:
 
 
 @contextmanager
-def clear_errors(path: Path | str) -> Iterator[None]:
-    """Turn what SQLite and the system raise into one sentence about ``path``."""
+def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
+    """Turn what SQLite and the system raise into one sentence about ``path``.
+
+    ``reading``: the file is only read here, so that what a full disk does is not about it, and is
+    left to the caller.
+    """
     try:
         yield
-    except FileNotFoundError as error:
-        raise XexpError(f"{error.filename or path} does not exist") from error
-    except OSError as error:
-        raise XexpError(f"{path}: {error.strerror or error}") from error
-    except sqlite3.Error as error:
+    except (OSError, sqlite3.Error) as error:
+        if _cannot_write(error):
+            if reading:
+                raise
+            raise XexpError(
+                f"cannot write {path}: no space is left, or a limit is reached ({_words(error)})",
+                "make room, or write elsewhere with -o",
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise XexpError(f"{error.filename or path} does not exist") from error
+        if isinstance(error, OSError):
+            raise XexpError(f"{path}: {_words(error)}") from error
         raise _database_error(path, error) from error
+
+
+def _cannot_write(error: OSError | sqlite3.Error) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    name = getattr(error, "sqlite_errorname", "")
+    return name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")
+
+
+def _words(error: OSError | sqlite3.Error) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
@@ -166,8 +188,6 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
         return XexpError(f"{path} is not a SQLite database, or it is encrypted")
     if "malformed" in text or "corrupt" in text:
         return XexpError(f"{path} is corrupt: {text}", "try `sqlite3 FILE .recover` on a copy")
-    if "full" in text:
-        return XexpError(f"no space left on the device for {path}")
     if "readonly" in text or "unable to open" in text:
         return XexpError(f"{path} cannot be opened: {text}", "check the folder's permissions")
     if "collation" in text or "no such function" in text or "no such module" in text:

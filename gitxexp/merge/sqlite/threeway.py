@@ -252,9 +252,13 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
     doomed = "1" if policy == OnConflict.THEIRS else alike
     if changed and policy not in (OnConflict.OURS, OnConflict.THEIRS):
         _whole(con, three, gone, "change/delete", f"NOT {alike}")
+    names = [quote(c) for c in three.key.columns]
+    rows = gone.joined(three.key, doomed)
+    rowid = gone.target.rowid
+    place = rowid or f"({', '.join(names)})"
+    found = f"t.{rowid}" if rowid else ", ".join(f"t.{n}" for n in names)
     tally.removed += con.execute(
-        f"DELETE FROM main.{quote(three.name)} AS t WHERE EXISTS "
-        f"(SELECT 1 {gone.source(match(gone, three.key), doomed)})"
+        f"DELETE FROM main.{quote(three.name)} WHERE {place} IN (SELECT {found} {rows})"
     ).rowcount
 
 

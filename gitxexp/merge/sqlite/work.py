@@ -73,7 +73,7 @@ class NewFile(Work):
 
     def _start(self) -> None:
         try:
-            with clear_errors(self.base.path if self.base else self.out):
+            with clear_errors(self.base.path if self.base else self.out, reading=True):
                 self._copy()
                 self.con = _open_copy(self.temp)
                 if self.base is None:
