@@ -30,6 +30,8 @@ v	explore	list, show and compare experiments
 v	registry	rebuild the registry from the tags
 v	undo	take the last operation back
 v	log	list the operations of this repository
+v	setup	make man pages and completion work
+v	completion	print the completion script of a shell
 v	demo	a real experiment repository, walked through
 o	--version	-	once	Print the version
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -426,6 +428,19 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
+\'setup\') spec=\'o	--check	-	once	Tell what works and what does not
+o	--uninstall	-	once	Take back all that setup did
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page\' ;;
+\'completion\') spec=\'o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	choice:bash zsh fish	once\' ;;
 \'demo\') spec=\'o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never

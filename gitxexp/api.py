@@ -16,15 +16,20 @@ from gitxexp import (
 )
 from gitxexp.collect import Wanted
 from gitxexp.confighash import config_hash, flatten
-from gitxexp.errors import XexpError
+from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.experiments import Plan, Request
 from gitxexp.history import Experiment
+from gitxexp.models import listing, placing, promoting, pruning, taking
+from gitxexp.models.finding import Wish
+from gitxexp.models.listing import Listing
+from gitxexp.models.placing import Promoted
+from gitxexp.models.taking import Pruned
 from gitxexp.oplog import Operation
 from gitxexp.project import Project
 from gitxexp.rebuilding import Rebuilt
 from gitxexp.setting_up import SetUp
 from gitxexp.tagging import Tagged
-from gitxexp.version import Level, parse
+from gitxexp.version import AnyVersion, Level, parse
 
 if TYPE_CHECKING:
     from gitxexp.merge.differences import FileDiff
@@ -82,6 +87,34 @@ class Repository:
         request = differences.Request(a, b, **options)
         return list(differences.differences(self._project, request))
 
+    def candidates(self, slot: str | None = None, metric: str | None = None) -> Listing:
+        """Production and every candidate, the best first, as ``git xexp candidates list``."""
+        return listing.listing(self._project, slot, metric)
+
+    def promote(self, version: str | None = None, **options: Any) -> Promoted:
+        """Put a model into production, as ``git xexp promote``.
+
+        ``options``: run, best, worktree, rollback, slot, why; keep, commit, tag, yes. Raises
+        NoAnswer when it would be worse, unless ``yes``.
+        """
+        how = {
+            name: options.pop(name) for name in ("keep", "commit", "tag", "yes") if name in options
+        }
+        wish = Wish(version=_version(version), **options)
+        plan, _ = promoting.plan(self._project, wish)
+        if plan.doubt and not how.get("yes"):
+            raise NoAnswer(plan.doubt, "yes=True promotes it all the same")
+        return placing.promote(self._project, wish, plan, placing.Options(**how))
+
+    def prune(self, keep: int = 5, *, force: bool = False, **rules: Any) -> Pruned:
+        """Remove candidates that are proved to be elsewhere, as ``git xexp prune``.
+
+        ``rules``: metric, per, older_than (seconds), unranked, slot.
+        """
+        wanted = pruning.Rules(keep=keep, **rules)
+        plan, _ = pruning.plan(self._project, wanted)
+        return taking.prune(self._project, wanted, plan, taking.Options(force=force))
+
     def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
         """Take the last operations back."""
         return operations.undo(self._project, count, force=force)
@@ -136,10 +169,15 @@ def _last_change(project: Project, paths: set[str]) -> str:
     return project.at_top.text("log", "-1", "--format=%H", "--", *sorted(paths))
 
 
+def _version(text: str | None) -> AnyVersion | None:
+    number = None if text is None else parse(text)
+    if text is not None and number is None:
+        raise XexpError(f"'{text}' is not a version (like e0.3.0 or exp-NAME-v1)")
+    return number
+
+
 def _request(version: str | None, options: dict[str, Any]) -> Request:
-    number = None if version is None else parse(version)
-    if version is not None and number is None:
-        raise XexpError(f"'{version}' is not a version (like e0.3.0 or exp-NAME-v1)")
+    number = _version(version)
     given = dict(options)
     names = ("run", "best", "params", "metrics")
     wanted = Wanted(**{name: given.pop(name) for name in names if name in given})

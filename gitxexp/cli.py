@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitxexp import argv as argv_module
+from gitxexp import manners
+from gitxexp.argv import Line
 from gitxexp.errors import FATAL, USAGE, XexpError
 from gitxexp.lazygroup import ClosedPipe, LazyGroup
 
@@ -41,10 +44,12 @@ VERBS: dict[str, tuple[str, str]] = {
     "registry": ("registry", "rebuild the registry from the tags"),
     "undo": ("undo", "take the last operation back"),
     "log": ("log", "list the operations of this repository"),
+    "setup": ("setup", "make man pages and completion work"),
+    "completion": ("completion", "print the completion script of a shell"),
     "demo": ("demo", "a real experiment repository, walked through"),
 }
 
-SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+SETTINGS = {"help_option_names": ["-h"], "max_content_width": 100}
 
 
 @click.group(
@@ -52,18 +57,24 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     verbs={name: (f"gitxexp.commands.{module}", text) for name, (module, text) in VERBS.items()},
     context_settings=SETTINGS,
     invoke_without_command=True,
+    epilog="Every command takes -q, -v, --color=WHEN, -h, and --help for its manual page.",
 )
 @click.option("--version", is_flag=True, help="Print the version.")
+@click.option("--json", "as_json", is_flag=True, help="Print the status page as JSON.")
 @click.pass_context
-def main(ctx: click.Context, version: bool) -> None:
-    """Version machine-learning experiments with git, DVC and the database your tracker writes."""
+def main(ctx: click.Context, version: bool, as_json: bool) -> None:
+    """Version machine-learning experiments with git, DVC and the database your tracker writes.
+
+    Without a command: where you are, the last experiment, and the next sensible command.
+    """
     if version:
         from gitxexp._version import __version__
 
         click.echo(f"git-xexp version {__version__}")
     elif ctx.invoked_subcommand is None:
-        click.echo(ctx.get_help())
-        ctx.exit(1)
+        from gitxexp.commands.status import status
+
+        status(as_json=as_json)
 
 
 def run(argv: Sequence[str], git: Git | None = None) -> int:
@@ -72,49 +83,68 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
+    line = Line(as_json="--json" in argv)
     try:
-        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
+        line = argv_module.read(main, list(argv))
+        manners.apply(line)
+        if line.manual:
+            return _manual(line)
+        code = main.main(line.words, prog_name="git xexp", standalone_mode=False, obj=git)
         sys.stdout.flush()
         return code if isinstance(code, int) else 0
-    except XexpError as error:
-        return _report(error.message, error.hint, error.exit_code)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
-    except click.UsageError as error:
-        return _usage(error)
-    except click.ClickException as error:
-        return _report(error.format_message(), None, FATAL)
-    except (KeyboardInterrupt, click.Abort):
-        _say("\ninterrupted: nothing was left half done")
-        return 128 + signal.SIGINT
     except (ClosedPipe, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except (KeyboardInterrupt, click.Abort):
+        _say("\ninterrupted: nothing was left half done")
+        return 128 + signal.SIGINT
+    except click.exceptions.Exit as leave:
+        return leave.exit_code
     except Exception as error:
-        return _unexpected(error)
+        return _failed(error, as_json=line.as_json)
 
 
-def _unexpected(error: Exception) -> int:
+def _manual(line: Line) -> int:
+    """The manual page, or the usage where man is missing."""
+    code = manners.manual(line.path)
+    if code is not None:
+        return code
+    main.main([*line.path.split(), "-h"], prog_name="git xexp", standalone_mode=False)
+    return 0
+
+
+def _failed(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, XexpError):
+        told = error.message, error.hint, error.exit_code
+    elif isinstance(error, click.UsageError):
+        verb = error.ctx.command_path if error.ctx else "git xexp"
+        told = error.format_message(), f"{verb} -h shows how it is used", USAGE
+    elif isinstance(error, click.ClickException):
+        told = error.format_message(), None, FATAL
+    else:
+        told = _unexpected(error)
+    if as_json:
+        _say(manners.error_as_json(*told))
+        return told[2]
+    return _report(*told)
+
+
+def _unexpected(error: Exception) -> tuple[str, str, int]:
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
-        return _report(f"{error.strerror}{where}", "check permissions and free space", FATAL)
+        return f"{error.strerror}{where}", "check permissions and free space", FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
-    return _report(
+    return (
         f"unexpected {type(error).__name__}: {error}",
         "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
         FATAL,
     )
 
 
-def _usage(error: click.UsageError) -> int:
-    verb = error.ctx.command_path if error.ctx else "git xexp"
-    return _report(error.format_message(), f"{verb} -h shows how it is used", USAGE)
-
-
 def _report(message: str, hint: str | None, code: int) -> int:
     _say(f"{'error' if code == 1 else 'fatal'}: {message}")
-    for line in (hint or "").splitlines():
+    for line in (hint or "").splitlines() if hint and manners.advises() else ():
         _say(f"hint: {line}")
     return code
 

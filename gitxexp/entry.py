@@ -45,6 +45,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _reads_tags(args: Sequence[str]) -> bool:
     """Whether the command line asks for a listing of all experiments, as far as can be told."""
+    if not args:
+        return True
     if args[:1] != ["explore"] or "-h" in args or "--help" in args:
         return False
     return len(args) == 1 or args[1] in ("list", "show", "diff") or args[1].startswith("-")

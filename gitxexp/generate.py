@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
+_BEGIN = "# man pages, listed by python -m gitxexp.generate"
+_END = "# completion"
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def generate(root: Path = ROOT) -> list[Path]:
     """Write what has changed below ``root``; returns those files. What is no longer made goes."""
-    from gitxexp import completions
+    from gitxexp import completions, manpages
     from gitxexp.cli import main
 
     made = {f"completions/{name}": text for name, text in completions.generate(main).items()}
+    pages = manpages.generate(main)
+    made |= {f"man/{name}": text for name, text in pages.items()}
+    made["pyproject.toml"] = shared((root / "pyproject.toml").read_text("utf-8"), pages)
     changed = []
     for name, text in made.items():
         path = root / name
@@ -22,6 +29,13 @@ def generate(root: Path = ROOT) -> list[Path]:
             path.write_text(text, "utf-8")
             changed.append(path)
     return changed
+
+
+def shared(text: str, pages: Iterable[str]) -> str:
+    """pyproject's ``text`` with each page in the wheel's shared-data (it lists files by name)."""
+    lines = [f'"man/{name}" = "share/man/man{name[-1]}/{name}"' for name in pages]
+    inside = "\n".join([_BEGIN, *lines, _END])
+    return re.sub(f"{re.escape(_BEGIN)}.*?{re.escape(_END)}", lambda _: inside, text, flags=re.S)
 
 
 if __name__ == "__main__":

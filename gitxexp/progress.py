@@ -7,13 +7,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from gitxexp import render
+
 _EVERY = 0.1
 
 
 @contextmanager
 def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
     """A ``progress(done, total, unit)`` for the time of a ``with``; None where nobody looks."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or render.quiet():
         yield None
         return
     shown = 0.0

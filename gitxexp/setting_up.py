@@ -62,6 +62,9 @@ files = {metrics}
 {data}
 [models]
 paths = {models}
+# production = "models/production/model.bin"  # the current best
+# candidates = "models/candidates"            # the others, one file for each run
+# [models.ranker]         # several models: a table for each, with these keys and extension
 
 [tag]
 # push = false            # push artifacts, branch and tag after every tag

@@ -432,3 +432,18 @@ def test_undo_that_cannot_bring_it_back_says_so(modelled: Repo) -> None:
     assert "no cache and no remote" in modelled.xexp("undo", "--force").good().err
     assert models(modelled)[candidate("run-lr-0.1")] == content("run-lr-0.1")
     modelled.xexp("tag", "-m", "nothing is held up").good()
+
+
+def test_the_python_interface(modelled: Repo) -> None:
+    import gitxexp
+    from gitxexp.errors import NoAnswer
+
+    here = gitxexp.open(modelled.path)
+    assert here.candidates().rows[0].facts.run == "run-lr-0.1"
+    done = here.promote(best="f1", why="from Python")
+    assert done.promotion is not None
+    assert (modelled / PRODUCTION).read_bytes() == content("run-lr-0.1")
+    with pytest.raises(NoAnswer, match="worse than production"):
+        here.promote("e0.1.0")
+    assert here.prune(keep=5).gone == ()
+    here.undo(1)

@@ -82,11 +82,16 @@ def file_hashes(
     check = _Checker(root, stats, progress)
     found: dict[Path, str] = {}
     unknown: list[tuple[Path, os.stat_result, bool]] = []
+    files = list(files)
+    many = _common(files)
     try:
+        bulk = stats.below(many) if many else {}
         for path, legacy in files:
             info = path.stat()
             name = f"{path}\0dos2unix" if legacy else str(path)
-            digest = stats.get(name, key_of(info))
+            key = key_of(info)
+            record = bulk.get(name)
+            digest = record[1] if record and record[0] == key else stats.get(name, key)
             if digest is None:
                 unknown.append((path, info, legacy))
             else:
@@ -103,6 +108,11 @@ def file_hashes(
         return found
     finally:
         stats.close()
+
+
+def _common(files: list[tuple[Path, bool]]) -> str | None:
+    """The folder of many files, to ask for all of it at once."""
+    return os.path.commonpath([path for path, _ in files]) if len(files) > 16 else None
 
 
 def _remembered(root: Path, files: list[Path]) -> dict[Path, str]:

@@ -70,6 +70,8 @@ def prune(
     back by a rename.
     """
     options = options or Options()
+    if not seen.gone and not (options.force and seen.unproved):
+        return Pruned((), 0, None, None)
     if options.commit:
         snapshot.check_ready(project)
     with project.operation("prune", wait=options.wait) as running:

@@ -35,6 +35,11 @@ def _terminal() -> tuple[int, int]:
     return shutil.get_terminal_size((80, 24))
 
 
+def columns() -> int:
+    """The width of the terminal, or of a usual one."""
+    return _terminal()[0]
+
+
 def width(text: str) -> int:
     """Columns that ``text`` takes on a terminal: wide characters two, combining ones none."""
     if text.isascii():
@@ -65,9 +70,29 @@ def clip(text: str, limit: int) -> str:
     return "".join(kept) + "…"
 
 
+class _Chosen:
+    """What the command line says, whatever the configuration."""
+
+    color = "auto"
+    quiet = False
+
+
+def choose(*, color: str = "auto", quiet: bool = False) -> None:
+    """Colour auto, always or never; quiet leaves notes and progress out."""
+    _Chosen.color, _Chosen.quiet = color, quiet
+    colour.cache_clear()
+
+
+def quiet() -> bool:
+    """Whether only results and errors are wanted."""
+    return _Chosen.quiet
+
+
 @cache
 def colour() -> bool:
-    """Whether to colour: NO_COLOR (no-color.org), then git's color.xexp and color.ui."""
+    """Whether to colour: --color, NO_COLOR (no-color.org), then git's color.xexp and color.ui."""
+    if _Chosen.color != "auto":
+        return _Chosen.color == "always"
     if os.environ.get("NO_COLOR"):
         return False
     if not is_terminal() or os.environ.get("TERM") == "dumb":
@@ -182,7 +207,9 @@ def out(text: str, end: str = "\n") -> None:
 
 
 def say(text: str) -> None:
-    """Write to standard error."""
+    """Write to standard error; a note is left out when it is to be quiet."""
+    if _Chosen.quiet and text.startswith("note: "):
+        return
     encoding = sys.stderr.encoding or "utf-8"
     sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
 

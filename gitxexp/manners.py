@@ -1,0 +1,76 @@
+"""What every verb shares: the manual, quiet and verbose, hints, and errors as JSON."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+from gitxexp import render
+from gitxexp.argv import Line
+
+
+def apply(line: Line) -> None:
+    """Set up what the options that all verbs have ask for."""
+    render.choose(color=line.color, quiet=line.quiet)
+    _Trace.on = line.verbose
+    if line.verbose and not _Trace.hooked:
+        _Trace.hooked = True
+        sys.addaudithook(_traced)
+
+
+class _Trace:
+    """An audit hook cannot be taken out again, only told to be silent."""
+
+    on = False
+    hooked = False
+
+
+def _traced(event: str, args: tuple[Any, ...]) -> None:
+    if _Trace.on and event == "subprocess.Popen" and isinstance(args[1], list | tuple):
+        import shlex
+
+        words = [os.fsdecode(word) for word in args[1]]
+        sys.stderr.write(f"run: {' '.join(shlex.quote(word) for word in words)}\n")
+
+
+def manual(path: str) -> int | None:
+    """Show the page of a verb by man; its exit code, or None where that cannot be done."""
+    import shutil
+    import subprocess
+
+    from gitxexp import installing
+    from gitxexp.errors import XexpError
+
+    verb = path.partition(" ")[0]
+    name = f"git-xexp-{verb}.1" if verb else "git-xexp.1"
+    try:
+        page = next((p for p in installing.page_files() if p.name == name), None)
+    except XexpError:
+        return None
+    if page is None or shutil.which("man") is None:
+        return None
+    sys.stdout.flush()
+    environment = dict(os.environ)
+    if page.parent.name == "man1":
+        environment["MANPATH"] = f"{page.parent.parent}:{os.environ.get('MANPATH', '')}"
+    done = subprocess.run(["man", str(page)], env=environment, check=False)
+    return 0 if done.returncode == 0 else None
+
+
+def advises() -> bool:
+    """Whether hints are wanted: ``advice.xexp``, true unless it is set to false."""
+    import subprocess
+
+    done = subprocess.run(
+        ["git", "config", "--type=bool", "advice.xexp"], capture_output=True, text=True, check=False
+    )
+    return done.stdout.strip() != "false"
+
+
+def error_as_json(message: str, hint: str | None, code: int) -> str:
+    """One line of JSON: ``{"error": {"message", "hint" (or null), "exit_code"}}``."""
+    import json
+
+    facts = {"message": message, "hint": hint, "exit_code": code}
+    return json.dumps({"error": facts}, ensure_ascii=False)

@@ -1,0 +1,276 @@
+"""Man pages in git's style: what the click tree knows, and a hand-written prose file per verb.
+
+Prose (``gitxexp/prose/VERB.md``) is a small Markdown: ``## SECTION``, paragraphs, ``- `` items,
+``` console blocks, tables, **bold**, *italic* and `code`. The roff is man(7), clean for
+``mandoc -T lint`` and ``man --warnings``.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator, Mapping
+from importlib.resources import files
+
+import click
+
+from gitxexp._version import __version__
+from gitxexp.completions import spec
+
+#: Of the text, not of the build: pages made twice are the same.
+DATE = "2026-11-21"
+#: In git's order; OPTIONS and COMMANDS come from the click tree.
+_SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
+             "FILES", "SEE ALSO")  # fmt: skip
+_MANUAL = "Git Experiments Manual"
+
+
+def generate(root: click.Command) -> dict[str, str]:
+    """File name below ``man/`` → page: git-xexp.1, one for every verb, and the workflows."""
+    pages = {"git-xexp-workflows.7": workflows()}
+    for path, command in spec.commands(root):
+        if " " not in path:
+            name = f"git-xexp-{path}" if path else "git-xexp"
+            pages[f"{name}.1"] = page(name, path, command)
+    return dict(sorted(pages.items()))
+
+
+def page(name: str, path: str, command: click.Command) -> str:
+    """The page of one verb (a group's holds its sub-verbs), or of git-xexp itself."""
+    prose = sections(_prose(path or "git-xexp"))
+    parts = {
+        **{title: roff(text) for title, text in prose.items()},
+        "DESCRIPTION": _described(command, prose),
+        "EXIT STATUS": roff(prose.get("EXIT STATUS", _EXIT_STATUS)),
+        "SEE ALSO": _see_also(path, prose.get("SEE ALSO", "")),
+        "COMMANDS": _commands(path, command) if isinstance(command, click.Group) else "",
+        "OPTIONS": _options(command),
+    }
+    head = [_head(name, "1"), ".SH NAME", f"{escape(name)} \\- {escape(_summary(path, command))}"]
+    head += [".SH SYNOPSIS", *_synopsis(path, command)]
+    body = [f".SH {title}\n{parts[title]}" for title in _SECTIONS if parts.get(title)]
+    return _joined([*head, *body])
+
+
+def workflows() -> str:
+    """git-xexp-workflows(7), all of it prose."""
+    prose = sections(_prose("workflows"))
+    head = [_head("git-xexp-workflows", "7"), ".SH NAME", "git\\-xexp\\-workflows \\- " + escape(
+        prose.pop("NAME").strip())]  # fmt: skip
+    return _joined([*head, *(f".SH {title}\n{roff(text)}" for title, text in prose.items())])
+
+
+def _joined(parts: list[str]) -> str:
+    text = "\n".join(_wrapped("\n".join(parts).split("\n"))) + "\n"
+    return f"'\\\" t\n{text}" if ".TS\n" in text else text
+
+
+def _wrapped(lines: list[str]) -> Iterator[str]:
+    """Filled text in lines that mandoc's lint likes."""
+    as_it_is = False
+    for line in lines:
+        if line in (".nf", ".TS", ".fi", ".TE"):
+            as_it_is = line in (".nf", ".TS")
+        if as_it_is or len(line) <= 78 or line.startswith((".", "'")):
+            yield line
+            continue
+        for part in textwrap.wrap(line, 78, break_long_words=False, break_on_hyphens=False):
+            yield f"\\&{part}" if part.startswith((".", "'")) else part
+
+
+def _prose(name: str) -> str:
+    return files("gitxexp").joinpath("prose", f"{name}.md").read_text("utf-8")
+
+
+def sections(text: str) -> dict[str, str]:
+    """``## TITLE`` → the text below it."""
+    found = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+def _head(name: str, section: str) -> str:
+    title = escape(name.upper())
+    return f'.TH "{title}" "{section}" "{DATE}" "git\\-xexp {__version__}" "{_MANUAL}"'
+
+
+def _summary(path: str, command: click.Command) -> str:
+    if not path:
+        return "version machine-learning experiments with git, DVC and your tracker's database"
+    text = command.get_short_help_str(200).rstrip(".")
+    return text[0].lower() + text[1:]
+
+
+# -- from the click tree -----------------------------------------------------------------------
+
+
+def _synopsis(path: str, command: click.Command) -> Iterator[str]:
+    yield ".nf"
+    for words, one in spec.commands(command):
+        if not isinstance(one, click.Group) or not path or getattr(one, "default", None):
+            yield _usage(f"{path} {words}".strip(), one)
+            if not path:
+                break
+    yield ".fi"
+
+
+def _usage(path: str, command: click.Command) -> str:
+    if not path:
+        return r"\fBgit xexp\fR [\-q] [\-v] [\-\-color \fIWHEN\fR] \fICOMMAND\fR [\fIARGS\fR]"
+    words = [f"\\fBgit xexp {escape(path)}\\fR", "[\\fIoptions\\fR]"]
+    for param in command.params:
+        if isinstance(param, click.Argument):
+            words.append(_argument(param))
+    return " ".join(words)
+
+
+def _argument(param: click.Argument) -> str:
+    shown = param.metavar or (param.name or "").upper()
+    many = "..." if param.nargs == -1 and not param.metavar else ""
+    inner = escape(shown.strip("[]") + many)
+    return (
+        f"[\\fI{inner}\\fR]"
+        if not param.required or shown.startswith("[")
+        else (f"\\fI{inner}\\fR")
+    )
+
+
+def _described(command: click.Command, prose: Mapping[str, str]) -> str:
+    own = " ".join((command.help or "").replace("\n\n", "\0").split()).replace("\0", "\n\n")
+    text = "" if isinstance(command, click.Group) and "DESCRIPTION" in prose else own
+    return roff(f"{text}\n\n{prose.get('DESCRIPTION', '')}")
+
+
+def _commands(path: str, group: click.Group) -> str:
+    lines = []
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if command is None or command.hidden:
+            continue
+        lines.append(".TP")
+        if not path:
+            text = _sentence(spec.summary(group, name, command))
+            lines += [f".BR git\\-xexp\\-{escape(name)} (1)", escape(text)]
+        else:
+            text = roff(command.help or "").strip().replace(".PP", ".IP")
+            lines += [_usage(f"{path} {name}", command), text]
+            lines += [".RS", *_option_lines(_own(command)), ".RE"] if _own(command) else []
+    return "\n".join(lines)
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:].rstrip(".") + "."
+
+
+def _own(command: click.Command) -> list[click.Option]:
+    return [option for option in spec.options(command) if option not in spec.COMMON]
+
+
+def _options(command: click.Command) -> str:
+    return "\n".join(_option_lines(spec.options(command)))
+
+
+def _option_lines(options: list[click.Option]) -> Iterator[str]:
+    for option in options:
+        value = "" if option.is_flag or option.count else _value(option)
+        names = ", ".join(_option(name, value) for name in (*option.opts, *option.secondary_opts))
+        yield ".TP"
+        yield names
+        yield roff(_sentence(option.help or "-")).removeprefix(".PP\n").rstrip()
+
+
+def _option(name: str, value: str) -> str:
+    joint = "=" if value and name.startswith("--") else " " if value else ""
+    shown = f"\\fI{escape(value)}\\fR" if value else ""
+    return f"\\fB{escape(name)}\\fR{joint}{shown}"
+
+
+def _value(option: click.Option) -> str:
+    if isinstance(option.type, click.Choice) and not option.metavar:
+        return "|".join(str(choice) for choice in option.type.choices)
+    return option.metavar or {"integer": "N", "integer range": "N", "path": "PATH"}.get(
+        option.type.name, option.type.name.upper()
+    )
+
+
+_EXIT_STATUS = """\
+0 when all is well, 1 for a plain *no* (a refusal, a conflict, a difference that was asked for), 128 for
+an error, 129 for wrong usage, 130 after Ctrl-C and 141 when nobody reads the output any more.
+"""
+
+
+def _see_also(path: str, text: str) -> str:
+    named = ["git-xexp(1)"] if path else []
+    named += [name for name in text.replace(",", " ").split() if name not in named]
+    if "git-xexp-workflows(7)" not in named:
+        named.append("git-xexp-workflows(7)")
+    shown = [re.sub(r"(.*)\((\d)\)", lambda m: f"\\fB{escape(m[1])}\\fR({m[2]})", n) for n in named]
+    return ",\n".join(shown)
+
+
+# -- prose to roff -----------------------------------------------------------------------------
+
+
+def escape(text: str) -> str:
+    """Plain text as roff: backslashes, hyphens that may be typed, and control characters."""
+    text = text.replace("\\", "\\e").replace("-", "\\-")
+    text = text.replace("…", "...").replace("→", "\\(->").replace("—", "\\(em").replace("×", "x")
+    return re.sub(r"^([.'])", r"\\&\1", text, flags=re.MULTILINE)
+
+
+def roff(text: str) -> str:
+    """The small Markdown of the prose as man(7)."""
+    blocks = re.split(r"(^```.*?^```$)", text.strip(), flags=re.MULTILINE | re.DOTALL)
+    lines: list[str] = []
+    for block in blocks:
+        if block.startswith("```"):
+            inner = block.split("\n")[1:-1]
+            lines += [".sp", ".RS 4", ".nf", *(escape(line) for line in inner), ".fi", ".RE"]
+            continue
+        for paragraph in re.split(r"\n\s*\n", block.strip()):
+            lines += _paragraph(paragraph) if paragraph else []
+    return "\n".join(lines[1:] if lines[:1] == [".PP"] else lines)
+
+
+def _paragraph(text: str) -> list[str]:
+    if text.startswith("### "):
+        return [f".SS {escape(text[4:])}"]
+    if text.startswith("|"):
+        return _table(text.split("\n"))
+    if not text.startswith("- "):
+        return [".PP", *_sentences(text)]
+    lines = []
+    for item in re.split(r"^- ", text, flags=re.MULTILINE)[1:]:
+        head, colon, rest = item.partition(":: ")
+        lines += [".TP", _inline(head), *_sentences(rest)] if colon else [
+            ".IP \\(bu 2", *_sentences(item)]  # fmt: skip
+    return lines
+
+
+def _sentences(text: str) -> list[str]:
+    """One sentence a line, as roff wants it."""
+    joined = " ".join(text.split())
+    return [_inline(part) for part in re.split(r"(?<=[.!?:]) (?=[A-Z`*])", joined)]
+
+
+_INLINE = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|\*([^*\s][^*]*)\*")
+
+
+def _inline(text: str) -> str:
+    def styled(found: re.Match[str]) -> str:
+        style = "I" if found[3] else "B"
+        return f"\0{style}{found[1] or found[2] or found[3]}\0R"
+
+    marked = escape(_INLINE.sub(styled, text))
+    return re.sub("\0([BIR])", r"\\f\1", marked)
+
+
+def _table(rows: list[str]) -> list[str]:
+    cells = [[_inline(cell.strip()) for cell in row.strip("|").split("|")] for row in rows]
+    body = [row for row in cells if not re.fullmatch(r"[\\:-]+", "".join(row))]
+    columns = len(body[0])
+    widths = ["lx" if number == columns - 1 else "l" for number in range(columns)]
+    lines = [".TS", "tab(@);", " ".join("lb" for _ in body[0]), " ".join(widths) + "."]
+    for row in body:
+        lines.append("@".join([*row[:-1], f"T{{\n{row[-1]}\nT}}"]))
+    return [".PP", *lines, ".TE"]

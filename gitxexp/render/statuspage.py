@@ -1,0 +1,66 @@
+"""The status page as text and as what JSON can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitxexp import render
+from gitxexp.explore.rows import show_date
+from gitxexp.status import Status
+
+_NAMED_AT_MOST = 5
+
+
+def as_text(found: Status, *, advice: bool) -> str:
+    """A few lines: where one is, the last experiment, what is not pushed or merged, what is next."""
+    lines = [_where(found), *_last(found)]
+    for word, names in (("unpushed", found.unpushed), ("unmerged", found.unmerged)):
+        if names:
+            lines.append(f"{word:<10} {_named(names)}")
+    if found.count and not found.has_remote:
+        lines.append("unpushed   all: no git remote is known here")
+    if advice:
+        lines.append(f"next       {found.next}")
+    width = render.columns() if render.is_terminal() else 0
+    return "\n".join(render.clip(line, width) if width else line for line in lines)
+
+
+def _where(found: Status) -> str:
+    where = f"branch {found.branch}" if found.branch else "no branch"
+    commit = found.commit[:7] if found.commit else "no commit yet"
+    changed = "clean" if not found.changed else f"{found.changed} changed"
+    return f"on         {where}  {commit}  {changed}"
+
+
+def _last(found: Status) -> list[str]:
+    if found.last is None:
+        return [f"last       none of {found.count} experiments is in this history"
+                if found.count else "last       no experiment yet"]  # fmt: skip
+    past = f", {found.behind} commit{'s' * (found.behind > 1)} ago" if found.behind else ""
+    name = render.paint(found.last.name, "yellow")
+    when = show_date(found.last.date)[:16].replace("T", " ")
+    return [
+        f"last       {name}  {when}{past}  ({found.count} in all)",
+        f"           {render.visible(found.last.payload.headline)}",
+    ]
+
+
+def _named(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_NAMED_AT_MOST])
+    more = len(names) - _NAMED_AT_MOST
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def as_object(found: Status) -> dict[str, Any]:
+    """Every fact of the page."""
+    return {
+        "branch": found.branch,
+        "commit": found.commit,
+        "changed": found.changed,
+        "experiments": found.count,
+        "last": found.last and found.last.name,
+        "commits_since_last": found.behind,
+        "unpushed": list(found.unpushed),
+        "unmerged": list(found.unmerged),
+        "next": found.next,
+    }
