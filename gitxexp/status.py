@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gitxexp import config
 from gitxexp.history import Experiment
@@ -40,12 +40,7 @@ def status(project: Project) -> Status:
     found = Status(
         branch, commit, changed, len(experiments), last, behind, has_remote, unpushed, unmerged, ""
     )
-    return Status(*(getattr(found, name) for name in _BUT_NEXT), next=_next(project, found))
-
-
-_BUT_NEXT = (
-    "branch", "commit", "changed", "count", "last", "behind", "has_remote", "unpushed", "unmerged",
-)  # fmt: skip
+    return replace(found, next=_next(project, found))
 
 
 def _head(project: Project) -> tuple[str | None, str | None, int]:
