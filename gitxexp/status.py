@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitxexp import config
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
     remotes are not asked."""
 
@@ -40,12 +39,7 @@ def status(project: Project) -> Status:
     found = Status(
         branch, commit, changed, len(experiments), last, behind, has_remote, unpushed, unmerged, ""
     )
-    return Status(*(getattr(found, name) for name in _BUT_NEXT), next=_next(project, found))
-
-
-_BUT_NEXT = (
-    "branch", "commit", "changed", "count", "last", "behind", "has_remote", "unpushed", "unmerged",
-)  # fmt: skip
+    return found._replace(next=_next(project, found))
 
 
 def _head(project: Project) -> tuple[str | None, str | None, int]:
