@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 from gitxexp import config
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
 
-class Status(NamedTuple):
+@dataclass(frozen=True)
+class Status:
     """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
     remotes are not asked."""
 
@@ -39,7 +40,7 @@ def status(project: Project) -> Status:
     found = Status(
         branch, commit, changed, len(experiments), last, behind, has_remote, unpushed, unmerged, ""
     )
-    return found._replace(next=_next(project, found))
+    return replace(found, next=_next(project, found))
 
 
 def _head(project: Project) -> tuple[str | None, str | None, int]:
