@@ -75,12 +75,12 @@ def test_post_checkout_hook_of_dvc(trained: Repo, tmp_path: Path) -> None:
     hook.write_text(hook.read_text().replace("\n", f"\npwd >> {marker}\n", 1))
     done = trained.xexp("worktree", "new", "a").good()
     tree = tree_of(trained)
-    assert marker.read_text() == f"{tree.path}\n" and "note" not in done.err
+    assert marker.read_text() == f"{tree.path}\n" and "hook" not in done.err
     assert (tree / "data/train.csv").samefile(cached(trained, "data/train.csv"))
     assert (tree / DB).stat().st_nlink == 1
     hook.write_text("#!/bin/sh\necho broken >&2\nexit 3\n")
     done = trained.xexp("worktree", "new", "b").good()
-    assert done.err == "note: the post-checkout hook failed: broken\n"
+    assert "note: the post-checkout hook failed: broken\n" in done.err
 
 
 def test_dvc_subrepo(dvc_repo: Repo) -> None:
