@@ -247,6 +247,4 @@ def test_help_and_unknown_verbs(repo: Repo) -> None:
     assert (failed.code, failed.err.splitlines()[0]) == (
         129, "fatal: 'shwo' is not a git-xexp explore command. Did you mean show?")  # fmt: skip
     failed = repo.xexp("explroe")
-    assert failed.err.startswith(
-        "fatal: 'explroe' is not a git-xexp command. Did you mean explore?"
-    )
+    assert failed.err.startswith("fatal: 'explroe' is not a git-xexp command. Did you mean explore")
