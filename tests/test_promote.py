@@ -42,7 +42,7 @@ def test_a_candidate_and_production_change_places(modelled: Repo) -> None:
     f1 = next(line.split() for line in done.out.splitlines() if line.split()[:1] == ["f1"])
     assert f1 == ["f1", "0.45", "0.9", "+0.45", "better"]
     assert modelled.git("log", "-1", "--format=%P%n%s%n%b") == (
-        f"{head}\npromote: run-lr-0.1 (f1=0.9) to {PRODUCTION}\nit is better"
+        f"{head}\npromote: run-lr-0.1 (f1=0.9) to {PRODUCTION}\nit is better\n"
     )
     assert modelled.git("status", "--porcelain") == ""
     assert modelled.dvc("status") == "Data and pipelines are up to date.\n"
