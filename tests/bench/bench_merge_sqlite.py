@@ -1,10 +1,13 @@
 """The speed table of the SQLite merge, as ratios measured in one run.
 
     python tests/bench/bench_merge_sqlite.py [--base 10000000] [--add 100000] [--repeat 3] [--dir D]
+                                             [--only 1,3] [--others 2500000]
 
 Data is made here: 13 columns, about 160 bytes a row. Each case runs in a process of its own, so
 that its peak memory (without file pages mapped from disk) can be told. Files are warm in the page
-cache; every reference is measured beside its case.
+cache; every reference is measured beside its case. Below a case stand the seconds of pandas, polars
+and sqlite-utils for the same work, where the result has no more rows than ``--others``: beyond that
+they take minutes, and pandas and polars more memory than most machines have.
 """
 
 from __future__ import annotations
@@ -20,6 +23,8 @@ import tempfile
 import time
 from contextlib import closing
 from pathlib import Path
+
+from merge_others import print_others
 
 COLUMNS = (
     "track_id TEXT, timestamp TEXT, model TEXT, lr REAL, epoch INTEGER, batch INTEGER, loss REAL, "
@@ -82,11 +87,15 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from gitxexp.merge.plan import MergeOptions
-from gitxexp.merge.sqlite import merge_files
+from gitxexp.merge.sqlite import merge3_files, merge_files
 mode, place, out, target, *sources = sys.argv[2:]
-options = MergeOptions(mode=mode, in_place=place == "1")
+paths = [Path(s) for s in sources]
 begin = time.perf_counter()
-report = merge_files(Path(target), [Path(s) for s in sources], Path(out) if out else None, options)
+if mode == "three":
+    report = merge3_files(Path(target), *paths, Path(out))
+else:
+    options = MergeOptions(mode=mode, in_place=place == "1")
+    report = merge_files(Path(target), paths, Path(out) if out else None, options)
 seconds = time.perf_counter() - begin
 text = Path("/proc/self/status").read_text()
 peak = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
@@ -147,16 +156,23 @@ def main() -> None:
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--dir")
     parser.add_argument("--only", default="")
+    parser.add_argument("--others", type=int, default=2_500_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=options.dir) as folder:
-        run(Path(folder), options.base, options.add, options.repeat, options.only)
+        run(Path(folder), options.base, options.add, options.repeat, options.only, options.others)
 
 
-def run(folder: Path, base: int, add: int, repeat: int, only: str) -> None:
+def run(folder: Path, base: int, add: int, repeat: int, only: str, most: int) -> None:
     out, copy = folder / "out.db", folder / "copy.db"
 
     def want(number: int) -> bool:
         return not only or str(number) in only.split(",")
+
+    def others(target: Path, sources: list[Path], rows: int) -> None:
+        if rows <= most:
+            print_others(target, sources, folder)
+        else:
+            print(f"    pandas, polars, sqlite-utils: not run for {rows:,} rows (--others)")
 
     if want(1):
         small = make(folder / "small.db", 0, base // 10, True)
@@ -173,6 +189,7 @@ def run(folder: Path, base: int, add: int, repeat: int, only: str) -> None:
             appended,
             lambda: ours("merge", False, out, small, parts),
         )
+        others(small, parts, base // 5)
     keyed = make(folder / "base.db", 0, base, True, "version")
     adds = [make(folder / f"a{i}.db", base * (i + 2), add, True) for i in range(3)]
     for path in (keyed, *adds):
@@ -196,6 +213,7 @@ def run(folder: Path, base: int, add: int, repeat: int, only: str) -> None:
             lambda: cp(keyed, copy),
             lambda: ours("merge", False, out, keyed, adds),
         )
+        others(keyed, adds, base + 3 * add)
     if want(5):
         cp(keyed, folder / "grown.db")
         append(folder / "grown.db", adds[:1])
@@ -207,7 +225,22 @@ def run(folder: Path, base: int, add: int, repeat: int, only: str) -> None:
             lambda: cp(keyed, copy),
             lambda: ours("merge", False, out, keyed, grown),
         )
+        others(keyed, grown, 2 * base + add)
         grown[0].unlink()
+    if want(7):
+        sides = [folder / f"side{i}.db" for i in range(2)]
+        for side, more in zip(sides, adds, strict=False):
+            cp(keyed, side)
+            append(side, [more])
+        case(
+            "three-way of copies, each 100k more / cp",
+            5.0,  # three files are read; the issue names no figure
+            repeat,
+            lambda: cp(keyed, copy),
+            lambda: ours("three", False, out, keyed, sides),
+        )
+        for side in sides:
+            side.unlink()
     if want(6):
         rebase = [make(folder / "r.db", 0, add, True)]
         with closing(sqlite3.connect(rebase[0])) as con:
@@ -232,6 +265,7 @@ def run(folder: Path, base: int, add: int, repeat: int, only: str) -> None:
             lambda: cp(plain, copy),
             lambda: ours("merge", False, out, plain, more),
         )
+        others(plain, more, base + 3 * add)
 
 
 if __name__ == "__main__":
