@@ -31,9 +31,9 @@ ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": 
 
 #: A longer run: XEXP_TEST_EXAMPLES=2000 pytest tests/merge_duck
 ASKED = os.environ.get("XEXP_TEST_EXAMPLES")
-KILLS = min(int(ASKED or 5), 200)
+KILLS = min(int(ASKED or 4), 200)
 budget = settings(
-    max_examples=int(ASKED or 12),
+    max_examples=int(ASKED or 8),
     deadline=None,
     derandomize=ASKED is None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],

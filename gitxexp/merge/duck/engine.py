@@ -12,7 +12,7 @@ from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge.duck.align import align
 from gitxexp.merge.duck.match import Matched, match_tables
 from gitxexp.merge.duck.outcome import Outcome, counted
-from gitxexp.merge.duck.outfile import beside, publish
+from gitxexp.merge.duck.outfile import beside, publish, writing
 from gitxexp.merge.duck.rebase import rebase_table
 from gitxexp.merge.duck.rows import count
 from gitxexp.merge.duck.session import Session
@@ -83,7 +83,7 @@ def run(
     """The frame of every merge; ``decide`` is what differs between two-way and three-way."""
     tell = progress or (lambda done, total, unit: None)
     kind = _out_kind(target, out)
-    with contextlib.ExitStack() as stack:
+    with writing(out), contextlib.ExitStack() as stack:
         temp = stack.enter_context(beside(out)) if apply else None
         session = stack.enter_context(Session(options.memory, out.parent if apply else None))
         before = stamp(target) if target else ()

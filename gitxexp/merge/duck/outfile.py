@@ -27,6 +27,18 @@ def beside(out: Path) -> Iterator[Path]:
         folder.close()
 
 
+@contextlib.contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """The system's refusals (a full disk, above all) as an :class:`XexpError` about ``out``."""
+    try:
+        yield
+    except OSError as error:
+        raise XexpError(
+            f"cannot write {out}: {error.strerror or error}",
+            hint="free space there or write elsewhere with -o; nothing was changed",
+        ) from None
+
+
 def publish(temp: Path, out: Path) -> None:
     """Put ``temp`` in the place of ``out`` in one step that survives a crash.
 
