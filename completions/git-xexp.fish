@@ -34,6 +34,7 @@ v	setup	make man pages and completion work
 v	completion	print the completion script of a shell
 v	demo	a real experiment repository, walked through
 o	--version	-	once	Print the version
+o	--json	-	once	Print the status page as JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never

@@ -17,15 +17,20 @@ from gitxexp.version import PATTERNS
 #: The slowest first. Arguments as :class:`Git` will ask them: any other are only asked in vain.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
 
+#: What the status page asks: the same way as :mod:`gitxexp.status`.
+STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
+STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
+STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, (*REFS, "refs/remotes"))
+
 
 class Ahead(Git):
-    """git in the current folder, with :data:`FIRST` begun; each answer is taken once."""
+    """git in the current folder, with ``first`` begun; each answer is taken once."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Sequence[tuple[str, ...]] = FIRST) -> None:
         super().__init__(".")
         self._begun: dict[tuple[str, ...], Popen[bytes]] = {}
         with suppress(XexpError):  # such as no git at all: whoever asks will hear of it
-            for args in FIRST:
+            for args in first:
                 self._begun[args] = super()._start(args)
 
     def _start(

@@ -32,9 +32,9 @@ def main(argv: list[str] | None = None) -> int:
         from gitxexp.cli import run
 
         return run(args)
-    from gitxexp.ahead import Ahead
+    from gitxexp.ahead import FIRST, STATUS, Ahead
 
-    git = Ahead()
+    git = Ahead(FIRST if args else STATUS)
     try:
         from gitxexp.cli import run
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from gitxexp import config
+from gitxexp.ahead import STATUS_COMMITS, STATUS_HEAD
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
 
-@dataclass(frozen=True)
-class Status:
+class Status(NamedTuple):
     """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
     remotes are not asked."""
 
     branch: str | None
     commit: str | None
     changed: int  #: tracked files that differ from HEAD
-    count: int  #: of experiments
+    total: int  #: number of experiments
     last: Experiment | None
     behind: int  #: commits made since ``last``
     has_remote: bool
-    unpushed: tuple[str, ...]  #: experiments on commits that no remote branch has
+    unpushed: tuple[
+        str, ...
+    ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
-    next: str  #: a command
+    next: str = ""  #: a command
 
 
 def status(project: Project) -> Status:
@@ -31,23 +33,24 @@ def status(project: Project) -> Status:
     later = project.experiments_later()
     branch, commit, changed = _head(project)
     has_remote = bool(project.git.refs("refs/remotes"))
-    local = _commits(project, "--branches", *(["HEAD"] if commit else []), "--not", "--remotes")
-    apart = _commits(project, "--branches", "--not", "HEAD") if commit else {}
+    head = ["HEAD"] if commit else []
+    local = _commits(project, "--branches", *head, "--not", "--remotes") if has_remote else set()
+    apart = _commits(project, "--branches", "--not", "HEAD") if commit else set()
     experiments = later()
-    unpushed = tuple(e.name for e in experiments if e.commit in local)
-    unmerged = tuple(e.name for e in experiments if e.commit in apart)
-    last, behind = _last(project, commit, experiments, local)
+    last, behind = _last(project, commit, experiments)
     found = Status(
-        branch, commit, changed, len(experiments), last, behind, has_remote, unpushed, unmerged, ""
-    )
-    return replace(found, next=_next(project, found))
+        branch, commit, changed, len(experiments), last, behind, has_remote,
+        unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
+        unmerged=tuple(e.name for e in experiments if e.commit in apart),
+    )  # fmt: skip
+    return found._replace(next=_next(project, found))
 
 
 def _head(project: Project) -> tuple[str | None, str | None, int]:
     """Branch, commit and the number of changed tracked files; none in a bare repository."""
     if project.places.top is None:
         return *project.git.head(), 0
-    fields = project.git.fields("status", "--porcelain=v2", "--branch", "-z", "-uno")
+    fields = project.git.fields(*STATUS_HEAD)
     head = {f.split(" ")[1]: f.split(" ", 2)[2] for f in fields if f.startswith("# ")}
     changed = sum(field[:2] in ("1 ", "2 ", "u ") for field in fields)
     branch, commit = head.get("branch.head"), head.get("branch.oid")
@@ -58,12 +61,12 @@ def _head(project: Project) -> tuple[str | None, str | None, int]:
     )
 
 
-def _commits(project: Project, *args: str) -> dict[str, None]:
-    return dict.fromkeys(project.git.lines("rev-list", *args))
+def _commits(project: Project, *args: str) -> set[str]:
+    return set(project.git.lines("rev-list", *args))
 
 
 def _last(
-    project: Project, commit: str | None, experiments: list[Experiment], local: dict[str, None]
+    project: Project, commit: str | None, experiments: list[Experiment]
 ) -> tuple[Experiment | None, int]:
     """The newest experiment in HEAD's history, and how many commits HEAD is past it."""
     if commit is None or not experiments:
@@ -71,7 +74,7 @@ def _last(
     known: dict[str, Experiment] = {}
     for experiment in experiments:
         known.setdefault(experiment.commit, experiment)
-    for number, line in enumerate(project.git.lines("rev-list", "--max-count=500", "HEAD")):
+    for number, line in enumerate(project.git.lines(*STATUS_COMMITS)):
         if line in known:
             return known[line], number
     from gitxexp.resolving import nearest

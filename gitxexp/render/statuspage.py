@@ -15,10 +15,10 @@ def as_text(found: Status, *, advice: bool) -> str:
     """A few lines: where one is, the last experiment, what is not pushed or merged, what is next."""
     lines = [_where(found), *_last(found)]
     for word, names in (("unpushed", found.unpushed), ("unmerged", found.unmerged)):
-        if names:
+        if names and (found.has_remote or word == "unmerged"):
             lines.append(f"{word:<10} {_named(names)}")
-    if found.count and not found.has_remote:
-        lines.append("unpushed   all: no git remote is known here")
+    if found.total and not found.has_remote:
+        lines.append("unpushed   all: no remote branch is known here")
     if advice:
         lines.append(f"next       {found.next}")
     width = render.columns() if render.is_terminal() else 0
@@ -34,13 +34,13 @@ def _where(found: Status) -> str:
 
 def _last(found: Status) -> list[str]:
     if found.last is None:
-        return [f"last       none of {found.count} experiments is in this history"
-                if found.count else "last       no experiment yet"]  # fmt: skip
+        return [f"last       none of {found.total} experiments is in this history"
+                if found.total else "last       no experiment yet"]  # fmt: skip
     past = f", {found.behind} commit{'s' * (found.behind > 1)} ago" if found.behind else ""
     name = render.paint(found.last.name, "yellow")
     when = show_date(found.last.date)[:16].replace("T", " ")
     return [
-        f"last       {name}  {when}{past}  ({found.count} in all)",
+        f"last       {name}  {when}{past}  ({found.total} in all)",
         f"           {render.visible(found.last.payload.headline)}",
     ]
 
@@ -57,7 +57,7 @@ def as_object(found: Status) -> dict[str, Any]:
         "branch": found.branch,
         "commit": found.commit,
         "changed": found.changed,
-        "experiments": found.count,
+        "experiments": found.total,
         "last": found.last and found.last.name,
         "commits_since_last": found.behind,
         "unpushed": list(found.unpushed),
