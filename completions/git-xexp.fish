@@ -520,43 +520,46 @@ head_line() { printf \'%s\\t%s\\t%s\\n\' "$1" "$2" "$prefix"; }
 
 refs() { git for-each-ref "$@" 2>/dev/null; }
 
-versions() {
+revs() {
+    case $cur in *[][*?\\\\]*) return ;; esac
+    branches=$1
+    set --
+    [ -z "$branches" ] || {
+        set -- "refs/heads/$cur*" "refs/heads/$cur*/**"
+        [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
+    }
     case $cur in
-    *[][*?\\\\]*) return ;;
-    \'\' | e) set -- \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\' ;;
-    e[0-9]*) set -- "refs/tags/$cur*" ;;
-    ex | exp | exp-*) set -- \'refs/tags/exp-*\' ;;
-    *) return ;;
+    \'\' | e)
+        list \'refs/tags/e[0-9]*\'
+        list \'refs/tags/exp-*\' "$@"
+        ;;
+    e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
+    ex | exp) list \'refs/tags/exp-*\' "$@" ;;
+    *) [ $# -eq 0 ] || list "$@" ;;
     esac
-    for pattern in "$@"; do
-        if [ "$mode" = plain ]; then
-            refs --sort=-v:refname --format=\'%(refname:lstrip=2)\' "$pattern" |
-                case $cur in exp-*) pass ;; *) exec cat ;; esac
-        else
-            described "$pattern"
-        fi
+}
+
+list() {
+    if [ "$mode" = plain ]; then
+        refs --sort=-v:refname --format=\'%(refname:lstrip=2)\' "$@"
+        return
+    fi
+    names=$(refs --sort=-v:refname --format=\'%(refname)\' "$@")
+    [ -n "$names" ] || return
+    IFS=$NL
+    set -- $names
+    IFS=" $TAB$NL"
+    number=0
+    asked=
+    for name in "$@"; do
+        number=$((number + 1))
+        [ "$number" -le 100 ] || break
+        asked="$asked$NL$name"
     done
-}
-
-described() {
-    some=$(refs --count=200 --sort=-v:refname \\
-        --format="%(refname:lstrip=2)$TAB%(contents:subject)" "$1")
-    [ -z "$some" ] || printf \'%s\\n\' "$some"
-    case $some in
-    *"$NL"*) ;;
-    *) return ;;
-    esac
-    refs --count=201 --format=\'x\' "$1" | {
-        count=0
-        while read -r _; do count=$((count + 1)); done
-        [ "$count" -le 200 ]
-    } || refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB" "$1" | sed 1,200d
-}
-
-branches() {
-    refs --sort=-committerdate --format="%(refname:lstrip=2)$TAB%(contents:subject)" refs/heads | pass
-    [ -z "$cur" ] ||
-        refs --format="%(refname:lstrip=2)${TAB}remote branch" refs/remotes | pass
+    IFS=$NL
+    refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    IFS=" $TAB$NL"
+    [ $# -le 100 ] || printf \'%s\\n\' "$names" | sed "1,100d; s,^refs/[a-z]*/,,; s,\\$,$TAB,"
 }
 
 bodies() {
@@ -744,17 +747,17 @@ cache_folder() {
 
 
 values() {
+    case $1 in path | label | run | slot | dvcremote) top=$(git rev-parse --show-toplevel 2>/dev/null) ;; esac
     case $1 in
     choice:*)
         head_line word -
         for name in ${1#choice:}; do say "$name" \'\'; done
         ;;
-    version) head_line word -; versions ;;
-    rev) head_line word -; versions; branches ;;
+    version) head_line word -; revs \'\' ;;
+    rev) head_line word -; revs branches ;;
     source)
         head_line word \'db sqlite sqlite3 duckdb parquet\'
-        versions
-        branches
+        revs branches
         ;;
     path) head_line path -; paths ;;
     metric | param) head_line word -; keys "$1s" | pass "$1" ;;
@@ -768,7 +771,10 @@ values() {
     slot) head_line word -; slots | pass \'model slot\' ;;
     worktree) head_line word -; worktrees worktree | pass worktree ;;
     explored) head_line word -; worktrees explore | pass \'explored version\' ;;
-    branch) head_line word -; branches ;;
+    branch)
+        head_line word -
+        case $cur in *[][*?\\\\]*) ;; *) list "refs/heads/$cur*" "refs/heads/$cur*/**" ;; esac
+        ;;
     remote) head_line word -; git remote 2>/dev/null | pass \'git remote\' ;;
     dvcremote) head_line word -; dvc_remotes | pass \'DVC remote\' ;;
     table) head_line word - ;;
@@ -815,7 +821,6 @@ git-xexp) shift ;;
 esac
 [ $# -gt 0 ] || exit 1
 
-top=$(git rev-parse --show-toplevel 2>/dev/null)
 path=
 count=0
 pending=

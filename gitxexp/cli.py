@@ -91,6 +91,8 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
             return _manual(line)
         code = main.main(line.words, prog_name="git xexp", standalone_mode=False, obj=git)
         sys.stdout.flush()
+        if not code:
+            manners.advise(line)
         return code if isinstance(code, int) else 0
     except (ClosedPipe, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -68,6 +68,33 @@ def advises() -> bool:
     return done.stdout.strip() != "false"
 
 
+#: What is sensible after a verb that changed something.
+_NEXT = {
+    "init": "git xexp tag -m 'what this experiment is'",
+    "tag": "git xexp push",
+    "merge": "git xexp tag --all",
+    "rebase": "git xexp tag --all",
+    "promote": "git xexp push",
+    "prune": "git xexp candidates",
+    "undo": "git xexp log",
+    "worktree new": "work there, then: git xexp tag --all --name NAME",
+    "worktree remove": "git xexp worktree list",
+    "explore checkout": "git xexp explore cleanup",
+    "conflicts resolve": "git commit",
+    "drivers install": "git add .gitattributes && git commit",
+    "push": "git xexp explore list",
+}
+
+
+def advise(line: Line) -> None:
+    """After a change, on a terminal: the next sensible command, unless ``advice.xexp`` is false."""
+    hint = _NEXT.get(line.path)
+    told = {"--dry-run", "-n", "--suggest", "--plan", "--history", "-h", "--push", "--print-path"}
+    wanted = not (line.quiet or line.as_json or told & {*line.words})
+    if hint and wanted and sys.stderr.isatty() and advises():
+        render.say(f"hint: next: {hint}")
+
+
 def error_as_json(message: str, hint: str | None, code: int) -> str:
     """One line of JSON: ``{"error": {"message", "hint" (or null), "exit_code"}}``."""
     import json

@@ -18,7 +18,7 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
     if not sys.stderr.isatty() or render.quiet():
         yield None
         return
-    shown = 0.0
+    begun, shown = time.monotonic(), 0.0
 
     def show(done: int, total: int, unit: str) -> None:
         nonlocal shown
@@ -26,9 +26,8 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
         if now - shown < _EVERY:
             return
         shown = now
-        of = f"/{total:,}" if total else ""
-        share = f" {100 * done // total}%" if total else ""
-        sys.stderr.write(f"\r\x1b[K{label}: {done:,}{of} {unit}{share}")
+        text = f"{label}: {described(done, total, unit, now - begun)}"
+        sys.stderr.write(f"\r\x1b[K{render.clip(text, render.columns() - 1)}")
         sys.stderr.flush()
 
     try:
@@ -37,3 +36,29 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
         if shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+def described(done: int, total: int, unit: str, seconds: float) -> str:
+    """How far it is, how fast, and the time left once that can be told.
+
+    ``done`` and ``total`` (0: unknown) are in ``unit``; bytes are shown in units of 1000.
+    """
+    rate = done / seconds if seconds > 0 else 0.0
+    known = unit in ("B", "bytes")
+    amount = render.size if known else (lambda count: f"{count:,.0f}")
+    parts = [f"{amount(done)}/{amount(total)}" if total else amount(done)]
+    if not known:
+        parts.append(unit)
+    if total:
+        parts.append(f"{100 * done // total}%")
+    if seconds >= 1 and rate:
+        parts.append(f"{amount(rate)}/s")
+        if total > done:
+            parts.append(f"{_clock((total - done) / rate)} left")
+    return " ".join(parts)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds + 0.5), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

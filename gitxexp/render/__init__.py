@@ -57,6 +57,16 @@ def visible(text: str) -> str:
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 
+def size(count: float) -> str:
+    """Bytes for people, in units of 1000."""
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if count < 1000:
+            break
+        count, unit = count / 1000, larger
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+
+
 def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` terminal columns, the cut shown as an ellipsis."""
     if width(text) <= limit:

@@ -1,0 +1,162 @@
+"""What every command shares: options before and after the verb, quiet, verbose, colour, errors."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gitxexp import argv, progress
+from gitxexp.cli import main
+from gitxexp.errors import UsageError
+from tests import experiments
+from tests.helpers import Clock, Repo
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("tag --dry", "tag --dry-run"),
+        ("tag --mess=a --lab b", "tag --message=a --label b"),
+        ("tag -m --dry", "tag -m --dry"),
+        ("tag --message --dry", "tag --message --dry"),
+        ("tag -- --dry", "tag -- --dry"),
+        ("-q tag -aq", "tag -a"),
+        ("tag -qv", "tag"),
+        ("tag --qui --verb --col=never", "tag"),
+        ("tag -mq", "tag -mq"),
+        ("explore --sor f1", "explore --sort f1"),
+        ("explore list --rev", "explore list --reverse"),
+        ("worktree new --no-f x", "worktree new --no-fetch x"),
+        ("tag --nonsense", "tag --nonsense"),
+        ("get e0.1.0 -", "get e0.1.0 -"),
+    ],
+)
+def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:
+    assert argv.read(main, given.split()).words == words.split()
+
+
+def test_what_is_understood_everywhere() -> None:
+    line = argv.read(main, ["-q", "explore", "list", "--verbose", "--color", "--json"])
+    assert (line.quiet, line.verbose, line.color, line.as_json) == (True, True, "always", True)
+    assert (line.path, line.words) == ("explore list", ["explore", "list", "--json"])
+    assert argv.read(main, ["--he", "tag"]).manual and argv.read(main, ["tag", "--help"]).manual
+
+
+@pytest.mark.parametrize("words", ["tag --m", "tag --no", "explore list --c", "tag --color=red"])
+def test_ambiguous_or_wrong_is_a_usage_error(words: str, repo: Repo) -> None:
+    with pytest.raises(UsageError):
+        argv.read(main, words.split())
+    assert repo.xexp(*words.split()).code == 129
+
+
+def test_an_ambiguous_option_names_what_it_could_be(repo: Repo) -> None:
+    done = repo.xexp("tag", "--mi", "--ma", "--m")
+    assert done.err.startswith("fatal: ambiguous option: --m (could be --major or --minor")
+
+
+def test_errors_are_json_where_json_is_asked_for(repo: Repo) -> None:
+    done = repo.xexp("explore", "show", "e9.9.9", "--json")
+    assert done.code == 128 and done.out == ""
+    error = json.loads(done.err)["error"]
+    assert set(error) == {"message", "hint", "exit_code"} and error["exit_code"] == 128
+    assert "e9.9.9" in error["message"]
+    done = repo.xexp("log", "--json", "--nonsense")
+    assert done.code == 129 and json.loads(done.err)["error"]["exit_code"] == 129
+
+
+def test_hints_can_be_turned_off(repo: Repo) -> None:
+    assert "hint: " in repo.xexp("tga").err
+    repo.git("config", "advice.xexp", "false")
+    done = repo.xexp("tga")
+    assert "Did you mean tag" in done.err and "hint: " not in done.err
+
+
+def test_quiet_leaves_notes_out_and_verbose_says_what_is_run(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    repo.commit("later")
+    assert "note: " in repo.xexp("explore", "show", "HEAD").err
+    assert repo.xexp("explore", "show", "HEAD", "-q").err == ""
+    assert "run: git " in repo.xexp_process("log", "-v").err
+    assert "run: git " not in repo.xexp("log").err
+
+
+def test_colour_as_asked(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    assert "\x1b[" in repo.xexp("--color=always").out
+    assert "\x1b[" not in repo.xexp("--color=never").out
+    assert "\x1b[" not in repo.xexp().out
+
+
+def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc")
+    child = pexpect.spawn(
+        sys.executable, ["-m", "gitxexp", "drivers", "install"], cwd=str(repo.path),
+        encoding="utf-8", timeout=30,
+    )  # fmt: skip
+    child.expect("hint: next: git add .gitattributes")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_progress_has_rate_and_time_left() -> None:
+    assert progress.described(1_500_000, 6_000_000, "B", 3) == (
+        "1.5 MB/6.0 MB 25% 500 kB/s 0:09 left"
+    )
+    assert progress.described(2, 4, "file", 0.5) == "2/4 file 50%"
+    assert progress.described(10, 0, "object", 2) == "10 object 5/s"
+    assert progress.described(1, 7201, "tables", 1).endswith("2:00:00 left")
+
+
+def test_the_status_page(repo: Repo, clock: Clock) -> None:
+    assert repo.xexp().good().out.splitlines() == [
+        f"on         branch main  {repo.head[:7]}  clean",
+        "last       no experiment yet",
+        "next       git xexp init",
+    ]
+    experiments.three(repo, clock)
+    facts = repo.xexp("--json").good().json()
+    assert facts | {"commit": ""} == {
+        "branch": "main", "commit": "", "changed": 0, "experiments": 3, "last": "e1.0.0",
+        "commits_since_last": 0, "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
+        "next": "git xexp init",
+    }  # fmt: skip
+
+
+def test_the_status_page_counts_and_advises(repo: Repo, clock: Clock, tmp_path: Path) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    experiments.three(repo, clock)
+    repo.git("init", "-q", "--bare", str(tmp_path / "origin"))
+    repo.git("remote", "add", "origin", str(tmp_path / "origin"))
+    repo.git("push", "-q", "-u", "origin", "main")
+    assert repo.xexp("--json").json()["next"] == "git xexp explore list"
+    repo.git("switch", "-q", "-c", "exp/wide")
+    experiments.tag(repo, clock, "exp-wide-v1", {"lr": 1}, {"f1": 1})
+    repo.git("switch", "-q", "main")
+    facts = repo.xexp("--json").json()
+    assert (facts["unmerged"], facts["unpushed"]) == (["exp-wide-v1"], ["exp-wide-v1"])
+    assert facts["next"] == "git xexp merge exp-wide-v1"
+    repo.commit("more")
+    repo.write("README.md", "changed\n")
+    shown = repo.xexp().out
+    assert "1 changed" in shown and "1 commit ago" in shown and "git xexp tag --all" in shown
+    repo.git("config", "advice.xexp", "false")
+    assert "next" not in repo.xexp().out
+
+
+def test_the_status_page_outside_detached_and_bare(repo: Repo, tmp_path: Path) -> None:
+    from tests.helpers import xexp_inside
+
+    outside = tmp_path / "nowhere"
+    outside.mkdir()
+    done = xexp_inside(cwd=outside)
+    assert done.code == 128 and "not a git repository" in done.err
+    repo.git("switch", "-q", "--detach")
+    assert "no branch" in repo.xexp().good().out
+    repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
+    assert xexp_inside(cwd=tmp_path / "bare").good().out.startswith("on         branch main")
