@@ -15,7 +15,7 @@ QUIET = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "20"))  #: per property; more by command
+EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "40"))  #: per property; more by command
 
 #: fsync on a real disk would be most of the time of a thousand small merges
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

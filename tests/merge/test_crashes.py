@@ -109,13 +109,13 @@ def test_a_full_disk(tmp_path, small_disk, mode, size):
     source = script(tmp_path / "s.db", TABLE + ROWS.format(60000, "b"))
     target = script(small_disk / "t.db", TABLE + ROWS.format(size, "a"))
     held, filler, limit = target.stat().st_size, small_disk / "filler", "unlimited"
-    room = 300_000 if size > 100_000 else held + 500_000
+    room = 300_000 if size > 100_000 or "place" in mode else held + 500_000
     if os.path.ismount(small_disk):
         space = os.statvfs(small_disk)
         filler.write_bytes(b"\0" * (space.f_bavail * space.f_frsize - room))
     else:
         filler.touch()
-        limit = str((min(held, room) if size > 100_000 else room) // 1024)
+        limit = str((held + room if "place" in mode else room) // 1024)
     before = target.read_bytes()
     shell = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash"]
     done = subprocess.run(
