@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from gitxexp.merge.duck import parts
+from gitxexp.merge.duck import rows as whole
 from gitxexp.merge.plan import MergeOptions
 
 Row = Mapping[str, Any]
@@ -33,7 +34,7 @@ ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": 
 ASKED = os.environ.get("XEXP_TEST_EXAMPLES")
 KILLS = min(int(ASKED or 4), 200)
 budget = settings(
-    max_examples=int(ASKED or 8),
+    max_examples=int(ASKED or 6),
     deadline=None,
     derandomize=ASKED is None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
@@ -43,12 +44,13 @@ budget = settings(
 @contextlib.contextmanager
 def little_memory(tight: bool) -> Iterator[None]:
     """If ``tight``, a merge believes that only two rows or so fit and works in many parts."""
-    share = parts.SHARE
-    parts.SHARE = MergeOptions().memory // 300 if tight else share
+    before = parts.SHARE, whole.SIDES
+    if tight:  # and counts its inputs as it does where they are many
+        parts.SHARE, whole.SIDES = MergeOptions().memory // 300, 1
     try:
         yield
     finally:
-        parts.SHARE = share
+        parts.SHARE, whole.SIDES = before
 
 
 def exact(value: Any) -> tuple[str, Any]:

@@ -19,6 +19,9 @@ _SIDE = 1 << 42
 #: Up to this many rows that may be duplicates are kept rather than looked up twice.
 KEPT = 1_000_000
 
+#: With more inputs than this, counting each in a column of its own costs more than grouping twice.
+SIDES = 8
+
 
 @dataclass(frozen=True)
 class Fresh:
@@ -151,6 +154,14 @@ def _grouped(
         rows += f" UNION ALL SELECT {listed(names)}, 0, 0 FROM ({hits})"
     sides = [f"count(*) FILTER (xexp_side = {i})" for i in range(len(others) + 1)]
     most = f"greatest({', '.join(sides[1:])})"
+    if len(others) > SIDES:
+        sides = ["coalesce(max(xexp_n) FILTER (xexp_side = 0), 0)"]
+        most = "coalesce(max(xexp_n) FILTER (xexp_side > 0), 0)"
+        each = ", ".join([*map(quote, names), *exact, "xexp_side"])
+        rows = (
+            f"SELECT {', '.join([*map(quote, names), 'xexp_side', 'count(*) AS xexp_n'])}, "
+            f"min(xexp_pos) AS xexp_pos FROM ({rows}) GROUP BY {each}"
+        )
     table = session.keep(
         "new",
         f"SELECT {', '.join(filter(None, (listed(names), f'{most} - {sides[0]} AS xexp_n')))}, "
