@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,14 +66,15 @@ def million(folder: Path, number: str) -> tuple[Path, Path]:
     ids=["in order", "scattered", "rebase"],
 )
 def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
-    """Some 250 MB of rows a side in 100 MB; the interpreter and its libraries need 90 more."""
+    """Some 250 MB of rows a side in 200 MB; the interpreter, its libraries and what DuckDB does not
+    count need up to 200 more."""
     target, source = million(tmp_path, number)
     chosen = "key=('id',), mode=Mode.REBASE" if mode == "rebase" else ""
     lines = attempt(
         f"""
         if {(number, mode) == ("i", "rows")}:
-            attempt(plan_files, *sys.argv[1:], memory=100_000_000)
-        attempt(merge_files, *sys.argv[1:], memory=100_000_000, {chosen})
+            attempt(plan_files, *sys.argv[1:], memory=200_000_000)
+        attempt(merge_files, *sys.argv[1:], memory=200_000_000, {chosen})
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
         """,
         target,
@@ -80,7 +82,7 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
     )
     told = "1000000 1010000 10000 1000000 0"
     assert lines[:-1] == [told] * len(lines[:-1])
-    assert int(lines[-1]) < 260
+    assert int(lines[-1]) < 400
     with duckdb.connect() as con:
         count = f"SELECT count(*), count(DISTINCT note) FROM read_parquet('{target}')"
         assert con.execute(count).fetchall() == [(1_010_000, 1_010_000)]
@@ -127,7 +129,9 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     folder = tmp_path / "locked"
     folder.mkdir()
     target, source = (write(folder / f"{n}.parquet", {"n": "int"}, [{"n": n}]) for n in (1, 2))
-    for place in (tmp_path, *tmp_path.parents[:2]):
+    for place in (tmp_path, *tmp_path.parents):
+        if place == Path(tempfile.gettempdir()).resolve():
+            break
         place.chmod(0o755)
     folder.chmod(0o555)
     (line, plan) = attempt(
