@@ -7,6 +7,7 @@ Prose (``gitxexp/prose/VERB.md``) is a small Markdown: ``## SECTION``, paragraph
 
 from __future__ import annotations
 
+import inspect
 import re
 import textwrap
 from collections.abc import Iterator, Mapping
@@ -135,7 +136,7 @@ def _argument(param: click.Argument) -> str:
 
 
 def _described(command: click.Command, prose: Mapping[str, str]) -> str:
-    own = " ".join((command.help or "").replace("\n\n", "\0").split()).replace("\0", "\n\n")
+    own = inspect.cleandoc(command.help or "")
     text = "" if isinstance(command, click.Group) and "DESCRIPTION" in prose else own
     return roff(f"{text}\n\n{prose.get('DESCRIPTION', '')}")
 
@@ -152,7 +153,7 @@ def _commands(path: str, group: click.Group) -> str:
             text = _sentence(spec.summary(group, name, command))
             lines += [f".BR git\\-xexp\\-{escape(name)} (1)", escape(text)]
         else:
-            text = roff(command.help or "").strip().replace(".PP", ".IP")
+            text = roff(inspect.cleandoc(command.help or "")).strip().replace(".PP", ".IP")
             lines += [_usage(f"{path} {name}", command), text]
             lines += [".RS", *_option_lines(_own(command)), ".RE"] if _own(command) else []
     return "\n".join(lines)
@@ -233,6 +234,9 @@ def roff(text: str) -> str:
 
 
 def _paragraph(text: str) -> list[str]:
+    if text.startswith("\b"):  # click's mark for lines that stay as they are
+        lines = textwrap.dedent(text[1:].strip("\n")).split("\n")
+        return [".sp", ".nf", *map(escape, lines), ".fi"]
     if text.startswith("### "):
         return [f".SS {escape(text[4:])}"]
     if text.startswith("|"):
