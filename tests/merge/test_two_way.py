@@ -133,3 +133,18 @@ def test_in_place_gives_the_same_rows(tmp_path, policy):
     if policy == "fail":
         assert copy.read_bytes() == before
     assert_same(copy, oracle.read(tmp_path / "a.db"))
+
+
+def test_of_two_rows_with_one_key_the_later_wins(tmp_path):
+    """Found by a long run: a row equal to the target's was passed over after another had won."""
+    make = ("CREATE TABLE t (k, v)", ())
+    target = write(tmp_path / "a.db", [("CREATE TABLE t (k PRIMARY KEY, v)", ()),
+                                       ("INSERT INTO t VALUES (1, 'old')", ())])  # fmt: skip
+    rows = "INSERT INTO t VALUES (1, 'new'), (2, 'a'), (1, 'old'), (2, 'b'), (2, 'a')"
+    source = write(tmp_path / "b.db", [make, (rows, ())])
+    options = MergeOptions(on_conflict=OnConflict.THEIRS)
+    expected = oracle.two_way([oracle.read(p) for p in (target, source)], policy="theirs")
+    report = merge_files(target, [source], options=options)
+    assert counted(report) == +expected.counts
+    assert_same(target, expected.tables)
+    assert {r["v"][1] for r in oracle.read(target)["t"].rows} == {"old", "a"}

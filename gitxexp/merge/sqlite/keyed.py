@@ -62,7 +62,9 @@ def _compare(
             update_cells(con, feed, key, f"NOT {cells.conflict} AND {cells.fillable}", "t")
     else:
         matched = con.execute(f"SELECT count(*) {feed.joined(key)}").fetchone()[0]
-        differing = f"SELECT {feed.select()} {feed.joined(key, f'NOT {cells.identical}')}"
+        # Where theirs wins, a row equal to the target's may have to win it back from one before it.
+        wanted = "1" if options.on_conflict == OnConflict.THEIRS else f"NOT {cells.identical}"
+        differing = f"SELECT {feed.select()} {feed.joined(key, wanted)}"
         tally.identical += matched - added
         merge_in_turn(con, feed, key, differing, options, write)
     if matched < offered:
