@@ -14,7 +14,7 @@ from tests.helpers import run
 
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 
-_TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "160", "TERM": "dumb"}
+_TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "220", "TERM": "dumb"}
 
 #: What differs from one machine or day to the next.
 _VARYING = (
