@@ -59,6 +59,17 @@ class Session:
         with translated():
             return self._con.execute(sql, params).fetchall()  # type: ignore[no-any-return]
 
+    def thrifty(self, sql: str) -> None:
+        """Run a statement that may be repeated; where memory is short, again with one thread.
+
+        Each thread of a COPY holds row groups, and more of them the slower the disk is.
+        """
+        try:
+            self.rows(sql)
+        except Shortage:
+            self.rows("SET threads = 1")
+            self.rows(sql)
+
     def batches(self, sql: str, size: int = 4096) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query in lists of at most ``size``."""
         with translated():

@@ -90,7 +90,7 @@ def write_parquet(
     if _compact(outcome, manner):
         session.rows("SET threads = 1")  # only a single writer fills every row group
     query = final_query(outcome)
-    session.rows(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
+    session.thrifty(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
 
 
 def _compact(outcome: Outcome, manner: Manner) -> bool:
