@@ -207,6 +207,16 @@ def on_terminal(repo: Repo, *args: str, columns: int = 80, **env: str) -> str:
     return seen.decode().replace("\r\n", "\n")
 
 
+def test_colour_is_what_git_says(tagged: Repo) -> None:
+    """And asking git for it prints nothing of its own."""
+    plain = on_terminal(tagged, "explore", "list", NO_COLOR="1")
+    assert plain.startswith("version ") and "\x1b" not in plain
+    coloured = on_terminal(tagged, "explore", "list")
+    assert coloured.startswith("\x1b[1mversion")
+    tagged.git("config", "color.xexp", "false")
+    assert on_terminal(tagged, "explore", "list") == plain
+
+
 def test_the_best_of_every_metric_is_marked(tagged: Repo) -> None:
     out = on_terminal(tagged, "explore", columns=120, NO_COLOR="1")
     assert out == (

@@ -109,8 +109,9 @@ def colour() -> bool:
         return False
     import subprocess
 
-    done = subprocess.run(["git", "config", "--get-colorbool", "color.xexp", "true"], check=False)
-    return done.returncode == 0
+    command = ["git", "config", "--get-colorbool", "color.xexp", "true"]
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.stdout.strip() == b"true"
 
 
 def paint(text: str, style: str) -> str:
