@@ -21,7 +21,7 @@ _VARYING = (
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)?"), "<time>"),
     (re.compile(r"\btagger .*"), "tagger <who>"),
     (re.compile(r"\bby [A-Z][\w .-]*$", re.MULTILINE), "by <who>"),
-    (re.compile(r"\b[a-z]+-[a-z]+-\d{4}\b"), "<run>"),
+    (re.compile(r"\b[a-z]+-[a-z]+-\d{4}(?!\d)"), "<run>"),
     (re.compile(r"\b(?=[0-9a-f]*[a-f])(?=[0-9a-f]*[0-9])[0-9a-f]{6,64}\b"), "<hash>"),
     (re.compile(r"\b[0-9a-f]{7,8}\b"), "<hash>"),  # a short one may be all digits
     (re.compile(r"\b\d+(\.\d+)? [kM]?B\b"), "<size>"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import unified_diff
 from pathlib import Path
 
 from tests.helpers import xexp_process
@@ -18,7 +19,9 @@ def test_the_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
     real = replayed(shown, tmp_path)
     if os.environ.get("XEXP_TEST_WRITE"):
         README.write_text(real, "utf-8")
-    assert steady(real) == steady(shown)
+    lines = steady(shown).splitlines(), steady(real).splitlines()
+    difference = list(unified_diff(*lines, "shown", "real", lineterm="", n=1))
+    assert not difference, "\n".join(difference)
 
 
 def test_the_first_screen_has_the_two_commands() -> None:
