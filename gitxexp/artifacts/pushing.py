@@ -56,9 +56,9 @@ def plan(
         there = set(project.git.remote_tags(name, "refs/tags/e*"))
         wanted = [found for found in wanted if found.name not in there]
     commits = list(dict.fromkeys(found.commit for found in wanted))
-    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    outputs = _outputs_of(project, commits)
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
-    return PushPlan(tuple(wanted), tuple(_distinct(outputs)), name, tuple(refs))
+    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs))
 
 
 def push(
@@ -89,8 +89,7 @@ def push(
 
 def push_artifacts(project: Project, commits: Iterable[str], remote: str | None = None) -> None:
     """Push the artifacts of these commits and prove the remote complete; raises as :func:`push`."""
-    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
-    mine = [out for out in _distinct(outputs) if dvcio.pushable(out) or out.versioned]
+    mine = [out for out in _outputs_of(project, commits) if dvcio.pushable(out) or out.versioned]
     report = _push_outputs(project, mine, remote, None)
     if not report.complete:
         raise _incomplete(report)
@@ -111,8 +110,8 @@ def unpushed(
     project: Project, commits: Iterable[str], remote: str | None = None
 ) -> list[dvcio.MissingObject]:
     """Every object of these commits' artifacts that its remote lacks, by full listing."""
-    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
-    return dvcio.missing_on_remote(project.top, _distinct(outputs), remote, other_trees(project))
+    outputs = _outputs_of(project, commits)
+    return dvcio.missing_on_remote(project.top, outputs, remote, other_trees(project))
 
 
 def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
@@ -137,8 +136,9 @@ def _branches(
     return list(found)
 
 
-def _distinct(outputs: Iterable[Output]) -> list[Output]:
-    """Outputs that need the same objects of the same remote only once."""
+def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
+    """The outputs of these commits; those that need the same objects of the same remote once."""
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
     seen = {(out.root, out.remote, out.hash, out.legacy): out for out in outputs}
     return list(seen.values())
 
