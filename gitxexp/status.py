@@ -10,16 +10,26 @@ from gitxexp.history import Experiment
 from gitxexp.project import Project
 
 
+class Head(NamedTuple):
+    """Where HEAD is. ``ahead`` and ``behind``: commits that only the branch, or only its upstream
+    as last seen here, has."""
+
+    branch: str | None = None
+    commit: str | None = None
+    changed: int = 0  #: tracked files that differ from HEAD
+    upstream: str | None = None
+    ahead: int = 0
+    behind: int = 0
+
+
 class Status(NamedTuple):
     """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
     remotes are not asked."""
 
-    branch: str | None
-    commit: str | None
-    changed: int  #: tracked files that differ from HEAD
+    head: Head
     total: int  #: number of experiments
     last: Experiment | None
-    behind: int  #: commits made since ``last``
+    since: int  #: commits made since ``last``
     has_remote: bool
     unpushed: tuple[
         str, ...
@@ -31,33 +41,36 @@ class Status(NamedTuple):
 def status(project: Project) -> Status:
     """The status of the repository, from plumbing calls and the cache of tags."""
     later = project.experiments_later()
-    branch, commit, changed = _head(project)
+    where = _head(project)
+    commit = where.commit
     has_remote = bool(project.git.refs("refs/remotes"))
     head = ["HEAD"] if commit else []
     local = _commits(project, "--branches", *head, "--not", "--remotes") if has_remote else set()
     apart = _commits(project, "--branches", "--not", "HEAD") if commit else set()
     experiments = later()
-    last, behind = _last(project, commit, experiments)
+    last, since = _last(project, commit, experiments)
     found = Status(
-        branch, commit, changed, len(experiments), last, behind, has_remote,
+        where, len(experiments), last, since, has_remote,
         unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
         unmerged=tuple(e.name for e in experiments if e.commit in apart),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
 
 
-def _head(project: Project) -> tuple[str | None, str | None, int]:
-    """Branch, commit and the number of changed tracked files; none in a bare repository."""
-    if project.places.top is None:
-        return *project.git.head(), 0
+def _head(project: Project) -> Head:
+    if project.places.top is None:  # a bare repository has no work tree to ask about
+        return Head(*project.git.head())
     fields = project.git.fields(*STATUS_HEAD)
-    head = {f.split(" ")[1]: f.split(" ", 2)[2] for f in fields if f.startswith("# ")}
-    changed = sum(field[:2] in ("1 ", "2 ", "u ") for field in fields)
-    branch, commit = head.get("branch.head"), head.get("branch.oid")
-    return (
+    said = {f.split(" ")[1]: f.split(" ", 2)[2] for f in fields if f.startswith("# ")}
+    branch, commit = said.get("branch.head"), said.get("branch.oid")
+    ahead, behind = (abs(int(count)) for count in said.get("branch.ab", "+0 -0").split())
+    return Head(
         None if branch == "(detached)" else branch,
         None if commit == "(initial)" else commit,
-        changed,
+        sum(field[:2] in ("1 ", "2 ", "u ") for field in fields),
+        said.get("branch.upstream"),
+        ahead,
+        behind,
     )
 
 
@@ -88,10 +101,10 @@ def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
     if project.places.top is not None and not config.is_set_up(project.places.top):
         return "git xexp init"
-    if found.last is None or found.changed or found.behind:
-        return "git xexp tag" + (" --all" if found.changed else "")
+    if found.last is None or found.head.changed or found.since:
+        return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:
         return f"git xexp merge {found.unmerged[0]}"
-    if found.unpushed and found.has_remote:
+    if found.head.ahead or (found.unpushed and found.has_remote):
         return "git xexp push"
     return "git xexp explore list"

@@ -121,8 +121,9 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
     experiments.three(repo, clock)
     facts = repo.xexp("--json").good().json()
     assert facts | {"commit": ""} == {
-        "branch": "main", "commit": "", "changed": 0, "experiments": 3, "last": "e1.0.0",
-        "commits_since_last": 0, "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
+        "branch": "main", "commit": "", "changed": 0, "upstream": None, "ahead": 0, "behind": 0,
+        "experiments": 3, "last": "e1.0.0", "commits_since_last": 0,
+        "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init",
     }  # fmt: skip
 
@@ -144,7 +145,11 @@ def test_the_status_page_counts_and_advises(repo: Repo, clock: Clock, tmp_path: 
     repo.commit("more")
     repo.write("README.md", "changed\n")
     shown = repo.xexp().out
-    assert "1 changed" in shown and "1 commit ago" in shown and "git xexp tag --all" in shown
+    assert (
+        "1 changed, 1 ahead of origin/main" in shown
+        and "1 commit ago" in shown
+        and "git xexp tag --all" in shown
+    )
     repo.git("config", "advice.xexp", "false")
     assert "next" not in repo.xexp().out
 

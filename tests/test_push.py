@@ -59,6 +59,33 @@ def test_artifacts_branch_and_tag_arrive(many: Repo, origin: Repo) -> None:
     assert many.xexp("push").good().out == "nothing to push: every experiment is on the remote\n"
 
 
+def test_a_branch_goes_with_the_artifacts_of_its_last_commit(many: Repo, origin: Repo) -> None:
+    """What a promotion or a merge of results leaves: a commit with new artifacts, and no tag."""
+    many.xexp("push").good()
+    many.write("model.bin", "the promoted one")
+    dvcio.add(many.path, ["model.bin"])
+    many.commit("promoted")
+    assert "1 ahead of origin/main" not in many.xexp().good().out  # a push sets no upstream
+    plan = many.xexp("push", "-n", "--json").good().json()
+    assert plan["refs"] == ["refs/heads/main"] and "model.bin" in plan["outputs"]
+    assert many.xexp("push").good().out.endswith("\npushed main -> origin\n")
+    assert many.remote and objects(many.remote) == objects(many / ".dvc/cache")
+    assert many.head in origin.refs()
+    assert many.xexp("push").good().out.startswith("nothing to push")
+
+
+def test_a_branch_whose_artifacts_are_nowhere_stays(many: Repo, origin: Repo) -> None:
+    many.xexp("push").good()
+    many.write("model.bin", "the promoted one")
+    dvcio.add(many.path, ["model.bin"])
+    many.commit("promoted")
+    shutil.rmtree(many / ".dvc/cache")
+    before = origin.refs()
+    done = many.xexp("push")
+    assert done.code == 1 and "model.bin: neither in a cache nor on remote" in done.err
+    assert origin.refs() == before
+
+
 def test_json_dry_run_and_named_versions(many: Repo, origin: Repo) -> None:
     tag(many, "e0.2.0")
     before = many.refs()

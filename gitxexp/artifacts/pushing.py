@@ -44,7 +44,8 @@ def plan(
     everything: bool = False,
 ) -> PushPlan:
     """What a push of ``chosen`` means; None: every experiment whose tag the git remote lacks
-    (``everything``: all, which also checks artifacts of experiments that were pushed before).
+    (``everything``: all, which also checks artifacts of experiments that were pushed before), and
+    the current branch with the artifacts of its last commit, where it has commits of its own.
 
     Without a git remote there is nobody to ask, so all experiments count. XexpError when a git
     remote cannot be chosen or reached.
@@ -56,6 +57,8 @@ def plan(
         there = set(project.git.remote_tags(name, "refs/tags/e*"))
         wanted = [found for found in wanted if found.name not in there]
     commits = list(dict.fromkeys(found.commit for found in wanted))
+    if chosen is None and branch and head and (everything or _ahead(project, name)):
+        commits = list(dict.fromkeys([*commits, head]))
     outputs = _outputs_of(project, commits)
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
     return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs))
@@ -118,6 +121,12 @@ def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str
     if not wanted and not project.git.lines("remote"):
         return None
     return choose_remote(project.git, branch, wanted, project.config.tag_remote)
+
+
+def _ahead(project: Project, git_remote: str | None) -> bool:
+    """Whether HEAD is a commit that no branch of ``git_remote`` was known to hold."""
+    news = ("rev-list", "--max-count=1", "HEAD", "--not", f"--remotes={git_remote}")
+    return git_remote is not None and bool(project.git.lines(*news))
 
 
 def _branches(

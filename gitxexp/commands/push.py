@@ -32,16 +32,17 @@ def push(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Push artifacts, then branches and tags, of the VERSIONs (default: all that are unpushed).
+    """Push artifacts, then branches and tags, of the VERSIONs.
 
-    The DVC remote is listed in full before and after, so what an interrupted push left out is
-    repaired. Branches and tags go last and all at once.
+    By default of every experiment that is unpushed, and of the current branch. The DVC remote is
+    listed in full before and after, so what an interrupted push left out is repaired. Branches and
+    tags go last and all at once.
     """
     project = open_project()
     chosen = [_experiment(project, name) for name in versions] if versions else None
     planned = artifacts.plan(project, chosen, git_remote=git_remote, everything=everything)
     if dry_run:
-        _show_plan(planned)
+        render.out(render.as_json(_plan_facts(planned)) if as_json else _plan_text(planned))
         return
     with progress.line("pushing") as show:
         done = artifacts.push(
@@ -65,17 +66,24 @@ def _experiment(project: Project, name: str) -> Experiment:
     return found.experiment
 
 
-def _show_plan(planned: PushPlan) -> None:
-    for out in planned.outputs:
-        render.out(f"would check and push  {out.path}")
-    for ref in planned.refs if planned.git_remote else ():
-        render.out(f"would push            {ref} -> {planned.git_remote}")
-    if not planned.experiments:
-        render.out("nothing to push")
+def _plan_text(planned: PushPlan) -> str:
+    lines = [f"would check and push  {out.path}" for out in planned.outputs]
+    if planned.git_remote:
+        lines += [f"would push            {ref} -> {planned.git_remote}" for ref in planned.refs]
+    return "\n".join(lines) or "nothing to push"
+
+
+def _plan_facts(planned: PushPlan) -> dict[str, object]:
+    return {
+        "experiments": [found.name for found in planned.experiments],
+        "outputs": [out.path for out in planned.outputs],
+        "git_remote": planned.git_remote,
+        "refs": list(planned.refs) if planned.git_remote else [],
+    }
 
 
 def _show(done: Pushed) -> None:
-    if not done.experiments:
+    if not done.experiments and not done.refs:
         render.out("nothing to push: every experiment is on the remote")
         return
     sent = len(done.artifacts.pushed)

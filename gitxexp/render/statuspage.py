@@ -26,17 +26,22 @@ def as_text(found: Status, *, advice: bool) -> str:
 
 
 def _where(found: Status) -> str:
-    where = f"branch {found.branch}" if found.branch else "no branch"
-    commit = found.commit[:7] if found.commit else "no commit yet"
-    changed = "clean" if not found.changed else f"{found.changed} changed"
-    return f"on         {where}  {commit}  {changed}"
+    head = found.head
+    where = f"branch {head.branch}" if head.branch else "no branch"
+    commit = head.commit[:7] if head.commit else "no commit yet"
+    parts = ["clean" if not head.changed else f"{head.changed} changed"]
+    if head.ahead:
+        parts.append(f"{head.ahead} ahead of {head.upstream}")
+    if head.behind:
+        parts.append(f"{head.behind} behind {head.upstream}")
+    return f"on         {where}  {commit}  {', '.join(parts)}"
 
 
 def _last(found: Status) -> list[str]:
     if found.last is None:
         return [f"last       none of {found.total} experiments is in this history"
                 if found.total else "last       no experiment yet"]  # fmt: skip
-    past = f", {found.behind} commit{'s' * (found.behind > 1)} ago" if found.behind else ""
+    past = f", {found.since} commit{'s' * (found.since > 1)} ago" if found.since else ""
     name = render.paint(found.last.name, "yellow")
     when = show_date(found.last.date)[:16].replace("T", " ")
     return [
@@ -54,12 +59,15 @@ def _named(names: tuple[str, ...]) -> str:
 def as_object(found: Status) -> dict[str, Any]:
     """Every fact of the page."""
     return {
-        "branch": found.branch,
-        "commit": found.commit,
-        "changed": found.changed,
+        "branch": found.head.branch,
+        "commit": found.head.commit,
+        "changed": found.head.changed,
+        "upstream": found.head.upstream,
+        "ahead": found.head.ahead,
+        "behind": found.head.behind,
         "experiments": found.total,
         "last": found.last and found.last.name,
-        "commits_since_last": found.behind,
+        "commits_since_last": found.since,
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
         "next": found.next,
