@@ -63,6 +63,7 @@ o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
 o	-l --label	label	many	Attach a label (repeatable)
 o	--no-stamp	-	once	Leave the results database alone
+o	--drop-rows	-	once	Tag although results of the last commit are gone
 o	--no-commit	-	once	Tag HEAD as it is
 o	--push --no-push	-	once	Push artifacts, branch and tag
 o	--remote	remote	once	The git remote to push to

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from gitxexp import config as settings
-from gitxexp import confighash, describe, dvcio, pointers, snapshot
+from gitxexp import confighash, describe, dvcio, lostrows, pointers, snapshot
 from gitxexp import version as versions
 from gitxexp.code import code_changes, code_hash
 from gitxexp.collect import Collected, Wanted, collect
@@ -35,6 +35,7 @@ class Request:
     everything: bool = False  #: ``-a``: with all tracked changes
     commit: bool = True
     stamp: bool = True
+    drop_rows: bool = False  #: although the results lack rows that the last commit has
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     """Everything ``tag`` would do now; changes nothing.
 
     ``elsewhere`` are versions taken on the remote. Raises XexpError naming tracked files that are
-    modified and not asked for with ``-a``.
+    modified and not asked for with ``-a``, or runs that the results would lose.
     """
     project.require_set_up()
     branch, head = snapshot.check_ready(project)
@@ -67,6 +68,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     collected = collect(project.top, project.config, request.wanted)
     outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
     changed = changed_outputs(project, outputs)
+    if request.commit and not request.drop_rows:
+        lostrows.refuse(lostrows.lost_rows(project, outputs, changed))
     artifacts = _artifacts(outputs, changed)
     draft = describe_experiment(project, request, collected, artifacts, head)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))

@@ -328,3 +328,42 @@ def test_the_editor_has_the_last_word(ready: Repo) -> None:
     ready.xexp("tag", "-e").good()
     assert message(ready, "e0.1.0").headline == "model=mine | my own words"
     assert message(ready, "e0.1.0").text == "my own words"
+
+
+def stale(ready: Repo) -> None:
+    """HEAD's pointer holds run ``theirs``; the database does not, and has run ``mine``."""
+    ready.xexp("tag", "-m", "first").good()
+    database = ready / "results/experiments.db"
+    before = database.read_bytes()
+    add_run(ready, "theirs", lr=0.5, f1=0.8)
+    ready.xexp("tag", "-m", "theirs").good()
+    database.unlink()
+    database.write_bytes(before)
+    add_run(ready, "mine", lr=0.25, f1=0.9)
+
+
+def test_a_run_logged_before_checkout_loses_no_merged_rows(ready: Repo) -> None:
+    stale(ready)
+    before = ready.refs(), ready.git("status", "--porcelain")
+    for args in (["tag", "-m", "mine"], ["tag", "--dry-run"]):
+        done = ready.xexp(*args)
+        assert done.code == 1 and done.err == (
+            "error: results/experiments.db lacks rows that its version in the last commit has:\n"
+            "  theirs: 1 row\n"
+            "hint: bring them back: git xexp merge HEAD, or leave them out: git xexp tag --drop-rows\n"
+        )
+    assert (ready.refs(), ready.git("status", "--porcelain")) == before
+    ready.xexp("merge", "HEAD").good()
+    ready.xexp("tag", "-m", "mine").good()
+    found = {run for (run,) in rows(ready, "SELECT track_id FROM predictions")}
+    assert {"theirs", "mine"} <= found
+
+
+def test_rows_may_be_dropped_on_purpose_and_another_database_is_no_loss(ready: Repo) -> None:
+    stale(ready)
+    ready.xexp("tag", "-m", "mine", "--drop-rows").good()
+    (ready / "results/experiments.db").unlink()
+    with closing(sqlite3.connect(ready / "results/experiments.db")) as db, db:
+        db.execute("CREATE TABLE predictions (track_id TEXT, timestamp TEXT, f1 REAL)")
+    add_run(ready, "fresh", f1=0.7)
+    ready.xexp("tag", "-m", "a database for each run").good()

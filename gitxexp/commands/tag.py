@@ -40,6 +40,7 @@ from gitxexp.version import AnyVersion, Level
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
 @click.option("-l", "--label", "labels", multiple=True, help="Attach a label (repeatable).")
 @click.option("--no-stamp", is_flag=True, help="Leave the results database alone.")
+@click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
 @click.option("--push/--no-push", default=None, help="Push artifacts, branch and tag.")
 @click.option("--remote", metavar="NAME", help="The git remote to push to.")
@@ -99,6 +100,7 @@ def _request(version: AnyVersion | None, options: dict[str, Any]) -> Request:
         everything=options["everything"],
         commit=not options["no_commit"],
         stamp=not options["no_stamp"],
+        drop_rows=options["drop_rows"],
     )
 
 

@@ -26,7 +26,7 @@ CHANGES = (
 #: What is tried beside it, each in a worktree of its own.
 BESIDE = (
     ("wide", {"hidden": "16"}, "a wider layer"),
-    ("slow", {"lr": "0.02"}, "a smaller step"),
+    ("slow", {"lr": "0.02", "epochs": "40"}, "smaller steps, and more of them"),
 )
 
 
@@ -124,7 +124,8 @@ def _side_by_side(shell: Shell) -> None:
         shell.say("$ cd ../project")
     shell.title("Both changed the same database; git merge brings the rows of both together")
     for name, _, _ in BESIDE:
-        shell.run("git", "merge", "--quiet", "--no-edit", "-X", "theirs", f"exp/{name}")
+        shell.run("git", "merge", "--quiet", "--no-edit", "-X", "ours", f"exp/{name}")
+    shell.run("dvc", "checkout", "--quiet")
     shell.run_on_terminal("git", "xexp", "explore", "list", "--runs")
     for name, _, _ in BESIDE:
         shell.run("git", "xexp", "worktree", "remove", name)

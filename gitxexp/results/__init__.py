@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gitxexp.results.counting import run_rows
 from gitxexp.results.engines import kind_of
 from gitxexp.results.files import read_metrics, read_params
 from gitxexp.results.linked import Linked, linked
@@ -27,6 +28,7 @@ __all__ = [
     "read_metrics",
     "read_params",
     "restamp",
+    "run_rows",
     "runs",
     "stamp",
     "unstamp",
