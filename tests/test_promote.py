@@ -368,6 +368,7 @@ def test_rollback_goes_back_step_by_step(modelled: Repo) -> None:
         "run-lr-1.0", "run-lr-0.01", "run-lr-0.1", "run-lr-0.01",
     ]  # fmt: skip
     assert rows[1]["why"] == f"rollback of {rows[2]['id']}: a mistake"
+    assert "rollback of run-lr-0.1: a mistake" in modelled.xexp("promote", "--history").good().out
     assert modelled.xexp("promote", "--rollback").code == 1
 
 

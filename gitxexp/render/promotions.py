@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -10,6 +10,7 @@ from gitxexp import render
 from gitxexp.models.facts import Facts
 from gitxexp.models.placing import Promoted
 from gitxexp.models.promoting import Delta, Plan
+from gitxexp.models.promotions import rolled_back
 from gitxexp.models.stock import Model
 from gitxexp.registry import Promotion
 from gitxexp.render import Column, paint
@@ -88,6 +89,7 @@ def promoted_object(done: Promoted) -> dict[str, Any]:
 def history_table(found: Sequence[Promotion]) -> str:
     """Who promoted what and when, the newest first."""
     several = len({p.slot for p in found}) > 1
+    runs = {p.id: p.run for p in found}
     columns = [Column("at", [p.at[:19].replace("T", " ") + "Z" for p in found])]
     if several:
         columns.append(Column("slot", [p.slot for p in found]))
@@ -100,9 +102,15 @@ def history_table(found: Sequence[Promotion]) -> str:
             Column("before", [p.hash_before[4:12] or "-" for p in found]),
             Column("after", [p.hash_after[4:12] for p in found]),
             Column("who", [p.who for p in found], flexible=True),
-            Column("why", [p.why for p in found], flexible=True),
+            Column("why", [_why(p, runs) for p in found], flexible=True),
         ]
     )
+
+
+def _why(promotion: Promotion, runs: Mapping[str, str | None]) -> str:
+    """The reason; of a rollback with the run that was in production, not the id that JSON has."""
+    taken = rolled_back(promotion)
+    return promotion.why.replace(taken, runs.get(taken) or taken[:8]) if taken else promotion.why
 
 
 def _measured(promotion: Promotion) -> str:
