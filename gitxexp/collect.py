@@ -50,7 +50,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     Raises XexpError when the run asked for is not in any results database.
     """
     run, notes = _choose(top, config, wanted)
-    params = file_params(top, config)
+    params = overlay(_written(top, config), _recorded(top))
     metrics = _file_metrics(top, config)
     if run is not None:
         params = overlay(params, run.params)
@@ -63,7 +63,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
         if value is not None and not _ignored(name, config) and name not in wanted.metrics
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
-    return Collected(kept, numbers, run, tuple(notes))
+    return Collected(kept, numbers, run, (*notes, *_edited_since(top, config)))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,19 +198,36 @@ def _ignored(name: str, config: Config) -> bool:
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in config.params_ignore)
 
 
-def file_params(top: Path, config: Config) -> dict[str, Any]:
-    """The parameters in the parameter files, with those that ``dvc.lock`` recorded on top."""
+def _written(top: Path, config: Config) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for name in config.params_files:
         if (top / name).is_file():
             params |= flatten(results.read_params(top / name))
+    return params
+
+
+def _recorded(top: Path) -> dict[str, Any]:
+    """What the stages of ``dvc.lock`` ran with."""
     lock = top / "dvc.lock"
+    params: dict[str, Any] = {}
     if lock.is_file():
         stages = results.read_params(lock).get("stages") or {}
         for stage in stages.values():
             for values in (stage.get("params") or {}).values():
-                params = overlay(params, flatten(values))
+                params |= flatten(values)
     return params
+
+
+def _edited_since(top: Path, config: Config) -> list[str]:
+    """A remark for parameters that were edited after the pipeline ran."""
+    recorded, written = _recorded(top), _written(top, config)
+    edited = [n for n, value in recorded.items() if n in written and written[n] != value]
+    if not edited:
+        return []
+    name = edited[0]
+    more = f" (and {len(edited) - 1} more)" if edited[1:] else ""
+    ran, now = (f"{name}={values[name]}" for values in (recorded, written))
+    return [f"the pipeline ran with {ran}, the file has {now}{more}: dvc repro"]
 
 
 def _file_metrics(top: Path, config: Config) -> dict[str, Any]:

@@ -367,3 +367,40 @@ def test_rows_may_be_dropped_on_purpose_and_another_database_is_no_loss(ready: R
         db.execute("CREATE TABLE predictions (track_id TEXT, timestamp TEXT, f1 REAL)")
     add_run(ready, "fresh", f1=0.7)
     ready.xexp("tag", "-m", "a database for each run").good()
+
+
+STAGE = """\
+import sqlite3
+lr = float(open("params.yaml").read().split(":")[1])
+with sqlite3.connect("runs.db") as db:
+    db.execute("CREATE TABLE IF NOT EXISTS runs (run_id TEXT, timestamp TEXT, lr REAL, f1 REAL)")
+    db.execute("INSERT INTO runs (run_id, timestamp, lr, f1) VALUES (?, ?, ?, ?)",
+               (f"run-{lr}", f"2026-01-01 00:00:0{int(10 * lr)}", lr, 0.5 + lr))
+"""
+
+
+@pytest.fixture
+def pipeline(dvc_repo: Repo) -> Repo:
+    """A repository whose results database is the output of a DVC stage, set up and committed."""
+    dvc_repo.write("train.py", STAGE)
+    dvc_repo.write("params.yaml", "lr: 0.1\n")
+    dvc_repo.write("dvc.yaml", "stages:\n  train:\n    cmd: python train.py\n    deps: [train.py]\n"
+                   "    params: [lr]\n    outs:\n      - runs.db: {persist: true}\n")  # fmt: skip
+    dvc_repo.dvc("repro", "-q")
+    dvc_repo.xexp("init").good()
+    dvc_repo.commit("a pipeline")
+    return dvc_repo
+
+
+def test_a_pipeline(pipeline: Repo) -> None:
+    """dvc.lock tells the parameters, and follows the database that tag stamps."""
+    pipeline.xexp("tag", "-m", "first").good()
+    assert message(pipeline, "e0.1.0").params == {"lr": 0.1}
+    assert pipeline.git("status", "--porcelain") == "" and "changed" not in pipeline.dvc("status")
+    pipeline.write("params.yaml", "lr: 0.2\n")
+    done = pipeline.xexp("tag", "--all", "--dry-run").good()
+    assert "note: the pipeline ran with lr=0.1, the file has lr=0.2: dvc repro" in done.err
+    pipeline.dvc("repro", "-q")
+    done = pipeline.xexp("tag", "--all", "-m", "faster").good()
+    assert "minor: lr changed since e0.1.0" in done.out and "note" not in done.err
+    assert message(pipeline, "e0.2.0").metrics["f1"] == 0.7

@@ -117,4 +117,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     ".yml": _yaml,
     ".json": _json,
     ".toml": tomllib.loads,
+    ".lock": _yaml,  # dvc.lock
 }
