@@ -33,11 +33,15 @@ def merge_driver(args: list[str]) -> int:
     place = GitPlace.here()
     try:
         with place.private("driver") as folder:
+            sides = (Path(base), Path(ours), Path(theirs))
             if name.endswith(".dvc"):
                 from gitxexp.merge.driver_pointers import merge_pointer
 
-                sides = (Path(base), Path(ours), Path(theirs))
                 return merge_pointer(place, folder, sides, int(marker), name)
+            if Path(name).name == "dvc.lock":
+                from gitxexp.merge.driver_locks import merge_lock
+
+                return merge_lock(place, folder, sides, int(marker), name)
             return _merge_file(place, folder, Path(base), Path(ours), Path(theirs), name)
     except XexpError as error:
         return refuse(place, name, error)

@@ -18,7 +18,7 @@ from pathlib import Path
 from gitxexp.errors import XexpError
 from gitxexp.merge import conflicts, driver, engine
 from gitxexp.merge.gitplace import GitPlace
-from gitxexp.merge.plan import MergeOptions, MergeReport
+from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.pointerfile import Output, Parser
 
 #: The pointer's text on each side: ancestor, ours, theirs.
@@ -50,7 +50,7 @@ def merge_pointer(
         return 1
     conflicts.forget(place, name)
     if report is not None and oid is not None:
-        _tell(name, report, materialise(place, name, text))
+        tell(name, report, materialise(place, name, text))
     return 0
 
 
@@ -89,7 +89,7 @@ def merged_pointer(
 
 def _output(place: GitPlace, name: str, text: bytes) -> Output:
     """The one mergeable file that a pointer describes."""
-    root = _root(place, name)
+    root = root_of(place, name)
     parser = Parser(lambda paths: {}, lambda folder: root, strict=True)
     found = list(parser.single(name, text))
     if len(found) != 1 or not found[0].oid or found[0].is_dir or not found[0].cached:
@@ -99,7 +99,7 @@ def _output(place: GitPlace, name: str, text: bytes) -> Output:
     return found[0]
 
 
-def _root(place: GitPlace, name: str) -> str:
+def root_of(place: GitPlace, name: str) -> str:
     """The DVC project that the pointer belongs to, from the top."""
     folder = Path(name).parent
     while str(folder) != "." and not (place.top / folder / ".dvc").is_dir():
@@ -165,18 +165,24 @@ def _with(texts: Texts, oid: str, size: int) -> Texts:
     return one(base), one(ours), one(theirs)
 
 
-def three_texts(folder: Path, texts: Texts, marker: int) -> tuple[int, bytes]:
-    """``git merge-file`` on three texts: the number of conflicts and the result."""
+def three_texts(
+    folder: Path, texts: Texts, marker: int, side: OnConflict = OnConflict.FAIL
+) -> tuple[int, bytes]:
+    """``git merge-file`` on three texts: the number of conflicts that ``side`` leaves, the result."""
     names = [folder / name for name in ("base", "ours", "theirs")]
     for path, text in zip(names, texts, strict=True):
         path.write_bytes(text)
-    return _merge_file(names, marker)
+    return _merge_file(names, marker, side)
 
 
-def _merge_file(sides: Sequence[Path], marker: int) -> tuple[int, bytes]:
+def _merge_file(
+    sides: Sequence[Path], marker: int, side: OnConflict = OnConflict.FAIL
+) -> tuple[int, bytes]:
     base, ours, theirs = (str(side) for side in sides)
     labels = ("-L", "ours", "-L", "base", "-L", "theirs")
-    command = ["git", "merge-file", "-p", f"--marker-size={marker}", *labels, ours, base, theirs]
+    favour = [f"--{side}"] if side in (OnConflict.OURS, OnConflict.THEIRS) else []
+    options = ["-p", f"--marker-size={marker}", *favour, *labels]
+    command = ["git", "merge-file", *options, ours, base, theirs]
     done = subprocess.run(command, capture_output=True, check=False)
     if done.returncode < 0 or done.returncode > 127:
         raise XexpError(f"git merge-file: {done.stderr.decode(errors='replace').strip()}")
@@ -201,10 +207,14 @@ class Placed(StrEnum):
 
 def materialise(place: GitPlace, name: str, text: bytes) -> Placed:
     """Bring the work tree's file to the pointer's object, where nothing can be lost by that."""
+    return bring(place, _output(place, name, text))
+
+
+def bring(place: GitPlace, out: Output) -> Placed:
+    """:func:`materialise` for an output."""
     from gitxexp.dvcio.objects import hash_file, object_path
     from gitxexp.dvcio.places import cache_dirs
 
-    out = _output(place, name, text)
     target = place.top / out.path
     if not target.is_file():
         return Placed.ABSENT
@@ -240,7 +250,8 @@ def _copied(source: Path, target: Path) -> None:
         beside.unlink(missing_ok=True)
 
 
-def _tell(name: str, report: MergeReport, placed: Placed) -> None:
+def tell(name: str, report: MergeReport, placed: Placed) -> None:
+    """Say what was merged and what is left to do."""
     driver.say(f"{name.removesuffix('.dvc')}: {driver.account(report)}")
     for line in after(name, placed):
         driver.say(line)

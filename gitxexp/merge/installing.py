@@ -59,13 +59,14 @@ def settings() -> dict[str, str]:
 
 
 def patterns(project: Project) -> list[str]:
-    """The attribute patterns: results databases and parquet data, their pointers, the registry."""
+    """The attribute patterns: results databases and parquet data, their pointers, pipelines' locks,
+    the registry."""
     databases = project.config.results_databases or ("*.db",)
     found = []
     for name in (*databases, "*.parquet"):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
-    return [*found, f"/{config.REGISTRY}"]
+    return [*found, "dvc.lock", f"/{config.REGISTRY}"]
 
 
 def block(project: Project) -> str:
@@ -73,8 +74,9 @@ def block(project: Project) -> str:
     lines = []
     for pattern in patterns(project):
         quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
-        kind = "" if pattern.endswith(".dvc") else " -text"
-        lines.append(f"{quoted}{kind} merge=xexp diff=xexp")
+        text = " -text" if not pattern.endswith((".dvc", ".lock")) else ""
+        diff = " diff=xexp" if pattern != "dvc.lock" else ""
+        lines.append(f"{quoted}{text} merge=xexp{diff}")
     return "\n".join((_BEGIN, *lines, _END)) + "\n"
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitxexp.errors import NoAnswer, UsageError, XexpError
-from gitxexp.merge import conflicts, driver, driver_pointers, engine, pathspec
+from gitxexp.merge import conflicts, driver, driver_locks, driver_pointers, engine, pathspec
 from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.kinds import kind_of
@@ -45,7 +45,7 @@ def stages(project: Project) -> dict[str, Stages]:
     for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
-        if engine.mergeable(path.removesuffix(".dvc")):
+        if engine.mergeable(path.removesuffix(".dvc")) or driver_locks.is_lock(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
     return found
 
@@ -97,6 +97,7 @@ def resolve(
             sides = _sides(project, own, path, found[path])
             options = MergeOptions(on_conflict=side or OnConflict.FAIL)
             finish = _pointer if path.endswith(".dvc") else _file
+            finish = _lock if driver_locks.is_lock(path) else finish
             done.append(finish(project, place, own, path, sides, decisions.get(path, []), options))
             stage(project.at_top, [path])
             conflicts.forget(place, path)
@@ -181,12 +182,47 @@ def _pointer(
     )
     if report is not None:
         _refuse_rest(path, report)
-    code, text = driver_pointers.three_texts(folder, texts, 7)
+    code, text = driver_pointers.three_texts(folder, texts, 7, options.on_conflict)
     if code:
-        raise NoAnswer(f"{path}: its other fields differ", "edit it, then: git add " + path)
+        raise NoAnswer(
+            f"{path}: its other fields differ",
+            f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
+        )
     (project.top / path).write_bytes(text)
     placed = driver_pointers.materialise(place, path, text)
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
+
+
+def _lock(
+    project: Project,
+    place: GitPlace,
+    folder: Path,
+    path: str,
+    sides: Sides,
+    decisions: Sequence[Decision],
+    options: MergeOptions,
+) -> Resolved:
+    if decisions:
+        raise UsageError(f"--row cannot settle {path}", "take one side: --ours or --theirs")
+    base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
+    merged = driver_locks.merged_lock(place, folder, (base, ours, theirs), path, options)
+    for out, report in merged.refused:
+        _refuse_rest(out.path, report)
+    code, text = driver_pointers.three_texts(folder, merged.texts, 7, options.on_conflict)
+    if code:
+        if conflicts.load(place, path).conflicts:
+            driver_locks.write(project.top / path, text)
+            conflicts.save(place, path, (), "its rows were merged, its other lines differ")
+        raise NoAnswer(
+            f"{path}: its other lines differ",
+            f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
+        )
+    driver_locks.write(project.top / path, text)
+    left: list[str] = []
+    for out, _ in merged.reports:
+        placed = driver_pointers.bring(place, driver_locks.current(place, path, text, out))
+        left += driver_pointers.after(out.path, placed)
+    return Resolved(path, merged.reports[0][1] if merged.reports else None, tuple(left))
 
 
 def _copy(source: Path, target: Path) -> Path:

@@ -1,0 +1,220 @@
+"""Three versions of a ``dvc.lock`` merged through the outputs that its stages wrote.
+
+Where both sides changed an output that has rows, the rows are merged and all three texts get the
+merged object's hash; the rest is merged as text. So a pipeline that adds to a database (``persist:
+true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict for the user.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitxexp.errors import XexpError
+from gitxexp.merge import conflicts, driver, engine
+from gitxexp.merge import driver_pointers as pointers
+from gitxexp.merge.gitplace import GitPlace
+from gitxexp.merge.plan import MergeOptions, MergeReport
+from gitxexp.pointerfile import Output, Parser
+
+#: Stage, ``outs`` or ``deps``, and the path as it is written.
+Key = tuple[str, str, str]
+
+
+class Entry(NamedTuple):
+    """Where an entry's hash and size stand in the text."""
+
+    oid: str
+    size: str
+    spans: tuple[tuple[int, int], tuple[int, int]]
+
+
+class Merged(NamedTuple):
+    """``texts``: with one hash where rows were merged; ``reports``: each merged output's."""
+
+    texts: pointers.Texts
+    reports: tuple[tuple[Output, MergeReport], ...]
+
+    @property
+    def refused(self) -> list[tuple[Output, MergeReport]]:
+        """The outputs whose rows are in conflict."""
+        return [(out, report) for out, report in self.reports if not report.written]
+
+
+def is_lock(name: str) -> bool:
+    """Whether a path is a pipeline's ``dvc.lock``."""
+    return posixpath.basename(name) == "dvc.lock"
+
+
+def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int, name: str) -> int:
+    """Merge for git; the exit code. What is in conflict has markers, as git leaves it for text."""
+    base, ours, theirs = (side.read_bytes() for side in sides)
+    try:
+        merged = merged_lock(place, folder, (base, ours, theirs), name)
+    except XexpError:
+        write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
+        raise
+    code, text = pointers.three_texts(folder, merged.texts, marker)
+    write(sides[1], text)
+    if code:
+        _tell_rest(merged)
+        found = [conflict for _, report in merged.refused for conflict in report.conflicts]
+        why = "" if found else "its rows were merged, its other lines differ"
+        conflicts.save(place, name, found, why)
+        return 1
+    conflicts.forget(place, name)
+    for out, report in merged.reports:
+        pointers.tell(out.path, report, pointers.bring(place, current(place, name, text, out)))
+    return 0
+
+
+def _tell_rest(merged: Merged) -> None:
+    for out, report in merged.reports:
+        if report.written:
+            then = f"once dvc.lock is settled: dvc checkout {out.path}"
+            driver.say(f"{out.path}: {driver.account(report)}; {then}")
+        else:
+            driver.say(driver.conflict_line(out.path, report))
+
+
+def write(target: Path, text: bytes) -> None:
+    """Replace a file in one step."""
+    beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    beside.write_bytes(text)
+    beside.replace(target)
+
+
+def merged_lock(
+    place: GitPlace,
+    folder: Path,
+    texts: pointers.Texts,
+    name: str,
+    options: MergeOptions | None = None,
+) -> Merged:
+    """The three texts with the merged objects, which the cache then has.
+
+    Raises XexpError when a text is not a ``dvc.lock``, or an object is nowhere to be had.
+    """
+    locks = [_Lock(place, name, text) for text in texts]
+    reports = []
+    for number, key in enumerate(sorted(locks[1].outputs.keys() & locks[2].outputs.keys())):
+        sides = [lock.outputs.get(key) for lock in locks]
+        own = folder / f"output-{number}"
+        own.mkdir()
+        done = _merged_output(place, own, sides, options)
+        if done is None:
+            continue
+        oid, size, report = done
+        if report is not None:
+            reports.append((locks[1].outputs[key], report))
+        if oid:
+            _agree(locks, key, oid, size)
+    base, ours, theirs = (lock.changed() for lock in locks)
+    return Merged((base, ours, theirs), tuple(reports))
+
+
+def _merged_output(
+    place: GitPlace, folder: Path, sides: Sequence[Output | None], options: MergeOptions | None
+) -> tuple[str, int, MergeReport | None] | None:
+    """Object id, size and report of what an output becomes; "" for a conflict between rows.
+
+    None where the text says all: nothing differs, or it is no file that could be merged.
+    """
+    base, ours, theirs = sides
+    assert ours is not None and theirs is not None
+    if ours.oid == theirs.oid or any(s and (s.is_dir or not s.cached or not s.oid) for s in sides):
+        return None
+    for one, other in ((ours, theirs), (theirs, ours)):
+        if base is not None and base.oid == one.oid:
+            return other.oid or "", other.size or 0, None
+    if not engine.mergeable(ours.path):
+        return None
+    files = [pointers.fetched(place, out) if out else None for out in sides]
+    assert files[1] is not None and files[2] is not None
+    report = engine.merge3(files[0], files[1], files[2], folder / "merged", options)
+    if not report.written:
+        return "", 0, report
+    return *pointers.store(place, ours, folder / "merged"), report
+
+
+def _agree(locks: Sequence[_Lock], key: Key, oid: str, size: int) -> None:
+    """All sides have this output; stages that read it keep what ours ran with, so DVC sees that
+    they are out of date."""
+    for lock in locks:
+        lock.put(key, oid, str(size))
+    ours = locks[1]
+    for dep in [k for k in ours.entries if k[1:] == ("deps", key[2])]:
+        for lock in locks:
+            lock.put(dep, ours.entries[dep].oid, ours.entries[dep].size)
+
+
+def current(place: GitPlace, name: str, text: bytes, out: Output) -> Output:
+    """``out`` as the merged text has it."""
+    found = _Lock(place, name, text).outputs.values()
+    return next(each for each in found if (each.stage, each.path) == (out.stage, out.path))
+
+
+class _Lock:
+    """A text, its entries, and the outputs among them."""
+
+    def __init__(self, place: GitPlace, name: str, text: bytes) -> None:
+        self.text = text.decode("utf-8", "surrogateescape")
+        self.entries = dict(_entries(name, self.text)) if text else {}
+        self.outputs = dict(_outputs(place, name, text)) if text else {}
+        self._edits: dict[tuple[int, int], str] = {}
+
+    def put(self, key: Key, oid: str, size: str) -> None:
+        """Let an entry, where there is one, have this hash and size."""
+        if key in self.entries:
+            self._edits |= dict(zip(self.entries[key].spans, (oid, size), strict=True))
+
+    def changed(self) -> bytes:
+        """The text with what was put."""
+        text = self.text
+        for (start, end), value in sorted(self._edits.items(), reverse=True):
+            text = text[:start] + value + text[end:]
+        return text.encode("utf-8", "surrogateescape")
+
+
+def _entries(name: str, text: str) -> Iterator[tuple[Key, Entry]]:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        root = _fields(YAML().compose(text))
+    except YAMLError as error:
+        raise XexpError(f"{name} is not valid YAML", "merge it by hand") from error
+    stages = _fields(root["stages"]) if "schema" in root and "stages" in root else {}
+    for stage, body in stages.items():
+        for kind, items in _fields(body).items():
+            for item in items.value if kind in ("outs", "deps") else ():
+                fields = _fields(item)
+                if {"path", "md5", "size"} <= fields.keys():
+                    md5, size = fields["md5"], fields["size"]
+                    spans = (_span(md5), _span(size))
+                    yield (stage, kind, fields["path"].value), Entry(md5.value, size.value, spans)
+
+
+def _fields(node: Any) -> dict[str, Any]:
+    """The children of a mapping by key; none of anything else."""
+    pairs = node.value if getattr(node, "id", "") == "mapping" else ()
+    return {key.value: value for key, value in pairs}
+
+
+def _span(node: Any) -> tuple[int, int]:
+    return node.start_mark.index, node.end_mark.index
+
+
+def _outputs(place: GitPlace, name: str, text: bytes) -> Iterator[tuple[Key, Output]]:
+    def read(paths: Any) -> dict[str, bytes]:
+        files = {path: place.top / path for path in paths}
+        return {path: file.read_bytes() for path, file in files.items() if file.is_file()}
+
+    pipeline = posixpath.join(posixpath.dirname(name), "dvc.yaml")
+    root = pointers.root_of(place, name)
+    parser = Parser(read, lambda folder: root, strict=True)
+    for out in parser.lock(name, text, read([pipeline])):
+        yield (out.stage or "", "outs", posixpath.relpath(out.path, out.wdir or ".")), out
