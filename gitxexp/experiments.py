@@ -67,7 +67,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     modified = _accepted(changes, request)
     collected = collect(project.top, project.config, request.wanted)
     outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
-    changed = changed_outputs(project, outputs)
+    changed, absent = _examined(project, outputs)
     if request.commit and not request.drop_rows:
         lostrows.refuse(lostrows.lost_rows(project, outputs, changed))
     artifacts = _artifacts(outputs, changed)
@@ -92,18 +92,24 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         files=tuple(sorted(files)) if request.commit else (),
         modified=modified,
         collected=collected,
-        notes=tuple(_remarks(project, changes, payload, (collected, experiments, branch))),
+        notes=(
+            *_absent(absent),
+            *_remarks(project, changes, payload, (collected, experiments, branch)),
+        ),
     )
 
 
 def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:
     """The outputs that are there and differ from their pointers, each with the hash it has now."""
+    return _examined(project, outputs)[0]
+
+
+def _examined(project: Project, outputs: Sequence[Output]) -> tuple[list[Output], list[str]]:
+    """:func:`changed_outputs`, and the paths of those that are not in the work tree."""
     changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
-    return [
-        replace(change.output, hash=change.actual or change.output.hash)
-        for change in changes
-        if change.kind is not dvcio.Kind.MISSING
-    ]
+    absent = [change.output.path for change in changes if change.kind is dvcio.Kind.MISSING]
+    there = [change for change in changes if change.kind is not dvcio.Kind.MISSING]
+    return [replace(c.output, hash=c.actual or c.output.hash) for c in there], absent
 
 
 def describe_experiment(
@@ -252,6 +258,13 @@ def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersio
     ):
         raise UsageError(f"'{name}' cannot be part of a tag name", "see git help check-ref-format")
     return found
+
+
+def _absent(paths: Sequence[str]) -> Iterable[str]:
+    if paths:
+        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+        names = ", ".join(paths[:3]) + more
+        yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
 
 
 def _remarks(

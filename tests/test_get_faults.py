@@ -74,6 +74,7 @@ def test_nowhere_sound_is_an_error_and_leaves_nothing(
     assert done.code == 128 and done.out == ""
     assert done.err.startswith(f"fatal: no place has a sound copy of {path} (md5:")
     assert "hint: asked: cache" in done.err and "remote store" in done.err
+    assert "does not exist" not in done.err
     assert list((tmp_path / "o").iterdir()) == []
     assert "get-" not in trained.git("worktree", "list")
 
@@ -95,6 +96,7 @@ def test_a_remote_out_of_reach_or_of_unknown_kind(trained: Repo, tmp_path: Path)
     trained.remote.rename(tmp_path / "unplugged")
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m")
     assert done.code == 128 and "no place has a sound copy" in done.err
+    assert f"remote store ({trained.remote} does not exist)" in done.err
     trained.dvc("remote", "modify", "store", "url", "s3://nowhere/x")
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m", "--strategy", "dvc")
     assert done.code == 128 and done.err.startswith("fatal: cannot fetch from remote 'store'")

@@ -404,3 +404,14 @@ def test_a_pipeline(pipeline: Repo) -> None:
     done = pipeline.xexp("tag", "--all", "-m", "faster").good()
     assert "minor: lr changed since e0.1.0" in done.out and "note" not in done.err
     assert message(pipeline, "e0.2.0").metrics["f1"] == 0.7
+
+
+def test_outputs_that_are_not_here_are_said(ready: Repo) -> None:
+    """A clone before ``dvc pull``: the experiment would be one without results or model."""
+    ready.xexp("tag", "-m", "first").good()
+    (ready / "results/experiments.db").unlink()
+    done = ready.xexp("tag", "--dry-run").good()
+    assert (
+        "note: not in the work tree, and taken as the last commit has it: results/experiments.db"
+        " (dvc pull)\n" in done.err
+    )

@@ -245,7 +245,9 @@ class _Job:
         tried = [f"cache {cache}" for cache in self.stores.caches(out.root) if self.stores.cached]
         name = out.remote or dvcio.remote_name(self.project.top / out.root, self.request.remote)
         if self.stores.remotes:
-            tried.append(f"remote {name}" if name else "no remote is set")
+            folder = dvcio.local_remote_dir(self.project.top / out.root, name)
+            gone = f" ({folder} does not exist)" if folder and not folder.is_dir() else ""
+            tried.append(f"remote {name}{gone}" if name else "no remote is set")
         hint = (
             "asked: "
             + ", ".join(tried or ["a temporary worktree"])
