@@ -11,11 +11,14 @@ from contextlib import suppress
 from subprocess import Popen
 
 from gitxexp.errors import XexpError
-from gitxexp.gitio import CONFIG, PLACES, REFS, SETTINGS, Git
+from gitxexp.gitio import CONFIG, DVC_FILES, PLACES, REFS, SETTINGS, Git
 from gitxexp.version import PATTERNS
 
 #: The slowest first. Arguments as :class:`Git` will ask them: any other are only asked in vain.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
+
+#: What the list of models asks.
+MODELS = (*FIRST, DVC_FILES)
 
 #: What the status page asks: the same way as :mod:`gitxexp.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from gitxexp import config as settings
@@ -73,7 +73,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     artifacts = _artifacts(outputs, changed)
     draft = describe_experiment(project, request, collected, artifacts, head)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
-    experiments, used = project.tags()
+    tags = project.tags()
+    experiments, used = tags.experiments, tags.taken
     parent = parent_of(project, experiments)
     used += elsewhere
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
@@ -100,7 +101,7 @@ def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]
     """The outputs that are there and differ from their pointers, each with the hash it has now."""
     changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
     return [
-        replace(change.output, hash=change.actual or change.output.hash)
+        change.output._replace(hash=change.actual or change.output.hash)
         for change in changes
         if change.kind is not dvcio.Kind.MISSING
     ]

@@ -36,7 +36,7 @@ def details(found: Details) -> dict[str, Any]:
         "params": dict(said.params),
         "metrics": dict(said.metrics),
         "artifacts": [asdict(artifact) for artifact in found.artifacts],
-        "promotions": [asdict(promotion) for promotion in found.promotions],
+        "promotions": [promotion._asdict() for promotion in found.promotions],
         "since_parent": comparison(found.since) if found.since else None,
         "rows": [asdict(link) | {"database": str(link.database)} for link in found.rows],
     }
