@@ -28,6 +28,13 @@ def main(argv: list[str] | None = None) -> int:
     import gc
 
     gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start
+    try:
+        return _run(args)
+    finally:
+        gc.freeze()  # as it ends, Python looks for garbage in all that there is: another tenth
+
+
+def _run(args: Sequence[str]) -> int:
     wanted = _wanted(args)
     if wanted is None:
         from gitxexp.cli import run
