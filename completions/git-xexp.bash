@@ -500,11 +500,11 @@ cluster() {
 }
 
 say() {
-    if [ "$mode" = plain ]; then
-        case $1 in "$cur"*) printf '\''%s\n'\'' "$1" ;; esac
-    else
-        printf '\''%s\t%s\n'\'' "$1" "$2"
-    fi
+    case $mode in
+    plain) case $1 in "$cur"*) printf '\''%s\n'\'' "$1" ;; esac ;;
+    full) printf '\''%s\t%s\n'\'' "$1" "$2" ;;
+    *) printf '\''%s\t%s\n'\'' "$prefix$1" "$2" ;;
+    esac
 }
 
 pass() {
@@ -516,10 +516,16 @@ pass() {
     done
 }
 
-head_line() { printf '\''%s\t%s\t%s\n'\'' "$1" "$2" "$prefix"; }
+head_line() {
+    if [ "$mode" != fish ]; then
+        printf '\''%s\t%s\t%s\n'\'' "$1" "$2" "$prefix"
+        return
+    fi
+    case $2 in -) ;; d) code=10 ;; '\''*'\'') code=11 ;; *) code=12 ;; esac
+}
 
 
-refs() { git for-each-ref "$@" 2>/dev/null; }
+refs() { git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 revs() {
     case $cur in *[][*?\\]*) return ;; esac
@@ -530,42 +536,51 @@ revs() {
         [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
     }
     case $cur in
-    '\'''\'' | e)
-        list '\''refs/tags/e[0-9]*'\''
-        list '\''refs/tags/exp-*'\'' "$@"
-        ;;
+    '\'''\'' | e) list '\''refs/tags/e[0-9]*'\'' '\''refs/tags/exp-*'\'' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list '\''refs/tags/exp-*'\'' "$@" ;;
     *) [ $# -eq 0 ] || list "$@" ;;
     esac
 }
 
-list() {
-    if [ "$mode" = plain ]; then
-        refs --sort=-v:refname --format='\''%(refname:lstrip=2)'\'' "$@"
-        return
-    fi
-    names=$(refs --sort=-v:refname --format='\''%(refname)'\'' "$@")
-    [ -n "$names" ] || return
-    IFS=$NL
-    set -- $names
-    IFS=" $TAB$NL"
-    number=0
+first() {
     asked=
+    number=0
+    IFS=$NL
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked$NL$name"
+        case $name in e[0-9]* | exp-*) asked="$asked${NL}refs/tags/$name" ;; esac
+        asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
+}
+
+list() {
+    if [ "$mode" = plain ]; then
+        refs --format='\''%(refname:lstrip=2)'\'' "$@"
+        return
+    fi
+    [ "$mode" = fish ] || prefix=
+    case $cur in e*.*.*)
+        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        return
+        ;;
+    esac
     IFS=$NL
-    refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    set -- $(refs --format='\''%(refname:lstrip=2)'\'' "$@")
+    first "$@"
+    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
     IFS=" $TAB$NL"
-    [ $# -le 100 ] || printf '\''%s\n'\'' "$names" | sed "1,100d; s,^refs/[a-z]*/,,; s,\$,$TAB,"
+    [ $# -le 100 ] || { shift 100; printf "$prefix%s\\n" "$@"; }
 }
 
 bodies() {
     for pattern in '\''refs/tags/e[0-9]*'\'' '\''refs/tags/exp-*'\''; do
-        refs --count=100 --sort=-v:refname --format='\''%(contents:body)'\'' "$pattern"
+        IFS=$NL
+        set -- $(refs --format='\''%(refname:lstrip=2)'\'' "$pattern")
+        first "$@"
+        [ $# -eq 0 ] || refs --format='\''%(contents:body)'\'' $asked
+        IFS=" $TAB$NL"
     done
 }
 
@@ -828,6 +843,7 @@ pending=
 options=1
 used='\'' '\''
 prefix=
+code=0
 load
 while [ $# -gt 1 ]; do
     word=$1
@@ -865,7 +881,7 @@ cur=$1
 
 if [ -n "$pending" ]; then
     values "$pending"
-    exit 0
+    exit "$code"
 fi
 if [ "$options" = 1 ]; then
     case $cur in
@@ -874,7 +890,7 @@ if [ "$options" = 1 ]; then
         prefix=${cur%%=*}=
         cur=${cur#*=}
         values "$takes"
-        exit 0
+        exit "$code"
         ;;
     -*)
         head_line word -
@@ -897,7 +913,7 @@ if [ "$options" = 1 ]; then
                 say "$name" "$help"
             done
         done
-        exit 0
+        exit "$code"
         ;;
     esac
 fi
@@ -909,7 +925,7 @@ if [ "$verbs" != '\'' '\'' ]; then
         set -- $line
         [ "$1" != v ] || say "$2" "$3"
     done
-    exit 0
+    exit "$code"
 fi
 IFS=$NL
 number=0
@@ -922,12 +938,12 @@ for line in $spec; do
     if [ "$number" -gt "$count" ]; then
         IFS=" $TAB$NL"
         values "$2"
-        exit 0
+        exit "$code"
     fi
 done
 IFS=" $TAB$NL"
 if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
-exit 0
+exit "$code"
 '
 
 # The word $1 without its quotes, in __git_xexp_word; nothing in it is expanded.
@@ -1002,7 +1018,7 @@ __git_xexp_files ()
 
 __git_xexp_complete ()
 {
-    local __git_xexp_word __git_xexp_raw reply head kind files prefix strip i value
+    local __git_xexp_word __git_xexp_raw reply head kind files prefix
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
@@ -1012,7 +1028,8 @@ __git_xexp_complete ()
     local IFS=$'\n' noglob=
     [[ $- == *f* ]] || noglob=1
     set -f
-    [[ $reply != *$'\n'* ]] || COMPREPLY=(${reply#*$'\n'})
+    reply=${reply#"$head"}
+    COMPREPLY=($reply)
     __git_xexp_unquote "$__git_xexp_raw"
     ((${#COMPREPLY[@]})) && files=- || true
     [[ $files == - ]] || kind=path
@@ -1029,7 +1046,7 @@ __git_xexp_offer ()
     if [[ $kind == path ]]; then
         compopt -o filenames +o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
-    elif [[ "${COMPREPLY[*]}" == *[[:space:]\'\"\\\;\&\|\<\>\(\)\$\`]* ]] && ((${#COMPREPLY[@]})); then
+    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
         __git_xexp_quote
     else
         compopt -o nospace 2>/dev/null
@@ -1042,10 +1059,11 @@ __git_xexp_offer ()
     __git_xexp_unquote "$cut"
     cut=${__git_xexp_word#"$prefix"}
     [[ -n $cut || $__git_xexp_word == "$prefix" ]] || cut=
+    ((${#COMPREPLY[@]})) || return 0
     if [[ -z $__git_xexp_word ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=$prefix${COMPREPLY[i]}; done
+        [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
     elif [[ -n $cut ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=${COMPREPLY[i]#"$cut"}; done
+        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
     fi
 }
 

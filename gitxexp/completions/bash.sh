@@ -75,7 +75,7 @@ __git_xexp_files ()
 
 __git_xexp_complete ()
 {
-    local __git_xexp_word __git_xexp_raw reply head kind files prefix strip i value
+    local __git_xexp_word __git_xexp_raw reply head kind files prefix
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
@@ -85,7 +85,8 @@ __git_xexp_complete ()
     local IFS=$'\n' noglob=
     [[ $- == *f* ]] || noglob=1
     set -f
-    [[ $reply != *$'\n'* ]] || COMPREPLY=(${reply#*$'\n'})
+    reply=${reply#"$head"}
+    COMPREPLY=($reply)
     __git_xexp_unquote "$__git_xexp_raw"
     ((${#COMPREPLY[@]})) && files=- || true
     [[ $files == - ]] || kind=path
@@ -102,7 +103,7 @@ __git_xexp_offer ()
     if [[ $kind == path ]]; then
         compopt -o filenames +o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
-    elif [[ "${COMPREPLY[*]}" == *[[:space:]\'\"\\\;\&\|\<\>\(\)\$\`]* ]] && ((${#COMPREPLY[@]})); then
+    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
         __git_xexp_quote
     else
         compopt -o nospace 2>/dev/null
@@ -115,10 +116,11 @@ __git_xexp_offer ()
     __git_xexp_unquote "$cut"
     cut=${__git_xexp_word#"$prefix"}
     [[ -n $cut || $__git_xexp_word == "$prefix" ]] || cut=
+    ((${#COMPREPLY[@]})) || return 0
     if [[ -z $__git_xexp_word ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=$prefix${COMPREPLY[i]}; done
+        [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
     elif [[ -n $cut ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=${COMPREPLY[i]#"$cut"}; done
+        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
     fi
 }
 
