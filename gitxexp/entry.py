@@ -25,6 +25,12 @@ def main(argv: list[str] | None = None) -> int:
         from gitxexp.merge.driver import textconv
 
         return textconv(args[1:])
+    if args[-1:] == ["-h"]:
+        from gitxexp import usage
+
+        code = usage.show(args[:-1])
+        if code is not None:
+            return code
     import gc
 
     gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start
