@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp import describe, dvcio, pointers
 from gitxexp.errors import XexpError
@@ -24,8 +24,7 @@ class Presence(StrEnum):
     NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One DVC output at the experiment's commit; ``size`` in bytes, None where it is not known."""
 
     path: str
