@@ -23,7 +23,10 @@ MODELS = (*FIRST, DVC_FILES)
 #: What the status page asks: the same way as :mod:`gitxexp.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
 STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
-STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, (*REFS, "refs/remotes"))
+#: The commits of other branches that HEAD lacks.
+STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
+STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
+          (*REFS, "refs/remotes"))  # fmt: skip
 
 
 class Ahead(Git):
