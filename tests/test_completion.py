@@ -226,7 +226,16 @@ def wrapped(
         ("git xexp get e0.9.0 mod", "git xexp get e0.9.0 models/"),
         ("git xexp get e0.9.0 --strategy=d", "git xexp get e0.9.0 --strategy=dvc "),
         ("git xexp get e0.9.0 data/it", r"git xexp get e0.9.0 data/it\'s\ a\ set.csv "),
-        ("git -C src xexp get e0.11", "git -C src xexp get e0.11.0 "),
+        ("git xexp get e0.9.0 --strategy d", "git xexp get e0.9.0 --strategy dvc "),
+        ("git xexp get e0.9.0 --strat", "git xexp get e0.9.0 --strategy="),
+        ("git xexp merge som", r"git xexp merge some\ results.db "),
+        ("git xexp tag --no-st", "git xexp tag --no-stamp "),
+        ("git xexp tag -P l", "git xexp tag -P lr="),
+        ("git --git-dir=.git xexp get e0.11", "git --git-dir=.git xexp get e0.11.0 "),
+        ("git x tag --be", "git x tag --best="),
+        ("git xget e0.10", "git xget e0.10.0 "),
+        ("git-xexp get e0.10", "git-xexp get e0.10.0 "),
+        ("git xex", "git xexp "),
     ],
 )
 def test_gits_contrib_wrapper_in_zsh(wrapped: Shell, typed: str, becomes: str) -> None:

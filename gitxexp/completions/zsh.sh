@@ -7,7 +7,7 @@ local engine=@ENGINE@
 local -a all reply more values displays ends ended listed end_listed
 local line value text prefix kind files
 integer wide=0
-local cut cursor=$IPREFIX$PREFIX
+local cursor=$IPREFIX$PREFIX
 all=("${(@Q)words[1,CURRENT-1]}")
 if [[ -n $_git_xexp_wrapped ]]; then
     # git's wrapper leaves words and CURRENT at odds; the line itself is right.
@@ -26,7 +26,6 @@ reply=("${(@f)$(command sh -c "$engine" sh full "${all[@]}" "${(Q)cursor}" 2>/de
 [[ -n $reply[1] ]] || return 1
 kind=${reply[1]%%$'\t'*} files=${${reply[1]#*$'\t'}%%$'\t'*} prefix=${reply[1]##*$'\t'}
 [[ -n $IPREFIX || -z $prefix ]] || compset -P "$prefix"
-[[ -z $IPREFIX || $IPREFIX != ${prefix}* ]] || cut=${IPREFIX#$prefix}
 shift reply
 # A loop for the few that are described; what may be thousands goes by whole arrays.
 for line in "${(@)reply[1,100]}"; do
@@ -58,7 +57,6 @@ if (( $#reply > 100 )); then
     fi
     values+=("${(@)more}") displays+=("${(@)more}")
 fi
-[[ -z $cut ]] || values=("${(@)values#$cut}") ends=("${(@)ends#$cut}")
 integer ret=1
 (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0
 (( $#ends )) && compadd -V xexp -S '' $end_listed -d ended -a -- ends && ret=0
