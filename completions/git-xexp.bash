@@ -743,14 +743,49 @@ manifests() {
             [ -n "$cache" ] || cache=$(cache_folder)
             part=${hash%"${hash#??}"}
             for file in "$cache/files/md5/$part/${hash#??}" "$cache/$part/${hash#??}"; do
-                [ ! -f "$file" ] || tr '\''{'\'' '\''\n'\'' <"$file" |
-                    sed -n '\''s/.*"relpath": "\(.*\)"[,}].*/\1/p'\'' | sed '\''s/", .*//; s/\\\(["\\]\)/\1/g'\'' |
-                    while IFS= read -r name || [ -n "$name" ]; do printf '\''%s\n'\'' "$path/$name"; done
+                [ ! -f "$file" ] || members "$path" <"$file"
             done
             ;;
         *) printf '\''%s\n'\'' "$path" ;;
         esac
     done
+}
+
+members() {
+    folder=$1 LC_ALL=C awk '\''
+        function hex(s,  i, n) {
+            for (i = 1; i <= 4; i++)
+                n = 16 * n + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1
+            return n
+        }
+        function utf8(n) {
+            if (n < 128) return sprintf("%c", n)
+            if (n < 2048) return sprintf("%c%c", 192 + int(n / 64), 128 + n % 64)
+            if (n < 65536)
+                return sprintf("%c%c%c", 224 + int(n / 4096), 128 + int(n / 64) % 64, 128 + n % 64)
+            return sprintf("%c%c%c%c", 240 + int(n / 262144), 128 + int(n / 4096) % 64, \
+                128 + int(n / 64) % 64, 128 + n % 64)
+        }
+        function plain(s,  out, at, n, c) {
+            while (at = index(s, "\\")) {
+                c = substr(s, at + 1, 1)
+                out = out substr(s, 1, at - 1)
+                s = substr(s, at + 2)
+                if (c != "u") { out = out c; continue }
+                n = hex(s)
+                s = substr(s, 5)
+                if (n >= 55296 && n < 56320) { n = 65536 + (n - 55296) * 1024 + hex(substr(s, 3)) - 56320; s = substr(s, 7) }
+                out = out utf8(n)
+            }
+            return out s
+        }
+        {
+            count = split($0, part, /"relpath": "/)
+            for (i = 2; i <= count; i++) {
+                match(part[i], /^([^"\\]|\\.)*/)
+                print ENVIRON["folder"] "/" plain(substr(part[i], 1, RLENGTH))
+            }
+        }'\''
 }
 
 cache_folder() {
