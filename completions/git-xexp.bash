@@ -346,7 +346,7 @@ o	--reverse	-	once	Turn the order round; missing values stay last
 o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
-o	--columns	text	once	These columns; +A,+B adds to the usual ones
+o	--columns	columns	once	These columns; +A,+B adds to the usual ones
 o	--runs	-	once	The runs of the results databases, tagged or not
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
@@ -817,6 +817,14 @@ values() {
         case $cur in *=*) ;; *) keys "${1%=}s" | sed '\''s/$/=/'\'' | pass "${1%=}" ;; esac
         ;;
     column) head_line word -; { keys metrics; keys params; } | pass '\'''\''; columns ;;
+    columns)
+        head_line word -
+        before=
+        case $cur in *,*) before=${cur%,*}, ;; esac
+        case ${cur#"$before"} in +*) before=$before+ ;; esac
+        { keys metrics; keys params; printf '\''%s\n'\'' version date label; } |
+            while IFS= read -r name; do say "$before$name" '\'''\''; done
+        ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass '\''model slot'\'' ;;
@@ -981,11 +989,12 @@ if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
 exit "$code"
 '
 
-# The word $1 without its quotes, in __git_xexp_word; nothing in it is expanded.
+# The word $1 without its quotes, in __git_xexp_word, and the quote that is still open, in
+# __git_xexp_open; nothing in it is expanded.
 __git_xexp_unquote ()
 {
     local in=$1 out= quote= c
-    __git_xexp_word=$1
+    __git_xexp_word=$1 __git_xexp_open=
     [[ $in == *[\\\'\"]* ]] || return 0
     while [[ -n $in ]]; do
         c=${in:0:1} in=${in:1}
@@ -1002,7 +1011,7 @@ __git_xexp_unquote ()
             out+=$c
         fi
     done
-    __git_xexp_word=$out
+    __git_xexp_word=$out __git_xexp_open=$quote
 }
 
 # The words to the cursor as the shell will see them, in __git_xexp_words; COMP_WORDBREAKS splits
@@ -1053,7 +1062,7 @@ __git_xexp_files ()
 
 __git_xexp_complete ()
 {
-    local __git_xexp_word __git_xexp_raw reply head kind files prefix
+    local __git_xexp_word __git_xexp_open __git_xexp_raw reply head kind files prefix
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
@@ -1066,6 +1075,8 @@ __git_xexp_complete ()
     reply=${reply#"$head"}
     COMPREPLY=($reply)
     __git_xexp_unquote "$__git_xexp_raw"
+    # A quote that opens inside a word: what bash then replaces is no part that we could give.
+    [[ -z $__git_xexp_open || $__git_xexp_raw == [\'\"]* ]] || { COMPREPLY=(); files=-; }
     ((${#COMPREPLY[@]})) && files=- || true
     [[ $files == - ]] || kind=path
     __git_xexp_files "${__git_xexp_word#"$prefix"}" "$files"
@@ -1083,6 +1094,8 @@ __git_xexp_offer ()
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
     elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
         __git_xexp_quote
+    elif [[ -n $__git_xexp_open && ${COMPREPLY[0]} != *= ]]; then
+        compopt +o nospace 2>/dev/null  # the quote is closed before the space
     else
         compopt -o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} == *= ]] || COMPREPLY[0]+=' '

@@ -346,7 +346,7 @@ o	--reverse	-	once	Turn the order round; missing values stay last
 o	--filter	text	once	Such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
-o	--columns	text	once	These columns; +A,+B adds to the usual ones
+o	--columns	columns	once	These columns; +A,+B adds to the usual ones
 o	--runs	-	once	The runs of the results databases, tagged or not
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
@@ -817,6 +817,14 @@ values() {
         case $cur in *=*) ;; *) keys "${1%=}s" | sed \'s/$/=/\' | pass "${1%=}" ;; esac
         ;;
     column) head_line word -; { keys metrics; keys params; } | pass \'\'; columns ;;
+    columns)
+        head_line word -
+        before=
+        case $cur in *,*) before=${cur%,*}, ;; esac
+        case ${cur#"$before"} in +*) before=$before+ ;; esac
+        { keys metrics; keys params; printf \'%s\\n\' version date label; } |
+            while IFS= read -r name; do say "$before$name" \'\'; done
+        ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass \'model slot\' ;;

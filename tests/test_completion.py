@@ -125,6 +125,8 @@ def test_the_committed_scripts_are_what_the_generator_makes() -> None:
         ("git xexp explore diff e0.9.0 e0.11", "git xexp explore diff e0.9.0 e0.11.0 "),
         ("git xexp candidates add --slot=n", "git xexp candidates add --slot=ner "),
         ("git xexp prune --metric lo", "git xexp prune --metric loss "),
+        ("git xexp explore list --columns los", "git xexp explore list --columns loss "),
+        ("git xexp explore list --columns=+lr,f", "git xexp explore list --columns=+lr,f1 "),
         ("git xexp completion z", "git xexp completion zsh "),
         ("git-xexp work", "git-xexp worktree "),
         ("git-xexp get e0.10", "git-xexp get e0.10.0 "),
@@ -186,6 +188,15 @@ def test_names_with_spaces_and_quotes(shell: Shell) -> None:
     assert shell.completed("git xexp tag -P my") in (
         r"git xexp tag -P my\ batch=", r"git xexp tag -P my\ batch\=",
     )  # fmt: skip
+
+
+def test_a_quote_is_closed_before_the_space(shell: Shell) -> None:
+    done = 'git xexp get "e0.11.0" '
+    assert shell.completed('git xexp get "e0.11') == done
+    assert shell.completed("git xexp get 'e0.11") == done.replace('"', "'")
+    inside = shell.completed('git xexp get e0.9.0 tr"ai')
+    assert inside in ('git xexp get e0.9.0 tr"ai', "git xexp get e0.9.0 train.py ",
+                      'git xexp get e0.9.0 tr"ain.py" ')  # fmt: skip
 
 
 def test_names_that_are_not_ascii(shell: Shell) -> None:

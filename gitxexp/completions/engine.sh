@@ -398,6 +398,14 @@ values() {
         case $cur in *=*) ;; *) keys "${1%=}s" | sed 's/$/=/' | pass "${1%=}" ;; esac
         ;;
     column) head_line word -; { keys metrics; keys params; } | pass ''; columns ;;
+    columns)
+        head_line word -
+        before=
+        case $cur in *,*) before=${cur%,*}, ;; esac
+        case ${cur#"$before"} in +*) before=$before+ ;; esac
+        { keys metrics; keys params; printf '%s\n' version date label; } |
+            while IFS= read -r name; do say "$before$name" ''; done
+        ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass 'model slot' ;;

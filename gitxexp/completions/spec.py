@@ -44,6 +44,7 @@ KINDS = {
     "params": "param=",
     "param": "param=",
     "best": "metric",
+    "columns": "columns",
     "x": "column",
     "y": "column",
     "labels": "label",
