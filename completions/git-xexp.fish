@@ -346,7 +346,7 @@ o	--reverse	-	once	Turn the order round; missing values stay last
 o	--filter	text	once	Such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
-o	--columns	text	once	These columns; +A,+B adds to the usual ones
+o	--columns	columns	once	These columns; +A,+B adds to the usual ones
 o	--runs	-	once	The runs of the results databases, tagged or not
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
@@ -500,11 +500,11 @@ cluster() {
 }
 
 say() {
-    if [ "$mode" = plain ]; then
-        case $1 in "$cur"*) printf \'%s\\n\' "$1" ;; esac
-    else
-        printf \'%s\\t%s\\n\' "$1" "$2"
-    fi
+    case $mode in
+    plain) case $1 in "$cur"*) printf \'%s\\n\' "$1" ;; esac ;;
+    full) printf \'%s\\t%s\\n\' "$1" "$2" ;;
+    *) printf \'%s\\t%s\\n\' "$prefix$1" "$2" ;;
+    esac
 }
 
 pass() {
@@ -516,10 +516,16 @@ pass() {
     done
 }
 
-head_line() { printf \'%s\\t%s\\t%s\\n\' "$1" "$2" "$prefix"; }
+head_line() {
+    if [ "$mode" != fish ]; then
+        printf \'%s\\t%s\\t%s\\n\' "$1" "$2" "$prefix"
+        return
+    fi
+    case $2 in -) ;; d) code=10 ;; \'*\') code=11 ;; *) code=12 ;; esac
+}
 
 
-refs() { git for-each-ref "$@" 2>/dev/null; }
+refs() { git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 revs() {
     case $cur in *[][*?\\\\]*) return ;; esac
@@ -530,42 +536,51 @@ revs() {
         [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
     }
     case $cur in
-    \'\' | e)
-        list \'refs/tags/e[0-9]*\'
-        list \'refs/tags/exp-*\' "$@"
-        ;;
+    \'\' | e) list \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list \'refs/tags/exp-*\' "$@" ;;
     *) [ $# -eq 0 ] || list "$@" ;;
     esac
 }
 
-list() {
-    if [ "$mode" = plain ]; then
-        refs --sort=-v:refname --format=\'%(refname:lstrip=2)\' "$@"
-        return
-    fi
-    names=$(refs --sort=-v:refname --format=\'%(refname)\' "$@")
-    [ -n "$names" ] || return
-    IFS=$NL
-    set -- $names
-    IFS=" $TAB$NL"
-    number=0
+first() {
     asked=
+    number=0
+    IFS=$NL
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked$NL$name"
+        case $name in e[0-9]* | exp-*) asked="$asked${NL}refs/tags/$name" ;; esac
+        asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
+}
+
+list() {
+    if [ "$mode" = plain ]; then
+        refs --format=\'%(refname:lstrip=2)\' "$@"
+        return
+    fi
+    [ "$mode" = fish ] || prefix=
+    case $cur in e*.*.*)
+        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        return
+        ;;
+    esac
     IFS=$NL
-    refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    set -- $(refs --format=\'%(refname:lstrip=2)\' "$@")
+    first "$@"
+    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
     IFS=" $TAB$NL"
-    [ $# -le 100 ] || printf \'%s\\n\' "$names" | sed "1,100d; s,^refs/[a-z]*/,,; s,\\$,$TAB,"
+    [ $# -le 100 ] || { shift 100; printf "$prefix%s\\\\n" "$@"; }
 }
 
 bodies() {
     for pattern in \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\'; do
-        refs --count=100 --sort=-v:refname --format=\'%(contents:body)\' "$pattern"
+        IFS=$NL
+        set -- $(refs --format=\'%(refname:lstrip=2)\' "$pattern")
+        first "$@"
+        [ $# -eq 0 ] || refs --format=\'%(contents:body)\' $asked
+        IFS=" $TAB$NL"
     done
 }
 
@@ -728,14 +743,49 @@ manifests() {
             [ -n "$cache" ] || cache=$(cache_folder)
             part=${hash%"${hash#??}"}
             for file in "$cache/files/md5/$part/${hash#??}" "$cache/$part/${hash#??}"; do
-                [ ! -f "$file" ] || tr \'{\' \'\\n\' <"$file" |
-                    sed -n \'s/.*"relpath": "\\(.*\\)"[,}].*/\\1/p\' | sed \'s/", .*//; s/\\\\\\(["\\\\]\\)/\\1/g\' |
-                    while IFS= read -r name || [ -n "$name" ]; do printf \'%s\\n\' "$path/$name"; done
+                [ ! -f "$file" ] || members "$path" <"$file"
             done
             ;;
         *) printf \'%s\\n\' "$path" ;;
         esac
     done
+}
+
+members() {
+    folder=$1 LC_ALL=C awk \'
+        function hex(s,  i, n) {
+            for (i = 1; i <= 4; i++)
+                n = 16 * n + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1
+            return n
+        }
+        function utf8(n) {
+            if (n < 128) return sprintf("%c", n)
+            if (n < 2048) return sprintf("%c%c", 192 + int(n / 64), 128 + n % 64)
+            if (n < 65536)
+                return sprintf("%c%c%c", 224 + int(n / 4096), 128 + int(n / 64) % 64, 128 + n % 64)
+            return sprintf("%c%c%c%c", 240 + int(n / 262144), 128 + int(n / 4096) % 64, \\
+                128 + int(n / 64) % 64, 128 + n % 64)
+        }
+        function plain(s,  out, at, n, c) {
+            while (at = index(s, "\\\\")) {
+                c = substr(s, at + 1, 1)
+                out = out substr(s, 1, at - 1)
+                s = substr(s, at + 2)
+                if (c != "u") { out = out c; continue }
+                n = hex(s)
+                s = substr(s, 5)
+                if (n >= 55296 && n < 56320) { n = 65536 + (n - 55296) * 1024 + hex(substr(s, 3)) - 56320; s = substr(s, 7) }
+                out = out utf8(n)
+            }
+            return out s
+        }
+        {
+            count = split($0, part, /"relpath": "/)
+            for (i = 2; i <= count; i++) {
+                match(part[i], /^([^"\\\\]|\\\\.)*/)
+                print ENVIRON["folder"] "/" plain(substr(part[i], 1, RLENGTH))
+            }
+        }\'
 }
 
 cache_folder() {
@@ -767,6 +817,14 @@ values() {
         case $cur in *=*) ;; *) keys "${1%=}s" | sed \'s/$/=/\' | pass "${1%=}" ;; esac
         ;;
     column) head_line word -; { keys metrics; keys params; } | pass \'\'; columns ;;
+    columns)
+        head_line word -
+        before=
+        case $cur in *,*) before=${cur%,*}, ;; esac
+        case ${cur#"$before"} in +*) before=$before+ ;; esac
+        { keys metrics; keys params; printf \'%s\\n\' version date label; } |
+            while IFS= read -r name; do say "$before$name" \'\'; done
+        ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass \'model slot\' ;;
@@ -828,6 +886,7 @@ pending=
 options=1
 used=\' \'
 prefix=
+code=0
 load
 while [ $# -gt 1 ]; do
     word=$1
@@ -865,7 +924,7 @@ cur=$1
 
 if [ -n "$pending" ]; then
     values "$pending"
-    exit 0
+    exit "$code"
 fi
 if [ "$options" = 1 ]; then
     case $cur in
@@ -874,7 +933,7 @@ if [ "$options" = 1 ]; then
         prefix=${cur%%=*}=
         cur=${cur#*=}
         values "$takes"
-        exit 0
+        exit "$code"
         ;;
     -*)
         head_line word -
@@ -897,7 +956,7 @@ if [ "$options" = 1 ]; then
                 say "$name" "$help"
             done
         done
-        exit 0
+        exit "$code"
         ;;
     esac
 fi
@@ -909,7 +968,7 @@ if [ "$verbs" != \' \' ]; then
         set -- $line
         [ "$1" != v ] || say "$2" "$3"
     done
-    exit 0
+    exit "$code"
 fi
 IFS=$NL
 number=0
@@ -922,12 +981,12 @@ for line in $spec; do
     if [ "$number" -gt "$count" ]; then
         IFS=" $TAB$NL"
         values "$2"
-        exit 0
+        exit "$code"
     fi
 done
 IFS=" $TAB$NL"
 if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
-exit 0
+exit "$code"
 '
 
 function __git_xexp_unquote -a raw
@@ -947,29 +1006,24 @@ function __git_xexp_complete
         and return
     end
     set -l current "$(__git_xexp_unquote "$raw")"
-    set -l reply (command sh -c $__git_xexp_engine sh full $words "$current" 2>/dev/null)
+    command sh -c $__git_xexp_engine sh fish $words "$current" 2>/dev/null
+    set -l wanted $status
+    contains -- $wanted 10 11 12
     or return
-    set -l head (string split \t -- $reply[1])
-    set -l prefix "$head[3]"
-    for line in $reply[2..]
-        printf '%s\n' "$prefix$line"
-    end
+    # Files: for a value after =, too, which follows the option in the word.
+    set -l prefix (string match -r -- '^--[^=]+=' $current)
     set -l value (string sub -s (math 1 + (string length -- "$prefix")) -- "$current")
-    switch $head[2]
-        case -
-        case d
-            for file in (__fish_complete_directories "$value" '')
-                printf '%s\n' "$prefix$file"
-            end
-        case '*'
-            for file in (complete -C"'' "(string escape -- "$value"))
-                set -l name (string split -f 1 \t -- $file)
-                if test "$head[2]" = '*'; or string match -q -- '*/' $name
-                    printf '%s\n' "$prefix$file"
-                else if contains -- (string replace -r '.*\.' '' -- $name) (string split ' ' -- $head[2])
-                    printf '%s\n' "$prefix$file"
-                end
-            end
+    if test $wanted = 10
+        for folder in (__fish_complete_directories "$value" '')
+            printf '%s\n' "$prefix$folder"
+        end
+        return
+    end
+    for file in (complete -C"'' "(string escape -- "$value"))
+        set -l name (string split -f 1 \t -- $file)
+        if test $wanted = 11; or string match -qr -- '(/|\.(db|sqlite|sqlite3|duckdb|parquet))$' $name
+            printf '%s\n' "$prefix$file"
+        end
     end
 end
 

@@ -11,16 +11,22 @@ from contextlib import suppress
 from subprocess import Popen
 
 from gitxexp.errors import XexpError
-from gitxexp.gitio import CONFIG, PLACES, REFS, SETTINGS, Git
+from gitxexp.gitio import CONFIG, DVC_FILES, PLACES, REFS, SETTINGS, Git
 from gitxexp.version import PATTERNS
 
 #: The slowest first. Arguments as :class:`Git` will ask them: any other are only asked in vain.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
 
+#: What the list of models asks.
+MODELS = (*FIRST, DVC_FILES)
+
 #: What the status page asks: the same way as :mod:`gitxexp.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
 STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
-STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, (*REFS, "refs/remotes"))
+#: The commits of other branches that HEAD lacks.
+STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
+STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
+          (*REFS, "refs/remotes"))  # fmt: skip
 
 
 class Ahead(Git):

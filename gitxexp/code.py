@@ -7,7 +7,6 @@ those say is compared by itself.
 from __future__ import annotations
 
 import fnmatch
-import hashlib
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
@@ -49,6 +48,8 @@ def code_hash(git: Git, rev: str, config: Config, modified: Iterable[str] = ()) 
     if present:
         oids = git.lines("hash-object", "--", *present)
         entries |= {p: f"100644 {oid}" for p, oid in zip(present, oids, strict=True)}
+    import hashlib  # 2 ms, which naming the changed files needs not
+
     digest = hashlib.sha256()
     for path in sorted(entries):
         if is_code(path, config):

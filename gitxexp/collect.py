@@ -11,14 +11,16 @@ import fnmatch
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp import describe, results
 from gitxexp.config import Config
 from gitxexp.confighash import flatten
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git
-from gitxexp.results import Run
+
+if TYPE_CHECKING:
+    from gitxexp.results import Run
 
 _SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
 

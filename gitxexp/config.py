@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
 from gitxexp.errors import XexpError
 
@@ -87,15 +87,15 @@ def _from_file(path: Path) -> dict[str, Any]:
         raise XexpError(f"{FILE} is not valid TOML: {error}", f"mend {path}") from error
     except OSError as error:
         raise XexpError(f"cannot read {FILE}: {error.strerror}") from error
-    hints = get_type_hints(Config)
+    kinds = _kinds()
     found: dict[str, Any] = {}
     for section, table in document.items():
         for key, value in table.items() if isinstance(table, dict) else ():
             name = f"{section}_{key}"
             if section == "models" and isinstance(value, dict):
                 found["models_slots"] = (*found.get("models_slots", ()), _slot(key, value))
-            elif name in hints and name != "models_slots":
-                found[name] = _checked(hints[name], value, f"[{section}] {key} in {FILE}")
+            elif name in kinds and name != "models_slots":
+                found[name] = _checked(kinds[name], value, f"[{section}] {key} in {FILE}")
     return found
 
 
@@ -126,15 +126,15 @@ def _git_slots(
 
 
 def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
-    hints = get_type_hints(Config)
+    kinds = _kinds()
     names = {name.replace("_", ""): name for name in Config._fields}
     found: dict[str, Any] = {}
     for key, given in values.items():
         name = names.get(key.removeprefix("xexp.").replace(".", "").replace("-", "").lower())
         if name is None or name == "models_slots":
             continue
-        kind = hints[name]
-        if get_origin(kind) is tuple:
+        kind = kinds[name]
+        if kind is tuple:
             found[name] = tuple(
                 part.strip() for v in given for part in v.split(",") if part.strip()
             )
@@ -145,8 +145,13 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
     return found
 
 
-def _checked(kind: Any, value: Any, where: str) -> Any:
-    if get_origin(kind) is tuple:
+def _kinds() -> dict[str, type]:
+    """tuple (a list of strings), bool or str for each field, as its default is."""
+    return {name: type(default) for name, default in Config._field_defaults.items()}
+
+
+def _checked(kind: type, value: Any, where: str) -> Any:
+    if kind is tuple:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return tuple(items)

@@ -25,16 +25,30 @@ def main(argv: list[str] | None = None) -> int:
         from gitxexp.merge.driver import textconv
 
         return textconv(args[1:])
+    if args[-1:] == ["-h"]:
+        from gitxexp import usage
+
+        code = usage.show(args[:-1])
+        if code is not None:
+            return code
     import gc
 
     gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start
-    if not _reads_tags(args):
+    try:
+        return _run(args)
+    finally:
+        gc.freeze()  # as it ends, Python looks for garbage in all that there is: another tenth
+
+
+def _run(args: Sequence[str]) -> int:
+    wanted = _wanted(args)
+    if wanted is None:
         from gitxexp.cli import run
 
         return run(args)
-    from gitxexp.ahead import FIRST, STATUS, Ahead
+    from gitxexp import ahead
 
-    git = Ahead(FIRST if args else STATUS)
+    git = ahead.Ahead(getattr(ahead, wanted))
     try:
         from gitxexp.cli import run
 
@@ -43,10 +57,16 @@ def main(argv: list[str] | None = None) -> int:
         git.drop()
 
 
-def _reads_tags(args: Sequence[str]) -> bool:
-    """Whether the command line asks for a listing of all experiments, as far as can be told."""
+def _wanted(args: Sequence[str]) -> str | None:
+    """Which of git's answers (a name in :mod:`gitxexp.ahead`) the command line will ask for, as far
+    as can be told."""
     if not args:
-        return True
-    if args[:1] != ["explore"] or "-h" in args or "--help" in args:
-        return False
-    return len(args) == 1 or args[1] in ("list", "show", "diff") or args[1].startswith("-")
+        return "STATUS"
+    if "-h" in args or "--help" in args:
+        return None
+    verb, default = args[0], len(args) == 1 or args[1].startswith("-")
+    if verb == "explore" and (default or args[1] in ("list", "show", "diff")):
+        return "FIRST"
+    if verb == "candidates" and (default or args[1] == "list"):
+        return "MODELS"
+    return None

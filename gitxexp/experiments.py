@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from gitxexp import config as settings
@@ -73,7 +73,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     artifacts = _artifacts(outputs, changed)
     draft = describe_experiment(project, request, collected, artifacts, head)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
-    experiments, used = project.tags()
+    tags = project.tags()
+    experiments, used = tags.experiments, tags.taken
     parent = parent_of(project, experiments)
     used += elsewhere
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
@@ -109,7 +110,7 @@ def _examined(project: Project, outputs: Sequence[Output]) -> tuple[list[Output]
     changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
     absent = [change.output.path for change in changes if change.kind is dvcio.Kind.MISSING]
     there = [change for change in changes if change.kind is not dvcio.Kind.MISSING]
-    return [replace(c.output, hash=c.actual or c.output.hash) for c in there], absent
+    return [c.output._replace(hash=c.actual or c.output.hash) for c in there], absent
 
 
 def describe_experiment(

@@ -1,4 +1,4 @@
-"""``python -m gitxexp.generate``: write ``completions/`` and ``man/`` anew from the click tree."""
+"""``python -m gitxexp.generate``: write ``completions/``, ``man/`` and ``usage.txt`` from the click tree."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def generate(root: Path = ROOT) -> list[Path]:
     """Write what has changed below ``root``; returns those files. What is no longer made goes."""
-    from gitxexp import completions, manpages
+    from gitxexp import completions, manpages, usage
     from gitxexp.cli import main
 
     made = {f"completions/{name}": text for name, text in completions.generate(main).items()}
     pages = manpages.generate(main)
     made |= {f"man/{name}": text for name, text in pages.items()}
+    made[f"gitxexp/{usage.FILE}"] = usage.generate(main)
     made["pyproject.toml"] = shared((root / "pyproject.toml").read_text("utf-8"), pages)
     changed = []
     for name, text in made.items():

@@ -38,6 +38,9 @@ PLACES = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"
           "--is-shallow-repository", "--show-prefix", "--show-toplevel")  # fmt: skip
 REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
 CONFIG = ("config", "-z", "--get-regexp")
+#: Lists the pointers of a work tree, tracked or not, from any folder of it.
+DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
+             ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
 SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
 
 

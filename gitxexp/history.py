@@ -17,6 +17,7 @@ import sys
 import zlib
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,10 +39,11 @@ _TAGGER = r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})"
 class Experiment(NamedTuple):
     """One experiment: an annotated tag that points at a commit.
 
-    ``date`` is in seconds since the epoch, ``tagger`` a name without the address.
+    ``name`` is the tag's short name and spells a version. ``date`` is in seconds since the epoch,
+    ``tagger`` a name without the address.
     """
 
-    version: AnyVersion
+    name: str
     oid: str  #: of the tag object
     commit: str
     date: int
@@ -49,16 +51,23 @@ class Experiment(NamedTuple):
     payload: Payload
 
     @property
-    def name(self) -> str:
-        """The tag's short name."""
-        return str(self.version)
+    def version(self) -> AnyVersion:
+        """What the name spells; thousands of tags are listed without asking it."""
+        found = versions.parse(self.name)
+        assert found is not None, self.name
+        return found
 
 
 class Tags(NamedTuple):
-    """The experiments, newest first, and every version that a tag of any kind occupies."""
+    """The experiments, newest first, and the name of every tag of any kind that spells a version."""
 
     experiments: list[Experiment]
-    taken: list[AnyVersion]
+    names: list[str]
+
+    @property
+    def taken(self) -> list[AnyVersion]:
+        """The versions that are taken."""
+        return [version for name in self.names if (version := versions.parse(name)) is not None]
 
 
 def taken(git: Git) -> list[AnyVersion]:
@@ -78,25 +87,31 @@ def tags_later(git: Git, cache: Path) -> Callable[[], Tags]:
 
     def result() -> Tags:
         known = _load(cache)  # while git is still listing
-        named = [
-            (version, oid)
+        named = {
+            name: oid
             for ref, oid in refs().items()
-            if (version := versions.parse(ref.removeprefix("refs/tags/"))) is not None
-        ]
-        known |= _fresh(git, cache, known, {oid for _, oid in named})
+            if versions.spelled(name := ref.removeprefix("refs/tags/"))
+        }
+        known |= _fresh(git, cache, known, set(named.values()))
         payload = Payload._make
         found = [
-            Experiment(version, oid, row[0], row[1], row[2], payload(row[3]))
-            for version, oid in named
+            Experiment(name, oid, row[0], row[1], row[2], payload(row[3]))
+            for name, oid in named.items()
             if (row := known[oid])
         ]
-        found.sort(key=_newest_first, reverse=True)
-        return Tags(found, [version for version, _ in named])
+        return Tags(_newest_first(found), list(named))
 
     return result
 
 
-def _newest_first(experiment: Experiment) -> tuple[int, tuple[Any, ...]]:
+def _newest_first(found: list[Experiment]) -> list[Experiment]:
+    """By date; the version is asked only where two tags are of the same second."""
+    if len({experiment.date for experiment in found}) == len(found):
+        return sorted(found, key=attrgetter("date"), reverse=True)
+    return sorted(found, key=_date_and_version, reverse=True)
+
+
+def _date_and_version(experiment: Experiment) -> tuple[int, tuple[Any, ...]]:
     version = experiment.version
     if isinstance(version, NamedVersion):
         return experiment.date, (-1, version.number, 0, version.name)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp import plainyaml
 from gitxexp.errors import XexpError
@@ -20,8 +19,7 @@ from gitxexp.errors import XexpError
 Reader = Callable[[Iterable[str]], Mapping[str, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class File:
+class File(NamedTuple):
     """One entry of a directory output: ``path`` below the directory, ``hash`` as "md5:…"."""
 
     path: str
@@ -29,8 +27,7 @@ class File:
     size: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """Where an import comes from: ``repo`` (url) at ``rev``, or a plain url when repo is None."""
 
     url: str
@@ -39,8 +36,7 @@ class Source:
     rev: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """One output that DVC tracks. All paths are relative to the top of the git repository."""
 
     path: str

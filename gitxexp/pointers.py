@@ -6,7 +6,7 @@ import posixpath
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from gitxexp.gitio import Git, decode
+from gitxexp.gitio import DVC_FILES, Git, decode
 from gitxexp.pointerfile import File, Output, Parser, Source, is_data_pointer, is_definition
 
 __all__ = [
@@ -67,11 +67,10 @@ def output_named(git: Git, rev: str, path: str) -> Output | None:
 def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
     """The outputs of the work tree at ``top``, tracked and untracked, sorted by path.
 
-    Ignored folders (data) and nested worktrees are not entered. XexpError names a broken pointer.
+    ``git`` is git in any folder of it. Ignored folders (data) and nested worktrees are not entered.
+    XexpError names a broken pointer.
     """
-    spec = ("*.dvc", "dvc.lock", "*/dvc.lock", "dvc.yaml", "*/dvc.yaml")
-    flags = ("-z", "--cached", "--others", "--exclude-standard", "--full-name")
-    listed = (git or Git(top)).fields("-C", str(top), "ls-files", *flags, "--", *spec)
+    listed = (git or Git(top)).fields(*DVC_FILES)
 
     def read(paths: Iterable[str]) -> dict[str, bytes]:
         found = {path: top / path for path in paths}

@@ -6,16 +6,13 @@ timestamp of its own making, so that the same experiments give the same rows on 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp.errors import XexpError
 from gitxexp.payload import Payload
@@ -72,8 +69,7 @@ _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_co
             "reason", "results", "table")  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
-class Promotion:
+class Promotion(NamedTuple):
     """One model that became production. Hashes are "md5:…"; "" before means there was none."""
 
     id: str
@@ -114,7 +110,7 @@ class Registry:
         """Every promotion, newest first; none when there is no registry."""
         if not self.path.exists():
             return []
-        names = ", ".join(field.name for field in fields(Promotion))
+        names = ", ".join(Promotion._fields)
         sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
         with self._errors(), closing(_connect(self.path)) as db:
             return [Promotion(*row) for row in db.execute(sql)]
@@ -127,6 +123,8 @@ class Registry:
         try:
             with self._errors():
                 if self.path.exists():
+                    import shutil  # 2 ms, which reading need not wait for
+
                     shutil.copyfile(self.path, temporary)
                 with closing(_connect(temporary)) as db:
                     _migrate(db)
@@ -166,6 +164,8 @@ def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:
 
 def put_merge(db: sqlite3.Connection, merge: Mapping[str, Any]) -> None:
     """Insert one row of ``merges``; lists and mappings become JSON. Its id is that of its content."""
+    import hashlib  # 2 ms, as above
+
     names = ("target", "sources", "at", "mode", "counts", "hash_before", "hash_after")
     values = [
         json.dumps(merge[n], sort_keys=True) if n in ("sources", "counts") else merge[n]
@@ -181,9 +181,9 @@ def put_merge(db: sqlite3.Connection, merge: Mapping[str, Any]) -> None:
 
 def add_promotion(db: sqlite3.Connection, promotion: Promotion) -> None:
     """Insert a promotion."""
-    names = [field.name for field in fields(Promotion)]
+    names = Promotion._fields
     marks = ", ".join("?" * len(names))
-    db.execute(f"INSERT INTO promotions ({', '.join(names)}) VALUES ({marks})", astuple(promotion))
+    db.execute(f"INSERT INTO promotions ({', '.join(names)}) VALUES ({marks})", promotion)
 
 
 def remove(db: sqlite3.Connection, version: str) -> None:

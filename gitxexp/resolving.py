@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
@@ -16,8 +16,7 @@ _SHA = "sha256:"
 _NAMED_AT_MOST = 5
 
 
-@dataclass(frozen=True)
-class Resolved:
+class Resolved(NamedTuple):
     """``name`` means ``commit``; ``experiment`` is the one tagged there, or the nearest before it."""
 
     name: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from gitxexp import config
-from gitxexp.ahead import STATUS_COMMITS, STATUS_HEAD
+from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
@@ -45,8 +45,9 @@ def status(project: Project) -> Status:
     commit = where.commit
     has_remote = bool(project.git.refs("refs/remotes"))
     head = ["HEAD"] if commit else []
-    local = _commits(project, "--branches", *head, "--not", "--remotes") if has_remote else set()
-    apart = _commits(project, "--branches", "--not", "HEAD") if commit else set()
+    here = ("rev-list", "--branches", *head, "--not", "--remotes")
+    local = set(project.git.lines(*here)) if has_remote else set()
+    apart = set(project.git.lines(*STATUS_APART)) if commit else set()
     experiments = later()
     last, since = _last(project, commit, experiments)
     found = Status(
@@ -72,10 +73,6 @@ def _head(project: Project) -> Head:
         ahead,
         behind,
     )
-
-
-def _commits(project: Project, *args: str) -> set[str]:
-    return set(project.git.lines("rev-list", *args))
 
 
 def _last(

@@ -73,6 +73,11 @@ def parse(text: str) -> AnyVersion | None:
     return None
 
 
+def spelled(text: str) -> bool:
+    """Whether ``text`` spells a version: for very many of them."""
+    return _VERSION.fullmatch(text) is not None or parse(text) is not None
+
+
 def latest(versions: Iterable[AnyVersion]) -> Version | None:
     """The highest ``eX.Y.Z`` of ``versions``, or ``None`` when there is none."""
     return max((v for v in versions if isinstance(v, Version)), default=None)

@@ -14,6 +14,16 @@ ROOT = Path(__file__).resolve().parent.parent
 COMPLETIONS = ROOT / "completions"
 GIT_BASH = Path("/usr/share/bash-completion/completions/git")
 
+#: git's own zsh wrapper (contrib/completion), where a distribution ships it. Debian does not, and
+#: its licence keeps a copy out of here: then one that behaves alike takes its place.
+WRAPPERS = (
+    Path(os.environ.get("XEXP_ZSH_WRAPPER", "/nowhere")),
+    Path("/usr/share/doc/git/contrib/completion/git-completion.zsh"),
+    Path("/usr/share/git-core/contrib/completion/git-completion.zsh"),
+    Path("/usr/share/git/completion/git-completion.zsh"),
+    ROOT / "tests/wrapper.zsh",
+)
+
 #: A key that prints the line being edited and empties it.
 DUMP = "\x1d"
 _MARK = re.compile(r"<<<(.*?)>>>", re.DOTALL)
@@ -109,7 +119,7 @@ class Shell:
         for name in ("_git-xexp", "_git_xexp"):
             shutil.copy(COMPLETIONS / name, folder)
         if wrapper:
-            (folder / "_git").write_text((ROOT / "tests/wrapper.zsh").read_text())
+            shutil.copy(next(path for path in WRAPPERS if path.is_file()), folder / "_git")
         zdot = self.scratch / "zdot"
         zdot.mkdir()
         dump = self.scratch / "zcompdump"

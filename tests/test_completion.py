@@ -33,10 +33,16 @@ def project(sealed: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     made.git("init", "-q", "-b", "main")
     made.git("config", "alias.x", "xexp")
     made.git("config", "alias.xget", "xexp get")
+    made.git("config", "alias.look", "xexp explore")
     made.write("models/production/model.bin.dvc", POINTER.format("ab" * 16, "model.bin"))
     made.write("data/it's a set.csv.dvc", POINTER.format("cd" * 16, '"it\'s a set.csv"'))
+    made.write("größe/α β.csv.dvc", POINTER.format("ef" * 16, "α β.csv"))
     made.write("images.dvc", POINTER.format("12" * 16 + ".dir", "images"))
-    manifest = [{"md5": "ab" * 16, "relpath": "cats/one cat.png"}, {"md5": "", "relpath": "b.png"}]
+    manifest = [
+        {"md5": "ab" * 16, "relpath": "cats/one cat.png"},
+        {"md5": "", "relpath": "b.png"},
+        {"md5": "", "relpath": 'vögel/日本 "1" \U0001f426.png'},
+    ]
     made.write(f".dvc/cache/files/md5/12/{'12' * 15}.dir", json.dumps(manifest))
     made.write("dvc.lock", "schema: '2.0'\nstages:\n  train:\n    cmd: x\n    deps:\n"
                "    - path: train.py\n    outs:\n    - path: models/staged.bin\n      md5: aa\n")  # fmt: skip
@@ -113,6 +119,16 @@ def test_the_committed_scripts_are_what_the_generator_makes() -> None:
         ("git xexp get -r store e0.9.0 tra", "git xexp get -r store e0.9.0 train.py "),
         ("git x tag --be", "git x tag --best="),
         ("git xget e0.10", "git xget e0.10.0 "),
+        ("git look sho", "git look show "),
+        ("git look list --sort f", "git look list --sort f1 "),
+        ("git xexp explore list --sort=acc", "git xexp explore list --sort=acc"),
+        ("git xexp explore diff e0.9.0 e0.11", "git xexp explore diff e0.9.0 e0.11.0 "),
+        ("git xexp candidates add --slot=n", "git xexp candidates add --slot=ner "),
+        ("git xexp prune --metric lo", "git xexp prune --metric loss "),
+        ("git xexp explore list --columns los", "git xexp explore list --columns loss "),
+        ("git xexp explore list --columns=+lr,f", "git xexp explore list --columns=+lr,f1 "),
+        ("git xexp completion z", "git xexp completion zsh "),
+        ("git-xexp work", "git-xexp worktree "),
         ("git-xexp get e0.10", "git-xexp get e0.10.0 "),
         ("git-xexp get e0.9.0 --strategy=d", "git-xexp get e0.9.0 --strategy=dvc "),
         ("git xexp -q get e0.10", "git xexp -q get e0.10.0 "),
@@ -174,6 +190,48 @@ def test_names_with_spaces_and_quotes(shell: Shell) -> None:
     )  # fmt: skip
 
 
+def test_a_quote_is_closed_before_the_space(shell: Shell) -> None:
+    done = 'git xexp get "e0.11.0" '
+    assert shell.completed('git xexp get "e0.11') == done
+    assert shell.completed("git xexp get 'e0.11") == done.replace('"', "'")
+    inside = shell.completed('git xexp get e0.9.0 tr"ai')
+    assert inside in ('git xexp get e0.9.0 tr"ai', "git xexp get e0.9.0 train.py ",
+                      'git xexp get e0.9.0 tr"ain.py" ')  # fmt: skip
+
+
+def test_names_that_are_not_ascii(shell: Shell) -> None:
+    """git quotes them, DVC's manifests spell them as JSON does."""
+    assert shell.completed("git xexp get e0.9.0 gr") == "git xexp get e0.9.0 größe/"
+    assert shell.completed("git xexp get e0.9.0 größe/") == (r"git xexp get e0.9.0 größe/α\ β.csv ")
+    assert shell.completed("git xexp get e0.9.0 images/v") == "git xexp get e0.9.0 images/vögel/"
+    assert shell.completed("git xexp get e0.9.0 images/vögel/日") in (
+        r"git xexp get e0.9.0 images/vögel/日本\ \"1\"\ 🐦.png ",
+    )
+
+
+def test_a_value_with_a_space_after_an_equals_sign(shell: Shell) -> None:
+    assert shell.completed("git xexp explore list --label=ba") == (
+        r"git xexp explore list --label=base\ line "
+    )
+
+
+@pytest.mark.parametrize("command", ["git xexp ", "git-xexp ", "git x "])
+def test_every_verb_is_listed(shell: Shell, command: str) -> None:
+    shown = set(shell.listed(command))
+    assert set(main.list_commands(None)) <= shown  # type: ignore[arg-type, attr-defined]
+
+
+def test_outside_a_repository_nothing_is_said(shell: Shell, project: Repo, tmp_path: Path) -> None:
+    shell.run(f"cd {tmp_path}")
+    try:
+        done, shown = shell.tab("git xexp get e0")
+        assert done == "git xexp get e0" and "fatal" not in shown
+        assert shell.completed("git xexp explore sho") == "git xexp explore show "
+        assert shell.completed("git xexp tag --be") == "git xexp tag --best="
+    finally:
+        shell.run(f"cd {project.path}")
+
+
 def test_in_a_subfolder_and_a_linked_worktree(shell: Shell, project: Repo) -> None:
     shell.run(f"cd {project.path}/src")
     try:
@@ -226,7 +284,16 @@ def wrapped(
         ("git xexp get e0.9.0 mod", "git xexp get e0.9.0 models/"),
         ("git xexp get e0.9.0 --strategy=d", "git xexp get e0.9.0 --strategy=dvc "),
         ("git xexp get e0.9.0 data/it", r"git xexp get e0.9.0 data/it\'s\ a\ set.csv "),
-        ("git -C src xexp get e0.11", "git -C src xexp get e0.11.0 "),
+        ("git xexp get e0.9.0 --strategy d", "git xexp get e0.9.0 --strategy dvc "),
+        ("git xexp get e0.9.0 --strat", "git xexp get e0.9.0 --strategy="),
+        ("git xexp merge som", r"git xexp merge some\ results.db "),
+        ("git xexp tag --no-st", "git xexp tag --no-stamp "),
+        ("git xexp tag -P l", "git xexp tag -P lr="),
+        ("git --git-dir=.git xexp get e0.11", "git --git-dir=.git xexp get e0.11.0 "),
+        ("git x tag --be", "git x tag --best="),
+        ("git xget e0.10", "git xget e0.10.0 "),
+        ("git-xexp get e0.10", "git-xexp get e0.10.0 "),
+        ("git xex", "git xexp "),
     ],
 )
 def test_gits_contrib_wrapper_in_zsh(wrapped: Shell, typed: str, becomes: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import asdict
 from typing import Any
 
 import click
@@ -129,7 +128,7 @@ def _show(done: Promoted, *, as_json: bool) -> None:
 def _show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
     found = promotions.history(project, slot)
     if as_json:
-        render.out(render.as_json([asdict(promotion) for promotion in found]))
+        render.out(render.as_json([promotion._asdict() for promotion in found]))
     elif found:
         render.page(pages.history_table(found))
     else:

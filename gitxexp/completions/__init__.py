@@ -23,13 +23,16 @@ SHELLS = {
 
 def generate(root: click.Command) -> dict[str, str]:
     """File name below ``completions/`` → content, for every shell."""
-    engine = _template("engine.sh").replace("@SPEC@", _spec(root))
+    engine = _template("engine.sh").replace("@DATABASES@", spec.DATABASES)
+    engine = engine.replace("@SPEC@", _spec(root))
     engine = _lean(engine)
     return {
         "git-xexp.bash": _template("bash.sh").replace("@ENGINE@", _quoted(engine)),
         "_git-xexp": _template("zsh.sh").replace("@ENGINE@", _quoted(engine)),
         "_git_xexp": _template("zsh_wrapper.sh"),
-        "git-xexp.fish": _template("fish.sh").replace("@ENGINE@", _quoted_for_fish(engine)),
+        "git-xexp.fish": _template("fish.sh")
+        .replace("@DATABASES@", spec.DATABASES.replace(" ", "|"))
+        .replace("@ENGINE@", _quoted_for_fish(engine)),
         "conf.d/git-xexp.fish": _template("fish_conf.sh"),
     }
 

@@ -3,11 +3,12 @@
 
 __git_xexp_engine=@ENGINE@
 
-# The word $1 without its quotes, in __git_xexp_word; nothing in it is expanded.
+# The word $1 without its quotes, in __git_xexp_word, and the quote that is still open, in
+# __git_xexp_open; nothing in it is expanded.
 __git_xexp_unquote ()
 {
     local in=$1 out= quote= c
-    __git_xexp_word=$1
+    __git_xexp_word=$1 __git_xexp_open=
     [[ $in == *[\\\'\"]* ]] || return 0
     while [[ -n $in ]]; do
         c=${in:0:1} in=${in:1}
@@ -24,7 +25,7 @@ __git_xexp_unquote ()
             out+=$c
         fi
     done
-    __git_xexp_word=$out
+    __git_xexp_word=$out __git_xexp_open=$quote
 }
 
 # The words to the cursor as the shell will see them, in __git_xexp_words; COMP_WORDBREAKS splits
@@ -75,7 +76,7 @@ __git_xexp_files ()
 
 __git_xexp_complete ()
 {
-    local __git_xexp_word __git_xexp_raw reply head kind files prefix strip i value
+    local __git_xexp_word __git_xexp_open __git_xexp_raw reply head kind files prefix
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
@@ -85,8 +86,11 @@ __git_xexp_complete ()
     local IFS=$'\n' noglob=
     [[ $- == *f* ]] || noglob=1
     set -f
-    [[ $reply != *$'\n'* ]] || COMPREPLY=(${reply#*$'\n'})
+    reply=${reply#"$head"}
+    COMPREPLY=($reply)
     __git_xexp_unquote "$__git_xexp_raw"
+    # A quote that opens inside a word: what bash then replaces is no part that we could give.
+    [[ -z $__git_xexp_open || $__git_xexp_raw == [\'\"]* ]] || { COMPREPLY=(); files=-; }
     ((${#COMPREPLY[@]})) && files=- || true
     [[ $files == - ]] || kind=path
     __git_xexp_files "${__git_xexp_word#"$prefix"}" "$files"
@@ -102,8 +106,10 @@ __git_xexp_offer ()
     if [[ $kind == path ]]; then
         compopt -o filenames +o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
-    elif [[ "${COMPREPLY[*]}" == *[[:space:]\'\"\\\;\&\|\<\>\(\)\$\`]* ]] && ((${#COMPREPLY[@]})); then
+    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
         __git_xexp_quote
+    elif [[ -n $__git_xexp_open && ${COMPREPLY[0]} != *= ]]; then
+        compopt +o nospace 2>/dev/null  # the quote is closed before the space
     else
         compopt -o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} == *= ]] || COMPREPLY[0]+=' '
@@ -115,10 +121,11 @@ __git_xexp_offer ()
     __git_xexp_unquote "$cut"
     cut=${__git_xexp_word#"$prefix"}
     [[ -n $cut || $__git_xexp_word == "$prefix" ]] || cut=
+    ((${#COMPREPLY[@]})) || return 0
     if [[ -z $__git_xexp_word ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=$prefix${COMPREPLY[i]}; done
+        [[ -z $prefix ]] || COMPREPLY=("${COMPREPLY[@]/#/$prefix}")
     elif [[ -n $cut ]]; then
-        for i in "${!COMPREPLY[@]}"; do COMPREPLY[i]=${COMPREPLY[i]#"$cut"}; done
+        COMPREPLY=("${COMPREPLY[@]#"$cut"}")
     fi
 }
 

@@ -1,8 +1,10 @@
 # What completes the words of `git xexp`: one POSIX script, run by `sh -c` from every shell, so that
 # a TAB starts no Python. Usage: sh -c THIS sh MODE WORD..., WORDs from git (or git-xexp) to the
-# cursor. MODE is plain (only what begins with the last word, no descriptions) or full.
+# cursor. MODE is plain (only what begins with the last word, no descriptions), full or fish.
 # Prints a header (word|path, files wanted, prefix of the last word that values follow), then
-# values, each with a description after a tab.
+# values, each with a description after a tab. fish shows what is printed as it comes, so for it
+# there is no header: values have the prefix, and the exit code says which files are wanted
+# (0 none, 10 folders, 11 any, 12 databases).
 set -f
 TAB='	'
 NL='
@@ -63,11 +65,11 @@ cluster() {
 }
 
 say() {
-    if [ "$mode" = plain ]; then
-        case $1 in "$cur"*) printf '%s\n' "$1" ;; esac
-    else
-        printf '%s\t%s\n' "$1" "$2"
-    fi
+    case $mode in
+    plain) case $1 in "$cur"*) printf '%s\n' "$1" ;; esac ;;
+    full) printf '%s\t%s\n' "$1" "$2" ;;
+    *) printf '%s\t%s\n' "$prefix$1" "$2" ;;
+    esac
 }
 
 pass() {
@@ -79,11 +81,18 @@ pass() {
     done
 }
 
-head_line() { printf '%s\t%s\t%s\n' "$1" "$2" "$prefix"; }
+head_line() {
+    if [ "$mode" != fish ]; then
+        printf '%s\t%s\t%s\n' "$1" "$2" "$prefix"
+        return
+    fi
+    case $2 in -) ;; d) code=10 ;; '*') code=11 ;; *) code=12 ;; esac
+}
 
 # -- what there is to complete with ------------------------------------------------------------
 
-refs() { git for-each-ref "$@" 2>/dev/null; }
+# The highest version first, and by the suffix exp-NAME-vN after every eX.Y.Z.
+refs() { git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 # Versions, the newest first, and with $1 branches after them; git itself selects by the word.
 revs() {
@@ -95,44 +104,55 @@ revs() {
         [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
     }
     case $cur in
-    '' | e)
-        list 'refs/tags/e[0-9]*'
-        list 'refs/tags/exp-*' "$@"
-        ;;
+    '' | e) list 'refs/tags/e[0-9]*' 'refs/tags/exp-*' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list 'refs/tags/exp-*' "$@" ;;
     *) [ $# -eq 0 ] || list "$@" ;;
     esac
 }
 
-# Refs, and what the first hundred say: git reads an object for each description, 10 ms for 1,000.
-list() {
-    if [ "$mode" = plain ]; then
-        refs --sort=-v:refname --format='%(refname:lstrip=2)' "$@"
-        return
-    fi
-    names=$(refs --sort=-v:refname --format='%(refname)' "$@")
-    [ -n "$names" ] || return
-    IFS=$NL
-    set -- $names
-    IFS=" $TAB$NL"
-    number=0
+# asked=the first hundred of the refs with these short names, in full. (With --count git reads the
+# objects of all refs all the same: 8 ms for 2,000, where asking for a hundred takes 2.)
+first() {
     asked=
+    number=0
+    IFS=$NL
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked$NL$name"
+        case $name in e[0-9]* | exp-*) asked="$asked${NL}refs/tags/$name" ;; esac
+        asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
+}
+
+# Refs, and what the first hundred say. The others pass through no loop: there may be thousands.
+list() {
+    if [ "$mode" = plain ]; then
+        refs --format='%(refname:lstrip=2)' "$@"
+        return
+    fi
+    [ "$mode" = fish ] || prefix=
+    case $cur in e*.*.*)
+        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        return
+        ;;
+    esac
     IFS=$NL
-    refs --sort=-v:refname --format="%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    set -- $(refs --format='%(refname:lstrip=2)' "$@")
+    first "$@"
+    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
     IFS=" $TAB$NL"
-    [ $# -le 100 ] || printf '%s\n' "$names" | sed "1,100d; s,^refs/[a-z]*/,,; s,\$,$TAB,"
+    [ $# -le 100 ] || { shift 100; printf "$prefix%s\\n" "$@"; }
 }
 
 # The messages of the newest experiments: their TOML names parameters, metrics, labels and runs.
 bodies() {
     for pattern in 'refs/tags/e[0-9]*' 'refs/tags/exp-*'; do
-        refs --count=100 --sort=-v:refname --format='%(contents:body)' "$pattern"
+        IFS=$NL
+        set -- $(refs --format='%(refname:lstrip=2)' "$pattern")
+        first "$@"
+        [ $# -eq 0 ] || refs --format='%(contents:body)' $asked
+        IFS=" $TAB$NL"
     done
 }
 
@@ -301,14 +321,51 @@ manifests() {
             [ -n "$cache" ] || cache=$(cache_folder)
             part=${hash%"${hash#??}"}
             for file in "$cache/files/md5/$part/${hash#??}" "$cache/$part/${hash#??}"; do
-                [ ! -f "$file" ] || tr '{' '\n' <"$file" |
-                    sed -n 's/.*"relpath": "\(.*\)"[,}].*/\1/p' | sed 's/", .*//; s/\\\(["\\]\)/\1/g' |
-                    while IFS= read -r name || [ -n "$name" ]; do printf '%s\n' "$path/$name"; done
+                [ ! -f "$file" ] || members "$path" <"$file"
             done
             ;;
         *) printf '%s\n' "$path" ;;
         esac
     done
+}
+
+# The files that a manifest lists, below folder $1: the strings are JSON's, which are ASCII. In the C
+# locale %c is a byte.
+members() {
+    folder=$1 LC_ALL=C awk '
+        function hex(s,  i, n) {
+            for (i = 1; i <= 4; i++)
+                n = 16 * n + index("0123456789abcdef", tolower(substr(s, i, 1))) - 1
+            return n
+        }
+        function utf8(n) {
+            if (n < 128) return sprintf("%c", n)
+            if (n < 2048) return sprintf("%c%c", 192 + int(n / 64), 128 + n % 64)
+            if (n < 65536)
+                return sprintf("%c%c%c", 224 + int(n / 4096), 128 + int(n / 64) % 64, 128 + n % 64)
+            return sprintf("%c%c%c%c", 240 + int(n / 262144), 128 + int(n / 4096) % 64, \
+                128 + int(n / 64) % 64, 128 + n % 64)
+        }
+        function plain(s,  out, at, n, c) {
+            while (at = index(s, "\\")) {
+                c = substr(s, at + 1, 1)
+                out = out substr(s, 1, at - 1)
+                s = substr(s, at + 2)
+                if (c != "u") { out = out c; continue }
+                n = hex(s)
+                s = substr(s, 5)
+                if (n >= 55296 && n < 56320) { n = 65536 + (n - 55296) * 1024 + hex(substr(s, 3)) - 56320; s = substr(s, 7) }
+                out = out utf8(n)
+            }
+            return out s
+        }
+        {
+            count = split($0, part, /"relpath": "/)
+            for (i = 2; i <= count; i++) {
+                match(part[i], /^([^"\\]|\\.)*/)
+                print ENVIRON["folder"] "/" plain(substr(part[i], 1, RLENGTH))
+            }
+        }'
 }
 
 cache_folder() {
@@ -331,7 +388,7 @@ values() {
     version) head_line word -; revs '' ;;
     rev) head_line word -; revs branches ;;
     source)
-        head_line word 'db sqlite sqlite3 duckdb parquet'
+        head_line word '@DATABASES@'
         revs branches
         ;;
     path) head_line path -; paths ;;
@@ -341,6 +398,14 @@ values() {
         case $cur in *=*) ;; *) keys "${1%=}s" | sed 's/$/=/' | pass "${1%=}" ;; esac
         ;;
     column) head_line word -; { keys metrics; keys params; } | pass ''; columns ;;
+    columns)
+        head_line word -
+        before=
+        case $cur in *,*) before=${cur%,*}, ;; esac
+        case ${cur#"$before"} in +*) before=$before+ ;; esac
+        { keys metrics; keys params; printf '%s\n' version date label; } |
+            while IFS= read -r name; do say "$before$name" ''; done
+        ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass 'model slot' ;;
@@ -403,6 +468,7 @@ pending=
 options=1
 used=' '
 prefix=
+code=0
 load
 while [ $# -gt 1 ]; do
     word=$1
@@ -440,7 +506,7 @@ cur=$1
 
 if [ -n "$pending" ]; then
     values "$pending"
-    exit 0
+    exit "$code"
 fi
 if [ "$options" = 1 ]; then
     case $cur in
@@ -449,7 +515,7 @@ if [ "$options" = 1 ]; then
         prefix=${cur%%=*}=
         cur=${cur#*=}
         values "$takes"
-        exit 0
+        exit "$code"
         ;;
     -*)
         head_line word -
@@ -472,7 +538,7 @@ if [ "$options" = 1 ]; then
                 say "$name" "$help"
             done
         done
-        exit 0
+        exit "$code"
         ;;
     esac
 fi
@@ -484,7 +550,7 @@ if [ "$verbs" != ' ' ]; then
         set -- $line
         [ "$1" != v ] || say "$2" "$3"
     done
-    exit 0
+    exit "$code"
 fi
 IFS=$NL
 number=0
@@ -497,9 +563,9 @@ for line in $spec; do
     if [ "$number" -gt "$count" ]; then
         IFS=" $TAB$NL"
         values "$2"
-        exit 0
+        exit "$code"
     fi
 done
 IFS=" $TAB$NL"
 if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
-exit 0
+exit "$code"

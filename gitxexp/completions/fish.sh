@@ -20,29 +20,24 @@ function __git_xexp_complete
         and return
     end
     set -l current "$(__git_xexp_unquote "$raw")"
-    set -l reply (command sh -c $__git_xexp_engine sh full $words "$current" 2>/dev/null)
+    command sh -c $__git_xexp_engine sh fish $words "$current" 2>/dev/null
+    set -l wanted $status
+    contains -- $wanted 10 11 12
     or return
-    set -l head (string split \t -- $reply[1])
-    set -l prefix "$head[3]"
-    for line in $reply[2..]
-        printf '%s\n' "$prefix$line"
-    end
+    # Files: for a value after =, too, which follows the option in the word.
+    set -l prefix (string match -r -- '^--[^=]+=' $current)
     set -l value (string sub -s (math 1 + (string length -- "$prefix")) -- "$current")
-    switch $head[2]
-        case -
-        case d
-            for file in (__fish_complete_directories "$value" '')
-                printf '%s\n' "$prefix$file"
-            end
-        case '*'
-            for file in (complete -C"'' "(string escape -- "$value"))
-                set -l name (string split -f 1 \t -- $file)
-                if test "$head[2]" = '*'; or string match -q -- '*/' $name
-                    printf '%s\n' "$prefix$file"
-                else if contains -- (string replace -r '.*\.' '' -- $name) (string split ' ' -- $head[2])
-                    printf '%s\n' "$prefix$file"
-                end
-            end
+    if test $wanted = 10
+        for folder in (__fish_complete_directories "$value" '')
+            printf '%s\n' "$prefix$folder"
+        end
+        return
+    end
+    for file in (complete -C"'' "(string escape -- "$value"))
+        set -l name (string split -f 1 \t -- $file)
+        if test $wanted = 11; or string match -qr -- '(/|\.(@DATABASES@))$' $name
+            printf '%s\n' "$prefix$file"
+        end
     end
 end
 

@@ -6,6 +6,9 @@ from collections.abc import Iterator
 
 import click
 
+#: The kinds of files that are databases, for ``file:``.
+DATABASES = "db sqlite sqlite3 duckdb parquet"
+
 #: "verb.parameter" or "parameter" → what completes it; the first that fits, by this order.
 KINDS = {
     "worktree new.name": "text",
@@ -24,7 +27,7 @@ KINDS = {
     "check.base": "rev",
     "merge.strategy": "choice:merge rebase keep",
     "promote.worktree": "worktree",
-    "conflicts resolve.paths": "file:db sqlite sqlite3 duckdb parquet",
+    "conflicts resolve.paths": f"file:{DATABASES}",
     "candidates add.path": "file",
     "completion.shell": "choice:bash zsh fish",
     "sources": "source",
@@ -41,6 +44,7 @@ KINDS = {
     "params": "param=",
     "param": "param=",
     "best": "metric",
+    "columns": "columns",
     "x": "column",
     "y": "column",
     "labels": "label",

@@ -4,10 +4,10 @@
 # A TAB starts sh and git, never Python.
 emulate -L zsh
 local engine=@ENGINE@
-local -a all reply values displays ends ended
+local -a all reply more values displays ends ended listed end_listed
 local line value text prefix kind files
 integer wide=0
-local cut cursor=$IPREFIX$PREFIX
+local cursor=$IPREFIX$PREFIX
 all=("${(@Q)words[1,CURRENT-1]}")
 if [[ -n $_git_xexp_wrapped ]]; then
     # git's wrapper leaves words and CURRENT at odds; the line itself is right.
@@ -26,13 +26,14 @@ reply=("${(@f)$(command sh -c "$engine" sh full "${all[@]}" "${(Q)cursor}" 2>/de
 [[ -n $reply[1] ]] || return 1
 kind=${reply[1]%%$'\t'*} files=${${reply[1]#*$'\t'}%%$'\t'*} prefix=${reply[1]##*$'\t'}
 [[ -n $IPREFIX || -z $prefix ]] || compset -P "$prefix"
-[[ -z $IPREFIX || $IPREFIX != ${prefix}* ]] || cut=${IPREFIX#$prefix}
-for line in "${(@)reply[2,-1]}"; do
+shift reply
+# A loop for the few that are described; what may be thousands goes by whole arrays.
+for line in "${(@)reply[1,100]}"; do
     value=${line%%$'\t'*}
     (( ${#value} <= wide )) || wide=${#value}
 done
 (( wide <= 30 )) || wide=30
-for line in "${(@)reply[2,-1]}"; do
+for line in "${(@)reply[1,100]}"; do
     value=${line%%$'\t'*} text=${line#*$'\t'}
     if [[ $kind == path || -z $text || $text == $line ]]; then
         text=$value
@@ -40,16 +41,25 @@ for line in "${(@)reply[2,-1]}"; do
         text="${(r:$wide:)value}  ${text[1,COLUMNS-wide-4]}"
         (( ${#value} <= wide )) || text="$value  $text[wide+3,-1]"
     fi
-    [[ -z $cut ]] || value=${value#$cut}
-    if [[ $value == *[=/] ]]; then ends+=("$value"); ended+=("$text")
-    else values+=("$value"); displays+=("$text"); fi
+    if [[ $value == *[=/] ]]; then
+        ends+=("$value") ended+=("$text")
+        [[ $text == "$value" ]] || end_listed=(-l)
+    else
+        values+=("$value") displays+=("$text")
+        [[ $text == "$value" ]] || listed=(-l)
+    fi
 done
+if (( $#reply > 100 )); then
+    more=("${(@)${(@)reply[101,-1]}%%$'\t'*}")
+    if [[ $kind == path || $more[1] == *= ]]; then
+        ends+=("${(@M)more:#*[=/]}") ended+=("${(@M)more:#*[=/]}")
+        more=("${(@)more:#*[=/]}")
+    fi
+    values+=("${(@)more}") displays+=("${(@)more}")
+fi
 integer ret=1
-local -a listed
-[[ $kind == path || $displays == $values ]] || listed=(-l)
 (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0
-[[ $kind == path || $ended == $ends ]] && listed=() || listed=(-l)
-(( $#ends )) && compadd -V xexp -S '' $listed -d ended -a -- ends && ret=0
+(( $#ends )) && compadd -V xexp -S '' $end_listed -d ended -a -- ends && ret=0
 case $files in
 -) ;;
 d) _files -/ && ret=0 ;;

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
-from gitxexp.dvcio.objects import Progress, dos2unix_md5, hash_file
+from gitxexp.dvcio.objects import Progress, dos2unix_md5, hash_file, manifest_hash
 from gitxexp.dvcio.statcache import Key, StatCache, key_of, now_ns
 from gitxexp.pointers import Output
 
@@ -26,8 +25,7 @@ class Kind(StrEnum):
     NEW = "new"  #: there, but its pointer has no hash yet
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One output that is not what its pointer says.
 
     ``actual`` is the hash of what is there, None where nothing is or rows wait in a ``-wal``.
@@ -206,7 +204,7 @@ class _Checker:
             md5 = md5 or self.hash(full, name, key, out.legacy)
             entries.append({"md5": md5, "relpath": relpath})
         data = json.dumps(entries, sort_keys=True).encode()
-        return hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
+        return manifest_hash(data)
 
     def ask_dvc(self, out: Output) -> str:
         """With a ``.dvcignore`` in force only DVC knows which files count."""
@@ -221,7 +219,7 @@ def _expected(out: Output) -> str | None:
         return out.oid
     entries = [{"md5": (f.hash or "")[4:], "relpath": f.path} for f in out.files]
     data = json.dumps(sorted(entries, key=lambda e: e["relpath"]), sort_keys=True).encode()
-    return hashlib.md5(data, usedforsecurity=False).hexdigest() + ".dir"
+    return manifest_hash(data)
 
 
 def _pending(path: Path) -> bool:
@@ -254,6 +252,8 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 def _summary(files: dict[str, os.stat_result]) -> Key:
     """One key for a whole directory, made of every file's name and stat."""
+    import hashlib  # late, for it brings OpenSSL (2 ms): single files need none of it
+
     digest = hashlib.sha256()
     newest = size = 0
     for relpath in sorted(files):

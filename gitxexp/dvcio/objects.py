@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
+import importlib
 import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitxexp.pointers import File, Output
+
+if TYPE_CHECKING:
+    import hashlib
 
 #: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
 Progress = Callable[[int, int, str], None]
@@ -36,6 +40,8 @@ def has_object(folder: str, oid: str, legacy: bool = False) -> bool:
 
 def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """The md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
+    import hashlib  # late, for it brings OpenSSL (2 ms): what is remembered needs no hash
+
     with path.open("rb", buffering=0) as stream:
         if progress is None:
             return hashlib.file_digest(stream, _md5).hexdigest()
@@ -47,6 +53,8 @@ def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
 
 
 def _md5(data: bytes = b"") -> hashlib._Hash:
+    import hashlib  # late, as above
+
     return hashlib.md5(data, usedforsecurity=False)  # DVC's content address, not a signature
 
 
@@ -56,6 +64,8 @@ def dos2unix_md5(path: Path) -> str:
     Text is what DVC takes for it (dvc_data/hashfile/istextfile.py): no NUL and at most 30 %
     unusual bytes among the first 512.
     """
+    import hashlib  # late, as above
+
     digest, tail = _md5(), b""
     with path.open("rb") as stream:
         head = stream.read(512)
@@ -78,9 +88,18 @@ def matches(path: Path, oid: str, legacy: bool = False, actual: str | None = Non
     return found == wanted or (legacy and dos2unix_md5(path) == wanted)
 
 
+def manifest_hash(data: bytes) -> str:
+    """The hash of a directory output with this manifest, as its pointer spells it."""
+    try:
+        md5 = importlib.import_module("_md5").md5  # CPython's own: without OpenSSL, 2 ms less
+    except ImportError:
+        md5 = _md5
+    return f"{md5(data).hexdigest()}.dir"
+
+
 def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | None:
     """The entries of a ``.dir`` object; None if it is broken or is not the object ``oid``."""
-    if oid is not None and _md5(data).hexdigest() != oid.removesuffix(".dir"):
+    if oid is not None and manifest_hash(data) != f"{oid.removesuffix('.dir')}.dir":
         return None
     try:
         entries = json.loads(data)

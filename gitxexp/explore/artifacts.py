@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp import describe, dvcio, pointers
 from gitxexp.errors import XexpError
@@ -24,8 +24,7 @@ class Presence(StrEnum):
     NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """One DVC output at the experiment's commit; ``size`` in bytes, None where it is not known."""
 
     path: str
@@ -44,8 +43,8 @@ def artifacts(
     outputs = pointers.outputs_at(project.git, experiment.commit)
     known = {output.path: output for output in outputs if output.hash}
     recorded = experiment.payload.artifacts
-    remote, notes = _on_remotes(project, list(known.values()), ask=ask_remote)
     siblings = _siblings(project)
+    remote, notes = _on_remotes(project, list(known.values()), siblings, ask=ask_remote)
     found = [
         _artifact(project, output, siblings, remote.get(path, Presence.UNKNOWN))
         for path, output in known.items()
@@ -97,7 +96,7 @@ def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Pre
 
 
 def _on_remotes(
-    project: Project, outputs: Sequence[Output], *, ask: bool
+    project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
 ) -> tuple[dict[str, Presence], list[str]]:
     """Path → presence on its remote, by listing local folders and, if told to, asking others."""
     if project.places.top is None:
@@ -111,7 +110,7 @@ def _on_remotes(
             found[output.path] = Presence.NO
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
         elif ask or _is_folder(project, output):
-            found[output.path] = _asked(project, output, notes)
+            found[output.path] = _asked(project, output, siblings, notes)
         else:
             found[output.path] = Presence.UNKNOWN
             notes.append("the remote is not a local folder; --remote asks it")
@@ -122,9 +121,11 @@ def _is_folder(project: Project, output: Output) -> bool:
     return dvcio.local_remote_dir(project.top / output.root, output.remote) is not None
 
 
-def _asked(project: Project, output: Output, notes: list[str]) -> Presence:
+def _asked(
+    project: Project, output: Output, siblings: Sequence[Path], notes: list[str]
+) -> Presence:
     try:
-        lacking = dvcio.missing_on_remote(project.top, [output], None, _siblings(project))
+        lacking = dvcio.missing_on_remote(project.top, [output], None, siblings)
     except XexpError as error:
         notes.append(error.message)
         return Presence.UNKNOWN

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from gitxexp import code, collect, describe, dvcio, naming, pointers
+from gitxexp import code, describe, dvcio, naming, pointers
 from gitxexp.confighash import same_value
 from gitxexp.explore import filters
 from gitxexp.explore.listing import directions
@@ -18,8 +17,7 @@ from gitxexp.project import Project
 UNWRITTEN = "md5:(open)"
 
 
-@dataclass(frozen=True)
-class Side:
+class Side(NamedTuple):
     """One of the two. ``commit`` None is the work tree; ``partial``: names not all it had."""
 
     name: str
@@ -31,8 +29,7 @@ class Side:
     partial: bool = False
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """A parameter or artifact that differs; None stands for one that is not there."""
 
     name: str
@@ -40,8 +37,7 @@ class Change:
     after: Any
 
 
-@dataclass(frozen=True)
-class Delta:
+class Delta(NamedTuple):
     """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
     where nothing changed or there is nothing to compare."""
 
@@ -53,8 +49,7 @@ class Delta:
     better: bool | None
 
 
-@dataclass(frozen=True)
-class File:
+class File(NamedTuple):
     """A code file that differs; line counts are None for a binary file."""
 
     path: str
@@ -62,8 +57,7 @@ class File:
     deleted: int | None
 
 
-@dataclass(frozen=True)
-class Comparison:
+class Comparison(NamedTuple):
     """What is different in ``after``. ``metrics`` holds all of them, the others only changes."""
 
     before: Side
@@ -94,6 +88,8 @@ def of_experiment(project: Project, experiment: Experiment) -> Side:
 def of_work_tree(project: Project) -> Side:
     """The work tree as it is: its files, and the latest run of its results databases."""
     top = project.top
+    from gitxexp import collect  # late: the readers of databases, where two tags need none
+
     found = collect.collect(top, project.config, collect.Wanted())
     outputs = pointers.outputs_in(top) if dvcio.is_dvc_repo(top) else []
     artifacts = {o.path: o.hash for o in outputs if o.hash}

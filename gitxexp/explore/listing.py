@@ -86,7 +86,7 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
         when = moment(run.last)
         fields = {
             "run": run.id,
-            "version": experiment.version if experiment else (run.versions or (None,))[-1],
+            "version": experiment.name if experiment else (run.versions or (None,))[-1],
             "date": when.seconds if when.rank == 2 else None,
             "label": experiment.payload.labels if experiment else (),
             "text": experiment.payload.text or None if experiment else None,
@@ -147,7 +147,7 @@ def _order(key: Name, row: Row) -> tuple[Any, ...] | None:
 def _version_order(value: Any) -> tuple[Any, ...] | None:
     from gitxexp.version import NamedVersion, parse
 
-    version = parse(value) if isinstance(value, str) else value
+    version = parse(value) if isinstance(value, str) else None
     if version is None:
         return None
     if isinstance(version, NamedVersion):

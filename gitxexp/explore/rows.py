@@ -46,7 +46,7 @@ _DATE = r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)
 _READ = {
     name: attrgetter(f"experiment.{path}")
     for name, path in {
-        "version": "version",
+        "version": "name",
         "date": "date",
         "label": "payload.labels",
         "data": "payload.data",
@@ -228,11 +228,16 @@ def _version_test(op: str, text: str) -> Test:
     wanted = versions.parse(text)
     if wanted is None:
         raise ValueError(f"'{text}' is not a version (like e0.3.0)")
-    return lambda value: (
-        isinstance(value, type(wanted))
-        and _comparable(value, wanted)
-        and filters.ORDER[op](value, wanted)
-    )
+
+    def test(value: Any) -> bool:
+        found = versions.parse(value) if isinstance(value, str) else None
+        return (
+            isinstance(found, type(wanted))
+            and _comparable(found, wanted)
+            and filters.ORDER[op](found, wanted)
+        )
+
+    return test
 
 
 def _comparable(one: Any, other: Any) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp import collect, resolving, results
 from gitxexp.errors import XexpError
@@ -14,12 +14,13 @@ from gitxexp.explore.comparing import Comparison
 from gitxexp.history import Experiment
 from gitxexp.models import promotions
 from gitxexp.project import Project
-from gitxexp.registry import Promotion
-from gitxexp.results import Linked
+
+if TYPE_CHECKING:
+    from gitxexp.registry import Promotion
+    from gitxexp.results import Linked
 
 
-@dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
     """One experiment. ``since`` compares it with its parent; ``branches`` contain its commit."""
 
     experiment: Experiment

@@ -6,7 +6,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp import collect, dvcio
@@ -135,7 +135,7 @@ def _candidate(shelf: Shelf, stock: Stock, target: str, path: Path) -> Model:
     made = Model(
         stock.slot.name, target, slots.run_of(target), False, f"md5:{digest}", path.stat().st_size
     )
-    return replace(made, root=root)
+    return made._replace(root=root)
 
 
 def _check_same(before: Model, made: Model) -> None:

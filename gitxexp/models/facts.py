@@ -7,29 +7,27 @@ names, because reading them may take long.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp import describe
 from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
 from gitxexp.project import Project
-from gitxexp.registry import Promotion
 
 if TYPE_CHECKING:
+    from gitxexp.registry import Promotion
     from gitxexp.results import Run
 
 
-@dataclass(frozen=True)
-class Facts:
+class Facts(NamedTuple):
     """One run. ``seconds``: when it wrote last (its tag's date), None when not known."""
 
     run: str | None = None
     version: str | None = None  #: the newest experiment that names the run
     recorded: str | None = None  #: a version in the run's rows that no tag has
-    params: Mapping[str, Any] = field(default_factory=dict)
-    metrics: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = {}
+    metrics: Mapping[str, Any] = {}
     labels: frozenset[str] = frozenset()
     seconds: float | None = None
 

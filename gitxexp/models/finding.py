@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp import collect, dvcio
@@ -72,7 +72,7 @@ class Search:
             )
         file = self.shelf.project.top / model.path if model.there else None
         origin = "production" if model.production else "candidate"
-        return Choice(replace(model, run=run), self.book.of(run), origin, file, None, tuple(notes))
+        return Choice(model._replace(run=run), self.book.of(run), origin, file, None, tuple(notes))
 
 
 def by_run(search: Search, run: str) -> Choice:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp import describe, dvcio
 from gitxexp.errors import XexpError
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
     from gitxexp.dvcio import MissingObject, Progress
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One model. ``on_remote`` is None where that was not asked, or could not be."""
 
     model: Model
@@ -37,8 +35,7 @@ class Row:
         return tuple(name for name, has in zip(names, have, strict=True) if has)
 
 
-@dataclass(frozen=True)
-class Listing:
+class Listing(NamedTuple):
     """Rows by slot, production in its rank; the metric that ranks each slot; remarks."""
 
     rows: tuple[Row, ...]

@@ -186,7 +186,7 @@ def _swap(
     if old and not options.keep:
         proof.require(desk.shelf, desk.book, desk.stock, old)
     backup = project.top / kept if kept else running.keep / "replaced"
-    fresh = replace(plan.after.model, hash=f"md5:{digest}", legacy=False, path=plan.slot.production)
+    fresh = plan.after.model._replace(hash=f"md5:{digest}", legacy=False, path=plan.slot.production)
     data = {
         "path": str(place),
         "source": str(incoming) if moved and incoming == project.top / moved else None,

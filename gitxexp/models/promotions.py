@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from gitxexp.errors import NoAnswer
 from gitxexp.history import Experiment
-from gitxexp.models.finding import Choice, Search, by_hash
 from gitxexp.project import Project
-from gitxexp.registry import Promotion
+
+if TYPE_CHECKING:
+    from gitxexp.models.finding import Choice, Search
+    from gitxexp.registry import Promotion
 
 _ROLLBACK = re.compile(r"rollback of ([0-9a-f]{8,})")
 
@@ -54,6 +57,8 @@ def to_roll_back(promotions: Sequence[Promotion], slot: str) -> Promotion:
 
 def previous(search: Search) -> tuple[Choice, Promotion]:
     """The model that was in production before the last promotion, and that promotion."""
+    from gitxexp.models.finding import by_hash  # late: what fetches, which a history needs not
+
     promotion = to_roll_back(search.book.promotions, search.stock.slot.name)
     before = promotion.hash_before
     earlier = (p for p in search.book.promotions if p.hash_after == before and p.at <= promotion.at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from gitxexp.config import Config, ModelSlot
@@ -22,8 +22,7 @@ DEFAULT = "model"
 _CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
 
 
-@dataclass(frozen=True)
-class Slot:
+class Slot(NamedTuple):
     """One production model and its candidates; paths from the top of the repository."""
 
     name: str

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import posixpath
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp import dvcio, pointers
 from gitxexp.errors import XexpError
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from gitxexp.dvcio import Progress
 
 
-@dataclass(frozen=True)
-class Model:
+class Model(NamedTuple):
     """One model file. ``hash`` is of what is there ("md5:…"), else what its pointer says."""
 
     slot: str
@@ -60,8 +58,7 @@ class Model:
         )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Stock:
+class Stock(NamedTuple):
     """One slot. ``output`` is the candidates' folder as DVC tracks it, None when it does not."""
 
     slot: Slot
@@ -90,7 +87,7 @@ class Shelf:
         """The outputs of the work tree; none where DVC is not set up."""
         if not dvcio.is_dvc_repo(self.project.top):
             return []
-        return pointers.outputs_in(self.project.top, self.project.at_top)
+        return pointers.outputs_in(self.project.top, self.project.git)
 
     @cached_property
     def slots(self) -> list[Slot]:
@@ -138,12 +135,11 @@ class Shelf:
     def _entries(self, output: Output | None) -> Sequence[File] | None:
         if output is None or output.hash is None:
             return ()
-        caches = self.caches(output.root)
         near = dvcio.manifest(output, self.own_cache(output.root))
         if near is not None:
             return near
         folder = dvcio.local_remote_dir(self.project.top / output.root, output.remote)
-        return dvcio.manifest(output, [*caches, *([folder] if folder else [])])
+        return dvcio.manifest(output, [*self.caches(output.root), *([folder] if folder else [])])
 
     def _production(self, slot: Slot) -> Model | None:
         path = self.project.top / slot.production
@@ -159,9 +155,7 @@ class Shelf:
                 return None
             size = owner.size if owner and owner.path == slot.production else None
             return _model(slot, slot.production, owner, recorded, size, production=True)
-        info = path.stat()
-        found = _model(slot, slot.production, owner, recorded, info.st_size, production=True)
-        return replace(found, there=True, mtime=info.st_mtime)
+        return _model(slot, slot.production, owner, recorded, path.stat(), production=True)
 
     def owner(self, path: str) -> Output | None:
         """The output that a path is, or lies in."""
@@ -181,8 +175,7 @@ class Shelf:
         for rel, info in sorted(_files(folder)):
             entry = recorded.pop(rel, None)
             path = f"{slot.candidates}/{rel}"
-            found = _model(slot, path, output, entry.hash if entry else None, info.st_size)
-            yield replace(found, there=True, mtime=info.st_mtime)
+            yield _model(slot, path, output, entry.hash if entry else None, info)
         for rel, entry in sorted(recorded.items()):
             path = f"{slot.candidates}/{rel}"
             yield _model(slot, path, output, entry.hash, entry.size)
@@ -190,9 +183,13 @@ class Shelf:
     def _hashed(self, models: Sequence[Model]) -> list[Model]:
         """The models with the hash of what is there."""
         top = self.project.top
-        wanted = [(top / model.path, model.legacy) for model in models if model.there]
+        paths = [top / model.path if model.there else None for model in models]
+        wanted = [(p, model.legacy) for p, model in zip(paths, models, strict=True) if p]
         known = dvcio.file_hashes(top, wanted, self.project.stat_cache, self.progress)
-        return [replace(m, hash=f"md5:{known[top / m.path]}") if m.there else m for m in models]
+        return [
+            m._replace(hash=f"md5:{known[p]}") if p else m
+            for m, p in zip(models, paths, strict=True)
+        ]
 
 
 def _model(
@@ -200,10 +197,12 @@ def _model(
     path: str,
     output: Output | None,
     recorded: str | None,
-    size: int | None,
+    known: os.stat_result | int | None,
     *,
     production: bool = False,
 ) -> Model:
+    """A model that is there, by its stat, or one that is not, by the size in its pointer."""
+    info, size = (known, known.st_size) if isinstance(known, os.stat_result) else (None, known)
     return Model(
         slot=slot.name,
         path=path,
@@ -212,10 +211,11 @@ def _model(
         hash=recorded or "",
         size=size,
         recorded=recorded,
-        there=False,
+        there=info is not None,
         legacy=output is not None and output.legacy,
         root=output.root if output else "",
         remote=output.remote if output else None,
+        mtime=info.st_mtime if info else 0.0,
     )
 
 

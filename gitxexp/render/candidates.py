@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from gitxexp import naming, payload, render
@@ -27,8 +28,7 @@ def table(found: Listing) -> str:
     for name in _metrics(found):
         values = [row.facts.metrics.get(name) for row in rows]
         marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
-        cells = [shown(value) for value in values]
-        columns.append(Column(name, cells, right=True, marked=marked))
+        columns.append(Column(name, _shown(values), right=True, marked=marked))
     columns += [
         Column("size", [size(row.model.size) for row in rows], right=True),
         Column("where", [_where(row) for row in rows]),
@@ -53,9 +53,12 @@ def _where(row: Row) -> str:
 
 def shown(value: Any) -> str:
     """A metric's value: rounded on a terminal, in full in a pipe."""
-    if value is None:
-        return "-"
-    return rounded(value) if render.is_terminal() else payload.show(value)
+    return _shown([value])[0]
+
+
+def _shown(values: Sequence[Any]) -> list[str]:
+    show = rounded if render.is_terminal() else payload.show
+    return ["-" if value is None else show(value) for value in values]
 
 
 def _metrics(found: Listing) -> list[str]:

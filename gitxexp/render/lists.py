@@ -118,6 +118,4 @@ def _field(name: str, value: Any) -> Any:
         return None
     if name == "date":
         return show_date(value)
-    if name == "label":
-        return list(value)
-    return str(value) if name == "version" else value
+    return list(value) if name == "label" else value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 from gitxexp.explore.comparing import Comparison, Side
@@ -35,10 +34,10 @@ def details(found: Details) -> dict[str, Any]:
         "handwritten": said.handwritten,
         "params": dict(said.params),
         "metrics": dict(said.metrics),
-        "artifacts": [asdict(artifact) for artifact in found.artifacts],
-        "promotions": [asdict(promotion) for promotion in found.promotions],
+        "artifacts": [artifact._asdict() for artifact in found.artifacts],
+        "promotions": [promotion._asdict() for promotion in found.promotions],
         "since_parent": comparison(found.since) if found.since else None,
-        "rows": [asdict(link) | {"database": str(link.database)} for link in found.rows],
+        "rows": [link._asdict() | {"database": str(link.database)} for link in found.rows],
     }
 
 
@@ -47,10 +46,10 @@ def comparison(found: Comparison) -> dict[str, Any]:
     return {
         "before": _side(found.before),
         "after": _side(found.after),
-        "params": [asdict(change) for change in found.params],
-        "metrics": [asdict(delta) for delta in found.metrics],
-        "artifacts": [asdict(change) for change in found.artifacts],
-        "code": [asdict(file) for file in found.files],
+        "params": [change._asdict() for change in found.params],
+        "metrics": [delta._asdict() for delta in found.metrics],
+        "artifacts": [change._asdict() for change in found.artifacts],
+        "code": [file._asdict() for file in found.files],
         "different": found.different,
     }
 

@@ -79,7 +79,7 @@ def _side(model: Model | None, facts: Facts) -> dict[str, Any] | None:
 def promoted_object(done: Promoted) -> dict[str, Any]:
     """``promote --json``."""
     return plan_object(done.plan) | {
-        "promotion": asdict(done.promotion) if done.promotion else None,
+        "promotion": done.promotion._asdict() if done.promotion else None,
         "kept": done.kept,
         "commit": done.commit,
         "tag": str(done.tagged.version) if done.tagged else None,

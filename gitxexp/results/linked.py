@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp.results.engines import Database, reading
 from gitxexp.results.tables import Table, quoted, tables_of
 
 
-@dataclass(frozen=True, slots=True)
-class Linked:
+class Linked(NamedTuple):
     """``rows`` rows of ``table`` name the experiment by ``column`` = ``value``."""
 
     database: Path
