@@ -17,15 +17,20 @@ def drivers() -> None:
 
 @drivers.command()
 @no_wait_option
-def install(no_wait: bool) -> None:
+@json_option
+def install(no_wait: bool, as_json: bool) -> None:
     """Register the merge driver and the textconv in this clone and in .gitattributes."""
     project = open_project()
-    if not installing.missing(project):
-        render.out("everything is registered already")
+    done: list[str] = []
+    if installing.missing(project):
+        with project.operation("drivers install", wait=not no_wait) as running:
+            done = list(installing.install(project, running))
+            running.summary.append(", ".join(done))
+    if as_json:
+        render.out(render.as_json({"registered": done}))
         return
-    with project.operation("drivers install", wait=not no_wait) as running:
-        done = installing.install(project, running)
-        running.summary.append(", ".join(done))
+    if not done:
+        render.out("everything is registered already")
     for name in done:
         render.out(f"registered {name}")
     if installing.ATTRIBUTES in done:
@@ -34,12 +39,16 @@ def install(no_wait: bool) -> None:
 
 @drivers.command()
 @no_wait_option
-def uninstall(no_wait: bool) -> None:
+@json_option
+def uninstall(no_wait: bool, as_json: bool) -> None:
     """Take both out again; merges are git's own then."""
     project = open_project()
     with project.operation("drivers uninstall", wait=not no_wait) as running:
         done = installing.uninstall(project, running)
         running.summary.append(", ".join(done))
+    if as_json:
+        render.out(render.as_json({"removed": list(done)}))
+        return
     for name in done or ["nothing: it was not registered"]:
         render.out(f"removed {name}")
 

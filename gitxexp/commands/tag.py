@@ -56,7 +56,9 @@ def tag(version: AnyVersion | None, **options: Any) -> None:
     project = open_project()
     request = _request(version, options)
     if options["suggest"]:
-        render.out(str(experiments.plan(project, request).version))
+        plan = experiments.plan(project, request)
+        facts = {"version": str(plan.version), "reason": plan.reason}
+        render.out(render.as_json(facts) if options["as_json"] else facts["version"])
         return
     if options["dry_run"]:
         _show_plan(experiments.plan(project, request), as_json=options["as_json"])

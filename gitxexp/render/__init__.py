@@ -198,7 +198,8 @@ def as_json(value: Any) -> str:
     """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
     import json  # 1 ms, which a table needs not wait for
 
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    return json.dumps(_finite(value), indent=2, ensure_ascii=not utf8)
 
 
 def _finite(value: Any) -> Any:
@@ -215,6 +216,13 @@ def out(text: str, end: str = "\n") -> None:
     """Write to standard output; bytes that no text can show are replaced, never an error."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + end)
+
+
+def names(values: Iterable[object]) -> None:
+    """``-z``: each name as it is, followed by a NUL; bytes that are no text are kept."""
+    for value in values:
+        sys.stdout.buffer.write(os.fsencode(str(value)) + b"\0")
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:
