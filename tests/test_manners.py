@@ -33,6 +33,10 @@ from tests.helpers import Clock, Repo
         ("worktree new --no-f x", "worktree new --no-fetch x"),
         ("tag --nonsense", "tag --nonsense"),
         ("get e0.1.0 -", "get e0.1.0 -"),
+        ("--json log", "log --json"),
+        ("--js explore", "explore --json"),
+        ("-q --json explore show e0.1.0", "explore show --json e0.1.0"),
+        ("--json", "--json"),
     ],
 )
 def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:

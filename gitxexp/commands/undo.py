@@ -19,7 +19,7 @@ def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
     project = open_project()
     done = operations.undo(project, count, force=force, wait=not no_wait)
     if as_json:
-        render.out(render.as_json([facts(operation) for operation in done]))
+        render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))
         return
     for operation in done:
         render.out(f"undone: {operation.verb} {operation.summary}".rstrip())
