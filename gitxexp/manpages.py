@@ -60,8 +60,9 @@ def essay(name: str) -> str:
     prose = sections(_prose(name))
     name = f"git-xexp-{name}"
     head = [_head(name, "7"), ".SH NAME", f"{escape(name)} \\- {escape(prose.pop('NAME').strip())}"]
-    prose["SEE ALSO"] = _see_also(name, prose.get("SEE ALSO", ""))
-    return _joined([*head, *(f".SH {title}\n{roff(text)}" for title, text in prose.items())])
+    seen = _see_also(name, prose.pop("SEE ALSO", ""))
+    body = [f".SH {title}\n{roff(text)}" for title, text in prose.items()]
+    return _joined([*head, *body, f".SH SEE ALSO\n{seen}"])
 
 
 def _joined(parts: list[str]) -> str:
