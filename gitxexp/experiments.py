@@ -95,7 +95,9 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
 
 def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:
     """The outputs that are there and differ from their pointers, each with the hash it has now."""
-    changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
+    changes = []
+    if outputs:
+        changes = dvcio.status(project.top, outputs, project.stat_cache, project.progress)
     return [
         replace(change.output, hash=change.actual or change.output.hash)
         for change in changes

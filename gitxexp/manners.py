@@ -89,7 +89,17 @@ _NEXT = {
 def advise(line: Line) -> None:
     """After a change, on a terminal: the next sensible command, unless ``advice.xexp`` is false."""
     hint = _NEXT.get(line.path)
-    told = {"--dry-run", "-n", "--suggest", "--plan", "--history", "-h", "--push", "--print-path"}
+    told = {
+        "--dry-run",
+        "-n",
+        "--suggest",
+        "--plan",
+        "--history",
+        "-h",
+        "--push",
+        "--print-path",
+        "-o",
+    }
     wanted = not (line.quiet or line.as_json or told & {*line.words})
     if hint and wanted and sys.stderr.isatty() and advises():
         render.say(f"hint: next: {hint}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.merge import checking
 from gitxexp.merge.checking import Checked
 from gitxexp.options import json_option, open_project
@@ -18,7 +18,9 @@ from gitxexp.render import merges, rows
 @click.pass_context
 def check(ctx: click.Context, base: str, as_json: bool) -> None:
     """Say whether merges that were made without the merge driver dropped rows; exit 1 if so."""
-    found = checking.merges(open_project(), base)
+    project = open_project()
+    with progress.line("checking") as project.progress:
+        found = checking.merges(project, base)
     if as_json:
         render.out(render.as_json(merges.plain(found)))
     else:

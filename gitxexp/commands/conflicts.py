@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.errors import UsageError
 from gitxexp.merge import unmerged
 from gitxexp.merge.plan import OnConflict
@@ -80,7 +80,8 @@ def resolve(
         raise UsageError("--row names one conflict twice")
     project = open_project()
     chosen = OnConflict(side) if side else None
-    done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+    with progress.line("merging"):
+        done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
     if as_json:
         left = [{"path": item.path, "left": list(item.left)} for item in done]
         render.out(render.as_json(left))

@@ -54,7 +54,8 @@ def checkout(
 @json_option
 def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees that explore checkout made."""
-    rows = listing.rows(open_project(), kind=EXPLORE)
+    with progress.line("reading") as show:
+        rows = listing.rows(open_project(), show, kind=EXPLORE)
     show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
@@ -68,7 +69,10 @@ def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> N
 
     Refuses when files were added or changed. git xexp undo brings a worktree back.
     """
-    done = explorers.cleanup(open_project(), version, force=force, wait=not no_wait)
+    with progress.line("checking") as show:
+        project = open_project()
+        project.progress = show
+        done = explorers.cleanup(project, version, force=force, wait=not no_wait)
     if as_json:
         render.out(render.as_json([tree_facts(tree) for tree in done]))
         return

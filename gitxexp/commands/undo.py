@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import operations, render
+from gitxexp import operations, progress, render
 from gitxexp.commands.log import facts
 from gitxexp.options import json_option, no_wait_option, open_project
 
@@ -17,7 +17,8 @@ from gitxexp.options import json_option, no_wait_option, open_project
 def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
     """Take the last N operations back (one by default); your own files stay as they are."""
     project = open_project()
-    done = operations.undo(project, count, force=force, wait=not no_wait)
+    with progress.line("undoing"):
+        done = operations.undo(project, count, force=force, wait=not no_wait)
     if as_json:
         render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))
         return
