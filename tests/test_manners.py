@@ -9,7 +9,7 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from gitxexp import argv, progress
+from gitxexp import argv
 from gitxexp.cli import main
 from gitxexp.errors import UsageError
 from tests import experiments
@@ -105,15 +105,6 @@ def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> 
     child.expect(pexpect.EOF)
     child.close()
     assert child.exitstatus == 0
-
-
-def test_progress_has_rate_and_time_left() -> None:
-    assert progress.described(1_500_000, 6_000_000, "B", 3) == (
-        "1.5 MB/6.0 MB 25% 500 kB/s 0:09 left"
-    )
-    assert progress.described(2, 4, "file", 0.5) == "2/4 file 50%"
-    assert progress.described(10, 0, "object", 2) == "10 object 5/s"
-    assert progress.described(1, 7201, "tables", 1).endswith("2:00:00 left")
 
 
 def test_the_status_page(repo: Repo, clock: Clock) -> None:
