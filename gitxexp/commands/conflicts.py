@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.errors import UsageError
 from gitxexp.merge import unmerged
 from gitxexp.merge.plan import OnConflict
@@ -53,7 +53,9 @@ def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
         if report.message:
             render.out(f"{report.path}: {report.message}")
     if found:
-        render.say("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+        manners.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+    else:
+        render.say("there are no conflicts between rows")
 
 
 @conflicts.command()
@@ -91,4 +93,4 @@ def resolve(
         for line in item.left:
             render.say(line)
     if not unmerged.stages(project):
-        render.say(f"next: {unmerged.go_on(project)}")
+        manners.hint(f"next: {unmerged.go_on(project)}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render
+from gitxexp import manners, render
 from gitxexp.merge import installing
 from gitxexp.merge.installing import Status
 from gitxexp.options import json_option, no_wait_option, open_project
@@ -34,7 +34,7 @@ def install(no_wait: bool, as_json: bool) -> None:
     for name in done:
         render.out(f"registered {name}")
     if installing.ATTRIBUTES in done:
-        render.say(f"next: git add {installing.ATTRIBUTES} && git commit -m 'Merge rows by rows'")
+        manners.hint(f"next: git add {installing.ATTRIBUTES} && git commit -m 'Merge rows by rows'")
 
 
 @drivers.command()
@@ -70,9 +70,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if found.driver and not found.runs:
             render.say("warning: the driver's program is not on PATH: every merge will conflict")
         if not found.complete:
-            render.say(
-                "warning: git will not merge rows by itself here\nhint: git xexp drivers install"
-            )
+            render.say("warning: git will not merge rows by itself here")
+            manners.hint("git xexp drivers install")
     ctx.exit(0 if found.complete else 1)
 
 

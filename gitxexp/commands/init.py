@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import progress, render, setting_up
+from gitxexp import manners, progress, render, setting_up
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
@@ -23,5 +23,4 @@ def init(no_dvc: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
         return
     for line in done.done or ("everything is set up already",):
         render.out(line)
-    for command in done.advice:
-        render.out(f"next: {command}")
+    manners.hint(*(f"next: {command}" for command in done.advice))

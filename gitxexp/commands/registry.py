@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import progress, rebuilding, render
+from gitxexp import manners, progress, rebuilding, render
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
@@ -32,4 +32,4 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         f" {len(done.kept)} only the registry has"
     )
     if done.restored:
-        render.out("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
+        manners.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")

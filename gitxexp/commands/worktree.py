@@ -260,11 +260,13 @@ def _columns(rows: list[listing.Row]) -> list[render.Column]:
     return [
         render.Column("name", [row.name for row in rows], flexible=True),
         render.Column("branch", [row.branch or "(detached)" for row in rows], flexible=True),
-        render.Column("commit", [(row.commit or "")[:7] for row in rows]),
+        render.Column("commit", [(row.commit or "")[:7] for row in rows], optional=1),
         render.Column("experiment", [row.experiment or "" for row in rows]),
         render.Column("state", [state(row) for row in rows]),
         render.Column("unpushed", [number(row.unpushed) for row in rows], right=True),
         render.Column("unmerged", [number(row.unmerged) for row in rows], right=True),
         render.Column("disk", [size(row.disk) for row in rows], right=True),
-        render.Column("path", [os.path.relpath(row.path) for row in rows], flexible=True),
+        render.Column(
+            "path", [os.path.relpath(row.path) for row in rows], flexible=True, optional=1
+        ),
     ]

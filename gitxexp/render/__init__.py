@@ -19,7 +19,7 @@ class Column(NamedTuple):
     cells: Sequence[str]
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
-    optional: bool = False  #: may be left out to fit the terminal, the last one first
+    optional: int = 0  #: may be left out to fit the terminal: 1 before 2, the last one first
     marked: frozenset[int] = frozenset()
 
 
@@ -162,9 +162,10 @@ def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
         )
         return sum(narrow) + 2 * (len(columns) - 1) - terminal
 
-    for at in reversed(range(len(columns))):
-        if columns[at].optional and excess() > 0:
-            del columns[at], widths[at]
+    for level in (1, 2):
+        for at in reversed(range(len(columns))):
+            if columns[at].optional == level and excess() > 0:
+                del columns[at], widths[at]
     room = terminal - 2 * (len(columns) - 1)
     for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
         if columns[number].flexible and sum(widths) > room:
