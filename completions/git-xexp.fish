@@ -87,6 +87,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'worktree list\') spec=\'o	--porcelain	-	once	Print lines for scripts; their form never changes
+o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -108,6 +109,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
 \'worktree prune\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -116,6 +118,7 @@ o	--help	-	once	Show the manual page\' ;;
 \'worktree remove\') spec=\'o	--push	-	once	Push artifacts, branch and tags first
 o	--force	-	once	Remove although the checklist says no
 o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -127,6 +130,7 @@ o	--strategy	choice:auto cache dvc worktree	once	Where to look: caches, the DVC 
 o	-f --force	-	once	Overwrite files that exist and differ
 o	--no-verify	-	once	Do not compare the content with its hash
 o	-r --remote	dvcremote	once	The DVC remote to ask
+o	-z	-	once	Print the paths that were written, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -218,6 +222,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'conflicts\') spec=\'v	resolve	Merge the unmerged databases again with their conflicts settled, and stage them
+o	-z	-	once	Print the unmerged paths, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -228,6 +233,7 @@ o	--help	-	once	Show the manual page\' ;;
 o	--theirs	-	once	Take theirs wherever both changed
 o	--row	text	many	Settle conflict N: N=ours or N=theirs (repeatable)
 o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -243,6 +249,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'drivers install\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -255,6 +262,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'drivers uninstall\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -271,6 +279,7 @@ o	--help	-	once	Show the manual page\' ;;
 \'candidates list\') spec=\'o	--slot	slot	once	Only this model slot
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
 o	--remote	-	once	Ask a remote that is no local folder
+o	-z	-	once	Print the paths alone, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -388,6 +397,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	rev	once\' ;;
 \'explore worktrees\') spec=\'o	--porcelain	-	once	Print lines for scripts; their form never changes
+o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -396,6 +406,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'explore cleanup\') spec=\'o	--force	-	once	Also when files were added or changed
 o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -417,6 +428,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'undo\') spec=\'o	--force	-	once	Also what was pushed or has later work on it
 o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -432,6 +444,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'setup\') spec=\'o	--check	-	once	Tell what works and what does not
 o	--uninstall	-	once	Take back all that setup did
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -443,7 +456,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	choice:bash zsh fish	once\' ;;
-\'demo\') spec=\'o	-q --quiet	-	once	Say nothing but results and errors
+\'demo\') spec=\'o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage

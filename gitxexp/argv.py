@@ -34,18 +34,24 @@ class Line:
 def read(root: click.Command, argv: list[str]) -> Line:
     """``argv`` with options spelled out and global ones taken off. Raises UsageError."""
     line, command, words = Line(), root, list(argv)
+    early: list[str] = []  # --json before the verb is the verb's own
     while words:
         word = words.pop(0)
         if word == "--":
             line.words += [word, *words]
             break
-        if word.startswith("-") and word != "-":
+        if not line.path and len(word) > 2 and "--json".startswith(word):
+            early, line.as_json = ["--json"], True
+        elif word.startswith("-") and word != "-":
             command = _with_default(command, word)
             handle = _long if word.startswith("--") else _short
             handle(line, command, word, words)
         else:
             line.words.append(word)
             command = _inner(line, command, word)
+            if early and not isinstance(command, click.Group):
+                line.words.append(early.pop())
+    line.words += early
     return line
 
 

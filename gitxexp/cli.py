@@ -98,12 +98,22 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (KeyboardInterrupt, click.Abort):
-        _say("\ninterrupted: nothing was left half done")
-        return 128 + signal.SIGINT
+        return _interrupted(as_json=line.as_json)
     except click.exceptions.Exit as leave:
         return leave.exit_code
     except Exception as error:
-        return _failed(error, as_json=line.as_json)
+        if "Query interrupted" in str(error):  # DuckDB's word for a KeyboardInterrupt it took
+            return _interrupted(as_json=line.as_json)
+        try:
+            return _failed(error, as_json=line.as_json)
+        except KeyboardInterrupt:  # it came with the error, and is why there is one
+            return _interrupted(as_json=line.as_json)
+
+
+def _interrupted(*, as_json: bool) -> int:
+    code, text = 128 + signal.SIGINT, "interrupted: nothing was left half done"
+    _say(manners.error_as_json(text, None, code) if as_json else text)
+    return code
 
 
 def _manual(line: Line) -> int:

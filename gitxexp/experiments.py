@@ -107,7 +107,9 @@ def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]
 
 def _examined(project: Project, outputs: Sequence[Output]) -> tuple[list[Output], list[str]]:
     """:func:`changed_outputs`, and the paths of those that are not in the work tree."""
-    changes = dvcio.status(project.top, outputs, project.stat_cache) if outputs else []
+    changes = []
+    if outputs:
+        changes = dvcio.status(project.top, outputs, project.stat_cache, project.progress)
     absent = [change.output.path for change in changes if change.kind is dvcio.Kind.MISSING]
     there = [change for change in changes if change.kind is not dvcio.Kind.MISSING]
     return [c.output._replace(hash=c.actual or c.output.hash) for c in there], absent

@@ -1,7 +1,7 @@
 """The one door to git.
 
-Reads are single plumbing calls run as a process (about 2 ms each); only a push with progress uses
-GitPython. Output is decoded as UTF-8 with ``surrogateescape``, so that any path survives the trip.
+Every call is one git process (a plumbing read takes about 2 ms). Output is decoded as UTF-8 with
+``surrogateescape``, so that any path survives the trip.
 """
 
 from __future__ import annotations
@@ -280,12 +280,12 @@ class Git:
         lines = self.lines("ls-remote", "--tags", "--refs", remote, *patterns)
         return [line.partition("\t")[2].removeprefix("refs/tags/") for line in lines]
 
-    def push(self, remote: str, refspecs: Sequence[str], *, progress: bool = False) -> None:
-        """Push all refs or none; with ``progress`` git shows its own on standard error.
+    def push(self, remote: str, refspecs: Sequence[str]) -> None:
+        """Push all refs or none.
 
         Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
         """
-        args = ("push", "--porcelain", "--atomic", *(("--progress",) if progress else ()), remote)
+        args = ("push", "--porcelain", "--atomic", remote)
         done = self.call(*args, *refspecs)
         if done.returncode == 0:
             return

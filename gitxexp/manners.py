@@ -13,6 +13,7 @@ from gitxexp.argv import Line
 def apply(line: Line) -> None:
     """Set up what the options that all verbs have ask for."""
     render.choose(color=line.color, quiet=line.quiet)
+    _Hinted.given = False
     _Trace.on = line.verbose
     if line.verbose and not _Trace.hooked:
         _Trace.hooked = True
@@ -86,13 +87,37 @@ _NEXT = {
 }
 
 
+class _Hinted:
+    """Whether the verb has said itself what comes next."""
+
+    given = False
+
+
+def hint(*lines: str) -> None:
+    """Say how to go on, on standard error, unless it is to be quiet or ``advice.xexp`` is false."""
+    _Hinted.given = True
+    if lines and not render.quiet() and advises():
+        for text in lines:
+            render.say(f"hint: {text}")
+
+
 def advise(line: Line) -> None:
     """After a change, on a terminal: the next sensible command, unless ``advice.xexp`` is false."""
-    hint = _NEXT.get(line.path)
-    told = {"--dry-run", "-n", "--suggest", "--plan", "--history", "-h", "--push", "--print-path"}
-    wanted = not (line.quiet or line.as_json or told & {*line.words})
-    if hint and wanted and sys.stderr.isatty() and advises():
-        render.say(f"hint: next: {hint}")
+    command = _NEXT.get(line.path)
+    told = {
+        "--dry-run",
+        "-n",
+        "--suggest",
+        "--plan",
+        "--history",
+        "-h",
+        "--push",
+        "--print-path",
+        "-o",
+    }
+    wanted = not (line.as_json or _Hinted.given or told & {*line.words})
+    if command and wanted and sys.stderr.isatty():
+        hint(f"next: {command}")
 
 
 def error_as_json(message: str, hint: str | None, code: int) -> str:

@@ -23,12 +23,14 @@ DATE = "2026-11-21"
 #: In git's order; OPTIONS and COMMANDS come from the click tree.
 _SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
              "FILES", "SEE ALSO")  # fmt: skip
+#: Pages of section 7.
+_ESSAYS = ("workflows", "json")
 _MANUAL = "Git Experiments Manual"
 
 
 def generate(root: click.Command) -> dict[str, str]:
-    """File name below ``man/`` → page: git-xexp.1, one for every verb, and the workflows."""
-    pages = {"git-xexp-workflows.7": workflows()}
+    """File name below ``man/`` → page: git-xexp.1, one for every verb, and those of section 7."""
+    pages = {f"git-xexp-{name}.7": essay(name) for name in _ESSAYS}
     for path, command in spec.commands(root):
         if " " not in path:
             name = f"git-xexp-{path}" if path else "git-xexp"
@@ -53,12 +55,14 @@ def page(name: str, path: str, command: click.Command) -> str:
     return _joined([*head, *body])
 
 
-def workflows() -> str:
-    """git-xexp-workflows(7), all of it prose."""
-    prose = sections(_prose("workflows"))
-    head = [_head("git-xexp-workflows", "7"), ".SH NAME", "git\\-xexp\\-workflows \\- " + escape(
-        prose.pop("NAME").strip())]  # fmt: skip
-    return _joined([*head, *(f".SH {title}\n{roff(text)}" for title, text in prose.items())])
+def essay(name: str) -> str:
+    """A page of section 7, all of it prose: the workflows, or what ``--json`` prints."""
+    prose = sections(_prose(name))
+    name = f"git-xexp-{name}"
+    head = [_head(name, "7"), ".SH NAME", f"{escape(name)} \\- {escape(prose.pop('NAME').strip())}"]
+    seen = _see_also(name, prose.pop("SEE ALSO", ""))
+    body = [f".SH {title}\n{roff(text)}" for title, text in prose.items()]
+    return _joined([*head, *body, f".SH SEE ALSO\n{seen}"])
 
 
 def _joined(parts: list[str]) -> str:
@@ -203,8 +207,9 @@ an error, 129 for wrong usage, 130 after Ctrl-C and 141 when nobody reads the ou
 def _see_also(path: str, text: str) -> str:
     named = ["git-xexp(1)"] if path else []
     named += [name for name in text.replace(",", " ").split() if name not in named]
-    if "git-xexp-workflows(7)" not in named:
-        named.append("git-xexp-workflows(7)")
+    for page in ("git-xexp-workflows", "git-xexp-json"):
+        if f"{page}(7)" not in named and page != path:
+            named.append(f"{page}(7)")
     shown = [re.sub(r"(.*)\((\d)\)", lambda m: f"\\fB{escape(m[1])}\\fR({m[2]})", n) for n in named]
     return ",\n".join(shown)
 
@@ -238,7 +243,8 @@ def _paragraph(text: str) -> list[str]:
         lines = textwrap.dedent(text[1:].strip("\n")).split("\n")
         return [".sp", ".nf", *map(escape, lines), ".fi"]
     if text.startswith("### "):
-        return [f".SS {escape(text[4:])}"]
+        head, _, rest = text[4:].partition("\n")
+        return [f".SS {escape(head)}", *(_paragraph(rest)[rest[0] != "-" :] if rest else ())]
     if text.startswith("|"):
         return _table(text.split("\n"))
     if not text.startswith("- "):

@@ -87,6 +87,11 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
 
 
+def nul_option(text: str) -> Callable[[F], F]:
+    """``-z``"""
+    return click.option("-z", "nul", is_flag=True, help=text)
+
+
 def no_wait_option(function: F) -> F:
     """``--no-wait``"""
     return click.option(

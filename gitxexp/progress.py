@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -9,52 +10,115 @@ from contextlib import contextmanager
 
 from gitxexp import render
 
-_EVERY = 0.1
+_EVERY = 0.1  #: seconds between two drawings
+_TICK = 0.5  #: seconds after which the clock is drawn anew though nothing was reported
+_DELAY = 1.0  #: seconds before anything is shown
 
 
 @contextmanager
 def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
-    """A ``progress(done, total, unit)`` for the time of a ``with``; None where nobody looks."""
-    if not sys.stderr.isatty() or render.quiet():
+    """A ``progress(done, total, unit)`` for the time of a ``with``; None where nobody looks.
+
+    Nothing is shown in the first second, or what ``GIT_PROGRESS_DELAY`` (git(1)) says.
+    """
+    if not sys.stderr.isatty() or render.quiet() or os.environ.get("TERM") == "dumb":
         yield None
         return
-    begun, shown = time.monotonic(), 0.0
+    import threading
 
-    def show(done: int, total: int, unit: str) -> None:
-        nonlocal shown
-        now = time.monotonic()
-        if now - shown < _EVERY:
-            return
-        shown = now
-        text = f"{label}: {described(done, total, unit, now - begun)}"
-        sys.stderr.write(f"\r\x1b[K{render.clip(text, render.columns() - 1)}")
-        sys.stderr.flush()
-
+    shown = _Line(label)
+    thread = threading.Thread(target=shown.tick, daemon=True)
+    thread.start()
     try:
-        yield show
+        yield shown
     finally:
-        if shown:
-            sys.stderr.write("\r\x1b[K")
+        shown.end()
+        thread.join()
+
+
+class _Line:
+    """What is known of the work, drawn by whoever reports and by a clock."""
+
+    def __init__(self, label: str) -> None:
+        import threading
+
+        self.label = label
+        self.begun = self.since = time.monotonic()
+        self.first = self.drawn = 0.0
+        self.last: tuple[int, int, str] | None = None
+        self.over = threading.Event()
+        self.lock = threading.Lock()
+
+    def __call__(self, done: int, total: int, unit: str) -> None:
+        """Take a report, and draw it if the last drawing is old enough."""
+        now = time.monotonic()
+        if self.last is None or unit != self.last[2] or done < self.last[0]:
+            self.since, self.first = now, done  # other work has begun
+        self.last = done, total, unit
+        if now - self.drawn >= _EVERY:
+            self.draw(now)
+
+    def tick(self) -> None:
+        """Draw every half second until the end."""
+        while not self.over.wait(_TICK):
+            self.draw(time.monotonic())
+
+    def draw(self, now: float) -> None:
+        """Rewrite the line, if it is time to show anything."""
+        with self.lock:
+            if self.over.is_set() or now - self.begun < _delay():
+                return
+            self.drawn = now
+            text = f"{self.label}: {self.text(now)}"
+            sys.stderr.write(f"\r\x1b[K{render.clip(text, render.columns() - 1)}")
             sys.stderr.flush()
 
+    def text(self, now: float) -> str:
+        """Amount, rate and time left; the time gone by where no amount is known."""
+        if self.last is None:
+            return _clock(now - self.begun)
+        done, total, unit = self.last
+        return described(done, total, unit, now - self.since, done - self.first)
 
-def described(done: int, total: int, unit: str, seconds: float) -> str:
+    def end(self) -> None:
+        """Leave an empty line behind."""
+        with self.lock:
+            self.over.set()
+            if self.drawn:
+                sys.stderr.write("\r\x1b[K")
+                sys.stderr.flush()
+
+
+def _delay() -> float:
+    try:
+        return float(os.environ["GIT_PROGRESS_DELAY"])
+    except (KeyError, ValueError):
+        return _DELAY
+
+
+def described(
+    done: int, total: int, unit: str, seconds: float, counted: float | None = None
+) -> str:
     """How far it is, how fast, and the time left once that can be told.
 
-    ``done`` and ``total`` (0: unknown) are in ``unit``; bytes are shown in units of 1000.
+    ``done`` and ``total`` (0: unknown) are in ``unit``; bytes are shown in units of 1000. Of
+    ``done``, ``counted`` (all if None) was done in ``seconds``.
     """
-    rate = done / seconds if seconds > 0 else 0.0
+    rate = (done if counted is None else counted) / seconds if seconds > 0 else 0.0
     known = unit in ("B", "bytes")
     amount = render.size if known else (lambda count: f"{count:,.0f}")
     parts = [f"{amount(done)}/{amount(total)}" if total else amount(done)]
     if not known:
         parts.append(unit)
     if total:
-        parts.append(f"{100 * done // total}%")
+        parts.append(f"{min(100, 100 * done // total)}%")
     if seconds >= 1 and rate:
-        parts.append(f"{amount(rate)}/s")
+        if known or rate >= 1:
+            parts.append(f"{amount(rate)}/s")
         if total > done:
             parts.append(f"{_clock((total - done) / rate)} left")
+    elif seconds >= 1:
+        parts.append(_clock(seconds))
     return " ".join(parts)
 
 

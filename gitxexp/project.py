@@ -29,6 +29,10 @@ if TYPE_CHECKING:  # imported late: a read needs none of what changes and record
 Notify = Callable[[str], None]
 
 
+#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+Progress = Callable[[int, int, str], None]
+
+
 def _silent(_text: str) -> None:
     return
 
@@ -76,6 +80,7 @@ class Project:
         self.git = git
         self.places = places
         self.notify = notify
+        self.progress: Progress | None = None  #: who watches work that may last; set by a verb
         self.state = places.common_dir / "xexp"
 
     @classmethod

@@ -28,7 +28,9 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
         with project.operation("registry rebuild", wait=wait) as running:
             running.save_file(project.registry.path, undo=True)
             with project.registry.rewrite() as db:
-                for name in stale:
+                for number, name in enumerate(stale):
+                    if project.progress is not None:
+                        project.progress(number, len(stale), "experiments")
                     registry.put(db, name, tagged[name])
             running.summary.append(f"{len(stale)} restored")
     return Rebuilt(

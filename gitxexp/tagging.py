@@ -136,7 +136,7 @@ def _add(
     for pointer in {output.pointer for output in changed}:
         running.save_file(project.top / pointer)
         running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
-    touched = dvcio.add(project.top, [output.path for output in changed]).touched
+    touched = dvcio.add(project.top, [out.path for out in changed], project.progress).touched
     return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), list(touched)
 
 

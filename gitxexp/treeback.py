@@ -131,7 +131,7 @@ def _data_changed(project: Project, path: Path) -> bool:
     from gitxexp import dvcio, pointers  # late: only undo of a worktree needs them
 
     outputs = pointers.outputs_in(path, Git(path, foreign=True))
-    return bool(dvcio.changed(path, outputs, project.stat_cache))
+    return bool(dvcio.changed(path, outputs, project.stat_cache, project.progress))
 
 
 # -- a worktree that was removed ---------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
-from tests.helpers import Repo
+from tests.helpers import Repo, run
 
 
 def test_it_finds_what_is_there(trained: Repo) -> None:
@@ -51,12 +51,9 @@ def test_without_dvc(repo: Repo) -> None:
 
 
 def test_the_next_command_it_names_works(trained: Repo) -> None:
-    out = trained.xexp("init").good().out
-    command = next(line for line in out.splitlines() if line.startswith("next: git add"))
-    trained.python(
-        "-c",
-        f"import subprocess; subprocess.run({command.removeprefix('next: ')!r}, shell=True, check=True)",
-    ).good()
+    said = trained.xexp("init").good().err.splitlines()
+    command = next(line for line in said if line.startswith("hint: next: git add"))
+    run("sh", "-c", command.removeprefix("hint: next: "), cwd=trained.path).good()
     assert trained.git("status", "--porcelain") == ""
     trained.xexp("tag").good()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pexpect
 import pytest
 
-from gitxexp import argv, progress
+from gitxexp import argv
 from gitxexp.cli import main
 from gitxexp.errors import UsageError
 from tests import experiments
-from tests.helpers import Clock, Repo
+from tests.helpers import Clock, Repo, run
 
 
 @pytest.mark.parametrize(
@@ -33,6 +33,10 @@ from tests.helpers import Clock, Repo
         ("worktree new --no-f x", "worktree new --no-fetch x"),
         ("tag --nonsense", "tag --nonsense"),
         ("get e0.1.0 -", "get e0.1.0 -"),
+        ("--json log", "log --json"),
+        ("--js explore", "explore --json"),
+        ("-q --json explore show e0.1.0", "explore show --json e0.1.0"),
+        ("--json", "--json"),
     ],
 )
 def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:
@@ -103,15 +107,6 @@ def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> 
     assert child.exitstatus == 0
 
 
-def test_progress_has_rate_and_time_left() -> None:
-    assert progress.described(1_500_000, 6_000_000, "B", 3) == (
-        "1.5 MB/6.0 MB 25% 500 kB/s 0:09 left"
-    )
-    assert progress.described(2, 4, "file", 0.5) == "2/4 file 50%"
-    assert progress.described(10, 0, "object", 2) == "10 object 5/s"
-    assert progress.described(1, 7201, "tables", 1).endswith("2:00:00 left")
-
-
 def test_the_status_page(repo: Repo, clock: Clock) -> None:
     assert repo.xexp().good().out.splitlines() == [
         f"on         branch main  {repo.head[:7]}  clean",
@@ -165,3 +160,43 @@ def test_the_status_page_outside_detached_and_bare(repo: Repo, tmp_path: Path) -
     assert "no branch" in repo.xexp().good().out
     repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
     assert xexp_inside(cwd=tmp_path / "bare").good().out.startswith("on         branch main")
+
+
+ODD = 'we"ird\nnäme'
+
+
+def test_names_ended_by_nul_are_as_they_are(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    repo.write(ODD, "text")
+    repo.commit("odd")
+    done = repo.xexp("get", "HEAD", ODD, "README.md", "-o", "../got/", "-z").good()
+    assert done.out == f"../got/{ODD}\0../got/README.md\0"
+    assert repo.xexp("get", "HEAD", ODD, "-o", "-", "-z").code == 129
+    repo.xexp("worktree", "new", "a", "--path", f"../{ODD}").good()
+    lines = repo.xexp("worktree", "list", "-z").good().out.split("\0")
+    assert f"path {repo.path.parent / ODD}" in lines and lines[-3:] == ["locked no", "", ""]
+    plain = repo.xexp("worktree", "list", "--porcelain").good().out
+    assert plain.replace("\n", "\0") == "\0".join(lines).replace("\n", "\0")
+    assert repo.xexp("explore", "worktrees", "-z").good().out == ""
+
+
+def test_conflicts_ended_by_nul(repo: Repo) -> None:
+    from tests.test_driver import KEYED, sql
+
+    sql(repo / f"{ODD}.db", KEYED, "INSERT INTO runs VALUES ('a', 0.1, NULL)")
+    repo.xexp("drivers", "install").good()
+    repo.commit("base")
+    for branch, value in (("other", 0.2), ("main", 0.3)):
+        repo.git("switch", "-q", *(["-c"] if branch == "other" else []), branch)
+        sql(repo / f"{ODD}.db", f"UPDATE runs SET f1 = {value}")
+        repo.commit(branch)
+    assert run("git", "merge", "other", cwd=repo.path).code == 1
+    assert repo.xexp("conflicts", "-z").good().out == f"{ODD}.db\0"
+
+
+def test_candidates_ended_by_nul(modelled: Repo) -> None:
+    folder = "models/candidates"
+    assert modelled.xexp("candidates", "-z").good().out == "".join(
+        f"{path}\0" for path in (f"{folder}/run-lr-0.1_model.bin",
+                                 f"{folder}/run-lr-0.01_model.bin", "models/production/model.bin")
+    )  # fmt: skip

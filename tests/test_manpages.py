@@ -31,7 +31,7 @@ def test_the_committed_pages_are_what_the_generator_makes() -> None:
 
 def test_every_verb_has_a_page_and_the_wheel_takes_all() -> None:
     assert {f"git-xexp-{verb}.1" for verb in VERBS} | {
-        "git-xexp.1", "git-xexp-workflows.7"} == set(PAGES)  # fmt: skip
+        "git-xexp.1", "git-xexp-workflows.7", "git-xexp-json.7"} == set(PAGES)  # fmt: skip
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     shared = document["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
     assert {f"man/{name}" for name in PAGES} <= set(shared)
@@ -140,6 +140,8 @@ def test_pages_are_found_in_a_checkout() -> None:
 
 
 def test_prose_becomes_roff() -> None:
+    assert manpages.roff("### A\nb") == ".SS A\nb"
+    assert manpages.roff("### A\n- b") == ".SS A\n.IP \\(bu 2\nb"
     text = "A `-x` and *y*. New sentence.\n\n- `a`:: Is b.\n\n```console\n$ .rc \\n\n```\n"
     assert manpages.roff(text) == "\n".join(
         [r"A \fB\-x\fR and \fIy\fR.", "New sentence.", ".TP", r"\fBa\fR", "Is b.",

@@ -71,7 +71,6 @@ def push(
     remote: str | None = None,
     incomplete: bool = False,
     progress: dvcio.Progress | None = None,
-    git_progress: bool = False,
 ) -> Pushed:
     """Push the artifacts, prove by full listing that the remote has them all, then push the refs.
 
@@ -84,7 +83,7 @@ def push(
     if not report.complete and not incomplete:
         raise _incomplete(report)
     if planned.git_remote is not None and planned.refs:
-        _push_refs(project, planned.git_remote, planned.refs, progress=git_progress)
+        _push_refs(project, planned.git_remote, planned.refs)
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     return Pushed(names, report, len(mine), planned.git_remote, refs)
@@ -93,7 +92,7 @@ def push(
 def push_artifacts(project: Project, commits: Iterable[str], remote: str | None = None) -> None:
     """Push the artifacts of these commits and prove the remote complete; raises as :func:`push`."""
     mine = [out for out in _outputs_of(project, commits) if dvcio.pushable(out) or out.versioned]
-    report = _push_outputs(project, mine, remote, None)
+    report = _push_outputs(project, mine, remote, project.progress)
     if not report.complete:
         raise _incomplete(report)
 
@@ -152,9 +151,9 @@ def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
     return list(seen.values())
 
 
-def _push_refs(project: Project, name: str, refs: Sequence[str], *, progress: bool) -> None:
+def _push_refs(project: Project, name: str, refs: Sequence[str]) -> None:
     try:
-        project.git.push(name, refs, progress=progress)
+        project.git.push(name, refs)
     except PushRejected as error:
         if any(ref.startswith("refs/tags/") for ref in error.refs):
             hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"

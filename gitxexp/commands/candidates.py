@@ -7,7 +7,7 @@ import click
 from gitxexp import progress, render
 from gitxexp.lazygroup import LazyGroup
 from gitxexp.models import listing
-from gitxexp.options import json_option, open_project
+from gitxexp.options import json_option, nul_option, open_project
 from gitxexp.render import candidates as pages
 
 VERBS = {
@@ -25,8 +25,9 @@ def candidates() -> None:
 @click.option("--slot", metavar="NAME", help="Only this model slot.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option("--remote", "ask_remote", is_flag=True, help="Ask a remote that is no local folder.")
+@nul_option("Print the paths alone, each ended by NUL.")
 @json_option
-def list_(slot: str | None, metric: str | None, ask_remote: bool, as_json: bool) -> None:
+def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_json: bool) -> None:
     """List production and every candidate: run, version, metrics, size, where its bytes are."""
     project = open_project()
     with progress.line("reading") as show:
@@ -35,6 +36,8 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, as_json: bool)
         render.say(f"note: {note}")
     if as_json:
         render.out(render.as_json(pages.as_objects(found)))
+    elif nul:
+        render.names(row.model.path for row in found.rows)
     elif found.rows:
         render.page(pages.table(found))
     else:

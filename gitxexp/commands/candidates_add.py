@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.models import adding
 from gitxexp.options import json_option, no_wait_option, open_project
 
@@ -29,4 +29,4 @@ def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: b
         render.out(f"{done.path} is there already: nothing to do")
         return
     render.out(f"added {done.path}  ({done.how}, {done.hash[4:12]}, run {done.run})")
-    render.out("next: git xexp tag")
+    manners.hint("next: git xexp tag")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render
+from gitxexp import manners, progress, render
 from gitxexp.merge import checking
 from gitxexp.merge.checking import Checked
 from gitxexp.options import json_option, open_project
@@ -18,7 +18,9 @@ from gitxexp.render import merges, rows
 @click.pass_context
 def check(ctx: click.Context, base: str, as_json: bool) -> None:
     """Say whether merges that were made without the merge driver dropped rows; exit 1 if so."""
-    found = checking.merges(open_project(), base)
+    project = open_project()
+    with progress.line("checking") as project.progress:
+        found = checking.merges(project, base)
     if as_json:
         render.out(render.as_json(merges.plain(found)))
     else:
@@ -41,8 +43,8 @@ def _show(found: Checked, base: str) -> None:
         render.say(f"warning: {problem}")
     if found.dropped:
         commit = found.dropped[0].commit
-        render.say(
-            f"hint: bring them back: git xexp merge {commit[:10]}^2 (with the driver: git merge)"
+        manners.hint(
+            f"bring them back: git xexp merge {commit[:10]}^2 (with the driver: git merge)"
         )
     elif not found.problems:
         many = "merge" if found.merges == 1 else "merges"

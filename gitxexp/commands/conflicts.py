@@ -6,11 +6,11 @@ from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import manners, progress, render
 from gitxexp.errors import UsageError
 from gitxexp.merge import unmerged
 from gitxexp.merge.plan import OnConflict
-from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.render import merges
 
 
@@ -31,15 +31,19 @@ class Choice(click.ParamType[tuple[int, OnConflict]]):
 
 
 @click.group(invoke_without_command=True)
+@nul_option("Print the unmerged paths, each ended by NUL.")
 @json_option
 @click.pass_context
-def conflicts(ctx: click.Context, as_json: bool) -> None:
+def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
     """List the rows that git merge could not merge, each with its values; resolve finishes."""
     if ctx.invoked_subcommand is not None:
         return
     found = unmerged.reports(open_project())
     if as_json:
         render.out(render.as_json([merges.plain(report) for report in found]))
+        return
+    if nul:
+        render.names(report.path for report in found)
         return
     for number, path, conflict in unmerged.numbered(found):
         render.out(render.paint(f"{number}  {path}: {merges.where(conflict)}", "red"))
@@ -49,7 +53,9 @@ def conflicts(ctx: click.Context, as_json: bool) -> None:
         if report.message:
             render.out(f"{report.path}: {report.message}")
     if found:
-        render.say("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+        manners.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+    else:
+        render.say("there are no conflicts between rows")
 
 
 @conflicts.command()
@@ -59,11 +65,13 @@ def conflicts(ctx: click.Context, as_json: bool) -> None:
 @click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
               help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
 @no_wait_option
+@json_option
 def resolve(
     paths: tuple[str, ...],
     side: str | None,
     rows: tuple[tuple[int, OnConflict], ...],
     no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Merge the unmerged databases again with their conflicts settled, and stage them.
 
@@ -74,10 +82,15 @@ def resolve(
         raise UsageError("--row names one conflict twice")
     project = open_project()
     chosen = OnConflict(side) if side else None
-    done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+    with progress.line("merging"):
+        done = unmerged.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+    if as_json:
+        left = [{"path": item.path, "left": list(item.left)} for item in done]
+        render.out(render.as_json(left))
+        return
     for item in done:
         render.out(f"resolved {item.path}")
         for line in item.left:
             render.say(line)
     if not unmerged.stages(project):
-        render.say(f"next: {unmerged.go_on(project)}")
+        manners.hint(f"next: {unmerged.go_on(project)}")

@@ -8,14 +8,18 @@ import click
 
 from gitxexp import render
 from gitxexp.demo import run_demo
+from gitxexp.options import json_option
 
 
 @click.command()
 @click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-def demo(directory: Path | None) -> None:
+@json_option
+def demo(directory: Path | None, as_json: bool) -> None:
     """Make a real experiment repository in DIR (or a temporary folder) and walk through it.
 
     Trains three small models on Fisher's iris data, tags each and compares them. Every command
     is shown as it runs. Needs no network and about half a minute.
     """
-    run_demo(directory, render.out)
+    project = run_demo(directory, render.say if as_json else render.out)
+    if as_json:
+        render.out(render.as_json({"path": str(project)}))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.errors import UsageError
 from gitxexp.merge import differences
 from gitxexp.merge.differences import FileDiff, Request
@@ -53,24 +53,27 @@ def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
         key=key,
         limit=0 if options["stat"] else options["limit"],
     )
-    found = differences.of_files(request)
-    if found is not None and paths:
+    found = _compared(request)
+    _show(found, options)
+    ctx.exit(1 if found and options["exit_code"] else 0)
+
+
+def _compared(request: Request) -> list[FileDiff]:
+    with progress.line("comparing") as show:
+        found = differences.of_files(request)
+        if found is None:
+            project = open_project()
+            project.progress = show
+            return list(differences.differences(project, request))
+    if request.paths:
         raise UsageError("two files have no paths in them", "name two versions, or leave -- out")
-    results = found if found is not None else differences.differences(open_project(), request)
-    differs = _show(results, options)
-    ctx.exit(1 if differs and options["exit_code"] else 0)
+    return found
 
 
-def _show(found: Iterable[FileDiff], options: dict[str, Any]) -> bool:
-    """Show each file as soon as it is compared; whether there was any."""
-    if options["as_json"] or options["stat"]:
-        listed = list(found)
-        if options["as_json"]:
-            render.out(render.as_json([rows.facts(item) for item in listed]))
-        elif listed:
-            render.out(rows.stat(listed))
-        return bool(listed)
-    lines = [line for item in found for line in rows.file(item)]
-    if lines:
-        render.page("\n".join(lines))
-    return bool(lines)
+def _show(found: Sequence[FileDiff], options: dict[str, Any]) -> None:
+    if options["as_json"]:
+        render.out(render.as_json([rows.facts(item) for item in found]))
+    elif options["stat"] and found:
+        render.out(rows.stat(found))
+    elif found:
+        render.page("\n".join(line for item in found for line in rows.file(item)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render
+from gitxexp import manners, render
 from gitxexp.merge import installing
 from gitxexp.merge.installing import Status
 from gitxexp.options import json_option, no_wait_option, open_project
@@ -17,29 +17,38 @@ def drivers() -> None:
 
 @drivers.command()
 @no_wait_option
-def install(no_wait: bool) -> None:
+@json_option
+def install(no_wait: bool, as_json: bool) -> None:
     """Register the merge driver and the textconv in this clone and in .gitattributes."""
     project = open_project()
-    if not installing.missing(project):
-        render.out("everything is registered already")
+    done: list[str] = []
+    if installing.missing(project):
+        with project.operation("drivers install", wait=not no_wait) as running:
+            done = list(installing.install(project, running))
+            running.summary.append(", ".join(done))
+    if as_json:
+        render.out(render.as_json({"registered": done}))
         return
-    with project.operation("drivers install", wait=not no_wait) as running:
-        done = installing.install(project, running)
-        running.summary.append(", ".join(done))
+    if not done:
+        render.out("everything is registered already")
     for name in done:
         render.out(f"registered {name}")
     if installing.ATTRIBUTES in done:
-        render.say(f"next: git add {installing.ATTRIBUTES} && git commit -m 'Merge rows by rows'")
+        manners.hint(f"next: git add {installing.ATTRIBUTES} && git commit -m 'Merge rows by rows'")
 
 
 @drivers.command()
 @no_wait_option
-def uninstall(no_wait: bool) -> None:
+@json_option
+def uninstall(no_wait: bool, as_json: bool) -> None:
     """Take both out again; merges are git's own then."""
     project = open_project()
     with project.operation("drivers uninstall", wait=not no_wait) as running:
         done = installing.uninstall(project, running)
         running.summary.append(", ".join(done))
+    if as_json:
+        render.out(render.as_json({"removed": list(done)}))
+        return
     for name in done or ["nothing: it was not registered"]:
         render.out(f"removed {name}")
 
@@ -61,9 +70,8 @@ def status(ctx: click.Context, as_json: bool) -> None:
         if found.driver and not found.runs:
             render.say("warning: the driver's program is not on PATH: every merge will conflict")
         if not found.complete:
-            render.say(
-                "warning: git will not merge rows by itself here\nhint: git xexp drivers install"
-            )
+            render.say("warning: git will not merge rows by itself here")
+            manners.hint("git xexp drivers install")
     ctx.exit(0 if found.complete else 1)
 
 

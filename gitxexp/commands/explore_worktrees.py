@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 
 from gitxexp import progress, render
-from gitxexp.commands.worktree import report, show_rows
-from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.commands.worktree import report, show_rows, tree_facts
+from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.worktrees import explorers, listing
 from gitxexp.worktrees.creating import LINKS, Wish
 from gitxexp.worktrees.known import EXPLORE
@@ -50,21 +50,31 @@ def checkout(
 @click.option(
     "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
 )
+@nul_option("End lines with NUL; implies --porcelain.")
 @json_option
-def worktrees(porcelain: bool, as_json: bool) -> None:
+def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees that explore checkout made."""
-    rows = listing.rows(open_project(), kind=EXPLORE)
-    show_rows(rows, porcelain=porcelain, as_json=as_json)
+    with progress.line("reading") as show:
+        rows = listing.rows(open_project(), show, kind=EXPLORE)
+    show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
 @click.command()
 @click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Also when files were added or changed.")
 @no_wait_option
-def cleanup(version: str | None, force: bool, no_wait: bool) -> None:
+@json_option
+def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove what explore checkout made: one version, or all.
 
     Refuses when files were added or changed. git xexp undo brings a worktree back.
     """
-    for tree in explorers.cleanup(open_project(), version, force=force, wait=not no_wait):
+    with progress.line("checking") as show:
+        project = open_project()
+        project.progress = show
+        done = explorers.cleanup(project, version, force=force, wait=not no_wait)
+    if as_json:
+        render.out(render.as_json([tree_facts(tree) for tree in done]))
+        return
+    for tree in done:
         render.out(f"removed {os.path.relpath(tree.path)}")

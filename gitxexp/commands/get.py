@@ -9,7 +9,7 @@ import click
 
 from gitxexp import artifacts, progress, render
 from gitxexp.errors import UsageError
-from gitxexp.options import json_option, open_project
+from gitxexp.options import json_option, nul_option, open_project
 from gitxexp.resolving import resolve
 
 
@@ -26,6 +26,7 @@ from gitxexp.resolving import resolve
 @click.option("-f", "--force", is_flag=True, help="Overwrite files that exist and differ.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the content with its hash.")
 @click.option("-r", "--remote", metavar="NAME", help="The DVC remote to ask.")
+@nul_option("Print the paths that were written, each ended by NUL.")
 @json_option
 def get(
     version: str,
@@ -35,6 +36,7 @@ def get(
     force: bool,
     no_verify: bool,
     remote: str | None,
+    nul: bool,
     as_json: bool,
 ) -> None:
     """Get files or folders as experiment VERSION had them, from the nearest place.
@@ -54,8 +56,9 @@ def get(
         remote=remote,
     )
     if out == "-":
-        if as_json:
-            raise UsageError("--json and -o - both want standard output", "leave one of them out")
+        if as_json or nul:
+            name = "--json" if as_json else "-z"
+            raise UsageError(f"{name} and -o - both want standard output", "leave one of them out")
         report = artifacts.stream(project, request, sys.stdout.buffer)
         sys.stdout.buffer.flush()
         _say(report)
@@ -64,6 +67,9 @@ def get(
         report = artifacts.get(project, request, show)
     if as_json:
         render.out(render.as_json(_facts(report)))
+    elif nul:
+        render.names(got.target for got in report.files)
+        _notes(report)
     else:
         _show(report)
 
@@ -72,18 +78,18 @@ def _show(report: artifacts.Report) -> None:
     """Each file on its own line, or one line for each place when there are many."""
     if len(report.files) <= 10:
         for got in report.files:
-            render.out(f"{got.target}  {_size(got.size)}  {_from(got.source)}")
+            render.out(f"{got.target}  {render.size(got.size)}  {_from(got.source)}")
     else:
         for source in dict.fromkeys(got.source for got in report.files):
             mine = [got for got in report.files if got.source == source]
-            size = _size(sum(got.size for got in mine))
+            size = render.size(sum(got.size for got in mine))
             render.out(f"{len(mine)} files  {size}  {_from(source)}")
     _notes(report)
 
 
 def _say(report: artifacts.Report) -> None:
     for got in report.files:
-        render.say(f"{got.path}  {_size(got.size)}  {_from(got.source)}")
+        render.say(f"{got.path}  {render.size(got.size)}  {_from(got.source)}")
     _notes(report)
 
 
@@ -94,16 +100,6 @@ def _notes(report: artifacts.Report) -> None:
 
 def _from(source: str) -> str:
     return "already there" if source == "there" else f"from {source}"
-
-
-def _size(count: int) -> str:
-    """Bytes in units of 1000."""
-    size, unit = float(count), "B"
-    for bigger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, bigger
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
 
 
 def _facts(report: artifacts.Report) -> dict[str, object]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render, setting_up
+from gitxexp import manners, progress, render, setting_up
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
@@ -16,11 +16,11 @@ from gitxexp.options import json_option, no_wait_option, open_project
 def init(no_dvc: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
     """Set a repository up for git xexp; run again, it does only what is missing."""
     project = open_project()
-    done = setting_up.init(project, dvc=not no_dvc, dry_run=dry_run, wait=not no_wait)
+    with progress.line("setting up"):
+        done = setting_up.init(project, dvc=not no_dvc, dry_run=dry_run, wait=not no_wait)
     if as_json:
         render.out(render.as_json({"done": list(done.done), "next": list(done.advice)}))
         return
     for line in done.done or ("everything is set up already",):
         render.out(line)
-    for command in done.advice:
-        render.out(f"next: {command}")
+    manners.hint(*(f"next: {command}" for command in done.advice))

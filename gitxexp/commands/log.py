@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import click
 
 from gitxexp import render
+from gitxexp.oplog import Operation
 from gitxexp.options import json_option, open_project
 from gitxexp.render import Column
 
@@ -18,8 +20,7 @@ def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
     found = open_project().log.operations(limit=limit or -1)
     if as_json:
-        names = ("id", "verb", "summary", "worktree", "started", "finished", "status")
-        render.out(render.as_json([{name: getattr(o, name) for name in names} for o in found]))
+        render.out(render.as_json([facts(operation) for operation in found]))
         return
     if not found:
         render.say("no operation has run in this repository yet")
@@ -33,3 +34,9 @@ def log(limit: int | None, as_json: bool) -> None:
         Column("what", [o.summary for o in found], flexible=True),
     ]
     render.page(render.table(columns))
+
+
+def facts(operation: Operation) -> dict[str, Any]:
+    """One operation for ``--json``."""
+    names = ("id", "verb", "summary", "worktree", "started", "finished", "status")
+    return {name: getattr(operation, name) for name in names}

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge import merging
 from gitxexp.merge.engine import Engine
@@ -222,7 +222,7 @@ def _show(merged: Merged, options: dict[str, Any]) -> None:
     if merged.commit:
         render.out(f"committed {merged.commit[:10]}")
     elif merged.advice and not options["dry_run"]:
-        render.say(f"next: {merged.advice}")
+        manners.hint(f"next: {merged.advice}")
     conflicting = any(a.report.conflicts for a in merged.artifacts)
     if merged.artifacts and not merged.changed and not conflicting:
         render.say("nothing to merge: every row is here already")

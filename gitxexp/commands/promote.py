@@ -52,6 +52,8 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
     _say_notes(plan)
     if options["dry_run"]:
         render.out(render.as_json(pages.plan_object(plan)) if as_json else pages.plan_text(plan))
+        if plan.already:
+            render.say("it is in production already: nothing would be done")
         return
     yes = options["yes"]
     if not plan.already:

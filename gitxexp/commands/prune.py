@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.errors import NO, NoAnswer, UsageError
 from gitxexp.models import cachegc, finished, pruning, taking
 from gitxexp.models.pruning import Per, Pruning, Rules
@@ -122,8 +122,10 @@ def _show_plan(plan: Pruning, *, force: bool) -> None:
         render.say(f"not proved to be anywhere else: {len(plan.unproved)}; they stay")
         if plan.problem:
             render.say(f"note: {plan.problem}")
-        render.say("hint: put them on the remote and prune them: git xexp prune --push")
-        render.say("hint: or let a tag hold them: git xexp tag")
+        manners.hint(
+            "put them on the remote and prune them: git xexp prune --push",
+            "or let a tag hold them: git xexp tag",
+        )
 
 
 def _confirm(question: str, options: dict[str, Any]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from gitxexp import artifacts, progress, render
@@ -40,7 +38,8 @@ def push(
     """
     project = open_project()
     chosen = [_experiment(project, name) for name in versions] if versions else None
-    planned = artifacts.plan(project, chosen, git_remote=git_remote, everything=everything)
+    with progress.line("asking the remote"):
+        planned = artifacts.plan(project, chosen, git_remote=git_remote, everything=everything)
     if dry_run:
         render.out(render.as_json(_plan_facts(planned)) if as_json else _plan_text(planned))
         return
@@ -51,7 +50,6 @@ def push(
             remote=remote,
             incomplete=incomplete,
             progress=show,
-            git_progress=sys.stderr.isatty(),
         )
     if as_json:
         render.out(render.as_json(_facts(done)))

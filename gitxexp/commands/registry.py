@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import rebuilding, render
+from gitxexp import manners, progress, rebuilding, render
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
@@ -18,7 +18,9 @@ def registry() -> None:
 @json_option
 def rebuild(no_wait: bool, as_json: bool) -> None:
     """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
-    done = rebuilding.rebuild(open_project(), wait=not no_wait)
+    project = open_project()
+    with progress.line("rebuilding") as project.progress:
+        done = rebuilding.rebuild(project, wait=not no_wait)
     if as_json:
         facts = {name: list(getattr(done, name)) for name in ("restored", "unchanged", "kept")}
         render.out(render.as_json(facts))
@@ -30,4 +32,4 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         f" {len(done.kept)} only the registry has"
     )
     if done.restored:
-        render.out("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
+        manners.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")

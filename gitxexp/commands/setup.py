@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Any
+
 import click
 
 from gitxexp import installing, render
 from gitxexp.errors import NoAnswer, UsageError
+from gitxexp.installing import Check
+from gitxexp.options import json_option
 
 
 @click.command()
 @click.option("--check", is_flag=True, help="Tell what works and what does not.")
 @click.option("--uninstall", is_flag=True, help="Take back all that setup did.")
-def setup(check: bool, uninstall: bool) -> None:
+@json_option
+def setup(check: bool, uninstall: bool, as_json: bool) -> None:
     """Make manual pages and shell completion work, after any installer.
 
     Links them into your own folders; nothing else is changed.
@@ -19,16 +25,21 @@ def setup(check: bool, uninstall: bool) -> None:
     if check and uninstall:
         raise UsageError("--check and --uninstall exclude each other")
     if check:
-        _check()
+        _check(as_json=as_json)
     elif uninstall:
-        _uninstall()
+        _uninstall(as_json=as_json)
     else:
-        _install()
+        _install(as_json=as_json)
 
 
-def _install() -> None:
+def _install(*, as_json: bool) -> None:
     topics: dict[str, list[str]] = {}
-    for topic, target, what in installing.install():
+    links = list(installing.install())
+    if as_json:
+        placed = [{"topic": topic, "path": str(t), "state": what} for topic, t, what in links]
+        render.out(render.as_json({"links": placed, "checks": _facts(installing.check())}))
+        return
+    for topic, target, what in links:
         topics.setdefault(topic, []).append(what)
         if what == "kept":
             render.say(f"warning: {target} is a file of your own, and was left as it is")
@@ -41,17 +52,26 @@ def _install() -> None:
             render.out(f"{found.topic:<13} {found.text}; {found.fix}")
 
 
-def _uninstall() -> None:
+def _facts(checks: list[Check]) -> list[dict[str, Any]]:
+    return [asdict(check) for check in checks]
+
+
+def _uninstall(*, as_json: bool) -> None:
     removed = list(installing.uninstall())
+    if as_json:
+        render.out(render.as_json({"removed": [str(path) for path in removed]}))
+        return
     for path in removed:
         render.out(f"removed {path}")
     if not removed:
         render.out("nothing to take back")
 
 
-def _check() -> None:
+def _check(*, as_json: bool) -> None:
     checks = installing.check()
-    for found in checks:
+    if as_json:
+        render.out(render.as_json({"checks": _facts(checks)}))
+    for found in () if as_json else checks:
         mark = render.paint("ok", "green") if found.ok else render.paint("NO", "red")
         render.out(f"{mark}  {found.topic:<13} {found.text}")
     fixes = dict.fromkeys(found.fix for found in checks if not found.ok)

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gitxexp import experiments, payload, render, tagging
+from gitxexp import experiments, payload, progress, render, tagging
 from gitxexp.collect import Wanted
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.experiments import Plan, Request
@@ -57,10 +57,12 @@ def tag(version: AnyVersion | None, **options: Any) -> None:
     project = open_project()
     request = _request(version, options)
     if options["suggest"]:
-        render.out(str(experiments.plan(project, request).version))
+        plan = _plan(project, request)
+        facts = {"version": str(plan.version), "reason": plan.reason}
+        render.out(render.as_json(facts) if options["as_json"] else facts["version"])
         return
     if options["dry_run"]:
-        _show_plan(experiments.plan(project, request), as_json=options["as_json"])
+        _show_plan(_plan(project, request), as_json=options["as_json"])
         return
     request = _confirmed(project, request, options)
     push = project.config.tag_push if options["push"] is None else options["push"]
@@ -70,11 +72,17 @@ def tag(version: AnyVersion | None, **options: Any) -> None:
 
 def _tag(project: Project, request: Request, options: dict[str, Any], *, push: bool) -> Tagged:
     wait = not options["no_wait"]
-    if not push:
-        return tagging.tag(project, request, wait=wait)
-    from gitxexp import publishing
+    with progress.line("tagging") as project.progress:
+        if not push:
+            return tagging.tag(project, request, wait=wait)
+        from gitxexp import publishing
 
-    return publishing.tag_and_push(project, request, options["remote"], wait=wait)
+        return publishing.tag_and_push(project, request, options["remote"], wait=wait)
+
+
+def _plan(project: Project, request: Request) -> Plan:
+    with progress.line("looking at the data") as project.progress:
+        return experiments.plan(project, request)
 
 
 def _request(version: AnyVersion | None, options: dict[str, Any]) -> Request:
@@ -111,7 +119,7 @@ def _confirmed(project: Project, request: Request, options: dict[str, Any]) -> R
     asks = sys.stdin.isatty() and sys.stderr.isatty() and not options["yes"]
     if not options["edit"] and (options["message"] is not None or not asks):
         return request
-    plan = experiments.plan(project, request)
+    plan = _plan(project, request)
     if options["edit"]:
         return replace(request, headline=_edit(plan.payload.headline))
     render.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import click
 
 from gitxexp import progress, render
 from gitxexp.errors import NoAnswer
-from gitxexp.options import json_option, no_wait_option, open_project
+from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.worktrees import checking, creating, known, listing, removing
 from gitxexp.worktrees.creating import LINKS, Made, Wish
 
@@ -112,8 +114,9 @@ def _facts(made: Made) -> dict[str, Any]:
 @click.option(
     "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
 )
+@nul_option("End lines with NUL; implies --porcelain.")
 @json_option
-def list_(porcelain: bool, as_json: bool) -> None:
+def list_(porcelain: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees and what is only there.
 
     A changed file, an artifact that is on no remote, a results row that the main worktree does not
@@ -121,7 +124,7 @@ def list_(porcelain: bool, as_json: bool) -> None:
     """
     with progress.line("reading") as show:
         rows = listing.rows(open_project(), show)
-    show_rows(rows, porcelain=porcelain, as_json=as_json)
+    show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
 @worktree.command()
@@ -129,7 +132,8 @@ def list_(porcelain: bool, as_json: bool) -> None:
 @click.option("--push", is_flag=True, help="Push artifacts, branch and tags first.")
 @click.option("--force", is_flag=True, help="Remove although the checklist says no.")
 @no_wait_option
-def remove(name: str, push: bool, force: bool, no_wait: bool) -> None:
+@json_option
+def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove a worktree, if nothing in it would be lost.
 
     NAME is what it was made with, or the path of any worktree. git xexp undo brings it back.
@@ -141,15 +145,21 @@ def remove(name: str, push: bool, force: bool, no_wait: bool) -> None:
         if push and not tree.gone:
             removing.push(project, tree, show)
         checks = checking.checklist(project, tree, show)
-    show_checks(checks)
+    if not as_json:
+        show_checks(checks)
     red = [check for check in checks if not check.ok]
     if red and not force:
         fixes = dict.fromkeys(check.fix for check in red if check.fix)
         hint = "\n".join(
             [*fixes, f"or drop it all the same: git xexp worktree remove {name} --force"]
         )
+        if as_json:
+            render.out(render.as_json(_removal(tree, checks, None)))
         raise NoAnswer(f"{tree.name} was not removed: something would be lost", hint)
     done = removing.remove(project, name, wait=not no_wait)
+    if as_json:
+        render.out(render.as_json(_removal(tree, checks, done)))
+        return
     branch = f" and branch {done.branch}" if done.branch else ""
     kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
     render.out(
@@ -157,12 +167,35 @@ def remove(name: str, push: bool, force: bool, no_wait: bool) -> None:
     )
 
 
+def _removal(
+    tree: known.Tree, checks: list[checking.Check], done: removing.Removed | None
+) -> dict[str, Any]:
+    return {
+        "name": tree.name,
+        "path": str(tree.path),
+        "removed": done is not None,
+        "branch": done and done.branch,
+        "kept_branch": done and done.kept_branch,
+        "checks": [asdict(check) for check in checks],
+    }
+
+
 @worktree.command()
 @no_wait_option
-def prune(no_wait: bool) -> None:
+@json_option
+def prune(no_wait: bool, as_json: bool) -> None:
     """Forget the worktrees whose folder is gone."""
-    for tree in removing.prune(open_project(), wait=not no_wait):
+    done = removing.prune(open_project(), wait=not no_wait)
+    if as_json:
+        render.out(render.as_json([tree_facts(tree) for tree in done]))
+        return
+    for tree in done:
         render.out(f"pruned {tree.name}: {tree.path} is gone")
+
+
+def tree_facts(tree: known.Tree) -> dict[str, Any]:
+    """A worktree that went, for ``--json``."""
+    return {"name": tree.name, "path": str(tree.path)}
 
 
 def show_checks(checks: list[checking.Check]) -> None:
@@ -172,20 +205,27 @@ def show_checks(checks: list[checking.Check]) -> None:
         render.out(f"{mark}  {check.name:<10}{check.text}")
 
 
-def show_rows(rows: list[listing.Row], *, porcelain: bool, as_json: bool) -> None:
+def show_rows(rows: list[listing.Row], *, porcelain: bool, nul: bool, as_json: bool) -> None:
     """The list in one of its three forms."""
     for note in (note for row in rows for note in row.notes):
         render.say(f"note: {note}")
     if as_json:
         render.out(render.as_json([_row_facts(row) for row in rows]))
+    elif nul:
+        render.names(line for row in rows for line in _porcelain(row))
     elif porcelain:
-        for row in rows:
-            for key, value in _row_facts(row).items():
-                text = {True: "yes", False: "no", None: "-"}.get(value, value)
-                render.out(f"{key} {text}")
-            render.out("")
+        for line in (line for row in rows for line in _porcelain(row)):
+            render.out(line)
     else:
         render.out(render.table(_columns(rows)))
+
+
+def _porcelain(row: listing.Row) -> Iterator[str]:
+    """``key value`` for each fact, then an empty line."""
+    for key, value in _row_facts(row).items():
+        shown = {True: "yes", False: "no", None: "-"}.get(value, value)
+        yield f"{key} {shown}"
+    yield ""
 
 
 def _row_facts(row: listing.Row) -> dict[str, Any]:
@@ -209,6 +249,9 @@ def _columns(rows: list[listing.Row]) -> list[render.Column]:
     def number(value: int | None) -> str:
         return "?" if value is None else f"{value:,}"
 
+    def size(count: int | None) -> str:
+        return "?" if count is None else render.size(count)
+
     def state(row: listing.Row) -> str:
         if row.gone:
             return "gone"
@@ -217,23 +260,13 @@ def _columns(rows: list[listing.Row]) -> list[render.Column]:
     return [
         render.Column("name", [row.name for row in rows], flexible=True),
         render.Column("branch", [row.branch or "(detached)" for row in rows], flexible=True),
-        render.Column("commit", [(row.commit or "")[:7] for row in rows]),
+        render.Column("commit", [(row.commit or "")[:7] for row in rows], optional=1),
         render.Column("experiment", [row.experiment or "" for row in rows]),
         render.Column("state", [state(row) for row in rows]),
         render.Column("unpushed", [number(row.unpushed) for row in rows], right=True),
         render.Column("unmerged", [number(row.unmerged) for row in rows], right=True),
-        render.Column("disk", [_bytes(row.disk) for row in rows], right=True),
-        render.Column("path", [os.path.relpath(row.path) for row in rows], flexible=True),
+        render.Column("disk", [size(row.disk) for row in rows], right=True),
+        render.Column(
+            "path", [os.path.relpath(row.path) for row in rows], flexible=True, optional=1
+        ),
     ]
-
-
-def _bytes(count: int | None) -> str:
-    """A size for people, in units of 1000."""
-    if count is None:
-        return "?"
-    size, unit = float(count), "B"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if size < 1000:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"

@@ -12,6 +12,7 @@ from typing import Any
 from gitxexp.dvcio.databases import databases_in, held_still, own_copy
 from gitxexp.dvcio.objects import Progress, hash_file, object_path
 from gitxexp.dvcio.places import cache_dir, is_dvc_repo
+from gitxexp.dvcio.reading import counted
 from gitxexp.dvcio.session import opened
 from gitxexp.errors import XexpError
 from gitxexp.pointers import Output, outputs_in
@@ -41,12 +42,11 @@ def add(
     groups: dict[Path, list[str]] = {}
     for path in wanted:
         groups.setdefault(_root(top, path, known), []).append(path)
-    for done, (root, members) in enumerate(groups.items()):
-        if progress:
-            progress(done, len(groups), "project")
-        _unlink(top, root, members, known)
-        with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
-            _add_here(repo, top, members, known)
+    with counted((top / path for path in wanted), progress):
+        for root, members in groups.items():
+            _unlink(top, root, members, known)
+            with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
+                _add_here(repo, top, members, known)
     fresh = {out.path: out for out in outputs_in(top)}
     added = tuple(fresh[path] for path in wanted if path in fresh)
     ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]

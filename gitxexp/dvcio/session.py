@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,10 @@ def quiet() -> None:
     for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("TQDM_DISABLE", "1")
+    if sys.stderr.isatty():  # where DVC would turn its spinners
+        from dvc.ui import ui
+
+        ui.error_console.quiet = True
 
 
 @contextmanager

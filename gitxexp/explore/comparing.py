@@ -93,7 +93,9 @@ def of_work_tree(project: Project) -> Side:
     found = collect.collect(top, project.config, collect.Wanted())
     outputs = pointers.outputs_in(top) if dvcio.is_dvc_repo(top) else []
     artifacts = {o.path: o.hash for o in outputs if o.hash}
-    for change in dvcio.status(top, outputs, project.stat_cache) if outputs else []:
+    for change in (
+        dvcio.status(top, outputs, project.stat_cache, project.progress) if outputs else []
+    ):
         if change.kind is not dvcio.Kind.MISSING:  # not checked out is not changed
             artifacts[change.output.path] = change.actual or UNWRITTEN
     run = found.run.id if found.run else ""

@@ -50,8 +50,10 @@ def merges(project: Project, base: str) -> Checked:
     dropped: list[Dropped] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="xexp-check-") as folder:
-        check = _Check(project, Contents(project, Path(folder)), Path(folder))
-        for line in lines:
+        check = _Check(project, Contents(project, Path(folder), project.progress), Path(folder))
+        for number, line in enumerate(lines):
+            if project.progress is not None:
+                project.progress(number, len(lines), "merges")
             commit, first, *others = line.split(" ")
             for other in others:
                 try:

@@ -64,7 +64,10 @@ def differences(project: Project, request: Request) -> Iterator[FileDiff]:
         a = _Side(project, contents, request.a)
         b = _Side(project, contents, request.b)
         known = sorted({*a.paths, *b.paths})
-        for path in pathspec.choose(project, request.paths, known):
+        chosen = pathspec.choose(project, request.paths, known)
+        for number, path in enumerate(chosen):
+            if project.progress is not None:
+                project.progress(number, len(chosen), "files")
             if a.identity(path) is not None and a.identity(path) == b.identity(path):
                 continue
             found = _file(a, b, path, request)
@@ -90,7 +93,7 @@ def _contents(project: Project) -> Iterator[Contents]:
     except OSError:  # a repository that may only be read
         folder = tempfile.TemporaryDirectory(prefix="xexp-diff-")
     with folder as name:
-        yield Contents(project, Path(name))
+        yield Contents(project, Path(name), project.progress)
 
 
 class _Side:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gitxexp.errors import UsageError, XexpError
+from gitxexp.merge.growing import watched
 from gitxexp.merge.kinds import SUFFIXES, Kind, kind_by_name, kind_of
 from gitxexp.merge.plan import MergeOptions, MergeReport, Progress
 
@@ -67,15 +68,17 @@ def merge(
     As ``merge_files`` and ``plan_files`` of the engines say. Raises XexpError.
     """
     options = options or MergeOptions()
-    if choose(target, sources, out, engine) is Engine.SQLITE:
-        from gitxexp.merge import sqlite
+    chosen = choose(target, sources, out, engine)
+    with watched((out or target).absolute().parent, (target, *sources), progress) as heard:
+        if chosen is Engine.SQLITE:
+            from gitxexp.merge import sqlite
 
-        work = sqlite.merge_files if write else sqlite.plan_files
-        return work(target, sources, out, options, progress)
-    from gitxexp.merge import duck  # late: it imports DuckDB when it works
+            work = sqlite.merge_files if write else sqlite.plan_files
+            return work(target, sources, out, options, heard)
+        from gitxexp.merge import duck  # late: it imports DuckDB when it works
 
-    duck_work = duck.merge_files if write else duck.plan_files
-    return duck_work(target, sources, out, options, progress)
+        duck_work = duck.merge_files if write else duck.plan_files
+        return duck_work(target, sources, out, options, heard)
 
 
 def merge3(

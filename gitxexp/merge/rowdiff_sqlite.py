@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import quote as percent
 
 from gitxexp.errors import XexpError
+from gitxexp.interrupting import Connection
 from gitxexp.merge import rowdiff_pages as pages
 from gitxexp.merge.plan import Value
 from gitxexp.merge.rowdiff import TableDiff, pair
@@ -70,7 +71,7 @@ def _uri(path: Path) -> str:
 
 
 def _attached(a: Path | None, b: Path | None) -> sqlite3.Connection:
-    con = sqlite3.connect(":memory:", isolation_level=None, uri=True)
+    con = sqlite3.connect(":memory:", isolation_level=None, uri=True, factory=Connection)
     try:
         for path, name in ((a, "a"), (b, "b")):
             con.execute("ATTACH ? AS " + name, [_uri(path) if path else ":memory:"])

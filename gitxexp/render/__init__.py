@@ -19,7 +19,7 @@ class Column(NamedTuple):
     cells: Sequence[str]
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
-    optional: bool = False  #: may be left out to fit the terminal, the last one first
+    optional: int = 0  #: may be left out to fit the terminal: 1 before 2, the last one first
     marked: frozenset[int] = frozenset()
 
 
@@ -162,9 +162,10 @@ def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
         )
         return sum(narrow) + 2 * (len(columns) - 1) - terminal
 
-    for at in reversed(range(len(columns))):
-        if columns[at].optional and excess() > 0:
-            del columns[at], widths[at]
+    for level in (1, 2):
+        for at in reversed(range(len(columns))):
+            if columns[at].optional == level and excess() > 0:
+                del columns[at], widths[at]
     room = terminal - 2 * (len(columns) - 1)
     for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
         if columns[number].flexible and sum(widths) > room:
@@ -198,7 +199,8 @@ def as_json(value: Any) -> str:
     """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
     import json  # 1 ms, which a table needs not wait for
 
-    return json.dumps(_finite(value), indent=2, ensure_ascii=False)
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    return json.dumps(_finite(value), indent=2, ensure_ascii=not utf8)
 
 
 def _finite(value: Any) -> Any:
@@ -215,6 +217,13 @@ def out(text: str, end: str = "\n") -> None:
     """Write to standard output; bytes that no text can show are replaced, never an error."""
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + end)
+
+
+def names(values: Iterable[object]) -> None:
+    """``-z``: each name as it is, followed by a NUL; bytes that are no text are kept."""
+    for value in values:
+        sys.stdout.buffer.write(os.fsencode(str(value)) + b"\0")
+    sys.stdout.flush()
 
 
 def say(text: str) -> None:

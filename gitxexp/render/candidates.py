@@ -28,12 +28,14 @@ def table(found: Listing) -> str:
     for name in _metrics(found):
         values = [row.facts.metrics.get(name) for row in rows]
         marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
-        columns.append(Column(name, _shown(values), right=True, marked=marked))
+        cells = _shown(values)
+        ranks = name in found.metrics.values()
+        columns.append(Column(name, cells, right=True, marked=marked, optional=int(not ranks)))
     columns += [
-        Column("size", [size(row.model.size) for row in rows], right=True),
+        Column("size", [size(row.model.size) for row in rows], right=True, optional=1),
         Column("where", [_where(row) for row in rows]),
-        Column("tag", [row.tag or "-" for row in rows]),
-        Column("hash", [row.model.oid[:8] for row in rows]),
+        Column("tag", [row.tag or "-" for row in rows], optional=1),
+        Column("hash", [row.model.oid[:8] for row in rows], optional=1),
         Column("file", [row.model.path for row in rows], flexible=True),
     ]
     return render.table(columns)
@@ -48,6 +50,8 @@ def _role(row: Row) -> str:
 
 def _where(row: Row) -> str:
     places = ", ".join(row.places) or "nowhere"
+    if render.is_terminal():
+        places = places.replace("workspace", "here")
     return f"{places}, remote?" if row.on_remote is None else places
 
 

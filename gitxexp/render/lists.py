@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 from gitxexp import payload, render
@@ -22,25 +23,30 @@ def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
     return _PORCELAIN_RUNS if runs else _PORCELAIN
 
 
-def as_table(found: Listing) -> str:
-    """A table that fits the terminal; numbers rounded there, and in full in a pipe."""
+def as_table(found: Listing, asked: Container[str] = ()) -> str:
+    """A table that fits the terminal; numbers rounded there, and in full in a pipe.
+
+    Of columns that may be left out to fit, those that were ``asked`` for by name are not.
+    """
     short = render.is_terminal()
-    return render.table([_column(shown, short=short) for shown in found.columns])
+    return render.table([_column(shown, asked, short=short) for shown in found.columns])
 
 
-def _column(shown: Shown, *, short: bool) -> Column:
+def _column(shown: Shown, asked: Container[str], *, short: bool) -> Column:
     kind, name = shown.name
     wide = kind == "field" and name in ("text", "headline", "run", "label")
     cells = _cells(shown, short=short)
     if not short:
         return Column(name, cells)
     numbers = all(value is None or isinstance(value, int | float) for value in shown.values)
+    last = name.rpartition(".")[2]
+    spare = 1 if kind == "param" else 2 if kind == "field" and name in ("date", "data") else 0
     return Column(
-        name.rpartition(".")[2],
+        last,
         cells,
         right=numbers and kind != "field",
         flexible=wide or kind == "param",
-        optional=kind == "param",
+        optional=0 if name in asked or last in asked else spare,
         marked=shown.best,
     )
 

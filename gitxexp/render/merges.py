@@ -49,7 +49,8 @@ def _table(rows: Sequence[tuple[Artifact, TableReport]]) -> str:
     for name, count in _COUNTS:
         numbers = [count(t) for _, t in rows]
         if any(numbers) or name not in _RARE:
-            columns.append(Column(name, [str(n) for n in numbers], right=True))
+            cells = [str(n) for n in numbers]
+            columns.append(Column(name, cells, right=True, optional=int(not any(numbers))))
     added = [", ".join(t.columns_added) for _, t in rows]
     widened = [", ".join(t.types_widened) for _, t in rows]
     for name, cells in (("columns added", added), ("types widened", widened)):

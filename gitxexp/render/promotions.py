@@ -90,7 +90,12 @@ def history_table(found: Sequence[Promotion]) -> str:
     """Who promoted what and when, the newest first."""
     several = len({p.slot for p in found}) > 1
     runs = {p.id: p.run for p in found}
-    columns = [Column("at", [p.at[:19].replace("T", " ") + "Z" for p in found])]
+    columns = [
+        Column(
+            "at",
+            [p.at[: 16 if render.is_terminal() else 19].replace("T", " ") + "Z" for p in found],
+        )
+    ]
     if several:
         columns.append(Column("slot", [p.slot for p in found]))
     return render.table(
@@ -99,8 +104,8 @@ def history_table(found: Sequence[Promotion]) -> str:
             Column("version", [p.version or "-" for p in found]),
             Column("run", [p.run or "-" for p in found], flexible=True),
             Column("metric", [_measured(p) for p in found]),
-            Column("before", [p.hash_before[4:12] or "-" for p in found]),
-            Column("after", [p.hash_after[4:12] for p in found]),
+            Column("before", [p.hash_before[4:12] or "-" for p in found], optional=1),
+            Column("after", [p.hash_after[4:12] for p in found], optional=1),
             Column("who", [p.who for p in found], flexible=True),
             Column("why", [_why(p, runs) for p in found], flexible=True),
         ]

@@ -28,7 +28,7 @@ def table(plan: Pruning) -> str:
             Column("file", [fate.model.path for fate in fates], flexible=True),
             Column("run", [fate.model.run or "-" for fate in fates], flexible=True),
             Column("metric", values),
-            Column("size", [size(fate.model.size) for fate in fates], right=True),
+            Column("size", [size(fate.model.size) for fate in fates], right=True, optional=1),
             Column("frees", [size(fate.freed) if fate.goes else "-" for fate in fates], right=True),
             Column("why", [fate.why for fate in fates], flexible=True),
             Column("also in", [fate.proof or "-" for fate in fates]),

@@ -163,7 +163,7 @@ def _thinnable(project: Project, tree: Tree) -> list[tuple[str, Path]]:
     """
     try:
         outputs = pointers.outputs_in(tree.path, state.git_at(tree))
-        changes = dvcio.status(tree.path, outputs, project.stat_cache)
+        changes = dvcio.status(tree.path, outputs, project.stat_cache, project.progress)
     except XexpError:
         return []
     touched = {change.output.path for change in changes}

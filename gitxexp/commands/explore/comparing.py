@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.errors import NO
 from gitxexp.explore import comparing
 from gitxexp.explore.comparing import Side
@@ -43,7 +43,8 @@ def diff(
     known = project.experiments()
     one = _side(project, before or "HEAD", known)
     now = after is None
-    other = comparing.of_work_tree(project) if now else _side(project, after or "HEAD", known)
+    with progress.line("looking at the data") as project.progress:
+        other = comparing.of_work_tree(project) if now else _side(project, after or "HEAD", known)
     found = comparing.compare(project, one, other)
     patch = comparing.patch(project, found, colour=render.colour() and not as_json) if code else ""
     if as_json:

@@ -57,7 +57,7 @@ def list_(**options: Any) -> None:
     elif form == "porcelain":
         render.out(lists.as_porcelain(found, end="\0" if options["nul"] else "\n"), end="")
     else:
-        render.page(lists.as_table(found))
+        render.page(lists.as_table(found, {name.lstrip("+") for name in names}))
     gc.freeze()  # nor at the end
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import render
+from gitxexp import progress, render
 from gitxexp.explore.showing import details
 from gitxexp.options import json_option, open_project
 from gitxexp.render import details as pages
@@ -21,7 +21,8 @@ def show(version: str, ask_remote: bool, as_json: bool) -> None:
     VERSION is a version, the first digits of a configuration's hash, a run or the start of one, or
     any revision: then the experiment there, or the nearest before it, is shown.
     """
-    found = details(open_project(), version, ask_remote=ask_remote)
+    with progress.line("reading"):
+        found = details(open_project(), version, ask_remote=ask_remote)
     for note in found.notes:
         render.say(f"note: {note}")
     if as_json:

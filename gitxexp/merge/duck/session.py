@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gitxexp import interrupting
 from gitxexp.errors import XexpError
 from gitxexp.merge.duck.folders import Folder
 
@@ -159,6 +160,7 @@ def _connect(scratch: Path, memory: int) -> Any:
         con = duckdb.connect(":memory:", config=config)
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET enable_progress_bar = false")
+        interrupting.also(con)
     return con
 
 
@@ -169,6 +171,12 @@ def translated(what: str = "") -> Iterator[None]:
 
     try:
         yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
+        if "Query interrupted" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
     except duckdb.Error as error:
         raise explain(error, what) from None
 

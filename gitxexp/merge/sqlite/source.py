@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp.errors import XexpError
+from gitxexp.interrupting import Connection
 from gitxexp.merge.sqlite.files import Header, child, clear_errors, read_headers, uri
 from gitxexp.merge.sqlite.names import fold, quote
 from gitxexp.merge.sqlite.schema import Schema, Table, read_schema
@@ -134,7 +135,9 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 def connect(address: str) -> sqlite3.Connection:
     """A connection that reads odd text without failing and waits a little for a writer."""
-    con = sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_SECONDS)
+    con = sqlite3.connect(
+        address, uri=True, isolation_level=None, timeout=BUSY_SECONDS, factory=Connection
+    )
     con.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return con
 
