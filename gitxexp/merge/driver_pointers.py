@@ -77,7 +77,7 @@ def merged_pointer(
         if base is not None and base.oid == one.oid:
             return _with(texts, other.oid or "", other.size or 0), None, other.oid
     files = [fetched(place, out) if out else None for out in (base, ours, theirs)]
-    out = folder / "merged"
+    out = driver.place_for(folder, ours.path)
     assert files[1] is not None and files[2] is not None
     two = prepare(files[1], files[2]) if prepare else (files[1], files[2])
     report = engine.merge3(files[0], *two, out, options)

@@ -48,6 +48,7 @@ class MergeOptions:
     stringify: tuple[str, ...] = ()  #: columns whose mixed storage classes may become text
     allow_lossy: bool = False  #: accept a type promotion that changes values
     memory: int = 0  #: bytes DuckDB may use before it spills; 0: a share of what is free
+    settled: tuple[tuple[Conflict, OnConflict], ...] = ()  #: single conflicts, each for one side
     in_place: bool = False  #: change the target itself in one transaction, no new file
 
 

@@ -95,9 +95,10 @@ def resolve(
             own = folder / str(number)
             own.mkdir()
             sides = _sides(project, own, path, found[path])
-            options = MergeOptions(on_conflict=side or OnConflict.FAIL)
+            settled = tuple(decisions.get(path, []))
+            options = MergeOptions(on_conflict=side or OnConflict.FAIL, settled=settled)
             finish = _pointer if path.endswith(".dvc") else _file
-            done.append(finish(project, place, own, path, sides, decisions.get(path, []), options))
+            done.append(finish(project, place, own, path, sides, options))
             stage(project.at_top, [path])
             conflicts.forget(place, path)
     return done
@@ -147,11 +148,11 @@ def _file(
     folder: Path,
     path: str,
     sides: Sides,
-    decisions: Sequence[Decision],
     options: MergeOptions,
 ) -> Resolved:
-    settle(*sides[1:], decisions)
-    out = folder / "out"
+    if by_sqlite(*sides[1:]):
+        settle(*sides[1:], options.settled)
+    out = driver.place_for(folder, path)
     report = engine.merge3(*sides, out, options)
     _refuse_rest(path, report)
     driver.replace(out, project.top / path)
@@ -164,16 +165,17 @@ def _pointer(
     folder: Path,
     path: str,
     sides: Sides,
-    decisions: Sequence[Decision],
     options: MergeOptions,
 ) -> Resolved:
     base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
     prepare = None
-    if decisions:
+    if options.settled:
 
         def prepare(one: Path, other: Path) -> tuple[Path, Path]:
+            if not by_sqlite(one, other):
+                return one, other
             copies = (_copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data"))
-            settle(*copies, decisions)
+            settle(*copies, options.settled)
             return copies
 
     texts, report, _ = driver_pointers.merged_pointer(
@@ -206,15 +208,16 @@ def _refuse_rest(path: str, report: MergeReport) -> None:
     )
 
 
+def by_sqlite(ours: Path, theirs: Path) -> bool:
+    """Whether SQLite's engine merges them; DuckDB's settles single conflicts by itself."""
+    return {kind_of(ours), kind_of(theirs)} == {"sqlite"}
+
+
 def settle(ours: Path, theirs: Path, decisions: Sequence[Decision]) -> None:
     """Make the losing side agree with the winning one, so that the merge finds no conflict there.
 
-    The row's cell (or the whole row, where one side deleted it) is copied. SQLite only.
+    The row's cell (or the whole row, where one side deleted it) is copied.
     """
-    if not decisions:
-        return
-    if {kind_of(ours), kind_of(theirs)} != {"sqlite"}:
-        raise UsageError("--row is for SQLite databases", "take one side: --ours or --theirs")
     for conflict, side in decisions:
         winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
         if not conflict.key:
