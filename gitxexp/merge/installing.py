@@ -59,9 +59,9 @@ def settings() -> dict[str, str]:
 
 
 def patterns(project: Project) -> list[str]:
-    """The attribute patterns: results databases and parquet data, their pointers, the registry."""
+    """The attribute patterns: pointers, results databases, parquet data, the registry."""
     databases = project.config.results_databases or ("*.db",)
-    found = []
+    found = ["*.dvc"]  # first: the more exact ones below it hold
     for name in (*databases, "*.parquet"):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
@@ -74,7 +74,8 @@ def block(project: Project) -> str:
     for pattern in patterns(project):
         quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
         kind = "" if pattern.endswith(".dvc") else " -text"
-        lines.append(f"{quoted}{kind} merge=xexp diff=xexp")
+        shown = "" if pattern == "*.dvc" else " diff=xexp"
+        lines.append(f"{quoted}{kind} merge=xexp{shown}")
     return "\n".join((_BEGIN, *lines, _END)) + "\n"
 
 

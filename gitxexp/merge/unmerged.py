@@ -14,6 +14,7 @@ from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.kinds import kind_of
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
+from gitxexp.merge.pointed import Settled
 from gitxexp.merge.textconv import quote
 from gitxexp.project import Project
 from gitxexp.snapshot import stage
@@ -45,7 +46,7 @@ def stages(project: Project) -> dict[str, Stages]:
     for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
-        if engine.mergeable(path.removesuffix(".dvc")):
+        if path.endswith(".dvc") or engine.mergeable(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
     return found
 
@@ -171,11 +172,11 @@ def _pointer(
     prepare = None
     if options.settled:
 
-        def prepare(one: Path, other: Path) -> tuple[Path, Path]:
-            if not by_sqlite(one, other):
+        def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
+            if not settled or not by_sqlite(one, other):
                 return one, other
             copies = (_copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data"))
-            settle(*copies, options.settled)
+            settle(*copies, settled)
             return copies
 
     texts, report, _ = driver_pointers.merged_pointer(
@@ -187,7 +188,7 @@ def _pointer(
     if code:
         raise NoAnswer(f"{path}: its other fields differ", "edit it, then: git add " + path)
     (project.top / path).write_bytes(text)
-    placed = driver_pointers.materialise(place, path, text)
+    placed = driver_pointers.materialise(place, path, text, ours)
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
 
