@@ -23,7 +23,8 @@ def parquet(path: Path, numbers: Sequence[int]) -> None:
 
 
 def numbers(path: Path) -> list[int]:
-    return [row[0] for row in duckdb.sql(f"SELECT n FROM read_parquet('{path}') ORDER BY 1").fetchall()]
+    with duckdb.connect() as con:
+        return [row[0] for row in con.execute(f"SELECT n FROM '{path}' ORDER BY 1").fetchall()]
 
 
 def sql(path: Path, *statements: str) -> list[tuple[object, ...]]:
@@ -63,6 +64,9 @@ def folder_template(trained_template: Path, sealed: Path) -> Path:
     made.write("store/notes.txt", "old\n")
     made.write("store/old.txt", "old\n")
     save(made, "store")
+    assert "/store.dvc is not in .gitattributes" in made.xexp("drivers", "status").err
+    made.xexp("drivers", "install").good()
+    made.commit("drivers")
     made.git("switch", "-q", "-c", "other")
     parquet(made / "store/one.parquet", [1, 2])
     parquet(made / "store/more/theirs.parquet", [2])
@@ -182,6 +186,7 @@ def test_other_pointers_merge_as_git_merges_text(repo: Repo) -> None:
         outs = "".join(f"- md5: {c * 32}\n  hash: md5\n  path: {c}.csv\n" for c in (one, two))
         repo.write("both.dvc", f"desc: {note}\nouts:\n{outs}")
 
+    repo.write(".gitattributes", "*.dvc merge=xexp\n")
     pointer("a", "b", "old")
     repo.commit("both")
     repo.git("switch", "-q", "-c", "side")
@@ -196,6 +201,8 @@ def test_other_pointers_merge_as_git_merges_text(repo: Repo) -> None:
 
 
 def test_a_file_without_rows_takes_a_side(repo: Repo) -> None:
+    repo.write(".gitattributes", "table.csv.dvc merge=xexp\n")
+
     def add(content: str) -> None:
         repo.write("table.csv", content)
         repo.python("-c", "from dvc.repo import Repo; Repo('.').add('table.csv')").good()

@@ -12,10 +12,13 @@ import re
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitxexp import config
+from gitxexp import config, dvcio, pointers
+from gitxexp.errors import XexpError
+from gitxexp.merge import engine
 from gitxexp.project import Project, Running
 
 ATTRIBUTES = ".gitattributes"
@@ -59,13 +62,28 @@ def settings() -> dict[str, str]:
 
 
 def patterns(project: Project) -> list[str]:
-    """The attribute patterns: pointers, results databases, parquet data, the registry."""
+    """The attribute patterns: results databases, parquet data, their pointers, the registry.
+
+    Not all pointers: git tells no driver of ``-X theirs``, which others may rely on.
+    """
     databases = project.config.results_databases or ("*.db",)
-    found = ["*.dvc"]  # first: the more exact ones below it hold
+    found = _folders(project)
     for name in (*databases, "*.parquet"):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
     return [*found, f"/{config.REGISTRY}"]
+
+
+def _folders(project: Project) -> list[str]:
+    """Pointers to directories that have a file with rows; what git reads specially becomes ``?``."""
+    found: list[str] = []
+    with suppress(XexpError):  # a broken pointer is not for here to say
+        for out in pointers.outputs_in(project.top):
+            if out.stage is None and out.is_dir:
+                files = dvcio.manifest(out, dvcio.cache_dirs(project.top / out.root)) or ()
+                if any(engine.mergeable(file.path) for file in files):
+                    found.append("/" + re.sub(r"""[\\"'*?!#\[\]]""", "?", out.pointer))
+    return found
 
 
 def block(project: Project) -> str:
@@ -74,8 +92,7 @@ def block(project: Project) -> str:
     for pattern in patterns(project):
         quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
         kind = "" if pattern.endswith(".dvc") else " -text"
-        shown = "" if pattern == "*.dvc" else " diff=xexp"
-        lines.append(f"{quoted}{kind} merge=xexp{shown}")
+        lines.append(f"{quoted}{kind} merge=xexp diff=xexp")
     return "\n".join((_BEGIN, *lines, _END)) + "\n"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -48,7 +49,15 @@ def stages(project: Project) -> dict[str, Stages]:
         _, oid, number = meta.split(" ")
         if path.endswith(".dvc") or engine.mergeable(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
-    return found
+    return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
+
+
+def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
+    """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
+    if engine.mergeable(path.removesuffix(".dvc")) or conflicts.seen(place_of(project), path):
+        return True
+    text = project.git.raw("cat-file", "blob", blobs.ours) if blobs.ours else b""
+    return re.search(rb"(?m)^[ -]*md5: *[0-9a-f]+\.dir\s*$", text) is not None
 
 
 def reports(project: Project) -> list[Report]:

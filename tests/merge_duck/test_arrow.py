@@ -76,9 +76,9 @@ def test_lists_of_a_fixed_size_stay_unless_there_is_a_null(nested: bool, tmp_pat
 @pytest.mark.parametrize("schema", ["", "rubbish", "/////xAAAAA=", "/////2gBAAAQAAAA"])
 def test_an_arrow_schema_that_is_not_one_is_left_out(schema: str, tmp_path: Path) -> None:
     a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    duckdb.sql(
-        f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (KV_METADATA {{'ARROW:schema': '{schema}'}})"
-    )
+    with duckdb.connect() as con:
+        key = f"{{'ARROW:schema': '{schema}'}}"
+        con.execute(f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (FORMAT parquet, KV_METADATA {key})")
     pq.write_table(pa.table({"m": [1]}), b)
     assert "the Arrow schema in the metadata" in merge_files(a, [b]).notes[0]
     assert read(a) == [{"n": 1, "m": None}, {"n": None, "m": 1}]
