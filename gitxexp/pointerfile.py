@@ -55,6 +55,7 @@ class Output(NamedTuple):
     versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
     files: tuple[File, ...] = ()  #: the manifest, where the pointer itself holds it
     executable: bool = False  #: ``isexec: true``
+    persist: bool = False  #: a stage adds to it, and does not make it anew
 
     @property
     def is_dir(self) -> bool:
@@ -168,6 +169,7 @@ class Parser:
             versioned=bool(files) or "cloud" in item or "version_id" in item,
             files=files,
             executable=item.get("isexec") is True,
+            persist=flags.get("persist") is True,
         )
 
     def render(self, template: Any, stage: str, folder: str, definition: Any) -> Any:

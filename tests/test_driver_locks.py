@@ -156,3 +156,16 @@ def test_a_broken_lock_leaves_markers(piped: Repo) -> None:
     done = run("git", "merge", "-q", "other", cwd=piped.path)
     assert done.code == 1 and "dvc.lock is not valid YAML" in done.err
     assert "<<<<<<<" in (piped / "dvc.lock").read_text("utf-8")
+
+
+def test_what_a_stage_makes_anew_is_for_the_user_to_choose(piped: Repo) -> None:
+    """Rows of two runs together would be no result of a pipeline without ``persist``."""
+    text = (piped / "dvc.yaml").read_text("utf-8")
+    piped.write("dvc.yaml", text.replace("runs.db: {persist: true}", "runs.db"))
+    piped.commit("anew each time")
+    assert run("git", "merge", "-q", "other", cwd=piped.path).code == 1
+    assert "<<<<<<<" in (piped / "dvc.lock").read_text("utf-8")
+    before = runs(piped)
+    piped.git("checkout", "-q", "--theirs", "params.yaml")
+    piped.xexp("conflicts", "resolve", "--theirs").good()
+    assert runs(piped) == before and "<<<<<<<" not in (piped / "dvc.lock").read_text("utf-8")

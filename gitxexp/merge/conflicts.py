@@ -52,6 +52,11 @@ def forget(place: GitPlace, path: str) -> None:
     _file(place, path).unlink(missing_ok=True)
 
 
+def seen(place: GitPlace, path: str) -> bool:
+    """Whether the driver left a report of ``path``."""
+    return _file(place, path).exists()
+
+
 def load(place: GitPlace, path: str) -> Report:
     """The report of ``path``, an empty one if the driver never saw it."""
     try:

@@ -67,7 +67,7 @@ def _merge_file(
                 f"rows wait in {name}-wal that are in no commit",
                 "let the program that writes them finish, commit, and merge again",
             )
-    out = folder / "merged"
+    out = place_for(folder, name)
     report = engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
     if not report.written:
         conflicts.save(place, name, report.conflicts)
@@ -77,6 +77,16 @@ def _merge_file(
     conflicts.forget(place, name)
     say(f"{name}: {account(report)}")
     return 0
+
+
+def place_for(folder: Path, name: str) -> Path:
+    """Where to write the merged file: named as the table of a parquet file is to be called.
+
+    Without a suffix: its content, not its name, says what kind of file it is.
+    """
+    inside = folder / "merged"
+    inside.mkdir()
+    return inside / (Path(name).name.split(".")[0] or "merged")
 
 
 def refuse(place: GitPlace, name: str, error: XexpError) -> int:

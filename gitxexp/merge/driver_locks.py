@@ -101,43 +101,34 @@ def merged_lock(
     locks = [_Lock(place, name, text) for text in texts]
     reports = []
     for number, key in enumerate(sorted(locks[1].outputs.keys() & locks[2].outputs.keys())):
-        sides = [lock.outputs.get(key) for lock in locks]
+        ours, theirs = locks[1].outputs[key], locks[2].outputs[key]
+        sides = (locks[0].outputs.get(key), ours, theirs)
+        if not _by_rows(sides):
+            continue
         own = folder / f"output-{number}"
         own.mkdir()
-        done = _merged_output(place, own, sides, options)
-        if done is None:
-            continue
-        oid, size, report = done
+        report, data = pointers.merged_output(place, own, sides, options or MergeOptions())
         if report is not None:
-            reports.append((locks[1].outputs[key], report))
-        if oid:
-            _agree(locks, key, oid, size)
-    base, ours, theirs = (lock.changed() for lock in locks)
-    return Merged((base, ours, theirs), tuple(reports))
+            reports.append((ours, report))
+        if data is not None:
+            _agree(locks, key, data.oid, data.size)
+    base, ours_text, theirs_text = (lock.changed() for lock in locks)
+    return Merged((base, ours_text, theirs_text), tuple(reports))
 
 
-def _merged_output(
-    place: GitPlace, folder: Path, sides: Sequence[Output | None], options: MergeOptions | None
-) -> tuple[str, int, MergeReport | None] | None:
-    """Object id, size and report of what an output becomes; "" for a conflict between rows.
+def _by_rows(sides: Sequence[Output | None]) -> bool:
+    """Whether an output is a file to which its stage adds rows.
 
-    None where the text says all: nothing differs, or it is no file that could be merged.
+    Without ``persist`` a stage makes it anew: then the rows of two runs together are no result of
+    the pipeline, and which side is right is for the user to say.
     """
-    base, ours, theirs = sides
-    assert ours is not None and theirs is not None
-    if ours.oid == theirs.oid or any(s and (s.is_dir or not s.cached or not s.oid) for s in sides):
-        return None
-    for one, other in ((ours, theirs), (theirs, ours)):
-        if base is not None and base.oid == one.oid:
-            return other.oid or "", other.size or 0, None
-    if not engine.mergeable(ours.path):
-        return None
-    files = [pointers.fetched(place, out) if out else None for out in sides]
-    assert files[1] is not None and files[2] is not None
-    report = engine.merge3(files[0], files[1], files[2], folder / "merged", options)
-    if not report.written:
-        return "", 0, report
-    return *pointers.store(place, ours, folder / "merged"), report
+    return all(
+        out is None
+        or (
+            out.persist and out.cached and out.oid and not out.is_dir and engine.mergeable(out.path)
+        )
+        for out in sides
+    )
 
 
 def _agree(locks: Sequence[_Lock], key: Key, oid: str, size: int) -> None:

@@ -10,15 +10,16 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from enum import StrEnum
 from pathlib import Path
 
 from gitxexp.errors import XexpError
 from gitxexp.merge import conflicts, driver, engine
+from gitxexp.merge.driver_folders import entries, lay, merge_folder
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
+from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, put, store, waits
 from gitxexp.pointerfile import Output, Parser
 
 #: The pointer's text on each side: ancestor, ours, theirs.
@@ -34,8 +35,10 @@ def merge_pointer(
     try:
         merged, report, oid = merged_pointer(place, folder, texts, name)
     except XexpError:
-        _leave_markers(sides, marker)
-        raise
+        if _leave_markers(sides, marker):
+            raise
+        conflicts.forget(place, name)
+        return 0  # their changes do not meet: other fields, or other outputs of one pointer
     if report is not None and not report.written:
         _leave_markers(sides, marker)
         conflicts.save(place, name, report.conflicts)
@@ -50,7 +53,7 @@ def merge_pointer(
         return 1
     conflicts.forget(place, name)
     if report is not None and oid is not None:
-        tell(name, report, materialise(place, name, text))
+        tell(name, report, materialise(place, name, text, ours))
     return 0
 
 
@@ -60,42 +63,87 @@ def merged_pointer(
     texts: Texts,
     name: str,
     options: MergeOptions | None = None,
-    prepare: Callable[[Path, Path], tuple[Path, Path]] | None = None,
+    prepare: Prepare | None = None,
 ) -> tuple[Texts, MergeReport | None, str | None]:
     """The three texts with one hash and size, that of the merged object, which the cache then has.
 
-    ``prepare`` may replace the two objects before they are merged. The report is None where no
-    rows had to be merged. Raises XexpError for what is no single mergeable file, or when an object
-    is nowhere to be had.
+    ``prepare`` may replace two objects before their rows are merged. The report is None where no
+    rows had to be merged. Raises XexpError for what cannot be merged by rows or, in a directory, by
+    files, or when an object is nowhere to be had.
     """
     base, ours, theirs = (_output(place, name, text) if text else None for text in texts)
     if ours is None or theirs is None:
-        raise XexpError(f"{name} is not a pointer to one file", "merge it by hand")
+        raise XexpError(f"{name} is not a pointer to one output", "merge it by hand")
+    report, data = merged_output(
+        place, folder, (base, ours, theirs), options or MergeOptions(), prepare
+    )
+    if data is None:
+        return texts, report, None
+    return _with(texts, data), report, data.oid
+
+
+def merged_output(
+    place: GitPlace,
+    folder: Path,
+    sides: tuple[Output | None, Output, Output],
+    options: MergeOptions,
+    prepare: Prepare | None = None,
+) -> tuple[MergeReport | None, Data | None]:
+    """What an output becomes; no data where nothing differs or rows are in conflict.
+
+    Raises as :func:`merged_pointer`.
+    """
+    base, ours, theirs = sides
     if ours.oid == theirs.oid:
-        return texts, None, None
+        return None, None
     for one, other in ((ours, theirs), (theirs, ours)):
         if base is not None and base.oid == one.oid:
-            return _with(texts, other.oid or "", other.size or 0), None, other.oid
-    files = [fetched(place, out) if out else None for out in (base, ours, theirs)]
-    out = folder / "merged"
-    assert files[1] is not None and files[2] is not None
-    two = prepare(files[1], files[2]) if prepare else (files[1], files[2])
-    report = engine.merge3(files[0], *two, out, options)
-    if not report.written:
-        return texts, report, None
-    oid, size = store(place, ours, out)
-    return _with(texts, oid, size), report, oid
+            return None, _data(other)
+    if ours.is_dir != theirs.is_dir or not (ours.is_dir or engine.mergeable(ours.path)):
+        return None, _one_side(ours, theirs, options)
+    known = base if base is not None and base.is_dir == ours.is_dir else None
+    merge = merge_folder if ours.is_dir else _merge_file
+    return merge(place, folder, (known, ours, theirs), options, prepare)
+
+
+def _merge_file(
+    place: GitPlace,
+    folder: Path,
+    sides: tuple[Output | None, Output, Output],
+    options: MergeOptions,
+    prepare: Prepare | None,
+) -> tuple[MergeReport, Data | None]:
+    base, *others = (fetched(place, side) if side else None for side in sides)
+    ours, theirs = (file for file in others if file)
+    out = driver.place_for(folder, sides[1].path)
+    if prepare:
+        ours, theirs = prepare(ours, theirs, options.settled)
+    report = engine.merge3(base, ours, theirs, out, options)
+    return report, store(place, sides[1], out) if report.written else None
+
+
+def _one_side(ours: Output, theirs: Output, options: MergeOptions) -> Data:
+    """What has no rows is one side's as a whole, if the user says whose."""
+    sides = {OnConflict.OURS: ours, OnConflict.THEIRS: theirs}
+    chosen = sides.get(options.on_conflict)
+    if chosen is None:
+        both = "is a directory on one side only"
+        why = "has no rows that could be merged" if ours.is_dir == theirs.is_dir else both
+        raise XexpError(f"{ours.path} {why}", "choose one side")
+    return _data(chosen)
+
+
+def _data(out: Output) -> Data:
+    return Data(out.oid or "", out.size or 0, out.nfiles)
 
 
 def _output(place: GitPlace, name: str, text: bytes) -> Output:
-    """The one mergeable file that a pointer describes."""
+    """The one output that a pointer describes."""
     root = root_of(place, name)
     parser = Parser(lambda paths: {}, lambda folder: root, strict=True)
     found = list(parser.single(name, text))
-    if len(found) != 1 or not found[0].oid or found[0].is_dir or not found[0].cached:
-        raise XexpError(f"{name} does not point to one file", "merge it by hand")
-    if not engine.mergeable(found[0].path):
-        raise XexpError(f"{found[0].path} has no rows that could be merged", "choose one side")
+    if len(found) != 1 or not found[0].oid or found[0].files or not found[0].cached:
+        raise XexpError(f"{name} does not point to one output", "merge it by hand")
     return found[0]
 
 
@@ -107,59 +155,16 @@ def root_of(place: GitPlace, name: str) -> str:
     return "" if str(folder) == "." else folder.as_posix()
 
 
-def fetched(place: GitPlace, out: Output) -> Path:
-    """The object of an output, sound, from a cache or the remote; XexpError if none has it."""
-    from gitxexp import dvcio
-
-    assert out.oid is not None
-    found = cached(place, out)
-    if found is not None:
-        return found
-    with suppress(XexpError):
-        dvcio.fetch_objects(place.top, out, [out.oid])
-        found = cached(place, out)
-    if found is None:
-        raise XexpError(
-            f"no cache and no remote has {out.path} ({out.hash})",
-            "get it (dvc fetch), then: git xexp conflicts resolve",
-        )
-    return found
-
-
-def cached(place: GitPlace, out: Output) -> Path | None:
-    """The object of an output in the nearest cache that has a sound copy."""
-    from gitxexp.dvcio.objects import matches, object_path
-    from gitxexp.dvcio.places import cache_dirs
-
-    assert out.oid is not None
-    roots = [place.top / out.root, *(other / out.root for other in place.siblings())]
-    for cache in cache_dirs(roots[0], roots[1:]):
-        file = object_path(cache, out.oid, out.legacy)
-        if file.is_file() and matches(file, out.oid, out.legacy):
-            return file
-    return None
-
-
-def store(place: GitPlace, out: Output, file: Path) -> tuple[str, int]:
-    """Move a file into this work tree's cache, read-only as DVC has it; its md5 and size."""
-    from gitxexp.dvcio.objects import hash_file, object_path
-    from gitxexp.dvcio.places import cache_dir
-
-    oid, size = hash_file(file), file.stat().st_size
-    target = object_path(cache_dir(place.top / out.root), oid, out.legacy)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.chmod(0o444)
-        driver.replace(file, target)
-    return oid, size
-
-
-def _with(texts: Texts, oid: str, size: int) -> Texts:
+def _with(texts: Texts, data: Data) -> Texts:
     """The pointer texts with this hash and size, so that only their other fields can differ."""
+    values = {b"md5": data.oid, b"size": data.size, b"nfiles": data.nfiles}
 
     def one(text: bytes) -> bytes:
-        text = re.sub(rb"(?m)^([ -]*md5: *)\S+", rb"\g<1>" + oid.encode(), text)
-        return re.sub(rb"(?m)^([ -]*size: *)\d+", rb"\g<1>" + str(size).encode(), text)
+        for name, value in values.items():
+            if value is not None:
+                line = rb"(?m)^([ -]*%s: *)\S+" % name
+                text = re.sub(line, rb"\g<1>" + str(value).encode(), text)
+        return text
 
     base, ours, theirs = texts
     return one(base), one(ours), one(theirs)
@@ -172,10 +177,10 @@ def three_texts(
     names = [folder / name for name in ("base", "ours", "theirs")]
     for path, text in zip(names, texts, strict=True):
         path.write_bytes(text)
-    return _merge_file(names, marker, side)
+    return _merge_texts(names, marker, side)
 
 
-def _merge_file(
+def _merge_texts(
     sides: Sequence[Path], marker: int, side: OnConflict = OnConflict.FAIL
 ) -> tuple[int, bytes]:
     base, ours, theirs = (str(side) for side in sides)
@@ -189,70 +194,54 @@ def _merge_file(
     return done.returncode, done.stdout
 
 
-def _leave_markers(sides: Sequence[Path], marker: int) -> None:
-    """Ours with markers where theirs differs, as git does it for text."""
-    _, text = _merge_file(sides, marker)
+def _leave_markers(sides: Sequence[Path], marker: int) -> int:
+    """Ours with markers where theirs differs, as git does it for text; how many there are."""
+    code, text = _merge_texts(sides, marker)
     beside = sides[1].with_name(f"{sides[1].name}.{os.getpid()}.tmp")
     beside.write_bytes(text)
     beside.replace(sides[1])
+    return code
 
 
-class Placed(StrEnum):
-    """What became of the work tree's file after its pointer was merged."""
+def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> Placed:
+    """Bring the work tree's data to the pointer's object, where nothing can be lost by that.
 
-    DONE = "done"
-    ABSENT = "absent"  #: it was not checked out before, and is not now
-    KEPT = "kept"  #: it holds what is in no cache, so it was left alone
-
-
-def materialise(place: GitPlace, name: str, text: bytes) -> Placed:
-    """Bring the work tree's file to the pointer's object, where nothing can be lost by that."""
-    return bring(place, _output(place, name, text))
+    ``before`` is the text of the pointer that the work tree's data belongs to.
+    """
+    out = _output(place, name, text)
+    if out.is_dir:
+        was = _output(place, name, before)
+        return lay(place, out, entries(place, was) if was.is_dir else {})
+    return bring(place, out)
 
 
 def bring(place: GitPlace, out: Output) -> Placed:
-    """:func:`materialise` for an output."""
+    """:func:`materialise` for an output that is one file."""
     from gitxexp.dvcio.objects import hash_file, object_path
-    from gitxexp.dvcio.places import cache_dirs
 
     target = place.top / out.path
     if not target.is_file():
         return Placed.ABSENT
-    if _waits(target):
+    if waits(target):
         return Placed.KEPT
     oid = hash_file(target)
     if oid == out.oid:
         return Placed.DONE
     merged = cached(place, out)
-    roots = [place.top / out.root, *(other / out.root for other in place.siblings())]
-    caches = cache_dirs(roots[0], roots[1:])
-    if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in caches):
+    known = caches(place, out)
+    if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in known):
         return Placed.KEPT
-    _copied(merged, target)
+    put(merged, target)
     return Placed.DONE
-
-
-def _waits(target: Path) -> bool:
-    """Whether rows wait in a log beside the database."""
-    logs = (target.with_name(target.name + suffix) for suffix in ("-wal", ".wal", "-journal"))
-    return any(log.exists() and log.stat().st_size for log in logs)
-
-
-def _copied(source: Path, target: Path) -> None:
-    """A copy of its own (a database is never a link into the cache), in one step."""
-    import shutil
-
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def tell(name: str, report: MergeReport, placed: Placed) -> None:
     """Say what was merged and what is left to do."""
-    driver.say(f"{name.removesuffix('.dvc')}: {driver.account(report)}")
+    counts = driver.account(report)
+    if report.tables or not report.notes:
+        driver.say(f"{name.removesuffix('.dvc')}: {counts}")
+    for note in report.notes:
+        driver.say(f"{name.removesuffix('.dvc')}: {note}")
     for line in after(name, placed):
         driver.say(line)
 
@@ -263,6 +252,9 @@ def after(name: str, placed: Placed) -> list[str]:
     if placed is Placed.ABSENT:
         return [f"{data} is not in this work tree; to have it: dvc checkout {name}"]
     if placed is Placed.KEPT:
+        if not engine.mergeable(data):
+            then = f"once the merge is committed: dvc checkout {name}"
+            return [f"{data} holds files that are in no commit and was left as it is; {then}"]
         then = "once the merge is committed: git xexp merge HEAD"
         return [f"{data} holds rows that are in no commit and was left as it is; {then}"]
     return []
@@ -271,5 +263,7 @@ def after(name: str, placed: Placed) -> list[str]:
 def object_of(place: GitPlace, text: bytes) -> Path | None:
     """The object that a pointer's text names, if a cache has it."""
     with suppress(XexpError):
-        return cached(place, _output(place, "pointer.dvc", text))
+        out = _output(place, "pointer.dvc", text)
+        if engine.mergeable(out.path) and not out.is_dir:
+            return cached(place, out)
     return None

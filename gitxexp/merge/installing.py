@@ -12,10 +12,13 @@ import re
 import shlex
 import shutil
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from gitxexp import config
+from gitxexp import config, dvcio, pointers
+from gitxexp.errors import XexpError
+from gitxexp.merge import engine
 from gitxexp.project import Project, Running
 
 ATTRIBUTES = ".gitattributes"
@@ -59,14 +62,29 @@ def settings() -> dict[str, str]:
 
 
 def patterns(project: Project) -> list[str]:
-    """The attribute patterns: results databases and parquet data, their pointers, pipelines' locks,
-    the registry."""
+    """The attribute patterns: results databases, parquet data, their pointers and ``dvc.lock``, the
+    registry.
+
+    Not all pointers: git tells no driver of ``-X theirs``, which others may rely on.
+    """
     databases = project.config.results_databases or ("*.db",)
-    found = []
+    found = _folders(project)
     for name in (*databases, "*.parquet"):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
     return [*found, "dvc.lock", f"/{config.REGISTRY}"]
+
+
+def _folders(project: Project) -> list[str]:
+    """Pointers to directories that have a file with rows; what git reads specially becomes ``?``."""
+    found: list[str] = []
+    with suppress(XexpError):  # a broken pointer is not for here to say
+        for out in pointers.outputs_in(project.top):
+            if out.stage is None and out.is_dir:
+                files = dvcio.manifest(out, dvcio.cache_dirs(project.top / out.root)) or ()
+                if any(engine.mergeable(file.path) for file in files):
+                    found.append("/" + re.sub(r"""[\\"'*?!#\[\]]""", "?", out.pointer))
+    return found
 
 
 def block(project: Project) -> str:

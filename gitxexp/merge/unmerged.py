@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -14,6 +15,7 @@ from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.kinds import kind_of
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
+from gitxexp.merge.pointed import Settled
 from gitxexp.merge.textconv import quote
 from gitxexp.project import Project
 from gitxexp.snapshot import stage
@@ -45,9 +47,17 @@ def stages(project: Project) -> dict[str, Stages]:
     for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
-        if engine.mergeable(path.removesuffix(".dvc")) or driver_locks.is_lock(path):
+        if path.endswith((".dvc", "dvc.lock")) or engine.mergeable(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
-    return found
+    return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
+
+
+def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
+    """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
+    if engine.mergeable(path.removesuffix(".dvc")) or conflicts.seen(place_of(project), path):
+        return True
+    text = project.git.raw("cat-file", "blob", blobs.ours) if blobs.ours else b""
+    return re.search(rb"(?m)^[ -]*md5: *[0-9a-f]+\.dir\s*$", text) is not None
 
 
 def reports(project: Project) -> list[Report]:
@@ -95,10 +105,11 @@ def resolve(
             own = folder / str(number)
             own.mkdir()
             sides = _sides(project, own, path, found[path])
-            options = MergeOptions(on_conflict=side or OnConflict.FAIL)
+            settled = tuple(decisions.get(path, []))
+            options = MergeOptions(on_conflict=side or OnConflict.FAIL, settled=settled)
             finish = _pointer if path.endswith(".dvc") else _file
             finish = _lock if driver_locks.is_lock(path) else finish
-            done.append(finish(project, place, own, path, sides, decisions.get(path, []), options))
+            done.append(finish(project, place, own, path, sides, options))
             stage(project.at_top, [path])
             conflicts.forget(place, path)
     return done
@@ -148,11 +159,11 @@ def _file(
     folder: Path,
     path: str,
     sides: Sides,
-    decisions: Sequence[Decision],
     options: MergeOptions,
 ) -> Resolved:
-    settle(*sides[1:], decisions)
-    out = folder / "out"
+    if by_sqlite(*sides[1:]):
+        settle(*sides[1:], options.settled)
+    out = driver.place_for(folder, path)
     report = engine.merge3(*sides, out, options)
     _refuse_rest(path, report)
     driver.replace(out, project.top / path)
@@ -165,16 +176,17 @@ def _pointer(
     folder: Path,
     path: str,
     sides: Sides,
-    decisions: Sequence[Decision],
     options: MergeOptions,
 ) -> Resolved:
     base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
     prepare = None
-    if decisions:
+    if options.settled:
 
-        def prepare(one: Path, other: Path) -> tuple[Path, Path]:
+        def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
+            if not settled or not by_sqlite(one, other):
+                return one, other
             copies = (_copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data"))
-            settle(*copies, decisions)
+            settle(*copies, settled)
             return copies
 
     texts, report, _ = driver_pointers.merged_pointer(
@@ -189,7 +201,7 @@ def _pointer(
             f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
         )
     (project.top / path).write_bytes(text)
-    placed = driver_pointers.materialise(place, path, text)
+    placed = driver_pointers.materialise(place, path, text, ours)
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
 
@@ -199,10 +211,9 @@ def _lock(
     folder: Path,
     path: str,
     sides: Sides,
-    decisions: Sequence[Decision],
     options: MergeOptions,
 ) -> Resolved:
-    if decisions:
+    if options.settled:
         raise UsageError(f"--row cannot settle {path}", "take one side: --ours or --theirs")
     base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
     merged = driver_locks.merged_lock(place, folder, (base, ours, theirs), path, options)
@@ -242,15 +253,16 @@ def _refuse_rest(path: str, report: MergeReport) -> None:
     )
 
 
+def by_sqlite(ours: Path, theirs: Path) -> bool:
+    """Whether SQLite's engine merges them; DuckDB's settles single conflicts by itself."""
+    return {kind_of(ours), kind_of(theirs)} == {"sqlite"}
+
+
 def settle(ours: Path, theirs: Path, decisions: Sequence[Decision]) -> None:
     """Make the losing side agree with the winning one, so that the merge finds no conflict there.
 
-    The row's cell (or the whole row, where one side deleted it) is copied. SQLite only.
+    The row's cell (or the whole row, where one side deleted it) is copied.
     """
-    if not decisions:
-        return
-    if {kind_of(ours), kind_of(theirs)} != {"sqlite"}:
-        raise UsageError("--row is for SQLite databases", "take one side: --ours or --theirs")
     for conflict, side in decisions:
         winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
         if not conflict.key:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from gitxexp.merge.duck import parts
 from gitxexp.merge.duck import rows as whole
-from gitxexp.merge.plan import MergeOptions
+from gitxexp.merge.duck.memory import granted
 
 Row = Mapping[str, Any]
 Types = Mapping[str, str]
@@ -46,7 +46,7 @@ def little_memory(tight: bool) -> Iterator[None]:
     """If ``tight``, a merge believes that only two rows or so fit and works in many parts."""
     before = parts.SHARE, whole.SIDES
     if tight:  # and counts its inputs as it does where they are many
-        parts.SHARE, whole.SIDES = MergeOptions().memory // 300, 1
+        parts.SHARE, whole.SIDES = granted(0) // 300, 1
     try:
         yield
     finally:

@@ -57,6 +57,24 @@ def test_a_damaged_source_or_target_is_one_clear_error(kind: str, bad: str, tmp_
     assert sorted(tmp_path.iterdir()) == sorted(before)
 
 
+def test_an_encrypted_database_is_one_clear_error(tmp_path: Path) -> None:
+    plain, secret = good(tmp_path, "duckdb"), tmp_path / "secret.duckdb"
+    with duckdb.connect() as con:
+        con.execute("SET force_mbedtls_unsafe = true")  # the only cipher without an extension
+        con.execute(f"ATTACH '{secret}' AS secret (ENCRYPTION_KEY 'key')")
+        con.execute("CREATE TABLE secret.t AS SELECT 1 AS a")
+    before = {p: digest(p) for p in (plain, secret)}
+    for act in (merge_files, plan_files):
+        for one, other in ((plain, secret), (secret, plain)):
+            with pytest.raises(XexpError) as error:
+                act(one, [other])
+            assert error.value.message == f"{secret}: the file is encrypted"
+            assert error.value.hint == "decrypt it first"
+    with pytest.raises(XexpError, match="the file is encrypted"):
+        merge3_files(plain, plain, secret, tmp_path / "out.duckdb")
+    assert {p: digest(p) for p in tmp_path.iterdir()} == before
+
+
 def test_kinds_are_told_by_content_and_new_files_by_name(tmp_path: Path) -> None:
     for kind, expected in zip(KINDS, ("parquet", "duckdb", "sqlite"), strict=True):
         path = good(tmp_path, kind)

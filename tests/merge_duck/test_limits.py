@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.duck import merge_files
+from gitxexp.merge.duck import memory, merge_files
 from tests.helpers import run
 from tests.merge_duck.support import digest, read, write
 
@@ -66,15 +66,15 @@ def million(folder: Path, number: str) -> tuple[Path, Path]:
     ids=["in order", "scattered", "rebase"],
 )
 def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
-    """Some 250 MB of rows a side in 200 MB; the interpreter, its libraries and what DuckDB does not
-    count need up to 200 more."""
+    """Some 250 MB of rows a side in 100 MB; the interpreter, its libraries and what DuckDB does not
+    count need up to 160 more."""
     target, source = million(tmp_path, number)
     chosen = "key=('id',), mode=Mode.REBASE" if mode == "rebase" else ""
     lines = attempt(
         f"""
         if {(number, mode) == ("i", "rows")}:
-            attempt(plan_files, *sys.argv[1:], memory=200_000_000)
-        attempt(merge_files, *sys.argv[1:], memory=200_000_000, {chosen})
+            attempt(plan_files, *sys.argv[1:], memory=100_000_000)
+        attempt(merge_files, *sys.argv[1:], memory=100_000_000, {chosen})
         # not ru_maxrss, in which the process that started this one lives on
         status = dict(line.split(":", 1) for line in open("/proc/self/status"))
         print(int(status["VmHWM"].split()[0]) // 1024)
@@ -84,11 +84,35 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
     )
     told = "1000000 1010000 10000 1000000 0"
     assert lines[:-1] == [told] * len(lines[:-1])
-    assert int(lines[-1]) < 400
+    assert int(lines[-1]) < 260
     with duckdb.connect() as con:
         count = f"SELECT count(*), count(DISTINCT note) FROM read_parquet('{target}')"
         assert con.execute(count).fetchall() == [(1_010_000, 1_010_000)]
     assert sorted(tmp_path.iterdir()) == sorted([target, source])
+
+
+@pytest.mark.parametrize(
+    ("free", "bound", "granted"),
+    [
+        ("64000000 kB", "max", 2_000_000_000),
+        ("4000000 kB", "max", 1_024_000_000),
+        ("64000000 kB", "3000000000", 750_000_000),
+        ("1000000 kB", "max", 500_000_000),
+        ("gone", "9223372036854771712", 500_000_000),
+    ],
+)
+def test_memory_is_a_share_of_what_is_free_unless_it_is_given(
+    free: str, bound: str, granted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told, bounds = tmp_path / "meminfo", tmp_path / "memory.max"
+    told.write_text(f"MemTotal: 1 kB\nMemAvailable:   {free}\n")
+    bounds.write_text(bound + "\n")
+    monkeypatch.setattr(memory, "_MEMINFO", told)
+    monkeypatch.setattr(memory, "_BOUNDS", (bounds, tmp_path / "absent"))
+    monkeypatch.setattr(os, "sysconf", lambda name: 0)
+    assert memory.granted(0) == granted
+    assert memory.granted(300_000_000) == 300_000_000
+    assert memory.granted(1) == memory.LEAST
 
 
 @pytest.fixture

@@ -37,6 +37,7 @@ class Aligned:
     added: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     similar: tuple[SimilarColumn, ...] = ()
+    dropped: tuple[str, ...] = ()  #: columns that ours still has and the result has not
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -102,9 +102,10 @@ def run(
         if temp is None or report.conflicts:
             return report
         same = target is not None and out.absolute() == target.absolute()
-        if same and not report.changed:
+        changed = report.changed or any(o.table.dropped for o in outcomes)
+        if same and not changed:
             return replace(report, written=True)
-        notes = write(job, temp, copy_of=None if report.changed else target)
+        notes = write(job, temp, copy_of=None if changed else target)
         tell(len(tables), len(tables), "tables")
         for source in (*others, *([ours] if ours else [])):
             source.close()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitxexp.errors import UsageError
@@ -10,10 +11,12 @@ from gitxexp.merge.duck.align import Aligned, Side, align
 from gitxexp.merge.duck.engine import run
 from gitxexp.merge.duck.match import Matched
 from gitxexp.merge.duck.outcome import Outcome, counted
-from gitxexp.merge.duck.rows import count
+from gitxexp.merge.duck.rows import count, listed
 from gitxexp.merge.duck.session import Session
+from gitxexp.merge.duck.settled import restored, whole
 from gitxexp.merge.duck.source import Table
 from gitxexp.merge.duck.threeway import differing, three_way
+from gitxexp.merge.duck.twoway import key_of
 from gitxexp.merge.kinds import Kind, kind_of
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict, Progress
 
@@ -62,47 +65,96 @@ def _decide(
     mine = table.ours[1] if table.ours else None
     if mine is None and new is None:
         return None
-    dropped, clash = _columns(was, mine, new, options)
+    gone = _columns(table.name, was, mine, new, options)
     shown = Matched(
         table.name,
-        _without(table.ours, dropped) if table.ours else None,
-        [_without(item, dropped) for item in table.others],
+        _without(table.ours, gone.dropped) if table.ours else None,
+        [_without(item, gone.dropped) for item in table.others],
     )
     aligned = align(session, table.name, shown.ours, shown.others, options, kind)
+    if mine is not None:
+        left = tuple(c for c in mine.columns if c.lower() in gone.dropped)
+        aligned = replace(aligned, dropped=left)
     sides = {side.label: side for side in aligned.others}
     here = count(session, aligned.ours.query) if aligned.ours else 0
     still = Outcome(aligned, counted(aligned, here, 0))
-    if clash:
-        found = (Conflict(table.name, {}, c, None, None, None, "schema", theirs) for c in clash)
+    if gone.clash:
+        found = (
+            Conflict(table.name, {}, c, None, None, None, "schema", theirs) for c in gone.clash
+        )
         return replace(still, conflicts=tuple(found))
+    old, other = sides.get(base or ""), sides.get(theirs)
     if was is not None and (mine is None or new is None):
-        return _gone(session, aligned, sides.get(base or ""), sides.get(theirs), still)
-    return three_way(session, aligned, sides.get(base or ""), sides.get(theirs), options)
+        return _gone(session, aligned, old, other, still, options)
+    if gone.kept and old is not None and other is not None:
+        aligned, other = _kept(aligned, old, other, gone.kept, options)
+    return three_way(session, aligned, old, other, options)
+
+
+@dataclass(frozen=True)
+class _Gone:
+    """Columns of the base that one side or both dropped."""
+
+    dropped: frozenset[str] = frozenset()  #: leave the result; in lower case
+    clash: tuple[str, ...] = ()  #: nobody said whether they do
+    kept: tuple[str, ...] = ()  #: stay, as the side has them that did not drop them
 
 
 def _columns(
-    was: Table | None, mine: Table | None, new: Table | None, options: MergeOptions
-) -> tuple[set[str], list[str]]:
-    """Columns of the base that leave the result, and those whose removal is in conflict."""
+    name: str, was: Table | None, mine: Table | None, new: Table | None, options: MergeOptions
+) -> _Gone:
     if was is None or mine is None or new is None:
-        return set(), []
-    ours, theirs = ({c.lower() for c in t.columns} for t in (mine, new))
-    gone = [c for c in was.columns if c.lower() not in ours or c.lower() not in theirs]
-    keep = {OnConflict.OURS: ours, OnConflict.THEIRS: theirs}.get(
-        options.on_conflict, ours | theirs
-    )
-    clash = [c for c in gone if c.lower() in keep]
-    return {c.lower() for c in gone if c not in clash}, clash
+        return _Gone()
+    has = {
+        OnConflict.OURS: {c.lower() for c in mine.columns},
+        OnConflict.THEIRS: {c.lower() for c in new.columns},
+    }
+    dropped, clash, kept = set(), [], []
+    for column in was.columns:
+        held = [side for side, columns in has.items() if column.lower() in columns]
+        chosen = whole(name, column, options)
+        if len(held) == 2:
+            continue
+        if not held or (chosen in has and chosen not in held):
+            dropped.add(column.lower())
+        elif chosen in held:
+            kept.append(column)
+        else:
+            clash.append(column)
+    return _Gone(frozenset(dropped), tuple(clash), tuple(kept))
 
 
-def _without(item: tuple[str, Table], dropped: set[str]) -> tuple[str, Table]:
+def _kept(
+    table: Aligned, base: Side, theirs: Side, columns: Sequence[str], options: MergeOptions
+) -> tuple[Aligned, Side]:
+    """The table as if the side that dropped ``columns`` had only left them alone."""
+    key, _ = key_of(table, options)
+    lower = {name.lower() for name in columns}
+    names = [name for name in table.columns if name.lower() in lower]
+
+    def back(side: Side) -> Side:
+        lost = [name for name in names if name not in side.has]
+        return restored(side, base, lost, key) if lost else side
+
+    ours = back(table.ours) if table.ours else None
+    again = back(theirs)
+    others = tuple(again if side is theirs else side for side in table.others)
+    return replace(table, ours=ours, others=others), again
+
+
+def _without(item: tuple[str, Table], dropped: frozenset[str]) -> tuple[str, Table]:
     label, table = item
     columns = {c: kind for c, kind in table.columns.items() if c.lower() not in dropped}
     return label, replace(table, columns=columns)
 
 
 def _gone(
-    session: Session, table: Aligned, base: Side | None, theirs: Side | None, still: Outcome
+    session: Session,
+    table: Aligned,
+    base: Side | None,
+    theirs: Side | None,
+    still: Outcome,
+    options: MergeOptions,
 ) -> Outcome | None:
     """One side dropped the whole table: ours stays dropped; theirs' drop is left to the user.
 
@@ -110,10 +162,16 @@ def _gone(
     """
     left = table.ours or theirs
     changed = differing(session, table, {"b": base, "o": left})
+    chosen = whole(table.name, None, options)
     if count(session, f"SELECT 1 FROM {changed}"):
-        kind = "change/delete" if table.ours else "delete/change"
-        clash = Conflict(table.name, {}, None, None, None, None, kind, still.report.name)
-        return replace(still, conflicts=(clash,))
+        if table.ours is None and theirs is not None and chosen is OnConflict.THEIRS:
+            rows = count(session, theirs.query)
+            report = counted(table, 0, rows, new=rows)
+            return Outcome(table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})")
+        if chosen is not OnConflict.OURS:
+            kind = "change/delete" if table.ours else "delete/change"
+            clash = Conflict(table.name, {}, None, None, None, None, kind, still.report.name)
+            return replace(still, conflicts=(clash,))
     if table.ours is None:
         return None
     note = f"table {table.name} was dropped on the other side and kept here"

@@ -8,6 +8,7 @@ from gitxexp.merge.duck.align import ROW, Aligned
 from gitxexp.merge.duck.outcome import SHOWN, Outcome, conflicts_of, counted, named, plain
 from gitxexp.merge.duck.rows import collated, count, listed, marks
 from gitxexp.merge.duck.session import Session, quote
+from gitxexp.merge.duck.settled import settled_rows
 from gitxexp.merge.plan import Conflict, MergeOptions, OnConflict
 
 
@@ -75,16 +76,24 @@ class Pivot:
             )
             cells.append(f"coalesce({s}.h, false) AS h{s}")
             cells += [f"{s}.{quote(n)} AS {s}{i}" for i, n in enumerate(self._names)]
+        settled = ", ".join(f"settled.s{i} AS s{i}" for i in [*range(len(self._names)), "g"])
+        joins.append(f"LEFT JOIN {self._settled()} AS settled USING ({keys})")
         flat = (
-            f"SELECT {', '.join(cells)}, t.xexp_pos FROM (SELECT DISTINCT {keys} FROM {self.firm}) "
-            f"AS keys {' '.join(joins)}"
+            f"SELECT {', '.join(cells)}, {settled}, t.xexp_pos FROM "
+            f"(SELECT DISTINCT {keys} FROM {self.firm}) AS keys {' '.join(joins)}"
         )
         decided = f"SELECT *, {', '.join(self._decisions())} FROM ({flat})"
-        bad = " OR ".join(["xexp_gone", *(f"x{i}" for i in range(len(self._names)))])
+        bad = " OR ".join(["xexp_open", *(f"x{i}" for i in range(len(self._names)))])
         return self.session.keep("wide", f"SELECT *, ({bad}) AS xexp_bad FROM ({decided})")
 
+    def _settled(self) -> str:
+        return settled_rows(
+            self.session, self.table, self.key, self._names, self.options, self.firm
+        )
+
     def _decisions(self) -> list[str]:
-        theirs = self.options.on_conflict is OnConflict.THEIRS
+        last = self.options.on_conflict is OnConflict.THEIRS
+        theirs = "'theirs'" if last else "'ours'"
         found = []
         moved = {"o": ["false"], "t": ["false"]}
         for i, name in enumerate(self._names):
@@ -93,8 +102,8 @@ class Pivot:
             clash += f" AND NOT (hb AND {self._same(name, f't{i}', f'b{i}')})"
             fills = f"NOT hb AND (o{i} IS NULL OR t{i} IS NULL)" if self.options.fill else "false"
             takes = f"hb AND {self._same(name, f'o{i}', f'b{i}')} OR ({fills}) AND o{i} IS NULL"
-            clash = f"({clash}) AND NOT ({fills})"
-            pick = f"t{i}" if theirs else f"o{i}"
+            clash = f"({clash}) AND NOT ({fills}) AND s{i} IS NULL"
+            pick = f"CASE coalesce(s{i}, {theirs}) WHEN 'theirs' THEN t{i} ELSE o{i} END"
             value = (
                 f"CASE WHEN {self._same(name, f'o{i}', f't{i}')} THEN o{i} WHEN {takes} THEN t{i} "
                 f"WHEN hb AND {self._same(name, f't{i}', f'b{i}')} OR ({fills}) THEN o{i} "
@@ -109,7 +118,8 @@ class Pivot:
             *found,
             f"({gone}) AS xexp_gone",
             f"({other}) AS xexp_moved",
-            f"{theirs} AS xexp_theirs",
+            f"({gone}) AND sg IS NULL AS xexp_open",
+            f"coalesce(sg, {theirs}) = 'theirs' AS xexp_theirs",
         ]
 
     def _cells(self, letter: str) -> str:
@@ -166,7 +176,7 @@ class Pivot:
                 )
         shown = ", ".join(plain(self.table.columns[k], quote(k)) for k in self.key)
         for row in self.session.rows(
-            f"SELECT {shown}, ho FROM {wide} WHERE xexp_gone ORDER BY {keys} LIMIT {SHOWN}"
+            f"SELECT {shown}, ho FROM {wide} WHERE xexp_open ORDER BY {keys} LIMIT {SHOWN}"
         ):
             kind = "change/delete" if row[-1] else "delete/change"
             found.append(

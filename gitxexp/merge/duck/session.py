@@ -11,9 +11,7 @@ from typing import Any
 from gitxexp import interrupting
 from gitxexp.errors import XexpError
 from gitxexp.merge.duck.folders import Folder
-
-#: Bytes below which DuckDB cannot even read the wider parquet files.
-LEAST = 64_000_000
+from gitxexp.merge.duck.memory import granted
 
 
 def quote(name: str) -> str:
@@ -33,8 +31,9 @@ class Shortage(XexpError):
 class Session:
     """A DuckDB connection with its scratch folder; close it to remove both.
 
-    ``memory`` is in bytes. Everything beyond it spills to the scratch folder, which lies in
-    ``beside`` (the folder of the output, so that spilling needs no second disk) or in the system's.
+    ``memory`` is in bytes; 0 is a share of what the machine has. Everything beyond it spills to the
+    scratch folder, which lies in ``beside`` (the folder of the output, so that spilling needs no
+    second disk) or in the system's.
     """
 
     def __init__(self, memory: int, beside: Path | None = None) -> None:
@@ -42,7 +41,7 @@ class Session:
         self.scratch = self._folder.path
         self._numbers = itertools.count()
         self._apart: Folder | None = None
-        self.memory = max(memory, LEAST)
+        self.memory = granted(memory)
         self._kept: list[str] = []
         self._disk = ""
         self._con = _connect(self.scratch, self.memory)

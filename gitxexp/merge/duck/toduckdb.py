@@ -89,6 +89,9 @@ def _edit(session: Session, alias: str, outcome: Outcome) -> None:
         session.rows(
             f"ALTER TABLE {place} ADD COLUMN {quote(column)} {_stored(table.columns[column])}"
         )
+    _fill(session, place, outcome)
+    for column in table.dropped:
+        session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
     _widen(session, alias, place, outcome)
     if outcome.drop:
         session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {outcome.drop})")
@@ -97,6 +100,19 @@ def _edit(session: Session, alias: str, outcome: Outcome) -> None:
     if outcome.add:
         names = listed(table.names)
         session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({outcome.add})")
+
+
+def _fill(session: Session, place: str, outcome: Outcome) -> None:
+    """The columns that ours lacked and has values for all the same (see ``settled.restored``)."""
+    ours = outcome.table.ours
+    again = [c for c in outcome.table.added if ours is not None and c in ours.has]
+    if ours is None or not again:
+        return
+    held = session.keep("again", f"SELECT {listed(again)}, {ROW} FROM ({ours.query})")
+    sets = ", ".join(f"{quote(c)} = again.{quote(c)}" for c in again)
+    session.rows(
+        f"UPDATE {place} AS mine SET {sets} FROM {held} AS again WHERE mine.rowid = again.{ROW}"
+    )
 
 
 def _change(session: Session, place: str, outcome: Outcome) -> None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gitxexp.merge.duck.final import final_query
+from gitxexp.merge.duck.footer import ARROW, Manner
 from gitxexp.merge.duck.outcome import Outcome
 from gitxexp.merge.duck.rows import count
 from gitxexp.merge.duck.session import Session, quote, text
-from gitxexp.merge.duck.source import Source
 from gitxexp.merge.duck.types import EMPTY
-
-#: DuckDB's own number of rows in a row group, a floor where a file has only one group.
-ROWS = 122_880
 
 #: Up to this many rows a single writer is quick enough.
 SMALL = 500_000
@@ -32,45 +28,13 @@ _PANDAS = {
 }
 
 
-@dataclass(frozen=True)
-class Manner:
-    """How a parquet file was written."""
-
-    codec: str = "SNAPPY"
-    rows: int = ROWS
-    dictionary: bool = True
-    bloom: bool = False
-    groups: int = 0  #: row groups that the file has
-    metadata: tuple[tuple[str, bytes], ...] = ()
-
-
-def manner_of(session: Session, source: Source) -> Manner:
-    """Read it from the footer; the codec is the one that most bytes have."""
-    link = source.alias
-    codecs = session.rows(
-        f"SELECT compression, sum(total_compressed_size) FROM parquet_metadata({link}) "
-        "GROUP BY 1 ORDER BY 2 DESC, 1"
-    )
-    groups, rows, dictionary, bloom = session.rows(
-        "SELECT count(DISTINCT row_group_id), max(row_group_num_rows), "
-        "bool_or(encodings LIKE '%DICTIONARY%'), bool_or(bloom_filter_offset IS NOT NULL) "
-        f"FROM parquet_metadata({link})"
-    )[0]
-    pairs = session.rows(f"SELECT key, value FROM parquet_kv_metadata({link})")
-    return Manner(
-        codecs[0][0] if codecs else "SNAPPY",
-        rows if groups and groups > 1 else max(rows or 0, ROWS),
-        dictionary is not False,
-        bool(bloom),
-        groups or 0,
-        tuple((bytes(key).decode("utf-8", "replace"), bytes(value)) for key, value in pairs),
-    )
-
-
 def write_parquet(
-    session: Session, outcome: Outcome, manner: Manner, same_schema: bool, temp: Path
+    session: Session, outcome: Outcome, manner: Manner, schema: bytes | None, temp: Path
 ) -> None:
-    """Write ours with the outcome applied to ``temp``, rows in order, ours first."""
+    """Write ours with the outcome applied to ``temp``, rows in order, ours first.
+
+    ``schema`` takes the place of the Arrow schema in the metadata; without one it is left out.
+    """
     link = session.inside(temp)
     options = [
         "FORMAT parquet",
@@ -83,7 +47,7 @@ def write_parquet(
         options.append("DICTIONARY_SIZE_LIMIT 1")
     gone = count(session, f"SELECT 1 FROM {outcome.drop}") if outcome.drop else 0
     rows = outcome.report.here + outcome.report.new - gone
-    pairs = _metadata(outcome, manner, same_schema, rows)
+    pairs = _metadata(outcome, manner, schema, rows)
     if pairs:
         literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
         options.append(f"KV_METADATA {{{literal}}}")
@@ -104,15 +68,19 @@ def _blob(value: bytes) -> str:
     return "'" + "".join(f"\\x{byte:02X}" for byte in value) + "'::BLOB"
 
 
-def _metadata(outcome: Outcome, manner: Manner, same_schema: bool, rows: int) -> dict[str, bytes]:
-    """Key-value metadata that is still true: the Arrow schema only for an unchanged schema."""
+def _metadata(
+    outcome: Outcome, manner: Manner, schema: bytes | None, rows: int
+) -> dict[str, bytes]:
+    """Key-value metadata that is still true."""
     kept: dict[str, bytes] = {}
     for key, value in manner.metadata:
         if key.lower() in {known.lower() for known in kept}:
             continue  # DuckDB takes one spelling of a key
-        if key == "ARROW:schema" and not same_schema:
+        if key == ARROW and schema is None:
             continue
         kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
+        if key == ARROW and schema:
+            kept[key] = schema
     return kept
 
 

@@ -6,11 +6,12 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.merge.duck.footer import ARROW, Manner, arrow_schema, manner_of, stored_otherwise
 from gitxexp.merge.duck.outcome import Outcome
 from gitxexp.merge.duck.session import Session
 from gitxexp.merge.duck.source import Source
 from gitxexp.merge.duck.toduckdb import carry, create_duckdb, finish_duckdb, write_duckdb
-from gitxexp.merge.duck.toparquet import Manner, manner_of, write_parquet
+from gitxexp.merge.duck.toparquet import write_parquet
 from gitxexp.merge.duck.tosqlite import write_sqlite
 from gitxexp.merge.kinds import Kind
 from gitxexp.merge.plan import MergeOptions, MergeReport
@@ -86,10 +87,13 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     inputs = [job.ours, *job.others] if job.ours else job.others
     model = next((s for s in inputs if s is not None and s.kind == "parquet"), None)
     manner = manner_of(job.session, model) if model else Manner()
-    same = model is not None and dict(model.tables[0].columns) == dict(outcome.table.columns)
-    write_parquet(job.session, outcome, manner, same, temp)
-    lost = not same and any(key == "ARROW:schema" for key, _ in manner.metadata)
-    return ("the Arrow schema in the metadata no longer fits and was left out",) if lost else ()
+    files = [s for s in inputs if s is not None and s.kind == "parquet"]
+    schema = arrow_schema(job.session, files, manner, outcome.table)
+    write_parquet(job.session, outcome, manner, schema, temp)
+    notes = stored_otherwise(job.session, model, temp) if model else ()
+    lost = not schema and any(key == ARROW for key, _ in manner.metadata)
+    left = "the Arrow schema in the metadata no longer fits and was left out"
+    return (*notes, left) if lost else notes
 
 
 def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
