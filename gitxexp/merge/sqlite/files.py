@@ -81,12 +81,6 @@ def child(what: str, task: object) -> str:
     return done.stdout
 
 
-def begin_sync(path: Path) -> subprocess.Popen[bytes]:
-    """Begin to write a file's pages to the disk while work on it goes on; wait for it later."""
-    nowhere = subprocess.DEVNULL
-    return subprocess.Popen(_command("sync", str(path)), stdout=nowhere, stderr=nowhere)
-
-
 def read_headers(paths: Sequence[Path]) -> list[Header]:
     """The checked headers of databases.
 
