@@ -178,6 +178,8 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
         return XexpError(
             f"{path} is locked by a writer", "wait until the other program is done, then try again"
         )
+    if "unsupported file format" in text:
+        return XexpError(f"{path} has a newer file format than this SQLite reads")
     if "not a database" in text:
         return XexpError(f"{path} is not a SQLite database, or it is encrypted")
     if "malformed" in text or "corrupt" in text:
