@@ -15,6 +15,7 @@ from gitxexp import dvcio
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git
 from gitxexp.pointers import File, Output
+from gitxexp.processes import alive
 
 
 class Strategy(StrEnum):
@@ -170,15 +171,5 @@ def _sweep(git: Git, state: Path) -> None:
     """Remove temporary worktrees whose process is gone."""
     for path in state.glob(f"{PREFIX}*"):
         pid = path.name.removeprefix(PREFIX)
-        if pid.isdigit() and not _alive(int(pid)):
+        if pid.isdigit() and not alive(int(pid)):
             _remove(git, path)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gitxexp.processes import alive
+
 
 class GitPlace:
     """``git_dir`` of one work tree, ``common_dir`` of all, and the ``top`` of this one."""
@@ -50,7 +52,7 @@ class GitPlace:
         state.mkdir(parents=True, exist_ok=True)
         for old in state.glob(f"{what}-*"):
             pid = old.name.split("-")[1]
-            if not (pid.isdigit() and _alive(int(pid))):
+            if not (pid.isdigit() and alive(int(pid))):
                 shutil.rmtree(old, ignore_errors=True)
         folder = tempfile.mkdtemp(prefix=f"{what}-{os.getpid()}-", dir=state)
         try:
@@ -65,13 +67,3 @@ def _followed(path: Path) -> Path:
         return path
     text = path.read_text("utf-8").strip().removeprefix("gitdir: ")
     return Path(os.path.normpath(path.parent / text))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -19,6 +19,7 @@ from gitxexp.merge.textconv import textconv
 __all__ = ["RowChange", "TableDiff", "diff_files", "pair", "textconv"]
 
 Row = Mapping[str, Value]
+_Kind = Literal["added", "removed", "changed"]
 _Mark = frozenset[tuple[str, tuple[str, Value]]]
 
 
@@ -30,7 +31,7 @@ class RowChange:
     counts as NULL there.
     """
 
-    kind: Literal["added", "removed", "changed"]
+    kind: _Kind
     key: Row
     old: Row | None
     new: Row | None
@@ -97,6 +98,70 @@ def exact(value: Value) -> tuple[str, Value]:
     if isinstance(value, float):
         return "float", value.hex()
     return type(value).__name__, value
+
+
+class Found:
+    """The differences of one table, from rows that come together by key; at most ``limit`` kept."""
+
+    def __init__(self, key: tuple[str, ...], limit: int | None) -> None:
+        self.key, self.limit = key, limit
+        self._counts: dict[_Kind, int] = {"added": 0, "removed": 0, "changed": 0}
+        self._kept: dict[_Kind, list[RowChange]] = {"changed": [], "removed": [], "added": []}
+        self._mark: tuple[tuple[str, Value], ...] | None = None
+        self._gone: list[Row] = []
+        self._come: list[Row] = []
+
+    def add(self, row: Row, count: int) -> None:
+        """A row that the new side has ``count`` times more often (or less often)."""
+        if not self.key or any(row.get(c) is None for c in self.key):
+            self.lone(row, count)
+            return
+        mark = tuple(exact(row[c]) for c in self.key)
+        if mark != self._mark:
+            self._settle()
+            self._mark = mark
+        (self._come if count > 0 else self._gone).extend([row] * abs(count))
+
+    def lone(self, row: Row, count: int) -> None:
+        """The same, for a row that no key pairs with another."""
+        kind: _Kind = "added" if count > 0 else "removed"
+        room = self._room(kind, abs(count))
+        if room:
+            old, new = (None, row) if count > 0 else (row, None)
+            self._kept[kind] += [RowChange(kind, _key(row, self.key), old, new)] * room
+
+    def unlisted(self, count: int) -> None:
+        """So many more rows added (or removed) that are only counted."""
+        self._counts["added" if count > 0 else "removed"] += abs(count)
+
+    def counts(self) -> tuple[int, int, int]:
+        """Rows added, removed, changed."""
+        self._settle()
+        return self._counts["added"], self._counts["removed"], self._counts["changed"]
+
+    def listed(self) -> tuple[RowChange, ...]:
+        """Changed rows, then removed and added ones, by key or else in their own order."""
+        self._settle()
+        return tuple(c for kept in self._kept.values() for c in kept)[: self.limit]
+
+    def _settle(self) -> None:
+        """Rows of one key are pairs as far as both sides have them."""
+        for old, new in zip(self._gone, self._come, strict=False):
+            if self._room("changed", 1):
+                self._kept["changed"].append(_change(old, new, self.key))
+        both = min(len(self._gone), len(self._come))
+        for row in self._gone[both:]:
+            self.lone(row, -1)
+        for row in self._come[both:]:
+            self.lone(row, 1)
+        self._gone, self._come = [], []
+
+    def _room(self, kind: _Kind, times: int) -> int:
+        """Count so many changes; how many of them are still to be listed."""
+        self._counts[kind] += times
+        if self.limit is None:
+            return times
+        return min(times, self.limit - len(self._kept[kind]))
 
 
 def pair(

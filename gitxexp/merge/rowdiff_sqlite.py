@@ -1,35 +1,31 @@
-"""Row differences of two SQLite files, without any other engine."""
+"""Row differences of two SQLite files, without any other engine.
+
+Where one file began as a copy of the other, only rows on pages that differ are met. Rows that both
+sides have at one place (by row number, or by a unique key) fall out first; what is left is sorted
+by SQLite, on disk if there is much of it, and only rows that really differ reach Python.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import sqlite3
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote as percent
 
-from gitxexp.errors import XexpError
-from gitxexp.interrupting import Connection
-from gitxexp.merge import rowdiff_pages as pages
+from gitxexp.merge import rowdiff_sql as sql
 from gitxexp.merge.plan import Value
-from gitxexp.merge.rowdiff import TableDiff, pair
-from gitxexp.merge.textconv import quote, sqlite_key, sqlite_tables
+from gitxexp.merge.rowdiff import Found, RowChange, TableDiff
+from gitxexp.merge.sqlite.copies import Apart, Copies, stage_ranges
+from gitxexp.merge.sqlite.files import clear_errors
+from gitxexp.merge.sqlite.names import fold, quote
+from gitxexp.merge.sqlite.schema import Column, Table, read_schema
+from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, open_sources, transcode
 
-#: Above this share of changed leaves, SQL compares faster than ranges do.
-_MOST = 0.2
+Tables = Mapping[str, Table]
 
-Row = dict[str, Value]
-
-
-@dataclass(frozen=True)
-class _Table:
-    name: str
-    root: int
-    columns: tuple[str, ...]
-    key: tuple[str, ...]
-    rowid: str | None
-    defaults: bool  #: some column has a DEFAULT, so old rows may read differently
+SORTED_KIB = 64 * 1024  #: sorted in memory; the rest in temporary files
 
 
 def diff_sqlite(
@@ -37,203 +33,144 @@ def diff_sqlite(
 ) -> list[TableDiff]:
     """The differences of all user tables; see :func:`gitxexp.merge.rowdiff.diff_files`.
 
-    Pages are looked at before SQLite opens the files: closing a file that this process also has
-    open would drop SQLite's locks. A file that changes meanwhile is an error.
+    Each file is read as one snapshot, and never written. Memory is bounded but for the rows that
+    are listed, and for those of one value of a declared ``key``.
     """
-    stamps = [_stamp(path) for path in (a, b)]
-    old, new = _tables(a), _tables(b)
-    spans = _spans(a, b, old, new)
-    found = []
-    with contextlib.closing(_attached(a, b)) as con:
-        try:
-            for name in dict.fromkeys([*old, *new]):
-                found.append(_diff(con, old.get(name), new.get(name), spans.get(name), key, limit))
-        except sqlite3.Error as error:
-            raise XexpError(f"cannot compare {a} with {b}: {error}") from None
-    if [_stamp(path) for path in (a, b)] != stamps:
-        raise XexpError("a database changed while it was being compared", hint="try again")
-    return found
+    paths = [path for path in (a, b) if path is not None]
+    label = " or ".join(map(str, paths))
+    with ExitStack() as stack:
+        stack.enter_context(clear_errors(label))
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="xexp-diff-"))
+        sources = _opened(paths, Path(folder))
+        apart: Mapping[str, Apart] = {}
+        if len(sources) == 2:
+            copies = Copies(sources, [(0, 1)])
+            stack.callback(copies.close)
+            copies.compare()
+            apart = copies.between(*sources)
+        names = [name for name, path in (("a", a), ("b", b)) if path is not None]
+        con = stack.enter_context(closing(_attached(sources, names)))
+        old, new = (_tables(con, name) if name in names else {} for name in "ab")
+        found = []
+        for name in sorted({*old, *new}):
+            pair = _Pair(con, old.get(name), new.get(name), apart.get(name))
+            found.append(pair.difference(key, limit))
+        for source in sources:
+            source.unchanged()
+        return found
 
 
-def _stamp(path: Path | None) -> tuple[int, int]:
-    if path is None:
-        return 0, 0
-    stat = path.stat()
-    return stat.st_size, stat.st_mtime_ns
+def _opened(paths: Sequence[Path], folder: Path) -> list[Source]:
+    sources = open_sources(paths, folder)
+    return [transcode(s, sources[0].header.encoding, folder) for s in sources]
 
 
-def _uri(path: Path) -> str:
-    """Immutable where no log is there: then SQLite makes no files beside it and takes no lock."""
-    busy = any(
-        path.with_name(path.name + suffix).exists() for suffix in ("-wal", "-journal", "-shm")
-    )
-    return f"file:{percent(str(path.absolute()))}?mode=ro{'' if busy else '&immutable=1'}"
-
-
-def _attached(a: Path | None, b: Path | None) -> sqlite3.Connection:
-    con = sqlite3.connect(":memory:", isolation_level=None, uri=True, factory=Connection)
+def _attached(sources: Sequence[Source], names: Sequence[str]) -> sqlite3.Connection:
+    con = connect("file::memory:")
     try:
-        for path, name in ((a, "a"), (b, "b")):
-            con.execute("ATTACH ? AS " + name, [_uri(path) if path else ":memory:"])
+        con.execute(f"PRAGMA encoding='{ENCODINGS[sources[0].header.encoding]}'")
+        for source, name in zip(sources, names, strict=True):
+            con.execute(f"ATTACH ? AS {name}", (source.uri,))
+            con.execute(f"PRAGMA {name}.mmap_size={1 << 40}").fetchone()
+        con.execute(f"PRAGMA main.cache_size=-{SORTED_KIB}")
         con.execute("BEGIN")
-        for name in "ab":
-            con.execute(f"SELECT count(*) FROM {name}.sqlite_master").fetchone()
-    except sqlite3.Error as error:
+        for name in names:
+            con.execute(f"SELECT count(*) FROM {name}.sqlite_schema").fetchone()
+    except sqlite3.Error:
         con.close()
-        raise XexpError(f"cannot read {a} or {b}: {error}") from None
+        raise
     return con
 
 
-def _tables(path: Path | None) -> dict[str, _Table]:
-    if path is None:
-        return {}
-    try:
-        with contextlib.closing(sqlite3.connect(_uri(path), uri=True)) as con:
-            return {name.lower(): _table(con, name, root) for name, root in sqlite_tables(con)}
-    except sqlite3.Error as error:
-        raise XexpError(f"cannot read {path}: {error}") from None
+def _tables(con: sqlite3.Connection, db: str) -> Tables:
+    return {n: t for n, t in read_schema(con, db).tables.items() if not t.virtual}
 
 
-def _table(con: sqlite3.Connection, name: str, root: int) -> _Table:
-    info = con.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
-    columns = tuple(row[1] for row in info if row[6] != 1)
-    taken = {c.lower() for c in columns}
-    alias = next((r for r in ("_rowid_", "rowid", "oid") if r not in taken), None)
-    if alias:
-        try:
-            con.execute(f"SELECT {alias} FROM {quote(name)} LIMIT 0")
-        except sqlite3.OperationalError:
-            alias = None
-    defaults = any(row[4] is not None for row in info)
-    return _Table(name, root, columns, sqlite_key(con, name), alias, defaults)
+@dataclass
+class _Pair:
+    """One table in both files (``a`` and ``b``); its columns are aligned by name."""
 
+    con: sqlite3.Connection
+    old: Table | None
+    new: Table | None
+    apart: Apart | None
 
-def _spans(
-    a: Path | None, b: Path | None, old: dict[str, _Table], new: dict[str, _Table]
-) -> dict[str, pages.Ranges]:
-    """Per table the rowid ranges that can differ; a table that is absent must be compared whole."""
-    if a is None or b is None:
-        return {}
-    one, two = pages.open_pages(a), pages.open_pages(b)
-    try:
-        changed = pages.changed_pages(one, two) if one and two else None
-        if not one or not two or changed is None:
-            return {}
-        if not (pages.no_overflow(one, changed) and pages.no_overflow(two, changed)):
-            return {}
-        found = {}
-        for name in set(old) & set(new):
-            mine, theirs = old[name], new[name]
-            if not _comparable(mine, theirs):
-                continue
-            with contextlib.suppress(ValueError, IndexError, RecursionError):
-                parts = [
-                    pages.ranges(file, table.root, changed, _MOST)
-                    for file, table in ((one, mine), (two, theirs))
-                ]
-                if parts[0] is not None and parts[1] is not None and mine.root == theirs.root:
-                    found[name] = _joined(parts[0] + parts[1])
-        return found
-    finally:
-        for file in (one, two):
-            if file:
-                file.stream.close()
-
-
-def _comparable(a: _Table, b: _Table) -> bool:
-    """Whether the same page means the same rows: by rowid, and read through the same columns."""
-    grown = len(b.columns) >= len(a.columns) and b.columns[: len(a.columns)] == a.columns
-    plain = a.columns == b.columns or not (a.defaults or b.defaults)
-    return bool(a.rowid and b.rowid) and grown and plain
-
-
-def _joined(spans: pages.Ranges) -> pages.Ranges:
-    found: pages.Ranges = []
-    for low, high in sorted(spans):
-        if found and low <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(found[-1][1], high))
+    def difference(self, declared: tuple[str, ...], limit: int | None) -> TableDiff:
+        """What differs; ``declared`` is the key of a table that has none of its own."""
+        one = self.new or self.old
+        assert one is not None
+        found = Found(self._key(one, declared), limit)
+        if self.old is None or self.new is None:
+            self._alone(one, found)
         else:
-            found.append((low, high))
-    return found
+            self._both(self.old, self.new, found)
+        added, removed, changed = found.counts()
+        mine, theirs = _names(self.old), _names(self.new)
+        return TableDiff(
+            one.name,
+            found.key,
+            tuple(c for n, c in theirs.items() if self.old and n not in mine),
+            tuple(c for n, c in mine.items() if self.new and n not in theirs),
+            self.old is None,
+            self.new is None,
+            added,
+            removed,
+            changed,
+            tuple(map(_readable, found.listed())),
+        )
+
+    def _key(self, one: Table, declared: tuple[str, ...]) -> tuple[str, ...]:
+        if one.keys:
+            return one.keys[0].columns
+        names = {**_names(self.old), **_names(self.new)}
+        whole = all(fold(c) in names for c in declared)
+        return tuple(names[fold(c)] for c in declared) if whole else ()
+
+    def _alone(self, one: Table, found: Found) -> None:
+        """A table that only one side has."""
+        db, sign = ("b", 1) if self.old is None else ("a", -1)
+        names = [c.name for c in one.columns]
+        source = f"FROM {db}.{quote(one.name)}"
+        most = -1 if found.limit is None else found.limit
+        cells = ", ".join(map(quote, names))
+        for row in self.con.execute(f"SELECT {cells} {source} LIMIT {most}"):
+            found.lone(dict(zip(names, row, strict=True)), sign)
+        if found.limit is not None:
+            rows = self.con.execute(f"SELECT count(*) {source}").fetchone()[0]
+            found.unlisted(sign * max(0, rows - found.limit))
+
+    def _both(self, old: Table, new: Table, found: Found) -> None:
+        columns = sql.aligned(old, new)
+        spelled = {1: _spelled(columns, new), -1: _spelled(columns, old)}
+        ranges = ["", ""]
+        if self.apart is not None:
+            parts = (self.apart.old, self.apart.new)
+            ranges = [
+                stage_ranges(self.con, f"in_{s}", p) for s, p in zip("ab", parts, strict=True)
+            ]
+        sides = sql.Side("a", old, ranges[0]), sql.Side("b", new, ranges[1])
+        for *cells, count in self.con.execute(sql.net(*sides, columns, found.key)):
+            names = spelled[1 if count > 0 else -1]
+            found.add({n: v for n, v in zip(names, cells, strict=True) if n is not None}, count)
 
 
-def _diff(
-    con: sqlite3.Connection,
-    old: _Table | None,
-    new: _Table | None,
-    spans: pages.Ranges | None,
-    key: tuple[str, ...],
-    limit: int | None,
-) -> TableDiff:
-    one = new or old
-    assert one is not None
-    mine = {c.lower() for c in (old.columns if old else ())}
-    theirs = {c.lower() for c in (new.columns if new else ())}
-    spelled = {c.lower(): c for t in (old, new) if t for c in t.columns}
-    chosen = one.key or tuple(spelled[k.lower()] for k in key if k.lower() in spelled)
-    if old and new and not one.key and len(chosen) != len(key):
-        chosen = ()
-    before = _rows(con, "a", old, new, spans, spelled)
-    after = _rows(con, "b", new, old, spans, spelled)
-    added, removed, changed, rows = pair(before, after, chosen, limit)
-    return TableDiff(
-        one.name,
-        chosen,
-        tuple(c for c in (new.columns if new else ()) if old and c.lower() not in mine),
-        tuple(c for c in (old.columns if old else ()) if new and c.lower() not in theirs),
-        old is None,
-        new is None,
-        added,
-        removed,
-        changed,
-        rows,
-    )
+def _names(table: Table | None) -> dict[str, str]:
+    return {fold(c.name): c.name for c in (table.columns if table else ())}
 
 
-def _rows(
-    con: sqlite3.Connection,
-    side: str,
-    table: _Table | None,
-    other: _Table | None,
-    spans: pages.Ranges | None,
-    spelled: dict[str, str],
-) -> Iterator[Row]:
-    """The rows of one side that can differ from the other's."""
-    if table is None:
-        return
-    names = [spelled[c.lower()] for c in table.columns]
-    cells = ", ".join(f"x.{quote(c)}" for c in table.columns)
-    source = f"{side}.{quote(table.name)} AS x"
-    if other is None:
-        statements: list[tuple[str, tuple[int, ...]]] = [(f"SELECT {cells} FROM {source}", ())]
-    elif spans is not None:
-        where = f"x.{table.rowid} BETWEEN ? AND ?"
-        statements = [(f"SELECT {cells} FROM {source} WHERE {where}", span) for span in spans]
-    else:
-        statements = [(f"SELECT {cells} FROM {source} {_unlike(side, table, other)}", ())]
-    for sql, span in statements:
-        for row in con.execute(sql, span):
-            yield dict(zip(names, row, strict=True))
+def _spelled(columns: Sequence[Column], table: Table) -> list[str | None]:
+    """The name of each column that the table has."""
+    return [c.name if table.column(c.name) else None for c in columns]
 
 
-def _unlike(side: str, table: _Table, other: _Table) -> str:
-    """Leave out rows that the other side has at the same place, values and classes alike."""
-    far = "b" if side == "a" else "a"
-    theirs = {c.lower(): c for c in other.columns}
-    tests = []
-    for column in table.columns:
-        cell = f"x.{quote(column)}"
-        if column.lower() not in theirs:
-            tests.append(f"{cell} IS NULL")
-            continue
-        twin = f"y.{quote(theirs[column.lower()])}"
-        tests.append(f"{cell} IS {twin} COLLATE BINARY AND typeof({cell}) = typeof({twin})")
-    missing = [c for c in other.columns if c.lower() not in {t.lower() for t in table.columns}]
-    tests += [f"y.{quote(c)} IS NULL" for c in missing]
-    if table.rowid and other.rowid:
-        place = f"x.{table.rowid} = y.{other.rowid}"
-    else:
-        place = " AND ".join(f"x.{quote(c)} IS y.{quote(c)}" for c in table.key) or "false"
-    same = " AND ".join(tests)
-    twin_table = f"{far}.{quote(other.name)} AS y"
-    return f"WHERE NOT EXISTS (SELECT 1 FROM {twin_table} WHERE {place} AND {same})"
+def _readable(change: RowChange) -> RowChange:
+    """The same with text that is not UTF-8 written out, as textconv does."""
+    parts = (change.key, change.old, change.new)
+    key, old, new = ({c: _text(v) for c, v in p.items()} if p is not None else None for p in parts)
+    return RowChange(change.kind, key or {}, old, new)
+
+
+def _text(value: Value) -> Value:
+    if not isinstance(value, str):
+        return value
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

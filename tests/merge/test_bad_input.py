@@ -317,3 +317,22 @@ def test_page_count_in_the_header_is_believed(tmp_path, target):
     source.write_bytes(raw)
     with pytest.raises(XexpError, match="truncated"):
         merge_files(target, [source])
+
+
+def test_row_numbers_that_columns_hide(tmp_path, target):
+    columns = "(rowid, _rowid_, oid)"
+    hidden = [("CREATE TABLE hidden " + columns, ()), ("INSERT INTO hidden VALUES (1, 1, 1)", ())]
+    source = write(tmp_path / "s.db", hidden)
+    with pytest.raises(XexpError, match="hide its row numbers"):
+        merge_files(target, [source])
+
+
+def test_a_newer_schema_or_a_file_that_may_only_be_read(tmp_path, target):
+    """Bytes 44 to 47 name the schema format, byte 18 who may write (file format, section 1.3)."""
+    for at, value, message in ((47, 9, "newer file format"), (18, 3, "newer file format")):
+        source = rows(tmp_path / f"s{at}.db", [2])
+        source.write_bytes(header_byte(at, value)(source.read_bytes()))
+        with pytest.raises(XexpError, match=message):
+            merge_files(target, [source])
+        with pytest.raises(XexpError, match=message):
+            merge_files(source, [target])

@@ -148,3 +148,16 @@ def test_of_two_rows_with_one_key_the_later_wins(tmp_path):
     assert counted(report) == +expected.counts
     assert_same(target, expected.tables)
     assert {r["v"][1] for r in oracle.read(target)["t"].rows} == {"old", "a"}
+
+
+def test_refused_rows_are_counted_as_offered(tmp_path):
+    """Found by a long run: rows with a NULL key, where the target is WITHOUT ROWID."""
+    target = write(tmp_path / "a.db", [("CREATE TABLE t (k PRIMARY KEY, v) WITHOUT ROWID", ())])
+    rows = "INSERT INTO t VALUES (NULL, 1), (NULL, 1), (2, 2)"
+    source = write(tmp_path / "b.db", [("CREATE TABLE t (k, v)", ()), (rows, ())])
+    options = MergeOptions(on_conflict=OnConflict.OURS)
+    expected = oracle.two_way([oracle.read(p) for p in (target, source)], policy="ours")
+    report = merge_files(target, [source], options=options)
+    assert counted(report) == +expected.counts
+    assert (report.tables[1].incoming, report.tables[1].new) == (3, 1)
+    assert_same(target, expected.tables)

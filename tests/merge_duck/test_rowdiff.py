@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitxexp.errors import XexpError
-from gitxexp.merge import rowdiff_pages, rowdiff_sqlite
-from gitxexp.merge.rowdiff import RowChange, TableDiff, diff_files, textconv
+from gitxexp.merge import rowdiff_sqlite
+from gitxexp.merge.rowdiff import RowChange, TableDiff, diff_files, pair, textconv
+from gitxexp.merge.sqlite import copies
+from gitxexp.merge.sqlite.copies import stage_ranges
+from gitxexp.merge.textconv import sqlite_key, sqlite_tables
 from tests.merge_duck.support import Row, bag, budget, digest, mark, schemas, tables, write
 
 KINDS = ("parquet", "duckdb", "db")
@@ -160,38 +163,95 @@ EDITS = [
 
 def test_pages_and_sql_give_the_same_difference(tmp_path: Path, monkeypatch: Any) -> None:
     a = grown(tmp_path / "a.db", 3000, 1)
-    used = 0
+    used: list[str] = []
+
+    def watched(con: Any, name: str, ranges: Any) -> str:
+        used.append(name)
+        return stage_ranges(con, name, ranges)
+
     for seed in range(30):
         rng = random.Random(seed)
         b = Path(shutil.copy(a, tmp_path / "b.db"))
-        with contextlib.closing(sqlite3.connect(b)) as con:
-            for edit in rng.sample(EDITS, rng.randint(1, 4)):
-                with contextlib.suppress(sqlite3.OperationalError):
-                    con.executescript(edit)
-            con.commit()
-        spans = rowdiff_sqlite._spans(a, b, rowdiff_sqlite._tables(a), rowdiff_sqlite._tables(b))
-        used += bool(spans)
-        quick = diff_files(a, b)
+        edit(b, rng.sample(EDITS, rng.randint(1, 4)))
         with monkeypatch.context() as patch:
-            patch.setattr(rowdiff_pages, "open_pages", lambda path: None)
-            slow = diff_files(a, b)
+            patch.setattr(rowdiff_sqlite, "stage_ranges", watched)
+            patch.setattr(copies, "SMALLEST", 0)
+            quick = diff_files(a, b)
+        slow = diff_files(a, b)
         assert [plain(t) for t in quick] == [plain(t) for t in slow]
         assert [plain(t) for t in quick] == [plain(t) for t in whole(a, b)]
-    assert used > 10
+        few = diff_files(a, b, limit=2)
+        assert [t.rows for t in few] == [t.rows[:2] for t in slow]
+        assert [plain(t)[:5] for t in few] == [plain(t)[:5] for t in slow]
+    assert len(used) > 30
+
+
+def edit(path: Path, scripts: Sequence[str]) -> None:
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        for script in scripts:
+            with contextlib.suppress(sqlite3.OperationalError):
+                con.executescript(script)
+        con.commit()
 
 
 def whole(a: Path, b: Path) -> list[TableDiff]:
-    """The same through DuckDB-free brute force: every row of both files in Python."""
-    old, new = rowdiff_sqlite._tables(a), rowdiff_sqlite._tables(b)
-    with contextlib.closing(rowdiff_sqlite._attached(a, b)) as con:
-        everything = [(-(2**63), 2**63 - 1)]
-        found = [
-            rowdiff_sqlite._diff(
-                con, old.get(n), new.get(n), everything if n in "kn" else None, (), None
-            )
-            for n in dict.fromkeys([*old, *new])
-        ]
-    return [t for t in found if t.differs]
+    """The same by brute force: every row of both files in Python."""
+    old, new = (dict(everything(path)) for path in (a, b))
+    found = []
+    for name in sorted({*old, *new}):
+        key, before = old.get(name, ((), []))
+        key, after = new.get(name, (key, []))
+        counts = pair(before, after, key, None)
+        columns = [c for c in (after[0] if after else ()) if before and c not in before[0]]
+        if any(counts[:3]) or name not in old or name not in new or columns:
+            found.append(TableDiff(name, key, (), (), False, False, *counts))
+    return found
+
+
+def everything(path: Path) -> Iterator[tuple[str, tuple[tuple[str, ...], list[Row]]]]:
+    with contextlib.closing(sqlite3.connect(path)) as con:
+        for name, _ in sqlite_tables(con):
+            rows = con.execute(f"SELECT * FROM {name}")
+            names = [d[0] for d in rows.description]
+            table = [dict(zip(names, row, strict=True)) for row in rows]
+            yield name, (sqlite_key(con, name), table)
+
+
+@pytest.mark.parametrize(
+    "table", ["k TEXT PRIMARY KEY, v, w", "k, v, w", "k TEXT UNIQUE COLLATE NOCASE, v REAL, w"]
+)
+def test_rows_that_moved_are_the_same_rows(tmp_path: Path, table: str) -> None:
+    """Written anew in another order, with another page size and other columns first."""
+    rng, paths = random.Random(7), [tmp_path / "a.db", tmp_path / "b.db"]
+    rows = [(None if i % 50 == 0 else f"k{i}", i % 5, None if i % 3 else i / 2) for i in range(900)]
+    for path, columns in zip(paths, (table, ", ".join(reversed(table.split(", ")))), strict=True):
+        with contextlib.closing(sqlite3.connect(path)) as con:
+            con.execute(f"PRAGMA page_size={rng.choice([512, 1024, 4096])}")
+            con.execute(f"CREATE TABLE t ({columns})")
+            rng.shuffle(rows)
+            con.executemany("INSERT INTO t (k, v, w) VALUES (?, ?, ?)", rows)
+            con.commit()
+    assert diff_files(*paths) == ()
+    edit(paths[1], ["UPDATE t SET v = 'new' WHERE k = 'k7'", "DELETE FROM t WHERE k = 'k8'",
+                    "INSERT INTO t (v) VALUES (77)"])  # fmt: skip
+    (found,) = diff_files(*paths)
+    assert [plain(t) for t in (found,)] == [plain(t) for t in whole(*paths)]
+    assert found.added + found.changed == 2
+
+
+def test_text_that_is_not_utf8_and_another_encoding(tmp_path: Path) -> None:
+    paths = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path, encoding in zip(paths, ("UTF-8", "UTF-16le"), strict=True):
+        with contextlib.closing(sqlite3.connect(path)) as con:
+            con.execute(f"PRAGMA encoding='{encoding}'")
+            con.execute("CREATE TABLE t (k PRIMARY KEY, s)")
+            con.execute("INSERT INTO t VALUES (1, 'größe'), (2, ?)", (path.name,))
+            con.commit()
+    (found,) = diff_files(*paths)
+    assert [r.cells for r in found.rows] == [{"s": ("a.db", "b.db")}]
+    edit(paths[0], ["UPDATE t SET s = CAST(x'61ff' AS TEXT)"])
+    (found,) = diff_files(paths[0], None)
+    assert [r.old for r in found.rows] == [{"k": 1, "s": "a\\xff"}, {"k": 2, "s": "a\\xff"}]
 
 
 def plain(table: TableDiff) -> Any:

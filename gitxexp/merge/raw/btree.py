@@ -1,6 +1,6 @@
 """The b-trees of a database file, read without SQLite: which rows stand on pages that differ.
 
-Format: sqlite.org/fileformat2.html sections 1.3 and 1.6.
+Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 
 INTERIOR = (2, 5)  #: kinds of b-tree page: of an index, of a table
 LEAF_TABLE = 13
+LOCKS = 1 << 30  #: the page with this byte is never used
 
 Ranges = list[tuple[int, int]]
 Leaves = list[tuple[int, int]]  #: (place in key order, page)
@@ -57,6 +58,20 @@ class Pages:
             level = [child for page in level for child in self.children(page)]
             if len(level) > self.count:
                 raise ValueError("a loop in the tree")
+
+    def free(self) -> set[int]:
+        """Pages without meaning: the free list (section 1.5), and the one of the file's locks."""
+        found = {LOCKS // self.size + 1}
+        trunk = struct.unpack_from(">I", self.raw, 32)[0]
+        while trunk and trunk not in found:
+            at = (trunk - 1) * self.size
+            above, count = struct.unpack_from(">II", self.raw, at)
+            found.add(trunk)
+            found.update(
+                struct.unpack_from(f">{min(count, self.size // 4 - 2)}I", self.raw, at + 8)
+            )
+            trunk = above
+        return found
 
     def rowids(self, leaf: int) -> tuple[int, int] | None:
         """The first and last rowid on a table leaf; None when it has no rows."""
@@ -151,6 +166,8 @@ def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int
         for root in trees:
             if unknown:
                 unknown -= known(file, root, changed)
+        if unknown:
+            unknown -= file.free()
     return None if unknown else result
 
 

@@ -1,4 +1,4 @@
-"""Raw database files, read and copied in a process of their own: ``headers``, ``read``, ``sync``.
+"""Raw database files, read and copied in a process of their own: ``headers`` and ``read``.
 
 ``read`` reads every file once: it copies the first (if there is an ``out``) and compares pairs of
 files on the way. It prints for every pair, per rowid table, the rowid ranges of the leaf pages that
@@ -163,12 +163,9 @@ def header(path: str) -> tuple[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the three; exit 0, or 3 with the system's error number and file on stderr."""
+    """Run one of the two; exit 0, or 3 with the system's error number and file on stderr."""
     try:
-        if arguments[0] == "sync":
-            with Path(arguments[1]).open("rb") as file:
-                os.fsync(file.fileno())
-        elif arguments[0] == "headers":
+        if arguments[0] == "headers":
             json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
         else:
             json.dump(read(json.load(sys.stdin)), sys.stdout)

@@ -44,6 +44,7 @@ def align(
         if target.content is not None or table.content is not None:
             continue
         feed = make_feed(db, table, target, _renames(table, options), label)
+        _refuse_unnumbered(target)
         _refuse_computed(con, feed)
         feeds.append(_widen(con, feed, options, account))
     return feeds
@@ -114,6 +115,15 @@ def _add_columns(
         added = f"{quote(column.name)} {type_sql(declared)}"
         con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
     account.of(old.name).columns_added += [c.name for c in fresh]
+
+
+def _refuse_unnumbered(target: Table) -> None:
+    """Rows that are alike are told apart by their rowid, which three columns together can hide."""
+    if not (target.virtual or target.without_rowid or target.rowid):
+        raise XexpError(
+            f"{target.name} has columns called rowid, _rowid_ and oid, which hide its row numbers",
+            "rename one of them",
+        )
 
 
 def _refuse_computed(con: sqlite3.Connection, feed: Feed) -> None:

@@ -58,15 +58,25 @@ class Copies:
         Raises OSError and sqlite3.Error.
         """
         create_private(out)
+        self._read(out)
+
+    def compare(self) -> None:
+        """Compare the pairs and copy nothing. Raises OSError and sqlite3.Error."""
+        self._read(None)
+
+    def _read(self, out: Path | None) -> None:
         likely = [] if self.done else [p for p in self.pairs if self._likely(*p)][:MOST]
         self.done = True
         held = {i: self._hold(self.files[i]) for i in sorted({i for p in likely for i in p})}
         tasks = {(a, b): _task(held[a], held[b]) for a, b in likely}
         asked = [{"a": a, "b": b, **task} for (a, b), task in tasks.items() if task["roots"]]
         paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
-        answer = child("read", {"files": paths, "out": str(out), "pairs": asked})
-        for task, tables in zip(asked, json.loads(answer), strict=True):
-            pair = int(str(task["a"])), int(str(task["b"]))
+        if out is None and not asked:
+            return
+        task = {"files": paths, "out": str(out) if out else None, "pairs": asked}
+        answer = child("read", task)
+        for pages, tables in zip(asked, json.loads(answer), strict=True):
+            pair = int(str(pages["a"])), int(str(pages["b"]))
             self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}
 
     def between(self, old: Source, new: Source) -> Mapping[str, Apart]:

@@ -67,13 +67,14 @@ def _run(
     check_version()
     target, sources = Path(target), [Path(s) for s in sources]
     _check_paths(target, sources, out, options)
+    copied = target.exists() and not (options.in_place and write)
     with (
         clear_errors(out or target),
         tempfile.TemporaryDirectory(prefix="xexp-merge-") as scratch,
         clear_errors(target, reading=True),
     ):
-        inputs = open_sources(sources, Path(scratch))
-        work, rest, built = _open_work(target, inputs, out, options, Path(scratch), write)
+        inputs = open_sources([*([target] if copied else []), *sources], Path(scratch))
+        work, rest, built = _open_work(target, inputs, copied, out, options, write)
         try:
             encoding = work.header.encoding if work.header else inputs[0].header.encoding
             rest = [transcode(s, encoding, Path(scratch)) for s in rest]
@@ -109,25 +110,23 @@ def _check_paths(
 def _open_work(
     target: Path,
     inputs: list[Source],
+    copied: bool,
     out: Path | None,
     options: MergeOptions,
-    scratch: Path,
     write: bool,
 ) -> tuple[Work, list[Source], bool]:
-    """The work, the sources still to be merged, and whether the target is built from sources."""
-    if target.exists():
-        if options.in_place and write:
-            return InPlace(target), inputs, False
-        own = scratch / "target"
-        own.mkdir()
-        base = open_sources([target], own)[0]
-        copies = _copies([base, *inputs], options)
-        return NewFile(base, out or target, base.header.encoding, not write, copies), inputs, False
+    """The work, the sources still to be merged, and whether the target is built from sources.
+
+    ``copied``: the first input is the target itself, and a copy of it is worked on.
+    """
+    if target.exists() and not copied:
+        return InPlace(target), inputs, False
     encoding = inputs[0].header.encoding
-    if options.tables or options.rename:
+    if not copied and (options.tables or options.rename):
         return NewFile(None, out or target, encoding, not write), inputs, True
     copies = _copies(inputs, options)
-    return NewFile(inputs[0], out or target, encoding, not write, copies), inputs[1:], True
+    work = NewFile(inputs[0], out or target, encoding, not write, copies)
+    return work, inputs[1:], not copied
 
 
 def _copies(files: Sequence[Source], options: MergeOptions) -> Copies:

@@ -81,12 +81,6 @@ def child(what: str, task: object) -> str:
     return done.stdout
 
 
-def begin_sync(path: Path) -> subprocess.Popen[bytes]:
-    """Begin to write a file's pages to the disk while work on it goes on; wait for it later."""
-    nowhere = subprocess.DEVNULL
-    return subprocess.Popen(_command("sync", str(path)), stdout=nowhere, stderr=nowhere)
-
-
 def read_headers(paths: Sequence[Path]) -> list[Header]:
     """The checked headers of databases.
 
@@ -184,6 +178,8 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
         return XexpError(
             f"{path} is locked by a writer", "wait until the other program is done, then try again"
         )
+    if "unsupported file format" in text:
+        return XexpError(f"{path} has a newer file format than this SQLite reads")
     if "not a database" in text:
         return XexpError(f"{path} is not a SQLite database, or it is encrypted")
     if "malformed" in text or "corrupt" in text:

@@ -52,8 +52,9 @@ def _with_unique_key(
         return
     rest = feed.only(some_null(feed, key))
     if not table.rowid:
-        offered = f"SELECT {rest.select()} {rest.source()}"
-        write.each(rest, rest.columns, offered)
+        tally = write.account.of(table.name)
+        tally.incoming += con.execute(f"SELECT count(*) {rest.source()}").fetchone()[0]
+        tally.new += write.each(rest, rest.columns, f"SELECT {rest.select()} {rest.source()}")
     elif numbered:
         others = tuple(c for c in table.stored if fold(c.name) != alias)
         _keyless(con, rest, "1", write, ranges, others)

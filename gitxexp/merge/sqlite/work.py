@@ -6,38 +6,38 @@ import os
 import secrets
 import shutil
 import sqlite3
-import subprocess
 import tempfile
+from abc import ABC, abstractmethod
 from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.errors import XexpError
 from gitxexp.merge.sqlite.copies import Copies
-from gitxexp.merge.sqlite.files import SMALL, Header, begin_sync, clear_errors, read_headers, uri
+from gitxexp.merge.sqlite.files import SMALL, Header, clear_errors, read_headers, uri
 from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, copy_file
+from gitxexp.processes import alive
 
 CACHE_KIB = 64 * 1024  #: page cache; far below the promised 300 MB
-EARLY_SYNC = 64 << 20  #: bytes of a copy from which writing it out early pays
 MMAP_BYTES = 1 << 40  #: SQLite lowers this to its own limit
 
 
-class Work:
+class Work(ABC):
     """A connection to change, and what makes the change real or undoes it."""
 
     con: sqlite3.Connection
     header: Header | None = None
 
+    @abstractmethod
     def restart(self) -> None:
         """Throw all changes away and begin again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def keep(self) -> None:
         """Make the changes real: after this the target is the new one, wholly."""
-        raise NotImplementedError
 
+    @abstractmethod
     def drop(self) -> None:
         """Leave the target as it was. Safe to call at any time, also after ``keep``."""
-        raise NotImplementedError
 
 
 class NewFile(Work):
@@ -68,7 +68,6 @@ class NewFile(Work):
         name = f".{out.name[:100]}.xexp-{os.getpid()}-{secrets.token_hex(4)}.tmp"
         self.temp = (self.scratch or self.folder) / name
         self.hold: sqlite3.Connection | None = None
-        self.sync: subprocess.Popen[bytes] | None = None
         self._start()
 
     def _start(self) -> None:
@@ -97,20 +96,12 @@ class NewFile(Work):
             else:
                 raw = self.base.path if self.replacing else self.base.raw
                 copy_file(raw or self.base.path, self.temp)
-            if self.scratch is None and self.base.size > EARLY_SYNC:
-                self.sync = begin_sync(self.temp)
         else:
             with closing(sqlite3.connect(self.temp)) as copied:
                 self.hold.backup(copied)
 
-    def _await_sync(self) -> None:
-        if self.sync is not None:
-            self.sync.wait()
-            self.sync = None
-
     def restart(self) -> None:
         self.con.close()
-        self._await_sync()
         _unlink(self.temp)
         self._start()
 
@@ -142,7 +133,6 @@ class NewFile(Work):
         self.hold = None
         if self.copies is not None:
             self.copies.close()
-        self._await_sync()
         _unlink(self.temp)
         if self.scratch is not None:
             shutil.rmtree(self.scratch, ignore_errors=True)
@@ -241,18 +231,8 @@ def _remove_stale(folder: Path, name: str) -> None:
             if rest == entry.name or ".tmp" not in rest:
                 continue
             pid = rest.split("-")[0]
-            if pid.isdigit() and int(pid) != os.getpid() and not _alive(int(pid)):
+            if pid.isdigit() and int(pid) != os.getpid() and not alive(int(pid)):
                 _unlink(Path(entry.path))
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (OSError, OverflowError):
-        return True
-    return True
 
 
 def _unlink(path: Path) -> None:
