@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS operations (
     worktree TEXT NOT NULL,         -- absolute path of the work tree it ran in
     started REAL NOT NULL,          -- seconds since the epoch
     finished REAL,
-    status TEXT NOT NULL,           -- running | done | failed | recovered | undone
+    status TEXT NOT NULL,           -- running | done | unchanged | failed | recovered | undone
     pid INTEGER NOT NULL,
     result TEXT NOT NULL DEFAULT '{}'  -- JSON, what undo has to know of the outcome
 );

@@ -43,7 +43,9 @@ class Running(NamedTuple):
     id: int
     log: OpLog
     keep: Path
-    outcome: dict[str, Any]  #: what ``undo`` has to know of the result; the verb fills it in
+    #: What ``undo`` has to know of the result; the verb fills it in. ``unchanged``: nothing was done,
+    #: and ``undo`` passes it over.
+    outcome: dict[str, Any]
     summary: list[str]  #: the last one is the log's line
 
     def record(self, kind: str, **data: Any) -> int:
@@ -179,7 +181,8 @@ class Project:
                     self.log.finish(number, "failed")
                 raise
             summary = running.summary[-1] if running.summary else ""
-            self.log.finish(number, "done", summary, running.outcome)
+            status = "unchanged" if running.outcome.get("unchanged") else "done"
+            self.log.finish(number, status, summary, running.outcome)
             wayback.forget_old(self)
 
     @contextmanager

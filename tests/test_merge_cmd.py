@@ -255,6 +255,10 @@ def test_merging_twice_changes_nothing(forked: Repo) -> None:
     done = forked.xexp("merge", "sweep", "--commit").good()
     assert "every row is here already" in done.err
     assert forked.head == head and forked.git("status", "--porcelain") == ""
+    operations = forked.xexp("log", "--json").good().json()
+    assert [op["status"] for op in operations[:2]] == ["unchanged", "done"]
+    forked.xexp("undo").good()  # of the merge that did something
+    assert forked.git("rev-parse", f"{head}^") == forked.head
 
 
 def test_a_plan_changes_nothing(forked: Repo) -> None:

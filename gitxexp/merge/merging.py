@@ -129,6 +129,8 @@ def merge(
             if request.commit and record:
                 commit = work.commit(running, record, request.message or title(merged))
             running.summary.append(title(merged))
+            changed = any(artifact.report.changed for artifact in merged.artifacts)
+            running.outcome["unchanged"] = not (changed or models)
         notes = (*merged.notes, *work.notes)
         advice = None if commit else applying.advice(record, models, title(merged))
         return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
