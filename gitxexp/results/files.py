@@ -33,7 +33,7 @@ def read_metrics(path: Path) -> dict[str, Any]:
 
 
 def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
-    parser = parsers.get(path.suffix.lower())
+    parser = parsers.get(".yaml" if path.name == "dvc.lock" else path.suffix.lower())
     if parser is None:
         known = ", ".join(parsers)
         raise XexpError(f"cannot read {path}: unknown format {path.suffix or '(none)'}", known)
@@ -117,5 +117,4 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     ".yml": _yaml,
     ".json": _json,
     ".toml": tomllib.loads,
-    ".lock": _yaml,  # dvc.lock
 }
