@@ -124,6 +124,13 @@ class Shelf:
 
     def stock(self, slot: Slot) -> Stock:
         """What the slot holds. Raises XexpError for a folder where a file should be."""
+        try:
+            return self._stock(slot)
+        except FileNotFoundError:  # another promote moved a file while it was looked at
+            self.__dict__.pop("outputs", None)
+            return self._stock(slot)
+
+    def _stock(self, slot: Slot) -> Stock:
         output = next((out for out in self.outputs if out.path == slot.candidates), None)
         entries = self._entries(output)
         found = [self._production(slot), *self._candidates(slot, output, entries or ())]
