@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,10 +11,9 @@ from gitxexp.errors import NoAnswer, UsageError, XexpError
 from gitxexp.merge import conflicts, driver, driver_locks, driver_pointers, engine, pathspec
 from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
-from gitxexp.merge.kinds import kind_of
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
 from gitxexp.merge.pointed import Settled
-from gitxexp.merge.textconv import quote
+from gitxexp.merge.settling import by_sqlite, settle
 from gitxexp.project import Project
 from gitxexp.snapshot import stage
 
@@ -47,14 +44,16 @@ def stages(project: Project) -> dict[str, Stages]:
     for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
-        if path.endswith((".dvc", "dvc.lock")) or engine.mergeable(path):
+        if path.endswith(".dvc") or driver_locks.is_lock(path) or engine.mergeable(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
     return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
 
 
 def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
     """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
-    if engine.mergeable(path.removesuffix(".dvc")) or conflicts.seen(place_of(project), path):
+    if driver_locks.is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):
+        return True
+    if conflicts.seen(place_of(project), path):
         return True
     text = project.git.raw("cat-file", "blob", blobs.ours) if blobs.ours else b""
     return re.search(rb"(?m)^[ -]*md5: *[0-9a-f]+\.dir\s*$", text) is not None
@@ -251,65 +250,6 @@ def _refuse_rest(path: str, report: MergeReport) -> None:
         f"{path}: {count} {'conflict is' if count == 1 else 'conflicts are'} not settled",
         "take one side for them: --ours or --theirs, or name each: --row N=ours",
     )
-
-
-def by_sqlite(ours: Path, theirs: Path) -> bool:
-    """Whether SQLite's engine merges them; DuckDB's settles single conflicts by itself."""
-    return {kind_of(ours), kind_of(theirs)} == {"sqlite"}
-
-
-def settle(ours: Path, theirs: Path, decisions: Sequence[Decision]) -> None:
-    """Make the losing side agree with the winning one, so that the merge finds no conflict there.
-
-    The row's cell (or the whole row, where one side deleted it) is copied.
-    """
-    for conflict, side in decisions:
-        winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
-        if not conflict.key:
-            raise UsageError(
-                f"{conflict.table}: the whole table is in conflict",
-                "take one side: --ours, --theirs",
-            )
-        with closing(sqlite3.connect(loser)) as db, db:
-            db.execute("ATTACH ? AS winner", (str(winner),))
-            _agree(db, conflict)
-            db.commit()
-            db.execute("DETACH winner")
-
-
-def _agree(db: sqlite3.Connection, conflict: Conflict) -> None:
-    table = quote(conflict.table)
-    where = " AND ".join(f"{quote(name)} IS ?" for name in conflict.key)
-    values = list(conflict.key.values())
-    there = db.execute(f"SELECT 1 FROM winner.{table} WHERE {where}", values).fetchone()
-    triggers = db.execute(
-        "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        db.execute(f"DROP TRIGGER main.{quote(name)}")
-    if conflict.column is not None and there:
-        column = quote(conflict.column)
-        picked = f"(SELECT {column} FROM winner.{table} WHERE {where})"
-        db.execute(f"UPDATE main.{table} SET {column} = {picked} WHERE {where}", values * 2)
-    else:
-        db.execute(f"DELETE FROM main.{table} WHERE {where}", values)
-        columns = ", ".join(_shared(db, conflict.table))
-        db.execute(
-            f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM winner.{table} WHERE {where}",
-            values,
-        )
-    for _, text in triggers:
-        db.execute(text)
-
-
-def _shared(db: sqlite3.Connection, table: str) -> list[str]:
-    """The stored columns that both sides have, quoted."""
-    sides = []
-    for schema in ("main", "winner"):
-        info = db.execute(f"PRAGMA {schema}.table_xinfo({quote(table)})").fetchall()
-        sides.append([row[1] for row in info if not row[6]])
-    theirs = {name.lower() for name in sides[1]}
-    return [quote(name) for name in sides[0] if name.lower() in theirs]
 
 
 def go_on(project: Project) -> str:
