@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.merge.duck.align import ROW, Aligned
 from gitxexp.merge.duck.outcome import Outcome, conflicts_of, counted
+from gitxexp.merge.duck.pairs import paired, single
 from gitxexp.merge.duck.rows import (
     Fresh,
     collated,
@@ -125,31 +126,35 @@ def _renumbers(work: _Keyed) -> bool:
 
 def _groups(work: _Keyed) -> str:
     """One row per key: each cell's merged value (v0…) and whether the inputs disagree (x0…)."""
+    bad = " OR ".join(["false", *(f"x{i}" for i in range(len(work.cells)))])
+    if work.options.on_conflict is OnConflict.BOTH:
+        bad += " OR xexp_many"
+    if len(work.table.others) == 1 and single(work.session, work.rows, work.key):
+        query = paired(work.table, work.key, work.cells, work.options, work.rows)
+    else:
+        query = _grouped(work)
+    return work.session.keep("groups", f"SELECT *, {bad} AS xexp_bad FROM ({query})")
+
+
+def _grouped(work: _Keyed) -> str:
     last = work.options.on_conflict is OnConflict.THEIRS
     pick = "arg_max" if last else "arg_min"
     parts = []
-    flags = ["false"]
     for index, name in enumerate(work.cells):
         cell = quote(name)
         if work.options.fill:
             parts.append(f"{pick}({cell}, xexp_pos) AS v{index}")
         else:
             parts.append(f"{pick}({{'v': {cell}}}, xexp_pos)['v'] AS v{index}")
-        flag = _differs(work, name)
-        parts.append(f"{flag} AS x{index}")
-        flags.append(f"x{index}")
+        parts.append(f"{_differs(work, name)} AS x{index}")
     many = "false"
     if work.options.on_conflict is OnConflict.BOTH:
-        flags.append("xexp_many")
         many = "count(*) > count(DISTINCT xexp_side)"
-    grouped = (
+    return (
         f"SELECT {listed(work.key)}, {''.join(part + ', ' for part in parts)}"
         "bool_or(xexp_side = 0) AS xexp_has, min(xexp_pos) AS xexp_pos, "
         f"{many} AS xexp_many "
         f"FROM {work.rows} GROUP BY {listed(work.key)}"
-    )
-    return work.session.keep(
-        "groups", f"SELECT *, {' OR '.join(flags)} AS xexp_bad FROM ({grouped})"
     )
 
 

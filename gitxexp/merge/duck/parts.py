@@ -40,17 +40,21 @@ def in_parts(
     key: Sequence[str],
     decide: Callable[[Aligned], Outcome],
     whole: bool = False,
+    meets: bool = True,
 ) -> Outcome:
     """``decide(table)``, or the same from as many parts of it as the memory asks for.
 
-    ``key``: rows belong together by these columns; empty: by all. ``whole`` forbids parts. Where
-    the estimate was too good, more parts are tried; raises :class:`Shortage` when none are enough.
+    ``key``: rows belong together by these columns; empty: by all. ``whole`` forbids parts.
+    ``meets``: of ours only the rows matter that meet an offered one (by key, or equal). Where the
+    estimate was too good, more parts are tried; raises :class:`Shortage` when none are enough.
     """
     parts = 1 if whole else _needed(session, table)
     while True:
         mark = session.mark()
         try:
-            return decide(table) if parts == 1 else _together(session, table, key, parts, decide)
+            if parts == 1:
+                return decide(table)
+            return _together(session, table, split(session, table, key, parts, meets), decide)
         except Shortage:
             if whole or parts > MOST:
                 raise
@@ -91,13 +95,12 @@ class _Held:
 def _together(
     session: Session,
     table: Aligned,
-    key: Sequence[str],
-    parts: int,
+    views: Sequence[Aligned],
     decide: Callable[[Aligned], Outcome],
 ) -> Outcome:
     held = _Held(session)
     found: list[Outcome] = []
-    for view in split(session, table, key, parts):
+    for view in views:
         mark = session.mark()
         outcome = decide(view)
         if outcome.add:
@@ -109,9 +112,10 @@ def _together(
         session.forget(mark, spare=tuple(held.names.values()))
         found.append(replace(outcome, add="", change="", drop=""))
     add = held.names.get("add")
+    here = count(session, table.ours.query) if table.ours else 0
     return Outcome(
         table,
-        _sum([outcome.report for outcome in found]),
+        replace(_sum([outcome.report for outcome in found]), here=here),
         f"SELECT {listed(table.names)} FROM {add}" if add else "",
         held.names.get("change", ""),
         held.names.get("drop", ""),

@@ -97,18 +97,24 @@ def _hits(
     common: Sequence[str],
 ) -> str | None:
     """A query for the rows of ours that might equal one of theirs, or None if there are none."""
-    alone = [c for c in columns if c not in common]
-    empty = " AND ".join(f"{quote(c)} IS NULL" for c in alone) or "true"
     theirs = " UNION ALL ".join(f"SELECT {listed(tuple(columns))} FROM ({q})" for q in others)
-    theirs = f"SELECT * FROM ({theirs}) WHERE {empty}"
-    mine = f"SELECT * FROM ({ours}) WHERE {empty}"
-    probe = _probe(session, {c: columns[c] for c in common}, theirs)
-    if probe is not None:
-        mine = _met(session, mine, theirs, quote(probe))
+    mine = candidates(session, columns, ours or "", theirs, common)
     total = count(session, mine)
     if total <= KEPT:
         return f"SELECT * FROM {session.keep('hits', mine)}" if total else None
     return mine
+
+
+def candidates(
+    session: Session, columns: Mapping[str, str], ours: str, theirs: str, common: Sequence[str]
+) -> str:
+    """A query for the rows of ours whose probed cell theirs has too, with nothing in other columns."""
+    alone = [c for c in columns if c not in common]
+    empty = " AND ".join(f"{quote(c)} IS NULL" for c in alone) or "true"
+    theirs = f"SELECT * FROM ({theirs}) WHERE {empty}"
+    mine = f"SELECT * FROM ({ours}) WHERE {empty}"
+    probe = _probe(session, {c: columns[c] for c in common}, theirs)
+    return mine if probe is None else _met(session, mine, theirs, quote(probe))
 
 
 def _met(session: Session, mine: str, theirs: str, name: str) -> str:

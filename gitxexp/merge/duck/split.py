@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from gitxexp.merge.duck.align import ROW, Aligned, Side
-from gitxexp.merge.duck.rows import collated, count, listed, shared
+from gitxexp.merge.duck.rows import candidates, collated, count, listed, shared
 from gitxexp.merge.duck.session import Session, quote, text
 
 #: Columns looked at, and values of each, to find one that is in order.
@@ -29,13 +29,19 @@ _ORDERED = frozenset(
 ) | {"DATE", "TIMESTAMP", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE", "VARCHAR"}
 
 
-def split(session: Session, table: Aligned, key: Sequence[str], parts: int) -> list[Aligned]:
-    """The table as about so many parts; equal rows and rows of one whole key are in one part."""
+def split(
+    session: Session, table: Aligned, key: Sequence[str], parts: int, meets: bool
+) -> list[Aligned]:
+    """The table as about so many parts; equal rows and rows of one whole key are in one part.
+
+    ``meets``: the parts' size is that of the offered rows, and of ours only those are needed that
+    meet one (see :func:`gitxexp.merge.duck.parts.in_parts`).
+    """
     for column in _candidates(session, table, key):
         few = min(parts, PROVED)
-        if _in_order(session, table, _ranges(session, table, column, few), few):
+        if _in_order(session, table, _ranges(session, table, column, few), few, meets):
             return [_where(table, t) for t in _ranges(session, table, column, parts)]
-    return _hashed(session, table, key, parts)
+    return _hashed(session, _meeting(session, table, key) if meets else table, key, parts)
 
 
 def _candidates(session: Session, table: Aligned, key: Sequence[str]) -> list[str]:
@@ -69,7 +75,9 @@ def _ranges(session: Session, table: Aligned, column: str, parts: int) -> list[s
     return [f"{cell} <= {bounds[0]}", *between, f"{cell} > {bounds[-1]}", f"{cell} IS NULL"]
 
 
-def _in_order(session: Session, table: Aligned, tests: Sequence[str], parts: int) -> bool:
+def _in_order(
+    session: Session, table: Aligned, tests: Sequence[str], parts: int, meets: bool
+) -> bool:
     """Whether the parts are stretches of each input and of like size."""
     if not tests:
         return False
@@ -82,7 +90,7 @@ def _in_order(session: Session, table: Aligned, tests: Sequence[str], parts: int
         )
         if sum(row[2] for row in found) > LOOSE * sum(row[1] for row in found):
             return False
-        for part, rows, _ in found:
+        for part, rows, _ in () if meets and side is table.ours else found:
             sizes[part] = sizes.get(part, 0) + rows
     return max(sizes.values(), default=0) <= LOOSE * sum(sizes.values()) / parts
 
@@ -97,6 +105,25 @@ def _where(table: Aligned, test: str) -> Aligned:
 
     ours = narrow(table.ours) if table.ours else None
     return replace(table, ours=ours, others=tuple(map(narrow, table.others)))
+
+
+def _meeting(session: Session, table: Aligned, key: Sequence[str]) -> Aligned:
+    """The table with those rows of ours only that could have to do with an offered one."""
+    if table.ours is None:
+        return table
+    offered = [side.query for side in table.others]
+    theirs = " UNION ALL ".join(f"SELECT {listed(table.names)} FROM ({q})" for q in offered)
+    if not key:
+        query = candidates(session, table.columns, table.ours.query, theirs, shared(table))
+    else:
+        same = " AND ".join(f"mine.{quote(k)} = theirs.{quote(k)}" for k in key)
+        partly = " OR ".join(f"{quote(k)} IS NULL" for k in key)
+        query = (
+            f"SELECT mine.* FROM ({table.ours.query}) AS mine "
+            f"SEMI JOIN (SELECT DISTINCT {listed(key)} FROM ({theirs})) AS theirs ON {same} "
+            f"UNION ALL SELECT * FROM ({table.ours.query}) WHERE {partly}"
+        )
+    return replace(table, ours=replace(table.ours, query=query))
 
 
 def _hashed(session: Session, table: Aligned, key: Sequence[str], parts: int) -> list[Aligned]:

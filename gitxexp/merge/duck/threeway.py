@@ -26,7 +26,7 @@ def three_way(
         sides = (by_label(part, base), by_label(part, theirs))
         return _three_way(session, part, *sides, key, declared, options)
 
-    return in_parts(session, table, key, decide)
+    return in_parts(session, table, key, decide, meets=False)
 
 
 def _three_way(
