@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from gitxexp.merge.duck.align import ROW, Aligned, Side
 from gitxexp.merge.duck.rows import candidates, collated, count, listed, shared
-from gitxexp.merge.duck.session import Session, quote, text
+from gitxexp.merge.duck.session import Session, Shortage, quote, text
 
 #: Columns looked at, and values of each, to find one that is in order.
 TRIED, SAMPLED = 3, 20_000
@@ -108,7 +108,10 @@ def _where(table: Aligned, test: str) -> Aligned:
 
 
 def _meeting(session: Session, table: Aligned, key: Sequence[str]) -> Aligned:
-    """The table with those rows of ours only that could have to do with an offered one."""
+    """The table with those rows of ours only that could have to do with an offered one.
+
+    Where finding them needs too much memory, with all of them, whose sorting needs less.
+    """
     if table.ours is None:
         return table
     offered = [side.query for side in table.others]
@@ -123,7 +126,13 @@ def _meeting(session: Session, table: Aligned, key: Sequence[str]) -> Aligned:
             f"SEMI JOIN (SELECT DISTINCT {listed(key)} FROM ({theirs})) AS theirs ON {same} "
             f"UNION ALL SELECT * FROM ({table.ours.query}) WHERE {partly}"
         )
-    return replace(table, ours=replace(table.ours, query=query))
+    mark = session.mark()
+    try:
+        held = session.store("meeting", query)
+    except Shortage:
+        session.forget(mark)
+        return table
+    return replace(table, ours=replace(table.ours, query=f"SELECT * FROM {held}"))
 
 
 def _hashed(session: Session, table: Aligned, key: Sequence[str], parts: int) -> list[Aligned]:
