@@ -6,6 +6,7 @@ Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -126,11 +127,14 @@ def _manual(line: Line) -> int:
 
 
 def _failed(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+        _say(error.message)
+        return USAGE
     if isinstance(error, XexpError):
         told = error.message, error.hint, error.exit_code
     elif isinstance(error, click.UsageError):
         verb = error.ctx.command_path if error.ctx else "git xexp"
-        told = error.format_message(), f"{verb} -h shows how it is used", USAGE
+        told = _words(error), f"{verb} -h shows how it is used", USAGE
     elif isinstance(error, click.ClickException):
         told = error.format_message(), None, FATAL
     else:
@@ -139,6 +143,27 @@ def _failed(error: Exception, *, as_json: bool) -> int:
         _say(manners.error_as_json(*told))
         return told[2]
     return _report(*told)
+
+
+def _words(error: click.UsageError) -> str:
+    """click's message in the words of the others: the name in front, no full stop."""
+    text = error.message.rstrip(".") if error.message else error.format_message().rstrip(".")
+    if isinstance(error, click.MissingParameter) and error.param is not None:
+        return f"{_named(error.param)} is missing"
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        text = re.sub(r"is not a valid integer( range)?$", "is not a number", text)
+        text = re.sub(r"is not in the range x>=(\d+)$", r"is less than \1", text)
+        return f"{_named(error.param)}: {text}"
+    if isinstance(error, click.NoSuchOption):
+        close = " or ".join(error.possibilities or ())
+        text = f"{text}. Did you mean {close}?" if close else text
+    return f"{text[:1].lower()}{text[1:]}"
+
+
+def _named(param: click.Parameter) -> str:
+    if isinstance(param, click.Argument):
+        return (param.metavar or str(param.name).upper()).strip("[]")
+    return max(param.opts, key=len)
 
 
 def _unexpected(error: Exception) -> tuple[str, str, int]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gitxexp import describe, results
 from gitxexp.config import Config
 from gitxexp.confighash import flatten
-from gitxexp.errors import XexpError
+from gitxexp.errors import XexpError, suggestion
 from gitxexp.gitio import Git
 
 if TYPE_CHECKING:
@@ -164,23 +164,18 @@ def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
             f"no run '{name}': there are no runs ({where})",
             "set [results] databases in .xexp/config.toml",
         )
-    close = _close(name, [run.id for run in runs])
-    raise XexpError(f"no run '{name}' in the results", f"the newest runs are: {close}")
-
-
-def _close(name: str, ids: Sequence[str]) -> str:
-    import difflib
-
-    return ", ".join(difflib.get_close_matches(name, ids, 3) or ids[:3])
+    known = [run.id for run in runs]
+    newest = f"the newest runs are: {', '.join(known[:3])}"
+    raise XexpError(f"no run '{name}' in the results", suggestion(name, known, newest))
 
 
 def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]:
     ranked = [run for run in runs if _is_number(run.metrics.get(metric))]
     if not ranked:
         known = sorted({name for run in runs for name in run.metrics})
+        rest = f"the metrics of the runs are: {', '.join(known) or 'none'}"
         raise XexpError(
-            f"no run has a number for metric '{metric}'",
-            f"the metrics of the runs are: {', '.join(known) or 'none'}",
+            f"no run has a number for metric '{metric}'", suggestion(metric, known, rest)
         )
     pick = max if most else min
     top_value = pick(run.metrics[metric] for run in ranked)

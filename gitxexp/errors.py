@@ -47,6 +47,15 @@ class NoAnswer(XexpError):
     exit_code = NO
 
 
+def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) -> str | None:
+    """A hint that asks for the names in ``known`` that look like ``name``, else ``otherwise``."""
+    from difflib import get_close_matches  # only for an error
+
+    lowered = {item.lower(): item for item in known}
+    close = [lowered[item] for item in get_close_matches(name.lower(), lowered, 3, 0.5)]
+    return f"did you mean {' or '.join(close)}?" if close else otherwise
+
+
 class GitError(XexpError):
     """A git command failed; the message is git's own."""
 

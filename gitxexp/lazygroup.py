@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from gitxexp.errors import suggestion
+
 #: verb → (module, one line of help). The module has a command named like the verb, with an
 #: underscore after a name that Python itself uses (``list_``).
 Verbs = Mapping[str, tuple[str, str]]
@@ -17,7 +19,23 @@ class ClosedPipe(Exception):
     """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
 
 
-class LazyGroup(click.Group):
+class Group(click.Group):
+    """A group that says in git's words that it has no such verb."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Like click's, with names that look like an unknown one."""
+        name, known = args[0], self.list_commands(ctx)
+        if name not in known and not name.startswith("-"):
+            where = ctx.command_path.replace(" ", "-", 1)
+            close = suggestion(name, known, "") or ""
+            message = f"'{name}' is not a {where} command. {close[:1].upper()}{close[1:]}"
+            raise click.UsageError(message.rstrip(), ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(Group):
     """A group of :data:`Verbs`. With ``default``, that verb is meant when none is given."""
 
     def __init__(self, *args: Any, verbs: Verbs, default: str | None = None, **kw: Any) -> None:
@@ -56,19 +74,3 @@ class LazyGroup(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Like click's, with git's words for an unknown verb."""
-        name = args[0]
-        if name not in self.verbs and not name.startswith("-"):
-            where = ctx.command_path.replace(" ", "-", 1)
-            raise click.UsageError(f"'{name}' is not a {where} command.{self._similar(name)}", ctx)
-        return super().resolve_command(ctx, args)
-
-    def _similar(self, name: str) -> str:
-        import difflib  # only for an error
-
-        close = difflib.get_close_matches(name, self.verbs, 2, 0.5)
-        return f" Did you mean {' or '.join(close)}?" if close else ""

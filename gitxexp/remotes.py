@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gitxexp.errors import XexpError
+from gitxexp.errors import XexpError, suggestion
 from gitxexp.gitio import Git
 
 
@@ -16,7 +16,8 @@ def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: 
         name = wanted or configured
         if name in remotes or "/" in name or ":" in name:
             return name
-        raise XexpError(f"there is no git remote '{name}'", f"git remote add {name} URL")
+        hint = suggestion(name, remotes, f"git remote add {name} URL")
+        raise XexpError(f"there is no git remote '{name}'", hint)
     if branch:
         tracked = git.config(rf"^branch\.{_escaped(branch)}\.(pushremote|remote)$")
         for values in tracked.values():

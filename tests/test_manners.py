@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
 import pexpect
 import pytest
 
-from gitxexp import argv
+from gitxexp import argv, render
 from gitxexp.cli import main
+from gitxexp.config import Config
 from gitxexp.errors import UsageError
 from tests import experiments
 from tests.helpers import Clock, Repo, run
@@ -200,3 +202,167 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
         f"{path}\0" for path in (f"{folder}/run-lr-0.1_model.bin",
                                  f"{folder}/run-lr-0.01_model.bin", "models/production/model.bin")
     )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("tga", "'tga' is not a git-xexp command. Did you mean tag?"),
+        ("worktree nw a", "'nw' is not a git-xexp worktree command. Did you mean new?"),
+        ("conflicts resolv", "'resolv' is not a git-xexp conflicts command. Did you mean resolve?"),
+        ("tag --dryrun", "no such option '--dryrun'. Did you mean --dry-run or --run?"),
+        ("tag --zzz", "no such option '--zzz'"),
+        ("tag e1.2", "VERSION: 'e1.2' is not a version (like e0.3.0 or exp-NAME-v1)"),
+        ("tag -P lr", "-P: 'lr' is not key=value"),
+        ("explore list --limit 0", "--limit: 0 is less than 1"),
+        ("get e1.0.0", "PATH... is missing"),
+        ("check", "--merge is missing"),
+        ("undo no", "N: 'no' is not a number"),
+        ("undo --for --m", "no such option '--m'"),
+        ("completion tcsh", "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+        ("log extra", "got unexpected extra argument (extra)"),
+        ("tag --message", "option '--message' requires an argument"),
+        ("merge a --on-conflict mine",
+         "--on-conflict: 'mine' is not one of 'fail', 'ours', 'theirs', 'both'"),
+        ("merge a --memory lots", "--memory: 'lots' is not a size (like 500MB)"),
+        ("prune --older-than soon",
+         "--older-than: 'soon' is not an age (like 12h, 30d, 2w, 6mo or 1y)"),
+        ("--color=pink", "--color: 'pink' is not auto, always or never"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_clear_line(words: str, said: str, repo: Repo) -> None:
+    done = repo.xexp(*words.split())
+    first, *hints = done.err.splitlines()
+    assert (done.code, done.out, first) == (129, "", f"fatal: {said}")
+    assert all(line.startswith("hint: ") for line in hints) and len(hints) < 2
+
+
+def test_a_group_alone_is_its_usage(repo: Repo) -> None:
+    done = repo.xexp("worktree")
+    assert (done.code, done.out) == (129, "")
+    assert done.err.startswith("Usage: git xexp worktree")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("tag --best acuracy", "did you mean accuracy?"),
+        ("tag --run run-lr-2.0", "did you mean run-lr-1.0 or run-lr-0.01 or run-lr-0.1?"),
+        ("explore show e0.11.0", "did you mean e0.1.0 or e0.1.1?"),
+        ("explore list --sort acuracy", "did you mean accuracy?"),
+        ("explore list --columns epoch", "did you mean epochs?"),
+        ("explore list -l bes", "did you mean best?"),
+        ("get e0.1.0 data/trian.csv", "did you mean:"),
+        ("worktree remove wid", "did you mean wide?"),
+        ("promote --from-worktree exp-wid", "did you mean exp-wide?"),
+        ("candidates list --slot modl", "did you mean model?"),
+        ("candidates list --metric acuracy", "did you mean accuracy?"),
+        ("push --git-remote orgin", "did you mean origin?"),
+    ],
+)
+def test_did_you_mean(words: str, hint: str, guessed: Repo) -> None:
+    lines = guessed.xexp(*words.split()).err.splitlines()
+    assert f"hint: {hint}" in lines
+
+
+@pytest.fixture(scope="module")
+def guessed(models_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """``modelled`` with a worktree, a label and a git remote; nothing changes it."""
+    from tests.conftest import copy_template
+
+    made = copy_template(models_template, tmp_path_factory.mktemp("guessed"))
+    made.git("remote", "add", "origin", "../origin")
+    made.xexp("worktree", "new", "wide").good()
+    made.xexp("tag", "-m", "x", "-l", "best").good()
+    return made
+
+
+def pages(repo: Repo, *words: str, **env: str) -> tuple[str, int | None]:
+    """What ``git xexp explore`` prints on a terminal of four lines, and its exit code."""
+    child = pexpect.spawn(
+        "git", [*words, "xexp", "explore", "list", "--color=never"], cwd=str(repo.path),
+        encoding="utf-8", timeout=30, dimensions=(4, 80), env={**os.environ, "TERM": "xterm", **env},
+    )  # fmt: skip
+    text = child.read()
+    child.close()
+    return text, child.exitstatus
+
+
+def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    experiments.tag(repo, clock, "e1.1.0", {"lr": 1})
+    mark, other = "sed 's/^/paged: /'", "sed 's/^/other: /'"
+    assert pages(repo, GIT_PAGER=mark)[0].count("paged: e") == 4
+    assert pages(repo, "-c", f"core.pager={mark}")[0].count("paged: e") == 4
+    assert "paged" not in pages(repo, "-c", "pager.xexp=false", GIT_PAGER=mark)[0]
+    assert (
+        pages(repo, "-c", f"core.pager={mark}", "-c", f"pager.xexp={other}")[0].count("other: e")
+        == 4
+    )
+    assert "paged: paged" not in pages(repo, "-c", "pager.xexp=true", GIT_PAGER=mark)[0]
+    assert pages(repo, "--no-pager", GIT_PAGER=mark)[0].count("paged") == 0
+    assert pages(repo, GIT_PAGER="head -n 1")[1] == 0
+
+
+def test_a_closed_pipe_is_silent(repo: Repo) -> None:
+    for number in range(300):
+        repo.git("tag", "-a", "-m", f"lr={number} {'long ' * 60}", f"e0.{number}.0")
+    script = "unset PYTHONUNBUFFERED; git xexp explore list --json | head -n 1; echo ${PIPESTATUS[0]}"
+    done = run("bash", "-c", script, cwd=repo.path)
+    assert done.out.splitlines()[1] == "141" and done.err == ""
+
+
+def test_colour_by_configuration(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+
+    def coloured(*words: str, **env: str) -> bool:
+        child = pexpect.spawn(
+            "git", [*words, "xexp"], cwd=str(repo.path), encoding="utf-8", timeout=30,
+            env={**os.environ, "TERM": "xterm", **env},
+        )  # fmt: skip
+        return "\x1b[" in child.read()
+
+    assert coloured()
+    assert not coloured("-c", "color.ui=false") and not coloured("-c", "color.xexp=false")
+    assert coloured("-c", "color.ui=false", "-c", "color.xexp=auto")
+    assert not coloured(NO_COLOR="1") and not coloured(TERM="dumb")
+
+
+def test_every_setting_can_be_given_for_one_command(repo: Repo) -> None:
+    """``git -c xexp.SECTION.KEY=VALUE xexp …`` reaches the configuration, whatever its kind."""
+    from typing import get_type_hints
+
+    script = "from gitxexp.project import Project; print(repr(Project.open('.').config))"
+    hints = get_type_hints(Config)
+    names = [name for name in Config._fields if name != "models_slots"]
+    words = [
+        word for name in names
+        for word in ("-c", f"xexp.{name.replace('_', '.')}={'no' if hints[name] is bool else 'a,b'}")
+    ]  # fmt: skip
+    alias = ("-c", f'alias.show-config=!{sys.executable} -c "{script}"')
+    shown = repo.git(*words, *alias, "show-config")
+    for name in names:
+        value = {bool: "False", str: "'a,b'"}.get(hints[name], "('a', 'b')")
+        assert f"{name}={value}" in shown, name
+
+
+def test_hints_by_one_door(repo: Repo) -> None:
+    done = repo.xexp("init", "--no-dvc").good()
+    assert "hint: next: git add" in done.err and "next" not in done.out
+    repo.git("config", "advice.xexp", "false")
+    assert "next" not in repo.xexp("drivers", "uninstall").good().err
+    assert repo.xexp("drivers", "install").good().err == ""
+    repo.git("config", "--unset", "advice.xexp")
+    repo.xexp("drivers", "uninstall").good()
+    assert repo.xexp("-q", "drivers", "install").good().err == ""
+
+
+def test_wide_and_combining_names_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["plain", "漢字かな", "e\u0301te\u0301", "👩\u200d🔬 lab", "🧪x", "❤\ufe0f!"]
+    assert [render.width(name) for name in names] == [5, 8, 3, 8, 3, 2]
+    assert render.clip("漢字かな", 5) == "漢字…"
+    assert render.clip("e\u0301te\u0301", 3) == "e\u0301te\u0301"
+    monkeypatch.setattr(render, "is_terminal", lambda: True)
+    columns = [render.Column("name", names), render.Column("n", list("123456"))]
+    lines = render.table(columns).splitlines()
+    assert {render.width(line) for line in lines} == {11}

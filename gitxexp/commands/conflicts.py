@@ -8,6 +8,7 @@ import click
 
 from gitxexp import manners, progress, render
 from gitxexp.errors import UsageError
+from gitxexp.lazygroup import Group
 from gitxexp.merge import unmerged
 from gitxexp.merge.plan import OnConflict
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
@@ -30,7 +31,7 @@ class Choice(click.ParamType[tuple[int, OnConflict]]):
         return int(number), OnConflict(side)
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @nul_option("Print the unmerged paths, each ended by NUL.")
 @json_option
 @click.pass_context

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from gitxexp import manners, render
+from gitxexp.lazygroup import Group
 from gitxexp.merge import installing
 from gitxexp.merge.installing import Status
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
-@click.group()
+@click.group(cls=Group)
 def drivers() -> None:
     """Let git merge and show results row by row: install, uninstall or status."""
 

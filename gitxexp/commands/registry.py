@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from gitxexp import manners, progress, rebuilding, render
+from gitxexp.lazygroup import Group
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
-@click.group()
+@click.group(cls=Group)
 def registry() -> None:
     """The tracked table of all experiments (.xexp/registry.db)."""
 

@@ -13,12 +13,13 @@ import click
 
 from gitxexp import progress, render
 from gitxexp.errors import NoAnswer
+from gitxexp.lazygroup import Group
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.worktrees import checking, creating, known, listing, removing
 from gitxexp.worktrees.creating import LINKS, Made, Wish
 
 
-@click.group()
+@click.group(cls=Group)
 def worktree() -> None:
     """One experiment, one branch, one folder, with the data shared."""
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gitxexp import describe, naming
 from gitxexp.config import Config
+from gitxexp.errors import suggestion
 from gitxexp.explore import filters, rows
 from gitxexp.explore.rows import Name, Names, Row
 from gitxexp.history import Experiment
@@ -49,6 +50,7 @@ class Listing(NamedTuple):
     rows: Sequence[Row]
     columns: Sequence[Shown]
     total: int
+    hint: str = ""  #: where a name that was asked for looks like another
 
 
 def listing(project: Project, query: Query) -> Listing:
@@ -60,6 +62,7 @@ def listing(project: Project, query: Query) -> Listing:
     kept, asked = every, list[Name]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
+    hints = [_similar_label(label, every) for label in query.labels]
     for label in query.labels:
         kept = [row for row in kept if label in (row.field("label") or ())]
     if query.sort is not None:
@@ -71,7 +74,13 @@ def listing(project: Project, query: Query) -> Listing:
     kept = kept[: query.limit]
     chosen = _columns(kept, names, query, asked, config)
     shown = [_shown(kept, name, config) for name in chosen]
-    return Listing(kept, shown, len(every))
+    return Listing(kept, shown, len(every), next(filter(None, hints), ""))
+
+
+def _similar_label(label: str, known: Sequence[Row]) -> str:
+    """A hint where no row has the label at all."""
+    labels = list(dict.fromkeys(each for row in known for each in row.field("label") or ()))
+    return "" if label in labels else suggestion(label, labels) or ""
 
 
 def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:

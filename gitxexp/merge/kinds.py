@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from gitxexp.errors import XexpError
+from gitxexp.errors import XexpError, suggestion
 
 Kind = Literal["sqlite", "duckdb", "parquet"]
 
@@ -69,7 +69,9 @@ def _head(path: Path) -> bytes:
         with path.open("rb") as stream:
             return stream.read(16)
     except FileNotFoundError:
-        raise XexpError(f"{path} does not exist") from None
+        names = [p.name for p in path.parent.glob("*")]
+        hint = suggestion(path.name, names, f"there is no such file in {path.parent.absolute()}")
+        raise XexpError(f"{path} does not exist", hint) from None
     except IsADirectoryError:
         raise XexpError(f"{path} is a folder, not a file") from None
     except OSError as error:

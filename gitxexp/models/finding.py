@@ -11,7 +11,7 @@ from gitxexp import collect, dvcio
 from gitxexp.artifacts.locate import Commit, Item
 from gitxexp.artifacts.sources import Stores, Strategy
 from gitxexp.collect import Wanted
-from gitxexp.errors import XexpError
+from gitxexp.errors import XexpError, suggestion
 from gitxexp.history import Experiment
 from gitxexp.models import slots
 from gitxexp.models.facts import Book, Facts
@@ -226,4 +226,5 @@ def worktree_at(shelf: Shelf, name: str) -> Path:
         if own in (name, branch) or path.name in (name, template) or str(path) == name:
             return path
         named.append(path.name)
-    raise XexpError(f"there is no worktree {name}", f"there are: {', '.join(named)}")
+    hint = suggestion(name, named, f"there are: {', '.join(named)}")
+    raise XexpError(f"there is no worktree {name}", hint)

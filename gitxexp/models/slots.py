@@ -13,7 +13,7 @@ from typing import NamedTuple
 from urllib.parse import unquote
 
 from gitxexp.config import Config, ModelSlot
-from gitxexp.errors import UsageError, XexpError
+from gitxexp.errors import UsageError, XexpError, suggestion
 from gitxexp.pointers import Output
 
 #: The slot that needs no name.
@@ -67,7 +67,11 @@ def choose(known: Sequence[Slot], name: str | None) -> Slot:
     if chosen is None:
         raise UsageError(
             f"there is no model slot '{name}' (there are: {names})",
-            f"add it to .xexp/config.toml: [models.{name}]",
+            suggestion(
+                str(name),
+                [slot.name for slot in known],
+                f"add it to .xexp/config.toml: [models.{name}]",
+            ),
         )
     return chosen
 

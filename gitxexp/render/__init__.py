@@ -41,13 +41,17 @@ def columns() -> int:
 
 
 def width(text: str) -> int:
-    """Columns that ``text`` takes on a terminal: wide characters two, combining ones none."""
+    """Columns that ``text`` takes on a terminal: wide characters two, joining ones none."""
     if text.isascii():
         return len(text)
     import unicodedata  # a large table, which plain text needs not
 
     return sum(
-        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
         for c in text
     )
 
@@ -243,8 +247,7 @@ def page(text: str) -> None:
     import shlex
     import subprocess
 
-    pager = subprocess.run(["git", "var", "GIT_PAGER"], capture_output=True, text=True, check=False)
-    command = pager.stdout.strip()
+    command = _pager()
     if command in ("", "cat"):
         out(text)
         return
@@ -255,6 +258,26 @@ def page(text: str) -> None:
         process.communicate((text + "\n").encode("utf-8", "replace"))
     except (BrokenPipeError, KeyboardInterrupt):
         process.wait()
+
+
+def _pager() -> str:
+    """The command of ``pager.xexp`` (git-config(1): a boolean or a command), else git's; "" for none.
+
+    git itself starts the pager of ``pager.xexp``, but not where we are called as ``git-xexp``, and
+    not to say that there shall be none.
+    """
+    import subprocess
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    own = git("config", "pager.xexp")
+    if own.lower() in ("false", "no", "off", "0"):
+        return ""
+    if own.lower() in ("", "true", "yes", "on", "1") or "GIT_PAGER" in os.environ:
+        return git("var", "GIT_PAGER")
+    return own
 
 
 def _simple(command: str) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp import dvcio
-from gitxexp.errors import XexpError
+from gitxexp.errors import XexpError, suggestion
 from gitxexp.project import Project
 from gitxexp.treeback import admin_of
 
@@ -114,8 +114,9 @@ def find(project: Project, name: str, kind: str = WORKTREE) -> Tree:
             f"worktree {name} was not made by git xexp worktree new {name}",
             f"name it by its path: {foreign[0].path}",
         )
-    names = ", ".join(tree.name for tree in known if tree.note and tree.note.kind == kind)
-    raise XexpError(f"there is no worktree {name}", f"there are: {names}" if names else None)
+    names = [tree.name for tree in known if tree.note and tree.note.kind == kind]
+    rest = f"there are: {', '.join(names)}" if names else "git xexp worktree list"
+    raise XexpError(f"there is no worktree {name}", suggestion(name, names, rest))
 
 
 def home_of(project: Project, root: str, others: Iterable[Path] = ()) -> Path | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import manners, render
 from gitxexp.errors import UsageError
 from gitxexp.explore import listing
 from gitxexp.explore.listing import Query
@@ -50,6 +50,7 @@ def list_(**options: Any) -> None:
     found = listing.listing(open_project(), query)
     if not found.rows and form == "table":
         render.say(_nothing(found.total, runs=query.runs))
+        manners.hint(*filter(None, [found.hint]))
     elif form == "json":
         render.out(render.as_json(lists.as_objects(found, chosen=bool(names))))
     elif form == "csv":
