@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+#: Of the characters that cannot be seen, those that words and emoji are made with.
+_JOINERS = "\u200c\u200d"
 #: The narrowest that a column which may be cut becomes.
 _NARROWEST = 12
 
@@ -58,7 +60,9 @@ def width(text: str) -> int:
 
 def visible(text: str) -> str:
     """``text`` with control characters shown as ``?``: a tag may come from anywhere."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
 
 
 def size(count: float) -> str:
