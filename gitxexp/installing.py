@@ -217,7 +217,8 @@ def _check_man() -> Check:
     if done.returncode == 0:
         return Check("manual pages", True, done.stdout.strip())
     placed = all(link.works for link in links() if link.topic == "manual pages")
-    fix = f'export MANPATH="{man_home()}:"' if placed else "git xexp setup"
+    rest = "$MANPATH" if os.environ.get("MANPATH") else ""  # an empty part is man's own path
+    fix = f'export MANPATH="{man_home()}:{rest}"' if placed else "git xexp setup"
     return Check("manual pages", False, "man does not find git-xexp", fix)
 
 

@@ -307,7 +307,9 @@ def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: C
 def test_a_closed_pipe_is_silent(repo: Repo) -> None:
     for number in range(300):
         repo.git("tag", "-a", "-m", f"lr={number} {'long ' * 60}", f"e0.{number}.0")
-    script = "unset PYTHONUNBUFFERED; git xexp explore list --json | head -n 1; echo ${PIPESTATUS[0]}"
+    script = (
+        "unset PYTHONUNBUFFERED; git xexp explore list --json | head -n 1; echo ${PIPESTATUS[0]}"
+    )
     done = run("bash", "-c", script, cwd=repo.path)
     assert done.out.splitlines()[1] == "141" and done.err == ""
 

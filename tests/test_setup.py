@@ -195,6 +195,20 @@ def test_a_link_that_leads_nowhere_is_renewed(repo: Repo, home: Path) -> None:
     assert page.read_text().startswith(".TH") or page.exists()
 
 
+def test_what_check_says_of_manpath_works(repo: Repo) -> None:
+    env = {"MANPATH": "/nowhere", "MANWIDTH": "80"}
+    repo.xexp("setup").good()
+    said = repo.xexp_process("setup", "--check", env=env)
+    assert "NO  manual pages" in said.out
+    line = next(x for x in said.err.splitlines() if "MANPATH" in x).removeprefix("hint: ")
+    assert line.endswith('man:$MANPATH"')
+    for shown in ("git help xexp", "man git-xexp"):
+        done = run("sh", "-c", f"{line}; {shown}", cwd=repo.path, env=env).good()
+        assert done.out.startswith("GIT-XEXP(1)")
+    done = run("sh", "-c", f"{line}; git xexp setup --check", cwd=repo.path, env=env)
+    assert "ok  manual pages" in done.out
+
+
 def test_check_changes_nothing(repo: Repo, home: Path) -> None:
     before = sorted(home.rglob("*"))
     done = repo.xexp("setup", "--check")
