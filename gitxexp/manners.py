@@ -80,6 +80,10 @@ _NEXT = {
     "undo": "git xexp log",
     "worktree new": "work there, then: git xexp tag --all --name NAME",
     "worktree remove": "git xexp worktree list",
+    "worktree prune": "git xexp worktree list",
+    "explore cleanup": "git xexp explore list",
+    "drivers uninstall": "git xexp drivers status",
+    "setup": "git xexp setup --check",
     "explore checkout": "git xexp explore cleanup",
     "conflicts resolve": "git commit",
     "drivers install": "git add .gitattributes && git commit",
@@ -114,6 +118,8 @@ def advise(line: Line) -> None:
         "--push",
         "--print-path",
         "-o",
+        "--check",
+        "--uninstall",
     }
     wanted = not (line.as_json or _Hinted.given or told & {*line.words})
     if command and wanted and sys.stderr.isatty():

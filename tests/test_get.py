@@ -59,7 +59,7 @@ def test_each_strategy_gives_the_old_model(past: Repo, tmp_path: Path, strategy:
     done = past.xexp("get", "old", "models/m.bin", "-o", target, "--strategy", strategy).good()
     assert target.read_bytes() == b"old weights" * 1000 and own(target)
     place = {"auto": "cache", "dvc": "remote store", "worktree": "temporary worktree"}
-    assert done.out == f"{target}  11.0 kB  from {place.get(strategy, strategy)}\n"
+    assert done.out == f"{target}  11 kB  from {place.get(strategy, strategy)}\n"
     assert done.err == ""
     assert tree(past) == before
     assert (past / "models/m.bin").read_bytes() == b"new"
@@ -125,7 +125,7 @@ def test_standard_output_carries_nothing_else(past: Repo) -> None:
         cwd=past.path, capture_output=True, check=True,
     )  # fmt: skip
     assert done.stdout == b"old weights" * 1000
-    assert done.stderr == b"models/m.bin  11.0 kB  from cache\n"
+    assert done.stderr == b"models/m.bin  11 kB  from cache\n"
     many = past.xexp("get", "old", "data/raw", "-o", "-")
     assert many.code == 129 and "only one file" in many.err
 

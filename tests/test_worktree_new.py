@@ -236,7 +236,8 @@ def test_progress_on_a_terminal_only(trained: Repo) -> None:
     """Drawn on standard error where that is a terminal, wiped at the end; paths stay clean."""
     main, other = pty.openpty()
     command = [sys.executable, "-m", "gitxexp", "worktree", "new", "a", "--print-path"]
-    done = subprocess.run(command, cwd=trained.path, stdout=subprocess.PIPE, stderr=other)
+    env = {**os.environ, "TERM": "xterm", "GIT_PROGRESS_DELAY": "0"}
+    done = subprocess.run(command, cwd=trained.path, stdout=subprocess.PIPE, stderr=other, env=env)
     os.close(other)
     shown = os.read(main, 10_000).decode()
     os.close(main)
