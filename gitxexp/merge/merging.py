@@ -19,6 +19,8 @@ from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.merge.rowdiff import TableDiff
 from gitxexp.project import Project
 
+LISTED = 100  #: rows of a table that the plan of a rebase names; their number is told anyway
+
 
 @dataclass(frozen=True)
 class Request:
@@ -227,4 +229,4 @@ def _going(
     out = folder / f"result-{target.name}"
     if not engine.merge(target, incoming, out, options).written:
         return ()
-    return rowdiff.diff_files(target, out, options.key)
+    return rowdiff.diff_files(target, out, options.key, limit=LISTED)

@@ -19,7 +19,7 @@ from gitxexp.merge.textconv import textconv
 __all__ = ["RowChange", "TableDiff", "diff_files", "pair", "textconv"]
 
 Row = Mapping[str, Value]
-_Kind = Literal["added", "removed", "changed"]
+Kind = Literal["added", "removed", "changed"]
 _Mark = frozenset[tuple[str, tuple[str, Value]]]
 
 
@@ -31,7 +31,7 @@ class RowChange:
     counts as NULL there.
     """
 
-    kind: _Kind
+    kind: Kind
     key: Row
     old: Row | None
     new: Row | None
@@ -105,8 +105,8 @@ class Found:
 
     def __init__(self, key: tuple[str, ...], limit: int | None) -> None:
         self.key, self.limit = key, limit
-        self._counts: dict[_Kind, int] = {"added": 0, "removed": 0, "changed": 0}
-        self._kept: dict[_Kind, list[RowChange]] = {"changed": [], "removed": [], "added": []}
+        self._counts: dict[Kind, int] = {"added": 0, "removed": 0, "changed": 0}
+        self._kept: dict[Kind, list[RowChange]] = {"changed": [], "removed": [], "added": []}
         self._mark: tuple[tuple[str, Value], ...] | None = None
         self._gone: list[Row] = []
         self._come: list[Row] = []
@@ -124,15 +124,20 @@ class Found:
 
     def lone(self, row: Row, count: int) -> None:
         """The same, for a row that no key pairs with another."""
-        kind: _Kind = "added" if count > 0 else "removed"
+        kind: Kind = "added" if count > 0 else "removed"
         room = self._room(kind, abs(count))
         if room:
             old, new = (None, row) if count > 0 else (row, None)
             self._kept[kind] += [RowChange(kind, _key(row, self.key), old, new)] * room
 
-    def unlisted(self, count: int) -> None:
-        """So many more rows added (or removed) that are only counted."""
-        self._counts["added" if count > 0 else "removed"] += abs(count)
+    def change(self, old: Row, new: Row) -> None:
+        """A row with the same key on both sides and other cells."""
+        if self._room("changed", 1):
+            self._kept["changed"].append(_change(old, new, self.key))
+
+    def unlisted(self, kind: Kind, count: int) -> None:
+        """So many more rows that are only counted."""
+        self._counts[kind] += count
 
     def counts(self) -> tuple[int, int, int]:
         """Rows added, removed, changed."""
@@ -147,8 +152,7 @@ class Found:
     def _settle(self) -> None:
         """Rows of one key are pairs as far as both sides have them."""
         for old, new in zip(self._gone, self._come, strict=False):
-            if self._room("changed", 1):
-                self._kept["changed"].append(_change(old, new, self.key))
+            self.change(old, new)
         both = min(len(self._gone), len(self._come))
         for row in self._gone[both:]:
             self.lone(row, -1)
@@ -156,7 +160,7 @@ class Found:
             self.lone(row, 1)
         self._gone, self._come = [], []
 
-    def _room(self, kind: _Kind, times: int) -> int:
+    def _room(self, kind: Kind, times: int) -> int:
         """Count so many changes; how many of them are still to be listed."""
         self._counts[kind] += times
         if self.limit is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,15 @@ from gitxexp.merge.rowdiff import Found, RowChange, TableDiff
 from gitxexp.merge.sqlite.copies import Apart, Copies, stage_ranges
 from gitxexp.merge.sqlite.files import clear_errors
 from gitxexp.merge.sqlite.names import fold, quote
-from gitxexp.merge.sqlite.schema import Column, Table, read_schema
+from gitxexp.merge.sqlite.schema import Column, Key, Table, read_schema
 from gitxexp.merge.sqlite.source import ENCODINGS, Source, connect, open_sources, transcode
 
 Tables = Mapping[str, Table]
+Row = dict[str, Value]
+Cells = Sequence[Value]
+_Spelled = Mapping[int, Sequence[str | None]]  #: names of the columns that old (-1), new (1) has
 
+WIDE = 900  #: columns of which two rows fit into one of SQLite's
 SORTED_KIB = 64 * 1024  #: sorted in memory; the rest in temporary files
 
 
@@ -130,14 +134,9 @@ class _Pair:
         """A table that only one side has."""
         db, sign = ("b", 1) if self.old is None else ("a", -1)
         names = [c.name for c in one.columns]
-        source = f"FROM {db}.{quote(one.name)}"
-        most = -1 if found.limit is None else found.limit
-        cells = ", ".join(map(quote, names))
-        for row in self.con.execute(f"SELECT {cells} {source} LIMIT {most}"):
-            found.lone(dict(zip(names, row, strict=True)), sign)
-        if found.limit is not None:
-            rows = self.con.execute(f"SELECT count(*) {source}").fetchone()[0]
-            found.unlisted(sign * max(0, rows - found.limit))
+        query = ", ".join(map(quote, names)), f"FROM {db}.{quote(one.name)}"
+        more = self._first(query, lambda row: found.lone(_row(names, row), sign), found.limit)
+        found.unlisted("added" if sign > 0 else "removed", more)
 
     def _both(self, old: Table, new: Table, found: Found) -> None:
         columns = sql.aligned(old, new)
@@ -149,9 +148,61 @@ class _Pair:
                 stage_ranges(self.con, f"in_{s}", p) for s, p in zip("ab", parts, strict=True)
             ]
         sides = sql.Side("a", old, ranges[0]), sql.Side("b", new, ranges[1])
-        for *cells, count in self.con.execute(sql.net(*sides, columns, found.key)):
-            names = spelled[1 if count > 0 else -1]
-            found.add({n: v for n, v in zip(names, cells, strict=True) if n is not None}, count)
+        key = sql.common_key(old, new) if len(columns) <= WIDE else None
+        if key is None:
+            self._sorted(sql.net(*sides, columns, found.key), spelled, found)
+            return
+        self._keyed(sides, columns, key, spelled, found)
+        if any(sql.may_be_null(table, key) for table in (old, new)):
+            self._sorted(sql.net(*sides, columns, key.columns, null=True), spelled, found)
+
+    def _sorted(self, query: str, spelled: _Spelled, found: Found) -> None:
+        for *cells, count in self.con.execute(query):
+            found.add(_row(spelled[1 if count > 0 else -1], cells), count)
+
+    def _keyed(
+        self,
+        sides: tuple[sql.Side, sql.Side],
+        columns: Sequence[Column],
+        key: Key,
+        spelled: _Spelled,
+        found: Found,
+    ) -> None:
+        """Rows with a whole key: one look at the other side's index for each."""
+        wide = len(columns)
+
+        def change(cells: Cells) -> None:
+            found.change(_row(spelled[-1], cells[:wide]), _row(spelled[1], cells[wide:]))
+
+        more = self._first(sql.changed(*sides, columns, key), change, found.limit)
+        found.unlisted("changed", more)
+        for sign, pair in ((-1, sides), (1, sides[::-1])):
+            if sign > 0 and not pair[0].ranges:
+                old, new = (self.con.execute(sql.count(s, key)).fetchone()[0] for s in sides)
+                if new - old + found.counts()[1] == 0:
+                    return  # every key of the new side was met as one of the old side
+
+            def lone(cells: Cells, sign: int = sign) -> None:
+                found.lone(_row(spelled[sign], cells), sign)
+
+            more = self._first(sql.missing(*pair, columns, key), lone, found.limit)
+            found.unlisted("added" if sign > 0 else "removed", more)
+
+    def _first(
+        self, query: tuple[str, str], take: Callable[[Cells], None], limit: int | None
+    ) -> int:
+        """Take the rows of a query up to ``limit``; how many more there are."""
+        cells, source = query
+        for taken, row in enumerate(self.con.execute(f"SELECT {cells} {source}")):
+            if taken == limit:
+                rows: int = self.con.execute(f"SELECT count(*) {source}").fetchone()[0]
+                return rows - taken
+            take(row)
+        return 0
+
+
+def _row(names: Sequence[str | None], cells: Cells) -> Row:
+    return {n: v for n, v in zip(names, cells, strict=True) if n is not None}
 
 
 def _names(table: Table | None) -> dict[str, str]:

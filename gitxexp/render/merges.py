@@ -74,7 +74,8 @@ def _going(item: Artifact) -> list[str]:
     """The first rows that give way in a rebase."""
     rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
     lines = [f"goes: {name} {_row(row)}" for name, row in rows[:MOST]]
-    return [*lines, f"and {len(rows) - MOST} more rows"] if len(rows) > MOST else lines
+    more = sum(t.removed + t.changed for t in item.going) - len(lines)
+    return [*lines, f"and {more} more rows"] if more else lines
 
 
 def _row(row: RowChange) -> str:

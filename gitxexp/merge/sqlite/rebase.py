@@ -7,6 +7,7 @@ rest in: equal rows stay where they are, and rows whose key is NULL follow merge
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
 from gitxexp.errors import XexpError
 from gitxexp.merge.plan import MergeOptions
@@ -128,7 +129,7 @@ def _unlike_by_key(con: sqlite3.Connection, feed: Feed, whole: str) -> str | Non
     return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {feed.source(whole, *linked, *equal)})"
 
 
-def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> list[tuple[int]]:
+def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> Iterator[tuple[int]]:
     """Rowids of hits beyond the multiplicity with which the source offers the same row."""
     columns = feed.target.stored
     names = [f"c{i}" for i in range(len(columns))]
@@ -140,7 +141,8 @@ def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> list[tuple[
         f"ON t.{feed.target.rowid} = h.rid UNION ALL SELECT {offered}, NULL {feed.source(whole)}) "
         f"GROUP BY {grouping(columns, names)} HAVING count(rid) > count(*) - count(rid)"
     )
-    return [(int(rid),) for rids, kept in rows for rid in sorted(map(int, rids.split(",")))[kept:]]
+    for rids, kept in rows:
+        yield from ((rid,) for rid in sorted(map(int, rids.split(",")))[kept:])
 
 
 def _delete_by_key(con: sqlite3.Connection, feed: Feed, key: Key, whole: str) -> int:
