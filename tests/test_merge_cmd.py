@@ -11,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from gitxexp.merge import merging
+from gitxexp.merge.plan import MergeOptions, Mode
+from gitxexp.render import merges
 from tests.conftest import copy_template
 from tests.helpers import Clock, Done, Repo, xexp_inside
 
@@ -170,6 +173,21 @@ def test_rebase_asks_and_replaces(two: Path) -> None:
     assert sorted(p.name for p in two.iterdir()) == ["a.db", "b.db"]
     xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", "--yes", cwd=two).good()
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.9), ("z", 0.7)]
+
+
+def test_a_plan_of_a_rebase_names_some_rows_and_counts_all(
+    tmp_path: Path, monkeypatch: Any
+) -> None:
+    """The rows that would go are not all held: there may be millions."""
+    monkeypatch.setattr(merging, "LISTED", 30)
+    for name, value in (("a.db", 0), ("b.db", 1)):
+        make(tmp_path / name, [(str(i), value) for i in range(500)])
+    options = MergeOptions(mode=Mode.REBASE, key=("k",))
+    plan = merging.files([str(tmp_path / "b.db")], tmp_path / "a.db", options, write=False)
+    (going,) = plan.artifacts[0].going
+    assert (going.changed, len(going.rows)) == (500, 30)
+    text = merges.merged(plan)
+    assert (text.count("goes: "), "and 480 more rows" in text) == (20, True)
 
 
 # -- artifacts of a repository -------------------------------------------------------------------

@@ -15,7 +15,8 @@ QUIET = {
     "suppress_health_check": list(HealthCheck),
     "report_multiple_bugs": False,
 }
-EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "40"))  #: per property; more by command
+#: Random cases of the rarest property; others take up to four times as many. More by command.
+EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "200"))
 
 #: fsync on a real disk would be most of the time of a thousand small merges
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
