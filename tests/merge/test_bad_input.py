@@ -85,10 +85,13 @@ def test_a_spoilt_target(tmp_path, name):
 
 
 def test_missing_folder_same_file_and_no_source(tmp_path, target):
+    link = tmp_path / "link.db"
+    link.symlink_to(target)
     for sources, message in (
         ([tmp_path / "no.db"], "does not exist"),
         ([tmp_path], "is a folder"),
         ([target], "both a source and the target"),
+        ([link], "both a source and the target"),
         ([], "no source"),
     ):
         with pytest.raises(XexpError, match=message):
@@ -264,40 +267,43 @@ def test_views_where_tables_are_expected(tmp_path, target):
     source = write(tmp_path / "s.db", [("CREATE VIEW t AS SELECT 1 AS v", ())])
     with pytest.raises(XexpError, match="view"):
         merge_files(target, [source])
+    viewed = write(tmp_path / "v.db", [("CREATE VIEW t AS SELECT 1 AS v", ())])
+    with pytest.raises(XexpError, match="t is a view in the target"):
+        merge_files(viewed, [rows(tmp_path / "w.db", [1])])
     with pytest.raises(XexpError, match="no database has a table nope"):
         merge_files(target, [rows(tmp_path / "u.db", [1])], options=MergeOptions(tables=("nope",)))
 
 
-def test_a_folder_nobody_may_write(tmp_path, target):
-    source = rows(tmp_path / "s.db", [2])
-    locked = tmp_path / "locked"
+@pytest.mark.parametrize("how", ["out", "target", "in place"])
+def test_a_folder_nobody_may_write(tmp_path, how):
+    source, locked = rows(tmp_path / "s.db", [2]), tmp_path / "locked"
     locked.mkdir()
+    target = rows(locked / "t.db", [1])
+    before = target.read_bytes()
+    target.chmod(0o444)
     locked.chmod(0o555)
     program = (
         "import os, sys; sys.path[:0] = sys.argv[4].split(os.pathsep)\n"
         "from pathlib import Path\nfrom gitxexp.errors import XexpError\n"
+        "from gitxexp.merge.plan import MergeOptions\n"
         "from gitxexp.merge.sqlite import merge_files\n"
         "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
-        "try: merge_files(Path(sys.argv[1]), [Path(sys.argv[2])], out=Path(sys.argv[3]))\n"
+        "target, source, how = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]\n"
+        "out = target.parent / 'out.db' if how == 'out' else None\n"
+        "options = MergeOptions(in_place=how == 'in place')\n"
+        "try: merge_files(target, [source], out, options)\n"
         "except XexpError as error: print(error)"
     )
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o755)
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            program,
-            str(target),
-            str(source),
-            str(locked / "out.db"),
-            os.pathsep.join(p for p in sys.path if p),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    path = os.pathsep.join(p for p in sys.path if p)
+    command = [sys.executable, "-c", program, str(target), str(source), how, path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    message = (
+        "cannot be opened: attempt to write a readonly" if "place" in how else "cannot write in"
     )
-    assert "cannot write in" in done.stdout or "Permission denied" in done.stdout, done.stderr
+    assert message in done.stdout, (done.stdout, done.stderr)
+    assert (target.read_bytes(), [p.name for p in locked.iterdir()]) == (before, ["t.db"])
 
 
 def test_is_sqlite(tmp_path, target):

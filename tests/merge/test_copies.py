@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gitxexp.merge.plan import MergeOptions, OnConflict
+from gitxexp.merge.raw.btree import Pages
 from gitxexp.merge.sqlite import copies, engine, engine3, merge3_files, merge_files, near, work
 from tests.merge import oracle
 from tests.merge.test_two_way import assert_same, counted
@@ -178,3 +179,35 @@ def test_rows_without_a_key_by_pages(tmp_path, by_pages, rebuilt):
     assert (report.tables[0].removed, report.tables[0].incoming) == (2, 3998)
     expected, _ = oracle.three_way(*map(oracle.read, (base, ours, theirs)))
     assert_same(tmp_path / "out.db", expected)
+
+
+def test_a_page_that_is_its_own_child_ends_the_walk(tmp_path):
+    """Only a damaged file has one; a walk that never ended would be worse than an error."""
+    path = build(tmp_path / "t.db", "INT PRIMARY KEY", 700, 512)
+    with closing(sqlite3.connect(path)) as con:
+        root = con.execute("SELECT rootpage FROM sqlite_schema WHERE name = 't'").fetchone()[0]
+    raw = bytearray(path.read_bytes())
+    at = (root - 1) * 512
+    assert raw[at] == 5
+    raw[at + 3 : at + 5] = b"\0\0"  # no cells, only the last child
+    raw[at + 8 : at + 12] = root.to_bytes(4, "big")
+    path.write_bytes(raw)
+    with pytest.raises(ValueError, match="a loop"):
+        Pages(str(path)).interior(root)
+
+
+def test_pages_that_became_free_keep_a_copy_a_copy(tmp_path, by_pages):
+    target = build(tmp_path / "t.db", "INTEGER PRIMARY KEY", 3000, 1024)
+    source = tmp_path / "s.db"
+    source.write_bytes(target.read_bytes())
+    with closing(sqlite3.connect(source)) as con:
+        con.execute("DELETE FROM t WHERE k BETWEEN 1000 AND 1900")
+        con.execute("INSERT INTO t (k) VALUES (9999)")
+        con.commit()
+        assert con.execute("PRAGMA freelist_count").fetchone()[0] > 20
+    expected = oracle.two_way([oracle.read(p) for p in (target, source)])
+    seen = by_pages()
+    report = merge_files(target, [source])
+    assert seen and seen[-1].common > 1500
+    assert counted(report) == +expected.counts
+    assert_same(target, expected.tables)

@@ -52,12 +52,14 @@ class Pages:
         if self.header(root)[1] not in INTERIOR:
             return above, []
         while True:
+            if not above.isdisjoint(level):
+                raise ValueError("a loop in the tree")
             above.update(level)
             if self.header(self.children(level[0])[0])[1] not in INTERIOR:
                 return above, level
             level = [child for page in level for child in self.children(page)]
             if len(level) > self.count:
-                raise ValueError("a loop in the tree")
+                raise ValueError("more pages than there are")
 
     def free(self) -> set[int]:
         """Pages without meaning: the free list (section 1.5), and the one of the file's locks."""
