@@ -197,14 +197,16 @@ def test_a_page_that_is_its_own_child_ends_the_walk(tmp_path):
 
 
 def test_pages_that_became_free_keep_a_copy_a_copy(tmp_path, by_pages):
+    """The list of free pages is longer in the copy; it stands on pages of no b-tree."""
     target = build(tmp_path / "t.db", "INTEGER PRIMARY KEY", 3000, 1024)
     source = tmp_path / "s.db"
-    source.write_bytes(target.read_bytes())
-    with closing(sqlite3.connect(source)) as con:
-        con.execute("DELETE FROM t WHERE k BETWEEN 1000 AND 1900")
-        con.execute("INSERT INTO t (k) VALUES (9999)")
-        con.commit()
-        assert con.execute("PRAGMA freelist_count").fetchone()[0] > 20
+    for path, rows in ((target, "300 AND 600"), (source, "1000 AND 1900")):
+        if path == source:
+            source.write_bytes(target.read_bytes())
+        with closing(sqlite3.connect(path)) as con:
+            con.execute(f"DELETE FROM t WHERE k BETWEEN {rows}")
+            con.commit()
+            assert con.execute("PRAGMA freelist_count").fetchone()[0] > 5
     expected = oracle.two_way([oracle.read(p) for p in (target, source)])
     seen = by_pages()
     report = merge_files(target, [source])
