@@ -150,7 +150,40 @@ def test_conflicts_are_settled_one_by_one(clash: Repo) -> None:
     before = sql(clash / "store/runs.db", "SELECT * FROM runs")
     done = run("git", "merge", "other", cwd=clash.path)
     assert done.code == 1 and "store: 3 conflicts" in done.err
-    assert "    def pointer(one: str, two: str, note: str) -> None:
+    assert "<<<<<<< ours" in (clash / "store.dvc").read_text()
+    assert sql(clash / "store/runs.db", "SELECT * FROM runs") == before
+    listed = clash.xexp("conflicts").out
+    for line in ("1  store.dvc: notes.txt", "2  store.dvc: old.txt (change/delete)",
+                 '3  store.dvc: runs.db: runs, id="a": f1'):  # fmt: skip
+        assert line in listed
+    left = clash.xexp("conflicts", "resolve", "--row", "1=theirs", "--row", "2=theirs")
+    assert left.code == 1 and "1 conflict is not settled" in left.err
+    clash.xexp("conflicts", "resolve", "--row", "1=theirs", "--row", "2=theirs", "--row",
+               "3=theirs").good()  # fmt: skip
+    rows = sql(clash / "store/runs.db", "SELECT * FROM runs ORDER BY id")
+    assert rows == [("a", 0.9), ("ours", 0.5), ("theirs", 0.9)]
+    assert (clash / "store/notes.txt").read_text() == "theirs\n"
+    assert not (clash / "store/old.txt").exists()
+    assert numbers(clash / "store/one.parquet") == [1, 2] and clean(clash)
+    clash.git("commit", "-q", "--no-edit")
+    assert clash.git("status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_conflicts_are_settled_for_one_side(clash: Repo, side: str) -> None:
+    run("git", "merge", "other", cwd=clash.path)
+    clash.xexp("conflicts", "resolve", f"--{side}").good()
+    value = 0.5 if side == "ours" else 0.9
+    rows = sql(clash / "store/runs.db", "SELECT * FROM runs ORDER BY id")
+    assert rows == [("a", value), ("ours", 0.5), ("theirs", 0.9)]
+    assert (clash / "store/notes.txt").read_text() == f"{side}\n"
+    assert (clash / "store/old.txt").exists() == (side == "ours") and clean(clash)
+
+
+def test_other_pointers_merge_as_git_merges_text(repo: Repo) -> None:
+    """Two outputs of one pointer, one changed by each side; and a field beside the hash."""
+
+    def pointer(one: str, two: str, note: str) -> None:
         outs = "".join(f"- md5: {c * 32}\n  hash: md5\n  path: {c}.csv\n" for c in (one, two))
         repo.write("both.dvc", f"desc: {note}\nouts:\n{outs}")
 

@@ -15,6 +15,7 @@ from gitxexp import progress, render
 from gitxexp.errors import NoAnswer
 from gitxexp.lazygroup import Group
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
+from gitxexp.render.numbers import size
 from gitxexp.worktrees import checking, creating, known, listing, removing
 from gitxexp.worktrees.creating import LINKS, Made, Wish
 
@@ -249,9 +250,6 @@ def _row_facts(row: listing.Row) -> dict[str, Any]:
 def _columns(rows: list[listing.Row]) -> list[render.Column]:
     def number(value: int | None) -> str:
         return "?" if value is None else f"{value:,}"
-
-    def size(count: int | None) -> str:
-        return "?" if count is None else render.size(count)
 
     def state(row: listing.Row) -> str:
         if row.gone:

@@ -69,10 +69,10 @@ def size(count: float) -> str:
     """Bytes for people, in units of 1000."""
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB"):
-        if count < 1000:
+        if count < 999.5:
             break
         count, unit = count / 1000, larger
-    return f"{count:.0f} {unit}" if unit == "B" or count >= 10 else f"{count:.1f} {unit}"
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
 
 
 def clip(text: str, limit: int) -> str:

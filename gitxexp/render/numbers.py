@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitxexp import payload
+from gitxexp import payload, render
 
 
 def rounded(value: Any) -> str:
@@ -18,11 +18,5 @@ def rounded(value: Any) -> str:
 
 
 def size(count: int | None) -> str:
-    """Bytes as people read them, in powers of 1000; "?" where not known."""
-    if count is None:
-        return "?"
-    amount, units = float(count), ["B", "kB", "MB", "GB", "TB", "PB"]
-    while amount >= 999.95 and len(units) > 1:
-        amount /= 1000
-        units.pop(0)
-    return f"{count} B" if units[0] == "B" else f"{amount:.1f} {units[0]}"
+    """Bytes as people read them; "?" where not known."""
+    return "?" if count is None else render.size(count)
