@@ -67,7 +67,7 @@ def test_what_was_begun_in_vain_ends_quietly(tagged: Repo, tmp_path: Path) -> No
     assert done.err.startswith("fatal: not a git repository")
     wrong = xexp_process("explore", "list", "--nonsense", cwd=tagged.path)
     assert (wrong.code, wrong.out) == (129, "")
-    assert wrong.err.startswith("fatal: No such option")
+    assert wrong.err.startswith("fatal: no such option")
 
 
 def test_the_version_needs_no_click(tagged: Repo) -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp.errors import NoAnswer, UsageError, XexpError
 from gitxexp.merge import conflicts, driver, driver_locks, driver_pointers, engine, pathspec
@@ -106,9 +107,7 @@ def resolve(
             sides = _sides(project, own, path, found[path])
             settled = tuple(decisions.get(path, []))
             options = MergeOptions(on_conflict=side or OnConflict.FAIL, settled=settled)
-            finish = _pointer if path.endswith(".dvc") else _file
-            finish = _lock if driver_locks.is_lock(path) else finish
-            done.append(finish(project, place, own, path, sides, options))
+            done.append(_finish(_Task(project, place, own, path, sides, options)))
             stage(project.at_top, [path])
             conflicts.forget(place, path)
     return done
@@ -152,87 +151,100 @@ def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
     return files[0], files[1], files[2]
 
 
-def _file(
-    project: Project,
-    place: GitPlace,
-    folder: Path,
-    path: str,
-    sides: Sides,
-    options: MergeOptions,
-) -> Resolved:
-    if by_sqlite(*sides[1:]):
-        settle(*sides[1:], options.settled)
-    out = driver.place_for(folder, path)
-    report = engine.merge3(*sides, out, options)
-    _refuse_rest(path, report)
-    driver.replace(out, project.top / path)
-    return Resolved(path, report)
+class _Task(NamedTuple):
+    """One path to finish; ``folder`` is for what is made on the way."""
+
+    project: Project
+    place: GitPlace
+    folder: Path
+    path: str
+    sides: Sides
+    options: MergeOptions
+
+    @property
+    def target(self) -> Path:
+        return self.project.top / self.path
+
+    @property
+    def texts(self) -> driver_pointers.Texts:
+        base, ours, theirs = (side.read_bytes() if side else b"" for side in self.sides)
+        return base, ours, theirs
+
+    def text(self, texts: driver_pointers.Texts) -> tuple[int, bytes]:
+        """The texts merged: the conflicts that are left, and the result."""
+        return driver_pointers.three_texts(self.folder, texts, 7, self.options.on_conflict)
 
 
-def _pointer(
-    project: Project,
-    place: GitPlace,
-    folder: Path,
-    path: str,
-    sides: Sides,
-    options: MergeOptions,
-) -> Resolved:
-    base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
+def _finish(task: _Task) -> Resolved:
+    if driver_locks.is_lock(task.path):
+        return _lock(task)
+    return _pointer(task) if task.path.endswith(".dvc") else _file(task)
+
+
+def _file(task: _Task) -> Resolved:
+    if by_sqlite(*task.sides[1:]):
+        settle(*task.sides[1:], task.options.settled)
+    out = driver.place_for(task.folder, task.path)
+    report = engine.merge3(*task.sides, out, task.options)
+    _refuse_rest(task.path, report)
+    driver.replace(out, task.target)
+    return Resolved(task.path, report)
+
+
+def _pointer(task: _Task) -> Resolved:
     prepare = None
-    if options.settled:
+    if task.options.settled:
 
         def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
             if not settled or not by_sqlite(one, other):
                 return one, other
-            copies = (_copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data"))
+            copies = (
+                _copy(one, task.folder / "ours.data"),
+                _copy(other, task.folder / "theirs.data"),
+            )
             settle(*copies, settled)
             return copies
 
-    texts, report, _ = driver_pointers.merged_pointer(
-        place, folder, (base, ours, theirs), path, options, prepare
+    place, path, texts = task.place, task.path, task.texts
+    merged, report, _ = driver_pointers.merged_pointer(
+        place, task.folder, texts, path, task.options, prepare
     )
     if report is not None:
         _refuse_rest(path, report)
-    code, text = driver_pointers.three_texts(folder, texts, 7, options.on_conflict)
+    code, text = task.text(merged)
     if code:
-        raise NoAnswer(
-            f"{path}: its other fields differ",
-            f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
-        )
-    (project.top / path).write_bytes(text)
-    placed = driver_pointers.materialise(place, path, text, ours)
+        raise _other_lines(path)
+    task.target.write_bytes(text)
+    placed = driver_pointers.materialise(place, path, text, texts[1])
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
 
-def _lock(
-    project: Project,
-    place: GitPlace,
-    folder: Path,
-    path: str,
-    sides: Sides,
-    options: MergeOptions,
-) -> Resolved:
-    if options.settled:
+def _lock(task: _Task) -> Resolved:
+    place, path = task.place, task.path
+    if task.options.settled:
         raise UsageError(f"--row cannot settle {path}", "take one side: --ours or --theirs")
-    base, ours, theirs = (side.read_bytes() if side else b"" for side in sides)
-    merged = driver_locks.merged_lock(place, folder, (base, ours, theirs), path, options)
+    merged = driver_locks.merged_lock(place, task.folder, task.texts, path, task.options)
     for out, report in merged.refused:
         _refuse_rest(out.path, report)
-    code, text = driver_pointers.three_texts(folder, merged.texts, 7, options.on_conflict)
+    code, text = task.text(merged.texts)
     if code:
         if conflicts.load(place, path).conflicts:
-            driver_locks.write(project.top / path, text)
+            driver_locks.write(task.target, text)
             conflicts.save(place, path, (), "its rows were merged, its other lines differ")
-        raise NoAnswer(
-            f"{path}: its other lines differ",
-            f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
-        )
-    driver_locks.write(project.top / path, text)
+        raise _other_lines(path)
+    driver_locks.write(task.target, text)
     left: list[str] = []
     for out, _ in merged.reports:
         placed = driver_pointers.bring(place, driver_locks.current(place, path, text, out))
         left += driver_pointers.after(out.path, placed)
     return Resolved(path, merged.reports[0][1] if merged.reports else None, tuple(left))
+
+
+def _other_lines(path: str) -> NoAnswer:
+    return NoAnswer(
+        f"{path}: its other lines differ",
+        f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
+    )
 
 
 def _copy(source: Path, target: Path) -> Path:
