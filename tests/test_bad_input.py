@@ -121,9 +121,7 @@ def test_usage_errors_exit_129(ready: Repo, args: tuple[str, ...], message: str)
 
 def test_unknown_runs_and_metrics_name_what_there_is(ready: Repo) -> None:
     err = refused(ready, "tag", "--run", "run-lr-9")
-    assert err.startswith(
-        "fatal: no run 'run-lr-9' in the results\nhint: did you mean run-lr-"
-    )
+    assert err.startswith("fatal: no run 'run-lr-9' in the results\nhint: did you mean run-lr-")
     err = refused(ready, "tag", "--run", "run-lr-")
     assert "is ambiguous" in err
     err = refused(ready, "tag", "--best", "nope")
