@@ -37,7 +37,10 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _run(args)
     finally:
-        gc.freeze()  # as it ends, Python looks for garbage in all that there is: another tenth
+        # As it ends, Python looks for garbage in all that there is: another tenth. DuckDB's binding
+        # needs that, and lists what is left on standard error otherwise.
+        if "duckdb" not in sys.modules:
+            gc.freeze()
 
 
 def _run(args: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from gitxexp.merge import merging
 from gitxexp.merge.plan import MergeOptions, Mode
 from gitxexp.render import merges
 from tests.conftest import copy_template
-from tests.helpers import Clock, Done, Repo, xexp_inside
+from tests.helpers import Clock, Done, Repo, xexp_inside, xexp_process
 
 DB = "results/experiments.db"
 
@@ -444,3 +444,14 @@ def test_from_python(forked: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     assert runs(forked) == [*OLD, "sweep-1"]
     (found,) = project.diff("HEAD~1", "HEAD")
     assert (found.path, found.tables[0].added) == (DB, 1)
+
+
+def test_duckdb_leaves_nothing_on_standard_error(tmp_path: Path) -> None:
+    """Its binding lists what Python did not collect before the end."""
+    import duckdb
+
+    with duckdb.connect() as con:
+        for name in "ab":
+            con.execute(f"COPY (SELECT i AS id FROM range(9) t(i)) TO '{tmp_path / name}.parquet'")
+    done = xexp_process("merge", "a.parquet", "b.parquet", "-o", "c.parquet", cwd=tmp_path)
+    assert done.good().err == "" and (tmp_path / "c.parquet").exists()

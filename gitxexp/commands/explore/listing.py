@@ -59,7 +59,6 @@ def list_(**options: Any) -> None:
         render.out(lists.as_porcelain(found, end="\0" if options["nul"] else "\n"), end="")
     else:
         render.page(lists.as_table(found, {name.lstrip("+") for name in names}))
-    gc.freeze()  # nor at the end
 
 
 def _form(options: dict[str, Any]) -> str:
