@@ -43,6 +43,13 @@ class Link:
         )
 
 
+#: Where systems keep the package that loads a command's completion at its first TAB.
+BASH_LOADERS = tuple(
+    Path(prefix) / "share/bash-completion/bash_completion"
+    for prefix in ("/usr", "/usr/local", "/opt/homebrew", "/run/current-system/sw")
+)
+
+
 @dataclass(frozen=True)
 class Check:
     """Whether one topic works; ``fix`` is the next step where it does not."""
@@ -196,6 +203,9 @@ def check() -> list[Check]:
         broken = [link for link in every if link.topic == shell and not link.works]
         if broken:
             found.append(Check(shell, False, "no completion", "git xexp setup"))
+        elif shell == "bash" and not _bash_looks():
+            fix = "install bash-completion, which loads git's completion and this one"
+            found.append(Check(shell, False, "bash-completion was not found", fix))
         elif shell == "zsh" and not _zsh_looks():
             text = f"{_tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             found.append(Check(shell, False, text, f"add to ~/.zshrc: {zsh_line()}"))
@@ -226,13 +236,25 @@ def _zsh_looks() -> bool:
     """Whether zsh's start-up files name the folder, or it is where zsh looks by itself."""
     folder = data_home() / "zsh/site-functions"
     home = Path(os.environ.get("ZDOTDIR") or Path.home())
-    for name in (".zshrc", ".zshenv", ".zprofile"):
+    forms = (str(folder), _tilde(folder), f"$HOME{_tilde(folder)[1:]}")
+    return _mentioned(home, (".zshrc", ".zshenv", ".zprofile"), forms)
+
+
+def _bash_looks() -> bool:
+    """Whether something loads completions when they are needed, or start-up files source them."""
+    if any(loader.is_file() for loader in BASH_LOADERS):
+        return True
+    words = ("bash_completion", "bash-completion", "git-completion", "git-xexp")
+    return _mentioned(Path.home(), (".bashrc", ".bash_profile", ".profile"), words)
+
+
+def _mentioned(home: Path, names: tuple[str, ...], words: tuple[str, ...]) -> bool:
+    """Whether one of the start-up files has one of the words."""
+    for name in names:
         try:
             text = (home / name).read_text("utf-8", "replace")
         except OSError:
             continue
-        if any(
-            str(form) in text for form in (folder, _tilde(folder), f"$HOME{_tilde(folder)[1:]}")
-        ):
+        if any(word in text for word in words):
             return True
     return False

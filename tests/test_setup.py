@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from gitxexp import installing
 from tests.conftest import GUARD, ROOT
 from tests.helpers import Done, Repo, run
 from tests.shells import GIT_BASH
@@ -144,7 +145,8 @@ def test_one_setup_makes_all_of_it_work(
     assert "linked" in first.out
     assert "fpath=(~/.local/share/zsh/site-functions $fpath)" in first.out
     assert machine("git", "xexp", "setup", "--check").code == 1  # zsh needs its line
-    rc = home / ".zshrc"
+    bash_rc, rc = home / ".bashrc", home / ".zshrc"
+    bash_rc.write_text("source /somewhere/git-completion.bash\n")
     rc.write_text("fpath=(~/.local/share/zsh/site-functions $fpath)\n"
                   "autoload -Uz compinit && compinit -u -D\n")  # fmt: skip
     works(machine, repo)
@@ -153,6 +155,7 @@ def test_one_setup_makes_all_of_it_work(
     after = machine.tree()
     again = machine("git", "xexp", "setup").good()
     assert "linked" not in again.out and machine.tree() == after
+    bash_rc.unlink()
     rc.unlink()
     machine("git", "xexp", "setup", "--uninstall").good()
     assert machine.tree() == before
@@ -222,3 +225,18 @@ def test_completion_prints_what_the_shell_can_read(shell: str, repo: Repo, tmp_p
     script = tmp_path / "script"
     script.write_text(repo.xexp("completion", shell).good().out)
     run(shell, "-n", script, cwd=tmp_path).good()
+
+
+def test_bash_needs_somebody_who_loads_completions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(installing, "BASH_LOADERS", (tmp_path / "loader",))
+    assert not installing._bash_looks()
+    (tmp_path / ".bashrc").write_text("alias ll='ls -l'\n")
+    assert not installing._bash_looks()
+    (tmp_path / ".bashrc").write_text("source /usr/share/bash-completion/bash_completion\n")
+    assert installing._bash_looks()
+    (tmp_path / ".bashrc").unlink()
+    (tmp_path / "loader").touch()
+    assert installing._bash_looks()
