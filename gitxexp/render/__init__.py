@@ -15,7 +15,10 @@ _NARROWEST = 12
 
 
 class Column(NamedTuple):
-    """One column of a table. ``marked`` holds the rows to show as best."""
+    """One column of a table. ``marked`` holds the rows to show as best, ``red`` those to beware of.
+
+    Cells are plain text: what is no printable character is shown as ``?``.
+    """
 
     name: str
     cells: Sequence[str]
@@ -23,6 +26,7 @@ class Column(NamedTuple):
     flexible: bool = False  #: may be cut to fit the terminal
     optional: int = 0  #: may be left out to fit the terminal: 1 before 2, the last one first
     marked: frozenset[int] = frozenset()
+    red: frozenset[int] = frozenset()
 
 
 def is_terminal() -> bool:
@@ -142,7 +146,8 @@ def table(columns: Sequence[Column]) -> str:
         cells = []
         for column, size in zip(columns, widths, strict=True):
             cell = _pad(clip(column.cells[row], size), size, column.right)
-            cells.append(paint(cell, "green") if row in column.marked else cell)
+            style = "green" if row in column.marked else "red" if row in column.red else ""
+            cells.append(paint(cell, style) if style else cell)
         lines.append(_line(cells))
     return "\n".join(lines)
 

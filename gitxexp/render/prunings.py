@@ -24,7 +24,7 @@ def table(plan: Pruning) -> str:
     ]
     return render.table(
         [
-            Column("fate", [_fate(fate) for fate in fates]),
+            Column("fate", [_fate(fate) for fate in fates], red=_going(fates)),
             Column("file", [fate.model.path for fate in fates], flexible=True),
             Column("run", [fate.model.run or "-" for fate in fates], flexible=True),
             Column("metric", values),
@@ -38,8 +38,12 @@ def table(plan: Pruning) -> str:
 
 def _fate(fate: Fate) -> str:
     if fate.goes:
-        return render.paint("goes", "red")
+        return "goes"
     return "not proved" if fate.wanted else "stays"
+
+
+def _going(fates: Sequence[Fate | Verdict]) -> frozenset[int]:
+    return frozenset(at for at, fate in enumerate(fates) if fate.goes)
 
 
 def plan_object(plan: Pruning) -> dict[str, Any]:
@@ -93,7 +97,11 @@ def trees_table(found: Sequence[Verdict]) -> str:
     """Every worktree with whether it is finished."""
     return render.table(
         [
-            Column("fate", ["goes" if verdict.goes else "stays" for verdict in found]),
+            Column(
+                "fate",
+                ["goes" if verdict.goes else "stays" for verdict in found],
+                red=_going(found),
+            ),
             Column("worktree", [verdict.tree.name for verdict in found]),
             Column("kind", [verdict.kind for verdict in found]),
             Column("why", [verdict.why for verdict in found], flexible=True),
