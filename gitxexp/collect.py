@@ -52,7 +52,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     Raises XexpError when the run asked for is not in any results database.
     """
     run, notes = _choose(top, config, wanted)
-    params = overlay(_written(top, config), _recorded(top))
+    written, recorded = _written(top, config), _recorded(top)
+    params = overlay(written, recorded)
     metrics = _file_metrics(top, config)
     if run is not None:
         params = overlay(params, run.params)
@@ -65,7 +66,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
         if value is not None and not _ignored(name, config) and name not in wanted.metrics
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
-    return Collected(kept, numbers, run, (*notes, *_edited_since(top, config)))
+    return Collected(kept, numbers, run, (*notes, *_edited_since(recorded, written)))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -215,9 +216,8 @@ def _recorded(top: Path) -> dict[str, Any]:
     return params
 
 
-def _edited_since(top: Path, config: Config) -> list[str]:
+def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> list[str]:
     """A remark for parameters that were edited after the pipeline ran."""
-    recorded, written = _recorded(top), _written(top, config)
     edited = [n for n, value in recorded.items() if n in written and written[n] != value]
     if not edited:
         return []

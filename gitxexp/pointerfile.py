@@ -81,6 +81,11 @@ def is_data_pointer(path: str) -> bool:
     return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
 
 
+def is_lock(path: str) -> bool:
+    """Whether a path names a pipeline's ``dvc.lock``."""
+    return posixpath.basename(path) == "dvc.lock"
+
+
 def is_definition(path: str) -> bool:
     """Whether a path is a pointer or the ``dvc.yaml`` that a pointer needs."""
     return is_data_pointer(path) or posixpath.basename(path) == "dvc.yaml"
@@ -102,7 +107,7 @@ class Parser:
             if not is_data_pointer(path):
                 continue
             try:
-                found += self.lock(path, text, texts) if _is_lock(path) else self.single(path, text)
+                found += self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
             except XexpError:
                 if self.strict:
                     raise
@@ -190,10 +195,6 @@ class Parser:
             return match.group(0) if found is None else str(found)
 
         return re.sub(r"\$\{([^}]*)\}", value, template)
-
-
-def _is_lock(path: str) -> bool:
-    return posixpath.basename(path) == "dvc.lock"
 
 
 def _mapping(path: str, text: bytes) -> dict[str, Any]:

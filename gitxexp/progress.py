@@ -24,16 +24,14 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
     if not sys.stderr.isatty() or render.quiet() or os.environ.get("TERM") == "dumb":
         yield None
         return
-    import threading
+    from gitxexp.ticking import every
 
     shown = _Line(label)
-    thread = threading.Thread(target=shown.tick, daemon=True)
-    thread.start()
-    try:
-        yield shown
-    finally:
-        shown.end()
-        thread.join()
+    with every(_TICK, shown.tick):
+        try:
+            yield shown
+        finally:
+            shown.end()
 
 
 class _Line:
@@ -46,7 +44,7 @@ class _Line:
         self.begun = self.since = time.monotonic()
         self.first = self.drawn = 0.0
         self.last: tuple[int, int, str] | None = None
-        self.over = threading.Event()
+        self.over = False
         self.lock = threading.Lock()
 
     def __call__(self, done: int, total: int, unit: str) -> None:
@@ -59,14 +57,13 @@ class _Line:
             self.draw(now)
 
     def tick(self) -> None:
-        """Draw every half second until the end."""
-        while not self.over.wait(_TICK):
-            self.draw(time.monotonic())
+        """Draw the clock anew."""
+        self.draw(time.monotonic())
 
     def draw(self, now: float) -> None:
         """Rewrite the line, if it is time to show anything."""
         with self.lock:
-            if self.over.is_set() or now - self.begun < _delay():
+            if self.over or now - self.begun < _delay():
                 return
             self.drawn = now
             text = f"{self.label}: {self.text(now)}"
@@ -83,7 +80,7 @@ class _Line:
     def end(self) -> None:
         """Leave an empty line behind."""
         with self.lock:
-            self.over.set()
+            self.over = True
             if self.drawn:
                 sys.stderr.write("\r\x1b[K")
                 sys.stderr.flush()

@@ -25,7 +25,8 @@ FLOORS = {
     "oplog": 1, "ahead": 1, "config": 1, "remotes": 1, "history": 1, "code": 1, "describe": 1,
     "processes": 1,
     # 0: pure
-    "version": 0, "payload": 0, "confighash": 0, "errors": 0, "interrupting": 0, "naming": 0, "plainyaml": 0,
+    "version": 0, "payload": 0, "confighash": 0, "errors": 0, "interrupting": 0, "naming": 0,
+    "ticking": 0, "plainyaml": 0,
     "_version": 0, "": 0,
 }  # fmt: skip
 

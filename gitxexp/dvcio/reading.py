@@ -6,12 +6,12 @@ Linux counts it (proc(5), ``/proc/PID/io``: rchar). Where nobody does, nothing i
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.dvcio.objects import Progress
+from gitxexp.ticking import every
 
 _EVERY = 0.2
 _TIMES = 2  #: DVC reads to hash, then to copy
@@ -25,21 +25,14 @@ def counted(paths: Iterable[Path], progress: Progress | None) -> Iterator[None]:
         yield
         return
     report, start, total = progress, before, _TIMES * sum(map(_size, paths))
-    done = threading.Event()
 
-    def watch() -> None:
-        while not done.wait(_EVERY):
-            now = _read()
-            if now is not None:
-                report(min(now - start, total), total, "B")
+    def look() -> None:
+        now = _read()
+        if now is not None:
+            report(min(now - start, total), total, "B")
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with every(_EVERY, look):
         yield
-    finally:
-        done.set()
-        thread.join()
 
 
 def _read() -> int | None:

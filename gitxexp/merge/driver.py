@@ -125,13 +125,33 @@ def replace(source: Path, target: Path) -> None:
         source.replace(target)
     except OSError as error:
         import errno
-        import shutil
 
         if error.errno != errno.EXDEV:
             raise
-        beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+        put(source, target)
+
+
+def put(source: Path, target: Path) -> None:
+    """A copy of its own (a database is never a link into the cache), in one step."""
+    import shutil
+
+    beside = _beside(target)
+    try:
         shutil.copyfile(source, beside)
         beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(target: Path, text: bytes) -> None:
+    """Give ``target`` this content in one step."""
+    beside = _beside(target)
+    beside.write_bytes(text)
+    beside.replace(target)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def textconv(args: list[str]) -> int:

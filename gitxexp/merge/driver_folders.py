@@ -15,7 +15,7 @@ from gitxexp.errors import XexpError
 from gitxexp.merge import driver, engine
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict, TableReport
-from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, put, store, waits
+from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, store, waits
 from gitxexp.pointerfile import Output
 
 #: Path below the directory → hash.
@@ -199,7 +199,7 @@ def _hash(file: Path, legacy: bool) -> str | None:
 def _put_or_remove(source: Path | None, target: Path, top: Path) -> None:
     if source is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        put(source, target)
+        driver.put(source, target)
         return
     target.unlink()
     for folder in target.parents:

@@ -7,7 +7,6 @@ true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict 
 
 from __future__ import annotations
 
-import os
 import posixpath
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,21 +43,16 @@ class Merged(NamedTuple):
         return [(out, report) for out, report in self.reports if not report.written]
 
 
-def is_lock(name: str) -> bool:
-    """Whether a path is a pipeline's ``dvc.lock``."""
-    return posixpath.basename(name) == "dvc.lock"
-
-
 def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int, name: str) -> int:
     """Merge for git; the exit code. What is in conflict has markers, as git leaves it for text."""
     base, ours, theirs = (side.read_bytes() for side in sides)
     try:
         merged = merged_lock(place, folder, (base, ours, theirs), name)
     except XexpError:
-        write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
+        driver.write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
         raise
     code, text = pointers.three_texts(folder, merged.texts, marker)
-    write(sides[1], text)
+    driver.write(sides[1], text)
     if code:
         _tell_rest(merged)
         found = [conflict for _, report in merged.refused for conflict in report.conflicts]
@@ -78,13 +72,6 @@ def _tell_rest(merged: Merged) -> None:
             driver.say(f"{out.path}: {driver.account(report)}; {then}")
         else:
             driver.say(driver.conflict_line(out.path, report))
-
-
-def write(target: Path, text: bytes) -> None:
-    """Replace a file in one step."""
-    beside = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-    beside.write_bytes(text)
-    beside.replace(target)
 
 
 def merged_lock(

@@ -7,7 +7,6 @@ never a silently kept "ours".
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 from collections.abc import Sequence
@@ -19,7 +18,7 @@ from gitxexp.merge import conflicts, driver, engine
 from gitxexp.merge.driver_folders import entries, lay, merge_folder
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
-from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, put, store, waits
+from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, store, waits
 from gitxexp.pointerfile import Output, Parser
 
 #: The pointer's text on each side: ancestor, ours, theirs.
@@ -45,9 +44,7 @@ def merge_pointer(
         driver.say(driver.conflict_line(name.removesuffix(".dvc"), report))
         return 1
     code, text = three_texts(folder, merged, marker)
-    target = folder / "pointer"
-    target.write_bytes(text)
-    driver.replace(target, sides[1])
+    driver.write(sides[1], text)
     if code:
         conflicts.save(place, name, (), "its rows were merged, its other fields differ")
         return 1
@@ -197,9 +194,7 @@ def _merge_texts(
 def _leave_markers(sides: Sequence[Path], marker: int) -> int:
     """Ours with markers where theirs differs, as git does it for text; how many there are."""
     code, text = _merge_texts(sides, marker)
-    beside = sides[1].with_name(f"{sides[1].name}.{os.getpid()}.tmp")
-    beside.write_bytes(text)
-    beside.replace(sides[1])
+    driver.write(sides[1], text)
     return code
 
 
@@ -231,7 +226,7 @@ def bring(place: GitPlace, out: Output) -> Placed:
     known = caches(place, out)
     if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in known):
         return Placed.KEPT
-    put(merged, target)
+    driver.put(merged, target)
     return Placed.DONE
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.merge.plan import Progress
+from gitxexp.ticking import every
 
 _EVERY = 0.2
 
@@ -26,26 +26,21 @@ def watched(
         yield None
         return
     total = sum(path.stat().st_size for path in inputs if path.is_file())
-    report, seen, done = progress, threading.Event(), threading.Event()
+    report, seen = progress, False
 
-    def watch() -> None:
-        while not done.wait(_EVERY):
-            size = _size(folder)
-            if size:
-                seen.set()
-                report(min(size, total), total, "B")
+    def look() -> None:
+        nonlocal seen
+        size = _size(folder)
+        if size:
+            seen = True
+            report(min(size, total), total, "B")
 
     def engines(count: int, of: int, unit: str) -> None:
-        if not seen.is_set():
+        if not seen:
             report(count, of, unit)
 
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with every(_EVERY, look):
         yield engines
-    finally:
-        done.set()
-        thread.join()
 
 
 def _size(folder: Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -100,15 +99,3 @@ def waits(target: Path) -> bool:
     """Whether rows wait in a log beside the database."""
     logs = (target.with_name(target.name + suffix) for suffix in ("-wal", ".wal", "-journal"))
     return any(log.exists() and log.stat().st_size for log in logs)
-
-
-def put(source: Path, target: Path) -> None:
-    """A copy of its own (a database is never a link into the cache), in one step."""
-    import shutil
-
-    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -15,6 +15,7 @@ from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
 from gitxexp.merge.pointed import Settled
 from gitxexp.merge.settling import by_sqlite, settle
+from gitxexp.pointerfile import is_lock
 from gitxexp.project import Project
 from gitxexp.snapshot import stage
 
@@ -45,14 +46,14 @@ def stages(project: Project) -> dict[str, Stages]:
     for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
-        if path.endswith(".dvc") or driver_locks.is_lock(path) or engine.mergeable(path):
+        if path.endswith(".dvc") or is_lock(path) or engine.mergeable(path):
             found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
     return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
 
 
 def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
     """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
-    if driver_locks.is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):
+    if is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):
         return True
     if conflicts.seen(place_of(project), path):
         return True
@@ -176,7 +177,7 @@ class _Task(NamedTuple):
 
 
 def _finish(task: _Task) -> Resolved:
-    if driver_locks.is_lock(task.path):
+    if is_lock(task.path):
         return _lock(task)
     return _pointer(task) if task.path.endswith(".dvc") else _file(task)
 
@@ -214,7 +215,7 @@ def _pointer(task: _Task) -> Resolved:
     code, text = task.text(merged)
     if code:
         raise _other_lines(path)
-    task.target.write_bytes(text)
+    driver.write(task.target, text)
     placed = driver_pointers.materialise(place, path, text, texts[1])
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
@@ -229,10 +230,10 @@ def _lock(task: _Task) -> Resolved:
     code, text = task.text(merged.texts)
     if code:
         if conflicts.load(place, path).conflicts:
-            driver_locks.write(task.target, text)
+            driver.write(task.target, text)
             conflicts.save(place, path, (), "its rows were merged, its other lines differ")
         raise _other_lines(path)
-    driver_locks.write(task.target, text)
+    driver.write(task.target, text)
     left: list[str] = []
     for out, _ in merged.reports:
         placed = driver_pointers.bring(place, driver_locks.current(place, path, text, out))
