@@ -539,7 +539,8 @@ head_line() {
 }
 
 
-refs() { git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
+last=
+refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 revs() {
     case $cur in *[][*?\\\\]*) return ;; esac
@@ -571,6 +572,7 @@ first() {
 
 list() {
     if [ "$mode" = plain ]; then
+        last=exec
         refs --format=\'%(refname:lstrip=2)\' "$@"
         return
     fi
@@ -991,7 +993,7 @@ for line in $spec; do
     set -- $line
     [ "$1" = a ] || continue
     number=$((number + 1))
-    last=$2 many=$3
+    kind=$2 many=$3
     if [ "$number" -gt "$count" ]; then
         IFS=" $TAB$NL"
         values "$2"
@@ -999,7 +1001,7 @@ for line in $spec; do
     fi
 done
 IFS=" $TAB$NL"
-if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
+if [ "${many:-}" = many ]; then values "$kind"; else head_line word -; fi
 exit "$code"
 '
 

@@ -80,7 +80,7 @@ __git_xexp_complete ()
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
-    reply=$(command sh -c "$__git_xexp_engine" sh plain "${__git_xexp_words[@]}" 2>/dev/null) || return 0
+    reply=$(exec sh -c "$__git_xexp_engine" sh plain "${__git_xexp_words[@]}" 2>/dev/null) || return 0
     head=${reply%%$'\n'*}
     kind=${head%%$'\t'*} files=${head#*$'\t'} prefix=${files#*$'\t'} files=${files%%$'\t'*}
     local IFS=$'\n' noglob=

@@ -91,8 +91,10 @@ head_line() {
 
 # -- what there is to complete with ------------------------------------------------------------
 
-# The highest version first, and by the suffix exp-NAME-vN after every eX.Y.Z.
-refs() { git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
+# The highest version first, and by the suffix exp-NAME-vN after every eX.Y.Z. $last is exec where
+# nothing comes after it: one process less.
+last=
+refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
 # Versions, the newest first, and with $1 branches after them; git itself selects by the word.
 revs() {
@@ -128,6 +130,7 @@ first() {
 # Refs, and what the first hundred say. The others pass through no loop: there may be thousands.
 list() {
     if [ "$mode" = plain ]; then
+        last=exec
         refs --format='%(refname:lstrip=2)' "$@"
         return
     fi
@@ -559,7 +562,7 @@ for line in $spec; do
     set -- $line
     [ "$1" = a ] || continue
     number=$((number + 1))
-    last=$2 many=$3
+    kind=$2 many=$3
     if [ "$number" -gt "$count" ]; then
         IFS=" $TAB$NL"
         values "$2"
@@ -567,5 +570,5 @@ for line in $spec; do
     fi
 done
 IFS=" $TAB$NL"
-if [ "${many:-}" = many ]; then values "$last"; else head_line word -; fi
+if [ "${many:-}" = many ]; then values "$kind"; else head_line word -; fi
 exit "$code"

@@ -2,7 +2,8 @@
 
 The time from the key to the completed line, less the shell's own: for ``git-xexp`` that of a TAB that
 completes a file; for ``git xexp`` that of one after a git verb that nobody completes, because a shell
-asks its own rules for git first (fish has hundreds). Medians of ROUNDS (21), taken in turn.
+asks its own rules for git first (fish has hundreds). Where all versions are listed, what the shell
+takes to list as many fixed words is its own, too. Medians of ROUNDS (21), taken in turn.
 """
 
 from __future__ import annotations
@@ -41,7 +42,23 @@ def repository(folder: Path) -> None:
 #: Milliseconds above the shell's own cost, for a version.
 LIMITS = {"bash": 10, "zsh": 20, "fish": 20}
 OWN = {"git-xexp": "cat only", "git xexp": "git nobody only"}
-TYPED = {"verb": "wor", "version, typed in part": "get e0.99.1", f"all {COUNT}": "get "}
+ALL = f"all {COUNT}"
+TYPED = {"verb": "wor", "version, typed in part": "get e0.99.1", ALL: "get "}
+
+#: As many words as there are versions, and nothing to find out about them.
+WORDS = " ".join(f"e0.{number // 20}.{number % 20}" for number in reversed(range(COUNT)))
+FIXED = {
+    "bash": f"fixed() {{ COMPREPLY=($words); }}; words='{WORDS}'; complete -o nosort -F fixed fixed",
+    "zsh": f"words2000=({WORDS}); _fixed() {{ compadd -V fixed -a words2000 }}; compdef _fixed fixed",
+    "fish": f"set -g words {WORDS}; complete -c fixed -f -k -a '(printf \"%s\\n\" $words)'",
+}
+
+
+def fixed(kind: str, base: Path) -> Path:
+    """A script after which ``fixed`` completes to ``WORDS``."""
+    script = base / f"fixed.{kind}"
+    script.write_text(FIXED[kind] + "\n")
+    return script
 
 
 def medians(shell: Shell, lines: list[str], rounds: int) -> dict[str, float]:
@@ -57,10 +74,11 @@ def medians(shell: Shell, lines: list[str], rounds: int) -> dict[str, float]:
 
 
 def report(kind: str, took: dict[str, float]) -> None:
+    listing = took["fixed "] - took["cat only"]
     for command, own in OWN.items():
-        parts = [f"own {took[own]:5.1f}"]
+        parts = [f"own {took[own]:5.1f}, listing {listing:4.1f}"]
         for name, words in TYPED.items():
-            above = took[f"{command} {words}"] - took[own]
+            above = took[f"{command} {words}"] - took[own] - (listing if name == ALL else 0)
             over = "  OVER" if name != "verb" and above > LIMITS[kind] else ""
             parts.append(f"{name} {above:+5.1f}{over}")
         print(f"{kind:5} {command:8}  {'   '.join(parts)}   (at most {LIMITS[kind]})")
@@ -75,9 +93,14 @@ def main() -> None:
         folder.mkdir()
         repository(folder)
         print(f"{COUNT} tags; milliseconds, medians of {rounds}")
-        lines = [*OWN.values(), *(f"{c} {words}" for c in OWN for words in TYPED.values())]
+        lines = [
+            "fixed ",
+            *OWN.values(),
+            *(f"{c} {words}" for c in OWN for words in TYPED.values()),
+        ]
         for kind in LIMITS:
             with Shell(kind, folder, base / kind) as shell:
+                shell.run(f"source {fixed(kind, base)}")
                 took = medians(shell, lines, rounds)
                 assert not shell.python_ran
             report(kind, took)
