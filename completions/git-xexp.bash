@@ -13,26 +13,26 @@ export GIT_OPTIONAL_LOCKS
 spec_of() {
 case $1 in
 '\'''\'') spec='\''v	init	set a repository up, once and again
+v	demo	a real experiment repository, walked through
+v	setup	make man pages and completion work
+v	completion	print the completion script of a shell
 v	tag	snapshot the experiment as the next version
 v	worktree	one experiment, one branch, one folder
-v	get	get a file of any experiment
 v	push	push artifacts, branches and tags of experiments
+v	explore	list, show and compare experiments
+v	get	get a file of any experiment
+v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
-v	diff	show the rows that differ between two versions
-v	check	say whether a merge dropped rows
 v	conflicts	list and settle rows that git merge could not merge
+v	check	say whether a merge dropped rows
 v	drivers	let git merge and show results row by row
 v	candidates	list the models beside production, or add one
 v	promote	make a candidate the model in production
 v	prune	remove candidates whose bytes are safe elsewhere
-v	explore	list, show and compare experiments
-v	registry	rebuild the registry from the tags
 v	undo	take the last operation back
 v	log	list the operations of this repository
-v	setup	make man pages and completion work
-v	completion	print the completion script of a shell
-v	demo	a real experiment repository, walked through
+v	registry	rebuild the registry from the tags
 o	--version	-	once	Print the version
 o	--json	-	once	Print the status page as JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -49,6 +49,27 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page'\'' ;;
+'\''demo'\'') spec='\''o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	dir	once'\'' ;;
+'\''setup'\'') spec='\''o	--check	-	once	Tell what works and what does not
+o	--uninstall	-	once	Take back all that setup did
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''completion'\'') spec='\''o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	choice:bash zsh fish	once'\'' ;;
 '\''tag'\'') spec='\''o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number
 o	--patch	-	once	Raise the third number
@@ -77,10 +98,10 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	rev	once'\'' ;;
-'\''worktree'\'') spec='\''v	list	List the worktrees and what is only there
-v	new	Make ../exp-NAME on branch exp/NAME, ready to work in
-v	prune	Forget the worktrees whose folder is gone
-v	remove	Remove a worktree, if nothing in it would be lost
+'\''worktree'\'') spec='\''v	list	list the worktrees and what is only there
+v	new	make ../exp-NAME on branch exp/NAME, ready to work in
+v	prune	forget the worktrees whose folder is gone
+v	remove	remove a worktree, if nothing in it would be lost
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -125,6 +146,93 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	worktree	once'\'' ;;
+'\''push'\'') spec='\''o	--all	-	once	Every experiment, pushed before or not
+o	-r --remote	dvcremote	once	The DVC remote (default: DVC'\''\'\'''\''s default)
+o	--git-remote	remote	once	The git remote to push to
+o	--incomplete	-	once	Push even where some artifacts are nowhere
+o	-n --dry-run	-	once	Show what would be pushed
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	version	many'\'' ;;
+'\''explore'\'') spec='\''v	list	list experiments, the newest or best first
+v	show	show all that is known of one experiment
+v	diff	compare two experiments, or one with now
+v	checkout	a past experiment in a worktree of its own
+v	worktrees	list what checkout made
+v	cleanup	remove what checkout made
+d	list
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''explore list'\'') spec='\''o	--sort	column	once	By a metric (best first), parameter, date or version
+o	--reverse	-	once	Turn the order round; missing values stay last
+o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
+o	-l --label	label	many	Only with this label (repeatable)
+o	-n --limit	text	once	Only the first N
+o	--columns	columns	once	These columns; +A,+B adds to the usual ones
+o	--runs	-	once	The runs of the results databases, tagged or not
+o	--json	-	once	Print JSON
+o	--csv	-	once	Print CSV with all digits
+o	--porcelain	-	once	Print stable lines of tab-separated fields
+o	-z	-	once	End lines with NUL; implies --porcelain
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''explore show'\'') spec='\''o	--remote	-	once	Ask a remote that is no local folder
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	rev	once'\'' ;;
+'\''explore diff'\'') spec='\''o	--code	-	once	Print the patch of the code too
+o	--exit-code	-	once	Exit with 1 if anything differs
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	rev	once
+a	rev	once'\'' ;;
+'\''explore checkout'\'') spec='\''o	--path	dir	once	Where to make it
+o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
+o	--no-fetch	-	once	Fetch nothing from the DVC remote
+o	--print-path	-	once	Print only the path
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	rev	once'\'' ;;
+'\''explore worktrees'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
+o	-z	-	once	End lines with NUL; implies --porcelain
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''explore cleanup'\'') spec='\''o	--force	-	once	Also when files were added or changed
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	explored	once'\'' ;;
 '\''get'\'') spec='\''o	-o --out	file	once	File or folder to write; '\''\'\'''\''-'\''\'\'''\'' is standard output
 o	--strategy	choice:auto cache dvc worktree	once	Where to look: caches, the DVC remote, or a temporary worktree (default: in that order)
 o	-f --force	-	once	Overwrite files that exist and differ
@@ -139,18 +247,17 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	rev	once
 a	path	many'\'' ;;
-'\''push'\'') spec='\''o	--all	-	once	Every experiment, pushed before or not
-o	-r --remote	dvcremote	once	The DVC remote (default: DVC'\''\'\'''\''s default)
-o	--git-remote	remote	once	The git remote to push to
-o	--incomplete	-	once	Push even where some artifacts are nowhere
-o	-n --dry-run	-	once	Show what would be pushed
+'\''diff'\'') spec='\''o	--stat	-	once	Counts only
+o	--key	column	many	Pair rows by these columns
+o	--limit	text	once	Rows listed per table
+o	--exit-code	-	once	Exit 1 when there is a difference
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	version	many'\'' ;;
+a	rev	many'\'' ;;
 '\''merge'\'') spec='\''o	-o --output	file	once	Merge plain files into FILE
 o	--only	choice:results data models	many	results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Lay the sources'\''\'\'''\'' models beside, as candidates
@@ -203,25 +310,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	source	many'\'' ;;
-'\''diff'\'') spec='\''o	--stat	-	once	Counts only
-o	--key	column	many	Pair rows by these columns
-o	--limit	text	once	Rows listed per table
-o	--exit-code	-	once	Exit 1 when there is a difference
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	rev	many'\'' ;;
-'\''check'\'') spec='\''o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
-'\''conflicts'\'') spec='\''v	resolve	Merge the unmerged databases again with their conflicts settled, and stage them
+'\''conflicts'\'') spec='\''v	resolve	merge the unmerged databases again with their conflicts settled, and stage them
 o	-z	-	once	Print the unmerged paths, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -240,9 +329,16 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	file:db sqlite sqlite3 duckdb parquet	many'\'' ;;
-'\''drivers'\'') spec='\''v	install	Register the merge driver and the textconv in this clone and in .gitattributes
-v	status	Say what is registered; exit 1 where git would not merge rows by itself
-v	uninstall	Take both out again; merges are git'\''\'\'''\''s own then
+'\''check'\'') spec='\''o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''drivers'\'') spec='\''v	install	register the merge driver and the textconv in this clone and in .gitattributes
+v	status	say what is registered; exit 1 where git would not merge rows by itself
+v	uninstall	take both out again; merges are git'\''\'\'''\''s own then
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -338,94 +434,6 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page'\'' ;;
-'\''explore'\'') spec='\''v	list	list experiments, the newest or best first
-v	show	show all that is known of one experiment
-v	diff	compare two experiments, or one with now
-v	checkout	a past experiment in a worktree of its own
-v	worktrees	list what checkout made
-v	cleanup	remove what checkout made
-d	list
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
-'\''explore list'\'') spec='\''o	--sort	column	once	By a metric (best first), parameter, date or version
-o	--reverse	-	once	Turn the order round; missing values stay last
-o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
-o	-l --label	label	many	Only with this label (repeatable)
-o	-n --limit	text	once	Only the first N
-o	--columns	columns	once	These columns; +A,+B adds to the usual ones
-o	--runs	-	once	The runs of the results databases, tagged or not
-o	--json	-	once	Print JSON
-o	--csv	-	once	Print CSV with all digits
-o	--porcelain	-	once	Print stable lines of tab-separated fields
-o	-z	-	once	End lines with NUL; implies --porcelain
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
-'\''explore show'\'') spec='\''o	--remote	-	once	Ask a remote that is no local folder
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	rev	once'\'' ;;
-'\''explore diff'\'') spec='\''o	--code	-	once	Print the patch of the code too
-o	--exit-code	-	once	Exit with 1 if anything differs
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	rev	once
-a	rev	once'\'' ;;
-'\''explore checkout'\'') spec='\''o	--path	dir	once	Where to make it
-o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
-o	--no-fetch	-	once	Fetch nothing from the DVC remote
-o	--print-path	-	once	Print only the path
-o	--no-wait	-	once	Fail at once if another operation holds the lock
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	rev	once'\'' ;;
-'\''explore worktrees'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
-o	-z	-	once	End lines with NUL; implies --porcelain
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
-'\''explore cleanup'\'') spec='\''o	--force	-	once	Also when files were added or changed
-o	--no-wait	-	once	Fail at once if another operation holds the lock
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	explored	once'\'' ;;
-'\''registry'\'') spec='\''v	rebuild	Restore from the tags everything that tags hold; nothing in the registry is
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
-'\''registry rebuild'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page'\'' ;;
 '\''undo'\'') spec='\''o	--force	-	once	Also what was pushed or has later work on it
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -442,27 +450,19 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page'\'' ;;
-'\''setup'\'') spec='\''o	--check	-	once	Tell what works and what does not
-o	--uninstall	-	once	Take back all that setup did
+'\''registry'\'') spec='\''v	rebuild	restore from the tags everything that tags hold; nothing in the registry is deleted
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page'\'' ;;
+'\''registry rebuild'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page'\'' ;;
-'\''completion'\'') spec='\''o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	choice:bash zsh fish	once'\'' ;;
-'\''demo'\'') spec='\''o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page
-a	dir	once'\'' ;;
 *) spec= ;;
 esac
 }

@@ -24,31 +24,45 @@ from gitxexp.lazygroup import ClosedPipe, LazyGroup
 if TYPE_CHECKING:
     from gitxexp.gitio import Git
 
-#: verb → (module below gitxexp.commands, one line of help). The module has a command named like
-#: the verb; nothing is imported before a verb is used.
-VERBS: dict[str, tuple[str, str]] = {
-    "init": ("init", "set a repository up, once and again"),
-    "tag": ("tag", "snapshot the experiment as the next version"),
-    "worktree": ("worktree", "one experiment, one branch, one folder"),
-    "get": ("get", "get a file of any experiment"),
-    "push": ("push", "push artifacts, branches and tags of experiments"),
-    "merge": ("merge", "bring in the rows of other experiments, losing none"),
-    "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
-    "diff": ("diff", "show the rows that differ between two versions"),
-    "check": ("check", "say whether a merge dropped rows"),
-    "conflicts": ("conflicts", "list and settle rows that git merge could not merge"),
-    "drivers": ("drivers", "let git merge and show results row by row"),
-    "candidates": ("candidates", "list the models beside production, or add one"),
-    "promote": ("promote", "make a candidate the model in production"),
-    "prune": ("prune", "remove candidates whose bytes are safe elsewhere"),
-    "explore": ("explore", "list, show and compare experiments"),
-    "registry": ("registry", "rebuild the registry from the tags"),
-    "undo": ("undo", "take the last operation back"),
-    "log": ("log", "list the operations of this repository"),
-    "setup": ("setup", "make man pages and completion work"),
-    "completion": ("completion", "print the completion script of a shell"),
-    "demo": ("demo", "a real experiment repository, walked through"),
+#: What the verbs are for → verb → (module below gitxexp.commands, one line of help). The module has
+#: a command named like the verb; nothing is imported before a verb is used.
+SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+    "Start": {
+        "init": ("init", "set a repository up, once and again"),
+        "demo": ("demo", "a real experiment repository, walked through"),
+        "setup": ("setup", "make man pages and completion work"),
+        "completion": ("completion", "print the completion script of a shell"),
+    },
+    "Make and share experiments": {
+        "tag": ("tag", "snapshot the experiment as the next version"),
+        "worktree": ("worktree", "one experiment, one branch, one folder"),
+        "push": ("push", "push artifacts, branches and tags of experiments"),
+    },
+    "Look at them": {
+        "explore": ("explore", "list, show and compare experiments"),
+        "get": ("get", "get a file of any experiment"),
+        "diff": ("diff", "show the rows that differ between two versions"),
+    },
+    "Bring their results together": {
+        "merge": ("merge", "bring in the rows of other experiments, losing none"),
+        "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
+        "conflicts": ("conflicts", "list and settle rows that git merge could not merge"),
+        "check": ("check", "say whether a merge dropped rows"),
+        "drivers": ("drivers", "let git merge and show results row by row"),
+    },
+    "Choose models": {
+        "candidates": ("candidates", "list the models beside production, or add one"),
+        "promote": ("promote", "make a candidate the model in production"),
+        "prune": ("prune", "remove candidates whose bytes are safe elsewhere"),
+    },
+    "Go back and repair": {
+        "undo": ("undo", "take the last operation back"),
+        "log": ("log", "list the operations of this repository"),
+        "registry": ("registry", "rebuild the registry from the tags"),
+    },
 }
+
+VERBS = {name: known for verbs in SECTIONS.values() for name, known in verbs.items()}
 
 SETTINGS = {"help_option_names": ["-h"], "max_content_width": 100}
 
@@ -56,6 +70,7 @@ SETTINGS = {"help_option_names": ["-h"], "max_content_width": 100}
 @click.group(
     cls=LazyGroup,
     verbs={name: (f"gitxexp.commands.{module}", text) for name, (module, text) in VERBS.items()},
+    sections={title: list(verbs) for title, verbs in SECTIONS.items()},
     context_settings=SETTINGS,
     invoke_without_command=True,
     epilog="Every command takes -q, -v, --color=WHEN, -h, and --help for its manual page.",

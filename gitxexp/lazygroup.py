@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -19,8 +19,19 @@ class ClosedPipe(Exception):
     """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
 
 
+def summary(command: click.Command) -> str:
+    """The first sentence of a command's help, as a phrase."""
+    text = command.get_short_help_str(200).rstrip(".")
+    return text[:1].lower() + text[1:]
+
+
 class Group(click.Group):
-    """A group that says in git's words that it has no such verb."""
+    """A group that says in git's words that it has no such verb.
+
+    ``default`` is the verb that is meant when none is given.
+    """
+
+    default: str | None = None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -34,14 +45,35 @@ class Group(click.Group):
             raise click.UsageError(message.rstrip(), ctx)
         return super().resolve_command(ctx, args)
 
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each verb that is shown, with one line on it, in the order that they are helped with."""
+        commands = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return [(name, summary(one)) for name, one in commands if one and not one.hidden]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of verbs, with the whole line on each."""
+        with formatter.section("Commands"):
+            formatter.write_dl(self.summaries(ctx))
+
 
 class LazyGroup(Group):
-    """A group of :data:`Verbs`. With ``default``, that verb is meant when none is given."""
+    """A group of :data:`Verbs`.
 
-    def __init__(self, *args: Any, verbs: Verbs, default: str | None = None, **kw: Any) -> None:
+    ``sections``, title → names of verbs, are how the help lists them.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        verbs: Verbs,
+        default: str | None = None,
+        sections: Mapping[str, Sequence[str]] | None = None,
+        **kw: Any,
+    ) -> None:
         super().__init__(*args, **kw)
         self.verbs = verbs
         self.default = default
+        self.sections = sections or {"Commands": list(verbs)}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order that they are helped with."""
@@ -56,10 +88,16 @@ class LazyGroup(Group):
         command: click.Command = getattr(module, name if hasattr(module, name) else f"{name}_")
         return command
 
+    def summaries(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Like :class:`Group`'s, without importing any verb."""
+        return [(name, text) for name, (_, text) in self.verbs.items()]
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The list of verbs, without importing any."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.verbs.items()])
+        """The verbs, section by section, in one column."""
+        width = max(map(len, self.verbs))
+        for title, names in self.sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(width), self.verbs[name][1]) for name in names])
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Puts the default verb first where options of it, or nothing, are given."""

@@ -17,6 +17,7 @@ import click
 
 from gitxexp._version import __version__
 from gitxexp.completions import spec
+from gitxexp.lazygroup import LazyGroup, summary
 
 #: Of the text, not of the build: pages made twice are the same.
 DATE = "2026-11-21"
@@ -101,8 +102,7 @@ def _head(name: str, section: str) -> str:
 def _summary(path: str, command: click.Command) -> str:
     if not path:
         return "version machine-learning experiments with git, DVC and your tracker's database"
-    text = command.get_short_help_str(200).rstrip(".")
-    return text[0].lower() + text[1:]
+    return summary(command)
 
 
 # -- from the click tree -----------------------------------------------------------------------
@@ -145,21 +145,29 @@ def _described(command: click.Command, prose: Mapping[str, str]) -> str:
     return roff(f"{text}\n\n{prose.get('DESCRIPTION', '')}")
 
 
+def _sections(root: LazyGroup) -> str:
+    """Every verb with one line, as the short usage lists them."""
+    lines = []
+    for title, names in root.sections.items():
+        lines.append(f".SS {escape(title)}")
+        for name in names:
+            text = _sentence(root.verbs[name][1])
+            lines += [".TP", f".BR git\\-xexp\\-{escape(name)} (1)", escape(text)]
+    return "\n".join(lines)
+
+
 def _commands(path: str, group: click.Group) -> str:
+    if isinstance(group, LazyGroup) and not path:
+        return _sections(group)
     lines = []
     context = click.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is None or command.hidden:
             continue
-        lines.append(".TP")
-        if not path:
-            text = _sentence(spec.summary(group, name, command))
-            lines += [f".BR git\\-xexp\\-{escape(name)} (1)", escape(text)]
-        else:
-            text = roff(inspect.cleandoc(command.help or "")).strip().replace(".PP", ".IP")
-            lines += [_usage(f"{path} {name}", command), text]
-            lines += [".RS", *_option_lines(_own(command)), ".RE"] if _own(command) else []
+        text = roff(inspect.cleandoc(command.help or "")).strip().replace(".PP", ".IP")
+        lines += [".TP", _usage(f"{path} {name}", command), text]
+        lines += [".RS", *_option_lines(_own(command)), ".RE"] if _own(command) else []
     return "\n".join(lines)
 
 

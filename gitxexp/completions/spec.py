@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import click
 
+from gitxexp.lazygroup import Group
+
 #: The kinds of files that are databases, for ``file:``.
 DATABASES = "db sqlite sqlite3 duckdb parquet"
 
@@ -93,14 +95,11 @@ def commands(root: click.Command) -> Iterator[tuple[str, click.Command]]:
 
 def lines(path: str, command: click.Command) -> Iterator[str]:
     """The engine's lines for one command: v(erbs), d(efault verb), o(ptions), a(rguments)."""
-    if isinstance(command, click.Group):
-        context = click.Context(command)
-        for name in command.list_commands(context):
-            inner = command.get_command(context, name)
-            if inner is not None and not inner.hidden:
-                yield f"v\t{name}\t{summary(command, name, inner)}"
-        if getattr(command, "default", None):
-            yield f"d\t{command.default}"  # type: ignore[attr-defined]
+    if isinstance(command, Group):
+        for name, text in command.summaries(click.Context(command)):
+            yield f"v\t{name}\t{text}"
+        if command.default:
+            yield f"d\t{command.default}"
     for option in options(command):
         names = " ".join([*option.opts, *option.secondary_opts])
         kind = "-" if option.is_flag or option.count else kind_of(path, option)
@@ -131,13 +130,6 @@ COMMON = (
     click.Option(["-h"], is_flag=True, help="Show the short usage."),
     click.Option(["--help"], is_flag=True, help="Show the manual page."),
 )
-
-
-def summary(group: click.Group, name: str, command: click.Command) -> str:
-    """One line on a verb, as the help of its group has it."""
-    verbs = getattr(group, "verbs", {})
-    text = verbs[name][1] if name in verbs else command.get_short_help_str(80)
-    return text.rstrip(".")
 
 
 def _first_line(text: str | None) -> str:
