@@ -65,7 +65,7 @@ def merge(
 ) -> MergeReport:
     """Merge ``sources`` into ``target`` by the engine that fits; only plan it unless ``write``.
 
-    As ``merge_files`` and ``plan_files`` of the engines say. Raises XexpError.
+    As ``merge_files`` of the engines says. Raises XexpError.
     """
     options = options or MergeOptions()
     chosen = choose(target, sources, out, engine)
@@ -73,12 +73,10 @@ def merge(
         if chosen is Engine.SQLITE:
             from gitxexp.merge import sqlite
 
-            work = sqlite.merge_files if write else sqlite.plan_files
-            return work(target, sources, out, options, heard)
+            return sqlite.merge_files(target, sources, out, options, heard, write=write)
         from gitxexp.merge import duck  # late: it imports DuckDB when it works
 
-        duck_work = duck.merge_files if write else duck.plan_files
-        return duck_work(target, sources, out, options, heard)
+        return duck.merge_files(target, sources, out, options, heard, write=write)
 
 
 def merge3(

@@ -14,7 +14,7 @@ import pytest
 
 from gitxexp.errors import XexpError
 from gitxexp.merge.plan import MergeOptions
-from gitxexp.merge.sqlite import is_sqlite, merge3_files, merge_files, plan_files
+from gitxexp.merge.sqlite import is_sqlite, merge3_files, merge_files
 from tests.merge import oracle
 from tests.merge.strategies import quote, write
 
@@ -260,7 +260,7 @@ def test_odd_names_of_files_tables_and_columns(tmp_path, name):
     assert len(tables[name.lower()].rows) == 3
     assert len(tables[name.lower() + "t"].rows) == 3
     rebase = MergeOptions(mode="rebase", key=(name,))  # type: ignore[arg-type]
-    assert plan_files(target, [source], options=rebase).tables
+    assert merge_files(target, [source], options=rebase, write=False).tables
 
 
 def test_views_where_tables_are_expected(tmp_path, target):

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitxexp.merge.plan import MergeOptions, OnConflict
-from gitxexp.merge.sqlite import merge_files, plan_files
+from gitxexp.merge.sqlite import merge_files
 from tests.merge import oracle
 from tests.merge.strategies import EXAMPLES, MEMORY, QUIET, database, shapes, write
 
@@ -73,7 +73,7 @@ def test_merge_equals_the_oracle(files, fill, policy, key):
             key = ()
         options = MergeOptions(fill=fill, on_conflict=policy, key=key)
         expected = oracle.two_way(tables, fill=fill, policy=str(policy), declared=key)
-        plan = plan_files(paths[0], paths[1:], options=options)
+        plan = merge_files(paths[0], paths[1:], options=options, write=False)
         assert [p.read_bytes() for p in paths] == before
         report = merge_files(paths[0], paths[1:], options=options)
         assert plan.tables == report.tables

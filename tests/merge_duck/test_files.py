@@ -15,7 +15,7 @@ import duckdb
 import pytest
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.duck import merge3_files, merge_files, plan_files
+from gitxexp.merge.duck import merge3_files, merge_files
 from gitxexp.merge.kinds import kind_by_name, kind_of
 from gitxexp.merge.plan import MergeOptions
 from tests.merge_duck.support import digest, read, write
@@ -49,9 +49,9 @@ def test_a_damaged_source_or_target_is_one_clear_error(kind: str, bad: str, tmp_
     source.write_bytes(BAD[bad](source.read_bytes()))
     before = {p: digest(p) for p in (target, source)}
     for one, other in ((target, source), (source, target)):
-        for act in (merge_files, plan_files):
+        for real in (True, False):
             with pytest.raises(XexpError) as error:
-                act(one, [other])
+                merge_files(one, [other], write=real)
             assert "\n" not in error.value.message and str(source) in error.value.message
     assert {p: digest(p) for p in before} == before
     assert sorted(tmp_path.iterdir()) == sorted(before)
@@ -64,10 +64,10 @@ def test_an_encrypted_database_is_one_clear_error(tmp_path: Path) -> None:
         con.execute(f"ATTACH '{secret}' AS secret (ENCRYPTION_KEY 'key')")
         con.execute("CREATE TABLE secret.t AS SELECT 1 AS a")
     before = {p: digest(p) for p in (plain, secret)}
-    for act in (merge_files, plan_files):
+    for real in (True, False):
         for one, other in ((plain, secret), (secret, plain)):
             with pytest.raises(XexpError) as error:
-                act(one, [other])
+                merge_files(one, [other], write=real)
             assert error.value.message == f"{secret}: the file is encrypted"
             assert error.value.hint == "decrypt it first"
     with pytest.raises(XexpError, match="the file is encrypted"):

@@ -23,12 +23,13 @@ MERGE = """
 import os, sys
 from pathlib import Path
 from gitxexp.errors import XexpError
-from gitxexp.merge.duck import merge_files, plan_files
+from gitxexp.merge.duck import merge_files
 from gitxexp.merge.plan import MergeOptions, Mode
 
-def attempt(act, target, source, **options):
+def attempt(target, source, *, write=True, **options):
     try:
-        table = act(Path(target), [Path(source)], options=MergeOptions(**options)).tables[0]
+        options = MergeOptions(**options)
+        table = merge_files(Path(target), [Path(source)], options=options, write=write).tables[0]
     except XexpError as error:
         print(error.message)
     else:
@@ -73,8 +74,8 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
     lines = attempt(
         f"""
         if {(number, mode) == ("i", "rows")}:
-            attempt(plan_files, *sys.argv[1:], memory=100_000_000)
-        attempt(merge_files, *sys.argv[1:], memory=100_000_000, {chosen})
+            attempt(*sys.argv[1:], write=False, memory=100_000_000)
+        attempt(*sys.argv[1:], memory=100_000_000, {chosen})
         # not ru_maxrss, in which the process that started this one lives on
         status = dict(line.split(":", 1) for line in open("/proc/self/status"))
         print(int(status["VmHWM"].split()[0]) // 1024)
@@ -141,7 +142,7 @@ def test_a_full_disk(kind: str, small_disk: Path) -> None:
     else:
         filler.touch()
         limit = "700"
-    (line,) = attempt("attempt(merge_files, *sys.argv[1:])", target, source, limit=limit)
+    (line,) = attempt("attempt(*sys.argv[1:])", target, source, limit=limit)
     assert any(word in line for word in ("disk is full", "No space left", "too large")), line
     assert digest(target) == before
     assert sorted(small_disk.iterdir()) == sorted([target, filler])
@@ -166,8 +167,8 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
         if os.getuid() == 0:
             os.setgid(65534)
             os.setuid(65534)
-        attempt(merge_files, *sys.argv[1:])
-        attempt(plan_files, *sys.argv[1:])
+        attempt(*sys.argv[1:])
+        attempt(*sys.argv[1:], write=False)
         """,
         target,
         source,

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitxexp.merge.duck import merge3_files, merge_files, plan_files
+from gitxexp.merge.duck import merge3_files, merge_files
 from gitxexp.merge.plan import MergeOptions, Mode
 from tests.merge_duck.support import (
     bag,
@@ -44,7 +44,7 @@ def test_merge_holds_each_row_as_often_as_any_input(kind: str, data: Any) -> Non
         ]
         before = [digest(path) for path in paths[1:]]
         options = MergeOptions(tables=("t",)) if kind != "parquet" else MergeOptions()
-        plan = plan_files(paths[0], paths[1:], options=options)
+        plan = merge_files(paths[0], paths[1:], options=options, write=False)
         report = merge_files(paths[0], paths[1:], options=options)
         expected = most(*(rows for _, rows in inputs))
         assert bag(read(paths[0])) == expected

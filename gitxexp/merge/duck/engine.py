@@ -32,35 +32,17 @@ def merge_files(
     out: Path | None = None,
     options: MergeOptions | None = None,
     progress: Progress | None = None,
+    *,
+    write: bool = True,
 ) -> MergeReport:
     """Bring ``sources`` into ``target`` (which may not exist yet) and write ``out``.
 
     Files may be SQLite, DuckDB or parquet in any mix. ``out`` defaults to ``target``; its kind is
     the target's own, or what its name says. Sources are never written. With conflicts nothing is
-    written and the report lists them (``written`` is False). Raises :class:`XexpError`.
+    written and the report lists them (``written`` is False). Without ``write`` the report is of
+    what would be done. Raises :class:`XexpError`.
     """
-    return _run(target, sources, out, options or MergeOptions(), progress, apply=True)
-
-
-def plan_files(
-    target: Path,
-    sources: Sequence[Path],
-    out: Path | None = None,
-    options: MergeOptions | None = None,
-    progress: Progress | None = None,
-) -> MergeReport:
-    """The report that :func:`merge_files` would give; nothing is written."""
-    return _run(target, sources, out, options or MergeOptions(), progress, apply=False)
-
-
-def _run(
-    target: Path,
-    sources: Sequence[Path],
-    out: Path | None,
-    options: MergeOptions,
-    progress: Progress | None,
-    apply: bool,
-) -> MergeReport:
+    options = options or MergeOptions()
     if options.in_place:
         raise UsageError("only SQLite files can be merged in place by SQLite's own engine")
     _check_paths(target, sources)
@@ -68,7 +50,7 @@ def _run(
     if not inputs:
         raise XexpError("there is nothing to merge")
     mine = target if target.exists() else None
-    return run(mine, list(sources), out or target, _two_way, options, progress, apply)
+    return run(mine, list(sources), out or target, _two_way, options, progress, write)
 
 
 def run(

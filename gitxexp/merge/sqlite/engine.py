@@ -34,36 +34,18 @@ def merge_files(
     out: Path | None = None,
     options: MergeOptions | None = None,
     progress: Progress | None = None,
+    *,
+    write: bool = True,
 ) -> MergeReport:
     """Merge (or rebase) SQLite ``sources`` into ``target``; the account of what was done.
 
     ``out`` None replaces the target atomically, or changes it in one transaction with
     ``options.in_place``; else the result goes to ``out``. A target that does not exist is built
     from the sources. With conflicts that the options do not settle, nothing is written:
-    ``report.written`` is False and ``report.conflicts`` holds them. Raises XexpError.
+    ``report.written`` is False and ``report.conflicts`` holds them. Without ``write`` the report is
+    of what would be done, on a private copy. Raises XexpError.
     """
-    return _run(target, sources, out, options or MergeOptions(), progress, write=True)
-
-
-def plan_files(
-    target: Path,
-    sources: Sequence[Path],
-    out: Path | None = None,
-    options: MergeOptions | None = None,
-    progress: Progress | None = None,
-) -> MergeReport:
-    """What ``merge_files`` would report, with nothing written (it works on a private copy)."""
-    return _run(target, sources, out, options or MergeOptions(), progress, write=False)
-
-
-def _run(
-    target: Path,
-    sources: Sequence[Path],
-    out: Path | None,
-    options: MergeOptions,
-    progress: Progress | None,
-    write: bool,
-) -> MergeReport:
+    options = options or MergeOptions()
     check_version()
     target, sources = Path(target), [Path(s) for s in sources]
     _check_paths(target, sources, out, options)
