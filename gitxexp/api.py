@@ -32,8 +32,8 @@ from gitxexp.tagging import Tagged
 from gitxexp.version import AnyVersion, Level, parse
 
 if TYPE_CHECKING:
+    from gitxexp.merge.asking import Merged
     from gitxexp.merge.differences import FileDiff
-    from gitxexp.merge.merging import Merged
 
 
 class Repository:
@@ -73,9 +73,9 @@ class Repository:
         ``options``: strategy, only, models, engine, commit, message, and the fields of
         :class:`gitxexp.merge.plan.MergeOptions`. Raises Conflicted with all conflicts.
         """
-        from gitxexp.merge import merging  # late: a training script needs none of it
+        from gitxexp.merge import asking, merging  # late: a training script needs none of it
 
-        return merging.merge(self._project, merging.request(sources, rebase, options))
+        return merging.merge(self._project, asking.request(sources, rebase, options))
 
     def diff(self, a: str, b: str | None = None, **options: Any) -> list[FileDiff]:
         """The rows that differ between two versions (b None: the work tree), as ``git xexp diff``.

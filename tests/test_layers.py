@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent / "gitxexp"
@@ -71,6 +72,15 @@ def test_imports_point_downward() -> None:
             if own and floor(other) > floor(own):
                 wrong.append(f"{own} (floor {floor(own)}) imports {other} (floor {floor(other)})")
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_circle_of_modules() -> None:
+    graph = {}
+    for path in ROOT.rglob("*.py"):
+        own = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts)
+        graph[own.removesuffix(".__init__")] = set(imports(path))
+    # A circle is told by CycleError, whose second argument is the way round.
+    assert len(list(TopologicalSorter(graph).static_order())) >= len(graph)
 
 
 def test_one_importer_of_dvc_and_none_at_the_top_of_a_module() -> None:

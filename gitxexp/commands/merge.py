@@ -12,9 +12,9 @@ import click
 from gitxexp import manners, progress, render
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge import merging
+from gitxexp.merge.asking import Conflicted, Merged, Request
 from gitxexp.merge.engine import Engine
 from gitxexp.merge.jobs import Selection
-from gitxexp.merge.merging import Conflicted, Merged, Request
 from gitxexp.merge.plan import MergeOptions, Mode, OnConflict
 from gitxexp.options import F, json_option, no_wait_option, open_project
 from gitxexp.render import merges

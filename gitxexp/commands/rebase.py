@@ -10,7 +10,7 @@ import click
 from gitxexp import render
 from gitxexp.commands.merge import merge_options, run
 from gitxexp.errors import NoAnswer
-from gitxexp.merge.merging import Merged
+from gitxexp.merge.asking import Merged
 from gitxexp.merge.plan import Mode
 from gitxexp.render import merges
 

@@ -9,12 +9,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from gitxexp import config, dvcio, registry, snapshot
 from gitxexp.dvcio.objects import hash_file
 from gitxexp.errors import XexpError
 from gitxexp.merge import engine
+from gitxexp.merge.asking import Artifact, Request
 from gitxexp.merge.contents import Contents
 from gitxexp.merge.duck.outfile import settle
 from gitxexp.merge.engine import Engine
@@ -22,9 +22,6 @@ from gitxexp.merge.jobs import Incoming, Job
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.models import slots
 from gitxexp.project import Project, Running
-
-if TYPE_CHECKING:
-    from gitxexp.merge.merging import Artifact, Request
 
 #: A job, its report, and the target's hash before and after.
 Applied = tuple[Job, MergeReport, str, str]

@@ -13,7 +13,7 @@ from gitxexp.gitio import GitError
 from gitxexp.merge import engine, rowdiff, sources
 from gitxexp.merge.contents import Contents
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
-from gitxexp.merge.rowdiff import RowChange, TableDiff
+from gitxexp.merge.rowchanges import RowChange, TableDiff
 from gitxexp.merge.sources import Source
 from gitxexp.project import Project
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge import engine, pathspec, rowdiff, sources
 from gitxexp.merge.contents import Contents
-from gitxexp.merge.rowdiff import TableDiff
+from gitxexp.merge.rowchanges import TableDiff
 from gitxexp.merge.sources import Source
 from gitxexp.project import Project
 

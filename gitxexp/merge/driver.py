@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.driver_result import account, conflict_line, place_for, replace, say
 
 if TYPE_CHECKING:
     from gitxexp.merge.gitplace import GitPlace
-    from gitxexp.merge.plan import MergeReport
 
 
 def merge_driver(args: list[str]) -> int:
@@ -79,16 +79,6 @@ def _merge_file(
     return 0
 
 
-def place_for(folder: Path, name: str) -> Path:
-    """Where to write the merged file: named as the table of a parquet file is to be called.
-
-    Without a suffix: its content, not its name, says what kind of file it is.
-    """
-    inside = folder / "merged"
-    inside.mkdir()
-    return inside / (Path(name).name.split(".")[0] or "merged")
-
-
 def refuse(place: GitPlace, name: str, error: XexpError) -> int:
     """Leave ours, say why, and write that down for ``git xexp conflicts``."""
     from gitxexp.merge import conflicts
@@ -99,59 +89,6 @@ def refuse(place: GitPlace, name: str, error: XexpError) -> int:
     with suppress(OSError):
         conflicts.save(place, name, (), error.message)
     return 1
-
-
-def conflict_line(name: str, report: MergeReport) -> str:
-    """One line for people."""
-    count = len(report.conflicts)
-    many = "conflict" if count == 1 else "conflicts"
-    return f"{name}: {count} {many} between rows: git xexp conflicts"
-
-
-def account(report: MergeReport) -> str:
-    """``2 rows new, 1 removed``"""
-    parts: list[str] = []
-    for what in ("new", "filled", "replaced", "removed"):
-        count = sum(getattr(table, what) for table in report.tables)
-        if count:
-            rows = ("row " if count == 1 else "rows ") if not parts else ""
-            parts.append(f"{count} {rows}{what}")
-    return ", ".join(parts) or "merged, no row changed"
-
-
-def replace(source: Path, target: Path) -> None:
-    """Put ``source`` in the place of ``target`` in one step, from another file system as well."""
-    try:
-        source.replace(target)
-    except OSError as error:
-        import errno
-
-        if error.errno != errno.EXDEV:
-            raise
-        put(source, target)
-
-
-def put(source: Path, target: Path) -> None:
-    """A copy of its own (a database is never a link into the cache), in one step."""
-    import shutil
-
-    beside = _beside(target)
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def write(target: Path, text: bytes) -> None:
-    """Give ``target`` this content in one step."""
-    beside = _beside(target)
-    beside.write_bytes(text)
-    beside.replace(target)
-
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
 
 
 def textconv(args: list[str]) -> int:
@@ -192,9 +129,3 @@ def _pointed(path: Path) -> tuple[bytes, Path | None] | None:
     from gitxexp.merge.gitplace import GitPlace
 
     return head, object_of(GitPlace.here(), head)
-
-
-def say(text: str) -> None:
-    """One line to whoever runs git."""
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

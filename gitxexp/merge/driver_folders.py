@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge import driver, engine
+from gitxexp.merge import engine
+from gitxexp.merge.driver_result import place_for, put
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict, TableReport
 from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, store, waits
@@ -121,7 +122,7 @@ class _Work:
         two = files[1], files[2]
         if self.prepare:
             two = self.prepare(*two, settled)
-        out = driver.place_for(place, path)
+        out = place_for(place, path)
         report = engine.merge3(files[0], *two, out, replace(self.options, settled=settled))
         self.tables += [replace(t, name=prefix + t.name) for t in report.tables]
         self.conflicts += [replace(c, table=prefix + c.table) for c in report.conflicts]
@@ -199,7 +200,7 @@ def _hash(file: Path, legacy: bool) -> str | None:
 def _put_or_remove(source: Path | None, target: Path, top: Path) -> None:
     if source is not None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        driver.put(source, target)
+        put(source, target)
         return
     target.unlink()
     for folder in target.parents:

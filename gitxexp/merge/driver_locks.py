@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.errors import XexpError
-from gitxexp.merge import conflicts, driver, engine
+from gitxexp.merge import conflicts, engine
 from gitxexp.merge import driver_pointers as pointers
+from gitxexp.merge.driver_result import account, conflict_line, say, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport
 from gitxexp.pointerfile import Output, Parser
@@ -49,10 +50,10 @@ def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int
     try:
         merged = merged_lock(place, folder, (base, ours, theirs), name)
     except XexpError:
-        driver.write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
+        write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
         raise
     code, text = pointers.three_texts(folder, merged.texts, marker)
-    driver.write(sides[1], text)
+    write(sides[1], text)
     if code:
         _tell_rest(merged)
         found = [conflict for _, report in merged.refused for conflict in report.conflicts]
@@ -69,9 +70,9 @@ def _tell_rest(merged: Merged) -> None:
     for out, report in merged.reports:
         if report.written:
             then = f"once dvc.lock is settled: dvc checkout {out.path}"
-            driver.say(f"{out.path}: {driver.account(report)}; {then}")
+            say(f"{out.path}: {account(report)}; {then}")
         else:
-            driver.say(driver.conflict_line(out.path, report))
+            say(conflict_line(out.path, report))
 
 
 def merged_lock(

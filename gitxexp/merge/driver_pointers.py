@@ -14,8 +14,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge import conflicts, driver, engine
+from gitxexp.merge import conflicts, engine
 from gitxexp.merge.driver_folders import entries, lay, merge_folder
+from gitxexp.merge.driver_result import account, conflict_line, place_for, put, say, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, store, waits
@@ -41,10 +42,10 @@ def merge_pointer(
     if report is not None and not report.written:
         _leave_markers(sides, marker)
         conflicts.save(place, name, report.conflicts)
-        driver.say(driver.conflict_line(name.removesuffix(".dvc"), report))
+        say(conflict_line(name.removesuffix(".dvc"), report))
         return 1
     code, text = three_texts(folder, merged, marker)
-    driver.write(sides[1], text)
+    write(sides[1], text)
     if code:
         conflicts.save(place, name, (), "its rows were merged, its other fields differ")
         return 1
@@ -112,7 +113,7 @@ def _merge_file(
 ) -> tuple[MergeReport, Data | None]:
     base, *others = (fetched(place, side) if side else None for side in sides)
     ours, theirs = (file for file in others if file)
-    out = driver.place_for(folder, sides[1].path)
+    out = place_for(folder, sides[1].path)
     if prepare:
         ours, theirs = prepare(ours, theirs, options.settled)
     report = engine.merge3(base, ours, theirs, out, options)
@@ -194,7 +195,7 @@ def _merge_texts(
 def _leave_markers(sides: Sequence[Path], marker: int) -> int:
     """Ours with markers where theirs differs, as git does it for text; how many there are."""
     code, text = _merge_texts(sides, marker)
-    driver.write(sides[1], text)
+    write(sides[1], text)
     return code
 
 
@@ -226,19 +227,19 @@ def bring(place: GitPlace, out: Output) -> Placed:
     known = caches(place, out)
     if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in known):
         return Placed.KEPT
-    driver.put(merged, target)
+    put(merged, target)
     return Placed.DONE
 
 
 def tell(name: str, report: MergeReport, placed: Placed) -> None:
     """Say what was merged and what is left to do."""
-    counts = driver.account(report)
+    counts = account(report)
     if report.tables or not report.notes:
-        driver.say(f"{name.removesuffix('.dvc')}: {counts}")
+        say(f"{name.removesuffix('.dvc')}: {counts}")
     for note in report.notes:
-        driver.say(f"{name.removesuffix('.dvc')}: {note}")
+        say(f"{name.removesuffix('.dvc')}: {note}")
     for line in after(name, placed):
-        driver.say(line)
+        say(line)
 
 
 def after(name: str, placed: Placed) -> list[str]:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge import driver
+from gitxexp.merge.driver_result import replace
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, OnConflict
 from gitxexp.pointerfile import Output
@@ -91,7 +91,7 @@ def store(place: GitPlace, out: Output, file: Path, suffix: str = "") -> Data:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         file.chmod(0o444)
-        driver.replace(file, target)
+        replace(file, target)
     return Data(oid, size)
 
 

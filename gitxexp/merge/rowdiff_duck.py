@@ -8,16 +8,16 @@ from pathlib import Path
 
 from gitxexp.merge.duck.align import Aligned, align
 from gitxexp.merge.duck.match import Matched, match_tables
+from gitxexp.merge.duck.opened import Source
 from gitxexp.merge.duck.outcome import plain
 from gitxexp.merge.duck.rows import listed
 from gitxexp.merge.duck.session import Session, quote
-from gitxexp.merge.duck.source import Source, Table, open_source
+from gitxexp.merge.duck.source import open_source
 from gitxexp.merge.duck.threeway import differing
 from gitxexp.merge.duck.twoway import key_of
 from gitxexp.merge.kinds import Kind
 from gitxexp.merge.plan import MergeOptions, Value
-from gitxexp.merge.rowdiff import RowChange, TableDiff, pair
-from gitxexp.merge.textconv import header, line, ordered
+from gitxexp.merge.rowchanges import RowChange, TableDiff, pair
 
 
 def diff_duck(
@@ -122,23 +122,3 @@ def _rows(
     for batch in session.batches(sql):
         for row in batch:
             yield dict(zip(names, row[:-1], strict=True))
-
-
-def lines(path: Path) -> Iterator[str]:
-    """The text of a DuckDB or parquet file; see :func:`gitxexp.merge.textconv.textconv`."""
-    with Session(MergeOptions().memory) as session, contextlib.ExitStack() as stack:
-        source = _opened(session, stack, path)
-        assert source is not None
-        for table in sorted(source.tables, key=lambda t: t.name or ""):
-            yield from _table_lines(session, table)
-
-
-def _table_lines(session: Session, table: Table) -> Iterator[str]:
-    yield from header(table.name or "parquet", list(table.columns.items()))
-    key = table.unique[0] if table.unique else ()
-    names = ordered(list(table.columns), key)
-    cells = ", ".join(plain(table.columns[c], quote(c)) for c in names) or "1"
-    order = ", ".join(map(quote, key)) if key else table.row
-    for batch in session.batches(f"SELECT {cells} FROM {table.relation} ORDER BY {order}"):
-        for row in batch:
-            yield line(names, row if names else ())

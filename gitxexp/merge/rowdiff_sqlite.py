@@ -16,7 +16,7 @@ from pathlib import Path
 
 from gitxexp.merge import rowdiff_sql as sql
 from gitxexp.merge.plan import Value
-from gitxexp.merge.rowdiff import Found, RowChange, TableDiff
+from gitxexp.merge.rowchanges import Found, RowChange, TableDiff
 from gitxexp.merge.sqlite.copies import Apart, Copies, stage_ranges
 from gitxexp.merge.sqlite.files import clear_errors
 from gitxexp.merge.sqlite.names import fold, quote

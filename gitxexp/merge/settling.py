@@ -10,7 +10,7 @@ from pathlib import Path
 from gitxexp.errors import UsageError
 from gitxexp.merge.kinds import kind_of
 from gitxexp.merge.plan import Conflict, OnConflict
-from gitxexp.merge.textconv import quote
+from gitxexp.merge.textlines import quote
 
 
 def by_sqlite(ours: Path, theirs: Path) -> bool:

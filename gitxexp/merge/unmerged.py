@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitxexp.errors import NoAnswer, UsageError, XexpError
-from gitxexp.merge import conflicts, driver, driver_locks, driver_pointers, engine, pathspec
+from gitxexp.merge import conflicts, driver_locks, driver_pointers, driver_result, engine, pathspec
 from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
@@ -185,10 +185,10 @@ def _finish(task: _Task) -> Resolved:
 def _file(task: _Task) -> Resolved:
     if by_sqlite(*task.sides[1:]):
         settle(*task.sides[1:], task.options.settled)
-    out = driver.place_for(task.folder, task.path)
+    out = driver_result.place_for(task.folder, task.path)
     report = engine.merge3(*task.sides, out, task.options)
     _refuse_rest(task.path, report)
-    driver.replace(out, task.target)
+    driver_result.replace(out, task.target)
     return Resolved(task.path, report)
 
 
@@ -215,7 +215,7 @@ def _pointer(task: _Task) -> Resolved:
     code, text = task.text(merged)
     if code:
         raise _other_lines(path)
-    driver.write(task.target, text)
+    driver_result.write(task.target, text)
     placed = driver_pointers.materialise(place, path, text, texts[1])
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
@@ -230,10 +230,10 @@ def _lock(task: _Task) -> Resolved:
     code, text = task.text(merged.texts)
     if code:
         if conflicts.load(place, path).conflicts:
-            driver.write(task.target, text)
+            driver_result.write(task.target, text)
             conflicts.save(place, path, (), "its rows were merged, its other lines differ")
         raise _other_lines(path)
-    driver.write(task.target, text)
+    driver_result.write(task.target, text)
     left: list[str] = []
     for out, _ in merged.reports:
         placed = driver_pointers.bring(place, driver_locks.current(place, path, text, out))

@@ -6,10 +6,10 @@ import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from gitxexp.merge.merging import Artifact, Merged
+from gitxexp.merge.asking import Artifact, Merged
 from gitxexp.merge.plan import Conflict, TableReport, Value
-from gitxexp.merge.rowdiff import RowChange
-from gitxexp.merge.textconv import shown
+from gitxexp.merge.rowchanges import RowChange
+from gitxexp.merge.textlines import shown
 from gitxexp.render import Column, paint, table
 
 #: Conflicts shown to people; JSON has them all.

@@ -7,8 +7,8 @@ from typing import Any
 
 from gitxexp.merge.differences import FileDiff
 from gitxexp.merge.plan import Value
-from gitxexp.merge.rowdiff import RowChange, TableDiff
-from gitxexp.merge.textconv import shown
+from gitxexp.merge.rowchanges import RowChange, TableDiff
+from gitxexp.merge.textlines import shown
 from gitxexp.render import Column, paint, table
 from gitxexp.render.merges import plain
 

@@ -20,10 +20,11 @@ from hypothesis import strategies as st
 
 from gitxexp.errors import XexpError
 from gitxexp.merge import rowdiff_sqlite
-from gitxexp.merge.rowdiff import RowChange, TableDiff, diff_files, pair, textconv
+from gitxexp.merge.rowchanges import RowChange, TableDiff, pair
+from gitxexp.merge.rowdiff import diff_files
 from gitxexp.merge.sqlite import copies
 from gitxexp.merge.sqlite.copies import stage_ranges
-from gitxexp.merge.textconv import sqlite_key, sqlite_tables
+from gitxexp.merge.textconv import sqlite_key, sqlite_tables, textconv
 from tests.merge_duck.support import Row, bag, budget, digest, mark, schemas, tables, write
 
 KINDS = ("parquet", "duckdb", "db")
@@ -303,7 +304,8 @@ def test_text_of_an_empty_and_of_a_damaged_file(tmp_path: Path) -> None:
 def test_sqlite_needs_no_duckdb(tmp_path: Path) -> None:
     path = write(tmp_path / "a.db", {"a": "int"}, [{"a": 1}])
     code = (
-        "import sys; from pathlib import Path; from gitxexp.merge.rowdiff import *; "
+        "import sys; from pathlib import Path; from gitxexp.merge.rowdiff import diff_files; "
+        "from gitxexp.merge.textconv import textconv; "
         "p = Path(sys.argv[1]); print(len(list(textconv(p))), len(diff_files(p, None))); "
         "print([m for m in ('duckdb', 'numpy', 'click', 'pyarrow') if m in sys.modules])"
     )

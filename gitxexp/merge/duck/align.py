@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.duck.opened import Table
 from gitxexp.merge.duck.session import Session, quote
-from gitxexp.merge.duck.source import Table
 from gitxexp.merge.duck.types import EMPTY, Use, common_type, null
 from gitxexp.merge.kinds import Kind
 from gitxexp.merge.plan import MergeOptions, SimilarColumn

@@ -11,12 +11,13 @@ from pathlib import Path
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge.duck.align import align
 from gitxexp.merge.duck.match import Matched, match_tables
+from gitxexp.merge.duck.opened import Source, stamp
 from gitxexp.merge.duck.outcome import Outcome, counted
 from gitxexp.merge.duck.outfile import beside, publish, writing
 from gitxexp.merge.duck.rebase import rebase_table
 from gitxexp.merge.duck.rows import count
 from gitxexp.merge.duck.session import Session
-from gitxexp.merge.duck.source import Source, open_duckdb, open_source, stamp
+from gitxexp.merge.duck.source import open_duckdb, open_source
 from gitxexp.merge.duck.twoway import merge_table
 from gitxexp.merge.duck.write import Job, write
 from gitxexp.merge.kinds import Kind, kind_by_name, kind_of

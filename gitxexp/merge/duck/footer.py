@@ -9,8 +9,8 @@ from pathlib import Path
 
 from gitxexp.merge.duck.align import Aligned
 from gitxexp.merge.duck.arrow import Part, schema_for
+from gitxexp.merge.duck.opened import Source
 from gitxexp.merge.duck.session import Session, text
-from gitxexp.merge.duck.source import Source
 
 #: The metadata key under which Arrow's writers leave their schema.
 ARROW = "ARROW:schema"

@@ -15,8 +15,8 @@ from typing import Any
 from urllib.parse import quote as percent
 
 from gitxexp.errors import XexpError
+from gitxexp.merge.duck.opened import Source, Table, stamp
 from gitxexp.merge.duck.session import Session, quote
-from gitxexp.merge.duck.source import Source, Table, stamp
 
 #: Rows that travel at once: larger lists gain nothing, and DuckDB 1.5 is quadratic in them.
 BATCH = 2048

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.duck.source import Source, Table
+from gitxexp.merge.duck.opened import Source, Table
 from gitxexp.merge.kinds import Kind
 from gitxexp.merge.plan import MergeOptions
 

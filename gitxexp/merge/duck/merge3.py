@@ -10,11 +10,11 @@ from gitxexp.errors import UsageError
 from gitxexp.merge.duck.align import Aligned, Side, align
 from gitxexp.merge.duck.engine import run
 from gitxexp.merge.duck.match import Matched
+from gitxexp.merge.duck.opened import Table
 from gitxexp.merge.duck.outcome import Outcome, counted
 from gitxexp.merge.duck.rows import count, listed
 from gitxexp.merge.duck.session import Session
 from gitxexp.merge.duck.settled import restored, whole
-from gitxexp.merge.duck.source import Table
 from gitxexp.merge.duck.threeway import differing, three_way
 from gitxexp.merge.duck.twoway import key_of
 from gitxexp.merge.kinds import Kind, kind_of

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp.merge.duck.footer import ARROW, Manner, arrow_schema, manner_of, stored_otherwise
+from gitxexp.merge.duck.opened import Source
 from gitxexp.merge.duck.outcome import Outcome
 from gitxexp.merge.duck.session import Session
-from gitxexp.merge.duck.source import Source
 from gitxexp.merge.duck.toduckdb import carry, create_duckdb, finish_duckdb, write_duckdb
 from gitxexp.merge.duck.toparquet import write_parquet
 from gitxexp.merge.duck.tosqlite import write_sqlite
