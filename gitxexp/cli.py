@@ -73,7 +73,7 @@ SETTINGS = {"help_option_names": ["-h"], "max_content_width": 100}
     sections={title: list(verbs) for title, verbs in SECTIONS.items()},
     context_settings=SETTINGS,
     invoke_without_command=True,
-    epilog="Every command takes -q, -v, --color=WHEN, -h, and --help for its manual page.",
+    epilog="Every command takes -q, -v, --color=WHEN, -h and --help (its manual page).",
 )
 @click.option("--version", is_flag=True, help="Print the version.")
 @click.option("--json", "as_json", is_flag=True, help="Print the status page as JSON.")
