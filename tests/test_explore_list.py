@@ -241,7 +241,21 @@ def test_it_fits_the_terminal(repo: Repo, clock: Clock, columns: int) -> None:
     lines = out.splitlines()
     assert len(lines) == 4
     assert max(map(width, lines)) <= columns
-    assert all(name in lines[0] for name in ("version", "date", "f1", "data", "text"))
+    assert all(name in lines[0] for name in ("version", "f1", "text"))
+
+
+def test_the_date_makes_room_for_parameters(repo: Repo, clock: Clock) -> None:
+    for number in range(2):
+        params = {"model": f"mlp-{number}", "lr": 0.1 + number, "epochs": 20 + number}
+        tag(repo, clock, f"e0.{number}.0", params, {"f1": 0.9, "accuracy": 0.8}, text="long " * 9)
+    heads = {
+        columns: on_terminal(repo, "explore", columns=columns, NO_COLOR="1").split("\n")[0].split()
+        for columns in (120, 66, 44)
+    }
+    own = ["model", "lr", "epochs", "f1", "accuracy", "text"]
+    assert heads[120][:2] == ["version", "date"] and heads[120][2:] != own
+    assert heads[66] == ["version", *own]
+    assert heads[44] == ["version", "model", "f1", "accuracy", "text"]
 
 
 def test_a_long_list_goes_through_gits_pager(repo: Repo, clock: Clock) -> None:

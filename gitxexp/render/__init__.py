@@ -24,7 +24,9 @@ class Column(NamedTuple):
     cells: Sequence[str]
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
-    optional: int = 0  #: may be left out to fit the terminal: 1 before 2, the last one first
+    optional: int = (
+        0  #: may be left out to fit the terminal: 1 before 2 before 3, the last one first
+    )
     marked: frozenset[int] = frozenset()
     red: frozenset[int] = frozenset()
 
@@ -175,7 +177,7 @@ def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
         )
         return sum(narrow) + 2 * (len(columns) - 1) - terminal
 
-    for level in (1, 2):
+    for level in (1, 2, 3):
         for at in reversed(range(len(columns))):
             if columns[at].optional == level and excess() > 0:
                 del columns[at], widths[at]

@@ -15,6 +15,9 @@ from gitxexp.render.numbers import rounded
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
 _PORCELAIN_RUNS = ("run", "version", "date", "commit", "rows", "results")
 
+#: Fields that make room for parameters, which experiments are told apart by, the first one first.
+_SPARE = {"data": 1, "date": 2}
+
 
 def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
     """The columns of a form that must not change with the content; () where they may."""
@@ -40,7 +43,7 @@ def _column(shown: Shown, asked: Container[str], *, short: bool) -> Column:
         return Column(name, cells)
     numbers = all(value is None or isinstance(value, int | float) for value in shown.values)
     last = name.rpartition(".")[2]
-    spare = 1 if kind == "param" else 2 if kind == "field" and name in ("date", "data") else 0
+    spare = 3 if kind == "param" else _SPARE.get(name, 0) if kind == "field" else 0
     return Column(
         last,
         cells,
