@@ -266,6 +266,6 @@ def _columns(rows: list[listing.Row]) -> list[render.Column]:
         render.Column("unmerged", [number(row.unmerged) for row in rows], right=True),
         render.Column("disk", [size(row.disk) for row in rows], right=True),
         render.Column(
-            "path", [os.path.relpath(row.path) for row in rows], flexible=True, optional=1
+            "path", [os.path.relpath(row.path) for row in rows], flexible=True, optional=2
         ),
     ]
