@@ -3,8 +3,8 @@
 # cursor. MODE is plain (only what begins with the last word, no descriptions), full or fish.
 # Prints a header (word|path, files wanted, prefix of the last word that values follow), then
 # values, each with a description after a tab. fish shows what is printed as it comes, so for it
-# there is no header: values have the prefix, and the exit code says which files are wanted
-# (0 none, 10 folders, 11 any, 12 databases).
+# there is no header: values have the prefix, and the exit code says which files are wanted: 0 none,
+# else 10 for folders, 11 any, 12 databases, and 4 for each character of the prefix.
 set -f
 TAB='	'
 NL='
@@ -27,7 +27,26 @@ load() {
         "d$TAB"*) default=${line#d"$TAB"} ;;
         esac
     done
+    # Options of the verb that a group means when none is given.
+    if [ -n "$default" ]; then
+        own=$spec
+        spec_of "$path $default"
+        usual=
+        for line in $spec; do
+            case $line in "o$TAB"*) case $own in *"$line"*) ;; *) usual="$usual$NL$line" ;; esac ;; esac
+        done
+        spec=$own$usual
+    fi
     IFS=" $TAB$NL"
+}
+
+# Options that are its own are of the default verb, and no other can follow: $1 is one of them.
+settle() {
+    [ -n "$default" ] || return 0
+    case $NL$own in
+    *"${NL}o$TAB$1 "* | *"${NL}o$TAB$1$TAB"* | *"${NL}o$TAB"-?" $1$TAB"*) ;;
+    *) path="$path $default"; load ;;
+    esac
 }
 
 # takes=KIND of the value of option $1, or - where it takes none; a unique prefix is enough.
@@ -50,16 +69,16 @@ option() {
     [ -n "$exact" ] || [ "$close" -ne 1 ] || case $1 in --*) takes=$maybe ;; esac
 }
 
-# The letters of -abc: pending is set where the last one wants a value.
+# The letters of -abc: takes is what the last one wants, others the value that is glued to it;
+# known unless one is no option.
 cluster() {
+    known=1
     letters=${1#-}
     while [ -n "$letters" ]; do
         others=${letters#?}
         option "-${letters%"$others"}"
-        if [ "$takes" != - ]; then
-            [ -n "$others" ] || pending=$takes
-            return
-        fi
+        [ -n "$exact" ] || known=
+        [ "$takes" = - ] || return 0
         letters=$others
     done
 }
@@ -86,7 +105,8 @@ head_line() {
         printf '%s\t%s\t%s\n' "$1" "$2" "$prefix"
         return
     fi
-    case $2 in -) ;; d) code=10 ;; '*') code=11 ;; *) code=12 ;; esac
+    case $2 in -) return ;; d) code=10 ;; '*') code=11 ;; *) code=12 ;; esac
+    code=$((code + 4 * ${#prefix}))
 }
 
 # -- what there is to complete with ------------------------------------------------------------
@@ -96,14 +116,17 @@ head_line() {
 last=
 refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
 
-# Versions, the newest first, and with $1 branches after them; git itself selects by the word.
+# Versions, the newest first, and with $1 other tags and branches after them; git itself selects by
+# the word.
 revs() {
     case $cur in *[][*?\\]*) return ;; esac
     branches=$1
     set --
     [ -z "$branches" ] || {
         set -- "refs/heads/$cur*" "refs/heads/$cur*/**"
-        [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
+        [ -z "$cur" ] || set -- "refs/tags/$cur*" "refs/tags/$cur*/**" "$@" "refs/remotes/$cur*" \
+            "refs/remotes/$cur*/**"
+        case $cur in H*) case HEAD in "$cur"*) say HEAD '' ;; esac ;; esac
     }
     case $cur in
     '' | e) list 'refs/tags/e[0-9]*' 'refs/tags/exp-*' "$@" ;;
@@ -122,8 +145,7 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        case $name in e[0-9]* | exp-*) asked="$asked${NL}refs/tags/$name" ;; esac
-        asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$name${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
@@ -218,15 +240,76 @@ runs() {
     } | awk '$0 != "" && !seen[$0]++'
 }
 
+# What is in the tables of the results databases, and of the files on the line.
+in_tables() {
+    command -v sqlite3 >/dev/null 2>&1 || return
+    {
+        [ -z "$top" ] || databases
+        printf '%s' "$named"
+    } | while IFS= read -r file; do query "$file" "$1"; done | awk '$0 != "" && !seen[$0]++'
+}
+
+table_columns() {
+    in_tables "SELECT c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table'"
+}
+
+# before=the values of a list with commas that are there already; what was found goes after them.
+listed() {
+    before=
+    case $cur in *,*) before=${cur%,*}, ;; esac
+    case ${cur#"$before"} in +*) before=$before+ ;; esac
+    while IFS= read -r name; do say "$before$name" "$1"; done
+}
+
+# The versions that could be next.
+next() {
+    newest=$(refs --format='%(refname:lstrip=2)' 'refs/tags/e[0-9]*' |
+        sed -n '/^e[0-9]*\.[0-9]*\.[0-9]*$/{p;q;}')
+    case $newest in '') say e0.1.0 'the first'; return ;; esac
+    printf '%s\n' "$newest" | awk -F'[e.]' '{
+        print "e" $2 "." $3 "." ($4 + 1) "\tnext patch (a rerun)"
+        print "e" $2 "." ($3 + 1) ".0\tnext minor (other parameters or code)"
+        print "e" ($2 + 1) ".0.0\tnext major (other data or architecture)"
+    }' | pass ''
+}
+
+# How many operations undo may take back, each with the oldest of them.
+operations() {
+    common=$(git rev-parse --git-common-dir 2>/dev/null) || return
+    query "$common/xexp/oplog.db" "SELECT row_number() OVER (ORDER BY id DESC) || char(9)
+        || verb || ' ' || replace(summary, char(10), ' ') FROM operations WHERE status = 'done'
+        ORDER BY id DESC LIMIT 10"
+}
+
+unmerged() {
+    git ls-files -u -z 2>/dev/null | tr '\0' '\n' | sed "s/^[^$TAB]*$TAB//" | while IFS= read -r name; do
+        stem=${name%.dvc}
+        case " @DATABASES@ " in *" ${stem##*.} "*) ;; *)
+            case $name in *.dvc | dvc.lock | */dvc.lock) ;; *) continue ;; esac
+            ;;
+        esac
+        printf '%s\n' "$name"
+    done | awk '!seen[$0]++'
+}
+
 slots() {
     sed -n 's/^\[models\.\([^]]*\)\].*/\1/p' "$top/.xexp/config.toml" 2>/dev/null | tr -d '"'
 }
 
 worktrees() {
-    common=$(git rev-parse --git-common-dir 2>/dev/null) || return
+    common=$(git rev-parse --path-format=absolute --git-common-dir --git-dir 2>/dev/null) || return
+    here=${common#*"$NL"}
+    common=${common%%"$NL"*}
+    wanted=$1
     set +f
-    sed -n 's/.*"name": "\([^"]*\)".*"kind": "'"$1"'".*/\1/p' "$common"/worktrees/*/xexp.json 2>/dev/null
+    set --
+    # The one that we stand in can be neither removed nor brought in.
+    for note in "$common"/worktrees/*/xexp.json; do
+        [ "$note" = "$here/xexp.json" ] || set -- "$@" "$note"
+    done
     set -f
+    [ $# -eq 0 ] ||
+        sed -n 's/.*"name": "\([^"]*\)".*"kind": "'"$wanted"'".*/\1/p' "$@" 2>/dev/null
 }
 
 dvc_remotes() {
@@ -382,16 +465,22 @@ cache_folder() {
 # -- one kind of value -------------------------------------------------------------------------
 
 values() {
-    case $1 in path | label | run | slot | dvcremote) top=$(git rev-parse --show-toplevel 2>/dev/null) ;; esac
+    case $1 in
+    label | run | slot | dvcremote | table | key | tablecolumn*)
+        top=$(git rev-parse --show-toplevel 2>/dev/null)
+        ;;
+    esac
     case $1 in
     choice:*)
         head_line word -
         for name in ${1#choice:}; do say "$name" ''; done
         ;;
     version) head_line word -; revs '' ;;
+    next) head_line word -; next ;;
     rev) head_line word -; revs branches ;;
     source)
         head_line word '@DATABASES@'
+        worktrees worktree | pass worktree
         revs branches
         ;;
     path) head_line path -; paths ;;
@@ -403,16 +492,43 @@ values() {
     column) head_line word -; { keys metrics; keys params; } | pass ''; columns ;;
     columns)
         head_line word -
-        before=
-        case $cur in *,*) before=${cur%,*}, ;; esac
-        case ${cur#"$before"} in +*) before=$before+ ;; esac
-        { keys metrics; keys params; printf '%s\n' version date label; } |
-            while IFS= read -r name; do say "$before$name" ''; done
+        { keys metrics; keys params; printf '%s\n' $fields; } | listed ''
+        ;;
+    key) head_line word -; table_columns | listed column ;;
+    tablecolumn) head_line word -; table_columns | pass column ;;
+    'tablecolumn=')
+        head_line word -
+        case $cur in *=*) ;; *) table_columns | sed 's/$/=/' | pass column ;; esac
+        ;;
+    table)
+        head_line word -
+        in_tables "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'" |
+            pass table
+        ;;
+    only)
+        head_line word '*'
+        for name in results data models; do say "$name" ''; done
+        ;;
+    side)
+        head_line word -
+        case $cur in *=*) say "${cur%%=*}=ours" ''; say "${cur%%=*}=theirs" '' ;; esac
+        ;;
+    operations) head_line word -; operations | pass '' ;;
+    unmerged) head_line path -; unmerged | pass unmerged ;;
+    experiment)
+        head_line word -
+        {
+            refs --format='%(refname:lstrip=2)' 'refs/tags/exp-*' | sed -n 's/^exp-\(.*\)-v[0-9]*$/\1/p'
+            worktrees worktree
+        } | awk '!seen[$0]++' | pass experiment
         ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass 'model slot' ;;
-    worktree) head_line word -; worktrees worktree | pass worktree ;;
+    worktree)
+        case $cur in */*) head_line word d ;; *) head_line word - ;; esac
+        worktrees worktree | pass worktree
+        ;;
     explored) head_line word -; worktrees explore | pass 'explored version' ;;
     branch)
         head_line word -
@@ -420,7 +536,6 @@ values() {
         ;;
     remote) head_line word -; git remote 2>/dev/null | pass 'git remote' ;;
     dvcremote) head_line word -; dvc_remotes | pass 'DVC remote' ;;
-    table) head_line word - ;;
     dir) head_line word d ;;
     file) head_line word '*' ;;
     file:*) head_line word "${1#file:}" ;;
@@ -428,13 +543,31 @@ values() {
     esac
 }
 
-columns() { for name in version date label; do say "$name" ''; done; }
+fields='version date label data text headline run commit config_hash tagger parent reason'
+columns() { for name in $fields; do say "$name" ''; done; }
 
 # -- the words on the line ---------------------------------------------------------------------
 
 untilde() { case $1 in '~'/*) printf '%s\n' "$HOME/${1#??}" ;; *) printf '%s\n' "$1" ;; esac; }
 
-case ${1##*/} in
+# alias=what the git alias $1 puts after xexp, a word a line; fails where it is something else.
+alias_of() {
+    asked=$1
+    for depth in 1 2 3 4; do
+        alias=$(git config --get "alias.$asked" 2>/dev/null) || return
+        alias=${alias#'!git '}
+        case $alias in
+        xexp) alias=; return ;;
+        'xexp '*) alias=$(printf '%s\n' "${alias#xexp }" | xargs printf '%s\n' 2>/dev/null); return ;;
+        *' '*) return 1 ;;
+        esac
+        asked=$alias
+    done
+    return 1
+}
+
+program=${1##*/}
+case $program in
 git-xexp) shift ;;
 *)
     shift
@@ -453,13 +586,16 @@ git-xexp) shift ;;
     done
     word=$1
     [ $# -eq 0 ] || shift
-    if [ "$word" != xexp ]; then
-        alias=$(git config --get "alias.$word" 2>/dev/null)
-        case $alias in
-        xexp) ;;
-        'xexp '*) set -- ${alias#xexp } "$@" ;;
-        *) exit 1 ;;
-        esac
+    if [ "$word" = xexp ]; then
+        :
+    elif alias_of "$word"; then
+        IFS=$NL
+        set -- $alias "$@"
+        IFS=" $TAB$NL"
+    elif [ "$program" != git ]; then
+        set -- "$word" "$@"  # a shell alias or function of the user's that is `git xexp`
+    else
+        exit 1
     fi
     ;;
 esac
@@ -470,6 +606,7 @@ count=0
 pending=
 options=1
 used=' '
+named=
 prefix=
 code=0
 load
@@ -482,15 +619,27 @@ while [ $# -gt 1 ]; do
     fi
     if [ "$options" = 1 ]; then
         case $word in
-        --) options=0; continue ;;
-        --*=*) used="$used${word%%=*} "; continue ;;
+        --)
+            options=0
+            case $spec in *"${TAB}rest"*) count=99 ;; esac
+            continue
+            ;;
+        --*=*) used="$used${word%%=*} "; settle "${word%%=*}"; continue ;;
         --*)
             used="$used$word "
+            settle "$word"
             option "$word"
             [ "$takes" = - ] || pending=$takes
             continue
             ;;
-        -?*) used="$used$word "; cluster "$word"; continue ;;
+        -?*)
+            used="$used$word "
+            others=${word#-?}
+            settle "${word%"$others"}"
+            cluster "$word"
+            [ "$takes" = - ] || [ -n "$others" ] || pending=$takes
+            continue
+            ;;
         esac
     fi
     case $verbs in
@@ -502,6 +651,7 @@ while [ $# -gt 1 ]; do
     *)
         count=$((count + 1))
         [ "$count" -ne 1 ] || pos1=$word
+        [ ! -f "$word" ] || named=$named$word$NL
         ;;
     esac
 done
@@ -520,9 +670,22 @@ if [ "$options" = 1 ]; then
         values "$takes"
         exit "$code"
         ;;
+    -[!-]?*)
+        cluster "$cur"
+        if [ "$takes" != - ]; then
+            prefix=${cur%"$others"}
+            cur=$others
+            # git.fish has -h for every word: alone it would be put in, after the value.
+            case $mode$takes in fishfile* | fishdir) ;; fish*) say "$cur" '' ;; esac
+            values "$takes"
+        else
+            head_line word -
+            [ -z "$known" ] || say "$cur" ''
+        fi
+        exit "$code"
+        ;;
     -*)
         head_line word -
-        [ -z "$default" ] || { own=$spec; spec_of "$path $default"; spec=$own$NL$spec; }
         IFS=$NL
         for line in $spec; do
             IFS=$TAB
@@ -570,5 +733,5 @@ for line in $spec; do
     fi
 done
 IFS=" $TAB$NL"
-if [ "${many:-}" = many ]; then values "$kind"; else head_line word -; fi
+case ${many:-} in many | rest) values "$kind" ;; *) head_line word - ;; esac
 exit "$code"

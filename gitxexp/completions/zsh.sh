@@ -28,12 +28,13 @@ kind=${reply[1]%%$'\t'*} files=${${reply[1]#*$'\t'}%%$'\t'*} prefix=${reply[1]##
 [[ -n $IPREFIX || -z $prefix ]] || compset -P "$prefix"
 shift reply
 # A loop for the few that are described; what may be thousands goes by whole arrays.
-for line in "${(@)reply[1,100]}"; do
+reply=("${(@)reply:#}")  # a range of nothing would be one empty match
+for line in ${(@)reply[1,100]}; do
     value=${line%%$'\t'*}
     (( ${#value} <= wide )) || wide=${#value}
 done
 (( wide <= 30 )) || wide=30
-for line in "${(@)reply[1,100]}"; do
+for line in ${(@)reply[1,100]}; do
     value=${line%%$'\t'*} text=${line#*$'\t'}
     if [[ $kind == path || -z $text || $text == $line ]]; then
         text=$value
@@ -60,6 +61,7 @@ fi
 integer ret=1
 (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0
 (( $#ends )) && compadd -V xexp -S '' $end_listed -d ended -a -- ends && ret=0
+[[ $files == - ]] || setopt ${_comp_options:-nullglob}  # as _files wants them
 case $files in
 -) ;;
 d) _files -/ && ret=0 ;;
