@@ -78,7 +78,7 @@ o	--run	run	once	The tracker run to tag (default: the latest)
 o	--best	metric	once	The best run by METRIC
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
-o	-m --message	text	once	What you want to say of it
+o	-m --message	text	once	What you want to say of it, in its description
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
@@ -86,7 +86,7 @@ o	-l --label	label	many	Attach a label (repeatable)
 o	--no-stamp	-	once	Leave the results database alone
 o	--drop-rows	-	once	Tag although results of the last commit are gone
 o	--no-commit	-	once	Tag HEAD as it is
-o	--push --no-push	-	once	Push artifacts, branch and tag
+o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
 o	--suggest	-	once	Print the next version and do nothing
 o	-n --dry-run	-	once	Show what would be done
@@ -248,7 +248,7 @@ o	--help	-	once	Show the manual page
 a	rev	once
 a	path	many'\'' ;;
 '\''diff'\'') spec='\''o	--stat	-	once	Counts only
-o	--key	key	many	Pair rows by these columns
+o	--key	key	many	Pair rows by these columns, with commas
 o	--limit	text	once	Rows listed per table
 o	--exit-code	-	once	Exit 1 when there is a difference
 o	--json	-	once	Print JSON
@@ -261,11 +261,11 @@ a	source	once
 a	source	once
 a	path	rest'\'' ;;
 '\''merge'\'') spec='\''o	-o --output	file	once	Merge plain files into FILE
-o	--only	only	many	results, data, models, a path or a glob (repeatable)
+o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Lay the sources'\''\'\'''\'' models beside, as candidates
-o	--key	key	many	Key columns of tables that have no key
+o	--key	key	many	Key columns, with commas, of tables that have no key
 o	--table	table	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: which to take
+o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
 o	--no-fill	-	once	Never fill a NULL cell of a matching key
 o	--renumber	-	once	New numbers for clashing integer primary keys
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
@@ -273,13 +273,13 @@ o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work
+o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	once	The commit'\''\'\'''\''s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	--strategy	choice:merge rebase keep	once	merge, rebase or keep
+o	--strategy	choice:merge rebase keep	once	What happens to rows: merge, rebase or keep
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -287,11 +287,11 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	source	many'\'' ;;
 '\''rebase'\'') spec='\''o	-o --output	file	once	Merge plain files into FILE
-o	--only	only	many	results, data, models, a path or a glob (repeatable)
+o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Lay the sources'\''\'\'''\'' models beside, as candidates
-o	--key	key	many	Key columns of tables that have no key
+o	--key	key	many	Key columns, with commas, of tables that have no key
 o	--table	table	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: which to take
+o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
 o	--no-fill	-	once	Never fill a NULL cell of a matching key
 o	--renumber	-	once	New numbers for clashing integer primary keys
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
@@ -299,7 +299,7 @@ o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work
+o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	once	The commit'\''\'\'''\''s message
@@ -400,11 +400,11 @@ o	--from-worktree	worktree	once	A model of another worktree
 o	--rollback	-	once	Put back what was there before
 o	--history	-	once	List who promoted what and when
 o	--slot	slot	once	The model slot, where there are several
-o	-m --message	text	once	Why
+o	-m --message	text	once	Why; kept in the history
 o	--no-keep	-	once	Do not keep the replaced model as a candidate
 o	--no-commit	-	once	Leave the changed pointers uncommitted
 o	--tag	-	once	Tag the result as the next version
-o	-y --yes	-	once	Also a model that is worse, unasked
+o	-y --yes	-	once	Do not ask, even where the model is worse
 o	-n --dry-run	-	once	Show before and after, and do nothing
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -1132,6 +1132,7 @@ if [ "$options" = 1 ]; then
 fi
 if [ "$verbs" != '\'' '\'' ]; then
     head_line word -
+    [ "$count" -eq 0 ] || exit "$code"  # what is there is no verb
     IFS=$NL
     for line in $spec; do
         IFS=$TAB

@@ -77,6 +77,7 @@ def shell(
         ("git xexp explore --sort f1 sho", "git xexp explore --sort f1 sho"),
         ("git xexp candidates --slot n", "git xexp candidates --slot ner "),
         # what a verb takes, and no more
+        ("git xexp nosuch ge", "git xexp nosuch ge"),
         ("git xexp tag e0.12", "git xexp tag e0.12.0 "),
         ("git xexp tag e0.9", "git xexp tag e0.9"),
         ("git xexp tag --name sw", "git xexp tag --name sweep "),

@@ -13,6 +13,6 @@ from gitxexp import completions, render
 def completion(ctx: click.Context, shell: str) -> None:
     """Print the completion script of SHELL: bash, zsh or fish.
 
-    It is made from the commands as they are, and can be sourced or saved.
+    It can be sourced or saved.
     """
     render.out(completions.script(ctx.find_root().command, shell), end="")

@@ -20,7 +20,7 @@ from gitxexp.options import json_option
 def setup(check: bool, uninstall: bool, as_json: bool) -> None:
     """Make manual pages and shell completion work, after any installer.
 
-    Links them into your own folders; nothing else is changed.
+    Links them into your own folders; nothing else is touched.
     """
     if check and uninstall:
         raise UsageError("--check and --uninstall exclude each other")

@@ -710,6 +710,7 @@ if [ "$options" = 1 ]; then
 fi
 if [ "$verbs" != ' ' ]; then
     head_line word -
+    [ "$count" -eq 0 ] || exit "$code"  # what is there is no verb
     IFS=$NL
     for line in $spec; do
         IFS=$TAB
