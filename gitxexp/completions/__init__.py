@@ -7,11 +7,11 @@ front that hands its words over and shows what comes back.
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
-import click
-
-from gitxexp.completions import spec
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import click
 
 #: Shell → the files that a user of it needs, the main one first.
 SHELLS = {
@@ -23,6 +23,8 @@ SHELLS = {
 
 def generate(root: click.Command) -> dict[str, str]:
     """File name below ``completions/`` → content, for every shell."""
+    from gitxexp.completions import spec
+
     engine = _template("engine.sh").replace("@DATABASES@", spec.DATABASES)
     engine = engine.replace("@SPEC@", _spec(root))
     engine = _lean(engine)
@@ -37,18 +39,25 @@ def generate(root: click.Command) -> dict[str, str]:
     }
 
 
-def script(root: click.Command, shell: str) -> str:
-    """The script that completes ``git xexp`` in ``shell``, to be sourced or saved."""
-    made = generate(root)
-    return "\n".join(made[name] for name in SHELLS[shell] if name != "_git_xexp")
+def script(shell: str) -> str:
+    """The script that completes ``git xexp`` in ``shell``, to be sourced or saved: as it was
+    generated, and is in the wheel (or the checkout). To make it takes a third of a second."""
+    here = Path(__file__).parent
+    made = next(
+        path for path in (here / "scripts", here.parents[1] / "completions") if path.is_dir()
+    )
+    names = (name for name in SHELLS[shell] if name != "_git_xexp")
+    return "\n".join((made / name).read_text("utf-8") for name in names)
 
 
 def _template(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return Path(__file__).with_name(name).read_text("utf-8")
 
 
 def _spec(root: click.Command) -> str:
     """The shell function that knows every verb's options and arguments."""
+    from gitxexp.completions import spec
+
     cases = []
     for path, command in spec.commands(root):
         text = "\n".join(spec.lines(path, command)).replace("'", "'\\''")
