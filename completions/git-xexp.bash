@@ -202,7 +202,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	rev	once
+a	range	once
 a	rev	once'\'' ;;
 '\''explore checkout'\'') spec='\''o	--path	dir	once	Where to make it
 o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
@@ -575,7 +575,10 @@ revs() {
     '\'''\'' | e) list '\''refs/tags/e[0-9]*'\'' '\''refs/tags/exp-*'\'' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list '\''refs/tags/exp-*'\'' "$@" ;;
-    *) [ $# -eq 0 ] || list "$@" ;;
+    *)
+        [ ! "${branches:+${cur#?}}" ] || run_names | pass run
+        [ $# -eq 0 ] || list "$@"
+        ;;
     esac
 }
 
@@ -619,6 +622,8 @@ bodies() {
         IFS=" $TAB$NL"
     done
 }
+
+run_names() { bodies | sed -n '\''s/^run = "\(.*\)"$/\1/p'\''; }
 
 keys() {
     bodies | awk -v want="[$1]" '\''
@@ -675,7 +680,7 @@ runs() {
                 query "$file" "SELECT track_id FROM \"$table\" GROUP BY 1 ORDER BY max(rowid) DESC"
             done
         done
-        bodies | sed -n '\''s/^run = "\(.*\)"$/\1/p'\''
+        run_names
     } | awk '\''$0 != "" && !seen[$0]++'\''
 }
 
@@ -903,6 +908,11 @@ values() {
     version) head_line word -; revs '\'''\'' ;;
     next) head_line word -; next ;;
     rev) head_line word -; revs branches ;;
+    range)
+        case $cur in *..*) prefix=$prefix${cur%%..*}..; cur=${cur#*..} ;; esac
+        head_line word -
+        revs branches
+        ;;
     source)
         head_line word '\''db sqlite sqlite3 duckdb parquet'\''
         worktrees worktree | pass worktree

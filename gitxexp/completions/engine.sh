@@ -132,7 +132,11 @@ revs() {
     '' | e) list 'refs/tags/e[0-9]*' 'refs/tags/exp-*' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list 'refs/tags/exp-*' "$@" ;;
-    *) [ $# -eq 0 ] || list "$@" ;;
+    *)
+        # Whoever types so much of another name may mean a run.
+        [ ! "${branches:+${cur#?}}" ] || run_names | pass run
+        [ $# -eq 0 ] || list "$@"
+        ;;
     esac
 }
 
@@ -180,6 +184,8 @@ bodies() {
         IFS=" $TAB$NL"
     done
 }
+
+run_names() { bodies | sed -n 's/^run = "\(.*\)"$/\1/p'; }
 
 keys() {
     bodies | awk -v want="[$1]" '
@@ -236,7 +242,7 @@ runs() {
                 query "$file" "SELECT track_id FROM \"$table\" GROUP BY 1 ORDER BY max(rowid) DESC"
             done
         done
-        bodies | sed -n 's/^run = "\(.*\)"$/\1/p'
+        run_names
     } | awk '$0 != "" && !seen[$0]++'
 }
 
@@ -478,6 +484,11 @@ values() {
     version) head_line word -; revs '' ;;
     next) head_line word -; next ;;
     rev) head_line word -; revs branches ;;
+    range)
+        case $cur in *..*) prefix=$prefix${cur%%..*}..; cur=${cur#*..} ;; esac
+        head_line word -
+        revs branches
+        ;;
     source)
         head_line word '@DATABASES@'
         worktrees worktree | pass worktree

@@ -28,7 +28,7 @@ KINDS = {
     "merge.strategy": "choice:merge rebase keep",
     "conflicts resolve.paths": "unmerged",
     "version": "rev",
-    "before": "rev",
+    "before": "range",
     "after": "rev",
     "at": "rev",
     "base": "rev",
