@@ -654,6 +654,7 @@ labels() {
     } | awk '\''!seen[$0]++'\''
 }
 
+
 query() {
     [ -f "$1" ] && command -v sqlite3 >/dev/null 2>&1 &&
         sqlite3 -readonly -init /dev/null "$1" "$2" 2>/dev/null
@@ -661,8 +662,16 @@ query() {
 
 databases() {
     found=$(git config --get-all xexp.results.databases | tr , '\''\n'\'')
-    [ -n "$found" ] || found=$(sed -n '\''/^\[results\]/,/^\[[^r]/s/^databases *= *\[\(.*\)\].*/\1/p'\'' \
-        "$top/.xexp/config.toml" 2>/dev/null | tr , '\''\n'\'' | sed '\''s/^ *"//; s/" *$//'\'')
+    [ -n "$found" ] || found=$(awk '\''
+        /^\[/ { on = /^\[results\]/ }
+        on && /^databases *=/ { listed = 1; sub(/^[^=]*/, "") }
+        listed {
+            while (match($0, /"[^"]*"|\047[^\047]*\047|[]#]/)) {
+                if (RLENGTH < 2) { if (substr($0, RSTART, 1) == "]") exit; else break }
+                print substr($0, RSTART + 1, RLENGTH - 2)
+                $0 = substr($0, RSTART + RLENGTH)
+            }
+        }'\'' "$top/.xexp/config.toml" 2>/dev/null)
     [ -n "$found" ] || found="results/*.db$NL*.db"
     (
         cd "$top" || exit 0

@@ -9,6 +9,13 @@ from pathlib import Path
 from tests.experiments import tag
 from tests.helpers import Clock, Repo
 
+#: As ``init`` writes it, with a comment that has brackets, too.
+SETTINGS = """\
+[results]
+databases = ["results/runs.db"]  # what your tracker writes; globs; [] finds them
+# table = "predictions"
+[models.ner]
+"""
 POINTER = "outs:\n- md5: {}\n  size: 3\n  hash: md5\n  path: {}\n"
 
 
@@ -36,7 +43,7 @@ def completion_project(folder: Path) -> Repo:
     made.write("train.py", "print()\n")
     made.write("src/deep/tool.py", "print()\n")
     made.write(".gitignore", "/.dvc/cache\n/results\n")
-    made.write(".xexp/config.toml", '[results]\ndatabases = ["results/runs.db"]\n[models.ner]\n')
+    made.write(".xexp/config.toml", SETTINGS)
     for name in ("e0.9.0", "e0.10.0", "e0.11.0", "exp-sweep-v1"):
         tag(made, clock, name, {"lr": 0.1, "my batch": 3}, {"f1": 0.9, "loss": 0.2},
             text=f"about {name}", run=f"run-{name}", labels=("base line", "best"))  # fmt: skip

@@ -1,6 +1,6 @@
 """Completion scripts for bash, zsh and fish, generated from the click tree.
 
-All share one engine (``engine.sh``): what the words on the line are comes from the click tree, what
+All share one engine (``engine/``): what the words on the line are comes from the click tree, what
 completes them from ``git for-each-ref``, ``git ls-tree`` and ``sqlite3``. Each shell has a thin
 front that hands its words over and shows what comes back.
 """
@@ -20,12 +20,16 @@ SHELLS = {
     "fish": ("git-xexp.fish", "conf.d/git-xexp.fish"),
 }
 
+#: The parts of the engine, in order.
+ENGINE = ("words", "refs", "tables", "paths", "values", "line")
+
 
 def generate(root: click.Command) -> dict[str, str]:
     """File name below ``completions/`` → content, for every shell."""
     from gitxexp.completions import spec
 
-    engine = _template("engine.sh").replace("@DATABASES@", spec.DATABASES)
+    text = "\n".join(_template(f"engine/{part}.sh") for part in ENGINE)
+    engine = text.replace("@DATABASES@", spec.DATABASES)
     engine = engine.replace("@SPEC@", _spec(root))
     engine = _lean(engine)
     return {
@@ -51,7 +55,7 @@ def script(shell: str) -> str:
 
 
 def _template(name: str) -> str:
-    return Path(__file__).with_name(name).read_text("utf-8")
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def _spec(root: click.Command) -> str:
