@@ -43,7 +43,7 @@ from gitxexp.render.numbers import size
 def prune(**options: Any) -> None:
     """Remove candidates that are not among the best, if their bytes are safe elsewhere.
 
-    Production, the last promoted and what is labelled 'keep' always stay. Nothing goes that is not
+    Production, the last promoted and what is labelled keep always stay. Nothing goes that is not
     proved to be on a remote, or held by a tag and in the cache.
     """
     _check(options)
