@@ -53,7 +53,8 @@ __git_xexp_split ()
         __git_xexp_unquote "$word"
         __git_xexp_words+=("$__git_xexp_word")
     done
-    # After `complete -F __git_xexp_complete NAME` for an alias of the shell.
+    # After `complete -F __git_xexp_complete NAME` for an alias of the shell (bash 4).
+    ((BASH_VERSINFO[0] >= 4)) || return 0
     word=${__git_xexp_words[0]}
     if [[ $word != *git && $word != *git-xexp && ${BASH_ALIASES[$word]-} == *git?xexp* ]]; then
         local IFS=$' \t\n'

@@ -28,7 +28,7 @@ kind=${reply[1]%%$'\t'*} files=${${reply[1]#*$'\t'}%%$'\t'*} prefix=${reply[1]##
 [[ -n $IPREFIX || -z $prefix ]] || compset -P "$prefix"
 shift reply
 # A loop for the few that are described; what may be thousands goes by whole arrays.
-reply=("${(@)reply:#}")  # a range of nothing would be one empty match
+# Without quotes: a range of nothing would be one empty match.
 for line in ${(@)reply[1,100]}; do
     value=${line%%$'\t'*}
     (( ${#value} <= wide )) || wide=${#value}
