@@ -684,9 +684,10 @@ databases() {
 runs() {
     {
         command -v sqlite3 >/dev/null 2>&1 && databases | while IFS= read -r file; do
-            query "$file" "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c
+            query "$file" "SELECT '\''\"'\'' || replace(m.name, '\''\"'\'', '\''\"\"'\'') || '\''\"'\''
+                FROM sqlite_master m, pragma_table_info(m.name) c
                 WHERE m.type = '\''table'\'' AND c.name = '\''track_id'\''" | while IFS= read -r table; do
-                query "$file" "SELECT track_id FROM \"$table\" GROUP BY 1 ORDER BY max(rowid) DESC"
+                query "$file" "SELECT track_id FROM $table GROUP BY 1 ORDER BY max(rowid) DESC"
             done
         done
         run_names

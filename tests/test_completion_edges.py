@@ -16,7 +16,7 @@ from gitxexp.completions import spec
 from tests.completion_project import completion_project
 from tests.conftest import seal
 from tests.helpers import Clock, Repo, run
-from tests.shells import COMPLETIONS, Shell
+from tests.shells import COMPLETIONS, DUMP, Shell
 
 LEFT = "\x02"  #: Ctrl-B
 
@@ -252,6 +252,36 @@ def test_every_sh_says_the_same(project: Repo) -> None:
     assert "f1" in expected and "wide" in expected
     for other in (["dash"], ["bash", "--posix"], ["zsh", "--emulate", "sh"], ["busybox", "sh"]):
         assert shutil.which(other[0]) is None or said(*other) == expected, other
+
+
+def test_names_in_a_database_are_names(shell: Shell, project: Repo, tmp_path: Path) -> None:
+    """A table's name comes with a clone, and sqlite3 has functions that write files."""
+    written = tmp_path / "written"
+    name = f"a\" UNION SELECT writefile('{written}', 'x') --"
+    with sqlite3.connect(project / "results/runs.db") as db:
+        db.execute("CREATE TABLE a (track_id TEXT)")
+        db.execute('CREATE TABLE "{}" (track_id TEXT)'.format(name.replace('"', '""')))
+        db.execute("""INSERT INTO "{}" VALUES ('their-run')""".format(name.replace('"', '""')))
+    try:
+        assert shell.completed("git xexp tag --run their") == "git xexp tag --run their-run "
+        assert not written.exists()
+    finally:
+        with sqlite3.connect(project / "results/runs.db") as db:
+            db.execute('DROP TABLE "{}"'.format(name.replace('"', '""')))
+            db.execute("DROP TABLE a")
+
+
+def test_what_a_tag_says_is_no_code_for_the_terminal(shell: Shell, project: Repo) -> None:
+    project.git("tag", "-a", "e0.99.1", "-m", "evil \x1b]0;TITLE\x07 \x1b[31mred")
+    project.git("tag", "-a", "e0.99.0", "-m", "a usual one")
+    try:
+        shell.child.send("git xexp get e0.99.\t" + DUMP)
+        shell.child.expect("<<<")
+        shown = shell.child.before
+        assert "e0.99" in shown and "\x1b]0;TITLE" not in shown and "\x1b[31mred" not in shown
+    finally:
+        shell.child.expect(">>>")
+        project.git("tag", "-d", "e0.99.0", "e0.99.1")
 
 
 def test_every_kind_is_of_something() -> None:

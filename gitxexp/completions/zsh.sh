@@ -35,9 +35,10 @@ for line in ${(@)reply[1,100]}; do
 done
 (( wide <= 30 )) || wide=30
 for line in ${(@)reply[1,100]}; do
-    value=${line%%$'\t'*} text=${line#*$'\t'}
-    if [[ $kind == path || -z $text || $text == $line ]]; then
-        text=$value
+    # (V): what somebody wrote into a tag may be codes for the terminal.
+    value=${line%%$'\t'*} text=${(V)line#*$'\t'}
+    if [[ $kind == path || -z $text || $line != *$'\t'* ]]; then
+        text=${(V)value}
     else
         text="${(r:$wide:)value}  ${text[1,COLUMNS-wide-4]}"
         (( ${#value} <= wide )) || text="$value  $text[wide+3,-1]"
@@ -53,10 +54,10 @@ done
 if (( $#reply > 100 )); then
     more=("${(@)${(@)reply[101,-1]}%%$'\t'*}")
     if [[ $kind == path || $more[1] == *= ]]; then
-        ends+=("${(@M)more:#*[=/]}") ended+=("${(@M)more:#*[=/]}")
+        ends+=("${(@M)more:#*[=/]}") ended+=("${(@VM)more:#*[=/]}")
         more=("${(@)more:#*[=/]}")
     fi
-    values+=("${(@)more}") displays+=("${(@)more}")
+    values+=("${(@)more}") displays+=("${(@V)more}")
 fi
 integer ret=1
 (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0

@@ -29,9 +29,11 @@ databases() {
 runs() {
     {
         command -v sqlite3 >/dev/null 2>&1 && databases | while IFS= read -r file; do
-            query "$file" "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c
+            # The name comes quoted from SQL: it may be anybody's, and sqlite3 can write files.
+            query "$file" "SELECT '\"' || replace(m.name, '\"', '\"\"') || '\"'
+                FROM sqlite_master m, pragma_table_info(m.name) c
                 WHERE m.type = 'table' AND c.name = 'track_id'" | while IFS= read -r table; do
-                query "$file" "SELECT track_id FROM \"$table\" GROUP BY 1 ORDER BY max(rowid) DESC"
+                query "$file" "SELECT track_id FROM $table GROUP BY 1 ORDER BY max(rowid) DESC"
             done
         done
         run_names
