@@ -1296,7 +1296,7 @@ __git_xexp_offer ()
     if [[ $kind == path ]]; then
         compopt -o filenames +o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
-    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
+    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`\*\?\[\{\!]* ]]; then
         __git_xexp_quote
     elif [[ -n $__git_xexp_open && ${COMPREPLY[0]} != *= ]]; then
         compopt +o nospace 2>/dev/null  # the quote is closed before the space
@@ -1321,11 +1321,19 @@ __git_xexp_offer ()
 
 __git_xexp_quote ()
 {
-    local i
+    local i c word single="'\\''"
     compopt +o nospace 2>/dev/null
     [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
-    [[ $__git_xexp_raw != [\'\"]* ]] || return 0
-    for i in "${!COMPREPLY[@]}"; do printf -v "COMPREPLY[i]" %q "${COMPREPLY[i]}"; done
+    for i in "${!COMPREPLY[@]}"; do
+        word=${COMPREPLY[i]}
+        # In a quote that is open, what would be expanded in it all the same, or end it.
+        case $__git_xexp_raw in
+        \"*) for c in \\ \" \$ \`; do word=${word//"$c"/"\\$c"}; done ;;
+        \'*) word=${word//\'/"$single"} ;;
+        *) printf -v word %q "$word" ;;
+        esac
+        COMPREPLY[i]=$word
+    done
 }
 
 _git_xexp ()

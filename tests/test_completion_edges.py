@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from gitxexp import oplog
+from gitxexp import oplog, payload
 from gitxexp.cli import main
 from gitxexp.completions import spec
+from gitxexp.payload import Payload
 from tests.completion_project import completion_project
 from tests.conftest import seal
 from tests.helpers import Clock, Repo, run
@@ -269,6 +270,30 @@ def test_names_in_a_database_are_names(shell: Shell, project: Repo, tmp_path: Pa
         with sqlite3.connect(project / "results/runs.db") as db:
             db.execute('DROP TABLE "{}"'.format(name.replace('"', '""')))
             db.execute("DROP TABLE a")
+
+
+@pytest.mark.parametrize("quote", ["", "'", '"'])
+@pytest.mark.parametrize("label", ["c$(touch here)d", "x*y", "zb\\n", 'q"q', "s'q", "tick`id`"])
+def test_what_is_put_in_is_that_word(
+    shell: Shell, project: Repo, tmp_path: Path, quote: str, label: str
+) -> None:
+    """Whoever wrote the label: the shell that reads the line back sees it, and runs nothing."""
+    made = completion_payload(label)
+    project.git("tag", "-a", "--cleanup=verbatim", "-F", "-", "e0.99.2", stdin=made)
+    try:
+        done = shell.completed(f"git xexp tag -l {quote}{label[0]}")
+    finally:
+        project.git("tag", "-d", "e0.99.2")
+    word = done.removeprefix("git xexp tag -l ").rstrip()
+    run_in = [shell.name, "-c", f"printf %s {word}"]
+    assert run(*run_in, cwd=tmp_path).out == label
+    assert not (tmp_path / "here").exists()
+
+
+def completion_payload(label: str) -> str:
+    """The message of a tag with one label."""
+    known = Payload(headline="x", version="e0.99.2", config_hash="sha256:00", labels=(label,))
+    return payload.encode(known)
 
 
 def test_what_a_tag_says_is_no_code_for_the_terminal(shell: Shell, project: Repo) -> None:
