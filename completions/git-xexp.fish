@@ -73,12 +73,12 @@ a	choice:bash zsh fish	once\' ;;
 \'tag\') spec=\'o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number
 o	--patch	-	once	Raise the third number
-o	--name	text	once	Tag as exp-NAME-vN instead
+o	--name	experiment	once	Tag as exp-NAME-vN instead
 o	--run	run	once	The tracker run to tag (default: the latest)
 o	--best	metric	once	The best run by METRIC
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
-o	-m --message	text	once	What you want to say of it
+o	-m --message	text	once	What you want to say of it, in its description
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
@@ -86,7 +86,7 @@ o	-l --label	label	many	Attach a label (repeatable)
 o	--no-stamp	-	once	Leave the results database alone
 o	--drop-rows	-	once	Tag although results of the last commit are gone
 o	--no-commit	-	once	Tag HEAD as it is
-o	--push --no-push	-	once	Push artifacts, branch and tag
+o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
 o	--suggest	-	once	Print the next version and do nothing
 o	-n --dry-run	-	once	Show what would be done
@@ -97,7 +97,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	rev	once\' ;;
+a	next	once\' ;;
 \'worktree\') spec=\'v	list	list the worktrees and what is only there
 v	new	make ../exp-NAME on branch exp/NAME, ready to work in
 v	prune	forget the worktrees whose folder is gone
@@ -202,7 +202,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	rev	once
+a	range	once
 a	rev	once\' ;;
 \'explore checkout\') spec=\'o	--path	dir	once	Where to make it
 o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
@@ -248,7 +248,7 @@ o	--help	-	once	Show the manual page
 a	rev	once
 a	path	many\' ;;
 \'diff\') spec=\'o	--stat	-	once	Counts only
-o	--key	column	many	Pair rows by these columns
+o	--key	key	many	Pair rows by these columns, with commas
 o	--limit	text	once	Rows listed per table
 o	--exit-code	-	once	Exit 1 when there is a difference
 o	--json	-	once	Print JSON
@@ -257,27 +257,29 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	rev	many\' ;;
+a	source	once
+a	source	once
+a	path	rest\' ;;
 \'merge\') spec=\'o	-o --output	file	once	Merge plain files into FILE
-o	--only	choice:results data models	many	results, data, models, a path or a glob (repeatable)
+o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Lay the sources\'\\\'\' models beside, as candidates
-o	--key	column	many	Key columns of tables that have no key
-o	--table	text	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: which to take
+o	--key	key	many	Key columns, with commas, of tables that have no key
+o	--table	table	many	Only these tables
+o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
 o	--no-fill	-	once	Never fill a NULL cell of a matching key
 o	--renumber	-	once	New numbers for clashing integer primary keys
-o	--rename	text	many	Merge the incoming column OLD as NEW
-o	--stringify	column	many	Let a column of mixed types become text
+o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
+o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work
+o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	once	The commit\'\\\'\'s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	--strategy	choice:merge rebase keep	once	merge, rebase or keep
+o	--strategy	choice:merge rebase keep	once	What happens to rows: merge, rebase or keep
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -285,19 +287,19 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	source	many\' ;;
 \'rebase\') spec=\'o	-o --output	file	once	Merge plain files into FILE
-o	--only	choice:results data models	many	results, data, models, a path or a glob (repeatable)
+o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Lay the sources\'\\\'\' models beside, as candidates
-o	--key	column	many	Key columns of tables that have no key
-o	--table	text	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: which to take
+o	--key	key	many	Key columns, with commas, of tables that have no key
+o	--table	table	many	Only these tables
+o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
 o	--no-fill	-	once	Never fill a NULL cell of a matching key
 o	--renumber	-	once	New numbers for clashing integer primary keys
-o	--rename	text	many	Merge the incoming column OLD as NEW
-o	--stringify	column	many	Let a column of mixed types become text
+o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
+o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work
+o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	once	The commit\'\\\'\'s message
@@ -320,7 +322,7 @@ o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page\' ;;
 \'conflicts resolve\') spec=\'o	--ours	-	once	Keep our value wherever both changed
 o	--theirs	-	once	Take theirs wherever both changed
-o	--row	text	many	Settle conflict N: N=ours or N=theirs (repeatable)
+o	--row	side	many	Settle conflict N: N=ours or N=theirs (repeatable)
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -328,7 +330,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	file:db sqlite sqlite3 duckdb parquet	many\' ;;
+a	unmerged	many\' ;;
 \'check\') spec=\'o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -398,11 +400,11 @@ o	--from-worktree	worktree	once	A model of another worktree
 o	--rollback	-	once	Put back what was there before
 o	--history	-	once	List who promoted what and when
 o	--slot	slot	once	The model slot, where there are several
-o	-m --message	text	once	Why
+o	-m --message	text	once	Why; kept in the history
 o	--no-keep	-	once	Do not keep the replaced model as a candidate
 o	--no-commit	-	once	Leave the changed pointers uncommitted
 o	--tag	-	once	Tag the result as the next version
-o	-y --yes	-	once	Also a model that is worse, unasked
+o	-y --yes	-	once	Do not ask, even where the model is worse
 o	-n --dry-run	-	once	Show before and after, and do nothing
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -411,7 +413,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	rev	once\' ;;
+a	version	once\' ;;
 \'prune\') spec=\'o	--keep	text	once	Keep the best K (5)
 o	--metric	metric	once	Rank by M (default: the primary metric)
 o	--per	choice:version model	once	K of each
@@ -421,7 +423,7 @@ o	--slot	slot	once	Only this model slot
 o	--push	-	once	Push what is the only copy; then it may go
 o	--force	-	once	Also the only copy: its bytes are moved, not deleted
 o	--cache	-	once	Free the DVC cache of what nothing refers to
-o	--project	file	many	With --cache: a further project that uses it (repeatable)
+o	--project	dir	many	With --cache: a further project that uses it (repeatable)
 o	--worktrees	-	once	Remove worktrees that are provably finished
 o	--explore	-	once	Remove unchanged worktrees of explore checkout
 o	--no-commit	-	once	Leave the changed pointer uncommitted
@@ -442,7 +444,7 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
-a	text	once\' ;;
+a	operations	once\' ;;
 \'log\') spec=\'o	-n --limit	text	once	Only the newest N
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -478,7 +480,24 @@ load() {
         "d$TAB"*) default=${line#d"$TAB"} ;;
         esac
     done
+    if [ -n "$default" ]; then
+        own=$spec
+        spec_of "$path $default"
+        usual=
+        for line in $spec; do
+            case $line in "o$TAB"*) case $own in *"$line"*) ;; *) usual="$usual$NL$line" ;; esac ;; esac
+        done
+        spec=$own$usual
+    fi
     IFS=" $TAB$NL"
+}
+
+settle() {
+    [ -n "$default" ] || return 0
+    case $NL$own in
+    *"${NL}o$TAB$1 "* | *"${NL}o$TAB$1$TAB"* | *"${NL}o$TAB"-?" $1$TAB"*) ;;
+    *) path="$path $default"; load ;;
+    esac
 }
 
 option() {
@@ -501,14 +520,13 @@ option() {
 }
 
 cluster() {
+    known=1
     letters=${1#-}
     while [ -n "$letters" ]; do
         others=${letters#?}
         option "-${letters%"$others"}"
-        if [ "$takes" != - ]; then
-            [ -n "$others" ] || pending=$takes
-            return
-        fi
+        [ -n "$exact" ] || known=
+        [ "$takes" = - ] || return 0
         letters=$others
     done
 }
@@ -535,7 +553,8 @@ head_line() {
         printf \'%s\\t%s\\t%s\\n\' "$1" "$2" "$prefix"
         return
     fi
-    case $2 in -) ;; d) code=10 ;; \'*\') code=11 ;; *) code=12 ;; esac
+    case $2 in -) return ;; d) code=10 ;; \'*\') code=11 ;; *) code=12 ;; esac
+    code=$((code + 4 * ${#prefix}))
 }
 
 
@@ -548,13 +567,18 @@ revs() {
     set --
     [ -z "$branches" ] || {
         set -- "refs/heads/$cur*" "refs/heads/$cur*/**"
-        [ -z "$cur" ] || set -- "$@" "refs/remotes/$cur*" "refs/remotes/$cur*/**"
+        [ -z "$cur" ] || set -- "refs/tags/$cur*" "refs/tags/$cur*/**" "$@" "refs/remotes/$cur*" \\
+            "refs/remotes/$cur*/**"
+        case $cur in H*) case HEAD in "$cur"*) say HEAD \'\' ;; esac ;; esac
     }
     case $cur in
     \'\' | e) list \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\' "$@" ;;
     e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
     ex | exp) list \'refs/tags/exp-*\' "$@" ;;
-    *) [ $# -eq 0 ] || list "$@" ;;
+    *)
+        [ ! "${branches:+${cur#?}}" ] || run_names | pass run
+        [ $# -eq 0 ] || list "$@"
+        ;;
     esac
 }
 
@@ -565,8 +589,7 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        case $name in e[0-9]* | exp-*) asked="$asked${NL}refs/tags/$name" ;; esac
-        asked="$asked${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$name${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
@@ -600,6 +623,8 @@ bodies() {
     done
 }
 
+run_names() { bodies | sed -n \'s/^run = "\\(.*\\)"$/\\1/p\'; }
+
 keys() {
     bodies | awk -v want="[$1]" \'
         /^\\[/ { on = ($0 == want); next }
@@ -629,6 +654,7 @@ labels() {
     } | awk \'!seen[$0]++\'
 }
 
+
 query() {
     [ -f "$1" ] && command -v sqlite3 >/dev/null 2>&1 &&
         sqlite3 -readonly -init /dev/null "$1" "$2" 2>/dev/null
@@ -636,8 +662,16 @@ query() {
 
 databases() {
     found=$(git config --get-all xexp.results.databases | tr , \'\\n\')
-    [ -n "$found" ] || found=$(sed -n \'/^\\[results\\]/,/^\\[[^r]/s/^databases *= *\\[\\(.*\\)\\].*/\\1/p\' \\
-        "$top/.xexp/config.toml" 2>/dev/null | tr , \'\\n\' | sed \'s/^ *"//; s/" *$//\')
+    [ -n "$found" ] || found=$(awk \'
+        /^\\[/ { on = /^\\[results\\]/ }
+        on && /^databases *=/ { listed = 1; sub(/^[^=]*/, "") }
+        listed {
+            while (match($0, /"[^"]*"|\\047[^\\047]*\\047|[]#]/)) {
+                if (RLENGTH < 2) { if (substr($0, RSTART, 1) == "]") exit; else break }
+                print substr($0, RSTART + 1, RLENGTH - 2)
+                $0 = substr($0, RSTART + RLENGTH)
+            }
+        }\' "$top/.xexp/config.toml" 2>/dev/null)
     [ -n "$found" ] || found="results/*.db$NL*.db"
     (
         cd "$top" || exit 0
@@ -650,13 +684,62 @@ databases() {
 runs() {
     {
         command -v sqlite3 >/dev/null 2>&1 && databases | while IFS= read -r file; do
-            query "$file" "SELECT m.name FROM sqlite_master m, pragma_table_info(m.name) c
+            query "$file" "SELECT \'\\"\' || replace(m.name, \'\\"\', \'\\"\\"\') || \'\\"\'
+                FROM sqlite_master m, pragma_table_info(m.name) c
                 WHERE m.type = \'table\' AND c.name = \'track_id\'" | while IFS= read -r table; do
-                query "$file" "SELECT track_id FROM \\"$table\\" GROUP BY 1 ORDER BY max(rowid) DESC"
+                query "$file" "SELECT track_id FROM $table GROUP BY 1 ORDER BY max(rowid) DESC"
             done
         done
-        bodies | sed -n \'s/^run = "\\(.*\\)"$/\\1/p\'
+        run_names
     } | awk \'$0 != "" && !seen[$0]++\'
+}
+
+in_tables() {
+    command -v sqlite3 >/dev/null 2>&1 || return
+    {
+        [ -z "$top" ] || databases
+        printf \'%s\' "$named"
+    } | while IFS= read -r file; do query "$file" "$1"; done | awk \'$0 != "" && !seen[$0]++\'
+}
+
+table_columns() {
+    in_tables "SELECT c.name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = \'table\'"
+}
+
+listed() {
+    before=
+    case $cur in *,*) before=${cur%,*}, ;; esac
+    case ${cur#"$before"} in +*) before=$before+ ;; esac
+    while IFS= read -r name; do say "$before$name" "$1"; done
+}
+
+next() {
+    newest=$(refs --format=\'%(refname:lstrip=2)\' \'refs/tags/e[0-9]*\' |
+        sed -n \'/^e[0-9]*\\.[0-9]*\\.[0-9]*$/{p;q;}\')
+    case $newest in \'\') say e0.1.0 \'the first\'; return ;; esac
+    printf \'%s\\n\' "$newest" | awk -F\'[e.]\' \'{
+        print "e" $2 "." $3 "." ($4 + 1) "\\tnext patch (a rerun)"
+        print "e" $2 "." ($3 + 1) ".0\\tnext minor (other parameters or code)"
+        print "e" ($2 + 1) ".0.0\\tnext major (other data or architecture)"
+    }\' | pass \'\'
+}
+
+operations() {
+    common=$(git rev-parse --git-common-dir 2>/dev/null) || return
+    query "$common/xexp/oplog.db" "SELECT row_number() OVER (ORDER BY id DESC) || char(9)
+        || verb || \' \' || replace(summary, char(10), \' \') FROM operations WHERE status = \'done\'
+        ORDER BY id DESC LIMIT 10"
+}
+
+unmerged() {
+    git ls-files -u -z 2>/dev/null | tr \'\\0\' \'\\n\' | sed "s/^[^$TAB]*$TAB//" | while IFS= read -r name; do
+        stem=${name%.dvc}
+        case " db sqlite sqlite3 duckdb parquet " in *" ${stem##*.} "*) ;; *)
+            case $name in *.dvc | dvc.lock | */dvc.lock) ;; *) continue ;; esac
+            ;;
+        esac
+        printf \'%s\\n\' "$name"
+    done | awk \'!seen[$0]++\'
 }
 
 slots() {
@@ -664,10 +747,18 @@ slots() {
 }
 
 worktrees() {
-    common=$(git rev-parse --git-common-dir 2>/dev/null) || return
+    common=$(git rev-parse --path-format=absolute --git-common-dir --git-dir 2>/dev/null) || return
+    here=${common#*"$NL"}
+    common=${common%%"$NL"*}
+    wanted=$1
     set +f
-    sed -n \'s/.*"name": "\\([^"]*\\)".*"kind": "\'"$1"\'".*/\\1/p\' "$common"/worktrees/*/xexp.json 2>/dev/null
+    set --
+    for note in "$common"/worktrees/*/xexp.json; do
+        [ "$note" = "$here/xexp.json" ] || set -- "$@" "$note"
+    done
     set -f
+    [ $# -eq 0 ] ||
+        sed -n \'s/.*"name": "\\([^"]*\\)".*"kind": "\'"$wanted"\'".*/\\1/p\' "$@" 2>/dev/null
 }
 
 dvc_remotes() {
@@ -814,16 +905,27 @@ cache_folder() {
 
 
 values() {
-    case $1 in path | label | run | slot | dvcremote) top=$(git rev-parse --show-toplevel 2>/dev/null) ;; esac
+    case $1 in
+    label | run | slot | dvcremote | table | key | tablecolumn*)
+        top=$(git rev-parse --show-toplevel 2>/dev/null)
+        ;;
+    esac
     case $1 in
     choice:*)
         head_line word -
         for name in ${1#choice:}; do say "$name" \'\'; done
         ;;
     version) head_line word -; revs \'\' ;;
+    next) head_line word -; next ;;
     rev) head_line word -; revs branches ;;
+    range)
+        case $cur in *..*) prefix=$prefix${cur%%..*}..; cur=${cur#*..} ;; esac
+        head_line word -
+        revs branches
+        ;;
     source)
         head_line word \'db sqlite sqlite3 duckdb parquet\'
+        worktrees worktree | pass worktree
         revs branches
         ;;
     path) head_line path -; paths ;;
@@ -835,16 +937,43 @@ values() {
     column) head_line word -; { keys metrics; keys params; } | pass \'\'; columns ;;
     columns)
         head_line word -
-        before=
-        case $cur in *,*) before=${cur%,*}, ;; esac
-        case ${cur#"$before"} in +*) before=$before+ ;; esac
-        { keys metrics; keys params; printf \'%s\\n\' version date label; } |
-            while IFS= read -r name; do say "$before$name" \'\'; done
+        { keys metrics; keys params; printf \'%s\\n\' $fields; } | listed \'\'
+        ;;
+    key) head_line word -; table_columns | listed column ;;
+    tablecolumn) head_line word -; table_columns | pass column ;;
+    \'tablecolumn=\')
+        head_line word -
+        case $cur in *=*) ;; *) table_columns | sed \'s/$/=/\' | pass column ;; esac
+        ;;
+    table)
+        head_line word -
+        in_tables "SELECT name FROM sqlite_master WHERE type = \'table\' AND name NOT LIKE \'sqlite_%\'" |
+            pass table
+        ;;
+    only)
+        head_line word \'*\'
+        for name in results data models; do say "$name" \'\'; done
+        ;;
+    side)
+        head_line word -
+        case $cur in *=*) say "${cur%%=*}=ours" \'\'; say "${cur%%=*}=theirs" \'\' ;; esac
+        ;;
+    operations) head_line word -; operations | pass \'\' ;;
+    unmerged) head_line path -; unmerged | pass unmerged ;;
+    experiment)
+        head_line word -
+        {
+            refs --format=\'%(refname:lstrip=2)\' \'refs/tags/exp-*\' | sed -n \'s/^exp-\\(.*\\)-v[0-9]*$/\\1/p\'
+            worktrees worktree
+        } | awk \'!seen[$0]++\' | pass experiment
         ;;
     label) head_line word -; labels | pass label ;;
     run) head_line word -; runs | pass run ;;
     slot) head_line word -; slots | pass \'model slot\' ;;
-    worktree) head_line word -; worktrees worktree | pass worktree ;;
+    worktree)
+        case $cur in */*) head_line word d ;; *) head_line word - ;; esac
+        worktrees worktree | pass worktree
+        ;;
     explored) head_line word -; worktrees explore | pass \'explored version\' ;;
     branch)
         head_line word -
@@ -852,7 +981,6 @@ values() {
         ;;
     remote) head_line word -; git remote 2>/dev/null | pass \'git remote\' ;;
     dvcremote) head_line word -; dvc_remotes | pass \'DVC remote\' ;;
-    table) head_line word - ;;
     dir) head_line word d ;;
     file) head_line word \'*\' ;;
     file:*) head_line word "${1#file:}" ;;
@@ -860,12 +988,29 @@ values() {
     esac
 }
 
-columns() { for name in version date label; do say "$name" \'\'; done; }
+fields=\'version date label data text headline run commit config_hash tagger parent reason\'
+columns() { for name in $fields; do say "$name" \'\'; done; }
 
 
 untilde() { case $1 in \'~\'/*) printf \'%s\\n\' "$HOME/${1#??}" ;; *) printf \'%s\\n\' "$1" ;; esac; }
 
-case ${1##*/} in
+alias_of() {
+    asked=$1
+    for depth in 1 2 3 4; do
+        alias=$(git config --get "alias.$asked" 2>/dev/null) || return
+        alias=${alias#\'!git \'}
+        case $alias in
+        xexp) alias=; return ;;
+        \'xexp \'*) alias=$(printf \'%s\\n\' "${alias#xexp }" | xargs printf \'%s\\n\' 2>/dev/null); return ;;
+        *\' \'*) return 1 ;;
+        esac
+        asked=$alias
+    done
+    return 1
+}
+
+program=${1##*/}
+case $program in
 git-xexp) shift ;;
 *)
     shift
@@ -884,13 +1029,16 @@ git-xexp) shift ;;
     done
     word=$1
     [ $# -eq 0 ] || shift
-    if [ "$word" != xexp ]; then
-        alias=$(git config --get "alias.$word" 2>/dev/null)
-        case $alias in
-        xexp) ;;
-        \'xexp \'*) set -- ${alias#xexp } "$@" ;;
-        *) exit 1 ;;
-        esac
+    if [ "$word" = xexp ]; then
+        :
+    elif alias_of "$word"; then
+        IFS=$NL
+        set -- $alias "$@"
+        IFS=" $TAB$NL"
+    elif [ "$program" != git ]; then
+        set -- "$word" "$@"  # a shell alias or function of the user\'s that is `git xexp`
+    else
+        exit 1
     fi
     ;;
 esac
@@ -901,6 +1049,7 @@ count=0
 pending=
 options=1
 used=\' \'
+named=
 prefix=
 code=0
 load
@@ -913,15 +1062,27 @@ while [ $# -gt 1 ]; do
     fi
     if [ "$options" = 1 ]; then
         case $word in
-        --) options=0; continue ;;
-        --*=*) used="$used${word%%=*} "; continue ;;
+        --)
+            options=0
+            case $spec in *"${TAB}rest"*) count=99 ;; esac
+            continue
+            ;;
+        --*=*) used="$used${word%%=*} "; settle "${word%%=*}"; continue ;;
         --*)
             used="$used$word "
+            settle "$word"
             option "$word"
             [ "$takes" = - ] || pending=$takes
             continue
             ;;
-        -?*) used="$used$word "; cluster "$word"; continue ;;
+        -?*)
+            used="$used$word "
+            others=${word#-?}
+            settle "${word%"$others"}"
+            cluster "$word"
+            [ "$takes" = - ] || [ -n "$others" ] || pending=$takes
+            continue
+            ;;
         esac
     fi
     case $verbs in
@@ -933,6 +1094,7 @@ while [ $# -gt 1 ]; do
     *)
         count=$((count + 1))
         [ "$count" -ne 1 ] || pos1=$word
+        [ ! -f "$word" ] || named=$named$word$NL
         ;;
     esac
 done
@@ -951,9 +1113,21 @@ if [ "$options" = 1 ]; then
         values "$takes"
         exit "$code"
         ;;
+    -[!-]?*)
+        cluster "$cur"
+        if [ "$takes" != - ]; then
+            prefix=${cur%"$others"}
+            cur=$others
+            case $mode$takes in fishfile* | fishdir) ;; fish*) say "$cur" \'\' ;; esac
+            values "$takes"
+        else
+            head_line word -
+            [ -z "$known" ] || say "$cur" \'\'
+        fi
+        exit "$code"
+        ;;
     -*)
         head_line word -
-        [ -z "$default" ] || { own=$spec; spec_of "$path $default"; spec=$own$NL$spec; }
         IFS=$NL
         for line in $spec; do
             IFS=$TAB
@@ -978,6 +1152,7 @@ if [ "$options" = 1 ]; then
 fi
 if [ "$verbs" != \' \' ]; then
     head_line word -
+    [ "$count" -eq 0 ] || exit "$code"  # what is there is no verb
     IFS=$NL
     for line in $spec; do
         IFS=$TAB
@@ -1001,7 +1176,7 @@ for line in $spec; do
     fi
 done
 IFS=" $TAB$NL"
-if [ "${many:-}" = many ]; then values "$kind"; else head_line word -; fi
+case ${many:-} in many | rest) values "$kind" ;; *) head_line word - ;; esac
 exit "$code"
 '
 
@@ -1024,23 +1199,36 @@ function __git_xexp_complete
     set -l current "$(__git_xexp_unquote "$raw")"
     command sh -c $__git_xexp_engine sh fish $words "$current" 2>/dev/null
     set -l wanted $status
-    contains -- $wanted 10 11 12
+    test $wanted -ge 10 -a $wanted -lt 126
     or return
-    # Files: for a value after =, too, which follows the option in the word.
-    set -l prefix (string match -r -- '^--[^=]+=' $current)
-    set -l value (string sub -s (math 1 + (string length -- "$prefix")) -- "$current")
+    # Files: for a value that follows its option in the word, too.
+    set -l length (math "floor(($wanted - 10) / 4)")
+    set -l prefix (string sub -l $length -- "$current")
+    set -l value (string sub -s (math $length + 1) -- "$current")
+    set -l home
+    if string match -q -- '~/*' $value
+        set home $HOME
+        set value $home(string sub -s 2 -- $value)
+    end
+    set wanted (math "10 + ($wanted - 10) % 4")
     if test $wanted = 10
         for folder in (__fish_complete_directories "$value" '')
-            printf '%s\n' "$prefix$folder"
+            printf '%s\n' $prefix(__git_xexp_short "$home" $folder)
         end
         return
     end
     for file in (complete -C"'' "(string escape -- "$value"))
         set -l name (string split -f 1 \t -- $file)
         if test $wanted = 11; or string match -qr -- '(/|\.(db|sqlite|sqlite3|duckdb|parquet))$' $name
-            printf '%s\n' "$prefix$file"
+            printf '%s\n' $prefix(__git_xexp_short "$home" $file)
         end
     end
+end
+
+function __git_xexp_short -a home file
+    test -n "$home"
+    and set file '~'(string sub -s (math 1 + (string length -- $home)) -- $file)
+    printf '%s\n' $file
 end
 
 complete -c git-xexp -f -k -a '(__git_xexp_complete)'

@@ -17,7 +17,7 @@ import click
 
 from gitxexp._version import __version__
 from gitxexp.completions import spec
-from gitxexp.lazygroup import LazyGroup, summary
+from gitxexp.lazygroup import LazyGroup
 
 #: Of the text, not of the build: pages made twice are the same.
 DATE = "2026-11-21"
@@ -35,11 +35,11 @@ def generate(root: click.Command) -> dict[str, str]:
     for path, command in spec.commands(root):
         if " " not in path:
             name = f"git-xexp-{path}" if path else "git-xexp"
-            pages[f"{name}.1"] = page(name, path, command)
+            pages[f"{name}.1"] = page(name, path, command, _summary(root, path))
     return dict(sorted(pages.items()))
 
 
-def page(name: str, path: str, command: click.Command) -> str:
+def page(name: str, path: str, command: click.Command, summary: str) -> str:
     """The page of one verb (a group's holds its sub-verbs), or of git-xexp itself."""
     prose = sections(_prose(path or "git-xexp"))
     parts = {
@@ -50,7 +50,7 @@ def page(name: str, path: str, command: click.Command) -> str:
         "COMMANDS": _commands(path, command) if isinstance(command, click.Group) else "",
         "OPTIONS": _options(command),
     }
-    head = [_head(name, "1"), ".SH NAME", f"{escape(name)} \\- {escape(_summary(path, command))}"]
+    head = [_head(name, "1"), ".SH NAME", f"{escape(name)} \\- {escape(summary)}"]
     head += [".SH SYNOPSIS", *_synopsis(path, command)]
     body = [f".SH {title}\n{parts[title]}" for title in _SECTIONS if parts.get(title)]
     return _joined([*head, *body])
@@ -99,10 +99,11 @@ def _head(name: str, section: str) -> str:
     return f'.TH "{title}" "{section}" "{DATE}" "git\\-xexp {__version__}" "{_MANUAL}"'
 
 
-def _summary(path: str, command: click.Command) -> str:
-    if not path:
+def _summary(root: click.Command, path: str) -> str:
+    """What git-xexp(1) lists the verb with, too."""
+    if not path or not isinstance(root, LazyGroup):
         return "version machine-learning experiments with git, DVC and your tracker's database"
-    return summary(command)
+    return root.verbs[path][1]
 
 
 # -- from the click tree -----------------------------------------------------------------------
@@ -111,7 +112,8 @@ def _summary(path: str, command: click.Command) -> str:
 def _synopsis(path: str, command: click.Command) -> Iterator[str]:
     yield ".nf"
     for words, one in spec.commands(command):
-        if not isinstance(one, click.Group) or not path or getattr(one, "default", None):
+        alone = getattr(one, "default", None) or getattr(one, "invoke_without_command", False)
+        if not isinstance(one, click.Group) or not path or alone:
             yield _usage(f"{path} {words}".strip(), one)
             if not path:
                 break
@@ -121,7 +123,11 @@ def _synopsis(path: str, command: click.Command) -> Iterator[str]:
 def _usage(path: str, command: click.Command) -> str:
     if not path:
         return r"\fBgit xexp\fR [\-q] [\-v] [\-\-color \fIWHEN\fR] \fICOMMAND\fR [\fIARGS\fR]"
-    words = [f"\\fBgit xexp {escape(path)}\\fR", "[\\fIoptions\\fR]"]
+    words = [f"\\fBgit xexp {escape(path)}\\fR"]
+    for option in command.params:
+        if isinstance(option, click.Option) and option.required:
+            words.append(_option(option.opts[-1], _value(option)))
+    words.append("[\\fIoptions\\fR]")
     for param in command.params:
         if isinstance(param, click.Argument):
             words.append(_argument(param))
@@ -130,6 +136,8 @@ def _usage(path: str, command: click.Command) -> str:
 
 def _argument(param: click.Argument) -> str:
     shown = param.metavar or (param.name or "").upper()
+    if "[" in shown.strip("[]"):
+        return re.sub(r"\w+(\.\.\.)?", lambda m: f"\\fI{m[0]}\\fR", escape(shown))
     many = "..." if param.nargs == -1 and not param.metavar else ""
     inner = escape(shown.strip("[]") + many)
     return (
@@ -284,11 +292,12 @@ def _inline(text: str) -> str:
 
 
 def _table(rows: list[str]) -> list[str]:
-    cells = [[_inline(cell.strip()) for cell in row.strip("|").split("|")] for row in rows]
+    split = [re.split(r"(?<!\\)\|", row.strip("|")) for row in rows]
+    cells = [[_inline(cell.strip().replace("\\|", "|")) for cell in row] for row in split]
     body = [row for row in cells if not re.fullmatch(r"[\\:-]+", "".join(row))]
     columns = len(body[0])
     widths = ["lx" if number == columns - 1 else "l" for number in range(columns)]
     lines = [".TS", "tab(@);", " ".join("lb" for _ in body[0]), " ".join(widths) + "."]
     for row in body:
-        lines.append("@".join([*row[:-1], f"T{{\n{row[-1]}\nT}}"]))
+        lines.append("@".join([*row[:-1], f"T{{\n.ad l\n{row[-1]}\nT}}"]))
     return [".PP", *lines, ".TE"]

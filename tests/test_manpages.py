@@ -147,3 +147,39 @@ def test_prose_becomes_roff() -> None:
         [r"A \fB\-x\fR and \fIy\fR.", "New sentence.", ".TP", r"\fBa\fR", "Is b.",
          ".sp", ".RS 4", ".nf", r"$ .rc \en", ".fi", ".RE"]
     )  # fmt: skip
+
+
+def test_a_synopsis_is_what_can_be_typed() -> None:
+    """Brackets in pairs, options that must be there, a group that does something by itself."""
+    for name in PAGES:
+        synopsis = (MAN / name).read_text("utf-8").partition(".SH SYNOPSIS")[2].partition(".SH")[0]
+        assert synopsis.count("[") == synopsis.count("]"), name
+    assert r"\fB\-\-merge\fR=\fIBASE\fR [" in (MAN / "git-xexp-check.1").read_text("utf-8")
+    assert "conflicts\\fR [\\fIoptions\\fR]\n" in (MAN / "git-xexp-conflicts.1").read_text("utf-8")
+
+
+def test_no_paragraph_is_there_twice() -> None:
+    for name in PAGES:
+        text = (MAN / name).read_text("utf-8").partition(".SH DESCRIPTION")[2].partition("\n.SH")[0]
+        paragraphs = [p.strip() for p in text.split(".PP\n") if len(p) > 80]
+        assert len(paragraphs) == len(set(paragraphs)), name
+
+
+def test_a_pipe_in_a_table() -> None:
+    rows = manpages.roff("| a | b |\n|---|---|\n| x | `y \\| z` |").split("\n")
+    assert rows[-5:] == [r"x@T{", ".ad l", r"\fBy | z\fR", "T}", ".TE"]
+
+
+def test_fields_and_the_form_for_scripts_are_described() -> None:
+    from gitxexp.explore.rows import FIELDS
+    from gitxexp.render.lists import porcelain_columns
+
+    text = " ".join((PROSE / "explore.md").read_text("utf-8").split())
+    assert all(f"`{name}`" in text for name in FIELDS)
+    for runs in (False, True):
+        names = [f"`{name}`" for name in porcelain_columns("porcelain", runs=runs)]
+        places = [
+            text.rindex(name) if runs else text.index(name, text.index("For scripts"))
+            for name in names
+        ]
+        assert places == sorted(places)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gitxexp import installing
+from gitxexp import installcheck
 from tests.conftest import GUARD, ROOT
 from tests.helpers import Done, Repo, run
 from tests.shells import GIT_BASH
@@ -165,6 +165,9 @@ def works(machine: Installed, repo: Repo) -> None:
     """git's help, man and the three shells find what they look for."""
     assert machine("git", "help", "xexp").good().out.startswith("GIT-XEXP(1)")
     assert machine("man", "git-xexp-workflows").good().out.startswith("GIT-XEXP-WORKFLOWS(7)")
+    for shell, name in (("bash", "git-xexp.bash"), ("zsh", "_git-xexp")):
+        printed = machine("git", "xexp", "completion", shell).good().out
+        assert printed == (ROOT / "completions" / name).read_text("utf-8")
     loader = (
         '_completion_loader() { source "$HOME/.local/share/bash-completion/completions/$1"; };'
         f" source {GIT_BASH}; COMP_WORDS=(git xexp work); COMP_LINE='git xexp work';"
@@ -183,7 +186,7 @@ def test_a_file_of_the_users_own_stays(repo: Repo, home: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_text("# mine\n")
     done = repo.xexp("setup").good()
-    assert f"warning: {own} is a file of your own" in done.err
+    assert f"warning: {own} is not ours" in done.err
     repo.xexp("setup", "--uninstall").good()
     assert own.read_text() == "# mine\n"
     assert repo.xexp("setup", "--uninstall").out == "nothing to take back\n"
@@ -231,12 +234,102 @@ def test_bash_needs_somebody_who_loads_completions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(installing, "BASH_LOADERS", (tmp_path / "loader",))
-    assert not installing._bash_looks()
+    monkeypatch.setattr(installcheck, "BASH_LOADERS", (tmp_path / "loader",))
+    assert not installcheck._bash_looks()
     (tmp_path / ".bashrc").write_text("alias ll='ls -l'\n")
-    assert not installing._bash_looks()
+    assert not installcheck._bash_looks()
     (tmp_path / ".bashrc").write_text("source /usr/share/bash-completion/bash_completion\n")
-    assert installing._bash_looks()
+    assert installcheck._bash_looks()
     (tmp_path / ".bashrc").unlink()
     (tmp_path / "loader").touch()
-    assert installing._bash_looks()
+    assert installcheck._bash_looks()
+
+
+@pytest.mark.parametrize(
+    ("blocked", "said"),
+    [
+        ("zsh", "_git-xexp cannot be made: Not a directory"),
+        ("zsh/site-functions/_git-xexp/x", "is not ours"),
+    ],
+)
+def test_what_is_in_the_way_stays_and_the_rest_is_made(
+    blocked: str, said: str, repo: Repo, home: Path
+) -> None:
+    in_the_way = repo.write(str(home / "data" / blocked), "mine\n")
+    before = sorted(home.rglob("*"))
+    done = repo.xexp("setup").good()
+    assert said in done.err and "left out" in done.out
+    assert (home / "config/fish/completions/git-xexp.fish").is_symlink()
+    check = repo.xexp("setup", "--check")
+    assert check.code == 1 and "NO  zsh" in check.out and "ok  fish" in check.out
+    assert ("is not ours" in check.out) == ("is not ours" in said)
+    repo.xexp("setup", "--uninstall").good()
+    assert in_the_way.read_text() == "mine\n" and sorted(home.rglob("*")) == before
+
+
+def test_nothing_is_made_where_it_cannot_be_noted(repo: Repo, home: Path) -> None:
+    repo.write(str(home / "data/git-xexp"), "a file\n")
+    before = sorted(home.rglob("*"))
+    done = repo.xexp("setup")
+    assert done.code == 128 and "cannot write" in done.err and "XDG_DATA_HOME" in done.err
+    assert sorted(home.rglob("*")) == before
+
+
+def test_folders_that_are_not_absolute_do_not_count(
+    repo: Repo, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    monkeypatch.setenv("XDG_CONFIG_HOME", "relative")
+    repo.xexp("setup").good()
+    assert not (repo / "relative").exists()
+    assert (home / ".local/share/zsh/site-functions/_git-xexp").exists()
+    assert (home / ".config/fish/conf.d/git-xexp.fish").exists()
+    monkeypatch.setenv("HOME", "")
+    done = repo.xexp("setup")
+    assert done.code == 128 and "HOME" in done.err
+
+
+def test_zshs_line_with_a_space_in_it(
+    repo: Repo, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It works as it is printed; and a line that does not work is not taken for it."""
+    dot = home / "z dot"
+    dot.mkdir()
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "my data"))
+    monkeypatch.setenv("ZDOTDIR", str(dot))
+    repo.xexp("setup").good()
+    hint = next(x for x in repo.xexp("setup", "--check").err.splitlines() if "fpath" in x)
+    assert "add to ~/z dot/.zshrc: " in hint
+    line = hint.partition(".zshrc: ")[2]
+    for wrong in (line.replace("\\", ""), f"# {line}"):
+        (dot / ".zshrc").write_text(f"{wrong}\n")
+        assert "NO  zsh" in repo.xexp("setup", "--check").out
+    (dot / ".zshrc").write_text(f"{line}\nautoload -Uz compinit && compinit -u -D\n")
+    assert "ok  zsh" in repo.xexp("setup", "--check").out
+    found = run("zsh", "-d", "-i", "-c", "print $+functions[_git-xexp]", cwd=repo.path)
+    assert found.out == "1\n"
+
+
+def test_a_link_that_took_the_place_of_ours_stays(repo: Repo, home: Path) -> None:
+    repo.xexp("setup").good()
+    mine = repo.write(str(home / "my-completion.fish"), "# mine\n")
+    taken = home / "config/fish/completions/git-xexp.fish"
+    taken.unlink()
+    taken.symlink_to(mine)
+    assert "is not ours" in repo.xexp("setup").good().err
+    assert str(taken) not in repo.xexp("setup", "--uninstall").good().out
+    assert taken.readlink() == mine
+
+
+def test_what_an_older_version_linked_goes(repo: Repo, home: Path) -> None:
+    """Its note had no sources; the package that they were in is gone."""
+    folder = home / ".local/share/man/man1"
+    pages = [folder / "git-xexp.1", folder / "git-xexp-frobnicate.1"]
+    folder.mkdir(parents=True)
+    for page in pages:
+        page.symlink_to(home / "old-venv/share/man/man1" / page.name)
+    repo.write(str(home / "data/git-xexp/setup"), "".join(f"{x}\n" for x in [folder, *pages]))
+    repo.xexp("setup").good()
+    assert pages[0].exists() and not pages[1].is_symlink()
+    repo.xexp("setup", "--uninstall").good()
+    assert not folder.exists()

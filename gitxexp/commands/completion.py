@@ -9,10 +9,9 @@ from gitxexp import completions, render
 
 @click.command()
 @click.argument("shell", type=click.Choice(list(completions.SHELLS)))
-@click.pass_context
-def completion(ctx: click.Context, shell: str) -> None:
+def completion(shell: str) -> None:
     """Print the completion script of SHELL: bash, zsh or fish.
 
-    It is made from the commands as they are, and can be sourced or saved.
+    It can be sourced or saved.
     """
-    render.out(completions.script(ctx.find_root().command, shell), end="")
+    render.out(completions.script(shell), end="")

@@ -29,9 +29,11 @@ class _WithPaths(click.Command):
 
 
 @click.command(cls=_WithPaths)
-@click.argument("sides", nargs=-1, metavar="A [B] [-- PATH...]")
+@click.argument("sides", nargs=-1, metavar="[A [B]] [-- PATH...]")
 @click.option("--stat", is_flag=True, help="Counts only.")
-@click.option("--key", multiple=True, metavar="COLS", help="Pair rows by these columns.")
+@click.option(
+    "--key", multiple=True, metavar="COLS", help="Pair rows by these columns, with commas."
+)
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Rows listed per table.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when there is a difference.")
 @json_option

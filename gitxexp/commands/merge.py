@@ -55,13 +55,13 @@ _OPTIONS = (
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
                  help="Merge plain files into FILE."),
     click.option("--only", multiple=True, metavar="WHAT",
-                 help="results, data, models, a path or a glob (repeatable)."),
+                 help="What to merge: results, data, models, a path or a glob (repeatable)."),
     click.option("--models", is_flag=True, help="Lay the sources' models beside, as candidates."),
     click.option("--key", multiple=True, metavar="COLS",
-                 help="Key columns of tables that have no key."),
+                 help="Key columns, with commas, of tables that have no key."),
     click.option("--table", "tables", multiple=True, metavar="NAME", help="Only these tables."),
     click.option("--on-conflict", type=click.Choice([str(c) for c in OnConflict]), default="fail",
-                 show_default=True, help="One key, two values: which to take."),
+                 show_default=True, help="One key, two values: stop, take a side, or keep both rows."),
     click.option("--no-fill", is_flag=True, help="Never fill a NULL cell of a matching key."),
     click.option("--renumber", is_flag=True, help="New numbers for clashing integer primary keys."),
     click.option("--rename", type=Rename(), multiple=True, metavar="OLD=NEW",
@@ -74,7 +74,7 @@ _OPTIONS = (
                       "500MB to 2GB)."),
     click.option("--in-place", is_flag=True, help="Change the target in one transaction, no copy."),
     click.option("--engine", type=click.Choice([str(e) for e in Engine]), default="auto",
-                 show_default=True, help="Who does the work."),
+                 show_default=True, help="Who does the work; auto: SQLite for SQLite files, else DuckDB."),
     click.option("-n", "--dry-run", "--plan", "dry_run", is_flag=True,
                  help="Show what would be done."),
     click.option("--commit", is_flag=True, help="Commit the pointers and the registry."),
@@ -91,7 +91,7 @@ def merge_options(function: F) -> F:
 
 @click.command()
 @merge_options
-@click.option("--strategy", metavar="NAME", help="merge, rebase or keep.")
+@click.option("--strategy", metavar="NAME", help="What happens to rows: merge, rebase or keep.")
 def merge(**options: Any) -> None:
     """Bring the rows of other experiments into this work tree's results and data.
 

@@ -27,11 +27,11 @@ from gitxexp.version import AnyVersion
 @click.option("--rollback", is_flag=True, help="Put back what was there before.")
 @click.option("--history", is_flag=True, help="List who promoted what and when.")
 @click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
-@click.option("-m", "--message", metavar="TEXT", default="", help="Why.")
+@click.option("-m", "--message", metavar="TEXT", default="", help="Why; kept in the history.")
 @click.option("--no-keep", is_flag=True, help="Do not keep the replaced model as a candidate.")
 @click.option("--no-commit", is_flag=True, help="Leave the changed pointers uncommitted.")
 @click.option("--tag", is_flag=True, help="Tag the result as the next version.")
-@click.option("-y", "--yes", is_flag=True, help="Also a model that is worse, unasked.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask, even where the model is worse.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show before and after, and do nothing.")
 @no_wait_option
 @json_option

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from gitxexp import installing, render
+from gitxexp import installcheck, installing, render
 from gitxexp.errors import NoAnswer, UsageError
-from gitxexp.installing import Check
+from gitxexp.installcheck import Check
 from gitxexp.options import json_option
 
 
@@ -20,7 +20,7 @@ from gitxexp.options import json_option
 def setup(check: bool, uninstall: bool, as_json: bool) -> None:
     """Make manual pages and shell completion work, after any installer.
 
-    Links them into your own folders; nothing else is changed.
+    Links them into your own folders; nothing else is touched.
     """
     if check and uninstall:
         raise UsageError("--check and --uninstall exclude each other")
@@ -32,22 +32,29 @@ def setup(check: bool, uninstall: bool, as_json: bool) -> None:
         _install(as_json=as_json)
 
 
+_PLACED = ("linked", "there")
+
+
 def _install(*, as_json: bool) -> None:
     topics: dict[str, list[str]] = {}
     links = list(installing.install())
     if as_json:
         placed = [{"topic": topic, "path": str(t), "state": what} for topic, t, what in links]
-        render.out(render.as_json({"links": placed, "checks": _facts(installing.check())}))
+        render.out(render.as_json({"links": placed, "checks": _facts(installcheck.check())}))
         return
     for topic, target, what in links:
         topics.setdefault(topic, []).append(what)
         if what == "kept":
-            render.say(f"warning: {target} is a file of your own, and was left as it is")
+            render.say(f"warning: {target} is not ours, and was left as it is")
+        elif what not in _PLACED:
+            render.say(f"warning: {target} cannot be made: {what}")
     for topic, done in topics.items():
-        fresh = done.count("linked")
-        text = f"{fresh} linked" if fresh else "already in place"
+        fresh, other = done.count("linked"), len(done) - sum(map(done.count, _PLACED))
+        text = f"{fresh} linked" if fresh else "already in place" if not other else ""
+        if other:
+            text = f"{text}, {other} left out".removeprefix(", ")
         render.out(f"{topic:<13} {text}")
-    for found in installing.check():
+    for found in installcheck.check():
         if not found.ok and found.fix:
             render.out(f"{found.topic:<13} {found.text}; {found.fix}")
 
@@ -68,7 +75,7 @@ def _uninstall(*, as_json: bool) -> None:
 
 
 def _check(*, as_json: bool) -> None:
-    checks = installing.check()
+    checks = installcheck.check()
     if as_json:
         render.out(render.as_json({"checks": _facts(checks)}))
     for found in () if as_json else checks:

@@ -34,7 +34,9 @@ from gitxexp.version import AnyVersion, Level
 @click.option("--best", metavar="METRIC", help="The best run by METRIC.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
-@click.option("-m", "--message", metavar="TEXT", help="What you want to say of it.")
+@click.option(
+    "-m", "--message", metavar="TEXT", help="What you want to say of it, in its description."
+)
 @click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
 @click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
@@ -42,7 +44,11 @@ from gitxexp.version import AnyVersion, Level
 @click.option("--no-stamp", is_flag=True, help="Leave the results database alone.")
 @click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
-@click.option("--push/--no-push", default=None, help="Push artifacts, branch and tag.")
+@click.option(
+    "--push/--no-push",
+    default=None,
+    help="Push artifacts, branch and tag (default: xexp.tag.push).",
+)
 @click.option("--remote", metavar="NAME", help="The git remote to push to.")
 @click.option("--suggest", is_flag=True, help="Print the next version and do nothing.")
 @click.option("-n", "--dry-run", is_flag=True, help="Show what would be done.")

@@ -1,17 +1,17 @@
 """Completion scripts for bash, zsh and fish, generated from the click tree.
 
-All share one engine (``engine.sh``): what the words on the line are comes from the click tree, what
+All share one engine (``engine/``): what the words on the line are comes from the click tree, what
 completes them from ``git for-each-ref``, ``git ls-tree`` and ``sqlite3``. Each shell has a thin
 front that hands its words over and shows what comes back.
 """
 
 from __future__ import annotations
 
-from importlib.resources import files
+from pathlib import Path
 
-import click
-
-from gitxexp.completions import spec
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import click
 
 #: Shell → the files that a user of it needs, the main one first.
 SHELLS = {
@@ -20,10 +20,16 @@ SHELLS = {
     "fish": ("git-xexp.fish", "conf.d/git-xexp.fish"),
 }
 
+#: The parts of the engine, in order.
+ENGINE = ("words", "refs", "tables", "paths", "values", "line")
+
 
 def generate(root: click.Command) -> dict[str, str]:
     """File name below ``completions/`` → content, for every shell."""
-    engine = _template("engine.sh").replace("@DATABASES@", spec.DATABASES)
+    from gitxexp.completions import spec
+
+    text = "\n".join(_template(f"engine/{part}.sh") for part in ENGINE)
+    engine = text.replace("@DATABASES@", spec.DATABASES)
     engine = engine.replace("@SPEC@", _spec(root))
     engine = _lean(engine)
     return {
@@ -37,18 +43,25 @@ def generate(root: click.Command) -> dict[str, str]:
     }
 
 
-def script(root: click.Command, shell: str) -> str:
-    """The script that completes ``git xexp`` in ``shell``, to be sourced or saved."""
-    made = generate(root)
-    return "\n".join(made[name] for name in SHELLS[shell] if name != "_git_xexp")
+def script(shell: str) -> str:
+    """The script that completes ``git xexp`` in ``shell``, to be sourced or saved: as it was
+    generated, and is in the wheel (or the checkout). To make it takes a third of a second."""
+    here = Path(__file__).parent
+    made = next(
+        path for path in (here / "scripts", here.parents[1] / "completions") if path.is_dir()
+    )
+    names = (name for name in SHELLS[shell] if name != "_git_xexp")
+    return "\n".join((made / name).read_text("utf-8") for name in names)
 
 
 def _template(name: str) -> str:
-    return files(__package__).joinpath(name).read_text("utf-8")
+    return (Path(__file__).parent / name).read_text("utf-8")
 
 
 def _spec(root: click.Command) -> str:
     """The shell function that knows every verb's options and arguments."""
+    from gitxexp.completions import spec
+
     cases = []
     for path, command in spec.commands(root):
         text = "\n".join(spec.lines(path, command)).replace("'", "'\\''")

@@ -29,7 +29,8 @@ __git_xexp_unquote ()
 }
 
 # The words to the cursor as the shell will see them, in __git_xexp_words; COMP_WORDBREAKS splits
-# at = and : too. __git_xexp_raw is the last one as it was typed.
+# at = and : too. __git_xexp_raw is the last one as it was typed, __git_xexp_typed what bash takes for
+# it; both end at the cursor.
 __git_xexp_split ()
 {
     local rest=${COMP_LINE:0:COMP_POINT} trimmed word i n=-1
@@ -46,12 +47,20 @@ __git_xexp_split ()
         fi
         rest=${trimmed#"$word"}
     done
-    __git_xexp_raw=${raw[n]}
+    __git_xexp_raw=${raw[n]} __git_xexp_typed=$word
     __git_xexp_words=()
     for word in "${raw[@]}"; do
         __git_xexp_unquote "$word"
         __git_xexp_words+=("$__git_xexp_word")
     done
+    # After `complete -F __git_xexp_complete NAME` for an alias of the shell (bash 4).
+    ((BASH_VERSINFO[0] >= 4)) || return 0
+    word=${__git_xexp_words[0]}
+    if [[ $word != *git && $word != *git-xexp && ${BASH_ALIASES[$word]-} == *git?xexp* ]]; then
+        local IFS=$' \t\n'
+        read -r -a raw <<<"${BASH_ALIASES[$word]}"
+        __git_xexp_words=("${raw[@]}" "${__git_xexp_words[@]:1}")
+    fi
 }
 
 __git_xexp_files ()
@@ -63,6 +72,8 @@ __git_xexp_files ()
     *) local -a found=($(compgen -f -- "$word")) ;;
     esac
     for file in "${found[@]}"; do
+        # Readline knows no folder by a word that begins with a short option.
+        [[ $prefix != -[!-]* || ! -d $file ]] || file+=/
         if [[ $kinds == [d*] || -d $file ]]; then
             COMPREPLY+=("$file")
             continue
@@ -76,13 +87,15 @@ __git_xexp_files ()
 
 __git_xexp_complete ()
 {
-    local __git_xexp_word __git_xexp_open __git_xexp_raw reply head kind files prefix
+    local __git_xexp_word __git_xexp_open __git_xexp_raw __git_xexp_typed reply head kind files prefix
     local -a __git_xexp_words
     __git_xexp_split
     COMPREPLY=()
     reply=$(exec sh -c "$__git_xexp_engine" sh plain "${__git_xexp_words[@]}" 2>/dev/null) || return 0
     head=${reply%%$'\n'*}
     kind=${head%%$'\t'*} files=${head#*$'\t'} prefix=${files#*$'\t'} files=${files%%$'\t'*}
+    # What nothing completes is no file either. (compgen lists nothing for ~, readline does.)
+    [[ $files == '*' || ($files != - && $__git_xexp_raw == *'~'*) ]] || compopt +o default 2>/dev/null
     local IFS=$'\n' noglob=
     [[ $- == *f* ]] || noglob=1
     set -f
@@ -101,12 +114,12 @@ __git_xexp_complete ()
 # Make what was found fit what bash replaces: what follows the last break, quoted and spaced.
 __git_xexp_offer ()
 {
-    local typed=${COMP_WORDS[COMP_CWORD]} cut
+    local typed=$__git_xexp_typed cut
     compopt -o nosort 2>/dev/null
     if [[ $kind == path ]]; then
         compopt -o filenames +o nospace 2>/dev/null
         [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != */ ]] || compopt -o nospace 2>/dev/null
-    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`]* ]]; then
+    elif [[ $reply == *[\ $'\t'\'\"\\\;\&\|\<\>\(\)\$\`\*\?\[\{\!]* ]]; then
         __git_xexp_quote
     elif [[ -n $__git_xexp_open && ${COMPREPLY[0]} != *= ]]; then
         compopt +o nospace 2>/dev/null  # the quote is closed before the space
@@ -131,11 +144,19 @@ __git_xexp_offer ()
 
 __git_xexp_quote ()
 {
-    local i
+    local i c word single="'\\''"
     compopt +o nospace 2>/dev/null
     [[ ${#COMPREPLY[@]} != 1 || ${COMPREPLY[0]} != *= ]] || compopt -o nospace 2>/dev/null
-    [[ $__git_xexp_raw != [\'\"]* ]] || return 0
-    for i in "${!COMPREPLY[@]}"; do printf -v "COMPREPLY[i]" %q "${COMPREPLY[i]}"; done
+    for i in "${!COMPREPLY[@]}"; do
+        word=${COMPREPLY[i]}
+        # In a quote that is open, what would be expanded in it all the same, or end it.
+        case $__git_xexp_raw in
+        \"*) for c in \\ \" \$ \`; do word=${word//"$c"/"\\$c"}; done ;;
+        \'*) word=${word//\'/"$single"} ;;
+        *) printf -v word %q "$word" ;;
+        esac
+        COMPREPLY[i]=$word
+    done
 }
 
 _git_xexp ()

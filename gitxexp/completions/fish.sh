@@ -22,23 +22,36 @@ function __git_xexp_complete
     set -l current "$(__git_xexp_unquote "$raw")"
     command sh -c $__git_xexp_engine sh fish $words "$current" 2>/dev/null
     set -l wanted $status
-    contains -- $wanted 10 11 12
+    test $wanted -ge 10 -a $wanted -lt 126
     or return
-    # Files: for a value after =, too, which follows the option in the word.
-    set -l prefix (string match -r -- '^--[^=]+=' $current)
-    set -l value (string sub -s (math 1 + (string length -- "$prefix")) -- "$current")
+    # Files: for a value that follows its option in the word, too.
+    set -l length (math "floor(($wanted - 10) / 4)")
+    set -l prefix (string sub -l $length -- "$current")
+    set -l value (string sub -s (math $length + 1) -- "$current")
+    set -l home
+    if string match -q -- '~/*' $value
+        set home $HOME
+        set value $home(string sub -s 2 -- $value)
+    end
+    set wanted (math "10 + ($wanted - 10) % 4")
     if test $wanted = 10
         for folder in (__fish_complete_directories "$value" '')
-            printf '%s\n' "$prefix$folder"
+            printf '%s\n' $prefix(__git_xexp_short "$home" $folder)
         end
         return
     end
     for file in (complete -C"'' "(string escape -- "$value"))
         set -l name (string split -f 1 \t -- $file)
         if test $wanted = 11; or string match -qr -- '(/|\.(@DATABASES@))$' $name
-            printf '%s\n' "$prefix$file"
+            printf '%s\n' $prefix(__git_xexp_short "$home" $file)
         end
     end
+end
+
+function __git_xexp_short -a home file
+    test -n "$home"
+    and set file '~'(string sub -s (math 1 + (string length -- $home)) -- $file)
+    printf '%s\n' $file
 end
 
 complete -c git-xexp -f -k -a '(__git_xexp_complete)'

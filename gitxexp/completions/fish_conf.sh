@@ -4,6 +4,20 @@
 if status is-interactive
     set -g __git_xexp_for_git 1
 
+    # Whether git's alias is `xexp ...`, `!git xexp ...` or an alias of such a one.
+    function __git_xexp_is_alias -a name
+        for depth in 1 2 3 4
+            set name (command git config --get "alias.$name" 2>/dev/null | string replace -r '^!git ' '')
+            switch "$name"
+                case xexp 'xexp *'
+                    return 0
+                case '' '* *'
+                    return 1
+            end
+        end
+        return 1
+    end
+
     # Whether the words to the cursor are `git ... xexp ...` or an alias of it.
     function __git_xexp_is_git
         set -l words (commandline -opc)
@@ -16,7 +30,7 @@ if status is-interactive
                 case xexp
                     return 0
                 case '*'
-                    string match -qr -- '^xexp( |$)' (command git config --get "alias.$words[1]" 2>/dev/null)
+                    __git_xexp_is_alias $words[1]
                     return
             end
             set -e words[1]

@@ -13,58 +13,52 @@ DATABASES = "db sqlite sqlite3 duckdb parquet"
 
 #: "verb.parameter" or "parameter" → what completes it; the first that fits, by this order.
 KINDS = {
-    "worktree new.name": "text",
-    "worktree new.at": "rev",
     "worktree new.path": "dir",
     "worktree remove.name": "worktree",
     "explore checkout.path": "dir",
     "explore cleanup.version": "explored",
     "explore list.sort": "column",
-    "tag.name": "text",
+    "tag.version": "next",
+    "tag.name": "experiment",
     "tag.remote": "remote",
-    "tag.best": "metric",
     "push.versions": "version",
-    "demo.directory": "dir",
-    "diff.sides": "rev",
-    "check.base": "rev",
-    "merge.strategy": "choice:merge rebase keep",
+    "promote.version": "version",
     "promote.worktree": "worktree",
-    "conflicts resolve.paths": f"file:{DATABASES}",
-    "candidates add.path": "file",
-    "completion.shell": "choice:bash zsh fish",
-    "sources": "source",
-    "source": "source",
+    "undo.count": "operations",
+    "merge.strategy": "choice:merge rebase keep",
+    "conflicts resolve.paths": "unmerged",
     "version": "rev",
-    "versions": "rev",
-    "before": "rev",
+    "before": "range",
     "after": "rev",
     "at": "rev",
-    "rev": "rev",
+    "base": "rev",
+    "sources": "source",
     "paths": "path",
+    "best": "metric",
     "metric": "metric",
     "metrics": "metric=",
     "params": "param=",
-    "param": "param=",
-    "best": "metric",
     "columns": "columns",
-    "x": "column",
-    "y": "column",
     "labels": "label",
-    "label": "label",
     "run": "run",
-    "runs": "run",
     "slot": "slot",
     "branch": "branch",
-    "key": "column",
-    "stringify": "column",
     "remote": "dvcremote",
     "git_remote": "remote",
+    "tables": "table",
+    "key": "key",
+    "stringify": "key",
+    "rename": "tablecolumn=",
+    "only": "only",
+    "rows": "side",
+    "projects": "dir",
     "out": "file",
-    "output": "file",
-    "only": "choice:results data models",
     "directory": "dir",
-    "path": "file",
 }
+
+#: Where arguments mean other things than click is told: kind and "many", or "rest" for what is the
+#: last and follows ``--``, too.
+ARGUMENTS = {"diff": ("source\tonce", "source\tonce", "path\trest")}
 
 
 def kind_of(verb: str, param: click.Parameter) -> str:
@@ -105,9 +99,13 @@ def lines(path: str, command: click.Command) -> Iterator[str]:
         kind = "-" if option.is_flag or option.count else kind_of(path, option)
         many = "many" if option.multiple or option.count else "once"
         yield f"o\t{names}\t{kind}\t{many}\t{_first_line(option.help)}"
+    yield from (f"a\t{text}" for text in ARGUMENTS.get(path, _arguments(path, command)))
+
+
+def _arguments(path: str, command: click.Command) -> Iterator[str]:
     for param in command.params:
         if isinstance(param, click.Argument):
-            yield f"a\t{kind_of(path, param)}\t{'many' if param.nargs == -1 else 'once'}"
+            yield f"{kind_of(path, param)}\t{'many' if param.nargs == -1 else 'once'}"
 
 
 def options(command: click.Command) -> list[click.Option]:

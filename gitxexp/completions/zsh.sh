@@ -28,15 +28,17 @@ kind=${reply[1]%%$'\t'*} files=${${reply[1]#*$'\t'}%%$'\t'*} prefix=${reply[1]##
 [[ -n $IPREFIX || -z $prefix ]] || compset -P "$prefix"
 shift reply
 # A loop for the few that are described; what may be thousands goes by whole arrays.
-for line in "${(@)reply[1,100]}"; do
+# Without quotes: a range of nothing would be one empty match.
+for line in ${(@)reply[1,100]}; do
     value=${line%%$'\t'*}
     (( ${#value} <= wide )) || wide=${#value}
 done
 (( wide <= 30 )) || wide=30
-for line in "${(@)reply[1,100]}"; do
-    value=${line%%$'\t'*} text=${line#*$'\t'}
-    if [[ $kind == path || -z $text || $text == $line ]]; then
-        text=$value
+for line in ${(@)reply[1,100]}; do
+    # (V): what somebody wrote into a tag may be codes for the terminal.
+    value=${line%%$'\t'*} text=${(V)line#*$'\t'}
+    if [[ $kind == path || -z $text || $line != *$'\t'* ]]; then
+        text=${(V)value}
     else
         text="${(r:$wide:)value}  ${text[1,COLUMNS-wide-4]}"
         (( ${#value} <= wide )) || text="$value  $text[wide+3,-1]"
@@ -52,14 +54,15 @@ done
 if (( $#reply > 100 )); then
     more=("${(@)${(@)reply[101,-1]}%%$'\t'*}")
     if [[ $kind == path || $more[1] == *= ]]; then
-        ends+=("${(@M)more:#*[=/]}") ended+=("${(@M)more:#*[=/]}")
+        ends+=("${(@M)more:#*[=/]}") ended+=("${(@VM)more:#*[=/]}")
         more=("${(@)more:#*[=/]}")
     fi
-    values+=("${(@)more}") displays+=("${(@)more}")
+    values+=("${(@)more}") displays+=("${(@V)more}")
 fi
 integer ret=1
 (( $#values )) && compadd -V xexp $listed -d displays -a -- values && ret=0
 (( $#ends )) && compadd -V xexp -S '' $end_listed -d ended -a -- ends && ret=0
+[[ $files == - ]] || setopt ${_comp_options:-nullglob}  # as _files wants them
 case $files in
 -) ;;
 d) _files -/ && ret=0 ;;

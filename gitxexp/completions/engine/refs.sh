@@ -1,0 +1,106 @@
+# -- what refs and the messages of tags say -----------------------------------------------------
+
+# The highest version first, and by the suffix exp-NAME-vN after every eX.Y.Z. $last is exec where
+# nothing comes after it: one process less.
+last=
+refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
+
+# Versions, the newest first, and with $1 other tags and branches after them; git itself selects by
+# the word.
+revs() {
+    case $cur in *[][*?\\]*) return ;; esac
+    branches=$1
+    set --
+    [ -z "$branches" ] || {
+        set -- "refs/heads/$cur*" "refs/heads/$cur*/**"
+        [ -z "$cur" ] || set -- "refs/tags/$cur*" "refs/tags/$cur*/**" "$@" "refs/remotes/$cur*" \
+            "refs/remotes/$cur*/**"
+        case $cur in H*) case HEAD in "$cur"*) say HEAD '' ;; esac ;; esac
+    }
+    case $cur in
+    '' | e) list 'refs/tags/e[0-9]*' 'refs/tags/exp-*' "$@" ;;
+    e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
+    ex | exp) list 'refs/tags/exp-*' "$@" ;;
+    *)
+        # Whoever types so much of another name may mean a run.
+        [ ! "${branches:+${cur#?}}" ] || run_names | pass run
+        [ $# -eq 0 ] || list "$@"
+        ;;
+    esac
+}
+
+# asked=the first hundred of the refs with these short names, in full. (With --count git reads the
+# objects of all refs all the same: 8 ms for 2,000, where asking for a hundred takes 2.)
+first() {
+    asked=
+    number=0
+    IFS=$NL
+    for name in "$@"; do
+        number=$((number + 1))
+        [ "$number" -le 100 ] || break
+        asked="$asked${NL}refs/tags/$name${NL}refs/heads/$name${NL}refs/remotes/$name"
+    done
+}
+
+# Refs, and what the first hundred say. The others pass through no loop: there may be thousands.
+list() {
+    if [ "$mode" = plain ]; then
+        last=exec
+        refs --format='%(refname:lstrip=2)' "$@"
+        return
+    fi
+    [ "$mode" = fish ] || prefix=
+    case $cur in e*.*.*)
+        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        return
+        ;;
+    esac
+    IFS=$NL
+    set -- $(refs --format='%(refname:lstrip=2)' "$@")
+    first "$@"
+    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    IFS=" $TAB$NL"
+    [ $# -le 100 ] || { shift 100; printf "$prefix%s\\n" "$@"; }
+}
+
+# The messages of the newest experiments: their TOML names parameters, metrics, labels and runs.
+bodies() {
+    for pattern in 'refs/tags/e[0-9]*' 'refs/tags/exp-*'; do
+        IFS=$NL
+        set -- $(refs --format='%(refname:lstrip=2)' "$pattern")
+        first "$@"
+        [ $# -eq 0 ] || refs --format='%(contents:body)' $asked
+        IFS=" $TAB$NL"
+    done
+}
+
+run_names() { bodies | sed -n 's/^run = "\(.*\)"$/\1/p'; }
+
+keys() {
+    bodies | awk -v want="[$1]" '
+        /^\[/ { on = ($0 == want); next }
+        !on { next }
+        /^"/ { name = substr($0, 2); sub(/" *=.*/, "", name); gsub(/\\"/, "\"", name) }
+        /^[^"#]+=/ { name = $0; sub(/ *=.*/, "", name) }
+        name != "" && !seen[name]++ { print name }
+        { name = "" }'
+}
+
+labels() {
+    {
+        bodies | awk '
+            /^labels = \[/ { on = 1 }
+            /^\[/ { on = 0 }
+            on {
+                line = $0
+                while (match(line, /"([^"\\]|\\.)*"/)) {
+                    name = substr(line, RSTART + 1, RLENGTH - 2)
+                    gsub(/\\"/, "\"", name); gsub(/\\\\/, "\\", name)
+                    print name
+                    line = substr(line, RSTART + RLENGTH)
+                }
+                if (line ~ /\]/) on = 0
+            }'
+        query "$top/.xexp/registry.db" 'SELECT DISTINCT label FROM labels'
+    } | awk '!seen[$0]++'
+}
