@@ -286,7 +286,10 @@ def _remarks(
     before = next((e for e in experiments if payload.run and e.payload.run == payload.run), None)
     if before:
         yield f"run {payload.run} was tagged before, as {before.name}"
-    for database in project.config.results_databases:
+    databases = dict.fromkeys(project.config.results_databases)
+    if collected.run and collected.run.database.is_relative_to(project.top):
+        databases[collected.run.database.relative_to(project.top).as_posix()] = None
+    for database in databases:
         if (project.top / database).is_file() and not _is_tracked(project, database, payload):
             yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
 
