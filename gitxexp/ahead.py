@@ -26,7 +26,7 @@ STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
 #: The commits of other branches that HEAD lacks.
 STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
 STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
-          (*REFS, "refs/remotes"))  # fmt: skip
+          (*REFS, "refs/remotes"), DVC_FILES)  # fmt: skip
 
 
 class Ahead(Git):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gitxexp import config
+from gitxexp import config, dvcio, pointers
 from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
+from gitxexp.dvcio import Standing
+from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
@@ -35,6 +37,7 @@ class Status(NamedTuple):
         str, ...
     ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
+    outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
     next: str = ""  #: a command
 
 
@@ -54,6 +57,7 @@ def status(project: Project) -> Status:
         where, len(experiments), last, since, has_remote,
         unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
         unmerged=tuple(e.name for e in experiments if e.commit in apart),
+        outputs=_outputs(project),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
 
@@ -73,6 +77,18 @@ def _head(project: Project) -> Head:
         ahead,
         behind,
     )
+
+
+def _outputs(project: Project) -> Standing:
+    """How the DVC outputs stand; git status does not say, for git ignores them."""
+    top = project.places.top
+    if top is None or not (top / ".dvc").is_dir():
+        return Standing()
+    try:
+        outputs = pointers.outputs_in(top, project.git)
+    except XexpError:  # a broken pointer is for the verb that needs it
+        return Standing()
+    return dvcio.standing(top, outputs, project.stat_cache)
 
 
 def _last(
@@ -98,7 +114,10 @@ def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
     if project.places.top is not None and not config.is_set_up(project.places.top):
         return "git xexp init"
-    if found.last is None or found.head.changed or found.since:
+    outputs = found.outputs
+    if outputs.stale and not outputs.changed:
+        return "dvc checkout"
+    if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:
         return f"git xexp merge {found.unmerged[0]}"

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         track_members,
     )
     from gitxexp.dvcio.databases import database_kind, held_still, own_copy
+    from gitxexp.dvcio.glancing import Standing, standing
     from gitxexp.dvcio.objects import (
         Progress,
         find_object,
@@ -54,6 +55,7 @@ _ROOMS = {
     "changes": "Change Kind changed file_hashes status",
     "composing": "Tracked exclusively remember store track_file track_members",
     "databases": "database_kind held_still own_copy",
+    "glancing": "Standing standing",
     "objects": "Progress find_object has_object manifest matches object_path",
     "places": "cache_dir cache_dirs is_dvc_repo link_types local_remote_dir remote_name",
     "remote": "MissingObject missing_on_remote on_local_remote pushable",
@@ -82,6 +84,7 @@ __all__ = [
     "MissingObject",
     "Progress",
     "PushReport",
+    "Standing",
     "Tracked",
     "add",
     "cache_dir",
@@ -111,6 +114,7 @@ __all__ = [
     "pushable",
     "remember",
     "remote_name",
+    "standing",
     "status",
     "store",
     "track_file",
