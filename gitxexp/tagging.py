@@ -76,6 +76,8 @@ def within(
     plan = experiments.plan(project, request, elsewhere)
     stamped = _stamp(project, running, plan, request)
     plan, outputs, touched = _add(project, running, plan, request)
+    if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
+        touched = [*touched, database]
     final = _final(project, plan, request, outputs)
     commit = plan.head
     if request.commit:
@@ -114,13 +116,35 @@ def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> 
 
     rows = results.stamp(run.database, run.table, run.id, values, announce).rows
     others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
-    known = set(map(str, taken(project.git))) if others else set()
+    known = _versions_of(project, run.id) if others else set()
     for old in others:
         if old not in known:
             place = {"path": str(run.database), "table": run.table, "run": run.id}
             running.record("restamp", **place, old=old, new=str(plan.version))
             rows += results.restamp(run.database, run.table, run.id, old, str(plan.version))
     return rows
+
+
+def _versions_of(project: Project, run: str) -> set[str]:
+    """The versions in use, but not those of other runs: where two clones took one number, the one
+    that gave way left its rows with a version that is another experiment's."""
+    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
+    return set(map(str, taken(project.git))) - others
+
+
+def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
+    """The run's database by path from the top, where git itself holds it and it was written to or
+    rows wait in its ``-wal``, which are brought into the file first: git sees no other."""
+    run = plan.collected.run
+    if run is None or not run.database.is_relative_to(project.top):
+        return None
+    if not written and not dvcio.pending(run.database):
+        return None
+    path = run.database.relative_to(project.top).as_posix()
+    if not project.at_top.ok("ls-files", "--error-unmatch", "--", path):
+        return None
+    with dvcio.held_still([run.database]):
+        return path
 
 
 def _add(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitxexp.dvcio.adding import Added, add
-    from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
+    from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, pending, status
     from gitxexp.dvcio.composing import (
         Tracked,
         exclusively,
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "adding": "Added add",
-    "changes": "Change Kind changed file_hashes status",
+    "changes": "Change Kind changed file_hashes pending status",
     "composing": "Tracked exclusively remember store track_file track_members",
     "databases": "database_kind held_still own_copy",
     "glancing": "Standing standing",
@@ -109,6 +109,7 @@ __all__ = [
     "object_path",
     "on_local_remote",
     "own_copy",
+    "pending",
     "pull",
     "push",
     "pushable",
