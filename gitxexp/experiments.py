@@ -179,6 +179,11 @@ def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str
 
 def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
     """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
+    if changes.unmerged:  # git stash pop leaves them with nothing in progress
+        raise XexpError(
+            f"not merged yet: {', '.join(changes.unmerged[:10])}",
+            "settle rows with git xexp conflicts, files by hand and git add",
+        )
     modified = tuple(path for path in changes.modified if not is_ours(path))
     if modified and not request.everything:
         names = "\n".join(f"  {path}" for path in modified[:10])
