@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.naming import COMMIT_COLUMNS, VERSION_COLUMNS
+from gitxexp.naming import COMMIT_COLUMNS, RUN_IDS, VERSION_COLUMNS
 from gitxexp.results.engines import Database, reading
 
 #: xetrack's documented table names, in the order in which they are preferred.
@@ -16,7 +16,7 @@ KNOWN_TABLES = ("predictions", "metrics", "events", "default")
 COMMON_TABLES = ("runs", "experiments", "trials", "results")
 #: xetrack's object store (``assets.py``) never holds runs.
 NOT_EVENTS = frozenset(("assets", "keys", "counts"))
-RUN_COLUMNS = ("track_id", "run_id", "run", "run_name", "run_uuid", "experiment_id", "trial_id",
+RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
                "trial", "job_id", "session_id")  # fmt: skip
 TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time", "time", "date",
                 "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
