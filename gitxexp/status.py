@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from gitxexp import config, dvcio, pointers
-from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
+from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
 from gitxexp.dvcio import Standing
 from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
@@ -110,13 +111,22 @@ def _last(
     return found, behind
 
 
+def _is_set_up(project: Project, top: Path) -> bool:
+    """Whether ``init`` has run, in this clone too where the attributes name the merge driver."""
+    if not config.is_set_up(top):
+        return False
+    path = top / ".gitattributes"
+    named = path.is_file() and b"merge=xexp" in path.read_bytes()
+    return not named or bool(project.git.config(STATUS_DRIVER))
+
+
 def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
-    if project.places.top is not None and not config.is_set_up(project.places.top):
+    if project.places.top is not None and not _is_set_up(project, project.places.top):
         return "git xexp init"
     outputs = found.outputs
-    if outputs.stale and not outputs.changed:
-        return "dvc checkout"
+    if not outputs.changed and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
+        return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
     if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:

@@ -27,6 +27,8 @@ class Standing(NamedTuple):
     changed: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    total: int = 0  #: outputs that were looked at
+    remote: int = 0  #: of those stale or missing, how many the cache lacks: ``dvc pull`` has them
 
 
 def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
@@ -47,10 +49,17 @@ def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
     places: dict[str, list[str]] = {"changed": [], "stale": [], "missing": []}
     for output, kind, actual in found:
         oid = actual.partition(":")[2] if actual else ""
-        kept = any(has_object(str(c), oid, output.legacy) for c in stored[output.root] if oid)
+        kept = _has(stored[output.root], oid or None, output)
         word = "missing" if kind is Kind.MISSING else "stale" if kept else "changed"
         places[word].append(output.path)
-    return Standing(*(tuple(places[word]) for word in Standing._fields))
+    changed, stale, missing = (tuple(paths) for paths in places.values())
+    away = [c.output for c in found if c.output.path not in places["changed"]]
+    remote = sum(not _has(stored[out.root], out.oid, out) for out in away)
+    return Standing(changed, stale, missing, len(mine), remote)
+
+
+def _has(caches: Iterable[Path], oid: str | None, out: Output) -> bool:
+    return oid is not None and any(has_object(str(c), oid, out.legacy) for c in caches)
 
 
 class _Glance(Checker):

@@ -133,7 +133,8 @@ def by_version(search: Search, version: AnyVersion) -> Choice:
     if tagged is None:
         raise XexpError(
             f"{version} holds no model ({search.stock.slot.production})",
-            f"its files: git xexp explore show {version}",
+            f"its files: git xexp explore show {version}\n"
+            "another file is the model in production? [models] production in .xexp/config.toml",
         )
     return tagged
 

@@ -32,7 +32,8 @@ def _where(found: Status) -> str:
     where = f"branch {head.branch}" if head.branch else "no branch"
     commit = head.commit[:7] if head.commit else "no commit yet"
     parts = ["clean" if not head.changed else f"{head.changed} changed"]
-    for words, paths in zip(_STANDING, found.outputs, strict=True):
+    outputs = found.outputs
+    for words, paths in zip(_STANDING, outputs[:3], strict=True):
         if paths:
             parts.append(f"{len(paths)} output{'s' * (len(paths) > 1)} {words}")
     if head.ahead:
@@ -73,7 +74,11 @@ def as_object(found: Status) -> dict[str, Any]:
         "experiments": found.total,
         "last": found.last and found.last.name,
         "commits_since_last": found.since,
-        "outputs": {word: list(paths) for word, paths in found.outputs._asdict().items()},
+        "outputs": {
+            "changed": list(found.outputs.changed),
+            "stale": list(found.outputs.stale),
+            "missing": list(found.outputs.missing),
+        },
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
         "next": found.next,
