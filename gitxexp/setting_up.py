@@ -58,7 +58,7 @@ files = {metrics}
 # minimize = []
 
 [data]
-# paths = ["data/*"]      # the DVC outputs that are data; default: all but models and results
+# paths = ["data/*"]      # the DVC outputs that are data; default: all but models, results, metrics
 {data}
 [models]
 paths = {models}
