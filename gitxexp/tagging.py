@@ -23,6 +23,7 @@ from gitxexp.experiments import Plan, Request
 from gitxexp.history import taken
 from gitxexp.payload import Payload
 from gitxexp.pointers import Output
+from gitxexp.positional import STAMPED
 from gitxexp.project import Project, Running
 from gitxexp.results import StampRecord
 from gitxexp.version import AnyVersion
@@ -74,7 +75,7 @@ def within(
 ) -> Tagged:
     """:func:`tag` as a part of an operation that is under way."""
     plan = experiments.plan(project, request, elsewhere)
-    stamped = _stamp(project, running, plan, request)
+    stamped = _stamp(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
         touched = [*touched, database]
@@ -96,20 +97,17 @@ def within(
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
 
 
-def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> int:
+def _stamp(project: Project, running: Running, plan: Plan) -> int:
     """Write the version into the run's rows that have none, or one that was never tagged.
 
     Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
     next when it began, and what it then did may have asked for another level.
     """
     run = plan.collected.run
-    if run is None or not (request.stamp and request.commit and project.config.results_stamp):
+    if run is None or not plan.stamps:
         return 0
-    values = {
-        "version": str(plan.version),
-        "git_commit": plan.payload.run_commit,
-        "dvc_hash": plan.payload.data,
-    }
+    said = (str(plan.version), plan.payload.run_commit, plan.payload.data)
+    values = dict(zip(STAMPED, said, strict=True))
 
     def announce(record: StampRecord) -> None:
         running.record("stamp", record=record.as_dict())

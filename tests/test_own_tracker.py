@@ -128,6 +128,43 @@ def test_every_kind_of_database_merges_by_default(repo: Repo) -> None:
     assert [line.rpartition(" ")[2] for line in told] == ["xexp"] * len(every)
 
 
+# -- programs that insert by position --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("code", [
+    "db.execute('INSERT INTO runs VALUES (?, ?, ?, ?)', row)",
+    'db.execute("insert or replace into \\"runs\\" values (?, ?, ?, ?)", row)',
+    "con.append('runs', frame)",
+])  # fmt: skip
+def test_a_program_that_would_fail_with_more_columns(repo: Repo, code: str) -> None:
+    """After the first tag it stopped with "table runs has 7 columns but 4 values were supplied"."""
+    sql(repo / "runs.db", RUNS, logged("a", 1, 0.1))
+    repo.write("src/my log.py", f"# logs\n{code}\n")
+    repo.write(".gitignore", "runs.db\n")
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    before = (repo / "runs.db").read_bytes()
+    done = repo.xexp("tag").good()
+    said = "rows are not stamped: src/my log.py:2 inserts into runs without naming columns"
+    assert said in done.err and "stamped" not in done.out
+    assert (repo / "runs.db").read_bytes() == before
+    rows = repo.xexp("explore", "list", "--runs", "--json").good().json()
+    assert [(row["run"], row["version"]) for row in rows] == [("a", "e0.1.0")]
+    assert "stamped 1 row of run a" in repo.xexp("tag", "--stamp").good().out
+    sql(repo / "runs.db", "INSERT INTO runs (run_id, started) VALUES ('b', '2027-01-01')")
+    assert "stamped 1 row of run b" in repo.xexp("tag").good().out  # it has the columns now
+
+
+def test_naming_the_columns_is_fine(repo: Repo) -> None:
+    sql(repo / "runs.db", RUNS, logged("a", 1, 0.1))
+    repo.write("log.py", "db.execute('INSERT INTO runs (run_id, lr) VALUES (?, ?)', row)\n"
+               "db.execute('INSERT INTO runs_old VALUES (?)', row)\nlist.append('run')\n")  # fmt: skip
+    repo.write(".gitignore", "runs.db\n")
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    assert "stamped 1 row of run a" in repo.xexp("tag").good().out
+
+
 # -- row diff of parquet behind a pointer ----------------------------------------------------------
 
 
