@@ -13,7 +13,7 @@ from gitxexp.gitio import GitError
 from gitxexp.merge import engine, rowdiff, sources
 from gitxexp.merge.contents import Contents
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
-from gitxexp.merge.rowchanges import RowChange, TableDiff
+from gitxexp.merge.rowchanges import RowChange, TableDiff, exact
 from gitxexp.merge.sources import Source
 from gitxexp.project import Project
 
@@ -119,9 +119,9 @@ class _Back:
 
     def has(self, lost: RowChange) -> bool:
         """Whether the row, or the cells, are there again; a tag may have filled more cells since."""
-        cells = {c: rowdiff.exact(v) for c, v in (lost.new or {}).items() if v is not None}
+        cells = {c: exact(v) for c, v in (lost.new or {}).items() if v is not None}
         return any(
-            all(c in new and rowdiff.exact(new[c]) == value for c, value in cells.items())
+            all(c in new and exact(new[c]) == value for c, value in cells.items())
             for change in self.by_key.get(_mark(lost.key), ())
             if (new := change.new) is not None
         )
