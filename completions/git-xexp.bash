@@ -83,7 +83,7 @@ o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
 o	-l --label	label	many	Attach a label (repeatable)
-o	--no-stamp	-	once	Leave the results database alone
+o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
 o	--drop-rows	-	once	Tag although results of the last commit are gone
 o	--no-commit	-	once	Tag HEAD as it is
 o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)

@@ -25,8 +25,9 @@ STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
 STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
 #: The commits of other branches that HEAD lacks.
 STATUS_APART = ("rev-list", "--branches", "--not", "HEAD")
+STATUS_DRIVER = r"^merge\.xexp\.driver$"
 STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
-          (*REFS, "refs/remotes"))  # fmt: skip
+          (*REFS, "refs/remotes"), DVC_FILES, (*CONFIG, STATUS_DRIVER))  # fmt: skip
 
 
 class Ahead(Git):

@@ -22,7 +22,8 @@ from gitxexp.gitio import Git
 if TYPE_CHECKING:
     from gitxexp.results import Run
 
-_SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
+_NAME_IT = "a column of times or runs; [results] table in .xexp/config.toml can name one"
+SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def databases(top: Path, config: Config) -> list[Path]:
     With none configured, those that are found below ``top``.
     """
     if not config.results_databases:
-        return [top / name for name in find_databases(top)]
+        return [top / name for name in find_databases(top, config.results_table or None)]
     found: dict[Path, None] = {}
     for pattern in config.results_databases:
         if any(mark in pattern for mark in "*?["):
@@ -97,19 +98,22 @@ def databases(top: Path, config: Config) -> list[Path]:
     return list(found)
 
 
-def find_databases(top: Path) -> list[str]:
-    """Databases with a table of runs below ``top``, tracked or not, ignored ones included."""
+def find_databases(top: Path, table: str | None = None) -> list[str]:
+    """Databases with a table of runs below ``top``, tracked or not, ignored ones included.
+
+    With ``table`` also those that have a table of that name.
+    """
     git = Git(top)
-    patterns = [f"*{suffix}" for suffix in _SUFFIXES]
+    patterns = [f"*{suffix}" for suffix in SUFFIXES]
     names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
-    return [name for name in dict.fromkeys(names) if _is_results(top / name)]
+    return [name for name in dict.fromkeys(names) if _is_results(top / name, table)]
 
 
-def _is_results(path: Path) -> bool:
+def _is_results(path: Path, table: str | None) -> bool:
     if path.parts[-2] in (".dvc", ".xexp") or ".dvc/cache" in path.as_posix():
         return False
     try:
-        return results.kind_of(path) is not None and bool(results.event_tables(path))
+        return results.kind_of(path) is not None and bool(results.event_tables(path, table))
     except (XexpError, OSError):
         return False
 
@@ -117,8 +121,24 @@ def _is_results(path: Path) -> bool:
 def all_runs(top: Path, config: Config) -> list[Run]:
     """Every run of every results database, newest first."""
     names, table = _naming(config), config.results_table or None
-    found = [run for path in databases(top, config) for run in results.runs(path, table, **names)]
+    paths = _having_table(databases(top, config), table)
+    found = [run for path in paths for run in results.runs(path, table, **names)]
     return sorted(found, key=_when, reverse=True)
+
+
+def _having_table(paths: list[Path], table: str | None) -> list[Path]:
+    """Of several databases those that have the configured table; all where none has, to say so."""
+    if table is None or len(paths) < 2:
+        return paths
+    return [path for path in paths if _is_results(path, table)] or paths
+
+
+def without_runs(top: Path, config: Config) -> list[str]:
+    """The configured databases that are there and have no table in which runs can be told apart."""
+    if config.results_table:
+        return []  # that it is missing is an error of its own
+    paths = databases(top, config) if config.results_databases else []
+    return [p.relative_to(top).as_posix() for p in paths if not _is_results(p, None)]
 
 
 def _when(run: Run) -> results.Moment:
@@ -147,8 +167,11 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
     if wanted.run:
         return _named(all_runs(top, config), wanted.run, config), []
     names, table = _naming(config), config.results_table or None
-    latest = [results.latest_run(path, table, **names) for path in databases(top, config)]
-    return max((run for run in latest if run), key=_when, default=None), []
+    paths = _having_table(databases(top, config), table)
+    latest = [results.latest_run(path, table, **names) for path in paths]
+    run = max((run for run in latest if run), key=_when, default=None)
+    silent = [] if run else without_runs(top, config)
+    return run, [f"{name} has no table with {_NAME_IT}" for name in silent]
 
 
 def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
@@ -160,7 +183,7 @@ def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
         ids = ", ".join(run.id for run in matching[:5])
         raise XexpError(f"run '{name}' is ambiguous: {ids}", "give more of its id")
     if not runs:
-        where = ", ".join(config.results_databases) or "no database is configured"
+        where = ", ".join(config.results_databases) or "no database has any"
         raise XexpError(
             f"no run '{name}': there are no runs ({where})",
             "set [results] databases in .xexp/config.toml",

@@ -39,7 +39,9 @@ class Config(NamedTuple):
     metrics_key: tuple[str, ...] = ()  #: which metrics a description names, in order
     metrics_maximize: tuple[str, ...] = ()
     metrics_minimize: tuple[str, ...] = ()
-    data_paths: tuple[str, ...] = ()  #: outputs that are data; () means all but models, results
+    data_paths: tuple[
+        str, ...
+    ] = ()  #: outputs that are data; () means all but models, results, metrics
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
     models_production: str = ""  #: of the one slot that needs no name, as the two below
     models_candidates: str = ""

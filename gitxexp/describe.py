@@ -30,6 +30,18 @@ _MOST_PARAMS = 4
 _MOST_METRICS = 2
 
 
+#: What stages write as DVC's metrics and plots (``dvclive/metrics.json``, ``eval/plots/roc.json``):
+#: it differs in every run, and were it data, every run would be a major one.
+_MEASURES = frozenset(
+    ("metrics", "metric", "scores", "score", "plots", "plot", "dvclive", "eval", "evaluation",
+     "report", "reports", "roc", "confusion", "summary", "stats")
+)  # fmt: skip
+_MEASURE_SUFFIXES = frozenset(
+    (".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".png", ".svg", ".jpg", ".html", ".md",
+     ".txt", "")
+)  # fmt: skip
+
+
 class Role(StrEnum):
     """What a DVC output is to an experiment."""
 
@@ -51,9 +63,16 @@ def role(path: str, config: Config) -> Role:
         return Role.DATA
     if pure.suffix.lower() in _DATABASE_SUFFIXES or pure.parts[0] == "results":
         return Role.RESULTS
+    if _matches(path, config.metrics_files) or _is_measure(pure):
+        return Role.RESULTS
     if pure.suffix.lower() in _MODEL_SUFFIXES or _MODEL_FOLDERS & set(pure.parts):
         return Role.MODEL
     return Role.RESULTS if config.data_paths else Role.DATA
+
+
+def _is_measure(path: PurePosixPath) -> bool:
+    named = any(not _MEASURES.isdisjoint(naming.words(part)) for part in path.with_suffix("").parts)
+    return named and path.suffix.lower() in _MEASURE_SUFFIXES
 
 
 def data_outputs(artifacts: Mapping[str, str], config: Config) -> dict[str, str]:

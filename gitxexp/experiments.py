@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from gitxexp import config as settings
-from gitxexp import confighash, describe, dvcio, lostrows, pointers, snapshot
+from gitxexp import confighash, describe, dvcio, lostrows, pointers, positional, remarks, snapshot
 from gitxexp import version as versions
 from gitxexp.code import code_changes, code_hash
 from gitxexp.collect import Collected, Wanted, collect
@@ -34,7 +34,7 @@ class Request:
     labels: tuple[str, ...] = ()
     everything: bool = False  #: ``-a``: with all tracked changes
     commit: bool = True
-    stamp: bool = True
+    stamp: bool | None = None  #: None: unless a program of the project would fail by it
     drop_rows: bool = False  #: although the results lack rows that the last commit has
 
 
@@ -53,6 +53,7 @@ class Plan:
     modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
     collected: Collected
     notes: tuple[str, ...] = ()
+    stamps: bool = True  #: whether rows get the version
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
@@ -79,6 +80,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     used += elsewhere
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
     number, reason = _number(project, request, used, choice)
+    run = collected.run if request.commit else None
+    stamps, unstamped = positional.stamps(project, run, request.stamp)
     before = parent.name if parent else ""
     payload = draft._replace(version=str(number), reason=reason, parent=before)
     files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
@@ -94,9 +97,12 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         modified=modified,
         collected=collected,
         notes=(
-            *_absent(absent),
-            *_remarks(project, changes, payload, (collected, experiments, branch)),
+            *remarks.absent(absent),
+            *remarks.staged([path for path in changes.staged_new if not is_ours(path)]),
+            *remarks.of(project, payload, (collected, experiments, branch)),
+            *unstamped,
         ),
+        stamps=stamps,
     )
 
 
@@ -179,6 +185,11 @@ def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str
 
 def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
     """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
+    if changes.unmerged:  # git stash pop leaves them with nothing in progress
+        raise XexpError(
+            f"not merged yet: {', '.join(changes.unmerged[:10])}",
+            "settle rows with git xexp conflicts, files by hand and git add",
+        )
     modified = tuple(path for path in changes.modified if not is_ours(path))
     if modified and not request.everything:
         names = "\n".join(f"  {path}" for path in modified[:10])
@@ -261,36 +272,3 @@ def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersio
     ):
         raise UsageError(f"'{name}' cannot be part of a tag name", "see git help check-ref-format")
     return found
-
-
-def _absent(paths: Sequence[str]) -> Iterable[str]:
-    if paths:
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        names = ", ".join(paths[:3]) + more
-        yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
-
-
-def _remarks(
-    project: Project,
-    changes: Changes,
-    payload: Payload,
-    found: tuple[Collected, Sequence[Experiment], str | None],
-) -> Iterable[str]:
-    collected, experiments, branch = found
-    yield from collected.notes
-    if branch is None:
-        yield "HEAD is detached: only the tag will keep this commit"
-    others = [p for p in changes.staged_new if not is_ours(p)]
-    if others:
-        yield f"staged, and not part of the snapshot: {', '.join(others)}"
-    before = next((e for e in experiments if payload.run and e.payload.run == payload.run), None)
-    if before:
-        yield f"run {payload.run} was tagged before, as {before.name}"
-    for database in project.config.results_databases:
-        if (project.top / database).is_file() and not _is_tracked(project, database, payload):
-            yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
-
-
-def _is_tracked(project: Project, path: str, payload: Payload) -> bool:
-    inside = any(path == out or path.startswith(f"{out}/") for out in payload.artifacts)
-    return inside or project.at_top.ok("ls-files", "--error-unmatch", "--", path)

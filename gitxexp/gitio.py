@@ -275,10 +275,11 @@ class Git:
 
     # -- remotes -------------------------------------------------------------------------------
 
-    def remote_tags(self, remote: str, *patterns: str) -> list[str]:
-        """Short names of the tags that ``remote`` has; asks the remote."""
+    def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Short name → object of the tags that ``remote`` has; asks the remote."""
         lines = self.lines("ls-remote", "--tags", "--refs", remote, *patterns)
-        return [line.partition("\t")[2].removeprefix("refs/tags/") for line in lines]
+        pairs = (line.partition("\t") for line in lines)
+        return {name.removeprefix("refs/tags/"): oid for oid, _, name in pairs}
 
     def push(self, remote: str, refspecs: Sequence[str]) -> None:
         """Push all refs or none.

@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from operator import attrgetter
 from pathlib import Path
@@ -185,3 +185,10 @@ def _store(cache: Path, rows: Mapping[str, Any]) -> None:
             temporary.replace(cache)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def run_of_content(experiments: Iterable[Experiment], path: str, content: str) -> str | None:
+    """The run that made this content ("md5:…") of ``path``: of the oldest tag that has it, since
+    later ones may only carry it along. ``experiments`` are newest first."""
+    said = [e.payload for e in experiments if e.payload.artifacts.get(path) == content]
+    return next((payload.run for payload in reversed(said) if payload.run), None)

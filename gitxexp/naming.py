@@ -77,6 +77,8 @@ COUNTERS = _names(
     "epoch step global_step iteration iter fold batch_idx batch_index index idx row sample "
     "sample_id example_id item_id request_id row_id prediction_id uuid"
 )
+#: Columns that name one run and no other. (``run`` and ``trial`` may be numbers that begin again.)
+RUN_IDS = ("track_id", "run_id", "run_uuid")
 VERSION_COLUMNS = ("version", "experiment_version")
 COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash")
 #: Columns that say where a row came from, and xetrack 0.7's own (``config.py``, ``tracker.py``:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from gitxexp import wayback
 from gitxexp.errors import NoAnswer
 from gitxexp.oplog import Operation
@@ -9,11 +11,17 @@ from gitxexp.project import Project
 
 
 def undo(
-    project: Project, count: int, *, force: bool = False, wait: bool = True
+    project: Project,
+    count: int,
+    *,
+    force: bool = False,
+    wait: bool = True,
+    told: Callable[[Operation], object] | None = None,
 ) -> list[Operation]:
     """Take back the last ``count`` finished operations; returns them.
 
-    Raises NoAnswer when there are fewer, or when later work stands on one and not ``force``.
+    ``told`` is given each as soon as it is undone, for those before a failure stay undone. Raises
+    NoAnswer when there are fewer, or when later work stands on one and not ``force``.
     """
     with project.locked(wait=wait):
         project.recover()
@@ -24,4 +32,6 @@ def undo(
         for operation in found:
             with wayback.uninterrupted():
                 wayback.undo(project, operation, force=force)
+            if told is not None:
+                told(operation)
     return found

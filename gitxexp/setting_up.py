@@ -58,7 +58,7 @@ files = {metrics}
 # minimize = []
 
 [data]
-# paths = ["data/*"]      # the DVC outputs that are data; default: all but models and results
+# paths = ["data/*"]      # the DVC outputs that are data; default: all but models, results, metrics
 {data}
 [models]
 paths = {models}
@@ -197,6 +197,9 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
         if not (project.top / ".dvcignore").exists():
             ours = [".xexp", installing.ATTRIBUTES]
         advice.append(f'git add {" ".join(ours)} && git commit -m "Set up git xexp"')
+    here = [path for path in paths if (project.top / path).exists()]
+    if paths and not here:  # a new clone
+        return (*advice, "dvc pull")
     advice.append('git xexp tag -m "what this experiment is"')
     return tuple(advice)
 

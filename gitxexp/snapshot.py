@@ -33,6 +33,7 @@ class Changes:
     modified: tuple[str, ...]  #: tracked in HEAD and changed or deleted, staged or not
     staged_new: tuple[str, ...]  #: staged, and not in HEAD
     untracked: tuple[str, ...]
+    unmerged: tuple[str, ...] = ()
 
 
 def check_ready(project: Project) -> tuple[str | None, str]:
@@ -61,6 +62,7 @@ def changes(git: Git) -> Changes:
     modified: list[str] = []
     fresh: list[str] = []
     untracked: list[str] = []
+    unmerged: list[str] = []
     fields = iter(git.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal"))
     for field in fields:
         kind = field[0]
@@ -70,8 +72,8 @@ def changes(git: Git) -> Changes:
             states, path = field[2:4], field.split(" ", 8)[8]
             (fresh if states[0] == "A" else modified).append(path)
         elif kind == "u":
-            modified.append(field.split(" ", 10)[10])
-    return Changes(tuple(modified), tuple(fresh), tuple(untracked))
+            unmerged.append(field.split(" ", 10)[10])
+    return Changes(tuple(modified), tuple(fresh), tuple(untracked), tuple(unmerged))
 
 
 def commit(
@@ -112,7 +114,7 @@ def _own_index(
     with suppress(FileNotFoundError):  # a clone without checkout has none yet
         shutil.copy2(project.places.git_dir / "index", own)
     env = {"GIT_INDEX_FILE": str(own)}
-    git.raw("read-tree", "-m", "HEAD", env=env)
+    git.raw("read-tree", "-i", "-m", "HEAD", env=env)  # -i: a file staged and changed again is fine
     if everything:
         git.raw("add", "-u", env=env)
     stage(git, paths, env)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
-from gitxexp import config
-from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_HEAD
+from gitxexp import config, dvcio, pointers
+from gitxexp.ahead import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
+from gitxexp.dvcio import Standing
+from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
 from gitxexp.project import Project
 
@@ -35,6 +38,7 @@ class Status(NamedTuple):
         str, ...
     ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
+    outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
     next: str = ""  #: a command
 
 
@@ -54,6 +58,7 @@ def status(project: Project) -> Status:
         where, len(experiments), last, since, has_remote,
         unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
         unmerged=tuple(e.name for e in experiments if e.commit in apart),
+        outputs=_outputs(project),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
 
@@ -75,6 +80,18 @@ def _head(project: Project) -> Head:
     )
 
 
+def _outputs(project: Project) -> Standing:
+    """How the DVC outputs stand; git status does not say, for git ignores them."""
+    top = project.places.top
+    if top is None or not (top / ".dvc").is_dir():
+        return Standing()
+    try:
+        outputs = pointers.outputs_in(top, project.git)
+    except XexpError:  # a broken pointer is for the verb that needs it
+        return Standing()
+    return dvcio.standing(top, outputs, project.stat_cache)
+
+
 def _last(
     project: Project, commit: str | None, experiments: list[Experiment]
 ) -> tuple[Experiment | None, int]:
@@ -94,11 +111,23 @@ def _last(
     return found, behind
 
 
+def _is_set_up(project: Project, top: Path) -> bool:
+    """Whether ``init`` has run, in this clone too where the attributes name the merge driver."""
+    if not config.is_set_up(top):
+        return False
+    path = top / ".gitattributes"
+    named = path.is_file() and b"merge=xexp" in path.read_bytes()
+    return not named or bool(project.git.config(STATUS_DRIVER))
+
+
 def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
-    if project.places.top is not None and not config.is_set_up(project.places.top):
+    if project.places.top is not None and not _is_set_up(project, project.places.top):
         return "git xexp init"
-    if found.last is None or found.head.changed or found.since:
+    outputs = found.outputs
+    if not outputs.changed and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
+        return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
+    if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:
         return f"git xexp merge {found.unmerged[0]}"

@@ -23,6 +23,7 @@ from gitxexp.experiments import Plan, Request
 from gitxexp.history import taken
 from gitxexp.payload import Payload
 from gitxexp.pointers import Output
+from gitxexp.positional import STAMPED
 from gitxexp.project import Project, Running
 from gitxexp.results import StampRecord
 from gitxexp.version import AnyVersion
@@ -74,8 +75,10 @@ def within(
 ) -> Tagged:
     """:func:`tag` as a part of an operation that is under way."""
     plan = experiments.plan(project, request, elsewhere)
-    stamped = _stamp(project, running, plan, request)
+    stamped = _stamp(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
+    if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
+        touched = [*touched, database]
     final = _final(project, plan, request, outputs)
     commit = plan.head
     if request.commit:
@@ -94,33 +97,52 @@ def within(
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
 
 
-def _stamp(project: Project, running: Running, plan: Plan, request: Request) -> int:
+def _stamp(project: Project, running: Running, plan: Plan) -> int:
     """Write the version into the run's rows that have none, or one that was never tagged.
 
     Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
     next when it began, and what it then did may have asked for another level.
     """
     run = plan.collected.run
-    if run is None or not (request.stamp and request.commit and project.config.results_stamp):
+    if run is None or not plan.stamps:
         return 0
-    values = {
-        "version": str(plan.version),
-        "git_commit": plan.payload.run_commit,
-        "dvc_hash": plan.payload.data,
-    }
+    said = (str(plan.version), plan.payload.run_commit, plan.payload.data)
+    values = dict(zip(STAMPED, said, strict=True))
 
     def announce(record: StampRecord) -> None:
         running.record("stamp", record=record.as_dict())
 
     rows = results.stamp(run.database, run.table, run.id, values, announce).rows
     others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
-    known = set(map(str, taken(project.git))) if others else set()
+    known = _versions_of(project, run.id) if others else set()
     for old in others:
         if old not in known:
             place = {"path": str(run.database), "table": run.table, "run": run.id}
             running.record("restamp", **place, old=old, new=str(plan.version))
             rows += results.restamp(run.database, run.table, run.id, old, str(plan.version))
     return rows
+
+
+def _versions_of(project: Project, run: str) -> set[str]:
+    """The versions in use, but not those of other runs: where two clones took one number, the one
+    that gave way left its rows with a version that is another experiment's."""
+    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
+    return set(map(str, taken(project.git))) - others
+
+
+def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
+    """The run's database by path from the top, where git itself holds it and it was written to or
+    rows wait in its ``-wal``, which are brought into the file first: git sees no other."""
+    run = plan.collected.run
+    if run is None or not run.database.is_relative_to(project.top):
+        return None
+    if not written and not dvcio.pending(run.database):
+        return None
+    path = run.database.relative_to(project.top).as_posix()
+    if not project.at_top.ok("ls-files", "--error-unmatch", "--", path):
+        return None
+    with dvcio.held_still([run.database]):
+        return path
 
 
 def _add(

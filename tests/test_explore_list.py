@@ -181,7 +181,8 @@ def test_runs_tagged_or_not(trained: Repo, clock: Clock) -> None:
 
 def test_runs_without_a_database(repo: Repo) -> None:
     assert repo.xexp("explore", "list", "--runs").good().err == (
-        "there are no runs; the databases are set in .xexp/config.toml, [results] databases\n"
+        "there are no runs: no database has a table with a column of times or runs; name what the "
+        "tracker writes in .xexp/config.toml, [results] databases and table\n"
     )
 
 

@@ -18,7 +18,7 @@ FLOORS = {
     # 3: the domain
     "api": 3, "experiments": 3, "tagging": 3, "publishing": 3, "setting_up": 3, "rebuilding": 3,
     "operations": 3, "collect": 3, "worktrees": 3, "artifacts": 3, "models": 3, "explore": 3,
-    "resolving": 3, "lostrows": 3, "check": 3, "merge": 3, "demo": 3,
+    "resolving": 3, "lostrows": 3, "positional": 3, "remarks": 3, "check": 3, "merge": 3, "demo": 3,
     # 2: the project and its operations
     "project": 2, "wayback": 2, "modelback": 2, "snapshot": 2, "treeback": 2,
     # 1: adapters

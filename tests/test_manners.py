@@ -120,6 +120,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
     assert facts | {"commit": ""} == {
         "branch": "main", "commit": "", "changed": 0, "upstream": None, "ahead": 0, "behind": 0,
         "experiments": 3, "last": "e1.0.0", "commits_since_last": 0,
+        "outputs": {"changed": [], "stale": [], "missing": []},
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init",
     }  # fmt: skip

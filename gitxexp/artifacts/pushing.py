@@ -17,12 +17,16 @@ from gitxexp.remotes import choose_remote
 
 @dataclass(frozen=True, slots=True)
 class PushPlan:
-    """What to push: the artifacts of these experiments, and these refs to this git remote."""
+    """What to push: the artifacts of these experiments, and these refs to this git remote.
+
+    ``clashing``: the remote has another experiment, or another tag of it, under that version.
+    """
 
     experiments: tuple[Experiment, ...]
     outputs: tuple[Output, ...]
     git_remote: str | None  #: None: the repository has no git remote
     refs: tuple[str, ...]
+    clashing: tuple[Experiment, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +57,18 @@ def plan(
     branch, head = project.git.head()
     name = _git_remote(project, branch, git_remote)
     wanted = list(chosen if chosen is not None else project.experiments())
-    if chosen is None and name is not None and not everything:
-        there = set(project.git.remote_tags(name, "refs/tags/e*"))
-        wanted = [found for found in wanted if found.name not in there]
+    clashing: list[Experiment] = []
+    if chosen is None and name is not None:
+        there = project.git.remote_tags(name, "refs/tags/e*")
+        clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
+        skipped = {e.name for e in clashing} if everything else set(there)
+        wanted = [found for found in wanted if found.name not in skipped]
     commits = list(dict.fromkeys(found.commit for found in wanted))
     if chosen is None and branch and head and (everything or _ahead(project, name)):
         commits = list(dict.fromkeys([*commits, head]))
     outputs = _outputs_of(project, commits)
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
-    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs))
+    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs), tuple(clashing))
 
 
 def push(
@@ -83,7 +90,7 @@ def push(
     if not report.complete and not incomplete:
         raise _incomplete(report)
     if planned.git_remote is not None and planned.refs:
-        _push_refs(project, planned.git_remote, planned.refs)
+        _push_refs(project, planned)
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     return Pushed(names, report, len(mine), planned.git_remote, refs)
@@ -151,12 +158,20 @@ def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
     return list(seen.values())
 
 
-def _push_refs(project: Project, name: str, refs: Sequence[str]) -> None:
+def _push_refs(project: Project, planned: PushPlan) -> None:
+    name = planned.git_remote
+    assert name is not None
     try:
-        project.git.push(name, refs)
+        project.git.push(name, planned.refs)
     except PushRejected as error:
         if any(ref.startswith("refs/tags/") for ref in error.refs):
             hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
+        elif planned.clashing:
+            names = ", ".join(e.name for e in planned.clashing)
+            hint = (
+                f"{name} has another {names} too: take yours back (git xexp undo), bring its work "
+                f"in (git stash, git pull {name}, git stash pop), and tag again"
+            )
         else:
             hint = f"bring its work in first: git pull --rebase {name}"
         raise XexpError(f"{error.message}; the artifacts are pushed, no ref is", hint) from error

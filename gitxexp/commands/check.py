@@ -42,10 +42,8 @@ def _show(found: Checked, base: str) -> None:
     for problem in found.problems:
         render.say(f"warning: {problem}")
     if found.dropped:
-        commit = found.dropped[0].commit
-        manners.hint(
-            f"bring them back: git xexp merge {commit[:10]}^2 (with the driver: git merge)"
-        )
+        commit = found.dropped[0].commit[:10]
+        manners.hint(f"bring them back: git xexp merge {commit}^1 {commit}^2 --commit")
     elif not found.problems:
         many = "merge" if found.merges == 1 else "merges"
         render.out(f"{found.merges} {many} since {base}: no row was dropped")

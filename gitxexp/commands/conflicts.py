@@ -94,4 +94,7 @@ def resolve(
         for line in item.left:
             render.say(line)
     if not unmerged.stages(project):
-        manners.hint(f"next: {unmerged.go_on(project)}")
+        rest = unmerged.by_hand(project)
+        names = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
+        first = f"merge {names} by hand and git add, then " if rest else ""
+        manners.hint(f"next: {first}{unmerged.go_on(project)}")

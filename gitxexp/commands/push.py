@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 
 from gitxexp import artifacts, progress, render
 from gitxexp.artifacts import Pushed, PushPlan
-from gitxexp.errors import XexpError
+from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.history import Experiment
 from gitxexp.options import json_option, open_project
 from gitxexp.project import Project
@@ -53,8 +55,22 @@ def push(
         )
     if as_json:
         render.out(render.as_json(_facts(done)))
-    else:
+    elif not planned.clashing or done.refs:
         _show(done)
+    if planned.clashing:
+        raise _clash(planned)
+
+
+def _clash(planned: PushPlan) -> NoAnswer:
+    """Two clones tagged at the same time, or a tag was moved: only people know which is meant."""
+    remote, first = planned.git_remote, planned.clashing[0]
+    names = ", ".join(found.name for found in planned.clashing)
+    run = f" --run {first.payload.run}" if first.payload.run else ""
+    return NoAnswer(
+        f"not pushed: {remote} has another {names}",
+        f"yours gets the next number: git tag -d {first.name} && git fetch --tags {remote} && "
+        f"git xexp tag{run}\nor take what {remote} has: git fetch --tags --force {remote}",
+    )
 
 
 def _experiment(project: Project, name: str) -> Experiment:
@@ -65,9 +81,16 @@ def _experiment(project: Project, name: str) -> Experiment:
 
 
 def _plan_text(planned: PushPlan) -> str:
-    lines = [f"would check and push  {out.path}" for out in planned.outputs]
+    lines = []
+    for path, times in Counter(out.path for out in planned.outputs).items():
+        said = f"  ({times} versions of it)" if times > 1 else ""
+        lines.append(f"would check and push  {path}{said}")
     if planned.git_remote:
         lines += [f"would push            {ref} -> {planned.git_remote}" for ref in planned.refs]
+    lines += [
+        f"would not push        {e.name}: {planned.git_remote} has another"
+        for e in planned.clashing
+    ]
     return "\n".join(lines) or "nothing to push"
 
 

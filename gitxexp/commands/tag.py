@@ -41,7 +41,9 @@ from gitxexp.version import AnyVersion, Level
 @click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
 @click.option("-l", "--label", "labels", multiple=True, help="Attach a label (repeatable).")
-@click.option("--no-stamp", is_flag=True, help="Leave the results database alone.")
+@click.option(
+    "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
+)
 @click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
 @click.option(
@@ -113,7 +115,7 @@ def _request(version: AnyVersion | None, options: dict[str, Any]) -> Request:
         labels=options["labels"],
         everything=options["everything"],
         commit=not options["no_commit"],
-        stamp=not options["no_stamp"],
+        stamp=options["stamp"],
         drop_rows=options["drop_rows"],
     )
 

@@ -6,6 +6,7 @@ import click
 
 from gitxexp import operations, progress, render
 from gitxexp.commands.log import facts
+from gitxexp.oplog import Operation
 from gitxexp.options import json_option, no_wait_option, open_project
 
 
@@ -17,10 +18,13 @@ from gitxexp.options import json_option, no_wait_option, open_project
 def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
     """Take the last N operations back (one by default); your own files stay as they are."""
     project = open_project()
-    with progress.line("undoing"):
-        done = operations.undo(project, count, force=force, wait=not no_wait)
+    done: list[Operation] = []
+    try:
+        with progress.line("undoing"):
+            operations.undo(project, count, force=force, wait=not no_wait, told=done.append)
+    finally:  # the first ones stay undone where a later one is refused
+        if not as_json:
+            for operation in done:
+                render.out(f"undone: {operation.verb} {operation.summary}".rstrip())
     if as_json:
         render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))
-        return
-    for operation in done:
-        render.out(f"undone: {operation.verb} {operation.summary}".rstrip())

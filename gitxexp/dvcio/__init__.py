@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gitxexp.dvcio.adding import Added, add
-    from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, status
+    from gitxexp.dvcio.changes import Change, Kind, changed, file_hashes, pending, status
     from gitxexp.dvcio.composing import (
         Tracked,
         exclusively,
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         track_members,
     )
     from gitxexp.dvcio.databases import database_kind, held_still, own_copy
+    from gitxexp.dvcio.glancing import Standing, standing
     from gitxexp.dvcio.objects import (
         Progress,
         find_object,
@@ -51,9 +52,10 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "adding": "Added add",
-    "changes": "Change Kind changed file_hashes status",
+    "changes": "Change Kind changed file_hashes pending status",
     "composing": "Tracked exclusively remember store track_file track_members",
     "databases": "database_kind held_still own_copy",
+    "glancing": "Standing standing",
     "objects": "Progress find_object has_object manifest matches object_path",
     "places": "cache_dir cache_dirs is_dvc_repo link_types local_remote_dir remote_name",
     "remote": "MissingObject missing_on_remote on_local_remote pushable",
@@ -82,6 +84,7 @@ __all__ = [
     "MissingObject",
     "Progress",
     "PushReport",
+    "Standing",
     "Tracked",
     "add",
     "cache_dir",
@@ -106,11 +109,13 @@ __all__ = [
     "object_path",
     "on_local_remote",
     "own_copy",
+    "pending",
     "pull",
     "push",
     "pushable",
     "remember",
     "remote_name",
+    "standing",
     "status",
     "store",
     "track_file",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import posixpath
 from collections.abc import Iterable
 from contextlib import chdir
@@ -31,10 +32,11 @@ def add(
 ) -> Added:
     """Take what is in the work tree at ``paths`` (relative to ``top``) into the DVC cache.
 
-    Works for ``.dvc`` outputs, for pipeline outputs (their stage's ``dvc.lock`` entry is updated,
-    as ``dvc commit -f`` would) and for new paths (a ``.dvc`` file is made). The work tree's own
-    files are not replaced by links. Databases are held still (see :mod:`.databases`); XexpError
-    if one is still written to after ``timeout`` seconds, or if DVC refuses.
+    Works for ``.dvc`` outputs, for pipeline outputs (their own line of ``dvc.lock`` is updated, not
+    the parameters and dependencies that their stage ran with) and for new paths (a ``.dvc`` file is
+    made). The work tree's own files are not replaced by links. Databases are held still (see
+    :mod:`.databases`); XexpError if one is still written to after ``timeout`` seconds, or if DVC
+    refuses.
     """
     known = {out.path: out for out in outputs_in(top)}
     wanted = list(dict.fromkeys(_owner(path, known) for path in paths))
@@ -85,14 +87,42 @@ def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
 
 def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) -> None:
     """All paths of one DVC project: ``.dvc`` outputs in one go, then stage by stage."""
-    stages = {known[path].addressing for path in paths if path in known and known[path].stage}
+    made = [known[path] for path in paths if path in known and known[path].stage]
+    stages = {out.addressing for out in made if out.hash is None}
     plain = [path for path in paths if path not in known or known[path].stage is None]
     if plain:
         with repo.scm_context(autostage=False, quiet=True):
             repo.add([str(top / path) for path in plain], relink=False)
-    for stage in sorted(stages):
+    for stage in sorted(stages):  # it has never run as far as dvc.lock knows
         with chdir(repo.root_dir):  # DVC checks the run cache's paths against the current folder
             repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
+    for out in made:
+        if out.addressing not in stages:
+            _commit_output(repo, top, out)
+
+
+def _commit_output(repo: Any, top: Path, out: Output) -> None:
+    """One output of a stage into the cache and ``dvc.lock``, and nothing else of the stage.
+
+    ``dvc commit -f`` would also write down the parameters and the code as they are now, and DVC
+    would believe that the stage has run with them.
+    """
+    from dvc.repo import lock_repo
+    from dvc.utils.serialize import modify_yaml
+
+    with lock_repo(repo):
+        stage = repo.stage.load_one(str((top / out.pointer).with_name("dvc.yaml")), out.stage)
+        path = os.path.realpath(top / out.path)
+        (found,) = (o for o in stage.outs if os.path.realpath(o.fs_path) == path)
+        found.save()
+        found.commit(relink=False)
+        with modify_yaml(str(top / out.pointer)) as document:
+            written = document["stages"][out.stage]["outs"]
+            (entry,) = (e for e in written if e["path"] == found.def_path)
+            entry["md5"] = found.hash_info.value
+            for key, value in (("size", found.meta.size), ("nfiles", found.meta.nfiles)):
+                if value is not None:
+                    entry[key] = value
 
 
 def _unlink(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:

@@ -54,7 +54,7 @@ def status(
     are imports, whose content the other side decides.
     """
     stats = StatCache(cache)
-    check = _Checker(top, stats, progress)
+    check = Checker(top, stats, progress)
     try:
         mine = [out for out in outputs if out.cached and not (out.source and out.source.repo)]
         return [change for out in mine if (change := check.change(out)) is not None]
@@ -77,7 +77,7 @@ def file_hashes(
     Only files whose stat is new are read, and of those none that DVC itself remembers.
     """
     stats = StatCache(cache)
-    check = _Checker(root, stats, progress)
+    check = Checker(root, stats, progress)
     found: dict[Path, str] = {}
     unknown: list[tuple[Path, os.stat_result, bool]] = []
     files = list(files)
@@ -126,7 +126,9 @@ def wal_of(path: Path) -> Path:
     return path.with_name(path.name + "-wal")
 
 
-class _Checker:
+class Checker:
+    """Compares outputs of one work tree with their pointers, remembering hashes by stat."""
+
     def __init__(self, top: Path, stats: StatCache, progress: Progress | None) -> None:
         self.top = top.absolute()
         self.stats = stats
@@ -141,7 +143,7 @@ class _Checker:
             return Change(out, Kind.MISSING)
         if path.is_dir():
             actual = self.directory(path, out)
-        elif _pending(path):
+        elif pending(path):
             return Change(out, Kind.MODIFIED)
         else:
             actual = self.file(str(path), path.stat(), out.legacy)
@@ -179,8 +181,8 @@ class _Checker:
 
     def directory(self, path: Path, out: Output) -> str:
         """The hash of the directory's manifest as DVC writes it."""
-        files = dict(_walk(str(path)))
-        key = _summary(files)
+        files = dict(walk(str(path)))
+        key = summary(files)
         name = f"{path}\0dos2unix" if out.legacy else str(path)
         known = self.stats.get(name, key)
         if known is not None:
@@ -189,7 +191,7 @@ class _Checker:
         digest = (
             self.ask_dvc(out) if _has_ignore(self.top, out) else self.manifest(path, files, out)
         )
-        if _summary(dict(_walk(str(path)))) == key:
+        if summary(dict(walk(str(path)))) == key:
             self.stats.put(name, key, digest, started)
         return digest
 
@@ -222,7 +224,7 @@ def _expected(out: Output) -> str | None:
     return manifest_hash(data)
 
 
-def _pending(path: Path) -> bool:
+def pending(path: Path) -> bool:
     """Whether rows wait in a ``-wal`` beside the file: they belong to it and are not in it."""
     try:
         return wal_of(path).stat().st_size > 0
@@ -230,7 +232,7 @@ def _pending(path: Path) -> bool:
         return False
 
 
-def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
+def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
     """Every file below: path relative to the folder and its stat; broken links are left out."""
     stack = [""]
     while stack:
@@ -250,7 +252,7 @@ def _walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
                     yield below + entry.name, info
 
 
-def _summary(files: dict[str, os.stat_result]) -> Key:
+def summary(files: dict[str, os.stat_result]) -> Key:
     """One key for a whole directory, made of every file's name and stat."""
     import hashlib  # late, for it brings OpenSSL (2 ms): single files need none of it
 

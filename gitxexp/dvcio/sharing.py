@@ -31,10 +31,21 @@ def share(tree: Path, home: Path) -> None:
         tracked = _moved(config.load_one("repo"), mine, theirs)
         carried = Config(str(theirs), validate=False).load_one("local")
         _private(mine / "config.local", theirs / "config.local")
+        config._save_config = lambda _, values: _write(mine / "config.local", values)
         with config.edit("local", validate=False) as local:
             merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
             merge(local, _plain(carried))
             local["cache"]["dir"] = str(cache_dir(home))
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    """What DVC 3.67 does to save a configuration, but in UTF-8, as it reads it: it encodes as ASCII
+    and fails for any folder with another letter."""
+    from configobj import ConfigObj
+    from dvc.config import _pack_named
+
+    with path.open("wb") as file:
+        ConfigObj(_pack_named(values), encoding="utf-8").write(file)
 
 
 def _moved(config: dict[str, Any], mine: Path, theirs: Path) -> dict[str, Any]:

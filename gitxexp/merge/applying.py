@@ -10,9 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from gitxexp import config, dvcio, registry, snapshot
+from gitxexp import collect, config, dvcio, registry, snapshot
+from gitxexp.collect import Wanted
 from gitxexp.dvcio.objects import hash_file
 from gitxexp.errors import XexpError
+from gitxexp.history import run_of_content
 from gitxexp.merge import engine
 from gitxexp.merge.asking import Artifact, Request
 from gitxexp.merge.contents import Contents
@@ -190,10 +192,22 @@ def _ignore_file(path: str) -> str:
     return (PurePosixPath(path).parent / ".gitignore").as_posix()
 
 
+def _run_of(project: Project, item: Incoming) -> str:
+    """The run of a model: its experiment's, but in a work tree another run may have made it since."""
+    source = item.source
+    if source.worktree is None:
+        return source.run
+    tagged = run_of_content(project.experiments(), item.path, f"md5:{hash_file(item.file)}")
+    if tagged:
+        return tagged
+    latest = collect.collect(source.worktree, project.config, Wanted()).run
+    return latest.id if latest and latest.id != source.run else ""
+
+
 def model_path(project: Project, item: Incoming) -> str:
     """Where a model of another experiment is laid: as the candidate of its run, else of its name."""
     slot = slots.slots(project.config)[0]
-    name = item.source.run or item.source.version or item.source.name
+    name = _run_of(project, item) or item.source.version or item.source.name
     return slot.candidate(name, extension=PurePosixPath(item.path).suffix)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from gitxexp.gitio import GitError
 from gitxexp.merge import engine, rowdiff, sources
 from gitxexp.merge.contents import Contents
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
-from gitxexp.merge.rowchanges import RowChange, TableDiff
+from gitxexp.merge.rowchanges import RowChange, TableDiff, exact
 from gitxexp.merge.sources import Source
 from gitxexp.project import Project
 
@@ -42,7 +42,7 @@ def merges(project: Project, base: str) -> Checked:
     """Look at every merge commit that HEAD has and ``base`` has not.
 
     Each is compared with the three-way merge of its parents, row by row; rows in conflict may be
-    as they like. Raises XexpError when ``base`` means nothing.
+    as they like, and what HEAD has again is not counted. Raises XexpError when ``base`` means nothing.
     """
     start = resolving.resolve(project, base).commit
     git = project.at_top
@@ -92,13 +92,39 @@ class _Check:
             return
         expected = self.folder / "expected"
         expected.unlink(missing_ok=True)
+        head = self.contents.at("HEAD", path)
+        since = {t.name: t.rows for t in rowdiff.diff_files(merged, head)} if head else {}
         options = MergeOptions(on_conflict=OnConflict.OURS)
         disputed = _disputed(engine.merge3(was, one, other, self.folder / "trial"))
         engine.merge3(was, one, other, expected, options)
         for table in rowdiff.diff_files(merged, expected):
-            rows = tuple(r for r in _lost(table) if (table.name, _mark(r.key)) not in disputed)
+            back = _Back(since.get(table.name, ()))
+            rows = tuple(
+                row
+                for row in _lost(table)
+                if (table.name, _mark(row.key)) not in disputed and not back.has(row)
+            )
             if rows:
                 yield table.name, rows
+
+
+class _Back:
+    """What HEAD has more than the merge commit: rows that were brought back since."""
+
+    def __init__(self, since: Iterable[RowChange]) -> None:
+        self.by_key: dict[str, list[RowChange]] = {}
+        for change in since:
+            if change.new is not None:
+                self.by_key.setdefault(_mark(change.key), []).append(change)
+
+    def has(self, lost: RowChange) -> bool:
+        """Whether the row, or the cells, are there again; a tag may have filled more cells since."""
+        cells = {c: exact(v) for c, v in (lost.new or {}).items() if v is not None}
+        return any(
+            all(c in new and exact(new[c]) == value for c, value in cells.items())
+            for change in self.by_key.get(_mark(lost.key), ())
+            if (new := change.new) is not None
+        )
 
 
 def _lost(table: TableDiff) -> Iterator[RowChange]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
 
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge import engine, pathspec, rowdiff, sources
@@ -77,11 +77,15 @@ def differences(project: Project, request: Request) -> Iterator[FileDiff]:
 
 def _file(a: _Side, b: _Side, path: str, request: Request) -> FileDiff:
     try:
-        tables = rowdiff.diff_files(a.file(path), b.file(path), request.key, request.limit)
+        before, after = a.file(path), b.file(path)
+        tables = rowdiff.diff_files(before, after, request.key, request.limit)
     except UsageError:
         raise
     except XexpError as error:
         return FileDiff(path, (), error.message)
+    stored = {file.stem for file in (before, after) if file}
+    if len(tables) == 1 and tables[0].name in stored:  # parquet: its table is named by the file,
+        tables = (replace(tables[0], name=PurePosixPath(path).stem),)  # a hash in the cache
     return FileDiff(path, tables)
 
 

@@ -18,6 +18,7 @@ from gitxexp.merge import driver_pointers as pointers
 from gitxexp.merge.driver_result import account, conflict_line, say, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport
+from gitxexp.merge.pointed import Placed
 from gitxexp.pointerfile import Output, Parser
 
 #: Stage, ``outs`` or ``deps``, and the path as it is written.
@@ -62,7 +63,9 @@ def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int
         return 1
     conflicts.forget(place, name)
     for out, report in merged.reports:
-        pointers.tell(out.path, report, pointers.bring(place, current(place, name, text, out)))
+        sure = not pointers.may_be_refused(place)
+        now = current(place, name, text, out)
+        pointers.tell(out.path, report, pointers.bring(place, now) if sure else Placed.LATER)
     return 0
 
 

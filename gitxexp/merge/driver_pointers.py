@@ -51,8 +51,16 @@ def merge_pointer(
         return 1
     conflicts.forget(place, name)
     if report is not None and oid is not None:
-        tell(name, report, materialise(place, name, text, ours))
+        sure = not may_be_refused(place)
+        tell(name, report, materialise(place, name, text, ours) if sure else Placed.LATER)
     return 0
+
+
+def may_be_refused(place: GitPlace) -> bool:
+    """Whether tracked files are edited: git asks the drivers first and looks at the work tree
+    then, so a merge that it refuses would have brought rows of another branch into the data."""
+    command = ["git", "diff", "--quiet", "--ignore-submodules"]
+    return subprocess.run(command, cwd=place.top, capture_output=True, check=False).returncode == 1
 
 
 def merged_pointer(
@@ -245,6 +253,9 @@ def tell(name: str, report: MergeReport, placed: Placed) -> None:
 def after(name: str, placed: Placed) -> list[str]:
     """What is left for the user to do, in words."""
     data = name.removesuffix(".dvc")
+    if placed is Placed.LATER:
+        why = "because files are edited and git may refuse the merge"
+        return [f"{data} was left as it is, {why}; once it is committed: dvc checkout {name}"]
     if placed is Placed.ABSENT:
         return [f"{data} is not in this work tree; to have it: dvc checkout {name}"]
     if placed is Placed.KEPT:

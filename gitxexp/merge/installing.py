@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp import config, dvcio, pointers
+from gitxexp.collect import SUFFIXES
 from gitxexp.errors import XexpError
 from gitxexp.merge import engine
 from gitxexp.project import Project, Running
@@ -62,14 +63,16 @@ def settings() -> dict[str, str]:
 
 
 def patterns(project: Project) -> list[str]:
-    """The attribute patterns: results databases, parquet data, their pointers and ``dvc.lock``, the
-    registry.
+    """The attribute patterns: databases by their endings and as configured, parquet data, their
+    pointers and ``dvc.lock``, the registry.
+
+    By all endings, not only what is configured now: a database that comes later merges as well.
 
     Not all pointers: git tells no driver of ``-X theirs``, which others may rely on.
     """
-    databases = project.config.results_databases or ("*.db",)
+    others = [n for n in project.config.results_databases if not n.endswith(SUFFIXES)]
     found = _folders(project)
-    for name in (*databases, "*.parquet"):
+    for name in (*(f"*{suffix}" for suffix in SUFFIXES), "*.parquet", *others):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
     return [*found, "dvc.lock", f"/{config.REGISTRY}"]

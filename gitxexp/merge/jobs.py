@@ -89,7 +89,7 @@ def find(
     Raises XexpError for a source that means nothing, NoAnswer when there is nothing to merge.
     """
     finder = _Finder(project, selection, contents)
-    for name in names:
+    for name in dict.fromkeys(one for glob in names for one in sources.expanded(project, glob)):
         finder.add(sources.find(project, name))
     if not finder.incoming and not finder.models:
         raise _nothing(names, selection)

@@ -37,6 +37,7 @@ class Placed(StrEnum):
     DONE = "done"
     ABSENT = "absent"  #: it was not checked out before, and is not now
     KEPT = "kept"  #: it holds what is in no cache, so it was left alone
+    LATER = "later"  #: git may still refuse the merge, so it was left alone
 
 
 def fetched(place: GitPlace, out: Output) -> Path:

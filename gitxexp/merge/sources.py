@@ -43,6 +43,30 @@ class Artifact:
     output: Output | None  #: the pointer that a commit or work tree has for it; None: git has it
 
 
+def expanded(project: Project, name: str) -> list[str]:
+    """The names that a glob stands for: of worktrees, else of branches, else of versions.
+
+    Itself where it is no glob, or one of files. Raises XexpError when nothing has such a name.
+    """
+    if not glob.has_magic(name) or _names_files(name):
+        return [name]
+    branch = project.config.worktree_branch.replace("{name}", "")
+    trees = [t for t in project.git.worktrees() if Path(t["worktree"]) != project.top]
+    folders = [Path(tree["worktree"]).name for tree in trees]
+    made = [tree.get("branch", "").removeprefix(f"refs/heads/{branch}") for tree in trees]
+    here, _ = project.git.head()
+    branches = [b.removeprefix("refs/heads/") for b in project.git.refs("refs/heads")]
+    every = (made, folders, [b for b in branches if b != here],
+             [e.name for e in project.experiments()])  # fmt: skip
+    for names in every:
+        found = [known for known in names if fnmatch.fnmatchcase(known, name)]
+        if found:
+            return list(dict.fromkeys(found))
+    raise XexpError(
+        f"no worktree, branch or version is named like '{name}'", "git xexp worktree list"
+    )
+
+
 def find(project: Project, name: str) -> Source:
     """What ``name`` means. Raises XexpError with candidates when it means nothing."""
     if _names_files(name):

@@ -51,6 +51,13 @@ def stages(project: Project) -> dict[str, Stages]:
     return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
 
 
+def by_hand(project: Project) -> list[str]:
+    """Every unmerged path that has no rows."""
+    fields = project.at_top.fields("ls-files", "-u", "-z", "--full-name")
+    paths = dict.fromkeys(field.partition("\t")[2] for field in fields)
+    return [path for path in paths if path not in stages(project)]
+
+
 def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
     """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
     if is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):

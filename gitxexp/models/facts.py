@@ -114,9 +114,11 @@ class Book:
         """Why there is no number: NULL, or what stands there instead."""
         row = self.runs.get(run) if run else None
         value = row.values.get(metric) if row else None
-        if value is None and row is not None:
-            return "NULL"
-        return f"'{value}'" if row is not None else "not known"
+        if row is None:
+            return "not known"
+        if number(value) is not None:  # the tag, which is asked first, does not have it
+            return f"none in its tag {self.by_run[run][0].name}" if run in self.by_run else "none"
+        return "NULL" if value is None else f"'{value}'"
 
 
 def _of_run(run: Run) -> Facts:

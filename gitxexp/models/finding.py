@@ -12,7 +12,7 @@ from gitxexp.artifacts.locate import Commit, Item
 from gitxexp.artifacts.sources import Stores, Strategy
 from gitxexp.collect import Wanted
 from gitxexp.errors import XexpError, suggestion
-from gitxexp.history import Experiment
+from gitxexp.history import Experiment, run_of_content
 from gitxexp.models import slots
 from gitxexp.models.facts import Book, Facts
 from gitxexp.models.listing import production_run
@@ -133,7 +133,8 @@ def by_version(search: Search, version: AnyVersion) -> Choice:
     if tagged is None:
         raise XexpError(
             f"{version} holds no model ({search.stock.slot.production})",
-            f"its files: git xexp explore show {version}",
+            f"its files: git xexp explore show {version}\n"
+            "another file is the model in production? [models] production in .xexp/config.toml",
         )
     return tagged
 
@@ -207,6 +208,9 @@ def in_worktree(search: Search, name: str, run: str | None) -> Choice:
         )
     digest = dvcio.file_hashes(top, [(file, False)], project.stat_cache)[file]
     path = file.relative_to(top).as_posix()
+    made = run_of_content(search.book.experiments, path, f"md5:{digest}")
+    if made and run is None and path == slot.production:  # the latest run may be a merged one
+        wanted = made
     model = Model(slot.name, path, wanted, False, f"md5:{digest}", file.stat().st_size)
     facts = Facts(wanted, None, None, chosen.params, chosen.metrics) if chosen else Facts(wanted)
     if wanted in search.book.by_run:

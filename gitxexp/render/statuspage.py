@@ -9,6 +9,8 @@ from gitxexp.explore.rows import show_date
 from gitxexp.status import Status
 
 _NAMED_AT_MOST = 5
+#: As :class:`gitxexp.dvcio.Standing` has them.
+_STANDING = ("changed", "not checked out", "missing")
 
 
 def as_text(found: Status, *, advice: bool) -> str:
@@ -30,6 +32,10 @@ def _where(found: Status) -> str:
     where = f"branch {head.branch}" if head.branch else "no branch"
     commit = head.commit[:7] if head.commit else "no commit yet"
     parts = ["clean" if not head.changed else f"{head.changed} changed"]
+    outputs = found.outputs
+    for words, paths in zip(_STANDING, outputs[:3], strict=True):
+        if paths:
+            parts.append(f"{len(paths)} output{'s' * (len(paths) > 1)} {words}")
     if head.ahead:
         parts.append(f"{head.ahead} ahead of {head.upstream}")
     if head.behind:
@@ -68,6 +74,11 @@ def as_object(found: Status) -> dict[str, Any]:
         "experiments": found.total,
         "last": found.last and found.last.name,
         "commits_since_last": found.since,
+        "outputs": {
+            "changed": list(found.outputs.changed),
+            "stale": list(found.outputs.stale),
+            "missing": list(found.outputs.missing),
+        },
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
         "next": found.next,

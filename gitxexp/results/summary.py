@@ -4,6 +4,8 @@ A tracker's row holds both. For every column, the first rule that fits decides:
 
 1. The caller's lists (``.xexp/config.toml``): a name in one of them is what it says.
 2. Ids, timestamps, versions, commits, machine load and counters (``epoch``, ``step``) are neither.
+   Nor is any other column whose value is a date with a time of day: it differs in every run, so no
+   two would have the same configuration.
 3. A name known as a metric (:func:`gitxexp.naming.is_metric_name`) is one if it has a number;
    ``error`` without one is a message, and neither.
 4. A name known as a parameter is one if it is the same in all rows of the run, else neither.
@@ -27,7 +29,7 @@ from typing import Any, NamedTuple
 
 from gitxexp import naming
 from gitxexp.results.tables import Table
-from gitxexp.results.times import NEVER, Moment, moment
+from gitxexp.results.times import NEVER, Moment, is_instant, moment
 
 
 class Names(NamedTuple):
@@ -152,6 +154,8 @@ class RunRows:
             return "metric"
         if naming.is_param_name(name):
             return "param" if column.constant else None
+        if is_instant(column.value):
+            return None
         if not column.constant:
             return "metric" if column.numeric and column.has_float else None
         if column.numeric and column.count < self.count:

@@ -7,18 +7,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitxexp.errors import XexpError
-from gitxexp.naming import COMMIT_COLUMNS, VERSION_COLUMNS
+from gitxexp.naming import COMMIT_COLUMNS, RUN_IDS, VERSION_COLUMNS
 from gitxexp.results.engines import Database, reading
 
 #: xetrack's documented table names, in the order in which they are preferred.
 KNOWN_TABLES = ("predictions", "metrics", "events", "default")
+#: What people call the table of runs in a tracker of their own, beside tables of steps.
+COMMON_TABLES = ("runs", "experiments", "trials", "results")
 #: xetrack's object store (``assets.py``) never holds runs.
 NOT_EVENTS = frozenset(("assets", "keys", "counts"))
-RUN_COLUMNS = ("track_id", "run_id", "run", "run_name", "run_uuid", "experiment_id", "trial_id",
+RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
                "trial", "job_id", "session_id")  # fmt: skip
 TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time", "time", "date",
                 "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
-                "started_at")  # fmt: skip
+                "started_at", "finished", "ended", "ended_at", "started", "started_on", "run_at",
+                "logged", "recorded_at")  # fmt: skip
+#: Endings of further columns of times, where a column of runs stands beside them.
+TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
+TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
 
 
 def quoted(name: str) -> str:
@@ -53,8 +59,17 @@ class Table:
 
     @property
     def time_column(self) -> str | None:
-        """The column that says when a row was written."""
-        return self.first_of(TIME_COLUMNS)
+        """The column that says when a row was written.
+
+        By its name; where there is a column of runs also by its ending or its declared type, as
+        pandas (``TIMESTAMP``) and DuckDB write it.
+        """
+        named = self.first_of(TIME_COLUMNS)
+        if named or not self.run_column:
+            return named
+        typed = (c for c in self.columns if self.types.get(c, "").upper().startswith(TIME_TYPES))
+        ending = (c for c in self.columns if c.lower().endswith(TIME_ENDINGS))
+        return next(typed, None) or next(ending, None)
 
     @property
     def version_columns(self) -> tuple[str, ...]:
@@ -90,8 +105,9 @@ class Table:
 def event_tables(path: Path, table: str | None = None) -> list[Table]:
     """The tables of ``path`` that hold runs, the preferred first; with ``table`` only that one.
 
-    A table counts when it has a column that reads as a time; one named by the caller always
-    does. Raises XexpError for an unknown ``table`` and for a file that is not a database.
+    A table counts when it has a column that reads as a time; where no table has, one with a
+    column of runs does, and the run written last is the latest. One named by the caller always
+    counts. Raises XexpError for an unknown ``table`` and for a file that is not a database.
     """
     return reading(path, lambda database: tables_of(database, table))
 
@@ -100,8 +116,9 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
     """:func:`event_tables` on an open database."""
     every = list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
     if table is None:
-        found = [t for t in every if t.time_column and t.name not in NOT_EVENTS]
-        return sorted(found, key=_preference)
+        able = [t for t in every if t.name not in NOT_EVENTS]
+        timed = [t for t in able if t.time_column]
+        return sorted(timed or [t for t in able if t.run_column], key=_preference)
     for candidate in every:
         if candidate.name == table:
             return [candidate]
@@ -110,8 +127,9 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
 
 
 def _preference(table: Table) -> tuple[int, str]:
-    known = table.name.lower() in KNOWN_TABLES
-    return (KNOWN_TABLES.index(table.name.lower()) if known else len(KNOWN_TABLES)), table.name
+    names = (*KNOWN_TABLES, *COMMON_TABLES)
+    known = table.name.lower() in names
+    return (names.index(table.name.lower()) if known else len(names)), table.name
 
 
 def _sqlite(database: Database) -> Iterator[Table]:

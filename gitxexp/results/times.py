@@ -39,6 +39,18 @@ def moment(value: Any) -> Moment:
     return Moment(1, 0.0, str(value))
 
 
+def is_instant(value: Any) -> bool:
+    """Whether ``value`` is a date with a time of day, native or as ISO text (``2026-01-31 10:00``)."""
+    if isinstance(value, datetime):
+        return True
+    if not isinstance(value, str) or len(value) < 16 or not value[:4].isdigit():
+        return False
+    try:
+        return bool(datetime.fromisoformat(value.strip()))
+    except ValueError:
+        return False
+
+
 def _from_text(text: str) -> Moment:
     try:
         return Moment(2, _seconds(datetime.fromisoformat(text.strip())), text)

@@ -77,5 +77,8 @@ def _nothing(total: int, *, runs: bool) -> str:
     if total:
         return f"none of {total} {'runs' if runs else 'experiments'} match"
     if runs:
-        return "there are no runs; the databases are set in .xexp/config.toml, [results] databases"
+        return (
+            "there are no runs: no database has a table with a column of times or runs; name what "
+            "the tracker writes in .xexp/config.toml, [results] databases and table"
+        )
     return "there are no experiments yet; make one: git xexp tag"

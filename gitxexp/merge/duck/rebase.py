@@ -21,9 +21,10 @@ from gitxexp.merge.duck.rows import (
 from gitxexp.merge.duck.session import Session, quote
 from gitxexp.merge.duck.twoway import merge_table
 from gitxexp.merge.plan import MergeOptions
+from gitxexp.naming import RUN_IDS, VERSION_COLUMNS
 
 #: The key where none is declared: the experiment's version, else the tracker's run.
-DEFAULT_KEYS = ("version", "experiment_version", "track_id")
+DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
 
 
 def rebase_key(table: Aligned, options: MergeOptions) -> tuple[str, ...]:
@@ -44,9 +45,10 @@ def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Out
     """
     key = rebase_key(table, options)
     if not key:
-        wanted = ", ".join(options.key) or " or ".join(DEFAULT_KEYS)
-        note = f"table {table.name} has no column {wanted}: it was merged, nothing was replaced"
-        return replace(merge_table(session, table, replace(options, key=())), notes=(note,))
+        wanted = ", ".join(options.key) or "version or run id"
+        note = f"table {table.name} has no {wanted}: its rows were added"
+        found = merge_table(session, table, replace(options, key=()))
+        return replace(found, notes=(note,)) if found.report.new else found
     return in_parts(session, table, key, lambda part: _replaced(session, part, key))
 
 

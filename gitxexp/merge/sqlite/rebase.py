@@ -16,9 +16,10 @@ from gitxexp.merge.sqlite.keyless import grouping
 from gitxexp.merge.sqlite.names import fold, quote
 from gitxexp.merge.sqlite.schema import Key, Schema
 from gitxexp.merge.sqlite.write import Writer, fresh
+from gitxexp.naming import RUN_IDS, VERSION_COLUMNS
 
 #: What names an experiment in a table of results, in order of preference.
-DEFAULT_KEYS = ("version", "experiment_version", "track_id")
+DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
 
 
 def rebase_key(feed: Feed, options: MergeOptions) -> Key | None:

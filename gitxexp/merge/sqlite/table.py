@@ -38,6 +38,9 @@ def merge_table(
         _keyless(con, feed, "1", write, ranges)
     if claims:
         claim(con, claims)
+    elif options.mode == Mode.REBASE and write.account.of(table.name).new:
+        wanted = ", ".join(options.key) or "version or run id"
+        write.account.note(f"table {table.name} has no {wanted}: its rows were added")
 
 
 def _with_unique_key(
