@@ -8,18 +8,18 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp import argv as argv_module
-from gitxexp import manners
+from gitxexp import manners, streams
 from gitxexp.argv import Line
 from gitxexp.errors import FATAL, USAGE, XexpError
-from gitxexp.lazygroup import ClosedPipe, LazyGroup
+from gitxexp.lazygroup import LazyGroup
 
 if TYPE_CHECKING:
     from gitxexp.gitio import Git
@@ -71,7 +71,7 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
     if version:
         from gitxexp._version import __version__
 
-        click.echo(f"git-xexp version {__version__}")
+        streams.write(f"git-xexp version {__version__}\n")
     elif ctx.invoked_subcommand is None:
         from gitxexp.commands.status import status
 
@@ -84,6 +84,14 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
+    try:
+        return _run(argv, git)
+    except (streams.ClosedPipe, BrokenPipeError):
+        streams.drop()
+        return streams.CLOSED_PIPE
+
+
+def _run(argv: Sequence[str], git: Git | None) -> int:
     line = Line(as_json="--json" in argv)
     try:
         line = argv_module.read(main, list(argv))
@@ -91,13 +99,12 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
         if line.manual:
             return _manual(line)
         code = main.main(line.words, prog_name="git xexp", standalone_mode=False, obj=git)
-        sys.stdout.flush()
+        streams.flush()
         if not code:
             manners.advise(line)
         return code if isinstance(code, int) else 0
-    except (ClosedPipe, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except (streams.ClosedPipe, BrokenPipeError):
+        raise
     except (KeyboardInterrupt, click.Abort):
         return _interrupted(as_json=line.as_json)
     except click.exceptions.Exit as leave:
@@ -181,15 +188,15 @@ def _unexpected(error: Exception) -> tuple[str, str, int]:
 
 def _report(message: str, hint: str | None, code: int) -> int:
     _say(f"{'error' if code == 1 else 'fatal'}: {message}")
-    for line in (hint or "").splitlines() if hint and manners.advises() else ():
-        _say(f"hint: {line}")
+    if hint:
+        manners.hint(*hint.splitlines())
     return code
 
 
 def _say(text: str) -> None:
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stdout.flush()
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    with suppress(XexpError):  # what went wrong first is said
+        streams.flush()
+    streams.tell(text)
 
 
 def _catch_termination() -> None:

@@ -11,11 +11,28 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``git xexp ARGV``; returns the exit code."""
-    args = sys.argv[1:] if argv is None else argv
+    from gitxexp import streams
+    from gitxexp.errors import XexpError
+
+    streams.stand()
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        streams.flush()
+    except (streams.ClosedPipe, BrokenPipeError):
+        streams.drop()
+        return streams.CLOSED_PIPE
+    except XexpError as error:
+        streams.tell(f"fatal: {error.message}")
+        return error.exit_code
+    return code
+
+
+def _main(args: list[str]) -> int:
     if args == ["--version"]:
+        from gitxexp import streams
         from gitxexp._version import __version__
 
-        print(f"git-xexp version {__version__}")
+        streams.write(f"git-xexp version {__version__}\n")
         return 0
     if args[:1] == ["merge-driver"]:
         from gitxexp.merge.driver import merge_driver

@@ -9,14 +9,11 @@ from typing import Any
 import click
 
 from gitxexp.errors import suggestion
+from gitxexp.streams import ClosedPipe
 
 #: verb → (module, one line of help). The module has a command named like the verb, with an
 #: underscore after a name that Python itself uses (``list_``).
 Verbs = Mapping[str, tuple[str, str]]
-
-
-class ClosedPipe(Exception):
-    """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
 
 
 class Group(click.Group):

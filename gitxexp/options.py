@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from gitxexp import version
+from gitxexp import render, version
 from gitxexp.payload import read_scalar
 from gitxexp.project import Project
 from gitxexp.version import AnyVersion
@@ -103,4 +103,4 @@ def open_project() -> Project:
     """The project around the current folder, its remarks going to standard error."""
     context = click.get_current_context(silent=True)
     git = context.obj if context else None
-    return Project.open(".", lambda text: click.echo(text, err=True), git)
+    return Project.open(".", render.say, git)

@@ -76,6 +76,7 @@ def test_errors_are_json_where_json_is_asked_for(repo: Repo) -> None:
 
 def test_hints_can_be_turned_off(repo: Repo) -> None:
     assert "hint: " in repo.xexp("tga").err
+    assert "hint: " not in repo.xexp("-q", "tga").err
     repo.git("config", "advice.xexp", "false")
     done = repo.xexp("tga")
     assert "Did you mean tag" in done.err and "hint: " not in done.err

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gitxexp import artifacts, progress, render
+from gitxexp import artifacts, progress, render, streams
 from gitxexp.errors import UsageError
 from gitxexp.options import json_option, nul_option, open_project
 from gitxexp.resolving import resolve
@@ -60,7 +60,7 @@ def get(
             name = "--json" if as_json else "-z"
             raise UsageError(f"{name} and -o - both want standard output", "leave one of them out")
         report = artifacts.stream(project, request, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        streams.flush()
         _say(report)
         return
     with progress.line("getting") as show:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.errors import XexpError
+from gitxexp.streams import drop, tell
 
 if TYPE_CHECKING:
     from gitxexp.merge.gitplace import GitPlace
@@ -178,7 +179,7 @@ def textconv(args: list[str]) -> int:
         out.write(f"({error.message})\n".encode("utf-8", "surrogateescape"))
         out.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop()
     return 0
 
 
@@ -196,5 +197,4 @@ def _pointed(path: Path) -> tuple[bytes, Path | None] | None:
 
 def say(text: str) -> None:
     """One line to whoever runs git."""
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    tell(text)

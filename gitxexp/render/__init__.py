@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from gitxexp import streams
+
 #: Of the characters that cannot be seen, those that words and emoji are made with.
 _JOINERS = "\u200c\u200d"
 #: The narrowest that a column which may be cut becomes.
@@ -227,24 +229,23 @@ def _finite(value: Any) -> Any:
 
 
 def out(text: str, end: str = "\n") -> None:
-    """Write to standard output; bytes that no text can show are replaced, never an error."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + end)
+    """Write to standard output; bytes that no text can show are replaced, never an error, and
+    nothing but our own colours steers a terminal."""
+    streams.write((streams.harmless(text) if is_terminal() else text) + end)
 
 
 def names(values: Iterable[object]) -> None:
     """``-z``: each name as it is, followed by a NUL; bytes that are no text are kept."""
     for value in values:
-        sys.stdout.buffer.write(os.fsencode(str(value)) + b"\0")
-    sys.stdout.flush()
+        streams.write_bytes(os.fsencode(str(value)) + b"\0")
+    streams.flush()
 
 
 def say(text: str) -> None:
     """Write to standard error; a note is left out when it is to be quiet."""
     if _Chosen.quiet and text.startswith("note: "):
         return
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    streams.tell(text)
 
 
 def page(text: str) -> None:
@@ -264,7 +265,7 @@ def page(text: str) -> None:
     parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
     process = subprocess.Popen(parts, stdin=subprocess.PIPE, env=environment)
     try:
-        process.communicate((text + "\n").encode("utf-8", "replace"))
+        process.communicate((streams.harmless(text) + "\n").encode("utf-8", "replace"))
     except (BrokenPipeError, KeyboardInterrupt):
         process.wait()
 
