@@ -57,7 +57,7 @@ o	--run	run	once	The tracker run to tag (default: the latest)
 o	--best	metric	once	The best run by METRIC
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
-o	-m --message	text	once	What you want to say of it
+o	-m --message	text	many	What you want to say of it
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
@@ -167,7 +167,7 @@ o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	once	The commit\'\\\'\'s message
+o	-m --message	text	many	The commit\'\\\'\'s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	--strategy	choice:merge rebase keep	once	merge, rebase or keep
@@ -193,7 +193,7 @@ o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	once	The commit\'\\\'\'s message
+o	-m --message	text	many	The commit\'\\\'\'s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-y --yes	-	once	Replace without asking
@@ -302,7 +302,7 @@ o	--from-worktree	worktree	once	A model of another worktree
 o	--rollback	-	once	Put back what was there before
 o	--history	-	once	List who promoted what and when
 o	--slot	slot	once	The model slot, where there are several
-o	-m --message	text	once	Why
+o	-m --message	text	many	Why
 o	--no-keep	-	once	Do not keep the replaced model as a candidate
 o	--no-commit	-	once	Leave the changed pointers uncommitted
 o	--tag	-	once	Tag the result as the next version

@@ -29,6 +29,32 @@ class VersionType(click.ParamType[AnyVersion]):
         return found
 
 
+class Text(click.ParamType[str]):
+    """Words that are kept in a tag or the registry, which are UTF-8."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            self.fail(f"'{text}' is not UTF-8", param, ctx)
+        return text
+
+
+class Label(Text):
+    """A name on one line."""
+
+    name = "label"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx).strip()
+        if not text or any(ord(char) < 32 for char in text):
+            self.fail(f"'{text}' is not a name", param, ctx)
+        return text
+
+
 class Assignment(click.ParamType[tuple[str, Any]]):
     """``key=value``; the value is a number or truth value if it spells one."""
 
@@ -37,10 +63,10 @@ class Assignment(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        key, equals, text = str(value).partition("=")
+        key, equals, text = Text().convert(value, param, ctx).partition("=")
         if not equals or not key.strip():
             self.fail(f"'{value}' is not key=value", param, ctx)
-        return key.strip(), read_scalar(text)
+        return Label().convert(key, param, ctx), read_scalar(text)
 
 
 class Number(click.ParamType[tuple[str, float]]):
@@ -80,6 +106,18 @@ class Age(click.ParamType[float]):
         if unit not in self.units or not 0 <= number < 1e6:
             self.fail(f"'{value}' is not an age (like 12h, 30d, 2w, 6mo or 1y)", param, ctx)
         return number * self.units[unit]
+
+
+def message_option(text: str) -> Callable[[F], F]:
+    """``-m``, several of them paragraphs as in git-commit(1); None without one."""
+
+    def paragraphs(
+        ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+    ) -> str | None:
+        return "\n\n".join(given) if given else None
+
+    return click.option("-m", "--message", type=Text(), metavar="TEXT", multiple=True,
+                        callback=paragraphs, help=text)  # fmt: skip
 
 
 def json_option(function: F) -> F:

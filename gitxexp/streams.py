@@ -75,14 +75,30 @@ def tell(text: str) -> None:
 
 
 def harmless(text: str) -> str:
-    """``text`` with what steers a terminal (control characters, reversed direction) as ``?``;
-    tabs, line breaks and the colours of :func:`gitxexp.render.paint` stay."""
+    """``text`` with what steers a terminal (control characters, reversed direction) as ``?``, but
+    for tabs and line breaks; what :func:`paint` marked is coloured."""
     if text.isprintable():
         return text
     import re  # plain text needs it not
 
-    steering = r"\x1b\[(?:0|[12]|3[1-6])m|[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
-    return re.sub(steering, lambda found: found[0] if len(found[0]) > 1 else "?", text)
+    return coloured(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", text))
+
+
+def paint(text: str, style: str) -> str:
+    """``text`` marked with a style, to be coloured as it is written and not before: by then, other
+    escape sequences are gone. Unicode has 32 characters that no text contains; these are marks."""
+    return f"{_MARKS[style]}{text}{_END}"
+
+
+def coloured(text: str) -> str:
+    """The marks of :func:`paint` as escape sequences (ECMA-48, SGR)."""
+    return text.translate(_SGR) if _END in text else text
+
+
+_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+_MARKS = {style: chr(0xFDD1 + number) for number, style in enumerate(_CODES)}
+_END = "\ufdd0"
+_SGR = {ord(_END): "\x1b[0m"} | {ord(_MARKS[s]): f"\x1b[{code}m" for s, code in _CODES.items()}
 
 
 def drop(number: int = 1) -> None:

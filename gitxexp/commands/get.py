@@ -78,18 +78,18 @@ def _show(report: artifacts.Report) -> None:
     """Each file on its own line, or one line for each place when there are many."""
     if len(report.files) <= 10:
         for got in report.files:
-            render.out(f"{got.target}  {render.size(got.size)}  {_from(got.source)}")
+            render.done(f"{got.target}  {render.size(got.size)}  {_from(got.source)}")
     else:
         for source in dict.fromkeys(got.source for got in report.files):
             mine = [got for got in report.files if got.source == source]
             size = render.size(sum(got.size for got in mine))
-            render.out(f"{len(mine)} files  {size}  {_from(source)}")
+            render.done(f"{len(mine)} files  {size}  {_from(source)}")
     _notes(report)
 
 
 def _say(report: artifacts.Report) -> None:
     for got in report.files:
-        render.say(f"{got.path}  {render.size(got.size)}  {_from(got.source)}")
+        render.remark(f"{got.path}  {render.size(got.size)}  {_from(got.source)}")
     _notes(report)
 
 

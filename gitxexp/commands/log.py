@@ -23,7 +23,7 @@ def log(limit: int | None, as_json: bool) -> None:
         render.out(render.as_json([facts(operation) for operation in found]))
         return
     if not found:
-        render.say("no operation has run in this repository yet")
+        render.remark("no operation has run in this repository yet")
         return
     started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
     columns = [

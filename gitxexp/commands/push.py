@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import click
 
-from gitxexp import artifacts, progress, render
+from gitxexp import artifacts, manners, progress, render
 from gitxexp.artifacts import Pushed, PushPlan
 from gitxexp.errors import XexpError
 from gitxexp.history import Experiment
 from gitxexp.options import json_option, open_project
 from gitxexp.project import Project
+from gitxexp.render.numbers import counted
 from gitxexp.resolving import resolve
 
 
@@ -82,17 +83,19 @@ def _plan_facts(planned: PushPlan) -> dict[str, object]:
 
 def _show(done: Pushed) -> None:
     if not done.experiments and not done.refs:
-        render.out("nothing to push: every experiment is on the remote")
+        render.done("nothing to push: every experiment is on the remote")
+        manners.hint()
         return
     sent = len(done.artifacts.pushed)
-    render.out(f"artifacts: {sent} objects sent, {done.checked} outputs proved complete")
+    sent_ones, outputs = counted(sent, "object"), counted(done.checked, "output")
+    render.done(f"artifacts: {sent_ones} sent, {outputs} proved complete")
     for item in (*done.artifacts.missing, *done.artifacts.corrupt):
         render.say(f"warning: {item.path} was not pushed: no sound copy")
     if done.git_remote is None:
         render.say("note: there is no git remote, so only artifacts were pushed")
     for ref in done.refs:
         name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
-        render.out(f"pushed {name} -> {done.git_remote}")
+        render.done(f"pushed {name} -> {done.git_remote}")
 
 
 def _facts(done: Pushed) -> dict[str, object]:

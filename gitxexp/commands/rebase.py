@@ -29,7 +29,7 @@ def rebase(yes: bool, **options: Any) -> None:
         replaced = sum(t.replaced for a in plan.artifacts for t in a.report.tables)
         if not replaced:
             if plan.changed:
-                render.say("nothing is replaced: git xexp merge would do the same")
+                render.remark("nothing is replaced: git xexp merge would do the same")
             return
         _ask(plan, replaced)
 

@@ -13,9 +13,11 @@ from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.experiments import Plan, Request
 from gitxexp.options import (
     Assignment,
+    Label,
     Number,
     VersionType,
     json_option,
+    message_option,
     no_wait_option,
     open_project,
 )
@@ -34,11 +36,19 @@ from gitxexp.version import AnyVersion, Level
 @click.option("--best", metavar="METRIC", help="The best run by METRIC.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
-@click.option("-m", "--message", metavar="TEXT", help="What you want to say of it.")
+@message_option("What you want to say of it.")
 @click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
 @click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
-@click.option("-l", "--label", "labels", multiple=True, help="Attach a label (repeatable).")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Label(),
+    metavar="TEXT",
+    multiple=True,
+    help="Attach a label (repeatable).",
+)
 @click.option("--no-stamp", is_flag=True, help="Leave the results database alone.")
 @click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
@@ -169,12 +179,12 @@ def _show(project: Project, done: Tagged, *, as_json: bool) -> None:
         render.out(render.as_json(facts | {"commit": done.commit, "tag": done.tag}))
         return
     for path in done.added:
-        render.out(f"added   {path}")
+        render.done(f"added   {path}")
     if done.stamped:
         rows = "row" if done.stamped == 1 else "rows"
-        render.out(f"stamped {done.stamped} {rows} of run {done.payload.run}")
-    render.out(f"{render.paint(str(done.version), 'yellow')}  {done.reason}")
-    render.out(done.payload.headline)
+        render.done(f"stamped {done.stamped} {rows} of run {done.payload.run}")
+    version = render.paint(str(done.version), "yellow")
+    render.out(version if render.quiet() else f"{version}  {done.reason}\n{done.payload.headline}")
 
 
 def _say_notes(notes: tuple[str, ...]) -> None:

@@ -23,4 +23,4 @@ def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
         render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))
         return
     for operation in done:
-        render.out(f"undone: {operation.verb} {operation.summary}".rstrip())
+        render.done(f"undone: {operation.verb} {operation.summary}".rstrip())

@@ -130,8 +130,7 @@ def colour() -> bool:
 
 def paint(text: str, style: str) -> str:
     """``text`` in ``style`` (bold, dim, green, red, yellow, cyan) where colour is wanted."""
-    codes = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
-    return f"\x1b[{codes[style]}m{text}\x1b[0m" if colour() else text
+    return streams.paint(text, style) if colour() else text
 
 
 def table(columns: Sequence[Column]) -> str:
@@ -231,7 +230,21 @@ def _finite(value: Any) -> Any:
 def out(text: str, end: str = "\n") -> None:
     """Write to standard output; bytes that no text can show are replaced, never an error, and
     nothing but our own colours steers a terminal."""
-    streams.write((streams.harmless(text) if is_terminal() else text) + end)
+    shown = streams.harmless if is_terminal() else streams.coloured
+    streams.write(shown(text) + end)
+
+
+def done(text: str) -> None:
+    """Say on standard output what was changed, unless it is to be quiet."""
+    if not _Chosen.quiet:
+        out(text)
+
+
+def remark(text: str) -> None:
+    """Say on standard error what is no error, such as that there is nothing to do, unless it is to
+    be quiet."""
+    if not _Chosen.quiet:
+        say(text)
 
 
 def names(values: Iterable[object]) -> None:

@@ -49,7 +49,7 @@ def list_(**options: Any) -> None:
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
     found = listing.listing(open_project(), query)
     if not found.rows and form == "table":
-        render.say(_nothing(found.total, runs=query.runs))
+        render.remark(_nothing(found.total, runs=query.runs))
         manners.hint(*filter(None, [found.hint]))
     elif form == "json":
         render.out(render.as_json(lists.as_objects(found, chosen=bool(names))))
