@@ -166,7 +166,7 @@ class Git:
             stderr = decode(done.stderr)
             if "not a git repository" in stderr:
                 raise XexpError(
-                    f"not a git repository (or any parent): {self.cwd}",
+                    GitError((), 0, stderr).message,
                     "change into your project, or make one: git init && git xexp init",
                 )
             raise GitError(("rev-parse",), done.returncode, stderr)
@@ -271,7 +271,20 @@ class Git:
                 found.append({})
             if name:
                 found[-1][name] = value
+        main = Path(found[0]["worktree"])
+        if "bare" not in found[0] and (main / "objects").is_dir() and (main / "HEAD").is_file():
+            found[0]["worktree"] = str(self._top_of(main))
         return found
+
+    def _top_of(self, git_dir: Path) -> Path:
+        """The work tree of a git folder that is not inside it (a submodule's, --separate-git-dir),
+        for which git lists that folder itself."""
+        asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--show-toplevel")
+        here = decode(self.call(*asked).stdout).splitlines()
+        if len(here) == 2 and Path(here[0]) == git_dir:
+            return Path(here[1])
+        there = Git(git_dir, foreign=True).call("rev-parse", "--show-toplevel")
+        return Path(decode(there.stdout).removesuffix("\n") or git_dir)
 
     # -- remotes -------------------------------------------------------------------------------
 

@@ -99,12 +99,18 @@ class Project:
     @property
     def top(self) -> Path:
         """The top of this work tree; raises XexpError in a bare repository."""
-        if self.places.top is None:
+        if self.places.top is not None:
+            return self.places.top
+        import shlex  # for an error only
+
+        if self.git.text("rev-parse", "--is-bare-repository") == "false":
             raise XexpError(
-                "this is a bare repository: it has no files to work with",
-                "use a clone of it, or a worktree: git worktree add PATH",
+                "this operation must be run in a work tree", f"cd {shlex.quote(str(self.main_top))}"
             )
-        return self.places.top
+        raise XexpError(
+            "this is a bare repository: it has no files to work with",
+            "use a clone of it, or a worktree: git worktree add PATH",
+        )
 
     @cached_property
     def main_top(self) -> Path:

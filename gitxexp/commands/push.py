@@ -55,7 +55,7 @@ def push(
     if as_json:
         render.out(render.as_json(_facts(done)))
     else:
-        _show(done)
+        _show(done, known=bool(project.experiments()))
 
 
 def _experiment(project: Project, name: str) -> Experiment:
@@ -81,9 +81,10 @@ def _plan_facts(planned: PushPlan) -> dict[str, object]:
     }
 
 
-def _show(done: Pushed) -> None:
+def _show(done: Pushed, *, known: bool) -> None:
     if not done.experiments and not done.refs:
-        render.done("nothing to push: every experiment is on the remote")
+        why = "every experiment is on the remote" if known else "there are no experiments yet"
+        render.done(f"nothing to push: {why}")
         manners.hint()
         return
     sent = len(done.artifacts.pushed)

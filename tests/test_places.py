@@ -1,0 +1,92 @@
+"""Where a command may stand: inside .git, in a submodule, beside a git folder elsewhere, and more."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests import experiments
+from tests.helpers import Clock, Repo, xexp_inside
+from tests.test_words import on_terminal
+
+
+@pytest.fixture
+def ready(repo: Repo) -> Repo:
+    """Set up and committed."""
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    return repo
+
+
+def test_inside_the_git_folder(ready: Repo, clock: Clock) -> None:
+    """As git says it; this is no bare repository."""
+    experiments.three(ready, clock)
+    inside = ready / ".git"
+    for words in (("tag",), ("init",), ("get", "e0.1.0", "README.md")):
+        done = xexp_inside(*words, cwd=inside)
+        assert (done.code, done.err) == (
+            128,
+            f"fatal: this operation must be run in a work tree\nhint: cd {ready.path}\n",
+        )
+    assert "e1.0.0" in xexp_inside("explore", cwd=inside).good().out
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_submodule_is_a_repository_like_any(ready: Repo, tmp_path: Path, linked: bool) -> None:
+    """git itself lists its main worktree as .git/modules/NAME: a folder made beside that is lost."""
+    above = Repo(tmp_path / "above")
+    above.path.mkdir()
+    above.git("init", "-q")
+    above.git(
+        "-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(ready.path), "sub"
+    )
+    sub = Repo(above / "sub")
+    if linked:
+        sub.xexp("worktree", "new", "first").good()
+        sub = Repo(above / "exp-first")
+    sub.xexp("worktree", "new", "side").good()
+    assert (above / "exp-side/README.md").is_file()
+    first = sub.xexp("worktree", "list", "--json").json()[0]
+    assert first["path"] == str(above / "sub")
+    sub.xexp("undo").good()
+    assert not (above / "exp-side").exists()
+
+
+def test_a_git_folder_elsewhere(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "work")
+    repo.path.mkdir()
+    repo.git("init", "-q", "-b", "main", "--separate-git-dir", str(tmp_path / "elsewhere"))
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    repo.xexp("worktree", "new", "side").good()
+    assert (tmp_path / "exp-side/.xexp/config.toml").is_file()
+
+
+def test_objects_of_sha256(tmp_path: Path) -> None:
+    """DVC cannot read them; everything else can."""
+    repo = Repo(tmp_path / "repo")
+    repo.path.mkdir()
+    repo.git("init", "-q", "-b", "main", "--object-format=sha256")
+    repo.commit("first")
+    done = repo.xexp("init")
+    assert done.code == 128
+    assert done.err.endswith("hint: go without DVC: git xexp init --no-dvc\n")
+    assert repo.git("status", "--porcelain") == ""
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    assert repo.xexp("push").good().out == "nothing to push: there are no experiments yet\n"
+    repo.xexp("tag", "-P", "lr=1", "-M", "f1=0.5").good()
+    repo.write("params.yaml", "lr: 2\n")
+    repo.commit("lr")
+    repo.xexp("tag", "-M", "f1=0.7").good()
+    assert "lr  1 → 2" in repo.xexp("explore", "diff", "e0.1.0", "e0.2.0").good().out
+    repo.xexp("get", "e0.2.0", "params.yaml", "-o", "../got").good()
+    repo.xexp("undo").good()
+    assert repo.tags == ["e0.1.0"]
+
+
+def test_the_last_on_a_terminal_is_ours(repo: Repo) -> None:
+    """Not what a library of DVC's writes as Python ends."""
+    text, code = on_terminal(repo, "init", "--color=never", GIT_PROGRESS_DELAY="60")
+    assert code == 0 and "\x1b" not in text
