@@ -10,6 +10,7 @@ import re
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -173,17 +174,29 @@ def _named(param: click.Parameter) -> str:
     return max(param.opts, key=len)
 
 
-def _unexpected(error: Exception) -> tuple[str, str, int]:
+def _unexpected(error: Exception) -> tuple[str, str | None, int]:
+    if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
+        return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{where}", "check permissions and free space", FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
+    if isinstance(error, ImportError):
+        return f"this installation is damaged: {error}", "install git-xexp again", FATAL
     return (
         f"unexpected {type(error).__name__}: {error}",
         "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
         FATAL,
     )
+
+
+def _somewhere() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
 
 
 def _report(message: str, hint: str | None, code: int) -> int:

@@ -63,9 +63,11 @@ def advises() -> bool:
     """Whether hints are wanted: ``advice.xexp``, true unless it is set to false."""
     import subprocess
 
-    done = subprocess.run(
-        ["git", "config", "--type=bool", "advice.xexp"], capture_output=True, text=True, check=False
-    )
+    command = ["git", "config", "--type=bool", "advice.xexp"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git, or no current folder: what is said needs its hint all the more
+        return True
     return done.stdout.strip() != "false"
 
 

@@ -23,7 +23,7 @@ FLOORS = {
     # 1: adapters
     "gitio": 1, "dvcio": 1, "pointers": 1, "pointerfile": 1, "results": 1, "registry": 1,
     "oplog": 1, "ahead": 1, "config": 1, "remotes": 1, "history": 1, "code": 1, "describe": 1,
-    "processes": 1,
+    "processes": 1, "gittrees": 1,
     # 0: pure
     "version": 0, "payload": 0, "confighash": 0, "errors": 0, "interrupting": 0, "naming": 0,
     "ticking": 0, "plainyaml": 0, "streams": 0,

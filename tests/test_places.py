@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests import experiments
-from tests.helpers import Clock, Repo, xexp_inside
+from tests.helpers import Clock, Repo, run, xexp_inside
 from tests.test_words import on_terminal
 
 
@@ -90,3 +93,65 @@ def test_the_last_on_a_terminal_is_ours(repo: Repo) -> None:
     """Not what a library of DVC's writes as Python ends."""
     text, code = on_terminal(repo, "init", "--color=never", GIT_PROGRESS_DELAY="60")
     assert code == 0 and "\x1b" not in text
+
+
+def with_tool(tmp_path: Path, name: str, script: str) -> dict[str, str]:
+    """The environment with an own ``name`` first on PATH."""
+    tool = tmp_path / "tools" / name
+    tool.parent.mkdir(exist_ok=True)
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    return {"PATH": f"{tool.parent}:{os.environ['PATH']}"}
+
+
+@pytest.mark.parametrize("words", [[], ["explore"], ["tag", "-n"], ["init"], ["worktree", "list"]])
+def test_no_git(ready: Repo, tmp_path: Path, words: list[str]) -> None:
+    done = ready.xexp_process(*words, env={"PATH": str(tmp_path)})
+    assert (done.code, done.out) == (128, "")
+    assert done.err == "fatal: git is not on PATH\nhint: install git 2.34 or later\n"
+    assert "Did you mean tag?\nhint: " in ready.xexp_process("tga", env={"PATH": str(tmp_path)}).err
+
+
+def test_an_old_git(ready: Repo, tmp_path: Path) -> None:
+    """2.30 prints an option that it does not know; 2.35 has no ``worktree list -z``."""
+    git = shutil.which("git")
+    script = f"""
+        [ "$1" = --version ] && echo git version 2.30.2 && exit
+        case " $*" in *" --path-format"*) echo "$2"; shift 2; set -- rev-parse "$@";; esac
+        exec {git} "$@"
+    """
+    for words in (["tag"], ["explore"], []):
+        done = ready.xexp_process(*words, env=with_tool(tmp_path, "git", script))
+        assert (done.code, done.err) == (
+            128,
+            "fatal: this is git version 2.30.2, which is too old\nhint: install git 2.34 or later\n",
+        )
+    script = f'[ "$1 $2 $4" = "worktree list -z" ] && exit 129; exec {git} "$@"'
+    env = with_tool(tmp_path, "git", script)
+    ready.xexp_process("worktree", "new", "side", env=env).good()
+    done = ready.xexp_process("worktree", "list", "--json", env=env).good()
+    assert [row["name"] for row in done.json()] == ["repo", "side"]
+
+
+def test_a_damaged_installation(ready: Repo, tmp_path: Path) -> None:
+    """DVC, or another library, that cannot be imported."""
+    ready.xexp("tag").good()
+    for name, error, words in (
+        ("dvc", "RuntimeError('half there')", ["init"]),
+        ("dvc", "ImportError('no dvc')", ["init"]),
+        ("tomli_w", "ImportError('no tomli_w')", ["tag", "-m", "x"]),
+    ):
+        (tmp_path / f"{name}.py").write_text(f"raise {error}")
+        done = ready.xexp_process(*words, env={"PYTHONPATH": str(tmp_path)})
+        assert done.code == 128 and "this is a bug" not in done.err
+        said = "DVC cannot be started" if name == "dvc" else "this installation is damaged"
+        assert done.err.startswith(f"fatal: {said}: ")
+        assert done.err.splitlines()[1].startswith("hint: install ")
+
+
+def test_a_current_folder_that_is_gone(ready: Repo) -> None:
+    for words in ("", "explore", "merge a.db -o b.db", "demo x"):
+        script = f"mkdir gone && cd gone && rmdir ../gone && '{sys.executable}' -m gitxexp {words}"
+        done = run("bash", "-c", script, cwd=ready.path)
+        said = "fatal: Unable to read current working directory: No such file or directory\n"
+        assert (done.code, done.out, done.err) == (128, "", said)

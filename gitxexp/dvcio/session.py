@@ -24,14 +24,17 @@ class DvcError(XexpError):
 def quiet() -> None:
     """Silence DVC's logging and progress and its call home, for the whole process."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    import colorama.initialise as colours
+    try:
+        import colorama.initialise as colours
 
-    colours.atexit_done = True  # or an escape sequence is the last that a terminal gets
-    import dvc  # noqa: F401  (its import sets the levels of its loggers, so it has to come first)
+        colours.atexit_done = True  # or an escape sequence is the last that a terminal gets
+        import dvc  # noqa: F401  (its import sets the levels of its loggers: it has to come first)
+    except Exception as error:  # whatever a damaged installation raises
+        raise DvcError(
+            f"DVC cannot be started: {error}", "install it again: pip install dvc"
+        ) from error
 
-    if (
-        sys.stdout is colours.wrapped_stdout
-    ):  # DVC's import takes colours out of what goes to a pipe
+    if sys.stdout is colours.wrapped_stdout:  # which takes colours out of what goes to a pipe
         colours.deinit()
 
     for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
