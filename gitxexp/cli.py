@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -121,7 +122,8 @@ def _run(argv: Sequence[str], git: Git | None) -> int:
 
 def _interrupted(*, as_json: bool) -> int:
     code, text = 128 + signal.SIGINT, "interrupted: nothing was left half done"
-    _say(manners.error_as_json(text, None, code) if as_json else text)
+    shown = "\n" if sys.stderr.isatty() else ""  # after the terminal's own ^C
+    _say(manners.error_as_json(text, None, code) if as_json else f"{shown}{text}")
     return code
 
 

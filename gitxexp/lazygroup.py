@@ -66,8 +66,10 @@ class LazyGroup(Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Like click's, but a closed pipe is told from other failures."""
+        """Like click's, but a closed pipe is told from other failures, and Ctrl-C prints nothing."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
+        except KeyboardInterrupt as error:  # for which click itself would print an empty line
+            raise click.Abort from error

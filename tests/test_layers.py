@@ -13,7 +13,7 @@ FLOORS = {
     # 4: the door
     "entry": 4, "__main__": 4, "cli": 4, "options": 4, "commands": 4, "render": 4,
     "manpages": 4, "completions": 4, "lazygroup": 4, "progress": 4,
-    "generate": 4, "usage": 4, "argv": 4, "manners": 4, "status": 3, "installing": 3,
+    "generate": 4, "usage": 4, "argv": 4, "asking": 4, "manners": 4, "status": 3, "installing": 3,
     # 3: the domain
     "api": 3, "experiments": 3, "tagging": 3, "publishing": 3, "setting_up": 3, "rebuilding": 3,
     "operations": 3, "collect": 3, "worktrees": 3, "artifacts": 3, "models": 3, "explore": 3,

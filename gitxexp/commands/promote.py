@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from gitxexp import manners, progress, render
+from gitxexp import asking, manners, progress, render
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.models import placing, promoting, promotions
 from gitxexp.models.finding import Wish
@@ -106,9 +105,9 @@ def _ask(plan: Plan, *, yes: bool) -> None:
     """A question where the new model is worse, or nobody can tell; NoAnswer without a yes."""
     if plan.doubt is None or yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not asking.can_ask():
         raise NoAnswer(f"{plan.doubt}: nothing was promoted", "promote it all the same: --yes")
-    if not click.confirm(f"{plan.doubt}. Promote it all the same?", default=False, err=True):
+    if not asking.confirm(f"{plan.doubt}. Promote it all the same?"):
         raise NoAnswer("nothing was promoted")
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitxexp import manners, progress, render
+from gitxexp import asking, manners, progress, render
 from gitxexp.errors import NO, NoAnswer, UsageError
 from gitxexp.models import cachegc, finished, pruning, taking
 from gitxexp.models.pruning import Per, Pruning, Rules
@@ -133,9 +132,9 @@ def _show_plan(plan: Pruning, options: dict[str, Any]) -> None:
 
 
 def _confirm(question: str, options: dict[str, Any]) -> None:
-    if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options["yes"] or not asking.can_ask():
         return
-    if not click.confirm(question, default=False, err=True):
+    if not asking.confirm(question):
         raise NoAnswer("nothing was removed")
 
 

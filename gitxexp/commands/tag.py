@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from gitxexp import experiments, payload, progress, render, tagging
+from gitxexp import asking, experiments, payload, progress, render, tagging
 from gitxexp.collect import Wanted
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.experiments import Plan, Request
@@ -126,32 +125,27 @@ def _confirmed(project: Project, request: Request, options: dict[str, Any]) -> R
     """The request with the description that the user accepted or edited."""
     from dataclasses import replace
 
-    asks = sys.stdin.isatty() and sys.stderr.isatty() and not options["yes"]
+    asks = asking.can_ask() and not options["yes"]
     if not options["edit"] and (options["message"] is not None or not asks):
         return request
     plan = _plan(project, request)
     if options["edit"]:
-        return replace(request, headline=_edit(plan.payload.headline))
+        return replace(request, headline=_edit(project, plan))
     render.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")
-    answer = click.prompt(
-        "use, edit or quit?", type=click.Choice(["u", "e", "q", "use", "edit", "quit"]), default="u",
-        show_choices=False, err=True,
-    )  # fmt: skip
-    if answer[0] == "q":
+    answer = asking.ask("use, edit or quit? [u]", ("use", "edit", "quit"), "use")
+    if answer in ("quit", None):
         raise NoAnswer("nothing was tagged")
-    return replace(request, headline=_edit(plan.payload.headline)) if answer[0] == "e" else request
+    return replace(request, headline=_edit(project, plan)) if answer == "edit" else request
 
 
-def _edit(headline: str) -> str:
+def _edit(project: Project, plan: Plan) -> str:
     """The first line that the user leaves in the editor, without comments."""
-    import subprocess
-
-    editor = subprocess.run(
-        ["git", "var", "GIT_EDITOR"], capture_output=True, text=True, check=False
-    )
-    note = "# One line describes this experiment. An empty one tags nothing.\n"
-    edited = click.edit(f"{headline}\n\n{note}", editor=editor.stdout.strip(), require_save=False)
-    lines = [line.strip() for line in (edited or "").splitlines() if not line.startswith("#")]
+    note = f"# One line describes {plan.version}. An empty one tags nothing.\n"
+    text = f"{plan.payload.headline}\n\n{note}"
+    edited = asking.edit(
+        text, project.places.git_dir / "TAG_EDITMSG"
+    )  # which editors know from git
+    lines = [line.strip() for line in edited.splitlines() if not line.startswith("#")]
     text = next((line for line in lines if line), "")
     if not text:
         raise NoAnswer("the description is empty: nothing was tagged")
