@@ -5,6 +5,7 @@ Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
@@ -181,7 +182,7 @@ def _unexpected(error: Exception) -> tuple[str, str | None, int]:
         return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", "check permissions and free space", FATAL
+        return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
     if isinstance(error, ImportError):
@@ -191,6 +192,11 @@ def _unexpected(error: Exception) -> tuple[str, str | None, int]:
         "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
         FATAL,
     )
+
+
+_OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (
+    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and try again")
+)
 
 
 def _somewhere() -> bool:

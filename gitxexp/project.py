@@ -163,10 +163,17 @@ class Project:
         """The experiments, and the versions that are taken."""
         return history.tags_later(self.git, self.state / "tags.cache")()
 
-    def require_set_up(self) -> None:
-        """Raises XexpError where ``git xexp init`` has not been run."""
+    def require_set_up(self, *, registry: bool = True) -> None:
+        """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
+        the last commit is gone: a new one in its place would hold next to nothing."""
         if not config.is_set_up(self.top):
             raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
+        tracked = f"HEAD:{config.REGISTRY}"
+        if registry and not self.registry.path.exists() and self.git.ok("cat-file", "-e", tracked):
+            raise XexpError(
+                f"the registry {self.registry.path} is missing, and the last commit has it",
+                f"restore it: git checkout -- '{self.registry.path}', or: git xexp registry rebuild",
+            )
 
     # -- operations ----------------------------------------------------------------------------
 

@@ -99,7 +99,6 @@ def test_colour_as_asked(repo: Repo, clock: Clock) -> None:
 
 
 def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> None:
-    repo.xexp("init", "--no-dvc")
     child = pexpect.spawn(
         sys.executable, ["-m", "gitxexp", "drivers", "install"], cwd=str(repo.path),
         encoding="utf-8", timeout=30,
