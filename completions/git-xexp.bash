@@ -206,7 +206,7 @@ a	source	many'\'' ;;
 '\''diff'\'') spec='\''o	--stat	-	once	Counts only
 o	--key	column	many	Pair rows by these columns
 o	--limit	text	once	Rows listed per table
-o	--exit-code	-	once	Exit 1 when there is a difference
+o	--exit-code	-	once	Exit 1 when there is a difference; -q says nothing else
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run

@@ -116,7 +116,7 @@ def _run(argv: Sequence[str], git: Git | None) -> int:
         if "Query interrupted" in str(error):  # DuckDB's word for a KeyboardInterrupt it took
             return _interrupted(as_json=line.as_json)
         try:
-            return _failed(error, as_json=line.as_json)
+            return _failed(error, line)
         except KeyboardInterrupt:  # it came with the error, and is why there is one
             return _interrupted(as_json=line.as_json)
 
@@ -137,23 +137,50 @@ def _manual(line: Line) -> int:
     return 0
 
 
-def _failed(error: Exception, *, as_json: bool) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+def _failed(error: Exception, line: Line) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not line.as_json:
         _say(error.message)
         return USAGE
     if isinstance(error, XexpError):
         told = error.message, error.hint, error.exit_code
     elif isinstance(error, click.UsageError):
-        verb = error.ctx.command_path if error.ctx else "git xexp"
-        told = _words(error), f"{verb} -h shows how it is used", USAGE
+        verb = error.ctx.command_path if error.ctx else f"git xexp {line.path}".rstrip()
+        told = _words(error), _elsewhere(error, line) or f"{verb} -h shows how it is used", USAGE
     elif isinstance(error, click.ClickException):
         told = error.format_message(), None, FATAL
     else:
         told = _unexpected(error)
-    if as_json:
+    if line.as_json:
         _say(manners.error_as_json(*told))
         return told[2]
     return _report(*told)
+
+
+#: What git's own command of that name has, and how it is done here.
+_ELSEWHERE = {
+    "tag": {
+        **dict.fromkeys(("-d", "--delete"), "git xexp undo takes the last experiment back"),
+        "--list": "git xexp explore list",
+        **dict.fromkeys(
+            ("-f", "--force"), "a version is never moved: leave it out for the next one"
+        ),
+    },
+    **dict.fromkeys(
+        ("merge", "rebase"),
+        dict.fromkeys(
+            ("--abort", "--continue"), "nothing is left half done; git xexp undo takes a merge back"
+        ),
+    ),
+    "worktree": {"add": "did you mean new?"},
+}
+
+
+def _elsewhere(error: click.UsageError, line: Line) -> str | None:
+    """A hint for those who know git's own command."""
+    ways = _ELSEWHERE.get(line.path, {})
+    if isinstance(error, click.NoSuchOption):
+        return ways.get(error.option_name)
+    return ways.get(line.words[1]) if line.path == "worktree" and len(line.words) > 1 else None
 
 
 def _words(error: click.UsageError) -> str:

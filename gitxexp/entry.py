@@ -46,7 +46,7 @@ def _interrupts(*, raised: bool) -> None:
 
 
 def _main(args: list[str]) -> int:
-    if args == ["--version"]:
+    if args in (["--version"], ["version"]):
         from gitxexp import streams
         from gitxexp._version import __version__
 

@@ -33,6 +33,7 @@ class Text(click.ParamType[str]):
     """Words that are kept in a tag or the registry, which are UTF-8."""
 
     name = "text"
+    may_be_empty = True
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(value)
@@ -47,6 +48,7 @@ class Label(Text):
     """A name on one line."""
 
     name = "label"
+    may_be_empty = False
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = super().convert(value, param, ctx).strip()

@@ -155,3 +155,30 @@ def test_a_current_folder_that_is_gone(ready: Repo) -> None:
         done = run("bash", "-c", script, cwd=ready.path)
         said = "fatal: Unable to read current working directory: No such file or directory\n"
         assert (done.code, done.out, done.err) == (128, "", said)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "hint"),
+    [
+        ("worktree.link", "magic", "use auto, reflink, hardlink, symlink, copy"),
+        ("merge.strategy", "octopus", "use merge, rebase, keep"),
+        ("merge.data.strategy", "x", "use merge, rebase, keep"),
+        ("tag.push", "perhaps", "git config xexp.tag.push true"),
+    ],
+)
+def test_a_wrong_setting_is_named(ready: Repo, key: str, value: str, hint: str) -> None:
+    done = run("git", "-c", f"xexp.{key}={value}", "xexp", "tag", "-n", cwd=ready.path)
+    fatal, advice = done.err.splitlines()
+    assert done.code == 128
+    assert fatal.startswith(f"fatal: git config xexp.{key}: '{value}' is not ")
+    assert advice == f"hint: {hint}"
+
+
+def test_a_results_database_that_is_not_there_is_named(trained: Repo) -> None:
+    trained.xexp("init").good()
+    trained.commit("set up")
+    trained.git("config", "xexp.results.databases", "results/other.db")
+    note = "note: results/other.db is not there: no run of it is looked at\n"
+    assert note in trained.xexp("tag", "-n").good().err
+    trained.git("config", "xexp.results.databases", "results/*.db")
+    assert note not in trained.xexp("tag", "-n").good().err

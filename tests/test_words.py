@@ -10,7 +10,10 @@ from pathlib import Path
 import pexpect
 import pytest
 
+from gitxexp import argv
+from gitxexp.cli import main
 from tests.helpers import Repo
+from tests.test_driver import KEYED, sql
 
 
 @pytest.fixture
@@ -116,3 +119,80 @@ def test_merging_what_is_there_already_has_no_next_step(trained: Repo) -> None:
     text, code = on_terminal(trained, "merge", "e0.1.0")
     assert code == 0 and "nothing to merge: every row is here already" in text
     assert "hint" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["tag", "--run", ""], "--run: the value is empty"),
+        (["tag", "--run="], "--run: the value is empty"),
+        (["promote", "--run", "", "-y"], "--run: the value is empty"),
+        (["push", "--git-remote", ""], "--git-remote: the value is empty"),
+        (["worktree", "new", "a", "--path", ""], "--path: the value is empty"),
+        (["merge", "-o", "", "a.db"], "-o: the value is empty"),
+        (["tag", "-l", ""], "-l: the value is empty"),
+        (["get", "HEAD", ""], "an argument is empty"),
+        (["get", "", "README.md"], "an argument is empty"),
+        (["merge", ""], "an argument is empty"),
+        ([""], "an argument is empty"),
+    ],
+)
+def test_a_variable_that_is_not_set_is_not_an_option_left_out(
+    ready: Repo, words: list[str], said: str
+) -> None:
+    done = ready.xexp(*words)
+    assert (done.code, done.out) == (129, "")
+    assert done.err == f"fatal: {said}\nhint: leave it out, or say what is meant\n"
+
+
+def test_an_empty_message_may_be_meant(ready: Repo) -> None:
+    assert ready.xexp("tag", "-m", "").good().out.startswith("e0.1.0  ")
+    assert ready.xexp("tag", "--message=").good().out.startswith("e0.1.1  ")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("tag -m", "git xexp tag -h shows how it is used"),
+        ("explore list --reverse=1", "git xexp explore list -h shows how it is used"),
+        ("tag -d e0.1.0", "git xexp undo takes the last experiment back"),
+        ("tag --list", "git xexp explore list"),
+        ("merge --abort", "nothing is left half done; git xexp undo takes a merge back"),
+        ("worktree add x", "did you mean new?"),
+        ("push origin", "git xexp push --git-remote origin"),
+        ("diff HEAD...HEAD", "A..B compares the two"),
+    ],
+)
+def test_hints_for_those_who_know_git(ready: Repo, words: str, hint: str) -> None:
+    ready.git("remote", "add", "origin", "../nowhere")
+    done = ready.xexp(*words.split())
+    assert done.code in (128, 129)
+    assert done.err.splitlines()[1:] == [f"hint: {hint}"]
+
+
+def test_numbers_that_no_machine_holds(ready: Repo) -> None:
+    huge = "9" * 30
+    ready.xexp("tag").good()
+    assert "e0.1.0" in ready.xexp("log", f"-{huge}").good().out
+    assert "e0.1.0" in ready.xexp("explore", "-n", huge).good().out
+    done = ready.xexp("undo", huge)
+    assert done.code == 1 and "can be undone" in done.err
+
+
+def test_two_sides_as_git_diff_takes_them(ready: Repo) -> None:
+    sql(ready / "runs.db", KEYED, "INSERT INTO runs VALUES ('a', 0.1, NULL)")
+    ready.commit("one")
+    sql(ready / "runs.db", "UPDATE runs SET f1 = 0.2")
+    ready.commit("two")
+    plain = ready.xexp("diff", "HEAD~1", "HEAD").good().out
+    assert plain and ready.xexp("diff", "HEAD~1..HEAD").good().out == plain
+    assert ready.xexp("diff", "HEAD~1..").good().out == plain
+    done = ready.xexp("diff", "--quiet", "HEAD~1")
+    assert (done.code, done.out, done.err) == (1, "", "")
+    assert ready.xexp("diff", "-q").code == 0
+
+
+def test_help_and_version_as_words(repo: Repo) -> None:
+    assert repo.xexp("version").good().out == repo.xexp("--version").good().out
+    assert argv.read(main, ["help", "tag"]).manual
+    assert argv.read(main, ["help", "tag"]).path == "tag"

@@ -14,11 +14,11 @@ from gitxexp.render import Column
 
 
 @click.command()
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest N.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @json_option
 def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
-    found = open_project().log.operations(limit=limit or -1)
+    found = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)
     if as_json:
         render.out(render.as_json([facts(operation) for operation in found]))
         return

@@ -18,7 +18,7 @@ def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
     """Take the last N operations back (one by default); your own files stay as they are."""
     project = open_project()
     with progress.line("undoing"):
-        done = operations.undo(project, count, force=force, wait=not no_wait)
+        done = operations.undo(project, min(count, 2**31), force=force, wait=not no_wait)
     if as_json:
         render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))
         return

@@ -261,47 +261,17 @@ def say(text: str) -> None:
     streams.tell(text)
 
 
-def page(text: str) -> None:
-    """Write ``text``, through git's pager when it is longer than the terminal."""
+def page(text: str, patch: str = "") -> None:
+    """Write ``text``, through git's pager when it is longer than the terminal.
+
+    A ``patch`` of git's follows after an empty line, in git's colours and as git shows it.
+    """
+    shown = streams.harmless if is_terminal() else streams.coloured
+    text = f"{shown(text)}\n\n{patch}" if patch else shown(text)
     lines = text.count("\n") + 1
     if not sys.stdout.isatty() or lines < _terminal()[1]:
-        out(text)
+        streams.write(f"{text}\n")
         return
-    import shlex
-    import subprocess
+    from gitxexp.render import paging  # which a page that fits needs not
 
-    command = _pager()
-    if command in ("", "cat"):
-        out(text)
-        return
-    environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-    parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
-    process = subprocess.Popen(parts, stdin=subprocess.PIPE, env=environment)
-    try:
-        process.communicate((streams.harmless(text) + "\n").encode("utf-8", "replace"))
-    except (BrokenPipeError, KeyboardInterrupt):
-        process.wait()
-
-
-def _pager() -> str:
-    """The command of ``pager.xexp`` (git-config(1): a boolean or a command), else git's; "" for none.
-
-    git itself starts the pager of ``pager.xexp``, but not where we are called as ``git-xexp``, and
-    not to say that there shall be none.
-    """
-    import subprocess
-
-    def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    own = git("config", "pager.xexp")
-    if own.lower() in ("false", "no", "off", "0"):
-        return ""
-    if own.lower() in ("", "true", "yes", "on", "1") or "GIT_PAGER" in os.environ:
-        return git("var", "GIT_PAGER")
-    return own
-
-
-def _simple(command: str) -> bool:
-    return not any(char in command for char in "|&;<>()$`\\\"'*?[#~=%")
+    paging.show(text)

@@ -22,7 +22,7 @@ from gitxexp.render import lists
 @click.option("--reverse", is_flag=True, help="Turn the order round; missing values stay last.")
 @click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the first N.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", metavar="A,B,...", help="These columns; +A,+B adds to the usual ones.")
 @click.option("--runs", is_flag=True, help="The runs of the results databases, tagged or not.")
 @json_option
