@@ -65,7 +65,8 @@ def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
 
 def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
     """``A..B`` as A and B, as git-diff(1) reads it."""
-    if not sides or ".." not in sides[0].strip("./") or Path(sides[0]).exists():
+    path = bool(sides) and (sides[0].startswith(("./", "../", "/")) or Path(sides[0]).exists())
+    if not sides or ".." not in sides[0] or path:
         return sides
     if "..." in sides[0]:
         raise UsageError("A...B is not understood", "A..B compares the two")
