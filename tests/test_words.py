@@ -196,3 +196,15 @@ def test_help_and_version_as_words(repo: Repo) -> None:
     assert repo.xexp("version").good().out == repo.xexp("--version").good().out
     assert argv.read(main, ["help", "tag"]).manual
     assert argv.read(main, ["help", "tag"]).path == "tag"
+
+
+@pytest.mark.parametrize("width", [24, 40, 60, 80])
+def test_tables_fit_narrow_terminals(ready: Repo, width: int) -> None:
+    """Columns are cut, then left out from the right, but a line is never broken."""
+    text, many = "a longer text about it", [f"metric{n}=0.{n}" for n in range(4)]
+    words = [word for metric in many for word in ("-M", metric)]
+    ready.xexp("tag", "-m", text, "-P", "learning_rate=0.001", *words).good()
+    for verb in (["log"], ["explore"], ["worktree", "list"]):
+        shown, _ = on_terminal(ready, *verb, "--color=never", width=width)
+        lines = shown.splitlines()
+        assert len(lines) > 1 and max(map(len, lines)) <= width, shown

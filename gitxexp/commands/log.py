@@ -28,7 +28,7 @@ def log(limit: int | None, as_json: bool) -> None:
     started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
     columns = [
         Column("id", [str(o.id) for o in found], right=True),
-        Column("when", started),
+        Column("when", started, optional=1),
         Column("operation", [o.verb for o in found]),
         Column("status", [o.status for o in found]),
         Column("what", [o.summary for o in found], flexible=True),

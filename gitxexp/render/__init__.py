@@ -12,8 +12,8 @@ from gitxexp import streams
 
 #: Of the characters that cannot be seen, those that words and emoji are made with.
 _JOINERS = "\u200c\u200d"
-#: The narrowest that a column which may be cut becomes.
-_NARROWEST = 12
+#: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
+_NARROWEST, _CRAMPED = 12, 6
 
 
 class Column(NamedTuple):
@@ -170,21 +170,23 @@ def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
     widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
     terminal = _terminal()[0]
 
-    def excess() -> int:
-        narrow = (
-            min(w, _NARROWEST) if c.flexible else w for c, w in zip(columns, widths, strict=True)
-        )
+    def excess(least: int) -> int:
+        narrow = (min(w, least) if c.flexible else w for c, w in zip(columns, widths, strict=True))
         return sum(narrow) + 2 * (len(columns) - 1) - terminal
 
     for level in (1, 2):
         for at in reversed(range(len(columns))):
-            if columns[at].optional == level and excess() > 0:
+            if columns[at].optional == level and excess(_NARROWEST) > 0:
                 del columns[at], widths[at]
+    while excess(_CRAMPED) > 0 and len(columns) > 2:
+        at = max(range(2, len(columns)), key=lambda n: (columns[n].flexible, n))
+        del columns[at], widths[at]
+    least = _NARROWEST if excess(_NARROWEST) <= 0 else _CRAMPED
     room = terminal - 2 * (len(columns) - 1)
     for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
         if columns[number].flexible and sum(widths) > room:
             spare = widths[number] - (sum(widths) - room)
-            widths[number] = max(min(_NARROWEST, widths[number]), spare)
+            widths[number] = max(min(least, widths[number]), spare)
     return columns, widths
 
 
