@@ -78,7 +78,7 @@ o	--run	run	once	The tracker run to tag (default: the latest)
 o	--best	metric	once	The best run by METRIC
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
-o	-m --message	text	once	What you want to say of it, in its description
+o	-m --message	text	many	What you want to say of it, in its description
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Take the suggested description unasked
 o	-a --all	-	once	Include modified tracked files
@@ -250,7 +250,7 @@ a	path	many\' ;;
 \'diff\') spec=\'o	--stat	-	once	Counts only
 o	--key	key	many	Pair rows by these columns, with commas
 o	--limit	text	once	Rows listed per table
-o	--exit-code	-	once	Exit 1 when there is a difference
+o	--exit-code	-	once	Exit 1 when there is a difference; -q says nothing else
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -276,7 +276,7 @@ o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	once	The commit\'\\\'\'s message
+o	-m --message	text	many	The commit\'\\\'\'s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	--strategy	choice:merge rebase keep	once	What happens to rows: merge, rebase or keep
@@ -302,7 +302,7 @@ o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	once	The commit\'\\\'\'s message
+o	-m --message	text	many	The commit\'\\\'\'s message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-y --yes	-	once	Replace without asking
@@ -400,7 +400,7 @@ o	--from-worktree	worktree	once	A model of another worktree
 o	--rollback	-	once	Put back what was there before
 o	--history	-	once	List who promoted what and when
 o	--slot	slot	once	The model slot, where there are several
-o	-m --message	text	once	Why; kept in the history
+o	-m --message	text	many	Why; kept in the history
 o	--no-keep	-	once	Do not keep the replaced model as a candidate
 o	--no-commit	-	once	Leave the changed pointers uncommitted
 o	--tag	-	once	Tag the result as the next version

@@ -47,6 +47,11 @@ def read(root: click.Command, argv: list[str]) -> Line:
             handle = _long if word.startswith("--") else _short
             handle(line, command, word, words)
         else:
+            if not word:
+                raise UsageError("an argument is empty", "leave it out, or say what is meant")
+            if word == "help" and not line.path:
+                line.manual = True
+                continue
             line.words.append(word)
             command = _inner(line, command, word)
             if early and not isinstance(command, click.Group):
@@ -91,8 +96,20 @@ def _long(line: Line, command: click.Command, word: str, words: list[str]) -> No
         return
     line.words.append(name + equals + value)
     line.as_json = line.as_json or name == "--json"
-    if option is not None and not equals and not option.is_flag and not option.count and words:
-        line.words.append(words.pop(0))
+    if option is None or option.is_flag or option.count:
+        return
+    if not equals and words:
+        value = words.pop(0)
+        line.words.append(value)
+    elif not equals:
+        return
+    _not_empty(option, name, value)
+
+
+def _not_empty(option: click.Option, name: str, value: str) -> None:
+    """A variable that a script forgot to set must not be taken for an option left out."""
+    if not value and not getattr(option.type, "may_be_empty", False):
+        raise UsageError(f"{name}: the value is empty", "leave it out, or say what is meant")
 
 
 def _spelled_out(name: str, own: dict[str, click.Option]) -> str:
@@ -124,6 +141,9 @@ def _global(line: Line, name: str, value: str | None, words: list[str]) -> None:
 
 def _short(line: Line, command: click.Command, word: str, words: list[str]) -> None:
     own = dict(_options(command))
+    if word[1:].isdigit() and "--limit" in own and own.get("-n") is own["--limit"]:
+        line.words += ["-n", word[1:]]  # git log -3
+        return
     kept, letters = "", word[1:]
     while letters:
         letter, letters = letters[0], letters[1:]
@@ -136,6 +156,7 @@ def _short(line: Line, command: click.Command, word: str, words: list[str]) -> N
             line.words.append(f"-{kept}{letters}")
             if not letters and words:
                 line.words.append(words.pop(0))
+                _not_empty(option, f"-{letter}", line.words[-1])
             return
     if kept:
         line.words.append(f"-{kept}")

@@ -5,21 +5,24 @@ Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp import argv as argv_module
-from gitxexp import manners
+from gitxexp import manners, streams
 from gitxexp.argv import Line
 from gitxexp.errors import FATAL, USAGE, XexpError
-from gitxexp.lazygroup import ClosedPipe, LazyGroup
+from gitxexp.lazygroup import LazyGroup
 
 if TYPE_CHECKING:
     from gitxexp.gitio import Git
@@ -86,7 +89,7 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
     if version:
         from gitxexp._version import __version__
 
-        click.echo(f"git-xexp version {__version__}")
+        streams.write(f"git-xexp version {__version__}\n")
     elif ctx.invoked_subcommand is None:
         from gitxexp.commands.status import status
 
@@ -99,6 +102,14 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
+    try:
+        return _run(argv, git)
+    except (streams.ClosedPipe, BrokenPipeError):
+        streams.drop()
+        return streams.CLOSED_PIPE
+
+
+def _run(argv: Sequence[str], git: Git | None) -> int:
     line = Line(as_json="--json" in argv)
     try:
         line = argv_module.read(main, list(argv))
@@ -106,13 +117,12 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
         if line.manual:
             return _manual(line)
         code = main.main(line.words, prog_name="git xexp", standalone_mode=False, obj=git)
-        sys.stdout.flush()
+        streams.flush()
         if not code:
             manners.advise(line)
         return code if isinstance(code, int) else 0
-    except (ClosedPipe, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+    except (streams.ClosedPipe, BrokenPipeError):
+        raise
     except (KeyboardInterrupt, click.Abort):
         return _interrupted(as_json=line.as_json)
     except click.exceptions.Exit as leave:
@@ -121,14 +131,15 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
         if "Query interrupted" in str(error):  # DuckDB's word for a KeyboardInterrupt it took
             return _interrupted(as_json=line.as_json)
         try:
-            return _failed(error, as_json=line.as_json)
+            return _failed(error, line)
         except KeyboardInterrupt:  # it came with the error, and is why there is one
             return _interrupted(as_json=line.as_json)
 
 
 def _interrupted(*, as_json: bool) -> int:
     code, text = 128 + signal.SIGINT, "interrupted: nothing was left half done"
-    _say(manners.error_as_json(text, None, code) if as_json else text)
+    shown = "\n" if sys.stderr.isatty() else ""  # after the terminal's own ^C
+    _say(manners.error_as_json(text, None, code) if as_json else f"{shown}{text}")
     return code
 
 
@@ -141,23 +152,50 @@ def _manual(line: Line) -> int:
     return 0
 
 
-def _failed(error: Exception, *, as_json: bool) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
+def _failed(error: Exception, line: Line) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not line.as_json:
         _say(error.message)
         return USAGE
     if isinstance(error, XexpError):
         told = error.message, error.hint, error.exit_code
     elif isinstance(error, click.UsageError):
-        verb = error.ctx.command_path if error.ctx else "git xexp"
-        told = _words(error), f"{verb} -h shows how it is used", USAGE
+        verb = error.ctx.command_path if error.ctx else f"git xexp {line.path}".rstrip()
+        told = _words(error), _elsewhere(error, line) or f"{verb} -h shows how it is used", USAGE
     elif isinstance(error, click.ClickException):
         told = error.format_message(), None, FATAL
     else:
         told = _unexpected(error)
-    if as_json:
+    if line.as_json:
         _say(manners.error_as_json(*told))
         return told[2]
     return _report(*told)
+
+
+#: What git's own command of that name has, and how it is done here.
+_ELSEWHERE = {
+    "tag": {
+        **dict.fromkeys(("-d", "--delete"), "git xexp undo takes the last experiment back"),
+        "--list": "git xexp explore list",
+        **dict.fromkeys(
+            ("-f", "--force"), "a version is never moved: leave it out for the next one"
+        ),
+    },
+    **dict.fromkeys(
+        ("merge", "rebase"),
+        dict.fromkeys(
+            ("--abort", "--continue"), "nothing is left half done; git xexp undo takes a merge back"
+        ),
+    ),
+    "worktree": {"add": "did you mean new?"},
+}
+
+
+def _elsewhere(error: click.UsageError, line: Line) -> str | None:
+    """A hint for those who know git's own command."""
+    ways = _ELSEWHERE.get(line.path, {})
+    if isinstance(error, click.NoSuchOption):
+        return ways.get(error.option_name)
+    return ways.get(line.words[1]) if line.path == "worktree" and len(line.words) > 1 else None
 
 
 def _words(error: click.UsageError) -> str:
@@ -181,12 +219,16 @@ def _named(param: click.Parameter) -> str:
     return max(param.opts, key=len)
 
 
-def _unexpected(error: Exception) -> tuple[str, str, int]:
+def _unexpected(error: Exception) -> tuple[str, str | None, int]:
+    if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
+        return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
     if isinstance(error, OSError) and error.errno is not None:
         where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", "check permissions and free space", FATAL
+        return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
+    if isinstance(error, ImportError):
+        return f"this installation is damaged: {error}", "install git-xexp again", FATAL
     return (
         f"unexpected {type(error).__name__}: {error}",
         "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
@@ -194,17 +236,30 @@ def _unexpected(error: Exception) -> tuple[str, str, int]:
     )
 
 
+_OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (
+    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and try again")
+)
+
+
+def _somewhere() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
+
+
 def _report(message: str, hint: str | None, code: int) -> int:
     _say(f"{'error' if code == 1 else 'fatal'}: {message}")
-    for line in (hint or "").splitlines() if hint and manners.advises() else ():
-        _say(f"hint: {line}")
+    if hint:
+        manners.hint(*hint.splitlines())
     return code
 
 
 def _say(text: str) -> None:
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stdout.flush()
-    print(text.encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    with suppress(XexpError):  # what went wrong first is said
+        streams.flush()
+    streams.tell(text)
 
 
 def _catch_termination() -> None:

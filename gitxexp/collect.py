@@ -67,7 +67,10 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
         if value is not None and not _ignored(name, config) and name not in wanted.metrics
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
-    return Collected(kept, numbers, run, (*notes, *_edited_since(recorded, written)))
+    absent = tuple(
+        f"{name} is not there: no run of it is looked at" for name in _absent(top, config)
+    )
+    return Collected(kept, numbers, run, (*absent, *notes, *_edited_since(recorded, written)))
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,11 +94,21 @@ def databases(top: Path, config: Config) -> list[Path]:
         return [top / name for name in find_databases(top, config.results_table or None)]
     found: dict[Path, None] = {}
     for pattern in config.results_databases:
-        if any(mark in pattern for mark in "*?["):
+        if _is_glob(pattern):
             found.update(dict.fromkeys(sorted(top.glob(pattern))))
         elif (top / pattern).is_file():
             found[top / pattern] = None
     return list(found)
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(mark in pattern for mark in "*?[")
+
+
+def _absent(top: Path, config: Config) -> list[str]:
+    """The results databases that are named in the configuration and are not there."""
+    names = [name for name in config.results_databases if not _is_glob(name)]
+    return [name for name in names if not (top / name).is_file()]
 
 
 def find_databases(top: Path, table: str | None = None) -> list[str]:

@@ -97,8 +97,33 @@ def _from_file(path: Path) -> dict[str, Any]:
             if section == "models" and isinstance(value, dict):
                 found["models_slots"] = (*found.get("models_slots", ()), _slot(key, value))
             elif name in kinds and name != "models_slots":
-                found[name] = _checked(kinds[name], value, f"[{section}] {key} in {FILE}")
+                where = f"[{section}] {key} in {FILE}"
+                found[name] = _one_of(name, _checked(kinds[name], value, where), where)
     return found
+
+
+#: The strategies of a merge, and what else they are called.
+STRATEGIES = {
+    "merge": ("accumulate", "append", "union"),
+    "rebase": ("replace", "upsert", "overwrite"),
+    "keep": ("skip", "none", "ours"),
+}
+#: Fields that take one of a few words, each with its other names; "" is the default.
+_WORDS: dict[str, Mapping[str, tuple[str, ...]]] = {
+    "worktree_link": dict.fromkeys(("auto", "reflink", "hardlink", "symlink", "copy"), ()),
+    "merge_strategy": STRATEGIES,
+    "merge_data_strategy": STRATEGIES,
+}
+
+
+def _one_of(name: str, value: Any, where: str) -> Any:
+    words = _WORDS.get(name)
+    if not words:
+        return value
+    word = value.strip().lower()
+    if word and word not in words and not any(word in others for others in words.values()):
+        raise XexpError(f"{where}: '{value}' is not one of them", f"use {', '.join(words)}")
+    return word or Config._field_defaults[name]
 
 
 _SLOT_KEYS = ("production", "candidates", "extension")
@@ -143,7 +168,7 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
         elif kind is bool:
             found[name] = _git_bool(key, given[-1])
         else:
-            found[name] = given[-1]
+            found[name] = _one_of(name, given[-1], f"git config {key}")
     return found
 
 

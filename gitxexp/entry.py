@@ -11,15 +11,51 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``git xexp ARGV``; returns the exit code."""
-    args = sys.argv[1:] if argv is None else argv
-    if args == ["--version"]:
+    _interrupts(raised=False)
+    from gitxexp import streams
+    from gitxexp.errors import XexpError
+
+    streams.stand()
+    try:
+        code = _main(sys.argv[1:] if argv is None else argv)
+        streams.flush()
+    except (streams.ClosedPipe, BrokenPipeError):
+        streams.drop()
+        return streams.CLOSED_PIPE
+    except XexpError as error:
+        streams.tell(f"fatal: {error.message}")
+        return error.exit_code
+    finally:
+        _interrupts(raised=False)
+    return code
+
+
+def _interrupts(*, raised: bool) -> None:
+    """Have Ctrl-C raise KeyboardInterrupt, for what has something to take back; before and after
+    that, while Python imports and ends, it ends the process without a word as it does git.
+
+    Where whoever started us had it ignored, that stays so.
+    """
+    import signal
+    from contextlib import suppress
+
+    ways = signal.SIG_DFL, signal.default_int_handler
+    if signal.getsignal(signal.SIGINT) in ways:
+        with suppress(ValueError):  # in a thread
+            signal.signal(signal.SIGINT, ways[raised])
+
+
+def _main(args: list[str]) -> int:
+    if args in (["--version"], ["version"]):
+        from gitxexp import streams
         from gitxexp._version import __version__
 
-        print(f"git-xexp version {__version__}")
+        streams.write(f"git-xexp version {__version__}\n")
         return 0
     if args[:1] == ["merge-driver"]:
         from gitxexp.merge.driver import merge_driver
 
+        _interrupts(raised=True)
         return merge_driver(args[1:])
     if args[:1] == ["textconv"]:
         from gitxexp.merge.driver import textconv
@@ -48,6 +84,7 @@ def _run(args: Sequence[str]) -> int:
     if wanted is None:
         from gitxexp.cli import run
 
+        _interrupts(raised=True)
         return run(args)
     from gitxexp import ahead
 
@@ -55,6 +92,7 @@ def _run(args: Sequence[str]) -> int:
     try:
         from gitxexp.cli import run
 
+        _interrupts(raised=True)
         return run(args, git)
     finally:
         git.drop()

@@ -42,6 +42,7 @@ CONFIG = ("config", "-z", "--get-regexp")
 DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
 SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
+OLDEST = "2.34"  #: tried with what it lacks taken away
 
 
 def decode(data: bytes) -> str:
@@ -124,7 +125,7 @@ class Git:
             )
         except FileNotFoundError as error:
             if self.cwd.is_dir():
-                raise XexpError("git is not on PATH", "install git 2.34 or later") from error
+                raise XexpError("git is not on PATH", f"install git {OLDEST} or later") from error
             raise XexpError(f"no such folder: {self.cwd}") from error
 
     def text(
@@ -166,10 +167,13 @@ class Git:
             stderr = decode(done.stderr)
             if "not a git repository" in stderr:
                 raise XexpError(
-                    f"not a git repository (or any parent): {self.cwd}",
+                    GitError((), 0, stderr).message,
                     "change into your project, or make one: git init && git xexp init",
                 )
             raise GitError(("rev-parse",), done.returncode, stderr)
+        if lines[0].startswith("--"):  # an option that it does not know is printed (git < 2.31)
+            told = decode(self.call("--version").stdout).strip()
+            raise XexpError(f"this is {told}, which is too old", f"install git {OLDEST} or later")
         bare = done.returncode != 0
         return Places(
             top=None if bare else Path(lines[4]),
@@ -264,14 +268,9 @@ class Git:
 
         The main worktree comes first.
         """
-        found: list[dict[str, str]] = []
-        for field in self.fields("worktree", "list", "--porcelain", "-z"):
-            name, _, value = field.partition(" ")
-            if name == "worktree":
-                found.append({})
-            if name:
-                found[-1][name] = value
-        return found
+        from gitxexp import gittrees  # which asks git through this class
+
+        return gittrees.listed(self)
 
     # -- remotes -------------------------------------------------------------------------------
 

@@ -9,14 +9,11 @@ from typing import Any
 import click
 
 from gitxexp.errors import suggestion
+from gitxexp.streams import ClosedPipe
 
 #: verb → (module, one line of help). The module has a command named like the verb, with an
 #: underscore after a name that Python itself uses (``list_``).
 Verbs = Mapping[str, tuple[str, str]]
-
-
-class ClosedPipe(Exception):
-    """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
 
 
 def summary(command: click.Command) -> str:
@@ -107,8 +104,10 @@ class LazyGroup(Group):
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Like click's, but a closed pipe is told from other failures."""
+        """Like click's, but a closed pipe is told from other failures, and Ctrl-C prints nothing."""
         try:
             return super().invoke(ctx)
         except BrokenPipeError as error:
             raise ClosedPipe from error
+        except KeyboardInterrupt as error:  # for which click itself would print an empty line
+            raise click.Abort from error

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from gitxexp import render
+from gitxexp import render, streams
 from gitxexp.argv import Line
 
 
@@ -32,7 +32,7 @@ def _traced(event: str, args: tuple[Any, ...]) -> None:
         import shlex
 
         words = [os.fsdecode(word) for word in args[1]]
-        sys.stderr.write(f"run: {' '.join(shlex.quote(word) for word in words)}\n")
+        streams.tell(f"run: {' '.join(shlex.quote(word) for word in words)}")
 
 
 def manual(path: str) -> int | None:
@@ -51,7 +51,7 @@ def manual(path: str) -> int | None:
         return None
     if page is None or shutil.which("man") is None:
         return None
-    sys.stdout.flush()
+    streams.flush()
     environment = dict(os.environ)
     if page.parent.name == "man1":
         environment["MANPATH"] = f"{page.parent.parent}:{os.environ.get('MANPATH', '')}"
@@ -63,9 +63,11 @@ def advises() -> bool:
     """Whether hints are wanted: ``advice.xexp``, true unless it is set to false."""
     import subprocess
 
-    done = subprocess.run(
-        ["git", "config", "--type=bool", "advice.xexp"], capture_output=True, text=True, check=False
-    )
+    command = ["git", "config", "--type=bool", "advice.xexp"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:  # no git, or no current folder: what is said needs its hint all the more
+        return True
     return done.stdout.strip() != "false"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from gitxexp import wayback
@@ -29,9 +30,26 @@ def undo(
         if len(found) < count:
             what = f"only {len(found)} can be undone" if found else "there is nothing to undo"
             raise NoAnswer(what, "git xexp log lists the operations")
+        _refuse_elsewhere(project, found)
         for operation in found:
             with wayback.uninterrupted():
                 wayback.undo(project, operation, force=force)
             if told is not None:
                 told(operation)
     return found
+
+
+def _refuse_elsewhere(project: Project, operations: list[Operation]) -> None:
+    """Raises NoAnswer for what ran in a folder that is no worktree of this repository now.
+
+    The log has absolute paths, and a copy of a repository has the log: its steps would be taken
+    back in the repository that it was copied from.
+    """
+    here = {os.path.realpath(tree["worktree"]) for tree in project.git.worktrees()}
+    here.add(os.path.realpath(project.places.common_dir))
+    for operation in operations:
+        if os.path.realpath(operation.worktree) not in here:
+            raise NoAnswer(
+                f"'{operation.verb}' ran in {operation.worktree}, which is no worktree of this repository",
+                "what was done before a repository was moved or copied cannot be taken back in it",
+            )

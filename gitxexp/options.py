@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import click
 
-from gitxexp import version
+from gitxexp import render, version
 from gitxexp.payload import read_scalar
 from gitxexp.project import Project
 from gitxexp.version import AnyVersion
@@ -29,6 +29,34 @@ class VersionType(click.ParamType[AnyVersion]):
         return found
 
 
+class Text(click.ParamType[str]):
+    """Words that are kept in a tag or the registry, which are UTF-8."""
+
+    name = "text"
+    may_be_empty = True
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError:
+            self.fail(f"'{text}' is not UTF-8", param, ctx)
+        return text
+
+
+class Label(Text):
+    """A name on one line."""
+
+    name = "label"
+    may_be_empty = False
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = super().convert(value, param, ctx).strip()
+        if not text or any(ord(char) < 32 for char in text):
+            self.fail(f"'{text}' is not a name", param, ctx)
+        return text
+
+
 class Assignment(click.ParamType[tuple[str, Any]]):
     """``key=value``; the value is a number or truth value if it spells one."""
 
@@ -37,10 +65,10 @@ class Assignment(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        key, equals, text = str(value).partition("=")
+        key, equals, text = Text().convert(value, param, ctx).partition("=")
         if not equals or not key.strip():
             self.fail(f"'{value}' is not key=value", param, ctx)
-        return key.strip(), read_scalar(text)
+        return Label().convert(key, param, ctx), read_scalar(text)
 
 
 class Number(click.ParamType[tuple[str, float]]):
@@ -82,6 +110,18 @@ class Age(click.ParamType[float]):
         return number * self.units[unit]
 
 
+def message_option(text: str) -> Callable[[F], F]:
+    """``-m``, several of them paragraphs as in git-commit(1); None without one."""
+
+    def paragraphs(
+        ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
+    ) -> str | None:
+        return "\n\n".join(given) if given else None
+
+    return click.option("-m", "--message", type=Text(), metavar="TEXT", multiple=True,
+                        callback=paragraphs, help=text)  # fmt: skip
+
+
 def json_option(function: F) -> F:
     """``--json``"""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
@@ -103,4 +143,4 @@ def open_project() -> Project:
     """The project around the current folder, its remarks going to standard error."""
     context = click.get_current_context(silent=True)
     git = context.obj if context else None
-    return Project.open(".", lambda text: click.echo(text, err=True), git)
+    return Project.open(".", render.say, git)

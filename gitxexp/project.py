@@ -99,12 +99,18 @@ class Project:
     @property
     def top(self) -> Path:
         """The top of this work tree; raises XexpError in a bare repository."""
-        if self.places.top is None:
+        if self.places.top is not None:
+            return self.places.top
+        import shlex  # for an error only
+
+        if self.git.text("rev-parse", "--is-bare-repository") == "false":
             raise XexpError(
-                "this is a bare repository: it has no files to work with",
-                "use a clone of it, or a worktree: git worktree add PATH",
+                "this operation must be run in a work tree", f"cd {shlex.quote(str(self.main_top))}"
             )
-        return self.places.top
+        raise XexpError(
+            "this is a bare repository: it has no files to work with",
+            "use a clone of it, or a worktree: git worktree add PATH",
+        )
 
     @cached_property
     def main_top(self) -> Path:
@@ -157,10 +163,17 @@ class Project:
         """The experiments, and the versions that are taken."""
         return history.tags_later(self.git, self.state / "tags.cache")()
 
-    def require_set_up(self) -> None:
-        """Raises XexpError where ``git xexp init`` has not been run."""
+    def require_set_up(self, *, registry: bool = True) -> None:
+        """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
+        the last commit is gone: a new one in its place would hold next to nothing."""
         if not config.is_set_up(self.top):
             raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
+        tracked = f"HEAD:{config.REGISTRY}"
+        if registry and not self.registry.path.exists() and self.git.ok("cat-file", "-e", tracked):
+            raise XexpError(
+                f"the registry {self.registry.path} is missing, and the last commit has it",
+                f"restore it: git checkout -- '{self.registry.path}', or: git xexp registry rebuild",
+            )
 
     # -- operations ----------------------------------------------------------------------------
 

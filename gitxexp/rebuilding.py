@@ -20,7 +20,7 @@ class Rebuilt:
 
 def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     """Restore the registry of this work tree from the tags; nothing in it is deleted."""
-    project.require_set_up()
+    project.require_set_up(registry=False)
     known = project.registry.rows()
     tagged = {e.name: e.payload._replace(version=e.name) for e in project.experiments()}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]

@@ -101,14 +101,14 @@ class Registry:
 
     def rows(self) -> dict[str, Payload]:
         """Every experiment by version; empty when there is no registry."""
-        if not self.path.exists():
+        if not self._exists():
             return {}
         with self._errors(), closing(_connect(self.path)) as db:
             return {payload.version: payload for payload in _read(db)}
 
     def promotions(self) -> list[Promotion]:
         """Every promotion, newest first; none when there is no registry."""
-        if not self.path.exists():
+        if not self._exists():
             return []
         names = ", ".join(Promotion._fields)
         sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
@@ -122,7 +122,7 @@ class Registry:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         try:
             with self._errors():
-                if self.path.exists():
+                if self._exists():
                     import shutil  # 2 ms, which reading need not wait for
 
                     shutil.copyfile(self.path, temporary)
@@ -137,16 +137,34 @@ class Registry:
             temporary.unlink(missing_ok=True)
             temporary.with_name(temporary.name + "-journal").unlink(missing_ok=True)
 
+    def _exists(self) -> bool:
+        """An empty file would be an empty database to SQLite, and what it held would be forgotten."""
+        try:
+            size = self.path.stat().st_size
+        except FileNotFoundError:
+            return False
+        if not size:
+            raise self._unusable("the file is empty")
+        return True
+
+    def _unusable(self, why: object) -> XexpError:
+        return XexpError(
+            f"the registry {self.path} cannot be used: {why}",
+            f"restore it (git checkout -- '{self.path}'), or remove it and run: "
+            "git xexp registry rebuild",
+        )
+
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
         except (sqlite3.Error, json.JSONDecodeError) as error:
-            raise XexpError(
-                f"the registry {self.path} cannot be used: {error}",
-                f"restore it (git checkout -- '{self.path}'), or remove it and run: "
-                "git xexp registry rebuild",
-            ) from error
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY:
+                raise XexpError(
+                    f"the registry {self.path} is in use by another program",
+                    "try again when it is done",
+                ) from error
+            raise self._unusable(error) from error
 
 
 def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:

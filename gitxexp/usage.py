@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
+
+from gitxexp import streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,11 +18,9 @@ FILE = "usage.txt"
 #: As click wraps for a terminal of 80 columns.
 _WIDTH = 78
 
-_CLOSED_PIPE = 128 + 13  #: as a shell says that SIGPIPE ended a command
-
 
 def show(words: Sequence[str]) -> int | None:
-    """Print the usage of ``git xexp WORDS``; the exit code, None where there is no such command."""
+    """Print the usage of ``git xexp WORDS``; 0, or None where there is no such command."""
     try:
         known = Path(__file__).with_name(FILE).read_text("utf-8")
     except OSError:
@@ -31,13 +29,7 @@ def show(words: Sequence[str]) -> int | None:
     if not found:
         return None
     text = text.partition("\f")[0]
-    encoding = sys.stdout.encoding or "utf-8"
-    try:
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return _CLOSED_PIPE
+    streams.write(text)
     return 0
 
 

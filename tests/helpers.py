@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -76,6 +77,7 @@ def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
     """The process as a command sees it; the list yielded holds both outputs afterwards."""
     outputs: list[str] = []
     before = Path.cwd(), sys.argv, sys.stdin
+    interrupt = signal.getsignal(signal.SIGINT)
     os.chdir(cwd)
     try:
         with (
@@ -86,6 +88,7 @@ def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
             sys.argv = argv
             yield outputs
     finally:
+        signal.signal(signal.SIGINT, interrupt)
         os.chdir(before[0])
         sys.argv, sys.stdin = before[1:]
         outputs.reverse()  # the inner stream (stderr) is closed, and so listed, first

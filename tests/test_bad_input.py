@@ -53,10 +53,9 @@ VERBS = (("tag",), ("init",), ("explore", "list"), ("explore", "show", "e0.1.0")
 def test_no_repository(tmp_path: Path, verb: tuple[str, ...]) -> None:
     done = xexp_inside(*verb, cwd=tmp_path)
     assert (done.code, done.out) == (128, "")
-    assert done.err == (
-        f"fatal: not a git repository (or any parent): {tmp_path}\n"
-        "hint: change into your project, or make one: git init && git xexp init\n"
-    ) or done.err.startswith("fatal: not a git repository")
+    fatal, hint = done.err.splitlines()
+    assert fatal.startswith("fatal: not a git repository (or any ")  # git's own words
+    assert hint == "hint: change into your project, or make one: git init && git xexp init"
 
 
 def test_not_set_up(repo: Repo) -> None:
@@ -324,3 +323,32 @@ def test_xexp_process_is_what_a_user_runs(ready: Repo) -> None:
     )
     assert done.stdout.startswith(b"git-xexp version ")
     assert xexp_process("--version", cwd=ready.path).good().out.startswith("git-xexp version ")
+
+
+def test_a_registry_that_is_gone_is_not_begun_anew(ready: Repo) -> None:
+    """A registry with one row in the place of all that was known would be committed."""
+    path = ready / ".xexp/registry.db"
+    path.write_bytes(b"")
+    for words in (("tag", "-m", "x"), ("explore", "show", "e0.1.0"), ("promote", "--history")):
+        err = refused(ready, *words)
+        assert "cannot be used: the file is empty\nhint: restore it (git checkout" in err
+    path.unlink()
+    err = refused(ready, "tag", "-m", "x")
+    assert err.startswith(f"fatal: the registry {path} is missing, and the last commit has it\n")
+    ready.xexp("registry", "rebuild").good()
+    ready.xexp("tag", "-m", "x").good()
+
+
+def test_a_registry_in_use(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To remove it, as for a damaged one, would be bad advice."""
+    from gitxexp import registry
+
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        registry.sqlite3, "connect", lambda *a, **k: connect(*a, **k | {"timeout": 0})
+    )
+    with closing(sqlite3.connect(ready / ".xexp/registry.db")) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        done = ready.xexp("promote", "--history")
+    assert done.code == 128
+    assert done.err.endswith("is in use by another program\nhint: try again when it is done\n")

@@ -14,7 +14,8 @@ FLOORS = {
     # 4: the door
     "entry": 4, "__main__": 4, "cli": 4, "options": 4, "commands": 4, "render": 4,
     "manpages": 4, "completions": 4, "lazygroup": 4, "progress": 4,
-    "generate": 4, "usage": 4, "argv": 4, "manners": 4, "status": 3, "installing": 3, "installcheck": 3,
+    "generate": 4, "usage": 4, "argv": 4, "asking": 4, "manners": 4, "status": 3, "installing": 3,
+    "installcheck": 3,
     # 3: the domain
     "api": 3, "experiments": 3, "tagging": 3, "publishing": 3, "setting_up": 3, "rebuilding": 3,
     "operations": 3, "collect": 3, "worktrees": 3, "artifacts": 3, "models": 3, "explore": 3,
@@ -24,10 +25,10 @@ FLOORS = {
     # 1: adapters
     "gitio": 1, "dvcio": 1, "pointers": 1, "pointerfile": 1, "results": 1, "registry": 1,
     "oplog": 1, "ahead": 1, "config": 1, "remotes": 1, "history": 1, "code": 1, "describe": 1,
-    "processes": 1,
+    "processes": 1, "gittrees": 1,
     # 0: pure
     "version": 0, "payload": 0, "confighash": 0, "errors": 0, "interrupting": 0, "naming": 0,
-    "ticking": 0, "plainyaml": 0,
+    "ticking": 0, "plainyaml": 0, "streams": 0,
     "_version": 0, "": 0,
 }  # fmt: skip
 

@@ -39,6 +39,9 @@ from tests.helpers import Clock, Repo, run
         ("--js explore", "explore --json"),
         ("-q --json explore show e0.1.0", "explore show --json e0.1.0"),
         ("--json", "--json"),
+        ("log -3", "log -n 3"),
+        ("explore -12", "explore -n 12"),
+        ("undo -1", "undo -1"),
     ],
 )
 def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:
@@ -76,6 +79,7 @@ def test_errors_are_json_where_json_is_asked_for(repo: Repo) -> None:
 
 def test_hints_can_be_turned_off(repo: Repo) -> None:
     assert "hint: " in repo.xexp("tga").err
+    assert "hint: " not in repo.xexp("-q", "tga").err
     repo.git("config", "advice.xexp", "false")
     done = repo.xexp("tga")
     assert "Did you mean tag" in done.err and "hint: " not in done.err
@@ -98,7 +102,6 @@ def test_colour_as_asked(repo: Repo, clock: Clock) -> None:
 
 
 def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> None:
-    repo.xexp("init", "--no-dvc")
     child = pexpect.spawn(
         sys.executable, ["-m", "gitxexp", "drivers", "install"], cwd=str(repo.path),
         encoding="utf-8", timeout=30,
@@ -303,6 +306,8 @@ def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: C
     assert "paged: paged" not in pages(repo, "-c", "pager.xexp=true", GIT_PAGER=mark)[0]
     assert pages(repo, "--no-pager", GIT_PAGER=mark)[0].count("paged") == 0
     assert pages(repo, GIT_PAGER="head -n 1")[1] == 0
+    text, code = pages(repo, GIT_PAGER="no-such-pager")
+    assert code == 0 and "warning: cannot run no-such-pager" in text and "e0.1.0" in text
 
 
 def test_a_closed_pipe_is_silent(repo: Repo) -> None:
@@ -338,14 +343,15 @@ def test_every_setting_can_be_given_for_one_command(repo: Repo) -> None:
     script = "from gitxexp.project import Project; print(repr(Project.open('.').config))"
     hints = get_type_hints(Config)
     names = [name for name in Config._fields if name != "models_slots"]
+    chosen = {"worktree_link": "copy", "merge_strategy": "keep", "merge_data_strategy": "rebase"}
+    given = {name: chosen.get(name, "no" if hints[name] is bool else "a,b") for name in names}
     words = [
-        word for name in names
-        for word in ("-c", f"xexp.{name.replace('_', '.')}={'no' if hints[name] is bool else 'a,b'}")
-    ]  # fmt: skip
+        word for name in names for word in ("-c", f"xexp.{name.replace('_', '.')}={given[name]}")
+    ]
     alias = ("-c", f'alias.show-config=!{sys.executable} -c "{script}"')
     shown = repo.git(*words, *alias, "show-config")
     for name in names:
-        value = {bool: "False", str: "'a,b'"}.get(hints[name], "('a', 'b')")
+        value = {bool: "False", str: repr(given[name])}.get(hints[name], "('a', 'b')")
         assert f"{name}={value}" in shown, name
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -283,3 +284,22 @@ def test_rebuild_deletes_nothing_that_only_the_registry_knows(ready: Repo) -> No
     assert registry.rows() == before
     with registry.rewrite() as db:
         assert db.execute("SELECT count(*) FROM promotions").fetchone() == (1,)
+
+
+def test_a_copy_leaves_the_repository_it_was_copied_from_alone(repo: Repo, tmp_path: Path) -> None:
+    """The log of operations is copied too, and its paths are absolute."""
+    repo.xexp("init", "--no-dvc").good()
+    shutil.copytree(repo.path, tmp_path / "copy", symlinks=True)
+    before = sorted(path for path in repo.path.rglob("*"))
+    copy = Repo(tmp_path / "copy")
+    for words in (["undo"], ["undo", "--force"]):
+        done = copy.xexp(*words)
+        assert done.code == 1
+        assert done.err.startswith(
+            f"error: 'init' ran in {repo.path}, which is no worktree of this"
+        )
+    assert sorted(path for path in repo.path.rglob("*")) == before
+    copy.commit("first")
+    copy.xexp("tag").good()
+    copy.xexp("undo").good()
+    repo.xexp("undo").good()

@@ -154,7 +154,7 @@ def test_a_cache_that_others_may_share_needs_their_names(modelled: Repo, tmp_pat
     modelled.xexp("prune", "--cache", "--project", str(other.path)).good()
     assert theirs.is_file()
     done = modelled.xexp("prune", "--cache", "--project", ".").good()
-    assert "1 objects unused" in done.out
+    assert "1 object unused" in done.out
     assert not theirs.exists()
 
 
@@ -199,7 +199,7 @@ def test_unchanged_explorers_go_and_changed_ones_stay(modelled: Repo, tmp_path: 
     assert (tree / "notes.txt").read_text() == "mine"
     (tree / "notes.txt").unlink()
     done = modelled.xexp("prune", "--explore").good()
-    assert "removed 1 of 1 worktrees" in done.out
+    assert "removed 1 of 1 worktree" in done.out
     assert not tree.exists()
 
 

@@ -41,4 +41,4 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_
     elif found.rows:
         render.page(pages.table(found))
     else:
-        render.say("there are no models yet; add one: git xexp candidates add PATH")
+        render.remark("there are no models yet; add one: git xexp candidates add PATH")

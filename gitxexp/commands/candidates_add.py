@@ -26,7 +26,7 @@ def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: b
         render.out(render.as_json({name: getattr(done, name) for name in names}))
         return
     if not done.touched and done.how == "there":
-        render.out(f"{done.path} is there already: nothing to do")
+        render.done(f"{done.path} is there already: nothing to do")
         return
-    render.out(f"added {done.path}  ({done.how}, {done.hash[4:12]}, run {done.run})")
+    render.done(f"added {done.path}  ({done.how}, {done.hash[4:12]}, run {done.run})")
     manners.hint("next: git xexp tag")

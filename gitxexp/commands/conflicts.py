@@ -56,7 +56,7 @@ def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
     if found:
         manners.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
     else:
-        render.say("there are no conflicts between rows")
+        render.remark("there are no conflicts between rows")
 
 
 @conflicts.command()
@@ -90,7 +90,7 @@ def resolve(
         render.out(render.as_json(left))
         return
     for item in done:
-        render.out(f"resolved {item.path}")
+        render.done(f"resolved {item.path}")
         for line in item.left:
             render.say(line)
     if not unmerged.stages(project):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -35,7 +36,9 @@ class _WithPaths(click.Command):
     "--key", multiple=True, metavar="COLS", help="Pair rows by these columns, with commas."
 )
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Rows listed per table.")
-@click.option("--exit-code", is_flag=True, help="Exit 1 when there is a difference.")
+@click.option(
+    "--exit-code", is_flag=True, help="Exit 1 when there is a difference; -q says nothing else."
+)
 @json_option
 @click.pass_context
 def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
@@ -45,6 +48,7 @@ def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
     its pointers. Without A it is HEAD.
     """
     paths = ctx.meta.get(_PATHS, ())
+    sides = _range(sides)
     if len(sides) > 2:
         sides, paths = sides[:2], (*sides[2:], *paths)
     key = tuple(part.strip() for value in options["key"] for part in value.split(",") if part)
@@ -56,8 +60,20 @@ def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
         limit=0 if options["stat"] else options["limit"],
     )
     found = _compared(request)
-    _show(found, options)
-    ctx.exit(1 if found and options["exit_code"] else 0)
+    if not render.quiet() or options["as_json"]:
+        _show(found, options)
+    ctx.exit(1 if found and (options["exit_code"] or render.quiet()) else 0)
+
+
+def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
+    """``A..B`` as A and B, as git-diff(1) reads it."""
+    path = bool(sides) and (sides[0].startswith(("./", "../", "/")) or Path(sides[0]).exists())
+    if not sides or ".." not in sides[0] or path:
+        return sides
+    if "..." in sides[0]:
+        raise UsageError("A...B is not understood", "A..B compares the two")
+    before, _, after = sides[0].partition("..")
+    return (before or "HEAD", after or "HEAD", *sides[1:])
 
 
 def _compared(request: Request) -> list[FileDiff]:

@@ -31,9 +31,10 @@ def install(no_wait: bool, as_json: bool) -> None:
         render.out(render.as_json({"registered": done}))
         return
     if not done:
-        render.out("everything is registered already")
+        render.done("everything is registered already")
+        manners.hint()
     for name in done:
-        render.out(f"registered {name}")
+        render.done(f"registered {name}")
     if installing.ATTRIBUTES in done:
         manners.hint(f"next: git add {installing.ATTRIBUTES} && git commit -m 'Merge rows by rows'")
 
@@ -50,8 +51,11 @@ def uninstall(no_wait: bool, as_json: bool) -> None:
     if as_json:
         render.out(render.as_json({"removed": list(done)}))
         return
-    for name in done or ["nothing: it was not registered"]:
-        render.out(f"removed {name}")
+    if not done:
+        render.done("nothing is registered here")
+        manners.hint()
+    for name in done:
+        render.done(f"removed {name}")
 
 
 @drivers.command()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.commands.worktree import report, show_rows, tree_facts
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.worktrees import explorers, listing
@@ -42,8 +42,8 @@ def checkout(
     elif print_path:
         render.out(str(found.path))
     else:
-        render.out(f"{found.path.name} is there already")
-        render.out(f"cd {shlex.quote(os.path.relpath(found.path))}")
+        render.done(f"{found.path.name} is there already")
+        render.done(f"cd {shlex.quote(os.path.relpath(found.path))}")
 
 
 @click.command()
@@ -76,5 +76,8 @@ def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> N
     if as_json:
         render.out(render.as_json([tree_facts(tree) for tree in done]))
         return
+    if not done:
+        render.remark("nothing to remove: explore checkout made nothing that is still there")
+        manners.hint()
     for tree in done:
-        render.out(f"removed {os.path.relpath(tree.path)}")
+        render.done(f"removed {os.path.relpath(tree.path)}")

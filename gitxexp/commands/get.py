@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from gitxexp import artifacts, progress, render
+from gitxexp import artifacts, progress, render, streams
 from gitxexp.errors import UsageError
 from gitxexp.options import json_option, nul_option, open_project
 from gitxexp.resolving import resolve
@@ -60,7 +60,7 @@ def get(
             name = "--json" if as_json else "-z"
             raise UsageError(f"{name} and -o - both want standard output", "leave one of them out")
         report = artifacts.stream(project, request, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        streams.flush()
         _say(report)
         return
     with progress.line("getting") as show:
@@ -78,18 +78,18 @@ def _show(report: artifacts.Report) -> None:
     """Each file on its own line, or one line for each place when there are many."""
     if len(report.files) <= 10:
         for got in report.files:
-            render.out(f"{got.target}  {render.size(got.size)}  {_from(got.source)}")
+            render.done(f"{got.target}  {render.size(got.size)}  {_from(got.source)}")
     else:
         for source in dict.fromkeys(got.source for got in report.files):
             mine = [got for got in report.files if got.source == source]
             size = render.size(sum(got.size for got in mine))
-            render.out(f"{len(mine)} files  {size}  {_from(source)}")
+            render.done(f"{len(mine)} files  {size}  {_from(source)}")
     _notes(report)
 
 
 def _say(report: artifacts.Report) -> None:
     for got in report.files:
-        render.say(f"{got.path}  {render.size(got.size)}  {_from(got.source)}")
+        render.remark(f"{got.path}  {render.size(got.size)}  {_from(got.source)}")
     _notes(report)
 
 

@@ -22,5 +22,5 @@ def init(no_dvc: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
         render.out(render.as_json({"done": list(done.done), "next": list(done.advice)}))
         return
     for line in done.done or ("everything is set up already",):
-        render.out(line)
+        render.done(line)
     manners.hint(*(f"next: {command}" for command in done.advice))

@@ -14,21 +14,21 @@ from gitxexp.render import Column
 
 
 @click.command()
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the newest N.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
 @json_option
 def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
-    found = open_project().log.operations(limit=limit or -1)
+    found = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)
     if as_json:
         render.out(render.as_json([facts(operation) for operation in found]))
         return
     if not found:
-        render.say("no operation has run in this repository yet")
+        render.remark("no operation has run in this repository yet")
         return
     started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
     columns = [
         Column("id", [str(o.id) for o in found], right=True),
-        Column("when", started),
+        Column("when", started, optional=1),
         Column("operation", [o.verb for o in found]),
         Column("status", [o.status for o in found]),
         Column("what", [o.summary for o in found], flexible=True),

@@ -16,7 +16,7 @@ from gitxexp.merge.asking import Conflicted, Merged, Request
 from gitxexp.merge.engine import Engine
 from gitxexp.merge.jobs import Selection
 from gitxexp.merge.plan import MergeOptions, Mode, OnConflict
-from gitxexp.options import F, json_option, no_wait_option, open_project
+from gitxexp.options import F, json_option, message_option, no_wait_option, open_project
 from gitxexp.render import merges
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
@@ -78,7 +78,7 @@ _OPTIONS = (
     click.option("-n", "--dry-run", "--plan", "dry_run", is_flag=True,
                  help="Show what would be done."),
     click.option("--commit", is_flag=True, help="Commit the pointers and the registry."),
-    click.option("-m", "--message", metavar="TEXT", help="The commit's message."),
+    message_option("The commit's message."),
 )  # fmt: skip
 
 
@@ -215,15 +215,17 @@ def _show(merged: Merged, options: dict[str, Any]) -> None:
     if options["as_json"]:
         render.out(render.as_json(merges.facts(merged)))
         return
+    conflicting = any(a.report.conflicts for a in merged.artifacts)
+    asked = conflicting or options["dry_run"]
     text = merges.merged(merged)
     if text:
-        render.out(text)
+        (render.out if asked else render.done)(text)
     for note in merged.notes:
         render.say(f"note: {note}")
     if merged.commit:
-        render.out(f"committed {merged.commit[:10]}")
+        render.done(f"committed {merged.commit[:10]}")
     elif merged.advice and not options["dry_run"]:
         manners.hint(f"next: {merged.advice}")
-    conflicting = any(a.report.conflicts for a in merged.artifacts)
     if merged.artifacts and not merged.changed and not conflicting:
-        render.say("nothing to merge: every row is here already")
+        render.remark("nothing to merge: every row is here already")
+        manners.hint()

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import asking, manners, progress, render
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.models import placing, promoting, promotions
 from gitxexp.models.finding import Wish
 from gitxexp.models.placing import Options, Promoted
 from gitxexp.models.promoting import Plan
-from gitxexp.options import VersionType, json_option, no_wait_option, open_project
+from gitxexp.options import (
+    VersionType,
+    json_option,
+    message_option,
+    no_wait_option,
+    open_project,
+)
 from gitxexp.project import Project
 from gitxexp.render import promotions as pages
 from gitxexp.version import AnyVersion
@@ -27,7 +32,7 @@ from gitxexp.version import AnyVersion
 @click.option("--rollback", is_flag=True, help="Put back what was there before.")
 @click.option("--history", is_flag=True, help="List who promoted what and when.")
 @click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
-@click.option("-m", "--message", metavar="TEXT", default="", help="Why; kept in the history.")
+@message_option("Why; kept in the history.")
 @click.option("--no-keep", is_flag=True, help="Do not keep the replaced model as a candidate.")
 @click.option("--no-commit", is_flag=True, help="Leave the changed pointers uncommitted.")
 @click.option("--tag", is_flag=True, help="Tag the result as the next version.")
@@ -53,12 +58,12 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
     if options["dry_run"]:
         render.out(render.as_json(pages.plan_object(plan)) if as_json else pages.plan_text(plan))
         if plan.already:
-            render.say("it is in production already: nothing would be done")
+            render.remark("it is in production already: nothing would be done")
         return
     yes = options["yes"]
     if not plan.already:
         if not as_json:
-            render.out(pages.plan_text(plan))
+            render.done(pages.plan_text(plan))
         _ask(plan, yes=yes)
     how = Options(
         keep=not options["no_keep"],
@@ -92,7 +97,7 @@ def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:
         worktree=options["worktree"],
         rollback=options["rollback"],
         slot=options["slot"],
-        why=options["message"],
+        why=options["message"] or "",
     )
 
 
@@ -100,9 +105,9 @@ def _ask(plan: Plan, *, yes: bool) -> None:
     """A question where the new model is worse, or nobody can tell; NoAnswer without a yes."""
     if plan.doubt is None or yes:
         return
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not asking.can_ask():
         raise NoAnswer(f"{plan.doubt}: nothing was promoted", "promote it all the same: --yes")
-    if not click.confirm(f"{plan.doubt}. Promote it all the same?", default=False, err=True):
+    if not asking.confirm(f"{plan.doubt}. Promote it all the same?"):
         raise NoAnswer("nothing was promoted")
 
 
@@ -117,14 +122,15 @@ def _show(done: Promoted, *, as_json: bool) -> None:
         return
     name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
     if done.promotion is None:
-        render.out(f"{name} is in production already: nothing to do")
+        render.done(f"{name} is in production already: nothing to do")
+        manners.hint()
         return
-    render.out(f"promoted {name} to {done.plan.slot.production}")
+    render.done(f"promoted {name} to {done.plan.slot.production}")
     if done.kept:
-        render.out(f"the replaced model is now {done.kept}")
+        render.done(f"the replaced model is now {done.kept}")
     if done.tagged:
         version = render.paint(str(done.tagged.version), "yellow")
-        render.out(f"{version}  {done.tagged.payload.headline}")
+        render.done(f"{version}  {done.tagged.payload.headline}")
 
 
 def _show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
@@ -134,4 +140,4 @@ def _show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
     elif found:
         render.page(pages.history_table(found))
     else:
-        render.say("nothing has been promoted yet")
+        render.remark("nothing has been promoted yet")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from gitxexp import manners, progress, render
+from gitxexp import asking, manners, progress, render
 from gitxexp.errors import NO, NoAnswer, UsageError
 from gitxexp.models import cachegc, finished, pruning, taking
 from gitxexp.models.pruning import Per, Pruning, Rules
@@ -16,7 +15,7 @@ from gitxexp.models.taking import Options, Pruned
 from gitxexp.options import Age, json_option, no_wait_option, open_project
 from gitxexp.project import Project
 from gitxexp.render import prunings as pages
-from gitxexp.render.numbers import size
+from gitxexp.render.numbers import counted, size
 
 
 @click.command()
@@ -84,18 +83,21 @@ def _candidates(project: Project, options: dict[str, Any]) -> int:
         slot=options["slot"],
     )
     plan = _plan(project, rules, push=options["push"] and not options["dry_run"])
-    as_json, force = options["as_json"], options["force"]
+    as_json = options["as_json"]
     for note in plan.notes:
         render.say(f"note: {note}")
     if not as_json:
-        _show_plan(plan, force=force)
-    going = [*plan.gone, *(plan.unproved if force else [])]
+        _show_plan(plan, options)
+    going = [*plan.gone, *(plan.unproved if options["force"] else [])]
     if options["dry_run"] or not going:
+        manners.hint()
         if as_json:
             render.out(render.as_json(pages.plan_object(plan)))
+        elif plan.fates and not plan.unproved and not going:
+            render.remark("nothing to prune")
         return NO if plan.unproved and not going else 0
-    _confirm(f"remove {len(going)} of {len(plan.fates)} candidates?", options)
-    how = Options(force, not options["no_commit"], not options["no_wait"])
+    _confirm(f"remove {len(going)} of {counted(len(plan.fates), 'candidate')}?", options)
+    how = Options(options["force"], not options["no_commit"], not options["no_wait"])
     _show_done(plan, taking.prune(project, rules, plan, how), as_json=as_json)
     return 0
 
@@ -109,16 +111,17 @@ def _plan(project: Project, rules: Rules, *, push: bool) -> Pruning:
     with progress.line("pushing") as show:
         sent = taking.push(project, plan, bench, show)
     for path in sent:
-        render.say(f"pushed {path}")
+        render.remark(f"pushed {path}")
     return pruning.plan(project, rules)[0]
 
 
-def _show_plan(plan: Pruning, *, force: bool) -> None:
+def _show_plan(plan: Pruning, options: dict[str, Any]) -> None:
     if not plan.fates:
-        render.say("there are no candidates")
+        render.remark("there are no candidates")
         return
-    render.out(pages.table(plan))
-    if plan.unproved and not force:
+    asked = options["dry_run"] or not (plan.gone or options["force"])
+    (render.out if asked else render.done)(pages.table(plan))
+    if plan.unproved and not options["force"]:
         render.say(f"not proved to be anywhere else: {len(plan.unproved)}; they stay")
         if plan.problem:
             render.say(f"note: {plan.problem}")
@@ -129,9 +132,9 @@ def _show_plan(plan: Pruning, *, force: bool) -> None:
 
 
 def _confirm(question: str, options: dict[str, Any]) -> None:
-    if options["yes"] or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if options["yes"] or not asking.can_ask():
         return
-    if not click.confirm(question, default=False, err=True):
+    if not asking.confirm(question):
         raise NoAnswer("nothing was removed")
 
 
@@ -139,9 +142,9 @@ def _show_done(plan: Pruning, done: Pruned, *, as_json: bool) -> None:
     if as_json:
         render.out(render.as_json(pages.done_object(plan, done)))
         return
-    render.out(f"removed {len(done.gone)} of {len(plan.fates)}, {size(done.freed)} freed")
+    render.done(f"removed {len(done.gone)} of {len(plan.fates)}, {size(done.freed)} freed")
     if done.kept:
-        render.out(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
+        render.done(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
 
 
 # -- the rest --------------------------------------------------------------------------------------
@@ -155,16 +158,16 @@ def _cache(project: Project, options: dict[str, Any]) -> None:
 
     found = free(dry_run=True)
     if not options["dry_run"] and found.objects:
-        what = f"{found.objects} objects, {size(found.size)}"
+        what = f"{counted(found.objects, 'object')}, {size(found.size)}"
         _confirm(f"delete {what} that nothing refers to?", options)
         found = free(dry_run=False)
     if options["as_json"]:
         render.out(render.as_json(pages.freed_object(found)))
         return
-    verb = "would free" if options["dry_run"] else "freed"
-    render.out(
-        f"{verb} {found.size} bytes ({size(found.size)}):"
-        f" {found.objects} objects unused, {found.kept} kept"
+    verb, show = ("would free", render.out) if options["dry_run"] else ("freed", render.done)
+    show(
+        f"{verb} {counted(found.size, 'byte')} ({size(found.size)}):"
+        f" {counted(found.objects, 'object')} unused, {found.kept} kept"
     )
 
 
@@ -175,13 +178,16 @@ def _trees(project: Project, options: dict[str, Any]) -> None:
     going = [verdict for verdict in found if verdict.goes]
     as_json = options["as_json"]
     if found and not as_json:
-        render.out(pages.trees_table(found))
+        shown = render.out if options["dry_run"] or not going else render.done
+        shown(pages.trees_table(found))
     gone = []
     if going and not options["dry_run"]:
-        _confirm(f"remove {len(going)} of {len(found)} worktrees?", options)
+        _confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?", options)
         gone = finished.remove(project, going, wait=not options["no_wait"])
     if as_json:
         render.out(render.as_json(pages.trees_objects(found, gone)))
     elif not options["dry_run"]:
         undo = " (git xexp undo brings the last one back)" if gone else ""
-        render.out(f"removed {len(gone)} of {len(found)} worktrees{undo}")
+        if not gone:
+            manners.hint()
+        render.done(f"removed {len(gone)} of {counted(len(found), 'worktree')}{undo}")

@@ -6,12 +6,13 @@ from collections import Counter
 
 import click
 
-from gitxexp import artifacts, progress, render
+from gitxexp import artifacts, manners, progress, render
 from gitxexp.artifacts import Pushed, PushPlan
 from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.history import Experiment
 from gitxexp.options import json_option, open_project
 from gitxexp.project import Project
+from gitxexp.render.numbers import counted
 from gitxexp.resolving import resolve
 
 
@@ -56,7 +57,7 @@ def push(
     if as_json:
         render.out(render.as_json(_facts(done)))
     elif not planned.clashing or done.refs:
-        _show(done)
+        _show(done, known=bool(project.experiments()))
     if planned.clashing:
         raise _clash(planned)
 
@@ -74,6 +75,10 @@ def _clash(planned: PushPlan) -> NoAnswer:
 
 
 def _experiment(project: Project, name: str) -> Experiment:
+    if name in project.git.lines("remote"):
+        raise XexpError(
+            f"'{name}' is a remote, not a version", f"git xexp push --git-remote {name}"
+        )
     found = resolve(project, name)
     if found.experiment is None or not found.exact:
         raise XexpError(f"'{name}' is not an experiment", "tag it first: git xexp tag")
@@ -103,19 +108,22 @@ def _plan_facts(planned: PushPlan) -> dict[str, object]:
     }
 
 
-def _show(done: Pushed) -> None:
+def _show(done: Pushed, *, known: bool) -> None:
     if not done.experiments and not done.refs:
-        render.out("nothing to push: every experiment is on the remote")
+        why = "every experiment is on the remote" if known else "there are no experiments yet"
+        render.done(f"nothing to push: {why}")
+        manners.hint()
         return
     sent = len(done.artifacts.pushed)
-    render.out(f"artifacts: {sent} objects sent, {done.checked} outputs proved complete")
+    sent_ones, outputs = counted(sent, "object"), counted(done.checked, "output")
+    render.done(f"artifacts: {sent_ones} sent, {outputs} proved complete")
     for item in (*done.artifacts.missing, *done.artifacts.corrupt):
         render.say(f"warning: {item.path} was not pushed: no sound copy")
     if done.git_remote is None:
         render.say("note: there is no git remote, so only artifacts were pushed")
     for ref in done.refs:
         name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
-        render.out(f"pushed {name} -> {done.git_remote}")
+        render.done(f"pushed {name} -> {done.git_remote}")
 
 
 def _facts(done: Pushed) -> dict[str, object]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from gitxexp import render
+from gitxexp import asking, render
 from gitxexp.commands.merge import merge_options, run
 from gitxexp.errors import NoAnswer
 from gitxexp.merge.asking import Merged
@@ -29,7 +28,7 @@ def rebase(yes: bool, **options: Any) -> None:
         replaced = sum(t.replaced for a in plan.artifacts for t in a.report.tables)
         if not replaced:
             if plan.changed:
-                render.say("nothing is replaced: git xexp merge would do the same")
+                render.remark("nothing is replaced: git xexp merge would do the same")
             return
         _ask(plan, replaced)
 
@@ -38,8 +37,8 @@ def rebase(yes: bool, **options: Any) -> None:
 
 def _ask(plan: Merged, replaced: int) -> None:
     rows = "1 row" if replaced == 1 else f"{replaced} rows"
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not asking.can_ask():
         raise NoAnswer(f"this replaces {rows}", "go on with --yes, or look first with --dry-run")
     render.say(merges.merged(plan))
-    if not click.confirm(f"replace {rows}?", default=False, err=True):
+    if not asking.confirm(f"replace {rows}?"):
         raise NoAnswer("nothing was replaced")

@@ -27,8 +27,8 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         render.out(render.as_json(facts))
         return
     for name in done.restored:
-        render.out(f"restored  {name}")
-    render.out(
+        render.done(f"restored  {name}")
+    render.done(
         f"{len(done.restored)} restored, {len(done.unchanged)} were right,"
         f" {len(done.kept)} only the registry has"
     )

@@ -53,7 +53,7 @@ def _install(*, as_json: bool) -> None:
         text = f"{fresh} linked" if fresh else "already in place" if not other else ""
         if other:
             text = f"{text}, {other} left out".removeprefix(", ")
-        render.out(f"{topic:<13} {text}")
+        render.done(f"{topic:<13} {text}")
     for found in installcheck.check():
         if not found.ok and found.fix:
             render.out(f"{found.topic:<13} {found.text}; {found.fix}")
@@ -69,9 +69,9 @@ def _uninstall(*, as_json: bool) -> None:
         render.out(render.as_json({"removed": [str(path) for path in removed]}))
         return
     for path in removed:
-        render.out(f"removed {path}")
+        render.done(f"removed {path}")
     if not removed:
-        render.out("nothing to take back")
+        render.done("nothing to take back")
 
 
 def _check(*, as_json: bool) -> None:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import click
 
-from gitxexp import experiments, payload, progress, render, tagging
+from gitxexp import asking, experiments, payload, progress, render, tagging
 from gitxexp.collect import Wanted
 from gitxexp.errors import NoAnswer, UsageError
 from gitxexp.experiments import Plan, Request
 from gitxexp.options import (
     Assignment,
+    Label,
     Number,
     VersionType,
     json_option,
+    message_option,
     no_wait_option,
     open_project,
 )
@@ -34,13 +35,19 @@ from gitxexp.version import AnyVersion, Level
 @click.option("--best", metavar="METRIC", help="The best run by METRIC.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
-@click.option(
-    "-m", "--message", metavar="TEXT", help="What you want to say of it, in its description."
-)
+@message_option("What you want to say of it, in its description.")
 @click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
 @click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
-@click.option("-l", "--label", "labels", multiple=True, help="Attach a label (repeatable).")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Label(),
+    metavar="TEXT",
+    multiple=True,
+    help="Attach a label (repeatable).",
+)
 @click.option(
     "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
 )
@@ -124,32 +131,27 @@ def _confirmed(project: Project, request: Request, options: dict[str, Any]) -> R
     """The request with the description that the user accepted or edited."""
     from dataclasses import replace
 
-    asks = sys.stdin.isatty() and sys.stderr.isatty() and not options["yes"]
+    asks = asking.can_ask() and not options["yes"]
     if not options["edit"] and (options["message"] is not None or not asks):
         return request
     plan = _plan(project, request)
     if options["edit"]:
-        return replace(request, headline=_edit(plan.payload.headline))
+        return replace(request, headline=_edit(project, plan))
     render.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")
-    answer = click.prompt(
-        "use, edit or quit?", type=click.Choice(["u", "e", "q", "use", "edit", "quit"]), default="u",
-        show_choices=False, err=True,
-    )  # fmt: skip
-    if answer[0] == "q":
+    answer = asking.ask("use, edit or quit? [u]", ("use", "edit", "quit"), "use")
+    if answer in ("quit", None):
         raise NoAnswer("nothing was tagged")
-    return replace(request, headline=_edit(plan.payload.headline)) if answer[0] == "e" else request
+    return replace(request, headline=_edit(project, plan)) if answer == "edit" else request
 
 
-def _edit(headline: str) -> str:
+def _edit(project: Project, plan: Plan) -> str:
     """The first line that the user leaves in the editor, without comments."""
-    import subprocess
-
-    editor = subprocess.run(
-        ["git", "var", "GIT_EDITOR"], capture_output=True, text=True, check=False
-    )
-    note = "# One line describes this experiment. An empty one tags nothing.\n"
-    edited = click.edit(f"{headline}\n\n{note}", editor=editor.stdout.strip(), require_save=False)
-    lines = [line.strip() for line in (edited or "").splitlines() if not line.startswith("#")]
+    note = f"# One line describes {plan.version}. An empty one tags nothing.\n"
+    text = f"{plan.payload.headline}\n\n{note}"
+    edited = asking.edit(
+        text, project.places.git_dir / "TAG_EDITMSG"
+    )  # which editors know from git
+    lines = [line.strip() for line in edited.splitlines() if not line.startswith("#")]
     text = next((line for line in lines if line), "")
     if not text:
         raise NoAnswer("the description is empty: nothing was tagged")
@@ -177,12 +179,12 @@ def _show(project: Project, done: Tagged, *, as_json: bool) -> None:
         render.out(render.as_json(facts | {"commit": done.commit, "tag": done.tag}))
         return
     for path in done.added:
-        render.out(f"added   {path}")
+        render.done(f"added   {path}")
     if done.stamped:
         rows = "row" if done.stamped == 1 else "rows"
-        render.out(f"stamped {done.stamped} {rows} of run {done.payload.run}")
-    render.out(f"{render.paint(str(done.version), 'yellow')}  {done.reason}")
-    render.out(done.payload.headline)
+        render.done(f"stamped {done.stamped} {rows} of run {done.payload.run}")
+    version = render.paint(str(done.version), "yellow")
+    render.out(version if render.quiet() else f"{version}  {done.reason}\n{done.payload.headline}")
 
 
 def _say_notes(notes: tuple[str, ...]) -> None:

@@ -21,10 +21,12 @@ def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
     done: list[Operation] = []
     try:
         with progress.line("undoing"):
-            operations.undo(project, count, force=force, wait=not no_wait, told=done.append)
+            operations.undo(
+                project, min(count, 2**31), force=force, wait=not no_wait, told=done.append
+            )
     finally:  # the first ones stay undone where a later one is refused
         if not as_json:
             for operation in done:
-                render.out(f"undone: {operation.verb} {operation.summary}".rstrip())
+                render.done(f"undone: {operation.verb} {operation.summary}".rstrip())
     if as_json:
         render.out(render.as_json([facts(operation) | {"status": "undone"} for operation in done]))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from gitxexp import progress, render
+from gitxexp import manners, progress, render
 from gitxexp.errors import NoAnswer
 from gitxexp.lazygroup import Group
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
@@ -59,9 +59,9 @@ def report(made: Made, *, only_path: bool, as_json: bool) -> None:
         render.out(str(plan.path))
     else:
         where = f"on branch {plan.branch}" if plan.branch else "detached"
-        render.out(f"{render.paint(plan.path.name, 'yellow')} {where}, from {_start(made)}")
-        render.out(_summary(made))
-        render.out(f"cd {shlex.quote(os.path.relpath(plan.path))}")
+        render.done(f"{render.paint(plan.path.name, 'yellow')} {where}, from {_start(made)}")
+        render.done(_summary(made))
+        render.done(f"cd {shlex.quote(os.path.relpath(plan.path))}")
         if {"hardlink", "symlink"} & set(ready.used):
             render.say(
                 "note: linked files are shared and read-only: replace them, do not write into them"
@@ -147,9 +147,9 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
         if push and not tree.gone:
             removing.push(project, tree, show)
         checks = checking.checklist(project, tree, show)
-    if not as_json:
-        show_checks(checks)
     red = [check for check in checks if not check.ok]
+    if not as_json and (red or not render.quiet()):
+        show_checks(checks)
     if red and not force:
         fixes = dict.fromkeys(check.fix for check in red if check.fix)
         hint = "\n".join(
@@ -164,7 +164,7 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
         return
     branch = f" and branch {done.branch}" if done.branch else ""
     kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
-    render.out(
+    render.done(
         f"removed {os.path.relpath(done.tree.path)}{branch}{kept} (git xexp undo brings it back)"
     )
 
@@ -191,8 +191,11 @@ def prune(no_wait: bool, as_json: bool) -> None:
     if as_json:
         render.out(render.as_json([tree_facts(tree) for tree in done]))
         return
+    if not done:
+        render.remark("nothing to prune: every worktree's folder is there")
+        manners.hint()
     for tree in done:
-        render.out(f"pruned {tree.name}: {tree.path} is gone")
+        render.done(f"pruned {tree.name}: {tree.path} is gone")
 
 
 def tree_facts(tree: known.Tree) -> dict[str, Any]:

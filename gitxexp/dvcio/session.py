@@ -24,7 +24,18 @@ class DvcError(XexpError):
 def quiet() -> None:
     """Silence DVC's logging and progress and its call home, for the whole process."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-    import dvc  # noqa: F401  (its import sets the levels of its loggers, so it has to come first)
+    try:
+        import colorama.initialise as colours
+
+        colours.atexit_done = True  # or an escape sequence is the last that a terminal gets
+        import dvc  # noqa: F401  (its import sets the levels of its loggers: it has to come first)
+    except Exception as error:  # whatever a damaged installation raises
+        raise DvcError(
+            f"DVC cannot be started: {error}", "install it again: pip install dvc"
+        ) from error
+
+    if sys.stdout is colours.wrapped_stdout:  # which takes colours out of what goes to a pipe
+        colours.deinit()
 
     for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
@@ -136,9 +147,14 @@ def init(top: Path) -> list[str]:
     DVC also stages them. In a folder below the top of the git repository it makes a subrepo.
     """
     quiet()
-    with dvc_errors("set DVC up"):
-        from dvc.repo import Repo
+    try:
+        with dvc_errors("set DVC up"):
+            from dvc.repo import Repo
 
-        Repo.init(str(top), subdir=not (top / ".git").exists()).close()
+            Repo.init(str(top), subdir=not (top / ".git").exists()).close()
+    except DvcError as error:  # such as a repository of SHA-256 objects, which DVC cannot read
+        raise DvcError(
+            error.message, error.hint or "go without DVC: git xexp init --no-dvc"
+        ) from error
     made = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
     return [name for name in made if (top / name).exists()]

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.errors import XexpError
-from gitxexp.merge.driver_result import account, conflict_line, place_for, replace, say
+from gitxexp.merge.driver_result import account, conflict_line, place_for, replace
+from gitxexp.streams import drop, tell
 
 if TYPE_CHECKING:
     from gitxexp.merge.gitplace import GitPlace
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 def merge_driver(args: list[str]) -> int:
     """Merge three versions of one file for git; the exit code that git is to see."""
     if len(args) != 5:
-        say("usage: git-xexp merge-driver %O %A %B %L %P (git runs it; see git xexp drivers)")
+        tell("usage: git-xexp merge-driver %O %A %B %L %P (git runs it; see git xexp drivers)")
         return 129
     base, ours, theirs, marker, name = args
     from gitxexp.merge.gitplace import GitPlace
@@ -71,11 +72,11 @@ def _merge_file(
     report = engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
     if not report.written:
         conflicts.save(place, name, report.conflicts)
-        say(conflict_line(name, report))
+        tell(conflict_line(name, report))
         return 1
     replace(out, ours)
     conflicts.forget(place, name)
-    say(f"{name}: {account(report)}")
+    tell(f"{name}: {account(report)}")
     return 0
 
 
@@ -83,9 +84,9 @@ def refuse(place: GitPlace, name: str, error: XexpError) -> int:
     """Leave ours, say why, and write that down for ``git xexp conflicts``."""
     from gitxexp.merge import conflicts
 
-    say(f"{name}: {error.message}")
+    tell(f"{name}: {error.message}")
     for line in (error.hint or "").splitlines():
-        say(f"hint: {line}")
+        tell(f"hint: {line}")
     with suppress(OSError):
         conflicts.save(place, name, (), error.message)
     return 1
@@ -94,7 +95,7 @@ def refuse(place: GitPlace, name: str, error: XexpError) -> int:
 def textconv(args: list[str]) -> int:
     """A database, data file or pointer as lines of text; what cannot be read is said in a line."""
     if len(args) != 1:
-        say("usage: git-xexp textconv FILE")
+        tell("usage: git-xexp textconv FILE")
         return 129
     from gitxexp.merge.textconv import textconv as lines
 
@@ -115,7 +116,7 @@ def textconv(args: list[str]) -> int:
         out.write(f"({error.message})\n".encode("utf-8", "surrogateescape"))
         out.flush()
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        drop()
     return 0
 
 

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 from gitxexp.errors import XexpError
 from gitxexp.merge import conflicts, engine
 from gitxexp.merge import driver_pointers as pointers
-from gitxexp.merge.driver_result import account, conflict_line, say, write
+from gitxexp.merge.driver_result import account, conflict_line, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport
 from gitxexp.merge.pointed import Placed
 from gitxexp.pointerfile import Output, Parser
+from gitxexp.streams import tell
 
 #: Stage, ``outs`` or ``deps``, and the path as it is written.
 Key = tuple[str, str, str]
@@ -65,7 +66,9 @@ def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int
     for out, report in merged.reports:
         sure = not pointers.may_be_refused(place)
         now = current(place, name, text, out)
-        pointers.tell(out.path, report, pointers.bring(place, now) if sure else Placed.LATER)
+        pointers.give_account(
+            out.path, report, pointers.bring(place, now) if sure else Placed.LATER
+        )
     return 0
 
 
@@ -73,9 +76,9 @@ def _tell_rest(merged: Merged) -> None:
     for out, report in merged.reports:
         if report.written:
             then = f"once dvc.lock is settled: dvc checkout {out.path}"
-            say(f"{out.path}: {account(report)}; {then}")
+            tell(f"{out.path}: {account(report)}; {then}")
         else:
-            say(conflict_line(out.path, report))
+            tell(conflict_line(out.path, report))
 
 
 def merged_lock(

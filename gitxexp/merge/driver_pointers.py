@@ -16,11 +16,12 @@ from pathlib import Path
 from gitxexp.errors import XexpError
 from gitxexp.merge import conflicts, engine
 from gitxexp.merge.driver_folders import entries, lay, merge_folder
-from gitxexp.merge.driver_result import account, conflict_line, place_for, put, say, write
+from gitxexp.merge.driver_result import account, conflict_line, place_for, put, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.merge.pointed import Data, Placed, Prepare, cached, caches, fetched, store, waits
 from gitxexp.pointerfile import Output, Parser
+from gitxexp.streams import tell
 
 #: The pointer's text on each side: ancestor, ours, theirs.
 Texts = tuple[bytes, bytes, bytes]
@@ -42,7 +43,7 @@ def merge_pointer(
     if report is not None and not report.written:
         _leave_markers(sides, marker)
         conflicts.save(place, name, report.conflicts)
-        say(conflict_line(name.removesuffix(".dvc"), report))
+        tell(conflict_line(name.removesuffix(".dvc"), report))
         return 1
     code, text = three_texts(folder, merged, marker)
     write(sides[1], text)
@@ -52,7 +53,7 @@ def merge_pointer(
     conflicts.forget(place, name)
     if report is not None and oid is not None:
         sure = not may_be_refused(place)
-        tell(name, report, materialise(place, name, text, ours) if sure else Placed.LATER)
+        give_account(name, report, materialise(place, name, text, ours) if sure else Placed.LATER)
     return 0
 
 
@@ -239,15 +240,15 @@ def bring(place: GitPlace, out: Output) -> Placed:
     return Placed.DONE
 
 
-def tell(name: str, report: MergeReport, placed: Placed) -> None:
+def give_account(name: str, report: MergeReport, placed: Placed) -> None:
     """Say what was merged and what is left to do."""
     counts = account(report)
     if report.tables or not report.notes:
-        say(f"{name.removesuffix('.dvc')}: {counts}")
+        tell(f"{name.removesuffix('.dvc')}: {counts}")
     for note in report.notes:
-        say(f"{name.removesuffix('.dvc')}: {note}")
+        tell(f"{name.removesuffix('.dvc')}: {note}")
     for line in after(name, placed):
-        say(line)
+        tell(line)
 
 
 def after(name: str, placed: Placed) -> list[str]:

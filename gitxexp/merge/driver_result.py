@@ -1,9 +1,8 @@
-"""How a merge driver leaves its result, and what it says to whoever runs git."""
+"""How a merge driver leaves its result, and the line that accounts for it."""
 
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,9 +71,3 @@ def write(target: Path, text: bytes) -> None:
 
 def _beside(target: Path) -> Path:
     return target.with_name(f".{target.name}.{os.getpid()}.tmp")
-
-
-def say(text: str) -> None:
-    """One line to whoever runs git."""
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")

@@ -18,15 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp import results
-from gitxexp.config import Config
+from gitxexp.config import STRATEGIES, Config
 from gitxexp.describe import Role
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.merge.plan import MergeOptions, Mode
 
+_MODES = {"merge": Mode.MERGE, "rebase": Mode.REBASE, "keep": None}
 _WORDS: dict[str, Mode | None] = {
-    **dict.fromkeys(("merge", "accumulate", "append", "union"), Mode.MERGE),
-    **dict.fromkeys(("rebase", "replace", "upsert", "overwrite"), Mode.REBASE),
-    **dict.fromkeys(("keep", "skip", "none", "ours"), None),
+    word: _MODES[name] for name, others in STRATEGIES.items() for word in (name, *others)
 }
 
 

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
+from gitxexp import streams
+
 #: Of the characters that cannot be seen, those that words and emoji are made with.
 _JOINERS = "\u200c\u200d"
-#: The narrowest that a column which may be cut becomes.
-_NARROWEST = 12
+#: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
+_NARROWEST, _CRAMPED = 12, 6
 
 
 class Column(NamedTuple):
@@ -130,8 +132,7 @@ def colour() -> bool:
 
 def paint(text: str, style: str) -> str:
     """``text`` in ``style`` (bold, dim, green, red, yellow, cyan) where colour is wanted."""
-    codes = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
-    return f"\x1b[{codes[style]}m{text}\x1b[0m" if colour() else text
+    return streams.paint(text, style) if colour() else text
 
 
 def table(columns: Sequence[Column]) -> str:
@@ -171,21 +172,23 @@ def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
     widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
     terminal = _terminal()[0]
 
-    def excess() -> int:
-        narrow = (
-            min(w, _NARROWEST) if c.flexible else w for c, w in zip(columns, widths, strict=True)
-        )
+    def excess(least: int) -> int:
+        narrow = (min(w, least) if c.flexible else w for c, w in zip(columns, widths, strict=True))
         return sum(narrow) + 2 * (len(columns) - 1) - terminal
 
     for level in (1, 2, 3):
         for at in reversed(range(len(columns))):
-            if columns[at].optional == level and excess() > 0:
+            if columns[at].optional == level and excess(_NARROWEST) > 0:
                 del columns[at], widths[at]
+    while excess(_CRAMPED) > 0 and len(columns) > 2:
+        at = max(range(2, len(columns)), key=lambda n: (columns[n].flexible, n))
+        del columns[at], widths[at]
+    least = _NARROWEST if excess(_NARROWEST) <= 0 else _CRAMPED
     room = terminal - 2 * (len(columns) - 1)
     for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
         if columns[number].flexible and sum(widths) > room:
             spare = widths[number] - (sum(widths) - room)
-            widths[number] = max(min(_NARROWEST, widths[number]), spare)
+            widths[number] = max(min(least, widths[number]), spare)
     return columns, widths
 
 
@@ -229,67 +232,50 @@ def _finite(value: Any) -> Any:
 
 
 def out(text: str, end: str = "\n") -> None:
-    """Write to standard output; bytes that no text can show are replaced, never an error."""
-    encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write(text.encode(encoding, "replace").decode(encoding) + end)
+    """Write to standard output; bytes that no text can show are replaced, never an error, and
+    nothing but our own colours steers a terminal."""
+    shown = streams.harmless if is_terminal() else streams.coloured
+    streams.write(shown(text) + end)
+
+
+def done(text: str) -> None:
+    """Say on standard output what was changed, unless it is to be quiet."""
+    if not _Chosen.quiet:
+        out(text)
+
+
+def remark(text: str) -> None:
+    """Say on standard error what is no error, such as that there is nothing to do, unless it is to
+    be quiet."""
+    if not _Chosen.quiet:
+        say(text)
 
 
 def names(values: Iterable[object]) -> None:
     """``-z``: each name as it is, followed by a NUL; bytes that are no text are kept."""
     for value in values:
-        sys.stdout.buffer.write(os.fsencode(str(value)) + b"\0")
-    sys.stdout.flush()
+        streams.write_bytes(os.fsencode(str(value)) + b"\0")
+    streams.flush()
 
 
 def say(text: str) -> None:
     """Write to standard error; a note is left out when it is to be quiet."""
     if _Chosen.quiet and text.startswith("note: "):
         return
-    encoding = sys.stderr.encoding or "utf-8"
-    sys.stderr.write(text.encode(encoding, "backslashreplace").decode(encoding) + "\n")
+    streams.tell(text)
 
 
-def page(text: str) -> None:
-    """Write ``text``, through git's pager when it is longer than the terminal."""
+def page(text: str, patch: str = "") -> None:
+    """Write ``text``, through git's pager when it is longer than the terminal.
+
+    A ``patch`` of git's follows after an empty line, in git's colours and as git shows it.
+    """
+    shown = streams.harmless if is_terminal() else streams.coloured
+    text = f"{shown(text)}\n\n{patch}" if patch else shown(text)
     lines = text.count("\n") + 1
     if not sys.stdout.isatty() or lines < _terminal()[1]:
-        out(text)
+        streams.write(f"{text}\n")
         return
-    import shlex
-    import subprocess
+    from gitxexp.render import paging  # which a page that fits needs not
 
-    command = _pager()
-    if command in ("", "cat"):
-        out(text)
-        return
-    environment = {"LESS": "FRX", "LV": "-c", **os.environ}
-    parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
-    process = subprocess.Popen(parts, stdin=subprocess.PIPE, env=environment)
-    try:
-        process.communicate((text + "\n").encode("utf-8", "replace"))
-    except (BrokenPipeError, KeyboardInterrupt):
-        process.wait()
-
-
-def _pager() -> str:
-    """The command of ``pager.xexp`` (git-config(1): a boolean or a command), else git's; "" for none.
-
-    git itself starts the pager of ``pager.xexp``, but not where we are called as ``git-xexp``, and
-    not to say that there shall be none.
-    """
-    import subprocess
-
-    def git(*args: str) -> str:
-        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
-        return done.stdout.strip()
-
-    own = git("config", "pager.xexp")
-    if own.lower() in ("false", "no", "off", "0"):
-        return ""
-    if own.lower() in ("", "true", "yes", "on", "1") or "GIT_PAGER" in os.environ:
-        return git("var", "GIT_PAGER")
-    return own
-
-
-def _simple(command: str) -> bool:
-    return not any(char in command for char in "|&;<>()$`\\\"'*?[#~=%")
+    paging.show(text)

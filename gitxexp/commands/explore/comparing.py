@@ -51,8 +51,7 @@ def diff(
         facts = objects.comparison(found)
         render.out(render.as_json(facts | {"patch": patch} if code else facts))
     else:
-        page = details.comparison_text(found)
-        render.page(f"{page}\n\n{patch}" if patch else page)
+        render.page(details.comparison_text(found), patch)
     if exit_code and found.different:
         ctx.exit(NO)
 

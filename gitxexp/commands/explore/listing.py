@@ -22,7 +22,7 @@ from gitxexp.render import lists
 @click.option("--reverse", is_flag=True, help="Turn the order round; missing values stay last.")
 @click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
-@click.option("-n", "--limit", type=click.IntRange(min=1), help="Only the first N.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", metavar="A,B,...", help="These columns; +A,+B adds to the usual ones.")
 @click.option("--runs", is_flag=True, help="The runs of the results databases, tagged or not.")
 @json_option
@@ -49,7 +49,7 @@ def list_(**options: Any) -> None:
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
     found = listing.listing(open_project(), query)
     if not found.rows and form == "table":
-        render.say(_nothing(found.total, runs=query.runs))
+        render.remark(_nothing(found.total, runs=query.runs))
         manners.hint(*filter(None, [found.hint]))
     elif form == "json":
         render.out(render.as_json(lists.as_objects(found, chosen=bool(names))))
