@@ -263,15 +263,6 @@ class Git:
             values.setdefault(key, []).append(value)
         return values
 
-    def worktrees(self) -> list[dict[str, str]]:
-        """``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked, prunable.
-
-        The main worktree comes first.
-        """
-        from gitxexp import gittrees  # which asks git through this class
-
-        return gittrees.listed(self)
-
     # -- remotes -------------------------------------------------------------------------------
 
     def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:

@@ -9,8 +9,11 @@ from gitxexp.gitio import Git, GitError, decode
 _LIST = ("worktree", "list", "--porcelain")
 
 
-def listed(git: Git) -> list[dict[str, str]]:
-    """See :meth:`Git.worktrees`."""
+def worktrees(git: Git) -> list[dict[str, str]]:
+    """``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked, prunable.
+
+    The main worktree comes first.
+    """
     found: list[dict[str, str]] = []
     for field in _fields(git):
         name, _, value = field.partition(" ")

@@ -209,7 +209,7 @@ def _copies(project: Project, known: dict[str, Any]) -> Iterator[Path]:
     from gitxexp.pointers import Output
 
     top = Path(known["top"])
-    trees = [Path(tree["worktree"]) / known["root"] for tree in project.git.worktrees()]
+    trees = [Path(tree["worktree"]) / known["root"] for tree in project.worktrees()]
     for cache in dvcio.cache_dirs(top / known["root"], trees):
         yield dvcio.object_path(cache, known["md5"], known["legacy"])
     out = Output(

@@ -45,7 +45,7 @@ def _refuse_elsewhere(project: Project, operations: list[Operation]) -> None:
     The log has absolute paths, and a copy of a repository has the log: its steps would be taken
     back in the repository that it was copied from.
     """
-    here = {os.path.realpath(tree["worktree"]) for tree in project.git.worktrees()}
+    here = {os.path.realpath(tree["worktree"]) for tree in project.worktrees()}
     here.add(os.path.realpath(project.places.common_dir))
     for operation in operations:
         if os.path.realpath(operation.worktree) not in here:

@@ -115,7 +115,13 @@ class Project:
     @cached_property
     def main_top(self) -> Path:
         """The top of the main work tree (where the DVC cache lives by default)."""
-        return Path(self.git.worktrees()[0]["worktree"])
+        return Path(self.worktrees()[0]["worktree"])
+
+    def worktrees(self) -> list[dict[str, str]]:
+        """The worktrees of the repository; see :func:`gitxexp.gittrees.worktrees`."""
+        from gitxexp import gittrees  # few verbs look at other worktrees
+
+        return gittrees.worktrees(self.git)
 
     @cached_property
     def at_top(self) -> Git:

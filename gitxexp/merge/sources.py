@@ -51,7 +51,7 @@ def expanded(project: Project, name: str) -> list[str]:
     if not glob.has_magic(name) or _names_files(name):
         return [name]
     branch = project.config.worktree_branch.replace("{name}", "")
-    trees = [t for t in project.git.worktrees() if Path(t["worktree"]) != project.top]
+    trees = [t for t in project.worktrees() if Path(t["worktree"]) != project.top]
     folders = [Path(tree["worktree"]).name for tree in trees]
     made = [tree.get("branch", "").removeprefix(f"refs/heads/{branch}") for tree in trees]
     here, _ = project.git.head()
@@ -101,7 +101,7 @@ def _version(project: Project, commit: str | None) -> tuple[str, str]:
 def worktree(project: Project, name: str) -> dict[str, str] | None:
     """The other work tree that ``name`` names: its experiment, its folder or its path."""
     branch = "refs/heads/" + project.config.worktree_branch.replace("{name}", name)
-    for tree in project.git.worktrees():
+    for tree in project.worktrees():
         path = Path(tree["worktree"])
         if "bare" in tree or path == project.top or not path.is_dir():
             continue

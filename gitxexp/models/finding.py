@@ -224,7 +224,7 @@ def worktree_at(shelf: Shelf, name: str) -> Path:
     branch = project.config.worktree_branch.replace("{name}", name)
     template = Path(project.config.worktree_path.replace("{name}", name)).name
     named = []
-    for tree in project.git.worktrees():
+    for tree in project.worktrees():
         path = Path(tree["worktree"])
         own = tree.get("branch", "").removeprefix("refs/heads/")
         if own in (name, branch) or path.name in (name, template) or str(path) == name:

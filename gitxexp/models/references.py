@@ -47,7 +47,7 @@ def used(project: Project) -> Used:
         git = Git(tree, foreign=True)
         commits |= {*_refs(git), *_heads(git)}
         found |= _in_files(tree, git)
-    commits |= {tree["HEAD"] for tree in project.git.worktrees() if "HEAD" in tree}
+    commits |= {tree["HEAD"] for tree in project.worktrees() if "HEAD" in tree}
     found |= _in_trees(project.git, _tree_ids(project.git, commits))
     for index in _indexes(project):
         found |= _in_index(project, index)
@@ -58,7 +58,7 @@ def used(project: Project) -> Used:
 
 
 def _worktrees(project: Project) -> list[Path]:
-    return [Path(tree["worktree"]) for tree in project.git.worktrees() if "bare" not in tree]
+    return [Path(tree["worktree"]) for tree in project.worktrees() if "bare" not in tree]
 
 
 def roots(project: Project) -> list[Path]:

@@ -98,7 +98,7 @@ class Shelf:
     def siblings(self) -> list[Path]:
         """The tops of the other worktrees."""
         top = self.project.top
-        trees = (Path(tree["worktree"]) for tree in self.project.git.worktrees())
+        trees = (Path(tree["worktree"]) for tree in self.project.worktrees())
         return [path for path in trees if path != top]
 
     def caches(self, root: str) -> list[Path]:

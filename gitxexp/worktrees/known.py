@@ -59,7 +59,7 @@ class Tree:
 def trees(project: Project) -> list[Tree]:
     """Every worktree of the repository, the main one first."""
     found = []
-    for number, item in enumerate(project.git.worktrees()):
+    for number, item in enumerate(project.worktrees()):
         path = Path(item["worktree"])
         admin = None if number == 0 else admin_of(project.places.common_dir, path)
         found.append(
