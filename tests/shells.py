@@ -72,11 +72,20 @@ bind \\x1d dump
 class Shell:
     """One shell, driven key by key. Use it as a context manager."""
 
-    def __init__(self, name: str, folder: Path, scratch: Path, *, wrapper: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        scratch: Path,
+        *,
+        wrapper: bool = False,
+        sourced: bool = False,
+    ) -> None:
         self.name = name
         self.scratch = scratch
         scratch.mkdir(parents=True, exist_ok=True)
-        arguments = getattr(self, f"_{name}")(**({"wrapper": True} if wrapper else {}))
+        how = {"wrapper": wrapper, "sourced": sourced} if name == "zsh" else {}
+        arguments = getattr(self, f"_{name}")(**how)
         self.child = pexpect.spawn(
             arguments[0],
             arguments[1:],
@@ -113,17 +122,18 @@ class Shell:
         file.write_text(BASH.format(git=GIT_BASH, here=COMPLETIONS))
         return ["bash", "--noprofile", "--rcfile", str(file), "-i"]
 
-    def _zsh(self, wrapper: bool = False) -> list[str]:
+    def _zsh(self, wrapper: bool, sourced: bool) -> list[str]:
         folder = self.scratch / "functions"
         folder.mkdir()
-        for name in ("_git-xexp", "_git_xexp"):
+        for name in () if sourced else ("_git-xexp", "_git_xexp"):
             shutil.copy(COMPLETIONS / name, folder)
         if wrapper:
             shutil.copy(next(path for path in WRAPPERS if path.is_file()), folder / "_git")
         zdot = self.scratch / "zdot"
         zdot.mkdir()
         dump = self.scratch / "zcompdump"
-        (zdot / ".zshrc").write_text(ZSH.format(fpath=folder, dump=dump, extra=""))
+        extra = f"source {COMPLETIONS}/_git-xexp" if sourced else ""
+        (zdot / ".zshrc").write_text(ZSH.format(fpath=folder, dump=dump, extra=extra))
         return ["zsh", "-d", "-i"]
 
     def _fish(self) -> list[str]:

@@ -235,6 +235,17 @@ def test_what_git_could_not_merge(shell: Shell, project: Repo, tmp_path: Path) -
         shell.run(f"cd {project.path}")
 
 
+def test_zsh_may_also_source_the_script(
+    project: Repo, sealed: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    seal(sealed / "home-sourced")
+    with Shell("zsh", project.path, tmp_path_factory.mktemp("sourced"), sourced=True) as sourced:
+        assert sourced.completed("git xexp get e0.11") == "git xexp get e0.11.0 "
+        assert sourced.completed("git-xexp tag --best=lo") == "git-xexp tag --best=loss "
+        assert sourced.completed("git again get e0") == "git again get e0"
+        assert "error" not in sourced.tab("git xexp undo ")[1]
+
+
 def test_every_sh_says_the_same(project: Repo) -> None:
     """``sh`` is dash here; elsewhere it is bash or another."""
     bash = run("bash", "-c", f'source {COMPLETIONS}/git-xexp.bash; printf %s "$__git_xexp_engine"',
