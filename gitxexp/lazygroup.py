@@ -30,6 +30,13 @@ class Group(click.Group):
 
     default: str | None = None
 
+    def __init__(self, *args: Any, **kw: Any) -> None:
+        optional = kw.get("invoke_without_command")
+        kw.setdefault(  # which releases of click put differently
+            "subcommand_metavar", f"{'[COMMAND]' if optional else 'COMMAND'} [ARGS]..."
+        )
+        super().__init__(*args, **kw)
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
