@@ -13,7 +13,7 @@ from typing import Any
 import click
 import pytest
 
-from gitxexp import manpages
+from gitxexp import roff
 from gitxexp.cli import main
 from gitxexp.completions import spec
 from tests import json_scenes
@@ -59,7 +59,7 @@ class Schema:
     """The manual's shapes and documents."""
 
     def __init__(self, text: str) -> None:
-        prose = manpages.sections(text)
+        prose = roff.sections(text)
         self.shapes: dict[str, Node] = {}
         self.documents: dict[str, Node] = {}
         for title, body in _headed(prose["SHAPES"]):

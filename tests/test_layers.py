@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent / "gitxexp"
 FLOORS = {
     # 4: the door
     "entry": 4, "__main__": 4, "cli": 4, "options": 4, "commands": 4, "render": 4,
-    "manpages": 4, "completions": 4, "lazygroup": 4, "progress": 4,
+    "manpages": 4, "roff": 4, "completions": 4, "lazygroup": 4, "progress": 4,
     "generate": 4, "usage": 4, "argv": 4, "asking": 4, "manners": 4, "status": 3, "installing": 3,
     "installcheck": 3,
     # 3: the domain

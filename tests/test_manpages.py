@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gitxexp import installing, manpages
+from gitxexp import installing, manpages, roff
 from gitxexp.cli import VERBS, main
 from gitxexp.config import Config
 from tests.conftest import ROOT
@@ -72,7 +72,7 @@ def test_every_option_is_on_its_page() -> None:
         assert command is not None
         page = (MAN / f"git-xexp-{verb}.1").read_text("utf-8")
         for option in options(command):
-            assert f"\\fB{manpages.escape(option)}\\fR" in page, (verb, option)
+            assert f"\\fB{roff.escape(option)}\\fR" in page, (verb, option)
 
 
 @pytest.fixture(scope="module")
@@ -140,10 +140,10 @@ def test_pages_are_found_in_a_checkout() -> None:
 
 
 def test_prose_becomes_roff() -> None:
-    assert manpages.roff("### A\nb") == ".SS A\nb"
-    assert manpages.roff("### A\n- b") == ".SS A\n.IP \\(bu 2\nb"
+    assert roff.roff("### A\nb") == ".SS A\nb"
+    assert roff.roff("### A\n- b") == ".SS A\n.IP \\(bu 2\nb"
     text = "A `-x` and *y*. New sentence.\n\n- `a`:: Is b.\n\n```console\n$ .rc \\n\n```\n"
-    assert manpages.roff(text) == "\n".join(
+    assert roff.roff(text) == "\n".join(
         [r"A \fB\-x\fR and \fIy\fR.", "New sentence.", ".TP", r"\fBa\fR", "Is b.",
          ".sp", ".RS 4", ".nf", r"$ .rc \en", ".fi", ".RE"]
     )  # fmt: skip
@@ -166,7 +166,7 @@ def test_no_paragraph_is_there_twice() -> None:
 
 
 def test_a_pipe_in_a_table() -> None:
-    rows = manpages.roff("| a | b |\n|---|---|\n| x | `y \\| z` |").split("\n")
+    rows = roff.roff("| a | b |\n|---|---|\n| x | `y \\| z` |").split("\n")
     assert rows[-5:] == [r"x@T{", ".ad l", r"\fBy | z\fR", "T}", ".TE"]
 
 
