@@ -134,11 +134,29 @@ def test_rows_in_conflict_are_settled_by_side(piped: Repo) -> None:
     done = run("git", "merge", "-q", "other", cwd=piped.path)
     assert done.code == 1 and "runs.db: 1 conflict between rows: git xexp conflicts" in done.err
     assert runs(piped) == before and "run-0.1" in piped.xexp("conflicts").out
-    row = piped.xexp("conflicts", "resolve", "--row", "1=theirs")
-    assert row.code == 129 and "--ours or --theirs" in row.err
     piped.xexp("conflicts", "resolve", "--theirs", "dvc.lock").good()
     assert dict(runs(piped)) == {**dict(ALL), "run-0.1": 0.2}
     assert piped.git("status", "--porcelain", "dvc.lock").startswith("M ")
+
+
+def test_rows_in_conflict_are_settled_one_by_one(piped: Repo) -> None:
+    change(piped, "UPDATE runs SET f1 = 0.1 WHERE run_id = 'run-0.1'")
+    change(piped, "INSERT INTO runs VALUES ('new', '2026-01-02', 0.3)")
+    piped.git("switch", "-q", "other")
+    checkout(piped)
+    change(piped, "UPDATE runs SET f1 = 0.2 WHERE run_id = 'run-0.1'")
+    change(piped, "INSERT INTO runs VALUES ('new', '2026-01-02', 0.4)")
+    piped.git("switch", "-q", "main")
+    checkout(piped)
+    run("git", "merge", "-q", "other", cwd=piped.path)
+    shown = piped.xexp("conflicts", "--json").json()
+    found = next(report for report in shown if report["path"] == "dvc.lock")["conflicts"]
+    number = next(i for i, c in enumerate(found, 1) if c["key"] == {"run_id": "new"})
+    refused = piped.xexp("conflicts", "resolve", "--row", f"{number}=theirs", "dvc.lock")
+    assert refused.code == 1 and "1 conflict is not settled" in refused.err
+    done = piped.xexp("conflicts", "resolve", "--row", f"{number}=theirs", "--ours", "dvc.lock")
+    done.good()
+    assert dict(runs(piped)) == {**dict(ALL), "run-0.1": 0.1, "new": 0.4}
 
 
 def test_an_object_that_nobody_has_leaves_gits_markers(piped: Repo) -> None:

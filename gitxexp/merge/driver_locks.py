@@ -8,7 +8,8 @@ true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ from gitxexp.merge import driver_pointers as pointers
 from gitxexp.merge.driver_result import account, conflict_line, write
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import MergeOptions, MergeReport
-from gitxexp.merge.pointed import Placed
+from gitxexp.merge.pointed import Placed, Prepare, Settled
 from gitxexp.pointerfile import Output, Parser
 from gitxexp.streams import tell
 
@@ -87,13 +88,17 @@ def merged_lock(
     texts: pointers.Texts,
     name: str,
     options: MergeOptions | None = None,
+    settled: Mapping[str, Settled] | None = None,
+    prepare: Prepare | None = None,
 ) -> Merged:
     """The three texts with the merged objects, which the cache then has.
 
-    Raises XexpError when a text is not a ``dvc.lock``, or an object is nowhere to be had.
+    ``settled`` are single conflicts by the output's path, and ``prepare`` as for a pointer. Raises
+    XexpError when a text is not a ``dvc.lock``, or an object is nowhere to be had.
     """
     locks = [_Lock(place, name, text) for text in texts]
     reports = []
+    folder.mkdir(exist_ok=True)
     for number, key in enumerate(sorted(locks[1].outputs.keys() & locks[2].outputs.keys())):
         ours, theirs = locks[1].outputs[key], locks[2].outputs[key]
         sides = (locks[0].outputs.get(key), ours, theirs)
@@ -101,7 +106,9 @@ def merged_lock(
             continue
         own = folder / f"output-{number}"
         own.mkdir()
-        report, data = pointers.merged_output(place, own, sides, options or MergeOptions())
+        chosen = (settled or {}).get(ours.path, ())
+        mine = replace(options or MergeOptions(), settled=tuple(chosen))
+        report, data = pointers.merged_output(place, own, sides, mine, prepare)
         if report is not None:
             reports.append((ours, report))
         if data is not None:

@@ -70,6 +70,11 @@ class Conflict:
     kind: str = "value"
     source: str = ""  #: which source disagrees
 
+    @property
+    def whole_table(self) -> bool:
+        """Whether one side dropped the table, which the other one changed."""
+        return not self.key and self.column is None and self.kind != "schema"
+
 
 @dataclass(frozen=True)
 class SimilarColumn:

@@ -24,6 +24,8 @@ def settle(ours: Path, theirs: Path, decisions: Sequence[tuple[Conflict, OnConfl
     The row's cell (or the whole row, where one side deleted it) is copied.
     """
     for conflict, side in decisions:
+        if conflict.whole_table:  # the engine asks for those itself
+            continue
         winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
         if not conflict.key:
             raise UsageError(

@@ -13,7 +13,7 @@ from gitxexp.merge import conflicts, driver_locks, driver_pointers, driver_resul
 from gitxexp.merge.conflicts import Report
 from gitxexp.merge.gitplace import GitPlace
 from gitxexp.merge.plan import Conflict, MergeOptions, MergeReport, OnConflict
-from gitxexp.merge.pointed import Settled
+from gitxexp.merge.pointed import Prepare, Settled
 from gitxexp.merge.settling import by_sqlite, settle
 from gitxexp.pointerfile import is_lock
 from gitxexp.project import Project
@@ -200,19 +200,7 @@ def _file(task: _Task) -> Resolved:
 
 
 def _pointer(task: _Task) -> Resolved:
-    prepare = None
-    if task.options.settled:
-
-        def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
-            if not settled or not by_sqlite(one, other):
-                return one, other
-            copies = (
-                _copy(one, task.folder / "ours.data"),
-                _copy(other, task.folder / "theirs.data"),
-            )
-            settle(*copies, settled)
-            return copies
-
+    prepare = _settler(task.folder) if task.options.settled else None
     place, path, texts = task.place, task.path, task.texts
     merged, report, _ = driver_pointers.merged_pointer(
         place, task.folder, texts, path, task.options, prepare
@@ -227,11 +215,29 @@ def _pointer(task: _Task) -> Resolved:
     return Resolved(path, report, tuple(driver_pointers.after(path, placed)))
 
 
+def _settler(folder: Path) -> Prepare:
+    """Lets two databases agree on single conflicts, in copies made in ``folder``."""
+
+    def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
+        if not settled or not by_sqlite(one, other):
+            return one, other
+        copies = _copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data")
+        settle(*copies, settled)
+        return copies
+
+    return prepare
+
+
 def _lock(task: _Task) -> Resolved:
-    place, path = task.place, task.path
-    if task.options.settled:
-        raise UsageError(f"--row cannot settle {path}", "take one side: --ours or --theirs")
-    merged = driver_locks.merged_lock(place, task.folder, task.texts, path, task.options)
+    place, path, settled = task.place, task.path, task.options.settled
+    of_each: dict[str, Settled] = {}
+    if settled:  # a lock's conflicts are numbered through all of its outputs
+        trial = driver_locks.merged_lock(place, task.folder / "trial", task.texts, path)
+        for out, report in trial.refused:
+            of_each[out.path] = tuple(p for p in settled if p[0] in report.conflicts)
+    merged = driver_locks.merged_lock(
+        place, task.folder, task.texts, path, task.options, of_each, _settler(task.folder)
+    )
     for out, report in merged.refused:
         _refuse_rest(out.path, report)
     code, text = task.text(merged.texts)

@@ -156,9 +156,9 @@ def _gone(
     still: Outcome,
     options: MergeOptions,
 ) -> Outcome | None:
-    """One side dropped the whole table: ours stays dropped; theirs' drop is left to the user.
+    """One side dropped the whole table: ours stays dropped, what theirs dropped stays here.
 
-    Rows that the other side changed since are a conflict.
+    Rows that the other side changed since are a conflict, settled for the side that is chosen.
     """
     left = table.ours or theirs
     changed = differing(session, table, {"b": base, "o": left})
@@ -168,6 +168,11 @@ def _gone(
             rows = count(session, theirs.query)
             report = counted(table, 0, rows, new=rows)
             return Outcome(table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})")
+        if table.ours is not None and chosen is OnConflict.THEIRS:
+            rows = still.report.here
+            note = f"table {table.name} dropped: theirs dropped it"
+            report = counted(table, rows, 0, removed=rows)
+            return Outcome(table, report, notes=(note,), gone=True)
         if chosen is not OnConflict.OURS:
             kind = "change/delete" if table.ours else "delete/change"
             clash = Conflict(table.name, {}, None, None, None, None, kind, still.report.name)

@@ -29,6 +29,7 @@ class Outcome:
     drop: str = ""
     conflicts: tuple[Conflict, ...] = ()
     notes: tuple[str, ...] = ()
+    gone: bool = False  #: the table itself leaves the result
 
 
 def plain(kind: str, expression: str) -> str:

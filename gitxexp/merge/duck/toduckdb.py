@@ -35,7 +35,11 @@ def write_duckdb(
     notes: list[str] = []
     session.rows("SET wal_autocheckpoint = '1TB'")  # a checkpoint may renumber rows
     for outcome in _parents_first(outcomes):
-        if edit and outcome.table.ours is not None:
+        if outcome.gone:
+            if edit and outcome.table.ours is not None:
+                place = _place(alias, outcome.table.ours, outcome.table.name)
+                session.rows(f"DROP TABLE {place}")
+        elif edit and outcome.table.ours is not None:
             _edit(session, alias, outcome)
         else:
             notes += _create(session, alias, outcome)

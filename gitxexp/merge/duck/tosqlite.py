@@ -71,6 +71,9 @@ def _create_all(con: sqlite3.Connection, objects: Sequence[tuple[str, str]]) -> 
 def _write_table(session: Session, con: sqlite3.Connection, outcome: Outcome, edit: bool) -> None:
     table = outcome.table
     name = quote(table.name)
+    if outcome.gone:
+        con.execute(f"DROP TABLE IF EXISTS {name}")
+        return
     if not edit or table.ours is None:
         con.execute(_ddl(table))
         _insert(session, con, table, final_query(outcome))

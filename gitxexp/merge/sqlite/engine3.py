@@ -101,6 +101,7 @@ class _Three:
         copies: Copies,
     ) -> None:
         self.work, self.sides, self.options, self.progress = work, sides, options, progress
+        self.whole: set[str] = set()  #: tables that ours dropped and that are taken back
         ours, theirs, base = copies.files
         self.theirs, self.ours = copies.between(base, theirs), copies.between(base, ours)
 
@@ -113,6 +114,7 @@ class _Three:
 
     def _attempt(self, careful: bool) -> Account:
         con, account = self.work.con, Account()
+        self.whole.clear()
         with attached(con, self.sides):
             theirs, base = read_schema(con, THEIRS), read_schema(con, BASE)
             extras = Extras(con, account)
@@ -137,7 +139,10 @@ class _Three:
 
     def _table(self, feed: Feed, base: Schema, theirs: Schema, write: Writer) -> None:
         con = self.work.con
-        old = base.tables.get(fold(feed.target.name))
+        name = fold(feed.target.name)
+        old = (
+            base.tables.get(name) if name not in self.whole else None
+        )  # else its rows are "deleted"
         below = None
         if old is not None and old.content is None:
             rename = {fold(a): b for a, b in self.options.rename.items() if old.column(a)}
@@ -147,7 +152,6 @@ class _Three:
         if below is None:
             merge_table(con, feed, self.options, write)
             return
-        name = fold(feed.target.name)
         apart = self.theirs.get(name) if not feed.renamed else None
         if apart is None:
             merge_table3(con, below, feed, self.options, write)
@@ -171,8 +175,9 @@ class _Three:
             if name in ours.tables or name not in base.tables:
                 continue
             if not self._same_rows(BASE, base.tables[name], THEIRS, table, self.theirs):
-                self._conflict(account, table, "delete/change")
-                if self.options.on_conflict == OnConflict.THEIRS:
+                side = self._conflict(account, table, "delete/change")
+                if side is OnConflict.THEIRS:
+                    self.whole.add(name)
                     continue
             del kept[name]
         return replace(theirs, tables=kept)
@@ -183,20 +188,25 @@ class _Three:
             if name in theirs.tables or name not in base.tables or table.virtual:
                 continue
             account.count_here(self.work.con, table)
-            if not self._same_rows(BASE, base.tables[name], "main", table, self.ours):
-                self._conflict(account, table, "change/delete")
-                if self.options.on_conflict != OnConflict.THEIRS:
-                    continue
+            changed = not self._same_rows(BASE, base.tables[name], "main", table, self.ours)
+            if changed and self._conflict(account, table, "change/delete") is not OnConflict.THEIRS:
+                continue
             tally = account.of(name)
             tally.removed = tally.here
             account.note(f"table {table.name} dropped: theirs dropped it")
             self.work.con.execute(f"DROP TABLE main.{quote(table.name)}")
 
-    def _conflict(self, account: Account, table: Table, kind: str) -> None:
+    def _conflict(self, account: Account, table: Table, kind: str) -> OnConflict:
+        """Which side has the whole table; a conflict where nobody has said."""
         account.of(table.name).conflicting += 1
-        if self.options.on_conflict not in (OnConflict.OURS, OnConflict.THEIRS):
+        side = self.options.on_conflict
+        for conflict, chosen in self.options.settled:
+            if conflict.whole_table and fold(conflict.table) == fold(table.name):
+                side = chosen
+        if side not in (OnConflict.OURS, OnConflict.THEIRS):
             label = str(self.sides[0].path)
             account.conflict([Conflict(table.name, {}, None, None, None, None, kind, label)])
+        return side
 
     def _same_rows(
         self, one: str, a: Table, two: str, b: Table, found: Mapping[str, Apart]
