@@ -125,7 +125,8 @@ def _next(project: Project, found: Status) -> str:
     if project.places.top is not None and not _is_set_up(project, project.places.top):
         return "git xexp init"
     outputs = found.outputs
-    if not outputs.changed and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
+    asked = outputs.changed or found.head.changed  # then a training may have made them again
+    if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
         return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
     if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")

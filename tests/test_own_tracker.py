@@ -208,7 +208,7 @@ def test_the_status_page_says_how_outputs_stand(trained: Repo) -> None:
     trained.dvc("checkout")
     trained.git("checkout", "-q", "main")
     page = trained.xexp().good().out
-    assert "1 output not checked out" in page and "next       dvc checkout\n" in page
+    assert "1 output from another commit" in page and "next       dvc checkout\n" in page
     trained.dvc("checkout")
     assert "  clean\n" in trained.xexp().good().out
 

@@ -142,6 +142,8 @@ def test_a_merge_that_git_refuses_leaves_the_data_alone(fork: Repo) -> None:
     fork.write("README.md", "edited\n")
     done = run("git", "merge", "--no-edit", "other", cwd=fork.path).good()
     assert f"once it is committed: dvc checkout {POINTER}" in done.err
+    assert "1 changed, 1 output from another commit" in fork.xexp().good().out
+    fork.git("checkout", "-q", "README.md")
     assert fork.xexp("--json").good().json()["next"] == "dvc checkout"
     checkout(fork)
     assert runs(fork) == BOTH

@@ -10,7 +10,7 @@ from gitxexp.status import Status
 
 _NAMED_AT_MOST = 5
 #: As :class:`gitxexp.dvcio.Standing` has them.
-_STANDING = ("changed", "not checked out", "missing")
+_STANDING = ("changed", "from another commit", "missing")
 
 
 def as_text(found: Status, *, advice: bool) -> str:
