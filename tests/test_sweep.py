@@ -154,6 +154,19 @@ def test_a_glob_stands_for_worktrees_branches_or_versions(trees: Repo) -> None:
     assert done.code == 128 and "no worktree, branch or version is named like 'z*'" in done.err
 
 
+def test_a_worktree_that_was_moved_keeps_its_name(trees: Repo) -> None:
+    trees.git("worktree", "move", "../exp-s2", "../moved s2")
+    listed = trees.xexp("worktree", "list", "--json").good().json()
+    assert {tree["name"]: Path(tree["path"]).name for tree in listed}["s2"] == "moved s2"
+    for other in ("moved s2", "exp/s2"):  # it said that git xexp had not made it
+        done = trees.xexp("worktree", "remove", other)
+        assert done.code == 128 and "hint: name it s2\n" in done.err
+    trees.xexp("worktree", "remove", "s2", "--force").good()
+    assert not (trees.path.parent / "moved s2").exists()
+    trees.xexp("undo").good()
+    assert (trees.path.parent / "moved s2/runs.db").is_file()
+
+
 def test_a_model_is_laid_beside_as_that_of_the_run_that_made_it(trees: Repo) -> None:
     """A later, untagged run's model was called the tagged run's, and promoted as its."""
     tree = tree_of(trees, "s2")

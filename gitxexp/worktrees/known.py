@@ -109,6 +109,9 @@ def find(project: Project, name: str, kind: str = WORKTREE) -> Tree:
     if by_path and (os.sep in name or name in (".", "..")):
         return by_path[0]
     foreign = [tree for tree in known if name in (tree.path.name, tree.branch)]
+    note = foreign[0].note if foreign else None
+    if note is not None and note.kind == kind:
+        raise XexpError(f"'{name}' belongs to worktree {note.name}", f"name it {note.name}")
     if foreign:
         raise XexpError(
             f"worktree {name} was not made by git xexp worktree new {name}",
