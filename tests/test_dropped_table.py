@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from gitxexp.merge import engine
 from tests.helpers import Repo, run
 
 BASE = ("CREATE TABLE t (k VARCHAR PRIMARY KEY, v INTEGER)", "CREATE TABLE o (x INTEGER)",
@@ -57,3 +58,20 @@ def test_whose_it_is(repo: Repo, kind: str, dropped: str, option: str) -> None:
         expected["t"] = [("a", 9), ("b", 2)]
     assert tables(kind, path) == expected
     assert repo.git("ls-files", "-u") == ""
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("dropped", ["ours", "theirs"])
+@pytest.mark.parametrize("rows", [0, 2])
+def test_what_nobody_changed_since_is_dropped(
+    tmp_path: Path, kind: str, dropped: str, rows: int
+) -> None:
+    """DuckDB's engine kept the table that theirs had dropped."""
+    base = (*BASE, *(("DELETE FROM t",) if not rows else ()))
+    base_file, ours, theirs = (tmp_path / f"{name}.db" for name in ("base", "ours", "theirs"))
+    for path in (base_file, ours, theirs):
+        execute(kind, path, *base)
+    execute(kind, ours if dropped == "ours" else theirs, "DROP TABLE t")
+    report = engine.merge3(base_file, ours, theirs, ours)
+    assert report.written
+    assert tables(kind, ours) == {"o": [(1,)]}

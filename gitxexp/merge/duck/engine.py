@@ -85,7 +85,7 @@ def run(
         if temp is None or report.conflicts:
             return report
         same = target is not None and out.absolute() == target.absolute()
-        changed = report.changed or any(o.table.dropped for o in outcomes)
+        changed = report.changed or any(o.table.dropped or o.gone for o in outcomes)
         if same and not changed:
             return replace(report, written=True)
         notes = write(job, temp, copy_of=None if changed else target)

@@ -156,28 +156,25 @@ def _gone(
     still: Outcome,
     options: MergeOptions,
 ) -> Outcome | None:
-    """One side dropped the whole table: ours stays dropped, what theirs dropped stays here.
+    """One side dropped the whole table, and so does the result, as SQLite's engine has it.
 
     Rows that the other side changed since are a conflict, settled for the side that is chosen.
     """
     left = table.ours or theirs
-    changed = differing(session, table, {"b": base, "o": left})
     chosen = whole(table.name, None, options)
-    if count(session, f"SELECT 1 FROM {changed}"):
-        if table.ours is None and theirs is not None and chosen is OnConflict.THEIRS:
-            rows = count(session, theirs.query)
-            report = counted(table, 0, rows, new=rows)
-            return Outcome(table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})")
-        if table.ours is not None and chosen is OnConflict.THEIRS:
-            rows = still.report.here
-            note = f"table {table.name} dropped: theirs dropped it"
-            report = counted(table, rows, 0, removed=rows)
-            return Outcome(table, report, notes=(note,), gone=True)
-        if chosen is not OnConflict.OURS:
+    if count(session, f"SELECT 1 FROM {differing(session, table, {'b': base, 'o': left})}"):
+        if chosen not in (OnConflict.OURS, OnConflict.THEIRS):
             kind = "change/delete" if table.ours else "delete/change"
             clash = Conflict(table.name, {}, None, None, None, None, kind, still.report.name)
             return replace(still, conflicts=(clash,))
+        if table.ours is not None and chosen is OnConflict.OURS:
+            return still
+        if theirs is not None and chosen is OnConflict.THEIRS:
+            rows = count(session, theirs.query)
+            report = counted(table, 0, rows, new=rows)
+            return Outcome(table, report, add=f"SELECT {listed(table.names)} FROM ({theirs.query})")
     if table.ours is None:
         return None
-    note = f"table {table.name} was dropped on the other side and kept here"
-    return replace(still, notes=(note,))
+    rows = still.report.here
+    note = f"table {table.name} dropped: theirs dropped it"
+    return Outcome(table, counted(table, rows, 0, removed=rows), notes=(note,), gone=True)
