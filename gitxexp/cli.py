@@ -227,6 +227,13 @@ def _unexpected(error: Exception) -> tuple[str, str | None, int]:
         return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
     if os.environ.get("XEXP_TRACEBACK"):
         raise error
+    if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
+        name = (re.findall(r"[^\s\"']*[\udc80-\udcff][^\s\"']*", error.object) or [error.object])[0]
+        return (
+            f"'{name}' is not UTF-8, which names in the registry and in DVC are",
+            "rename it",
+            FATAL,
+        )
     if isinstance(error, ImportError):
         return f"this installation is damaged: {error}", "install git-xexp again", FATAL
     return (

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
+from pathlib import Path
 
 from gitxexp import wayback
 from gitxexp.errors import NoAnswer
-from gitxexp.oplog import Operation
+from gitxexp.oplog import Operation, printable
 from gitxexp.project import Project
 
 
@@ -45,10 +45,11 @@ def _refuse_elsewhere(project: Project, operations: list[Operation]) -> None:
     The log has absolute paths, and a copy of a repository has the log: its steps would be taken
     back in the repository that it was copied from.
     """
-    here = {os.path.realpath(tree["worktree"]) for tree in project.worktrees()}
-    here.add(os.path.realpath(project.places.common_dir))
+    trees = [Path(tree["worktree"]) for tree in project.worktrees()]
+    places = [*trees, project.places.common_dir, project.places.git_dir]
+    here = {printable(path) for path in (*places, *map(Path.resolve, places))}
     for operation in operations:
-        if os.path.realpath(operation.worktree) not in here:
+        if operation.worktree not in here:
             raise NoAnswer(
                 f"'{operation.verb}' ran in {operation.worktree}, which is no worktree of this repository",
                 "what was done before a repository was moved or copied cannot be taken back in it",

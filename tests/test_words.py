@@ -74,6 +74,28 @@ def test_words_that_no_tag_can_hold(ready: Repo, words: list[str], said: str) ->
     assert ready.refs() == before
 
 
+def test_names_that_are_no_utf_8(ready: Repo) -> None:
+    for words in (["tag", "--name", "n\udce9"], ["worktree", "new", "n\udce9"]):
+        done = ready.xexp(*words)
+        assert done.code == 129 and "n\\udce9' is not UTF-8\n" in done.err
+    assert ready.git("worktree", "list").count("\n") == 0
+    odd = Repo(ready.path.parent / "p\udce9")
+    odd.path.mkdir()
+    odd.git("init", "-q")
+    done = odd.xexp("init")
+    assert done.code == 128 and "p\\udce9" in done.err and done.err.endswith("hint: rename it\n")
+    odd.xexp("init", "--no-dvc").good()
+    odd.xexp("undo").good()
+    assert odd.git("status", "--porcelain") == ""
+
+
+def test_counts_in_lines_for_scripts_are_numbers(ready: Repo) -> None:
+    ready.write("README.md", "changed\n")
+    assert "changed 1\n" in ready.xexp("worktree", "list", "--porcelain").good().out
+    ready.git("checkout", "-q", "README.md")
+    assert "changed 0\n" in ready.xexp("worktree", "list", "--porcelain").good().out
+
+
 def test_several_messages_are_all_kept(ready: Repo) -> None:
     out = ready.xexp("tag", "-m", "one", "-m", "two").good().out
     assert out.endswith("one two\n")

@@ -30,7 +30,7 @@ from gitxexp.version import AnyVersion, Level
 @click.option("--major", "level", flag_value="major", help="Raise the first number.")
 @click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
 @click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
-@click.option("--name", metavar="NAME", help="Tag as exp-NAME-vN instead.")
+@click.option("--name", type=Label(), metavar="NAME", help="Tag as exp-NAME-vN instead.")
 @click.option("--run", metavar="ID", help="The tracker run to tag (default: the latest).")
 @click.option("--best", metavar="METRIC", help="The best run by METRIC.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")

@@ -14,7 +14,7 @@ import click
 from gitxexp import manners, progress, render
 from gitxexp.errors import NoAnswer
 from gitxexp.lazygroup import Group
-from gitxexp.options import json_option, no_wait_option, nul_option, open_project
+from gitxexp.options import Label, json_option, no_wait_option, nul_option, open_project
 from gitxexp.render.numbers import size
 from gitxexp.worktrees import checking, creating, known, listing, removing
 from gitxexp.worktrees.creating import LINKS, Made, Wish
@@ -26,7 +26,7 @@ def worktree() -> None:
 
 
 @worktree.command()
-@click.argument("name")
+@click.argument("name", type=Label())
 @click.option("--at", default="HEAD", metavar="REV", help="Start from this version or commit.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
 @click.option("--branch", metavar="B", help="The branch's name; an existing one is checked out.")
@@ -228,7 +228,7 @@ def show_rows(rows: list[listing.Row], *, porcelain: bool, nul: bool, as_json: b
 def _porcelain(row: listing.Row) -> Iterator[str]:
     """``key value`` for each fact, then an empty line."""
     for key, value in _row_facts(row).items():
-        shown = {True: "yes", False: "no", None: "-"}.get(value, value)
+        shown = "-" if value is None else ("no", "yes")[value] if isinstance(value, bool) else value
         yield f"{key} {shown}"
     yield ""
 
