@@ -65,6 +65,8 @@ def tell(text: str) -> None:
     terminal become ``?``, as in git's own messages (usage.c)."""
     encoding = sys.stderr.encoding or "utf-8"
     line = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+    with suppress(OSError):  # what was said before stands before, also where both go to one file
+        sys.stdout.flush()
     try:
         sys.stderr.write(line + "\n")
     except BrokenPipeError:

@@ -333,6 +333,8 @@ def test_colour_by_configuration(repo: Repo, clock: Clock) -> None:
     assert coloured()
     assert not coloured("-c", "color.ui=false") and not coloured("-c", "color.xexp=false")
     assert coloured("-c", "color.ui=false", "-c", "color.xexp=auto")
+    piped = run("git", "-c", "color.ui=always", "xexp", cwd=repo.path).good()
+    assert "\x1b[" in piped.out and "\x1b[" not in run("git", "xexp", cwd=repo.path).out
     assert not coloured(NO_COLOR="1") and not coloured(TERM="dumb")
 
 

@@ -60,3 +60,11 @@ def test_what_nobody_reads_is_not_written_over_a_file(listed: Repo) -> None:
     """A closed stream's number is not given to the next file that is opened."""
     script = f"{XEXP} get e0.1.0 README.md -o ../copy >&- 2>&-; cat ../copy; rm ../copy"
     assert run("bash", "-c", script, cwd=listed.path).out == "text\n"
+
+
+def test_both_streams_in_one_file_are_in_order(listed: Repo) -> None:
+    done = run("bash", "-c", f"{XEXP} drivers status 2>&1", cwd=listed.path)
+    assert done.good().out.splitlines()[0].startswith("merge driver")
+    run("git", "config", "--remove-section", "merge.xexp", cwd=listed.path)
+    lines = run("bash", "-c", f"{XEXP} drivers status 2>&1", cwd=listed.path).out.splitlines()
+    assert lines[0].startswith("merge driver") and lines[-1] == "hint: git xexp drivers install"

@@ -120,7 +120,7 @@ def test_refusals_leave_nothing_behind(trained: Repo) -> None:
         (("b",), 128, "branch exp/b exists already"),
         (("folder",), 128, "exp-folder exists already"),
         (("x..y",), 129, "is not a name that a branch can have"),
-        (("",), 129, "is not a name for a worktree"),
+        (("",), 129, "an argument is empty"),
         (("c", "--at", "nowhere"), 128, "nowhere"),
         (("c", "--branch", "main"), 128, "branch main is checked out in"),
         (("c", "--branch", "taken", "--at", "HEAD~1"), 128, "is not at HEAD~1"),

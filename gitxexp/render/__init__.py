@@ -121,11 +121,10 @@ def colour() -> bool:
         return _Chosen.color == "always"
     if os.environ.get("NO_COLOR"):
         return False
-    if not is_terminal() or os.environ.get("TERM") == "dumb":
-        return False
     import subprocess
 
-    command = ["git", "config", "--get-colorbool", "color.xexp", "true"]
+    shown = "true" if is_terminal() and os.environ.get("TERM") != "dumb" else "false"
+    command = ["git", "config", "--get-colorbool", "color.xexp", shown]  # "always" is true anywhere
     done = subprocess.run(command, capture_output=True, check=False)
     return done.stdout.strip() == b"true"
 
