@@ -13,7 +13,7 @@ import click
 from gitxexp.errors import UsageError
 
 #: Understood everywhere, unless a verb has one of that name itself.
-GLOBAL = ("--quiet", "--verbose", "--color", "--help")
+GLOBAL = ("--quiet", "--verbose", "--color", "--no-color", "--help")
 _SHORT = {"q": "quiet", "v": "verbose"}
 _COLOURS = ("auto", "always", "never")
 
@@ -113,7 +113,10 @@ def _not_empty(option: click.Option, name: str, value: str) -> None:
 
 
 def _spelled_out(name: str, own: dict[str, click.Option]) -> str:
-    known = [*(n for n in own if n.startswith("--")), *(n for n in GLOBAL if n not in own)]
+    known = [
+        *(n for n in own if n.startswith("--")),
+        *(n for n in GLOBAL if n not in own and n != "--no-color"),
+    ]
     if name in known or len(name) < 3:
         return name
     found = [n for n in known if n.startswith(name)]
@@ -131,6 +134,8 @@ def _global(line: Line, name: str, value: str | None, words: list[str]) -> None:
         line.quiet = True
     elif name == "--verbose":
         line.verbose = True
+    elif name == "--no-color":
+        line.color = "never"
     else:
         chosen = value if value is not None else words.pop(0) if words[:1] and (
             words[0] in _COLOURS) else "always"  # fmt: skip

@@ -141,8 +141,14 @@ def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> 
         newest = ", ".join(e.name for e in experiments[:_NAMED_AT_MOST])
         hint = f"the newest experiments are {newest}\nall of them: git xexp explore list"
     else:
-        hint = "there are no experiments yet; make one: git xexp tag"
+        hint = f"there are no experiments {none_here(project)}"
     return XexpError(f"'{name}' is no experiment, run or revision", hint)
+
+
+def none_here(project: Project) -> str:
+    """The end of "there are no experiments": a shallow clone is made without tags."""
+    shallow = "in this shallow clone; get them: git fetch --unshallow --tags"
+    return shallow if project.places.shallow else "yet; make one: git xexp tag"
 
 
 def _untagged_run(project: Project, name: str) -> str | None:

@@ -29,6 +29,7 @@ from tests.helpers import Clock, Repo, run
         ("-q tag -aq", "tag -a"),
         ("tag -qv", "tag"),
         ("tag --qui --verb --col=never", "tag"),
+        ("tag --no-color --no-c", "tag --no-commit"),
         ("tag -mq", "tag -mq"),
         ("explore --sor f1", "explore --sort f1"),
         ("explore list --rev", "explore list --reverse"),

@@ -182,3 +182,17 @@ def test_a_results_database_that_is_not_there_is_named(trained: Repo) -> None:
     assert note in trained.xexp("tag", "-n").good().err
     trained.git("config", "xexp.results.databases", "results/*.db")
     assert note not in trained.xexp("tag", "-n").good().err
+
+
+def test_a_shallow_clone_has_no_tags(ready: Repo, tmp_path: Path) -> None:
+    ready.xexp("tag", "-m", "x").good()
+    ready.commit("later")
+    ready.git("clone", "-q", "--depth", "1", f"file://{ready.path}", str(tmp_path / "shallow"))
+    shallow = Repo(tmp_path / "shallow")
+    said = (
+        "there are no experiments in this shallow clone; get them: git fetch --unshallow --tags\n"
+    )
+    assert shallow.xexp("explore").good().err == said
+    assert shallow.xexp("explore", "show", "e0.1.0").err.endswith(f"hint: {said}")
+    shallow.git("fetch", "-q", "--unshallow", "--tags")
+    assert "e0.1.0" in shallow.xexp("explore").good().out

@@ -13,6 +13,7 @@ from gitxexp.explore import listing
 from gitxexp.explore.listing import Query
 from gitxexp.options import json_option, open_project
 from gitxexp.render import lists
+from gitxexp.resolving import none_here
 
 
 @click.command("list")
@@ -47,9 +48,11 @@ def list_(**options: Any) -> None:
         runs=options["runs"],
     )
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
-    found = listing.listing(open_project(), query)
+    project = open_project()
+    found = listing.listing(project, query)
     if not found.rows and form == "table":
-        render.remark(_nothing(found.total, runs=query.runs))
+        none = f"there are no experiments {none_here(project)}"
+        render.remark(_nothing(found.total, runs=query.runs) or none)
         manners.hint(*filter(None, [found.hint]))
     elif form == "json":
         render.out(render.as_json(lists.as_objects(found, chosen=bool(names))))
@@ -73,7 +76,7 @@ def _form(options: dict[str, Any]) -> str:
     return chosen[0] if chosen else "table"
 
 
-def _nothing(total: int, *, runs: bool) -> str:
+def _nothing(total: int, *, runs: bool) -> str | None:
     if total:
         return f"none of {total} {'runs' if runs else 'experiments'} match"
     if runs:
@@ -81,4 +84,4 @@ def _nothing(total: int, *, runs: bool) -> str:
             "there are no runs: no database has a table with a column of times or runs; name what "
             "the tracker writes in .xexp/config.toml, [results] databases and table"
         )
-    return "there are no experiments yet; make one: git xexp tag"
+    return None
