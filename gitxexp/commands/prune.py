@@ -93,7 +93,7 @@ def _candidates(project: Project, options: dict[str, Any]) -> int:
         manners.hint()
         if as_json:
             render.out(render.as_json(pages.plan_object(plan)))
-        elif plan.fates and not (plan.unproved or going or options["dry_run"]):
+        elif plan.fates and not (plan.unproved or going):
             render.remark("nothing to prune")
         return NO if plan.unproved and not going else 0
     _confirm(f"remove {len(going)} of {counted(len(plan.fates), 'candidate')}?", options)
