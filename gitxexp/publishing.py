@@ -55,7 +55,7 @@ def _publish(
     branch: str | None,
     commit: str,
 ) -> None:
-    artifacts.push_artifacts(project, [commit])
+    artifacts.push_artifacts(project, commit, remote)
     refs = [f"refs/tags/{made}"]
     if branch is not None:
         refs.insert(0, f"{commit}:refs/heads/{branch}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,32 @@ def test_a_branch_goes_with_the_artifacts_of_its_last_commit(many: Repo, origin:
     assert many.remote and objects(many.remote) == objects(many / ".dvc/cache")
     assert many.head in origin.refs()
     assert many.xexp("push").good().out.startswith("nothing to push")
+
+
+def test_the_commits_on_the_way_bring_their_artifacts(many: Repo, origin: Repo) -> None:
+    """Only those of tagged commits and of the last one went: the remote never had the others."""
+    many.xexp("push").good()
+    for text in ("first", "second", "third"):
+        many.write("model.bin", text)
+        dvcio.add(many.path, ["model.bin"])
+        many.commit(text)
+    assert "(3 versions of it)" in many.xexp("push", "-n").good().out
+    done = many.xexp("push").good()
+    assert done.out.startswith("artifacts: 3 objects sent, ") and done.err == ""
+    assert many.remote and objects(many.remote) == objects(many / ".dvc/cache")
+
+
+def test_what_is_left_of_earlier_commits_does_not_stop_a_push(many: Repo, origin: Repo) -> None:
+    many.xexp("push").good()
+    gone = hashlib.md5(b"first").hexdigest()
+    for text in ("first", "second"):
+        many.write("model.bin", text)
+        dvcio.add(many.path, ["model.bin"])
+        many.commit(text)
+    dvcio.object_path(many / ".dvc/cache", gone).unlink()
+    done = many.xexp("push").good()
+    assert done.err == "warning: model.bin was not pushed: no sound copy\n"
+    assert many.head in origin.refs()
 
 
 def test_a_branch_whose_artifacts_are_nowhere_stays(many: Repo, origin: Repo) -> None:

@@ -20,6 +20,8 @@ class PushPlan:
     """What to push: the artifacts of these experiments, and these refs to this git remote.
 
     ``clashing``: the remote has another experiment, or another tag of it, under that version.
+    ``earlier``: outputs that only the branches' commits on the way have. They go along as far as
+    there is anything of them, as git-lfs pushes every object of the commits that are pushed.
     """
 
     experiments: tuple[Experiment, ...]
@@ -27,6 +29,7 @@ class PushPlan:
     git_remote: str | None  #: None: the repository has no git remote
     refs: tuple[str, ...]
     clashing: tuple[Experiment, ...] = ()
+    earlier: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,9 @@ def plan(
         commits = list(dict.fromkeys([*commits, head]))
     outputs = _outputs_of(project, commits)
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
-    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs), tuple(clashing))
+    heads = [ref for ref in refs if ref.startswith("refs/heads/")]
+    earlier = _earlier(project, heads, name, outputs)
+    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs), tuple(clashing), earlier)
 
 
 def push(
@@ -85,34 +90,43 @@ def push(
     failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
-    mine = [out for out in planned.outputs if dvcio.pushable(out) or out.versioned]
-    report = _push_outputs(project, mine, remote, progress)
+    report = _push_outputs(project, planned.outputs, remote, progress)
     if not report.complete and not incomplete:
         raise _incomplete(report)
+    report = report.and_then(_push_outputs(project, planned.earlier, remote, progress))
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned)
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
-    return Pushed(names, report, len(mine), planned.git_remote, refs)
+    checked = sum(map(_is_kept, (*planned.outputs, *planned.earlier)))
+    return Pushed(names, report, checked, planned.git_remote, refs)
 
 
-def push_artifacts(project: Project, commits: Iterable[str], remote: str | None = None) -> None:
-    """Push the artifacts of these commits and prove the remote complete; raises as :func:`push`."""
-    mine = [out for out in _outputs_of(project, commits) if dvcio.pushable(out) or out.versioned]
-    report = _push_outputs(project, mine, remote, project.progress)
+def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
+    """Push the artifacts of a commit and prove the remote complete; what only the commits before
+    it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
+    outputs = _outputs_of(project, [commit])
+    report = _push_outputs(project, outputs, None, project.progress)
     if not report.complete:
         raise _incomplete(report)
+    earlier = _earlier(project, [commit], git_remote, outputs)
+    _push_outputs(project, earlier, None, project.progress)
 
 
 def _push_outputs(
     project: Project,
-    outputs: Sequence[Output],
+    outputs: Iterable[Output],
     remote: str | None,
     progress: dvcio.Progress | None,
 ) -> dvcio.PushReport:
-    if not outputs:
+    mine = [out for out in outputs if _is_kept(out)]
+    if not mine:
         return dvcio.PushReport()
-    return dvcio.push(project.top, outputs, remote, progress, other_trees(project))
+    return dvcio.push(project.top, mine, remote, progress, other_trees(project))
+
+
+def _is_kept(out: Output) -> bool:
+    return dvcio.pushable(out) or out.versioned
 
 
 def unpushed(
@@ -154,8 +168,24 @@ def _branches(
 def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
     """The outputs of these commits; those that need the same objects of the same remote once."""
     outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
-    seen = {(out.root, out.remote, out.hash, out.legacy): out for out in outputs}
-    return list(seen.values())
+    return list({_needs(out): out for out in outputs}.values())
+
+
+def _needs(out: Output) -> tuple[object, ...]:
+    return out.root, out.remote, out.hash, out.legacy
+
+
+def _earlier(
+    project: Project, tips: Sequence[str], git_remote: str | None, known: Iterable[Output]
+) -> tuple[Output, ...]:
+    """The outputs of all commits up to ``tips`` that no branch of ``git_remote`` was known to hold,
+    without those that are ``known``."""
+    if git_remote is None or not tips:
+        return ()
+    news = ("rev-list", "--full-history", *tips, "--not", f"--remotes={git_remote}")
+    commits = project.at_top.lines(*news, "--", "*.dvc", "*dvc.lock")
+    others = {_needs(out) for out in known}
+    return tuple(out for out in _outputs_of(project, commits) if _needs(out) not in others)
 
 
 def _push_refs(project: Project, planned: PushPlan) -> None:

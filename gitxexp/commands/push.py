@@ -87,7 +87,7 @@ def _experiment(project: Project, name: str) -> Experiment:
 
 def _plan_text(planned: PushPlan) -> str:
     lines = []
-    for path, times in Counter(out.path for out in planned.outputs).items():
+    for path, times in Counter(out.path for out in (*planned.outputs, *planned.earlier)).items():
         said = f"  ({times} versions of it)" if times > 1 else ""
         lines.append(f"would check and push  {path}{said}")
     if planned.git_remote:
@@ -102,7 +102,7 @@ def _plan_text(planned: PushPlan) -> str:
 def _plan_facts(planned: PushPlan) -> dict[str, object]:
     return {
         "experiments": [found.name for found in planned.experiments],
-        "outputs": [out.path for out in planned.outputs],
+        "outputs": [out.path for out in (*planned.outputs, *planned.earlier)],
         "git_remote": planned.git_remote,
         "refs": list(planned.refs) if planned.git_remote else [],
     }

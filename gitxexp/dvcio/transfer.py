@@ -28,6 +28,15 @@ class PushReport:
         """Whether the remote now has everything, as seen by a second full listing."""
         return not self.missing and not self.corrupt
 
+    def and_then(self, other: PushReport) -> PushReport:
+        """The account of this push and of another one after it."""
+        return PushReport(
+            (*self.pushed, *other.pushed),
+            self.size + other.size,
+            (*self.missing, *other.missing),
+            (*self.corrupt, *other.corrupt),
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
