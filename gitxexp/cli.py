@@ -21,7 +21,7 @@ import click
 from gitxexp import argv as argv_module
 from gitxexp import manners, streams
 from gitxexp.argv import Line
-from gitxexp.errors import FATAL, USAGE, XexpError
+from gitxexp.errors import FATAL, USAGE, XexpError, suggestion
 from gitxexp.lazygroup import LazyGroup
 
 if TYPE_CHECKING:
@@ -208,8 +208,8 @@ def _words(error: click.UsageError) -> str:
         text = re.sub(r"is not in the range x>=(\d+)$", r"is less than \1", text)
         return f"{_named(error.param)}: {text}"
     if isinstance(error, click.NoSuchOption):
-        close = " or ".join(error.possibilities or ())
-        text = f"{text}. Did you mean {close}?" if close else text
+        close = suggestion(error.option_name, error.possibilities or ())
+        text = f"{text}. D{close[1:]}" if close else text
     return f"{text[:1].lower()}{text[1:]}"
 
 

@@ -48,12 +48,17 @@ class NoAnswer(XexpError):
 
 
 def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) -> str | None:
-    """A hint that asks for the names in ``known`` that look like ``name``, else ``otherwise``."""
-    from difflib import get_close_matches  # only for an error
+    """A hint that asks for the names in ``known`` that look like ``name``, else ``otherwise``.
+
+    Those that look much less like it than the first one does are no help.
+    """
+    from difflib import SequenceMatcher, get_close_matches  # only for an error
 
     lowered = {item.lower(): item for item in known}
-    close = [lowered[item] for item in get_close_matches(name.lower(), lowered, 3, 0.5)]
-    return f"did you mean {' or '.join(close)}?" if close else otherwise
+    close = get_close_matches(name.lower(), lowered, 3, 0.5)
+    alike = [SequenceMatcher(None, item, name.lower()).ratio() for item in close]
+    named = [lowered[item] for item, is_ in zip(close, alike, strict=True) if is_ > alike[0] - 0.2]
+    return f"did you mean {' or '.join(named)}?" if named else otherwise
 
 
 class GitError(XexpError):

@@ -212,6 +212,8 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        ("pormote", "'pormote' is not a git-xexp command. Did you mean promote?"),
+        ("tag --mesage x", "no such option '--mesage'. Did you mean --message?"),
         ("tga", "'tga' is not a git-xexp command. Did you mean tag?"),
         ("worktree nw a", "'nw' is not a git-xexp worktree command. Did you mean new?"),
         ("conflicts resolv", "'resolv' is not a git-xexp conflicts command. Did you mean resolve?"),

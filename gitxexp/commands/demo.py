@@ -17,7 +17,7 @@ from gitxexp.options import json_option
 def demo(directory: Path | None, as_json: bool) -> None:
     """Make a real experiment repository in DIR (or a temporary folder) and walk through it.
 
-    Trains three small models on Fisher's iris data, tags each and compares them. Every command
+    Trains five small models on Fisher's iris data, tags each and compares them. Every command
     is shown as it runs. Needs no network and about half a minute.
     """
     project = run_demo(directory, render.say if as_json else render.out)

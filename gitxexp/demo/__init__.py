@@ -56,7 +56,7 @@ def run_demo(directory: Path | None, say: Say) -> Path:
 def _empty(directory: Path | None) -> Path:
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="git-xexp-demo-"))
-    folder = directory.absolute()
+    folder = directory.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "a file" if not folder.is_dir() else "not empty"
         raise XexpError(f"{directory} is {what}", "name a new folder, or none for a temporary one")
