@@ -97,19 +97,12 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
 
 
 def run(argv: Sequence[str], git: Git | None = None) -> int:
-    """Run the command line; returns the exit code and lets no exception out.
+    """Run the command line; returns the exit code and lets no exception out, but that nobody
+    reads what is written: ClosedPipe or BrokenPipeError, for :mod:`gitxexp.entry`.
 
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
-    try:
-        return _run(argv, git)
-    except (streams.ClosedPipe, BrokenPipeError):
-        streams.drop()
-        return streams.CLOSED_PIPE
-
-
-def _run(argv: Sequence[str], git: Git | None) -> int:
     line = Line(as_json="--json" in argv)
     try:
         line = argv_module.read(main, list(argv))

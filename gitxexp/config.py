@@ -39,9 +39,8 @@ class Config(NamedTuple):
     metrics_key: tuple[str, ...] = ()  #: which metrics a description names, in order
     metrics_maximize: tuple[str, ...] = ()
     metrics_minimize: tuple[str, ...] = ()
-    data_paths: tuple[
-        str, ...
-    ] = ()  #: outputs that are data; () means all but models, results, metrics
+    #: outputs that are data; () means all but models, results, metrics
+    data_paths: tuple[str, ...] = ()
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
     models_production: str = ""  #: of the one slot that needs no name, as the two below
     models_candidates: str = ""
@@ -102,6 +101,8 @@ def _from_file(path: Path) -> dict[str, Any]:
     return found
 
 
+#: How data gets into a worktree; ``auto`` is the first of the others that works.
+LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
 #: The strategies of a merge, and what else they are called.
 STRATEGIES = {
     "merge": ("accumulate", "append", "union"),
@@ -110,7 +111,7 @@ STRATEGIES = {
 }
 #: Fields that take one of a few words, each with its other names; "" is the default.
 _WORDS: dict[str, Mapping[str, tuple[str, ...]]] = {
-    "worktree_link": dict.fromkeys(("auto", "reflink", "hardlink", "symlink", "copy"), ()),
+    "worktree_link": dict.fromkeys(LINKS, ()),
     "merge_strategy": STRATEGIES,
     "merge_data_strategy": STRATEGIES,
 }

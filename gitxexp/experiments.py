@@ -66,11 +66,9 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     branch, head = snapshot.check_ready(project)
     changes = snapshot.changes(project.at_top)
     modified = _accepted(changes, request)
+    staged = [path for path in changes.staged_new if not is_ours(path)]
     collected = collect(project.top, project.config, request.wanted)
-    outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
-    changed, absent = _examined(project, outputs)
-    if request.commit and not request.drop_rows:
-        lostrows.refuse(lostrows.lost_rows(project, outputs, changed))
+    outputs, changed, absent = _outputs(project, request)
     artifacts = _artifacts(outputs, changed)
     draft = describe_experiment(project, request, collected, artifacts, head)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
@@ -97,13 +95,21 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         modified=modified,
         collected=collected,
         notes=(
-            *remarks.absent(absent),
-            *remarks.staged([path for path in changes.staged_new if not is_ours(path)]),
-            *remarks.of(project, payload, (collected, experiments, branch)),
+            *remarks.of(project, payload, (collected, experiments, branch), absent, staged),
             *unstamped,
         ),
         stamps=stamps,
     )
+
+
+def _outputs(project: Project, request: Request) -> tuple[list[Output], list[Output], list[str]]:
+    """The outputs of the work tree, and of them those that changed and the paths of those that are
+    not there. Raises XexpError for runs that the results would lose."""
+    outputs = pointers.outputs_in(project.top) if dvcio.is_dvc_repo(project.top) else []
+    changed, absent = _examined(project, outputs)
+    if request.commit and not request.drop_rows:
+        lostrows.refuse(lostrows.lost_rows(project, outputs, changed))
+    return outputs, changed, absent
 
 
 def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:

@@ -253,6 +253,10 @@ class Git:
         done = self.call("cat-file", "blob", f"{rev}:{path}")
         return done.stdout if done.returncode == 0 else None
 
+    def tracks(self, path: str) -> bool:
+        """Whether the index has ``path``."""
+        return self.ok("ls-files", "--error-unmatch", "--", path)
+
     # -- configuration -------------------------------------------------------------------------
 
     def config(self, pattern: str) -> dict[str, list[str]]:

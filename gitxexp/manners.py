@@ -100,7 +100,10 @@ class _Hinted:
 
 
 def hint(*lines: str) -> None:
-    """Say how to go on, on standard error, unless it is to be quiet or ``advice.xexp`` is false."""
+    """Say how to go on, on standard error, unless it is to be quiet or ``advice.xexp`` is false.
+
+    Without lines, that nothing comes next: :func:`advise` is silent then.
+    """
     _Hinted.given = True
     if lines and not render.quiet() and advises():
         for text in lines:

@@ -39,30 +39,17 @@ def stamps(project: Project, run: Run | None, asked: bool | None) -> tuple[bool,
 def writer(project: Project, run: Run, columns: tuple[str, ...]) -> str | None:
     """Where the project's own code inserts by position into the table of ``run``, as
     ``path:line``; None where it does not, or where the table has ``columns`` already."""
+    (there,) = results.event_tables(run.database, run.table)
+    if there.version_columns and {c.lower() for c in columns} <= {c.lower() for c in there.columns}:
+        return None
     table = re.escape(run.table)
     quote = r"""[\\"'`[]*"""
     insert = rf"insert +(or +[a-z]+ +)?into +{quote}{table}{quote}\]? *(values|select|from)\b"
     append = rf"""\.append\( *['"]{table}['"]"""
-    found = project.at_top.call(
-        "grep",
-        "-n",
-        "-z",
-        "-I",
-        "-i",
-        "-E",
-        "--untracked",
-        "-e",
-        insert,
-        "-e",
-        append,
-        "--",
-        *_SOURCES,
-    )
+    options = ("-n", "-z", "-I", "-i", "-E", "--untracked", "-e", insert, "-e", append)
+    found = project.at_top.call("grep", *options, "--", *_SOURCES)
     first, _, _ = found.stdout.partition(b"\n")
     if found.returncode or not first:
-        return None
-    (there,) = results.event_tables(run.database, run.table)
-    if there.version_columns and {c.lower() for c in columns} <= {c.lower() for c in there.columns}:
         return None
     path, line, _ = first.split(b"\0", 2)
     return f"{path.decode('utf-8', 'replace')}:{line.decode()}"

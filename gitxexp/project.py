@@ -123,6 +123,14 @@ class Project:
 
         return gittrees.worktrees(self.git)
 
+    def tops(self) -> list[Path]:
+        """The tops of the repository's work trees, the main one first."""
+        return [Path(tree["worktree"]) for tree in self.worktrees() if "bare" not in tree]
+
+    def inside(self, path: Path) -> str | None:
+        """``path`` from the top of this work tree; None for one outside of it."""
+        return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
+
     @cached_property
     def at_top(self) -> Git:
         """git at the top of this work tree, so that paths mean what ``ls-tree`` says."""

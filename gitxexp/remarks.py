@@ -8,16 +8,25 @@ from gitxexp.collect import Collected
 from gitxexp.history import Experiment
 from gitxexp.payload import Payload
 from gitxexp.project import Project
+from gitxexp.wording import some
 
 
 def of(
     project: Project,
     payload: Payload,
     found: tuple[Collected, Sequence[Experiment], str | None],
+    absent: Sequence[str],
+    staged: Sequence[str],
 ) -> Iterable[str]:
-    """Remarks on the run, the branch (the last of ``found``, None when HEAD is detached) and the
-    results databases."""
+    """Remarks on outputs that are ``absent`` from the work tree, on files that the user ``staged``
+    and the commit leaves alone, and on the run, the branch (the last of ``found``, None when HEAD
+    is detached) and the results databases."""
     collected, experiments, branch = found
+    if absent:
+        names = some(absent, 3)
+        yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
+    if staged:
+        yield f"staged, and not part of the snapshot: {', '.join(staged)}"
     yield from collected.notes
     if branch is None:
         yield "HEAD is detached: only the tag will keep this commit"
@@ -25,27 +34,13 @@ def of(
     if before:
         yield f"run {payload.run} was tagged before, as {before.name}"
     databases = dict.fromkeys(project.config.results_databases)
-    if collected.run and collected.run.database.is_relative_to(project.top):
-        databases[collected.run.database.relative_to(project.top).as_posix()] = None
+    if collected.run and (inside := project.inside(collected.run.database)):
+        databases[inside] = None
     for database in databases:
         if (project.top / database).is_file() and not _is_tracked(project, database, payload):
             yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
 
 
-def absent(paths: Sequence[str]) -> Iterable[str]:
-    """On outputs that are not in the work tree."""
-    if paths:
-        more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-        names = ", ".join(paths[:3]) + more
-        yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
-
-
-def staged(paths: Sequence[str]) -> Iterable[str]:
-    """On files that the user staged and the commit leaves alone."""
-    if paths:
-        yield f"staged, and not part of the snapshot: {', '.join(paths)}"
-
-
 def _is_tracked(project: Project, path: str, payload: Payload) -> bool:
     inside = any(path == out or path.startswith(f"{out}/") for out in payload.artifacts)
-    return inside or project.at_top.ok("ls-files", "--error-unmatch", "--", path)
+    return inside or project.at_top.tracks(path)

@@ -206,5 +206,5 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
 
 def _covered(project: Project, name: str, outputs: set[str]) -> bool:
     parents = {str(p) for p in PurePosixPath(name).parents}
-    tracked = project.at_top.ok("ls-files", "--error-unmatch", "--", name)
+    tracked = project.at_top.tracks(name)
     return name in outputs or bool(parents & outputs) or tracked

@@ -134,12 +134,10 @@ def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
     """The run's database by path from the top, where git itself holds it and it was written to or
     rows wait in its ``-wal``, which are brought into the file first: git sees no other."""
     run = plan.collected.run
-    if run is None or not run.database.is_relative_to(project.top):
+    path = project.inside(run.database) if run else None
+    if run is None or path is None or not (written or dvcio.pending(run.database)):
         return None
-    if not written and not dvcio.pending(run.database):
-        return None
-    path = run.database.relative_to(project.top).as_posix()
-    if not project.at_top.ok("ls-files", "--error-unmatch", "--", path):
+    if not project.at_top.tracks(path):
         return None
     with dvcio.held_still([run.database]):
         return path

@@ -28,7 +28,7 @@ FLOORS = {
     "processes": 1, "gittrees": 1,
     # 0: pure
     "version": 0, "payload": 0, "confighash": 0, "errors": 0, "interrupting": 0, "naming": 0,
-    "ticking": 0, "plainyaml": 0, "streams": 0,
+    "ticking": 0, "wording": 0, "plainyaml": 0, "streams": 0,
     "_version": 0, "": 0,
 }  # fmt: skip
 

@@ -258,8 +258,7 @@ class _Job:
 
 def other_trees(project: Project) -> list[Path]:
     """The tops of the repository's other worktrees, the main one first."""
-    trees = [Path(tree["worktree"]) for tree in project.worktrees() if "bare" not in tree]
-    return [path for path in trees if path != project.top]
+    return [path for path in project.tops() if path != project.top]
 
 
 def _wanted(item: Item) -> writing.Wanted:

@@ -31,6 +31,11 @@ class PushPlan:
     clashing: tuple[Experiment, ...] = ()
     earlier: tuple[Output, ...] = ()
 
+    @property
+    def every(self) -> tuple[Output, ...]:
+        """All outputs that go along."""
+        return *self.outputs, *self.earlier
+
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
@@ -90,15 +95,12 @@ def push(
     failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
-    report = _push_outputs(project, planned.outputs, remote, progress)
-    if not report.complete and not incomplete:
-        raise _incomplete(report)
-    report = report.and_then(_push_outputs(project, planned.earlier, remote, progress))
+    report = _push_all(project, (planned.outputs, planned.earlier), remote, progress, incomplete)
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned)
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
-    checked = sum(map(_is_kept, (*planned.outputs, *planned.earlier)))
+    checked = sum(map(_is_kept, planned.every))
     return Pushed(names, report, checked, planned.git_remote, refs)
 
 
@@ -106,11 +108,22 @@ def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
     """Push the artifacts of a commit and prove the remote complete; what only the commits before
     it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
     outputs = _outputs_of(project, [commit])
-    report = _push_outputs(project, outputs, None, project.progress)
-    if not report.complete:
-        raise _incomplete(report)
     earlier = _earlier(project, [commit], git_remote, outputs)
-    _push_outputs(project, earlier, None, project.progress)
+    _push_all(project, (outputs, earlier), None, project.progress)
+
+
+def _push_all(
+    project: Project,
+    parts: tuple[Iterable[Output], Iterable[Output]],
+    remote: str | None,
+    progress: dvcio.Progress | None,
+    incomplete: bool = False,
+) -> dvcio.PushReport:
+    """Push what must be complete (unless ``incomplete``), then what may have lost its objects."""
+    report = _push_outputs(project, parts[0], remote, progress)
+    if not report.complete and not incomplete:
+        raise _incomplete(report)
+    return report.and_then(_push_outputs(project, parts[1], remote, progress))
 
 
 def _push_outputs(

@@ -9,6 +9,7 @@ from gitxexp.merge import checking
 from gitxexp.merge.checking import Checked
 from gitxexp.options import json_option, open_project
 from gitxexp.render import merges, rows
+from gitxexp.wording import counted
 
 
 @click.command()
@@ -31,10 +32,8 @@ def check(ctx: click.Context, base: str, as_json: bool) -> None:
 def _show(found: Checked, base: str) -> None:
     for item in found.dropped:
         count = len(item.rows)
-        what = "1 row" if count == 1 else f"{count} rows"
-        render.out(
-            f"{item.commit[:10]} ({item.subject}) dropped {what} of {item.table} in {item.path}"
-        )
+        what = f"{counted(count, 'row')} of {item.table} in {item.path}"
+        render.out(f"{item.commit[:10]} ({item.subject}) dropped {what}")
         for change in item.rows[: merges.MOST]:
             render.out(f"  {rows.row(change)}")
         if count > merges.MOST:
@@ -45,5 +44,4 @@ def _show(found: Checked, base: str) -> None:
         commit = found.dropped[0].commit[:10]
         manners.hint(f"bring them back: git xexp merge {commit}^1 {commit}^2 --commit")
     elif not found.problems:
-        many = "merge" if found.merges == 1 else "merges"
-        render.out(f"{found.merges} {many} since {base}: no row was dropped")
+        render.out(f"{counted(found.merges, 'merge')} since {base}: no row was dropped")

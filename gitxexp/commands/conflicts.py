@@ -13,6 +13,7 @@ from gitxexp.merge import unmerged
 from gitxexp.merge.plan import OnConflict
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.render import merges
+from gitxexp.wording import some
 
 
 class Choice(click.ParamType[tuple[int, OnConflict]]):
@@ -94,7 +95,6 @@ def resolve(
         for line in item.left:
             render.say(line)
     if not unmerged.stages(project):
-        rest = unmerged.by_hand(project)
-        names = ", ".join(rest[:3]) + (f" and {len(rest) - 3} more" if len(rest) > 3 else "")
-        first = f"merge {names} by hand and git add, then " if rest else ""
+        rest = unmerged.paths(project)
+        first = f"merge {some(rest, 3)} by hand and git add, then " if rest else ""
         manners.hint(f"next: {first}{unmerged.go_on(project)}")

@@ -10,9 +10,10 @@ import click
 
 from gitxexp import manners, progress, render
 from gitxexp.commands.worktree import report, show_rows, tree_facts
+from gitxexp.config import LINKS
 from gitxexp.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.worktrees import explorers, listing
-from gitxexp.worktrees.creating import LINKS, Wish
+from gitxexp.worktrees.creating import Wish
 from gitxexp.worktrees.known import EXPLORE
 
 

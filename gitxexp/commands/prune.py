@@ -15,7 +15,8 @@ from gitxexp.models.taking import Options, Pruned
 from gitxexp.options import Age, json_option, no_wait_option, open_project
 from gitxexp.project import Project
 from gitxexp.render import prunings as pages
-from gitxexp.render.numbers import counted, size
+from gitxexp.render.numbers import size
+from gitxexp.wording import counted
 
 
 @click.command()

@@ -12,8 +12,8 @@ from gitxexp.errors import NoAnswer, XexpError
 from gitxexp.history import Experiment
 from gitxexp.options import json_option, open_project
 from gitxexp.project import Project
-from gitxexp.render.numbers import counted
 from gitxexp.resolving import resolve
+from gitxexp.wording import counted
 
 
 @click.command()
@@ -87,7 +87,7 @@ def _experiment(project: Project, name: str) -> Experiment:
 
 def _plan_text(planned: PushPlan) -> str:
     lines = []
-    for path, times in Counter(out.path for out in (*planned.outputs, *planned.earlier)).items():
+    for path, times in Counter(out.path for out in planned.every).items():
         said = f"  ({times} versions of it)" if times > 1 else ""
         lines.append(f"would check and push  {path}{said}")
     if planned.git_remote:
@@ -102,7 +102,7 @@ def _plan_text(planned: PushPlan) -> str:
 def _plan_facts(planned: PushPlan) -> dict[str, object]:
     return {
         "experiments": [found.name for found in planned.experiments],
-        "outputs": [out.path for out in (*planned.outputs, *planned.earlier)],
+        "outputs": [out.path for out in planned.every],
         "git_remote": planned.git_remote,
         "refs": list(planned.refs) if planned.git_remote else [],
     }

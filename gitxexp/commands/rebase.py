@@ -12,6 +12,7 @@ from gitxexp.errors import NoAnswer
 from gitxexp.merge.asking import Merged
 from gitxexp.merge.plan import Mode
 from gitxexp.render import merges
+from gitxexp.wording import counted
 
 
 @click.command()
@@ -36,7 +37,7 @@ def rebase(yes: bool, **options: Any) -> None:
 
 
 def _ask(plan: Merged, replaced: int) -> None:
-    rows = "1 row" if replaced == 1 else f"{replaced} rows"
+    rows = counted(replaced, "row")
     if not asking.can_ask():
         raise NoAnswer(f"this replaces {rows}", "go on with --yes, or look first with --dry-run")
     render.say(merges.merged(plan))

@@ -23,6 +23,7 @@ from gitxexp.options import (
 from gitxexp.project import Project
 from gitxexp.tagging import Tagged
 from gitxexp.version import AnyVersion, Level
+from gitxexp.wording import counted
 
 
 @click.command()
@@ -148,9 +149,7 @@ def _edit(project: Project, plan: Plan) -> str:
     """The first line that the user leaves in the editor, without comments."""
     note = f"# One line describes {plan.version}. An empty one tags nothing.\n"
     text = f"{plan.payload.headline}\n\n{note}"
-    edited = asking.edit(
-        text, project.places.git_dir / "TAG_EDITMSG"
-    )  # which editors know from git
+    edited = asking.edit(text, project.places.git_dir / "TAG_EDITMSG")  # known to editors
     lines = [line.strip() for line in edited.splitlines() if not line.startswith("#")]
     text = next((line for line in lines if line), "")
     if not text:
@@ -181,8 +180,7 @@ def _show(project: Project, done: Tagged, *, as_json: bool) -> None:
     for path in done.added:
         render.done(f"added   {path}")
     if done.stamped:
-        rows = "row" if done.stamped == 1 else "rows"
-        render.done(f"stamped {done.stamped} {rows} of run {done.payload.run}")
+        render.done(f"stamped {counted(done.stamped, 'row')} of run {done.payload.run}")
     version = render.paint(str(done.version), "yellow")
     render.out(version if render.quiet() else f"{version}  {done.reason}\n{done.payload.headline}")
 

@@ -12,12 +12,14 @@ from typing import Any
 import click
 
 from gitxexp import manners, progress, render
+from gitxexp.config import LINKS
 from gitxexp.errors import NoAnswer
 from gitxexp.lazygroup import Group
 from gitxexp.options import Label, json_option, no_wait_option, nul_option, open_project
 from gitxexp.render.numbers import size
+from gitxexp.wording import counted
 from gitxexp.worktrees import checking, creating, known, listing, removing
-from gitxexp.worktrees.creating import LINKS, Made, Wish
+from gitxexp.worktrees.creating import Made, Wish
 
 
 @click.group(cls=Group)
@@ -91,9 +93,8 @@ def _summary(made: Made) -> str:
              "copy": "copied"}  # fmt: skip
     parts = [f"{count:,} {names[kind]}" for kind, count in ready.used.items()]
     fetched = f"; {ready.fetched:,} objects fetched" if ready.fetched else ""
-    things = "output" if ready.outputs == 1 else "outputs"
     state = "incomplete" if ready.missing else "ready"
-    return f"{ready.outputs} {things} {state}: {', '.join(parts) or 'no files'}{fetched}"
+    return f"{counted(ready.outputs, 'output')} {state}: {', '.join(parts) or 'no files'}{fetched}"
 
 
 def _facts(made: Made) -> dict[str, Any]:

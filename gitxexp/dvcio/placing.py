@@ -25,8 +25,6 @@ from gitxexp.dvcio.objects import Progress, manifest, matches, object_path
 from gitxexp.errors import XexpError
 from gitxexp.pointers import Output
 
-AUTO = ("reflink", "hardlink", "symlink", "copy")
-
 _FICLONE = 0x40049409
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 _SQLITE, _DUCK = b"SQLite format 3\0", b"DUCK"

@@ -60,7 +60,7 @@ def artifacts(
 def _siblings(project: Project) -> list[Path]:
     if project.places.top is None:
         return []
-    return [Path(w["worktree"]) for w in project.worktrees() if "bare" not in w]
+    return project.tops()
 
 
 def _artifact(

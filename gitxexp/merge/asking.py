@@ -11,6 +11,7 @@ from gitxexp.merge.engine import Engine
 from gitxexp.merge.jobs import Selection
 from gitxexp.merge.plan import MergeOptions, MergeReport, Mode
 from gitxexp.merge.rowchanges import TableDiff
+from gitxexp.wording import counted
 
 
 @dataclass(frozen=True)
@@ -83,9 +84,8 @@ class Conflicted(NoAnswer):
 
     def __init__(self, merged: Merged) -> None:
         count = sum(len(a.report.conflicts) for a in merged.artifacts)
-        many = "conflict" if count == 1 else "conflicts"
         super().__init__(
-            f"{count} {many}: nothing was written",
+            f"{counted(count, 'conflict')}: nothing was written",
             "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs",
         )
         self.merged = merged

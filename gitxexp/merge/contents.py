@@ -56,8 +56,7 @@ class Contents:
     def caches(self, root: str) -> list[Path]:
         """The caches of one DVC project, this work tree's first."""
         if root not in self._caches:
-            trees = [Path(t["worktree"]) for t in self.project.worktrees() if "bare" not in t]
-            others = [tree / root for tree in trees if tree != self.project.top]
+            others = [tree / root for tree in self.project.tops() if tree != self.project.top]
             self._caches[root] = dvcio.cache_dirs(self.project.top / root, others)
         return self._caches[root]
 

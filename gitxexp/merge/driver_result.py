@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitxexp.wording import counted
+
 if TYPE_CHECKING:
     from gitxexp.merge.plan import MergeReport
 
@@ -22,9 +24,8 @@ def place_for(folder: Path, name: str) -> Path:
 
 def conflict_line(name: str, report: MergeReport) -> str:
     """One line for people."""
-    count = len(report.conflicts)
-    many = "conflict" if count == 1 else "conflicts"
-    return f"{name}: {count} {many} between rows: git xexp conflicts"
+    many = counted(len(report.conflicts), "conflict")
+    return f"{name}: {many} between rows: git xexp conflicts"
 
 
 def account(report: MergeReport) -> str:

@@ -43,7 +43,7 @@ def stages(project: Project) -> dict[str, Stages]:
     """Every unmerged path that rows could be merged in, with its blobs, by path from the top."""
     found: dict[str, Stages] = {}
     names = {"1": "base", "2": "ours", "3": "theirs"}
-    for line in project.at_top.fields("ls-files", "-u", "-z", "--full-name"):
+    for line in _listed(project):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
         if path.endswith(".dvc") or is_lock(path) or engine.mergeable(path):
@@ -51,11 +51,13 @@ def stages(project: Project) -> dict[str, Stages]:
     return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
 
 
-def by_hand(project: Project) -> list[str]:
-    """Every unmerged path that has no rows."""
-    fields = project.at_top.fields("ls-files", "-u", "-z", "--full-name")
-    paths = dict.fromkeys(field.partition("\t")[2] for field in fields)
-    return [path for path in paths if path not in stages(project)]
+def paths(project: Project) -> list[str]:
+    """Every unmerged path, with rows or without."""
+    return list(dict.fromkeys(field.partition("\t")[2] for field in _listed(project)))
+
+
+def _listed(project: Project) -> list[str]:
+    return project.at_top.fields("ls-files", "-u", "-z", "--full-name")
 
 
 def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:

@@ -12,6 +12,7 @@ from gitxexp.models.facts import Facts
 from gitxexp.models.finding import Choice, Search, at_tag
 from gitxexp.models.listing import production_run
 from gitxexp.models.stock import Model
+from gitxexp.wording import some
 
 _NAMED = 3
 
@@ -109,11 +110,9 @@ def _first(search: Search, metric: str, rivals: list[_Rival]) -> tuple[Choice, l
             continue
         equal = [rival for rival in left if rival.value == winner.value]
         if equal:
-            names = ", ".join(rival.name for rival in equal[:_NAMED])
-            more = f" and {len(equal) - _NAMED} more" if len(equal) > _NAMED else ""
+            names = some([rival.name for rival in equal], _NAMED)
             notes.append(
-                f"{metric}={payload.show(winner.value)} is shared by {names}{more};"
-                f" took {winner.name}"
+                f"{metric}={payload.show(winner.value)} is shared by {names}; took {winner.name}"
             )
         return choice, [*_missed(search, metric, sign, winner.value), *notes]
     raise XexpError(

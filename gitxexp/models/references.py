@@ -40,7 +40,7 @@ def used(project: Project) -> Used:
 
     Raises XexpError when git cannot read something: then nothing is known.
     """
-    trees = [path for path in _worktrees(project) if path.is_dir()]
+    trees = [path for path in project.tops() if path.is_dir()]
     found: set[bytes] = set()
     commits = {*_refs(project.git), *_stashes(project.git), *_undoable(project)}
     for tree in trees:
@@ -57,14 +57,10 @@ def used(project: Project) -> Used:
     return Used(frozenset(oids | members), tuple(lost))
 
 
-def _worktrees(project: Project) -> list[Path]:
-    return [Path(tree["worktree"]) for tree in project.worktrees() if "bare" not in tree]
-
-
 def roots(project: Project) -> list[Path]:
     """Every DVC project of every worktree that is there."""
     found: dict[Path, None] = {}
-    for tree in _worktrees(project):
+    for tree in project.tops():
         if tree.is_dir():
             git = Git(tree, foreign=True)
             for name in git.fields(

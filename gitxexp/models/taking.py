@@ -12,6 +12,7 @@ from gitxexp.errors import XexpError
 from gitxexp.models import pieces, pruning
 from gitxexp.models.pruning import Bench, Fate, Pruning, Rules
 from gitxexp.project import Project, Running
+from gitxexp.wording import counted
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def prune(
             gone += pruning.same(seen.unproved, now.unproved)
         asides = _move(project, running, gone)
         touched = _pointers(running, bench, gone)
-        count = f"{len(gone)} candidate" + ("" if len(gone) == 1 else "s")
+        count = counted(len(gone), "candidate")
         running.summary.append(count)
         commit = None
         if options.commit and touched:

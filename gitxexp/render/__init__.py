@@ -26,9 +26,8 @@ class Column(NamedTuple):
     cells: Sequence[str]
     right: bool = False
     flexible: bool = False  #: may be cut to fit the terminal
-    optional: int = (
-        0  #: may be left out to fit the terminal: 1 before 2 before 3, the last one first
-    )
+    #: may be left out to fit the terminal: 1 before 2 before 3, the last one first
+    optional: int = 0
     marked: frozenset[int] = frozenset()
     red: frozenset[int] = frozenset()
 

@@ -13,6 +13,7 @@ from gitxexp.explore.showing import Details
 from gitxexp.registry import Promotion
 from gitxexp.render import paint, visible, width
 from gitxexp.render.numbers import rounded, size
+from gitxexp.wording import counted
 
 Cells = Sequence[str]
 
@@ -125,8 +126,11 @@ def _changes(found: Details) -> list[str]:
 def _row_lines(found: Details) -> Iterable[Cells]:
     for link in found.rows:
         value = link.value[:12] if "commit" in link.column else link.value
-        count = "1 row" if link.rows == 1 else f"{link.rows} rows"
-        yield count, f"{link.column} = {value}", f"{link.table} of {link.database.name}"
+        yield (
+            counted(link.rows, "row"),
+            f"{link.column} = {value}",
+            f"{link.table} of {link.database.name}",
+        )
 
 
 # -- diff ----------------------------------------------------------------------------------------

@@ -20,8 +20,3 @@ def rounded(value: Any) -> str:
 def size(count: int | None) -> str:
     """Bytes as people read them; "?" where not known."""
     return "?" if count is None else render.size(count)
-
-
-def counted(count: int, thing: str) -> str:
-    """``1 row``, ``2 rows``"""
-    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

@@ -7,6 +7,7 @@ from typing import Any
 from gitxexp import render
 from gitxexp.explore.rows import show_date
 from gitxexp.status import Status
+from gitxexp.wording import counted, some
 
 _NAMED_AT_MOST = 5
 #: As :class:`gitxexp.dvcio.Standing` has them.
@@ -18,7 +19,7 @@ def as_text(found: Status, *, advice: bool) -> str:
     lines = [_where(found), *_last(found)]
     for word, names in (("unpushed", found.unpushed), ("unmerged", found.unmerged)):
         if names and (found.has_remote or word == "unmerged"):
-            lines.append(f"{word:<10} {_named(names)}")
+            lines.append(f"{word:<10} {some(names, _NAMED_AT_MOST)}")
     if found.total and not found.has_remote:
         lines.append("unpushed   all: no remote branch is known here")
     if advice:
@@ -35,7 +36,7 @@ def _where(found: Status) -> str:
     outputs = found.outputs
     for words, paths in zip(_STANDING, outputs[:3], strict=True):
         if paths:
-            parts.append(f"{len(paths)} output{'s' * (len(paths) > 1)} {words}")
+            parts.append(f"{counted(len(paths), 'output')} {words}")
     if head.ahead:
         parts.append(f"{head.ahead} ahead of {head.upstream}")
     if head.behind:
@@ -47,19 +48,13 @@ def _last(found: Status) -> list[str]:
     if found.last is None:
         return [f"last       none of {found.total} experiments is in this history"
                 if found.total else "last       no experiment yet"]  # fmt: skip
-    past = f", {found.since} commit{'s' * (found.since > 1)} ago" if found.since else ""
+    past = f", {counted(found.since, 'commit')} ago" if found.since else ""
     name = render.paint(found.last.name, "yellow")
     when = show_date(found.last.date)[:16].replace("T", " ")
     return [
         f"last       {name}  {when}{past}  ({found.total} in all)",
         f"           {render.visible(found.last.payload.headline)}",
     ]
-
-
-def _named(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_NAMED_AT_MOST])
-    more = len(names) - _NAMED_AT_MOST
-    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def as_object(found: Status) -> dict[str, Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gitxexp.dvcio import Progress
 from gitxexp.errors import XexpError
 from gitxexp.project import Project
+from gitxexp.wording import some
 from gitxexp.worktrees import state
 from gitxexp.worktrees.known import Tree
 
@@ -44,11 +45,6 @@ def _at(tree: Tree, command: str) -> str:
     return f"git -C {shlex.quote(str(tree.path))} {command}"
 
 
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more
-
-
 def _locked(tree: Tree) -> Iterator[Check]:
     if tree.locked is not None:
         reason = f": {tree.locked}" if tree.locked else ""
@@ -61,7 +57,7 @@ def _files(tree: Tree) -> Check:
     if not changed:
         return Check("files", True, "no uncommitted changes")
     fix = _at(tree, "add -A") + " && " + _at(tree, "commit")
-    return Check("files", False, f"uncommitted changes: {_some(changed)}", fix)
+    return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
 
 
 def _data(project: Project, tree: Tree, progress: Progress | None) -> Check:
@@ -73,7 +69,7 @@ def _data(project: Project, tree: Tree, progress: Progress | None) -> Check:
         return Check("data", True, "every DVC output is as its pointer says")
     names = [f"{change.output.path} ({change.kind})" for change in changes]
     return Check(
-        "data", False, f"DVC outputs not in the cache: {_some(names)}", _at(tree, "xexp tag")
+        "data", False, f"DVC outputs not in the cache: {some(names, _SHOWN)}", _at(tree, "xexp tag")
     )
 
 
@@ -106,7 +102,7 @@ def _artifacts(project: Project, tree: Tree) -> Check:
     except XexpError as error:
         return Check("artifacts", False, f"the remote cannot be asked: {error.message}", error.hint)
     if lacking:
-        text = f"not on the remote: {_some(list(dict.fromkeys(m.path for m in lacking)))}"
+        text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
         return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
     if outputs and not state.with_remote(tree, outputs):
         return Check("artifacts", True, "no DVC remote is set; the cache keeps them")

@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gitxexp import treeback
+from gitxexp.config import LINKS
 from gitxexp.dvcio import Progress
-from gitxexp.dvcio.placing import AUTO
 from gitxexp.errors import UsageError, XexpError
 from gitxexp.gitio import Git, GitError
 from gitxexp.project import Project, Running
@@ -22,8 +22,6 @@ from gitxexp.resolving import resolve
 from gitxexp.worktrees import known
 from gitxexp.worktrees.known import Note
 from gitxexp.worktrees.readying import Ready, Readying
-
-LINKS = ("auto", *AUTO)
 
 
 @dataclass(frozen=True)
@@ -113,7 +111,7 @@ def _kinds(project: Project, link: str | None) -> tuple[str, ...]:
     link = link or project.config.worktree_link
     if link not in LINKS:
         raise UsageError(f"'{link}' is not a link type", f"one of: {', '.join(LINKS)}")
-    return AUTO if link == "auto" else (link,)
+    return LINKS[1:] if link == "auto" else (link,)
 
 
 def _branch(project: Project, wish: Wish, commit: str) -> tuple[str | None, bool, str]:

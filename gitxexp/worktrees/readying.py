@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitxexp import dvcio, pointers
+from gitxexp.config import LINKS
 from gitxexp.dvcio import Progress, placing, sharing
 from gitxexp.errors import XexpError
 from gitxexp.gitio import Git
@@ -32,7 +33,7 @@ class Ready:
     @property
     def link(self) -> str:
         """The link type of the files that are not copies on purpose; "copy" if there are none."""
-        return next((kind for kind in placing.AUTO if kind in self.used), "copy")
+        return next((kind for kind in LINKS[1:] if kind in self.used), "copy")
 
 
 class Readying:
