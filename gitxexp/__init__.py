@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from gitxexp.api import Repository, context, open
-    from gitxexp.errors import XexpError
+    from gitxexp.common.errors import XexpError
+
 
 __all__ = ["Repository", "XexpError", "__version__", "context", "open"]
 

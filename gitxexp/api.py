@@ -6,38 +6,37 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp import (
-    describe,
-    experiments,
-    operations,
-    rebuilding,
-    setting_up,
-    tagging,
-)
-from gitxexp.collect import Wanted
-from gitxexp.confighash import config_hash, flatten
-from gitxexp.errors import NoAnswer, XexpError
-from gitxexp.experiments import Plan, Request
-from gitxexp.history import Experiment
-from gitxexp.models import listing, placing, promoting, pruning, taking
-from gitxexp.models.finding import Wish
-from gitxexp.models.listing import Listing
-from gitxexp.models.placing import Promoted
-from gitxexp.models.taking import Pruned
-from gitxexp.oplog import Operation
-from gitxexp.project import Project
-from gitxexp.rebuilding import Rebuilt
-from gitxexp.setting_up import SetUp
-from gitxexp.tagging import Tagged
-from gitxexp.version import AnyVersion, Level, parse
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.repository import undo as repository_undo
+from gitxexp.repository.config_hash import config_hash, flatten
+from gitxexp.repository.operation import Operation
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import AnyVersion, Level, parse
+from gitxexp.workflows.experiments import describe, rebuild
+from gitxexp.workflows.experiments import init as experiments_init
+from gitxexp.workflows.experiments import plan as experiments_plan
+from gitxexp.workflows.experiments import tag as experiments_tag
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.init import SetUp
+from gitxexp.workflows.experiments.plan import Plan, Request
+from gitxexp.workflows.experiments.rebuild import Rebuilt
+from gitxexp.workflows.experiments.tag import Tagged
+from gitxexp.workflows.models import candidates as models_candidates
+from gitxexp.workflows.models import promote as models_promote
+from gitxexp.workflows.models import prune as models_prune
+from gitxexp.workflows.models.candidates import Listing
+from gitxexp.workflows.models.promote import Promoted
+from gitxexp.workflows.models.prune import Pruned
+from gitxexp.workflows.models.select import Wish
 
 if TYPE_CHECKING:
-    from gitxexp.merge.asking import Merged
-    from gitxexp.merge.differences import FileDiff
+    from gitxexp.workflows.merge.diff import FileDiff
+    from gitxexp.workflows.merge.merge import Merged
 
 
 class Repository:
-    """One repository. Every method raises :class:`gitxexp.errors.XexpError` with a hint."""
+    """One repository. Every method raises :class:`gitxexp.common.errors.XexpError` with a hint."""
 
     def __init__(self, path: Path | str = ".") -> None:
         self._project = Project.open(path)
@@ -49,7 +48,7 @@ class Repository:
 
     def init(self, *, dvc: bool = True, dry_run: bool = False) -> SetUp:
         """Set the repository up, as ``git xexp init``."""
-        return setting_up.init(self._project, dvc=dvc, dry_run=dry_run)
+        return experiments_init.init(self._project, dvc=dvc, dry_run=dry_run)
 
     def tag(self, version: str | None = None, **options: Any) -> Tagged:
         """Snapshot the experiment, as ``git xexp tag``.
@@ -57,11 +56,11 @@ class Repository:
         ``options``: level ("major", "minor", "patch"), name, run, best, params, metrics, text,
         labels, everything, commit, stamp.
         """
-        return tagging.tag(self._project, _request(version, options))
+        return experiments_tag.tag(self._project, _request(version, options))
 
     def plan(self, version: str | None = None, **options: Any) -> Plan:
         """What :meth:`tag` would do now; changes nothing."""
-        return experiments.plan(self._project, _request(version, options))
+        return experiments_plan.plan(self._project, _request(version, options))
 
     def experiments(self) -> list[Experiment]:
         """Every experiment of the repository, newest first."""
@@ -71,25 +70,27 @@ class Repository:
         """Bring other experiments' rows in, as ``git xexp merge`` (or ``rebase``, without asking).
 
         ``options``: strategy, only, models, engine, commit, message, and the fields of
-        :class:`gitxexp.merge.plan.MergeOptions`. Raises Conflicted with all conflicts.
+        :class:`gitxexp.tables.plan.MergeOptions`. Raises Conflicted with all conflicts.
         """
-        from gitxexp.merge import asking, merging  # late: a training script needs none of it
+        from gitxexp.workflows.merge import (
+            merge as merge_merge,  # late: a training script needs none of it
+        )
 
-        return merging.merge(self._project, asking.request(sources, rebase, options))
+        return merge_merge.merge(self._project, merge_merge.request(sources, rebase, options))
 
     def diff(self, a: str, b: str | None = None, **options: Any) -> list[FileDiff]:
         """The rows that differ between two versions (b None: the work tree), as ``git xexp diff``.
 
         ``options``: paths, key, limit.
         """
-        from gitxexp.merge import differences  # late, as above
+        from gitxexp.workflows.merge import diff as merge_diff  # late, as above
 
-        request = differences.Request(a, b, **options)
-        return list(differences.differences(self._project, request))
+        request = merge_diff.Request(a, b, **options)
+        return list(merge_diff.differences(self._project, request))
 
     def candidates(self, slot: str | None = None, metric: str | None = None) -> Listing:
         """Production and every candidate, the best first, as ``git xexp candidates list``."""
-        return listing.listing(self._project, slot, metric)
+        return models_candidates.listing(self._project, slot, metric)
 
     def promote(self, version: str | None = None, **options: Any) -> Promoted:
         """Put a model into production, as ``git xexp promote``.
@@ -101,23 +102,23 @@ class Repository:
             name: options.pop(name) for name in ("keep", "commit", "tag", "yes") if name in options
         }
         wish = Wish(version=_version(version), **options)
-        plan, _ = promoting.plan(self._project, wish)
+        plan, _ = models_promote.plan_promotion(self._project, wish)
         if plan.doubt and not how.get("yes"):
             raise NoAnswer(plan.doubt, "yes=True promotes it all the same")
-        return placing.promote(self._project, wish, plan, placing.Options(**how))
+        return models_promote.promote(self._project, wish, plan, models_promote.Options(**how))
 
     def prune(self, keep: int = 5, *, force: bool = False, **rules: Any) -> Pruned:
         """Remove candidates that are proved to be elsewhere, as ``git xexp prune``.
 
         ``rules``: metric, per, older_than (seconds), unranked, slot.
         """
-        wanted = pruning.Rules(keep=keep, **rules)
-        plan, _ = pruning.plan(self._project, wanted)
-        return taking.prune(self._project, wanted, plan, taking.Options(force=force))
+        wanted = models_prune.Rules(keep=keep, **rules)
+        plan, _ = models_prune.plan_prune(self._project, wanted)
+        return models_prune.prune(self._project, wanted, plan, models_prune.Options(force=force))
 
     def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
         """Take the last operations back."""
-        return operations.undo(self._project, count, force=force)
+        return repository_undo.undo_last(self._project, count, force=force)
 
     def log(self) -> list[Operation]:
         """The operations of the repository, newest first."""
@@ -125,7 +126,7 @@ class Repository:
 
     def rebuild_registry(self) -> Rebuilt:
         """Restore the registry from the tags."""
-        return rebuilding.rebuild(self._project)
+        return rebuild.rebuild(self._project)
 
 
 def open(path: Path | str = ".") -> Repository:  # the public name is gitxexp.open
@@ -147,7 +148,7 @@ def context(
     wanted = (
         Wanted(use_run=False) if params is None else Wanted(params=flatten(params), use_run=False)
     )
-    plan = experiments.plan(project, Request(wanted=wanted, everything=True))
+    plan = experiments_plan.plan(project, Request(wanted=wanted, everything=True))
     data = describe.data_outputs(plan.payload.artifacts, project.config)
     owners = {o.pointer for o in plan.outputs if o.path in data}
     found: dict[str, str | bool] = {

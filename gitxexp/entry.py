@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 def main(argv: list[str] | None = None) -> int:
     """Run ``git xexp ARGV``; returns the exit code."""
     _interrupts(raised=False)
-    from gitxexp import streams
-    from gitxexp.errors import XexpError
+    from gitxexp.common import streams
+    from gitxexp.common.errors import XexpError
 
     streams.stand()
     try:
@@ -50,22 +50,22 @@ def _interrupts(*, raised: bool) -> None:
 
 def _main(args: list[str]) -> int:
     if args in (["--version"], ["version"]):
-        from gitxexp import streams
         from gitxexp._version import __version__
+        from gitxexp.common import streams
 
         streams.write(f"git-xexp version {__version__}\n")
         return 0
     if args[:1] == ["merge-driver"]:
-        from gitxexp.merge.driver import merge_driver
+        from gitxexp.workflows.merge.driver.main import merge_driver
 
         _interrupts(raised=True)
         return merge_driver(args[1:])
     if args[:1] == ["textconv"]:
-        from gitxexp.merge.driver import textconv
+        from gitxexp.workflows.merge.driver.main import textconv
 
         return textconv(args[1:])
     if args[-1:] == ["-h"]:
-        from gitxexp import usage
+        from gitxexp.cli.shell import usage
 
         code = usage.show(args[:-1])
         if code is not None:
@@ -85,15 +85,15 @@ def _main(args: list[str]) -> int:
 def _run(args: Sequence[str]) -> int:
     wanted = _wanted(args)
     if wanted is None:
-        from gitxexp.cli import run
+        from gitxexp.cli.main import run
 
         _interrupts(raised=True)
         return run(args)
-    from gitxexp import ahead
+    from gitxexp.repository import prefetch
 
-    git = ahead.Ahead(getattr(ahead, wanted))
+    git = prefetch.Ahead(getattr(prefetch, wanted))
     try:
-        from gitxexp.cli import run
+        from gitxexp.cli.main import run
 
         _interrupts(raised=True)
         return run(args, git)
@@ -102,8 +102,8 @@ def _run(args: Sequence[str]) -> int:
 
 
 def _wanted(args: Sequence[str]) -> str | None:
-    """Which of git's answers (a name in :mod:`gitxexp.ahead`) the command line will ask for, as far
-    as can be told."""
+    """Which of git's answers (a name in :mod:`gitxexp.repository.prefetch`) the command line will
+    ask for, as far as can be told."""
     if not args:
         return "STATUS"
     if "-h" in args or "--help" in args:

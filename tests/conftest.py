@@ -245,7 +245,7 @@ def trained(trained_template: Path, tmp_path: Path) -> Repo:
 @pytest.fixture(scope="session")
 def models_template(trained_template: Path, sealed: Path) -> Path:
     """The folder that ``modelled`` copies."""
-    from tests.model_tools import with_candidates
+    from tests.workflows.models.model_tools import with_candidates
 
     Clock()
     folder = sealed / "models-template"
@@ -256,5 +256,5 @@ def models_template(trained_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def modelled(models_template: Path, tmp_path: Path) -> Repo:
     """``trained`` set up: run-lr-1.0's model in production and tagged e0.1.0, those of run-lr-0.01
-    and run-lr-0.1 as candidates, committed and not pushed (see :mod:`tests.model_tools`)."""
+    and run-lr-0.1 as candidates, committed and not pushed (see :mod:`tests.workflows.models.model_tools`)."""
     return copy_template(models_template, tmp_path)

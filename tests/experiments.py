@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from gitxexp import confighash, payload
-from gitxexp.payload import Payload
+from gitxexp.repository import config_hash, tag_message
+from gitxexp.repository.tag_message import Payload
 from tests.helpers import Clock, Repo
 
 
@@ -18,11 +18,11 @@ def tag(repo: Repo, clock: Clock, name: str, params: dict[str, Any] | None = Non
     said = {
         "headline": f"{name} | {fields.get('text', '')}",
         "version": name,
-        "config_hash": confighash.config_hash(known),
+        "config_hash": config_hash.config_hash(known),
         "params": known,
         "metrics": metrics or {},
     }
-    repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", name, stdin=payload.encode(
+    repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", name, stdin=tag_message.encode(
         Payload(**{**said, **fields})))  # fmt: skip
     return commit
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from tests.shells import Shell
+from tests.cli.shells import Shell
 
 COUNT, REPEATS = 2000, 21
 

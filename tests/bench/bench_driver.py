@@ -18,7 +18,7 @@ from contextlib import closing
 from pathlib import Path
 
 ALONE = (
-    "from pathlib import Path; from gitxexp.merge.engine import merge3;"
+    "from pathlib import Path; from gitxexp.tables.engine import merge3;"
     "merge3(Path('base'), Path('ours'), Path('theirs'), Path('ours'))"
 )
 

@@ -17,8 +17,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gitxexp import confighash, payload
-from gitxexp.payload import Payload
+from gitxexp.repository import config_hash, tag_message
+from gitxexp.repository.tag_message import Payload
 
 LIMITS = {"list warm": 2.5, "list cold": 12.0, "--version": 1.5}
 
@@ -31,13 +31,13 @@ def message(number: int) -> str:
     metrics = {"f1": (number * 7919 % 10007) / 10007, "loss": (number * 104729 % 9973) / 9973,
                "accuracy": (number * 31 % 997) / 997, "latency_ms": 10 + number % 90}  # fmt: skip
     digits = f"{number:032x}"
-    return payload.encode(
+    return tag_message.encode(
         Payload(
             headline=f"model={params['model']} | lr={params['lr']} | f1={metrics['f1']:.4f}"
             f" | data={digits[-6:]} | experiment {number}",
             version=version(number),
             text=f"experiment {number}",
-            config_hash=confighash.config_hash(params),
+            config_hash=config_hash.config_hash(params),
             data=digits[-6:],
             run=f"run-{number}",
             run_commit="0" * 40,

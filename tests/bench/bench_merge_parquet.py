@@ -43,8 +43,8 @@ os.fsync(os.open(out, os.O_RDONLY))
 OURS = """
 import sys
 from pathlib import Path
-from gitxexp.merge.duck import merge_files
-from gitxexp.merge.plan import MergeOptions
+from gitxexp.tables.duckdb.merge import merge_files
+from gitxexp.tables.plan import MergeOptions
 base, extra, out = map(Path, sys.argv[1:4])
 report = merge_files(base, [extra], out, MergeOptions(memory=int(sys.argv[4])))
 print(report.tables[0])

@@ -105,8 +105,9 @@ CHILD = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from gitxexp.merge.plan import MergeOptions
-from gitxexp.merge.sqlite import merge3_files, merge_files
+from gitxexp.tables.plan import MergeOptions
+from gitxexp.tables.sqlite.merge import merge_files
+from gitxexp.tables.sqlite.merge3 import merge3_files
 mode, place, out, target, *sources = sys.argv[2:]
 paths = [Path(s) for s in sources]
 begin = time.perf_counter()

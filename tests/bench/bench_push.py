@@ -19,12 +19,14 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 from bench_get import DVC, XEXP, call, make, seal, show
 
+sys.path.insert(0, str(Path(__file__).parent))
+
 CHECK = (
-    "from gitxexp import artifacts; from gitxexp.project import Project;"
-    "project = Project.open(); lost = artifacts.unpushed(project, [project.git.resolve('HEAD')]);"
+    "from gitxexp.workflows.artifacts.push import unpushed;"
+    "from gitxexp.repository.repository import Project;"
+    "project = Project.open(); lost = unpushed(project, [project.git.resolve('HEAD')]);"
     "raise SystemExit(1 if lost else 0)"
 )
 

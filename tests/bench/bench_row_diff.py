@@ -23,7 +23,7 @@ from pathlib import Path
 
 import duckdb
 
-from gitxexp.merge.rowdiff import diff_files
+from gitxexp.tables.row_diff import diff_files
 
 
 def make(path: Path, rows: int) -> None:
@@ -87,8 +87,8 @@ CHILD = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-import gitxexp.merge.rowdiff_sqlite
-from gitxexp.merge.rowdiff import diff_files
+import gitxexp.tables.sqlite.row_diff
+from gitxexp.tables.row_diff import diff_files
 start = time.perf_counter()
 (table,) = diff_files(Path(sys.argv[2]), Path(sys.argv[3]))
 print(time.perf_counter() - start, table.added, table.removed, table.changed)

@@ -16,12 +16,14 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parent))
 import bench_models
 from bench_explore import LIMITS, compare, message, version, xexp
 
-from gitxexp.cli import main as root
-from gitxexp.completions import spec
+from gitxexp.cli.main import main as root
+from gitxexp.cli.shell import completion_spec
+
+sys.path.insert(0, str(Path(__file__).parent))
+
 
 LIMITS |= {"-h": 1.6, "status": 3.0}
 OLD, NEW = version(5), version(15)
@@ -120,7 +122,7 @@ def main() -> None:
             )
             describe(args, few)
         print("-h")
-        for path, _ in spec.commands(root):
+        for path, _ in completion_spec.commands(root):
             compare(
                 "-h", [*xexp(), *path.split(), "-h"], click, few, max(3, rounds // 3), shown=path
             )

@@ -1,0 +1,100 @@
+"""``git xexp conflicts``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from gitxexp.cli import hints, progress
+from gitxexp.cli.group import Group
+from gitxexp.cli.options import json_option, no_wait_option, nul_option, open_project
+from gitxexp.cli.render import console, merges
+from gitxexp.common.errors import UsageError
+from gitxexp.common.text import some
+from gitxexp.tables.plan import OnConflict
+from gitxexp.workflows.merge import conflicts as merge_conflicts
+
+
+class Choice(click.ParamType[tuple[int, OnConflict]]):
+    """``3=theirs``"""
+
+    name = "n=side"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, OnConflict]:
+        if isinstance(value, tuple):
+            return value
+        number, _, side = str(value).partition("=")
+        if not number.isdigit() or side not in ("ours", "theirs"):
+            self.fail(f"'{value}' is not N=ours or N=theirs", param, ctx)
+        return int(number), OnConflict(side)
+
+
+@click.group(cls=Group, invoke_without_command=True)
+@nul_option("Print the unmerged paths, each ended by NUL.")
+@json_option
+@click.pass_context
+def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
+    """List the rows that git merge could not merge, each with its values; resolve finishes."""
+    if ctx.invoked_subcommand is not None:
+        return
+    found = merge_conflicts.reports(open_project())
+    if as_json:
+        console.out(console.as_json([merges.plain(report) for report in found]))
+        return
+    if nul:
+        console.names(report.path for report in found)
+        return
+    for number, path, conflict in merge_conflicts.numbered(found):
+        console.out(console.paint(f"{number}  {path}: {merges.where(conflict)}", "red"))
+        for side, value in merges.sides(conflict, three=True):
+            console.out(f"     {side:<8}{value}")
+    for report in found:
+        if report.message:
+            console.out(f"{report.path}: {report.message}")
+    if found:
+        hints.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+    else:
+        console.remark("there are no conflicts between rows")
+
+
+@conflicts.command()
+@click.argument("paths", nargs=-1, metavar="[PATH...]")
+@click.option("--ours", "side", flag_value="ours", help="Keep our value wherever both changed.")
+@click.option("--theirs", "side", flag_value="theirs", help="Take theirs wherever both changed.")
+@click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
+              help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
+@no_wait_option
+@json_option
+def resolve(
+    paths: tuple[str, ...],
+    side: str | None,
+    rows: tuple[tuple[int, OnConflict], ...],
+    no_wait: bool,
+    as_json: bool,
+) -> None:
+    """Merge the unmerged databases again with their conflicts settled, and stage them.
+
+    All rows that are not in conflict are merged. Without a side or a row it tries again, for
+    example after the missing data was fetched.
+    """
+    if len({number for number, _ in rows}) < len(rows):
+        raise UsageError("--row names one conflict twice")
+    project = open_project()
+    chosen = OnConflict(side) if side else None
+    with progress.line("merging"):
+        done = merge_conflicts.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+    if as_json:
+        left = [{"path": item.path, "left": list(item.left)} for item in done]
+        console.out(console.as_json(left))
+        return
+    for item in done:
+        console.done(f"resolved {item.path}")
+        for line in item.left:
+            console.say(line)
+    if not merge_conflicts.stages(project):
+        rest = merge_conflicts.paths(project)
+        first = f"merge {some(rest, 3)} by hand and git add, then " if rest else ""
+        hints.hint(f"next: {first}{merge_conflicts.go_on(project)}")

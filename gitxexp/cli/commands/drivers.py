@@ -1,0 +1,94 @@
+"""``git xexp drivers``."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp.cli import hints
+from gitxexp.cli.group import Group
+from gitxexp.cli.options import json_option, no_wait_option, open_project
+from gitxexp.cli.render import console
+from gitxexp.workflows.merge.driver import install as driver_install
+from gitxexp.workflows.merge.driver.install import Status
+
+
+@click.group(cls=Group)
+def drivers() -> None:
+    """Let git merge and show results row by row: install, uninstall or status."""
+
+
+@drivers.command()
+@no_wait_option
+@json_option
+def install(no_wait: bool, as_json: bool) -> None:
+    """Register the merge driver and the textconv in this clone and in .gitattributes."""
+    project = open_project()
+    done: list[str] = []
+    if driver_install.missing(project):
+        with project.operation("drivers install", wait=not no_wait) as running:
+            done = list(driver_install.install(project, running))
+            running.summary.append(", ".join(done))
+    if as_json:
+        console.out(console.as_json({"registered": done}))
+        return
+    if not done:
+        console.done("everything is registered already")
+        hints.hint()
+    for name in done:
+        console.done(f"registered {name}")
+    if driver_install.ATTRIBUTES in done:
+        hints.hint(
+            f"next: git add {driver_install.ATTRIBUTES} && git commit -m 'Merge rows by rows'"
+        )
+
+
+@drivers.command()
+@no_wait_option
+@json_option
+def uninstall(no_wait: bool, as_json: bool) -> None:
+    """Take both out again; merges are git's own then."""
+    project = open_project()
+    with project.operation("drivers uninstall", wait=not no_wait) as running:
+        done = driver_install.uninstall(project, running)
+        running.summary.append(", ".join(done))
+    if as_json:
+        console.out(console.as_json({"removed": list(done)}))
+        return
+    if not done:
+        console.done("nothing is registered here")
+        hints.hint()
+    for name in done:
+        console.done(f"removed {name}")
+
+
+@drivers.command()
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Say what is registered; exit 1 where git would not merge rows by itself."""
+    found = driver_install.status(open_project())
+    if as_json:
+        console.out(console.as_json(_facts(found)))
+    else:
+        console.out(f"merge driver  {found.driver or 'not registered in this clone'}")
+        console.out(f"textconv      {found.textconv or 'not registered in this clone'}")
+        console.out(f"attributes    {'yes' if found.attributes else 'none in .gitattributes'}")
+        for pattern in found.missing if found.attributes else ():
+            console.say(f"warning: {pattern} is not in .gitattributes")
+        if found.driver and not found.runs:
+            console.say("warning: the driver's program is not on PATH: every merge will conflict")
+        if not found.complete:
+            console.say("warning: git will not merge rows by itself here")
+            hints.hint("git xexp drivers install")
+    ctx.exit(0 if found.complete else 1)
+
+
+def _facts(found: Status) -> dict[str, object]:
+    return {
+        "driver": found.driver,
+        "textconv": found.textconv,
+        "attributes": found.attributes,
+        "missing": list(found.missing),
+        "runs": found.runs,
+        "complete": found.complete,
+    }

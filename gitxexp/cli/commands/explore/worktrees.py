@@ -1,0 +1,85 @@
+"""``git xexp explore checkout``, ``worktrees`` and ``cleanup``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+
+import click
+
+from gitxexp.cli import hints, progress
+from gitxexp.cli.commands.worktree import report, show_rows, tree_facts
+from gitxexp.cli.options import json_option, no_wait_option, nul_option, open_project
+from gitxexp.cli.render import console
+from gitxexp.repository.config import LINKS
+from gitxexp.workflows.worktrees import explore, overview
+from gitxexp.workflows.worktrees.create import Wish
+from gitxexp.workflows.worktrees.records import EXPLORE
+
+
+@click.command()
+@click.argument("version")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
+@click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
+@click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
+@click.option("--print-path", is_flag=True, help="Print only the path.")
+@no_wait_option
+@json_option
+def checkout(
+    version: str, path: Path | None, link: str | None, no_fetch: bool, print_path: bool,
+    no_wait: bool, as_json: bool,
+) -> None:  # fmt: skip
+    """Look at a past experiment in ../explore-VERSION, with its data.
+
+    The worktree is detached and disposable: git xexp explore cleanup removes it.
+    """
+    wish = Wish(version, version, path, None, link, not no_fetch, EXPLORE)
+    with progress.line(version) as show:
+        found = explore.checkout(open_project(), wish, show, wait=not no_wait)
+    if not isinstance(found, explore.Found):
+        report(found, only_path=print_path, as_json=as_json)
+    elif as_json:
+        console.out(console.as_json({"name": found.name, "path": str(found.path)}))
+    elif print_path:
+        console.out(str(found.path))
+    else:
+        console.done(f"{found.path.name} is there already")
+        console.done(f"cd {shlex.quote(os.path.relpath(found.path))}")
+
+
+@click.command()
+@click.option(
+    "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
+)
+@nul_option("End lines with NUL; implies --porcelain.")
+@json_option
+def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
+    """List the worktrees that explore checkout made."""
+    with progress.line("reading") as show:
+        rows = overview.rows(open_project(), show, kind=EXPLORE)
+    show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
+
+
+@click.command()
+@click.argument("version", required=False)
+@click.option("--force", is_flag=True, help="Also when files were added or changed.")
+@no_wait_option
+@json_option
+def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> None:
+    """Remove what explore checkout made: one version, or all.
+
+    Refuses when files were added or changed. git xexp undo brings a worktree back.
+    """
+    with progress.line("checking") as show:
+        project = open_project()
+        project.progress = show
+        done = explore.cleanup(project, version, force=force, wait=not no_wait)
+    if as_json:
+        console.out(console.as_json([tree_facts(tree) for tree in done]))
+        return
+    if not done:
+        console.remark("nothing to remove: explore checkout made nothing that is still there")
+        hints.hint()
+    for tree in done:
+        console.done(f"removed {os.path.relpath(tree.path)}")

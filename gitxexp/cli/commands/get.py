@@ -1,0 +1,115 @@
+"""``git xexp get``."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from gitxexp.cli import progress
+from gitxexp.cli.options import json_option, nul_option, open_project
+from gitxexp.cli.render import console
+from gitxexp.common import streams
+from gitxexp.common.errors import UsageError
+from gitxexp.storage.sources import Strategy
+from gitxexp.workflows.artifacts import get as artifacts_get
+from gitxexp.workflows.artifacts.get import Report, Request, stream
+from gitxexp.workflows.experiments.resolve import resolve
+
+
+@click.command()
+@click.argument("version")
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+@click.option("-o", "--out", metavar="OUT", help="File or folder to write; '-' is standard output.")
+@click.option(
+    "--strategy",
+    type=click.Choice([kind.value for kind in Strategy]),
+    default="auto",
+    help="Where to look: caches, the DVC remote, or a temporary worktree (default: in that order).",
+)
+@click.option("-f", "--force", is_flag=True, help="Overwrite files that exist and differ.")
+@click.option("--no-verify", is_flag=True, help="Do not compare the content with its hash.")
+@click.option("-r", "--remote", metavar="NAME", help="The DVC remote to ask.")
+@nul_option("Print the paths that were written, each ended by NUL.")
+@json_option
+def get(
+    version: str,
+    paths: tuple[str, ...],
+    out: str | None,
+    strategy: str,
+    force: bool,
+    no_verify: bool,
+    remote: str | None,
+    nul: bool,
+    as_json: bool,
+) -> None:
+    """Get files or folders as experiment VERSION had them, from the nearest place.
+
+    PATH is read from the current folder, then from the top; globs are allowed. The files are your own:
+    writable, verified, complete or absent. Files that are right already are left alone.
+    """
+    project = open_project()
+    request = Request(
+        commit=resolve(project, version).commit,
+        called=version,
+        paths=paths,
+        out=Path(out) if out not in (None, "-") else None,
+        strategy=Strategy(strategy),
+        force=force,
+        verify=not no_verify,
+        remote=remote,
+    )
+    if out == "-":
+        if as_json or nul:
+            name = "--json" if as_json else "-z"
+            raise UsageError(f"{name} and -o - both want standard output", "leave one of them out")
+        report = stream(project, request, sys.stdout.buffer)
+        streams.flush()
+        _say(report)
+        return
+    with progress.line("getting") as show:
+        report = artifacts_get.get(project, request, show)
+    if as_json:
+        console.out(console.as_json(_facts(report)))
+    elif nul:
+        console.names(got.target for got in report.files)
+        _notes(report)
+    else:
+        _show(report)
+
+
+def _show(report: Report) -> None:
+    """Each file on its own line, or one line for each place when there are many."""
+    if len(report.files) <= 10:
+        for got in report.files:
+            console.done(f"{got.target}  {console.size(got.size)}  {_from(got.source)}")
+    else:
+        for source in dict.fromkeys(got.source for got in report.files):
+            mine = [got for got in report.files if got.source == source]
+            size = console.size(sum(got.size for got in mine))
+            console.done(f"{len(mine)} files  {size}  {_from(source)}")
+    _notes(report)
+
+
+def _say(report: Report) -> None:
+    for got in report.files:
+        console.remark(f"{got.path}  {console.size(got.size)}  {_from(got.source)}")
+    _notes(report)
+
+
+def _notes(report: Report) -> None:
+    for note in report.notes:
+        console.say(f"warning: {note}")
+
+
+def _from(source: str) -> str:
+    return "already there" if source == "there" else f"from {source}"
+
+
+def _facts(report: Report) -> dict[str, object]:
+    files = [
+        {"path": got.path, "target": str(got.target), "size": got.size, "source": got.source}
+        for got in report.files
+    ]
+    return {"files": files, "notes": list(report.notes)}

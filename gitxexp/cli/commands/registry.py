@@ -1,0 +1,38 @@
+"""``git xexp registry``."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp.cli import hints, progress
+from gitxexp.cli.group import Group
+from gitxexp.cli.options import json_option, no_wait_option, open_project
+from gitxexp.cli.render import console
+from gitxexp.workflows.experiments import rebuild as experiments_rebuild
+
+
+@click.group(cls=Group)
+def registry() -> None:
+    """The tracked table of all experiments (.xexp/registry.db)."""
+
+
+@registry.command()
+@no_wait_option
+@json_option
+def rebuild(no_wait: bool, as_json: bool) -> None:
+    """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
+    project = open_project()
+    with progress.line("rebuilding") as project.progress:
+        done = experiments_rebuild.rebuild(project, wait=not no_wait)
+    if as_json:
+        facts = {name: list(getattr(done, name)) for name in ("restored", "unchanged", "kept")}
+        console.out(console.as_json(facts))
+        return
+    for name in done.restored:
+        console.done(f"restored  {name}")
+    console.done(
+        f"{len(done.restored)} restored, {len(done.unchanged)} were right,"
+        f" {len(done.kept)} only the registry has"
+    )
+    if done.restored:
+        hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")

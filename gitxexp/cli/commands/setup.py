@@ -1,0 +1,87 @@
+"""``git xexp setup``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+
+from gitxexp.cli.options import json_option
+from gitxexp.cli.render import console
+from gitxexp.cli.shell import install
+from gitxexp.cli.shell.install import Check
+from gitxexp.common.errors import NoAnswer, UsageError
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Tell what works and what does not.")
+@click.option("--uninstall", is_flag=True, help="Take back all that setup did.")
+@json_option
+def setup(check: bool, uninstall: bool, as_json: bool) -> None:
+    """Make manual pages and shell completion work, after any installer.
+
+    Links them into your own folders; nothing else is touched.
+    """
+    if check and uninstall:
+        raise UsageError("--check and --uninstall exclude each other")
+    if check:
+        _check(as_json=as_json)
+    elif uninstall:
+        _uninstall(as_json=as_json)
+    else:
+        _install(as_json=as_json)
+
+
+_PLACED = ("linked", "there")
+
+
+def _install(*, as_json: bool) -> None:
+    topics: dict[str, list[str]] = {}
+    links = list(install.install())
+    if as_json:
+        placed = [{"topic": topic, "path": str(t), "state": what} for topic, t, what in links]
+        console.out(console.as_json({"links": placed, "checks": _facts(install.check())}))
+        return
+    for topic, target, what in links:
+        topics.setdefault(topic, []).append(what)
+        if what == "kept":
+            console.say(f"warning: {target} is not ours, and was left as it is")
+        elif what not in _PLACED:
+            console.say(f"warning: {target} cannot be made: {what}")
+    for topic, done in topics.items():
+        fresh, other = done.count("linked"), len(done) - sum(map(done.count, _PLACED))
+        text = f"{fresh} linked" if fresh else "already in place" if not other else ""
+        if other:
+            text = f"{text}, {other} left out".removeprefix(", ")
+        console.done(f"{topic:<13} {text}")
+    for found in install.check():
+        if not found.ok and found.fix:
+            console.out(f"{found.topic:<13} {found.text}; {found.fix}")
+
+
+def _facts(checks: list[Check]) -> list[dict[str, Any]]:
+    return [asdict(check) for check in checks]
+
+
+def _uninstall(*, as_json: bool) -> None:
+    removed = list(install.uninstall())
+    if as_json:
+        console.out(console.as_json({"removed": [str(path) for path in removed]}))
+        return
+    for path in removed:
+        console.done(f"removed {path}")
+    if not removed:
+        console.done("nothing to take back")
+
+
+def _check(*, as_json: bool) -> None:
+    checks = install.check()
+    if as_json:
+        console.out(console.as_json({"checks": _facts(checks)}))
+    for found in () if as_json else checks:
+        mark = console.paint("ok", "green") if found.ok else console.paint("NO", "red")
+        console.out(f"{mark}  {found.topic:<13} {found.text}")
+    fixes = dict.fromkeys(found.fix for found in checks if not found.ok)
+    if fixes:
+        raise NoAnswer("not everything works yet", "\n".join(fixes))

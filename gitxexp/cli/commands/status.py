@@ -1,0 +1,21 @@
+"""``git xexp`` alone: the status page."""
+
+from __future__ import annotations
+
+import gc
+
+from gitxexp.cli import hints
+from gitxexp.cli.options import open_project
+from gitxexp.cli.render import console
+from gitxexp.cli.render import status as render_status
+from gitxexp.workflows.experiments import status as domain
+
+
+def status(*, as_json: bool) -> None:
+    """Print where one is, and the next sensible command."""
+    gc.disable()  # thousands of tags and no cycle to find
+    found = domain.status(open_project())
+    if as_json:
+        console.out(console.as_json(render_status.as_object(found)))
+    else:
+        console.out(render_status.as_text(found, advice=hints.advises()))

@@ -1,0 +1,102 @@
+"""How the models of a repository look in a list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from gitxexp.cli.render import console
+from gitxexp.cli.render.console import Column
+from gitxexp.cli.render.numbers import rounded, size
+from gitxexp.repository import tag_message
+from gitxexp.trackers import column_names
+from gitxexp.workflows.models.candidates import Listing, Row
+
+#: How many metrics a table shows besides the one that ranks.
+_MOST = 3
+
+
+def table(found: Listing) -> str:
+    """Production and candidates, the best first; ``*`` marks the best, production is named."""
+    rows = found.rows
+    several = len({row.model.slot for row in rows}) > 1
+    columns = [Column("slot", [row.model.slot for row in rows])] if several else []
+    columns += [
+        Column("model", [_role(row) for row in rows]),
+        Column("run", [row.facts.run or row.model.run or "-" for row in rows], flexible=True),
+        Column("version", [row.facts.version or row.facts.recorded or "-" for row in rows]),
+    ]
+    best = frozenset(at for at, row in enumerate(rows) if row.rank == 1)
+    for name in _metrics(found):
+        values = [row.facts.metrics.get(name) for row in rows]
+        marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
+        cells = _shown(values)
+        ranks = name in found.metrics.values()
+        columns.append(Column(name, cells, right=True, marked=marked, optional=int(not ranks)))
+    columns += [
+        Column("size", [size(row.model.size) for row in rows], right=True, optional=1),
+        Column("where", [_where(row) for row in rows]),
+        Column("tag", [row.tag or "-" for row in rows], optional=1),
+        Column("hash", [row.model.oid[:8] for row in rows], optional=1),
+        Column("file", [row.model.path for row in rows], flexible=True),
+    ]
+    return console.table(columns)
+
+
+def _role(row: Row) -> str:
+    role = "production" if row.model.production else "candidate"
+    return (
+        role if row.model.state in ("tracked", "not checked out") else f"{role}, {row.model.state}"
+    )
+
+
+def _where(row: Row) -> str:
+    places = ", ".join(row.places) or "nowhere"
+    if console.is_terminal():
+        places = places.replace("workspace", "here")
+    return f"{places}, remote?" if row.on_remote is None else places
+
+
+def shown(value: Any) -> str:
+    """A metric's value: rounded on a terminal, in full in a pipe."""
+    return _shown([value])[0]
+
+
+def _shown(values: Sequence[Any]) -> list[str]:
+    show = rounded if console.is_terminal() else tag_message.show
+    return ["-" if value is None else show(value) for value in values]
+
+
+def _metrics(found: Listing) -> list[str]:
+    """The metrics that rank, then the best known of the others."""
+    first = [name for name in found.metrics.values() if name]
+    known = dict.fromkeys(name for row in found.rows for name in row.facts.metrics)
+    others = [name for name in column_names.key_metrics_order(known) if name not in first]
+    return list(dict.fromkeys([*first, *others[:_MOST]]))
+
+
+def as_objects(found: Listing) -> list[dict[str, Any]]:
+    """``candidates list --json``."""
+    return [_object(row, found.metrics.get(row.model.slot)) for row in found.rows]
+
+
+def _object(row: Row, metric: str | None) -> dict[str, Any]:
+    model = row.model
+    return {
+        "slot": model.slot,
+        "production": model.production,
+        "path": model.path,
+        "run": row.facts.run or model.run,
+        "version": row.facts.version or row.facts.recorded,
+        "rank": row.rank,
+        "ranked_by": metric,
+        "metrics": dict(row.facts.metrics),
+        "size": model.size,
+        "hash": model.hash,
+        "recorded": model.recorded,
+        "state": model.state,
+        "workspace": model.there,
+        "cache": row.cached,
+        "remote": row.on_remote,
+        "tag": row.tag,
+    }

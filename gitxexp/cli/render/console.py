@@ -1,0 +1,326 @@
+"""The only place that writes to standard output: tables, TSV, JSON, colour and the pager.
+
+git's pager, and where ``pager.xexp`` has another.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
+
+from gitxexp.common import streams
+
+#: Of the characters that cannot be seen, those that words and emoji are made with.
+_JOINERS = "\u200c\u200d"
+#: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
+_NARROWEST, _CRAMPED = 12, 6
+
+
+class Column(NamedTuple):
+    """One column of a table. ``marked`` holds the rows to show as best, ``red`` those to beware of.
+
+    Cells are plain text: what is no printable character is shown as ``?``.
+    """
+
+    name: str
+    cells: Sequence[str]
+    right: bool = False
+    flexible: bool = False  #: may be cut to fit the terminal
+    #: may be left out to fit the terminal: 1 before 2 before 3, the last one first
+    optional: int = 0
+    marked: frozenset[int] = frozenset()
+    red: frozenset[int] = frozenset()
+
+
+def is_terminal() -> bool:
+    """Whether standard output is a terminal, or git's own pager in front of one."""
+    return sys.stdout.isatty() or os.environ.get("GIT_PAGER_IN_USE") == "true"
+
+
+def _terminal() -> tuple[int, int]:
+    """Columns and lines of the terminal, or of a usual one."""
+    import shutil  # 2 ms, which output to a pipe needs not wait for
+
+    return shutil.get_terminal_size((80, 24))
+
+
+def columns() -> int:
+    """The width of the terminal, or of a usual one."""
+    return _terminal()[0]
+
+
+def width(text: str) -> int:
+    """Columns that ``text`` takes on a terminal: wide characters two, joining ones none."""
+    if text.isascii():
+        return len(text)
+    import unicodedata  # a large table, which plain text needs not
+
+    return sum(
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(c) in "WF"
+        else 1
+        for c in text
+    )
+
+
+def visible(text: str) -> str:
+    """``text`` with control characters shown as ``?``: a tag may come from anywhere."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
+
+
+def size(count: float) -> str:
+    """Bytes for people, in units of 1000."""
+    unit = "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if count < 999.5:
+            break
+        count, unit = count / 1000, larger
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+
+
+def clip(text: str, limit: int) -> str:
+    """``text`` cut to ``limit`` terminal columns, the cut shown as an ellipsis."""
+    if width(text) <= limit:
+        return text
+    kept, used = [], 0
+    for char in text:
+        used += width(char)
+        if used > limit - 1:
+            break
+        kept.append(char)
+    return "".join(kept) + "…"
+
+
+class _Chosen:
+    """What the command line says, whatever the configuration."""
+
+    color = "auto"
+    quiet = False
+
+
+def choose(*, color: str = "auto", quiet: bool = False) -> None:
+    """Colour auto, always or never; quiet leaves notes and progress out."""
+    _Chosen.color, _Chosen.quiet = color, quiet
+    colour.cache_clear()
+
+
+def quiet() -> bool:
+    """Whether only results and errors are wanted."""
+    return _Chosen.quiet
+
+
+@cache
+def colour() -> bool:
+    """Whether to colour: --color, NO_COLOR (no-color.org), then git's color.xexp and color.ui."""
+    if _Chosen.color != "auto":
+        return _Chosen.color == "always"
+    if os.environ.get("NO_COLOR"):
+        return False
+    import subprocess
+
+    shown = "true" if is_terminal() and os.environ.get("TERM") != "dumb" else "false"
+    command = ["git", "config", "--get-colorbool", "color.xexp", shown]  # "always" is true anywhere
+    done = subprocess.run(command, capture_output=True, check=False)
+    return done.stdout.strip() == b"true"
+
+
+def paint(text: str, style: str) -> str:
+    """``text`` in ``style`` (bold, dim, green, red, yellow, cyan) where colour is wanted."""
+    return streams.paint(text, style) if colour() else text
+
+
+def table(columns: Sequence[Column]) -> str:
+    """The columns as an aligned table that fits the terminal, or as TSV where there is none.
+
+    A best value carries a star, because colour may be off.
+    """
+    if not is_terminal():
+        return tsv(columns)
+    columns, widths = _fitted([_starred(_visible(column)) for column in columns])
+    head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
+    lines = [_line([paint(cell, "bold") for cell in head])]
+    for row in range(len(columns[0].cells) if columns else 0):
+        cells = []
+        for column, size in zip(columns, widths, strict=True):
+            cell = _pad(clip(column.cells[row], size), size, column.right)
+            style = "green" if row in column.marked else "red" if row in column.red else ""
+            cells.append(paint(cell, style) if style else cell)
+        lines.append(_line(cells))
+    return "\n".join(lines)
+
+
+def _visible(column: Column) -> Column:
+    cells = [visible(cell) for cell in column.cells]
+    return column._replace(name=visible(column.name), cells=cells)
+
+
+def _starred(column: Column) -> Column:
+    if not column.marked:
+        return column
+    cells = [f"{cell}{'*' if at in column.marked else ' '}" for at, cell in enumerate(column.cells)]
+    return column._replace(name=f"{column.name} ", cells=cells)
+
+
+def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
+    """The columns that fit the terminal, and the width of each."""
+    widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
+    terminal = _terminal()[0]
+
+    def excess(least: int) -> int:
+        narrow = (min(w, least) if c.flexible else w for c, w in zip(columns, widths, strict=True))
+        return sum(narrow) + 2 * (len(columns) - 1) - terminal
+
+    for level in (1, 2, 3):
+        for at in reversed(range(len(columns))):
+            if columns[at].optional == level and excess(_NARROWEST) > 0:
+                del columns[at], widths[at]
+    while excess(_CRAMPED) > 0 and len(columns) > 2:
+        at = max(range(2, len(columns)), key=lambda n: (columns[n].flexible, n))
+        del columns[at], widths[at]
+    least = _NARROWEST if excess(_NARROWEST) <= 0 else _CRAMPED
+    room = terminal - 2 * (len(columns) - 1)
+    for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
+        if columns[number].flexible and sum(widths) > room:
+            spare = widths[number] - (sum(widths) - room)
+            widths[number] = max(min(least, widths[number]), spare)
+    return columns, widths
+
+
+def _line(cells: Iterable[str]) -> str:
+    return "  ".join(cells).rstrip()
+
+
+def _pad(text: str, size: int, right: bool) -> str:
+    space = " " * (size - width(text))
+    return space + text if right else text + space
+
+
+def tsv(columns: Sequence[Column]) -> str:
+    """A header and the rows, separated by tabs; tabs and line breaks in a cell become spaces."""
+    lines = zip(*(_on_one_line(column.cells) for column in columns), strict=True)
+    return "\n".join(["\t".join(c.name for c in columns), *map("\t".join, lines)])
+
+
+def _on_one_line(cells: Sequence[str]) -> Sequence[str]:
+    if "".join(cells).isprintable():
+        return cells
+    return [cell if cell.isprintable() else " ".join(cell.split()) for cell in cells]
+
+
+def as_json(value: Any) -> str:
+    """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
+    import json  # 1 ms, which a table needs not wait for
+
+    utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
+    return json.dumps(_finite(value), indent=2, ensure_ascii=not utf8)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if value - value == 0 else None
+    if isinstance(value, dict):
+        return {str(key): _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def out(text: str, end: str = "\n") -> None:
+    """Write to standard output; bytes that no text can show are replaced, never an error, and
+    nothing but our own colours steers a terminal."""
+    shown = streams.harmless if is_terminal() else streams.coloured
+    streams.write(shown(text) + end)
+
+
+def done(text: str) -> None:
+    """Say on standard output what was changed, unless it is to be quiet."""
+    if not _Chosen.quiet:
+        out(text)
+
+
+def remark(text: str) -> None:
+    """Say on standard error what is no error, such as that there is nothing to do, unless it is to
+    be quiet."""
+    if not _Chosen.quiet:
+        say(text)
+
+
+def names(values: Iterable[object]) -> None:
+    """``-z``: each name as it is, followed by a NUL; bytes that are no text are kept."""
+    for value in values:
+        streams.write_bytes(os.fsencode(str(value)) + b"\0")
+    streams.flush()
+
+
+def say(text: str) -> None:
+    """Write to standard error; a note is left out when it is to be quiet."""
+    if _Chosen.quiet and text.startswith("note: "):
+        return
+    streams.tell(text)
+
+
+def page(text: str, patch: str = "") -> None:
+    """Write ``text``, through git's pager when it is longer than the terminal.
+
+    A ``patch`` of git's follows after an empty line, in git's colours and as git shows it.
+    """
+    shown = streams.harmless if is_terminal() else streams.coloured
+    text = f"{shown(text)}\n\n{patch}" if patch else shown(text)
+    lines = text.count("\n") + 1
+    if not sys.stdout.isatty() or lines < _terminal()[1]:
+        streams.write(f"{text}\n")
+        return
+
+    show(text)
+
+
+def show(text: str) -> None:
+    """Write ``text`` through the pager; when it quits early, that is the end."""
+    command = _pager()
+    if command in ("", "cat"):
+        streams.write(f"{text}\n")
+        return
+    environment = {"LESS": "FRX", "LV": "-c", **os.environ}
+    parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
+    try:
+        process = subprocess.Popen(parts, stdin=subprocess.PIPE, env=environment)
+    except OSError as error:  # git goes on without it, too
+        streams.tell(f"warning: cannot run {command}: {error.strerror}")
+        streams.write(f"{text}\n")
+        return
+    try:
+        process.communicate((text + "\n").encode("utf-8", "replace"))
+    except (BrokenPipeError, KeyboardInterrupt):
+        process.wait()
+
+
+def _pager() -> str:
+    """The command of ``pager.xexp`` (git-config(1): a boolean or a command), else git's; "" for none.
+
+    git itself starts the pager of ``pager.xexp``, but not where we are called as ``git-xexp``, and
+    not to say that there shall be none.
+    """
+
+    def git(*args: str) -> str:
+        done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    own = git("config", "pager.xexp")
+    if own.lower() in ("false", "no", "off", "0"):
+        return ""
+    if own.lower() in ("", "true", "yes", "on", "1") or "GIT_PAGER" in os.environ:
+        return git("var", "GIT_PAGER")
+    return own
+
+
+def _simple(command: str) -> bool:
+    return not any(char in command for char in "|&;<>()$`\\\"'*?[#~=%")

@@ -1,0 +1,251 @@
+"""How one experiment, and the difference between two, look.
+
+One experiment, and the difference between two, as what JSON can hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gitxexp.cli.render.console import paint, visible, width
+from gitxexp.cli.render.numbers import rounded, size
+from gitxexp.common.text import counted
+from gitxexp.repository import tag_message
+from gitxexp.repository.registry import Promotion
+from gitxexp.workflows.explore.artifacts import Artifact
+from gitxexp.workflows.explore.compare import Change, Comparison, Delta, Side
+from gitxexp.workflows.explore.rows import show_date
+from gitxexp.workflows.explore.show import Details
+
+Cells = Sequence[str]
+
+
+def section(title: str, rows: Iterable[Cells]) -> list[str]:
+    """A title and indented, aligned rows; nothing when there are none."""
+    table = [list(row) for row in rows]
+    if not table:
+        return []
+    count = max(map(len, table))
+    table = [row + [""] * (count - len(row)) for row in table]
+    sizes = [max(width(row[at]) for row in table) for at in range(count)]
+    lines = [paint(title, "bold")]
+    for row in table:
+        padded = (text + " " * (size - width(text)) for text, size in zip(row, sizes, strict=True))
+        lines.append(f"  {'  '.join(padded)}".rstrip())
+    return [*lines, ""]
+
+
+def _short(value: Any) -> str:
+    """A hash as its first digits; what is not there as a dash."""
+    return str(value).partition(":")[2][:8] if value else "-"
+
+
+def _value(value: Any) -> str:
+    return "-" if value is None else visible(tag_message.show(value))
+
+
+# -- show ----------------------------------------------------------------------------------------
+
+
+def as_text(found: Details) -> str:
+    """The whole page of ``explore show``."""
+    experiment = found.experiment
+    head = paint(experiment.name, "yellow")
+    metrics = {delta.name: delta for delta in found.since.metrics} if found.since else {}
+    own = experiment.payload.metrics
+    lines = [
+        f"{head}  {visible(experiment.payload.headline)}",
+        "",
+        *section("tag", _facts(found)),
+        *section(
+            "parameters", ((visible(n), _value(v)) for n, v in experiment.payload.params.items())
+        ),
+        *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
+        *section("artifacts", _artifact_rows(found.artifacts)),
+        *section("promotions", map(_promotion, found.promotions)),
+        *_changes(found),
+        *section("rows", _row_lines(found)),
+    ]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _facts(found: Details) -> Iterable[Cells]:
+    experiment, said = found.experiment, found.experiment.payload
+    yield "tagged", f"{show_date(experiment.date)} by {experiment.tagger or 'somebody'}"
+    on = f"  on {', '.join(found.branches)}" if found.branches else "  on no branch"
+    yield "commit", f"{experiment.commit}{on}"
+    if said.run_commit and said.run_commit != experiment.commit:
+        yield "ran at", said.run_commit
+    if said.config_hash:
+        also = f"  (also {', '.join(found.same_config)})" if found.same_config else ""
+        yield "config", f"{said.config_hash}{also}"
+    if said.data:
+        yield "data", said.data
+    if said.run:
+        where = f"  {said.table} of {said.results}" if said.results else ""
+        yield "run", f"{said.run}{where}"
+    if said.labels:
+        yield "labels", ", ".join(said.labels)
+    if found.parent:
+        yield "parent", found.parent.name
+    if said.reason:
+        yield "level", said.reason
+    if said.handwritten:
+        yield "note", "the tag was written by hand: it names no more than this"
+
+
+def _metric(name: str, value: Any, delta: Delta | None) -> Cells:
+    if delta is None or delta.delta is None:
+        return visible(name), _value(value)
+    return visible(name), _value(value), *_delta_cells(delta)
+
+
+def _artifact_rows(found: Sequence[Artifact]) -> Iterable[Cells]:
+    if not found:
+        return
+    yield "path", "role", "size", "cache", "remote", "hash"
+    for artifact in found:
+        amount = size(artifact.size)
+        amount += f" in {artifact.files} files" if artifact.files else ""
+        yield (
+            artifact.path, artifact.role, amount, artifact.cached.value, artifact.remote.value,
+            _short(artifact.hash),
+        )  # fmt: skip
+
+
+def _promotion(promotion: Promotion) -> Cells:
+    at = f"{promotion.at[:19].replace('T', ' ')}Z"
+    return at, promotion.slot, promotion.hash_after[4:12], promotion.who, promotion.why
+
+
+def _changes(found: Details) -> list[str]:
+    if found.since is None:
+        return []
+    rows = [*_change_rows(found.since), *_file_rows(found.since)]
+    return section(f"changed since {found.since.before.name}", rows or [("nothing",)])
+
+
+def _row_lines(found: Details) -> Iterable[Cells]:
+    for link in found.rows:
+        value = link.value[:12] if "commit" in link.column else link.value
+        yield (
+            counted(link.rows, "row"),
+            f"{link.column} = {value}",
+            f"{link.table} of {link.database.name}",
+        )
+
+
+# -- diff ----------------------------------------------------------------------------------------
+
+
+def comparison_text(found: Comparison) -> str:
+    """The whole page of ``explore diff``, without the patch."""
+    lines = [
+        f"{_title(found.before)} → {_title(found.after)}",
+        "",
+        *section("parameters", map(_change, found.params)),
+        *section("metrics", map(_delta, found.metrics)),
+        *section("artifacts", map(_artifact_change, found.artifacts)),
+        *section("code", _file_rows(found)),
+    ]
+    if not found.different:
+        lines += ["nothing differs"]
+    return "\n".join(lines).rstrip("\n")
+
+
+def _title(side: Side) -> str:
+    run = f" (run {side.run})" if side.run else ""
+    return f"{paint(side.name, 'yellow')}{run}"
+
+
+def _change_rows(found: Comparison) -> Iterable[Cells]:
+    yield from map(_change, found.params)
+    yield from map(_artifact_change, found.artifacts)
+
+
+def _change(change: Change) -> Cells:
+    return visible(change.name), f"{_value(change.before)} → {_value(change.after)}"
+
+
+def _artifact_change(change: Change) -> Cells:
+    if change.before is None or change.after is None:
+        only = "added" if change.before is None else "removed"
+        return change.name, f"{only} {_short(change.before or change.after)}"
+    return change.name, f"{_short(change.before)} → {_short(change.after)}"
+
+
+def _delta(delta: Delta) -> Cells:
+    before, after = (
+        "-" if value is None else rounded(value) for value in (delta.before, delta.after)
+    )
+    if delta.delta == 0:
+        return delta.name, before, "", "same"
+    return delta.name, before, f"→ {after}", *_delta_cells(delta)
+
+
+def _delta_cells(delta: Delta) -> Cells:
+    if not delta.delta:
+        return ()
+    sign = "+" if delta.delta > 0 else "-"
+    amount = f"{sign}{rounded(abs(delta.delta))}"
+    part = f"{100 * delta.relative:+.1f}%" if delta.relative is not None else ""
+    verdict = paint("better", "green") if delta.better else paint("worse", "red")
+    return amount, part, verdict
+
+
+def _file_rows(found: Comparison) -> Iterable[Cells]:
+    for file in found.files:
+        if file.added is None or file.deleted is None:
+            yield file.path, "binary"
+        else:
+            yield file.path, f"+{file.added} -{file.deleted}"
+
+
+def details(found: Details) -> dict[str, Any]:
+    """``explore show --json``."""
+    experiment, said = found.experiment, found.experiment.payload
+    return {
+        "version": experiment.name,
+        "headline": said.headline,
+        "text": said.text,
+        "date": show_date(experiment.date),
+        "tagger": experiment.tagger,
+        "tag": experiment.oid,
+        "commit": experiment.commit,
+        "branches": list(found.branches),
+        "labels": list(said.labels),
+        "config_hash": said.config_hash or None,
+        "same_config": list(found.same_config),
+        "data": said.data or None,
+        "run": said.run or None,
+        "run_commit": said.run_commit or None,
+        "results": said.results or None,
+        "table": said.table or None,
+        "parent": found.parent.name if found.parent else None,
+        "reason": said.reason or None,
+        "handwritten": said.handwritten,
+        "params": dict(said.params),
+        "metrics": dict(said.metrics),
+        "artifacts": [artifact._asdict() for artifact in found.artifacts],
+        "promotions": [promotion._asdict() for promotion in found.promotions],
+        "since_parent": comparison(found.since) if found.since else None,
+        "rows": [link._asdict() | {"database": str(link.database)} for link in found.rows],
+    }
+
+
+def comparison(found: Comparison) -> dict[str, Any]:
+    """``explore diff --json``."""
+    return {
+        "before": _side(found.before),
+        "after": _side(found.after),
+        "params": [change._asdict() for change in found.params],
+        "metrics": [delta._asdict() for delta in found.metrics],
+        "artifacts": [change._asdict() for change in found.artifacts],
+        "code": [file._asdict() for file in found.files],
+        "different": found.different,
+    }
+
+
+def _side(side: Side) -> dict[str, Any]:
+    return {"name": side.name, "commit": side.commit, "run": side.run or None}

@@ -1,0 +1,156 @@
+"""What a merge did or would do: the table per artifact, conflicts with every side's value."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from gitxexp.cli.render.console import Column, paint, table
+from gitxexp.tables.lines import shown
+from gitxexp.tables.plan import Conflict, TableReport, Value
+from gitxexp.tables.row_changes import RowChange
+from gitxexp.workflows.merge.merge import Artifact, Merged
+
+#: Conflicts shown to people; JSON has them all.
+MOST = 20
+
+_COUNTS: tuple[tuple[str, Callable[[TableReport], int]], ...] = (
+    ("here", lambda t: t.here),
+    ("incoming", lambda t: t.incoming),
+    ("new", lambda t: t.new),
+    ("identical", lambda t: t.identical),
+    ("filled", lambda t: t.filled),
+    ("replaced", lambda t: t.replaced),
+    ("removed", lambda t: t.removed),
+    ("conflicting", lambda t: t.conflicting),
+)
+#: Columns of a report that are left out where every count is zero.
+_RARE = ("removed",)
+
+
+def merged(found: Merged) -> str:
+    """The account as text: one table, then what the tables cannot hold."""
+    rows = [(a, t) for a in found.artifacts for t in a.report.tables]
+    lines = [_table(rows)] if rows else []
+    for item in found.artifacts:
+        lines += _extras(item)
+        lines += _going(item)
+        lines += conflicts(item.report.conflicts, item.path)
+    lines += [f"candidate {path}" for path in found.models]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[tuple[Artifact, TableReport]]) -> str:
+    columns = []
+    if len({a.path for a, _ in rows}) > 1:
+        columns.append(Column("artifact", [a.path for a, _ in rows], flexible=True))
+    columns.append(Column("table", [t.name for _, t in rows], flexible=True))
+    for name, count in _COUNTS:
+        numbers = [count(t) for _, t in rows]
+        if any(numbers) or name not in _RARE:
+            cells = [str(n) for n in numbers]
+            columns.append(Column(name, cells, right=True, optional=int(not any(numbers))))
+    added = [", ".join(t.columns_added) for _, t in rows]
+    widened = [", ".join(t.types_widened) for _, t in rows]
+    for name, cells in (("columns added", added), ("types widened", widened)):
+        if any(cells):
+            columns.append(Column(name, cells, flexible=True))
+    return table(columns)
+
+
+def _extras(item: Artifact) -> list[str]:
+    lines = [f"carried over: {', '.join(item.report.carried)}"] if item.report.carried else []
+    lines += [f"note: {note}" for note in item.report.notes]
+    for like in item.report.similar:
+        lines.append(
+            f"note: {like.table}: the new column {like.incoming} looks like {like.existing};"
+            f" join them: --rename {like.incoming}={like.existing}"
+        )
+    return lines
+
+
+def _going(item: Artifact) -> list[str]:
+    """The first rows that give way in a rebase."""
+    rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
+    lines = [f"goes: {name} {_row(row)}" for name, row in rows[:MOST]]
+    more = sum(t.removed + t.changed for t in item.going) - len(lines)
+    return [*lines, f"and {more} more rows"] if more else lines
+
+
+def _row(row: RowChange) -> str:
+    """A removed row whole, a changed one as old → new."""
+    if row.kind == "removed":
+        return _named(row.old or {})
+    cells = (f"{n}: {_cell(old)} → {_cell(new)}" for n, (old, new) in row.cells.items())
+    return f"{_named(row.key)} {', '.join(cells)}"
+
+
+def _named(row: Mapping[str, Value]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
+
+
+def conflicts(found: Sequence[Conflict], path: str, *, three: bool = False) -> list[str]:
+    """Each conflict with its values, base included when ``three``; the first :data:`MOST`."""
+    lines = []
+    for conflict in found[:MOST]:
+        lines.append(paint(f"conflict: {path}: {where(conflict)}", "red"))
+        lines += [f"  {side:<8}{value}" for side, value in sides(conflict, three=three)]
+    if len(found) > MOST:
+        lines.append(f"and {len(found) - MOST} more conflicts (--json shows all)")
+    return lines
+
+
+def where(conflict: Conflict) -> str:
+    """``table, key=value: column``, and the kind when it is not one of values."""
+    key = ", ".join(f"{name}={shown(value)}" for name, value in conflict.key.items())
+    text = f"{conflict.table}, {key}" if key else conflict.table
+    text += f": {conflict.column}" if conflict.column is not None else ""
+    return text if conflict.kind == "value" else f"{text} ({conflict.kind})"
+
+
+def sides(conflict: Conflict, *, three: bool) -> Iterable[tuple[str, str]]:
+    """Every side with its value as text."""
+    gone = {"delete/change": ("ours",), "change/delete": ("theirs",)}.get(conflict.kind, ())
+    names = ("base", "ours", "theirs") if three else ("ours", "theirs")
+    for name in names:
+        value: Value = getattr(conflict, name)
+        if conflict.column is None:
+            yield name, "deleted" if name in gone else "changed" if gone else _cell(value)
+        else:
+            yield name, _cell(value)
+
+
+def _cell(value: Value) -> str:
+    return "NULL" if value is None else shown(value)
+
+
+def plain(value: Any) -> Any:
+    """Values, mappings and dataclasses as JSON can hold them; a blob becomes ``{"blob": hex}``."""
+    if isinstance(value, bytes):
+        return {"blob": value.hex()}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
+
+
+def facts(found: Merged) -> dict[str, Any]:
+    """The account for ``--json``."""
+    artifacts = []
+    for item in found.artifacts:
+        report = plain(item.report) | {"changed": item.report.changed}
+        head = {"path": item.path, "mode": str(item.mode), "sources": plain(item.origins)}
+        hashes = {"hash_before": item.hash_before, "hash_after": item.hash_after}
+        artifacts.append(head | hashes | report)
+    return {
+        "changed": found.changed,
+        "artifacts": artifacts,
+        "models": list(found.models),
+        "notes": list(found.notes),
+        "commit": found.commit,
+        "next": found.advice,
+    }

@@ -1,0 +1,123 @@
+"""How a promotion looks: before and after, and who promoted what and when."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from gitxexp.cli.render import console
+from gitxexp.cli.render.candidates import shown
+from gitxexp.cli.render.console import Column, paint
+from gitxexp.cli.render.details import section
+from gitxexp.cli.render.numbers import rounded, size
+from gitxexp.repository.registry import Promotion
+from gitxexp.workflows.models.history import rolled_back
+from gitxexp.workflows.models.inventory import Model
+from gitxexp.workflows.models.promote import Delta, Plan, Promoted
+from gitxexp.workflows.models.run_facts import Facts
+
+
+def plan_text(plan: Plan) -> str:
+    """Before and after: metrics with what became better or worse, sizes, hashes."""
+    before, after = plan.before, plan.after
+    rows = [("", "before", "after", "", "")]
+    rows.append(("run", _name(plan.before_facts, before), _name(after.facts, after.model), "", ""))
+    rows.append(("version", plan.before_facts.version or "-", after.facts.version or "-", "", ""))
+    rows += [_delta(delta) for delta in plan.deltas]
+    rows.append(("size", size(before.size) if before else "-", size(after.model.size), "", ""))
+    rows.append(("hash", before.oid[:8] if before else "-", after.model.oid[:8], "", ""))
+    return "\n".join(section(f"{plan.slot.production}  ←  {after.origin}", rows)).rstrip("\n")
+
+
+def _name(facts: Facts, model: Model | None) -> str:
+    return facts.run or (model.run if model else None) or "-"
+
+
+def _delta(delta: Delta) -> tuple[str, str, str, str, str]:
+    before, after = (_plain(value) for value in (delta.before, delta.after))
+    if not delta.delta:
+        return delta.name, before, after, "", "same" if delta.delta == 0 else "?"
+    sign = "+" if delta.delta > 0 else "-"
+    verdict = paint("better", "green") if delta.better else paint("worse", "red")
+    return delta.name, before, after, f"{sign}{rounded(abs(delta.delta))}", verdict
+
+
+def _plain(value: Any) -> str:
+    return "-" if value is None else rounded(value)
+
+
+def plan_object(plan: Plan) -> dict[str, Any]:
+    """A promotion's plan as JSON holds it."""
+    after = plan.after
+    return {
+        "slot": plan.slot.name,
+        "production": plan.slot.production,
+        "before": _side(plan.before, plan.before_facts),
+        "after": _side(after.model, after.facts),
+        "origin": after.origin,
+        "metric": plan.metric,
+        "metrics": [asdict(delta) for delta in plan.deltas],
+        "already": plan.already,
+        "doubt": plan.doubt,
+        "notes": list(plan.notes),
+    }
+
+
+def _side(model: Model | None, facts: Facts) -> dict[str, Any] | None:
+    if model is None:
+        return None
+    return {
+        "run": facts.run or model.run,
+        "version": facts.version,
+        "hash": model.hash,
+        "size": model.size,
+    }
+
+
+def promoted_object(done: Promoted) -> dict[str, Any]:
+    """``promote --json``."""
+    return plan_object(done.plan) | {
+        "promotion": done.promotion._asdict() if done.promotion else None,
+        "kept": done.kept,
+        "commit": done.commit,
+        "tag": str(done.tagged.version) if done.tagged else None,
+    }
+
+
+def history_table(found: Sequence[Promotion]) -> str:
+    """Who promoted what and when, the newest first."""
+    several = len({p.slot for p in found}) > 1
+    runs = {p.id: p.run for p in found}
+    columns = [
+        Column(
+            "at",
+            [p.at[: 16 if console.is_terminal() else 19].replace("T", " ") + "Z" for p in found],
+        )
+    ]
+    if several:
+        columns.append(Column("slot", [p.slot for p in found]))
+    return console.table(
+        [
+            *columns,
+            Column("version", [p.version or "-" for p in found]),
+            Column("run", [p.run or "-" for p in found], flexible=True),
+            Column("metric", [_measured(p) for p in found]),
+            Column("before", [p.hash_before[4:12] or "-" for p in found], optional=1),
+            Column("after", [p.hash_after[4:12] for p in found], optional=1),
+            Column("who", [p.who for p in found], flexible=True),
+            Column("why", [_why(p, runs) for p in found], flexible=True),
+        ]
+    )
+
+
+def _why(promotion: Promotion, runs: Mapping[str, str | None]) -> str:
+    """The reason; of a rollback with the run that was in production, not the id that JSON has."""
+    taken = rolled_back(promotion)
+    return promotion.why.replace(taken, runs.get(taken) or taken[:8]) if taken else promotion.why
+
+
+def _measured(promotion: Promotion) -> str:
+    if promotion.value is None:
+        return "-"
+    return f"{promotion.metric}={shown(promotion.value)}"

@@ -1,0 +1,87 @@
+"""Row differences as text: ``+`` added, ``-`` removed, ``~`` changed with old → new per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gitxexp.cli.render.console import Column, paint, table
+from gitxexp.cli.render.merges import plain
+from gitxexp.tables.lines import shown
+from gitxexp.tables.plan import Value
+from gitxexp.tables.row_changes import RowChange, TableDiff
+from gitxexp.workflows.merge.diff import FileDiff
+
+
+def file(found: FileDiff) -> Iterator[str]:
+    """The lines of one file."""
+    yield paint(f"diff {found.path}", "bold")
+    if found.problem:
+        yield f"  {found.problem}"
+    for item in found.tables:
+        yield from _table(item)
+
+
+def _table(item: TableDiff) -> Iterator[str]:
+    yield paint(f"@@ {item.name}: {counts(item)} @@", "cyan")
+    for name in item.columns_added:
+        yield paint(f"+ column {name}", "green")
+    for name in item.columns_removed:
+        yield paint(f"- column {name}", "red")
+    yield from (row(change) for change in item.rows)
+    hidden = item.added + item.removed + item.changed - len(item.rows)
+    if hidden > 0:
+        yield f"  and {hidden} more rows"
+
+
+def counts(item: TableDiff) -> str:
+    """``2 added, 1 changed``"""
+    parts = ["new table"] if item.created else ["dropped table"] if item.dropped else []
+    for name in ("added", "removed", "changed"):
+        count = getattr(item, name)
+        if count:
+            parts.append(f"{count} {name}")
+    return ", ".join(parts) or "columns only"
+
+
+def row(change: RowChange) -> str:
+    """One line."""
+    if change.kind == "added":
+        return paint(f"+ {_cells(change.new or {})}", "green")
+    if change.kind == "removed":
+        return paint(f"- {_cells(change.old or {})}", "red")
+    key = _cells(change.key)
+    cells = (f"{name}: {_cell(old)} → {_cell(new)}" for name, (old, new) in change.cells.items())
+    return paint(f"~ {key}  {', '.join(cells)}", "yellow")
+
+
+def _cells(row: Mapping[str, Value]) -> str:
+    return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
+
+
+def _cell(value: Value) -> str:
+    return "NULL" if value is None else shown(value)
+
+
+def stat(found: Sequence[FileDiff]) -> str:
+    """Counts only, a line per table."""
+    rows = [(f, t) for f in found for t in f.tables]
+    columns = [
+        Column("file", [f.path for f, _ in rows], flexible=True),
+        Column("table", [t.name for _, t in rows], flexible=True),
+    ]
+    for name in ("added", "removed", "changed"):
+        columns.append(Column(name, [str(getattr(t, name)) for _, t in rows], right=True))
+    columns.append(Column("columns", [_columns(t) for _, t in rows], flexible=True))
+    return table(columns)
+
+
+def _columns(item: TableDiff) -> str:
+    added = [f"+{name}" for name in item.columns_added]
+    return " ".join([*added, *(f"-{name}" for name in item.columns_removed)])
+
+
+def facts(found: FileDiff) -> dict[str, Any]:
+    """One file for ``--json``."""
+    value: dict[str, Any] = plain(found)
+    return value

@@ -1,0 +1,80 @@
+"""The status page as text and as what JSON can hold."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gitxexp.cli.render import console
+from gitxexp.common.text import counted, some
+from gitxexp.workflows.experiments.status import Status
+from gitxexp.workflows.explore.rows import show_date
+
+_NAMED_AT_MOST = 5
+#: As :class:`gitxexp.storage.dvc.changes.Standing` has them.
+_STANDING = ("changed", "from another commit", "missing")
+
+
+def as_text(found: Status, *, advice: bool) -> str:
+    """A few lines: where one is, the last experiment, what is not pushed or merged, what is next."""
+    lines = [_where(found), *_last(found)]
+    for word, names in (("unpushed", found.unpushed), ("unmerged", found.unmerged)):
+        if names and (found.has_remote or word == "unmerged"):
+            lines.append(f"{word:<10} {some(names, _NAMED_AT_MOST)}")
+    if found.total and not found.has_remote:
+        lines.append("unpushed   all: no remote branch is known here")
+    if advice:
+        lines.append(f"next       {found.next}")
+    width = console.columns() if console.is_terminal() else 0
+    return "\n".join(console.clip(line, width) if width else line for line in lines)
+
+
+def _where(found: Status) -> str:
+    head = found.head
+    where = f"branch {head.branch}" if head.branch else "no branch"
+    commit = head.commit[:7] if head.commit else "no commit yet"
+    parts = ["clean" if not head.changed else f"{head.changed} changed"]
+    outputs = found.outputs
+    for words, paths in zip(_STANDING, outputs[:3], strict=True):
+        if paths:
+            parts.append(f"{counted(len(paths), 'output')} {words}")
+    if head.ahead:
+        parts.append(f"{head.ahead} ahead of {head.upstream}")
+    if head.behind:
+        parts.append(f"{head.behind} behind {head.upstream}")
+    return f"on         {where}  {commit}  {', '.join(parts)}"
+
+
+def _last(found: Status) -> list[str]:
+    if found.last is None:
+        return [f"last       none of {found.total} experiments is in this history"
+                if found.total else "last       no experiment yet"]  # fmt: skip
+    past = f", {counted(found.since, 'commit')} ago" if found.since else ""
+    name = console.paint(found.last.name, "yellow")
+    when = show_date(found.last.date)[:16].replace("T", " ")
+    return [
+        f"last       {name}  {when}{past}  ({found.total} in all)",
+        f"           {console.visible(found.last.payload.headline)}",
+    ]
+
+
+def as_object(found: Status) -> dict[str, Any]:
+    """Every fact of the page."""
+    return {
+        "branch": found.head.branch,
+        "commit": found.head.commit,
+        "changed": found.head.changed,
+        "upstream": found.head.upstream,
+        "ahead": found.head.ahead,
+        "behind": found.head.behind,
+        "experiments": found.total,
+        "last": found.last and found.last.name,
+        "commits_since_last": found.since,
+        "outputs": {
+            "changed": list(found.outputs.changed),
+            "stale": list(found.outputs.stale),
+            "missing": list(found.outputs.missing),
+        },
+        "unpushed": list(found.unpushed),
+        "unmerged": list(found.unmerged),
+        "next": found.next,
+    }

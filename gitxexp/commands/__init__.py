@@ -1,1 +1,0 @@
-"""One module per verb: declare options, call the domain once, render."""

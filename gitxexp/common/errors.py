@@ -1,0 +1,93 @@
+"""The one family of errors that a user may see.
+
+Every error says what happened and, in ``hint``, how to go on. Exit codes follow git's habit
+(git-scm.com/docs/git#_git_commands, usage.c): 129 for wrong usage, 128 for a fatal error,
+1 for a plain "no".
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+FATAL = 128
+USAGE = 129
+NO = 1
+
+
+class XexpError(Exception):
+    """Something a user can understand and act on.
+
+    ``message`` is one sentence without a prefix; ``hint`` is the next step, possibly several lines.
+    """
+
+    exit_code: int = FATAL
+
+    def __init__(self, message: str, hint: str | None = None, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class UsageError(XexpError):
+    """The command line itself is wrong."""
+
+    exit_code = USAGE
+
+
+class NoAnswer(XexpError):
+    """The command was understood and the answer is no (a refusal, a conflict, a difference)."""
+
+    exit_code = NO
+
+
+def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) -> str | None:
+    """A hint that asks for the names in ``known`` that look like ``name``, else ``otherwise``.
+
+    Those that look much less like it than the first one does are no help.
+    """
+    from difflib import SequenceMatcher, get_close_matches  # only for an error
+
+    lowered = {item.lower(): item for item in known}
+    close = get_close_matches(name.lower(), lowered, 3, 0.5)
+    alike = [SequenceMatcher(None, item, name.lower()).ratio() for item in close]
+    named = [lowered[item] for item, is_ in zip(close, alike, strict=True) if is_ > alike[0] - 0.2]
+    return f"did you mean {' or '.join(named)}?" if named else otherwise
+
+
+class GitError(XexpError):
+    """A git command failed; the message is git's own."""
+
+    def __init__(self, args: Sequence[str], returncode: int, stderr: str) -> None:
+        self.args_line = "git " + " ".join(args)
+        self.returncode = returncode
+        self.stderr = stderr
+        super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
+
+
+def _first_message(stderr: str) -> str:
+    """git's complaint without its prefix; several lines are kept when git wrote several."""
+    lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
+    text = "\n".join(lines)
+    for prefix in ("fatal: ", "error: "):
+        text = text.removeprefix(prefix)
+    return text
+
+
+class PushRejected(XexpError):
+    """The remote said no to some refs, and so took none (the push is atomic).
+
+    ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
+    """
+
+    def __init__(self, remote: str, refs: Mapping[str, str], stderr: str) -> None:
+        self.refs = dict(refs)
+        named = "; ".join(f"{ref}: {why}" for ref, why in refs.items())
+        super().__init__(f"{remote} rejected the push ({named or _first_message(stderr)})")

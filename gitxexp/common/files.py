@@ -1,0 +1,167 @@
+"""Which engine a file belongs to, told by its first bytes and, for a new file, by its name.
+
+Sources: sqlite.org/fileformat2.html section 1.3 (16-byte header string), the Parquet format
+specification ("PAR1", "PARE" for an encrypted footer), and DuckDB's main header ("DUCK" after an
+8-byte checksum).
+
+Temporary folders that belong to a process, so that what a killed one left can be told.
+
+The owner holds a lock (``flock``) on its folder, which the kernel drops with the process however
+it ends. Whoever makes a new one removes those beside it that nobody holds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from gitxexp.common.errors import XexpError, suggestion
+
+Kind = Literal["sqlite", "duckdb", "parquet"]
+
+#: What a file of this suffix holds.
+SUFFIXES: dict[str, Kind] = {
+    ".db": "sqlite",
+    ".db3": "sqlite",
+    ".sqlite": "sqlite",
+    ".sqlite3": "sqlite",
+    ".duckdb": "duckdb",
+    ".ddb": "duckdb",
+    ".parquet": "parquet",
+    ".parq": "parquet",
+    ".pq": "parquet",
+}
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of an existing file, by magic bytes; its name does not matter.
+
+    Raises :class:`XexpError` for a missing, empty, unreadable or unknown file.
+    """
+    head = _head(path)
+    if head.startswith(b"SQLite format 3\x00"):
+        return "sqlite"
+    if head[8:12] == b"DUCK":
+        return "duckdb"
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"PARE"):
+        raise XexpError(f"{path} is an encrypted parquet file", hint="decrypt it first")
+    if not head:
+        raise XexpError(
+            f"{path} is empty (0 bytes)", hint="restore it, for example with dvc checkout"
+        )
+    raise XexpError(
+        f"{path} is not a SQLite, DuckDB or parquet file",
+        hint="an encrypted or damaged file looks like this too; check it with its own program",
+    )
+
+
+def kind_by_name(path: Path) -> Kind:
+    """The kind that a file of this name would have; raises :class:`XexpError` for others."""
+    kind = SUFFIXES.get(path.suffix.lower())
+    if kind is None:
+        known = ", ".join(SUFFIXES)
+        raise XexpError(
+            f"cannot tell from its name what kind of file {path} should be",
+            hint=f"use one of {known}",
+        )
+    return kind
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(16)
+    except FileNotFoundError:
+        names = [p.name for p in path.parent.glob("*")]
+        hint = suggestion(path.name, names, f"there is no such file in {path.parent.absolute()}")
+        raise XexpError(f"{path} does not exist", hint) from None
+    except IsADirectoryError:
+        raise XexpError(f"{path} is a folder, not a file") from None
+    except OSError as error:
+        raise XexpError(f"cannot read {path}: {error.strerror}") from None
+
+
+PREFIX = ".xexp-merge-"
+
+
+class Folder:
+    """A fresh folder in ``parent`` (default: the system's temporary one); close it to remove it.
+
+    Raises :class:`XexpError` where no folder can be made.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        place = parent or Path(tempfile.gettempdir())
+        sweep(place)
+        try:
+            self.path, self._lock = _claimed(place)
+        except OSError as error:
+            raise XexpError(
+                f"cannot write in {place}: {error.strerror}", hint="give another output with -o"
+            ) from None
+
+    def close(self) -> None:
+        """Remove the folder with all that is in it."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def sweep(place: Path) -> None:
+    """Remove the folders in ``place`` whose process is gone; what resists stays."""
+    with contextlib.suppress(OSError):
+        for found in _left(place):
+            with contextlib.suppress(OSError):
+                _remove(found)
+
+
+def _left(place: Path) -> Iterator[Path]:
+    """Folders of this user; another's name proves nothing."""
+    for item in os.scandir(place):
+        ours = item.name.startswith(PREFIX) and item.is_dir(follow_symlinks=False)
+        if ours and item.stat(follow_symlinks=False).st_uid == os.getuid():
+            yield Path(item.path)
+
+
+def _remove(folder: Path) -> None:
+    lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if _locked(lock, wait=False):
+            shutil.rmtree(folder)
+    finally:
+        os.close(lock)
+
+
+def _claimed(place: Path) -> tuple[Path, int]:
+    """A new folder and the descriptor that holds its lock.
+
+    A sweep may take the folder in the moment before it is locked: then the next one is made.
+    """
+    while True:
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)).resolve()
+        lock = -1
+        with contextlib.suppress(FileNotFoundError):
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            _locked(lock, wait=True)
+            if stat.S_ISDIR(folder.stat().st_mode):
+                return folder, lock
+        if lock >= 0:
+            os.close(lock)
+
+
+def _locked(descriptor: int, wait: bool) -> bool:
+    """Whether the lock was got; never where the system has none (nothing is swept there)."""
+    try:
+        import fcntl  # absent on Windows
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except (ImportError, OSError):
+        return False
+    return True

@@ -1,0 +1,102 @@
+"""Other processes of this machine.
+
+Ctrl-C while a database works on one long statement.
+
+Python's signal handlers run between bytecodes, and a statement is one: KeyboardInterrupt would wait
+for its end. A thread that the signal wakes at once (``signal.set_wakeup_fd``) interrupts the
+statement instead (sqlite.org/c3ref/interrupt.html).
+
+Something done over and over beside other work.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+
+def alive(pid: int) -> bool:
+    """Whether a process has this number; one of another user counts (kill(2), signal 0)."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+_busy: weakref.WeakSet[Any] = weakref.WeakSet()
+_watching = False
+
+
+class Connection(sqlite3.Connection):
+    """A connection, for ``factory=``, whose statements end when a signal arrives."""
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        """Like sqlite3's; raises KeyboardInterrupt where that was the reason of a failure."""
+        _watch()
+        _busy.add(self)
+        try:
+            return super().execute(*args)
+        except sqlite3.OperationalError:
+            _signals_first()
+            raise
+        finally:
+            _busy.discard(self)
+
+
+def also(connection: Any) -> None:
+    """Have ``connection.interrupt()`` called as well, for as long as somebody holds it."""
+    _watch()
+    _busy.add(connection)
+
+
+def _signals_first() -> None:
+    """Whatever a signal raises is raised by this call: Python looks for signals when it begins."""
+
+
+def _watch() -> None:
+    global _watching
+    if _watching or threading.current_thread() is not threading.main_thread():
+        return
+    _watching = True
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    threading.Thread(target=_interrupt, args=(reader,), daemon=True).start()
+
+
+def _interrupt(reader: int) -> None:
+    while os.read(reader, 64):
+        _interrupt_all()
+
+
+def _interrupt_all() -> None:
+    """A function of its own, so that a waiting thread holds no connection."""
+    for connection in list(_busy):
+        connection.interrupt()
+
+
+@contextmanager
+def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
+    """Call ``action`` every so many seconds, in a thread, for the time of a ``with``."""
+    over = threading.Event()
+
+    def run() -> None:
+        while not over.wait(seconds):
+            action()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()

@@ -1,0 +1,124 @@
+"""The standard streams: always there, and never a traceback where nobody takes what is written.
+
+Every start imports this, so it imports next to nothing (contextlib takes 2 ms).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from gitxexp.common.errors import XexpError
+
+CLOSED_PIPE = 128 + 13  #: as a shell says that SIGPIPE ended a command
+
+
+class ClosedPipe(Exception):
+    """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
+
+
+def stand() -> None:
+    """Open the null device for each standard stream that was closed, as git does (setup.c,
+    sanitize_stdfds): a file opened later would get its number, and what is printed."""
+    if None not in (sys.stdin, sys.stdout, sys.stderr):
+        return
+    last = 0
+    while last <= 2:
+        last = os.open(os.devnull, os.O_RDWR)
+    os.close(last)
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+def write(text: str) -> None:
+    """Write to standard output; what its encoding does not have is replaced, never an error.
+
+    Raises ClosedPipe, and XexpError where it cannot be written.
+    """
+    encoding = sys.stdout.encoding or "utf-8"
+    try:
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def write_bytes(data: bytes) -> None:
+    """Like :func:`write`, for what is no text."""
+    try:
+        sys.stdout.buffer.write(data)
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def flush() -> None:
+    """Have all that was written leave; raises as :func:`write` does."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        raise _refused(error) from error
+
+
+def tell(text: str) -> None:
+    """Write a line to standard error. A message holds names from anywhere: characters that steer a
+    terminal become ``?``, as in git's own messages (usage.c)."""
+    encoding = sys.stderr.encoding or "utf-8"
+    line = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+    try:  # noqa: SIM105 - what was said before stands before, also where both go to one file
+        sys.stdout.flush()
+    except OSError:
+        pass
+    try:
+        sys.stderr.write(line + "\n")
+    except BrokenPipeError:
+        drop(2)
+        raise
+    except OSError:  # a full disk: there is nowhere left to say so
+        drop(2)
+
+
+def harmless(text: str) -> str:
+    """``text`` with what steers a terminal (control characters, reversed direction) as ``?``, but
+    for tabs and line breaks; what :func:`paint` marked is coloured."""
+    if text.isprintable():
+        return text
+    import re  # plain text needs it not
+
+    return coloured(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", text))
+
+
+def paint(text: str, style: str) -> str:
+    """``text`` marked with a style, to be coloured as it is written and not before: by then, other
+    escape sequences are gone. Unicode has 32 characters that no text contains; these are marks."""
+    return f"{_MARKS[style]}{text}{_END}"
+
+
+def coloured(text: str) -> str:
+    """The marks of :func:`paint` as escape sequences (ECMA-48, SGR)."""
+    return text.translate(_SGR) if _END in text else text
+
+
+_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+_MARKS = {style: chr(0xFDD1 + number) for number, style in enumerate(_CODES)}
+_END = "\ufdd0"
+_SGR = {ord(_END): "\x1b[0m"} | {ord(_MARKS[s]): f"\x1b[{code}m" for s, code in _CODES.items()}
+
+
+def drop(number: int = 1) -> None:
+    """Let whatever is still to be written to this stream go nowhere."""
+    try:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, number)
+        os.close(null)
+    except OSError:
+        pass
+
+
+def _refused(error: OSError) -> Exception:
+    drop()
+    if isinstance(error, BrokenPipeError):
+        return ClosedPipe()
+    return XexpError(f"write failure on standard output: {error.strerror}")

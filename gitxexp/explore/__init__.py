@@ -1,1 +1,0 @@
-"""Reading experiments: listing, filtering, showing one, comparing two. Nothing here changes anything."""

@@ -1,1 +1,0 @@
-"""Bring the rows of other experiments in: plan, engines, git merge driver."""

@@ -1,0 +1,179 @@
+"""Commit and tag inside an operation, leaving what the user staged alone.
+
+The commit is made by ``git commit`` on an index of our own (HEAD plus the given paths), so hooks,
+signing and the reflog work as ever while the user's index keeps what it held.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.undo import index_entries
+from gitxexp.storage.git import Git, GitError, encode
+
+_IN_PROGRESS = {
+    "MERGE_HEAD": ("a merge is", "git merge --continue, or git merge --abort"),
+    "CHERRY_PICK_HEAD": ("a cherry-pick is", "git cherry-pick --continue, or --abort"),
+    "REVERT_HEAD": ("a revert is", "git revert --continue, or --abort"),
+    "rebase-merge": ("a rebase is", "git rebase --continue, or --abort"),
+    "rebase-apply": ("a rebase is", "git rebase --continue, or --abort"),
+}
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What differs from HEAD, by path from the top of the work tree."""
+
+    modified: tuple[str, ...]  #: tracked in HEAD and changed or deleted, staged or not
+    staged_new: tuple[str, ...]  #: staged, and not in HEAD
+    untracked: tuple[str, ...]
+    unmerged: tuple[str, ...] = ()
+
+
+def check_ready(project: Project) -> tuple[str | None, str]:
+    """``(branch or None, HEAD's commit)``; raises XexpError where nothing can be committed."""
+    git = project.at_top
+    branch, commit = git.head()
+    if commit is None:
+        raise XexpError(
+            f"branch {branch} has no commits yet: there is nothing to tag",
+            "commit your code first: git add -A && git commit",
+        )
+    for name, (what, hint) in _IN_PROGRESS.items():
+        if (project.places.git_dir / name).exists():
+            raise XexpError(f"{what} in progress in this work tree", f"finish it first: {hint}")
+    done = git.call("var", "GIT_COMMITTER_IDENT")
+    if done.returncode:
+        raise XexpError(
+            "git does not know who you are",
+            'git config user.name "Your Name" && git config user.email you@example.com',
+        )
+    return branch, commit
+
+
+def changes(git: Git) -> Changes:
+    """What differs from HEAD, in one ``git status``."""
+    modified: list[str] = []
+    fresh: list[str] = []
+    untracked: list[str] = []
+    unmerged: list[str] = []
+    fields = iter(git.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal"))
+    for field in fields:
+        kind = field[0]
+        if kind == "?":
+            untracked.append(field[2:])
+        elif kind == "1":
+            states, path = field[2:4], field.split(" ", 8)[8]
+            (fresh if states[0] == "A" else modified).append(path)
+        elif kind == "u":
+            unmerged.append(field.split(" ", 10)[10])
+    return Changes(tuple(modified), tuple(fresh), tuple(untracked), tuple(unmerged))
+
+
+def commit(
+    project: Project,
+    running: Running,
+    paths: Sequence[str],
+    message: str,
+    *,
+    everything: bool = False,
+) -> str:
+    """Commit HEAD plus ``paths`` (and, with ``everything``, all tracked changes).
+
+    Returns the commit's id. What the user staged besides stays staged and is not in it.
+    """
+    git = project.at_top
+    branch, old = git.head()
+    ref = f"refs/heads/{branch}" if branch else "HEAD"
+    env = {"GIT_INDEX_FILE": str(_own_index(project, running, paths, everything=everything))}
+    place = {"ref": ref, "old": old, "worktree": str(project.top), "message": message}
+    seq = running.record("ref", **place, new=None)
+    try:
+        git.raw("commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env)
+    except GitError as error:
+        raise XexpError(f"git commit refused: {error.message}", "nothing was changed") from error
+    new = git.text("rev-parse", "HEAD")
+    running.amend(seq, "ref", **place, new=new)
+    _follow(project, running, new)
+    return new
+
+
+def _own_index(
+    project: Project, running: Running, paths: Sequence[str], *, everything: bool
+) -> Path:
+    """A copy of the index (its stat data spares re-reading files) reset to HEAD, plus ``paths``."""
+    git = project.at_top
+    own = running.keep / "index"
+    running.keep.mkdir(parents=True, exist_ok=True)
+    with suppress(FileNotFoundError):  # a clone without checkout has none yet
+        shutil.copy2(project.places.git_dir / "index", own)
+    env = {"GIT_INDEX_FILE": str(own)}
+    git.raw("read-tree", "-i", "-m", "HEAD", env=env)  # -i: a file staged and changed again is fine
+    if everything:
+        git.raw("add", "-u", env=env)
+    stage(git, paths, env)
+    return own
+
+
+def stage(git: Git, paths: Sequence[str], env: dict[str, str] | None = None) -> None:
+    """``git add`` exactly these files, ignored or not."""
+    if paths:
+        git.raw(
+            "--literal-pathspecs", "add", "-f", "-A", "--pathspec-from-file=-", "--pathspec-file-nul",
+            stdin=encode("\0".join(paths)), env=env,
+        )  # fmt: skip
+
+
+def _follow(project: Project, running: Running, new: str) -> None:
+    """Bring the user's index to the new commit for the paths that it changed, and only those."""
+    git = project.at_top
+    paths = git.fields("diff-tree", "-r", "--no-commit-id", "--name-only", "-z", "--root", new)
+    before = index_entries(git, paths)
+    seq = running.record("index", worktree=str(project.top), before=before, after=None)
+    spec = encode("\0".join(paths))
+    git.raw("--literal-pathspecs", "reset", "-q", "--pathspec-from-file=-", "--pathspec-file-nul",
+            stdin=spec, ok=(0, 1))  # fmt: skip
+    after = index_entries(git, paths)
+    running.amend(seq, "index", worktree=str(project.top), before=before, after=after)
+
+
+def tag(project: Project, running: Running, name: str, message: str, commit: str) -> str:
+    """Make the annotated tag ``name`` at ``commit``, message verbatim; returns the tag's object id.
+
+    With ``tag.gpgSign`` the tag is signed and the signature looked for: git 2.39 exits 0 and leaves
+    an unsigned tag when an ssh key is missing.
+    """
+    git = project.at_top
+    ref = f"refs/tags/{name}"
+    place = {"ref": ref, "old": None, "message": message}
+    seq = running.record("ref", **place, new=None)
+    try:
+        git.raw("tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message))
+    except GitError as error:
+        raise XexpError(f"git tag refused: {error.message}", "nothing was changed") from error
+    oid = git.text("rev-parse", ref)
+    running.amend(seq, "ref", **place, new=oid)
+    if git.text("config", "--type=bool", "--default=false", "tag.gpgSign") == "true":
+        _check_signed(git, name, oid)
+    return oid
+
+
+def _check_signed(git: Git, name: str, oid: str) -> None:
+    content = git.raw("cat-file", "tag", oid)
+    if b"\n-----BEGIN " not in content:
+        raise XexpError(
+            f"git left {name} unsigned although tag.gpgSign is set",
+            "check user.signingKey and gpg.format; or: git -c tag.gpgSign=false xexp tag",
+        )
+    done = git.call("verify-tag", name)
+    if done.returncode and b"allowedSignersFile" not in done.stderr:
+        raise XexpError(
+            f"the signature of {name} does not verify: {done.stderr.decode(errors='replace').strip()}",
+            "check user.signingKey and gpg.format",
+        )

@@ -1,0 +1,269 @@
+"""A project: one repository with its adapters, opened once and lazily, and its operations.
+
+Every change runs inside :meth:`Project.operation`: one lock per repository, the way back written
+down before each step, everything taken back on any failure, one row in the log.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import config
+from gitxexp.repository import tags as repository_tags
+from gitxexp.repository.config import Config
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.git import SETTINGS, Git, Places
+
+if TYPE_CHECKING:
+    from gitxexp.repository.operation import OpLog
+    from gitxexp.repository.registry import Registry
+
+
+#: ``notify(text)``: says something to the user while the work goes on (standard error).
+Notify = Callable[[str], None]
+
+
+#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+Progress = Callable[[int, int, str], None]
+
+
+def _silent(_text: str) -> None:
+    return
+
+
+class Running(NamedTuple):
+    """The operation under way. ``keep`` is a folder of its own for backups."""
+
+    id: int
+    log: OpLog
+    keep: Path
+    #: What ``undo`` has to know of the result; the verb fills it in. ``unchanged``: nothing was done,
+    #: and ``undo`` passes it over.
+    outcome: dict[str, Any]
+    summary: list[str]  #: the last one is the log's line
+
+    def record(self, kind: str, **data: Any) -> int:
+        """Write a step down before it is taken (see :mod:`gitxexp.repository.undo`); returns its number."""
+        from gitxexp.repository.operation import Step
+
+        return self.log.record(self.id, Step(kind, data))
+
+    def amend(self, seq: int, kind: str, **data: Any) -> None:
+        """Complete a recorded step with what it became."""
+        from gitxexp.repository.operation import Step
+
+        self.log.amend(self.id, seq, Step(kind, data))
+
+    def save_file(self, path: Path, *, undo: bool = False) -> None:
+        """Record that ``path`` is about to change, with a copy of it as it is.
+
+        ``undo`` says whether ``git xexp undo`` brings it back too; a rollback always does.
+        """
+        backup = None
+        if path.exists():
+            import shutil
+
+            self.keep.mkdir(parents=True, exist_ok=True)
+            backup = self.keep / f"{len(list(self.keep.iterdir()))}.{path.name}"
+            shutil.copy2(path, backup)
+        self.record("file", path=str(path), backup=backup and str(backup), undo=undo)
+
+
+class Project:
+    """The repository around a folder. Nothing is read before it is asked for."""
+
+    def __init__(self, git: Git, places: Places, notify: Notify = _silent) -> None:
+        self.git = git
+        self.places = places
+        self.notify = notify
+        self.progress: Progress | None = None  #: who watches work that may last; set by a verb
+        self.state = places.common_dir / "xexp"
+
+    @classmethod
+    def open(
+        cls, path: Path | str = ".", notify: Notify = _silent, git: Git | None = None
+    ) -> Project:
+        """The project around ``path``; raises XexpError where there is no repository.
+
+        ``git`` is git in ``path``, where there is one already.
+        """
+        git = git or Git(path)
+        return cls(git, git.places(), notify)
+
+    @property
+    def top(self) -> Path:
+        """The top of this work tree; raises XexpError in a bare repository."""
+        if self.places.top is not None:
+            return self.places.top
+        import shlex  # for an error only
+
+        if self.git.text("rev-parse", "--is-bare-repository") == "false":
+            raise XexpError(
+                "this operation must be run in a work tree", f"cd {shlex.quote(str(self.main_top))}"
+            )
+        raise XexpError(
+            "this is a bare repository: it has no files to work with",
+            "use a clone of it, or a worktree: git worktree add PATH",
+        )
+
+    @cached_property
+    def main_top(self) -> Path:
+        """The top of the main work tree (where the DVC cache lives by default)."""
+        return Path(self.worktrees()[0]["worktree"])
+
+    def worktrees(self) -> list[dict[str, str]]:
+        """The worktrees of the repository; see :func:`gitxexp.storage.git.worktrees`."""
+        from gitxexp.storage import git as storage_git  # few verbs look at other worktrees
+
+        return storage_git.list_worktrees(self.git)
+
+    def tops(self) -> list[Path]:
+        """The tops of the repository's work trees, the main one first."""
+        return [Path(tree["worktree"]) for tree in self.worktrees() if "bare" not in tree]
+
+    def inside(self, path: Path) -> str | None:
+        """``path`` from the top of this work tree; None for one outside of it."""
+        return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
+
+    @cached_property
+    def at_top(self) -> Git:
+        """git at the top of this work tree, so that paths mean what ``ls-tree`` says."""
+        return Git(self.top)
+
+    @cached_property
+    def config(self) -> Config:
+        """The tracked configuration with git's own laid over it."""
+        return config.load(self.places.top, self.git.config(SETTINGS))
+
+    def forget_config(self) -> None:
+        """Read the configuration again when it is next asked for."""
+        self.__dict__.pop("config", None)
+
+    @cached_property
+    def log(self) -> OpLog:
+        """The log of operations."""
+        from gitxexp.repository.operation import OpLog
+
+        return OpLog(self.state / "oplog.db")
+
+    @cached_property
+    def registry(self) -> Registry:
+        """The registry of this work tree."""
+        from gitxexp.repository.registry import Registry
+
+        return Registry(self.top / config.REGISTRY)
+
+    @cached_property
+    def stat_cache(self) -> Path:
+        """Where file stats are remembered beside their hashes."""
+        return self.state / "stat.db"
+
+    def experiments(self) -> list[Experiment]:
+        """Every experiment of the repository, newest first."""
+        return self.experiments_later()()
+
+    def experiments_later(self) -> Callable[[], list[Experiment]]:
+        """:meth:`experiments`, begun now and waited for when the result is called."""
+        later = repository_tags.tags_later(self.git, self.state / "tags.cache")
+        return lambda: later().experiments
+
+    def tags(self) -> repository_tags.Tags:
+        """The experiments, and the versions that are taken."""
+        return repository_tags.tags_later(self.git, self.state / "tags.cache")()
+
+    def require_set_up(self, *, registry: bool = True) -> None:
+        """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
+        the last commit is gone: a new one in its place would hold next to nothing."""
+        if not config.is_set_up(self.top):
+            raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
+        tracked = f"HEAD:{config.REGISTRY}"
+        if registry and not self.registry.path.exists() and self.git.ok("cat-file", "-e", tracked):
+            raise XexpError(
+                f"the registry {self.registry.path} is missing, and the last commit has it",
+                f"restore it: git checkout -- '{self.registry.path}', or: git xexp registry rebuild",
+            )
+
+    # -- operations ----------------------------------------------------------------------------
+
+    @contextmanager
+    def operation(self, verb: str, *, wait: bool = True) -> Iterator[Running]:
+        """Run the block as one operation; on any failure every recorded step is taken back."""
+        from gitxexp.repository import undo as repository_undo
+
+        with self.locked(wait=wait):
+            self.recover()
+            number = self.log.begin(verb, self.places.top or self.places.git_dir)
+            running = Running(number, self.log, self.state / "ops" / str(number), {}, [])
+            try:
+                yield running
+            except BaseException:
+                with repository_undo.uninterrupted():
+                    repository_undo.roll_back(self, number)
+                    self.log.finish(number, "failed")
+                raise
+            summary = running.summary[-1] if running.summary else ""
+            status = "unchanged" if running.outcome.get("unchanged") else "done"
+            self.log.finish(number, status, summary, running.outcome)
+            repository_undo.forget_old(self)
+
+    @contextmanager
+    def locked(self, *, wait: bool = True) -> Iterator[None]:
+        """Hold the repository's lock; it goes with the process, however that ends.
+
+        Raises XexpError if it is taken and ``wait`` is false.
+        """
+        try:
+            self.state.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise XexpError(
+                f"cannot write to {self.state}: {error.strerror}",
+                "check the folder's permissions and the free space",
+            ) from error
+        try:
+            self._take(descriptor, wait=wait)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _take(self, descriptor: int, *, wait: bool) -> None:
+        told = not wait
+        deadline = time.monotonic() + 0.3
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if not wait:
+                    raise XexpError(
+                        "another git xexp operation is running in this repository",
+                        "wait for it, or leave out --no-wait",
+                    ) from None
+            if not told and time.monotonic() > deadline:
+                self.notify("waiting for another git xexp operation to finish...")
+                told = True
+            time.sleep(0.02)
+
+    def recover(self) -> None:
+        """Take back what a process that died left half done. Call it with the lock held."""
+        from gitxexp.repository import undo as repository_undo
+
+        for status in ("undoing", "running"):
+            for operation in self.log.operations(status):
+                if status == "undoing":
+                    repository_undo.undo_operation(self, operation, force=True)
+                    continue
+                repository_undo.roll_back(self, operation.id)
+                self.log.finish(operation.id, "recovered")
+                self.notify(
+                    f"'{operation.verb}' (operation {operation.id}) was interrupted;"
+                    " it has been rolled back"
+                )

@@ -1,0 +1,273 @@
+"""Changed outputs into the cache and new hashes into the pointers.
+
+Pointers of files whose hash is known, and of single files of a tracked directory.
+
+DVC's own ``add`` does it; what it would hash again it is told beforehand (its state database keys
+a hash by path, inode, time and size). A file of a directory output is added or dropped alone, so
+that files of it which are not checked out stay in the list.
+
+How far DVC is, told by what this process has read: DVC's own ``add`` reports to nobody.
+
+Linux counts it (proc(5), ``/proc/PID/io``: rchar). Where nobody does, nothing is reported.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, chdir, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.processes import every
+from gitxexp.storage.dvc.databases import databases_in, held_still, own_copy
+from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output, outputs_in
+from gitxexp.storage.dvc.session import opened
+from gitxexp.storage.objects import Progress, hash_file, matches, object_path
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """The outputs with their new hashes, and the pointer and ``.gitignore`` files that changed."""
+
+    outputs: tuple[Output, ...]
+    touched: tuple[str, ...]  #: relative to the top of the work tree
+
+
+def add(
+    top: Path, paths: Iterable[str], progress: Progress | None = None, timeout: float = 30.0
+) -> Added:
+    """Take what is in the work tree at ``paths`` (relative to ``top``) into the DVC cache.
+
+    Works for ``.dvc`` outputs, for pipeline outputs (their own line of ``dvc.lock`` is updated, not
+    the parameters and dependencies that their stage ran with) and for new paths (a ``.dvc`` file is
+    made). The work tree's own files are not replaced by links. Databases are held still (see
+    :mod:`.databases`); XexpError if one is still written to after ``timeout`` seconds, or if DVC
+    refuses.
+    """
+    known = {out.path: out for out in outputs_in(top)}
+    wanted = list(dict.fromkeys(_owner(path, known) for path in paths))
+    before = _ignore_files(top, wanted)
+    groups: dict[Path, list[str]] = {}
+    for path in wanted:
+        groups.setdefault(_root(top, path, known), []).append(path)
+    with counted((top / path for path in wanted), progress):
+        for root, members in groups.items():
+            _unlink(top, root, members, known)
+            with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
+                _add_here(repo, top, members, known)
+    fresh = {out.path: out for out in outputs_in(top)}
+    added = tuple(fresh[path] for path in wanted if path in fresh)
+    ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]
+    pointers = [out.pointer for out in added if out != known.get(out.path)]
+    return Added(added, tuple(sorted({*pointers, *ignores})))
+
+
+def _owner(path: str, known: dict[str, Output]) -> str:
+    """The output that a path belongs to, or the path itself."""
+    if path in known:
+        return path
+    return next((out for out in known if path.startswith(out + "/")), path)
+
+
+def _root(top: Path, path: str, known: dict[str, Output]) -> Path:
+    """The DVC project that a path belongs to."""
+    if path in known:
+        return top / known[path].root
+    for folder in (top / path).parents:
+        if is_dvc_repo(folder):
+            return folder
+        if folder == top:
+            break
+    raise XexpError(f"cannot add {path}: this is not a DVC project", "git xexp init")
+
+
+def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
+    """The content of every ``.gitignore`` that adding these paths could change."""
+    found: dict[str, bytes | None] = {}
+    for path in paths:
+        name = posixpath.join(posixpath.dirname(path), ".gitignore")
+        file = top / name
+        found[name] = file.read_bytes() if file.is_file() else None
+    return found
+
+
+def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) -> None:
+    """All paths of one DVC project: ``.dvc`` outputs in one go, then stage by stage."""
+    made = [known[path] for path in paths if path in known and known[path].stage]
+    stages = {out.addressing for out in made if out.hash is None}
+    plain = [path for path in paths if path not in known or known[path].stage is None]
+    if plain:
+        with repo.scm_context(autostage=False, quiet=True):
+            repo.add([str(top / path) for path in plain], relink=False)
+    for stage in sorted(stages):  # it has never run as far as dvc.lock knows
+        with chdir(repo.root_dir):  # DVC checks the run cache's paths against the current folder
+            repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
+    for out in made:
+        if out.addressing not in stages:
+            _commit_output(repo, top, out)
+
+
+def _commit_output(repo: Any, top: Path, out: Output) -> None:
+    """One output of a stage into the cache and ``dvc.lock``, and nothing else of the stage.
+
+    ``dvc commit -f`` would also write down the parameters and the code as they are now, and DVC
+    would believe that the stage has run with them.
+    """
+    from dvc.repo import lock_repo
+    from dvc.utils.serialize import modify_yaml
+
+    with lock_repo(repo):
+        stage = repo.stage.load_one(str((top / out.pointer).with_name("dvc.yaml")), out.stage)
+        path = os.path.realpath(top / out.path)
+        (found,) = (o for o in stage.outs if os.path.realpath(o.fs_path) == path)
+        found.save()
+        found.commit(relink=False)
+        with modify_yaml(str(top / out.pointer)) as document:
+            written = document["stages"][out.stage]["outs"]
+            (entry,) = (e for e in written if e["path"] == found.def_path)
+            entry["md5"] = found.hash_info.value
+            for key, value in (("size", found.meta.size), ("nfiles", found.meta.nfiles)):
+                if value is not None:
+                    entry[key] = value
+
+
+def _unlink(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:
+    """Give linked databases, and files written through a link to the cache, a file of their own.
+
+    Who writes through a hard link (root may, whatever the mode) has changed the cache's object
+    under its old hash: that object is dropped, so that it can be fetched again.
+    """
+    cache = cache_dir(root)
+    for path in paths:
+        out = known.get(path)
+        kept, oid = None, out.oid if out is not None and not out.is_dir else None
+        if out is not None and oid:
+            kept = object_path(cache, oid, out.legacy)
+        linked = {file for file, _ in databases_in(top / path) if _is_link(file)}
+        if kept is not None and kept.exists() and (top / path).samefile(kept):
+            linked.add(top / path)
+        for file in linked:
+            own_copy(file)
+        if linked and kept is not None and kept.is_file() and hash_file(kept) != oid:
+            kept.unlink()
+
+
+def _is_link(path: Path) -> bool:
+    return path.is_symlink() or path.stat().st_nlink > 1
+
+
+@dataclass(frozen=True, slots=True)
+class Tracked:
+    """Files to be known to DVC: absolute path → md5 as hex, of files as they are now."""
+
+    hashes: Mapping[Path, str]
+
+
+def remember(root: Path, tracked: Tracked) -> None:
+    """Tell DVC the hashes of files, so that it does not read them again."""
+    with opened(root, "note known hashes") as repo:
+        _remember(repo, tracked)
+
+
+def _remember(repo: Any, tracked: Tracked) -> None:
+    from dvc.fs import localfs
+    from dvc_data.hashfile.hash_info import HashInfo
+
+    for path, digest in tracked.hashes.items():
+        repo.state.save(str(path), localfs, HashInfo("md5", digest))
+
+
+def track_file(top: Path, root: str, path: str, tracked: Tracked) -> Added:
+    """``dvc add`` of one file or a whole directory whose files' hashes are known."""
+    if tracked.hashes:
+        remember(top / root, tracked)
+    return add(top, [path])
+
+
+def track_members(
+    top: Path, output: Output, members: Iterable[str], tracked: Tracked
+) -> tuple[str, ...]:
+    """Bring these paths (from the top) of a directory output up to date in its pointer.
+
+    A path that is not there is dropped from it; the other files are neither read nor needed.
+    Returns the pointer that changed.
+    """
+    with opened(top / output.root, f"update {output.pointer}") as repo:
+        _remember(repo, tracked)
+        with repo.scm_context(autostage=False, quiet=True):
+            repo.add([str(top / path) for path in members], relink=False)
+    return (output.pointer,)
+
+
+def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
+    """Have the object ``oid``, whose bytes ``path`` has, whole in the project's cache."""
+    kept = object_path(cache_dir(root), oid, legacy)
+    if kept.is_file():
+        if matches(kept, oid, legacy):
+            return
+        kept.unlink()
+    with opened(root, f"take {path.name} into the cache") as repo:
+        from dvc.fs import localfs
+
+        cache = repo.cache.legacy if legacy else repo.cache.local
+        cache.add([str(path)], localfs, [oid])
+
+
+@contextmanager
+def exclusively(roots: Iterable[Path]) -> Iterator[None]:
+    """No other DVC command runs in these projects for the time of a ``with``.
+
+    Raises XexpError when one is at work.
+    """
+    with ExitStack() as stack:
+        for root in roots:
+            repo = stack.enter_context(opened(root, "lock the cache"))
+            stack.enter_context(repo.lock)
+        yield
+
+
+_EVERY = 0.2
+_TIMES = 2  #: DVC reads to hash, then to copy
+
+
+@contextmanager
+def counted(paths: Iterable[Path], progress: Progress | None) -> Iterator[None]:
+    """Report bytes for the time of a ``with`` that takes ``paths`` into the cache."""
+    before = _read() if progress else None
+    if progress is None or before is None:
+        yield
+        return
+    report, start, total = progress, before, _TIMES * sum(map(_size, paths))
+
+    def look() -> None:
+        now = _read()
+        if now is not None:
+            report(min(now - start, total), total, "B")
+
+    with every(_EVERY, look):
+        yield
+
+
+def _read() -> int | None:
+    with suppress(OSError, ValueError):
+        for line in Path("/proc/self/io").read_text("ascii").splitlines():
+            if line.startswith("rchar: "):
+                return int(line[7:])
+    return None
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        if not path.is_dir():
+            return path.stat().st_size
+        return sum(
+            entry.stat().st_size
+            for folder, _, names in os.walk(path)
+            for entry in (Path(folder) / name for name in names)
+        )
+    return 0

@@ -1,0 +1,164 @@
+"""The plain block YAML that DVC writes, read without a YAML library.
+
+A ``.dvc`` file is five lines and ruamel costs 60 ms to import. This reader knows only block
+mappings, block sequences and one-word-obvious scalars; on anything else it gives up and
+ruamel (which DVC brings) reads the whole text. Both give the same value: a test generates
+documents and compares.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+
+_KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./@-]*):(?: +(\S.*))?$")
+_QUOTED = re.compile(r"'([^']*)'$|\"([^\"\\]*)\"$")
+_PLAIN = re.compile(r"[\w./$+-][\w./$+\-@=,:%!?*&<>|;()\[\]{}\"'^~\\ ]*$")
+_INT = re.compile(r"(?:0|-?[1-9][0-9]*)$")
+_FLOAT = re.compile(r"-?[0-9]+\.[0-9]+$")
+_MD5 = re.compile(r"(?=.*[abcdf])[0-9a-f]{32}(?:\.dir)?$")
+#: Words that YAML 1.2 takes for something other than text (ruamel reads 1.2: "no" is text).
+_RESERVED = re.compile(r"(?:null|true|false)$", re.IGNORECASE)
+_TEXT = re.compile(r"(?:[^\W\d]|/|\.{1,2}/|\.[a-hj-mo-z]|\$\{|\.{1,2}$|[0-9][\w./-]*[g-np-suwyz])")
+
+
+class _Odd(Exception):
+    """Not the plain form: let ruamel read it."""
+
+
+def load(text: str, name: str = "YAML") -> Any:
+    """The value of a YAML 1.2 document (None when empty); XexpError naming ``name`` if broken."""
+    try:
+        return _Plain(text).document()
+    except _Odd:
+        return _load_any(text, name)
+
+
+def _load_any(text: str, name: str) -> Any:
+    from ruamel.yaml import YAML  # late: 60 ms, and most documents never need it
+
+    try:
+        return YAML(typ="safe").load(text)
+    except Exception as error:  # a broken document also gets TypeErrors and others out of ruamel
+        first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
+        raise XexpError(f"{name} is not valid YAML: {first}") from error
+
+
+class _Plain:
+    """One pass over the lines: ``(indent, content, gap)``, gap = comments or blanks before it."""
+
+    def __init__(self, text: str) -> None:
+        self.lines: list[tuple[int, str, bool]] = []
+        self.at = 0
+        gap = False
+        for line in text.split("\n"):
+            content = line.strip(" ")
+            if not content or content.startswith("#"):
+                gap = True
+                continue
+            if content.startswith(("---", "...", "%")):
+                raise _Odd
+            self.lines.append((len(line) - len(line.lstrip(" ")), content, gap))
+            gap = False
+
+    def document(self) -> Any:
+        """The whole document; raises _Odd if any of it is not plain."""
+        if not self.lines:
+            return None
+        value = self.block(self.lines[0][0])
+        if self.at != len(self.lines):
+            raise _Odd
+        return value
+
+    def block(self, indent: int) -> Any:
+        """The mapping or sequence that starts at the current line, which has this indent."""
+        content = self.lines[self.at][1]
+        return self.sequence(indent) if content.startswith("- ") else self.mapping(indent)
+
+    def mapping(self, indent: int) -> dict[str, Any]:
+        """Lines ``key: value`` at ``indent``."""
+        found: dict[str, Any] = {}
+        while self.at < len(self.lines) and self.lines[self.at][0] == indent:
+            match = _KEY.match(self.lines[self.at][1])
+            if match is None:
+                if self.lines[self.at][1].startswith("- ") and found:
+                    break
+                raise _Odd
+            key, rest = match.groups()
+            if key in found or _RESERVED.match(key):
+                raise _Odd
+            self.at += 1
+            found[key] = self.nested(indent) if rest is None else self.scalar(rest, indent)
+        if self.at < len(self.lines) and self.lines[self.at][0] > indent:
+            raise _Odd
+        return found
+
+    def nested(self, indent: int) -> Any:
+        """What follows a key without a value on its line."""
+        if self.at == len(self.lines):
+            return None
+        inner, content, _ = self.lines[self.at]
+        if inner > indent:
+            return self.block(inner)
+        return self.sequence(indent) if inner == indent and content.startswith("- ") else None
+
+    def sequence(self, indent: int) -> list[Any]:
+        """Lines ``- item`` at ``indent``; an item that is a mapping is read as if indented."""
+        found: list[Any] = []
+        while self.at < len(self.lines) and self.lines[self.at][0] == indent:
+            _, content, gap = self.lines[self.at]
+            if not content.startswith("- "):
+                break
+            rest = content[2:].lstrip(" ")
+            if rest.startswith("- "):
+                raise _Odd
+            if _KEY.match(rest):
+                inner = indent + len(content) - len(rest)
+                self.lines[self.at] = (inner, rest, gap)
+                found.append(self.mapping(inner))
+            else:
+                self.at += 1
+                found.append(self.scalar(rest, indent))
+        return found
+
+    def scalar(self, text: str, indent: int) -> Any:
+        """A value, with the deeper lines that continue it when it is plain text."""
+        quoted = _QUOTED.match(text)
+        more = self.at < len(self.lines) and self.lines[self.at][0] > indent
+        if quoted or text in ("[]", "{}"):
+            if more:
+                raise _Odd
+            return quoted.group(1) or quoted.group(2) or "" if quoted else ([], {})[text == "{}"]
+        parts = [text]
+        while self.at < len(self.lines) and self.lines[self.at][0] > indent:
+            if self.lines[self.at][2]:
+                raise _Odd
+            parts.append(self.lines[self.at][1])
+            self.at += 1
+        if any(not _PLAIN.match(part) or ": " in part or part.endswith(":") for part in parts):
+            raise _Odd
+        return _typed(text) if len(parts) == 1 else _words(parts)
+
+
+def _words(parts: list[str]) -> str:
+    """Folded plain text: the first line must not be taken for anything but text."""
+    return " ".join(parts) if _TEXT.match(parts[0]) else _give_up()
+
+
+def _typed(text: str) -> Any:
+    """A one-line plain scalar by the YAML 1.2 core schema, where it is beyond doubt."""
+    if text in ("true", "false"):
+        return text == "true"
+    if _INT.match(text):
+        return int(text)
+    if _FLOAT.match(text):
+        return float(text)
+    if _MD5.match(text) or (_TEXT.match(text) and not _RESERVED.match(text)):
+        return text
+    return _give_up()
+
+
+def _give_up() -> Any:
+    raise _Odd

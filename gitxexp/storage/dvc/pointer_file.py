@@ -1,0 +1,273 @@
+"""One ``.dvc`` file or ``dvc.lock``, parsed to the outputs that it describes.
+
+Formats: dvc.org/doc/user-guide/project-structure. A path in a pointer is relative to its
+``wdir``; an output that names ``hash: md5`` lies in the 3.x cache layout (``files/md5/ab/…``), one
+without it in the 2.x layout (``ab/…``, hashed with line ends made Unix: "md5-dos2unix").
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.storage.dvc import plain_yaml
+
+#: ``read(paths)`` gives the content of those paths that exist.
+Reader = Callable[[Iterable[str]], Mapping[str, bytes]]
+
+
+class File(NamedTuple):
+    """One entry of a directory output: ``path`` below the directory, ``hash`` as "md5:…"."""
+
+    path: str
+    hash: str | None
+    size: int | None = None
+
+
+class Source(NamedTuple):
+    """Where an import comes from: ``repo`` (url) at ``rev``, or a plain url when repo is None."""
+
+    url: str
+    path: str
+    repo: bool
+    rev: str | None = None
+
+
+class Output(NamedTuple):
+    """One output that DVC tracks. All paths are relative to the top of the git repository."""
+
+    path: str
+    hash: str | None  #: "md5:…", with ".dir" for a directory; None when never committed
+    size: int | None
+    nfiles: int | None
+    remote: str | None  #: the remote this output names; None: the default one
+    pointer: str  #: the ``.dvc`` file or ``dvc.lock``
+    stage: str | None  #: the pipeline stage; None for a ``.dvc`` file
+    legacy: bool = False  #: 2.x cache layout, md5-dos2unix
+    cached: bool = True  #: False for ``cache: false``: git holds it, or nobody
+    push: bool = True  #: False for ``push: false``
+    root: str = ""  #: the DVC project's folder, "" for the top (a subrepo has its own)
+    wdir: str = ""  #: the folder that the pointer's paths are relative to
+    source: Source | None = None  #: for imports
+    versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
+    files: tuple[File, ...] = ()  #: the manifest, where the pointer itself holds it
+    executable: bool = False  #: ``isexec: true``
+    persist: bool = False  #: a stage adds to it, and does not make it anew
+
+    @property
+    def is_dir(self) -> bool:
+        """Whether the output is a directory."""
+        return bool(self.files) or (self.hash or "").endswith(".dir")
+
+    @property
+    def oid(self) -> str | None:
+        """The hash without its algorithm."""
+        return self.hash.partition(":")[2] if self.hash else None
+
+    @property
+    def addressing(self) -> str:
+        """What a ``dvc`` command calls it: the ``.dvc`` file, or ``dvc.yaml:stage``."""
+        if self.stage is None:
+            return self.pointer
+        return posixpath.join(posixpath.dirname(self.pointer), f"dvc.yaml:{self.stage}")
+
+
+def is_data_pointer(path: str) -> bool:
+    """Whether a path names a ``.dvc`` file or a ``dvc.lock``."""
+    name = posixpath.basename(path)
+    return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
+
+
+def is_lock(path: str) -> bool:
+    """Whether a path names a pipeline's ``dvc.lock``."""
+    return posixpath.basename(path) == "dvc.lock"
+
+
+def is_definition(path: str) -> bool:
+    """Whether a path is a pointer or the ``dvc.yaml`` that a pointer needs."""
+    return is_data_pointer(path) or posixpath.basename(path) == "dvc.yaml"
+
+
+class Parser:
+    """Pointer texts to outputs. ``strict``: a broken pointer is an error, else it is left out."""
+
+    def __init__(self, read: Reader, root: Callable[[str], str], *, strict: bool) -> None:
+        self.read = read
+        self.root = root
+        self.strict = strict
+
+    def parse(self, paths: Iterable[str]) -> list[Output]:
+        """All outputs that these ``.dvc``, ``dvc.lock`` and ``dvc.yaml`` files describe."""
+        texts = self.read(paths)
+        found: list[Output] = []
+        for path, text in texts.items():
+            if not is_data_pointer(path):
+                continue
+            try:
+                found += self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
+            except XexpError:
+                if self.strict:
+                    raise
+        return sorted(found, key=lambda out: (out.path, out.pointer))
+
+    def single(self, path: str, text: bytes) -> Iterator[Output]:
+        """The outputs of a ``.dvc`` file."""
+        data = _mapping(path, text)
+        wdir = _join(posixpath.dirname(path), data.get("wdir"))
+        source = _source(data.get("deps"))
+        for item in _items(data.get("outs")):
+            out = self.output(item, item, path, None, wdir, source)
+            if out:
+                yield out
+
+    def lock(self, path: str, text: bytes, texts: Mapping[str, bytes]) -> Iterator[Output]:
+        """The outputs of a ``dvc.lock``, with the flags that its ``dvc.yaml`` gives them."""
+        data = _mapping(path, text)
+        folder = posixpath.dirname(path)
+        pipeline = posixpath.join(folder, "dvc.yaml")
+        definition = _mapping(pipeline, texts[pipeline]) if pipeline in texts else None
+        stages = data.get("stages", {}) if "schema" in data else data
+        for stage, locked in stages.items() if isinstance(stages, dict) else ():
+            body = _stage_body(definition, stage)
+            if not isinstance(locked, dict) or body is None:
+                continue
+            wdir = _join(folder, self.render(body.get("wdir"), stage, folder, definition))
+            flags = list(_flags(body))
+            for item in _items(locked.get("outs")):
+                flag = next((f for match, f in flags if match.fullmatch(str(item["path"]))), {})
+                out = self.output(item, flag, path, stage, wdir, None)
+                if out:
+                    yield out
+
+    def output(
+        self,
+        item: dict[str, Any],
+        flags: Mapping[str, Any],
+        pointer: str,
+        stage: str | None,
+        wdir: str,
+        source: Source | None,
+    ) -> Output | None:
+        """One entry of ``outs``; None when it lies outside the repository."""
+        path = _join(wdir, item["path"])
+        if path.startswith("../") or path in ("..", "") or _external(str(item["path"])):
+            return None
+        md5 = item.get("md5")
+        files = tuple(_files(item.get("files")))
+        return Output(
+            path=path,
+            hash=f"md5:{md5}" if md5 else None,
+            size=_number(item.get("size"), files),
+            nfiles=len(files) if files else _number(item.get("nfiles")),
+            remote=flags.get("remote") or None,
+            pointer=pointer,
+            stage=stage,
+            legacy=item.get("hash") is None,
+            cached=flags.get("cache", True) is not False,
+            push=flags.get("push", True) is not False,
+            root=self.root(posixpath.dirname(pointer)),
+            wdir=wdir,
+            source=source,
+            versioned=bool(files) or "cloud" in item or "version_id" in item,
+            files=files,
+            executable=item.get("isexec") is True,
+            persist=flags.get("persist") is True,
+        )
+
+    def render(self, template: Any, stage: str, folder: str, definition: Any) -> Any:
+        """``${item}``, ``${key}`` and values of ``vars`` and ``params.yaml`` in a stage's wdir."""
+        if not isinstance(template, str) or "${" not in template:
+            return template
+        params = posixpath.join(folder, "params.yaml")
+        text = self.read([params]).get(params)
+        values = dict(_mapping(params, text)) if text else {}
+        for entry in (definition or {}).get("vars") or ():
+            values.update(entry if isinstance(entry, dict) else {})
+        values["item"] = values["key"] = stage.partition("@")[2]
+
+        def value(match: re.Match[str]) -> str:
+            found: Any = values
+            for part in match.group(1).strip().split("."):
+                found = found.get(part) if isinstance(found, dict) else None
+            return match.group(0) if found is None else str(found)
+
+        return re.sub(r"\$\{([^}]*)\}", value, template)
+
+
+def _mapping(path: str, text: bytes) -> dict[str, Any]:
+    try:
+        value = plain_yaml.load(text.decode("utf-8"), path)
+    except UnicodeDecodeError as error:
+        raise XexpError(
+            f"{path} is not UTF-8 text", f"restore it: git checkout -- {path}"
+        ) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise XexpError(f"{path} is not a DVC file", f"restore it: git checkout -- {path}")
+    return value
+
+
+def _join(folder: str, path: Any) -> str:
+    """A path made relative to the top; "" is the top itself."""
+    joined = posixpath.normpath(posixpath.join(folder, str(path))) if path else folder
+    return "" if joined == "." else joined
+
+
+def _external(path: str) -> bool:
+    return path.startswith("/") or "://" in path
+
+
+def _items(outs: Any) -> list[dict[str, Any]]:
+    entries = outs if isinstance(outs, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and entry.get("path")]
+
+
+def _files(entries: Any) -> Iterator[File]:
+    for entry in entries if isinstance(entries, list) else ():
+        md5 = entry.get("md5")
+        yield File(str(entry["relpath"]), f"md5:{md5}" if md5 else None, entry.get("size"))
+
+
+def _number(value: Any, files: tuple[File, ...] = ()) -> int | None:
+    if isinstance(value, int):
+        return value
+    return sum(file.size or 0 for file in files) if files else None
+
+
+def _source(deps: Any) -> Source | None:
+    """A ``.dvc`` file has dependencies only when it is an import."""
+    first = deps[0] if isinstance(deps, list) and deps and isinstance(deps[0], dict) else None
+    if first is None:
+        return None
+    repo, path = first.get("repo"), str(first.get("path", ""))
+    if isinstance(repo, dict):
+        rev = repo.get("rev_lock") or repo.get("rev")
+        return Source(str(repo.get("url")), path, True, str(rev) if rev else None)
+    return Source(path, path, False)
+
+
+def _stage_body(definition: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:
+    """A stage's definition, also of a ``foreach`` or ``matrix`` group; None when it is gone."""
+    if definition is None:
+        return {}
+    stages = definition.get("stages")
+    body = (stages or {}).get(stage) or (stages or {}).get(stage.partition("@")[0])
+    if not isinstance(body, dict):
+        return None
+    inner = body.get("do", body)
+    return inner if isinstance(inner, dict) else None
+
+
+def _flags(body: dict[str, Any]) -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
+    """``(path pattern, flags)`` of a stage's outputs; a template in a path matches anything."""
+    for kind in ("outs", "metrics", "plots"):
+        entries = body.get(kind)
+        for entry in entries if isinstance(entries, list) else ():
+            for path, flags in entry.items() if isinstance(entry, dict) else ():
+                literal = re.split(r"\$\{[^}]*\}", str(path))
+                pattern = re.compile(".+".join(re.escape(part) for part in literal))
+                yield pattern, flags if isinstance(flags, dict) else {}

@@ -1,0 +1,108 @@
+"""DVC's pointers (``.dvc`` files and ``dvc.lock``) of a commit or of the work tree, without DVC."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from gitxexp.storage.dvc.pointer_file import (
+    File,
+    Output,
+    Parser,
+    Source,
+    is_data_pointer,
+    is_definition,
+)
+from gitxexp.storage.git import DVC_FILES, Git, decode
+
+__all__ = [
+    "File",
+    "Output",
+    "Source",
+    "is_data_pointer",
+    "output_named",
+    "outputs_at",
+    "outputs_in",
+]
+
+
+def outputs_at(git: Git, rev: str) -> list[Output]:
+    """The outputs of a commit, sorted by path; one ``ls-tree`` and one ``cat-file``.
+
+    Pointers that cannot be read (conflict markers, foreign files) are left out.
+    """
+    listing: dict[str, str] = {}
+    roots: set[str] = set()
+    for line in git.raw("ls-tree", "-r", "-z", "--full-tree", rev).split(b"\0"):
+        if line.endswith((b".dvc", b"/dvc.lock", b"\tdvc.lock", b"dvc.yaml", b"params.yaml")):
+            meta, _, path = line.partition(b"\t")
+            if meta.startswith(b"100"):
+                listing[decode(path)] = meta.split(b" ")[2].decode()
+        elif line.endswith(b".dvc/config"):
+            roots.add(decode(line.partition(b"\t")[2])[: -len(".dvc/config")].rstrip("/"))
+
+    def read(paths: Iterable[str]) -> dict[str, bytes]:
+        known = [path for path in paths if path in listing]
+        blobs = git.cat(listing[path] for path in known) if known else iter(())
+        return {path: blob[2] for path, blob in zip(known, blobs, strict=True) if blob}
+
+    wanted = [path for path in listing if is_definition(path)]
+    return Parser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)
+
+
+def output_named(git: Git, rev: str, path: str) -> Output | None:
+    """The output at or around ``path`` whose ``.dvc`` file is named after it, the usual place.
+
+    One ``cat-file`` instead of a listing; None means only that it is not there.
+    """
+    if "\n" in path:
+        return None
+    folders = [folder for folder in _upward(path) if folder]
+    configs = [posixpath.join(folder, ".dvc/config") for folder in [*folders[1:], ""]]
+    names = [*(f"{folder}.dvc" for folder in folders), *configs]
+    blobs = dict(zip(names, git.cat(f"{rev}:{name}" for name in names), strict=True))
+    roots = {name[: -len(".dvc/config")].rstrip("/") for name in configs if blobs[name]}
+    found = {name: blob[2] for name, blob in blobs.items() if blob and name.endswith(".dvc")}
+    parser = Parser(lambda _: found, lambda folder: _nearest(folder, roots), strict=False)
+    outputs = [
+        out for out in parser.parse(()) if path == out.path or path.startswith(out.path + "/")
+    ]
+    return outputs[0] if len(outputs) == 1 else None
+
+
+def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
+    """The outputs of the work tree at ``top``, tracked and untracked, sorted by path.
+
+    ``git`` is git in any folder of it. Ignored folders (data) and nested worktrees are not entered.
+    XexpError names a broken pointer.
+    """
+    listed = (git or Git(top)).fields(*DVC_FILES)
+
+    def read(paths: Iterable[str]) -> dict[str, bytes]:
+        found = {path: top / path for path in paths}
+        return {path: file.read_bytes() for path, file in found.items() if file.is_file()}
+
+    roots: dict[str, bool] = {}
+
+    def root(folder: str) -> str:
+        for place in _upward(folder):
+            if place not in roots:
+                roots[place] = (top / place / ".dvc").is_dir()
+            if roots[place]:
+                return place
+        return ""
+
+    return Parser(read, root, strict=True).parse(sorted({p for p in listed if is_definition(p)}))
+
+
+def _upward(folder: str) -> Iterator[str]:
+    """The folder and its parents, "" last."""
+    while folder:
+        yield folder
+        folder = posixpath.dirname(folder)
+    yield ""
+
+
+def _nearest(folder: str, roots: set[str]) -> str:
+    return next((place for place in _upward(folder) if place in roots), "")

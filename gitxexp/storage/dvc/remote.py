@@ -1,0 +1,459 @@
+"""Objects from the cache to a remote and back.
+
+What a remote has, by a full listing; pushing what it lacks, fetching what we lack.
+
+``dvc push`` and ``dvc status -c`` trust an index of what was pushed before: after an interrupted
+push both called an incomplete remote complete (12 of 18 kills). Here every object of every output,
+each entry of each directory manifest included, is asked for; manifests are sent last, so that a
+manifest on a remote means its files are there too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir, remote_name
+from gitxexp.storage.dvc.pointers import File, Output
+from gitxexp.storage.dvc.session import DvcError, dvc_errors, opened
+from gitxexp.storage.objects import (
+    Progress,
+    find_object,
+    manifest,
+    matches,
+    object_path,
+    parse_manifest,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PushReport:
+    """What a push did. ``missing``: objects that no local cache and no remote has."""
+
+    pushed: tuple[MissingObject, ...] = ()  #: objects that were missing and are there now
+    size: int = 0  #: their bytes
+    missing: tuple[MissingObject, ...] = ()
+    corrupt: tuple[MissingObject, ...] = ()  #: the local copy is not what its name says: not sent
+
+    @property
+    def complete(self) -> bool:
+        """Whether the remote now has everything, as seen by a second full listing."""
+        return not self.missing and not self.corrupt
+
+    def and_then(self, other: PushReport) -> PushReport:
+        """The account of this push and of another one after it."""
+        return PushReport(
+            (*self.pushed, *other.pushed),
+            self.size + other.size,
+            (*self.missing, *other.missing),
+            (*self.corrupt, *other.corrupt),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class FetchReport:
+    """``fetched``: hashes that are now in the cache; ``missing``: paths that nobody has."""
+
+    fetched: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def push(
+    top: Path,
+    outputs: Iterable[Output],
+    remote: str | None = None,
+    progress: Progress | None = None,
+    siblings: Iterable[Path] = (),
+) -> PushReport:
+    """Send what the remote lacks of these outputs, then list it again.
+
+    Listing, sending files, sending manifests, listing: an interruption at any point leaves a
+    remote that the next push completes. ``progress`` counts objects. XexpError when there is no
+    remote, it cannot be reached or written to, or objects are still missing after they were sent.
+    """
+    outputs, siblings = list(outputs), list(siblings)
+    _push_versioned(top, [out for out in outputs if out.versioned and out.push])
+    lacking = missing_on_remote(top, outputs, remote, siblings)
+    nowhere = tuple(item for item in lacking if item.cached is None)
+    here = [item for item in lacking if item.cached is not None]
+    sound = [
+        item for item in here if item.cached and matches(item.cached, item.oid, item.output.legacy)
+    ]
+    corrupt = tuple(item for item in here if item not in sound)
+    if not sound:
+        return PushReport(missing=nowhere, corrupt=corrupt)
+    size = sum(item.cached.stat().st_size for item in sound if item.cached)
+    _send(top, sound, progress)
+    left = {item.oid for item in missing_on_remote(top, outputs, remote, siblings)}
+    lost = [item for item in sound if item.oid in left]
+    if lost:
+        raise DvcError(
+            f"remote {lost[0].remote!r} still lacks {len(lost)} objects after they were sent",
+            f"first: {lost[0].path} (md5 {lost[0].oid}); check the remote, then push again",
+        )
+    return PushReport(tuple(sound), size, nowhere, corrupt)
+
+
+def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> None:
+    """Files first, manifests last, one batch for each project, remote and cache layout."""
+    batches: dict[tuple[bool, str, str, bool], list[MissingObject]] = {}
+    for item in items:
+        is_manifest = item.oid.endswith(".dir")
+        key = (is_manifest, item.output.root, item.remote, item.output.legacy)
+        batches.setdefault(key, []).append(item)
+    count = _Counter(progress, len(items))
+    for (_, root, name, legacy), batch in sorted(batches.items()):
+        with opened(top / root, f"push to remote {name!r}") as repo:
+            repo.drop_data_index()
+            odb = remote_odb(repo, name, legacy)
+            _send_batch(repo, odb, batch, count)
+
+
+def _send_batch(repo: Any, odb: Any, batch: list[MissingObject], count: _Counter) -> None:
+    from dvc.fs import localfs
+
+    for item in batch:
+        if item.damaged:
+            odb.delete(item.oid)
+    failures: list[BaseException] = []
+    odb.add(
+        [str(item.cached) for item in batch],
+        localfs,
+        [item.oid for item in batch],
+        check_exists=False,
+        callback=count.callback(),
+        on_error=lambda _oid, error: failures.append(error),
+    )
+    if failures:
+        raise failures[0]
+
+
+class _Counter:
+    """One count of objects over several batches."""
+
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self.progress = progress
+        self.total = total
+        self.done = 0
+
+    def callback(self) -> Any:
+        """A fsspec callback that forwards the objects done."""
+        from dvc.fs import Callback  # DVC's own name for fsspec's
+
+        counter = self
+
+        class Forward(Callback):  # type: ignore[misc]
+            def relative_update(self, inc: int = 1) -> None:
+                counter.done += inc
+                if counter.progress:
+                    counter.progress(counter.done, counter.total, "object")
+
+        return Forward()
+
+
+def _push_versioned(top: Path, outputs: list[Output]) -> None:
+    """Cloud-versioned outputs live under their path, and only DVC itself can push those."""
+    by_root: dict[str, list[str]] = {}
+    for out in outputs:
+        by_root.setdefault(out.root, []).append(str(top / out.addressing))
+    for root, targets in by_root.items():
+        with opened(top / root, "push to the cloud-versioned remote") as repo:
+            repo.drop_data_index()
+            repo.push(targets=targets)
+
+
+def fetch(
+    top: Path,
+    outputs: Iterable[Output],
+    remote: str | None = None,
+    progress: Progress | None = None,
+    siblings: Iterable[Path] = (),
+) -> FetchReport:
+    """Bring the objects of these outputs into the cache that ``top`` uses.
+
+    Only what no cache (``siblings`` included) has is asked of the remote; manifests first. Imports
+    and cloud-versioned outputs are left to DVC. XexpError when a remote cannot be reached.
+    """
+    siblings = list(siblings)
+    mine = [out for out in outputs if out.cached and (out.hash or out.files)]
+    special = [out for out in mine if out.versioned or (out.source and out.source.repo)]
+    plain = [out for out in mine if out not in special]
+    caches = {
+        out.root: cache_dirs(top / out.root, (s / out.root for s in siblings)) for out in plain
+    }
+    folders = [out for out in plain if out.is_dir and manifest(out, caches[out.root]) is None]
+    wants = {(out.oid or "", out): out.path for out in folders}
+    fetched = _receive(top, wants, remote, None)
+    caches = {
+        out.root: cache_dirs(top / out.root, (s / out.root for s in siblings)) for out in plain
+    }
+    wants = _absent(plain, caches)
+    fetched += _receive(top, wants, remote, progress)
+    got = set(fetched)
+    missing = [path for (oid, _), path in wants.items() if oid not in got]
+    return FetchReport(tuple(fetched), (*missing, *_fetch_special(top, special)))
+
+
+def _absent(outputs: list[Output], caches: dict[str, list[Path]]) -> dict[tuple[str, Output], str]:
+    """Every object that no cache has: (hash, output) → path."""
+    wants: dict[tuple[str, Output], str] = {}
+    for out in outputs:
+        entries = manifest(out, caches[out.root]) if out.is_dir else ()
+        for want in objects_of(out, entries):
+            if find_object(caches[out.root], want.oid, out.legacy) is None:
+                wants.setdefault((want.oid, out), want.path)
+    return wants
+
+
+def _receive(
+    top: Path,
+    wants: dict[tuple[str, Output], str],
+    remote: str | None,
+    progress: Progress | None,
+) -> list[str]:
+    """Fetch these objects into the cache; the hashes that arrived and are what they say."""
+    batches: dict[tuple[str, str | None, bool], list[str]] = {}
+    for oid, out in wants:
+        name = out.remote or remote_name(top / out.root, remote)
+        batch = batches.setdefault((out.root, name, out.legacy), [])
+        if oid not in batch:
+            batch.append(oid)
+    count = _Counter(progress, sum(map(len, batches.values())))
+    arrived: list[str] = []
+    for (root, name, legacy), oids in batches.items():
+        with opened(top / root, f"fetch from remote {name!r}" if name else "fetch") as repo:
+            odb = remote_odb(repo, name, legacy)
+            present = list(odb.oids_exist(oids))
+            cache = repo.cache.legacy if legacy else repo.cache.local
+            paths = [odb.oid_to_path(oid) for oid in present]
+            cache.add(paths, odb.fs, present, callback=count.callback())
+        arrived += [oid for oid in present if _sound(cache_dir(top / root), oid, legacy)]
+    return arrived
+
+
+def _sound(cache: Path, oid: str, legacy: bool) -> bool:
+    """Whether the object that arrived is what its name says; if not it is removed again."""
+    path = object_path(cache, oid, legacy)
+    if path.is_file() and matches(path, oid, legacy):
+        return True
+    path.unlink(missing_ok=True)
+    return False
+
+
+def _fetch_special(top: Path, outputs: list[Output]) -> list[str]:
+    """Imports and cloud-versioned outputs, one by one; the paths that could not be had."""
+    missing = []
+    for out in outputs:
+        try:
+            with opened(top / out.root, f"fetch {out.path}") as repo:
+                repo.fetch(targets=[str(top / out.addressing)])
+        except DvcError:
+            missing.append(out.path)
+    return missing
+
+
+def fetch_objects(
+    top: Path,
+    output: Output,
+    oids: list[str],
+    remote: str | None = None,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Fetch just these objects of an output into the cache; the hashes that arrived sound.
+
+    A corrupt copy in the cache makes way. XexpError when the remote cannot be reached.
+    """
+    cache = cache_dir(top / output.root)
+    for oid in oids:
+        _sound(cache, oid, output.legacy)
+    return _receive(top, dict.fromkeys(((oid, output) for oid in oids), ""), remote, progress)
+
+
+def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set[str]:
+    """``dvc pull`` of these outputs in the work tree at ``top``; the paths that did not come."""
+    outputs, lost = list(outputs), set()
+    for out in outputs:
+        try:
+            with opened(top / out.root, f"pull {out.path}") as repo:
+                repo.pull(targets=[str(top / out.addressing)], remote=remote)
+        except DvcError:
+            lost.add(out.path)
+    return {out.path for out in outputs if out.path in lost or not (top / out.path).exists()}
+
+
+def checkout(
+    top: Path,
+    outputs: Iterable[Output],
+    *,
+    force: bool = False,
+    links: Iterable[str] | None = None,
+) -> dict[str, list[str]]:
+    """Materialise these outputs in the work tree from the cache.
+
+    ``links`` overrides ``cache.type`` (reflink, hardlink, symlink, copy in order of preference).
+    The answer has the paths added, modified and deleted. XexpError when objects are missing.
+    """
+    result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": []}
+    by_root: dict[str, list[str]] = {}
+    for out in outputs:
+        if out.cached:
+            by_root.setdefault(out.root, []).append(str(top / out.addressing))
+    config = {"cache": {"type": list(links)}} if links else None
+    for root, targets in by_root.items():
+        with opened(top / root, "check data out", config) as repo, dvc_errors("check data out"):
+            done = repo.checkout(targets=list(dict.fromkeys(targets)), force=force)
+        for kind, names in result.items():
+            names += done.get(kind, [])
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class MissingObject:
+    """One object that a remote lacks. ``path`` is the file's (or directory's) path."""
+
+    oid: str
+    path: str
+    remote: str
+    output: Output
+    cached: Path | None  #: where a local cache has it; None: neither here nor there
+    damaged: bool = False  #: the remote has something of another size under this name
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One object that an output needs. ``size`` in bytes where the pointer or manifest says so."""
+
+    oid: str
+    path: str
+    size: int | None
+    output: Output
+
+
+def pushable(output: Output) -> bool:
+    """Whether the output's objects belong on a remote under their hash."""
+    imported = output.source is not None and output.source.repo
+    return (
+        output.cached and output.push and bool(output.oid) and not imported and not output.versioned
+    )
+
+
+def objects_of(output: Output, entries: Sequence[File] | None) -> Iterator[Wanted]:
+    """Every object of an output, files before the manifest; each once."""
+    assert output.oid
+    seen = set()
+    for entry in entries or ():
+        oid = (entry.hash or "")[4:]
+        if oid and oid not in seen:
+            seen.add(oid)
+            yield Wanted(oid, f"{output.path}/{entry.path}", entry.size, output)
+    yield Wanted(output.oid, output.path, None if output.is_dir else output.size, output)
+
+
+def missing_on_remote(
+    top: Path,
+    outputs: Iterable[Output],
+    remote: str | None = None,
+    siblings: Iterable[Path] = (),
+) -> list[MissingObject]:
+    """Every object of these outputs that its remote lacks, by full listing.
+
+    ``siblings`` are other worktrees' tops, whose caches may hold manifests and objects. A remote
+    that is a local directory is asked without importing DVC. A directory whose manifest is nowhere
+    is reported by its manifest alone. XexpError when there is no remote or it cannot be reached.
+    """
+    siblings = list(siblings)
+    found: list[MissingObject] = []
+    for (root, name), group in _by_remote(top, outputs, remote).items():
+        caches = cache_dirs(top / root, (place / root for place in siblings))
+        folder = local_remote_dir(top / root, name)
+        if folder is not None:
+            found += _missing_in_folder(folder, name, group, caches)
+        else:
+            found += _missing_by_dvc(top / root, name, group, caches)
+    return found
+
+
+def on_local_remote(top: Path, output: Output, remote: str | None = None) -> bool | None:
+    """Whether the output's own object is on its remote, without DVC and without looking into
+    manifests; None when the remote is not a local directory (then only DVC can tell)."""
+    if not pushable(output):
+        return None
+    folder = local_remote_dir(top / output.root, output.remote or remote)
+    return object_path(folder, output.oid or "", output.legacy).is_file() if folder else None
+
+
+def _by_remote(
+    top: Path, outputs: Iterable[Output], remote: str | None
+) -> dict[tuple[str, str], list[Output]]:
+    """Outputs grouped by project and remote; what the pointer says wins over ``remote``."""
+    groups: dict[tuple[str, str], list[Output]] = {}
+    for out in outputs:
+        if pushable(out):
+            name = out.remote or remote_name(top / out.root, remote)
+            if name is None:
+                raise XexpError("no DVC remote is set", "dvc remote add -d NAME URL")
+            groups.setdefault((out.root, name), []).append(out)
+    return groups
+
+
+def _missing_in_folder(
+    folder: Path, name: str, group: list[Output], caches: list[Path]
+) -> Iterator[MissingObject]:
+    if not folder.parent.is_dir():
+        raise XexpError(f"remote {name!r} cannot be reached: no such folder: {folder}", "mount it")
+    seen: set[tuple[str, bool]] = set()
+    for out in group:
+        entries = manifest(out, [*caches, folder]) if out.is_dir else ()
+        for want in objects_of(out, entries):
+            key = (want.oid, out.legacy)
+            if key in seen:
+                continue
+            seen.add(key)
+            there = _size(object_path(folder, want.oid, out.legacy))
+            cached = find_object(caches, want.oid, out.legacy)
+            size = want.size if cached is None or want.size is not None else _size(cached)
+            if there is None or (size is not None and there != size):
+                yield MissingObject(want.oid, want.path, name, out, cached, there is not None)
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _missing_by_dvc(
+    root: Path, name: str, group: list[Output], caches: list[Path]
+) -> Iterator[MissingObject]:
+    with opened(root, f"ask remote {name!r}") as repo:
+        for legacy in (False, True):
+            members = [out for out in group if out.legacy is legacy]
+            if members:
+                odb = remote_odb(repo, name, legacy)
+                wants = _all_objects(odb, members, caches)
+                present = set(odb.oids_exist(list(wants)))
+                for oid, want in wants.items():
+                    if oid not in present:
+                        cached = find_object(caches, oid, legacy)
+                        yield MissingObject(oid, want.path, name, want.output, cached)
+
+
+def _all_objects(odb: Any, outputs: list[Output], caches: list[Path]) -> dict[str, Wanted]:
+    """Every object by hash; a manifest that no cache has is read from the remote."""
+    wants: dict[str, Wanted] = {}
+    for out in outputs:
+        entries = manifest(out, caches) if out.is_dir else ()
+        if entries is None and out.oid and odb.exists(out.oid):
+            entries = parse_manifest(odb.fs.cat_file(odb.oid_to_path(out.oid)), out.oid)
+        for want in objects_of(out, entries):
+            wants.setdefault(want.oid, want)
+    return wants
+
+
+def remote_odb(repo: Any, name: str | None, legacy: bool) -> Any:
+    """DVC's object database of a remote; raises what DVC raises when it cannot be opened."""
+    return repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix" if legacy else "md5")

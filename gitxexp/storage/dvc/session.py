@@ -1,0 +1,160 @@
+"""DVC in this process: opened late, silent, its exceptions made ours.
+
+``import dvc.repo`` takes 0.15 s and more, so it happens inside functions only.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+
+
+class DvcError(XexpError):
+    """DVC refused or failed; the message is DVC's own."""
+
+
+def quiet() -> None:
+    """Silence DVC's logging and progress and its call home, for the whole process."""
+    os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+    try:
+        import colorama.initialise as colours
+
+        colours.atexit_done = True  # or an escape sequence is the last that a terminal gets
+        import dvc  # noqa: F401  (its import sets the levels of its loggers: it has to come first)
+    except Exception as error:  # whatever a damaged installation raises
+        raise DvcError(
+            f"DVC cannot be started: {error}", "install it again: pip install dvc"
+        ) from error
+
+    if sys.stdout is colours.wrapped_stdout:  # which takes colours out of what goes to a pipe
+        colours.deinit()
+
+    for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    os.environ.setdefault("TQDM_DISABLE", "1")
+    if sys.stderr.isatty():  # where DVC would turn its spinners
+        from dvc.ui import ui
+
+        ui.error_console.quiet = True
+
+
+@contextmanager
+def dvc_errors(action: str) -> Iterator[None]:
+    """Turn what DVC and the file systems below it raise into XexpError; ``action`` completes
+    "cannot …"."""
+    try:
+        yield
+    except XexpError:
+        raise
+    except OSError as error:
+        raise _os_error(action, error) from error
+    except Exception as error:
+        known = _known(action, error)
+        if known is None:
+            raise
+        raise known from error
+
+
+def _os_error(action: str, error: OSError) -> XexpError:
+    where = f": {error.filename}" if error.filename else ""
+    reason = error.strerror or str(error)
+    hints = {
+        errno.ENOSPC: "free some space and run the command again; it goes on where it stopped",
+        errno.EACCES: "check the permissions of the folder, or use another remote (-r)",
+        errno.EROFS: "the file system is read-only; use another remote (-r)",
+        errno.ENOENT: None,
+    }
+    hint = hints.get(error.errno or 0, "check the remote: dvc remote list")
+    return DvcError(f"cannot {action}: {reason}{where}", hint)
+
+
+def _known(action: str, error: Exception) -> XexpError | None:
+    """The error for an exception of DVC or of a remote's client library; None for a defect."""
+    names = {kind.__name__ for kind in type(error).__mro__}
+    text = str(error).strip() or type(error).__name__
+    if "NotDvcRepoError" in names:
+        return DvcError(f"cannot {action}: this is not a DVC project", "git xexp init")
+    if "NoRemoteError" in names:
+        return DvcError(f"cannot {action}: no DVC remote is set", "dvc remote add -d NAME URL")
+    if "RemoteNotFoundError" in names:
+        return DvcError(f"cannot {action}: {text}", "dvc remote list")
+    if "LockError" in names:
+        return DvcError(
+            f"cannot {action}: another DVC process is at work here", "wait and try again"
+        )
+    if names & {"RemoteMissingDepsError", "ImportError"}:  # for "s3 … requires 'dvc-s3'"
+        return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
+    if "AuthError" in names or "GitAuthError" in names:
+        return DvcError(f"cannot {action}: {text}", "check your credentials for this remote")
+    if "DvcException" in names or any(_foreign(kind) for kind in type(error).__mro__):
+        lines = text.splitlines()
+        return DvcError(f"cannot {action}: {lines[0]}", "\n".join(lines[1:]).strip() or None)
+    return None
+
+
+def _foreign(kind: type) -> bool:
+    """Whether an exception's class belongs to DVC, its data layer or a remote's client."""
+    root = kind.__module__.partition(".")[0]
+    ours = {"gitxexp", "builtins", "abc", "typing"}
+    return root not in ours and kind is not Exception
+
+
+@contextmanager
+def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Iterator[Any]:
+    """``dvc.repo.Repo`` at ``root`` for the time of a ``with``; errors read "cannot ACTION: …"."""
+    quiet()
+    with dvc_errors(action):
+        from dvc.repo import Repo
+
+        repo = Repo(str(root), config=config)
+        try:
+            yield repo
+        finally:
+            repo.close()
+
+
+def current_hash(root: Path, path: Path) -> str | None:
+    """The hash that DVC computes for what is in the work tree at ``path`` now."""
+    with opened(root, f"hash {path.name}") as repo, repo.lock:
+        (out,) = repo.find_outs_by_path(str(path))
+        return str(out.get_hash().value)
+
+
+def remembered(root: Path, files: Iterable[Path]) -> dict[Path, str]:
+    """The md5 of those files whose hash DVC computed before and whose stat is the same since."""
+    found = {}
+    with opened(root, "ask for known hashes") as repo:
+        from dvc.fs import localfs
+
+        for file in files:
+            _, known = repo.state.get(str(file), localfs)
+            if known is not None and known.name == "md5" and known.value:
+                found[file] = str(known.value)
+    return found
+
+
+def init(top: Path) -> list[str]:
+    """``dvc init`` at ``top``, in-process and silent; the files made, relative to ``top``.
+
+    DVC also stages them. In a folder below the top of the git repository it makes a subrepo.
+    """
+    quiet()
+    try:
+        with dvc_errors("set DVC up"):
+            from dvc.repo import Repo
+
+            Repo.init(str(top), subdir=not (top / ".git").exists()).close()
+    except DvcError as error:  # such as a repository of SHA-256 objects, which DVC cannot read
+        raise DvcError(
+            error.message, error.hint or "go without DVC: git xexp init --no-dvc"
+        ) from error
+    made = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
+    return [name for name in made if (top / name).exists()]

@@ -1,0 +1,132 @@
+"""A linked worktree on the main worktree's cache, without a change to a tracked file.
+
+Everything goes into the worktree's own ``.dvc/config.local``: an absolute ``cache.dir``, what main
+has there (credentials; DVC does not inherit it), and absolute urls for relative remotes of the
+tracked configuration, which would otherwise be looked for beside the worktree.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from gitxexp.storage.dvc.place import Item
+from gitxexp.storage.dvc.places import cache_dir
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.session import dvc_errors, opened, quiet
+from gitxexp.storage.dvc.stat_cache import StatCache, key_of, now_ns
+
+
+def share(tree: Path, home: Path) -> None:
+    """Write ``config.local`` of the DVC project at ``tree`` so that it works as ``home`` does."""
+    quiet()
+    with dvc_errors("share the DVC cache"):
+        from dvc.config import Config, merge  # late: it takes 0.2 s
+
+        mine, theirs = tree / ".dvc", home / ".dvc"
+        config = Config(str(mine), validate=False)
+        tracked = _moved(config.load_one("repo"), mine, theirs)
+        carried = Config(str(theirs), validate=False).load_one("local")
+        _private(mine / "config.local", theirs / "config.local")
+        config._save_config = lambda _, values: _write(mine / "config.local", values)
+        with config.edit("local", validate=False) as local:
+            merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
+            merge(local, _plain(carried))
+            local["cache"]["dir"] = str(cache_dir(home))
+
+
+def _write(path: Path, values: dict[str, Any]) -> None:
+    """What DVC 3.67 does to save a configuration, but in UTF-8, as it reads it: it encodes as ASCII
+    and fails for any folder with another letter."""
+    from configobj import ConfigObj
+    from dvc.config import _pack_named
+
+    with path.open("wb") as file:
+        ConfigObj(_pack_named(values), encoding="utf-8").write(file)
+
+
+def _moved(config: dict[str, Any], mine: Path, theirs: Path) -> dict[str, Any]:
+    """Only the relative paths of a configuration, absolute, as ``theirs`` would read them."""
+    from dvc.config_schema import RelPath
+
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found[key] = _moved(value, mine, theirs)
+        elif isinstance(value, RelPath):
+            relative = os.path.relpath(value, mine)
+            found[key] = os.path.normpath(theirs / relative)
+    return found
+
+
+def _plain(config: dict[str, Any]) -> dict[str, Any]:
+    """A copy in which a relative path is an ordinary, absolute one."""
+    from dvc.config_schema import RelPath
+
+    return {
+        key: _plain(value)
+        if isinstance(value, dict)
+        else str(value)
+        if isinstance(value, RelPath)
+        else value
+        for key, value in config.items()
+    }
+
+
+def _private(path: Path, like: Path) -> None:
+    """Make the file with the mode of main's before credentials go into it."""
+    mode = like.stat().st_mode & 0o777 if like.exists() else 0o666
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
+    if like.exists():
+        path.chmod(mode)
+
+
+def remember(top: Path, root: str, items: Iterable[Item], outputs: Iterable[Output]) -> Path | None:
+    """Tell DVC what was placed, as its own checkout does: hashes by stat, and which paths are its.
+
+    Returns DVC's site cache folder of this project. Without this all works, only slower.
+    """
+    with opened(top / root, "record the checkout") as repo:
+        from dvc_data.hashfile.hash_info import HashInfo  # late: dvc
+
+        state = repo.state
+
+        def records() -> Iterator[tuple[str, HashInfo, dict[str, Any]]]:
+            for item in items:
+                path = f"{top}/{item.path}"
+                info = Path(path).stat()
+                stat = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
+                yield (
+                    path,
+                    HashInfo("md5-dos2unix" if item.output.legacy else "md5", item.oid),
+                    stat,
+                )
+
+        state.save_many(records(), repo.fs)
+        for out in outputs:
+            if (top / out.path).exists():
+                state.save_link(str(top / out.path), repo.fs)
+        return Path(repo.site_cache_dir)
+
+
+def remember_stats(cache: Path, top: Path, items: Iterable[Item]) -> None:
+    """The same for our own stat cache at ``cache``, so that the first listing reads no data."""
+    stats = StatCache(cache)
+    try:
+        for item in items:
+            path = f"{top}/{item.path}"
+            name = f"{path}\0dos2unix" if item.output.legacy else path
+            stats.put(name, key_of(Path(path).stat()), item.oid, now_ns())
+    finally:
+        stats.close()
+
+
+def site_cache(root: Path) -> Path | None:
+    """DVC's site cache folder of the project at ``root``; None if DVC cannot open it."""
+    with suppress(Exception), opened(root, "find the site cache") as repo:
+        return Path(repo.site_cache_dir)
+    return None

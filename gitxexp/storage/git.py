@@ -1,0 +1,370 @@
+"""The one door to git.
+
+Every call is one git process (a plumbing read takes about 2 ms). Output is decoded as UTF-8 with
+``surrogateescape``, so that any path survives the trip.
+
+``git worktree list``, with what git itself gets wrong or could not do in the past put right.
+
+Which git remote to push to.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from gitxexp.common.errors import GitError as GitError
+from gitxexp.common.errors import PushRejected as PushRejected
+from gitxexp.common.errors import XexpError, suggestion
+
+#: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach
+#: every call): a hook sets these for one repository and they must not follow us into another one.
+LOCAL_ENV = (
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_GRAFT_FILE",
+    "GIT_INDEX_FILE",
+    "GIT_NO_REPLACE_OBJECTS",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_PREFIX",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_COMMON_DIR",
+)
+
+PLACES = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir",
+          "--is-shallow-repository", "--show-prefix", "--show-toplevel")  # fmt: skip
+REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
+CONFIG = ("config", "-z", "--get-regexp")
+#: Lists the pointers of a work tree, tracked or not, from any folder of it.
+DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
+             ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
+SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
+OLDEST = "2.34"  #: tried with what it lacks taken away
+
+
+def decode(data: bytes) -> str:
+    """git's bytes as text; :func:`encode` gives the same bytes back, UTF-8 or not."""
+    return data.decode("utf-8", "surrogateescape")
+
+
+def encode(text: str) -> bytes:
+    """Text from :func:`decode`, or any other, as the bytes that git is to read."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+class TreeEntry(NamedTuple):
+    """One line of ``git ls-tree``: ``mode`` octal text, ``kind`` blob, tree or commit."""
+
+    mode: str
+    kind: str
+    oid: str
+    path: str
+
+
+class Places(NamedTuple):
+    """Where a repository lives. ``top`` is None in a bare repository; all paths are absolute."""
+
+    top: Path | None
+    git_dir: Path
+    common_dir: Path
+    prefix: str  #: the caller's folder below ``top``, with a trailing slash, or ""
+    shallow: bool
+
+
+class Git:
+    """git in one folder. ``foreign`` drops the environment that ties git to another repository."""
+
+    def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
+        self.cwd = Path(cwd)
+        self._env = dict(os.environ)
+        self._env["GIT_OPTIONAL_LOCKS"] = "0"  # a read must never take index.lock from the user
+        if foreign:
+            for name in LOCAL_ENV:
+                self._env.pop(name, None)
+
+    def raw(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Iterable[int] = (0,),
+    ) -> bytes:
+        """Standard output of ``git ARGS``; raises :class:`GitError` on an exit code not in ``ok``."""
+        done = self.call(*args, stdin=stdin, env=env)
+        if done.returncode not in ok:
+            raise GitError(args, done.returncode, decode(done.stderr))
+        return done.stdout
+
+    def call(
+        self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
+        """The finished process, whatever its exit code; nothing reaches the terminal."""
+        process = self._start(args, stdin is not None, env)
+        try:
+            out, err = process.communicate(stdin)
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+    def _start(
+        self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        try:
+            return subprocess.Popen(
+                ["git", *args],
+                cwd=self.cwd,
+                env=self._env if env is None else self._env | dict(env),
+                stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+        except FileNotFoundError as error:
+            if self.cwd.is_dir():
+                raise XexpError("git is not on PATH", f"install git {OLDEST} or later") from error
+            raise XexpError(f"no such folder: {self.cwd}") from error
+
+    def text(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        ok: Iterable[int] = (0,),
+    ) -> str:
+        """Like :meth:`raw`, decoded, without the last newline."""
+        return decode(self.raw(*args, stdin=stdin, env=env, ok=ok)).removesuffix("\n")
+
+    def fields(
+        self, *args: str, env: Mapping[str, str] | None = None, ok: Iterable[int] = (0,)
+    ) -> list[str]:
+        """NUL-separated output (``-z``) as a list."""
+        out = decode(self.raw(*args, env=env, ok=ok))
+        return out.removesuffix("\0").split("\0") if out else []
+
+    def lines(self, *args: str, env: Mapping[str, str] | None = None) -> list[str]:
+        """Output as a list of lines."""
+        out = decode(self.raw(*args, env=env))
+        return out.removesuffix("\n").split("\n") if out else []
+
+    def ok(self, *args: str) -> bool:
+        """Whether ``git ARGS`` exits 0."""
+        return self.call(*args).returncode == 0
+
+    # -- names ---------------------------------------------------------------------------------
+
+    def places(self) -> Places:
+        """Where the repository around ``cwd`` lives, in one call.
+
+        Raises XexpError outside a repository.
+        """
+        done = self.call(*PLACES)
+        lines = decode(done.stdout).split("\n")
+        if len(lines) < 4 or not lines[1]:
+            stderr = decode(done.stderr)
+            if "not a git repository" in stderr:
+                raise XexpError(
+                    GitError((), 0, stderr).message,
+                    "change into your project, or make one: git init && git xexp init",
+                )
+            raise GitError(("rev-parse",), done.returncode, stderr)
+        if lines[0].startswith("--"):  # an option that it does not know is printed (git < 2.31)
+            told = decode(self.call("--version").stdout).strip()
+            raise XexpError(f"this is {told}, which is too old", f"install git {OLDEST} or later")
+        bare = done.returncode != 0
+        return Places(
+            top=None if bare else Path(lines[4]),
+            git_dir=Path(lines[0]),
+            common_dir=Path(lines[1]),
+            prefix="" if bare else lines[3],
+            shallow=lines[2] == "true",
+        )
+
+    def resolve(self, rev: str, kind: str = "commit") -> str | None:
+        """The object id that ``rev`` names, peeled to ``kind``; ``None`` if it names none."""
+        done = self.call(
+            "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{{kind}}}"
+        )
+        return done.stdout.decode().strip() or None if done.returncode == 0 else None
+
+    def head(self) -> tuple[str | None, str | None]:
+        """``(branch, commit)``: branch is None when HEAD is detached, commit when it is unborn."""
+        both = decode(self.call("rev-parse", "HEAD", "--symbolic-full-name", "HEAD").stdout).split()
+        if len(both) == 2:
+            return None if both[1] == "HEAD" else both[1].removeprefix("refs/heads/"), both[0]
+        branch = decode(self.call("symbolic-ref", "--quiet", "HEAD").stdout).strip()
+        return branch.removeprefix("refs/heads/") or None, self.resolve("HEAD")
+
+    def refs(self, *patterns: str) -> dict[str, str]:
+        """Ref name → object id (not peeled) of all refs that match; reads no object."""
+        return self.refs_later(*patterns)()
+
+    def refs_later(self, *patterns: str) -> Callable[[], dict[str, str]]:
+        """:meth:`refs`, begun now and waited for when the result is called.
+
+        2,000 loose tags take git 15 ms, in which something else can be done.
+        """
+        args = (*REFS, *patterns)
+        process = self._start(args)
+
+        def result() -> dict[str, str]:
+            out, err = process.communicate()
+            if process.returncode:
+                raise GitError(args, process.returncode, decode(err))
+            pairs = (line.partition(" ") for line in decode(out).split("\n") if line)
+            return {name: oid for oid, _, name in pairs}
+
+        return result
+
+    # -- objects -------------------------------------------------------------------------------
+
+    def cat(self, names: Iterable[str]) -> Iterator[tuple[str, str, bytes] | None]:
+        """``(oid, kind, content)`` of each name in order, in one process; None for a missing one."""
+        data = self.raw("cat-file", "--batch", stdin=encode("\n".join(names) + "\n"))
+        position = 0
+        while position < len(data):
+            end = data.index(b"\n", position)
+            head = decode(data[position:end]).rsplit(" ", 2)
+            position = end + 1
+            if len(head) < 3 or not head[2].isdigit():
+                yield None
+                continue
+            size = int(head[2])
+            yield head[0], head[1], data[position : position + size]
+            position += size + 1
+
+    def ls_tree(self, rev: str, *paths: str, recursive: bool = False) -> list[TreeEntry]:
+        """The entries of ``rev``'s tree, paths from the top of the repository."""
+        flags = ("-r",) if recursive else ()
+        spec = ("--", *paths) if paths else ()
+        out = self.fields("ls-tree", "-z", "--full-tree", *flags, rev, *spec)
+        entries = []
+        for line in out:
+            meta, _, path = line.partition("\t")
+            mode, kind, oid = meta.split(" ")
+            entries.append(TreeEntry(mode, kind, oid, path))
+        return entries
+
+    def blob(self, rev: str, path: str) -> bytes | None:
+        """The content of ``path`` (from the top) in ``rev``, or None if there is no such file."""
+        done = self.call("cat-file", "blob", f"{rev}:{path}")
+        return done.stdout if done.returncode == 0 else None
+
+    def tracks(self, path: str) -> bool:
+        """Whether the index has ``path``."""
+        return self.ok("ls-files", "--error-unmatch", "--", path)
+
+    # -- configuration -------------------------------------------------------------------------
+
+    def config(self, pattern: str) -> dict[str, list[str]]:
+        """Every value of every key that matches the regular expression ``pattern``, in order."""
+        values: dict[str, list[str]] = {}
+        for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
+            key, _, value = item.partition("\n")
+            values.setdefault(key, []).append(value)
+        return values
+
+    # -- remotes -------------------------------------------------------------------------------
+
+    def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Short name → object of the tags that ``remote`` has; asks the remote."""
+        lines = self.lines("ls-remote", "--tags", "--refs", remote, *patterns)
+        pairs = (line.partition("\t") for line in lines)
+        return {name.removeprefix("refs/tags/"): oid for oid, _, name in pairs}
+
+    def push(self, remote: str, refspecs: Sequence[str]) -> None:
+        """Push all refs or none.
+
+        Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
+        """
+        args = ("push", "--porcelain", "--atomic", remote)
+        done = self.call(*args, *refspecs)
+        if done.returncode == 0:
+            return
+        reasons = {}
+        for line in decode(done.stdout).splitlines():
+            flag, _, rest = line.partition("\t")
+            if flag == "!":
+                names, _, summary = rest.partition("\t")
+                if "(atomic push failed)" not in summary:
+                    reasons[names.partition(":")[2]] = summary.partition("(")[2].rstrip(")")
+        stderr = decode(done.stderr)
+        if reasons:
+            raise PushRejected(remote, reasons, stderr)
+        raise GitError(args, done.returncode, stderr)
+
+
+_LIST = ("worktree", "list", "--porcelain")
+
+
+def list_worktrees(git: Git) -> list[dict[str, str]]:
+    """``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked, prunable.
+
+    The main worktree comes first.
+    """
+    found: list[dict[str, str]] = []
+    for field in _fields(git):
+        name, _, value = field.partition(" ")
+        if name == "worktree":
+            found.append({})
+        if name:
+            found[-1][name] = value
+    main = Path(found[0]["worktree"])
+    if "bare" not in found[0] and (main / "objects").is_dir() and (main / "HEAD").is_file():
+        found[0]["worktree"] = str(_top_of(git, main))
+    return found
+
+
+def _fields(git: Git) -> list[str]:
+    try:
+        return git.fields(*_LIST, "-z")
+    except GitError as error:
+        if error.returncode != 129:
+            raise
+        return git.lines(*_LIST)  # git < 2.36 has no -z there
+
+
+def _top_of(git: Git, git_dir: Path) -> Path:
+    """The work tree of a git folder that is not inside it (a submodule's), for which git lists that
+    folder itself."""
+    asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--show-toplevel")
+    here = decode(git.call(*asked).stdout).splitlines()
+    if len(here) == 2 and Path(here[0]) == git_dir:
+        return Path(here[1])
+    there = Git(git_dir, foreign=True).call("rev-parse", "--show-toplevel")
+    return Path(decode(there.stdout).removesuffix("\n") or git_dir)
+
+
+def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: str) -> str:
+    """The git remote to push to: asked for, configured, the branch's own, or the only one.
+
+    Raises XexpError when there is none, or several and no reason to prefer one.
+    """
+    remotes = git.lines("remote")
+    if wanted or configured:
+        name = wanted or configured
+        if name in remotes or "/" in name or ":" in name:
+            return name
+        hint = suggestion(name, remotes, f"git remote add {name} URL")
+        raise XexpError(f"there is no git remote '{name}'", hint)
+    if branch:
+        tracked = git.config(rf"^branch\.{_escaped(branch)}\.(pushremote|remote)$")
+        for values in tracked.values():
+            if values[-1] in remotes:
+                return values[-1]
+    if "origin" in remotes or len(remotes) == 1:
+        return "origin" if "origin" in remotes else remotes[0]
+    if not remotes:
+        raise XexpError("this repository has no git remote to push to", "git remote add origin URL")
+    raise XexpError(f"several git remotes: {', '.join(remotes)}", "choose one: --remote NAME")
+
+
+def _escaped(text: str) -> str:
+    return "".join(f"\\{char}" if not char.isalnum() else char for char in text)

@@ -1,0 +1,182 @@
+"""Where an object can come from, nearest first: caches, the remote, a temporary worktree."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.processes import alive
+from gitxexp.storage import objects as storage_objects
+from gitxexp.storage.dvc.places import (
+    cache_dir,
+    cache_dirs,
+    is_dvc_repo,
+    local_remote_dir,
+    remote_name,
+)
+from gitxexp.storage.dvc.pointers import File, Output
+from gitxexp.storage.dvc.remote import fetch_objects
+from gitxexp.storage.git import Git
+from gitxexp.storage.objects import Progress, find_object, object_path
+
+
+class Strategy(StrEnum):
+    """How to get what git does not hold. ``auto`` tries the others in this order."""
+
+    AUTO = "auto"
+    CACHE = "cache"  #: this worktree's cache, then those of the others
+    DVC = "dvc"  #: the remote, one object at a time
+    WORKTREE = "worktree"  #: a temporary worktree and ``dvc pull`` in it
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One copy of an object: a file, and what to call where it lies."""
+
+    file: Path
+    name: str
+
+
+@dataclass
+class Stores:
+    """The caches and remotes around one work tree. ``siblings()`` is asked only when needed."""
+
+    top: Path
+    siblings: Callable[[], list[Path]]
+    strategy: Strategy
+    remote: str | None = None
+    progress: Progress | None = None
+
+    def caches(self, root: str) -> Iterator[Path]:
+        """The caches of one DVC project: this worktree's own, then those of the others."""
+        own = cache_dirs(self.top / root)
+        yield from own
+        others = (place / root for place in self.trees)
+        yield from (cache for cache in cache_dirs(self.top / root, others) if cache not in own)
+
+    @cached_property
+    def trees(self) -> list[Path]:
+        """The tops of the other worktrees."""
+        return self.siblings()
+
+    @property
+    def cached(self) -> bool:
+        """Whether caches may serve."""
+        return self.strategy in (Strategy.AUTO, Strategy.CACHE)
+
+    @property
+    def remotes(self) -> bool:
+        """Whether a remote may serve."""
+        return self.strategy in (Strategy.AUTO, Strategy.DVC)
+
+    def manifest(self, out: Output) -> tuple[File, ...] | None:
+        """A directory's files, from a cache, else from the remote."""
+        found = storage_objects.manifest(out, self.caches(out.root))
+        if found is not None or not self.remotes or not out.oid or out.versioned:
+            return found
+        folder = self._folder(out)
+        if folder is not None:
+            return storage_objects.manifest(out, [folder])
+        with suppress(XexpError):
+            self._into_cache(out, [out.oid])
+        return storage_objects.manifest(out, self.caches(out.root))
+
+    def places(self, out: Output, oid: str) -> Iterator[Place]:
+        """Copies of the object, nearest first. Asking for the next one means the last was bad."""
+        if self.cached:
+            own = os.path.realpath(cache_dir(self.top / out.root))
+            for cache in self.caches(out.root):
+                file = object_path(cache, oid, out.legacy)
+                if file.is_file():
+                    yield Place(file, "cache" if str(cache) == own else f"cache {cache}")
+        if not self.remotes:
+            return
+        name = out.remote or remote_name(self.top / out.root, self.remote)
+        folder = self._folder(out)
+        if folder is not None:
+            file = object_path(folder, oid, out.legacy)
+            if file.is_file():
+                yield Place(file, f"remote {name}")
+        elif name is not None and not out.versioned:
+            fetched = self._into_cache(out, [oid])
+            if fetched is not None:
+                yield Place(fetched, f"remote {name}")
+
+    def _folder(self, out: Output) -> Path | None:
+        return local_remote_dir(self.top / out.root, out.remote or self.remote)
+
+    def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
+        """Bring many objects of real (not local-directory) remotes into the cache at once.
+
+        Only what no cache has; a failure is left to whoever asks for the object itself.
+        """
+        if not self.remotes:
+            return
+        groups: dict[Output, list[str]] = {}
+        for out, oid in objects:
+            if out.versioned or self._folder(out) is not None:
+                continue
+            if find_object(self.caches(out.root), oid, out.legacy) is None:
+                groups.setdefault(out, []).append(oid)
+        for out, oids in groups.items():
+            with suppress(XexpError):
+                self._into_cache(out, oids)
+
+    def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
+        """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
+        fetch_objects(self.top, out, oids, self.remote, self.progress)
+        file = object_path(cache_dir(self.top / out.root), oids[0], out.legacy)
+        return file if file.is_file() else None
+
+
+PREFIX = "get-"
+
+
+@contextmanager
+def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterator[Path]:
+    """A detached worktree of ``commit`` below ``state``, gone again whatever happens.
+
+    It shares the cache and the remotes of ``top``. What a killed process left behind is removed first.
+    """
+    _sweep(git, state)
+    path = state / f"{PREFIX}{os.getpid()}"
+    try:
+        git.raw("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
+        inner = Git(path, foreign=True)
+        quiet = ("-c", "core.hooksPath=/dev/null")  # a DVC hook would fail on the empty cache
+        inner.raw(*quiet, "checkout", "--quiet", "--force", commit, "--", ".")
+        for entry in inner.ls_tree(commit, recursive=True):
+            if entry.path.endswith(".dvc/config"):
+                _share(path, top, entry.path.removesuffix(".dvc/config"))
+        yield path
+    finally:
+        _remove(git, path)
+
+
+def _share(tree: Path, top: Path, root: str) -> None:
+    """Local DVC settings for a project of the temporary worktree: cache, remotes, credentials."""
+    if is_dvc_repo(top / root):
+        from gitxexp.storage.dvc.share import share
+
+        share(tree / root, top / root)
+
+
+def _remove(git: Git, path: Path) -> None:
+    git.call("worktree", "remove", "--force", "--force", str(path))
+    shutil.rmtree(path, ignore_errors=True)
+    git.call("worktree", "prune")
+
+
+def _sweep(git: Git, state: Path) -> None:
+    """Remove temporary worktrees whose process is gone."""
+    for path in state.glob(f"{PREFIX}*"):
+        pid = path.name.removeprefix(PREFIX)
+        if pid.isdigit() and not alive(int(pid)):
+            _remove(git, path)

@@ -1,0 +1,236 @@
+"""One parquet file, in the manner of the one it replaces: codec, row groups, metadata.
+
+What a parquet file's footer tells beside its rows, and what of it a rewrite cannot keep.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.tables.duckdb.align import Aligned
+from gitxexp.tables.duckdb.arrow_schema import Part, schema_for
+from gitxexp.tables.duckdb.outcome import Outcome, final_query
+from gitxexp.tables.duckdb.rows import count
+from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.tables.duckdb.types import EMPTY
+
+#: Up to this many rows a single writer is quick enough.
+SMALL = 500_000
+
+#: What pandas calls DuckDB's types (pandas developer guide, "Storing pandas DataFrame objects").
+_PANDAS = {
+    "BIGINT": ("int64", "int64"),
+    "INTEGER": ("int32", "int32"),
+    "DOUBLE": ("float64", "float64"),
+    "FLOAT": ("float32", "float32"),
+    "BOOLEAN": ("bool", "bool"),
+    "VARCHAR": ("unicode", "object"),
+    "BLOB": ("bytes", "object"),
+}
+
+
+def write_parquet(
+    session: Session, outcome: Outcome, manner: Manner, schema: bytes | None, temp: Path
+) -> None:
+    """Write ours with the outcome applied to ``temp``, rows in order, ours first.
+
+    ``schema`` takes the place of the Arrow schema in the metadata; without one it is left out.
+    """
+    link = session.inside(temp)
+    options = [
+        "FORMAT parquet",
+        f"COMPRESSION {text('lz4_raw' if manner.codec == 'LZ4' else manner.codec.lower())}",
+        f"ROW_GROUP_SIZE {manner.rows}",
+        f"WRITE_BLOOM_FILTER {str(manner.bloom).lower()}",
+        "USE_TMP_FILE false",
+    ]
+    if not manner.dictionary:
+        options.append("DICTIONARY_SIZE_LIMIT 1")
+    gone = count(session, f"SELECT 1 FROM {outcome.drop}") if outcome.drop else 0
+    rows = outcome.report.here + outcome.report.new - gone
+    pairs = _metadata(outcome, manner, schema, rows)
+    if pairs:
+        literal = ", ".join(f"{quote(key)}: {_blob(value)}" for key, value in pairs.items())
+        options.append(f"KV_METADATA {{{literal}}}")
+    if _compact(outcome, manner):
+        session.rows("SET threads = 1")  # only a single writer fills every row group
+    query = final_query(outcome)
+    session.thrifty(f"COPY ({query}) TO {text(link)} ({', '.join(options)})")
+
+
+def _compact(outcome: Outcome, manner: Manner) -> bool:
+    """Small files, and large ones that many merges have left with small groups at the end."""
+    report = outcome.report
+    needed = -(-report.here // manner.rows)
+    return report.here + report.new <= SMALL or manner.groups > 4 + needed * 1.1
+
+
+def _blob(value: bytes) -> str:
+    return "'" + "".join(f"\\x{byte:02X}" for byte in value) + "'::BLOB"
+
+
+def _metadata(
+    outcome: Outcome, manner: Manner, schema: bytes | None, rows: int
+) -> dict[str, bytes]:
+    """Key-value metadata that is still true."""
+    kept: dict[str, bytes] = {}
+    for key, value in manner.metadata:
+        if key.lower() in {known.lower() for known in kept}:
+            continue  # DuckDB takes one spelling of a key
+        if key == ARROW and schema is None:
+            continue
+        kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
+        if key == ARROW and schema:
+            kept[key] = schema
+    return kept
+
+
+def _pandas(value: bytes, outcome: Outcome, rows: int) -> bytes:
+    """pandas metadata with the new row count and columns; unreadable metadata stays as it is."""
+    try:
+        found: dict[str, Any] = json.loads(value)
+        names = {column["field_name"] for column in found["columns"]}
+        for index in found.get("index_columns", []):
+            if isinstance(index, dict) and (index.get("start"), index.get("step")) == (0, 1):
+                index["stop"] = rows
+        found["columns"] += [
+            _column(name, kind) for name, kind in outcome.table.columns.items() if name not in names
+        ]
+    except (ValueError, KeyError, TypeError):
+        return value
+    return json.dumps(found).encode()
+
+
+def _column(name: str, kind: str) -> dict[str, Any]:
+    pandas, numpy = _PANDAS.get(kind, ("empty" if kind == EMPTY else "object", "object"))
+    if kind.startswith("TIMESTAMP"):
+        pandas, numpy = "datetime", "datetime64[us]"
+    return {
+        "name": name,
+        "field_name": name,
+        "pandas_type": pandas,
+        "numpy_type": numpy,
+        "metadata": None,
+    }
+
+
+#: The metadata key under which Arrow's writers leave their schema.
+ARROW = "ARROW:schema"
+
+#: DuckDB's own number of rows in a row group, a floor where a file has only one group.
+ROWS = 122_880
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How a parquet file was written."""
+
+    codec: str = "SNAPPY"
+    rows: int = ROWS
+    dictionary: bool = True
+    bloom: bool = False
+    groups: int = 0  #: row groups that the file has
+    metadata: tuple[tuple[str, bytes], ...] = ()
+
+
+def manner_of(session: Session, source: Source) -> Manner:
+    """Read it from the footer; the codec is the one that most bytes have."""
+    link = source.alias
+    codecs = session.rows(
+        f"SELECT compression, sum(total_compressed_size) FROM parquet_metadata({link}) "
+        "GROUP BY 1 ORDER BY 2 DESC, 1"
+    )
+    groups, rows, dictionary, bloom = session.rows(
+        "SELECT count(DISTINCT row_group_id), max(row_group_num_rows), "
+        "bool_or(encodings LIKE '%DICTIONARY%'), bool_or(bloom_filter_offset IS NOT NULL) "
+        f"FROM parquet_metadata({link})"
+    )[0]
+    return Manner(
+        codecs[0][0] if codecs else "SNAPPY",
+        rows if groups and groups > 1 else max(rows or 0, ROWS),
+        dictionary is not False,
+        bool(bloom),
+        groups or 0,
+        _footer_metadata(session, source),
+    )
+
+
+def _footer_metadata(session: Session, source: Source) -> tuple[tuple[str, bytes], ...]:
+    pairs = session.rows(f"SELECT key, value FROM parquet_kv_metadata({source.alias})")
+    return tuple((bytes(key).decode("utf-8", "replace"), bytes(value)) for key, value in pairs)
+
+
+def arrow_schema(
+    session: Session, files: Sequence[Source], manner: Manner, table: Aligned
+) -> bytes | None:
+    """The Arrow schema for a file with the table's columns, if the first of the files has one.
+
+    It stays as it is where the columns do; None also where it cannot be extended.
+    """
+    mine = dict(manner.metadata).get(ARROW)
+    if mine is None:
+        return None
+    first = files[0].tables[0].columns
+    sides = [*table.others, *([table.ours] if table.ours else [])]
+    absent = {name for name in table.columns if any(name not in side.has for side in sides)}
+    if not absent and list(first.items()) == list(table.columns.items()):
+        return mine
+    parts = [Part(mine, first)]
+    for source in files[1:] if set(table.columns) - set(first) else ():
+        value = dict(_footer_metadata(session, source)).get(ARROW)
+        if value is not None:
+            parts.append(Part(value, source.tables[0].columns))
+    return schema_for(table.columns, parts, absent)
+
+
+def stored_otherwise(session: Session, source: Source, written: Path) -> tuple[str, ...]:
+    """A note for each column whose values are the same but which is stored as another type."""
+    before = _stored(session, source.alias)
+    after = _stored(session, text(session.link(written, ".parquet")))
+    return tuple(
+        f"column {name}: {kind} can only be written as {after[name] or 'a wider type'}; "
+        "every value is the same"
+        for name, kind in before.items()
+        if kind and name in after and after[name] != kind
+    )
+
+
+def _stored(session: Session, link: str) -> dict[str, str]:
+    """Top-level column → in words, how the first of its parts of a rare type is stored, or ""."""
+    rows = session.rows(
+        "SELECT name, type, type_length, coalesce(logical_type, ''), coalesce(converted_type, ''), "
+        f"num_children FROM parquet_schema({link})"
+    )
+    found: dict[str, str] = {}
+    inside, name = 0, ""
+    for column, physical, length, logical, converted, children in rows[1:]:
+        if not inside:
+            name, inside = column, 1
+            found[name] = ""
+        inside += (children or 0) - 1
+        found[name] = found[name] or _rare(physical or "", length, f"{logical} {converted}")
+    return found
+
+
+#: As DuckDB shows logical types (``MILLIS=MilliSeconds()``) and the older converted ones.
+_STAMP = re.compile(r"(Timestamp|Time)(?:Type\(.*=|_)(Milli|Micro|Nano)", re.IGNORECASE)
+
+
+def _rare(physical: str, length: str | None, logical: str) -> str:
+    stamp = _STAMP.search(logical)
+    if stamp:
+        return f"{stamp[1].lower()} in {stamp[2].lower()}seconds"
+    if physical == "INT96":
+        return "timestamp of 96 bits"
+    if "FLOAT16" in logical.upper():
+        return "float of 16 bits"
+    if physical == "FLOAT":
+        return "float of 32 bits"
+    if physical == "FIXED_LEN_BYTE_ARRAY" and not logical.strip():
+        return f"binary of {length} bytes"
+    return "binary of any length" if physical == "BYTE_ARRAY" and not logical.strip() else ""

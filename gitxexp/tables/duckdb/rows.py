@@ -1,0 +1,188 @@
+"""Whole rows as values: which of them the other side lacks, counted by multiplicity.
+
+Two rows are the same if every cell is: NULL equals NULL, NaN equals NaN, ``0.0`` is not ``-0.0``.
+SQL's own grouping does all that but the last, hence the marks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gitxexp.tables.duckdb.align import ROW, Aligned
+from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.types import EMPTY
+
+#: Positions: the input's number above the row number, so that order is the order of the inputs.
+_SIDE = 1 << 42
+
+#: Up to this many rows that may be duplicates are kept rather than looked up twice.
+KEPT = 1_000_000
+
+#: With more inputs than this, counting each in a column of its own costs more than grouping twice.
+SIDES = 8
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Rows to append: a query in input order, and how many there are."""
+
+    query: str
+    count: int
+
+
+def marks(columns: Mapping[str, str], collated: bool = False) -> list[str]:
+    """What tells apart values that SQL calls equal: -0.0, 30 days and 1 month, NOCASE text."""
+    found = []
+    for name, kind in columns.items():
+        if kind in ("FLOAT", "DOUBLE"):
+            found.append(f"signbit({quote(name)})")
+        elif any(word in kind for word in ("FLOAT", "DOUBLE", "INTERVAL", "TIME WITH TIME")):
+            found.append(f"{quote(name)}::VARCHAR")
+        elif kind == "VARCHAR" and collated:
+            found.append(f"encode({quote(name)})")
+    return found
+
+
+def collated(table: Aligned) -> bool:
+    """Whether any input compares text by a collation that could call different text equal."""
+    sides = [*table.others, *([table.ours] if table.ours else [])]
+    return any("COLLATE" in side.table.ddl.upper() for side in sides)
+
+
+def listed(names: Sequence[str]) -> str:
+    """The names as a quoted select list."""
+    return ", ".join(map(quote, names))
+
+
+def positioned(queries: Sequence[str]) -> str:
+    """All inputs as one query with ``xexp_side`` (from 1) and ``xexp_pos``."""
+    return " UNION ALL ".join(
+        f"SELECT *, {i} AS xexp_side, {i * _SIDE} + {ROW} AS xexp_pos FROM ({query})"
+        for i, query in enumerate(queries, 1)
+    )
+
+
+def count(session: Session, query: str) -> int:
+    """How many rows a query has."""
+    return int(session.value(f"SELECT count(*) FROM ({query})"))
+
+
+def missing_rows(
+    session: Session,
+    columns: Mapping[str, str],
+    ours: str | None,
+    others: Sequence[str],
+    exact: Sequence[str],
+    common: Sequence[str],
+) -> Fresh:
+    """What must be appended to ``ours`` so that each row is there as often as in any input.
+
+    ``common`` are the columns that both ours and the others have: a row of ours with a value in a
+    column that the others lack cannot equal one of theirs. One column is probed first; where no
+    value of it meets, no row can, and nothing is grouped.
+    """
+    hits = _hits(session, columns, ours, others, common) if ours else None
+    if hits is None and len(others) == 1:
+        query = f"SELECT {listed(tuple(columns))} FROM ({others[0]})"
+        return Fresh(query, count(session, others[0]))
+    return _grouped(session, tuple(columns), hits, others, exact)
+
+
+def _hits(
+    session: Session,
+    columns: Mapping[str, str],
+    ours: str | None,
+    others: Sequence[str],
+    common: Sequence[str],
+) -> str | None:
+    """A query for the rows of ours that might equal one of theirs, or None if there are none."""
+    theirs = " UNION ALL ".join(f"SELECT {listed(tuple(columns))} FROM ({q})" for q in others)
+    mine = candidates(session, columns, ours or "", theirs, common)
+    total = count(session, mine)
+    if total <= KEPT:
+        return f"SELECT * FROM {session.keep('hits', mine)}" if total else None
+    return mine
+
+
+def candidates(
+    session: Session, columns: Mapping[str, str], ours: str, theirs: str, common: Sequence[str]
+) -> str:
+    """A query for the rows of ours whose probed cell theirs has too, with nothing in other columns."""
+    alone = [c for c in columns if c not in common]
+    empty = " AND ".join(f"{quote(c)} IS NULL" for c in alone) or "true"
+    theirs = f"SELECT * FROM ({theirs}) WHERE {empty}"
+    mine = f"SELECT * FROM ({ours}) WHERE {empty}"
+    probe = _probe(session, {c: columns[c] for c in common}, theirs)
+    return mine if probe is None else _met(session, mine, theirs, quote(probe))
+
+
+def _met(session: Session, mine: str, theirs: str, name: str) -> str:
+    """The rows of ``mine`` whose probed cell ``theirs`` has too.
+
+    Joined by ``=``, for which DuckDB skips row groups by their statistics; NULLs apart.
+    """
+    query = (
+        f"SELECT mine.* FROM ({mine}) AS mine SEMI JOIN "
+        f"(SELECT DISTINCT {name} AS p FROM ({theirs})) AS theirs ON mine.{name} = theirs.p"
+    )
+    if session.rows(f"SELECT 1 FROM ({theirs}) WHERE {name} IS NULL LIMIT 1"):
+        query += f" UNION ALL SELECT * FROM ({mine}) WHERE {name} IS NULL"
+    return query
+
+
+def _probe(session: Session, columns: Mapping[str, str], theirs: str) -> str | None:
+    """The column whose values tell rows apart best, cheap types first among the good ones."""
+    flat = [c for c, kind in columns.items() if _flat(kind)]
+    if not flat:
+        return None
+    asked = ", ".join(f"approx_count_distinct({quote(c)})" for c in flat)
+    found = session.rows(f"SELECT {asked} FROM (SELECT * FROM ({theirs}) LIMIT 20000)")[0]
+    best = max(found)
+    good = [c for c, n in zip(flat, found, strict=True) if n * 10 >= best * 8]
+    return min(good, key=lambda c: (columns[c] in ("VARCHAR", "BLOB"), flat.index(c)))
+
+
+def _flat(kind: str) -> bool:
+    return not kind.endswith("]") and "(" not in kind.replace("DECIMAL(", "") and kind != EMPTY
+
+
+def _grouped(
+    session: Session,
+    names: Sequence[str],
+    hits: str | None,
+    others: Sequence[str],
+    exact: Sequence[str],
+) -> Fresh:
+    cells = ", ".join([*map(quote, names), *exact])
+    rows = f"SELECT {listed(names)}, xexp_side, xexp_pos FROM ({positioned(others)})"
+    if hits is not None:
+        rows += f" UNION ALL SELECT {listed(names)}, 0, 0 FROM ({hits})"
+    sides = [f"count(*) FILTER (xexp_side = {i})" for i in range(len(others) + 1)]
+    most = f"greatest({', '.join(sides[1:])})"
+    if len(others) > SIDES:
+        sides = ["coalesce(max(xexp_n) FILTER (xexp_side = 0), 0)"]
+        most = "coalesce(max(xexp_n) FILTER (xexp_side > 0), 0)"
+        each = ", ".join([*map(quote, names), *exact, "xexp_side"])
+        rows = (
+            f"SELECT {', '.join([*map(quote, names), 'xexp_side', 'count(*) AS xexp_n'])}, "
+            f"min(xexp_pos) AS xexp_pos FROM ({rows}) GROUP BY {each}"
+        )
+    table = session.keep(
+        "new",
+        f"SELECT {', '.join(filter(None, (listed(names), f'{most} - {sides[0]} AS xexp_n')))}, "
+        f"min(xexp_pos) FILTER (xexp_side > 0) AS xexp_pos FROM ({rows}) "
+        f"{'GROUP BY ' + cells if cells else ''} HAVING {most} > {sides[0]}",
+    )
+    total = session.value(f"SELECT coalesce(sum(xexp_n), 0)::BIGINT FROM {table}")
+    query = (
+        f"SELECT {listed(names)} FROM (SELECT *, unnest(range(xexp_n)) AS xexp_i FROM {table}) "
+        "ORDER BY xexp_pos, xexp_i"
+    )
+    return Fresh(query, int(total))
+
+
+def shared(table: Aligned) -> list[str]:
+    """Columns that ours and at least one of the others have."""
+    theirs: set[str] = set().union(*(side.has for side in table.others))
+    return [c for c in table.columns if table.ours and c in table.ours.has and c in theirs]

@@ -1,0 +1,305 @@
+"""One private DuckDB for one merge: bounded memory, a spill folder, no extension, clear errors.
+
+How much memory DuckDB may use where the user gave no bound.
+
+What an opened input is to DuckDB: tables that it can select from.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common import processes
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import Folder, Kind
+
+
+def quote(name: str) -> str:
+    """``name`` as an SQL identifier; valid in DuckDB and in SQLite."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def text(value: str) -> str:
+    """``value`` as an SQL string literal."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+class Shortage(XexpError):
+    """DuckDB's memory limit was too small for one of its steps."""
+
+
+class Session:
+    """A DuckDB connection with its scratch folder; close it to remove both.
+
+    ``memory`` is in bytes; 0 is a share of what the machine has. Everything beyond it spills to the
+    scratch folder, which lies in ``beside`` (the folder of the output, so that spilling needs no
+    second disk) or in the system's.
+    """
+
+    def __init__(self, memory: int, beside: Path | None = None) -> None:
+        self._folder = Folder(beside)
+        self.scratch = self._folder.path
+        self._numbers = itertools.count()
+        self._apart: Folder | None = None
+        self.memory = granted(memory)
+        self._kept: list[str] = []
+        self._disk = ""
+        self._con = _connect(self.scratch, self.memory)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._con.close()
+        for folder in filter(None, (self._folder, self._apart)):
+            folder.close()
+
+    def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
+        """Run one statement and give all its rows; errors become :class:`XexpError`."""
+        with translated():
+            return self._con.execute(sql, params).fetchall()  # type: ignore[no-any-return]
+
+    def thrifty(self, sql: str) -> None:
+        """Run a statement that may be repeated; where memory is short, again with one thread.
+
+        Each thread of a COPY holds row groups, and more of them the slower the disk is.
+        """
+        try:
+            self.rows(sql)
+        except Shortage:
+            self.rows("SET threads = 1")
+            self.rows(sql)
+
+    def batches(self, sql: str, size: int = 4096) -> Iterator[list[tuple[Any, ...]]]:
+        """The rows of a query in lists of at most ``size``."""
+        with translated():
+            cursor = self._con.execute(sql)
+            while batch := cursor.fetchmany(size):
+                yield batch
+
+    def value(self, sql: str) -> Any:
+        """The first column of the first row."""
+        return self.rows(sql)[0][0]
+
+    def describe(self, relation: str) -> dict[str, str]:
+        """Column name to type of a FROM clause or a parenthesised query, in order."""
+        return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
+
+    def name(self, prefix: str) -> str:
+        """A name that nothing in this session has yet."""
+        return f"xexp_{prefix}_{next(self._numbers)}"
+
+    def keep(self, prefix: str, query: str) -> str:
+        """Store a query's result in a temporary table (which may spill) and give its name."""
+        name = self.name(prefix)
+        self.rows(f"CREATE TEMP TABLE {name} AS {query}")
+        self._kept.append(name)
+        return name
+
+    def store(self, prefix: str, query: str) -> str:
+        """Like :meth:`keep`, but in a file: nothing of it is in memory but what is being read."""
+        if not self._disk:
+            self._disk = self.name("disk")
+            self.rows(f"ATTACH {text(str(self.scratch / 'disk.duckdb'))} AS {self._disk}")
+        name = f"{self._disk}.{self.name(prefix)}"
+        self.rows(f"CREATE TABLE {name} AS {query}")
+        self._kept.append(name)
+        return name
+
+    def mark(self) -> int:
+        """A moment for :meth:`forget`."""
+        return len(self._kept)
+
+    def forget(self, mark: int, spare: Sequence[str] = ()) -> None:
+        """Drop what was kept since ``mark``, without ``spare``."""
+        late = self._kept[mark:]
+        for name in late:
+            if name not in spare:
+                self.rows(f"DROP TABLE {name}")
+        self._kept[mark:] = [name for name in late if name in spare]
+
+    def workplace(self, path: Path) -> Path:
+        """Where to build a DuckDB file: DuckDB misplaces the log of a path with ``?``."""
+        if "?" not in str(path.resolve()):
+            return path
+        if self._apart is None:
+            self._apart = Folder()
+        return self._apart.path / path.name
+
+    def inside(self, path: Path) -> str:
+        """A plain name for a file to be written, through a link to its folder."""
+        folder = self.scratch / f"out{next(self._numbers)}"
+        folder.symlink_to(path.parent.resolve())
+        return str(folder / path.name)
+
+    def link(self, path: Path, suffix: str) -> str:
+        """A plain name for ``path``: DuckDB would expand ``*?[`` and read ``%`` or ``:`` specially.
+
+        A database's write-ahead log is found by name, so it gets its link too.
+        """
+        link = self.scratch / f"in{next(self._numbers)}{suffix}"
+        link.symlink_to(path.resolve())
+        wal = path.resolve().with_name(path.resolve().name + ".wal")
+        if suffix == ".duckdb" and wal.exists():
+            link.with_name(link.name + ".wal").symlink_to(wal)
+        return str(link)
+
+
+def _connect(scratch: Path, memory: int) -> Any:
+    import duckdb  # late: 110 ms, and most commands never need it
+
+    config: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "memory_limit": f"{memory // 1_000_000}MB",
+        "temp_directory": str(scratch / "spill"),
+        "preserve_insertion_order": "true",
+    }
+    with translated():
+        con = duckdb.connect(":memory:", config=config)
+        con.execute("SET TimeZone = 'UTC'")
+        con.execute("SET enable_progress_bar = false")
+        processes.also(con)
+    return con
+
+
+@contextlib.contextmanager
+def translated(what: str = "") -> Iterator[None]:
+    """Turn DuckDB's exceptions into ours; ``what`` names the file or step at work."""
+    import duckdb
+
+    try:
+        yield
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
+        if "Query interrupted" not in str(error):
+            raise
+        raise KeyboardInterrupt from error
+    except duckdb.Error as error:
+        raise explain(error, what) from None
+
+
+def explain(error: Exception, what: str = "") -> XexpError:
+    """One of DuckDB's errors as an :class:`XexpError` with the next step."""
+    first = str(error).strip().split("\n")[0]
+    where = f"{what}: " if what else ""
+    if "Out of Memory" in str(error):
+        return Shortage(
+            f"{where}the merge needs more memory than it may use", "raise it with --memory"
+        )
+    for needle, message, hint in _KNOWN:
+        if needle in str(error):
+            return XexpError(f"{where}{message}", hint=hint or first)
+    return XexpError(f"{where}{first}")
+
+
+_KNOWN = (
+    (
+        "Could not set lock",
+        "another program has this DuckDB file open for writing",
+        "close it there, then merge again; nothing was changed",
+    ),
+    (
+        "newer version of DuckDB",
+        "this file was written by a newer DuckDB than the one installed here",
+        "pip install --upgrade duckdb",
+    ),
+    ("is encrypted", "the file is encrypted", "decrypt it first"),
+    ("Cannot open encrypted database", "the file is encrypted", "decrypt it first"),
+    ("No space left", "the disk is full", "free space or write elsewhere with -o"),
+    ("too small to be a Parquet", "the parquet file is cut short", ""),
+    ("No magic bytes", "the parquet file is cut short or damaged", ""),
+    ("Footer length error", "the parquet file is damaged", ""),
+    ("Could not read enough bytes", "the file is cut short or damaged", ""),
+    ("Corrupt database", "the DuckDB file is damaged", ""),
+    ("Invalid Input Error: Invalid unicode", "a text value is not valid UTF-8", ""),
+)
+
+#: Bytes below which DuckDB cannot even read the wider parquet files.
+LEAST = 64_000_000
+
+#: Without ``--memory``: a share of what is free, and never less or more than these bytes. Above
+#: 1 GB DuckDB writes parquet no faster.
+SHARE, FLOOR, CEILING = 4, 500_000_000, 2_000_000_000
+
+_MEMINFO = Path("/proc/meminfo")
+#: The bounds of a container (cgroup v2, v1), as it sees them itself.
+_BOUNDS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+
+
+def granted(asked: int) -> int:
+    """Bytes for DuckDB: what was asked for, or for 0 a share of the machine's free memory."""
+    if asked:
+        return max(asked, LEAST)
+    return min(max(_free() // SHARE, FLOOR), CEILING)
+
+
+def _free() -> int:
+    """Bytes that a new process could use; 0 where the system does not tell."""
+    found = [_available()]
+    for path in _BOUNDS:
+        with contextlib.suppress(OSError, ValueError):
+            found.append(int(path.read_text("utf-8")))
+    return min(found)
+
+
+def _available() -> int:
+    with contextlib.suppress(OSError, ValueError, IndexError):
+        for line in _MEMINFO.read_text("utf-8").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return 0
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of one input. ``relation`` is a FROM item, ``row`` its row number expression."""
+
+    name: str | None  #: None for parquet, whose one table has no name of its own
+    relation: str
+    row: str
+    columns: Mapping[str, str]  #: column name -> DuckDB type, in order; ``"NULL"`` if all NULL
+    kind: Kind
+    unique: tuple[tuple[str, ...], ...] = ()  #: unique keys that are declared, primary key first
+    primary: bool = False  #: the first of ``unique`` is one integer column, the primary key
+    ddl: str = ""  #: its CREATE TABLE, for a database
+    schema: str = "main"
+
+
+@dataclass(frozen=True)
+class Source:
+    """One opened input."""
+
+    path: Path
+    kind: Kind
+    tables: tuple[Table, ...]
+    alias: str = ""  #: the DuckDB catalog of a DuckDB file
+    stamp: tuple[int, ...] = ()  #: how it was when opened; empty if a transaction holds it still
+    objects: Mapping[str, str] = field(default_factory=dict)  #: index/view name -> CREATE statement
+    close: Callable[[], None] = lambda: None
+    handle: Any = None  #: the SQLite connection that holds the snapshot
+
+
+def stamp(path: Path) -> tuple[int, ...]:
+    """What tells that a file was not touched since: inode, size, time, also of its log."""
+    found: list[int] = []
+    for item in (path, path.with_name(path.name + ".wal"), path.with_name(path.name + "-wal")):
+        try:
+            stat = item.stat()
+        except OSError:
+            found += [0, 0, 0]
+        else:
+            found += [stat.st_ino, stat.st_size, stat.st_mtime_ns if stat.st_size else 0]
+    return tuple(found)

@@ -1,0 +1,435 @@
+"""Every input as tables that DuckDB can select from, whatever kind of file it is.
+
+SQLite into DuckDB without an extension and without Arrow, with a proof that nothing changed.
+
+A column goes in only if all its values have one storage class. Values travel as typed list
+parameters (``unnest($1::BIGINT[])``), and each batch comes back by ``RETURNING`` and is compared
+with what SQLite gave: a value that changed stops the merge.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote as percent
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import kind_of
+from gitxexp.tables.duckdb.session import Session, Source, Table, quote, stamp, text, translated
+from gitxexp.tables.duckdb.types import EMPTY
+
+
+def open_source(
+    session: Session,
+    path: Path,
+    stringify: tuple[str, ...] = (),
+    allow_lossy: bool = False,
+    only: tuple[str, ...] = (),
+) -> Source:
+    """Open ``path`` for reading; SQLite tables are loaded, the others stay where they are.
+
+    Raises :class:`XexpError` for a file that is damaged, locked by a writer or of a newer format.
+    """
+    kind = kind_of(path)
+    if kind == "parquet":
+        return _parquet(session, path, allow_lossy)
+    if kind == "duckdb":
+        return open_duckdb(session, path)
+
+    return open_sqlite(session, path, stringify, allow_lossy, only)
+
+
+def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
+    before = stamp(path)
+    link = text(session.link(path, ".parquet"))
+    relation = f"read_parquet({link}, hive_partitioning = false, file_row_number = true)"
+    plain = f"read_parquet({link}, hive_partitioning = false)"
+    with translated(str(path)), _Named(path):
+        columns = session.describe(plain)
+        _check_names(session, link, path)
+        for name, logical, _ in _top_level(session, link):
+            if logical == "NullType()":  # DuckDB before 2.0 calls it INTEGER
+                columns[name] = EMPTY
+    if not allow_lossy:
+        _check_nanos(session, link, columns, path)
+    row = "file_row_number"
+    if row in {name.lower() for name in columns}:
+        row = "xexp_row"
+        relation = f"(SELECT *, row_number() OVER () - 1 AS xexp_row FROM {plain})"
+    table = Table(None, relation, row, columns, "parquet")
+    return Source(path, "parquet", (table,), link, before)
+
+
+class _Named:
+    """Put the path before the message of an error that lacks it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, XexpError) and str(self.path) not in error.message:
+            raise XexpError(f"{self.path}: {error.message}", error.hint, error.exit_code) from None
+
+
+def _top_level(session: Session, link: str) -> list[tuple[str, str | None, str]]:
+    """Name, logical type and physical type of each top-level column of a parquet file."""
+    rows = session.rows(
+        f"SELECT name, logical_type, type, num_children FROM parquet_schema({link})"
+    )
+    found: list[tuple[str, str | None, str]] = []
+    skip = 0
+    for name, logical, physical, children in rows[1:]:
+        if skip == 0:
+            found.append((name, logical, physical))
+        skip = max(skip - 1, 0) + (children or 0) if skip else (children or 0)
+    return found
+
+
+def _check_names(session: Session, link: str, path: Path) -> None:
+    seen: set[str] = set()
+    for name, _, _ in _top_level(session, link):
+        if name.lower() in seen:
+            raise XexpError(
+                f"{path} has two columns whose names differ only in case: {name}",
+                hint="rename one of them; columns are matched without regard to case",
+            )
+        seen.add(name.lower())
+
+
+def _check_nanos(session: Session, link: str, columns: Mapping[str, str], path: Path) -> None:
+    """DuckDB before 2.0 has no zoned nanosecond type and would drop the last three digits."""
+    for name, logical, _ in _top_level(session, link):
+        nanos = "isAdjustedToUTC=1" in (logical or "") and "NANOS=Nano" in (logical or "")
+        if nanos and columns.get(name) == "TIMESTAMP WITH TIME ZONE":
+            raise XexpError(
+                f"{path}: column {name} has zoned nanosecond timestamps, which this DuckDB "
+                "would cut to microseconds",
+                hint="pip install --upgrade 'duckdb>=2', or accept the loss with --allow-lossy",
+            )
+
+
+def open_duckdb(session: Session, path: Path, read_only: bool = True) -> Source:
+    """Attach a DuckDB file; its write-ahead log is replayed in memory, never into the file."""
+    alias = session.name("db")
+    before = stamp(path)
+    target = session.link(path, ".duckdb") if read_only else session.inside(path)
+    mode = " (READ_ONLY)" if read_only else ""
+    with translated(str(path)), _Named(path):
+        session.rows(f"ATTACH {text(target)} AS {alias}{mode}")
+        tables = tuple(_duck_tables(session, alias))
+
+    def close() -> None:
+        session.rows(f"DETACH {alias}")
+
+    return Source(path, "duckdb", tables, alias, before, _objects(session, alias), close)
+
+
+def _duck_tables(session: Session, alias: str) -> list[Table]:
+    found = []
+    for schema, name, ddl in session.rows(
+        "SELECT schema_name, table_name, sql FROM duckdb_tables() "
+        "WHERE database_name = $1 AND NOT internal ORDER BY table_oid",
+        [alias],
+    ):
+        relation = f"{alias}.{quote(schema)}.{quote(name)}"
+        columns = session.describe(relation)
+        if "rowid" in {column.lower() for column in columns}:
+            raise XexpError(f"table {name} has a column called rowid, which DuckDB needs itself")
+        stored = {c: t for c, t in columns.items() if not _generated(ddl, c)}
+        unique = _duck_keys(session, alias, schema, name)
+        first = unique[0] if unique else ()
+        primary = len(first) == 1 and columns.get(first[0], "").endswith(("INTEGER", "BIGINT"))
+        label = name if schema == "main" else f"{schema}.{name}"
+        found.append(
+            Table(label, relation, "rowid", stored, "duckdb", unique, primary, ddl, schema)
+        )
+    return found
+
+
+def _generated(ddl: str, column: str) -> bool:
+    name = re.escape(column.replace('"', '""'))
+    pattern = rf'[(,]\s*(?:"{name}"|{name})\s[^,]*?GENERATED ALWAYS'
+    return re.search(pattern, ddl, re.IGNORECASE) is not None
+
+
+def _duck_keys(session: Session, alias: str, schema: str, name: str) -> tuple[tuple[str, ...], ...]:
+    rows = session.rows(
+        "SELECT constraint_column_names FROM duckdb_constraints() WHERE database_name = $1 "
+        "AND schema_name = $2 AND table_name = $3 "
+        "AND constraint_type IN ('PRIMARY KEY', 'UNIQUE') ORDER BY constraint_type",
+        [alias, schema, name],
+    )
+    keys = [tuple(row[0]) for row in rows]
+    for (sql,) in session.rows(
+        "SELECT sql FROM duckdb_indexes() WHERE database_name = $1 AND schema_name = $2 "
+        "AND table_name = $3 AND is_unique",
+        [alias, schema, name],
+    ):
+        inside = re.search(r"\(([^()]*)\)\s*;?\s*$", sql or "")
+        if inside:
+            names = [part.strip().strip('"') for part in inside.group(1).split(",")]
+            keys.append(tuple(names))
+    return tuple(keys)
+
+
+def _objects(session: Session, alias: str) -> dict[str, str]:
+    """Indexes and views with their CREATE statements."""
+    found = session.rows(
+        "SELECT index_name, sql FROM duckdb_indexes() WHERE database_name = $1 AND sql IS NOT NULL",
+        [alias],
+    )
+    found += session.rows(
+        "SELECT view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
+        [alias],
+    )
+    return dict(found)
+
+
+#: Rows that travel at once: larger lists gain nothing, and DuckDB 1.5 is quadratic in them.
+BATCH = 2048
+
+#: Seconds to wait for another program's lock.
+PATIENCE = 10.0
+
+_TYPES = {"integer": "BIGINT", "real": "DOUBLE", "text": "VARCHAR", "blob": "BLOB"}
+_EMPTY = '"NULL"'
+
+
+def open_sqlite(
+    session: Session,
+    path: Path,
+    stringify: tuple[str, ...] = (),
+    allow_lossy: bool = False,
+    only: tuple[str, ...] = (),
+) -> Source:
+    """Load the user tables of ``path`` from one consistent snapshot, which stays open.
+
+    Raises :class:`XexpError` for a column of mixed storage classes that ``stringify`` does not
+    name, for a damaged file and for one that cannot be read consistently.
+    """
+    before = stamp(path)
+    con, held = connect(path)
+    wanted = {name.lower() for name in only}
+    try:
+        tables = tuple(
+            _load(session, con, name, ddl, {c.lower() for c in stringify}, allow_lossy)
+            for name, ddl in user_tables(con)
+            if not wanted or name.lower() in wanted
+        )
+    except sqlite3.Error as error:
+        raise sqlite_error(path, error) from None
+    except XexpError as error:
+        raise XexpError(f"{path}: {error.message}", error.hint, error.exit_code) from None
+    return Source(
+        path, "sqlite", tables, "", () if held else before, _sqlite_objects(con), con.close, con
+    )
+
+
+def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
+    """A read-only connection inside a read transaction: everything it sees is one moment.
+
+    A file in WAL mode whose log is absent has no writer, so it is opened immutable: otherwise
+    SQLite would create files beside it. The second value is False then: no lock holds it still.
+    """
+    wal = path.with_name(path.name + "-wal")
+    with path.open("rb") as stream:
+        logged = stream.read(20)[18:20] == b"\x02\x02"
+    how = "&immutable=1" if logged and not wal.exists() else ""
+    uri = f"file:{percent(str(path.absolute()))}?mode=ro{how}"
+    try:
+        con = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        con.execute("BEGIN")
+        con.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error as error:
+        raise sqlite_error(path, error) from None
+    return con, not how
+
+
+def sqlite_error(path: Path, error: sqlite3.Error) -> XexpError:
+    """SQLite's error with the next step."""
+    message = str(error)
+    if "locked" in message or "busy" in message:
+        return XexpError(
+            f"{path} is locked by another program", hint="wait until it has finished writing"
+        )
+    if "malformed" in message or "not a database" in message:
+        return XexpError(f"{path} is damaged or encrypted: {message}", hint="restore it from DVC")
+    if "decode" in message:
+        return XexpError(f"{path} holds text that is not valid UTF-8", hint="use --engine sqlite")
+    return XexpError(f"cannot read {path}: {message}")
+
+
+def user_tables(con: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Name and CREATE statement of each table that a user made (no shadow or virtual tables)."""
+    kinds = {row[1]: row[2] for row in con.execute("PRAGMA table_list") if row[0] == "main"}
+    rows = con.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
+    return [
+        (name, sql)
+        for name, sql in rows.fetchall()
+        if not name.startswith("sqlite_") and kinds.get(name) == "table"
+    ]
+
+
+def row_alias(con: sqlite3.Connection, table: str, columns: Sequence[str]) -> str | None:
+    """The name by which the rowid can be read, or None for WITHOUT ROWID."""
+    taken = {column.lower() for column in columns}
+    for alias in ("_rowid_", "rowid", "oid"):
+        if alias not in taken:
+            try:
+                con.execute(f"SELECT {alias} FROM {quote(table)} LIMIT 0")
+            except sqlite3.OperationalError:
+                return None
+            return alias
+    return None
+
+
+def _load(
+    session: Session,
+    con: sqlite3.Connection,
+    name: str,
+    ddl: str,
+    stringify: set[str],
+    allow_lossy: bool,
+) -> Table:
+    info = con.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
+    columns = [row[1] for row in info if row[6] == 0]
+    types = _census(con, name, columns, stringify, allow_lossy)
+    target = session.name("table")
+    stored = ["BIGINT", *("VARCHAR" if t == _EMPTY else t for t in types)]
+    names = ["xexp_row", *(f"c{i}" for i in range(len(columns)))]
+    spec = ", ".join(f"{n} {t}" for n, t in zip(names, stored, strict=True))
+    session.rows(f"CREATE TEMP TABLE {target} ({spec})")
+    alias = row_alias(con, name, columns)
+    cells = ", ".join([alias or "NULL", *map(quote, columns)])
+    cursor = con.execute(f"SELECT {cells} FROM {quote(name)}")
+    texts = [i + 1 for i, c in enumerate(columns) if c.lower() in stringify]
+    for batch in _batches(cursor, alias is None, texts, _doubles(types) if allow_lossy else []):
+        _insert(session, target, stored, batch)
+    shown = ", ".join(
+        f"{'NULL' if t == _EMPTY else n} AS {quote(c)}"
+        for n, c, t in zip(names[1:], columns, types, strict=True)
+    )
+    relation = f"(SELECT {shown}{', ' if shown else ''}xexp_row FROM {target})"
+    unique, primary = _keys(con, name, info)
+    described = dict(zip(columns, types, strict=True))
+    return Table(name, relation, "xexp_row", described, "sqlite", unique, primary, ddl)
+
+
+def _census(
+    con: sqlite3.Connection, name: str, columns: list[str], stringify: set[str], lossy: bool
+) -> list[str]:
+    """The DuckDB type of each column, from the storage classes that it really holds."""
+    classes = list(_TYPES)
+    types = []
+    for part in (columns[i : i + 400] for i in range(0, len(columns), 400)):
+        asked = ", ".join(f"max(typeof({quote(c)}) = '{k}')" for c in part for k in classes)
+        flags = con.execute(f"SELECT {asked} FROM {quote(name)}").fetchone()
+        for index, column in enumerate(part):
+            found = {k for k, f in zip(classes, flags[4 * index : 4 * index + 4], strict=True) if f}
+            types.append(_one_type(con, name, column, found, stringify, lossy))
+    return types
+
+
+def _one_type(
+    con: sqlite3.Connection,
+    table: str,
+    column: str,
+    found: set[str],
+    stringify: set[str],
+    lossy: bool,
+) -> str:
+    if not found:
+        return _EMPTY
+    if column.lower() in stringify:
+        return "VARCHAR"
+    if len(found) == 1:
+        return _TYPES[found.pop()]
+    if lossy and found == {"integer", "real"}:
+        return "DOUBLE"
+    examples = ", ".join(f"{kind} {_example(con, table, column, kind)}" for kind in sorted(found))
+    raise XexpError(
+        f"column {column} of table {table} mixes storage classes ({examples}); "
+        "a typed column cannot hold them all unchanged",
+        hint=f"turn its values into text with --stringify {column}, or write SQLite",
+    )
+
+
+def _example(con: sqlite3.Connection, table: str, column: str, kind: str) -> str:
+    row = con.execute(
+        f"SELECT {quote(column)} FROM {quote(table)} WHERE typeof({quote(column)}) = ? LIMIT 1",
+        [kind],
+    ).fetchone()
+    return repr(row[0])
+
+
+def _doubles(types: list[str]) -> list[int]:
+    return [i + 1 for i, kind in enumerate(types) if kind == "DOUBLE"]
+
+
+def _batches(
+    cursor: sqlite3.Cursor, number: bool, texts: list[int], doubles: list[int]
+) -> Iterator[list[list[Any]]]:
+    """Batches as one list per column, the row number first."""
+    start = 0
+    while rows := cursor.fetchmany(BATCH):
+        columns = [list(values) for values in zip(*rows, strict=True)]
+        if number:
+            columns[0] = list(range(start, start + len(rows)))
+        for index in texts:
+            columns[index] = [_text(value) for value in columns[index]]
+        for index in doubles:
+            columns[index] = [None if v is None else float(v) for v in columns[index]]
+        start += len(rows)
+        yield columns
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.hex() if isinstance(value, bytes) else repr(value)
+
+
+def _insert(session: Session, target: str, types: list[str], columns: list[list[Any]]) -> None:
+    lists = ", ".join(f"unnest(${i + 1}::{t}[])" for i, t in enumerate(types))
+    back = session.rows(f"INSERT INTO {target} SELECT {lists} RETURNING *", columns)
+    returned = [list(values) for values in zip(*back, strict=True)]
+    for kind, sent, got in zip(types, columns, returned, strict=True):
+        if sent != got or (kind == "DOUBLE" and _bits(sent) != _bits(got)):
+            raise XexpError(
+                "a value changed on its way from SQLite into DuckDB; nothing was written"
+            )
+
+
+def _bits(values: list[Any]) -> bytes:
+    """The exact bits, because ``-0.0 == 0.0``."""
+    return array("d", [0.0 if value is None else value for value in values]).tobytes()
+
+
+def _keys(
+    con: sqlite3.Connection, name: str, info: list[Any]
+) -> tuple[tuple[tuple[str, ...], ...], bool]:
+    own = [row for row in info if row[5]]
+    primary = tuple(row[1] for row in sorted(own, key=lambda row: row[5]))
+    integer = len(own) == 1 and own[0][2].upper() == "INTEGER"
+    keys = [primary] if primary else []
+    for row in con.execute(f"PRAGMA index_list({quote(name)})").fetchall():
+        if row[2] and not row[4] and row[3] != "pk":
+            parts = [r[2] for r in con.execute(f"PRAGMA index_info({quote(row[1])})").fetchall()]
+            if None not in parts:
+                keys.append(tuple(parts))
+    return tuple(keys), integer
+
+
+def _sqlite_objects(con: sqlite3.Connection) -> dict[str, str]:
+    rows = con.execute(
+        "SELECT name, sql FROM sqlite_master WHERE type IN ('index', 'view', 'trigger') "
+        "AND sql IS NOT NULL"
+    )
+    return dict(rows.fetchall())

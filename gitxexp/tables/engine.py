@@ -1,0 +1,168 @@
+"""The engines behind one door: which one merges these files, and which files a name stands for.
+
+How far a merge is, told by how large its result has become: one statement may take a minute.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from enum import StrEnum
+from pathlib import Path
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.files import SUFFIXES, Kind, kind_by_name, kind_of
+from gitxexp.common.processes import every
+from gitxexp.tables.plan import MergeOptions, MergeReport, Progress
+
+_PARQUET = frozenset(name for name, kind in SUFFIXES.items() if kind == "parquet")
+
+
+class Engine(StrEnum):
+    """Who does the work. ``auto``: SQLite for SQLite files only, else DuckDB."""
+
+    AUTO = "auto"
+    SQLITE = "sqlite"
+    DUCKDB = "duckdb"
+
+
+def mergeable(name: str) -> bool:
+    """Whether a file of this name can be merged by rows."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def expand(names: Iterable[str | Path]) -> list[Path]:
+    """The files that these files, folders and glob patterns stand for, each once.
+
+    A folder stands for the parquet files in and below it. Raises XexpError for what is not there.
+    """
+    found: dict[Path, None] = {}
+    for name in names:
+        path = Path(name)
+        if path.is_dir():
+            inside = sorted(p for p in path.rglob("*") if p.suffix.lower() in _PARQUET)
+            if not inside:
+                raise XexpError(
+                    f"there are no parquet files in {path}", "name the files themselves"
+                )
+        elif path.exists() or not glob.has_magic(str(name)):
+            inside = [path]
+        else:
+            inside = [Path(p) for p in sorted(glob.glob(str(name), recursive=True))]  # noqa: PTH207
+            if not inside:
+                raise XexpError(f"no file matches {name}")
+        found.update(dict.fromkeys(inside))
+    return list(found)
+
+
+def merge(
+    target: Path,
+    sources: Sequence[Path],
+    out: Path | None = None,
+    options: MergeOptions | None = None,
+    progress: Progress | None = None,
+    *,
+    engine: Engine = Engine.AUTO,
+    write: bool = True,
+) -> MergeReport:
+    """Merge ``sources`` into ``target`` by the engine that fits; only plan it unless ``write``.
+
+    As ``merge_files`` of the engines says. Raises XexpError.
+    """
+    options = options or MergeOptions()
+    chosen = choose(target, sources, out, engine)
+    with watched((out or target).absolute().parent, (target, *sources), progress) as heard:
+        if chosen is Engine.SQLITE:
+            from gitxexp.tables.sqlite.merge import merge_files
+
+            return merge_files(target, sources, out, options, heard, write=write)
+        from gitxexp.tables.duckdb.merge import merge_files  # late: it imports DuckDB when it works
+
+        return merge_files(target, sources, out, options, heard, write=write)
+
+
+def merge3(
+    base: Path | None,
+    ours: Path,
+    theirs: Path,
+    out: Path,
+    options: MergeOptions | None = None,
+    progress: Progress | None = None,
+) -> MergeReport:
+    """Three-way merge by the engine that fits; ``base`` may be None or empty (both sides added).
+
+    With conflicts nothing is written. Raises XexpError.
+    """
+    kinds = {kind_of(path) for path in (ours, theirs, base) if path and path.stat().st_size}
+    if kinds == {"sqlite"}:
+        from gitxexp.tables.sqlite.merge3 import merge3_files
+
+        return merge3_files(base, ours, theirs, out, options, progress)
+    from gitxexp.tables.duckdb.merge3 import merge3_files
+
+    return merge3_files(base, ours, theirs, out, options, progress)
+
+
+def choose(
+    target: Path, sources: Sequence[Path], out: Path | None = None, engine: Engine = Engine.AUTO
+) -> Engine:
+    """The engine for these files; raises UsageError when the one asked for cannot do it."""
+    if engine is Engine.DUCKDB:
+        return engine
+    kinds: set[Kind] = {kind_of(path) for path in (target, *sources) if path.exists()}
+    for path in (target, out or target):
+        if not path.exists():
+            with suppress(XexpError):
+                kinds.add(kind_by_name(path))
+    if kinds == {"sqlite"}:
+        return Engine.SQLITE
+    if engine is Engine.SQLITE:
+        others = ", ".join(sorted(kinds - {"sqlite"})) or "nothing"
+        raise UsageError(f"SQLite's own engine cannot merge {others}", "leave --engine out")
+    return Engine.DUCKDB
+
+
+_EVERY = 0.2
+
+
+@contextmanager
+def watched(
+    folder: Path, inputs: Iterable[Path], progress: Progress | None
+) -> Iterator[Progress | None]:
+    """Report the bytes of this process's new file in ``folder`` for the time of a ``with``.
+
+    The sum of ``inputs`` is about what it will have. Yields a progress for the engine, which is
+    heard as long as there is no such file.
+    """
+    if progress is None:
+        yield None
+        return
+    total = sum(path.stat().st_size for path in inputs if path.is_file())
+    report, seen = progress, False
+
+    def look() -> None:
+        nonlocal seen
+        size = _size(folder)
+        if size:
+            seen = True
+            report(min(size, total), total, "B")
+
+    def engines(count: int, of: int, unit: str) -> None:
+        if not seen:
+            report(count, of, unit)
+
+    with every(_EVERY, look):
+        yield engines
+
+
+def _size(folder: Path) -> int:
+    """Bytes of the files that this process is making here (``.NAME.xexp-PID-….tmp``)."""
+    mark, size = f".xexp-{os.getpid()}-", 0
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if mark in entry.name and entry.name.endswith(".tmp"):
+                with suppress(OSError):
+                    size += entry.stat().st_size
+    return size

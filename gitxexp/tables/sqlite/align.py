@@ -1,0 +1,283 @@
+"""Make room in the target for what a source holds: tables, columns, and types that keep values.
+
+Two column names that may mean one thing: ``lr`` and ``learning_rate``.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from difflib import SequenceMatcher
+
+from gitxexp.common.errors import XexpError
+from gitxexp.tables.plan import Conflict, MergeOptions, SimilarColumn
+from gitxexp.tables.sqlite.account import Account
+from gitxexp.tables.sqlite.feed import Feed, make_feed
+from gitxexp.tables.sqlite.names import drop_type, fold, literal, quote, type_sql
+from gitxexp.tables.sqlite.schema import Column, Schema, Table, read_schema
+
+#: Larger than every number, smaller than every text: tells what numeric affinity left as text.
+_INFINITY = "CAST(9e999 AS NUMERIC)"
+
+
+def align(
+    con: sqlite3.Connection,
+    db: str,
+    schema: Schema,
+    label: str,
+    options: MergeOptions,
+    account: Account,
+) -> list[Feed]:
+    """Prepare the target for one source and return what the source offers, table by table."""
+    main = read_schema(con)
+    account.note_unreadable(schema, label)
+    for table in _wanted(schema, options):
+        _refuse_views(main, schema, table, label)
+        old = main.tables.get(fold(table.name))
+        if old is None:
+            _create(con, schema, table, _renames(table, options), account)
+        else:
+            account.count_here(con, old)
+            _add_columns(con, old, table, _renames(table, options), account)
+    main = read_schema(con)
+    feeds = []
+    for table in _wanted(schema, options):
+        target = main.tables[fold(table.name)]
+        if target.content is not None or table.content is not None:
+            continue
+        feed = make_feed(db, table, target, _renames(table, options), label)
+        _refuse_unnumbered(target)
+        _refuse_computed(con, feed)
+        feeds.append(_widen(con, feed, options, account))
+    return feeds
+
+
+def check_tables(options: MergeOptions, schemas: list[Schema]) -> None:
+    """Raise XexpError for a table that was asked for and is in none of the databases."""
+    for name in options.tables:
+        if any(fold(name) in s.tables for s in schemas):
+            continue
+        if any(s.has("view", name) for s in schemas):
+            raise XexpError(f"{name} is a view, and only tables are merged")
+        raise XexpError(f"no database has a table {name}")
+
+
+def _wanted(schema: Schema, options: MergeOptions) -> list[Table]:
+    chosen = {fold(t) for t in options.tables}
+    return [t for k, t in schema.tables.items() if not chosen or k in chosen]
+
+
+def _renames(table: Table, options: MergeOptions) -> dict[str, str]:
+    found = {fold(old): new for old, new in options.rename.items() if table.column(old)}
+    for old, new in found.items():
+        if table.column(new) and fold(new) not in found and fold(new) != old:
+            raise XexpError(f"{table.name} has both {old} and {new}: they cannot be joined")
+    return found
+
+
+def _refuse_views(main: Schema, schema: Schema, table: Table, label: str) -> None:
+    if main.has("view", table.name):
+        raise XexpError(f"{table.name} is a view in the target and a table in {label}")
+    for name, t in main.tables.items():
+        if schema.has("view", t.name) and name not in schema.tables:
+            raise XexpError(f"{t.name} is a table in the target and a view in {label}")
+
+
+def _create(
+    con: sqlite3.Connection,
+    schema: Schema,
+    table: Table,
+    renames: Mapping[str, str],
+    account: Account,
+) -> None:
+    con.execute(table.sql)
+    for old, new in renames.items():
+        con.execute(f"ALTER TABLE {quote(table.name)} RENAME COLUMN {quote(old)} TO {quote(new)}")
+    for kind, name, owner, sql in schema.objects:
+        if kind == "index" and fold(owner) == fold(table.name):
+            account.carry(con, kind, name, sql)
+    account.of(table.name).created = True
+    account.carried.append(f"table {table.name}")
+
+
+def _add_columns(
+    con: sqlite3.Connection, old: Table, new: Table, renames: Mapping[str, str], account: Account
+) -> None:
+    incoming = [replace(c, name=renames.get(fold(c.name), c.name)) for c in new.columns]
+    fresh = [c for c in incoming if not old.column(c.name)]
+    if fresh and old.virtual:
+        names = ", ".join(c.name for c in fresh)
+        raise XexpError(f"the virtual table {old.name} cannot take new columns: {names}")
+    missing = [c.name for c in old.columns if fold(c.name) not in {fold(i.name) for i in incoming}]
+    account.similar += similar_columns(old.name, [c.name for c in fresh], missing)
+    for column in fresh:
+        declared = column.declared
+        if old.strict and declared.upper() not in ("INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"):
+            declared = "ANY"
+        added = f"{quote(column.name)} {type_sql(declared)}"
+        con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
+    account.of(old.name).columns_added += [c.name for c in fresh]
+
+
+def _refuse_unnumbered(target: Table) -> None:
+    """Rows that are alike are told apart by their rowid, which three columns together can hide."""
+    if not (target.virtual or target.without_rowid or target.rowid):
+        raise XexpError(
+            f"{target.name} has columns called rowid, _rowid_ and oid, which hide its row numbers",
+            "rename one of them",
+        )
+
+
+def _refuse_computed(con: sqlite3.Connection, feed: Feed) -> None:
+    """A column computed in the target but stored in the source would lose its values."""
+    for column in feed.table.stored:
+        name = feed.renamed.get(fold(column.name), column.name)
+        mine = feed.target.column(name)
+        if mine is None or not mine.generated:
+            continue
+        test = feed.source(f"s.{quote(column.name)} IS NOT NULL")
+        if con.execute(f"SELECT 1 {test} LIMIT 1").fetchone():
+            raise XexpError(
+                f"{feed.target.name}.{name} is a generated column here and stored in {feed.label}",
+                f"bring it in under another name: --rename {name}={name}_stored",
+            )
+
+
+def changes_value(column: Column, value: str) -> str:
+    """SQL: ``column`` would change ``value`` (sqlite.org/datatype3.html section 3)."""
+    if column.affinity == "BLOB":
+        return "0"
+    if column.affinity == "TEXT":
+        return f"typeof({value}) IN ('integer', 'real')"
+    number = f"(typeof({value}) = 'text' AND NOT (+{value} > {_INFINITY}))"
+    if column.affinity == "REAL":
+        return f"(typeof({value}) = 'integer' OR {number})"
+    return f"({number} OR (typeof({value}) = 'real' AND {value} = CAST({value} AS INTEGER)))"
+
+
+def _widen(con: sqlite3.Connection, feed: Feed, options: MergeOptions, account: Account) -> Feed:
+    """Drop the declared type of every target column that would change an offered value."""
+    doubtful = [c for c in feed.target.stored if _may_change(c, feed)]
+    if not doubtful or (options.allow_lossy and feed.target.strict):
+        return feed
+    tests = ", ".join(f"max({changes_value(c, feed.expr(c.name))})" for c in doubtful)
+    row = con.execute(f"SELECT {tests} {feed.source()}").fetchone()
+    clashing = [c for c, changes in zip(doubtful, row, strict=True) if changes]
+    if not clashing:
+        return feed
+    if feed.target.strict:
+        for column in clashing:
+            account.conflicts.append(_strict_conflict(con, feed, column))
+        return feed
+    for column in clashing:
+        drop_column_type(con, feed.target, column)
+        widened = f"{column.name}: {column.declared} -> any"
+        account.of(feed.target.name).types_widened.append(widened)
+    target = read_schema(con).tables[fold(feed.target.name)]
+    return replace(feed, target=target)
+
+
+def _may_change(column: Column, feed: Feed) -> bool:
+    if column.affinity == "BLOB" or not feed.has(column.name) or feed.target.virtual:
+        return False
+    if feed.target.alias and fold(feed.target.alias) == fold(column.name):
+        return False
+    name = next(c for c in feed.table.columns if "s." + quote(c.name) == feed.expr(column.name))
+    number = ("INTEGER", "NUMERIC")
+    return name.affinity != column.affinity and not (
+        name.affinity in number and column.affinity in number
+    )
+
+
+def _strict_conflict(con: sqlite3.Connection, feed: Feed, column: Column) -> Conflict:
+    value = feed.expr(column.name)
+    example = con.execute(
+        f"SELECT {value} {feed.source(changes_value(column, value))} LIMIT 1"
+    ).fetchone()[0]
+    return Conflict(
+        feed.target.name,
+        {},
+        column.name,
+        column.declared,
+        example,
+        kind="schema",
+        source=feed.label,
+    )
+
+
+def drop_column_type(con: sqlite3.Connection, table: Table, column: Column) -> None:
+    """Take the declared type away, in this transaction; every stored value stays what it is.
+
+    Integral values of a REAL column are stored as integers (sqlite.org/datatype3.html section 2),
+    so those rows are written again as what they were read as.
+    """
+    row = con.execute(
+        "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?", (table.name,)
+    ).fetchone()
+    sql = drop_type(row[0], column.name)
+    if sql is None:
+        raise XexpError(f"the declaration of {table.name}.{column.name} cannot be read")
+    version = con.execute("PRAGMA main.schema_version").fetchone()[0]
+    con.execute("PRAGMA writable_schema=ON")
+    con.execute(
+        f"UPDATE main.sqlite_schema SET sql = {literal(sql)} WHERE type = 'table' AND name = ?",
+        (table.name,),
+    )
+    con.execute(f"PRAGMA main.schema_version={version + 1}")
+    con.execute("PRAGMA writable_schema=RESET")
+    if column.affinity == "REAL":
+        name = quote(column.name)
+        con.execute(
+            f"UPDATE main.{quote(table.name)} SET {name} = CAST({name} AS REAL) "
+            f"WHERE typeof({name}) = 'integer'"
+        )
+    con.execute(f"REINDEX main.{quote(table.name)}")
+
+
+RATIO = 0.85  #: of difflib; below it, names of metrics such as f1 and f2 would be taken for one
+
+
+def similar_columns(
+    table: str, incoming: Sequence[str], existing: Sequence[str]
+) -> list[SimilarColumn]:
+    """Pairs of a new column and one that the source lacks whose names look alike."""
+    return [
+        SimilarColumn(table, new, old) for new in incoming for old in existing if alike(new, old)
+    ]
+
+
+def alike(one: str, two: str) -> bool:
+    """Whether two names are spellings, abbreviations or initials of each other."""
+    a, b = _words(one), _words(two)
+    if not a or not b:
+        return False
+    short, long = "".join(a), "".join(b)
+    if short == long:
+        return True
+    if _digits(one) != _digits(two):
+        return False
+    if _initials(a, b) or _initials(b, a) or _abbreviates(a, b) or _abbreviates(b, a):
+        return True
+    return min(len(short), len(long)) > 4 and SequenceMatcher(None, short, long).ratio() >= RATIO
+
+
+def _words(name: str) -> list[str]:
+    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
+    return [w.lower() for w in re.split(r"[^A-Za-z0-9]+", spaced) if w]
+
+
+def _digits(name: str) -> str:
+    return "".join(c for c in name if c.isdigit())
+
+
+def _initials(a: list[str], b: list[str]) -> bool:
+    return len(a) == 1 and len(b) > 1 and a[0] == "".join(w[0] for w in b)
+
+
+def _abbreviates(a: list[str], b: list[str]) -> bool:
+    """Every word of ``a`` begins the word of ``b`` in its place: val_acc, validation_accuracy."""
+    return len(a) == len(b) and all(
+        w == v or (len(w) >= 2 and v.startswith(w)) for w, v in zip(a, b, strict=True)
+    )

@@ -1,0 +1,198 @@
+"""What may be said about a database file before SQLite opens it, and the one map of its errors.
+
+Format: sqlite.org/fileformat2.html section 1.3 (the database header).
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote_from_bytes as quote_path
+
+from gitxexp.common.errors import XexpError
+
+MAGIC = b"SQLite format 3\x00"
+SMALL = 8 << 20  #: bytes that may well be read through SQLite instead of from the file
+MINIMUM = (3, 37, 0)  #: PRAGMA table_list and STRICT
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from gitxexp.tables.sqlite.raw_pages import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@dataclass(frozen=True)
+class Header:
+    """The fields of a database header that decide how the file is read."""
+
+    page_size: int
+    wal: bool
+    pages: int
+    auto_vacuum: bool
+    encoding: int  #: 1 UTF-8, 2 UTF-16le, 3 UTF-16be
+    reserved: int
+
+
+def is_sqlite(path: Path) -> bool:
+    """Whether SQLite itself takes the file for a database (its locks are left alone)."""
+    try:
+        if Path(path).stat().st_size < 100:
+            return False
+        con = sqlite3.connect(uri(Path(path), "mode=ro&immutable=1"), uri=True)
+    except (OSError, sqlite3.Error):
+        return False
+    try:
+        con.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        return "not a database" not in str(error)
+    finally:
+        con.close()
+    return True
+
+
+def uri(path: Path, query: str = "mode=ro") -> str:
+    """``path`` as an SQLite URI; ``%``, ``?`` and ``#`` are escaped (sqlite.org/uri.html)."""
+    return "file:" + quote_path(os.fsencode(path.absolute())) + "?" + query
+
+
+def _command(*arguments: str) -> list[str]:
+    """Run ``gitxexp.tables.sqlite.raw_pages`` in a process of its own, which starts quickly."""
+    return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *arguments]
+
+
+def child(what: str, task: object) -> str:
+    """What the process printed; raises OSError with the system's words when it could not read."""
+    done = subprocess.run(
+        _command(what), input=json.dumps(task), capture_output=True, text=True, check=False
+    )
+    if done.returncode == 3:
+        number, _, name = done.stderr.strip().partition(" ")
+        raise OSError(int(number), os.strerror(int(number)), name)
+    if done.returncode:
+        raise OSError(errno.EIO, "a helper process failed")
+    return done.stdout
+
+
+def read_headers(paths: Sequence[Path]) -> list[Header]:
+    """The checked headers of databases.
+
+    Raises XexpError when a file is missing, empty, no database, newer than this format, or shorter
+    than it says.
+    """
+    for path in paths:
+        with clear_errors(path):
+            if path.is_dir():
+                raise XexpError(f"{path} is a folder, not a database")
+            if path.stat().st_size == 0:
+                raise XexpError(f"{path} is empty (zero bytes)", "was it written completely?")
+    found = {p: h for p in paths if (h := _small_header(p))}
+    rest = [p for p in paths if p not in found]
+    if rest:
+        with clear_errors("the input"):
+            raw = json.loads(child("headers", [str(p) for p in rest]))
+        for path, (text, size) in zip(rest, raw, strict=True):
+            found[path] = _parse(path, bytes.fromhex(text), size)
+    return [found[p] for p in paths]
+
+
+def _small_header(path: Path) -> Header | None:
+    """The header of a small, sound file through SQLite, which saves a process."""
+    size = path.stat().st_size
+    if size > SMALL:
+        return None
+    try:
+        with closing(sqlite3.connect(uri(path, "mode=ro&immutable=1"), uri=True)) as con:
+            raw = con.serialize()[:100]
+        return _parse(path, raw, size)
+    except (sqlite3.Error, XexpError):
+        return None  # read the bytes themselves, to say what is wrong
+
+
+def _parse(path: Path, raw: bytes, size: int) -> Header:
+    if raw[: len(MAGIC)] != MAGIC or len(raw) < 100:
+        raise XexpError(f"{path} is not a SQLite database, or it is encrypted")
+    page = struct.unpack(">H", raw[16:18])[0]
+    page = 65536 if page == 1 else page
+    if raw[18] > 2 or raw[19] > 2:
+        raise XexpError(f"{path} has a newer file format than this SQLite reads")
+    if page < 512 or page & (page - 1):
+        raise XexpError(f"{path} is corrupt: a page size of {page}")
+    counter, pages = struct.unpack(">I", raw[24:28])[0], struct.unpack(">I", raw[28:32])[0]
+    valid = struct.unpack(">I", raw[92:96])[0]
+    wal = raw[18] == 2
+    if not wal and counter == valid and pages and size < pages * page:
+        raise XexpError(
+            f"{path} is truncated: {size:,} bytes of {pages * page:,}", "restore it from a backup"
+        )
+    encoding = struct.unpack(">I", raw[56:60])[0] or 1
+    auto = struct.unpack(">I", raw[52:56])[0] != 0
+    return Header(page, wal, pages, auto, encoding, raw[20])
+
+
+@contextmanager
+def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
+    """Turn what SQLite and the system raise into one sentence about ``path``.
+
+    ``reading``: the file is only read here, so that what a full disk does is not about it, and is
+    left to the caller.
+    """
+    try:
+        yield
+    except (OSError, sqlite3.Error) as error:
+        if _cannot_write(error):
+            if reading:
+                raise
+            raise XexpError(
+                f"cannot write {path}: no space is left, or a limit is reached ({_words(error)})",
+                "make room, or write elsewhere with -o",
+            ) from error
+        if isinstance(error, FileNotFoundError):
+            raise XexpError(f"{error.filename or path} does not exist") from error
+        if isinstance(error, OSError):
+            raise XexpError(f"{path}: {_words(error)}") from error
+        raise _database_error(path, error) from error
+
+
+def _cannot_write(error: OSError | sqlite3.Error) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT)
+    name = getattr(error, "sqlite_errorname", "")
+    return name in ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")
+
+
+def _words(error: OSError | sqlite3.Error) -> str:
+    return getattr(error, "strerror", None) or str(error)
+
+
+def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return XexpError(
+            f"{path} is locked by a writer", "wait until the other program is done, then try again"
+        )
+    if "unsupported file format" in text:
+        return XexpError(f"{path} has a newer file format than this SQLite reads")
+    if "not a database" in text:
+        return XexpError(f"{path} is not a SQLite database, or it is encrypted")
+    if "malformed" in text or "corrupt" in text:
+        return XexpError(f"{path} is corrupt: {text}", "try `sqlite3 FILE .recover` on a copy")
+    if "readonly" in text or "unable to open" in text:
+        return XexpError(f"{path} cannot be opened: {text}", "check the folder's permissions")
+    if "collation" in text or "no such function" in text or "no such module" in text:
+        return XexpError(f"{path} needs an extension that is not here: {text}")
+    return XexpError(f"{path}: {text}")
+
+
+def check_version() -> None:
+    """Raise XexpError when the SQLite library is older than what this engine needs."""
+    if sqlite3.sqlite_version_info < MINIMUM:
+        need = ".".join(map(str, MINIMUM))
+        raise XexpError(f"SQLite {need} or later is needed, this is {sqlite3.sqlite_version}")

@@ -1,0 +1,289 @@
+"""Rows without a key: the result holds each exact row as often as the input that has it most.
+
+One scan of the target finds the rows that could be equal, by one discriminating column against a
+temporary index of the offered values. Only those are compared whole, by one grouping sort.
+
+A cheap first test for rows that cannot equal an offered one: a column's smallest and largest.
+
+Results come in time order, so most older rows lie outside what a new source offers.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gitxexp.tables.sqlite.feed import Feed, tree, typed
+from gitxexp.tables.sqlite.names import fold, quote
+from gitxexp.tables.sqlite.schema import Column, Table
+from gitxexp.tables.sqlite.write import Writer, fresh
+
+SAMPLE = 2000  #: rows looked at to choose a discriminating column
+TERMS = 1900  #: SQLite allows 2,000 terms in GROUP BY and 2,000 result columns
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Which target rows to compare with: all that meet ``where`` (over ``t``), by ``columns``."""
+
+    columns: tuple[Column, ...]
+    where: str = "1"
+    ranges: str = ""  #: temp table of rowid ranges of the target
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many rows were offered and how many went in."""
+
+    offered: int
+    new: int
+
+    @property
+    def identical(self) -> int:
+        return self.offered - self.new
+
+
+def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer) -> Counts:
+    """Add what the target has fewer copies of. Raises Careful when a constraint forbids a row."""
+    offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
+    if not offered:
+        return Counts(0, 0)
+    if find_hits(con, feed, subset, write) or feed.target.virtual:
+        surplus(con, feed, subset)
+        new = insert_surplus(con, feed, subset.columns, write)
+    else:
+        names = [c.name for c in subset.columns]
+        select = f"SELECT {feed.select(names)} {feed.source()}"
+        new = write.insert(feed, names, select, offered)
+    return Counts(offered, new)
+
+
+def find_hits(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer | None = None
+) -> int:
+    """Fill ``temp.hits`` with the rowids of target rows that may equal an offered row."""
+    fresh(con, "hits", "rid INTEGER PRIMARY KEY")
+    target = feed.target
+    table = f"main.{quote(target.name)} AS t"
+    where = subset.where
+    if subset.ranges:
+        table = f"temp.{subset.ranges} AS r CROSS JOIN {table}"
+        where += f" AND t.{target.rowid} BETWEEN r.lo AND r.hi"
+    probe = None if subset.ranges else _probe_column(con, feed, subset)
+    if probe is not None and write is not None and subset.where == "1" and write.together:
+        return _shared_hits(con, feed, subset, probe, write)
+    if probe is not None:
+        nulls = _fill_probe(con, [feed], probe)
+        name = f"t.{quote(probe.name)}"
+        if fold(probe.name) in target.indexed and not nulls:
+            table = f"temp.probe AS p CROSS JOIN {table}"
+            where += f" AND {name} = p.v"
+        else:
+            test = f"+{name} COLLATE BINARY IN temp.probe"
+            where += f" AND ({test} OR {name} IS NULL)" if nulls else f" AND {test}"
+    sql = f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {table} WHERE {where}"
+    return con.execute(sql).rowcount
+
+
+def _shared_hits(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, probe: Column, write: Writer
+) -> int:
+    """One scan of the target's own rows serves all sources that are attached together."""
+    target, tally = feed.target, write.account.of(feed.target.name)
+    table = f"main.{quote(target.name)}"
+    name = f"scan{tally.number}"
+    before = f"t.{target.rowid} <= {tally.last_rowid}"
+    scan = write.scans.get(fold(target.name))
+    if scan is None or feed.db not in scan:
+        others = [o for o in write.upcoming(feed) if o.has(probe.name)]
+        feeds = [feed, *others]
+        fresh(con, name, "rid INTEGER PRIMARY KEY")
+        value = f"t.{quote(probe.name)}"
+        nulls = _fill_probe(con, feeds, probe)
+        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        narrow = outside(con, feeds, [c.name for c in subset.columns], tally.here)
+        con.execute(
+            f"INSERT INTO temp.{name} SELECT t.{target.rowid} FROM {table} AS t "
+            f"WHERE {before} AND {narrow} AND ({test})"
+        )
+        write.scans[fold(target.name)] = {f.db for f in feeds}
+    con.execute(f"INSERT INTO temp.hits SELECT rid FROM temp.{name}")
+    after = f"t.{target.rowid} > {tally.last_rowid}"
+    if con.execute(f"SELECT 1 FROM {table} AS t WHERE {after} LIMIT 1").fetchone():
+        value = f"t.{quote(probe.name)}"
+        nulls = _fill_probe(con, [feed], probe)
+        test = f"+{value} COLLATE BINARY IN temp.probe" + (f" OR {value} IS NULL" if nulls else "")
+        con.execute(
+            f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {table} AS t "
+            f"WHERE {after} AND ({test})"
+        )
+    return int(con.execute("SELECT count(*) FROM temp.hits").fetchone()[0])
+
+
+def _fill_probe(con: sqlite3.Connection, feeds: Sequence[Feed], probe: Column) -> bool:
+    """Put the offered values of one column into ``temp.probe``; whether any of them is NULL."""
+    fresh(con, "probe", "v PRIMARY KEY", " WITHOUT ROWID")
+    nulls = False
+    for feed in feeds:
+        value = feed.expr(probe.name)
+        con.execute(
+            f"INSERT OR IGNORE INTO temp.probe SELECT {value} "
+            f"{feed.source(f'{value} IS NOT NULL')} ORDER BY {value} COLLATE BINARY"
+        )
+        missing = con.execute(f"SELECT 1 {feed.source(f'{value} IS NULL')} LIMIT 1").fetchone()
+        nulls = nulls or missing is not None
+    return nulls
+
+
+def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column | None:
+    """The offered column that tells rows apart best, as far as a sample shows.
+
+    None when there is none, and everything must be compared.
+    """
+    shared = [c for c in subset.columns if feed.has(c.name)][: TERMS // 2]
+    if not shared:
+        return None
+    parts = ", ".join(
+        f"count(DISTINCT {feed.expr(c.name)}), count({feed.expr(c.name)})" for c in shared
+    )
+    inner = f"(SELECT s.* {feed.source()} LIMIT {SAMPLE}) AS s"
+    *row, total = con.execute(f"SELECT {parts}, count(*) FROM {inner}").fetchone()
+
+    def worth(i: int) -> float:
+        distinct, filled = row[2 * i : 2 * i + 2]
+        indexed = fold(shared[i].name) in feed.target.indexed
+        return float(distinct) * (1.0 if filled == total else 0.2) * (1.5 if indexed else 1.0)
+
+    best = max(range(len(shared)), key=worth)
+    return shared[best] if worth(best) > 0 else None
+
+
+def surplus(con: sqlite3.Connection, feed: Feed, subset: Subset) -> None:
+    """Fill ``temp.need``: exact rows, how many more (n) the feed has than the hits, a rowid."""
+    columns = subset.columns
+    names = [f"c{i}" for i in range(len(columns))]
+    fresh(con, "need", ", ".join([*names, "n", "rid"]))
+    target = feed.target
+    offered = ", ".join(f"+{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    # The + takes affinity away: a REAL column in a compound SELECT would convert the other side.
+    rowid = f"s.{feed.table.rowid}" if feed.table.rowid else "NULL"
+    con.execute(
+        f"INSERT INTO temp.need SELECT {', '.join(names)}, sum(d) AS n, min(rid) FROM ("
+        f"SELECT {offered}, 1 AS d, {rowid} AS rid {feed.source()} UNION ALL "
+        f"SELECT {held}, -1, NULL FROM temp.hits AS h "
+        f"CROSS JOIN main.{quote(target.name)} AS t ON t.{target.rowid} = h.rid "
+        f"WHERE {subset.where}"
+        f") GROUP BY {grouping(columns, names)} HAVING n > 0 ORDER BY min(rid)"
+    )
+
+
+def grouping(columns: Sequence[Column], names: Sequence[str]) -> str:
+    """GROUP BY terms that tell storage classes apart and compare text by its bytes."""
+    terms = [f"{n} COLLATE BINARY" for n in names]
+    classes = [f"typeof({n})" for c, n in zip(columns, names, strict=True) if typed(c)]
+    if len(terms) + len(classes) > TERMS:
+        classes = [tree(classes, "||")]
+    return ", ".join(terms + classes)
+
+
+def insert_surplus(
+    con: sqlite3.Connection, feed: Feed, columns: Sequence[Column], write: Writer
+) -> int:
+    """Insert every row of ``temp.need`` n times; returns the number of rows that went in."""
+    values = ", ".join(f"c{i}" for i in range(len(columns)))
+    names = [c.name for c in columns]
+    if feed.target.virtual:
+        return _insert_virtual(con, feed.target, names, values)
+    once, more = con.execute("SELECT count(*), coalesce(sum(n - 1), 0) FROM temp.need").fetchone()
+    select = f"SELECT {values} FROM temp.need"
+    done = write.insert(feed, names, f"{select} WHERE 1 ORDER BY rid", once)
+    if more:
+        con.execute("CREATE INDEX temp.need_n ON need(n)")
+        copies = (
+            "WITH RECURSIVE k(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM k "
+            f"WHERE i < (SELECT max(n) FROM temp.need)) {select} JOIN k ON n >= k.i WHERE 1"
+        )
+        done += write.insert(feed, names, copies, more)
+    return done
+
+
+def _insert_virtual(
+    con: sqlite3.Connection, target: Table, names: Sequence[str], values: str
+) -> int:
+    """Rows of a virtual table keep their rowid where it is free: triggers may rely on it."""
+    table, into = f"main.{quote(target.name)}", ", ".join(map(quote, names))
+    fresh(con, "placed", "rid INTEGER PRIMARY KEY")
+    con.execute(
+        "INSERT INTO temp.placed SELECT rid FROM temp.need WHERE rid IS NOT NULL "
+        f"AND rid NOT IN (SELECT rowid FROM {table})"
+    )
+    done = con.execute(
+        f"INSERT INTO {table} (rowid, {into}) SELECT rid, {values} FROM temp.need "
+        "WHERE rid IN temp.placed"
+    ).rowcount
+    con.execute("UPDATE temp.need SET n = n - 1 WHERE rid IN temp.placed")
+    return (
+        done
+        + con.execute(
+            f"INSERT INTO {table} ({into}) WITH RECURSIVE k(i) AS (SELECT 1 UNION ALL "
+            f"SELECT i + 1 FROM k WHERE i < (SELECT max(n) FROM temp.need)) "
+            f"SELECT {values} FROM temp.need JOIN k ON n >= k.i"
+        ).rowcount
+    )
+
+
+SPAN_SAMPLE = 200  #: target rows looked at to choose the column
+WORTH = 100_000  #: target rows above which choosing pays
+COLUMNS = 4  #: the first ones: run, time and step stand there
+
+
+def outside(
+    con: sqlite3.Connection, feeds: Sequence[Feed], columns: Sequence[str], rows: int
+) -> str:
+    """SQL over ``t`` that no row equal to an offered one fails; "1" where there is none."""
+    names = [c for c in columns if all(f.has(c) for f in feeds)][:COLUMNS]
+    if rows < WORTH or not names:
+        return "1"
+    _measure(con, feeds, names)
+    target = feeds[0].target
+    table, rowid = f"main.{quote(target.name)}", target.rowid
+    low = con.execute(f"SELECT min({rowid}) FROM {table}").fetchone()[0]  # one seek each
+    high = con.execute(f"SELECT max({rowid}) FROM {table}").fetchone()[0]
+    fresh(con, "sample", "rid INTEGER PRIMARY KEY")
+    for i in range(SPAN_SAMPLE):
+        con.execute(
+            f"INSERT OR IGNORE INTO temp.sample SELECT {rowid} FROM {table} "
+            f"WHERE {rowid} >= ? ORDER BY {rowid} LIMIT 1",
+            (low + (high - low) * i // SPAN_SAMPLE,),
+        )
+    tests = [_within(i, c) for i, c in enumerate(names)]
+    inside = con.execute(
+        f"SELECT {', '.join(f'total({t})' for t in tests)} FROM temp.sample AS x "
+        f"CROSS JOIN {table} AS t ON t.{rowid} = x.rid"
+    ).fetchone()
+    whole = con.execute(
+        f"SELECT {', '.join(f'min(n{i})' for i in range(len(names)))} FROM temp.spans"
+    ).fetchone()
+    usable = [i for i in range(len(names)) if whole[i] == 1]
+    best = min(usable, key=lambda i: inside[i], default=None)
+    return "1" if best is None or inside[best] > SPAN_SAMPLE / 2 else tests[best]
+
+
+def _within(i: int, column: str) -> str:
+    value = f"+t.{quote(column)} COLLATE BINARY"
+    low = f"(SELECT min(a{i} COLLATE BINARY) FROM temp.spans)"
+    high = f"(SELECT max(b{i} COLLATE BINARY) FROM temp.spans)"
+    return f"({value} >= {low} AND {value} <= {high})"
+
+
+def _measure(con: sqlite3.Connection, feeds: Sequence[Feed], names: Sequence[str]) -> None:
+    """``temp.spans``: per feed and column the smallest, the largest, and whether none is NULL."""
+    fresh(con, "spans", ", ".join(f"a{i}, b{i}, n{i}" for i in range(len(names))))
+    for feed in feeds:
+        picks = ", ".join(
+            f"min({v} COLLATE BINARY), max({v} COLLATE BINARY), count({v}) = count(*)"
+            for v in map(feed.expr, names)
+        )
+        con.execute(f"INSERT INTO temp.spans SELECT {picks} {feed.source()}")

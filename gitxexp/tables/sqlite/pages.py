@@ -1,0 +1,222 @@
+"""Files that began as copies of each other: only rows on pages that differ are looked at.
+
+Equal leaf pages at the same place in both b-trees hold the same rows under the same rowids, so they
+cancel out of every comparison. The pages are compared while the target is copied, so that every
+file is read once.
+
+Three files that began as copies of each other: the rows near a change are all that is met.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gitxexp.tables.sqlite.account import Tally
+from gitxexp.tables.sqlite.feed import Feed
+from gitxexp.tables.sqlite.files import child, clear_errors
+from gitxexp.tables.sqlite.names import fold, quote
+from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
+from gitxexp.tables.sqlite.source import Source, connect, create_private
+from gitxexp.tables.sqlite.write import Writer, fresh
+
+SMALLEST = 4 << 20  #: bytes; below it, looking at all rows is as fast as starting a process
+MOST = 8  #: pairs compared; each keeps a transaction open
+LAST_ROWID = (1 << 63) - 1
+
+Ranges = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Apart:
+    """One table in two files: the rowids on differing pages of each, and how many rows they are."""
+
+    old: Ranges
+    new: Ranges
+    rows: Sequence[int]  #: in the old file, in the new one
+
+
+@dataclass
+class Copies:
+    """Files of which the first is copied, and pairs (older, newer) of them to be compared.
+
+    Every compared file is held in a read transaction until ``close``, so that what was found stays
+    true.
+    """
+
+    files: Sequence[Source]
+    pairs: Sequence[tuple[int, int]]
+    found: dict[tuple[int, int], Mapping[str, Apart]] = field(default_factory=dict)
+    held: ExitStack = field(default_factory=ExitStack)
+    done: bool = False
+
+    def copy(self, out: Path) -> None:
+        """Copy the first file to ``out``, and compare the pairs when it is done for the first time.
+
+        Raises OSError and sqlite3.Error.
+        """
+        create_private(out)
+        self._read(out)
+
+    def compare(self) -> None:
+        """Compare the pairs and copy nothing. Raises OSError and sqlite3.Error."""
+        self._read(None)
+
+    def _read(self, out: Path | None) -> None:
+        likely = [] if self.done else [p for p in self.pairs if self._likely(*p)][:MOST]
+        self.done = True
+        held = {i: self._hold(self.files[i]) for i in sorted({i for p in likely for i in p})}
+        tasks = {(a, b): _task(held[a], held[b]) for a, b in likely}
+        asked = [{"a": a, "b": b, **task} for (a, b), task in tasks.items() if task["roots"]]
+        paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
+        if out is None and not asked:
+            return
+        task = {"files": paths, "out": str(out) if out else None, "pairs": asked}
+        answer = child("read", task)
+        for pages, tables in zip(asked, json.loads(answer), strict=True):
+            pair = int(str(pages["a"])), int(str(pages["b"]))
+            self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}
+
+    def between(self, old: Source, new: Source) -> Mapping[str, Apart]:
+        """What differs, by folded table name; a table that is not there must be met row by row."""
+        if old not in self.files or new not in self.files:
+            return {}
+        return self.found.get((self.files.index(old), self.files.index(new)), {})
+
+    def close(self) -> None:
+        """Let go of the files. Safe to call twice."""
+        self.held.close()
+
+    def _likely(self, a: int, b: int) -> bool:
+        one, two = self.files[a], self.files[b]
+        small, large = sorted((one.size, two.size))
+        formats = [
+            (f.header.page_size, f.header.reserved, f.header.encoding, f.header.auto_vacuum)
+            for f in (one, two)
+        ]
+        return (
+            all(f.raw == f.path for f in (one, two, self.files[0]))
+            and small >= SMALLEST
+            and 2 * small >= large  # a copy that grew is not that small
+            and formats[0] == formats[1]
+            and not one.header.auto_vacuum
+        )
+
+    def _hold(self, source: Source) -> tuple[Schema, dict[tuple[str, str], int]]:
+        """Begin a read transaction; the schema and the root page of every b-tree."""
+        with clear_errors(source.path):
+            con = self.held.enter_context(closing(connect(source.uri)))
+            con.execute("BEGIN")
+            rows = con.execute(
+                "SELECT type, name, rootpage FROM sqlite_schema WHERE rootpage > 0"
+            ).fetchall()
+            return read_schema(con), {(kind, fold(name)): root for kind, name, root in rows}
+
+
+def _task(
+    old: tuple[Schema, dict[tuple[str, str], int]], new: tuple[Schema, dict[tuple[str, str], int]]
+) -> dict[str, object]:
+    """The roots of the tables that can be compared page by page, and of everything else."""
+    left, right = dict(old[1]), dict(new[1])
+    tables = [n for n, t in old[0].tables.items() if n in new[0].tables]
+    names = [n for n in tables if _same_records(old[0].tables[n], new[0].tables[n])]
+    roots = {n: [left.pop(("table", n)), right.pop(("table", n))] for n in names}
+    return {"roots": roots, "others": [[1, *left.values()], [1, *right.values()]]}
+
+
+def _same_records(one: Table, two: Table) -> bool:
+    """Whether a record reads the same in both tables: one may have more columns, at the end."""
+    tables = (one, two)
+    if any(t.virtual or t.without_rowid or not t.rowid for t in tables):
+        return False
+    if any(c.generated for t in tables for c in t.columns) or one.alias != two.alias:
+        return False
+    short, long = sorted((one.columns, two.columns), key=len)
+    more = long[len(short) :]
+    return short == long[: len(short)] and all(c.default is None for c in more)
+
+
+@dataclass(frozen=True)
+class Narrowed:
+    """A feed with fewer rows; the target rows to compare with; the rows left out of both."""
+
+    feed: Feed
+    ranges: str
+    common: int
+
+
+def narrow(con: sqlite3.Connection, feed: Feed, apart: Apart, tally: Tally) -> Narrowed:
+    """The feed's rows on differing pages, next to the target's and to rows added since."""
+    added = [[tally.last_rowid + 1, LAST_ROWID]] if tally.last_rowid < LAST_ROWID else []
+    mine = stage_ranges(con, f"mine_{feed.db}_{tally.number}", [*apart.old, *added])
+    theirs = stage_ranges(con, f"rows_{feed.db}_{tally.number}", apart.new)
+    return Narrowed(replace(feed, ranges=theirs), mine, tally.here - apart.rows[0])
+
+
+def stage_ranges(con: sqlite3.Connection, name: str, ranges: Ranges) -> str:
+    """A temporary table of rowid ranges; its name."""
+    fresh(con, name, "lo INTEGER, hi INTEGER")
+    con.executemany(f"INSERT INTO temp.{name} VALUES (?, ?)", ranges)
+    return name
+
+
+@dataclass(frozen=True)
+class Near:
+    """Rows on the pages that differ between the base and theirs, and between the base and ours."""
+
+    base: Feed
+    theirs: Feed
+    ours: str = ""  #: temporary table: rowids of ours where it differs from the base; "" unknown
+    was: str = ""  #: rowids of the base where ours differs from it
+
+    @property
+    def told(self) -> bool:
+        """Whether it is known where ours differs from the base."""
+        return bool(self.ours)
+
+    def only(self, base: str, theirs: str) -> Near:
+        """The same for fewer rows of the base and of theirs."""
+        return replace(self, base=self.base.only(base), theirs=self.theirs.only(theirs))
+
+    def whole(self) -> tuple[Feed, Feed]:
+        """All rows of the base and of theirs, the same ones in both included."""
+        return replace(self.base, ranges=""), replace(self.theirs, ranges="")
+
+    def changed_here(self) -> Feed:
+        """Rows of the base where ours differs from it."""
+        return replace(self.base, ranges=self.was)
+
+    def count_others(self, con: sqlite3.Connection, write: Writer) -> None:
+        """Rows of theirs that stand on the same pages in the base: offered, and not changed."""
+        table = f"{quote(self.theirs.db)}.{quote(self.theirs.table.name)}"
+        here = con.execute(f"SELECT count(*) {self.theirs.source()}").fetchone()[0]
+        others = con.execute(f"SELECT count(*) FROM {table}").fetchone()[0] - here
+        tally = write.account.of(self.theirs.target.name)
+        tally.incoming += others
+        tally.identical += others
+
+
+def near_rows(
+    con: sqlite3.Connection,
+    base: Feed,
+    theirs: Feed,
+    apart: Apart,
+    ours: Apart | None,
+    write: Writer,
+) -> Near:
+    """Narrow the feeds of one table to what ``apart`` (base, theirs) tells."""
+    number = write.account.of(theirs.target.name).number
+    below = replace(base, ranges=stage_ranges(con, f"old_{number}", apart.old))
+    above = replace(theirs, ranges=stage_ranges(con, f"new_{number}", apart.new))
+    if ours is None:
+        return Near(below, above)
+    return Near(
+        below,
+        above,
+        stage_ranges(con, f"ours_{number}", ours.new),
+        stage_ranges(con, f"was_{number}", ours.old),
+    )

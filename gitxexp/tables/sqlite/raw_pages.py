@@ -1,0 +1,357 @@
+"""Raw database files, read and copied in a process of their own: ``headers`` and ``read``.
+
+``read`` reads every file once: it copies the first (if there is an ``out``) and compares pairs of
+files on the way. It prints for every pair, per rowid table, the rowid ranges of the leaf pages that
+are not the same in both; or ``null`` where that cannot be told from the pages alone.
+
+The b-trees of a database file, read without SQLite: which rows stand on pages that differ.
+
+Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from io import FileIO
+from pathlib import Path
+from typing import TypedDict
+
+CHUNK = 1 << 18  #: small enough for the processor's cache; a whole number of pages of any size
+FLUSH = 16 << 20  #: bytes of a copy after which they are sent on to the disk
+EARLY = 256  #: differing pages after which two files are given up if they are most of the pages
+FICLONE = 0x40049409
+SYNC_FILE_RANGE_WRITE = 2
+
+
+class Pair(TypedDict):
+    """Two of the task's files, and where their b-trees begin."""
+
+    a: int
+    b: int
+    roots: Roots
+    others: list[list[int]]
+
+
+class Task(TypedDict):
+    """What ``read`` is asked on its standard input."""
+
+    files: list[str]
+    out: str | None
+    pairs: list[Pair]
+
+
+def _clone(src: int, dst: int) -> bool:
+    try:
+        import fcntl
+
+        fcntl.ioctl(dst, FICLONE, src)
+    except (ImportError, OSError):
+        return False
+    return True
+
+
+def flusher(fd: int) -> Callable[[int, int], object]:
+    """A function (offset, bytes) that begins to write a range to the disk and does not wait."""
+    try:
+        import ctypes
+
+        begin = ctypes.CDLL(None).sync_file_range
+        begin.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
+    except (ImportError, AttributeError, OSError, TypeError):
+        return lambda at, count: None
+    return lambda at, count: begin(fd, at, count, SYNC_FILE_RANGE_WRITE)
+
+
+class Reader:
+    """A file from its beginning, one block at a time; ``count`` bytes of ``block`` are filled."""
+
+    def __init__(self, file: FileIO) -> None:
+        self.file = file
+        self.block, self.count = bytearray(), CHUNK
+
+    def more(self) -> int:
+        """Fill the block with what comes next; fewer bytes than it holds at the end only."""
+        self.block = self.block or bytearray(CHUNK)
+        view, self.count = memoryview(self.block), 0
+        while self.count < CHUNK and (n := self.file.readinto(view[self.count :])):
+            self.count += n
+        return self.count
+
+
+class Comparison:
+    """Two of the files: the numbers of the common pages whose bytes differ."""
+
+    def __init__(self, a: int, b: int, size: int) -> None:
+        self.a, self.b, self.size = a, b, size
+        self.changed: set[int] = set()
+        self.open, self.alike, self.page = True, True, 1
+
+    def look(self, one: Reader, two: Reader) -> None:
+        """Compare the blocks that were read last."""
+        n = min(one.count, two.count)
+        if n < CHUNK or one.block != two.block:
+            x, y = bytes(one.block[:n]), bytes(two.block[:n])
+            for at in range(0, n, self.size):
+                if x[at : at + self.size] != y[at : at + self.size]:
+                    self.changed.add(self.page + at // self.size)
+        self.page += n // self.size
+        if len(self.changed) > EARLY and len(self.changed) > self.page // 2:
+            self.open = self.alike = False
+        self.open = self.open and n == CHUNK
+
+
+class Copy:
+    """The copy of the first file; what is written goes on to the disk meanwhile."""
+
+    def __init__(self, file: FileIO, source: FileIO) -> None:
+        self.file, self.flush = file, flusher(file.fileno())
+        self.shared = _clone(source.fileno(), file.fileno())
+        self.done = self.sent = 0
+
+    def add(self, block: Reader) -> None:
+        left = memoryview(block.block)[: block.count]
+        while left:
+            left = left[self.file.write(left) :]
+        self.done += block.count
+        if self.done - self.sent >= FLUSH:
+            self.flush(self.sent, self.done - self.sent)
+            self.sent = self.done
+
+
+def read_through(paths: list[str], out: str | None, pairs: list[Comparison]) -> None:
+    """Copy the first file to ``out`` and settle ``pairs``; every file is read at most once."""
+    with ExitStack() as stack:
+        readers = [Reader(stack.enter_context(FileIO(path))) for path in paths]
+        copy = Copy(stack.enter_context(FileIO(out, "r+")), readers[0].file) if out else None
+        if copy and copy.shared:
+            copy = None
+        while (copy and readers[0].count == CHUNK) or any(p.open for p in pairs):
+            needed = {i for p in pairs if p.open for i in (p.a, p.b)} | ({0} if copy else set())
+            for i in needed:
+                readers[i].more()
+            for pair in pairs:
+                if pair.open:
+                    pair.look(readers[pair.a], readers[pair.b])
+            if copy:
+                copy.add(readers[0])
+
+
+def read(task: Task) -> list[object]:
+    """Copy, compare and explain every pair of the task."""
+    sizes = [Pages(path).size for path in task["files"]] if task["pairs"] else []
+    pairs = [Comparison(p["a"], p["b"], sizes[p["a"]]) for p in task["pairs"]]
+    read_through(task["files"], task["out"], pairs)
+    found: list[object] = []
+    for pair, asked in zip(pairs, task["pairs"], strict=True):
+        files = Pages(task["files"][pair.a]), Pages(task["files"][pair.b])
+        try:
+            good = pair.alike and sizes[pair.a] == sizes[pair.b]
+            changed = pair.changed
+            found.append(explain(files, changed, asked["roots"], asked["others"]) if good else None)
+        except (ValueError, IndexError, struct.error):
+            found.append(None)
+    return found
+
+
+def header(path: str) -> tuple[str, int]:
+    """The first 100 bytes in hexadecimal, and the size of the file."""
+    with Path(path).open("rb") as file:
+        return file.read(100).hex(), os.fstat(file.fileno()).st_size
+
+
+def main(arguments: list[str]) -> int:
+    """Run one of the two; exit 0, or 3 with the system's error number and file on stderr."""
+    try:
+        if arguments[0] == "headers":
+            json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
+        else:
+            json.dump(read(json.load(sys.stdin)), sys.stdout)
+    except OSError as error:
+        print(error.errno or 5, error.filename or "", file=sys.stderr)
+        return 3
+    return 0
+
+
+INTERIOR = (2, 5)  #: kinds of b-tree page: of an index, of a table
+LEAF_TABLE = 13
+LOCKS = 1 << 30  #: the page with this byte is never used
+
+Ranges = list[tuple[int, int]]
+Leaves = list[tuple[int, int]]  #: (place in key order, page)
+Roots = dict[str, list[int]]
+
+
+class Pages:
+    """One database file, mapped; walks a b-tree down to its leaves."""
+
+    def __init__(self, path: str) -> None:
+        with Path(path).open("rb") as file:
+            self.raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        size = struct.unpack(">H", self.raw[16:18])[0]
+        self.size = 65536 if size == 1 else size
+        self.count = len(self.raw) // self.size
+
+    def header(self, page: int) -> tuple[int, int, int]:
+        """Where the page's b-tree header starts, its kind, and its number of cells."""
+        at = (page - 1) * self.size + (100 if page == 1 else 0)
+        return at, self.raw[at], struct.unpack_from(">H", self.raw, at + 3)[0]
+
+    def children(self, page: int) -> list[int]:
+        """The page numbers below an interior page."""
+        at, _, cells = self.header(page)
+        start = (page - 1) * self.size
+        offsets = struct.unpack_from(f">{cells}H", self.raw, at + 12)
+        get = struct.Struct(">I").unpack_from
+        raw = self.raw
+        found = [get(raw, start + o)[0] for o in offsets]
+        found.append(get(raw, at + 8)[0])
+        return found
+
+    def interior(self, root: int) -> tuple[set[int], list[int]]:
+        """All interior pages of one b-tree, and those just above its leaves in key order."""
+        above: set[int] = set()
+        level = [root]
+        if self.header(root)[1] not in INTERIOR:
+            return above, []
+        while True:
+            if not above.isdisjoint(level):
+                raise ValueError("a loop in the tree")
+            above.update(level)
+            if self.header(self.children(level[0])[0])[1] not in INTERIOR:
+                return above, level
+            level = [child for page in level for child in self.children(page)]
+            if len(level) > self.count:
+                raise ValueError("more pages than there are")
+
+    def free(self) -> set[int]:
+        """Pages without meaning: the free list (section 1.5), and the one of the file's locks."""
+        found = {LOCKS // self.size + 1}
+        trunk = struct.unpack_from(">I", self.raw, 32)[0]
+        while trunk and trunk not in found:
+            at = (trunk - 1) * self.size
+            above, count = struct.unpack_from(">II", self.raw, at)
+            found.add(trunk)
+            found.update(
+                struct.unpack_from(f">{min(count, self.size // 4 - 2)}I", self.raw, at + 8)
+            )
+            trunk = above
+        return found
+
+    def rowids(self, leaf: int) -> tuple[int, int] | None:
+        """The first and last rowid on a table leaf; None when it has no rows."""
+        at, kind, cells = self.header(leaf)
+        if kind != LEAF_TABLE:
+            raise ValueError("not a leaf of a table")
+        if not cells:
+            return None
+        start = (leaf - 1) * self.size
+        first, last = (
+            struct.unpack_from(">H", self.raw, at + 8 + 2 * i)[0] for i in (0, cells - 1)
+        )
+        return self._rowid(start + first), self._rowid(start + last)
+
+    def _rowid(self, at: int) -> int:
+        _, at = varint(self.raw, at)
+        value, _ = varint(self.raw, at)
+        return value - (1 << 64) if value >= 1 << 63 else value
+
+
+Files = tuple[Pages, Pages]
+
+
+def varint(raw: mmap.mmap, at: int) -> tuple[int, int]:
+    """A big-endian 7-bit integer of at most nine bytes, and where it ends."""
+    value = 0
+    for i in range(8):
+        byte = raw[at + i]
+        value = value << 7 | byte & 0x7F
+        if byte < 0x80:
+            return value, at + i + 1
+    return value << 8 | raw[at + 8], at + 9
+
+
+def known(file: Pages, root: int, changed: set[int]) -> set[int]:
+    """Those of the changed pages that belong to one b-tree."""
+    above, low = file.interior(root)
+    found = changed & (above or {root})
+    for page in low:
+        found |= changed.intersection(file.children(page))
+    return found
+
+
+def apart(files: Files, roots: Sequence[int], changed: set[int]) -> tuple[list[Leaves], set[int]]:
+    """The leaves of one table, in each file, that are not the same in the other; what is known.
+
+    An unchanged page above the leaves has the same leaves in both files, so that only changed ones
+    among them need a look.
+    """
+    (above, low), (over, deep) = (f.interior(r) for f, r in zip(files, roots, strict=True))
+    common = (set(low) & set(deep)) - changed
+    seen = changed & (above | over)
+    own = [
+        {leaf for page in pages if page not in common for leaf in file.children(page)} or {root}
+        for file, root, pages in zip(files, roots, (low, deep), strict=True)
+    ]
+    found: list[Leaves] = []
+    for file, root, pages, theirs in zip(files, roots, (low, deep), own[::-1], strict=True):
+        leaves: Leaves = []
+        place = 0
+        for page in pages or [0]:
+            group = file.children(page) if page else [root]
+            hits = changed.intersection(group)
+            seen |= hits
+            if page not in common:
+                hits.update(leaf for leaf in group if leaf not in theirs)
+            if hits:
+                leaves += [(place + i, leaf) for i, leaf in enumerate(group) if leaf in hits]
+            place += len(group)
+        found.append(leaves)
+    return found, seen
+
+
+def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int]]) -> object:
+    """Rowid ranges to look at, per table: ``{name: [in A, in B, numbers of rows there]}``.
+
+    ``roots`` gives the root page of each table in A and B; ``others`` the roots of all other
+    b-trees of A and of B. None when a page that is no b-tree page differs (an overflow page, say),
+    or when the files have little in common.
+    """
+    if files[0].size != files[1].size or len(changed) > min(f.count for f in files) // 2:
+        return None
+    unknown = changed - {1}
+    result: dict[str, object] = {}
+    for name, pair in roots.items():
+        leaves, seen = apart(files, pair, changed)
+        unknown -= seen
+        sides = list(zip(files, leaves, strict=True))
+        cells = [sum(file.header(leaf)[2] for _, leaf in part) for file, part in sides]
+        result[name] = [*(ranges(file, part) for file, part in sides), cells]
+    for file, trees in zip(files, others, strict=True):
+        for root in trees:
+            if unknown:
+                unknown -= known(file, root, changed)
+        if unknown:
+            unknown -= file.free()
+    return None if unknown else result
+
+
+def ranges(file: Pages, leaves: Leaves) -> Ranges:
+    """Rowids from the first to the last of each row of neighbours."""
+    found: Ranges = []
+    last = -2
+    for place, leaf in leaves:
+        span = file.rowids(leaf)
+        if span is None:
+            continue
+        if found and last == place - 1:
+            found[-1] = (found[-1][0], span[1])
+        else:
+            found.append(span)
+        last = place
+    return found

@@ -1,0 +1,167 @@
+"""What a database holds: tables, columns, keys and the other objects, as frozen values."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from gitxexp.tables.sqlite.names import affinity, fold, literal, quote
+
+_VIRTUAL = re.compile(r"\s*CREATE\s+VIRTUAL\s+TABLE\b", re.IGNORECASE)
+_CONTENT = re.compile(r"[(,]\s*content\s*=\s*(?:'([^']*)'|\"([^\"]*)\"|([^\s,)]+))", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One visible column. ``generated`` ones are computed and never written."""
+
+    name: str
+    declared: str = ""
+    affinity: str = "BLOB"
+    notnull: bool = False
+    default: str | None = None
+    generated: bool = False
+
+
+@dataclass(frozen=True)
+class Key:
+    """A unique key: column names and the collation that its index compares with."""
+
+    columns: tuple[str, ...]
+    collations: tuple[str, ...]
+    exact: bool = False  #: a declared key: 1 and 1.0 are two keys
+
+    @property
+    def folded(self) -> tuple[str, ...]:
+        return tuple(fold(c) for c in self.columns)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One user table. ``alias`` is its INTEGER PRIMARY KEY column (the rowid), if it has one."""
+
+    name: str
+    sql: str
+    columns: tuple[Column, ...]
+    keys: tuple[Key, ...] = ()
+    virtual: bool = False
+    without_rowid: bool = False
+    strict: bool = False
+    alias: str | None = None
+    indexed: tuple[str, ...] = ()  #: columns that lead some index with binary collation
+    content: str | None = None  #: FTS: the table (or "") that holds its text
+    foreign: bool = False  #: has foreign keys
+
+    @property
+    def stored(self) -> tuple[Column, ...]:
+        return tuple(c for c in self.columns if not c.generated)
+
+    def column(self, name: str) -> Column | None:
+        return next((c for c in self.columns if fold(c.name) == fold(name)), None)
+
+    @property
+    def rowid(self) -> str:
+        """An expression for the rowid that no column shadows ('' where there is none)."""
+        taken = {fold(c.name) for c in self.columns}
+        free = [n for n in ("rowid", "_rowid_", "oid") if n not in taken]
+        if self.alias:
+            return quote(self.alias)
+        return "" if self.without_rowid or not free else free[0]
+
+
+@dataclass(frozen=True)
+class Schema:
+    """One database: its tables by folded name, and every row of ``sqlite_schema`` with SQL."""
+
+    tables: Mapping[str, Table]
+    objects: tuple[tuple[str, str, str, str], ...]  #: type, name, table, SQL
+    unreadable: tuple[str, ...] = ()  #: virtual tables whose module is not here
+
+    def has(self, kind: str, name: str) -> bool:
+        return any(o[0] == kind and fold(o[1]) == fold(name) for o in self.objects)
+
+
+def read_schema(con: sqlite3.Connection, db: str = "main") -> Schema:
+    """The schema of one attached database; shadow tables and SQLite's own are left out."""
+    rows = con.execute(
+        f"SELECT type, name, tbl_name, sql FROM {quote(db)}.sqlite_schema "
+        "WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
+    ).fetchall()
+    kinds = {fold(r[1]): r for r in con.execute(f"PRAGMA {quote(db)}.table_list") if r[0] == db}
+    tables: dict[str, Table] = {}
+    unreadable: list[str] = []
+    for kind, name, _, sql in rows:
+        listed = kinds.get(fold(name))
+        if kind != "table" or (listed and listed[2] == "shadow"):
+            continue
+        try:
+            tables[fold(name)] = _read_table(con, db, name, sql, listed)
+        except sqlite3.OperationalError as error:
+            if "no such module" not in str(error):
+                raise
+            unreadable.append(name)
+    hidden = tuple(fold(n) + "_" for n in unreadable)
+    tables = {k: t for k, t in tables.items() if not (hidden and k.startswith(hidden))}
+    return Schema(tables, tuple(rows), tuple(unreadable))
+
+
+def _read_table(
+    con: sqlite3.Connection, db: str, name: str, sql: str, listed: tuple[object, ...] | None
+) -> Table:
+    info = con.execute(f"PRAGMA {quote(db)}.table_xinfo({literal(name)})").fetchall()
+    columns = tuple(
+        Column(r[1], r[2], affinity(r[2]), bool(r[3]), r[4], r[6] in (2, 3))
+        for r in info
+        if r[6] != 1
+    )
+    virtual = bool(_VIRTUAL.match(sql))
+    table = Table(
+        name,
+        sql,
+        columns,
+        virtual=virtual,
+        without_rowid=bool(listed and listed[4]),
+        strict=bool(listed and listed[5]),
+        content=_content(sql) if virtual else None,
+        foreign=bool(
+            con.execute(f"PRAGMA {quote(db)}.foreign_key_list({literal(name)})").fetchone()
+        ),
+    )
+    if virtual:
+        return table
+    if table.strict:
+        columns = tuple(
+            replace(c, affinity="BLOB") if c.declared.upper() == "ANY" else c for c in columns
+        )
+    pk = [r[1] for r in sorted(info, key=lambda r: r[5]) if r[5]]
+    return _with_keys(con, db, replace(table, columns=columns), pk)
+
+
+def _content(sql: str) -> str | None:
+    """The ``content=`` option of an FTS table: '' when contentless, None when it keeps its own."""
+    found = _CONTENT.search(sql)
+    return None if found is None else next((g for g in found.groups() if g), "")
+
+
+def _with_keys(con: sqlite3.Connection, db: str, table: Table, pk: list[str]) -> Table:
+    primary: list[Key] = []
+    others: list[Key] = []
+    indexed: list[str] = []
+    pk_index = False
+    listing = con.execute(f"PRAGMA {quote(db)}.index_list({literal(table.name)})").fetchall()
+    for _, name, unique, origin, partial in sorted(listing, key=lambda r: r[0], reverse=True):
+        parts = con.execute(f"PRAGMA {quote(db)}.index_xinfo({literal(name)})").fetchall()
+        cols = [(p[2], p[4]) for p in parts if p[5]]
+        if not partial and cols[0][0] is not None and fold(cols[0][1]) == "binary":
+            indexed.append(fold(cols[0][0]))
+        if unique and not partial and all(c is not None for c, _ in cols):
+            key = Key(tuple(c for c, _ in cols), tuple(k for _, k in cols))
+            (primary if origin == "pk" else others).append(key)
+        pk_index = pk_index or origin == "pk"
+    alias = None
+    if len(pk) == 1 and not pk_index and not table.without_rowid:
+        alias = pk[0]
+        primary = [Key((alias,), ("BINARY",))]
+    return replace(table, keys=(*primary, *others), alias=alias, indexed=tuple(indexed))

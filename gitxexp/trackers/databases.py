@@ -1,0 +1,211 @@
+"""Opens a results database, whichever engine wrote it, and speaks one small dialect to both.
+
+xetrack 0.7 writes SQLite files with both of its engines; real DuckDB files come from other
+trackers. Neither is ever asked to do more than standard SQL here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from gitxexp.common.errors import XexpError
+
+Kind = Literal["sqlite", "duckdb"]
+T = TypeVar("T")
+Rows = Iterator[tuple[Any, ...]]
+
+SQLITE_MAGIC = b"SQLite format 3\0"  # sqlite.org/fileformat.html#magic_header_string
+DUCKDB_MAGIC = b"DUCK"  # at byte 8, after the block checksum: duckdb.org/docs/internals/storage
+WAL_VERSION = 2  # bytes 18 and 19 of the SQLite header
+CHUNK = 2000
+
+
+class DatabaseProblem(XexpError):
+    """A database that cannot be read or written as it is."""
+
+
+class Locked(DatabaseProblem):
+    """Another process is writing to the database."""
+
+
+def kind_of(path: Path) -> Kind | None:
+    """Which engine wrote ``path``, by its first bytes; None for any other file or none at all.
+
+    Must not be called while this process has the file open in SQLite: closing the file drops
+    the process's POSIX locks on it (sqlite.org/howtocorrupt.html, 2.2).
+    """
+    return _kind(_head(path))
+
+
+def _kind(head: bytes) -> Kind | None:
+    if head.startswith(SQLITE_MAGIC):
+        return "sqlite"
+    return "duckdb" if head[8:12] == DUCKDB_MAGIC else None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(20)
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """An open connection. ``kind`` chooses the few words in which the engines differ."""
+
+    path: Path
+    kind: Kind
+    raw: Any
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> Rows:
+        """The rows of a query, fetched in blocks."""
+        cursor = self.raw.execute(sql, list(params))
+        while block := cursor.fetchmany(CHUNK):
+            yield from block
+
+    def run(self, sql: str, params: Sequence[Any] = ()) -> int:
+        """Run a statement; the number of rows that it changed (0 for one that changes none)."""
+        cursor = self.raw.execute(sql, list(params))
+        if self.kind == "sqlite":
+            return max(int(cursor.rowcount), 0)
+        found = cursor.fetchall() if cursor.description else []
+        return int(found[0][0]) if found and isinstance(found[0][0], int) else 0
+
+
+def reading(path: Path, action: Callable[[Database], T]) -> T:
+    """``action`` on a read-only connection; its result.
+
+    A SQLite file in WAL mode that nobody has open is read as immutable, because any other way
+    leaves ``-wal`` and ``-shm`` files behind. Should a writer come meanwhile, ``action`` is run
+    again on an ordinary connection.
+    """
+    head = _head(path)
+    kind = _usable(path, head)
+    with _explained(path):
+        if kind == "duckdb":
+            with _closing(path, kind, _duckdb(path, read_only=True)) as database:
+                return action(database)
+        if head[18:20] == bytes((WAL_VERSION, WAL_VERSION)) and not _wal(path).exists():
+            before = _state(path)
+            with _closing(path, kind, _sqlite(path, "mode=ro&immutable=1")) as database:
+                result = action(database)
+            if _state(path) == before:
+                return result
+        with _closing(path, kind, _sqlite(path, "mode=ro")) as database:
+            return action(database)
+
+
+@contextmanager
+def writing(path: Path, timeout: float = 10.0) -> Iterator[Database]:
+    """A connection inside one transaction: committed at the end, rolled back on any error.
+
+    ``timeout``: seconds to wait for another writer (SQLite; DuckDB refuses at once).
+    Raises :class:`Locked`, or :class:`DatabaseProblem` for a file that cannot be written.
+    """
+    kind = _usable(path, _head(path))
+    with _explained(path):
+        raw = _sqlite(path, "mode=rw", timeout) if kind == "sqlite" else _duckdb(path, False)
+        with _closing(path, kind, raw) as database:
+            database.run("BEGIN IMMEDIATE" if kind == "sqlite" else "BEGIN")
+            try:
+                yield database
+            except BaseException:
+                with suppress(Exception):  # a full disk has rolled back already
+                    database.run("ROLLBACK")
+                raise
+            database.run("COMMIT")
+
+
+def _sqlite(path: Path, query: str, timeout: float = 10.0) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()), errors='surrogateescape')}?{query}"
+    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+    connection.text_factory = lambda data: data.decode("utf-8", "replace")
+    return connection
+
+
+def _duckdb(path: Path, read_only: bool) -> Any:
+    import duckdb  # 110 ms: only for a file that really is DuckDB's
+
+    return duckdb.connect(str(path), read_only=read_only)
+
+
+@contextmanager
+def _closing(path: Path, kind: Kind, raw: Any) -> Iterator[Database]:
+    try:
+        yield Database(path, kind, raw)
+    finally:
+        raw.close()
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _state(path: Path) -> tuple[int, int, bool]:
+    stat = path.stat()
+    return stat.st_size, stat.st_mtime_ns, _wal(path).exists()
+
+
+def _usable(path: Path, head: bytes) -> Kind:
+    """The engine of a file that exists and is a database; raises what is wrong otherwise."""
+    kind = _kind(head)
+    if kind is not None:
+        return kind
+    if not path.exists():
+        raise DatabaseProblem(
+            f"no such results database: {path}",
+            "train first, or fetch it: dvc pull; another path: [results] in .xexp/config.toml",
+        )
+    if path.is_dir():
+        raise DatabaseProblem(f"a folder, not a results database: {path}")
+    if path.stat().st_size == 0:
+        raise DatabaseProblem(f"the results database is empty (0 bytes): {path}", "train first")
+    if not head:
+        raise DatabaseProblem(f"the results database cannot be read: {path}", "check: ls -l")
+    raise DatabaseProblem(
+        f"not a SQLite or DuckDB database: {path}",
+        "is it an unfinished download or a pointer? try: dvc checkout, git lfs pull",
+    )
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Both engines' errors as ours. No traceback of an engine ever reaches a user."""
+    try:
+        yield
+    except XexpError:
+        raise
+    except sqlite3.Error as error:
+        raise _problem(path, str(error)) from error
+    except Exception as error:
+        if type(error).__module__.partition(".")[0] not in ("duckdb", "_duckdb"):
+            raise
+        raise _problem(path, str(error)) from error
+
+
+def _problem(path: Path, text: str) -> DatabaseProblem:
+    lower = text.lower()
+    if "locked" in lower or "could not set lock" in lower or "conflicting lock" in lower:
+        return Locked(
+            f"the results database is in use by another process: {path}",
+            "let the training finish (or close the tracker and notebooks), then try again",
+        )
+    if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+        return DatabaseProblem(
+            f"the results database is damaged: {path} ({text})",
+            "take the last good one: dvc checkout; or rescue rows: sqlite3 FILE .recover",
+        )
+    if "readonly" in lower or "read-only" in lower or "permission" in lower:
+        return DatabaseProblem(
+            f"the results database is read-only: {path} ({text})",
+            "DVC may have linked it from the cache: dvc unprotect FILE",
+        )
+    return DatabaseProblem(f"the results database cannot be used: {path} ({text})")

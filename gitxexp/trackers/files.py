@@ -1,0 +1,120 @@
+"""Parameter and metrics files: YAML, JSON, TOML, and tables of metrics."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tomllib
+from collections.abc import Callable
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+
+
+def read_params(path: Path) -> dict[str, Any]:
+    """The nested parameters of a ``.yaml``/``.yml``, ``.json`` or ``.toml`` file.
+
+    An empty file holds none. Raises XexpError when there is no such file, or it does not parse,
+    or is not a mapping.
+    """
+    return _mapping(path, _parse(path, _PARSERS))
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The nested metrics of a YAML, JSON or TOML file, or the last row of a ``.csv``/``.tsv`` one.
+
+    Cells that read as numbers become numbers, empty cells are left out. Raises like
+    :func:`read_params`.
+    """
+    return _mapping(path, _parse(path, {**_PARSERS, ".csv": _csv, ".tsv": _tsv}))
+
+
+def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
+    parser = parsers.get(".yaml" if path.name == "dvc.lock" else path.suffix.lower())
+    if parser is None:
+        known = ", ".join(parsers)
+        raise XexpError(f"cannot read {path}: unknown format {path.suffix or '(none)'}", known)
+    try:
+        return parser(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError as error:
+        raise XexpError(f"no such file: {path}", "is it written, or pulled? dvc pull") from error
+    except OSError as error:
+        raise XexpError(f"cannot read {path}: {error.strerror}") from error
+    except RecursionError as error:
+        raise XexpError(f"cannot read {path}: nested too deeply") from error
+    except ValueError as error:  # JSON, TOML, csv and UTF-8 errors all derive from it
+        raise XexpError(
+            f"cannot read {path}: {error}", "correct the file, then try again"
+        ) from error
+
+
+def _mapping(path: Path, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        kind = type(value).__name__
+        raise XexpError(f"{path} holds a {kind}, not names and values", "expected: name: value")
+    plain: dict[str, Any] = _plain(value)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Only the types that JSON has; dates as ISO text, keys as text."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool):
+        return value
+    for kind in (int, float, str):
+        if isinstance(value, kind):
+            return kind(value)
+    return value.isoformat() if isinstance(value, date | datetime | time) else str(value)
+
+
+def _yaml(text: str) -> Any:
+    # Imported late (60 ms). YAML 1.2, as DVC itself reads params: "on" is text, 1e-4 a number.
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import YAMLError
+
+    try:
+        return YAML(typ="safe", pure=True).load(text)
+    except YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _json(text: str) -> Any:
+    return json.loads(text) if text.strip() else None
+
+
+def _csv(text: str, delimiter: str = ",") -> dict[str, Any]:
+    try:
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise ValueError(str(error)) from error
+    last = rows[-1] if rows else {}
+    return {name: _cell(cell) for name, cell in last.items() if name and cell}
+
+
+def _tsv(text: str) -> dict[str, Any]:
+    return _csv(text, "\t")
+
+
+def _cell(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    ".yaml": _yaml,
+    ".yml": _yaml,
+    ".json": _json,
+    ".toml": tomllib.loads,
+}

@@ -1,0 +1,234 @@
+"""Writes an experiment's version into the rows of its run, and takes it out again.
+
+The rows of a results database that belong to an experiment: the hash chain, seen from the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitxexp.trackers.databases import Database, reading, writing
+from gitxexp.trackers.tables import Table, quoted, tables_of
+
+#: ``[first, last]`` rowids, both included; in a table without rowids, the values of the key.
+Place = list[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class StampRecord:
+    """Exactly what :func:`stamp` did; JSON-able by :meth:`as_dict`, and all :func:`unstamp` needs.
+
+    ``filled`` maps each column to the places of the cells that it now fills: ranges of rowids
+    when ``by`` is empty, else values of the key columns ``by``.
+    """
+
+    path: str
+    table: str
+    run: str
+    values: dict[str, str]  #: column → value written
+    added: list[str] = field(default_factory=list)
+    by: list[str] = field(default_factory=list)
+    filled: dict[str, list[Place]] = field(default_factory=dict)
+    rows: int = 0  #: rows of which at least one cell was filled
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the operation log."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StampRecord:
+        """From :meth:`as_dict`, or from JSON of it."""
+        return cls(**data)
+
+    @property
+    def changed(self) -> bool:
+        """Whether the database was written to at all."""
+        return bool(self.added or self.rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Unstamped:
+    """What :func:`unstamp` took out: cells emptied, columns dropped, columns others now use."""
+
+    cells: int
+    dropped: tuple[str, ...]
+    kept: tuple[str, ...]
+
+
+def stamp(
+    path: Path,
+    table: str,
+    run_id: str,
+    values: Mapping[str, str],
+    announce: Callable[[StampRecord], object] | None = None,
+    timeout: float = 10.0,
+) -> StampRecord:
+    """Fill ``values`` (``version``, ``git_commit``, ``dvc_hash``) into the run's empty cells.
+
+    Rows that carry a version already are left alone, all of them; where the table calls it
+    ``experiment_version``, that column is used. Missing columns are added. One transaction, and
+    none at all when there is nothing to fill. Waits ``timeout`` seconds for another writer, then
+    raises XexpError, as it does for an unknown table. ``announce`` is given the record before
+    anything changes, so that the way back can be written down first.
+    """
+    with writing(path, timeout) as database:
+        (found,) = tables_of(database, table)
+        named = {_own_name(found, column): value for column, value in values.items()}
+        places = {name: _places(database, found, run_id, name) for name in named}
+        if not any(places.values()):
+            return StampRecord(str(path), table, run_id, {})
+        added = [name for name in named if name not in found.columns]
+        by = [] if found.has_rowid else list(found.key)
+        rows = max(_size(where, by) for where in places.values())
+        filled = {name: where for name, where in places.items() if where}
+        record = StampRecord(str(path), table, run_id, named, added, by, filled, rows)
+        if announce is not None:
+            announce(record)
+        for name in added:
+            database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
+        for name, where in places.items():
+            _fill(database, found, name, named[name], where)
+        return record
+
+
+def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: float = 10.0) -> int:
+    """Replace version ``old`` by ``new`` in the run's rows; the number of rows. Its own inverse."""
+    with writing(path, timeout) as database:
+        (found,) = tables_of(database, table)
+        if not found.version_columns:
+            return 0
+        name = quoted(found.version_columns[0])
+        sql = f"UPDATE {quoted(table)} SET {name} = ? WHERE {found.run_id} = ? AND {name} = ?"
+        return database.run(sql, [new, run_id, old])
+
+
+def unstamp(
+    record: StampRecord | Mapping[str, Any], path: Path | None = None, timeout: float = 10.0
+) -> Unstamped:
+    """Undo a stamp: empty the cells that still hold our value, drop columns that it added and
+    nobody else uses. ``path`` says where the database is now, if it moved."""
+    record = record if isinstance(record, StampRecord) else StampRecord.from_dict(record)
+    if not record.changed:
+        return Unstamped(0, (), ())
+    with writing(path or Path(record.path), timeout) as database:
+        (table,) = tables_of(database, record.table)
+        present = {name: w for name, w in record.filled.items() if name in table.columns}
+        cells = sum(_empty(database, record, name, where) for name, where in present.items())
+        ours = [name for name in record.added if name in table.columns]
+        unused = [name for name in ours if not _used(database, table, name)]
+        for name in unused:
+            database.run(f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(name)}")
+        kept = tuple(name for name in ours if name not in unused)
+        return Unstamped(cells, tuple(unused), kept)
+
+
+def _own_name(table: Table, column: str) -> str:
+    """The table's own spelling of a column that has it (``experiment_version`` for a version)."""
+    if column == "version" and table.version_columns:
+        return table.version_columns[0]
+    return table.first_of((column.lower(),)) or column
+
+
+def _places(database: Database, table: Table, run: str, column: str) -> list[Place]:
+    """Where ``column`` is empty in the run's rows without a version."""
+    empty = [*table.version_columns, *([column] if column in table.columns else [])]
+    conditions = [f"{table.run_id} = ?", *(f"{quoted(name)} IS NULL" for name in empty)]
+    chosen = "rowid" if table.has_rowid else ", ".join(quoted(key) for key in table.key)
+    order = " ORDER BY rowid" if table.has_rowid else ""
+    sql = f"SELECT {chosen} FROM {quoted(table.name)} WHERE {' AND '.join(conditions)}{order}"
+    found = database.rows(sql, [run])
+    return list(ranges(row[0] for row in found)) if table.has_rowid else [list(k) for k in found]
+
+
+def ranges(numbers: Iterable[int]) -> Iterator[list[int]]:
+    """Ascending whole numbers as ``[first, last]`` ranges without gaps."""
+    current: list[int] = []
+    for number in numbers:
+        if current and number == current[1] + 1:
+            current[1] = number
+            continue
+        if current:
+            yield current
+        current = [number, number]
+    if current:
+        yield current
+
+
+def _size(places: Sequence[Place], by: Sequence[str]) -> int:
+    return len(places) if by else sum(last - first + 1 for first, last in places)
+
+
+def _condition(by: Sequence[str]) -> str:
+    return " AND ".join(f"{quoted(key)} = ?" for key in by) or "rowid BETWEEN ? AND ?"
+
+
+def _fill(database: Database, table: Table, column: str, value: str, where: list[Place]) -> None:
+    by = [] if table.has_rowid else table.key
+    sql = f"UPDATE {quoted(table.name)} SET {quoted(column)} = ? WHERE {_condition(by)}"
+    for place in where:
+        database.run(sql, [value, *place])
+
+
+def _empty(database: Database, record: StampRecord, column: str, where: list[Place]) -> int:
+    sql = (
+        f"UPDATE {quoted(record.table)} SET {quoted(column)} = NULL"
+        f" WHERE {_condition(record.by)} AND {quoted(column)} = ?"
+    )
+    return sum(database.run(sql, [*place, record.values[column]]) for place in where)
+
+
+def _used(database: Database, table: Table, column: str) -> bool:
+    sql = f"SELECT 1 FROM {quoted(table.name)} WHERE {quoted(column)} IS NOT NULL LIMIT 1"
+    return any(True for _ in database.rows(sql))
+
+
+class Linked(NamedTuple):
+    """``rows`` rows of ``table`` name the experiment by ``column`` = ``value``."""
+
+    database: Path
+    table: str
+    column: str
+    value: str
+    rows: int
+
+
+def linked(
+    path: Path,
+    version: str,
+    run: str,
+    commits: Sequence[str],
+    table: str | None = None,
+) -> list[Linked]:
+    """How many rows name the version, the run or one of the commits (whole or at least 7 digits).
+
+    Only counts above zero. Raises XexpError when the file is not a readable database.
+    """
+
+    def action(database: Database) -> list[Linked]:
+        found = []
+        for each in tables_of(database, table):
+            found += [_count(database, each, c, version) for c in each.version_columns]
+            if run and each.run_column:
+                found.append(_count(database, each, each.run_column, run))
+            for column in each.commit_columns:
+                found += [_count(database, each, column, c, shortened=True) for c in commits]
+        return [link for link in found if link.rows]
+
+    return reading(path, action)
+
+
+def _count(
+    database: Database, table: Table, column: str, value: str, *, shortened: bool = False
+) -> Linked:
+    name = quoted(column)
+    where = f"CAST({name} AS VARCHAR) = ?"
+    params = [value]
+    if shortened:
+        where = f"({where} OR (length({name}) >= 7 AND ? LIKE CAST({name} AS VARCHAR) || '%'))"
+        params = [value, value]
+    sql = f"SELECT count(*) FROM {quoted(table.name)} WHERE {where}"
+    ((rows,),) = database.rows(sql, params)
+    return Linked(database.path, table.name, column, value, int(rows))

@@ -1,0 +1,174 @@
+"""The tables of a results database: which hold runs, and which of their columns is which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
+from gitxexp.trackers.column_names import COMMIT_COLUMNS
+from gitxexp.trackers.databases import Database, reading
+
+#: xetrack's documented table names, in the order in which they are preferred.
+KNOWN_TABLES = ("predictions", "metrics", "events", "default")
+#: What people call the table of runs in a tracker of their own, beside tables of steps.
+COMMON_TABLES = ("runs", "experiments", "trials", "results")
+#: xetrack's object store (``assets.py``) never holds runs.
+NOT_EVENTS = frozenset(("assets", "keys", "counts"))
+RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
+               "trial", "job_id", "session_id")  # fmt: skip
+TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time", "time", "date",
+                "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
+                "started_at", "finished", "ended", "ended_at", "started", "started_on", "run_at",
+                "logged", "recorded_at")  # fmt: skip
+#: Endings of further columns of times, where a column of runs stands beside them.
+TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
+TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
+
+
+def quoted(name: str) -> str:
+    """An SQL identifier, whatever is in the name."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose rows belong to runs."""
+
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[str, ...]  #: declared primary key, possibly empty
+    has_rowid: bool
+    types: dict[str, str] = field(default_factory=dict)  #: declared type of each column
+
+    def first_of(self, names: tuple[str, ...]) -> str | None:
+        """The table's own spelling of the first of ``names`` that it has."""
+        own = {column.lower(): column for column in self.columns}
+        return next((own[name] for name in names if name in own), None)
+
+    def all_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Every column whose name is among ``names``, in the order of ``names``."""
+        own = {column.lower(): column for column in self.columns}
+        return tuple(own[name] for name in names if name in own)
+
+    @property
+    def run_column(self) -> str | None:
+        """The column that holds the run's id."""
+        return self.first_of(RUN_COLUMNS)
+
+    @property
+    def time_column(self) -> str | None:
+        """The column that says when a row was written.
+
+        By its name; where there is a column of runs also by its ending or its declared type, as
+        pandas (``TIMESTAMP``) and DuckDB write it.
+        """
+        named = self.first_of(TIME_COLUMNS)
+        if named or not self.run_column:
+            return named
+        typed = (c for c in self.columns if self.types.get(c, "").upper().startswith(TIME_TYPES))
+        ending = (c for c in self.columns if c.lower().endswith(TIME_ENDINGS))
+        return next(typed, None) or next(ending, None)
+
+    @property
+    def version_columns(self) -> tuple[str, ...]:
+        """``version`` and ``experiment_version``, as far as they exist."""
+        return self.all_of(VERSION_COLUMNS)
+
+    @property
+    def commit_columns(self) -> tuple[str, ...]:
+        """The columns that hold the commit of the code."""
+        return self.all_of(COMMIT_COLUMNS)
+
+    @property
+    def run_id(self) -> str:
+        """An SQL expression for the run that a row belongs to; never NULL.
+
+        The run column; without one, rows of the same version are one run, because a script that
+        logs a version but no id logs one experiment under it. A row that has neither is a run
+        of its own, named by ``id`` if there is such a column, else ``row-N``.
+        """
+        parts = [self.run_column] if self.run_column else [*self.version_columns]
+        if not self.run_column and "id" in self.columns:
+            parts.append("id")
+        texts = [f"CAST({quoted(part)} AS VARCHAR)" for part in parts]
+        return f"COALESCE({', '.join([*texts, self._row_name])}, 'row')"
+
+    @property
+    def _row_name(self) -> str:
+        if self.has_rowid:
+            return "'row-' || CAST(rowid AS VARCHAR)"
+        return "'row-' || " + " || '/' || ".join(f"CAST({quoted(k)} AS VARCHAR)" for k in self.key)
+
+
+def event_tables(path: Path, table: str | None = None) -> list[Table]:
+    """The tables of ``path`` that hold runs, the preferred first; with ``table`` only that one.
+
+    A table counts when it has a column that reads as a time; where no table has, one with a
+    column of runs does, and the run written last is the latest. One named by the caller always
+    counts. Raises XexpError for an unknown ``table`` and for a file that is not a database.
+    """
+    return reading(path, lambda database: tables_of(database, table))
+
+
+def tables_of(database: Database, table: str | None = None) -> list[Table]:
+    """:func:`event_tables` on an open database."""
+    every = list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
+    if table is None:
+        able = [t for t in every if t.name not in NOT_EVENTS]
+        timed = [t for t in able if t.time_column]
+        return sorted(timed or [t for t in able if t.run_column], key=_preference)
+    for candidate in every:
+        if candidate.name == table:
+            return [candidate]
+    names = ", ".join(sorted(t.name for t in every)) or "none"
+    raise XexpError(f"no table {table} in {database.path}", f"tables there: {names}")
+
+
+def _preference(table: Table) -> tuple[int, str]:
+    names = (*KNOWN_TABLES, *COMMON_TABLES)
+    known = table.name.lower() in names
+    return (names.index(table.name.lower()) if known else len(names)), table.name
+
+
+def _sqlite(database: Database) -> Iterator[Table]:
+    """Ordinary tables only: no views, virtual or shadow tables (``PRAGMA table_list``)."""
+    listed = database.rows(
+        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
+        " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    for name, without_rowid in list(listed):
+        info = list(database.rows("SELECT name, type, pk FROM pragma_table_info(?)", [name]))
+        key = tuple(column for column, _, _ in sorted(filter(_in_key, info), key=lambda i: i[2]))
+        columns = tuple(column for column, _, _ in info)
+        shadowed = "rowid" in (column.lower() for column in columns)
+        rowid = not without_rowid and not shadowed
+        yield Table(name, columns, key, rowid, {column: kind for column, kind, _ in info})
+
+
+def _in_key(info: tuple[str, str, int]) -> bool:
+    return bool(info[2])
+
+
+def _duckdb(database: Database) -> Iterator[Table]:
+    where = "database_name = current_database() AND schema_name = 'main' AND NOT internal"
+    names = [
+        name for (name,) in database.rows(f"SELECT table_name FROM duckdb_tables() WHERE {where}")
+    ]
+    for name in names:
+        info = database.rows(
+            f"SELECT column_name, data_type FROM duckdb_columns() WHERE {where}"
+            " AND table_name = ? ORDER BY column_index",
+            [name],
+        )
+        types: dict[str, str] = dict(info)
+        keys = database.rows(
+            "SELECT constraint_column_names FROM duckdb_constraints() WHERE table_name = ?"
+            " AND constraint_type = 'PRIMARY KEY' AND database_name = current_database()"
+            " AND schema_name = 'main'",
+            [name],
+        )
+        key = next((tuple(columns) for (columns,) in keys), ())
+        yield Table(name, tuple(types), key, "rowid" not in types, types)

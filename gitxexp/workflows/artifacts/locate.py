@@ -1,0 +1,241 @@
+"""What a path means at a commit: git blobs, DVC objects, or a directory of both."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from gitxexp.common.errors import XexpError
+from gitxexp.storage.dvc.pointers import File, Output, output_named, outputs_at
+from gitxexp.storage.git import Git, TreeEntry, decode
+
+_GLOB = re.compile(r"[*?\[]")
+
+#: ``manifest(output)``: the files of a directory output, or None when they are not to be had.
+Manifest = Callable[[Output], tuple[File, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One file to get. ``path`` as the experiment had it, ``rel`` below the destination.
+
+    Either a git blob (``blob``, ``executable``) or a DVC object (``oid``, ``output``).
+    """
+
+    path: str
+    rel: str
+    blob: str | None = None
+    executable: bool = False
+    oid: str | None = None
+    size: int | None = None
+    output: Output | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one PATH argument stands for. ``opaque``: outputs that only DVC itself can bring
+    (a directory whose manifest is nowhere, an import or a cloud-versioned output)."""
+
+    path: str
+    name: str  #: what the file or directory is called by default
+    directory: bool
+    items: tuple[Item, ...]
+    opaque: tuple[Output, ...] = ()
+
+
+@dataclass
+class Commit:
+    """The files of one commit, git's and DVC's."""
+
+    git: Git  #: at the top of the work tree
+    commit: str
+    manifest: Manifest
+    called: str = ""  #: what the user called it
+    _entries: dict[str, tuple[File, ...] | None] = field(default_factory=dict)
+
+    @cached_property
+    def outputs(self) -> list[Output]:
+        """The DVC outputs that are not in git."""
+        return [out for out in outputs_at(self.git, self.commit) if out.cached]
+
+    def find(self, path: str, prefix: str = "") -> Found:
+        """What ``path`` means, read from folder ``prefix`` first and from the top second.
+
+        XexpError names the nearest paths when there is none.
+        """
+        candidates = dict.fromkeys((_normal(prefix + path), _normal(path)))
+        for candidate in candidates:
+            found = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
+            if found is not None:
+                return found
+        raise self._unknown(_normal(path))
+
+    def exact(self, path: str, depth: int = 0) -> Found | None:
+        """One file or directory."""
+        entry = self._entry(path)
+        name = posixpath.basename(path)
+        if entry is not None and entry.kind == "blob":
+            if entry.mode == "120000" and depth < 10:
+                target = decode(self.git.raw("cat-file", "blob", entry.oid))
+                linked = self.exact(
+                    _normal(posixpath.join(posixpath.dirname(path), target)), depth + 1
+                )
+                return linked and Found(path, name, linked.directory, linked.items, linked.opaque)
+            return Found(path, name, False, (_blob(entry, name),))
+        if path and entry is None:
+            usual = output_named(self.git, self.commit, path)
+            found = self._folder(path, [usual], []) if usual and usual.cached else None
+            if found is not None:
+                return found
+        outs = [out for out in self.outputs if _related(out.path, path)]
+        spec = (path + "/",) if path else ()
+        folder = not path or (entry is not None and entry.kind == "tree")
+        tracked = self.git.ls_tree(self.commit, *spec, recursive=True) if folder else []
+        if not outs and not tracked:
+            return None
+        return self._folder(path, outs, tracked)
+
+    def _entry(self, path: str) -> TreeEntry | None:
+        return next(iter(self.git.ls_tree(self.commit, path)), None) if path else None
+
+    def _folder(self, path: str, outs: list[Output], tracked: list[TreeEntry]) -> Found | None:
+        """A directory, or the one DVC file that ``path`` names."""
+        items = [_blob(e, _below(path, e.path)) for e in tracked if e.kind == "blob"]
+        opaque = []
+        single = False
+        for out in outs:
+            entries = self.entries(out) if out.is_dir else None
+            if out.versioned or (entries is None and (out.is_dir or out.oid is None)):
+                opaque.append(out)
+            elif out.is_dir:
+                inside = [i for i in _members(out, entries or ()) if _within(i.path, path)]
+                single = single or any(item.path == path for item in inside)
+                items += [_rebased(item, path) for item in inside]
+            else:
+                single = single or out.path == path
+                items.append(_object(out, _below(path, out.path)))
+        if not items and not opaque:
+            return None
+        name = posixpath.basename(path) or "."
+        single = single or any(out.path == path and not out.is_dir for out in opaque)
+        return Found(path, name, not single, tuple(items), tuple(opaque))
+
+    def entries(self, out: Output) -> tuple[File, ...] | None:
+        """A directory output's manifest, asked for once."""
+        key = out.hash or out.path
+        if key not in self._entries:
+            self._entries[key] = self.manifest(out)
+        return self._entries[key]
+
+    def glob(self, pattern: str) -> Found | None:
+        """Every file whose path matches; ``*`` stays within a folder, ``**`` does not."""
+        base = posixpath.dirname(pattern[: _first_glob(pattern)])
+        matches = re.compile(_translate(pattern)).fullmatch
+        found = [item for item in self.everything(base) if matches(item.path)]
+        items = [_rebased(item, base) for item in found]
+        return (
+            Found(pattern, posixpath.basename(base) or ".", True, tuple(items)) if items else None
+        )
+
+    def everything(self, base: str = "") -> Iterator[Item]:
+        """Every file at or below ``base``, git's first."""
+        spec = (base + "/",) if base else ()
+        for entry in self.git.ls_tree(self.commit, *spec, recursive=True):
+            if entry.kind == "blob":
+                yield _blob(entry, entry.path)
+        for out in self.outputs:
+            if not base or _related(out.path, base):
+                if out.is_dir:
+                    yield from _members(out, self.entries(out) or ())
+                elif out.oid is not None:
+                    yield _object(out, out.path)
+
+    def _unknown(self, path: str) -> XexpError:
+        names = dict.fromkeys(item.path for item in self.everything())
+        folders = dict.fromkeys(posixpath.dirname(name) for name in names)
+        close = nearest(path, [*names, *filter(None, folders)])
+        where = self.called or self.commit[:10]
+        hint = "did you mean:\n  " + "\n  ".join(close) if close else "it has no files at all"
+        return XexpError(f"there is no '{path}' at {where}", hint)
+
+
+def nearest(path: str, names: Iterable[str], count: int = 5) -> list[str]:
+    """The names most like ``path``: those that continue it, then the same or a similar last part;
+    where none is similar, the most similar of all."""
+    from difflib import SequenceMatcher  # only for an error
+
+    last = posixpath.basename(path).lower()
+    scored = []
+    for name in names:
+        whole = SequenceMatcher(None, path.lower(), name.lower(), autojunk=False).ratio()
+        part = SequenceMatcher(None, last, posixpath.basename(name).lower(), autojunk=False).ratio()
+        continued = name.lower().startswith(path.lower())
+        scored.append((continued, part > 0.6, whole + part, name))
+    similar = [row for row in scored if row[0] or row[1]] or scored
+    best = sorted(similar, key=lambda row: (-row[0], -row[1], -row[2], row[3]))
+    return [row[3] for row in best[:count]]
+
+
+def _normal(path: str) -> str:
+    normal = posixpath.normpath(path) if path else ""
+    return "" if normal == "." else normal.strip("/")
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or not folder or path.startswith(folder + "/")
+
+
+def _related(out: str, path: str) -> bool:
+    """Whether an output is at, below, or around the path."""
+    return _within(out, path) or _within(path, out)
+
+
+def _below(folder: str, path: str) -> str:
+    """The path relative to the folder; the last part when they are the same."""
+    return (
+        posixpath.basename(path)
+        if path == folder
+        else path.removeprefix(f"{folder}/" if folder else "")
+    )
+
+
+def _blob(entry: TreeEntry, rel: str) -> Item:
+    return Item(entry.path, rel, blob=entry.oid, executable=entry.mode == "100755")
+
+
+def _object(out: Output, rel: str) -> Item:
+    return Item(out.path, rel, oid=out.oid, size=out.size, output=out)
+
+
+def _members(out: Output, entries: Iterable[File]) -> Iterator[Item]:
+    for entry in entries:
+        path = f"{out.path}/{entry.path}"
+        yield Item(path, path, oid=(entry.hash or "")[4:], size=entry.size, output=out)
+
+
+def _rebased(item: Item, base: str) -> Item:
+    rel = _below(base, item.path)
+    return Item(item.path, rel, item.blob, item.executable, item.oid, item.size, item.output)
+
+
+def _first_glob(pattern: str) -> int:
+    match = _GLOB.search(pattern)
+    return match.start() if match else len(pattern)
+
+
+def _translate(pattern: str) -> str:
+    """A path pattern as a regular expression, as gitignore(5) reads ``*``, ``**``, ``?`` and ``[…]``."""
+    parts = re.split(r"(\*\*/|\*\*|\*|\?|\[[!^]?\]?[^\]]*\])", pattern)
+    known = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    return "".join(
+        known.get(part)
+        or (
+            f"[{re.sub('^!', '^', part[1:-1])}]"
+            if part.startswith("[") and part.endswith("]")
+            else re.escape(part)
+        )
+        for part in parts
+    )

@@ -1,0 +1,234 @@
+"""``push``: artifacts of experiments, proved complete, then branches and tags at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc import remote as dvc_remote
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
+from gitxexp.storage.git import PushRejected, choose_remote
+from gitxexp.storage.objects import Progress
+from gitxexp.workflows.artifacts.get import other_trees
+
+
+@dataclass(frozen=True, slots=True)
+class PushPlan:
+    """What to push: the artifacts of these experiments, and these refs to this git remote.
+
+    ``clashing``: the remote has another experiment, or another tag of it, under that version.
+    ``earlier``: outputs that only the branches' commits on the way have. They go along as far as
+    there is anything of them, as git-lfs pushes every object of the commits that are pushed.
+    """
+
+    experiments: tuple[Experiment, ...]
+    outputs: tuple[Output, ...]
+    git_remote: str | None  #: None: the repository has no git remote
+    refs: tuple[str, ...]
+    clashing: tuple[Experiment, ...] = ()
+    earlier: tuple[Output, ...] = ()
+
+    @property
+    def every(self) -> tuple[Output, ...]:
+        """All outputs that go along."""
+        return *self.outputs, *self.earlier
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What was done. ``artifacts`` is DVC's part; ``refs`` are on ``git_remote`` now."""
+
+    experiments: tuple[str, ...]
+    artifacts: PushReport
+    checked: int  #: outputs whose every object the remote was asked for
+    git_remote: str | None
+    refs: tuple[str, ...]
+
+
+def plan(
+    project: Project,
+    chosen: Sequence[Experiment] | None = None,
+    *,
+    git_remote: str | None = None,
+    everything: bool = False,
+) -> PushPlan:
+    """What a push of ``chosen`` means; None: every experiment whose tag the git remote lacks
+    (``everything``: all, which also checks artifacts of experiments that were pushed before), and
+    the current branch with the artifacts of its last commit, where it has commits of its own.
+
+    Without a git remote there is nobody to ask, so all experiments count. XexpError when a git
+    remote cannot be chosen or reached.
+    """
+    branch, head = project.git.head()
+    name = _git_remote(project, branch, git_remote)
+    wanted = list(chosen if chosen is not None else project.experiments())
+    clashing: list[Experiment] = []
+    if chosen is None and name is not None:
+        there = project.git.remote_tags(name, "refs/tags/e*")
+        clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
+        skipped = {e.name for e in clashing} if everything else set(there)
+        wanted = [found for found in wanted if found.name not in skipped]
+    commits = list(dict.fromkeys(found.commit for found in wanted))
+    if chosen is None and branch and head and (everything or _ahead(project, name)):
+        commits = list(dict.fromkeys([*commits, head]))
+    outputs = _outputs_of(project, commits)
+    refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
+    heads = [ref for ref in refs if ref.startswith("refs/heads/")]
+    earlier = _earlier(project, heads, name, outputs)
+    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs), tuple(clashing), earlier)
+
+
+def push(
+    project: Project,
+    planned: PushPlan,
+    *,
+    remote: str | None = None,
+    incomplete: bool = False,
+    progress: Progress | None = None,
+) -> Pushed:
+    """Push the artifacts, prove by full listing that the remote has them all, then push the refs.
+
+    Whatever was interrupted before, the remote is complete afterwards; run it again after any
+    failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
+    remote cannot be reached or refuses.
+    """
+    report = _push_all(project, (planned.outputs, planned.earlier), remote, progress, incomplete)
+    if planned.git_remote is not None and planned.refs:
+        _push_refs(project, planned)
+    names = tuple(found.name for found in planned.experiments)
+    refs = planned.refs if planned.git_remote else ()
+    checked = sum(map(_is_kept, planned.every))
+    return Pushed(names, report, checked, planned.git_remote, refs)
+
+
+def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
+    """Push the artifacts of a commit and prove the remote complete; what only the commits before
+    it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
+    outputs = _outputs_of(project, [commit])
+    earlier = _earlier(project, [commit], git_remote, outputs)
+    _push_all(project, (outputs, earlier), None, project.progress)
+
+
+def _push_all(
+    project: Project,
+    parts: tuple[Iterable[Output], Iterable[Output]],
+    remote: str | None,
+    progress: Progress | None,
+    incomplete: bool = False,
+) -> PushReport:
+    """Push what must be complete (unless ``incomplete``), then what may have lost its objects."""
+    report = _push_outputs(project, parts[0], remote, progress)
+    if not report.complete and not incomplete:
+        raise _incomplete(report)
+    return report.and_then(_push_outputs(project, parts[1], remote, progress))
+
+
+def _push_outputs(
+    project: Project,
+    outputs: Iterable[Output],
+    remote: str | None,
+    progress: Progress | None,
+) -> PushReport:
+    mine = [out for out in outputs if _is_kept(out)]
+    if not mine:
+        return PushReport()
+    return dvc_remote.push(project.top, mine, remote, progress, other_trees(project))
+
+
+def _is_kept(out: Output) -> bool:
+    return pushable(out) or out.versioned
+
+
+def unpushed(
+    project: Project, commits: Iterable[str], remote: str | None = None
+) -> list[MissingObject]:
+    """Every object of these commits' artifacts that its remote lacks, by full listing."""
+    outputs = _outputs_of(project, commits)
+    return missing_on_remote(project.top, outputs, remote, other_trees(project))
+
+
+def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
+    if not wanted and not project.git.lines("remote"):
+        return None
+    return choose_remote(project.git, branch, wanted, project.config.tag_remote)
+
+
+def _ahead(project: Project, git_remote: str | None) -> bool:
+    """Whether HEAD is a commit that no branch of ``git_remote`` was known to hold."""
+    news = ("rev-list", "--max-count=1", "HEAD", "--not", f"--remotes={git_remote}")
+    return git_remote is not None and bool(project.git.lines(*news))
+
+
+def _branches(
+    project: Project, branch: str | None, head: str | None, commits: Sequence[str]
+) -> list[str]:
+    """The branches to push: the current one where it holds one of the commits, and every local
+    branch that ends at one."""
+    found: dict[str, None] = {}
+    inside = any(
+        head == c or project.git.ok("merge-base", "--is-ancestor", c, "HEAD") for c in commits
+    )
+    if branch and head and inside:
+        found[f"refs/heads/{branch}"] = None
+    tips = project.git.refs("refs/heads")
+    found |= dict.fromkeys(name for name, tip in tips.items() if tip in set(commits))
+    return list(found)
+
+
+def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
+    """The outputs of these commits; those that need the same objects of the same remote once."""
+    outputs = [out for commit in commits for out in pointers.outputs_at(project.at_top, commit)]
+    return list({_needs(out): out for out in outputs}.values())
+
+
+def _needs(out: Output) -> tuple[object, ...]:
+    return out.root, out.remote, out.hash, out.legacy
+
+
+def _earlier(
+    project: Project, tips: Sequence[str], git_remote: str | None, known: Iterable[Output]
+) -> tuple[Output, ...]:
+    """The outputs of all commits up to ``tips`` that no branch of ``git_remote`` was known to hold,
+    without those that are ``known``."""
+    if git_remote is None or not tips:
+        return ()
+    news = ("rev-list", "--full-history", *tips, "--not", f"--remotes={git_remote}")
+    commits = project.at_top.lines(*news, "--", "*.dvc", "*dvc.lock")
+    others = {_needs(out) for out in known}
+    return tuple(out for out in _outputs_of(project, commits) if _needs(out) not in others)
+
+
+def _push_refs(project: Project, planned: PushPlan) -> None:
+    name = planned.git_remote
+    assert name is not None
+    try:
+        project.git.push(name, planned.refs)
+    except PushRejected as error:
+        if any(ref.startswith("refs/tags/") for ref in error.refs):
+            hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
+        elif planned.clashing:
+            names = ", ".join(e.name for e in planned.clashing)
+            hint = (
+                f"{name} has another {names} too: take yours back (git xexp undo), bring its work "
+                f"in (git stash, git pull {name}, git stash pop), and tag again"
+            )
+        else:
+            hint = f"bring its work in first: git pull --rebase {name}"
+        raise XexpError(f"{error.message}; the artifacts are pushed, no ref is", hint) from error
+
+
+def _incomplete(report: PushReport) -> NoAnswer:
+    lost = [
+        f"{item.path}: neither in a cache nor on remote {item.remote}" for item in report.missing
+    ]
+    lost += [f"{item.path}: corrupt in the cache ({item.cached})" for item in report.corrupt]
+    more = [f"and {len(lost) - 10} more"] if len(lost) > 10 else []
+    return NoAnswer(
+        f"{len(lost)} objects cannot be pushed, so no branch or tag was pushed",
+        "\n".join([*lost[:10], *more, "push what there is: --incomplete"]),
+    )

@@ -1,0 +1,190 @@
+"""Files of the user's own: complete or absent, verified, writable, never a link into the cache."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from gitxexp.common.errors import XexpError
+
+CHUNK = 1 << 20
+
+#: ``report(bytes)`` after each chunk.
+Report = Callable[[int], None]
+
+
+class CorruptObject(Exception):
+    """What was read is not what its name says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the content must be: its size in bytes and its md5 as hex, where they are known."""
+
+    size: int | None = None
+    md5: str | None = None
+    legacy: bool = False  #: md5 may be that of the text with CRLF read as LF
+
+
+def copy(source: Path, target: BinaryIO, wanted: Wanted, *, verify: bool, report: Report) -> None:
+    """Copy a file's bytes into an open one; CorruptObject when they are not what is wanted."""
+    with source.open("rb", buffering=0) as stream:
+        size = os.fstat(stream.fileno()).st_size
+        if wanted.size is not None and size != wanted.size:
+            raise CorruptObject(f"{size} bytes instead of {wanted.size}")
+        if not verify:
+            _copy_fast(stream, target, size, report)
+            return
+        digest = hashlib.md5(usedforsecurity=False)
+        while chunk := stream.read(CHUNK):
+            digest.update(chunk)
+            target.write(chunk)
+            report(len(chunk))
+    if (
+        wanted.md5 is not None
+        and digest.hexdigest() != wanted.md5
+        and not _same_text(source, wanted)
+    ):
+        raise CorruptObject(f"its md5 is {digest.hexdigest()}")
+
+
+def _same_text(source: Path, wanted: Wanted) -> bool:
+    if not wanted.legacy:
+        return False
+    from gitxexp.storage.objects import dos2unix_md5
+
+    return dos2unix_md5(source) == wanted.md5
+
+
+def _copy_fast(stream: BinaryIO, target: BinaryIO, size: int, report: Report) -> None:
+    """In the kernel where it can (a reflink where the file system has them)."""
+    target.flush()
+    done = 0
+    while done < size:
+        try:
+            sent = os.copy_file_range(stream.fileno(), target.fileno(), 1 << 26, done)
+        except (OSError, AttributeError):
+            break
+        if sent == 0:
+            break
+        done += sent
+        report(sent)
+    stream.seek(done)
+    while chunk := stream.read(CHUNK):
+        target.write(chunk)
+        report(len(chunk))
+
+
+@contextmanager
+def new_file(path: Path, *, force: bool, executable: bool = False) -> Iterator[BinaryIO]:
+    """An open file that becomes ``path`` when the block ends well, and leaves nothing if not.
+
+    On Linux it has no name until then, so that even ``kill -9`` leaves nothing behind. Missing
+    folders are made. Without ``force`` an existing file is never replaced (XexpError).
+    """
+    folder = path.parent
+    folder.mkdir(parents=True, exist_ok=True)
+    mode = 0o777 if executable else 0o666
+    descriptor = _unnamed(folder, mode)
+    if descriptor is None:
+        with _named(path, mode, force=force) as stream:
+            yield stream
+        return
+    with os.fdopen(descriptor, "w+b") as stream:
+        yield stream
+        stream.flush()
+        _give_name(f"/proc/self/fd/{descriptor}", path, force=force)
+
+
+def _unnamed(folder: Path, mode: int) -> int | None:
+    """A file without a name in the folder; None where the system has no such thing."""
+    flag = getattr(os, "O_TMPFILE", None)
+    if flag is None or not Path("/proc/self/fd").is_dir():
+        return None
+    try:
+        return os.open(folder, flag | os.O_RDWR | os.O_CLOEXEC, mode)
+    except OSError as error:
+        if error.errno in (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL):
+            return None
+        raise
+
+
+@contextmanager
+def _named(path: Path, mode: int, *, force: bool) -> Iterator[BinaryIO]:
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
+    try:
+        mask = os.umask(0)
+        os.umask(mask)
+        with os.fdopen(descriptor, "w+b") as stream:
+            os.fchmod(descriptor, mode & ~mask)
+            yield stream
+            stream.flush()
+        if not force and path.exists():
+            raise exists(path)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _give_name(source: str, path: Path, *, force: bool) -> None:
+    """Link a nameless file to ``path``; replacing one takes a second name in between."""
+    try:
+        _link(source, path)
+        return
+    except FileExistsError:
+        if not force:
+            raise exists(path) from None
+    with tempfile.TemporaryDirectory(prefix=".xexp.", dir=path.parent) as between:
+        fresh = Path(between) / "file"
+        _link(source, fresh)
+        if path.is_dir() and not path.is_symlink():
+            raise XexpError(f"{path} is a directory", "remove it first, or choose another name: -o")
+        fresh.replace(path)
+
+
+def _link(source: str, path: Path) -> None:
+    """linkat(2) with AT_SYMLINK_FOLLOW, which Python uses only when it is given a folder."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.link(source, path.name, dst_dir_fd=folder, follow_symlinks=True)
+    finally:
+        os.close(folder)
+
+
+def exists(path: Path) -> XexpError:
+    """The error for a file that is in the way."""
+    return XexpError(
+        f"{path} exists already and differs", "replace it: -f; or write elsewhere: -o PATH"
+    )
+
+
+def matches(path: Path, wanted: Wanted) -> bool:
+    """Whether an existing file (never a link) already is what is wanted."""
+    with suppress(OSError):
+        if path.is_symlink() or not path.is_file() or path.stat().st_nlink > 1:
+            return False
+        if wanted.md5 is None or wanted.size not in (None, path.stat().st_size):
+            return False
+        with path.open("rb") as stream:
+            md5 = hashlib.file_digest(
+                stream, lambda: hashlib.md5(usedforsecurity=False)
+            ).hexdigest()
+        return md5 == wanted.md5 or _same_text(path, wanted)
+    return False
+
+
+def matches_object(path: Path, wanted: Wanted) -> bool:
+    """Whether a cache's or remote's object is what its name says."""
+    if wanted.size is not None and path.stat().st_size != wanted.size:
+        return False
+    with path.open("rb") as stream:
+        md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+    return wanted.md5 is None or md5 == wanted.md5 or _same_text(path, wanted)

@@ -1,0 +1,290 @@
+"""What an experiment was: its run, parameters and metrics, gathered from where they were written.
+
+Precedence, weakest first: the parameter files, the parameters that ``dvc.lock`` recorded, the
+tracker's run, ``-P``; and for metrics: the metrics files, the tracker's run, ``-M``. A value of the
+run that a parameter file holds under a dotted name (``lr`` and ``train.lr``) takes that name.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.repository.config import Config
+from gitxexp.repository.config_hash import flatten
+from gitxexp.storage.git import Git
+from gitxexp.trackers import runs as trackers_runs
+from gitxexp.trackers.databases import kind_of
+from gitxexp.trackers.files import read_metrics, read_params
+from gitxexp.trackers.runs import latest_run
+from gitxexp.trackers.tables import event_tables
+from gitxexp.trackers.times import Moment, moment
+from gitxexp.workflows.experiments import describe
+
+if TYPE_CHECKING:
+    from gitxexp.trackers.runs import Run
+
+
+_NAME_IT = "a column of times or runs; [results] table in .xexp/config.toml can name one"
+SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which run to take, and what the command line adds."""
+
+    run: str | None = None
+    best: str | None = None  #: the metric whose best run is taken
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    use_run: bool = True  #: false before a run, when the latest one is the one before
+
+
+@dataclass(frozen=True)
+class Collected:
+    """Parameters and metrics by dotted name, the run behind them, and remarks for the user."""
+
+    params: dict[str, Any]
+    metrics: dict[str, Any]
+    run: Run | None = None
+    notes: tuple[str, ...] = ()
+
+
+def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
+    """Gather one experiment of the work tree at ``top``.
+
+    Raises XexpError when the run asked for is not in any results database.
+    """
+    run, notes = _choose(top, config, wanted)
+    written, recorded = _written(top, config), _recorded(top)
+    params = overlay(written, recorded)
+    metrics = _file_metrics(top, config)
+    if run is not None:
+        params = overlay(params, run.params)
+        metrics = overlay(metrics, run.metrics)
+    params = overlay(params, wanted.params)
+    metrics = overlay(metrics, wanted.metrics)
+    kept = {
+        name: value
+        for name, value in sorted(params.items())
+        if value is not None and not _ignored(name, config) and name not in wanted.metrics
+    }
+    numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
+    absent = tuple(
+        f"{name} is not there: no run of it is looked at" for name in _absent(top, config)
+    )
+    return Collected(kept, numbers, run, (*absent, *notes, *_edited_since(recorded, written)))
+
+
+def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """``base`` with ``over`` laid on it; a plain name replaces the one dotted name that ends in it."""
+    merged = dict(base)
+    for name, value in over.items():
+        if name in merged or "." in name:
+            merged[name] = value
+            continue
+        longer = [known for known in base if known.endswith(f".{name}")]
+        merged[longer[0] if len(longer) == 1 else name] = value
+    return merged
+
+
+def databases(top: Path, config: Config) -> list[Path]:
+    """The configured results databases that exist, in the order of the configuration.
+
+    With none configured, those that are found below ``top``.
+    """
+    if not config.results_databases:
+        return [top / name for name in find_databases(top, config.results_table or None)]
+    found: dict[Path, None] = {}
+    for pattern in config.results_databases:
+        if _is_glob(pattern):
+            found.update(dict.fromkeys(sorted(top.glob(pattern))))
+        elif (top / pattern).is_file():
+            found[top / pattern] = None
+    return list(found)
+
+
+def _is_glob(pattern: str) -> bool:
+    return any(mark in pattern for mark in "*?[")
+
+
+def _absent(top: Path, config: Config) -> list[str]:
+    """The results databases that are named in the configuration and are not there."""
+    names = [name for name in config.results_databases if not _is_glob(name)]
+    return [name for name in names if not (top / name).is_file()]
+
+
+def find_databases(top: Path, table: str | None = None) -> list[str]:
+    """Databases with a table of runs below ``top``, tracked or not, ignored ones included.
+
+    With ``table`` also those that have a table of that name.
+    """
+    git = Git(top)
+    patterns = [f"*{suffix}" for suffix in SUFFIXES]
+    names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
+    return [name for name in dict.fromkeys(names) if _is_results(top / name, table)]
+
+
+def _is_results(path: Path, table: str | None) -> bool:
+    if path.parts[-2] in (".dvc", ".xexp") or ".dvc/cache" in path.as_posix():
+        return False
+    try:
+        return kind_of(path) is not None and bool(event_tables(path, table))
+    except (XexpError, OSError):
+        return False
+
+
+def all_runs(top: Path, config: Config) -> list[Run]:
+    """Every run of every results database, newest first."""
+    names, table = _naming(config), config.results_table or None
+    paths = _having_table(databases(top, config), table)
+    found = [run for path in paths for run in trackers_runs.runs(path, table, **names)]
+    return sorted(found, key=_when, reverse=True)
+
+
+def _having_table(paths: list[Path], table: str | None) -> list[Path]:
+    """Of several databases those that have the configured table; all where none has, to say so."""
+    if table is None or len(paths) < 2:
+        return paths
+    return [path for path in paths if _is_results(path, table)] or paths
+
+
+def without_runs(top: Path, config: Config) -> list[str]:
+    """The configured databases that are there and have no table in which runs can be told apart."""
+    if config.results_table:
+        return []  # that it is missing is an error of its own
+    paths = databases(top, config) if config.results_databases else []
+    return [p.relative_to(top).as_posix() for p in paths if not _is_results(p, None)]
+
+
+def _when(run: Run) -> Moment:
+    return moment(run.last)
+
+
+def maximize(config: Config, metric: str) -> bool:
+    """Whether more of ``metric`` is better: by configuration, else by its name."""
+    return describe.maximize(config, metric)
+
+
+def _naming(config: Config) -> dict[str, Any]:
+    metrics = {*config.metrics_key, *config.metrics_maximize, *config.metrics_minimize}
+    metrics |= {config.metrics_primary} - {""}
+    return {
+        "param_names": tuple({*config.params_key, config.params_model} - {""}),
+        "metric_names": tuple(metrics),
+    }
+
+
+def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
+    if not wanted.use_run:
+        return None, []
+    if wanted.best:
+        return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
+    if wanted.run:
+        return _named(all_runs(top, config), wanted.run, config), []
+    names, table = _naming(config), config.results_table or None
+    paths = _having_table(databases(top, config), table)
+    latest = [latest_run(path, table, **names) for path in paths]
+    run = max((run for run in latest if run), key=_when, default=None)
+    silent = [] if run else without_runs(top, config)
+    return run, [f"{name} has no table with {_NAME_IT}" for name in silent]
+
+
+def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
+    exact = [run for run in runs if run.id == name]
+    matching = exact or [run for run in runs if run.id.startswith(name)]
+    if len(matching) == 1 or exact:
+        return matching[0]
+    if matching:
+        ids = ", ".join(run.id for run in matching[:5])
+        raise XexpError(f"run '{name}' is ambiguous: {ids}", "give more of its id")
+    if not runs:
+        where = ", ".join(config.results_databases) or "no database has any"
+        raise XexpError(
+            f"no run '{name}': there are no runs ({where})",
+            "set [results] databases in .xexp/config.toml",
+        )
+    known = [run.id for run in runs]
+    newest = f"the newest runs are: {', '.join(known[:3])}"
+    raise XexpError(f"no run '{name}' in the results", suggestion(name, known, newest))
+
+
+def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]:
+    ranked = [run for run in runs if _is_number(run.metrics.get(metric))]
+    if not ranked:
+        known = sorted({name for run in runs for name in run.metrics})
+        rest = f"the metrics of the runs are: {', '.join(known) or 'none'}"
+        raise XexpError(
+            f"no run has a number for metric '{metric}'", suggestion(metric, known, rest)
+        )
+    pick = max if most else min
+    top_value = pick(run.metrics[metric] for run in ranked)
+    best = [run for run in ranked if run.metrics[metric] == top_value]
+    notes = []
+    if len(best) > 1:
+        others = ", ".join(run.id for run in best[1:4])
+        notes.append(f"{metric}={top_value} is shared by {others}; took the newest, {best[0].id}")
+    return best[0], notes
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value == value
+
+
+def _ignored(name: str, config: Config) -> bool:
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in config.params_ignore)
+
+
+def _written(top: Path, config: Config) -> dict[str, Any]:
+    params: dict[str, Any] = {}
+    for name in config.params_files:
+        if (top / name).is_file():
+            params |= flatten(read_params(top / name))
+    return params
+
+
+def _recorded(top: Path) -> dict[str, Any]:
+    """What the stages of ``dvc.lock`` ran with."""
+    lock = top / "dvc.lock"
+    params: dict[str, Any] = {}
+    if lock.is_file():
+        stages = read_params(lock).get("stages") or {}
+        for stage in stages.values():
+            for values in (stage.get("params") or {}).values():
+                params |= flatten(values)
+    return params
+
+
+def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> list[str]:
+    """A remark for parameters that were edited after the pipeline ran."""
+    edited = [n for n, value in recorded.items() if n in written and written[n] != value]
+    if not edited:
+        return []
+    name = edited[0]
+    more = f" (and {len(edited) - 1} more)" if edited[1:] else ""
+    ran, now = (f"{name}={values[name]}" for values in (recorded, written))
+    return [f"the pipeline ran with {ran}, the file has {now}{more}: dvc repro"]
+
+
+def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
+    metrics: dict[str, Any] = {}
+    for name in dict.fromkeys((*config.metrics_files, *_dvc_metrics(top))):
+        if (top / name).is_file():
+            metrics |= flatten(read_metrics(top / name))
+    return {name: value for name, value in metrics.items() if _is_number(value)}
+
+
+def _dvc_metrics(top: Path) -> list[str]:
+    """The metrics files that ``dvc.yaml`` declares, at its top level and in its stages."""
+    pipeline = top / "dvc.yaml"
+    if not pipeline.is_file():
+        return []
+    document = read_params(pipeline)
+    declared = list(document.get("metrics") or [])
+    for stage in (document.get("stages") or {}).values():
+        declared += stage.get("metrics") or []
+    return [str(next(iter(m))) if isinstance(m, Mapping) else str(m) for m in declared]

@@ -1,0 +1,234 @@
+"""How an experiment is described and numbered: artifacts by role, data hash, headline, level.
+
+Pure functions of what was collected; nothing here reads a file.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+from gitxexp.repository import tag_message
+from gitxexp.repository.config import Config
+from gitxexp.repository.config_hash import same_value
+from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.version import Level
+from gitxexp.trackers import column_names
+
+_MODEL_SUFFIXES = frozenset(
+    (".bin", ".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".safetensors", ".h5", ".keras",
+     ".ckpt", ".gguf", ".tflite", ".model", ".cbm", ".ubj", ".pb", ".mlmodel")
+)  # fmt: skip
+_DATABASE_SUFFIXES = frozenset((".db", ".sqlite", ".sqlite3", ".db3", ".duckdb"))
+_MODEL_FOLDERS = frozenset(("models", "model", "checkpoints", "weights"))
+_DATA_FOLDERS = frozenset(("data", "dataset", "datasets"))
+
+#: How many parameters and metrics a headline names when nothing is configured.
+_MOST_PARAMS = 4
+_MOST_METRICS = 2
+
+
+#: What stages write as DVC's metrics and plots (``dvclive/metrics.json``, ``eval/plots/roc.json``):
+#: it differs in every run, and were it data, every run would be a major one.
+_MEASURES = frozenset(
+    ("metrics", "metric", "scores", "score", "plots", "plot", "dvclive", "eval", "evaluation",
+     "report", "reports", "roc", "confusion", "summary", "stats")
+)  # fmt: skip
+_MEASURE_SUFFIXES = frozenset(
+    (".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".png", ".svg", ".jpg", ".html", ".md",
+     ".txt", "")
+)  # fmt: skip
+
+
+class Role(StrEnum):
+    """What a DVC output is to an experiment."""
+
+    DATA = "data"
+    MODEL = "model"
+    RESULTS = "results"
+
+
+def role(path: str, config: Config) -> Role:
+    """The role of the output at ``path``: by configuration, else by its folder and suffix."""
+    if _matches(path, config.results_databases):
+        return Role.RESULTS
+    if config.data_paths and _matches(path, config.data_paths):
+        return Role.DATA
+    if _matches(path, config.models_paths):
+        return Role.MODEL
+    pure = PurePosixPath(path)
+    if pure.parts[0] in _DATA_FOLDERS:
+        return Role.DATA
+    if pure.suffix.lower() in _DATABASE_SUFFIXES or pure.parts[0] == "results":
+        return Role.RESULTS
+    if _matches(path, config.metrics_files) or _is_measure(pure):
+        return Role.RESULTS
+    if pure.suffix.lower() in _MODEL_SUFFIXES or _MODEL_FOLDERS & set(pure.parts):
+        return Role.MODEL
+    return Role.RESULTS if config.data_paths else Role.DATA
+
+
+def _is_measure(path: PurePosixPath) -> bool:
+    named = any(
+        not _MEASURES.isdisjoint(column_names.words(part)) for part in path.with_suffix("").parts
+    )
+    return named and path.suffix.lower() in _MEASURE_SUFFIXES
+
+
+def data_outputs(artifacts: Mapping[str, str], config: Config) -> dict[str, str]:
+    """The artifacts that are data."""
+    return {path: oid for path, oid in artifacts.items() if role(path, config) is Role.DATA}
+
+
+def data_hash(data: Mapping[str, str]) -> str:
+    """Six hex digits for the data, or ``none``.
+
+    One output: the first six of its own md5, so that it can be checked by eye. Several: of the
+    SHA-256 of the sorted lines ``md5:… path``.
+    """
+    if not data:
+        return "none"
+    if len(data) == 1:
+        (oid,) = data.values()
+        return oid.partition(":")[2][:6]
+    import hashlib  # 3 ms, and a listing computes no hash
+
+    lines = "".join(f"{oid} {path}\n" for path, oid in sorted(data.items()))
+    return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:6]
+
+
+def headline(
+    params: Mapping[str, Any], metrics: Mapping[str, Any], data: str, text: str, config: Config
+) -> str:
+    """``model=… | lr=… | f1=… | data=3a2f1b | text``."""
+    fields = {name.rpartition(".")[2]: params[name] for name in _key_params(params, config)}
+    shown = {name: tag_message.show(value) for name, value in fields.items()}
+    for name in key_metrics(metrics, config):
+        shown[name] = _rounded(metrics[name])
+    shown["data"] = data
+    return tag_message.headline(shown, text)
+
+
+def prose(line: str) -> str:
+    """The part of a headline that is not ``name=value``."""
+    parts = [part.strip() for part in line.split("|")]
+    return tag_message.SEPARATOR.join(
+        part for part in parts if part and "=" not in part.split(" ")[0]
+    )
+
+
+def key_metrics(metrics: Mapping[str, Any], config: Config) -> list[str]:
+    """The metrics to name first: the configured ones, else the primary and one more."""
+    if config.metrics_key:
+        return [name for name in config.metrics_key if name in metrics]
+    primary = primary_metric(metrics, config)
+    rest = [name for name in column_names.key_metrics_order(metrics) if name != primary]
+    return [*([primary] if primary else []), *rest][:_MOST_METRICS]
+
+
+def primary_metric(metrics: Iterable[str], config: Config) -> str | None:
+    """The metric that ranks: the configured one, else the best known by name, else the first."""
+    names = list(metrics)
+    if config.metrics_primary:
+        return config.metrics_primary if config.metrics_primary in names else None
+    return next(iter(column_names.key_metrics_order(names)), None)
+
+
+def maximize(config: Config, metric: str) -> bool:
+    """Whether more of ``metric`` is better: by configuration, else by its name."""
+    overrides = dict.fromkeys(config.metrics_maximize, True) | dict.fromkeys(
+        config.metrics_minimize, False
+    )
+    return column_names.maximize(metric, overrides)
+
+
+def _key_params(params: Mapping[str, Any], config: Config) -> list[str]:
+    if config.params_key:
+        wanted = [find_param(params, name) for name in config.params_key]
+        return [name for name in wanted if name]
+    model = find_param(params, config.params_model)
+    known = [
+        name for name in column_names.key_params_order(params) if column_names.is_key_param(name)
+    ]
+    return list(dict.fromkeys([*([model] if model else []), *known]))[:_MOST_PARAMS]
+
+
+def find_param(params: Mapping[str, Any], name: str) -> str | None:
+    """The full name of the parameter ``name``: itself, or the only dotted one that ends in it."""
+    if name in params:
+        return name
+    longer = [known for known in params if known.endswith(f".{name}")]
+    return longer[0] if len(longer) == 1 else None
+
+
+def _rounded(value: Any) -> str:
+    if isinstance(value, float) and value == value and 1e-3 <= abs(value) < 1e6:
+        return f"{value:.4f}"
+    return f"{value:.4g}" if isinstance(value, float) else tag_message.show(value)
+
+
+def _matches(path: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
+
+
+# -- the level -------------------------------------------------------------------------------------
+
+
+class Choice(NamedTuple):
+    """A level and why: ``data/train.parquet changed since e0.3.1``."""
+
+    level: Level
+    reason: str
+
+
+def choose_level(
+    before: Payload,
+    now: Payload,
+    since: str,
+    config: Config,
+    code: Iterable[str],
+    changed: Iterable[str] = (),
+) -> Choice:
+    """The level that what changed since ``before`` asks for.
+
+    ``code`` names the code files that changed; ``changed`` the outputs known to differ from
+    ``now.artifacts`` (their new hash is not known yet).
+    """
+    data = _different(data_outputs(before.artifacts, config), data_outputs(now.artifacts, config))
+    data += [p for p in changed if role(p, config) is Role.DATA and p not in data]
+    if data:
+        return Choice(Level.MAJOR, f"{_some(data)} changed since {since}")
+    params = changed_params(before, now)
+    model = find_param(now.params, config.params_model) or config.params_model
+    if model in params:
+        return Choice(Level.MAJOR, f"{model} changed since {since}")
+    if params:
+        return Choice(Level.MINOR, f"{_some(params)} changed since {since}")
+    files = list(code)
+    if files:
+        return Choice(Level.MINOR, f"{_some(files)} changed since {since}")
+    return Choice(Level.PATCH, f"nothing changed since {since}")
+
+
+def changed_params(before: Payload, now: Payload) -> list[str]:
+    """Names of the parameters that differ. A hand-written tag is asked only for what it names."""
+    names = before.params if before.handwritten else {**before.params, **now.params}
+    found = []
+    for name in names:
+        full = find_param(now.params, name) or name
+        if not same_value(before.params.get(name), now.params.get(full)):
+            found.append(full)
+    return sorted(set(found))
+
+
+def _different(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(p for p in before.keys() | now.keys() if before.get(p) != now.get(p))
+
+
+def _some(names: list[str]) -> str:
+    if len(names) <= 2:
+        return " and ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2} more"

@@ -1,0 +1,212 @@
+"""``init``: find what a repository has, and set up what it lacks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gitxexp.repository import config as settings
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers, session
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.git import Git
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments.collect import find_databases
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.merge.driver import install
+
+#: Looked for in this order; the first that exist are proposed.
+_PARAMS = ("params.yaml", "params.yml", "params.json", "params.toml")
+_METRICS = (
+    "metrics.json",
+    "metrics.yaml",
+    "metrics.toml",
+    "eval/metrics.json",
+    "dvclive/metrics.json",
+)
+_MODEL_SUFFIXES = (
+    ".bin",
+    ".pt",
+    ".pth",
+    ".onnx",
+    ".safetensors",
+    ".joblib",
+    ".pkl",
+    ".h5",
+    ".keras",
+)
+
+_TEMPLATE = """\
+# git-xexp: settings of this project. Every one can be overridden by git config xexp.SECTION.KEY
+
+[results]
+databases = {databases}  # what your tracker writes: SQLite or DuckDB files; globs; [] finds them
+# table = "predictions"   # the table of runs; found by itself if there is one
+# stamp = true            # write version, git_commit and dvc_hash into a tagged run's rows
+
+[params]
+files = {params}
+# key = ["model", "lr"]   # named in a description, in this order
+# model = "model"         # the parameter that is the architecture
+# ignore = ["output_dir"] # not part of a configuration; globs allowed
+
+[metrics]
+files = {metrics}
+# primary = "f1"          # ranks experiments
+# key = ["f1", "loss"]    # named in a description, in this order
+# maximize = ["f1"]       # more is better; else the name decides (loss, error, latency: less)
+# minimize = []
+
+[data]
+# paths = ["data/*"]      # the DVC outputs that are data; default: all but models, results, metrics
+{data}
+[models]
+paths = {models}
+# production = "models/production/model.bin"  # the current best
+# candidates = "models/candidates"            # the others, one file for each run
+# [models.ranker]         # several models: a table for each, with these keys and extension
+
+[tag]
+# push = false            # push artifacts, branch and tag after every tag
+# remote = "origin"
+
+[worktree]
+# path = "../exp-{{name}}"  # relative to the main work tree
+# branch = "exp/{{name}}"
+# link = "auto"           # auto, reflink, hardlink, symlink or copy
+# writable = ["results/**"]
+
+[merge]
+# strategy = "merge"      # results: merge accumulates, rebase replaces by key, keep leaves alone
+# key = ["version"]       # key columns of tables that have no key
+# data_strategy = "merge"
+# data_key = []
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is there already, by path from the top."""
+
+    databases: tuple[str, ...]
+    params: tuple[str, ...]
+    metrics: tuple[str, ...]
+    models: tuple[str, ...]
+    data: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SetUp:
+    """What ``init`` did (or would do), one line each, and what to do next."""
+
+    done: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: bool = True) -> SetUp:
+    """Set the project up; where it is set up already, only what is missing on this machine.
+
+    Returns an empty ``done`` when nothing was missing.
+    """
+    top = project.top
+    found = detect(top, project.at_top)
+    if dry_run:
+        done = [*_missing(top, dvc=dvc), *install.missing(project)]
+        return SetUp(tuple(f"would create {name}" for name in done), _advice(project, found, done))
+    if not _missing(top, dvc=dvc) and not install.missing(project):
+        return SetUp((), _advice(project, found, ()))
+    with project.operation("init", wait=wait) as running:
+        done = []
+        if dvc and not is_dvc_repo(top):
+            running.record("created", path=str(top / ".dvc"))
+            running.save_file(top / ".dvcignore", undo=True)
+            session.init(top)
+            done.append("DVC (.dvc/)")
+        path = top / settings.FILE
+        if not path.exists():
+            running.record("created", path=str(path))
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(config_text(found), "utf-8")
+            done.append(settings.FILE)
+        if not (top / settings.REGISTRY).exists():
+            running.record("created", path=str(top / settings.REGISTRY))
+            project.registry.create()
+            done.append(settings.REGISTRY)
+        project.forget_config()
+        done += install.install(project, running)
+        running.summary.append(", ".join(done))
+    return SetUp(tuple(f"created {name}" for name in done), _advice(project, found, done))
+
+
+def _missing(top: Path, *, dvc: bool) -> list[str]:
+    missing = ["DVC (.dvc/)"] if dvc and not is_dvc_repo(top) else []
+    return missing + [n for n in (settings.FILE, settings.REGISTRY) if not (top / n).exists()]
+
+
+def detect(top: Path, git: Git) -> Found:
+    """Results databases, parameter and metrics files, models and data below ``top``.
+
+    Looks at tracked files, DVC outputs and untracked files; ignored ones only where they are
+    databases that a tracker wrote.
+    """
+    listed = git.fields("ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    outputs = [o.path for o in pointers.outputs_in(top)] if is_dvc_repo(top) else []
+    names = [n for n in dict.fromkeys((*listed, *outputs)) if not n.startswith((".xexp/", ".dvc/"))]
+    default = settings.Config()
+    return Found(
+        databases=tuple(find_databases(top)),
+        params=tuple(n for n in _PARAMS if n in names) or default.params_files,
+        metrics=tuple(n for n in _METRICS if n in names) or default.metrics_files,
+        models=tuple(n for n in names if PurePosixPath(n).suffix in _MODEL_SUFFIXES),
+        data=tuple(
+            o for o in (*outputs, *_parquet(names)) if describe.role(o, default) is Role.DATA
+        ),
+    )
+
+
+def _parquet(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.endswith(".parquet")]
+
+
+def config_text(found: Found) -> str:
+    """The text of ``.xexp/config.toml`` for what was found."""
+    data = f"# found: {', '.join(found.data)}\n" if found.data else ""
+    return _TEMPLATE.format(
+        databases=_list(found.databases),
+        params=_list(found.params),
+        metrics=_list(found.metrics),
+        models=_list(found.models),
+        data=data,
+    )
+
+
+def _list(names: tuple[str, ...]) -> str:
+    return json.dumps(list(names), ensure_ascii=False)  # a JSON string is a TOML basic string
+
+
+def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, ...]:
+    """The next commands, the most urgent first."""
+    advice = []
+    outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
+    paths = {output.path for output in outputs}
+    loose = [n for n in (*found.databases, *found.models) if not _covered(project, n, paths)]
+    if loose and is_dvc_repo(project.top):
+        advice.append("dvc add " + " ".join(f"'{n}'" if " " in n else n for n in loose))
+    ours = [".xexp", ".dvc", ".dvcignore", install.ATTRIBUTES]
+    if project.at_top.fields("status", "--porcelain", "-z", "--", *ours):
+        if not (project.top / ".dvcignore").exists():
+            ours = [".xexp", install.ATTRIBUTES]
+        advice.append(f'git add {" ".join(ours)} && git commit -m "Set up git xexp"')
+    here = [path for path in paths if (project.top / path).exists()]
+    if paths and not here:  # a new clone
+        return (*advice, "dvc pull")
+    advice.append('git xexp tag -m "what this experiment is"')
+    return tuple(advice)
+
+
+def _covered(project: Project, name: str, outputs: set[str]) -> bool:
+    parents = {str(p) for p in PurePosixPath(name).parents}
+    tracked = project.at_top.tracks(name)
+    return name in outputs or bool(parents & outputs) or tracked

@@ -1,0 +1,285 @@
+"""Snapshot an experiment: decide everything first, then do it in one operation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config as settings
+from gitxexp.repository import config_hash
+from gitxexp.repository import version as versions
+from gitxexp.repository.commit import Changes
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import AnyVersion, Level
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import Kind, status
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.workflows.experiments import describe, warnings
+from gitxexp.workflows.experiments.code_hash import code_changes, code_hash
+from gitxexp.workflows.experiments.collect import Collected, Wanted, collect
+from gitxexp.workflows.experiments.describe import Choice
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked ``tag`` for."""
+
+    version: AnyVersion | None = None
+    level: Level | None = None
+    name: str | None = None  #: for exp-NAME-vN
+    wanted: Wanted = field(default_factory=Wanted)
+    text: str = ""
+    headline: str | None = None  #: the whole first line, when the user edited it
+    labels: tuple[str, ...] = ()
+    everything: bool = False  #: ``-a``: with all tracked changes
+    commit: bool = True
+    stamp: bool | None = None  #: None: unless a program of the project would fail by it
+    drop_rows: bool = False  #: although the results lack rows that the last commit has
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``tag`` will do. ``files`` are the paths that its commit will hold."""
+
+    version: AnyVersion
+    reason: str
+    payload: Payload
+    branch: str | None
+    head: str
+    outputs: tuple[Output, ...]  #: the DVC outputs of the work tree
+    changed: tuple[Output, ...]  #: those that differ from their pointers, with their new hash
+    files: tuple[str, ...]
+    modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
+    collected: Collected
+    notes: tuple[str, ...] = ()
+    stamps: bool = True  #: whether rows get the version
+
+
+def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
+    """Everything ``tag`` would do now; changes nothing.
+
+    ``elsewhere`` are versions taken on the remote. Raises XexpError naming tracked files that are
+    modified and not asked for with ``-a``, or runs that the results would lose.
+    """
+    project.require_set_up()
+    branch, head = repository_commit.check_ready(project)
+    changes = repository_commit.changes(project.at_top)
+    modified = _accepted(changes, request)
+    staged = [path for path in changes.staged_new if not is_ours(path)]
+    collected = collect(project.top, project.config, request.wanted)
+    outputs, changed, absent = _outputs(project, request)
+    artifacts = _artifacts(outputs, changed)
+    draft = describe_experiment(project, request, collected, artifacts, head)
+    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
+    tags = project.tags()
+    experiments, used = tags.experiments, tags.taken
+    parent = parent_of(project, experiments)
+    used += elsewhere
+    choice = _choice(project, request, draft, (head, modified), (experiments, parent))
+    number, reason = _number(project, request, used, choice)
+    run = collected.run if request.commit else None
+    stamps, unstamped = warnings.stamps(project, run, request.stamp)
+    before = parent.name if parent else ""
+    payload = draft._replace(version=str(number), reason=reason, parent=before)
+    files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
+    return Plan(
+        version=number,
+        reason=reason,
+        payload=payload,
+        branch=branch,
+        head=head,
+        outputs=tuple(outputs),
+        changed=tuple(changed),
+        files=tuple(sorted(files)) if request.commit else (),
+        modified=modified,
+        collected=collected,
+        notes=(
+            *warnings.of(project, payload, (collected, experiments, branch), absent, staged),
+            *unstamped,
+        ),
+        stamps=stamps,
+    )
+
+
+def _outputs(project: Project, request: Request) -> tuple[list[Output], list[Output], list[str]]:
+    """The outputs of the work tree, and of them those that changed and the paths of those that are
+    not there. Raises XexpError for runs that the results would lose."""
+    outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
+    changed, absent = _examined(project, outputs)
+    if request.commit and not request.drop_rows:
+        warnings.refuse(warnings.lost_rows(project, outputs, changed))
+    return outputs, changed, absent
+
+
+def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:
+    """The outputs that are there and differ from their pointers, each with the hash it has now."""
+    return _examined(project, outputs)[0]
+
+
+def _examined(project: Project, outputs: Sequence[Output]) -> tuple[list[Output], list[str]]:
+    """:func:`changed_outputs`, and the paths of those that are not in the work tree."""
+    changes = []
+    if outputs:
+        changes = status(project.top, outputs, project.stat_cache, project.progress)
+    absent = [change.output.path for change in changes if change.kind is Kind.MISSING]
+    there = [change for change in changes if change.kind is not Kind.MISSING]
+    return [c.output._replace(hash=c.actual or c.output.hash) for c in there], absent
+
+
+def describe_experiment(
+    project: Project,
+    request: Request,
+    collected: Collected,
+    artifacts: Mapping[str, str],
+    head: str,
+) -> Payload:
+    """The payload without version, code and reason, at the commit ``head``."""
+    config, run = project.config, collected.run
+    data = describe.data_hash(describe.data_outputs(artifacts, config))
+    line = request.headline or describe.headline(
+        collected.params, collected.metrics, data, request.text, config
+    )
+    return Payload(
+        headline=line,
+        text=describe.prose(line),
+        config_hash=config_hash.config_hash(collected.params),
+        data=data,
+        run=run.id if run else "",
+        run_commit=_ran_at(project, run.commits if run else (), head),
+        results=run.database.relative_to(project.top).as_posix() if run else "",
+        table=run.table if run else "",
+        labels=tuple(sorted(set(request.labels))),
+        params=collected.params,
+        metrics=collected.metrics,
+        artifacts=artifacts,
+    )
+
+
+def parent_of(project: Project, experiments: Sequence[Experiment]) -> Experiment | None:
+    """The experiment to compare with: the newest that HEAD contains, else the newest of all."""
+    if not experiments:
+        return None
+    merged = set(project.git.lines("tag", "--merged", "HEAD", "--list", "e[0-9]*", "exp-*"))
+    return next((e for e in experiments if e.name in merged), experiments[0])
+
+
+def rerun_of(
+    experiments: Iterable[Experiment], payload: Payload, config: settings.Config
+) -> Experiment | None:
+    """The newest experiment with the same configuration, data and code."""
+    data = describe.data_outputs(payload.artifacts, config)
+    for experiment in experiments:
+        other = experiment.payload
+        if (other.config_hash, other.code) == (payload.config_hash, payload.code) and (
+            describe.data_outputs(other.artifacts, config) == data
+        ):
+            return experiment
+    return None
+
+
+def _ran_at(project: Project, commits: Sequence[str], head: str) -> str:
+    """The commit that the run itself recorded, if it is one of this repository, else HEAD."""
+    known = project.git.resolve(commits[-1]) if commits else None
+    return known or head
+
+
+def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str, str]:
+    merged = {output.path: output for output in (*outputs, *changed)}
+    return {path: o.hash for path, o in sorted(merged.items()) if o.hash}
+
+
+def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
+    """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
+    if changes.unmerged:  # git stash pop leaves them with nothing in progress
+        raise XexpError(
+            f"not merged yet: {', '.join(changes.unmerged[:10])}",
+            "settle rows with git xexp conflicts, files by hand and git add",
+        )
+    modified = tuple(path for path in changes.modified if not is_ours(path))
+    if modified and not request.everything:
+        names = "\n".join(f"  {path}" for path in modified[:10])
+        more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
+        raise XexpError(
+            f"tracked files are modified, so no commit holds what ran:\n{names}{more}",
+            "include them: git xexp tag -a, or commit or restore them first",
+        )
+    return modified
+
+
+def is_ours(path: str) -> bool:
+    """Whether a tracked file is kept by this program or by DVC, not edited by hand."""
+    return (
+        path == settings.REGISTRY
+        or pointers.is_data_pointer(path)
+        or PurePosixPath(path).name == ".gitignore"
+    )
+
+
+def _pointer_files(changes: Changes) -> set[str]:
+    """Pointers and their .gitignore that ``dvc add`` or ``dvc repro`` left uncommitted."""
+    paths = {*changes.modified, *changes.staged_new, *changes.untracked}
+    found = {path for path in paths if pointers.is_data_pointer(path)}
+    folders = {PurePosixPath(path).parent for path in found}
+    ignores = {p for p in paths if PurePosixPath(p).name == ".gitignore"}
+    beside = {p for p in ignores if PurePosixPath(p).parent in folders}
+    return found | beside | ({settings.REGISTRY} & paths)
+
+
+def _number(
+    project: Project, request: Request, used: Sequence[AnyVersion], choice: Choice
+) -> tuple[AnyVersion, str]:
+    """The version and why."""
+    if request.version is not None:
+        if request.version in used:
+            raise XexpError(
+                f"{request.version} exists already",
+                f"the next free version is {versions.following(used, Level.PATCH)}",
+            )
+        return request.version, "as asked"
+    reason = f"{choice.level}: {choice.reason}"
+    if request.name is not None:
+        return _named(project, used, request.name), reason
+    if versions.latest(used) is None and request.level is None:
+        return versions.FIRST, "the first experiment"
+    return versions.following(used, choice.level), reason
+
+
+def _choice(
+    project: Project,
+    request: Request,
+    draft: Payload,
+    code: tuple[str, Sequence[str]],
+    known: tuple[Sequence[Experiment], Experiment | None],
+) -> Choice:
+    experiments, parent = known
+    if request.level is not None:
+        return Choice(request.level, "as asked")
+    if parent is None:
+        return Choice(Level.MINOR, "the first experiment")
+    before = parent.payload
+    if before.handwritten:
+        at_parent = pointers.outputs_at(project.git, parent.commit)
+        before = before._replace(artifacts=_artifacts(at_parent, ()))
+    head, modified = code
+    files = code_changes(project.at_top, parent.commit, head, project.config, modified)
+    choice = describe.choose_level(before, draft, parent.name, project.config, files)
+    again = rerun_of(experiments, draft, project.config)
+    if again is None:
+        return choice
+    return Choice(choice.level, f"{choice.reason} (reruns {again.name})")
+
+
+def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersion:
+    found = versions.following_named(used, name)
+    if (
+        not project.git.ok("check-ref-format", f"refs/tags/{found}")
+        or versions.parse(str(found)) is None
+    ):
+        raise UsageError(f"'{name}' cannot be part of a tag name", "see git help check-ref-format")
+    return found

@@ -1,0 +1,164 @@
+"""What a name on the command line means: an experiment, or a commit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import PATTERNS
+
+_HEX = re.compile(r"[0-9a-f]{4,64}")
+_SHA = "sha256:"
+_NAMED_AT_MOST = 5
+
+
+class Resolved(NamedTuple):
+    """``name`` means ``commit``; ``experiment`` is the one tagged there, or the nearest before it."""
+
+    name: str
+    commit: str
+    experiment: Experiment | None
+
+    @property
+    def exact(self) -> bool:
+        """Whether the experiment is tagged at the commit itself."""
+        return self.experiment is not None and self.experiment.commit == self.commit
+
+
+def resolve(project: Project, name: str, known: Sequence[Experiment] | None = None) -> Resolved:
+    """The experiment or commit that ``name`` means.
+
+    In this order: a version, a tracker's run, a branch, tag or remote branch, the name of a
+    worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4 characters) of a
+    configuration's hash (with or without ``sha256:``), of a run or of a commit, any other revision.
+    ``known`` are the project's experiments, where they have been read already. Raises XexpError
+    with candidates when it is ambiguous or means nothing.
+    """
+    experiments = project.experiments() if known is None else known
+    exact = [e for e in experiments if name in (e.name, f"refs/tags/{e.name}", f"tags/{e.name}")]
+    exact = exact or [e for e in experiments if e.payload.run and e.payload.run == name]
+    if not exact:
+        commit = _ref(project, name)
+        if commit is not None:
+            return _at(project, name, commit, experiments)
+        exact = _by_prefix(name, experiments)
+    commit = _abbreviated(project, name) if not name.startswith(_SHA) else None
+    if exact:
+        return _only(name, exact, commit)
+    commit = commit or _revision(project, name)
+    if commit is None:
+        raise _unknown(project, name, experiments)
+    return _at(project, name, commit, experiments)
+
+
+def _revision(project: Project, name: str) -> str | None:
+    """The commit of any revision (gitrevisions); ``:/text`` must not be followed by a suffix."""
+    if not name or "\0" in name:
+        return None
+    if name.startswith(":/"):
+        found = project.git.call("rev-parse", "--verify", "--quiet", "--end-of-options", name)
+        name = found.stdout.decode().strip() or name
+    return project.git.resolve(name)
+
+
+def _by_prefix(name: str, experiments: Iterable[Experiment]) -> list[Experiment]:
+    digits = name.removeprefix(_SHA).lower()
+    by_hash = _HEX.fullmatch(digits) is not None
+    by_run = len(name) >= 4
+    return [
+        e
+        for e in experiments
+        if (by_hash and e.payload.config_hash.startswith(_SHA + digits))
+        or (by_run and e.payload.run.startswith(name))
+    ]
+
+
+def _abbreviated(project: Project, name: str) -> str | None:
+    """The commit that a hexadecimal abbreviation names."""
+    return project.git.resolve(name) if _HEX.fullmatch(name) else None
+
+
+def _only(name: str, found: Sequence[Experiment], commit: str | None) -> Resolved:
+    """The one experiment of ``found``, unless a commit's abbreviation could be meant as well."""
+    one = found[0]
+    if len(found) == 1 and (commit is None or commit == one.commit or name == one.payload.run):
+        return Resolved(name, one.commit, one)
+    candidates = [f"{e.name}  {e.payload.headline}" for e in found[:_NAMED_AT_MOST]]
+    if len(found) > _NAMED_AT_MOST:
+        candidates.append(f"and {len(found) - _NAMED_AT_MOST} more")
+    if commit is not None:
+        candidates.append(f"commit {commit}")
+    raise XexpError(f"'{name}' is ambiguous; it may be", "\n".join(candidates))
+
+
+def _ref(project: Project, name: str) -> str | None:
+    """The commit of HEAD, a branch, a tag, a remote branch or a worktree experiment's branch."""
+    if name in ("HEAD", "@"):
+        return project.git.resolve("HEAD")
+    if not name or name.startswith("-") or not name.isprintable():
+        return None
+    template = project.config.worktree_branch
+    worktree = template.replace("{name}", name)
+    for place in ("", "refs/heads/", "refs/tags/", "refs/remotes/"):
+        ref = place + name
+        if (place or name.startswith("refs/")) and (commit := project.git.resolve(ref)):
+            return commit
+    return project.git.resolve(f"refs/heads/{worktree}")
+
+
+def _at(project: Project, name: str, commit: str, experiments: Sequence[Experiment]) -> Resolved:
+    return Resolved(name, commit, nearest(project, commit, experiments))
+
+
+def nearest(project: Project, commit: str, experiments: Sequence[Experiment]) -> Experiment | None:
+    """The newest experiment tagged at ``commit``, else the newest that ``commit`` contains."""
+    here = next((e for e in experiments if e.commit == commit), None)
+    if here is not None or not experiments:
+        return here
+    merged = project.git.lines(
+        "for-each-ref", f"--merged={commit}", "--format=%(refname)", *PATTERNS
+    )
+    inside = {ref.removeprefix("refs/tags/") for ref in merged}
+    return next((e for e in experiments if e.name in inside), None)
+
+
+def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> XexpError:
+    from difflib import get_close_matches  # only for an error
+
+    if run := _untagged_run(project, name):
+        return XexpError(f"run '{run}' is not tagged", f"tag it: git xexp tag --run '{run}'")
+    branches = [ref.removeprefix("refs/heads/") for ref in project.git.refs("refs/heads")]
+    runs = [e.payload.run for e in experiments if e.payload.run]
+    known = list(dict.fromkeys([*(e.name for e in experiments), *runs, *branches]))
+    close = get_close_matches(name, known, 3, 0.6)
+    if close:
+        hint = f"did you mean {' or '.join(close)}?"
+    elif experiments:
+        newest = ", ".join(e.name for e in experiments[:_NAMED_AT_MOST])
+        hint = f"the newest experiments are {newest}\nall of them: git xexp explore list"
+    else:
+        hint = f"there are no experiments {none_here(project)}"
+    return XexpError(f"'{name}' is no experiment, run or revision", hint)
+
+
+def none_here(project: Project) -> str:
+    """The end of "there are no experiments": a shallow clone is made without tags."""
+    shallow = "in this shallow clone; get them: git fetch --unshallow --tags"
+    return shallow if project.places.shallow else "yet; make one: git xexp tag"
+
+
+def _untagged_run(project: Project, name: str) -> str | None:
+    """The id of the run ``name`` of the results databases; they are opened only for an error."""
+    from gitxexp.workflows.experiments import collect
+
+    if project.places.top is None:
+        return None
+    try:
+        runs = collect.all_runs(project.top, project.config)
+    except XexpError:
+        return None
+    return next((run.id for run in runs if run.id == name), None)

@@ -1,0 +1,138 @@
+"""Where one is: what ``git xexp`` alone shows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import config
+from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import Standing, standing
+
+
+class Head(NamedTuple):
+    """Where HEAD is. ``ahead`` and ``behind``: commits that only the branch, or only its upstream
+    as last seen here, has."""
+
+    branch: str | None = None
+    commit: str | None = None
+    changed: int = 0  #: tracked files that differ from HEAD
+    upstream: str | None = None
+    ahead: int = 0
+    behind: int = 0
+
+
+class Status(NamedTuple):
+    """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
+    remotes are not asked."""
+
+    head: Head
+    total: int  #: number of experiments
+    last: Experiment | None
+    since: int  #: commits made since ``last``
+    has_remote: bool
+    unpushed: tuple[
+        str, ...
+    ]  #: experiments on commits that no remote branch has; all without a remote
+    unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
+    outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
+    next: str = ""  #: a command
+
+
+def status(project: Project) -> Status:
+    """The status of the repository, from plumbing calls and the cache of tags."""
+    later = project.experiments_later()
+    where = _head(project)
+    commit = where.commit
+    has_remote = bool(project.git.refs("refs/remotes"))
+    head = ["HEAD"] if commit else []
+    here = ("rev-list", "--branches", *head, "--not", "--remotes")
+    local = set(project.git.lines(*here)) if has_remote else set()
+    apart = set(project.git.lines(*STATUS_APART)) if commit else set()
+    experiments = later()
+    last, since = _last(project, commit, experiments)
+    found = Status(
+        where, len(experiments), last, since, has_remote,
+        unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
+        unmerged=tuple(e.name for e in experiments if e.commit in apart),
+        outputs=_outputs(project),
+    )  # fmt: skip
+    return found._replace(next=_next(project, found))
+
+
+def _head(project: Project) -> Head:
+    if project.places.top is None:  # a bare repository has no work tree to ask about
+        return Head(*project.git.head())
+    fields = project.git.fields(*STATUS_HEAD)
+    said = {f.split(" ")[1]: f.split(" ", 2)[2] for f in fields if f.startswith("# ")}
+    branch, commit = said.get("branch.head"), said.get("branch.oid")
+    ahead, behind = (abs(int(count)) for count in said.get("branch.ab", "+0 -0").split())
+    return Head(
+        None if branch == "(detached)" else branch,
+        None if commit == "(initial)" else commit,
+        sum(field[:2] in ("1 ", "2 ", "u ") for field in fields),
+        said.get("branch.upstream"),
+        ahead,
+        behind,
+    )
+
+
+def _outputs(project: Project) -> Standing:
+    """How the DVC outputs stand; git status does not say, for git ignores them."""
+    top = project.places.top
+    if top is None or not (top / ".dvc").is_dir():
+        return Standing()
+    try:
+        outputs = pointers.outputs_in(top, project.git)
+    except XexpError:  # a broken pointer is for the verb that needs it
+        return Standing()
+    return standing(top, outputs, project.stat_cache)
+
+
+def _last(
+    project: Project, commit: str | None, experiments: list[Experiment]
+) -> tuple[Experiment | None, int]:
+    """The newest experiment in HEAD's history, and how many commits HEAD is past it."""
+    if commit is None or not experiments:
+        return None, 0
+    known: dict[str, Experiment] = {}
+    for experiment in experiments:
+        known.setdefault(experiment.commit, experiment)
+    for number, line in enumerate(project.git.lines(*STATUS_COMMITS)):
+        if line in known:
+            return known[line], number
+    from gitxexp.workflows.experiments.resolve import nearest
+
+    found = nearest(project, commit, experiments)
+    behind = len(project.git.lines("rev-list", f"{found.commit}..HEAD")) if found else 0
+    return found, behind
+
+
+def _is_set_up(project: Project, top: Path) -> bool:
+    """Whether ``init`` has run, in this clone too where the attributes name the merge driver."""
+    if not config.is_set_up(top):
+        return False
+    path = top / ".gitattributes"
+    named = path.is_file() and b"merge=xexp" in path.read_bytes()
+    return not named or bool(project.git.config(STATUS_DRIVER))
+
+
+def _next(project: Project, found: Status) -> str:
+    """The next sensible command."""
+    if project.places.top is not None and not _is_set_up(project, project.places.top):
+        return "git xexp init"
+    outputs = found.outputs
+    asked = outputs.changed or found.head.changed  # then a training may have made them again
+    if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
+        return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
+    if found.last is None or found.head.changed or found.since or outputs.changed:
+        return "git xexp tag" + (" --all" if found.head.changed else "")
+    if found.unmerged:
+        return f"git xexp merge {found.unmerged[0]}"
+    if found.head.ahead or (found.unpushed and found.has_remote):
+        return "git xexp push"
+    return "git xexp explore list"

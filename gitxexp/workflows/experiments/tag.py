@@ -1,0 +1,244 @@
+"""``tag``: do what :mod:`gitxexp.workflows.experiments.plan` planned, in one operation.
+
+``tag --push``: artifacts first, then branch and tag at once; the remote decides the version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config as settings
+from gitxexp.repository import registry, tag_message, version
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.tags import taken
+from gitxexp.repository.version import AnyVersion
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.add import add
+from gitxexp.storage.dvc.changes import pending
+from gitxexp.storage.dvc.databases import held_still
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import Git, PushRejected, choose_remote
+from gitxexp.trackers.stamps import StampRecord, restamp, stamp
+from gitxexp.workflows.artifacts.push import push_artifacts
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments import plan as experiments_plan
+from gitxexp.workflows.experiments.plan import Plan, Request
+from gitxexp.workflows.experiments.warnings import STAMPED
+
+#: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
+Publish = Callable[[Running, AnyVersion, str | None, str], None]
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """What ``tag`` did. ``stamped`` counts the rows that got the version."""
+
+    version: AnyVersion
+    reason: str
+    payload: Payload
+    commit: str
+    tag: str  #: object id of the tag
+    added: tuple[str, ...]  #: DVC outputs that were added
+    stamped: int
+    notes: tuple[str, ...]
+
+
+def tag(
+    project: Project,
+    request: Request,
+    *,
+    elsewhere: Iterable[AnyVersion] = (),
+    publish: Publish | None = None,
+    wait: bool = True,
+) -> Tagged:
+    """Snapshot the experiment: results stamped, outputs added, registry row, commit, tag, push.
+
+    All of it or nothing: whatever fails, refs, index, pointers, registry and rows are as before.
+    """
+    if request.everything and not request.commit:
+        raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
+    project.require_set_up()
+    with project.operation("tag", wait=wait) as running:
+        return within(project, running, request, elsewhere=elsewhere, publish=publish)
+
+
+def within(
+    project: Project,
+    running: Running,
+    request: Request,
+    *,
+    elsewhere: Iterable[AnyVersion] = (),
+    publish: Publish | None = None,
+) -> Tagged:
+    """:func:`tag` as a part of an operation that is under way."""
+    plan = experiments_plan.plan(project, request, elsewhere)
+    stamped = _stamp(project, running, plan)
+    plan, outputs, touched = _add(project, running, plan, request)
+    if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
+        touched = [*touched, database]
+    final = _final(project, plan, request, outputs)
+    commit = plan.head
+    if request.commit:
+        _register(project, running, final)
+        files = [*plan.files, *touched, settings.REGISTRY]
+        subject = f"{final.version}: {final.headline}\n"
+        commit = repository_commit.commit(
+            project, running, sorted(set(files)), subject, everything=request.everything
+        )
+    oid = repository_commit.tag(project, running, final.version, tag_message.encode(final), commit)
+    running.summary.append(f"{final.version} {final.headline}")
+    running.outcome.update(version=final.version, commit=commit)
+    if publish is not None:
+        publish(running, plan.version, plan.branch, commit)
+    added = tuple(output.path for output in plan.changed)
+    return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
+
+
+def _stamp(project: Project, running: Running, plan: Plan) -> int:
+    """Write the version into the run's rows that have none, or one that was never tagged.
+
+    Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
+    next when it began, and what it then did may have asked for another level.
+    """
+    run = plan.collected.run
+    if run is None or not plan.stamps:
+        return 0
+    said = (str(plan.version), plan.payload.run_commit, plan.payload.data)
+    values = dict(zip(STAMPED, said, strict=True))
+
+    def announce(record: StampRecord) -> None:
+        running.record("stamp", record=record.as_dict())
+
+    rows = stamp(run.database, run.table, run.id, values, announce).rows
+    others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
+    known = _versions_of(project, run.id) if others else set()
+    for old in others:
+        if old not in known:
+            place = {"path": str(run.database), "table": run.table, "run": run.id}
+            running.record("restamp", **place, old=old, new=str(plan.version))
+            rows += restamp(run.database, run.table, run.id, old, str(plan.version))
+    return rows
+
+
+def _versions_of(project: Project, run: str) -> set[str]:
+    """The versions in use, but not those of other runs: where two clones took one number, the one
+    that gave way left its rows with a version that is another experiment's."""
+    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
+    return set(map(str, taken(project.git))) - others
+
+
+def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
+    """The run's database by path from the top, where git itself holds it and it was written to or
+    rows wait in its ``-wal``, which are brought into the file first: git sees no other."""
+    run = plan.collected.run
+    path = project.inside(run.database) if run else None
+    if run is None or path is None or not (written or pending(run.database)):
+        return None
+    if not project.at_top.tracks(path):
+        return None
+    with held_still([run.database]):
+        return path
+
+
+def _add(
+    project: Project, running: Running, plan: Plan, request: Request
+) -> tuple[Plan, list[Output], list[str]]:
+    """``dvc add`` what changed; returns the plan, all outputs and the files that DVC touched."""
+    outputs = list(plan.outputs)
+    if not request.commit or not outputs:
+        return plan, outputs, []
+    changed = experiments_plan.changed_outputs(project, outputs)
+    if not changed:
+        return replace(plan, changed=()), outputs, []
+    for pointer in {output.pointer for output in changed}:
+        running.save_file(project.top / pointer)
+        running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
+    touched = add(project.top, [out.path for out in changed], project.progress).touched
+    return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), list(touched)
+
+
+def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:
+    """The payload with the hashes that the outputs really have."""
+    if not request.commit:
+        return plan.payload
+    artifacts = {o.path: o.hash for o in sorted(outputs, key=lambda o: o.path) if o.hash}
+    data = describe.data_hash(describe.data_outputs(artifacts, project.config))
+    line = request.headline or describe.headline(
+        plan.collected.params, plan.collected.metrics, data, request.text, project.config
+    )
+    return plan.payload._replace(artifacts=artifacts, data=data, headline=line)
+
+
+def _register(project: Project, running: Running, final: Payload) -> None:
+    running.save_file(project.registry.path, undo=True)
+    stored = tag_message.decode(
+        tag_message.encode(final)
+    )  # what the tag will give back, to the letter
+    with project.registry.rewrite() as db:
+        registry.put(db, final.version, stored)
+
+
+#: How often a version that somebody else pushed meanwhile is given up for the next one.
+_TRIES = 5
+
+
+def tag_and_push(
+    project: Project, request: Request, remote: str | None = None, *, wait: bool = True
+) -> Tagged:
+    """Tag, push the artifacts, then branch and tag atomically.
+
+    When the remote has that version already, the snapshot is taken back, renumbered and pushed
+    again. Any other failure takes everything back, so no stale tag is left behind.
+    """
+    branch, _ = project.git.head()
+    name = choose_remote(project.git, branch, remote, project.config.tag_remote)
+    for left in reversed(range(_TRIES)):
+        elsewhere = _taken_on(project.git, name)
+        try:
+            return tag(
+                project,
+                request,
+                elsewhere=elsewhere,
+                publish=lambda *made: _publish(project, name, *made),
+                wait=wait,
+            )
+        except PushRejected as error:
+            taken = any(ref.startswith("refs/tags/") for ref in error.refs)
+            if request.version is not None or not taken or not left:
+                raise _explained(error, name) from error
+    raise AssertionError("unreachable: the last try returns or raises")
+
+
+def _taken_on(git: Git, remote: str) -> list[AnyVersion]:
+    names = git.remote_tags(remote, "refs/tags/e*")
+    return [found for found in map(version.parse, names) if found is not None]
+
+
+def _publish(
+    project: Project,
+    remote: str,
+    running: Running,
+    made: AnyVersion,
+    branch: str | None,
+    commit: str,
+) -> None:
+    push_artifacts(project, commit, remote)
+    refs = [f"refs/tags/{made}"]
+    if branch is not None:
+        refs.insert(0, f"{commit}:refs/heads/{branch}")
+    project.git.push(remote, refs)
+    running.outcome["pushed"] = remote
+
+
+def _explained(error: PushRejected, remote: str) -> XexpError:
+    if any(ref.startswith("refs/heads/") for ref in error.refs):
+        return XexpError(
+            f"{error.message}; nothing was tagged",
+            f"bring its work in first: git pull --rebase {remote}",
+        )
+    return XexpError(f"{error.message}; nothing was tagged", "git fetch --tags")

@@ -1,0 +1,139 @@
+"""The artifacts of an experiment, and where their data is: in a cache, on the remote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.remote import missing_on_remote, pushable
+from gitxexp.storage.objects import find_object, manifest
+from gitxexp.workflows.experiments import describe
+
+
+class Presence(StrEnum):
+    """Whether a place has an artifact."""
+
+    YES = "yes"
+    NO = "no"
+    PARTLY = "partly"  #: a directory of which files are missing
+    UNKNOWN = "?"
+    NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
+
+
+class Artifact(NamedTuple):
+    """One DVC output at the experiment's commit; ``size`` in bytes, None where it is not known."""
+
+    path: str
+    role: str
+    hash: str
+    size: int | None
+    files: int | None
+    cached: Presence
+    remote: Presence
+
+
+def artifacts(
+    project: Project, experiment: Experiment, *, ask_remote: bool = False
+) -> tuple[list[Artifact], list[str]]:
+    """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
+    outputs = pointers.outputs_at(project.git, experiment.commit)
+    known = {output.path: output for output in outputs if output.hash}
+    recorded = experiment.payload.artifacts
+    siblings = _siblings(project)
+    remote, notes = _on_remotes(project, list(known.values()), siblings, ask=ask_remote)
+    found = [
+        _artifact(project, output, siblings, remote.get(path, Presence.UNKNOWN))
+        for path, output in known.items()
+    ]
+    for path, oid in recorded.items():
+        if path not in known:
+            kind = describe.role(path, project.config).value
+            unknown = Presence.UNKNOWN
+            found.append(Artifact(path, kind, oid, None, None, unknown, unknown))
+    return sorted(found, key=lambda artifact: artifact.path), notes
+
+
+def _siblings(project: Project) -> list[Path]:
+    if project.places.top is None:
+        return []
+    return project.tops()
+
+
+def _artifact(
+    project: Project, output: Output, siblings: Sequence[Path], remote: Presence
+) -> Artifact:
+    return Artifact(
+        path=output.path,
+        role=describe.role(output.path, project.config).value,
+        hash=output.hash or "",
+        size=output.size,
+        files=output.nfiles,
+        cached=_in_cache(project, output, siblings),
+        remote=remote,
+    )
+
+
+def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Presence:
+    if not output.cached:
+        return Presence.NEVER
+    if project.places.top is None or output.oid is None:
+        return Presence.UNKNOWN
+    caches = cache_dirs(project.top / output.root, (s / output.root for s in siblings))
+    if find_object(caches, output.oid, output.legacy) is None:
+        return Presence.NO
+    if not output.is_dir:
+        return Presence.YES
+    entries = manifest(output, caches)
+    if entries is None:
+        return Presence.PARTLY
+    oids = {(entry.hash or "").partition(":")[2] for entry in entries}
+    whole = all(find_object(caches, oid, output.legacy) for oid in oids if oid)
+    return Presence.YES if whole else Presence.PARTLY
+
+
+def _on_remotes(
+    project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
+) -> tuple[dict[str, Presence], list[str]]:
+    """Path → presence on its remote, by listing local folders and, if told to, asking others."""
+    if project.places.top is None:
+        return {}, []
+    found: dict[str, Presence] = {}
+    notes: list[str] = []
+    for output in outputs:
+        if not pushable(output):
+            found[output.path] = Presence.NEVER
+        elif remote_name(project.top / output.root, output.remote) is None:
+            found[output.path] = Presence.NO
+            notes.append("no DVC remote is set: dvc remote add -d NAME URL")
+        elif ask or _is_folder(project, output):
+            found[output.path] = _asked(project, output, siblings, notes)
+        else:
+            found[output.path] = Presence.UNKNOWN
+            notes.append("the remote is not a local folder; --remote asks it")
+    return found, list(dict.fromkeys(notes))
+
+
+def _is_folder(project: Project, output: Output) -> bool:
+    return local_remote_dir(project.top / output.root, output.remote) is not None
+
+
+def _asked(
+    project: Project, output: Output, siblings: Sequence[Path], notes: list[str]
+) -> Presence:
+    try:
+        lacking = missing_on_remote(project.top, [output], None, siblings)
+    except XexpError as error:
+        notes.append(error.message)
+        return Presence.UNKNOWN
+    if not lacking:
+        return Presence.YES
+    own = any(missing.oid == output.oid for missing in lacking)
+    return Presence.NO if own else Presence.PARTLY

@@ -1,0 +1,215 @@
+"""Two experiments side by side: parameters, metrics, artifacts and code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gitxexp.repository.config_hash import same_value
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import Kind, status
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.git import Git
+from gitxexp.trackers import column_names
+from gitxexp.workflows.experiments import code_hash, describe
+from gitxexp.workflows.explore import filters
+from gitxexp.workflows.explore.query import directions
+
+#: In place of the hash of a database that is being written to.
+UNWRITTEN = "md5:(open)"
+
+
+class Side(NamedTuple):
+    """One of the two. ``commit`` None is the work tree; ``partial``: names not all it had."""
+
+    name: str
+    commit: str | None
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    artifacts: Mapping[str, str]
+    run: str = ""
+    partial: bool = False
+
+
+class Change(NamedTuple):
+    """A parameter or artifact that differs; None stands for one that is not there."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+class Delta(NamedTuple):
+    """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
+    where nothing changed or there is nothing to compare."""
+
+    name: str
+    before: Any
+    after: Any
+    delta: float | int | None
+    relative: float | None
+    better: bool | None
+
+
+class File(NamedTuple):
+    """A code file that differs; line counts are None for a binary file."""
+
+    path: str
+    added: int | None
+    deleted: int | None
+
+
+class Comparison(NamedTuple):
+    """What is different in ``after``. ``metrics`` holds all of them, the others only changes."""
+
+    before: Side
+    after: Side
+    params: Sequence[Change]
+    metrics: Sequence[Delta]
+    artifacts: Sequence[Change]
+    files: Sequence[File]
+
+    @property
+    def different(self) -> bool:
+        """Whether anything at all differs."""
+        metrics = any(not _same(d.before, d.after) for d in self.metrics)
+        return bool(self.params or metrics or self.artifacts or self.files)
+
+
+def of_experiment(project: Project, experiment: Experiment) -> Side:
+    """A tagged experiment; the artifacts that its tag does not name are read from its commit."""
+    payload = experiment.payload
+    artifacts: Mapping[str, str] = payload.artifacts
+    if payload.handwritten:
+        outputs = pointers.outputs_at(project.git, experiment.commit)
+        artifacts = {output.path: output.hash for output in outputs if output.hash}
+    return Side(experiment.name, experiment.commit, payload.params, payload.metrics, artifacts,
+                payload.run, payload.handwritten)  # fmt: skip
+
+
+def of_work_tree(project: Project) -> Side:
+    """The work tree as it is: its files, and the latest run of its results databases."""
+    top = project.top
+    from gitxexp.workflows.experiments import (
+        collect,  # late: the readers of databases, where two tags need none
+    )
+
+    found = collect.collect(top, project.config, collect.Wanted())
+    outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
+    artifacts = {o.path: o.hash for o in outputs if o.hash}
+    for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
+        if change.kind is not Kind.MISSING:  # not checked out is not changed
+            artifacts[change.output.path] = change.actual or UNWRITTEN
+    run = found.run.id if found.run else ""
+    return Side("work tree", None, found.params, found.metrics, artifacts, run)
+
+
+def compare(project: Project, before: Side, after: Side) -> Comparison:
+    """Everything that differs between the two."""
+    top = project.at_top if project.places.top else project.git
+    return Comparison(
+        before,
+        after,
+        param_changes(before, after),
+        deltas(project, before.metrics, after.metrics),
+        _changes(before.artifacts, after.artifacts),
+        [
+            file
+            for file in _files(top, before, after)
+            if code_hash.is_code(file.path, project.config)
+        ],
+    )
+
+
+def param_changes(before: Side, after: Side) -> list[Change]:
+    """The parameters that differ. Of a hand-written tag only what it names is asked for."""
+    found: dict[str, Change] = {}
+    for name, old in before.params.items():
+        full = describe.find_param(after.params, name) or name
+        found[full] = Change(full, old, after.params.get(full))
+    for name, new in after.params.items():
+        if name not in found:
+            full = describe.find_param(before.params, name) or name
+            found[full] = Change(full, before.params.get(full), new)
+    changed = [
+        c
+        for c in found.values()
+        if not same_value(c.before, c.after)
+        and not (before.partial and c.before is None)
+        and not (after.partial and c.after is None)
+    ]
+    order = column_names.key_params_order(sorted(c.name for c in changed))
+    return sorted(changed, key=lambda change: order.index(change.name))
+
+
+def deltas(project: Project, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Delta]:
+    """Every metric of either side, the primary one first."""
+    names = sorted({*before, *after})
+    primary = describe.primary_metric(names, project.config)
+    ordered = [*([primary] if primary else []), *column_names.key_metrics_order(names)]
+    known = directions(project.config)
+    return [
+        _delta(name, before.get(name), after.get(name), column_names.maximize(name, known))
+        for name in dict.fromkeys(ordered)
+    ]
+
+
+def _delta(name: str, before: Any, after: Any, maximize: bool) -> Delta:
+    old, new = filters.number(before), filters.number(after)
+    if old is None or new is None:
+        return Delta(name, before, after, None, None, None)
+    delta = new - old
+    relative = delta / abs(old) if old and abs(old) != float("inf") else None
+    better = (delta > 0) is maximize if delta else None
+    return Delta(name, before, after, delta, relative, better)
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(one == other) or (one != one and other != other)
+
+
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+    names = sorted({*before, *after})
+    return [Change(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)]
+
+
+# -- code ----------------------------------------------------------------------------------------
+
+
+def _revs(before: Side, after: Side) -> list[str]:
+    """The arguments of ``git diff`` for two sides, in their order."""
+    if before.commit is None:
+        return ["-R", after.commit or "HEAD"]
+    return [before.commit, *([after.commit] if after.commit else [])]
+
+
+def _files(git: Git, before: Side, after: Side) -> list[File]:
+    if before.commit == after.commit:
+        return []
+    fields = git.fields(
+        "diff", "--no-ext-diff", "--no-renames", "--numstat", "-z", *_revs(before, after), "--"
+    )
+    found = []
+    for field in fields:
+        added, deleted, path = field.split("\t", 2)
+        found.append(File(path, _count(added), _count(deleted)))
+    return found
+
+
+def _count(text: str) -> int | None:
+    return int(text) if text.isdigit() else None
+
+
+def patch(project: Project, comparison: Comparison, *, colour: bool) -> str:
+    """The patch of the code files that differ, as ``git diff`` prints it; "" if none does."""
+    paths = [file.path for file in comparison.files]
+    if not paths:
+        return ""
+    git = project.at_top if project.places.top else project.git
+    return git.text(
+        "--literal-pathspecs", "diff", "--no-ext-diff", "--no-renames",
+        f"--color={'always' if colour else 'never'}",
+        *_revs(comparison.before, comparison.after), "--", *paths,
+    )  # fmt: skip

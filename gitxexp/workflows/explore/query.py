@@ -1,0 +1,228 @@
+"""Lists of experiments or runs: which rows, in which order, with which columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+from gitxexp.common.errors import suggestion
+from gitxexp.repository.config import Config
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.trackers import column_names
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.explore import filters, rows
+from gitxexp.workflows.explore.rows import Name, Names, Row
+
+#: How many columns of parameters a listing has unless it is told which.
+_MOST_PARAMS = 6
+
+
+class Query(NamedTuple):
+    """What to list. ``columns`` () means the usual ones; names after a ``+`` are added to them."""
+
+    sort: str | None = None
+    reverse: bool = False
+    filter: str | None = None
+    labels: tuple[str, ...] = ()
+    limit: int | None = None
+    columns: tuple[str, ...] = ()
+    runs: bool = False  #: the runs of the results databases instead of experiments
+
+
+class Shown(NamedTuple):
+    """One column: what it is, and its value in every row."""
+
+    name: Name
+    values: Sequence[Any]
+    maximize: bool | None = None  #: whether more is better; None where nothing is
+
+    @property
+    def best(self) -> frozenset[int]:
+        """The rows with the best value, looked for when asked."""
+        if self.maximize is None:
+            return frozenset()
+        return _best(self.values, maximize=self.maximize)
+
+
+class Listing(NamedTuple):
+    """Rows in order, and columns in order. ``total`` counts rows before any was left out."""
+
+    rows: Sequence[Row]
+    columns: Sequence[Shown]
+    total: int
+    hint: str = ""  #: where a name that was asked for looks like another
+
+
+def listing(project: Project, query: Query) -> Listing:
+    """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
+    later = project.experiments_later()
+    config = project.config
+    every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
+    names = Names(every)
+    kept, asked = every, list[Name]()
+    if query.filter is not None:
+        kept, asked = rows.select(kept, query.filter, names)
+    hints = [_similar_label(label, every) for label in query.labels]
+    for label in query.labels:
+        kept = [row for row in kept if label in (row.field("label") or ())]
+    if query.sort is not None:
+        key = names.find(query.sort)
+        asked.append(key)
+        kept = _sorted(kept, key, config, reverse=query.reverse)
+    elif query.reverse:
+        kept = kept[::-1]
+    kept = kept[: query.limit]
+    chosen = _columns(kept, names, query, asked, config)
+    shown = [_shown(kept, name, config) for name in chosen]
+    return Listing(kept, shown, len(every), next(filter(None, hints), ""))
+
+
+def _similar_label(label: str, known: Sequence[Row]) -> str:
+    """A hint where no row has the label at all."""
+    labels = list(dict.fromkeys(each for row in known for each in row.field("label") or ()))
+    return "" if label in labels else suggestion(label, labels) or ""
+
+
+def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
+    """The runs of this work tree's results databases, newest first, with their versions."""
+    from gitxexp.trackers.times import moment
+    from gitxexp.workflows.experiments import (
+        collect,  # with the database readers, which a list of tags does not need
+    )
+
+    tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
+    found = []
+    for run in collect.all_runs(project.top, project.config):
+        experiment = tagged.get(run.id)
+        when = moment(run.last)
+        fields = {
+            "run": run.id,
+            "version": experiment.name if experiment else (run.versions or (None,))[-1],
+            "date": when.seconds if when.rank == 2 else None,
+            "label": experiment.payload.labels if experiment else (),
+            "text": experiment.payload.text or None if experiment else None,
+            "commit": run.commits[-1] if run.commits else None,
+            "rows": run.rows,
+            "results": _relative(project, run.database),
+        }
+        found.append(Row(run.params, run.metrics, experiment, fields))
+    return found
+
+
+def _relative(project: Project, path: Any) -> str:
+    inside = path.is_relative_to(project.top)
+    return path.relative_to(project.top).as_posix() if inside else str(path)
+
+
+# -- order ---------------------------------------------------------------------------------------
+
+
+def _sorted(kept: Sequence[Row], key: Name, config: Config, *, reverse: bool) -> list[Row]:
+    """Best or newest or highest version first, parameters and texts upwards; missing ones last.
+
+    Rows that are equal keep their order, newest first.
+    """
+    down = reverse != _downwards(key, config)
+    present = [(order, row) for row in kept if (order := _order(key, row)) is not None]
+    absent = [row for row in kept if _order(key, row) is None]
+    present.sort(key=lambda pair: pair[0], reverse=down)
+    return [*(row for _, row in present), *absent]
+
+
+def _downwards(key: Name, config: Config) -> bool:
+    if key.kind == "metric":
+        return column_names.maximize(key.name, directions(config))
+    return key.kind == "field" and key.name in ("date", "version", "rows")
+
+
+def directions(config: Config) -> dict[str, bool]:
+    """The configured directions: metric → whether more is better."""
+    return dict.fromkeys(config.metrics_maximize, True) | dict.fromkeys(
+        config.metrics_minimize, False
+    )
+
+
+def _order(key: Name, row: Row) -> tuple[Any, ...] | None:
+    """Something that sorts, numbers before texts; None for what is missing."""
+    value = key.value(row)
+    if key.kind == "field" and key.name == "version":
+        return _version_order(value)
+    if key.kind == "field" and key.name == "label":
+        return (1, ", ".join(value)) if value else None
+    if filters.missing(value):
+        return None
+    amount = filters.number(value)
+    return (0, amount) if amount is not None else (1, filters.as_text(value))
+
+
+def _version_order(value: Any) -> tuple[Any, ...] | None:
+    from gitxexp.repository.version import NamedVersion, parse
+
+    version = parse(value) if isinstance(value, str) else None
+    if version is None:
+        return None
+    if isinstance(version, NamedVersion):
+        return (0, version.name, version.number)
+    return (1, version.major, version.minor, version.patch)
+
+
+# -- columns -------------------------------------------------------------------------------------
+
+
+def _columns(
+    kept: Sequence[Row], names: Names, query: Query, asked: Sequence[Name], config: Config
+) -> list[Name]:
+    wanted = [names.find(name) for name in query.columns if not name.startswith("+")]
+    added = [names.find(name[1:]) for name in query.columns if name.startswith("+")]
+    if wanted:
+        return list(dict.fromkeys([*wanted, *added]))
+    params = _varying_params(kept, names, config)
+    metrics = [
+        Name("metric", name) for name in describe.key_metrics(dict.fromkeys(names.metrics), config)
+    ]
+    params += [name for name in (*asked, *added) if name.kind == "param"]
+    metrics = [*(name for name in asked if name.kind == "metric"), *metrics]
+    metrics += [name for name in added if name.kind == "metric"]
+    first = ("run", "version", "date") if query.runs else ("version", "date")
+    last = ("text",) if query.runs else ("data", "text")
+    last = (*(name.name for name in (*asked, *added) if name.kind == "field"), *last)
+    fields = [[Name("field", name) for name in group] for group in (first, last)]
+    return list(dict.fromkeys([*fields[0], *params, *metrics, *fields[1]]))
+
+
+def _varying_params(kept: Sequence[Row], names: Names, config: Config) -> list[Name]:
+    """The parameters that tell these rows apart, the most telling first."""
+    found = [name for name in names.params if _varies(kept, name)]
+    key = [describe.find_param(dict.fromkeys(found), name) for name in config.params_key]
+    ordered = [name for name in key if name] + column_names.key_params_order(found)
+    return [Name("param", name) for name in list(dict.fromkeys(ordered))[:_MOST_PARAMS]]
+
+
+def _varies(kept: Sequence[Row], name: str) -> bool:
+    first = None
+    for row in kept:
+        value = row.params.get(name)
+        if value is None:
+            continue
+        if first is None:
+            first = value
+        elif value != first:
+            return True
+    return False
+
+
+def _shown(kept: Sequence[Row], name: Name, config: Config) -> Shown:
+    values = rows.column(kept, name)
+    if name.kind != "metric":
+        return Shown(name, values)
+    return Shown(name, values, column_names.maximize(name.name, directions(config)))
+
+
+def _best(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:
+    """The places of the best value; none where all are the same, because that says nothing."""
+    found = [(n, at) for at, value in enumerate(values) if (n := filters.number(value)) is not None]
+    if len({amount for amount, _ in found}) < 2:
+        return frozenset()
+    top = (max if maximize else min)(amount for amount, _ in found)
+    return frozenset(at for amount, at in found if amount == top)

@@ -1,0 +1,131 @@
+"""All that is known of one experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.trackers.stamps import linked
+from gitxexp.workflows.experiments import collect, resolve
+from gitxexp.workflows.explore import artifacts, compare
+from gitxexp.workflows.explore.artifacts import Artifact
+from gitxexp.workflows.explore.compare import Comparison
+from gitxexp.workflows.models import history
+
+if TYPE_CHECKING:
+    from gitxexp.repository.registry import Promotion
+    from gitxexp.trackers.stamps import Linked
+
+
+class Details(NamedTuple):
+    """One experiment. ``since`` compares it with its parent; ``branches`` contain its commit."""
+
+    experiment: Experiment
+    artifacts: Sequence[Artifact]
+    parent: Experiment | None
+    since: Comparison | None
+    rows: Sequence[Linked]
+    branches: Sequence[str]
+    same_config: Sequence[str]  #: other experiments with the same configuration
+    promotions: Sequence[Promotion]  #: of its model, newest first
+    notes: Sequence[str]
+
+
+def experiment_of(
+    project: Project, name: str, known: Sequence[Experiment] | None = None
+) -> tuple[Experiment, list[str]]:
+    """The experiment that ``name`` means, or the nearest before it with a remark that says so.
+
+    Raises XexpError when there is none.
+    """
+    found = resolve.resolve(project, name, known)
+    if found.experiment is None:
+        raise XexpError(
+            f"no experiment is tagged at '{name}' or before it",
+            "all experiments: git xexp explore list",
+        )
+    if found.exact:
+        return found.experiment, []
+    return found.experiment, [
+        f"'{name}' is no experiment; {found.experiment.name} is the nearest before it"
+    ]
+
+
+def details(project: Project, name: str, *, ask_remote: bool = False) -> Details:
+    """Everything about the experiment that ``name`` means (see
+    :func:`gitxexp.workflows.experiments.resolve.resolve`)."""
+    known = project.experiments()
+    experiment, notes = experiment_of(project, name, known)
+    parent = parent_of(project, experiment, known)
+    found, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)
+    rows, problems = _rows(project, experiment)
+    return Details(
+        experiment=experiment,
+        artifacts=found,
+        parent=parent,
+        since=_since(project, parent, experiment) if parent else None,
+        rows=rows,
+        branches=_branches(project, experiment.commit),
+        same_config=[e.name for e in known if _same_config(e, experiment)],
+        promotions=_promotions(project, experiment),
+        notes=[*notes, *remarks, *problems],
+    )
+
+
+def parent_of(
+    project: Project, experiment: Experiment, known: Sequence[Experiment]
+) -> Experiment | None:
+    """The experiment that it was compared with when tagged, else the nearest before its commit."""
+    named = next((e for e in known if e.name == experiment.payload.parent), None)
+    if named is not None or experiment.payload.parent:
+        return named
+    place = next(at for at, e in enumerate(known) if e.name == experiment.name)
+    older = known[place + 1 :]
+    return resolve.nearest(project, experiment.commit, older)
+
+
+def _since(project: Project, parent: Experiment, experiment: Experiment) -> Comparison:
+    before = compare.of_experiment(project, parent)
+    return compare.compare(project, before, compare.of_experiment(project, experiment))
+
+
+def _same_config(one: Experiment, other: Experiment) -> bool:
+    hash_ = other.payload.config_hash
+    return bool(hash_) and one.payload.config_hash == hash_ and one.name != other.name
+
+
+def _branches(project: Project, commit: str) -> list[str]:
+    return project.git.lines(
+        "for-each-ref", f"--contains={commit}", "--format=%(refname:short)", "refs/heads"
+    )
+
+
+def _promotions(project: Project, experiment: Experiment) -> Sequence[Promotion]:
+    return history.of_experiment(project, experiment) if project.places.top else ()
+
+
+def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[str]]:
+    """The rows that name the experiment, and which databases could not be asked."""
+    found: list[Linked] = []
+    notes = []
+    payload = experiment.payload
+    commits = [payload.run_commit or experiment.commit]
+    for path in _databases(project, experiment):
+        try:
+            found += linked(path, experiment.name, payload.run, commits)
+        except XexpError as error:
+            notes.append(error.message)
+    return found, notes
+
+
+def _databases(project: Project, experiment: Experiment) -> Iterator[Path]:
+    if project.places.top is None:
+        return
+    known = dict.fromkeys(collect.databases(project.top, project.config))
+    if experiment.payload.results:
+        known[project.top / experiment.payload.results] = None
+    yield from known

@@ -1,0 +1,291 @@
+"""Conflicts that the driver left: listed from git's index and the reports, and finished."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.repository.commit import stage
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.pointer_file import is_lock
+from gitxexp.tables import engine
+from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict
+from gitxexp.tables.settle import by_sqlite, settle
+from gitxexp.workflows.merge import inputs
+from gitxexp.workflows.merge.driver import locks, pointers, result
+from gitxexp.workflows.merge.driver import reports as driver_reports
+from gitxexp.workflows.merge.driver.objects import Prepare, Settled
+from gitxexp.workflows.merge.driver.place import GitPlace
+from gitxexp.workflows.merge.driver.reports import Report
+
+#: What git has in progress, by the file that shows it, and how the user goes on.
+_GO_ON = {
+    "MERGE_HEAD": "git merge --continue",
+    "CHERRY_PICK_HEAD": "git cherry-pick --continue",
+    "REVERT_HEAD": "git revert --continue",
+    "rebase-merge": "git rebase --continue",
+    "rebase-apply": "git rebase --continue",
+}
+_ZERO = "0" * 40
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The blobs of an unmerged path: "" where a side has none."""
+
+    base: str = ""
+    ours: str = ""
+    theirs: str = ""
+
+
+def stages(project: Project) -> dict[str, Stages]:
+    """Every unmerged path that rows could be merged in, with its blobs, by path from the top."""
+    found: dict[str, Stages] = {}
+    names = {"1": "base", "2": "ours", "3": "theirs"}
+    for line in _listed(project):
+        meta, _, path = line.partition("\t")
+        _, oid, number = meta.split(" ")
+        if path.endswith(".dvc") or is_lock(path) or engine.mergeable(path):
+            found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
+    return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
+
+
+def paths(project: Project) -> list[str]:
+    """Every unmerged path, with rows or without."""
+    return list(dict.fromkeys(field.partition("\t")[2] for field in _listed(project)))
+
+
+def _listed(project: Project) -> list[str]:
+    return project.at_top.fields("ls-files", "-u", "-z", "--full-name")
+
+
+def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
+    """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
+    if is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):
+        return True
+    if driver_reports.seen(place_of(project), path):
+        return True
+    text = project.git.raw("cat-file", "blob", blobs.ours) if blobs.ours else b""
+    return re.search(rb"(?m)^[ -]*md5: *[0-9a-f]+\.dir\s*$", text) is not None
+
+
+def reports(project: Project) -> list[Report]:
+    """The report of every unmerged path, by path."""
+    place = place_of(project)
+    return [driver_reports.load(place, path) for path in sorted(stages(project))]
+
+
+def place_of(project: Project) -> GitPlace:
+    """The project's places as the driver knows them."""
+    return GitPlace(project.top, project.places.git_dir, project.places.common_dir)
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """One finished path, and what is left for the user to do."""
+
+    path: str
+    report: MergeReport | None
+    left: tuple[str, ...] = ()
+
+
+def resolve(
+    project: Project,
+    paths: Sequence[str] = (),
+    side: OnConflict | None = None,
+    rows: Mapping[int, OnConflict] | None = None,
+    *,
+    wait: bool = True,
+) -> list[Resolved]:
+    """Merge the unmerged ``paths`` (default: all) again, their conflicts settled, and stage them.
+
+    ``rows`` settles single conflicts by their number in :func:`numbered`, ``side`` the others.
+    Raises NoAnswer when conflicts are left; then nothing is written.
+    """
+    found = stages(project)
+    if not found:
+        raise NoAnswer("there are no conflicts between rows")
+    wanted = inputs.choose(project, paths, found)
+    decisions = _decisions(project, wanted, rows or {})
+    place = place_of(project)
+    done = []
+    with project.locked(wait=wait), place.private("resolve") as folder:
+        for number, path in enumerate(wanted):
+            own = folder / str(number)
+            own.mkdir()
+            sides = _sides(project, own, path, found[path])
+            settled = tuple(decisions.get(path, []))
+            options = MergeOptions(on_conflict=side or OnConflict.FAIL, settled=settled)
+            done.append(_finish(_Task(project, place, own, path, sides, options)))
+            stage(project.at_top, [path])
+            driver_reports.forget(place, path)
+    return done
+
+
+def numbered(found: Sequence[Report]) -> list[tuple[int, str, Conflict]]:
+    """Every conflict of all paths with the number that ``--row`` takes, from 1."""
+    flat = [(report.path, conflict) for report in found for conflict in report.conflicts]
+    return [(number, path, conflict) for number, (path, conflict) in enumerate(flat, 1)]
+
+
+Decision = tuple[Conflict, OnConflict]
+Sides = tuple[Path | None, Path, Path]
+
+
+def _decisions(
+    project: Project, paths: Sequence[str], rows: Mapping[int, OnConflict]
+) -> dict[str, list[Decision]]:
+    known = {number: (path, c) for number, path, c in numbered(reports(project))}
+    found: dict[str, list[Decision]] = {}
+    for number, side in rows.items():
+        if number not in known or known[number][0] not in paths:
+            raise UsageError(f"there is no conflict {number}", "git xexp conflicts lists them")
+        path, conflict = known[number]
+        found.setdefault(path, []).append((conflict, side))
+    return found
+
+
+def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
+    if not blobs.ours or not blobs.theirs:
+        raise XexpError(
+            f"{path} was deleted on one side", f"keep or drop it: git add {path}, or git rm {path}"
+        )
+    files: list[Path | None] = []
+    for name in ("base", "ours", "theirs"):
+        oid = getattr(blobs, name)
+        files.append(folder / name if oid else None)
+        if oid:
+            (folder / name).write_bytes(project.git.raw("cat-file", "blob", oid))
+    assert files[1] is not None and files[2] is not None
+    return files[0], files[1], files[2]
+
+
+class _Task(NamedTuple):
+    """One path to finish; ``folder`` is for what is made on the way."""
+
+    project: Project
+    place: GitPlace
+    folder: Path
+    path: str
+    sides: Sides
+    options: MergeOptions
+
+    @property
+    def target(self) -> Path:
+        return self.project.top / self.path
+
+    @property
+    def texts(self) -> pointers.Texts:
+        base, ours, theirs = (side.read_bytes() if side else b"" for side in self.sides)
+        return base, ours, theirs
+
+    def text(self, texts: pointers.Texts) -> tuple[int, bytes]:
+        """The texts merged: the conflicts that are left, and the result."""
+        return pointers.three_texts(self.folder, texts, 7, self.options.on_conflict)
+
+
+def _finish(task: _Task) -> Resolved:
+    if is_lock(task.path):
+        return _lock(task)
+    return _pointer(task) if task.path.endswith(".dvc") else _file(task)
+
+
+def _file(task: _Task) -> Resolved:
+    if by_sqlite(*task.sides[1:]):
+        settle(*task.sides[1:], task.options.settled)
+    out = result.place_for(task.folder, task.path)
+    report = engine.merge3(*task.sides, out, task.options)
+    _refuse_rest(task.path, report)
+    result.replace(out, task.target)
+    return Resolved(task.path, report)
+
+
+def _pointer(task: _Task) -> Resolved:
+    prepare = _settler(task.folder) if task.options.settled else None
+    place, path, texts = task.place, task.path, task.texts
+    merged, report, _ = pointers.merged_pointer(
+        place, task.folder, texts, path, task.options, prepare
+    )
+    if report is not None:
+        _refuse_rest(path, report)
+    code, text = task.text(merged)
+    if code:
+        raise _other_lines(path)
+    result.write(task.target, text)
+    placed = pointers.materialise(place, path, text, texts[1])
+    return Resolved(path, report, tuple(pointers.after(path, placed)))
+
+
+def _settler(folder: Path) -> Prepare:
+    """Lets two databases agree on single conflicts, in copies made in ``folder``."""
+
+    def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
+        if not settled or not by_sqlite(one, other):
+            return one, other
+        copies = _copy(one, folder / "ours.data"), _copy(other, folder / "theirs.data")
+        settle(*copies, settled)
+        return copies
+
+    return prepare
+
+
+def _lock(task: _Task) -> Resolved:
+    place, path, settled = task.place, task.path, task.options.settled
+    of_each: dict[str, Settled] = {}
+    if settled:  # a lock's conflicts are numbered through all of its outputs
+        trial = locks.merged_lock(place, task.folder / "trial", task.texts, path)
+        for out, report in trial.refused:
+            of_each[out.path] = tuple(p for p in settled if p[0] in report.conflicts)
+    merged = locks.merged_lock(
+        place, task.folder, task.texts, path, task.options, of_each, _settler(task.folder)
+    )
+    for out, report in merged.refused:
+        _refuse_rest(out.path, report)
+    code, text = task.text(merged.texts)
+    if code:
+        if driver_reports.load(place, path).conflicts:
+            result.write(task.target, text)
+            driver_reports.save(place, path, (), "its rows were merged, its other lines differ")
+        raise _other_lines(path)
+    result.write(task.target, text)
+    left: list[str] = []
+    for out, _ in merged.reports:
+        placed = pointers.bring(place, locks.current(place, path, text, out))
+        left += pointers.after(out.path, placed)
+    return Resolved(path, merged.reports[0][1] if merged.reports else None, tuple(left))
+
+
+def _other_lines(path: str) -> NoAnswer:
+    return NoAnswer(
+        f"{path}: its other lines differ",
+        f"take one side for them: --ours or --theirs; or edit it, then: git add {path}",
+    )
+
+
+def _copy(source: Path, target: Path) -> Path:
+    import shutil
+
+    shutil.copyfile(source, target)
+    return target
+
+
+def _refuse_rest(path: str, report: MergeReport) -> None:
+    if report.written:
+        return
+    count = len(report.conflicts)
+    raise NoAnswer(
+        f"{path}: {count} {'conflict is' if count == 1 else 'conflicts are'} not settled",
+        "take one side for them: --ours or --theirs, or name each: --row N=ours",
+    )
+
+
+def go_on(project: Project) -> str:
+    """The command that finishes what git has in progress."""
+    for name, command in _GO_ON.items():
+        if (project.places.git_dir / name).exists():
+            return command
+    return "git commit"

@@ -1,0 +1,147 @@
+"""Row differences of artifacts between two versions, revisions, work trees or files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.tables import engine, row_diff
+from gitxexp.tables.row_changes import TableDiff
+from gitxexp.workflows.merge import inputs
+from gitxexp.workflows.merge.inputs import Contents, Source
+
+
+@dataclass(frozen=True)
+class Request:
+    """Sides A and B (B None: this work tree), paths, and how rows are paired and listed."""
+
+    a: str
+    b: str | None = None
+    paths: tuple[str, ...] = ()
+    key: tuple[str, ...] = ()
+    limit: int | None = None  #: rows listed per table; the counts are complete all the same
+
+
+@dataclass(frozen=True)
+class FileDiff:
+    """What differs in one file, by path from the top; ``problem`` where it could not be compared."""
+
+    path: str
+    tables: tuple[TableDiff, ...] = ()
+    problem: str = ""
+
+
+def of_files(request: Request) -> list[FileDiff] | None:
+    """The difference of two plain files; None when A and B are not both files."""
+    a, b = Path(request.a), Path(request.b or "")
+    if request.b is None or not (a.is_file() and b.is_file()):
+        return None
+    if not all(_has_rows(path) for path in (a, b)):
+        return None
+    tables = row_diff.diff_files(a, b, request.key, request.limit)
+    return [FileDiff(str(b), tables)] if tables else []
+
+
+def _has_rows(path: Path) -> bool:
+    from gitxexp.common.files import kind_of
+
+    if engine.mergeable(path.name):
+        return True
+    try:
+        return bool(kind_of(path))
+    except XexpError:
+        return False
+
+
+def differences(project: Project, request: Request) -> Iterator[FileDiff]:
+    """Each artifact that differs, as it is found, by path. Raises XexpError for an unknown side."""
+    with _contents(project) as contents:
+        a = _Side(project, contents, request.a)
+        b = _Side(project, contents, request.b)
+        known = sorted({*a.paths, *b.paths})
+        chosen = inputs.choose(project, request.paths, known)
+        for number, path in enumerate(chosen):
+            if project.progress is not None:
+                project.progress(number, len(chosen), "files")
+            if a.identity(path) is not None and a.identity(path) == b.identity(path):
+                continue
+            found = _file(a, b, path, request)
+            if found.tables or found.problem:
+                yield found
+
+
+def _file(a: _Side, b: _Side, path: str, request: Request) -> FileDiff:
+    try:
+        before, after = a.file(path), b.file(path)
+        tables = row_diff.diff_files(before, after, request.key, request.limit)
+    except UsageError:
+        raise
+    except XexpError as error:
+        return FileDiff(path, (), error.message)
+    stored = {file.stem for file in (before, after) if file}
+    if len(tables) == 1 and tables[0].name in stored:  # parquet: its table is named by the file,
+        tables = (replace(tables[0], name=PurePosixPath(path).stem),)  # a hash in the cache
+    return FileDiff(path, tables)
+
+
+@contextmanager
+def _contents(project: Project) -> Iterator[Contents]:
+    try:
+        project.state.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="diff-", dir=project.state)
+    except OSError:  # a repository that may only be read
+        folder = tempfile.TemporaryDirectory(prefix="xexp-diff-")
+    with folder as name:
+        yield Contents(project, Path(name), project.progress)
+
+
+class _Side:
+    """One side: its artifacts, and their content as files."""
+
+    def __init__(self, project: Project, contents: Contents, name: str | None) -> None:
+        self.contents = contents
+        self.source = self.find(project, name)
+        listed = inputs.artifacts(project, self.source, every=True)
+        self.artifacts = {item.path: item for item in listed if engine.mergeable(item.path)}
+        self.blobs: dict[str, str] = {}
+        if self.source.worktree is None and self.source.commit is not None:
+            entries = project.at_top.ls_tree(self.source.commit, recursive=True)
+            self.blobs = {e.path: e.oid for e in entries if e.path in self.artifacts}
+
+    @staticmethod
+    def find(project: Project, name: str | None) -> Source:
+        if name is not None:
+            found = inputs.find_sources(project, name)
+            if found.files:
+                raise UsageError(f"{name} is a file, and the other side is none", "name two files")
+            return found
+        commit = project.git.resolve("HEAD")
+        if commit is None:
+            raise XexpError("there is no commit yet", "commit something first")
+        return Source("the work tree", (), commit, project.top)
+
+    @property
+    def paths(self) -> list[str]:
+        return list(self.artifacts)
+
+    def identity(self, path: str) -> str | None:
+        """What is equal only for equal content; None where only looking tells."""
+        item = self.artifacts.get(path)
+        if item is None or self.source.worktree is not None:
+            return None
+        return item.output.hash if item.output else self.blobs.get(path)
+
+    def file(self, path: str) -> Path | None:
+        """The content; None where this side has no such file."""
+        if path not in self.artifacts:
+            return None
+        if self.source.worktree is not None:
+            file = self.source.worktree / path
+            return file if file.is_file() else None
+        assert self.source.commit is not None
+        return self.contents.at(self.source.commit, path)

@@ -1,0 +1,176 @@
+"""The merge driver and textconv put into a repository's configuration and attributes, or taken out.
+
+``.gitattributes`` is tracked: it says which paths. The drivers themselves are local to each clone
+(git takes no commands from a repository). Where they are missing, git falls back to its plain
+conflict; a ``[merge "xexp"]`` section without a driver would block every merge, so the whole
+section goes on removal.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import config
+from gitxexp.repository.repository import Project, Running
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.places import cache_dirs
+from gitxexp.storage.objects import manifest
+from gitxexp.tables import engine
+from gitxexp.workflows.experiments.collect import SUFFIXES
+
+ATTRIBUTES = ".gitattributes"
+SECTIONS = ("merge.xexp", "diff.xexp")
+_BEGIN = "# git-xexp: rows are merged and shown row by row (git xexp drivers)"
+_END = "# git-xexp end"
+_BLOCK = re.compile(f"(?ms)^{re.escape(_BEGIN)}$.*?^{re.escape(_END)}$\n?")
+
+
+@dataclass(frozen=True)
+class Status:
+    """What is registered: in this clone's configuration, and in the tracked attributes."""
+
+    driver: str  #: the command, "" when it is not registered
+    textconv: str
+    attributes: bool
+    missing: tuple[str, ...]  #: patterns that the configuration asks for and the attributes lack
+    runs: bool  #: whether the driver's program can be started
+
+    @property
+    def complete(self) -> bool:
+        """Whether git merges rows by itself here."""
+        return bool(self.driver and self.textconv and self.attributes and self.runs)
+
+
+def program() -> str:
+    """How git can start this program: by its name where that is on PATH."""
+    if shutil.which("git-xexp"):
+        return "git-xexp"
+    return f"{shlex.quote(sys.executable)} -m gitxexp"
+
+
+def settings() -> dict[str, str]:
+    """The configuration keys and values."""
+    return {
+        "merge.xexp.name": "row by row (git xexp)",
+        "merge.xexp.driver": f"{program()} merge-driver %O %A %B %L %P",
+        "merge.xexp.recursive": "binary",
+        "diff.xexp.textconv": f"{program()} textconv",
+    }
+
+
+def patterns(project: Project) -> list[str]:
+    """The attribute patterns: databases by their endings and as configured, parquet data, their
+    pointers and ``dvc.lock``, the registry.
+
+    By all endings, not only what is configured now: a database that comes later merges as well.
+
+    Not all pointers: git tells no driver of ``-X theirs``, which others may rely on.
+    """
+    others = [n for n in project.config.results_databases if not n.endswith(SUFFIXES)]
+    found = _folders(project)
+    for name in (*(f"*{suffix}" for suffix in SUFFIXES), "*.parquet", *others):
+        pattern = name if name.startswith("*.") else f"/{name}"
+        found += [pattern, f"{pattern}.dvc"]
+    return [*found, "dvc.lock", f"/{config.REGISTRY}"]
+
+
+def _folders(project: Project) -> list[str]:
+    """Pointers to directories that have a file with rows; what git reads specially becomes ``?``."""
+    found: list[str] = []
+    with suppress(XexpError):  # a broken pointer is not for here to say
+        for out in pointers.outputs_in(project.top):
+            if out.stage is None and out.is_dir:
+                files = manifest(out, cache_dirs(project.top / out.root)) or ()
+                if any(engine.mergeable(file.path) for file in files):
+                    found.append("/" + re.sub(r"""[\\"'*?!#\[\]]""", "?", out.pointer))
+    return found
+
+
+def block(project: Project) -> str:
+    """The lines for ``.gitattributes``. Pointers stay text; the rest is never converted."""
+    lines = []
+    for pattern in patterns(project):
+        quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
+        text = " -text" if not pattern.endswith((".dvc", ".lock")) else ""
+        diff = " diff=xexp" if pattern != "dvc.lock" else ""
+        lines.append(f"{quoted}{text} merge=xexp{diff}")
+    return "\n".join((_BEGIN, *lines, _END)) + "\n"
+
+
+def status(project: Project) -> Status:
+    """What is registered in this work tree and its clone."""
+    found = project.git.config(r"^(merge|diff)\.xexp\.")
+    driver = found.get("merge.xexp.driver", [""])[-1]
+    text = _read(project.top / ATTRIBUTES)
+    lacking = [p for p in patterns(project) if not _has(text, p)]
+    first = shlex.split(driver)[0] if driver else ""
+    return Status(
+        driver=driver,
+        textconv=found.get("diff.xexp.textconv", [""])[-1],
+        attributes="merge=xexp" in text,
+        missing=tuple(lacking),
+        runs=bool(first and shutil.which(first)),
+    )
+
+
+def missing(project: Project) -> list[str]:
+    """What :func:`install` would do, in words."""
+    found = status(project)
+    todo = [] if found.driver and found.textconv else ["merge and diff drivers"]
+    if not found.attributes or (found.missing and _BEGIN in _read(project.top / ATTRIBUTES)):
+        todo.append(ATTRIBUTES)
+    return todo
+
+
+def install(project: Project, running: Running) -> list[str]:
+    """Register what is missing, as part of an operation; what was done, in words."""
+    todo = missing(project)
+    if ATTRIBUTES in todo:
+        path = project.top / ATTRIBUTES
+        running.save_file(path, undo=True)
+        text = _BLOCK.sub("", _read(path))
+        gap = "" if not text or text.endswith("\n") else "\n"
+        path.write_text(text + gap + block(project), "utf-8", errors="surrogateescape")
+    if "merge and diff drivers" in todo:
+        running.record("sections", names=list(SECTIONS))
+        for key, value in settings().items():
+            project.git.raw("config", "--local", key, value)
+    return todo
+
+
+def uninstall(project: Project, running: Running) -> list[str]:
+    """Take the driver and the attributes out again; what was done, in words."""
+    done = []
+    before = project.git.config(r"^(merge|diff)\.xexp\.")
+    if before:
+        running.record("configured", values=before)
+        for section in SECTIONS:
+            project.git.call("config", "--local", "--remove-section", section)
+        done.append("merge and diff drivers")
+    path = project.top / ATTRIBUTES
+    text = _read(path)
+    rest = _BLOCK.sub("", text)
+    if rest != text:
+        running.save_file(path, undo=True)
+        if rest:
+            path.write_text(rest, "utf-8", errors="surrogateescape")
+        else:
+            path.unlink()
+        done.append(ATTRIBUTES)
+    return done
+
+
+def _has(text: str, pattern: str) -> bool:
+    starts = (f"{pattern} ", f'"{pattern}" ')
+    return any(line.startswith(starts) for line in text.splitlines())
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""

@@ -1,0 +1,76 @@
+"""Conflict reports: what the driver could not merge, kept under the git common dir per work tree.
+
+One JSON file per path, because git runs the driver once per path. A report counts only while git
+itself has the path as unmerged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.tables.plan import Conflict
+from gitxexp.workflows.merge.driver.place import GitPlace
+
+
+@dataclass(frozen=True)
+class Report:
+    """The conflicts of one path; ``message`` says why there are none where rows were not merged."""
+
+    path: str
+    conflicts: tuple[Conflict, ...] = ()
+    message: str = ""
+
+
+def _folder(place: GitPlace) -> Path:
+    name = hashlib.sha256(os.fsencode(place.git_dir)).hexdigest()[:16]
+    return place.common_dir / "xexp" / "conflicts" / name
+
+
+def _file(place: GitPlace, path: str) -> Path:
+    name = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return _folder(place) / f"{name}.json"
+
+
+def save(place: GitPlace, path: str, found: Sequence[Conflict], message: str = "") -> None:
+    """Write the report of ``path``, in place of an older one."""
+    file = _file(place, path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    value = {"path": path, "message": message, "conflicts": [asdict(c) for c in found]}
+    temporary = file.with_suffix(f".{os.getpid()}")
+    temporary.write_text(json.dumps(value, default=_coded), "utf-8")
+    temporary.replace(file)
+
+
+def forget(place: GitPlace, path: str) -> None:
+    """Remove the report of ``path``."""
+    _file(place, path).unlink(missing_ok=True)
+
+
+def seen(place: GitPlace, path: str) -> bool:
+    """Whether the driver left a report of ``path``."""
+    return _file(place, path).exists()
+
+
+def load(place: GitPlace, path: str) -> Report:
+    """The report of ``path``, an empty one if the driver never saw it."""
+    try:
+        value = json.loads(_file(place, path).read_text("utf-8"), object_hook=_decoded)
+    except (OSError, ValueError):
+        return Report(path, (), "git did not run the driver on it: git xexp drivers status")
+    return Report(path, tuple(Conflict(**c) for c in value["conflicts"]), value["message"])
+
+
+def _coded(value: object) -> Any:
+    if isinstance(value, bytes):
+        return {"blob": value.hex()}
+    return str(value)
+
+
+def _decoded(value: dict[str, Any]) -> Any:
+    return bytes.fromhex(value["blob"]) if value.keys() == {"blob"} else value

@@ -1,0 +1,74 @@
+"""How a merge driver leaves its result, and the line that accounts for it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitxexp.common.text import counted
+
+if TYPE_CHECKING:
+    from gitxexp.tables.plan import MergeReport
+
+
+def place_for(folder: Path, name: str) -> Path:
+    """Where to write the merged file: named as the table of a parquet file is to be called.
+
+    Without a suffix: its content, not its name, says what kind of file it is.
+    """
+    inside = folder / "merged"
+    inside.mkdir()
+    return inside / (Path(name).name.split(".")[0] or "merged")
+
+
+def conflict_line(name: str, report: MergeReport) -> str:
+    """One line for people."""
+    many = counted(len(report.conflicts), "conflict")
+    return f"{name}: {many} between rows: git xexp conflicts"
+
+
+def account(report: MergeReport) -> str:
+    """``2 rows new, 1 removed``"""
+    parts: list[str] = []
+    for what in ("new", "filled", "replaced", "removed"):
+        count = sum(getattr(table, what) for table in report.tables)
+        if count:
+            rows = ("row " if count == 1 else "rows ") if not parts else ""
+            parts.append(f"{count} {rows}{what}")
+    return ", ".join(parts) or "merged, no row changed"
+
+
+def replace(source: Path, target: Path) -> None:
+    """Put ``source`` in the place of ``target`` in one step, from another file system as well."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        import errno
+
+        if error.errno != errno.EXDEV:
+            raise
+        put(source, target)
+
+
+def put(source: Path, target: Path) -> None:
+    """A copy of its own (a database is never a link into the cache), in one step."""
+    import shutil
+
+    beside = _beside(target)
+    try:
+        shutil.copyfile(source, beside)
+        beside.replace(target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def write(target: Path, text: bytes) -> None:
+    """Give ``target`` this content in one step."""
+    beside = _beside(target)
+    beside.write_bytes(text)
+    beside.replace(target)
+
+
+def _beside(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")

@@ -1,0 +1,524 @@
+"""Which files are merged into which: the work of one ``merge`` or ``rebase``, found but not done.
+
+What a SOURCE on the command line means, and the files of it that can be merged.
+
+In this order: a file or glob, a worktree (its name, its folder), anything that
+:mod:`gitxexp.workflows.experiments.resolve` knows (version, run, branch, tag, revision), a
+folder of parquet files.
+
+How one artifact is merged: by the command line, ``params.yaml``'s ``merge:``, the configuration.
+
+``params.yaml``::
+
+    merge:
+      strategy: merge            # or rebase, or keep (leave it alone); accumulate, replace and
+      key_columns: [version]     # similar words mean the same
+      table: predictions         # one name or a list; all tables without it
+      data_strategy: merge
+      data_key_columns: []
+
+The content of one file of a commit, as a file that may be read and must not be changed.
+
+Paths on the command line, as the user stands, against paths from the top of the work tree.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import posixpath
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.repository.config import REGISTRY, STRATEGIES, Config
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import Git
+from gitxexp.storage.objects import matches, object_path
+from gitxexp.tables import engine
+from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.trackers.files import read_params
+from gitxexp.workflows.experiments import collect, describe, resolve
+from gitxexp.workflows.experiments.describe import Role
+
+#: Words that ``--only`` knows; anything else is a path or glob from the top.
+GROUPS = {"results": Role.RESULTS, "data": Role.DATA, "models": Role.MODEL}
+
+
+@dataclass(frozen=True)
+class Incoming:
+    """One file to merge: who it comes from and where it lies."""
+
+    source: Source
+    file: Path
+    path: str = ""  #: what the source calls it, from its top
+
+
+@dataclass(frozen=True)
+class Job:
+    """One target (by path from the top of the work tree) and all that goes into it."""
+
+    path: str
+    strategy: Strategy
+    incoming: tuple[Incoming, ...]
+    output: Output | None  #: the target's pointer, here or (for a new one) at the source
+
+
+@dataclass(frozen=True)
+class Found:
+    """The jobs of one command, the models to lay beside, and remarks."""
+
+    jobs: tuple[Job, ...]
+    models: tuple[Incoming, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which artifacts: ``only`` holds words of :data:`GROUPS`, paths and globs; () is all rows."""
+
+    only: tuple[str, ...] = ()
+    models: bool = False
+
+    def takes(self, path: str, role: Role) -> bool:
+        """Whether rows of the artifact are wanted."""
+        if not self.only:
+            return role is not Role.MODEL
+        return any(
+            GROUPS[word] is role if word in GROUPS else _is(path, word) for word in self.only
+        )
+
+    @property
+    def paths(self) -> list[str]:
+        """The paths among ``only``, without globs."""
+        return [w for w in self.only if w not in GROUPS and not set(w) & set("*?[")]
+
+
+def _is(path: str, word: str) -> bool:
+    word = word.removeprefix("./").rstrip("/")
+    return path == word or path.startswith(word + "/") or fnmatch.fnmatchcase(path, word)
+
+
+def find_jobs(
+    project: Project,
+    names: Sequence[str],
+    selection: Selection,
+    contents: Contents,
+    strategy: str | None = None,
+    mode: Mode | None = None,
+) -> Found:
+    """What merging the sources ``names`` would work on. ``mode`` fixes it (the verb ``rebase``).
+
+    Raises XexpError for a source that means nothing, NoAnswer when there is nothing to merge.
+    """
+    finder = _Finder(project, selection, contents)
+    for name in dict.fromkeys(one for pattern in names for one in expanded(project, pattern)):
+        finder.add(find_sources(project, name))
+    if not finder.incoming and not finder.models:
+        raise _nothing(names, selection)
+    jobs = []
+    notes = list(finder.notes)
+    section, file = params_section(project.top, project.config)
+    for path, (role, incoming) in finder.incoming.items():
+        chosen = strategy_for(role, project.config, section, file, strategy)
+        if mode is not None:
+            chosen = Strategy(mode, chosen.key, chosen.tables, f"git xexp {mode}")
+        if chosen.mode is None:
+            notes.append(f"{path} is left alone: {chosen.where}")
+            continue
+        jobs.append(Job(path, chosen, tuple(incoming), finder.outputs.get(path)))
+    return Found(tuple(jobs), tuple(finder.models), tuple(notes))
+
+
+def _nothing(names: Sequence[str], selection: Selection) -> NoAnswer:
+    what = f" ({', '.join(selection.only)})" if selection.only else ""
+    return NoAnswer(
+        f"{', '.join(names)}: no results database or data file to merge{what}",
+        "name what is to be merged: [results] databases in .xexp/config.toml, or --only PATH",
+    )
+
+
+class _Finder:
+    def __init__(self, project: Project, selection: Selection, contents: Contents) -> None:
+        self.project, self.selection, self.contents = project, selection, contents
+        top = project.top
+        self.here = {o.path: o for o in pointers.outputs_in(top)} if _dvc(top) else {}
+        self.outputs: dict[str, Output] = dict(self.here)
+        self.incoming: dict[str, tuple[Role, list[Incoming]]] = {}
+        self.models: list[Incoming] = []
+        self.notes: list[str] = []
+
+    def add(self, source: Source) -> None:
+        """Everything of one source."""
+        if source.files:
+            path = self.target_of(source)
+            role = describe.role(path, self.project.config)
+            self.incoming.setdefault(path, (role, []))[1].extend(
+                Incoming(source, file) for file in source.files
+            )
+            return
+        for artifact in artifacts(self.project, source):
+            if artifact.role is Role.MODEL:
+                self.add_models(source, artifact)
+            if not self.selection.takes(artifact.path, artifact.role):
+                continue
+            if not engine.mergeable(artifact.path):
+                if artifact.role is not Role.MODEL and self.differs(artifact):
+                    self.notes.append(f"{artifact.path} has no rows to merge: left as it is here")
+                continue
+            file = self.content(source, artifact.path)
+            if file is not None:
+                if artifact.output is not None:
+                    self.outputs.setdefault(artifact.path, artifact.output)
+                self.incoming.setdefault(artifact.path, (artifact.role, []))[1].append(
+                    Incoming(source, file, artifact.path)
+                )
+
+    def add_models(self, source: Source, artifact: Artifact) -> None:
+        """A model that is another than here goes beside, if models were asked for."""
+        asked = self.selection.models or "models" in self.selection.only
+        if asked and self.differs(artifact) and not (artifact.output and artifact.output.is_dir):
+            file = self.content(source, artifact.path)
+            if file is not None:
+                self.models.append(Incoming(source, file, artifact.path))
+
+    def differs(self, artifact: Artifact) -> bool:
+        """Whether the artifact's pointer is another than this work tree's."""
+        mine = self.here.get(artifact.path)
+        return artifact.output is None or mine is None or mine.hash != artifact.output.hash
+
+    def content(self, source: Source, path: str) -> Path | None:
+        """The file of a source: as its work tree has it now, else as its commit has it."""
+        if source.worktree is not None and (source.worktree / path).is_file():
+            return source.worktree / path
+        return self.contents.at(source.commit, path) if source.commit else None
+
+    def target_of(self, source: Source) -> str:
+        """The artifact that plain files are merged into."""
+        top, paths = self.project.top, self.selection.paths
+        if len(paths) == 1:
+            return paths[0]
+        known = [p.relative_to(top).as_posix() for p in collect.databases(top, self.project.config)]
+        known = known or [path for path in self.here if engine.mergeable(path)]
+        same = [path for path in known if Path(path).name == source.files[0].name]
+        for choice in (same, known):
+            if len(choice) == 1:
+                return choice[0]
+        raise XexpError(
+            f"cannot tell what {source.name} is to be merged into",
+            f"say so: --only PATH ({', '.join(known) or 'no database is configured'}),"
+            " or write a new file: -o FILE",
+        )
+
+
+def _dvc(top: Path) -> bool:
+    return is_dvc_repo(top) or any(top.glob("*/.dvc"))
+
+
+@dataclass(frozen=True)
+class Source:
+    """One SOURCE: plain ``files``, or a ``commit`` and perhaps the work tree that stands on it."""
+
+    name: str
+    files: tuple[Path, ...] = ()
+    commit: str | None = None
+    worktree: Path | None = None  #: its files as they are now come before the commit's
+    version: str = ""  #: the experiment tagged at the commit itself
+    run: str = ""  #: and its run
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One mergeable file of a source, by path from the top."""
+
+    path: str
+    role: Role
+    output: Output | None  #: the pointer that a commit or work tree has for it; None: git has it
+
+
+def expanded(project: Project, name: str) -> list[str]:
+    """The names that a glob stands for: of worktrees, else of branches, else of versions.
+
+    Itself where it is no glob, or one of files. Raises XexpError when nothing has such a name.
+    """
+    if not glob.has_magic(name) or _names_files(name):
+        return [name]
+    branch = project.config.worktree_branch.replace("{name}", "")
+    trees = [t for t in project.worktrees() if Path(t["worktree"]) != project.top]
+    folders = [Path(tree["worktree"]).name for tree in trees]
+    made = [tree.get("branch", "").removeprefix(f"refs/heads/{branch}") for tree in trees]
+    here, _ = project.git.head()
+    branches = [b.removeprefix("refs/heads/") for b in project.git.refs("refs/heads")]
+    every = (made, folders, [b for b in branches if b != here],
+             [e.name for e in project.experiments()])  # fmt: skip
+    for names in every:
+        found = [known for known in names if fnmatch.fnmatchcase(known, name)]
+        if found:
+            return list(dict.fromkeys(found))
+    raise XexpError(
+        f"no worktree, branch or version is named like '{name}'", "git xexp worktree list"
+    )
+
+
+def find_sources(project: Project, name: str) -> Source:
+    """What ``name`` means. Raises XexpError with candidates when it means nothing."""
+    if _names_files(name):
+        return Source(name, tuple(engine.expand([name])))
+    tree = worktree(project, name)
+    if tree is not None:
+        path = Path(tree["worktree"])
+        return Source(name, (), tree.get("HEAD"), path, *_version(project, tree.get("HEAD")))
+    try:
+        found = resolve.resolve(project, name)
+    except XexpError:
+        if Path(name).is_dir():
+            return Source(name, tuple(engine.expand([name])))
+        raise
+    exact = found.experiment if found.exact else None
+    known = (exact.name, exact.payload.run) if exact else ("", "")
+    return Source(name, (), found.commit, None, *known)
+
+
+def _names_files(name: str) -> bool:
+    if Path(name).is_file():
+        return True
+    return engine.mergeable(name) and (glob.has_magic(name) or not Path(name).exists())
+
+
+def _version(project: Project, commit: str | None) -> tuple[str, str]:
+    found = resolve.nearest(project, commit, project.experiments()) if commit else None
+    exact = found if found and found.commit == commit else None
+    return (exact.name, exact.payload.run) if exact else ("", "")
+
+
+def worktree(project: Project, name: str) -> dict[str, str] | None:
+    """The other work tree that ``name`` names: its experiment, its folder or its path."""
+    branch = "refs/heads/" + project.config.worktree_branch.replace("{name}", name)
+    for tree in project.worktrees():
+        path = Path(tree["worktree"])
+        if "bare" in tree or path == project.top or not path.is_dir():
+            continue
+        if name == path.name or tree.get("branch") == branch or Path(name).absolute() == path:
+            return tree
+    return None
+
+
+def artifacts(project: Project, source: Source, *, every: bool = False) -> list[Artifact]:
+    """The artifacts of a repository source: results, data and models, by path.
+
+    ``every`` also takes the databases and data files that git tracks and nobody configured.
+    """
+    assert source.commit is not None
+    config, git = project.config, project.at_top
+    found: dict[str, Artifact] = {}
+    trees: list[tuple[list[Output], list[str]]] = [
+        (
+            pointers.outputs_at(git, source.commit),
+            [e.path for e in git.ls_tree(source.commit, recursive=True)],
+        )
+    ]
+    if source.worktree is not None:
+        here = Git(source.worktree, foreign=True)
+        trees.append(
+            (pointers.outputs_in(source.worktree, here), _present(source.worktree, config))
+        )
+    for outputs, files in trees:
+        for out in outputs:
+            if out.cached:
+                found[out.path] = Artifact(out.path, describe.role(out.path, config), out)
+        for path in files:
+            wanted = engine.mergeable(path) if every else _is_configured(path, config)
+            if path not in found and wanted:
+                found[path] = Artifact(path, describe.role(path, config), None)
+    return [found[path] for path in sorted(found) if path != REGISTRY]
+
+
+def _present(top: Path, config: Config) -> list[str]:
+    """Configured databases and data of a work tree that nobody tracks yet."""
+    patterns = (*config.results_databases, *config.data_paths)
+    return [path.relative_to(top).as_posix() for path in _globbed(top, patterns)]
+
+
+def _globbed(top: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
+    for pattern in patterns:
+        if glob.has_magic(pattern):
+            yield from (path for path in top.glob(pattern) if path.is_file())
+        elif (top / pattern).is_file():
+            yield top / pattern
+
+
+def _is_configured(path: str, config: Config) -> bool:
+    patterns = (*config.results_databases, *config.data_paths)
+    return engine.mergeable(path) and any(fnmatch.fnmatchcase(path, p) for p in patterns)
+
+
+_MODES = {"merge": Mode.MERGE, "rebase": Mode.REBASE, "keep": None}
+_WORDS: dict[str, Mode | None] = {
+    word: _MODES[name] for name, others in STRATEGIES.items() for word in (name, *others)
+}
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """``mode`` None leaves the artifact alone; ``where`` says who decided."""
+
+    mode: Mode | None
+    key: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    where: str = "the default"
+
+    def over(self, options: MergeOptions) -> MergeOptions:
+        """The options with this strategy's mode, and its key and tables where they name none."""
+        return replace(
+            options,
+            mode=self.mode or Mode.MERGE,
+            key=options.key or self.key,
+            tables=options.tables or self.tables,
+        )
+
+
+def parse(word: str, where: str) -> Mode | None:
+    """The mode that a word names; raises UsageError for an unknown one."""
+    lowered = word.strip().lower()
+    if lowered not in _WORDS:
+        raise UsageError(f"{where}: '{word}' is not a strategy", "use merge, rebase or keep")
+    return _WORDS[lowered]
+
+
+def params_section(top: Path, config: Config) -> tuple[dict[str, Any], str]:
+    """The ``merge:`` section of the first parameter file that has one, and that file's name."""
+    for name in config.params_files:
+        if (top / name).is_file():
+            section = read_params(top / name).get("merge")
+            if isinstance(section, Mapping):
+                return dict(section), name
+    return {}, ""
+
+
+def strategy_for(
+    role: Role, config: Config, section: Mapping[str, Any], file: str, asked: str | None = None
+) -> Strategy:
+    """How artifacts of ``role`` are merged; ``asked`` (the command line) wins, then ``section``.
+
+    Raises UsageError for a word or list that cannot be read.
+    """
+    prefix = "data_" if role is Role.DATA else ""
+    word, where = asked, "--strategy"
+    if word is None:
+        word, where = section.get(f"{prefix}strategy"), f"{prefix}strategy in {file}"
+    if word is None:
+        word = config.merge_data_strategy if prefix else config.merge_strategy
+        where = f"[merge] {prefix}strategy"
+    key = _names(section.get(f"{prefix}key_columns"), f"{prefix}key_columns in {file}")
+    key = key or (config.merge_data_key if prefix else config.merge_key)
+    tables = () if prefix else _names(section.get("table"), f"table in {file}")
+    if not word:
+        return Strategy(Mode.MERGE, key, tables)
+    if not isinstance(word, str):
+        raise UsageError(f"{where}: expected a word", "use merge, rebase or keep")
+    return Strategy(parse(word, where), key, tables, where)
+
+
+def _names(value: Any, where: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    raise XexpError(f"{where}: expected a name or a list of names", "mend the parameter file")
+
+
+@dataclass
+class Contents:
+    """Files of commits: sound cache objects as they lie there, anything else in ``folder``."""
+
+    project: Project
+    folder: Path  #: a private one, the caller's to remove
+    progress: Callable[[int, int, str], None] | None = None
+    _outputs: dict[str, dict[str, Output]] = field(default_factory=dict)
+    _caches: dict[str, list[Path]] = field(default_factory=dict)
+    _count: int = 0
+
+    def outputs(self, commit: str) -> dict[str, Output]:
+        """The DVC outputs of a commit by path."""
+        if commit not in self._outputs:
+            found = pointers.outputs_at(self.project.at_top, commit)
+            self._outputs[commit] = {out.path: out for out in found if out.cached}
+        return self._outputs[commit]
+
+    def at(self, commit: str, path: str) -> Path | None:
+        """The file ``path`` of ``commit``; None where the commit has no such file.
+
+        Raises XexpError when it has one and no place has a sound copy of it.
+        """
+        out = self.outputs(commit).get(path)
+        if out is not None and out.oid and not out.is_dir:
+            cached = self.cached(out)
+            if cached is not None:
+                return cached
+        elif out is None and not self._known(commit, path):
+            return None
+        return self._get(commit, path)
+
+    def cached(self, out: Output) -> Path | None:
+        """The object of an output in the nearest cache whose copy is what its name says."""
+        assert out.oid is not None
+        for cache in self.caches(out.root):
+            file = object_path(cache, out.oid, out.legacy)
+            if file.is_file() and matches(file, out.oid, out.legacy):
+                return file
+        return None
+
+    def caches(self, root: str) -> list[Path]:
+        """The caches of one DVC project, this work tree's first."""
+        if root not in self._caches:
+            others = [tree / root for tree in self.project.tops() if tree != self.project.top]
+            self._caches[root] = cache_dirs(self.project.top / root, others)
+        return self._caches[root]
+
+    def _known(self, commit: str, path: str) -> bool:
+        entries = self.project.at_top.ls_tree(commit, path)
+        if any(entry.kind == "blob" for entry in entries):
+            return True
+        return any(path.startswith(out + "/") for out in self.outputs(commit))
+
+    def _get(self, commit: str, path: str) -> Path:
+        from gitxexp.workflows.artifacts.get import (  # late: only for what no cache has
+            Request,
+            get,
+        )
+
+        self._count += 1
+        target = self.folder / str(self._count) / Path(path).name
+        request = Request(commit, (path,), out=target, force=True)
+        at_top = Project(self.project.at_top, self.project.places._replace(prefix=""))
+        get(at_top, request, self.progress)
+        return target
+
+
+def choose(project: Project, wanted: Sequence[str], known: Iterable[str]) -> list[str]:
+    """Those of ``known`` at or below ``wanted`` (all without any); a database means its pointer too.
+
+    Raises UsageError for one that is not known.
+    """
+    names = sorted(known)
+    if not wanted:
+        return names
+    found: dict[str, None] = {}
+    for given in wanted:
+        candidates = (posixpath.normpath(project.places.prefix + given), posixpath.normpath(given))
+        matching = [n for n in names if any(_is_named(n, path) for path in candidates)]
+        if not matching:
+            raise UsageError(f"'{given}' is none of: {', '.join(names) or 'nothing'}")
+        found.update(dict.fromkeys(matching))
+    return list(found)
+
+
+def _is_named(name: str, path: str) -> bool:
+    return path in (".", name, name.removesuffix(".dvc")) or name.startswith(path + "/")

@@ -1,0 +1,469 @@
+"""``merge`` and ``rebase`` of artifacts: found at their sources, merged here, recorded, undoable.
+
+One merge made real: the target readied, merged, its pointer updated, the way back written down.
+
+What is asked of ``merge`` and ``rebase``, and the account of what was done.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.common.text import counted
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config, registry
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.tags import run_of_content
+from gitxexp.storage.dvc.add import add
+from gitxexp.storage.dvc.changes import status
+from gitxexp.storage.dvc.databases import database_kind, own_copy
+from gitxexp.storage.dvc.remote import checkout, fetch
+from gitxexp.storage.objects import find_object, hash_file
+from gitxexp.tables import engine, row_diff
+from gitxexp.tables.duckdb.out_file import settle
+from gitxexp.tables.engine import Engine
+from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, Progress
+from gitxexp.tables.row_changes import TableDiff
+from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.merge import inputs
+from gitxexp.workflows.merge.inputs import Contents, Found, Incoming, Job, Selection
+from gitxexp.workflows.models import inventory
+
+LISTED = 100  #: rows of a table that the plan of a rebase names; their number is told anyway
+
+
+def plan(project: Project, request: Request, progress: Progress | None = None) -> Merged:
+    """What :func:`merge` would do; nothing is written."""
+    with _found(project, request, progress) as found:
+        done = [_planned(project, request, job, progress) for job in found.jobs]
+        models = tuple(model_path(project, item) for item in found.models)
+        return Merged(tuple(done), models, found.notes)
+
+
+def merge(
+    project: Project, request: Request, progress: Progress | None = None, *, wait: bool = True
+) -> Merged:
+    """Merge the sources' artifacts into this work tree's, all or none, as one operation.
+
+    Raises Conflicted where the options do not settle a conflict, XexpError for what cannot be read.
+    """
+    project.require_set_up()
+    if request.commit and in_stage():
+        raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
+    with _found(project, request, progress) as found:
+        work = Work(project, request.engine, request.options, progress)
+        with project.operation(str(request.mode), wait=wait) as running:
+            done = [work.apply(running, job) for job in found.jobs]
+            merged = Merged(tuple(_artifact(*item) for item in done), (), found.notes)
+            if any(a.report.conflicts and not a.report.written for a in merged.artifacts):
+                raise Conflicted(merged)
+            models = work.lay_beside(running, found.models)
+            record = work.record(running, merged.artifacts, request)
+            commit = None
+            if request.commit and record:
+                commit = work.commit(running, record, request.message or title(merged))
+            running.summary.append(title(merged))
+            changed = any(artifact.report.changed for artifact in merged.artifacts)
+            running.outcome["unchanged"] = not (changed or models)
+        notes = (*merged.notes, *work.notes)
+        advice = None if commit else advice_on_target(record, models, title(merged))
+        return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
+
+
+def _artifact(job: Job, report: MergeReport, before: str, after: str) -> Artifact:
+    given = dict.fromkeys(item.source for item in job.incoming)
+    origins = tuple(Origin(s.name, s.version, s.commit or "") for s in given)
+    return Artifact(job.path, job.strategy.mode or Mode.MERGE, origins, report, before, after)
+
+
+def title(merged: Merged) -> str:
+    """One line: ``Merge results of lr-sweep into results/experiments.db``."""
+    names = list(dict.fromkeys(o.name for a in merged.artifacts for o in a.origins))
+    paths = [a.path for a in merged.artifacts if a.report.changed]
+    rebase = any(a.mode is Mode.REBASE for a in merged.artifacts)
+    verb = "Rebase" if rebase else "Merge"
+    into = f" into {', '.join(paths)}" if paths else ""
+    return f"{verb} results of {', '.join(names)}{into}"
+
+
+def files(
+    names: Sequence[str],
+    out: Path,
+    options: MergeOptions,
+    chosen: Engine = Engine.AUTO,
+    progress: Progress | None = None,
+    *,
+    write: bool = True,
+) -> Merged:
+    """Merge plain files into ``out``, no repository needed; an ``out`` that is there is the target.
+
+    Raises Conflicted or XexpError.
+    """
+    given = engine.expand(names)
+    incoming = [p for p in given if not (out.exists() and p.exists() and p.samefile(out))]
+    if not incoming:
+        raise UsageError("there is only one file", "name the files to merge into it as well")
+    report = engine.merge(out, incoming, None, options, progress, engine=chosen, write=write)
+    going: tuple[TableDiff, ...] = ()
+    if options.mode is Mode.REBASE and not write and out.exists():
+        with tempfile.TemporaryDirectory(prefix="xexp-plan-") as folder:
+            going = _going(out, incoming, Path(folder), replace(options, in_place=False), report)
+    origins = tuple(Origin(str(path)) for path in incoming)
+    merged = Merged((Artifact(str(out), options.mode, origins, report, going=going),))
+    if write and report.conflicts and not report.written:
+        raise Conflicted(merged)
+    return merged
+
+
+@contextmanager
+def _found(project: Project, request: Request, progress: Progress | None) -> Iterator[Found]:
+    """The jobs, with a private folder for what has to be fetched."""
+    try:
+        project.state.mkdir(parents=True, exist_ok=True)
+        folder = tempfile.TemporaryDirectory(prefix="merge-", dir=project.state)
+    except OSError as error:
+        raise XexpError(f"cannot write to {project.state}: {error.strerror}") from error
+    with folder as name:
+        mode = request.mode if request.mode is Mode.REBASE else None
+        contents = Contents(project, Path(name), progress)
+        yield inputs.find_jobs(
+            project, request.sources, request.selection, contents, request.strategy, mode
+        )
+
+
+def _planned(project: Project, request: Request, job: Job, progress: Progress | None) -> Artifact:
+    """One job's plan. The output is elsewhere: a linked target may be planned for as it is."""
+    options = replace(job.strategy.over(request.options), in_place=False)
+    with tempfile.TemporaryDirectory(prefix="plan-", dir=project.state) as folder:
+        target = content_here(project, job, Path(folder))
+        report = engine.merge(
+            target,
+            distinct(job, target),
+            Path(folder) / os.path.basename(job.path),  # noqa: PTH119
+            options,
+            progress,
+            engine=request.engine,
+            write=False,
+        )
+        artifact = _artifact(job, report, "", "")
+        if options.mode is not Mode.REBASE or not target.exists():
+            return artifact
+        incoming = distinct(job, target)
+        return replace(artifact, going=_going(target, incoming, Path(folder), options, report))
+
+
+def _going(
+    target: Path, incoming: Sequence[Path], folder: Path, options: MergeOptions, report: MergeReport
+) -> tuple[TableDiff, ...]:
+    """The rows that a rebase replaces, as a difference to its result (made beside, thrown away)."""
+    if report.conflicts or not any(table.replaced for table in report.tables):
+        return ()
+    out = folder / f"result-{target.name}"
+    if not engine.merge(target, incoming, out, options).written:
+        return ()
+    return row_diff.diff_files(target, out, options.key, limit=LISTED)
+
+
+#: A job, its report, and the target's hash before and after.
+Applied = tuple[Job, MergeReport, str, str]
+
+
+def in_stage() -> bool:
+    """Whether DVC runs this as a stage: then DVC itself takes the outputs into its cache."""
+    return "DVC_STAGE" in os.environ
+
+
+@dataclass
+class Work:
+    """The steps of one operation."""
+
+    project: Project
+    engine: Engine
+    options: MergeOptions
+    progress: Progress | None
+    notes: list[str] = field(default_factory=list)
+    touched: list[str] = field(default_factory=list)  #: to be committed, from the top
+
+    def apply(self, running: Running, job: Job) -> Applied:
+        """Merge one job's files into its target and bring the pointer up to date."""
+        target = self.project.top / job.path
+        options = job.strategy.over(self.options)
+        before = self.ready(running, job, target)
+        if target.exists():
+            self.save(running, job, target, options)
+        else:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            running.record("created", path=str(target))
+        incoming = distinct(job, target)
+        report = engine.merge(target, incoming, None, options, self.progress, engine=self.engine)
+        if not report.written or not report.changed:
+            return job, report, before, before
+        after = self.track(running, job, target)
+        running.record("sealed", path=str(target), hash=after)
+        return job, report, before, after
+
+    def ready(self, running: Running, job: Job, target: Path) -> str:
+        """The target in the work tree as a file of its own; its hash as it is.
+
+        Raises XexpError when it is older than its pointer: merging into it would lose rows.
+        """
+        out = job.output if self.is_tracked(job) else None
+        if target.is_dir():
+            raise XexpError(
+                f"{job.path} is a folder here", "merge its files one by one: --only PATH"
+            )
+        if out is not None and not target.exists() and out.oid:
+            running.record("created", path=str(target))
+            self.materialise(job)
+        if not target.exists():
+            return ""
+        own_copy(target)
+        if database_kind(target):
+            settle(target)
+        if out is None:
+            return f"md5:{hash_file(target)}"
+        (change,) = status(self.project.top, [out], self.project.stat_cache) or (None,)
+        if change is None:
+            return out.hash or ""
+        self.refuse_stale(job, change.actual)
+        return change.actual or ""
+
+    def is_tracked(self, job: Job) -> bool:
+        """Whether this work tree has the target's pointer (a new one's is only at the source)."""
+        return job.output is not None and (self.project.top / job.output.pointer).exists()
+
+    def materialise(self, job: Job) -> None:
+        """A tracked target that is not in the work tree comes from a cache or the remote."""
+        assert job.output is not None
+        folder = self.project.state / "ops" / "fetch"
+        found = Contents(self.project, folder).cached(job.output)
+        if found is None:
+            fetch(self.project.top, [job.output], progress=self.progress)
+        checkout(self.project.top, [job.output], force=True, links=["copy"])
+
+    def refuse_stale(self, job: Job, actual: str | None) -> None:
+        out = job.output
+        if out is None or actual is None or in_stage() or out.hash is None:
+            return
+        caches = Contents(self.project, self.project.state).caches(out.root)
+        if find_object(caches, actual.partition(":")[2], out.legacy) is not None:
+            raise XexpError(
+                f"{job.path} is an older or newer version than its pointer says",
+                f"bring it up to date first: dvc checkout {shlex.quote(out.pointer)}\n"
+                f"or keep what is there: dvc add {shlex.quote(job.path)}",
+            )
+
+    def save(self, running: Running, job: Job, target: Path, options: MergeOptions) -> None:
+        """The way back. A merge in place of a huge file keeps no copy: its transaction is one."""
+        if options.in_place and options.mode is Mode.MERGE:
+            self.notes.append(
+                f"{job.path} was changed in place: git xexp undo cannot bring it back"
+            )
+            return
+        running.save_file(target, undo=True)
+
+    def track(self, running: Running, job: Job, target: Path) -> str:
+        """The merged content into DVC's cache and its hash into the pointer; the hash."""
+        if job.output is None or in_stage():
+            if job.output is None:
+                self.touched.append(job.path)
+            return f"md5:{hash_file(target)}"
+        top = self.project.top
+        for name in (job.output.pointer, _ignore_file(job.path)):
+            running.save_file(top / name, undo=True)
+        added = add(top, [job.path])
+        self.touched += added.touched
+        return next((out.hash or "" for out in added.outputs if out.path == job.path), "")
+
+    def lay_beside(self, running: Running, models: Sequence[Incoming]) -> tuple[str, ...]:
+        """Copies of models as candidates; their paths. One that is there already is left alone."""
+        import shutil
+
+        laid = []
+        for item in models:
+            path = model_path(self.project, item)
+            target = self.project.top / path
+            if target.exists() and hash_file(target) == hash_file(item.file):
+                continue
+            running.save_file(target, undo=True)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(item.file, target)
+            laid.append(path)
+        return tuple(laid)
+
+    def record(
+        self, running: Running, artifacts: Sequence[Artifact], request: Request
+    ) -> list[str]:
+        """A registry row for each changed target; the files that a commit of it all would hold."""
+        changed = [a for a in artifacts if a.report.changed]
+        if not changed or in_stage():
+            return []
+        running.save_file(self.project.top / config.REGISTRY, undo=True)
+        at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        with self.project.registry.rewrite() as db:
+            for item in changed:
+                registry.put_merge(db, _row(item, at))
+        return [*dict.fromkeys((*self.touched, config.REGISTRY))]
+
+    def commit(self, running: Running, paths: Sequence[str], message: str) -> str:
+        """Commit exactly these files."""
+        repository_commit.check_ready(self.project)
+        return repository_commit.commit(self.project, running, paths, message + "\n")
+
+
+def _row(item: Artifact, at: str) -> dict[str, object]:
+    counts = {
+        t.name: {"new": t.new, "filled": t.filled, "replaced": t.replaced, "identical": t.identical}
+        for t in item.report.tables
+    }
+    return {
+        "target": item.path,
+        "sources": [dataclasses.asdict(origin) for origin in item.origins],
+        "at": at,
+        "mode": str(item.mode),
+        "counts": counts,
+        "hash_before": item.hash_before,
+        "hash_after": item.hash_after,
+    }
+
+
+def _ignore_file(path: str) -> str:
+    return (PurePosixPath(path).parent / ".gitignore").as_posix()
+
+
+def _run_of(project: Project, item: Incoming) -> str:
+    """The run of a model: its experiment's, but in a work tree another run may have made it since."""
+    source = item.source
+    if source.worktree is None:
+        return source.run
+    tagged = run_of_content(project.experiments(), item.path, f"md5:{hash_file(item.file)}")
+    if tagged:
+        return tagged
+    latest = collect.collect(source.worktree, project.config, Wanted()).run
+    return latest.id if latest and latest.id != source.run else ""
+
+
+def model_path(project: Project, item: Incoming) -> str:
+    """Where a model of another experiment is laid: as the candidate of its run, else of its name."""
+    slot = inventory.all_slots(project.config)[0]
+    name = _run_of(project, item) or item.source.version or item.source.name
+    return slot.candidate(name, extension=PurePosixPath(item.path).suffix)
+
+
+def content_here(project: Project, job: Job, folder: Path) -> Path:
+    """The target's content to plan with: the work tree's file, else what its pointer names."""
+    target = project.top / job.path
+    if target.exists() or job.output is None or not job.output.oid:
+        return target
+    if not (project.top / job.output.pointer).exists():
+        return target
+    return Contents(project, folder).cached(job.output) or target
+
+
+def distinct(job: Job, target: Path) -> list[Path]:
+    """The files to merge, each once and never the target itself."""
+    found: dict[str, Path] = {}
+    for item in job.incoming:
+        if not (target.exists() and item.file.exists() and item.file.samefile(target)):
+            found.setdefault(os.path.realpath(item.file), item.file)
+    if not found:
+        raise XexpError(f"{job.path}: the source is the target itself")
+    return list(found.values())
+
+
+def advice_on_target(paths: Sequence[str], models: Sequence[str], title: str) -> str | None:
+    """The next command."""
+    if paths:
+        named = " ".join(shlex.quote(path) for path in paths)
+        return f"git add {named} && git commit -m {shlex.quote(title)}"
+    if models:
+        return "git xexp candidates"
+    return None
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to merge and how. ``mode`` REBASE is the verb; MERGE leaves it to the strategy."""
+
+    sources: tuple[str, ...]
+    mode: Mode = Mode.MERGE
+    strategy: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    options: MergeOptions = field(default_factory=MergeOptions)
+    engine: Engine = Engine.AUTO
+    commit: bool = False
+    message: str | None = None
+
+
+def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> Request:
+    """A request from keyword arguments: those of Request, ``only``, ``models`` and MergeOptions'."""
+    given = dict(options)
+    own = ("strategy", "engine", "commit", "message")
+    fixed = {name: given.pop(name) for name in own if name in given}
+    if "engine" in fixed:
+        fixed["engine"] = Engine(fixed["engine"])
+    selection = Selection(tuple(given.pop("only", ())), bool(given.pop("models", False)))
+    mode = Mode.REBASE if rebase else Mode.MERGE
+    merge_options = MergeOptions(mode=mode, **given)
+    return Request(tuple(sources), mode, selection=selection, options=merge_options, **fixed)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One source: its name as given, its version and commit where it has them."""
+
+    name: str
+    version: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What became of one target, or would. Hashes are ``md5:…``, "" where they are not known."""
+
+    path: str
+    mode: Mode
+    origins: tuple[Origin, ...]
+    report: MergeReport
+    hash_before: str = ""
+    hash_after: str = ""
+    going: tuple[TableDiff, ...] = ()  #: in the plan of a rebase: the first rows that give way
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The account of one command: per artifact, models laid beside, remarks, the next command."""
+
+    artifacts: tuple[Artifact, ...]
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    commit: str | None = None
+    advice: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different now (or would be)."""
+        return bool(self.models) or any(a.report.changed for a in self.artifacts)
+
+
+class Conflicted(NoAnswer):
+    """Conflicts that the options do not settle; nothing was written. ``merged`` holds them."""
+
+    def __init__(self, merged: Merged) -> None:
+        count = sum(len(a.report.conflicts) for a in merged.artifacts)
+        super().__init__(
+            f"{counted(count, 'conflict')}: nothing was written",
+            "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs",
+        )
+        self.merged = merged

@@ -1,0 +1,302 @@
+"""``prune --cache``: the objects that nothing refers to any more, out of the DVC cache.
+
+``dvc gc`` looks at one worktree and deletes what the others need; its ``-A -p`` reads every commit.
+Here the used set is computed over all refs, stashes and worktrees first (:mod:`.references`).
+
+Every DVC object that a repository refers to, from all that could still be checked out.
+
+Any hash in a ``.dvc`` file or ``dvc.lock`` counts, whatever it means there, so a pointer that cannot
+be parsed (conflict markers, a later format) still keeps what it names. Looked at are the trees of
+all refs, of every stash, of each worktree's HEAD and of what a merge or rebase has under way, the
+indexes, the files of every worktree, and what ``git xexp undo`` may bring back.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import NoAnswer
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.add import exclusively
+from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import Git, GitError, decode
+from gitxexp.storage.sources import Stores, Strategy
+
+_FOLDER = re.compile(r"[0-9a-f]{2}")
+_REST = re.compile(r"[0-9a-f]{30}(\.dir)?")
+
+
+@dataclass(frozen=True)
+class Freed:
+    """What went from the caches, or would go. ``size``: bytes that the disk gets back."""
+
+    caches: tuple[Path, ...]
+    objects: int
+    size: int
+    kept: int
+
+
+def free(
+    project: Project,
+    others: Sequence[Path] = (),
+    *,
+    dry_run: bool = False,
+    force: bool = False,
+    wait: bool = True,
+) -> Freed:
+    """Delete every cached object that no tag, branch, stash or worktree refers to.
+
+    ``others`` are further projects that use the cache. Raises NoAnswer when the cache lies outside
+    the repository and none is named, or (unless ``force``) when a list of files that something
+    refers to is nowhere to be read; XexpError while another DVC command runs.
+    """
+    projects = [project, *(Project.open(path) for path in others)]
+    with project.locked(wait=wait):
+        project.recover()
+        places = list(dict.fromkeys(root for one in projects for root in roots(one)))
+        caches = _caches(project, places, named=bool(others))
+        with exclusively(places):
+            keep = _used(projects, force=force)
+            return _sweep(caches, keep, dry_run=dry_run)
+
+
+def _caches(project: Project, places: Sequence[Path], *, named: bool) -> list[Path]:
+    """The caches of these projects. One that others may share needs their names."""
+    caches = cache_dirs(places[0], places[1:]) if places else []
+    inside = [Path(os.path.realpath(p)) for p in (*places, project.places.common_dir)]
+    for cache in caches:
+        if not named and not any(cache.is_relative_to(place) for place in inside):
+            raise NoAnswer(
+                f"the cache {cache} lies outside this repository: other projects may use it",
+                "name each that does: --project PATH (this one alone: --project .)",
+            )
+    return caches
+
+
+def _used(projects: Sequence[Project], *, force: bool) -> frozenset[str]:
+    keep: frozenset[str] = frozenset()
+    for project in projects:
+        found = used(project)
+        if found.lost and not force:
+            more = f" and {len(found.lost) - 1} more" if len(found.lost) > 1 else ""
+            raise NoAnswer(
+                f"the list of files {found.lost[0]}{more} is in no cache and on no remote,"
+                " so what it needs is not known",
+                "bring it back: dvc fetch --all-tags --all-branches; or go on without: --force",
+            )
+        keep |= found.oids
+    return keep
+
+
+def _sweep(caches: Sequence[Path], keep: frozenset[str], *, dry_run: bool) -> Freed:
+    objects = size = kept = 0
+    for cache in caches:
+        for oid, path in _objects(cache):
+            if oid in keep:
+                kept += 1
+                continue
+            info = path.stat()
+            if not dry_run:
+                path.unlink(missing_ok=True)
+                with suppress(OSError):
+                    path.parent.rmdir()
+            objects += 1
+            size += info.st_size if info.st_nlink == 1 else 0
+    return Freed(tuple(caches), objects, size, kept)
+
+
+def _objects(cache: Path) -> Iterator[tuple[str, Path]]:
+    """Every object of both cache layouts, by hash."""
+    for base in (cache / "files" / "md5", cache):
+        with suppress(FileNotFoundError):
+            for folder in sorted(base.iterdir()):
+                if not _FOLDER.fullmatch(folder.name) or not folder.is_dir():
+                    continue
+                for path in sorted(folder.iterdir()):
+                    if _REST.fullmatch(path.name) and path.is_file():
+                        yield folder.name + path.name, path
+
+
+_HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
+_GREP = ("-c", "grep.lineNumber=false", "-c", "grep.column=false", "grep", "-h", "-a", "-E",
+         "--no-color", "--no-recurse-submodules", "-e", "[0-9a-f]{32}")  # fmt: skip
+_SPEC = ("--", "*.dvc", "*dvc.lock")
+_HEADS = ("HEAD", "ORIG_HEAD", "MERGE_HEAD", "CHERRY_PICK_HEAD", "REVERT_HEAD", "REBASE_HEAD")
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True)
+class Used:
+    """Hashes without their algorithm; ``lost``: lists of files (``.dir``) that nobody has."""
+
+    oids: frozenset[str]
+    lost: tuple[str, ...]
+
+
+def used(project: Project) -> Used:
+    """Every object that this repository refers to, members of directories included.
+
+    Raises XexpError when git cannot read something: then nothing is known.
+    """
+    trees = [path for path in project.tops() if path.is_dir()]
+    found: set[bytes] = set()
+    commits = {*_refs(project.git), *_stashes(project.git), *_undoable(project)}
+    for tree in trees:
+        git = Git(tree, foreign=True)
+        commits |= {*_refs(git), *_heads(git)}
+        found |= _in_files(tree, git)
+    commits |= {tree["HEAD"] for tree in project.worktrees() if "HEAD" in tree}
+    found |= _in_trees(project.git, _tree_ids(project.git, commits))
+    for index in _indexes(project):
+        found |= _in_index(project, index)
+    found |= _in_keeps(project)
+    oids = {oid.decode() for oid in found}
+    members, lost = _members(project, trees, sorted(o for o in oids if o.endswith(".dir")))
+    return Used(frozenset(oids | members), tuple(lost))
+
+
+def roots(project: Project) -> list[Path]:
+    """Every DVC project of every worktree that is there."""
+    found: dict[Path, None] = {}
+    for tree in project.tops():
+        if tree.is_dir():
+            git = Git(tree, foreign=True)
+            for name in git.fields(
+                "ls-files", "-z", "--full-name", "--", ".dvc/config", "*/.dvc/config"
+            ):
+                found[tree / name.removesuffix(".dvc/config").rstrip("/")] = None
+            if is_dvc_repo(tree):
+                found[tree] = None
+    return [root for root in found if is_dvc_repo(root)]
+
+
+# -- commits ---------------------------------------------------------------------------------------
+
+
+def _refs(git: Git) -> set[str]:
+    return set(git.lines("for-each-ref", "--format=%(objectname)"))
+
+
+def _stashes(git: Git) -> set[str]:
+    """Every stash with its parents: the index and the untracked files are commits of their own."""
+    if git.resolve("refs/stash") is None:
+        return set()
+    return {
+        oid
+        for line in git.lines("log", "-g", "--format=%H %P", "refs/stash")
+        for oid in line.split()
+    }
+
+
+def _heads(git: Git) -> Iterator[str]:
+    for name in _HEADS:
+        commit = git.resolve(name)
+        if commit:
+            yield commit
+    folder = git.places().git_dir
+    for name in ("rebase-merge/orig-head", "rebase-merge/onto", "rebase-apply/orig-head"):
+        if (folder / name).is_file():
+            yield (folder / name).read_text().strip()
+
+
+def _undoable(project: Project) -> Iterator[str]:
+    """Where branches and tags would go back to by undo."""
+    for operation in project.log.operations("done"):
+        for step in project.log.steps(operation.id):
+            if step.kind == "ref":
+                yield from (oid for oid in (step.data["old"], step.data["new"]) if oid)
+
+
+def _tree_ids(git: Git, oids: Iterable[str]) -> list[str]:
+    """The trees of commits and tags, each once; an object that has none is left out."""
+    asked = "".join(f"{oid}^{{tree}}\n" for oid in sorted(oids))
+    if not asked:
+        return []
+    lines = git.text("cat-file", "--batch-check", stdin=asked.encode()).splitlines()
+    return sorted({line.split()[0] for line in lines if line.endswith(tuple("0123456789"))})
+
+
+def _in_trees(git: Git, trees: list[str]) -> set[bytes]:
+    found: set[bytes] = set()
+    top = git.places().top
+    at_top = Git(top or git.cwd)
+    for start in range(0, len(trees), _AT_ONCE):
+        found |= _grep(at_top, *trees[start : start + _AT_ONCE])
+    return found
+
+
+def _grep(git: Git, *args: str, env: dict[str, str] | None = None) -> set[bytes]:
+    done = git.call(*_GREP, *args, *_SPEC, env=env)
+    if done.returncode not in (0, 1) or (done.returncode == 1 and done.stderr):
+        raise GitError(("grep",), done.returncode, decode(done.stderr))
+    return set(_HASH.findall(done.stdout))
+
+
+# -- what is in no commit --------------------------------------------------------------------------
+
+
+def _indexes(project: Project) -> list[Path]:
+    """The index of every worktree, also of those whose folder is gone."""
+    common = project.places.common_dir
+    found = [common / "index", *common.glob("worktrees/*/index")]
+    return [path for path in found if path.is_file()]
+
+
+def _in_index(project: Project, index: Path) -> set[bytes]:
+    git = Git(project.top, foreign=True)
+    return _grep(git, "--cached", env={"GIT_INDEX_FILE": str(index)})
+
+
+def _in_files(tree: Path, git: Git) -> set[bytes]:
+    flags = ("-z", "--cached", "--others", "--exclude-standard", "--full-name")
+    names = git.fields("ls-files", *flags, "--", "*.dvc", "*dvc.lock")
+    return _in_texts(tree / name for name in names)
+
+
+def _in_keeps(project: Project) -> set[bytes]:
+    """Pointers among the backups of operations, which undo would bring back."""
+    keeps = project.state / "ops"
+    return _in_texts(p for p in keeps.rglob("*") if p.name.endswith((".dvc", "dvc.lock")))
+
+
+def _in_texts(paths: Iterable[Path]) -> set[bytes]:
+    found: set[bytes] = set()
+    for path in paths:
+        if path.is_file():
+            found |= set(_HASH.findall(path.read_bytes()))
+    return found
+
+
+# -- members of directories --------------------------------------------------------------------
+
+
+def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[set[str], list[str]]:
+    """The hashes in these manifests, and the manifests that no cache and no remote has."""
+    found: set[str] = set()
+    lost = []
+    names = {root.relative_to(tree).as_posix() for root in roots(project) for tree in trees
+             if root.is_relative_to(tree)}  # fmt: skip
+    siblings = [tree for tree in trees if tree != project.top]
+    stores = Stores(project.top, lambda: siblings, Strategy.AUTO)
+    places = [
+        ("" if name == "." else name, legacy) for name in sorted(names) for legacy in (False, True)
+    ]
+    for folder in folders:
+        for root, legacy in places:
+            out = Output(
+                path=folder, hash=f"md5:{folder}", size=None, nfiles=None, remote=None, pointer="",
+                stage=None, legacy=legacy, root=root,
+            )  # fmt: skip
+            entries = stores.manifest(out)
+            if entries is not None:
+                found |= {(entry.hash or "")[4:] for entry in entries}
+                break
+        else:
+            lost.append(folder)
+    return found, lost

@@ -1,0 +1,84 @@
+"""``prune --worktrees`` and ``--explore``: worktrees that are provably finished.
+
+Finished means: made by this program, with an experiment of its own tagged, and nothing in it that
+is nowhere else (the checklist of ``worktree remove``). A disposable one is finished when nothing in
+it was changed. ``git xexp undo`` brings each back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.storage.objects import Progress
+from gitxexp.workflows.worktrees import records, safety
+from gitxexp.workflows.worktrees import remove as worktrees_remove
+from gitxexp.workflows.worktrees.records import EXPLORE, WORKTREE, Tree
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One worktree: whether it is finished, and why or why not."""
+
+    tree: Tree
+    kind: str  #: "worktree" or "explore"
+    goes: bool
+    why: str
+
+
+def verdicts(
+    project: Project, kinds: Sequence[str], progress: Progress | None = None
+) -> list[Verdict]:
+    """Every worktree of these kinds that this program made; changes nothing."""
+    found = []
+    for tree in records.trees(project):
+        if tree.note is not None and tree.note.kind in kinds and not tree.main:
+            why, goes = _judge(project, tree, progress)
+            found.append(Verdict(tree, tree.note.kind, goes, why))
+    return found
+
+
+def _judge(project: Project, tree: Tree, progress: Progress | None) -> tuple[str, bool]:
+    try:
+        worktrees_remove.check_removable(project, tree)
+        if tree.locked is not None:
+            return "it is locked", False
+        if tree.gone:
+            return "its folder is gone", True
+        if tree.note is not None and tree.note.kind == EXPLORE:
+            changed = worktrees_remove.changed_in(project, tree)
+            return (f"{changed[0]} was changed", False) if changed else ("nothing changed", True)
+        return _finished(project, tree, progress)
+    except XexpError as error:
+        return error.message, False
+
+
+def _finished(project: Project, tree: Tree, progress: Progress | None) -> tuple[str, bool]:
+    red = [check for check in safety.checklist(project, tree, progress) if not check.ok]
+    if red:
+        return red[0].text, False
+    own = safety.since_start(tree)
+    tagged = [e for e in safety.experiments_of(project, tree) if e.commit in own]
+    if not tagged:
+        return "nothing was tagged in it yet", False
+    return f"{tagged[0].name} is tagged, merged and safe", True
+
+
+def remove(project: Project, going: Sequence[Verdict], *, wait: bool = True) -> list[Verdict]:
+    """Remove these worktrees, each judged again first; those that went."""
+    gone = []
+    for verdict in going:
+        tree = verdict.tree
+        if tree.gone:
+            worktrees_remove.prune(project, wait=wait)
+        elif _judge(project, tree, None)[1]:
+            worktrees_remove.remove(project, tree.name, verdict.kind, wait=wait)
+        else:
+            continue
+        gone.append(verdict)
+    return gone
+
+
+__all__ = ["EXPLORE", "WORKTREE", "Verdict", "remove", "verdicts"]

@@ -1,0 +1,480 @@
+"""What a slot holds in this work tree: production and candidates, as they are and as recorded.
+
+Where models live: a production file and a folder of candidates, one pair for each slot.
+
+A candidate is called ``<run>_model.<ext>``. The default slot needs no configuration:
+``models/production/model.bin`` and ``models/candidates/``.
+
+What promote, prune and ``candidates add`` share: facts of files, and pointers brought up to date.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import unquote
+
+from gitxexp.common.errors import UsageError, XexpError, suggestion
+from gitxexp.repository.config import Config, ModelSlot
+from gitxexp.repository.repository import Project, Running
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.add import Tracked, track_file, track_members
+from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo, local_remote_dir
+from gitxexp.storage.dvc.pointers import File, Output
+from gitxexp.storage.objects import find_object, has_object, manifest
+
+if TYPE_CHECKING:
+    from gitxexp.storage.objects import Progress
+
+
+class Model(NamedTuple):
+    """One model file. ``hash`` is of what is there ("md5:…"), else what its pointer says."""
+
+    slot: str
+    path: str  #: from the top of the work tree
+    run: str | None
+    production: bool
+    hash: str
+    size: int | None
+    recorded: str | None = None  #: the hash in its pointer
+    there: bool = True  #: in the work tree
+    legacy: bool = False  #: in DVC's 2.x cache layout
+    root: str = ""  #: the DVC project's folder
+    remote: str | None = None  #: the remote that its output names
+    mtime: float = 0.0  #: seconds since 1970, 0 when it is not there
+
+    @property
+    def state(self) -> str:
+        """tracked, edited (differs from its pointer), untracked, or "not checked out"."""
+        if not self.there:
+            return "not checked out"
+        if self.recorded is None:
+            return "untracked"
+        return "tracked" if self.recorded == self.hash else "edited"
+
+    @property
+    def oid(self) -> str:
+        """The hash without its algorithm."""
+        return self.hash.partition(":")[2]
+
+    def as_output(self) -> Output:
+        """The file as an output of its own, as remotes and caches are asked for it."""
+        return Output(
+            path=self.path, hash=self.hash, size=self.size, nfiles=None, remote=self.remote,
+            pointer=f"{self.path}.dvc", stage=None, legacy=self.legacy, root=self.root,
+        )  # fmt: skip
+
+
+class Stock(NamedTuple):
+    """One slot. ``output`` is the candidates' folder as DVC tracks it, None when it does not."""
+
+    slot: Slot
+    production: Model | None
+    candidates: tuple[Model, ...]
+    output: Output | None = None
+    listed: bool = True  #: the folder's list of files (its manifest) could be read
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """Production first, then the candidates."""
+        return (*((self.production,) if self.production else ()), *self.candidates)
+
+
+class Shelf:
+    """The slots of a work tree, read once."""
+
+    def __init__(self, project: Project, progress: Progress | None = None) -> None:
+        self.project = project
+        self.progress = progress
+        self._caches: dict[str, list[Path]] = {}
+        self._own: dict[str, list[Path]] = {}
+
+    @cached_property
+    def outputs(self) -> list[Output]:
+        """The outputs of the work tree; none where DVC is not set up."""
+        if not is_dvc_repo(self.project.top):
+            return []
+        return pointers.outputs_in(self.project.top, self.project.git)
+
+    @cached_property
+    def slots(self) -> list[Slot]:
+        """The configured slots."""
+        return all_slots(self.project.config, self.outputs)
+
+    @cached_property
+    def siblings(self) -> list[Path]:
+        """The tops of the other worktrees."""
+        top = self.project.top
+        trees = (Path(tree["worktree"]) for tree in self.project.worktrees())
+        return [path for path in trees if path != top]
+
+    def caches(self, root: str) -> list[Path]:
+        """The caches that may hold an object of the DVC project ``root``, this worktree's first."""
+        if root not in self._caches:
+            places = (place / root for place in self.siblings)
+            self._caches[root] = cache_dirs(self.project.top / root, places)
+        return self._caches[root]
+
+    def own_cache(self, root: str) -> list[Path]:
+        """The cache that this work tree uses, if it is there; asks git nothing."""
+        if root not in self._own:
+            self._own[root] = cache_dirs(self.project.top / root)
+        return self._own[root]
+
+    def is_cached(self, model: Model) -> bool:
+        """Whether a cache of this worktree or of another has the model's object."""
+        if any(has_object(str(c), model.oid, model.legacy) for c in self.own_cache(model.root)):
+            return True
+        return find_object(self.caches(model.root), model.oid, model.legacy) is not None
+
+    def stock(self, slot: Slot) -> Stock:
+        """What the slot holds. Raises XexpError for a folder where a file should be."""
+        try:
+            return self._stock(slot)
+        except FileNotFoundError:  # another promote moved a file while it was looked at
+            self.__dict__.pop("outputs", None)
+            return self._stock(slot)
+
+    def _stock(self, slot: Slot) -> Stock:
+        output = next((out for out in self.outputs if out.path == slot.candidates), None)
+        entries = self._entries(output)
+        found = [self._production(slot), *self._candidates(slot, output, entries or ())]
+        models = self._hashed([model for model in found if model])
+        production = next((model for model in models if model.production), None)
+        rest = tuple(model for model in models if not model.production)
+        return Stock(slot, production, rest, output, output is None or entries is not None)
+
+    def _entries(self, output: Output | None) -> Sequence[File] | None:
+        if output is None or output.hash is None:
+            return ()
+        near = manifest(output, self.own_cache(output.root))
+        if near is not None:
+            return near
+        folder = local_remote_dir(self.project.top / output.root, output.remote)
+        return manifest(output, [*self.caches(output.root), *([folder] if folder else [])])
+
+    def _production(self, slot: Slot) -> Model | None:
+        path = self.project.top / slot.production
+        if path.is_dir():
+            raise XexpError(
+                f"{slot.production} is a folder: a production model is one file",
+                "pack it (tar), or name another file: [models] production in .xexp/config.toml",
+            )
+        owner = self.owner(slot.production)
+        recorded = self._recorded(owner, slot.production)
+        if not path.exists():
+            if recorded is None:
+                return None
+            size = owner.size if owner and owner.path == slot.production else None
+            return _model(slot, slot.production, owner, recorded, size, production=True)
+        return _model(slot, slot.production, owner, recorded, path.stat(), production=True)
+
+    def owner(self, path: str) -> Output | None:
+        """The output that a path is, or lies in."""
+        return next((o for o in self.outputs if f"{path}/".startswith(f"{o.path}/")), None)
+
+    def _recorded(self, owner: Output | None, path: str) -> str | None:
+        if owner is None or owner.path == path:
+            return owner.hash if owner else None
+        below = path.removeprefix(f"{owner.path}/")
+        return next((e.hash for e in self._entries(owner) or () if e.path == below), None)
+
+    def _candidates(
+        self, slot: Slot, output: Output | None, entries: Sequence[File]
+    ) -> Iterator[Model]:
+        recorded = {entry.path: entry for entry in entries}
+        folder = self.project.top / slot.candidates
+        for rel, info in sorted(_files(folder)):
+            entry = recorded.pop(rel, None)
+            path = f"{slot.candidates}/{rel}"
+            yield _model(slot, path, output, entry.hash if entry else None, info)
+        for rel, entry in sorted(recorded.items()):
+            path = f"{slot.candidates}/{rel}"
+            yield _model(slot, path, output, entry.hash, entry.size)
+
+    def _hashed(self, models: Sequence[Model]) -> list[Model]:
+        """The models with the hash of what is there."""
+        top = self.project.top
+        paths = [top / model.path if model.there else None for model in models]
+        wanted = [(p, model.legacy) for p, model in zip(paths, models, strict=True) if p]
+        known = file_hashes(top, wanted, self.project.stat_cache, self.progress)
+        return [
+            m._replace(hash=f"md5:{known[p]}") if p else m
+            for m, p in zip(models, paths, strict=True)
+        ]
+
+
+def _model(
+    slot: Slot,
+    path: str,
+    output: Output | None,
+    recorded: str | None,
+    known: os.stat_result | int | None,
+    *,
+    production: bool = False,
+) -> Model:
+    """A model that is there, by its stat, or one that is not, by the size in its pointer."""
+    info, size = (known, known.st_size) if isinstance(known, os.stat_result) else (None, known)
+    return Model(
+        slot=slot.name,
+        path=path,
+        run=None if production else run_of(path),
+        production=production,
+        hash=recorded or "",
+        size=size,
+        recorded=recorded,
+        there=info is not None,
+        legacy=output is not None and output.legacy,
+        root=output.root if output else "",
+        remote=output.remote if output else None,
+        mtime=info.st_mtime if info else 0.0,
+    )
+
+
+def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+    """Every visible file below the folder: its path from there, and its stat."""
+    stack = [""]
+    while stack:
+        below = stack.pop()
+        try:
+            entries = list(os.scandir(folder / below))
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                stack.append(posixpath.join(below, entry.name))
+            elif entry.is_file():
+                yield posixpath.join(below, entry.name), entry.stat()
+
+
+#: The slot that needs no name.
+DEFAULT = "model"
+
+_CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
+
+
+class Slot(NamedTuple):
+    """One production model and its candidates; paths from the top of the repository."""
+
+    name: str
+    production: str
+    candidates: str
+    extension: str  #: with its dot, or ""
+
+    def candidate(self, run: str, digest: str = "", extension: str = "") -> str:
+        """The path of the candidate of ``run``; ``digest`` tells a second model of it apart."""
+        stem = run.replace("%", "%25").replace("/", "%2F")
+        mark = f"@{digest[:8]}" if digest else ""
+        return f"{self.candidates}/{stem}{mark}_model{extension or self.extension}"
+
+
+def run_of(name: str) -> str | None:
+    """The run that a candidate's file name names; None when it is called otherwise."""
+    match = _CANDIDATE.fullmatch(posixpath.basename(name))
+    return unquote(match[1]) if match else None
+
+
+def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
+    """Every slot. ``outputs`` let the default slot find a production model of another extension.
+
+    Raises XexpError when two slots share a file or folder.
+    """
+    own = (config.models_production, config.models_candidates, config.models_extension)
+    found = [_named(slot) for slot in config.models_slots]
+    if any(own) or not found:
+        found.insert(0, _default(*own, outputs))
+    _check_apart(found)
+    return found
+
+
+def choose(known: Sequence[Slot], name: str | None) -> Slot:
+    """The slot called ``name``, or the only one; raises UsageError naming them."""
+    names = ", ".join(slot.name for slot in known)
+    if name is None and len(known) == 1:
+        return known[0]
+    if name is None:
+        raise UsageError(f"there are several model slots: {names}", "choose one: --slot NAME")
+    chosen = next((slot for slot in known if slot.name == name), None)
+    if chosen is None:
+        raise UsageError(
+            f"there is no model slot '{name}' (there are: {names})",
+            suggestion(
+                str(name),
+                [slot.name for slot in known],
+                f"add it to .xexp/config.toml: [models.{name}]",
+            ),
+        )
+    return chosen
+
+
+def _default(production: str, candidates: str, extension: str, outputs: Iterable[Output]) -> Slot:
+    if not production and not extension:
+        there = [o.path for o in outputs if posixpath.dirname(o.path) == "models/production"]
+        production = there[0] if len(there) == 1 else ""
+    return _slot(DEFAULT, production, candidates, extension, "models")
+
+
+def _named(slot: ModelSlot) -> Slot:
+    folder = f"models/{slot.name}"
+    return _slot(slot.name, slot.production, slot.candidates, slot.extension, folder)
+
+
+def _slot(name: str, production: str, candidates: str, extension: str, folder: str) -> Slot:
+    suffix = f".{extension.lstrip('.')}" if extension else ""
+    place = _clean(name, production or f"{folder}/production/model{suffix or '.bin'}")
+    beside = _clean(name, candidates or f"{folder}/candidates")
+    return Slot(name, place, beside, suffix or posixpath.splitext(place)[1])
+
+
+def _clean(name: str, path: str) -> str:
+    clean = posixpath.normpath(path)
+    if clean.startswith(("/", "../")) or clean in (".", ".."):
+        raise XexpError(
+            f"[models.{name}]: '{path}' is not a path inside the repository",
+            "mend .xexp/config.toml",
+        )
+    return clean
+
+
+def _check_apart(found: Sequence[Slot]) -> None:
+    places = [(slot.name, path) for slot in found for path in (slot.production, slot.candidates)]
+    for at, (name, path) in enumerate(places):
+        for other, beside in places[at + 1 :]:
+            if f"{path}/".startswith(f"{beside}/") or f"{beside}/".startswith(f"{path}/"):
+                raise XexpError(
+                    f"model slots {name} and {other} overlap: {path} and {beside}",
+                    "give each slot its own production and candidates in .xexp/config.toml",
+                )
+
+
+def file_facts(project: Project, model: Model, path: Path | None = None) -> dict[str, Any]:
+    """What :mod:`gitxexp.repository.undo_models` has to know of a file (at ``path``, else the
+    model's own)."""
+    info = (path or project.top / model.path).stat()
+    return {
+        "size": info.st_size,
+        "mtime_ns": info.st_mtime_ns,
+        "mode": info.st_mode & 0o7777,
+        "ino": info.st_ino,
+        "md5": model.oid,
+        "top": str(project.top),
+        "root": model.root,
+        "legacy": model.legacy,
+        "remote": model.remote,
+        "name": model.path,
+    }
+
+
+def require_room(project: Project, running: Running, folder: Path) -> None:
+    """Make a folder, and each on the way to it, so that undo can take empty ones away again."""
+    missing = [folder, *folder.parents]
+    for path in reversed([path for path in missing if not path.exists()]):
+        running.record("folder", path=str(path))
+        path.mkdir(exist_ok=True)
+
+
+def require_dvc(project: Project) -> None:
+    """Raises XexpError where neither the program nor DVC is set up."""
+    project.require_set_up()
+    if not is_dvc_repo(project.top):
+        raise XexpError("this is not a DVC project", "run: git xexp init")
+
+
+def require_list(stock: Stock) -> None:
+    """Raises XexpError when the folder's list of files is not to be had: it would be lost."""
+    if not stock.listed and stock.output is not None:
+        raise XexpError(
+            f"the list of {stock.slot.candidates} ({stock.output.hash}) is in no cache",
+            f"bring it back first: dvc fetch '{stock.output.pointer}'",
+        )
+
+
+def require_untracked_by_git(shelf: Shelf, paths: Iterable[str]) -> None:
+    """Raises XexpError when git itself holds model files: DVC would refuse to take them."""
+    held = shelf.project.at_top.fields("ls-files", "-z", "--", *paths)
+    if held:
+        more = f" and {len(held) - 1} more" if len(held) > 1 else ""
+        raise XexpError(
+            f"{held[0]}{more} is tracked by git, so DVC cannot take it",
+            f"hand it over: git rm -r --cached '{held[0]}' && git commit",
+        )
+
+
+def point(
+    shelf: Shelf, running: Running, stock: Stock, members: Mapping[str, str | None]
+) -> list[str]:
+    """Bring the pointer of the candidates' folder up to date for some of its files.
+
+    ``members``: path from the top → md5 as hex, None where the file is gone. Returns the pointer
+    and ``.gitignore`` files that changed.
+    """
+    top, folder = shelf.project.top, stock.slot.candidates
+    hashes = {top / path: digest for path, digest in members.items() if digest is not None}
+    if not members or (stock.output is None and not hashes):
+        return []
+    save_pointer(shelf, running, folder)
+    output = stock.output
+    if output is not None and output.stage is None and not output.legacy and output.hash:
+        return list(track_members(top, output, members, Tracked(hashes)))
+    absent = [model.path for model in stock.candidates if not model.there]
+    if absent:
+        raise XexpError(
+            f"{absent[0]} and {len(absent) - 1} more are not checked out" if len(absent) > 1
+            else f"{absent[0]} is not checked out",
+            f"dvc checkout '{folder}'",
+        )  # fmt: skip
+    root = output.root if output else root_of(shelf, folder)
+    return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
+
+
+def point_file(shelf: Shelf, running: Running, path: str, digest: str) -> list[str]:
+    """Bring the pointer of one file up to date, making it if there is none; files that changed."""
+    top = shelf.project.top
+    save_pointer(shelf, running, path)
+    root = root_of(shelf, path)
+    return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
+
+
+def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:
+    return {path: digest for path, digest in hashes.items() if path.exists()}
+
+
+def root_of(shelf: Shelf, path: str) -> str:
+    """The folder of the DVC project that a path belongs to, "" for the top."""
+    owner = shelf.owner(path)
+    if owner is not None:
+        return owner.root
+    parents = (str(p) for p in PurePosixPath(path).parents if str(p) != ".")
+    return next((p for p in parents if is_dvc_repo(shelf.project.top / p)), "")
+
+
+def save_pointer(shelf: Shelf, running: Running, path: str) -> None:
+    """Keep the pointer and ``.gitignore`` that an output's change touches."""
+    owner = shelf.owner(path)
+    base = owner.path if owner else path
+    names = [owner.pointer if owner else f"{base}.dvc"]
+    names.append(str(PurePosixPath(base).parent / ".gitignore"))
+    for name in names:
+        running.save_file(shelf.project.top / name, undo=True)
+
+
+def owner_name(project: Project) -> str:
+    """Who is at work, as git names an author."""
+    ident = project.git.text("var", "GIT_AUTHOR_IDENT", ok=(0, 128))
+    return ident.rpartition(">")[0] + ">" if ">" in ident else ident
+
+
+def tidy(folder: Path) -> None:
+    """Delete a folder of backups that are no longer needed."""
+    with suppress(OSError):
+        shutil.rmtree(folder)

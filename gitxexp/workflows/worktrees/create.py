@@ -1,0 +1,342 @@
+"""``worktree new``: one experiment, one branch, one folder, the DVC cache shared.
+
+The recipe (DVC 3.67, git 2.39): ``git worktree add --no-checkout``; check out without hooks, because
+the one that ``dvc install`` makes would materialise everything a second time; ``config.local``; the outputs
+straight from the cache; then the post-checkout hook, for whatever else it does.
+
+A new worktree made ready: the cache shared, every output placed, what lacks fetched or named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository import undo_worktrees
+from gitxexp.repository.config import LINKS
+from gitxexp.repository.repository import Project, Running
+from gitxexp.storage.dvc import place, pointers, remote
+from gitxexp.storage.dvc import share as dvc_share
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import Git, GitError
+from gitxexp.storage.objects import Progress, manifest
+from gitxexp.workflows.experiments.resolve import resolve
+from gitxexp.workflows.worktrees import records
+from gitxexp.workflows.worktrees.records import Note, home_of, trees
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the user asked for. ``branch`` None means the configured name."""
+
+    name: str
+    at: str = "HEAD"
+    path: Path | None = None
+    branch: str | None = None
+    link: str | None = None
+    fetch: bool = True
+    kind: str = records.WORKTREE
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be made: ``branch`` is None for a detached worktree."""
+
+    name: str
+    path: Path
+    branch: str | None
+    new_branch: bool
+    commit: str
+    at: str
+    kinds: tuple[str, ...]
+    exclude: str | None
+    fetch: bool
+    kind: str
+
+
+@dataclass(frozen=True)
+class Made:
+    """A finished worktree."""
+
+    plan: Plan
+    ready: Ready
+
+
+def create(
+    project: Project, wish: Wish, progress: Progress | None = None, *, wait: bool = True
+) -> Made:
+    """Make the worktree; raises XexpError, leaving nothing behind, when that is impossible.
+
+    Outputs that could not be had are in ``ready.missing``; the worktree stays.
+    """
+    verb = "worktree new" if wish.kind == records.WORKTREE else "explore checkout"
+    plan_of(project, wish)  # the answer "no" needs no lock
+    with project.operation(verb, wait=wait) as running:
+        plan = plan_of(project, wish)
+        admin = _add(project, running, plan)
+        ready = _fill(project, plan, admin, progress)
+        running.summary.append(f"{plan.name} at {plan.path}")
+    return Made(plan, ready)
+
+
+def plan_of(project: Project, wish: Wish) -> Plan:
+    """The frozen plan; XexpError says which name, branch or folder is taken or not possible."""
+    if not wish.name or wish.name.startswith("-") or wish.name in (".", ".."):
+        raise UsageError(
+            f"'{wish.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
+        )
+    commit, at = _start(project, wish.at)
+    branch, new, commit = _branch(project, wish, commit)
+    path = _path(project, wish)
+    return Plan(
+        wish.name, path, branch, new, commit, at, _kinds(project, wish.link),
+        _exclude(project, path), wish.fetch, wish.kind,
+    )  # fmt: skip
+
+
+def _start(project: Project, name: str) -> tuple[str, str]:
+    """``(commit, what to call it)``."""
+    if name == "HEAD":
+        commit = project.git.resolve(name)
+        if commit is None:
+            raise XexpError(
+                "there are no commits yet", "commit your code first: git add -A && git commit"
+            )
+        return commit, name
+    found = resolve(project, name)
+    exact = found.exact and found.experiment
+    return found.commit, exact.name if exact else name
+
+
+def _kinds(project: Project, link: str | None) -> tuple[str, ...]:
+    link = link or project.config.worktree_link
+    if link not in LINKS:
+        raise UsageError(f"'{link}' is not a link type", f"one of: {', '.join(LINKS)}")
+    return LINKS[1:] if link == "auto" else (link,)
+
+
+def _branch(project: Project, wish: Wish, commit: str) -> tuple[str | None, bool, str]:
+    """``(branch, whether it is new, where it is)``."""
+    if wish.kind == records.EXPLORE:
+        return None, False, commit
+    branch = wish.branch or project.config.worktree_branch.replace("{name}", wish.name)
+    if not project.git.ok("check-ref-format", "--branch", branch):
+        raise UsageError(
+            f"'{branch}' is not a name that a branch can have", "letters, digits, - and _ are safe"
+        )
+    there = project.git.resolve(f"refs/heads/{branch}")
+    if there is None:
+        return branch, True, commit
+    user = next((tree for tree in records.trees(project) if tree.branch == branch), None)
+    if user is not None:
+        raise XexpError(
+            f"branch {branch} is checked out in {user.path}", "choose another name, or --branch B"
+        )
+    if wish.branch is None:
+        raise XexpError(
+            f"branch {branch} exists already",
+            f"choose another name, or go on with it: git xexp worktree new {wish.name}"
+            f" --branch {branch}",
+        )
+    if wish.at != "HEAD" and there != commit:
+        raise XexpError(
+            f"branch {branch} exists and is not at {wish.at}", "leave out --at, or --branch"
+        )
+    return branch, False, there
+
+
+def _path(project: Project, wish: Wish) -> Path:
+    pattern = "../explore-{name}" if wish.kind == records.EXPLORE else project.config.worktree_path
+    name = wish.name.replace("/", "-")
+    path = wish.path or project.main_top / Path(pattern.replace("{name}", name)).expanduser()
+    path = Path(os.path.realpath(path.parent)) / path.name
+    if os.path.lexists(path):
+        raise XexpError(
+            f"{path} exists already", "choose another name, or another place: --path DIR"
+        )
+    if any(tree.path == path for tree in records.trees(project)):
+        raise XexpError(
+            f"{path} is still registered as a worktree, though its folder is gone",
+            "git xexp worktree prune",
+        )
+    return path
+
+
+def _exclude(project: Project, path: Path) -> str | None:
+    """The line that keeps a worktree inside another one out of its ``git status``."""
+    tops = [tree.path for tree in records.trees(project) if not tree.bare]
+    inside = [top for top in tops if path.is_relative_to(top)]
+    if not inside:
+        return None
+    below = path.relative_to(max(inside, key=lambda top: len(top.parts))).as_posix()
+    return "/" + "".join("\\" + c if c in "\\*?[ " else c for c in below) + "/"
+
+
+def _add(project: Project, running: Running, plan: Plan) -> Path:
+    """The branch, the folder and git's entry; returns the entry."""
+    missing = [folder for folder in plan.path.parents if not folder.exists()]
+    running.record(
+        "worktree", path=str(plan.path), branch=plan.branch, made_branch=plan.new_branch,
+        commit=plan.commit, parents=[str(folder) for folder in missing], exclude=plan.exclude,
+    )  # fmt: skip
+    undo_worktrees.exclude(project, plan.exclude, present=True)
+    git = Git(project.main_top, foreign=True)
+    flags: Sequence[str] = ("--detach",)
+    if plan.branch:
+        flags = ("--no-track", "-b", plan.branch) if plan.new_branch else ()
+    target = plan.commit if plan.new_branch or not plan.branch else plan.branch
+    try:
+        git.raw("worktree", "add", "-q", "--no-checkout", *flags, "--", str(plan.path), target)
+    except GitError as error:
+        raise XexpError(
+            f"git worktree add refused: {error.message}", "nothing was changed"
+        ) from error
+    admin = undo_worktrees.admin_of(project.places.common_dir, plan.path)
+    if admin is None:
+        raise XexpError(f"git did not register {plan.path}", "git worktree list")
+    records.write(admin, _note(plan))
+    Git(plan.path, foreign=True).raw("reset", "-q", "--hard", "--no-recurse-submodules")
+    return admin
+
+
+def _note(plan: Plan) -> Note:
+    return Note(plan.name, plan.kind, plan.commit, plan.new_branch, exclude=plan.exclude)
+
+
+def _fill(project: Project, plan: Plan, admin: Path, progress: Progress | None) -> Ready:
+    """Config, outputs, the note completed, and the post-checkout hook last."""
+    work = Readying(project, plan.path, progress)
+    work.share()
+    ready = work.run(plan.kinds, fetch=plan.fetch)
+    records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
+    failed = _hook(plan)
+    return replace(ready, notes=(*ready.notes, failed)) if failed else ready
+
+
+def _hook(plan: Plan) -> str | None:
+    """Run the post-checkout hook as ``git worktree add`` would have; a note when it fails.
+
+    ``git hook run`` is git 2.36 and later; an older git gets no hook.
+    """
+    git = Git(plan.path, foreign=True)
+    done = git.call(
+        "hook", "run", "--ignore-missing", "post-checkout", "--", "0" * 40, plan.commit, "1"
+    )
+    text = done.stderr.decode(errors="replace").strip()
+    if done.returncode == 0 or "is not a git command" in text:
+        return None
+    last = text.splitlines()[-1] if text else f"exit code {done.returncode}"
+    return f"the post-checkout hook failed: {last}"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What became of the outputs. ``missing`` names files (and folders) that nobody has."""
+
+    outputs: int = 0
+    used: dict[str, int] = field(default_factory=dict)  #: link type → files
+    copied: int = 0  #: bytes really copied
+    fetched: int = 0
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    site: tuple[str, ...] = ()
+
+    @property
+    def link(self) -> str:
+        """The link type of the files that are not copies on purpose; "copy" if there are none."""
+        return next((kind for kind in LINKS[1:] if kind in self.used), "copy")
+
+
+class Readying:
+    """The work on one new worktree at ``top``, whose commit is checked out."""
+
+    def __init__(self, project: Project, top: Path, progress: Progress | None) -> None:
+        self.project = project
+        self.top = top
+        self.progress = progress
+        git = Git(top, foreign=True)
+        self.outputs = [out for out in pointers.outputs_at(git, "HEAD") if out.cached]
+        listed = git.fields("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
+        self.roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
+        self.siblings = [t.path for t in trees(project) if not (t.gone or t.bare) and t.path != top]
+        self.notes: list[str] = []
+
+    def share(self) -> None:
+        """Every DVC project of the worktree on the cache of its counterpart."""
+        for root in self.roots:
+            home = home_of(self.project, root, self.siblings)
+            if home is not None:
+                dvc_share.share(self.top / root, home)
+
+    def run(self, kinds: Sequence[str], *, fetch: bool) -> Ready:
+        """Fetch, place and record; the answer says what could not be had."""
+        wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
+        without = [out.path for out in self.outputs if out not in wanted]
+        survey = self._survey(wanted)
+        fetched = 0
+        if survey.lacking and fetch:
+            fetched = self._fetch(list(dict.fromkeys(survey.lacking.values())), survey.damaged)
+            survey = self._survey(wanted)
+        linker = place.Linker(kinds)
+        shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
+        items = place.adopt(survey.items, lambda out: shared[out.root])
+        place.place(self.top, items, linker, self.progress)
+        self._empty_folders(wanted)
+        site = self._remember(items, wanted)
+        return Ready(
+            len(wanted), dict(linker.used), linker.copied, fetched,
+            (*survey.lacking, *without), tuple(self.notes), site,
+        )  # fmt: skip
+
+    def _survey(self, wanted: list[Output]) -> place.Survey:
+        caches = {
+            root: cache_dirs(self.top / root, (other / root for other in self.siblings))
+            for root in self.roots
+        }
+        writable = self.project.config.worktree_writable
+        return place.survey(wanted, lambda out: caches[out.root], writable)
+
+    def _fetch(self, outputs: list[Output], damaged: Sequence[Path]) -> int:
+        """The number of objects that came; a damaged one stays if no better one can be had."""
+        aside = {path: path.with_name(f".{path.name}.damaged") for path in damaged}
+        for path, kept in aside.items():
+            with suppress(FileNotFoundError):
+                path.rename(kept)
+        try:
+            report = remote.fetch(self.top, outputs, None, self.progress, self.siblings)
+            return len(report.fetched)
+        except XexpError as error:
+            self.notes.append(error.message)
+            return 0
+        finally:
+            for path, kept in aside.items():
+                if path.exists():
+                    kept.unlink(missing_ok=True)
+                    self.notes.append(f"a damaged cache object was replaced: {path}")
+                elif kept.exists():
+                    kept.rename(path)
+
+    def _empty_folders(self, wanted: list[Output]) -> None:
+        """A tracked folder without files is a folder all the same."""
+        for out in wanted:
+            if out.is_dir and not (self.top / out.path).exists():
+                entries = manifest(out, cache_dirs(self.top / out.root))
+                if entries == ():
+                    (self.top / out.path).mkdir(parents=True, exist_ok=True)
+
+    def _remember(self, items: list[place.Item], wanted: list[Output]) -> tuple[str, ...]:
+        dvc_share.remember_stats(self.project.stat_cache, self.top, items)
+        site: list[str] = []
+        for root in self.roots:
+            mine = [item for item in items if item.output.root == root]
+            outputs = [out for out in wanted if out.root == root]
+            try:
+                site.append(str(dvc_share.remember(self.top, root, mine, outputs)))
+            except XexpError as error:
+                self.notes.append(error.message)
+        return tuple(site)

@@ -1,0 +1,99 @@
+"""``worktree list``: every worktree and what is only there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.storage.objects import Progress
+from gitxexp.workflows.worktrees import records, safety
+from gitxexp.workflows.worktrees.records import Tree
+
+
+@dataclass(frozen=True)
+class Row:
+    """One worktree. None means that it could not be told (the reason is in ``notes``).
+
+    ``disk`` is in bytes, beyond the shared cache.
+    """
+
+    name: str
+    kind: str  #: main, worktree, explore, or other (made without us)
+    path: Path
+    branch: str | None
+    commit: str | None
+    experiment: str | None
+    changed: int | None  #: files and DVC outputs
+    unpushed: int | None  #: objects
+    unmerged: int | None  #: rows
+    disk: int | None
+    gone: bool
+    locked: bool
+    notes: tuple[str, ...] = ()
+
+
+def rows(
+    project: Project, progress: Progress | None = None, *, kind: str | None = None
+) -> list[Row]:
+    """Every worktree (or those of one ``kind``), the main one first."""
+    found = [tree for tree in records.trees(project) if not tree.bare]
+    wanted = [tree for tree in found if kind is None or _kind(tree) == kind]
+    return [_row(project, tree, progress) for tree in wanted]
+
+
+def _kind(tree: Tree) -> str:
+    return "main" if tree.main else tree.note.kind if tree.note else "other"
+
+
+def _row(project: Project, tree: Tree, progress: Progress | None) -> Row:
+    facts = _Facts(project, tree, progress)
+    there = not tree.gone and tree.commit is not None
+    experiment = safety.last_experiment(project, tree) if there else None
+    return Row(
+        name=tree.name,
+        kind=_kind(tree),
+        path=tree.path,
+        branch=tree.branch,
+        commit=tree.commit,
+        experiment=experiment.name if experiment else None,
+        changed=facts.ask(facts.changed) if there else None,
+        unpushed=facts.ask(facts.unpushed) if there else None,
+        unmerged=facts.ask(facts.unmerged) if there else None,
+        disk=None if tree.gone else facts.ask(lambda: safety.disk_used(tree)),
+        gone=tree.gone,
+        locked=tree.locked is not None,
+        notes=tuple(facts.notes),
+    )
+
+
+class _Facts:
+    def __init__(self, project: Project, tree: Tree, progress: Progress | None) -> None:
+        self.project = project
+        self.tree = tree
+        self.progress = progress
+        self.notes: list[str] = []
+
+    def ask(self, question: Any) -> int | None:
+        """The answer, or None with the reason noted: one broken worktree must not end the list."""
+        try:
+            number: int = question()
+            return number
+        except XexpError as error:
+            self.notes.append(f"{self.tree.name}: {error.message}")
+        except OSError as error:
+            self.notes.append(f"{self.tree.name}: {error.strerror}: {error.filename}")
+        return None
+
+    def changed(self) -> int:
+        data = safety.changed_data(self.project, self.tree, self.progress)
+        return len(safety.changed_files(self.tree)) + len(data)
+
+    def unpushed(self) -> int:
+        outputs = safety.outputs_of(self.project, self.tree)
+        return len(safety.unpushed(self.project, self.tree, outputs))
+
+    def unmerged(self) -> int:
+        return safety.unmerged_rows(self.project, self.tree)

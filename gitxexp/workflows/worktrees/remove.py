@@ -1,0 +1,244 @@
+"""``worktree remove`` and ``prune``: moved aside, not deleted, so that ``git xexp undo`` can bring
+everything back; what the cache has anyway takes no second place on the disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.repository import undo_worktrees
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.undo_worktrees import ELSEWHERE
+from gitxexp.storage import git as storage_git
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc import remote as dvc_remote
+from gitxexp.storage.dvc.changes import status
+from gitxexp.storage.dvc.databases import database_kind
+from gitxexp.storage.dvc.places import cache_dirs
+from gitxexp.storage.dvc.share import site_cache
+from gitxexp.storage.git import Git
+from gitxexp.storage.objects import Progress, manifest, object_path
+from gitxexp.workflows.worktrees import records, safety
+from gitxexp.workflows.worktrees.records import Tree
+
+
+@dataclass(frozen=True)
+class Removed:
+    """What went. ``branch`` is set when it was deleted, ``kept_branch`` when it stays."""
+
+    tree: Tree
+    branch: str | None
+    kept_branch: str | None
+
+
+def check_removable(project: Project, tree: Tree) -> None:
+    """Raises XexpError for the main worktree and for the one that the caller stands in."""
+    if tree.main:
+        raise XexpError(
+            "the main worktree cannot be removed", "name a linked one: git xexp worktree list"
+        )
+    here = Path(os.path.realpath("."))
+    if not tree.gone and here.is_relative_to(os.path.realpath(tree.path)):
+        raise XexpError(
+            f"you are in {tree.path}",
+            f"change into the main worktree first: cd '{project.main_top}'",
+        )
+
+
+def push(project: Project, tree: Tree, progress: Progress | None = None) -> None:
+    """Send what the remotes lack: artifacts first, verified, then branch and tags in one go."""
+    outputs = safety.with_remote(tree, safety.outputs_of(project, tree))
+    if outputs:
+        dvc_remote.push(tree.path, outputs, None, progress, [project.main_top])
+    git = safety.git_at(tree)
+    if git.lines("remote"):
+        remote = storage_git.choose_remote(git, tree.branch, None, project.config.tag_remote)
+        refs = [f"refs/tags/{e.name}" for e in safety.experiments_of(project, tree)]
+        git.push(remote, refs + ([f"refs/heads/{tree.branch}"] if tree.branch else []))
+
+
+def remove(
+    project: Project, name: str, kind: str = records.WORKTREE, *, wait: bool = True
+) -> Removed:
+    """Take the worktree away without asking; the checklist is the caller's."""
+    verb = "worktree remove" if kind == records.WORKTREE else "explore cleanup"
+    with project.operation(verb, wait=wait) as running:
+        tree = records.find(project, name, kind)
+        check_removable(project, tree)
+        sites = _sites(project, tree)
+        removed = _take(project, running, tree)
+        running.summary.append(tree.name)
+    for site in sites:
+        shutil.rmtree(site, ignore_errors=True)
+    return removed
+
+
+def prune(project: Project, *, wait: bool = True) -> list[Tree]:
+    """Forget the worktrees whose folder is gone; locked ones stay (their disk may be elsewhere)."""
+
+    def gone() -> list[Tree]:
+        found = records.trees(project)
+        return [tree for tree in found if tree.gone and tree.locked is None and not tree.main]
+
+    if not gone():
+        return []
+    with project.operation("worktree prune", wait=wait) as running:
+        found = gone()
+        for tree in found:
+            _take(project, running, tree)
+        running.summary.append(", ".join(tree.name for tree in found))
+    for tree in found:
+        for site in tree.note.site if tree.note else ():
+            shutil.rmtree(site, ignore_errors=True)
+    return found
+
+
+def _take(project: Project, running: Running, tree: Tree) -> Removed:
+    """Record, then move the entry, the folder, and last the branch."""
+    if tree.admin is None:
+        raise XexpError(f"git has no entry for {tree.path}", "git worktree repair")
+    delete = _branch_to_delete(project, tree)
+    kept = None if tree.gone else _place_for(running, tree)
+    running.keep.mkdir(parents=True, exist_ok=True)
+    count = len(list(running.keep.glob("admin*")))
+    data = {
+        "path": str(tree.path),
+        "tree": kept and str(kept),
+        "admin": str(tree.admin),
+        "kept_admin": str(running.keep / f"admin{count}"),
+        "branch": delete,
+        "commit": tree.commit,
+        "exclude": tree.note.exclude if tree.note else None,
+    }
+    thin = [] if kept is None else _thinnable(project, tree)
+    running.record("removed", **data, thinned=[name for name, _ in thin])
+    tree.admin.rename(str(data["kept_admin"]))  # first: git prunes entries without a folder
+    if kept is not None:
+        tree.path.rename(kept)
+        _thin(kept, thin)
+    with suppress(OSError):
+        tree.admin.parent.rmdir()
+    if delete:
+        git = Git(project.places.common_dir, foreign=True)
+        git.raw("update-ref", "-d", f"refs/heads/{delete}", str(tree.commit))
+    undo_worktrees.exclude(project, tree.note.exclude if tree.note else None, present=False)
+    return Removed(tree, delete, None if delete else tree.branch)
+
+
+def _place_for(running: Running, tree: Tree) -> Path:
+    """Where the folder is kept: with the backups, or beside itself on another file system."""
+    running.keep.mkdir(parents=True, exist_ok=True)
+    if tree.path.stat().st_dev == running.keep.stat().st_dev:
+        return running.keep / "tree"
+    place = tree.path.with_name(f".{tree.path.name}.removed-{running.id}")
+    with (running.keep / ELSEWHERE).open("ab") as file:
+        file.write(os.fsencode(place) + b"\0")
+    return place
+
+
+def _branch_to_delete(project: Project, tree: Tree) -> str | None:
+    """The branch, if we made it and a tag holds its commit."""
+    if not (tree.branch and tree.commit and tree.note and tree.note.made_branch):
+        return None
+    git = Git(project.places.common_dir, foreign=True)
+    if git.resolve(f"refs/heads/{tree.branch}") != tree.commit:
+        return None
+    tags = git.lines("for-each-ref", "--contains", tree.commit, "--count=1", "refs/tags")
+    return tree.branch if tags else None
+
+
+def _sites(project: Project, tree: Tree) -> Sequence[Path]:
+    """DVC's site cache folders of the worktree."""
+    if tree.note and tree.note.site:
+        return [Path(site) for site in tree.note.site]
+    if tree.gone or not (tree.path / ".dvc" / "tmp" / "btime").exists():
+        return []
+    found = site_cache(tree.path)
+    return [found] if found else []
+
+
+def _thinnable(project: Project, tree: Tree) -> list[tuple[str, Path]]:
+    """Files of unchanged outputs that are real copies, with the cache's object of each.
+
+    Databases are left as they are: somebody may still have one open.
+    """
+    try:
+        outputs = pointers.outputs_in(tree.path, safety.git_at(tree))
+        changes = status(tree.path, outputs, project.stat_cache, project.progress)
+    except XexpError:
+        return []
+    touched = {change.output.path for change in changes}
+    found = []
+    for out in outputs:
+        if out.cached and out.oid and out.path not in touched:
+            found += [
+                (name, obj)
+                for name, obj in _objects(tree.path, out)
+                if _is_copy(tree.path / name, obj)
+            ]
+    return found
+
+
+def _objects(top: Path, out: pointers.Output) -> list[tuple[str, Path]]:
+    caches = cache_dirs(top / out.root)
+    if not caches:
+        return []
+    if not out.is_dir:
+        return [(out.path, object_path(caches[0], out.oid or "", out.legacy))]
+    return [
+        (
+            f"{out.path}/{entry.path}",
+            object_path(caches[0], (entry.hash or "")[4:], out.legacy),
+        )
+        for entry in manifest(out, caches) or ()
+    ]
+
+
+def _is_copy(file: Path, cached: Path) -> bool:
+    try:
+        info, kept = file.lstat(), cached.stat()
+    except OSError:
+        return False
+    same = info.st_size == kept.st_size and info.st_dev == kept.st_dev
+    small = info.st_size < 4096
+    return (
+        same
+        and not small
+        and info.st_nlink == 1
+        and not file.is_symlink()
+        and not database_kind(file)
+    )
+
+
+def _thin(kept: Path, files: list[tuple[str, Path]]) -> None:
+    """Replace copies by hard links to the cache; one that cannot be replaced stays."""
+    for name, cached in files:
+        temporary = kept / f"{name}.{os.getpid()}.tmp"
+        with suppress(OSError):
+            os.link(cached, temporary)
+            temporary.replace(kept / name)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def changed_in(project: Project, tree: Tree) -> list[str]:
+    """Files added or changed in a disposable worktree, tracked by git, by DVC or by nobody."""
+    names = safety.changed_files(tree)
+    return names + [change.output.path for change in safety.changed_data(project, tree)]
+
+
+def refuse_if_changed(project: Project, tree: Tree) -> None:
+    """Raises NoAnswer when something was added or changed in a disposable worktree."""
+    changed = [] if tree.gone else changed_in(project, tree)
+    if not changed:
+        return
+    names = ", ".join(changed[:5]) + (" …" if len(changed) > 5 else "")
+    raise NoAnswer(
+        f"{tree.path} has changes: {names}",
+        f"copy out what you need, then: git xexp explore cleanup {tree.name} --force",
+    )

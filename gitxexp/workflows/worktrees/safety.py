@@ -1,0 +1,286 @@
+"""The safety checklist of ``worktree remove``: what would be lost, and the command that saves it.
+
+What is in a worktree that is nowhere else: the facts behind ``list`` and the safety checklist.
+"""
+
+from __future__ import annotations
+
+import filecmp
+import os
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.text import some
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import Change, Kind, status
+from gitxexp.storage.dvc.places import remote_name
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote, pushable
+from gitxexp.storage.git import Git
+from gitxexp.storage.objects import Progress
+from gitxexp.trackers.databases import reading
+from gitxexp.trackers.tables import Table, event_tables, quoted
+from gitxexp.workflows.experiments.collect import databases
+from gitxexp.workflows.worktrees.records import Tree
+
+_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. ``ok`` is False for what refuses; ``fix`` is then the command that helps."""
+
+    name: str
+    ok: bool
+    text: str
+    fix: str | None = None
+
+
+def checklist(project: Project, tree: Tree, progress: Progress | None = None) -> list[Check]:
+    """Every check of the worktree, in the order in which one would put things right."""
+    if tree.gone:
+        return [Check("folder", True, "gone already")]
+    return [
+        *_locked(tree),
+        _files(tree),
+        _data(project, tree, progress),
+        _tagged(project, tree),
+        _commits(tree),
+        _artifacts(project, tree),
+        _results(project, tree),
+    ]
+
+
+def _at(tree: Tree, command: str) -> str:
+    return f"git -C {shlex.quote(str(tree.path))} {command}"
+
+
+def _locked(tree: Tree) -> Iterator[Check]:
+    if tree.locked is not None:
+        reason = f": {tree.locked}" if tree.locked else ""
+        fix = f"git worktree unlock {shlex.quote(str(tree.path))}"
+        yield Check("lock", False, f"the worktree is locked{reason}", fix)
+
+
+def _files(tree: Tree) -> Check:
+    changed = changed_files(tree)
+    if not changed:
+        return Check("files", True, "no uncommitted changes")
+    fix = _at(tree, "add -A") + " && " + _at(tree, "commit")
+    return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
+
+
+def _data(project: Project, tree: Tree, progress: Progress | None) -> Check:
+    try:
+        changes = changed_data(project, tree, progress)
+    except XexpError as error:
+        return Check("data", False, f"cannot be compared: {error.message}", error.hint)
+    if not changes:
+        return Check("data", True, "every DVC output is as its pointer says")
+    names = [f"{change.output.path} ({change.kind})" for change in changes]
+    return Check(
+        "data", False, f"DVC outputs not in the cache: {some(names, _SHOWN)}", _at(tree, "xexp tag")
+    )
+
+
+def _tagged(project: Project, tree: Tree) -> Check:
+    found = experiments_of(project, tree)
+    if found:
+        return Check("tag", True, f"tagged {found[0].name}")
+    if not since_start(tree):
+        return Check("tag", True, "no commits of its own to tag")
+    return Check("tag", False, "its commits are not tagged as an experiment", _at(tree, "xexp tag"))
+
+
+def _commits(tree: Tree) -> Check:
+    own = own_commits(tree)
+    if not own:
+        return Check("commits", True, "a tag or another branch holds every commit")
+    things = "commit is" if len(own) == 1 else "commits are"
+    return Check(
+        "commits",
+        False,
+        f"{len(own)} {things} on no other branch and no tag",
+        _at(tree, "xexp tag"),
+    )
+
+
+def _artifacts(project: Project, tree: Tree) -> Check:
+    outputs = outputs_of(project, tree)
+    try:
+        lacking = unpushed(project, tree, outputs)
+    except XexpError as error:
+        return Check("artifacts", False, f"the remote cannot be asked: {error.message}", error.hint)
+    if lacking:
+        text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
+        return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
+    if outputs and not with_remote(tree, outputs):
+        return Check("artifacts", True, "no DVC remote is set; the cache keeps them")
+    return Check("artifacts", True, "every artifact is on the remote" if outputs else "none")
+
+
+def _results(project: Project, tree: Tree) -> Check:
+    try:
+        rows = unmerged_rows(project, tree)
+    except XexpError as error:
+        return Check("results", False, f"cannot be read: {error.message}", error.hint)
+    if not rows:
+        return Check("results", True, "the main worktree has every row")
+    source = tree.branch or tree.name
+    things = "row is" if rows == 1 else "rows are"
+    main = shlex.quote(str(project.main_top))
+    return Check(
+        "results", False, f"{rows} {things} not in the main worktree's database",
+        f"git -C {main} xexp merge {source}",
+    )  # fmt: skip
+
+
+def git_at(tree: Tree) -> Git:
+    """git in the worktree."""
+    return Git(tree.path, foreign=True)
+
+
+def changed_files(tree: Tree) -> list[str]:
+    """Tracked files that differ from HEAD and untracked ones (folders end with a slash)."""
+    fields = iter(git_at(tree).fields("status", "--porcelain=v1", "-z", "-unormal", "--no-renames"))
+    return [field[3:] for field in fields]
+
+
+def changed_data(project: Project, tree: Tree, progress: Progress | None = None) -> list[Change]:
+    """DVC outputs that are there and differ from their pointer, or have none with a hash yet."""
+    outputs = pointers.outputs_in(tree.path, git_at(tree))
+    changes = status(tree.path, outputs, project.stat_cache, progress)
+    return [change for change in changes if change.kind is not Kind.MISSING]
+
+
+def own_commits(tree: Tree) -> list[str]:
+    """Commits of HEAD that no tag, no other branch and no remote branch holds, newest first."""
+    others = (f"--exclude={tree.branch}",) if tree.branch else ()
+    return git_at(tree).lines(
+        "rev-list", "HEAD", "--not", *others, "--branches", "--tags", "--remotes"
+    )
+
+
+def since_start(tree: Tree) -> set[str]:
+    """Commits of HEAD since the worktree was made; without a note those that are only there."""
+    if tree.note is None:
+        return set(own_commits(tree))
+    git = git_at(tree)
+    if git.resolve(tree.note.commit) is None:
+        return set(git.lines("rev-list", "HEAD"))
+    return set(git.lines("rev-list", "HEAD", f"^{tree.note.commit}"))
+
+
+def experiments_of(project: Project, tree: Tree) -> list[Experiment]:
+    """The experiments tagged in the worktree: at HEAD and on its own commits, newest first."""
+    commits = since_start(tree) | {tree.commit}
+    return [e for e in project.experiments() if e.commit in commits]
+
+
+def last_experiment(project: Project, tree: Tree) -> Experiment | None:
+    """The newest experiment in the history of HEAD."""
+    merged = git_at(tree).lines(
+        "for-each-ref", "--merged=HEAD", "--format=%(refname:short)", "refs/tags"
+    )
+    names = set(merged)
+    return next((e for e in project.experiments() if e.name in names), None)
+
+
+def outputs_of(project: Project, tree: Tree) -> list[Output]:
+    """Every output of HEAD and of the experiments tagged here, each content once."""
+    revs = dict.fromkeys(["HEAD", *(e.commit for e in experiments_of(project, tree))])
+    git = git_at(tree)
+    found = {(out.path, out.hash): out for rev in revs for out in pointers.outputs_at(git, rev)}
+    return list(found.values())
+
+
+def with_remote(tree: Tree, outputs: Sequence[Output]) -> list[Output]:
+    """The outputs that have a remote to go to."""
+    roots = {out.root: remote_name(tree.path / out.root) for out in outputs}
+    return [out for out in outputs if pushable(out) and (out.remote or roots[out.root])]
+
+
+def unpushed(project: Project, tree: Tree, outputs: Sequence[Output]) -> list[MissingObject]:
+    """Objects that their remote lacks, by full listing; XexpError if it cannot be reached."""
+    wanted = with_remote(tree, outputs)
+    return missing_on_remote(tree.path, wanted, None, [project.main_top]) if wanted else []
+
+
+# -- results -----------------------------------------------------------------------------------
+
+
+def unmerged_rows(project: Project, tree: Tree) -> int:
+    """Rows of the results databases that the main worktree's do not have.
+
+    Rows of one run are counted; where a table has no run column, whole rows are compared.
+    """
+    if tree.main or not (project.main_top / ".git").exists():  # a bare one has no database
+        return 0
+    rows = 0
+    for path in databases(tree.path, project.config):
+        rows += _missing_rows(path, project.main_top / path.relative_to(tree.path))
+    return rows
+
+
+def _missing_rows(mine: Path, theirs: Path) -> int:
+    if theirs.is_file() and not _pending(mine) and filecmp.cmp(mine, theirs, shallow=False):
+        return 0
+    known = {t.name: t for t in event_tables(theirs)} if theirs.is_file() else {}
+    missing = 0
+    for table in event_tables(mine):
+        there = _counted(theirs, table, known[table.name]) if table.name in known else Counter()
+        missing += (_counted(mine, table, table) - there).total()
+    return missing
+
+
+def _pending(path: Path) -> bool:
+    """Whether rows wait in a ``-wal`` beside the database."""
+    wal = path.with_name(path.name + "-wal")
+    return wal.exists() and wal.stat().st_size > 0
+
+
+def _counted(path: Path, mine: Table, here: Table) -> Counter[tuple[object, ...]]:
+    """Rows by run, or by their whole content as far as ``here`` has ``mine``'s columns."""
+    run = mine.run_column
+    if run is not None and run not in here.columns:
+        return Counter()
+    if run is not None:
+        sql = f"SELECT {quoted(run)}, count(*) FROM {quoted(here.name)} GROUP BY 1"
+        return reading(path, lambda db: Counter({(row[0],): row[1] for row in db.rows(sql)}))
+    columns = [quoted(name) if name in here.columns else "NULL" for name in mine.columns]
+    sql = f"SELECT {', '.join(columns)} FROM {quoted(here.name)}"
+    return reading(path, lambda db: Counter(tuple(row) for row in db.rows(sql)))
+
+
+# -- disk --------------------------------------------------------------------------------------
+
+
+def disk_used(tree: Tree) -> int:
+    """Bytes on disk beyond what is shared with the cache: links to it cost nothing.
+
+    Blocks that a reflink shares cannot be told apart by stat; unchanged outputs of a worktree made
+    with reflinks are therefore counted as shared.
+    """
+    shared: set[str] = set()
+    if tree.note and tree.note.link == "reflink":
+        outputs = pointers.outputs_in(tree.path, git_at(tree))
+        shared = {str(tree.path / out.path) for out in outputs}
+    total, stack = 0, [str(tree.path)]
+    while stack:
+        with os.scandir(stack.pop()) as entries:
+            for entry in entries:
+                if entry.path in shared:
+                    continue
+                info = entry.stat(follow_symlinks=False)
+                if entry.is_dir(follow_symlinks=False):
+                    if not os.path.lexists(f"{entry.path}/.git"):
+                        stack.append(entry.path)
+                elif info.st_nlink == 1:
+                    total += info.st_blocks * 512
+    return total

@@ -1,1 +1,0 @@
-"""Linked worktrees that share the main worktree's data: made, listed, removed safely."""

@@ -1,0 +1,155 @@
+"""Every ``--json`` document of the program, printed by real commands: what :mod:`test_json` checks."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from tests.helpers import Done, Repo, xexp_inside
+from tests.workflows.models.model_tools import content
+from tests.workflows.worktrees.worktree_tools import tree_of
+
+DB = "results/experiments.db"
+
+
+class Scenes:
+    """Documents by the heading that describes them in the manual."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, list[Any]] = {}
+
+    def keep(self, heading: str, done: Done, code: int = 0) -> Any:
+        """Note one command's document; it must be the whole of standard output."""
+        assert done.code == code, f"{heading}: exit {done.code}\n{done.out}\n{done.err}"
+        document = done.json()
+        self.found.setdefault(heading, []).append(document)
+        return document
+
+
+def of_models(scenes: Scenes, repo: Repo) -> None:
+    """Read, tag, promote, push, prune, undo: on ``modelled``."""
+
+    def run(heading: str, *words: str, code: int = 0) -> Any:
+        return scenes.keep(heading, repo.xexp(*(words or heading.split()), "--json"), code)
+
+    run("tag --suggest")
+    run("tag --dry-run")
+    run("candidates list")
+    run("promote --dry-run", "promote", "--best", "f1", "--dry-run", "--yes")
+    run("promote", "promote", "--best", "f1", "--yes", "-m", "best")
+    run("promote --history")
+    repo.write("params.yaml", "model: softmax\nlr: 0.2\nepochs: 3\nnew: 1\n")
+    repo.write("train.py", "pass\n")
+    run("tag", "tag", "-a", "-m", "second", "-l", "good")
+    run("", "--json")
+    run("explore list")
+    run("explore list --columns", "explore", "list", "--columns", "version,f1,lr")
+    run("explore list --runs")
+    run("explore show", "explore", "show", "e0.1.0")
+    run("explore show", "explore", "show", repo.tags[-1])
+    run("explore diff", "explore", "diff", "e0.1.0", repo.tags[-1], "--code")
+    run("explore diff", "explore", "diff", "e0.1.0")
+    run("push --dry-run")
+    run("prune", "prune", "--keep", "0", "--dry-run")
+    run("prune", "prune", "--keep", "0", "--push", "--yes")
+    run("push")
+    model = repo.write("more.bin", content("more"))
+    run("candidates add", "candidates", "add", str(model), "--run", "run-lr-0.01")
+    model.unlink()
+    run("get", "get", "e0.1.0", "data/train.csv", "-o", "copy.csv")
+    run("prune --cache", "prune", "--cache", "--dry-run")
+    run("undo")
+    run("log")
+    repo.git("tag", "-d", "e0.1.0")
+    run("registry rebuild")
+
+
+def of_trees(scenes: Scenes, repo: Repo) -> None:
+    """Worktrees and the merge drivers, on ``trained``."""
+
+    def run(heading: str, *words: str, code: int = 0) -> Any:
+        return scenes.keep(heading, repo.xexp(*(words or heading.split()), "--json"), code)
+
+    run("init", "init", "--dry-run")
+    run("init")
+    repo.commit("set up")
+    repo.xexp("tag", "-m", "first").good()
+    run("drivers status")
+    run("drivers uninstall")
+    run("drivers install")
+    repo.xexp("drivers", "install").good()
+    repo.commit("drivers")
+    run("worktree new", "worktree", "new", "a")
+    run("worktree list")
+    (tree_of(repo) / "notes").write_text("mine")
+    run("worktree remove", "worktree", "remove", "a", code=1)
+    run("worktree remove", "worktree", "remove", "a", "--force")
+    repo.xexp("worktree", "new", "b").good()
+    shutil.rmtree(tree_of(repo, "b").path)
+    run("worktree prune")
+    run("explore checkout", "explore", "checkout", "e0.1.0")
+    run("explore checkout", "explore", "checkout", "e0.1.0")
+    run("explore worktrees")
+    run("prune --worktrees", "prune", "--explore", "--dry-run")
+    run("explore cleanup")
+    run("setup")
+    run("setup", "setup", "--check", code=1)
+    run("setup", "setup", "--uninstall")
+
+
+def of_merges(scenes: Scenes, repo: Repo, folder: Path) -> None:
+    """Databases that git tracks: merge, diff, check, conflicts; and plain files."""
+
+    def run(heading: str, *words: str, code: int = 0) -> Any:
+        return scenes.keep(heading, repo.xexp(*(words or heading.split()), "--json"), code)
+
+    sql(repo / "runs.db", "CREATE TABLE runs (id TEXT PRIMARY KEY, f1 REAL, blob BLOB)",
+        "INSERT INTO runs VALUES ('base', 0.1, x'00ff'), ('gone', 1, NULL)")  # fmt: skip
+    repo.xexp("init", "--no-dvc").good()
+    repo.git("config", "xexp.results.databases", "runs.db")
+    repo.commit("base")
+    for name, value in (("other", 0.2), ("third", 0.3), ("fourth", 0.4)):
+        repo.git("switch", "-q", "-c", name, "main")
+        sql(repo / "runs.db", f"UPDATE runs SET f1 = {value} WHERE id = 'base'",
+            f"INSERT INTO runs VALUES ('{name}', 0.5, NULL)")  # fmt: skip
+        repo.commit(name)
+    repo.git("switch", "-q", "main")
+    sql(repo / "runs.db", "INSERT INTO runs VALUES ('mine', 0.7, NULL)",
+        "UPDATE runs SET f1 = 0.9 WHERE id = 'base'",
+        "DELETE FROM runs WHERE id = 'gone'", "CREATE TABLE extra (a)")  # fmt: skip
+    repo.commit("mine")
+    run("diff", "diff", "main", "other")
+    run("diff", "diff", "other")
+    run("merge", "merge", "other", code=1)
+    run("rebase", "rebase", "other", "--key", "id", "--dry-run")
+    run("merge", "merge", "other", "--on-conflict", "ours")
+    repo.commit("merged")
+    files = [folder / "a.db", folder / "b.db"]
+    sql(files[0], "CREATE TABLE t (k TEXT PRIMARY KEY, learning_rate REAL, n INTEGER)",
+        "INSERT INTO t VALUES ('a', 1, 1)")  # fmt: skip
+    sql(files[1], "CREATE TABLE t (k TEXT PRIMARY KEY, learningrate REAL, n REAL)",
+        "CREATE TABLE only_there (x)", "INSERT INTO t VALUES ('b', 1, 0.5)")  # fmt: skip
+    scenes.keep("merge", xexp_inside("merge", *files, "-o", "all.db", "--json", cwd=folder))
+    repo.git("merge", "-q", "--no-edit", "-s", "ours", "fourth")
+    run("check", "check", "--merge", "HEAD~1", code=1)
+    repo.git("config", "merge.conflictStyle", "merge")
+    repo.xexp("drivers", "install").good()
+    from tests.helpers import run as command
+
+    assert command("git", "merge", "third", cwd=repo.path).code == 1
+    run("conflicts")
+    run("conflicts resolve", "conflicts", "resolve", "--ours")
+
+
+def of_demo(scenes: Scenes, folder: Path) -> None:
+    """The demo."""
+    scenes.keep("demo", xexp_inside("demo", "demo", "--json", cwd=folder))
+
+
+def sql(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in statements:
+            db.execute(statement)

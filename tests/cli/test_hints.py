@@ -1,0 +1,388 @@
+"""What every command shares: options before and after the verb, quiet, verbose, colour, errors."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gitxexp.cli import arguments
+from gitxexp.cli.main import main
+from gitxexp.cli.render import console
+from gitxexp.common.errors import UsageError
+from gitxexp.repository.config import Config
+from tests import experiments
+from tests.helpers import Clock, Repo, run
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("tag --dry", "tag --dry-run"),
+        ("tag --mess=a --lab b", "tag --message=a --label b"),
+        ("tag -m --dry", "tag -m --dry"),
+        ("tag --message --dry", "tag --message --dry"),
+        ("tag -- --dry", "tag -- --dry"),
+        ("-q tag -aq", "tag -a"),
+        ("tag -qv", "tag"),
+        ("tag --qui --verb --col=never", "tag"),
+        ("tag --no-color --no-c", "tag --no-commit"),
+        ("tag -mq", "tag -mq"),
+        ("explore --sor f1", "explore --sort f1"),
+        ("explore list --rev", "explore list --reverse"),
+        ("worktree new --no-f x", "worktree new --no-fetch x"),
+        ("tag --nonsense", "tag --nonsense"),
+        ("get e0.1.0 -", "get e0.1.0 -"),
+        ("--json log", "log --json"),
+        ("--js explore", "explore --json"),
+        ("-q --json explore show e0.1.0", "explore show --json e0.1.0"),
+        ("--json", "--json"),
+        ("log -3", "log -n 3"),
+        ("explore -12", "explore -n 12"),
+        ("undo -1", "undo -1"),
+    ],
+)
+def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:
+    assert arguments.read(main, given.split()).words == words.split()
+
+
+def test_what_is_understood_everywhere() -> None:
+    line = arguments.read(main, ["-q", "explore", "list", "--verbose", "--color", "--json"])
+    assert (line.quiet, line.verbose, line.color, line.as_json) == (True, True, "always", True)
+    assert (line.path, line.words) == ("explore list", ["explore", "list", "--json"])
+    assert (
+        arguments.read(main, ["--he", "tag"]).manual
+        and arguments.read(main, ["tag", "--help"]).manual
+    )
+
+
+@pytest.mark.parametrize("words", ["tag --m", "tag --no", "explore list --c", "tag --color=red"])
+def test_ambiguous_or_wrong_is_a_usage_error(words: str, repo: Repo) -> None:
+    with pytest.raises(UsageError):
+        arguments.read(main, words.split())
+    assert repo.xexp(*words.split()).code == 129
+
+
+def test_an_ambiguous_option_names_what_it_could_be(repo: Repo) -> None:
+    done = repo.xexp("tag", "--mi", "--ma", "--m")
+    assert done.err.startswith("fatal: ambiguous option: --m (could be --major or --minor")
+
+
+def test_errors_are_json_where_json_is_asked_for(repo: Repo) -> None:
+    done = repo.xexp("explore", "show", "e9.9.9", "--json")
+    assert done.code == 128 and done.out == ""
+    error = json.loads(done.err)["error"]
+    assert set(error) == {"message", "hint", "exit_code"} and error["exit_code"] == 128
+    assert "e9.9.9" in error["message"]
+    done = repo.xexp("log", "--json", "--nonsense")
+    assert done.code == 129 and json.loads(done.err)["error"]["exit_code"] == 129
+
+
+def test_hints_can_be_turned_off(repo: Repo) -> None:
+    assert "hint: " in repo.xexp("tga").err
+    assert "hint: " not in repo.xexp("-q", "tga").err
+    repo.git("config", "advice.xexp", "false")
+    done = repo.xexp("tga")
+    assert "Did you mean tag" in done.err and "hint: " not in done.err
+
+
+def test_quiet_leaves_notes_out_and_verbose_says_what_is_run(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    repo.commit("later")
+    assert "note: " in repo.xexp("explore", "show", "HEAD").err
+    assert repo.xexp("explore", "show", "HEAD", "-q").err == ""
+    assert "run: git " in repo.xexp_process("log", "-v").err
+    assert "run: git " not in repo.xexp("log").err
+
+
+def test_colour_as_asked(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    assert "\x1b[" in repo.xexp("--color=always").out
+    assert "\x1b[" not in repo.xexp("--color=never").out
+    assert "\x1b[" not in repo.xexp().out
+
+
+def test_a_terminal_gets_hints_and_colour_and_ctrl_c_is_answered(repo: Repo) -> None:
+    child = pexpect.spawn(
+        sys.executable, ["-m", "gitxexp", "drivers", "install"], cwd=str(repo.path),
+        encoding="utf-8", timeout=30,
+    )  # fmt: skip
+    child.expect("hint: next: git add .gitattributes")
+    child.expect(pexpect.EOF)
+    child.close()
+    assert child.exitstatus == 0
+
+
+def test_the_status_page(repo: Repo, clock: Clock) -> None:
+    assert repo.xexp().good().out.splitlines() == [
+        f"on         branch main  {repo.head[:7]}  clean",
+        "last       no experiment yet",
+        "next       git xexp init",
+    ]
+    experiments.three(repo, clock)
+    facts = repo.xexp("--json").good().json()
+    assert facts | {"commit": ""} == {
+        "branch": "main", "commit": "", "changed": 0, "upstream": None, "ahead": 0, "behind": 0,
+        "experiments": 3, "last": "e1.0.0", "commits_since_last": 0,
+        "outputs": {"changed": [], "stale": [], "missing": []},
+        "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
+        "next": "git xexp init",
+    }  # fmt: skip
+
+
+def test_the_status_page_counts_and_advises(repo: Repo, clock: Clock, tmp_path: Path) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    repo.commit("set up")
+    experiments.three(repo, clock)
+    repo.git("init", "-q", "--bare", str(tmp_path / "origin"))
+    repo.git("remote", "add", "origin", str(tmp_path / "origin"))
+    repo.git("push", "-q", "-u", "origin", "main")
+    assert repo.xexp("--json").json()["next"] == "git xexp explore list"
+    repo.git("switch", "-q", "-c", "exp/wide")
+    experiments.tag(repo, clock, "exp-wide-v1", {"lr": 1}, {"f1": 1})
+    repo.git("switch", "-q", "main")
+    facts = repo.xexp("--json").json()
+    assert (facts["unmerged"], facts["unpushed"]) == (["exp-wide-v1"], ["exp-wide-v1"])
+    assert facts["next"] == "git xexp merge exp-wide-v1"
+    repo.commit("more")
+    repo.write("README.md", "changed\n")
+    shown = repo.xexp().out
+    assert (
+        "1 changed, 1 ahead of origin/main" in shown
+        and "1 commit ago" in shown
+        and "git xexp tag --all" in shown
+    )
+    repo.git("config", "advice.xexp", "false")
+    assert "next" not in repo.xexp().out
+
+
+def test_the_status_page_outside_detached_and_bare(repo: Repo, tmp_path: Path) -> None:
+    from tests.helpers import xexp_inside
+
+    outside = tmp_path / "nowhere"
+    outside.mkdir()
+    done = xexp_inside(cwd=outside)
+    assert done.code == 128 and "not a git repository" in done.err
+    repo.git("switch", "-q", "--detach")
+    assert "no branch" in repo.xexp().good().out
+    repo.git("clone", "-q", "--bare", ".", str(tmp_path / "bare"))
+    assert xexp_inside(cwd=tmp_path / "bare").good().out.startswith("on         branch main")
+
+
+ODD = 'we"ird\nnäme'
+
+
+def test_names_ended_by_nul_are_as_they_are(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    repo.write(ODD, "text")
+    repo.commit("odd")
+    done = repo.xexp("get", "HEAD", ODD, "README.md", "-o", "../got/", "-z").good()
+    assert done.out == f"../got/{ODD}\0../got/README.md\0"
+    assert repo.xexp("get", "HEAD", ODD, "-o", "-", "-z").code == 129
+    repo.xexp("worktree", "new", "a", "--path", f"../{ODD}").good()
+    lines = repo.xexp("worktree", "list", "-z").good().out.split("\0")
+    assert f"path {repo.path.parent / ODD}" in lines and lines[-3:] == ["locked no", "", ""]
+    plain = repo.xexp("worktree", "list", "--porcelain").good().out
+    assert plain.replace("\n", "\0") == "\0".join(lines).replace("\n", "\0")
+    assert repo.xexp("explore", "worktrees", "-z").good().out == ""
+
+
+def test_conflicts_ended_by_nul(repo: Repo) -> None:
+    from tests.workflows.merge.test_driver import KEYED, sql
+
+    sql(repo / f"{ODD}.db", KEYED, "INSERT INTO runs VALUES ('a', 0.1, NULL)")
+    repo.xexp("drivers", "install").good()
+    repo.commit("base")
+    for branch, value in (("other", 0.2), ("main", 0.3)):
+        repo.git("switch", "-q", *(["-c"] if branch == "other" else []), branch)
+        sql(repo / f"{ODD}.db", f"UPDATE runs SET f1 = {value}")
+        repo.commit(branch)
+    assert run("git", "merge", "other", cwd=repo.path).code == 1
+    assert repo.xexp("conflicts", "-z").good().out == f"{ODD}.db\0"
+
+
+def test_candidates_ended_by_nul(modelled: Repo) -> None:
+    folder = "models/candidates"
+    assert modelled.xexp("candidates", "-z").good().out == "".join(
+        f"{path}\0" for path in (f"{folder}/run-lr-0.1_model.bin",
+                                 f"{folder}/run-lr-0.01_model.bin", "models/production/model.bin")
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("pormote", "'pormote' is not a git-xexp command. Did you mean promote?"),
+        ("tag --mesage x", "no such option '--mesage'. Did you mean --message?"),
+        ("tga", "'tga' is not a git-xexp command. Did you mean tag?"),
+        ("worktree nw a", "'nw' is not a git-xexp worktree command. Did you mean new?"),
+        ("conflicts resolv", "'resolv' is not a git-xexp conflicts command. Did you mean resolve?"),
+        ("tag --dryrun", "no such option '--dryrun'. Did you mean --dry-run or --run?"),
+        ("tag --zzz", "no such option '--zzz'"),
+        ("tag e1.2", "VERSION: 'e1.2' is not a version (like e0.3.0 or exp-NAME-v1)"),
+        ("tag -P lr", "-P: 'lr' is not key=value"),
+        ("explore list --limit 0", "--limit: 0 is less than 1"),
+        ("get e1.0.0", "PATH... is missing"),
+        ("check", "--merge is missing"),
+        ("undo no", "N: 'no' is not a number"),
+        ("undo --for --m", "no such option '--m'"),
+        ("completion tcsh", "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+        ("log extra", "got unexpected extra argument (extra)"),
+        ("tag --message", "option '--message' requires an argument"),
+        ("merge a --on-conflict mine",
+         "--on-conflict: 'mine' is not one of 'fail', 'ours', 'theirs', 'both'"),
+        ("merge a --memory lots", "--memory: 'lots' is not a size (like 500MB)"),
+        ("prune --older-than soon",
+         "--older-than: 'soon' is not an age (like 12h, 30d, 2w, 6mo or 1y)"),
+        ("--color=pink", "--color: 'pink' is not auto, always or never"),
+    ],
+)  # fmt: skip
+def test_wrong_usage_is_one_clear_line(words: str, said: str, repo: Repo) -> None:
+    done = repo.xexp(*words.split())
+    first, *hints = done.err.splitlines()
+    assert (done.code, done.out, first) == (129, "", f"fatal: {said}")
+    assert all(line.startswith("hint: ") for line in hints) and len(hints) < 2
+
+
+def test_a_group_alone_is_its_usage(repo: Repo) -> None:
+    done = repo.xexp("worktree")
+    assert (done.code, done.out) == (129, "")
+    assert done.err.startswith("Usage: git xexp worktree")
+
+
+@pytest.mark.parametrize(
+    ("words", "hint"),
+    [
+        ("tag --best acuracy", "did you mean accuracy?"),
+        ("tag --run run-lr-2.0", "did you mean run-lr-1.0 or run-lr-0.01 or run-lr-0.1?"),
+        ("explore show e0.11.0", "did you mean e0.1.0 or e0.1.1?"),
+        ("explore list --sort acuracy", "did you mean accuracy?"),
+        ("explore list --columns epoch", "did you mean epochs?"),
+        ("explore list -l bes", "did you mean best?"),
+        ("get e0.1.0 data/trian.csv", "did you mean:"),
+        ("worktree remove wid", "did you mean wide?"),
+        ("promote --from-worktree exp-wid", "did you mean exp-wide?"),
+        ("candidates list --slot modl", "did you mean model?"),
+        ("candidates list --metric acuracy", "did you mean accuracy?"),
+        ("push --git-remote orgin", "did you mean origin?"),
+    ],
+)
+def test_did_you_mean(words: str, hint: str, guessed: Repo) -> None:
+    lines = guessed.xexp(*words.split()).err.splitlines()
+    assert f"hint: {hint}" in lines
+
+
+@pytest.fixture(scope="module")
+def guessed(models_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """``modelled`` with a worktree, a label and a git remote; nothing changes it."""
+    from tests.conftest import copy_template
+
+    made = copy_template(models_template, tmp_path_factory.mktemp("guessed"))
+    made.git("remote", "add", "origin", "../origin")
+    made.xexp("worktree", "new", "wide").good()
+    made.xexp("tag", "-m", "x", "-l", "best").good()
+    return made
+
+
+def pages(repo: Repo, *words: str, **env: str) -> tuple[str, int | None]:
+    """What ``git xexp explore`` prints on a terminal of four lines, and its exit code."""
+    child = pexpect.spawn(
+        "git", [*words, "xexp", "explore", "list", "--color=never"], cwd=str(repo.path),
+        encoding="utf-8", timeout=30, dimensions=(4, 80), env={**os.environ, "TERM": "xterm", **env},
+    )  # fmt: skip
+    text = child.read()
+    child.close()
+    return text, child.exitstatus
+
+
+def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    experiments.tag(repo, clock, "e1.1.0", {"lr": 1})
+    mark, other = "sed 's/^/paged: /'", "sed 's/^/other: /'"
+    assert pages(repo, GIT_PAGER=mark)[0].count("paged: e") == 4
+    assert pages(repo, "-c", f"core.pager={mark}")[0].count("paged: e") == 4
+    assert "paged" not in pages(repo, "-c", "pager.xexp=false", GIT_PAGER=mark)[0]
+    assert (
+        pages(repo, "-c", f"core.pager={mark}", "-c", f"pager.xexp={other}")[0].count("other: e")
+        == 4
+    )
+    assert "paged: paged" not in pages(repo, "-c", "pager.xexp=true", GIT_PAGER=mark)[0]
+    assert pages(repo, "--no-pager", GIT_PAGER=mark)[0].count("paged") == 0
+    assert pages(repo, GIT_PAGER="head -n 1")[1] == 0
+    text, code = pages(repo, GIT_PAGER="no-such-pager")
+    assert code == 0 and "warning: cannot run no-such-pager" in text and "e0.1.0" in text
+
+
+def test_a_closed_pipe_is_silent(repo: Repo) -> None:
+    for number in range(300):
+        repo.git("tag", "-a", "-m", f"lr={number} {'long ' * 60}", f"e0.{number}.0")
+    script = (
+        "unset PYTHONUNBUFFERED; git xexp explore list --json | head -n 1; echo ${PIPESTATUS[0]}"
+    )
+    done = run("bash", "-c", script, cwd=repo.path)
+    assert done.out.splitlines()[1] == "141" and done.err == ""
+
+
+def test_colour_by_configuration(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+
+    def coloured(*words: str, **env: str) -> bool:
+        child = pexpect.spawn(
+            "git", [*words, "xexp"], cwd=str(repo.path), encoding="utf-8", timeout=30,
+            env={**os.environ, "TERM": "xterm", **env},
+        )  # fmt: skip
+        return "\x1b[" in child.read()
+
+    assert coloured()
+    assert not coloured("-c", "color.ui=false") and not coloured("-c", "color.xexp=false")
+    assert coloured("-c", "color.ui=false", "-c", "color.xexp=auto")
+    piped = run("git", "-c", "color.ui=always", "xexp", cwd=repo.path).good()
+    assert "\x1b[" in piped.out and "\x1b[" not in run("git", "xexp", cwd=repo.path).out
+    assert not coloured(NO_COLOR="1") and not coloured(TERM="dumb")
+
+
+def test_every_setting_can_be_given_for_one_command(repo: Repo) -> None:
+    """``git -c xexp.SECTION.KEY=VALUE xexp …`` reaches the configuration, whatever its kind."""
+    from typing import get_type_hints
+
+    script = (
+        "from gitxexp.repository.repository import Project; print(repr(Project.open('.').config))"
+    )
+    hints = get_type_hints(Config)
+    names = [name for name in Config._fields if name != "models_slots"]
+    chosen = {"worktree_link": "copy", "merge_strategy": "keep", "merge_data_strategy": "rebase"}
+    given = {name: chosen.get(name, "no" if hints[name] is bool else "a,b") for name in names}
+    words = [
+        word for name in names for word in ("-c", f"xexp.{name.replace('_', '.')}={given[name]}")
+    ]
+    alias = ("-c", f'alias.show-config=!{sys.executable} -c "{script}"')
+    shown = repo.git(*words, *alias, "show-config")
+    for name in names:
+        value = {bool: "False", str: repr(given[name])}.get(hints[name], "('a', 'b')")
+        assert f"{name}={value}" in shown, name
+
+
+def test_hints_by_one_door(repo: Repo) -> None:
+    done = repo.xexp("init", "--no-dvc").good()
+    assert "hint: next: git add" in done.err and "next" not in done.out
+    repo.git("config", "advice.xexp", "false")
+    assert "next" not in repo.xexp("drivers", "uninstall").good().err
+    assert repo.xexp("drivers", "install").good().err == ""
+    repo.git("config", "--unset", "advice.xexp")
+    repo.xexp("drivers", "uninstall").good()
+    assert repo.xexp("-q", "drivers", "install").good().err == ""
+
+
+def test_wide_and_combining_names_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["plain", "漢字かな", "e\u0301te\u0301", "👩\u200d🔬 lab", "🧪x", "❤\ufe0f!"]
+    assert [console.width(name) for name in names] == [5, 8, 3, 8, 3, 2]
+    assert console.clip("漢字かな", 5) == "漢字…"
+    assert console.clip("e\u0301te\u0301", 3) == "e\u0301te\u0301"
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+    columns = [console.Column("name", names), console.Column("n", list("123456"))]
+    lines = console.table(columns).splitlines()
+    assert {console.width(line) for line in lines} == {11}

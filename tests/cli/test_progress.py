@@ -1,0 +1,149 @@
+"""Progress on a terminal, and Ctrl-C while something lasts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pexpect
+import pytest
+
+from gitxexp.cli import progress
+from tests.helpers import Repo
+
+BIG = 3_000_000_000  #: of nothing: a file with a hole takes no place, and is read like any other
+
+
+def spawn(*words: str, cwd: Path, **env: str) -> pexpect.spawn:
+    """``git xexp WORDS`` on a terminal of 80 columns, its progress shown at once."""
+    return pexpect.spawn(
+        sys.executable, ["-m", "gitxexp", *words], cwd=str(cwd), encoding="utf-8", timeout=60,
+        dimensions=(24, 80),
+        env={**os.environ, "TERM": "xterm", "GIT_PROGRESS_DELAY": "0", **env},
+    )  # fmt: skip
+
+
+def finish(child: pexpect.spawn) -> str:
+    """All that is left of its output; asserts exit code 0."""
+    text = str(child.read())
+    child.close()
+    assert child.exitstatus == 0, text
+    return text
+
+
+def interrupted(child: pexpect.spawn) -> None:
+    """Press Ctrl-C; asserts that it is answered soon and with 130."""
+    begun = time.monotonic()
+    child.sendintr()
+    text = str(child.read())
+    child.close()
+    assert "interrupted: nothing was left half done" in text and "Traceback" not in text
+    assert child.exitstatus == 130 and time.monotonic() - begun < 10
+
+
+def hole(path: Path, size: int, mark: bytes = b"x") -> None:
+    with path.open("wb") as file:
+        file.write(mark)
+        file.truncate(size)
+
+
+def rows(path: Path, first: int, count: int) -> Path:
+    """A database of ``count`` rows without a key."""
+    numbers = f"WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n LIMIT {count})"
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE runs (k TEXT, a REAL, b TEXT)")
+        db.execute(f"INSERT INTO runs {numbers} SELECT 'k' || i, i * 0.1, 'text ' || i FROM n")
+    return path
+
+
+def state(repo: Repo) -> tuple[str, str, list[str]]:
+    inside = [p for p in (repo / ".dvc/cache").rglob("*") if p.is_file()]
+    return repo.refs(), repo.git("status", "--porcelain"), sorted(map(str, inside))
+
+
+def test_tag_shows_bytes_and_is_interrupted(dvc_repo: Repo) -> None:
+    dvc_repo.xexp("init").good()
+    dvc_repo.commit("set up")
+    hole(dvc_repo / "model.bin", 400_000_000)
+    dvc_repo.dvc("add", "-q", "model.bin")
+    dvc_repo.commit("model")
+    hole(dvc_repo / "model.bin", BIG)
+    before = state(dvc_repo)
+    child = spawn("tag", "-a", "-m", "x", cwd=dvc_repo.path)
+    child.expect(r"tagging: [\d.]+ MB/[\d.]+ GB \d+%")
+    interrupted(child)
+    assert state(dvc_repo) == before
+    hole(dvc_repo / "model.bin", 400_000_000, b"y")
+    child = spawn("tag", "-a", "-m", "x", cwd=dvc_repo.path)
+    child.expect(r"tagging: [\d.]+ MB/[\d.]+ MB \d+%")
+    assert "e0.1.0" in finish(child)
+
+
+def test_merge_shows_bytes_and_is_interrupted(tmp_path: Path) -> None:
+    names = [str(rows(tmp_path / f"{at}.db", at * 1000, 400_000)) for at in range(4)]
+    child = spawn("merge", *names, "-o", "all.db", cwd=tmp_path)
+    child.expect(r"merging: [\d.]+ MB/[\d.]+ MB \d+%")
+    interrupted(child)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [f"{at}.db" for at in range(4)]
+    child = spawn("merge", *names[:2], "-o", "all.db", cwd=tmp_path)
+    assert "incoming" in finish(child)
+
+
+def test_get_shows_bytes(dvc_repo: Repo) -> None:
+    dvc_repo.xexp("init").good()
+    hole(dvc_repo / "model.bin", 300_000_000)
+    dvc_repo.dvc("add", "-q", "model.bin")
+    dvc_repo.commit("model")
+    child = spawn("get", "HEAD", "model.bin", "-o", "copy.bin", cwd=dvc_repo.path)
+    child.expect(r"getting: [\d.]+ MB/[\d.]+ MB \d+%")
+    assert "copy.bin  300 MB  from cache" in finish(child)
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [(["-q"], {}), ([], {"GIT_PROGRESS_DELAY": "9"}), ([], {"TERM": "dumb"})],
+)
+def test_it_is_silent_when_short_quiet_or_nowhere(
+    words: list[str], env: dict[str, str], tmp_path: Path
+) -> None:
+    names = [str(rows(tmp_path / f"{at}.db", at * 1000, 100_000)) for at in range(2)]
+    text = finish(spawn("merge", *words, *names, "-o", "all.db", cwd=tmp_path, **env))
+    assert "merging" not in text and ("incoming" in text) == ("-q" not in words)
+
+
+def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
+    script = (
+        "import sqlite3\nfrom gitxexp.common.processes import Connection\n"
+        "db = sqlite3.connect(':memory:', factory=Connection)\n"
+        "try:\n    print('begun', flush=True)\n"
+        "    db.execute('WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)'\n"
+        "               ' SELECT count(*) FROM c')\n"
+        "except KeyboardInterrupt:\n    print('answered')\n"
+        "try:\n    db.execute('no sql')\n"
+        "except sqlite3.OperationalError as error:\n    print(error)\n"
+    )
+    child = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+    )
+    assert child.stdout is not None and child.stdout.readline() == "begun\n"
+    time.sleep(0.3)
+    child.send_signal(signal.SIGINT)
+    assert child.communicate(timeout=30)[0] == 'answered\nnear "no": syntax error\n'
+
+
+def test_rate_and_time_left() -> None:
+    assert progress.described(1_500_000, 6_000_000, "B", 3) == (
+        "1.5 MB/6.0 MB 25% 500 kB/s 0:09 left"
+    )
+    assert progress.described(2, 4, "file", 0.5) == "2/4 file 50%"
+    assert progress.described(10, 0, "object", 2) == "10 object 5/s"
+    assert progress.described(1, 7201, "tables", 1).endswith("2:00:00 left")
+    assert progress.described(0, 1, "tables", 4) == "0/1 tables 0% 0:04"
+    assert progress.described(1, 9, "files", 8) == "1/9 files 11% 1:04 left"
+    assert progress.described(6, 10, "B", 2, 2).endswith("1 B/s 0:04 left")

@@ -1,0 +1,162 @@
+"""Experiments from tags: whatever else is tagged, and whatever becomes of the cache."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from gitxexp.repository import tags
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.git import Git
+from tests.experiments import tag, three
+from tests.helpers import Clock, Repo, run
+
+
+def read(repo: Repo) -> list[Experiment]:
+    return tags.experiments(Git(repo.path), cache_of(repo))
+
+
+def cache_of(repo: Repo) -> Path:
+    return repo / ".git/xexp/tags.cache"
+
+
+def names(repo: Repo) -> list[str]:
+    return [experiment.name for experiment in read(repo)]
+
+
+def test_newest_first_with_everything_that_the_tag_says(repo: Repo, clock: Clock) -> None:
+    three(repo, clock)
+    found = read(repo)
+    assert [e.name for e in found] == ["e1.0.0", "e0.2.0", "e0.1.0"]
+    second = found[1]
+    assert second.tagger == "Ada Lovelace"
+    assert second.date == Clock.START + 120
+    assert second.commit == repo.git("rev-parse", "e0.2.0^{commit}")
+    assert second.oid == repo.git("rev-parse", "e0.2.0")
+    assert second.payload.params == {"epochs": 3, "model": "bert", "train.lr": 0.0001}
+    assert second.payload.metrics == {"f1": 0.9, "loss": 0.4}
+    assert second.payload.labels == ("baseline", "good")
+    assert read(repo) == found, "the cache gives what was parsed"
+
+
+def test_experiments_on_other_branches_and_of_one_second(repo: Repo, clock: Clock) -> None:
+    repo.git("checkout", "-q", "-b", "other")
+    tag(repo, clock, "e0.1.0")
+    repo.git("checkout", "-q", "main")
+    for name in ("e0.10.0", "e0.9.0", "exp-deep-v1"):
+        repo.git("tag", "-a", "-m", "same second", name)
+    assert names(repo) == ["e0.10.0", "e0.9.0", "e0.1.0", "exp-deep-v1"]
+
+
+def test_foreign_tags_never_break_a_listing(repo: Repo, clock: Clock) -> None:
+    repo.git("tag", "e0.1.0")  # lightweight
+    repo.git("tag", "-a", "-m", "a release", "v1.0.0")
+    repo.git("tag", "-a", "-m", "too many parts", "e0.1.0.1")
+    repo.git("tag", "-a", "-m", "", "e0.2.0", "HEAD^{tree}")  # a tag of a tree
+    blob = repo.git("hash-object", "-w", "README.md")
+    repo.git("tag", "-a", "-m", "a blob", "e0.3.0", blob)
+    repo.git("tag", "-a", "-m", "of a tag", "e0.4.0", "v1.0.0")
+    repo.git("tag", "-a", "-m", "x", "experiment-7")
+    repo.git("tag", "-a", "-m", "x", "exp-nothing")
+    assert names(repo) == []
+    assert repo.xexp("explore").good().out == ""
+    tag(repo, clock, "e1.0.0", {"lr": 1})
+    assert names(repo) == ["e1.0.0"] == names(repo)
+
+
+def test_handwritten_tags_are_understood_as_far_as_they_go(repo: Repo) -> None:
+    repo.git("tag", "-a", "-m", "model=bert | lr=1e-4 | F1=0.9 | data=3a2f1b | my best", "e0.1.0")
+    repo.git("tag", "-a", "-m", "just words", "e0.2.0")
+    first = next(e for e in read(repo) if e.name == "e0.1.0").payload
+    assert first.handwritten
+    assert first.params == {"model": "bert", "lr": 0.0001}
+    assert (first.metrics, first.data, first.text) == ({"f1": 0.9}, "3a2f1b", "my best")
+    assert repo.xexp("explore", "list", "--filter", "f1 > 0.8", "--columns", "version,F1,lr").good(
+    ).out == "version\tf1\tlr\ne0.1.0\t0.9\t0.0001\n"  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "head\n\n[xexp]\nschema = ",
+        "head\n\n[xexp]\n[xexp]\n",
+        "head\n\nxexp = 3\n[xexp]\n",
+        "head\n\n[xexp]\nlabels = 7\n[params]\nwhen = 2024-01-01T00:00:00Z\nn = [[1], {a = 2}]\n",
+        "head\n\n[xexp]\n[metrics]\nf1 = nan\nloss = inf\n",
+        "\x01\x02 \x1b[31m | a=\x07 | =x= | | |",
+        "ключ=значение | 漢字 | f1=0.5 | 🎉",
+    ],
+)
+def test_garbage_in_a_tag_is_listed_and_nothing_worse(repo: Repo, message: str) -> None:
+    repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", "e0.1.0", stdin=message)
+    assert names(repo) == ["e0.1.0"]
+    assert cache_of(repo).exists()
+    assert str(read(repo)) == str(read(repo))
+    for options in ((), ("--json",), ("--csv",), ("-z",), ("--sort", "version")):
+        assert "e0.1.0" in repo.xexp("explore", "list", *options).good().out
+    assert "e0.1.0" in repo.xexp("explore", "show", "e0.1.0").good().out
+
+
+def test_a_tag_that_is_not_utf8(repo: Repo) -> None:
+    raw = (
+        f"object {repo.head}\ntype commit\ntag e0.1.0\n"
+        "tagger J\udcfcrgen <j@example.org> 1700000000 +0100\n\nlr=1 | gr\udcfcn\n"
+    )
+    oid = repo.git("hash-object", "-t", "tag", "-w", "--stdin", stdin=raw)
+    repo.git("update-ref", "refs/tags/e0.1.0", oid)
+    assert [e.payload.params for e in read(repo)] == [{"lr": 1}]
+    assert read(repo) == read(repo)
+    assert repo.xexp("explore").good().out.startswith("version\tdate\t")
+
+
+def test_a_tag_moved_is_parsed_anew_and_the_old_one_forgotten(repo: Repo) -> None:
+    repo.git("tag", "-a", "-m", "lr=1", "e0.1.0")
+    assert read(repo)[0].payload.params == {"lr": 1}
+    repo.git("tag", "-a", "-f", "-m", "lr=2", "e0.1.0")
+    assert read(repo)[0].payload.params == {"lr": 2}
+    assert len(tags._load(cache_of(repo))) == 1
+    repo.git("tag", "-d", "e0.1.0")
+    assert read(repo) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"SQLite format 3\0", b"xexp tags 2\n\xe3\0"])
+def test_a_broken_cache_is_made_anew(repo: Repo, clock: Clock, content: bytes) -> None:
+    three(repo, clock)
+    before = read(repo)
+    whole = cache_of(repo).read_bytes()
+    for broken in (content, whole[:-3], whole[:40] + b"\xff" + whole[41:]):
+        cache_of(repo).write_bytes(broken)
+        assert read(repo) == before
+        assert cache_of(repo).read_bytes() == whole
+
+
+def test_where_the_cache_cannot_be_written(repo: Repo, clock: Clock) -> None:
+    three(repo, clock)
+    (repo / ".git/xexp").write_text("a file where a folder belongs")
+    assert names(repo) == ["e1.0.0", "e0.2.0", "e0.1.0"]
+    assert not list((repo / ".git").glob("*.cache*"))
+
+
+def test_reading_changes_nothing_but_the_cache(repo: Repo, clock: Clock) -> None:
+    three(repo, clock)
+    refs, status = repo.refs(), repo.git("status", "--porcelain=v2", "--ignored")
+    for verb in (["list"], ["show", "e0.1.0"], ["diff", "e0.1.0"], ["list", "--runs"]):
+        repo.xexp("explore", *verb).good()
+    assert (repo.refs(), repo.git("status", "--porcelain=v2", "--ignored")) == (refs, status)
+    assert [p.name for p in (repo / ".git/xexp").iterdir()] == ["tags.cache"]
+    assert stat.S_ISREG(cache_of(repo).stat().st_mode)
+
+
+def test_a_bare_repository_and_a_packed_one(repo: Repo, clock: Clock, tmp_path: Path) -> None:
+    three(repo, clock)
+    repo.git("pack-refs", "--all")
+    run("git", "clone", "-q", "--bare", repo.path, tmp_path / "bare", cwd=tmp_path)
+    bare = Repo(tmp_path / "bare")
+    assert bare.xexp("explore").good().out == repo.xexp("explore").good().out
+    assert "e0.1.0" in bare.xexp("explore", "show", "e0.2.0").good().out
+    assert "lr" in bare.xexp("explore", "diff", "e0.1.0", "e0.2.0").good().out
+    failed = bare.xexp("explore", "diff", "e0.1.0")
+    assert (failed.code, failed.err.splitlines()[0]) == (
+        128, "fatal: this is a bare repository: it has no files to work with")  # fmt: skip

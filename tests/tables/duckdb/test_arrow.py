@@ -1,0 +1,119 @@
+"""What Arrow's writers say beside parquet's own types, and types that only they write."""
+
+from __future__ import annotations
+
+import datetime as dt
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gitxexp.tables.duckdb.merge import merge_files
+from tests.tables.duckdb.support import read, write
+
+MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999999)
+ZONED = pa.timestamp("us", "America/New_York")
+ARROW = {
+    "category": (pa.dictionary(pa.int8(), pa.string()), ["red", "blue"]),
+    "zone": (ZONED, [MOMENT.replace(tzinfo=dt.UTC)] * 2),
+    "span": (pa.duration("ms"), [dt.timedelta(milliseconds=5)] * 2),
+    "text": (pa.large_string(), ["é", None]),
+    "tree": (pa.struct([("a", pa.list_(pa.large_string())), ("b", ZONED)]), [None, {"a": ["x"]}]),
+    "map": (pa.map_(pa.string(), pa.int32()), [[("a", 1)], []]),
+}
+PLAIN = {
+    "i8": pa.int8(), "u16": pa.uint16(), "i32": pa.int32(), "u64": pa.uint64(), "f": pa.float32(),
+    "d": pa.float64(), "s": pa.string(), "b": pa.binary(), "t": pa.bool_(), "day": pa.date32(),
+    "us": pa.timestamp("us"), "ns": pa.timestamp("ns"), "utc": pa.timestamp("us", "UTC"),
+    "dec": pa.decimal128(9, 2),
+}  # fmt: skip
+
+
+def test_what_only_arrow_knows_of_a_column_survives_new_columns(tmp_path: Path) -> None:
+    """Of both files; pyarrow itself checks the buffer. What a file without it adds is plain."""
+    a, b, c = (tmp_path / f"{name}.parquet" for name in "abc")
+    fields = {name: pa.array(values, kind) for name, (kind, values) in ARROW.items()}
+    mine = pa.table(fields).replace_schema_metadata({"mine": "kept"})
+    pq.write_table(mine, a)
+    also = {f"new {n}": v for n, v in fields.items() if n != "category"}
+    pq.write_table(pa.table(also | {"new category": fields["category"]}), b)
+    plain = pa.table({name: pa.array([None], kind) for name, kind in PLAIN.items()})
+    pq.write_table(plain, c, store_schema=False)
+    report = merge_files(a, [b, c])
+    assert report.notes == ()
+    found = pq.read_table(a)
+    assert found.slice(0, 2).select(list(ARROW)).equals(mine)
+    expected = {n: k for n, (k, _) in ARROW.items()}
+    expected |= {f"new {n}": k for n, k in expected.items() if n != "category"}
+    expected |= {"new category": pa.string()} | PLAIN
+    assert {field.name: field.type for field in found.schema} == expected
+    assert found.schema.metadata[b"mine"] == b"kept"
+    assert found.slice(2, 2).select(list(also)).to_pydict() == pa.table(also).to_pydict()
+    merge_files(a, [write(tmp_path / "d.duckdb", {"last": "int"}, [{"last": 1}])])
+    assert pq.read_schema(a).field("category").type == ARROW["category"][0]
+    assert pq.read_schema(a).field("new span").type == ARROW["span"][0]
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_lists_of_a_fixed_size_stay_unless_there_is_a_null(nested: bool, tmp_path: Path) -> None:
+    """pyarrow cannot read a NULL among them, not even from its own file."""
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    kind = pa.list_(pa.int32(), 2)
+    value = {"x": [1, 2]} if nested else [1, 2]
+    column = pa.array([value], pa.struct({"x": kind}) if nested else kind)
+    pq.write_table(pa.table({"n": [1], "p": column}), a)
+    pq.write_table(pa.table({"n": [2], "p": column, "new": [1]}), b)
+    assert merge_files(a, [b]).notes == ()
+    assert pq.read_schema(a).field("p").type == column.type
+    pq.write_table(pa.table({"n": [3]}), b)
+    assert "Arrow schema" in merge_files(a, [b]).notes[0]
+    assert [row["p"] for row in read(a)] == [value, value, None]
+
+
+@pytest.mark.parametrize("schema", ["", "rubbish", "/////xAAAAA=", "/////2gBAAAQAAAA"])
+def test_an_arrow_schema_that_is_not_one_is_left_out(schema: str, tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    with duckdb.connect() as con:
+        key = f"{{'ARROW:schema': '{schema}'}}"
+        con.execute(f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (FORMAT parquet, KV_METADATA {key})")
+    pq.write_table(pa.table({"m": [1]}), b)
+    assert "the Arrow schema in the metadata" in merge_files(a, [b]).notes[0]
+    assert read(a) == [{"n": 1, "m": None}, {"n": None, "m": 1}]
+
+
+OTHERWISE = {
+    "ms": (pa.timestamp("ms"), MOMENT.replace(microsecond=7000), "timestamp in milliseconds"),
+    "zoned": (pa.timestamp("ms", "UTC"), MOMENT.replace(tzinfo=dt.UTC, microsecond=0), "timestamp"),
+    "list": (pa.list_(pa.timestamp("ms")), [MOMENT.replace(microsecond=0)], "timestamp in milli"),
+    "time": (pa.time32("ms"), dt.time(1, 2, 3, 4000), "time in milliseconds"),
+    "fixed": (pa.binary(4), b"abcd", "binary of 4 bytes"),
+    "half": (pa.float16(), np.float16(1.5), "float of 16 bits"),
+}
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_a_type_that_cannot_be_written_is_said_and_its_values_stay(
+    case: str, tmp_path: Path
+) -> None:
+    kind, value, words = OTHERWISE[case]
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    for number, path in enumerate((a, b)):
+        pq.write_table(pa.table({"n": [number], "v": pa.array([value], kind)}), path)
+    (note,) = merge_files(a, [b]).notes
+    assert f"column v: {words}" in note and "every value is the same" in note
+    assert [row["v"] for row in read(a)] == [value, value]
+    pq.write_table(pa.table({"n": pa.array([2]), "v": pq.read_table(a)["v"].slice(0, 1)}), b)
+    assert merge_files(a, [b]).notes == ()
+
+
+def test_timestamps_of_96_bits_are_said(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    for number, path in enumerate((a, b)):
+        pq.write_table(
+            pa.table({"n": [number], "t": [MOMENT]}), path, use_deprecated_int96_timestamps=True
+        )
+    assert "column t: timestamp of 96 bits" in merge_files(a, [b]).notes[0]
+    assert [row["t"] for row in read(a)] == [MOMENT, MOMENT]

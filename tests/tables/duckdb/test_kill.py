@@ -1,0 +1,88 @@
+"""Killed at a random moment, a merge leaves the old file or the new one, whole.
+
+A longer run: XEXP_TEST_EXAMPLES=200 pytest tests/merge_duck/test_kill.py
+"""
+
+from __future__ import annotations
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gitxexp.tables.duckdb.merge import merge_files
+from tests.tables.duckdb.support import KILLS, digest, read, write
+
+MERGE = """
+import sys
+from pathlib import Path
+from gitxexp.tables.duckdb.merge import merge_files
+print("go", flush=True)
+merge_files(Path(sys.argv[1]), [Path(sys.argv[2])])
+"""
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from gitxexp.common.files import Folder
+folder = Folder(Path(sys.argv[1])).path
+(folder / "half").write_text("half a merge")
+print(folder, flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["parquet", "duckdb", "db"])
+def test_kill(kind: str, tmp_path: Path) -> None:
+    rng = random.Random(kind)
+    types = {"n": "int", "s": "str"}
+    numbers = range(8000 if kind == "parquet" else 800)
+    old = write(tmp_path / f"old.{kind}", types, [{"n": n, "s": "x" * 20} for n in numbers])
+    more = write(tmp_path / f"more.{kind}", types, [{"n": -n - 1, "s": "y" * 20} for n in numbers])
+    target = tmp_path / f"target.{kind}"
+    before = digest(old)
+    took = 0.3
+    for turn in range(KILLS + 1):
+        shutil.copyfile(old, target)
+        process = subprocess.Popen(
+            [sys.executable, "-c", MERGE, str(target), str(more)], stdout=subprocess.PIPE
+        )
+        assert process.stdout and process.stdout.readline() == b"go\n"
+        start = time.monotonic()
+        if turn:
+            time.sleep(rng.uniform(0, took))
+            process.kill()
+        process.communicate()
+        took = took if turn else time.monotonic() - start
+        rows = len(numbers) if digest(target) == before else 2 * len(numbers)
+        assert len(read(target)) == rows
+        assert turn or rows == 2 * len(numbers)
+        assert not [p for p in tmp_path.iterdir() if "wal" in p.name or "journal" in p.name]
+    merge_files(target, [more])
+    assert sorted(tmp_path.iterdir()) == sorted([old, more, target])
+
+
+def test_what_killed_merges_left_goes_with_the_next_and_a_live_ones_folder_stays(
+    tmp_path: Path,
+) -> None:
+    target, more = (write(tmp_path / f"{n}.db", {"n": "int"}, [{"n": n}]) for n in (1, 2))
+    running = [
+        subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    dead, live = (Path(p.stdout.readline().decode().strip()) for p in running if p.stdout)
+    running[0].kill()
+    running[0].communicate()
+    assert dead.is_dir() and (dead / "half").is_file()
+    merge_files(target, [more])
+    assert sorted(tmp_path.iterdir()) == sorted([target, more, live])
+    running[1].kill()
+    running[1].communicate()
+    merge_files(target, [more], tmp_path / "new.db", write=False)
+    assert live.is_dir()  # a plan writes nothing in the target's folder, not even this
+    merge_files(target, [more], tmp_path / "new.db")
+    assert not live.exists()

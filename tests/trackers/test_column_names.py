@@ -1,0 +1,106 @@
+"""Column names: which are metrics, which parameters, and which way is better."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitxexp.trackers import column_names
+
+
+def words(text: str) -> list[str]:
+    return text.split()
+
+
+METRICS = words(
+    "f1 F1 f1_score f1_macro val_f1 test/f1 eval_f1 macro_f1 acc accuracy val_accuracy "
+    "valAccuracy top_5_accuracy accuracy_at_1 balanced_accuracy auc roc_auc val_auc precision "
+    "recall recall@10 precision_macro loss train_loss val_loss valLoss best_val_loss "
+    "epoch_loss_mean error error_rate mse rmse mae r2 latency latency_ms p95_latency perplexity "
+    "bleu wer cer rouge_l rougeL score f1Score kappa my_custom_score val_kpi test_fairness "
+    "neg_mean_squared_error function_time tokens_per_second map mAP explained_variance hit_rate "
+    "test.loss"
+)
+PARAMS = words(
+    "model model_name lr learning_rate batch_size train_batch_size test_batch_size epochs "
+    "num_epochs seed random_state dropout dropout_rate weight_decay optimizer loss_fn "
+    "loss_function test_size val_split validation_split metric hidden_dim n_estimators "
+    "max_depth model.lr optim.learning_rate train_path test_path error_threshold class_weight "
+    "device C"
+)
+NEITHER = words(
+    "track_id timestamp version experiment_version git_commit git_commit_hash dvc_hash "
+    "data_commit config_hash git_branch dirty epoch step cpu_percent ram_percent "
+    "p_memory_percent disk_percent bytes_sent bytes_recv function_name args kwargs cache "
+    "prediction x 0 _"
+)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_metric_names(name: str) -> None:
+    assert column_names.is_metric_name(name)
+    assert not column_names.is_param_name(name)
+
+
+@pytest.mark.parametrize("name", PARAMS)
+def test_param_names(name: str) -> None:
+    assert column_names.is_param_name(name)
+    assert not column_names.is_metric_name(name)
+
+
+@pytest.mark.parametrize("name", NEITHER)
+def test_names_that_say_nothing(name: str) -> None:
+    assert not column_names.is_metric_name(name)
+    assert not column_names.is_param_name(name)
+
+
+def test_no_name_is_known_as_metric_and_as_bookkeeping_or_counter() -> None:
+    assert not column_names.HIGHER & column_names.LOWER
+    assert not column_names.BOOKKEEPING & column_names.PARAMS
+    assert not column_names.COUNTERS & (column_names.PARAMS | column_names.METRICS)
+
+
+@pytest.mark.parametrize(
+    "name",
+    words(
+        "f1 accuracy val_auc precision recall@5 r2 bleu tokens_per_second throughput score reward "
+        "neg_mean_squared_error neg_log_loss unheard_of hit_rate true_positive_rate mAP "
+        "log_likelihood explained_variance win_rate requests_per_ms"
+    ),
+)
+def test_maximised(name: str) -> None:
+    assert column_names.maximize(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    words(
+        "loss val_loss trainLoss error error_rate latency latency_ms p99_latency inference_time "
+        "rmse mae mse test/mse perplexity wer cost log_loss cross_entropy seconds_per_step "
+        "false_positive_rate memory_mb training_time kl_divergence errors_per_second"
+    ),
+)
+def test_minimised(name: str) -> None:
+    assert not column_names.maximize(name)
+
+
+def test_overrides_come_first_and_ignore_case() -> None:
+    assert column_names.maximize("loss", {"loss": "max"})
+    assert column_names.maximize("Loss", {"loss": "maximize"})
+    assert not column_names.maximize("f1", {"f1": "min"})
+    assert not column_names.maximize("f1", {"F1": False})
+    assert column_names.maximize("f1", {"accuracy": "min"})
+
+
+def test_key_params_order() -> None:
+    given = ["seed", "zeta", "epochs", "data_path", "alphabet", "lr", "batch_size", "model"]
+    assert column_names.key_params_order(given) == [
+        "model", "lr", "batch_size", "epochs", "zeta", "alphabet", "seed", "data_path",
+    ]  # fmt: skip
+    assert column_names.key_params_order(["optim.lr", "net.model"]) == ["net.model", "optim.lr"]
+
+
+def test_key_metrics_order() -> None:
+    given = ["latency", "loss", "train_f1", "val_f1", "novelty", "accuracy", "f1", "test_f1"]
+    assert column_names.key_metrics_order(given) == [
+        "test_f1", "f1", "val_f1", "train_f1", "accuracy", "loss", "novelty", "latency",
+    ]  # fmt: skip

@@ -1,0 +1,235 @@
+"""``git xexp get`` when something is wrong: damaged caches and remotes, kills, a full disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gitxexp.storage.dvc.add import add
+from gitxexp.storage.dvc.pointers import outputs_in
+from gitxexp.storage.dvc.remote import push
+from gitxexp.storage.objects import object_path
+from gitxexp.workflows.artifacts import write
+from tests.helpers import Repo, run
+
+SIZE = 40_000_000
+
+
+def object_of(repo: Repo, path: str, folder: Path | None = None) -> Path:
+    """Where the cache (or a remote) keeps an output."""
+    (out,) = [o for o in outputs_in(repo.path) if o.path == path]
+    assert out.oid
+    return object_path(folder or repo / ".dvc/cache", out.oid)
+
+
+def damage(path: Path, kind: str) -> None:
+    """Missing, cut short, or full of something else of the same size, as a disk leaves it."""
+    if kind == "missing":
+        path.unlink()
+        return
+    size = path.stat().st_size
+    path.chmod(0o644)
+    path.write_bytes(
+        b"" if kind == "empty" else b"\1" * (size // 2 if kind == "truncated" else size)
+    )
+    path.chmod(0o444)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "garbage"])
+def test_a_damaged_cache_object_is_told_and_the_remote_serves(
+    trained: Repo, tmp_path: Path, kind: str
+) -> None:
+    kept = object_of(trained, "models/production/model.bin")
+    damage(kept, kind)
+    done = trained.xexp("get", "HEAD", "models/production/model.bin", "-o", tmp_path / "m").good()
+    assert done.out == f"{tmp_path / 'm'}  5.0 kB  from remote store\n"
+    assert (tmp_path / "m").read_bytes() == (trained / "models/production/model.bin").read_bytes()
+    if kind == "missing":
+        assert done.err == ""
+    else:
+        start = "warning: cache has a corrupt copy of models/production/model.bin ("
+        assert done.err.startswith(start) and done.err.endswith(f"{kept}\n")
+    refused = trained.xexp("get", "HEAD", "models/production/model.bin", "-o", tmp_path / "n",
+                           "--strategy", "cache")  # fmt: skip
+    assert refused.code == 128 and "no place has a sound copy" in refused.err
+    assert not (tmp_path / "n").exists()
+
+
+@pytest.mark.parametrize("kind", ["missing", "truncated", "garbage"])
+def test_nowhere_sound_is_an_error_and_leaves_nothing(
+    trained: Repo, tmp_path: Path, kind: str
+) -> None:
+    path = "models/production/model.bin"
+    assert trained.remote
+    damage(object_of(trained, path), kind)
+    damage(object_of(trained, path, trained.remote), kind)
+    (tmp_path / "o").mkdir()
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "o/m")
+    assert done.code == 128 and done.out == ""
+    assert done.err.startswith(f"fatal: no place has a sound copy of {path} (md5:")
+    assert "hint: asked: cache" in done.err and "remote store" in done.err
+    assert "does not exist" not in done.err
+    assert list((tmp_path / "o").iterdir()) == []
+    assert "get-" not in trained.git("worktree", "list")
+
+
+def test_garbage_is_believed_only_when_told_not_to_look(trained: Repo, tmp_path: Path) -> None:
+    path = "models/production/model.bin"
+    damage(object_of(trained, path), "garbage")
+    trained.xexp("get", "HEAD", path, "-o", tmp_path / "m", "--no-verify").good()
+    assert (tmp_path / "m").read_bytes() == b"\1" * 5000
+    damage(object_of(trained, path), "truncated")
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "n", "--no-verify").good()
+    assert "from remote" in done.out, "the size costs nothing to check"
+
+
+def test_a_remote_out_of_reach_or_of_unknown_kind(trained: Repo, tmp_path: Path) -> None:
+    path = "models/production/model.bin"
+    damage(object_of(trained, path), "missing")
+    assert trained.remote
+    trained.remote.rename(tmp_path / "unplugged")
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m")
+    assert done.code == 128 and "no place has a sound copy" in done.err
+    assert f"remote store ({trained.remote} does not exist)" in done.err
+    trained.dvc("remote", "modify", "store", "url", "s3://nowhere/x")
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m", "--strategy", "dvc")
+    assert done.code == 128 and done.err.startswith("fatal: cannot fetch from remote 'store'")
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_manifest_that_is_gone_or_garbage_comes_from_the_remote(
+    dvc_repo: Repo, tmp_path: Path
+) -> None:
+    for i in range(3):
+        dvc_repo.write(f"raw/f{i}", str(i))
+    add(dvc_repo.path, ["raw"])
+    dvc_repo.commit()
+    push(dvc_repo.path, outputs_in(dvc_repo.path))
+    for number, kind in enumerate(["garbage", "missing"]):
+        damage(object_of(dvc_repo, "raw"), kind)
+        dvc_repo.xexp("get", "HEAD", "raw/f1", "-o", tmp_path / f"{number}").good()
+        assert (tmp_path / f"{number}").read_text() == "1"
+    assert dvc_repo.remote
+    damage(object_of(dvc_repo, "raw", dvc_repo.remote), "missing")
+    done = dvc_repo.xexp("get", "HEAD", "raw/f1", "-o", tmp_path / "lost")
+    assert done.code == 128 and not (tmp_path / "lost").exists()
+
+
+def test_an_unwritable_place_is_an_error_in_words(trained: Repo, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    done = trained.xexp("get", "HEAD", "params.yaml", "-o", tmp_path / "file/below")
+    assert done.code == 128 and "Traceback" not in done.err
+    (tmp_path / "folder/params.yaml").mkdir(parents=True)
+    done = trained.xexp("get", "HEAD", "params.yaml", "-o", tmp_path / "folder", "-f")
+    assert done.code == 128 and "is a folder" in done.err
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a file system of 2 MB, or one whose writes fail alike where none may be mounted."""
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = (
+        run("mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder), cwd=tmp_path).code == 0
+    )
+    yield folder if mounted else Path("/dev/full")
+    if mounted:
+        run("umount", str(folder), cwd=tmp_path).good()
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(trained: Repo, small_disk: Path) -> None:
+    if small_disk == Path("/dev/full"):
+        with small_disk.open("wb", buffering=0) as full, pytest.raises(OSError, match="No space"):
+            write.copy(trained / "params.yaml", full, write.Wanted(), verify=True, report=len)
+        return
+    trained.write("big.bin", os.urandom(3_000_000))
+    add(trained.path, ["big.bin"])
+    trained.commit()
+    for flag in ([], ["--no-verify"]):
+        done = trained.xexp("get", "HEAD", "big.bin", "-o", small_disk / "big.bin", *flag)
+        assert done.code == 128 and "No space left on device" in done.err
+        assert list(small_disk.iterdir()) == []
+    trained.xexp("get", "HEAD", "models/production/model.bin", "-o", small_disk / "m").good()
+
+
+@pytest.fixture
+def heavy(dvc_repo: Repo) -> Repo:
+    """``big.bin`` of 40 MB in the cache, and ``many`` with 400 files."""
+    dvc_repo.write("big.bin", os.urandom(1000) * (SIZE // 1000))
+    for i in range(400):
+        dvc_repo.write(f"many/{i}", f"{i}\n" * 50)
+    add(dvc_repo.path, ["big.bin", "many"])
+    dvc_repo.commit()
+    return dvc_repo
+
+
+def killed(repo: Repo, delay: float, how: int, *args: str | Path) -> int:
+    """``git-xexp ARGS`` ended by a signal after a while; its exit code."""
+    with subprocess.Popen([sys.executable, "-m", "gitxexp", *map(str, args)], cwd=repo.path,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        time.sleep(delay)
+        process.send_signal(how)
+        return process.wait()
+
+
+@pytest.mark.parametrize("done", [0, 1, 2, 150, 399])
+def test_kill_9_at_any_moment_leaves_whole_files_only(
+    heavy: Repo, tmp_path: Path, done: int
+) -> None:
+    """Killed when that many files are there; the big one is written first."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "gitxexp", "get", "HEAD", "big.bin", "many", "-o", str(out)]
+    with subprocess.Popen(command, cwd=heavy.path, stdout=subprocess.DEVNULL) as process:
+        while process.poll() is None and (not out.exists() or len(files(out)) < done):
+            time.sleep(0.001)
+        process.send_signal(signal.SIGKILL)
+    if done < 150:
+        assert process.returncode == -signal.SIGKILL and len(files(out)) < 401
+    for file in files(out):
+        assert file.name.isdigit() or file.name == "big.bin", "a temporary file was left"
+        if file.name == "big.bin":
+            assert file.read_bytes() == (heavy / "big.bin").read_bytes()
+        else:
+            assert file.read_text() == f"{file.name}\n" * 50
+    heavy.xexp("get", "HEAD", "big.bin", "many", "-o", out).good()
+    assert len(files(out)) == 401
+
+
+def files(folder: Path) -> list[Path]:
+    return [p for p in folder.rglob("*") if p.is_file()]
+
+
+def test_a_temporary_worktree_is_gone_after_ctrl_c_and_after_kill_9(
+    heavy: Repo, tmp_path: Path
+) -> None:
+    command = ("get", "HEAD", "big.bin", "-f", "-o", tmp_path / "b", "--strategy", "worktree")
+    trees = heavy.git("worktree", "list")
+    for delay in (0.3, 0.6, 0.9):
+        killed(heavy, delay, signal.SIGINT, *command)
+        assert heavy.git("worktree", "list") == trees
+        assert list((heavy / ".git/xexp").glob("get-*")) == []
+    for delay in (0.3, 0.6):
+        killed(heavy, delay, signal.SIGKILL, *command)
+    heavy.xexp(*command).good()
+    assert heavy.git("worktree", "list") == trees
+    assert list((heavy / ".git/xexp").glob("get-*")) == []
+    assert heavy.git("fsck", "--no-dangling") == "" and heavy.git("status", "--porcelain") == ""
+
+
+def test_the_cache_is_never_changed_by_a_get(heavy: Repo, tmp_path: Path) -> None:
+    def state() -> list[tuple[str, int, int]]:
+        files = sorted(p for p in (heavy / ".dvc/cache").rglob("*") if p.is_file())
+        return [(str(p), p.stat().st_mtime_ns, p.stat().st_mode) for p in files]
+
+    before = state()
+    heavy.xexp("get", "HEAD", "big.bin", "many", "-o", tmp_path / "o").good()
+    shutil.rmtree(tmp_path / "o")
+    assert state() == before

@@ -1,0 +1,86 @@
+"""Reading is quick because it imports little: looked up in ``sys.modules`` of a real process."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Clock, Repo, xexp_process
+
+HEAVY = ("dvc", "dvc_data", "duckdb", "pandas", "git", "sqlite_utils", "numpy", "pyarrow")
+
+PROBE = """
+import atexit, json, sys
+from gitxexp.entry import main
+code = main(sys.argv[1:])
+print("\\n" + json.dumps([code, sorted(sys.modules)]))
+"""
+
+
+def modules(repo: Repo, *args: str) -> set[str]:
+    done = repo.python("-c", PROBE, *args)
+    code, names = json.loads(done.out.splitlines()[-1])
+    assert code == 0, done.err
+    return set(names)
+
+
+@pytest.fixture
+def tagged(trained: Repo, clock: Clock) -> Repo:
+    trained.xexp("init").good()
+    trained.commit("set up")
+    trained.xexp("tag", "-m", "one").good()
+    clock.tick()
+    trained.xexp("tag", "--run", "run-lr-0.1", "-m", "two").good()
+    return trained
+
+
+def test_no_read_command_imports_what_is_slow(tagged: Repo) -> None:
+    for args in (
+        ["--version"], ["-h"], ["log"], ["explore"], ["explore", "list", "--sort", "f1"],
+        ["explore", "list", "--runs"], ["explore", "list", "--filter", "f1 > 0"],
+        ["explore", "show", "e0.2.0"], ["explore", "show", "HEAD", "--json"],
+        ["explore", "diff", "e0.1.0", "e0.2.0"], ["explore", "diff", "e0.1.0", "--code"],
+    ):  # fmt: skip
+        assert not modules(tagged, *args) & set(HEAVY), args
+
+
+def test_a_listing_reads_no_results_and_no_registry(tagged: Repo) -> None:
+    loaded = modules(tagged, "explore", "list")
+    assert (
+        not {
+            "sqlite3",
+            "gitxexp.trackers.runs",
+            "gitxexp.repository.undo",
+            "gitxexp.repository.registry",
+        }
+        & loaded
+    )
+
+
+def test_a_listing_begins_only_the_git_that_it_needs(tagged: Repo) -> None:
+    trace = tagged / ".git" / "trace"
+    tagged.xexp("explore", "list").good()  # which reads the tags into the cache
+    done = xexp_process("explore", "list", cwd=tagged.path, env={"GIT_TRACE": str(trace)}).good()
+    assert done.out.count("\n") == 3
+    started = re.findall(r"trace: built-in: git (\S+)", trace.read_text())
+    assert sorted(started) == ["config", "for-each-ref", "rev-parse"]
+
+
+def test_what_was_begun_in_vain_ends_quietly(tagged: Repo, tmp_path: Path) -> None:
+    done = xexp_process("explore", "list", cwd=tmp_path)
+    assert (done.code, done.out) == (128, "")
+    assert done.err.startswith("fatal: not a git repository")
+    wrong = xexp_process("explore", "list", "--nonsense", cwd=tagged.path)
+    assert (wrong.code, wrong.out) == (129, "")
+    assert wrong.err.startswith("fatal: no such option")
+
+
+def test_the_version_needs_no_click(tagged: Repo) -> None:
+    assert not {"click", "typing", "subprocess"} & modules(tagged, "--version") - {"typing"}
+    done = tagged.python("-X", "importtime", "-m", "gitxexp", "--version")
+    assert done.out.startswith("git-xexp version ")
+    assert "click" not in done.err
+    assert "| typing" not in done.err

@@ -1,0 +1,246 @@
+"""``worktree new`` against real git and real DVC."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import Repo
+from tests.workflows.worktrees.worktree_tools import CACHE, cached, state, tree_of
+
+DB = "results/experiments.db"
+
+
+def test_ready_shared_and_clean(trained: Repo) -> None:
+    before = trained.git("status", "--porcelain", "--ignored")
+    done = trained.xexp("worktree", "new", "a").good()
+    assert done.out == (
+        f"exp-a on branch exp/a, from HEAD ({trained.head[:7]})\n"
+        "3 outputs ready: 2 hard links, 1 copied\n"
+        "cd ../exp-a\n"
+    )
+    tree = tree_of(trained)
+    assert (tree / "data/train.csv").samefile(cached(trained, "data/train.csv"))
+    assert (tree / "data/train.csv").stat().st_mode & 0o777 == 0o444
+    database = tree / DB
+    assert database.stat().st_nlink == 1 and database.stat().st_mode & 0o600 == 0o600
+    assert database.read_bytes() == (trained / DB).read_bytes()
+    assert tree.git("symbolic-ref", "HEAD") == "refs/heads/exp/a"
+    assert tree.git("status", "--porcelain") == ""
+    assert trained.git("status", "--porcelain", "--ignored") == before
+    assert "up to date" in tree.dvc("status")
+
+
+def test_dvc_works_in_it(trained: Repo) -> None:
+    trained.xexp("worktree", "new", "a").good()
+    tree = tree_of(trained)
+    assert tree.dvc("checkout").strip() == ""
+    with sqlite3.connect(tree / DB) as db:
+        db.execute("DELETE FROM predictions")
+    db.close()
+    tree.write("new.bin", b"new" * 100)
+    tree.write(
+        "dvc.yaml", "stages:\n  s:\n    cmd: cp data/train.csv out.csv\n    outs: [out.csv]\n"
+    )
+    tree.dvc("add", "new.bin")
+    tree.dvc("repro")
+    assert cached(tree, "new.bin").exists() is False
+    assert len(list((trained / CACHE).rglob(cached(tree, "new.bin").name))) == 1
+    tree.dvc("checkout", "--force", DB)
+    assert (tree / DB).read_bytes() == (trained / DB).read_bytes()
+    tree.git("checkout", "-q", "--detach", "HEAD~1")
+    tree.dvc("checkout")
+    assert not (tree / "models/production/model.bin").exists()
+
+
+@pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
+def test_link_types(trained: Repo, link: str) -> None:
+    trained.git("config", "xexp.worktree.writable", "models/**")
+    done = trained.xexp("worktree", "new", "a", "--link", link, "--json").good().json()
+    tree = tree_of(trained)
+    data, model = tree / "data/train.csv", tree / "models/production/model.bin"
+    assert done["files"] == ({"copy": 3} if link == "copy" else {link: 1, "copy": 2})
+    assert data.is_symlink() == (link == "symlink")
+    assert (data.stat().st_ino == cached(trained, "data/train.csv").stat().st_ino) == (
+        link != "copy"
+    )
+    for file in (model, tree / DB):
+        assert not file.is_symlink() and file.stat().st_nlink == 1
+        assert file.stat().st_mode & 0o200
+    assert "up to date" in tree.dvc("status")
+
+
+def test_a_link_type_that_is_not_possible(trained: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reflink where the file system has none is an error if asked for, else the next is taken."""
+    from gitxexp.storage.dvc import place
+
+    def none(*_args: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(place, "_reflink", none)
+    before = state(trained)
+    done = trained.xexp("worktree", "new", "a", "--link", "reflink")
+    assert done.code == 128 and "reflink is not possible" in done.err
+    assert "hint: --link auto takes the best that is possible" in done.err
+    assert state(trained) == before
+    monkeypatch.setattr(place.os, "link", none)
+    assert trained.xexp("worktree", "new", "a", "--json").good().json()["files"] == {
+        "symlink": 2,
+        "copy": 1,
+    }
+
+
+def test_from_a_version_and_an_existing_branch(trained: Repo) -> None:
+    first = trained.git("rev-parse", "HEAD~1")
+    trained.git("tag", "e0.1.0", first)
+    done = trained.xexp("worktree", "new", "a", "--at", "e0.1.0", "--json").good().json()
+    assert done["commit"] == first and done["outputs"] == 1
+    trained.git("branch", "mine", first)
+    done = trained.xexp("worktree", "new", "b", "--branch", "mine", "--json").good().json()
+    assert (done["branch"], done["commit"]) == ("mine", first)
+    done = trained.xexp("worktree", "new", "c", "--branch", "fresh", "--json").good().json()
+    assert (done["branch"], done["commit"]) == ("fresh", trained.head)
+
+
+def test_refusals_leave_nothing_behind(trained: Repo) -> None:
+    trained.git("branch", "taken")
+    trained.git("branch", "exp/b")
+    trained.write("../exp-folder/file", "mine")
+    trained.xexp("worktree", "new", "a").good()
+    before = state(trained)
+    for args, code, message in (
+        (("a",), 128, "branch exp/a is checked out in"),
+        (("b",), 128, "branch exp/b exists already"),
+        (("folder",), 128, "exp-folder exists already"),
+        (("x..y",), 129, "is not a name that a branch can have"),
+        (("",), 129, "an argument is empty"),
+        (("c", "--at", "nowhere"), 128, "nowhere"),
+        (("c", "--branch", "main"), 128, "branch main is checked out in"),
+        (("c", "--branch", "taken", "--at", "HEAD~1"), 128, "is not at HEAD~1"),
+        (("c", "--branch", "taken/below"), 128, "git worktree add refused"),
+        (("c", "--path", "/proc/nope"), 128, ""),
+    ):
+        done = trained.xexp("worktree", "new", *args)
+        assert (done.code, message in done.err) == (code, True), (args, done.err)
+        assert "hint:" in done.err and state(trained) == before, args
+
+
+def test_without_commits_and_without_dvc(tmp_path: Path, repo: Repo) -> None:
+    empty = Repo(tmp_path / "empty")
+    empty.path.mkdir()
+    empty.git("init", "-q")
+    done = empty.xexp("worktree", "new", "a")
+    assert done.code == 128 and "no commits yet" in done.err
+    done = repo.xexp("worktree", "new", "a").good()
+    assert "no data is tracked by DVC there" in done.out
+
+
+def test_missing_objects_are_fetched_or_named(trained: Repo) -> None:
+    model = cached(trained, "models/production/model.bin")
+    model.unlink()
+    done = trained.xexp("worktree", "new", "a", "--no-fetch")
+    assert done.code == 1
+    assert "missing: models/production/model.bin\nerror: the worktree is there, but 1 " in done.err
+    assert "3 outputs incomplete" in done.out and (tree_of(trained) / "data/train.csv").exists()
+    done = trained.xexp("worktree", "new", "b", "--json").good().json()
+    assert (done["fetched"], done["missing"]) == (1, [])
+    assert model.exists()
+
+
+def test_objects_that_nobody_has(trained: Repo) -> None:
+    name = "models/production/model.bin"
+    cached(trained, name).unlink()
+    assert trained.remote
+    trained.remote.rename(trained.remote.with_name("unplugged"))
+    done = trained.xexp("worktree", "new", "a")
+    assert done.code == 1 and f"missing: {name}\n" in done.err
+    trained.dvc("remote", "modify", "--local", "store", "url", "s3://no-such-bucket/x")
+    trained.dvc("remote", "modify", "--local", "store", "endpointurl", "http://127.0.0.1:9")
+    done = trained.xexp("worktree", "new", "b")
+    assert done.code == 1 and f"missing: {name}\n" in done.err and "note: " in done.err
+
+
+def test_damaged_objects_are_replaced_from_the_remote(dvc_repo: Repo) -> None:
+    for name in ("one", "two"):
+        dvc_repo.write(f"many/{name}.txt", name * 50)
+    dvc_repo.dvc("add", "many")
+    dvc_repo.dvc("push")
+    dvc_repo.commit("many")
+    single = cached(dvc_repo, "data/train.csv")
+    manifest = cached(dvc_repo, "many")
+    entry = json.loads(manifest.read_bytes())[0]["md5"]
+    inside = dvc_repo / CACHE / "files/md5" / entry[:2] / entry[2:]
+    contents = {path: path.read_bytes() for path in (single, manifest, inside)}
+    for damage in (single, inside, manifest):
+        damage.chmod(0o644)
+        damage.write_bytes(contents[damage][:-7])
+        done = dvc_repo.xexp("worktree", "new", f"x{damage.name[:6]}", "--no-fetch")
+        assert done.code == 1 and damage.read_bytes() == contents[damage][:-7]
+        done = dvc_repo.xexp("worktree", "new", f"y{damage.name[:6]}").good()
+        assert "a damaged cache object was replaced" in done.err
+        assert damage.read_bytes() == contents[damage]
+
+
+def test_a_database_written_through_a_link_is_not_handed_on(trained: Repo) -> None:
+    """Same size, same mode, other content: only a hash shows it."""
+    kept = cached(trained, DB)
+    content = kept.read_bytes()
+    kept.chmod(0o644)
+    kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = trained.xexp("worktree", "new", "a").good()
+    assert "a damaged cache object was replaced" in done.err
+    assert (tree_of(trained) / DB).read_bytes() == content
+
+
+def test_undo_of_new(trained: Repo) -> None:
+    before = state(trained)
+    trained.xexp("worktree", "new", "a").good()
+    trained.xexp("undo").good()
+    assert state(trained) == before
+    trained.xexp("worktree", "new", "a").good()
+    tree_of(trained).write("notes.txt", "mine")
+    done = trained.xexp("undo")
+    assert done.code == 1 and "has changes" in done.err
+    trained.xexp("undo", "--force").good()
+    assert state(trained) == before
+    assert (trained / ".git/xexp/rescued/exp-a/notes.txt").read_text() == "mine"
+
+
+def test_undo_does_not_pull_the_floor_away(trained: Repo) -> None:
+    trained.xexp("worktree", "new", "a").good()
+    done = tree_of(trained).xexp("undo")
+    assert done.code == 1 and "you are in" in done.err and (tree_of(trained) / DB).exists()
+
+
+def test_executables_and_empty_files(dvc_repo: Repo) -> None:
+    dvc_repo.write("tool.sh", "#!/bin/sh\n").chmod(0o755)
+    dvc_repo.write("empty/nothing", "")
+    dvc_repo.write("empty/something", "x")
+    dvc_repo.dvc("add", "tool.sh", "empty")
+    dvc_repo.commit("tool")
+    dvc_repo.xexp("worktree", "new", "a").good()
+    tree = tree_of(dvc_repo)
+    assert (tree / "tool.sh").stat().st_mode & 0o111 == 0o111
+    assert (tree / "empty/nothing").read_bytes() == b""
+    assert "up to date" in tree.dvc("status")
+
+
+def test_progress_on_a_terminal_only(trained: Repo) -> None:
+    """Drawn on standard error where that is a terminal, wiped at the end; paths stay clean."""
+    main, other = pty.openpty()
+    command = [sys.executable, "-m", "gitxexp", "worktree", "new", "a", "--print-path"]
+    env = {**os.environ, "TERM": "xterm", "GIT_PROGRESS_DELAY": "0"}
+    done = subprocess.run(command, cwd=trained.path, stdout=subprocess.PIPE, stderr=other, env=env)
+    os.close(other)
+    shown = os.read(main, 10_000).decode()
+    os.close(main)
+    assert done.stdout.decode() == f"{tree_of(trained).path}\n"
+    assert "\r\x1b[Ka: " in shown and shown.endswith("\r\x1b[K")
+    assert trained.xexp("worktree", "new", "b", "--print-path").good().err == ""
