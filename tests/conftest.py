@@ -81,11 +81,13 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     real = dict(os.environ)
     folder = tmp_path_factory.mktemp("sealed")
     seal(folder / "session")
+    (folder / "tmp").mkdir()
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder / "tmp")
     Clock()
     os.environ.update(
         XEXP_TEST_REAL_HOME=str(Path(real.get("HOME", "/")).resolve()),
         XEXP_TEST_GUARD_LOG=str(folder / "violations"),
-        XEXP_TEST_ALLOWED=os.pathsep.join((str(ROOT), str(folder.parent), tempfile.gettempdir())),
+        XEXP_TEST_ALLOWED=os.pathsep.join((str(ROOT), str(folder.parent))),
         PYTHONPATH=os.pathsep.join((str(GUARD), str(ROOT))),
         PYTHONDONTWRITEBYTECODE="" if "PYTHONDONTWRITEBYTECODE" not in real else "1",
     )
@@ -93,6 +95,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     yield folder
     os.environ.clear()
     os.environ.update(real)
+    tempfile.tempdir = None
 
 
 def install_guard() -> None:

@@ -114,3 +114,19 @@ def test_copies_are_independent(trained: Repo, dvc_template: Path, trained_templ
     template = run("git", "rev-parse", "HEAD", cwd=trained_template / "repo").good().out.strip()
     assert trained.head != template
     assert len((trained_template / "repo/models/production/model.bin").read_bytes()) == 5000
+
+
+def test_a_home_below_an_allowed_folder_is_guarded_too(repo: Repo, tmp_path: Path) -> None:
+    """In many containers HOME lies below the temporary folder, or is it."""
+    log, home = tmp_path / "log", tmp_path / "home/me"
+    env = {
+        "XEXP_TEST_REAL_HOME": str(home),
+        "XEXP_TEST_GUARD_LOG": str(log),
+        "XEXP_TEST_ALLOWED": os.pathsep.join((str(tmp_path), str(home / "work"))),
+    }
+    (home / "work").mkdir(parents=True)
+    write = "import pathlib, sys; pathlib.Path(sys.argv[1]).write_text('x')"
+    assert repo.python("-c", write, str(home / "work/file"), env=env).code == 0
+    assert repo.python("-c", write, str(tmp_path / "beside"), env=env).code == 0
+    assert repo.python("-c", write, str(home / "file"), env=env).code == 1
+    assert "home/me/file" in log.read_text()

@@ -32,7 +32,9 @@ class Guard:
     def __init__(self, home, log, allowed):
         self.home = home
         self.log = log
-        self.allowed = tuple(_folder(path) for path in allowed if path)
+        # A folder that holds the home allows nothing in it: in many containers HOME lies below /tmp.
+        around = tuple(_folder(path) for path in allowed if path)
+        self.allowed = tuple(path for path in around if not _folder(home).startswith(path))
         self.private = tuple(os.path.join(home, name) for name in PRIVATE)
         self.busy = False
 
