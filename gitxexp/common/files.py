@@ -1,8 +1,8 @@
-"""Which engine a file belongs to, told by its first bytes and, for a new file, by its name.
+"""Files: what kind one is, written in one step, and temporary folders.
 
-Sources: sqlite.org/fileformat2.html section 1.3 (16-byte header string), the Parquet format
-specification ("PAR1", "PARE" for an encrypted footer), and DuckDB's main header ("DUCK" after an
-8-byte checksum).
+The kind is told by the first bytes and, for a new file, by its name. Sources:
+sqlite.org/fileformat2.html section 1.3 (16-byte header string), the Parquet format specification
+("PAR1", "PARE" for an encrypted footer), and DuckDB's main header ("DUCK" after an 8-byte checksum).
 
 Temporary folders that belong to a process, so that what a killed one left can be told.
 
@@ -39,18 +39,38 @@ SUFFIXES: dict[str, Kind] = {
 }
 
 
-def kind_of(path: Path) -> Kind:
-    """The kind of an existing file, by magic bytes; its name does not matter.
-
-    Raises :class:`XexpError` for a missing, empty, unreadable or unknown file.
-    """
-    head = _head(path)
+def kind_of_header(head: bytes) -> Kind | None:
+    """The kind of a file that begins with these (at least 16) bytes."""
     if head.startswith(b"SQLite format 3\x00"):
         return "sqlite"
     if head[8:12] == b"DUCK":
         return "duckdb"
-    if head.startswith(b"PAR1"):
-        return "parquet"
+    return "parquet" if head.startswith(b"PAR1") else None
+
+
+def database_kind(path: Path) -> Kind | None:
+    """The kind of a file by its first bytes; None for any other, and for what cannot be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not wait
+    except OSError:
+        return None
+    try:
+        return kind_of_header(os.read(handle, 16))
+    except OSError:
+        return None
+    finally:
+        os.close(handle)
+
+
+def kind_of(path: Path) -> Kind:
+    """The kind of an existing file, by its first bytes; its name does not matter.
+
+    Raises :class:`XexpError` for a missing, empty, unreadable or unknown file.
+    """
+    head = _head(path)
+    kind = kind_of_header(head)
+    if kind is not None:
+        return kind
     if head.startswith(b"PARE"):
         raise XexpError(f"{path} is an encrypted parquet file", hint="decrypt it first")
     if not head:
@@ -77,17 +97,88 @@ def kind_by_name(path: Path) -> Kind:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as stream:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(handle, "rb") as stream:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise IsADirectoryError
             return stream.read(16)
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*")]
         hint = suggestion(path.name, names, f"there is no such file in {path.parent.absolute()}")
         raise XexpError(f"{path} does not exist", hint) from None
     except IsADirectoryError:
-        raise XexpError(f"{path} is a folder, not a file") from None
+        raise XexpError(f"{path} is not a file") from None
     except OSError as error:
         raise XexpError(f"cannot read {path}: {error.strerror}") from None
 
+
+# -- written in one step ---------------------------------------------------------------------------
+
+
+def umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def new_mode(path: Path, executable: bool = False) -> int:
+    """The permissions for a file that takes the place of ``path``: those of the file there, else
+    those of a new file. A link's place is taken, and what it leads to is not asked."""
+    with contextlib.suppress(OSError):
+        info = path.lstat()
+        if stat.S_ISREG(info.st_mode):
+            return stat.S_IMODE(info.st_mode) | stat.S_IWUSR  # DVC protects what it links
+    return (0o777 if executable else 0o666) & ~umask()
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -> Iterator[Path]:
+    """A path beside ``path`` to write to, which takes its place when the block ends well.
+
+    Whoever reads ``path`` sees the old file or the whole new one, also after a power cut unless
+    ``durable`` is false (file and folder are synced). The permissions are those of the file that is
+    replaced or the usual ones, unless ``mode`` says otherwise. The temporary file is removed where
+    the block fails; what a killed process left is removed by the next write to the same file.
+    """
+    temporary = path.with_name(f".{path.name[:100]}.xexp-{os.getpid()}-{os.urandom(4).hex()}.tmp")
+    _remove_left(path)
+    try:
+        yield temporary
+        if not temporary.is_symlink():
+            temporary.chmod(new_mode(path) if mode is None else mode)
+            if durable:
+                sync(temporary)
+        temporary.replace(path)
+        if durable:
+            sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Have a file's bytes, or a folder's names, on the disk (fsync(2))."""
+    handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _remove_left(path: Path) -> None:
+    """Remove what killed writers of this file left: their processes are gone."""
+    from gitxexp.common.processes import alive
+
+    prefix = f".{path.name[:100]}.xexp-"
+    with contextlib.suppress(OSError), os.scandir(path.parent) as entries:
+        names = [e.name for e in entries if e.name.startswith(prefix)]
+        for name in names:
+            pid = name.removeprefix(prefix).partition("-")[0]
+            if ".tmp" in name and pid.isdigit() and not alive(int(pid)):
+                path.with_name(name).unlink(missing_ok=True)
+
+
+# -- temporary folders -----------------------------------------------------------------------------
 
 PREFIX = ".xexp-merge-"
 

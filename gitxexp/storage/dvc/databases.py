@@ -12,12 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write, database_kind, umask
 
 SUFFIXES = (".db", ".sqlite", ".sqlite3", ".duckdb")
 
@@ -89,18 +89,6 @@ for db in held:
 """
 
 
-def database_kind(path: Path) -> str | None:
-    """ "sqlite" or "duckdb" by the file's own header, else None."""
-    try:
-        with path.open("rb") as stream:
-            head = stream.read(16)
-    except OSError:
-        return None
-    if head == b"SQLite format 3\0":
-        return "sqlite"
-    return "duckdb" if head[8:12] == b"DUCK" else None
-
-
 def databases_in(path: Path) -> Iterator[tuple[Path, str]]:
     """The databases that an output is or holds, with their kind."""
     if path.is_dir():
@@ -108,13 +96,15 @@ def databases_in(path: Path) -> Iterator[tuple[Path, str]]:
             for name in names:
                 if name.endswith(SUFFIXES) or f"{name}-wal" in names:
                     file = Path(folder, name)
-                    kind = database_kind(file)
-                    if kind:
-                        yield file, kind
+                    yield from _database(file)
     else:
-        kind = database_kind(path)
-        if kind:
-            yield path, kind
+        yield from _database(path)
+
+
+def _database(path: Path) -> Iterator[tuple[Path, str]]:
+    kind = database_kind(path)
+    if kind in ("sqlite", "duckdb"):
+        yield path, kind
 
 
 @contextmanager
@@ -161,20 +151,6 @@ def own_copy(path: Path) -> bool:
     """
     if not path.is_symlink() and path.stat().st_nlink == 1:
         return False
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    os.close(handle)
-    copy = Path(name)
-    try:
+    with atomic_write(path, mode=0o666 & ~umask()) as copy:
         shutil.copyfile(path, copy)
-        copy.chmod(0o666 & ~_umask())
-        copy.replace(path)
-    except BaseException:
-        copy.unlink(missing_ok=True)
-        raise
     return True
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -21,13 +21,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import kind_of_header, umask
 from gitxexp.storage.dvc.databases import SUFFIXES
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.objects import Progress, manifest, matches, object_path
 
 _FICLONE = 0x40049409
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
-_SQLITE, _DUCK = b"SQLite format 3\0", b"DUCK"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +114,7 @@ def _opened(
             head, info = os.read(handle, 16), os.fstat(handle)
         finally:
             os.close(handle)
-        own = head == _SQLITE or head[8:12] == _DUCK or path.endswith(SUFFIXES)
+        own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
         own = own or _matches(path, writable)
         return Item(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
     return None
@@ -149,7 +149,7 @@ class Linker:
         self.kinds = list(kinds)
         self.used: Counter[str] = Counter()
         self.copied = 0  #: bytes
-        self._mode = 0o666 & ~_umask()
+        self._mode = 0o666 & ~umask()
 
     def place(self, item: Item, target: str) -> None:
         """Put the file at ``target``, which does not exist; XexpError where no type is possible."""
@@ -219,12 +219,6 @@ def _protect(source: Path) -> None:
     """DVC trusts linked objects by their mode 0444; one it could not protect stays as it is."""
     with suppress(PermissionError):
         source.chmod(0o444)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def place(

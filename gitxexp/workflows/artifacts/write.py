@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write, umask
 
 CHUNK = 1 << 20
 
@@ -118,20 +119,11 @@ def _unnamed(folder: Path, mode: int) -> int | None:
 
 @contextmanager
 def _named(path: Path, mode: int, *, force: bool) -> Iterator[BinaryIO]:
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name[:100]}.", dir=path.parent)
-    try:
-        mask = os.umask(0)
-        os.umask(mask)
-        with os.fdopen(descriptor, "w+b") as stream:
-            os.fchmod(descriptor, mode & ~mask)
+    with atomic_write(path, mode=mode & ~umask()) as temporary:
+        with temporary.open("x+b") as stream:
             yield stream
-            stream.flush()
         if not force and path.exists():
             raise exists(path)
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def _give_name(source: str, path: Path, *, force: bool) -> None:

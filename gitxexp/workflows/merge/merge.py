@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
+from gitxexp.common.files import database_kind
 from gitxexp.common.text import counted
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry
@@ -26,7 +27,7 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tags import run_of_content
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import status
-from gitxexp.storage.dvc.databases import database_kind, own_copy
+from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.storage.dvc.remote import checkout, fetch
 from gitxexp.storage.objects import find_object, hash_file
 from gitxexp.tables import engine, row_diff

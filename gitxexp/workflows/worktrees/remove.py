@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.files import database_kind
 from gitxexp.repository import undo_worktrees
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.undo_worktrees import ELSEWHERE
@@ -18,7 +19,6 @@ from gitxexp.storage import git as storage_git
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.changes import status
-from gitxexp.storage.dvc.databases import database_kind
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.share import site_cache
 from gitxexp.storage.git import Git
@@ -211,7 +211,7 @@ def _is_copy(file: Path, cached: Path) -> bool:
         and not small
         and info.st_nlink == 1
         and not file.is_symlink()
-        and not database_kind(file)
+        and database_kind(file) not in ("sqlite", "duckdb")
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.files import atomic_write
 from gitxexp.tables.plan import Conflict
 from gitxexp.workflows.merge.driver.place import GitPlace
 
@@ -42,9 +43,8 @@ def save(place: GitPlace, path: str, found: Sequence[Conflict], message: str = "
     file = _file(place, path)
     file.parent.mkdir(parents=True, exist_ok=True)
     value = {"path": path, "message": message, "conflicts": [asdict(c) for c in found]}
-    temporary = file.with_suffix(f".{os.getpid()}")
-    temporary.write_text(json.dumps(value, default=_coded), "utf-8")
-    temporary.replace(file)
+    with atomic_write(file) as temporary:
+        temporary.write_text(json.dumps(value, default=_coded), "utf-8")
 
 
 def forget(place: GitPlace, path: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,20 +54,15 @@ def put(source: Path, target: Path) -> None:
     """A copy of its own (a database is never a link into the cache), in one step."""
     import shutil
 
-    beside = _beside(target)
-    try:
-        shutil.copyfile(source, beside)
-        beside.replace(target)
-    finally:
-        beside.unlink(missing_ok=True)
+    from gitxexp.common.files import atomic_write
+
+    with atomic_write(target) as temporary:
+        shutil.copyfile(source, temporary)
 
 
 def write(target: Path, text: bytes) -> None:
     """Give ``target`` this content in one step."""
-    beside = _beside(target)
-    beside.write_bytes(text)
-    beside.replace(target)
+    from gitxexp.common.files import atomic_write
 
-
-def _beside(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    with atomic_write(target) as temporary:
+        temporary.write_bytes(text)

@@ -1,0 +1,329 @@
+"""The gate: text that a repository brings becomes an object id or a path here, or an error.
+
+A clone is not trusted. Its pointers, manifests, pipelines, tags and configuration name objects and
+files; what they name must be an object id, and a file of this work tree that belongs to nobody else.
+Two steps make a path: its text is checked (:func:`problem`, without the file system), and then every
+part of it is looked at (:func:`inside`), because a symbolic link in the tree may lead anywhere.
+
+Names that stand for ``.git`` on some file system are those of git's ``verify_path`` (read-cache.c) and
+``is_ntfs_dotgit``, ``is_hfs_dotgit`` (path.c, utf8.c); the same forms count for ``.dvc`` and ``.xexp``.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import posixpath
+import re
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+
+#: Folders whose content decides what git, DVC and this program do: nothing is put there.
+RESERVED = frozenset((".git", ".dvc", ".xexp"))
+
+_OID = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
+_FILE_OID = re.compile(r"[0-9a-f]{32}")
+#: What an ordinary path does not have: only with one of these is a path looked at part by part.
+_UNUSUAL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\\:~\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
+    r"|(?:^|/)(?:\.|$)|//|^/|/$|[ .](?:/|$)"
+)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_DRIVE = re.compile(r"[A-Za-z]:" if os.name == "nt" else r"[A-Za-z]:[/\\]")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+#: Code points that HFS+ does not compare (git's next_hfs_char).
+_IGNORED = dict.fromkeys(
+    (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
+)
+_SHORT = re.compile(r"\.?(git|dvc|xexp)~[0-9]+")
+#: The end of an object's path in a cache of DVC 3 (``files/md5/ab/…``) or 2 (``ab/…``).
+_OBJECT = re.compile(r"(.*?)(?:/files/md5)?/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?")
+_MOST_LINKS = 40  #: as Linux allows (path_resolution(7))
+
+
+class Refused(XexpError):
+    """Something that a repository names and that is not used."""
+
+
+# -- object ids ------------------------------------------------------------------------------------
+
+
+def is_object_id(value: object) -> bool:
+    """Whether a value is the md5 of a file, or of a directory's manifest (``….dir``)."""
+    return isinstance(value, str) and _OID.fullmatch(value) is not None
+
+
+def is_file_id(value: object) -> bool:
+    """Whether a value is the md5 of a file."""
+    return isinstance(value, str) and _FILE_OID.fullmatch(value) is not None
+
+
+def object_id(value: object, where: str) -> str:
+    """The value, which is an object id; raises Refused naming ``where`` it stands."""
+    if isinstance(value, str) and _OID.fullmatch(value):
+        return value
+    raise Refused(f"{where}: {shown(value)} is not an md5", "git log -p shows who wrote it")
+
+
+# -- the text of paths -----------------------------------------------------------------------------
+
+
+def shown(value: object) -> str:
+    """A value as it is quoted in an error: one line, not too long, control characters escaped."""
+    text = value if isinstance(value, str) else repr(value)
+    text = text if len(text) <= 80 else f"{text[:77]}..."
+    return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text) + "'"
+
+
+def leaves(path: str) -> bool:
+    """Whether a normalised path, relative to the top, names something outside of the work tree."""
+    return path == ".." or path.startswith(("/", "../")) or bool(_URL.match(path))
+
+
+def problem(path: str) -> str | None:
+    """Why a path, relative to the top, cannot be used; None for an ordinary one.
+
+    Nothing of the file system is asked.
+    """
+    if path and not _UNUSUAL.search(path):
+        return None
+    if not path or path in (".", "./"):
+        return "is the work tree itself"
+    if _CONTROL.search(path):
+        return "has a control character in its name"
+    if path.startswith(("/", "\\")) or _DRIVE.match(path) or _URL.match(path):
+        return "is outside of the repository"
+    for part in path.replace("\\", "/").split("/"):
+        if part.rstrip(" ") == "..":
+            return "is outside of the repository"
+        name = reserved(part)
+        if name is not None:
+            return f"is inside {name}"
+    return None
+
+
+def reserved(part: str) -> str | None:
+    """The name in :data:`RESERVED` that one part of a path stands for on some file system."""
+    name = part.translate(_IGNORED).partition(":")[0].rstrip(" .").casefold()
+    short = _SHORT.fullmatch(name)
+    name = f".{short.group(1)}" if short else name
+    return name if name in RESERVED else None
+
+
+def tracked(path: object, where: str) -> str:
+    """A path from the top of the work tree, normalised; raises Refused naming ``where`` it stands."""
+    if not isinstance(path, str):
+        raise Refused(f"{where}: {shown(path)} is not a path")
+    wrong = problem(path) if ".." not in path else problem(posixpath.normpath(path))
+    normal = posixpath.normpath(path) if path else ""
+    wrong = wrong or (problem(normal) if normal != path else None)
+    if wrong:
+        raise Refused(f"{where}: {shown(path)} {wrong}", "name a file of this repository")
+    return normal
+
+
+def alike(paths: Iterable[str]) -> tuple[str, str] | None:
+    """Two different paths that are one on a file system which ignores case, or None."""
+    seen: dict[str, str] = {}
+    for path in paths:
+        whole = ""
+        for part in path.split("/"):
+            whole = f"{whole}/{part}" if whole else part
+            key = unicodedata.normalize("NFC", whole).casefold()
+            if seen.setdefault(key, whole) != whole:
+                return seen[key], whole
+    return None
+
+
+def ignores_case(folder: Path) -> bool:
+    """Whether the file system at ``folder`` takes ``A`` and ``a`` for one name."""
+    for place in (folder, *folder.parents):
+        other = place.name.swapcase()
+        if other != place.name:
+            try:
+                return place.with_name(other).samefile(place)
+            except OSError:
+                return False
+    return False
+
+
+def refuse_alike(folder: Path, paths: Iterable[str]) -> None:
+    """Raise Refused where two of the paths would be one file in ``folder``."""
+    if ignores_case(folder):
+        pair = alike(paths)
+        if pair:
+            raise Refused(
+                f"{shown(pair[0])} and {shown(pair[1])} differ only in case, which {folder} ignores",
+                "use a file system that tells them apart",
+            )
+
+
+# -- the file system -------------------------------------------------------------------------------
+
+
+def resolved(top: Path, path: str) -> str:
+    """``path`` with the symbolic links on its way followed, from the top and without any link.
+
+    What is not there is taken by its name. Raises Refused where a link leads out of the work tree,
+    or into ``.git``, ``.dvc`` or ``.xexp``; a path that is itself below these is the caller's own.
+    """
+    tops: list[str] = []
+    wanted = [part for part in reversed(path.split("/")) if part not in ("", ".")]
+    done: list[str] = []
+    links = 0
+    while wanted:
+        part = wanted.pop()
+        if part == "..":
+            if not done:
+                raise _leads_out(top, path)
+            done.pop()
+            continue
+        here = "/".join([str(top), *done, part])
+        try:
+            is_link = stat.S_ISLNK(os.lstat(here).st_mode)
+            target = str(Path(here).readlink()) if is_link else None
+        except (FileNotFoundError, NotADirectoryError):
+            target = None
+        if target is None:
+            done.append(part)
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise Refused(f"{shown(path)} is a symbolic link that leads nowhere")
+        if target.startswith("/"):
+            tops = tops or [os.path.realpath(top), str(top.absolute())]
+            below = next((t for t in tops if target == t or target.startswith(f"{t}/")), None)
+            if below is None:
+                raise _leads_out(top, path)
+            target, done = target[len(below) :], []
+        wanted += [p for p in reversed(target.split("/")) if p not in ("", ".")]
+    result = "/".join(done)
+    if links and result and any(reserved(part) for part in done):
+        raise _leads_out(top, path)
+    return result
+
+
+def _leads_out(top: Path, path: str) -> Refused:
+    return Refused(
+        f"{shown(path)} leads out of the repository through a symbolic link",
+        f"remove the link, or put the file itself there (in {top})",
+    )
+
+
+def inside(top: Path, path: str) -> Path:
+    """The file ``path`` of the work tree at ``top``, every part of it looked at.
+
+    A link on the way may lead elsewhere in the tree; the last part may also be a link into the
+    project's own DVC cache, as DVC makes them. Raises Refused for any other.
+    """
+    try:
+        resolved(top, path)
+    except Refused:
+        if not links_to_object(top, path):
+            raise
+    return top / path
+
+
+def links_to_object(top: Path, path: str) -> bool:
+    """Whether a file is DVC's own link to an object of the cache of the project that it is in."""
+    folder, _, name = path.rpartition("/")
+    try:
+        parent = resolved(top, folder)
+        target = (top / parent / name).readlink()
+    except (OSError, Refused):
+        return False
+    real = os.path.realpath(top / parent / target)
+    match = _OBJECT.fullmatch(real)
+    if match is None or not Path(real).is_file():
+        return False
+    from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo  # late: only links need it
+
+    roots = [place for place in (top / parent, *(top / parent).parents) if is_dvc_repo(place)]
+    return any(os.path.realpath(cache_dir(root)) == match.group(1) for root in roots[:1])
+
+
+@contextmanager
+def held(top: Path, path: str, *, create: bool = False) -> Iterator[Path]:
+    """The file ``path`` below an open descriptor of its folder, for the time of a ``with``.
+
+    A link that takes a folder's place meanwhile cannot lead it elsewhere, where the system has
+    ``/proc/self/fd``. The last part is not followed: replace it, or open it with O_NOFOLLOW.
+    ``create`` makes missing folders. Raises Refused as :func:`resolved`, FileNotFoundError.
+    """
+    folder, _, name = path.rpartition("/")
+    descriptor = open_folder(top, resolved(top, folder), create=create)
+    try:
+        below = Path(f"/proc/self/fd/{descriptor}")
+        yield (below if below.is_dir() else top / folder) / name
+    finally:
+        os.close(descriptor)
+
+
+def open_folder(top: Path, folder: str, *, create: bool = False) -> int:
+    """A descriptor of a folder below ``top``; no part of ``folder`` may be a link.
+
+    Raises Refused for one, FileNotFoundError for a missing folder unless ``create``.
+    """
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    descriptor = os.open(top, flags)
+    try:
+        for part in folder.split("/") if folder else ():
+            try:
+                below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            except FileNotFoundError:
+                if not create:
+                    raise
+                try:  # noqa: SIM105
+                    os.mkdir(part, dir_fd=descriptor)
+                except FileExistsError:
+                    pass
+                below = os.open(part, flags | os.O_NOFOLLOW, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = below
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise Refused(
+                f"{shown(folder)} is a link or a file where a folder is needed",
+                "move it away, then try again",
+            ) from error
+        raise
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def read(top: Path, path: str, most: int | None = None) -> bytes:
+    """The bytes of a regular file of the work tree (at most ``most`` of them, else Refused).
+
+    Raises Refused for a link that leads out and for what is no file, OSError as open does.
+    """
+    end = resolved(top, path)
+    with held(top, end) as place:
+        handle = os.open(place, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as stream:
+        info = os.fstat(handle)
+        if stat.S_ISDIR(info.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(info.st_mode):
+            raise Refused(f"{shown(path)} is not a regular file")
+        if most is not None and info.st_size > most:
+            raise Refused(f"{shown(path)} has {info.st_size:,} bytes, more than {most:,}")
+        return stream.read()
+
+
+def write(top: Path, path: str, data: bytes) -> None:
+    """Give a file of the work tree this content in one step; its folders are made.
+
+    A link that leads elsewhere in the tree is followed. Raises Refused as :func:`resolved`.
+    """
+    from gitxexp.common.files import atomic_write  # late: reading needs none of it
+
+    with held(top, resolved(top, path), create=True) as place, atomic_write(place) as temporary:
+        temporary.write_bytes(data)
