@@ -1,25 +1,32 @@
 """The registry: one SQLite file, tracked by git, that holds what every experiment was.
 
 It is written beside and renamed into place, so git never sees half of it, and holds no rowid or
-timestamp of its own making, so that the same experiments give the same rows on every machine.
+timestamp of its own making: the same experiments give the same rows on every machine, and with one
+release of SQLite the same bytes.
+
+Written with sqlite-utils, read with sqlite3 alone.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.tag_message import Payload
 
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
 # 1: experiments, params, metrics, labels, artifacts, promotions, merges
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS experiments (
+# 2: context
+SCHEMA = {
+    "experiments": """
     version TEXT PRIMARY KEY NOT NULL,  -- eX.Y.Z or exp-NAME-vN
     headline TEXT NOT NULL,             -- first line of the tag message
     text TEXT NOT NULL DEFAULT '',      -- its prose part
@@ -32,38 +39,48 @@ CREATE TABLE IF NOT EXISTS experiments (
     reason TEXT NOT NULL DEFAULT '',    -- why the version is at its level
     results TEXT NOT NULL DEFAULT '',   -- results database of the run
     "table" TEXT NOT NULL DEFAULT ''    -- and its table
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS params (
+""",
+    "params": """
     version TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
     PRIMARY KEY (version, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS metrics (
+""",
+    "metrics": """
     version TEXT NOT NULL, name TEXT NOT NULL, value NOT NULL,
     PRIMARY KEY (version, name)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS labels (
+""",
+    "context": """
+    version TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
+    PRIMARY KEY (version, name)
+""",
+    "labels": """
     version TEXT NOT NULL, label TEXT NOT NULL,
     PRIMARY KEY (version, label)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS artifacts (
+""",
+    "artifacts": """
     version TEXT NOT NULL, path TEXT NOT NULL, hash TEXT NOT NULL,
     PRIMARY KEY (version, path)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS promotions (
+""",
+    "promotions": """
     id TEXT PRIMARY KEY NOT NULL,       -- random, so that two machines never clash
     slot TEXT NOT NULL, version TEXT NOT NULL, run TEXT NOT NULL,
     who TEXT NOT NULL, at TEXT NOT NULL,-- ISO 8601
     why TEXT NOT NULL, metric TEXT NOT NULL, value,
     hash_before TEXT NOT NULL, hash_after TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS merges (
-    id TEXT PRIMARY KEY NOT NULL,
+""",
+    "merges": """
+    id TEXT PRIMARY KEY NOT NULL,       -- hash of the rest
     target TEXT NOT NULL, sources TEXT NOT NULL,  -- sources: JSON
     at TEXT NOT NULL, mode TEXT NOT NULL, counts TEXT NOT NULL,  -- counts: JSON
     hash_before TEXT NOT NULL, hash_after TEXT NOT NULL
-) WITHOUT ROWID;
-"""
-USER_VERSION = 1
+""",
+}
+USER_VERSION = 2
+
+#: What belongs to an experiment, by its version.
+_PARTS = ("params", "metrics", "context", "labels", "artifacts")
+
+#: Bounds for a registry that somebody else wrote: a cell's bytes, a statement's seconds.
+_CELL, _SECONDS = 16_000_000, 20.0
 
 _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
             "reason", "results", "table")  # fmt: skip
@@ -101,44 +118,63 @@ class Registry:
 
     def rows(self) -> dict[str, Payload]:
         """Every experiment by version; empty when there is no registry."""
-        if not self._exists():
-            return {}
-        with self._errors(), closing(_connect(self.path)) as db:
-            return {payload.version: payload for payload in _read(db)}
+        with self._reading() as db:
+            return {payload.version: payload for payload in _read(db)} if db else {}
+
+    def versions(self) -> list[str]:
+        """The version of every experiment; none when there is no registry."""
+        with self._reading() as db:
+            return [name for (name,) in db.execute("SELECT version FROM experiments")] if db else []
 
     def promotions(self) -> list[Promotion]:
         """Every promotion, newest first; none when there is no registry."""
-        if not self._exists():
-            return []
         names = ", ".join(Promotion._fields)
         sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
-        with self._errors(), closing(_connect(self.path)) as db:
-            return [Promotion(*row) for row in db.execute(sql)]
+        with self._reading() as db:
+            return [Promotion(*row) for row in db.execute(sql)] if db else []
 
     @contextmanager
-    def rewrite(self) -> Iterator[sqlite3.Connection]:
-        """A connection to a copy that takes the registry's place when the block ends well."""
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}.tmp")
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            with self._errors():
-                if self._exists():
-                    import shutil  # 2 ms, which reading need not wait for
+    def rewrite(self) -> Iterator[Database]:
+        """The registry in memory, which takes the file's place when the block ends well."""
+        from gitxexp.storage.sqlite_write import database
 
-                    shutil.copyfile(self.path, temporary)
-                with closing(_connect(temporary)) as db:
-                    _migrate(db)
-                    with db:
-                        yield db
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            temporary.replace(self.path)
-        finally:
-            temporary.unlink(missing_ok=True)
-            temporary.with_name(temporary.name + "-journal").unlink(missing_ok=True)
+        with self._errors(), closing(sqlite3.connect(":memory:")) as memory:
+            if self._exists():
+                with closing(_connect(self.path)) as file:
+                    file.backup(memory)
+            db = database(memory)
+            with db.atomic():
+                _migrate(db)
+                yield db
+            self._replace(memory)
+
+    def _replace(self, memory: sqlite3.Connection) -> None:
+        """Write ``memory`` beside the file and rename it into place.
+
+        VACUUM INTO lays tables and rows out in their order, whatever the order in which they came;
+        the number of changes to the schema is the one trace of history that is left in the header.
+        """
+        from gitxexp.common.files import atomic_write
+
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        memory.execute("PRAGMA schema_version = 1")
+        with atomic_write(self.path) as temporary:
+            memory.execute("VACUUM INTO ?", (str(temporary),))
+
+    @contextmanager
+    def _reading(self) -> Iterator[sqlite3.Connection | None]:
+        """A connection to read with; None when there is no registry."""
+        if not self._exists():
+            yield None
+            return
+        with self._errors(), closing(_connect(self.path)) as db:
+            yield db
 
     def _exists(self) -> bool:
         """An empty file would be an empty database to SQLite, and what it held would be forgotten."""
+        for path in (self.path, self.path.parent):
+            if path.is_symlink():
+                raise self._unusable(f"{path.name} is a symbolic link")
         try:
             size = self.path.stat().st_size
         except FileNotFoundError:
@@ -167,67 +203,73 @@ class Registry:
             raise self._unusable(error) from error
 
 
-def put(db: sqlite3.Connection, version: str, payload: Payload) -> None:
+def put(db: Database, version: str, payload: Payload) -> None:
     """Insert the experiment with all that belongs to it, in place of an older row of ``version``."""
     remove(db, version)
-    names = ", ".join(f'"{name}"' for name in _COLUMNS)
-    marks = ", ".join("?" * len(_COLUMNS))
-    values = [version, *(getattr(payload, name) for name in _COLUMNS[1:])]
-    db.execute(f"INSERT INTO experiments ({names}) VALUES ({marks})", values)
-    _put_many(db, "params", version, ((k, json.dumps(v)) for k, v in payload.params.items()))
-    _put_many(db, "metrics", version, ((k, _sql(v)) for k, v in payload.metrics.items()))
-    _put_many(db, "artifacts", version, payload.artifacts.items())
-    db.executemany("INSERT INTO labels VALUES (?, ?)", [(version, v) for v in set(payload.labels)])
+    row = {name: getattr(payload, name) for name in _COLUMNS} | {"version": version}
+    db.table("experiments").upsert(row, pk="version")
+    params = {k: json.dumps(v) for k, v in payload.params.items() if v is not None}
+    metrics = {k: _sql(v) for k, v in payload.metrics.items() if v is not None}
+    context = {k: json.dumps(v) for k, v in payload.context.items() if v is not None}
+    _put_parts(db, "params", version, ("name", "value"), params.items())
+    _put_parts(db, "metrics", version, ("name", "value"), metrics.items())
+    _put_parts(db, "context", version, ("name", "value"), context.items())
+    _put_parts(db, "artifacts", version, ("path", "hash"), payload.artifacts.items())
+    _put_parts(db, "labels", version, ("label",), ((label,) for label in set(payload.labels)))
 
 
-def put_merge(db: sqlite3.Connection, merge: Mapping[str, Any]) -> None:
+def put_merge(db: Database, merge: Mapping[str, Any]) -> None:
     """Insert one row of ``merges``; lists and mappings become JSON. Its id is that of its content."""
-    import hashlib  # 2 ms, as above
+    import hashlib  # 2 ms that a reader need not wait for
 
     names = ("target", "sources", "at", "mode", "counts", "hash_before", "hash_after")
-    values = [
-        json.dumps(merge[n], sort_keys=True) if n in ("sources", "counts") else merge[n]
+    row = {
+        n: json.dumps(merge[n], sort_keys=True) if n in ("sources", "counts") else merge[n]
         for n in names
-    ]
-    identity = hashlib.sha256(json.dumps(values).encode()).hexdigest()[:32]
-    marks = ", ".join("?" * (len(names) + 1))
-    db.execute(
-        f"INSERT OR REPLACE INTO merges (id, {', '.join(names)}) VALUES ({marks})",
-        [identity, *values],
-    )
+    }
+    identity = hashlib.sha256(json.dumps(list(row.values())).encode()).hexdigest()[:32]
+    db.table("merges").upsert({"id": identity, **row}, pk="id")
 
 
-def add_promotion(db: sqlite3.Connection, promotion: Promotion) -> None:
+def add_promotion(db: Database, promotion: Promotion) -> None:
     """Insert a promotion."""
-    names = Promotion._fields
-    marks = ", ".join("?" * len(names))
-    db.execute(f"INSERT INTO promotions ({', '.join(names)}) VALUES ({marks})", promotion)
+    db.table("promotions").insert(promotion._asdict())
 
 
-def remove(db: sqlite3.Connection, version: str) -> None:
+def remove(db: Database, version: str) -> None:
     """Delete the experiment ``version`` and all that belongs to it."""
-    for table in ("experiments", "params", "metrics", "labels", "artifacts"):
-        db.execute(f"DELETE FROM {table} WHERE version = ?", (version,))
+    for table in ("experiments", *_PARTS):
+        db.table(table).delete_where("version = ?", [version])
 
 
-def _put_many(
-    db: sqlite3.Connection, table: str, version: str, items: Iterable[tuple[str, Any]]
+def _put_parts(
+    db: Database,
+    table: str,
+    version: str,
+    names: tuple[str, ...],
+    rows: Iterable[tuple[Any, ...]],
 ) -> None:
-    db.executemany(
-        f"INSERT INTO {table} VALUES (?, ?, ?)",
-        [(version, name, value) for name, value in items if value is not None],
-    )
+    columns = ("version", *names)
+    db.table(table).insert_all(dict(zip(columns, (version, *row), strict=True)) for row in rows)
 
 
 def _sql(value: Any) -> Any:
-    """A metric as SQLite can hold it: it turns NaN into NULL, so that one is stored as text."""
+    """A metric as SQLite can hold it: it turns NaN into NULL, and integers end at 64 bits, so these
+    are stored as text."""
     if isinstance(value, float) and value != value:
         return "NaN"
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
     return value if isinstance(value, int | float | str) else json.dumps(value)
 
 
 def _metric(value: Any) -> Any:
-    return float("nan") if value == "NaN" else value
+    if not isinstance(value, str):
+        return value
+    if value == "NaN":
+        return float("nan")
+    digits = value.removeprefix("-")
+    return int(value) if 19 <= len(digits) <= 400 and digits.isdecimal() else value
 
 
 def _read(db: sqlite3.Connection) -> Iterator[Payload]:
@@ -236,6 +278,9 @@ def _read(db: sqlite3.Connection) -> Iterator[Payload]:
     metrics = _grouped(db, "SELECT version, name, value FROM metrics ORDER BY 1, 2")
     artifacts = _grouped(db, "SELECT version, path, hash FROM artifacts ORDER BY 1, 2")
     labels = _grouped(db, "SELECT version, label, label FROM labels ORDER BY 1, 2")
+    context: dict[str, dict[str, Any]] = {}
+    if "context" in _tables(db):
+        context = _grouped(db, "SELECT version, name, value FROM context ORDER BY 1, 2")
     for values in db.execute(f"SELECT {names} FROM experiments ORDER BY version"):
         version = values[0]
         texts: dict[str, Any] = dict(zip(_COLUMNS, values, strict=True))
@@ -244,6 +289,7 @@ def _read(db: sqlite3.Connection) -> Iterator[Payload]:
             params={k: json.loads(v) for k, v in params.get(version, {}).items()},
             metrics={k: _metric(v) for k, v in metrics.get(version, {}).items()},
             artifacts=artifacts.get(version, {}),
+            context={k: json.loads(v) for k, v in context.get(version, {}).items()},
             **texts,
         )
 
@@ -256,17 +302,72 @@ def _grouped(db: sqlite3.Connection, sql: str) -> dict[str, dict[str, Any]]:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
+    """A connection to the file; raises sqlite3.DatabaseError where it is not what we write.
+
+    The file comes with a clone: nothing in it may run, or keep a reader busy.
+    """
     db = sqlite3.connect(path, timeout=10)
-    db.execute("PRAGMA trusted_schema = OFF")
+    deadline = time.monotonic() + _SECONDS
+    try:
+        db.execute("PRAGMA trusted_schema = OFF")
+        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _CELL)
+        db.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+        _check(db)
+    except BaseException:
+        db.close()
+        raise
     return db
 
 
-def _migrate(db: sqlite3.Connection) -> None:
+def _check(db: sqlite3.Connection) -> None:
     (found,) = db.execute("PRAGMA user_version").fetchone()
     if found > USER_VERSION:
         raise XexpError(
             f"the registry has format {found}; this git-xexp knows up to {USER_VERSION}",
             "upgrade: pip install --upgrade git-xexp",
         )
-    if found < USER_VERSION:
-        db.executescript(f"PRAGMA page_size = 4096;{SCHEMA}PRAGMA user_version = {USER_VERSION};")
+    for kind, name, sql in db.execute("SELECT type, name, sql FROM sqlite_master"):
+        if kind == "trigger" or (kind == "view" and name.lower() in SCHEMA):
+            raise sqlite3.DatabaseError(f"it has a {kind} named {name!r}")
+        virtual = kind == "table" and (sql or "").lstrip()[:14].upper() == "CREATE VIRTUAL"
+        if virtual or (name.lower() in SCHEMA and _generated(db, name)):
+            raise sqlite3.DatabaseError(f"{name!r} is not a plain table")
+
+
+def _generated(db: sqlite3.Connection, table: str) -> bool:
+    return any(
+        hidden for (hidden,) in db.execute("SELECT hidden FROM pragma_table_xinfo(?)", (table,))
+    )
+
+
+def _tables(db: sqlite3.Connection) -> dict[str, str]:
+    """Table → the statement that made it."""
+    return dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+
+
+def _migrate(db: Database) -> None:
+    """Bring a registry of any format to the one of :data:`SCHEMA`, and fill a new one.
+
+    Tables are made anew and their rows copied, so that the file's text does not tell its history.
+    ``Table.transform`` cannot do that: it copies rowids, which these tables are without.
+    """
+    found = _tables(db.conn)
+    wanted = {
+        name: f'CREATE TABLE "{name}" ({body}) WITHOUT ROWID' for name, body in SCHEMA.items()
+    }
+    (version,) = db.conn.execute("PRAGMA user_version").fetchone()
+    if version == USER_VERSION and all(found.get(name) == sql for name, sql in wanted.items()):
+        return
+    for name, sql in wanted.items():
+        if name not in found:
+            db.execute(sql)
+            continue
+        db.rename_table(name, f"{name} of format {version}")
+        db.execute(sql)
+        old = db.table(f"{name} of format {version}")
+        for column, kind in old.columns_dict.items():
+            if column not in db.table(name).columns_dict:
+                db.table(name).add_column(column, kind)
+        db.table(name).insert_all(old.rows)
+        old.drop()
+    db.execute(f"PRAGMA user_version = {USER_VERSION}")

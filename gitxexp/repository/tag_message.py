@@ -1,8 +1,8 @@
 """Tag message ⇄ experiment: one line for people, then TOML for machines.
 
 The message of an experiment's tag is ``HEADLINE``, a blank line and a TOML document (toml.io, v1.0)
-with the tables ``[xexp]``, ``[params]``, ``[metrics]`` and ``[artifacts]``. Tags that people wrote by
-hand (``model=x | F1=0.9 | text``, no TOML) are understood as far as they go.
+with the tables ``[xexp]``, ``[params]``, ``[metrics]``, ``[context]`` and ``[artifacts]``. Tags that
+people wrote by hand (``model=x | F1=0.9 | text``, no TOML) are understood as far as they go.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 from gitxexp.trackers import column_names
 
-SCHEMA = 1
+#: 1: [xexp], [params], [metrics], [artifacts]; 2: and [context]
+SCHEMA = 2
 
 #: What separates the fields of a headline.
 SEPARATOR = " | "
@@ -52,6 +53,8 @@ class Payload(NamedTuple):
     metrics: Mapping[str, Any] = {}
     artifacts: Mapping[str, str] = {}
     handwritten: bool = False
+    #: where it ran (python, host, code and data commits): shown, never hashed or compared
+    context: Mapping[str, Any] = {}
 
 
 _TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "code", "parent", "reason",
@@ -67,9 +70,10 @@ def encode(payload: Payload) -> str:
     if payload.labels:
         head["labels"] = list(payload.labels)
     document: dict[str, Any] = {"xexp": head}
-    for table in ("params", "metrics", "artifacts"):
+    for table in ("params", "metrics", "context", "artifacts"):
         values = {k: _storable(v) for k, v in getattr(payload, table).items() if v is not None}
-        document[table] = dict(sorted(values.items()))
+        if values or table != "context":
+            document[table] = dict(sorted(values.items()))
     return f"{payload.headline}\n\n{tomli_w.dumps(document)}"
 
 
@@ -91,6 +95,7 @@ def decode(message: str) -> Payload:
         params=_table(document, "params"),
         metrics=_table(document, "metrics"),
         artifacts={k: str(v) for k, v in _table(document, "artifacts").items()},
+        context=_table(document, "context"),
         **texts,
     )
 
@@ -190,7 +195,7 @@ def quick_toml(text: str) -> dict[str, Any] | None:
         elif not line:
             continue
         elif (
-            line in ("[xexp]", "[params]", "[metrics]", "[artifacts]")
+            line in ("[xexp]", "[params]", "[metrics]", "[context]", "[artifacts]")
             and line[1:-1] not in document
         ):
             table = document[line[1:-1]] = {}

@@ -28,7 +28,7 @@ from gitxexp.repository.version import PATTERNS, AnyVersion, NamedVersion
 from gitxexp.storage.git import Git, decode
 
 #: Parsed again when the way of parsing changes, or the Python (marshal's form is its own).
-_FORMAT = f"xexp tags 3 {sys.implementation.cache_tag}"
+_FORMAT = f"xexp tags 4 {sys.implementation.cache_tag}"
 
 #: The row of an object that is not in the repository; it may come, so that is not remembered.
 _ABSENT: list[Any] = []
