@@ -16,6 +16,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.undo import index_entries
 from gitxexp.storage.git import Git, GitError, encode
+from gitxexp.storage.git_write import GitWriter
 
 _IN_PROGRESS = {
     "MERGE_HEAD": ("a merge is", "git merge --continue, or git merge --abort"),
@@ -95,7 +96,9 @@ def commit(
     place = {"ref": ref, "old": old, "worktree": str(project.top), "message": message}
     seq = running.record("ref", **place, new=None)
     try:
-        git.raw("commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env)
+        GitWriter(git).raw(
+            "commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env
+        )
     except GitError as error:
         raise XexpError(f"git commit refused: {error.message}", "nothing was changed") from error
     new = git.text("rev-parse", "HEAD")
@@ -154,7 +157,9 @@ def tag(project: Project, running: Running, name: str, message: str, commit: str
     place = {"ref": ref, "old": None, "message": message}
     seq = running.record("ref", **place, new=None)
     try:
-        git.raw("tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message))
+        GitWriter(git).raw(
+            "tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message)
+        )
     except GitError as error:
         raise XexpError(f"git tag refused: {error.message}", "nothing was changed") from error
     oid = git.text("rev-parse", ref)

@@ -271,35 +271,6 @@ class Git:
             values.setdefault(key, []).append(value)
         return values
 
-    # -- remotes -------------------------------------------------------------------------------
-
-    def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
-        """Short name → object of the tags that ``remote`` has; asks the remote."""
-        lines = self.lines("ls-remote", "--tags", "--refs", remote, *patterns)
-        pairs = (line.partition("\t") for line in lines)
-        return {name.removeprefix("refs/tags/"): oid for oid, _, name in pairs}
-
-    def push(self, remote: str, refspecs: Sequence[str]) -> None:
-        """Push all refs or none.
-
-        Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
-        """
-        args = ("push", "--porcelain", "--atomic", remote)
-        done = self.call(*args, *refspecs)
-        if done.returncode == 0:
-            return
-        reasons = {}
-        for line in decode(done.stdout).splitlines():
-            flag, _, rest = line.partition("\t")
-            if flag == "!":
-                names, _, summary = rest.partition("\t")
-                if "(atomic push failed)" not in summary:
-                    reasons[names.partition(":")[2]] = summary.partition("(")[2].rstrip(")")
-        stderr = decode(done.stderr)
-        if reasons:
-            raise PushRejected(remote, reasons, stderr)
-        raise GitError(args, done.returncode, stderr)
-
 
 _LIST = ("worktree", "list", "--porcelain")
 
@@ -345,14 +316,15 @@ def _top_of(git: Git, git_dir: Path) -> Path:
 def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: str) -> str:
     """The git remote to push to: asked for, configured, the branch's own, or the only one.
 
-    Raises XexpError when there is none, or several and no reason to prefer one.
+    Always the name of a remote that git's configuration has: an address could be an option of git,
+    or have it run a program. Raises XexpError when there is none, or several and no reason to
+    prefer one.
     """
     remotes = git.lines("remote")
-    if wanted or configured:
-        name = wanted or configured
-        if name in remotes or "/" in name or ":" in name:
+    if name := wanted or configured:
+        if name in remotes:
             return name
-        hint = suggestion(name, remotes, f"git remote add {name} URL")
+        hint = suggestion(name, remotes, "git remote -v lists them; git remote add NAME URL")
         raise XexpError(f"there is no git remote '{name}'", hint)
     if branch:
         tracked = git.config(rf"^branch\.{_escaped(branch)}\.(pushremote|remote)$")

@@ -24,6 +24,7 @@ from gitxexp.storage.dvc.places import (
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.remote import fetch_objects
 from gitxexp.storage.git import Git
+from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, find_object, object_path
 
 
@@ -148,7 +149,9 @@ def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterato
     _sweep(git, state)
     path = state / f"{PREFIX}{os.getpid()}"
     try:
-        git.raw("worktree", "add", "--quiet", "--detach", "--no-checkout", str(path), commit)
+        GitWriter(git).raw(
+            "worktree", "add", "--quiet", "--detach", "--no-checkout", "--", str(path), commit
+        )
         inner = Git(path, foreign=True)
         quiet = ("-c", "core.hooksPath=/dev/null")  # a DVC hook would fail on the empty cache
         inner.raw(*quiet, "checkout", "--quiet", "--force", commit, "--", ".")

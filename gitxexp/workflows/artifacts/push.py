@@ -13,6 +13,7 @@ from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
 from gitxexp.storage.git import PushRejected, choose_remote
+from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.artifacts.get import other_trees
 
@@ -69,7 +70,7 @@ def plan(
     wanted = list(chosen if chosen is not None else project.experiments())
     clashing: list[Experiment] = []
     if chosen is None and name is not None:
-        there = project.git.remote_tags(name, "refs/tags/e*")
+        there = GitWriter(project.git).remote_tags(name, "refs/tags/e*")
         clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
         skipped = {e.name for e in clashing} if everything else set(there)
         wanted = [found for found in wanted if found.name not in skipped]
@@ -99,7 +100,7 @@ def push(
     """
     report = _push_all(project, (planned.outputs, planned.earlier), remote, progress, incomplete)
     if planned.git_remote is not None and planned.refs:
-        _push_refs(project, planned)
+        _push_refs(project, planned, progress)
     names = tuple(found.name for found in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     checked = sum(map(_is_kept, planned.every))
@@ -203,11 +204,11 @@ def _earlier(
     return tuple(out for out in _outputs_of(project, commits) if _needs(out) not in others)
 
 
-def _push_refs(project: Project, planned: PushPlan) -> None:
+def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -> None:
     name = planned.git_remote
     assert name is not None
     try:
-        project.git.push(name, planned.refs)
+        GitWriter(project.git).push(name, planned.refs, progress)
     except PushRejected as error:
         if any(ref.startswith("refs/tags/") for ref in error.refs):
             hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"

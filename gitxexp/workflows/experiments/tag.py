@@ -23,6 +23,7 @@ from gitxexp.storage.dvc.changes import pending
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, PushRejected, choose_remote
+from gitxexp.storage.git_write import GitWriter
 from gitxexp.trackers.stamps import StampRecord, restamp, stamp
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
@@ -215,7 +216,7 @@ def tag_and_push(
 
 
 def _taken_on(git: Git, remote: str) -> list[AnyVersion]:
-    names = git.remote_tags(remote, "refs/tags/e*")
+    names = GitWriter(git).remote_tags(remote, "refs/tags/e*")
     return [found for found in map(version.parse, names) if found is not None]
 
 
@@ -231,7 +232,7 @@ def _publish(
     refs = [f"refs/tags/{made}"]
     if branch is not None:
         refs.insert(0, f"{commit}:refs/heads/{branch}")
-    project.git.push(remote, refs)
+    GitWriter(project.git).push(remote, refs, project.progress)
     running.outcome["pushed"] = remote
 
 

@@ -24,6 +24,7 @@ from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, GitError
+from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
@@ -185,7 +186,7 @@ def _add(project: Project, running: Running, plan: Plan) -> Path:
         commit=plan.commit, parents=[str(folder) for folder in missing], exclude=plan.exclude,
     )  # fmt: skip
     undo_worktrees.exclude(project, plan.exclude, present=True)
-    git = Git(project.main_top, foreign=True)
+    git = GitWriter(Git(project.main_top, foreign=True))
     flags: Sequence[str] = ("--detach",)
     if plan.branch:
         flags = ("--no-track", "-b", plan.branch) if plan.new_branch else ()

@@ -22,6 +22,7 @@ from gitxexp.storage.dvc.changes import status
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.share import site_cache
 from gitxexp.storage.git import Git
+from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest, object_path
 from gitxexp.workflows.worktrees import records, safety
 from gitxexp.workflows.worktrees.records import Tree
@@ -59,7 +60,8 @@ def push(project: Project, tree: Tree, progress: Progress | None = None) -> None
     if git.lines("remote"):
         remote = storage_git.choose_remote(git, tree.branch, None, project.config.tag_remote)
         refs = [f"refs/tags/{e.name}" for e in safety.experiments_of(project, tree)]
-        git.push(remote, refs + ([f"refs/heads/{tree.branch}"] if tree.branch else []))
+        heads = [f"refs/heads/{tree.branch}"] if tree.branch else []
+        GitWriter(git).push(remote, [*refs, *heads], progress)
 
 
 def remove(

@@ -1,0 +1,187 @@
+"""The one door to GitPython: git for what writes, or talks to another repository.
+
+Everything that reads one repository is :class:`gitxexp.storage.git.Git`, which starts git itself:
+``import git`` takes 100 ms.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.common.errors import GitError, PushRejected, XexpError
+from gitxexp.storage.git import OLDEST, Git
+
+if TYPE_CHECKING:
+    from gitxexp.storage.objects import Progress
+
+
+class GitWriter(Git):
+    """git in the folder and the environment of ``git``, its processes started by GitPython.
+
+    GitPython refuses options that make git run another program (``--upload-pack``,
+    ``--receive-pack``, ``--exec``) and transports that do (``ext::``); nothing here tells it
+    otherwise. Hooks, signing, messages and exit codes are those of git as the user would run it.
+    """
+
+    def __init__(self, git: Git) -> None:
+        self.cwd = git.cwd
+        self._env = dict(git._env)
+
+    def _start(
+        self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        if not self.cwd.is_dir():  # where GitPython would go on in the current folder
+            raise XexpError(f"no such folder: {self.cwd}")
+        gitpython = _gitpython()
+        _refuse_unsafe(args)
+        # GitPython sets LC_ALL=C, which hooks would inherit; empty is as good as not set
+        wanted = {"LC_ALL": "", "LANGUAGE": "", **self._env, **(env or {})}
+        try:
+            with _without(os.environ.keys() - wanted.keys()):
+                process = gitpython.cmd.Git(self.cwd).execute(
+                    ["git", *args],
+                    istream=subprocess.PIPE if fed else None,
+                    as_process=True,
+                    env=wanted,
+                )
+        except gitpython.GitCommandNotFound as error:
+            raise XexpError("git is not on PATH", f"install git {OLDEST} or later") from error
+        started: subprocess.Popen[bytes] = process.proc
+        process.proc = None  # or GitPython ends it as soon as this wrapper is forgotten
+        return started
+
+    def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Short name → object of the tags that ``remote`` has; asks the remote."""
+        lines = self.lines("ls-remote", "--tags", "--refs", "--", remote, *patterns)
+        pairs = (line.partition("\t") for line in lines)
+        return {name.removeprefix("refs/tags/"): oid for oid, _, name in pairs}
+
+    def fetch(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
+        """Fetch exactly ``refspecs``, no tags besides. Raises GitError when that fails."""
+        args = ("fetch", "--no-tags", "--no-write-fetch-head", *_shown(progress))
+        done = self._watched((*args, "--", remote, *refspecs), progress)
+        if done.returncode:
+            raise GitError((*args, remote), done.returncode, done.stderr)
+
+    def push(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
+        """Push all refs or none.
+
+        Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
+        """
+        args = ("push", "--porcelain", "--atomic", *_shown(progress))
+        done = self._watched((*args, "--", remote, *refspecs), progress)
+        if done.returncode == 0:
+            return
+        reasons = {}
+        for line in done.stdout.splitlines():
+            flag, _, rest = line.partition("\t")
+            if flag == "!":
+                names, _, summary = rest.partition("\t")
+                if "(atomic push failed)" not in summary:
+                    reasons[names.partition(":")[2]] = summary.partition("(")[2].rstrip(")")
+        if reasons:
+            raise PushRejected(remote, reasons, done.stderr)
+        raise GitError((*args, remote), done.returncode, done.stderr)
+
+    def _watched(
+        self, args: Sequence[str], progress: Progress | None
+    ) -> subprocess.CompletedProcess[str]:
+        """The finished process, its progress told to ``progress`` while it ran."""
+        gitpython = _gitpython()
+        process: Any = self._start(args, env=_in_english(self._env))
+        process.stdout, process.stderr = _as_text(process.stdout), _as_text(process.stderr)
+        out: list[str] = []
+        told = _listener(gitpython.RemoteProgress, progress)
+        try:
+            gitpython.cmd.handle_process_output(
+                process, out.append, told.new_message_handler(), decode_streams=False
+            )
+            code = process.wait()
+        except BaseException:
+            process.kill()
+            process.wait()
+            raise
+        return subprocess.CompletedProcess(args, code, "".join(out), "\n".join(told.said))
+
+
+def _gitpython() -> Any:
+    os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # else it fails to import without git
+    import git
+
+    return git
+
+
+def _refuse_unsafe(args: Sequence[str]) -> None:
+    """GitPython's checks of ``args``; raises XexpError for what could run another program."""
+    gitpython = _gitpython()
+    remote, command = gitpython.Remote, gitpython.cmd.Git
+    unsafe = {
+        "ls-remote": command.unsafe_git_ls_remote_options,
+        "fetch": remote.unsafe_git_fetch_options,
+        "push": remote.unsafe_git_push_options,
+    }.get(args[0])
+    if unsafe is None:
+        return
+    options = args[1 : args.index("--")] if "--" in args else args[1:]
+    try:
+        command.check_unsafe_options([o for o in options if o.startswith("-")], unsafe)
+        for value in args[1 + len(options) :]:
+            command.check_unsafe_protocols(value)
+    except (gitpython.UnsafeOptionError, gitpython.UnsafeProtocolError) as error:
+        raise XexpError(f"git {args[0]} refused: {error}") from error
+
+
+@contextmanager
+def _without(names: set[str]) -> Iterator[None]:
+    """The environment less ``names``: GitPython adds to it and takes nothing away."""
+    kept = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(kept)
+
+
+def _in_english(env: Mapping[str, str]) -> dict[str, str]:
+    """Messages that can be read, characters as the user has them."""
+    everything = env.get("LC_ALL")
+    kinds = {"LC_CTYPE": everything} if everything else {}
+    return {"LC_ALL": "", "LANGUAGE": "", "LC_MESSAGES": "C", **kinds}
+
+
+def _as_text(stream: Any) -> io.TextIOWrapper:
+    """A pipe as lines that end at a carriage return too, which is how git draws progress."""
+    return io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline=None)
+
+
+def _shown(progress: Progress | None) -> tuple[str, ...]:
+    return ("--progress",) if progress is not None else ()
+
+
+def _listener(remote_progress: Any, progress: Progress | None) -> Any:
+    """A RemoteProgress that tells ``progress`` and keeps what else git ``said``."""
+
+    class Listener(remote_progress):  # type: ignore[misc]
+        def __init__(self) -> None:
+            super().__init__()
+            self.said: list[str] = []
+
+        def update(
+            self, op_code: int, cur_count: float, max_count: float | None = None, message: str = ""
+        ) -> None:
+            if progress is not None:
+                progress(int(cur_count or 0), int(max_count or 0), "objects")
+
+        def line_dropped(self, line: str) -> None:
+            self.said.append(line)
+
+        def _parse_progress_line(self, line: str) -> None:
+            super()._parse_progress_line(line)
+            if line.startswith(("error:", "fatal:")):
+                self.said.append(line)
+
+    return Listener()
