@@ -271,7 +271,7 @@ o	--renumber	-	once	New numbers for clashing integer primary keys
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
 o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
-o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
+o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
@@ -297,7 +297,7 @@ o	--renumber	-	once	New numbers for clashing integer primary keys
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
 o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
-o	--memory	text	once	What DuckDB may use before it spills (a quarter of what is free, 500MB to 2GB)
+o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
 o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done

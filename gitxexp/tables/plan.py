@@ -47,7 +47,7 @@ class MergeOptions:
     rename: Mapping[str, str] = field(default_factory=dict)  #: source column -> target column
     stringify: tuple[str, ...] = ()  #: columns whose mixed storage classes may become text
     allow_lossy: bool = False  #: accept a type promotion that changes values
-    memory: int = 0  #: bytes DuckDB may use before it spills; 0: a share of what is free
+    memory: int = 0  #: bytes DuckDB may use before it spills; 0: 1 GB
     settled: tuple[tuple[Conflict, OnConflict], ...] = ()  #: single conflicts, each for one side
     in_place: bool = False  #: change the target itself in one transaction, no new file
 

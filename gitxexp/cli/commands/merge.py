@@ -70,8 +70,7 @@ _OPTIONS = (
                  help="Let a column of mixed types become text."),
     click.option("--allow-lossy", is_flag=True, help="Accept a type promotion that changes values."),
     click.option("--memory", type=Size(), default="0",
-                 help="What DuckDB may use before it spills (a quarter of what is free, "
-                      "500MB to 2GB)."),
+                 help="What DuckDB may use before it spills to disk (1GB)."),
     click.option("--in-place", is_flag=True, help="Change the target in one transaction, no copy."),
     click.option("--engine", type=click.Choice([str(e) for e in Engine]), default="auto",
                  show_default=True, help="Who does the work; auto: SQLite for SQLite files, else DuckDB."),

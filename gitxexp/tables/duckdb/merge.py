@@ -12,14 +12,13 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.tables.duckdb.align import align
 from gitxexp.tables.duckdb.match import Matched, match_tables
-from gitxexp.tables.duckdb.out_file import beside, publish, writing
 from gitxexp.tables.duckdb.outcome import Outcome, counted
 from gitxexp.tables.duckdb.rebase import rebase_table
 from gitxexp.tables.duckdb.rows import count
 from gitxexp.tables.duckdb.session import Session, Source, stamp
 from gitxexp.tables.duckdb.source import open_duckdb, open_source
 from gitxexp.tables.duckdb.two_way import merge_table
-from gitxexp.tables.duckdb.write import Job, write
+from gitxexp.tables.duckdb.write import Job, beside, publish, write, writing
 from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, Progress
 
 #: Decides one table: the outcome of its inputs, or None where the table leaves the result.

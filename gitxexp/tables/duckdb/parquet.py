@@ -5,19 +5,19 @@ What a parquet file's footer tells beside its rows, and what of it a rewrite can
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gitxexp.tables.duckdb.align import Aligned
-from gitxexp.tables.duckdb.arrow_schema import Part, schema_for
 from gitxexp.tables.duckdb.outcome import Outcome, final_query
 from gitxexp.tables.duckdb.rows import count
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
-from gitxexp.tables.duckdb.types import EMPTY
+from gitxexp.tables.duckdb.types import EMPTY, null
 
 #: Up to this many rows a single writer is quick enough.
 SMALL = 500_000
@@ -82,12 +82,9 @@ def _metadata(
     for key, value in manner.metadata:
         if key.lower() in {known.lower() for known in kept}:
             continue  # DuckDB takes one spelling of a key
-        if key == ARROW and schema is None:
-            continue
-        kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
-        if key == ARROW and schema:
-            kept[key] = schema
-    return kept
+        if key != ARROW:
+            kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
+    return kept if schema is None else {**kept, ARROW: schema}
 
 
 def _pandas(value: bytes, outcome: Outcome, rows: int) -> bytes:
@@ -168,24 +165,65 @@ def _footer_metadata(session: Session, source: Source) -> tuple[tuple[str, bytes
 def arrow_schema(
     session: Session, files: Sequence[Source], manner: Manner, table: Aligned
 ) -> bytes | None:
-    """The Arrow schema for a file with the table's columns, if the first of the files has one.
+    """The Arrow schema for a file with the table's columns, if one of the files has one.
 
-    It stays as it is where the columns do; None also where it cannot be extended.
+    Readers take from it what parquet itself cannot say: categories, durations, names of time
+    zones. Each column's field is that of the first file that has the column with this type. It
+    stays as it is where the columns do. None where it cannot be extended: without pyarrow, and
+    where a column that gets NULLs has lists of a fixed size, among which pyarrow cannot read one.
     """
+    held = [(source, dict(_footer_metadata(session, source)).get(ARROW)) for source in files]
     mine = dict(manner.metadata).get(ARROW)
-    if mine is None:
-        return None
-    first = files[0].tables[0].columns
     sides = [*table.others, *([table.ours] if table.ours else [])]
     absent = {name for name in table.columns if any(name not in side.has for side in sides)}
-    if not absent and list(first.items()) == list(table.columns.items()):
+    first = files[0].tables[0].columns if files else {}
+    if mine is not None and not absent and list(first.items()) == list(table.columns.items()):
         return mine
-    parts = [Part(mine, first)]
-    for source in files[1:] if set(table.columns) - set(first) else ():
-        value = dict(_footer_metadata(session, source)).get(ARROW)
-        if value is not None:
-            parts.append(Part(value, source.tables[0].columns))
-    return schema_for(table.columns, parts, absent)
+    schemas = [(v, source.tables[0].columns) for source, v in held if v is not None]
+    return _extended(session, table, schemas, absent) if schemas else None
+
+
+def has_arrow_schema(session: Session, files: Sequence[Source]) -> bool:
+    """Whether one of the files has one, so that not to write it is a loss."""
+    return any(key == ARROW for file in files for key, _ in _footer_metadata(session, file))
+
+
+def _extended(
+    session: Session,
+    table: Aligned,
+    schemas: Sequence[tuple[bytes, Mapping[str, str]]],
+    absent: Collection[str],
+) -> bytes | None:
+    """A schema of the fields of ``schemas`` (each with the DuckDB types of its file's columns).
+
+    Arrow columnar format, "Encapsulated message format", in base64 as parquet-cpp writes it.
+    """
+    try:
+        import pyarrow as pa  # late: only files that Arrow's writers left need it
+        from pyarrow import parquet as pq
+    except ImportError:
+        return None
+    path = session.scratch / f"{session.name('plain')}.parquet"
+    cells = ", ".join(f"{null(kind)} AS {quote(c)}" for c, kind in table.columns.items())
+    session.rows(f"COPY (SELECT {cells}) TO {text(str(path))} (FORMAT parquet)")
+    try:
+        known = [(pa.ipc.read_schema(pa.py_buffer(base64.b64decode(v))), c) for v, c in schemas]
+        fields = {field.name: field for field in pq.read_schema(path)}
+        for name, kind in table.columns.items():
+            own = (s.field(name) for s, c in known if c.get(name) == kind and name in s.names)
+            fields[name] = next(own, fields[name])
+        if any(_fixed(fields[name].type) for name in absent):
+            return None
+        joined = pa.schema([fields[name] for name in table.columns], known[0][0].metadata)
+        return base64.b64encode(joined.serialize().to_pybytes())
+    except (pa.ArrowException, OSError, ValueError, KeyError):
+        return None
+
+
+def _fixed(kind: Any) -> bool:
+    """Whether there is a list of a fixed size in an Arrow type."""
+    inner = [kind.field(i).type for i in range(kind.num_fields)]
+    return str(kind).startswith("fixed_size_list<") or any(map(_fixed, inner))
 
 
 def stored_otherwise(session: Session, source: Source, written: Path) -> tuple[str, ...]:

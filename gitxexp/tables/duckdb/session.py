@@ -1,7 +1,5 @@
 """One private DuckDB for one merge: bounded memory, a spill folder, no extension, clear errors.
 
-How much memory DuckDB may use where the user gave no bound.
-
 What an opened input is to DuckDB: tables that it can select from.
 """
 
@@ -9,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,7 +34,7 @@ class Shortage(XexpError):
 class Session:
     """A DuckDB connection with its scratch folder; close it to remove both.
 
-    ``memory`` is in bytes; 0 is a share of what the machine has. Everything beyond it spills to the
+    ``memory`` is in bytes; 0 is :data:`MEMORY`. Everything beyond it spills to the
     scratch folder, which lies in ``beside`` (the folder of the output, so that spilling needs no
     second disk) or in the system's.
     """
@@ -47,10 +44,10 @@ class Session:
         self.scratch = self._folder.path
         self._numbers = itertools.count()
         self._apart: Folder | None = None
-        self.memory = granted(memory)
+        memory = max(memory, LEAST) if memory else MEMORY
         self._kept: list[str] = []
         self._disk = ""
-        self._con = _connect(self.scratch, self.memory)
+        self._con = _connect(self.scratch, memory)
 
     def __enter__(self) -> Session:
         return self
@@ -225,42 +222,8 @@ _KNOWN = (
 #: Bytes below which DuckDB cannot even read the wider parquet files.
 LEAST = 64_000_000
 
-#: Without ``--memory``: a share of what is free, and never less or more than these bytes. Above
-#: 1 GB DuckDB writes parquet no faster.
-SHARE, FLOOR, CEILING = 4, 500_000_000, 2_000_000_000
-
-_MEMINFO = Path("/proc/meminfo")
-#: The bounds of a container (cgroup v2, v1), as it sees them itself.
-_BOUNDS = (
-    Path("/sys/fs/cgroup/memory.max"),
-    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
-)
-
-
-def granted(asked: int) -> int:
-    """Bytes for DuckDB: what was asked for, or for 0 a share of the machine's free memory."""
-    if asked:
-        return max(asked, LEAST)
-    return min(max(_free() // SHARE, FLOOR), CEILING)
-
-
-def _free() -> int:
-    """Bytes that a new process could use; 0 where the system does not tell."""
-    found = [_available()]
-    for path in _BOUNDS:
-        with contextlib.suppress(OSError, ValueError):
-            found.append(int(path.read_text("utf-8")))
-    return min(found)
-
-
-def _available() -> int:
-    with contextlib.suppress(OSError, ValueError, IndexError):
-        for line in _MEMINFO.read_text("utf-8").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    with contextlib.suppress(AttributeError, OSError, ValueError):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return 0
+#: Without ``--memory``. With more DuckDB writes parquet no faster; what needs more is spilled.
+MEMORY = 1_000_000_000
 
 
 @dataclass(frozen=True)

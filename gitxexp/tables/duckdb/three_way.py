@@ -31,7 +31,7 @@ def three_way(
         sides = (by_label(part, base), by_label(part, theirs))
         return _three_way(session, part, *sides, key, declared, options)
 
-    return in_parts(session, table, key, decide, meets=False)
+    return in_parts(session, table, key, decide)
 
 
 def _three_way(

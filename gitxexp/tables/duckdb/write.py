@@ -1,24 +1,38 @@
-"""Everything a merge decided, and the writing of it in the kind that is wanted."""
+"""Everything a merge decided, and the writing of it in the kind that is wanted.
+
+A DuckDB file is the target's own copy edited, or a new one that DuckDB 1.2 can read. A SQLite file
+likewise, with every value proven on its way in. The output is a temporary file beside its place,
+which it takes only when it is whole.
+"""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
+import sqlite3
+import stat
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from gitxexp.common.files import Kind
-from gitxexp.tables.duckdb.outcome import Outcome
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import Folder, Kind, kind_of
+from gitxexp.tables.duckdb.align import ROW, Aligned, Side
+from gitxexp.tables.duckdb.outcome import Outcome, final_query, plain
 from gitxexp.tables.duckdb.parquet import (
-    ARROW,
     Manner,
     arrow_schema,
+    has_arrow_schema,
     manner_of,
     stored_otherwise,
     write_parquet,
 )
-from gitxexp.tables.duckdb.session import Session, Source
-from gitxexp.tables.duckdb.to_duckdb import carry, create_duckdb, finish_duckdb, write_duckdb
-from gitxexp.tables.duckdb.to_sqlite import write_sqlite
+from gitxexp.tables.duckdb.rows import listed
+from gitxexp.tables.duckdb.session import Session, Source, quote, text, translated
+from gitxexp.tables.duckdb.source import row_alias
+from gitxexp.tables.duckdb.types import EMPTY
 from gitxexp.tables.plan import MergeOptions, MergeReport
 
 
@@ -96,9 +110,9 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     schema = arrow_schema(job.session, files, manner, outcome.table)
     write_parquet(job.session, outcome, manner, schema, temp)
     notes = stored_otherwise(job.session, model, temp) if model else ()
-    lost = not schema and any(key == ARROW for key, _ in manner.metadata)
-    left = "the Arrow schema in the metadata no longer fits and was left out"
-    return (*notes, left) if lost else notes
+    if schema or not has_arrow_schema(job.session, files):
+        return notes
+    return (*notes, "the Arrow schema in the metadata no longer fits and was left out")
 
 
 def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
@@ -111,3 +125,458 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     if place != temp:
         shutil.move(place, temp)
     return (*notes, *missed)
+
+
+#: The oldest storage that still has all the types used here (duckdb.org/docs/internals/storage).
+STORAGE = "v1.2.0"
+
+
+def create_duckdb(session: Session, temp: Path) -> str:
+    """Attach a new file at ``temp`` and give its catalog name."""
+    alias = session.name("out")
+    session.rows(f"ATTACH {text(session.inside(temp))} AS {alias} (STORAGE_VERSION '{STORAGE}')")
+    return alias
+
+
+def write_duckdb(
+    session: Session, alias: str, outcomes: Iterable[Outcome], edit: bool
+) -> tuple[str, ...]:
+    """Apply the outcomes inside ``alias``; gives notes about what could not come along.
+
+    Deletions, changes and additions are committed apart: DuckDB checks unique keys against rows
+    deleted in the same transaction. The file is nobody's yet, so nothing half-done can be seen.
+    """
+    notes: list[str] = []
+    session.rows("SET wal_autocheckpoint = '1TB'")  # a checkpoint may renumber rows
+    for outcome in _parents_first(outcomes):
+        if outcome.gone:
+            if edit and outcome.table.ours is not None:
+                place = _place(alias, outcome.table.ours, outcome.table.name)
+                session.rows(f"DROP TABLE {place}")
+        elif edit and outcome.table.ours is not None:
+            _edit(session, alias, outcome)
+        else:
+            notes += _create(session, alias, outcome)
+    return tuple(notes)
+
+
+def finish_duckdb(session: Session, alias: str) -> None:
+    """Fold the log into the file and let go of it."""
+    session.rows(f"CHECKPOINT {alias}")
+    session.rows(f"DETACH {alias}")
+
+
+def carry(
+    session: Session, alias: str, objects: Sequence[tuple[str, str]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Create indexes and views that only a source has; gives their names and notes on failures."""
+    done, notes = [], []
+    session.rows(f"USE {alias}")
+    for name, sql in objects:
+        try:
+            session.rows(sql)
+            done.append(name)
+        except XexpError as error:
+            notes.append(f"{name} was not carried over: {error.message}")
+    session.rows("USE memory")
+    return tuple(done), tuple(notes)
+
+
+def _parents_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Tables without foreign keys before those that refer to others."""
+
+    def refers(outcome: Outcome) -> bool:
+        side = outcome.table.ours or outcome.table.others[0]
+        return "REFERENCES" in side.table.ddl.upper() or "FOREIGN KEY" in side.table.ddl.upper()
+
+    return sorted(outcomes, key=refers)
+
+
+def _place(alias: str, side: Side, name: str) -> str:
+    table = side.table
+    schema = table.schema if table.kind == "duckdb" else "main"
+    short = name[len(schema) + 1 :] if schema != "main" else name
+    return f"{alias}.{quote(schema)}.{quote(short)}"
+
+
+def _edit(session: Session, alias: str, outcome: Outcome) -> None:
+    table = outcome.table
+    assert table.ours is not None
+    place = _place(alias, table.ours, table.name)
+    for column in table.added:
+        session.rows(
+            f"ALTER TABLE {place} ADD COLUMN {quote(column)} {_stored(table.columns[column])}"
+        )
+    _fill(session, place, outcome)
+    for column in table.dropped:
+        session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
+    _widen(session, alias, place, outcome)
+    if outcome.drop:
+        session.rows(f"DELETE FROM {place} WHERE rowid IN (SELECT {ROW} FROM {outcome.drop})")
+    if outcome.change:
+        _change(session, place, outcome)
+    if outcome.add:
+        names = listed(table.names)
+        session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({outcome.add})")
+
+
+def _fill(session: Session, place: str, outcome: Outcome) -> None:
+    """The columns that ours lacked and has values for all the same (see ``settled.restored``)."""
+    ours = outcome.table.ours
+    again = [c for c in outcome.table.added if ours is not None and c in ours.has]
+    if ours is None or not again:
+        return
+    held = session.keep("again", f"SELECT {listed(again)}, {ROW} FROM ({ours.query})")
+    sets = ", ".join(f"{quote(c)} = again.{quote(c)}" for c in again)
+    session.rows(
+        f"UPDATE {place} AS mine SET {sets} FROM {held} AS again WHERE mine.rowid = again.{ROW}"
+    )
+
+
+def _change(session: Session, place: str, outcome: Outcome) -> None:
+    """Only columns that differ somewhere: a key that stays need not be checked again."""
+    names = outcome.table.names
+    tests = ", ".join(
+        f"bool_or(mine.{quote(c)} IS DISTINCT FROM changed.{quote(c)})" for c in names
+    )
+    joined = f"{place} AS mine JOIN {outcome.change} AS changed ON mine.rowid = changed.{ROW}"
+    flags = session.rows(f"SELECT {tests} FROM {joined}")[0]
+    sets = ", ".join(
+        f"{quote(c)} = changed.{quote(c)}" for c, flag in zip(names, flags, strict=True) if flag
+    )
+    sets = sets or ", ".join(f"{quote(c)} = changed.{quote(c)}" for c in names)
+    session.rows(
+        f"UPDATE {place} AS mine SET {sets} FROM {outcome.change} AS changed "
+        f"WHERE mine.rowid = changed.{ROW}"
+    )
+
+
+def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
+    if not outcome.table.widened:
+        return
+    table = outcome.table.ours.table if outcome.table.ours else None
+    indexes = session.rows(
+        "SELECT index_name, sql FROM duckdb_indexes() WHERE database_name = $1 "
+        "AND table_name = $2 AND sql IS NOT NULL",
+        [alias, (table.name or "").split(".")[-1] if table else ""],
+    )
+    for name, _ in indexes:
+        session.rows(f"DROP INDEX {alias}.{quote(name)}")
+    for line in outcome.table.widened:
+        column = line.rsplit(": ", 1)[0]
+        kind = outcome.table.columns[column]
+        session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
+    session.rows(f"USE {alias}")
+    for _, sql in indexes:
+        session.rows(sql)
+    session.rows("USE memory")
+
+
+def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
+    side = outcome.table.ours or outcome.table.others[0]
+    place = _place(alias, side, outcome.table.name)
+    notes: list[str] = []
+    if side.table.kind != "duckdb" or not _by_ddl(session, alias, side, outcome):
+        if side.table.kind == "duckdb":
+            notes.append(f"table {outcome.table.name} was created without its constraints")
+            session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
+        session.rows(f"CREATE TABLE {place} ({_columns(outcome, side)})")
+    names = listed(outcome.table.names)
+    query = final_query(outcome)
+    session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({query})")
+    return notes
+
+
+def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
+    """Create the table as its source declares it, if that has the merged columns and types."""
+    if dict(side.table.columns) != dict(outcome.table.columns):
+        return False
+    try:
+        session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
+        session.rows(f"USE {alias}")
+        session.rows(side.table.ddl)
+    except XexpError:
+        return False
+    finally:
+        session.rows("USE memory")
+    return True
+
+
+def _columns(outcome: Outcome, side: Side) -> str:
+    parts = [f"{quote(c)} {_stored(kind)}" for c, kind in outcome.table.columns.items()]
+    unique = side.table.unique[:1]
+    spelled = {c.lower() for c in outcome.table.columns}
+    if unique and all(c.lower() in spelled for c in unique[0]):
+        parts.append(f"UNIQUE ({listed(unique[0])})")
+    return ", ".join(parts)
+
+
+def _stored(kind: str) -> str:
+    return "VARCHAR" if kind == EMPTY else kind
+
+
+_DECLARED = {"DOUBLE": "REAL", "FLOAT": "REAL", "VARCHAR": "TEXT", "BLOB": "BLOB", EMPTY: ""}
+
+
+def write_sqlite(
+    session: Session,
+    temp: Path,
+    base: sqlite3.Connection | None,
+    outcomes: Iterable[Outcome],
+    objects: Sequence[tuple[str, str]],
+) -> tuple[str, ...]:
+    """Write ``temp``: a copy of ``base`` with the outcomes applied, or all of them in a new file.
+
+    Gives notes. Raises :class:`XexpError` where a declared type would change a value.
+    """
+    con = sqlite3.connect(temp, isolation_level=None)
+    try:
+        if base is not None:
+            base.backup(con)
+        journal = con.execute("PRAGMA journal_mode").fetchone()[0]
+        con.execute("PRAGMA journal_mode = MEMORY")
+        con.execute("BEGIN")
+        triggers = _take_triggers(con)
+        for outcome in outcomes:
+            _write_table(session, con, outcome, base is not None)
+        notes = _create_all(con, [*triggers, *objects])
+        con.execute("COMMIT")
+        if journal == "wal":
+            con.execute("PRAGMA journal_mode = WAL")
+    except (sqlite3.Error, OverflowError, UnicodeError) as error:
+        raise XexpError(f"SQLite refused the merged rows: {error}") from None
+    finally:
+        con.close()
+    return notes
+
+
+def _take_triggers(con: sqlite3.Connection) -> list[tuple[str, str]]:
+    """Merged rows were inserted once already: triggers must not see them again."""
+    found = con.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
+    for name, _ in found:
+        con.execute(f"DROP TRIGGER {quote(name)}")
+    return found
+
+
+def _create_all(con: sqlite3.Connection, objects: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    notes = []
+    for name, sql in objects:
+        try:
+            con.execute(sql)
+        except sqlite3.Error as error:
+            notes.append(f"{name} was not carried over: {error}")
+    return tuple(notes)
+
+
+def _write_table(session: Session, con: sqlite3.Connection, outcome: Outcome, edit: bool) -> None:
+    table = outcome.table
+    name = quote(table.name)
+    if outcome.gone:
+        con.execute(f"DROP TABLE IF EXISTS {name}")
+        return
+    if not edit or table.ours is None:
+        con.execute(_ddl(table))
+        _insert(session, con, table, final_query(outcome))
+        return
+    for column in table.added:
+        con.execute(f"ALTER TABLE {name} ADD COLUMN {quote(column)} {_declared(table, column)}")
+    if outcome.drop:
+        _by_row(session, con, outcome, f"DELETE FROM {name}", outcome.drop, [])
+    if outcome.change:
+        cells = list(table.names)
+        sets = ", ".join(f"{quote(c)} = ?" for c in cells)
+        _by_row(session, con, outcome, f"UPDATE {name} SET {sets}", outcome.change, cells)
+    if outcome.add:
+        _insert(session, con, table, outcome.add)
+
+
+def _declared(table: Aligned, column: str) -> str:
+    return _DECLARED.get(table.columns[column], _affinity(table.columns[column]))
+
+
+def _affinity(kind: str) -> str:
+    return "INTEGER" if kind.endswith("INT") or kind in ("INTEGER", "BOOLEAN") else "TEXT"
+
+
+def _ddl(table: Aligned) -> str:
+    side = table.ours or table.others[0]
+    same = {c.lower() for c in side.table.columns} == {c.lower() for c in table.columns}
+    if side.table.kind == "sqlite" and same:
+        return side.table.ddl
+    parts = [f"{quote(c)} {_declared(table, c)}" for c in table.columns]
+    if side.table.unique:
+        parts.append(f"UNIQUE ({', '.join(map(quote, side.table.unique[0]))})")
+    return f"CREATE TABLE {quote(table.name)} ({', '.join(parts)})"
+
+
+def _shown(table: Aligned, names: Sequence[str], prefix: str = "") -> str:
+    return ", ".join(plain(table.columns[c], f"{prefix}{quote(c)}") for c in names)
+
+
+def _insert(session: Session, con: sqlite3.Connection, table: Aligned, query: str) -> None:
+    names = list(table.names)
+    marks = ", ".join("?" for _ in names)
+    cells = ", ".join(map(quote, names))
+    sql = f"INSERT INTO {quote(table.name)} ({cells}) VALUES ({marks})"
+    probe = _Probe(con, table, names)
+    for batch in session.batches(f"SELECT {_shown(table, names)} FROM ({query})"):
+        probe.check(batch)
+        con.executemany(sql, batch)
+
+
+def _by_row(
+    session: Session,
+    con: sqlite3.Connection,
+    outcome: Outcome,
+    statement: str,
+    rows: str,
+    cells: list[str],
+) -> None:
+    """Run ``statement`` for each row of ``rows``, found by rowid or by primary key."""
+    table = outcome.table
+    assert table.ours is not None
+    names = [row[1] for row in con.execute(f"PRAGMA table_xinfo({quote(table.name)})")]
+    alias = row_alias(con, table.name, names)
+    own = [] if alias else list(table.ours.table.unique[0])
+    where = f"{alias} = ?" if alias else " AND ".join(f"{quote(c)} IS ?" for c in own)
+    keys = f"mine.{ROW}" if alias else _shown(table, own, "mine.")
+    shown = [_shown(table, cells, "changed.")] if cells else []
+    query = (
+        f"SELECT {', '.join([*shown, keys])} FROM {rows} AS changed "
+        f"JOIN ({table.ours.query}) AS mine ON mine.{ROW} = changed.{ROW}"
+    )
+    probe = _Probe(con, table, cells)
+    for batch in session.batches(query):
+        probe.check([row[: len(cells)] for row in batch])
+        con.executemany(f"{statement} WHERE {where}", batch)
+
+
+class _Probe:
+    """Sends values through columns of the same declared types and compares what comes back."""
+
+    def __init__(self, con: sqlite3.Connection, table: Aligned, names: Sequence[str]) -> None:
+        self.con, self.names, self.table = con, names, table
+        declared = {
+            row[1]: row[2] for row in con.execute(f"PRAGMA table_xinfo({quote(table.name)})")
+        }
+        types = [declared.get(name, "") for name in names]
+        con.execute("DROP TABLE IF EXISTS temp.xexp_probe")
+        if names:
+            spec = ", ".join(f"c{i} {_token(kind)}" for i, kind in enumerate(types))
+            con.execute(f"CREATE TEMP TABLE xexp_probe ({spec})")
+
+    def check(self, batch: Sequence[Sequence[Any]]) -> None:
+        if not self.names:
+            return
+        marks = ", ".join("?" for _ in self.names)
+        self.con.executemany(f"INSERT INTO temp.xexp_probe VALUES ({marks})", batch)
+        back = self.con.execute("SELECT * FROM temp.xexp_probe ORDER BY rowid").fetchall()
+        self.con.execute("DELETE FROM temp.xexp_probe")
+        for sent, got in zip(batch, back, strict=True):
+            for name, one, other in zip(self.names, sent, got, strict=True):
+                if type(one) is not type(other) or one != other:
+                    raise XexpError(
+                        f"column {name} of table {self.table.name} would turn {one!r} "
+                        f"into {other!r}",
+                        hint=f"its declared type does not fit; use --engine sqlite or "
+                        f"--stringify {name}",
+                    )
+
+
+def _token(kind: str) -> str:
+    """A declared type reduced to its affinity's name (sqlite.org/datatype3.html section 3.1)."""
+    upper = kind.upper()
+    for words, affinity in (
+        (("INT",), "INTEGER"),
+        (("CHAR", "CLOB", "TEXT"), "TEXT"),
+        (("BLOB",), "BLOB"),
+        (("REAL", "FLOA", "DOUB"), "REAL"),
+    ):
+        if any(word in upper for word in words):
+            return affinity
+    return "NUMERIC" if upper else "BLOB"
+
+
+_LOGS = (".wal", "-wal", "-shm", "-journal")
+
+
+@contextlib.contextmanager
+def beside(out: Path) -> Iterator[Path]:
+    """A fresh path in the folder of ``out``; whatever is there at the end is removed."""
+    folder = Folder(out.parent)
+    try:
+        yield folder.path / "merged"
+    finally:
+        folder.close()
+
+
+@contextlib.contextmanager
+def writing(out: Path) -> Iterator[None]:
+    """The system's refusals (a full disk, above all) as an :class:`XexpError` about ``out``."""
+    try:
+        yield
+    except OSError as error:
+        raise XexpError(
+            f"cannot write {out}: {error.strerror or error}",
+            hint="free space there or write elsewhere with -o; nothing was changed",
+        ) from None
+
+
+def publish(temp: Path, out: Path) -> None:
+    """Put ``temp`` in the place of ``out`` in one step that survives a crash.
+
+    A log of the old file must not outlive it (it would be replayed onto the new one), so it is
+    folded into the old file first, by the database's own crash-safe means. A link is replaced,
+    never followed: what it leads to may be an object of a cache.
+    """
+    try:
+        temp.chmod(_mode(out))
+        settle(out)
+        _sync(temp)
+        temp.replace(out)
+        _sync(out.parent)
+    except OSError as error:
+        raise XexpError(f"cannot write {out}: {error.strerror}") from None
+
+
+def _mode(out: Path) -> int:
+    """The permissions of the file that is replaced; for a link or a new file, the usual ones."""
+    with contextlib.suppress(OSError):
+        if not out.is_symlink():
+            return stat.S_IMODE(out.stat().st_mode) | stat.S_IWUSR
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def settle(path: Path) -> None:
+    """Fold a database's log into its file; raises :class:`XexpError` if someone is using it."""
+    logs = [path.with_name(path.name + suffix) for suffix in _LOGS]
+    if path.is_symlink() or not any(log.exists() and log.stat().st_size for log in logs):
+        return
+    kind = kind_of(path)
+    if kind == "duckdb":
+        import duckdb  # late, as everywhere
+
+        with translated(str(path)), duckdb.connect(str(path)) as con:
+            con.execute("CHECKPOINT")
+    elif kind == "sqlite":
+        _settle_sqlite(path)
+    if any(log.exists() and log.stat().st_size for log in logs if not log.name.endswith("-shm")):
+        raise XexpError(f"{path} is in use by another program", hint="close it there and try again")
+
+
+def _settle_sqlite(path: Path) -> None:
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=10)) as con:
+            con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    except sqlite3.Error as error:
+        raise XexpError(f"cannot take the place of {path}: {error}") from None

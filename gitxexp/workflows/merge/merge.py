@@ -31,7 +31,7 @@ from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.storage.dvc.remote import checkout, fetch
 from gitxexp.storage.objects import find_object, hash_file
 from gitxexp.tables import engine, row_diff
-from gitxexp.tables.duckdb.out_file import settle
+from gitxexp.tables.duckdb.write import settle
 from gitxexp.tables.engine import Engine
 from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.tables.row_changes import TableDiff

@@ -21,7 +21,6 @@ from hypothesis import strategies as st
 
 from gitxexp.tables.duckdb import partition
 from gitxexp.tables.duckdb import rows as whole
-from gitxexp.tables.duckdb.session import granted
 
 Row = Mapping[str, Any]
 Types = Mapping[str, str]
@@ -43,14 +42,14 @@ budget = settings(
 
 @contextlib.contextmanager
 def little_memory(tight: bool) -> Iterator[None]:
-    """If ``tight``, a merge believes that only two rows or so fit and works in many parts."""
-    before = partition.SHARE, whole.SIDES
+    """If ``tight``, a merge works in many parts, as if only a few rows did fit."""
+    before = partition.FIRST, whole.SIDES
     if tight:  # and counts its inputs as it does where they are many
-        partition.SHARE, whole.SIDES = granted(0) // 300, 1
+        partition.FIRST, whole.SIDES = 7, 1
     try:
         yield
     finally:
-        partition.SHARE, whole.SIDES = before
+        partition.FIRST, whole.SIDES = before
 
 
 def exact(value: Any) -> tuple[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import sys
 from pathlib import Path
 
 import duckdb
@@ -38,8 +39,8 @@ def test_what_only_arrow_knows_of_a_column_survives_new_columns(tmp_path: Path) 
     fields = {name: pa.array(values, kind) for name, (kind, values) in ARROW.items()}
     mine = pa.table(fields).replace_schema_metadata({"mine": "kept"})
     pq.write_table(mine, a)
-    also = {f"new {n}": v for n, v in fields.items() if n != "category"}
-    pq.write_table(pa.table(also | {"new category": fields["category"]}), b)
+    also = {f"new {n}": v for n, v in fields.items()}
+    pq.write_table(pa.table(also), b)
     plain = pa.table({name: pa.array([None], kind) for name, kind in PLAIN.items()})
     pq.write_table(plain, c, store_schema=False)
     report = merge_files(a, [b, c])
@@ -47,8 +48,7 @@ def test_what_only_arrow_knows_of_a_column_survives_new_columns(tmp_path: Path) 
     found = pq.read_table(a)
     assert found.slice(0, 2).select(list(ARROW)).equals(mine)
     expected = {n: k for n, (k, _) in ARROW.items()}
-    expected |= {f"new {n}": k for n, k in expected.items() if n != "category"}
-    expected |= {"new category": pa.string()} | PLAIN
+    expected |= {f"new {n}": k for n, k in expected.items()} | PLAIN
     assert {field.name: field.type for field in found.schema} == expected
     assert found.schema.metadata[b"mine"] == b"kept"
     assert found.slice(2, 2).select(list(also)).to_pydict() == pa.table(also).to_pydict()
@@ -117,3 +117,31 @@ def test_timestamps_of_96_bits_are_said(tmp_path: Path) -> None:
         )
     assert "column t: timestamp of 96 bits" in merge_files(a, [b]).notes[0]
     assert [row["t"] for row in read(a)] == [MOMENT, MOMENT]
+
+
+def test_durations_and_zones_stay_where_only_one_side_says_them(tmp_path: Path) -> None:
+    """As DuckDB writes it, ours has no Arrow schema at all."""
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (FORMAT parquet)")
+    fields = {name: pa.array(values, kind) for name, (kind, values) in ARROW.items()}
+    pq.write_table(pa.table({"n": pa.array([2, 3]), **fields}), b)
+    assert merge_files(a, [b]).notes == ()
+    assert pq.read_table(a).slice(1).to_pydict() == pq.read_table(b).to_pydict()
+    found = {field.name: field.type for field in pq.read_schema(a)}
+    assert found == {"n": pa.int64(), **{name: kind for name, (kind, _) in ARROW.items()}}
+
+
+def test_without_pyarrow_the_arrow_schema_stays_or_is_said_to_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    span = pa.array([5], pa.duration("ms"))
+    pq.write_table(pa.table({"n": [1], "span": span}), a)
+    pq.write_table(pa.table({"n": [2], "span": span}), b)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    assert merge_files(a, [b]).notes == ()
+    assert pq.read_schema(a).field("span").type == pa.duration("ms")
+    write(tmp_path / "c.duckdb", {"new": "int"}, [{"new": 1}])
+    assert "Arrow schema" in merge_files(a, [tmp_path / "c.duckdb"]).notes[0]
+    assert [row["span"] for row in read(a)] == [5, 5, None]

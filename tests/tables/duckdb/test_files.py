@@ -83,7 +83,7 @@ def test_kinds_are_told_by_content_and_new_files_by_name(tmp_path: Path) -> None
         assert kind_of(path.rename(tmp_path / f"any-{kind}")) == expected
     with pytest.raises(XexpError, match="does not exist"):
         kind_of(tmp_path / "nothing")
-    with pytest.raises(XexpError, match="folder"):
+    with pytest.raises(XexpError, match="is not a file"):
         kind_of(tmp_path)
     with pytest.raises(XexpError, match="what kind"):
         kind_by_name(tmp_path / "x.csv")

@@ -15,8 +15,8 @@ import duckdb
 import pytest
 
 from gitxexp.common.errors import XexpError
-from gitxexp.tables.duckdb import session
 from gitxexp.tables.duckdb.merge import merge_files
+from gitxexp.tables.duckdb.session import Session
 from tests.helpers import run
 from tests.tables.duckdb.support import digest, read, write
 
@@ -93,28 +93,11 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == sorted([target, source])
 
 
-@pytest.mark.parametrize(
-    ("free", "bound", "granted"),
-    [
-        ("64000000 kB", "max", 2_000_000_000),
-        ("4000000 kB", "max", 1_024_000_000),
-        ("64000000 kB", "3000000000", 750_000_000),
-        ("1000000 kB", "max", 500_000_000),
-        ("gone", "9223372036854771712", 500_000_000),
-    ],
-)
-def test_memory_is_a_share_of_what_is_free_unless_it_is_given(
-    free: str, bound: str, granted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told, bounds = tmp_path / "meminfo", tmp_path / "memory.max"
-    told.write_text(f"MemTotal: 1 kB\nMemAvailable:   {free}\n")
-    bounds.write_text(bound + "\n")
-    monkeypatch.setattr(session, "_MEMINFO", told)
-    monkeypatch.setattr(session, "_BOUNDS", (bounds, tmp_path / "absent"))
-    monkeypatch.setattr(os, "sysconf", lambda name: 0)
-    assert session.granted(0) == granted
-    assert session.granted(300_000_000) == 300_000_000
-    assert session.granted(1) == session.LEAST
+@pytest.mark.parametrize(("asked", "granted"), [(0, 1_000), (300_000_000, 300), (1, 64)])
+def test_memory_is_a_gigabyte_unless_it_is_given(asked: int, granted: int) -> None:
+    with Session(asked) as session:
+        limit = session.value("SELECT current_setting('memory_limit')")
+    assert float(limit.split()[0]) == pytest.approx(granted * 1e6 / 2**20, rel=0.1)
 
 
 @pytest.fixture
