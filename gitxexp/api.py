@@ -25,10 +25,9 @@ from gitxexp.workflows.experiments.tag import Tagged
 from gitxexp.workflows.models import candidates as models_candidates
 from gitxexp.workflows.models import promote as models_promote
 from gitxexp.workflows.models import prune as models_prune
-from gitxexp.workflows.models.candidates import Listing
-from gitxexp.workflows.models.promote import Promoted
+from gitxexp.workflows.models.candidates import ModelList
+from gitxexp.workflows.models.promote import Promoted, PromoteRequest
 from gitxexp.workflows.models.prune import Pruned
-from gitxexp.workflows.models.select import Wish
 
 if TYPE_CHECKING:
     from gitxexp.workflows.merge.diff import FileDiff
@@ -88,9 +87,9 @@ class Repository:
         request = merge_diff.Request(a, b, **options)
         return list(merge_diff.differences(self._project, request))
 
-    def candidates(self, slot: str | None = None, metric: str | None = None) -> Listing:
+    def candidates(self, slot: str | None = None, metric: str | None = None) -> ModelList:
         """Production and every candidate, the best first, as ``git xexp candidates list``."""
-        return models_candidates.listing(self._project, slot, metric)
+        return models_candidates.list_models(self._project, slot, metric)
 
     def promote(self, version: str | None = None, **options: Any) -> Promoted:
         """Put a model into production, as ``git xexp promote``.
@@ -101,20 +100,24 @@ class Repository:
         how = {
             name: options.pop(name) for name in ("keep", "commit", "tag", "yes") if name in options
         }
-        wish = Wish(version=_version(version), **options)
-        plan, _ = models_promote.plan_promotion(self._project, wish)
+        request = PromoteRequest(version=_version(version), **options)
+        plan = models_promote.plan_promotion(self._project, request)
         if plan.doubt and not how.get("yes"):
             raise NoAnswer(plan.doubt, "yes=True promotes it all the same")
-        return models_promote.promote(self._project, wish, plan, models_promote.Options(**how))
+        return models_promote.promote(
+            self._project, request, plan, models_promote.PromoteOptions(**how)
+        )
 
     def prune(self, keep: int = 5, *, force: bool = False, **rules: Any) -> Pruned:
         """Remove candidates that are proved to be elsewhere, as ``git xexp prune``.
 
         ``rules``: metric, per, older_than (seconds), unranked, slot.
         """
-        wanted = models_prune.Rules(keep=keep, **rules)
-        plan, _ = models_prune.plan_prune(self._project, wanted)
-        return models_prune.prune(self._project, wanted, plan, models_prune.Options(force=force))
+        wanted = models_prune.PruneRules(keep=keep, **rules)
+        plan = models_prune.plan_prune(self._project, wanted)
+        return models_prune.prune(
+            self._project, wanted, plan, models_prune.PruneOptions(force=force)
+        )
 
     def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
         """Take the last operations back."""

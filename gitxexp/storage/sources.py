@@ -166,9 +166,9 @@ def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterato
 def _share(tree: Path, top: Path, root: str) -> None:
     """Local DVC settings for a project of the temporary worktree: cache, remotes, credentials."""
     if is_dvc_repo(top / root):
-        from gitxexp.storage.dvc.share import share
+        from gitxexp.storage.dvc.share import share_cache
 
-        share(tree / root, top / root)
+        share_cache(tree / root, top / root)
 
 
 def _remove(git: Git, path: Path) -> None:

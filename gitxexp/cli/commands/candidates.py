@@ -38,7 +38,7 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_
     """List production and every candidate: run, version, metrics, size, where its bytes are."""
     project = open_project()
     with progress.line("reading") as show:
-        found = models_candidates.listing(
+        found = models_candidates.list_models(
             project, slot, metric, ask_remote=ask_remote, progress=show
         )
     for note in found.notes:

@@ -14,7 +14,7 @@ from gitxexp.common import streams
 from gitxexp.common.errors import UsageError
 from gitxexp.storage.sources import Strategy
 from gitxexp.workflows.artifacts import get as artifacts_get
-from gitxexp.workflows.artifacts.get import Report, Request, stream
+from gitxexp.workflows.artifacts.get import GetReport, GetRequest, stream
 from gitxexp.workflows.experiments.resolve import resolve
 
 
@@ -50,7 +50,7 @@ def get(
     writable, verified, complete or absent. Files that are right already are left alone.
     """
     project = open_project()
-    request = Request(
+    request = GetRequest(
         commit=resolve(project, version).commit,
         called=version,
         paths=paths,
@@ -79,7 +79,7 @@ def get(
         _show(report)
 
 
-def _show(report: Report) -> None:
+def _show(report: GetReport) -> None:
     """Each file on its own line, or one line for each place when there are many."""
     if len(report.files) <= 10:
         for got in report.files:
@@ -92,13 +92,13 @@ def _show(report: Report) -> None:
     _notes(report)
 
 
-def _say(report: Report) -> None:
+def _say(report: GetReport) -> None:
     for got in report.files:
         console.remark(f"{got.path}  {console.size(got.size)}  {_from(got.source)}")
     _notes(report)
 
 
-def _notes(report: Report) -> None:
+def _notes(report: GetReport) -> None:
     for note in report.notes:
         console.say(f"warning: {note}")
 
@@ -107,7 +107,7 @@ def _from(source: str) -> str:
     return "already there" if source == "there" else f"from {source}"
 
 
-def _facts(report: Report) -> dict[str, object]:
+def _facts(report: GetReport) -> dict[str, object]:
     files = [
         {"path": got.path, "target": str(got.target), "size": got.size, "source": got.source}
         for got in report.files

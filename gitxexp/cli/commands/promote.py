@@ -21,8 +21,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion
 from gitxexp.workflows.models import history
 from gitxexp.workflows.models import promote as models_promote
-from gitxexp.workflows.models.promote import Options, Plan, Promoted
-from gitxexp.workflows.models.select import Wish
+from gitxexp.workflows.models.promote import Promoted, PromoteOptions, PromotePlan, PromoteRequest
 
 
 @click.command()
@@ -52,9 +51,9 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
     if options["history"]:
         _show_history(project, options["slot"], as_json=as_json)
         return
-    wish = _wish(version, options)
+    request = _request(version, options)
     with progress.line("reading") as show:
-        plan, _ = models_promote.plan_promotion(project, wish, show)
+        plan = models_promote.plan_promotion(project, request, show)
     _say_notes(plan)
     if options["dry_run"]:
         console.out(console.as_json(pages.plan_object(plan)) if as_json else pages.plan_text(plan))
@@ -66,7 +65,7 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
         if not as_json:
             console.done(pages.plan_text(plan))
         _ask(plan, yes=yes)
-    how = Options(
+    how = PromoteOptions(
         keep=not options["no_keep"],
         commit=not options["no_commit"],
         tag=options["tag"],
@@ -74,11 +73,11 @@ def promote(version: AnyVersion | None, **options: Any) -> None:
         wait=not options["no_wait"],
     )
     with progress.line("promoting") as show:
-        done = models_promote.promote(project, wish, plan, how, show)
+        done = models_promote.promote(project, request, plan, how, show)
     _show(done, as_json=as_json)
 
 
-def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:
+def _request(version: AnyVersion | None, options: dict[str, Any]) -> PromoteRequest:
     chosen = {
         "VERSION": version,
         "--run": options["run"],
@@ -91,7 +90,7 @@ def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:
         raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
     if options["tag"] and options["no_commit"]:
         raise UsageError("--tag and --no-commit exclude each other", "leave one of them out")
-    return Wish(
+    return PromoteRequest(
         version=version,
         run=options["run"],
         best=options["best"],
@@ -102,7 +101,7 @@ def _wish(version: AnyVersion | None, options: dict[str, Any]) -> Wish:
     )
 
 
-def _ask(plan: Plan, *, yes: bool) -> None:
+def _ask(plan: PromotePlan, *, yes: bool) -> None:
     """A question where the new model is worse, or nobody can tell; NoAnswer without a yes."""
     if plan.doubt is None or yes:
         return
@@ -112,7 +111,7 @@ def _ask(plan: Plan, *, yes: bool) -> None:
         raise NoAnswer("nothing was promoted")
 
 
-def _say_notes(plan: Plan) -> None:
+def _say_notes(plan: PromotePlan) -> None:
     for note in plan.notes:
         console.say(f"note: {note}")
 

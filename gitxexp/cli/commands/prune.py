@@ -15,15 +15,16 @@ from gitxexp.cli.render.numbers import size
 from gitxexp.common.errors import NO, NoAnswer, UsageError
 from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.models import cache, finished_worktrees
+from gitxexp.workflows.models import cache
 from gitxexp.workflows.models import prune as models_prune
-from gitxexp.workflows.models.prune import Options, Per, Pruned, Pruning, Rules
+from gitxexp.workflows.models.prune import GroupBy, Pruned, PruneOptions, PrunePlan, PruneRules
+from gitxexp.workflows.worktrees import finished, records
 
 
 @click.command()
 @click.option("--keep", type=click.IntRange(min=0), metavar="K", help="Keep the best K (5).")
 @click.option("--metric", metavar="M", help="Rank by M (default: the primary metric).")
-@click.option("--per", type=click.Choice(list(Per), case_sensitive=False), help="K of each.")
+@click.option("--per", type=click.Choice(list(GroupBy), case_sensitive=False), help="K of each.")
 @click.option("--older-than", type=Age(), metavar="AGE", help="Only what is older: 12h, 30d, 6mo.")
 @click.option("--include-unranked", is_flag=True, help="Also what has no number for the metric.")
 @click.option("--slot", metavar="NAME", help="Only this model slot.")
@@ -76,10 +77,10 @@ def _check(options: dict[str, Any]) -> None:
 
 
 def _candidates(project: Project, options: dict[str, Any]) -> int:
-    rules = Rules(
+    rules = PruneRules(
         keep=5 if options["keep"] is None else options["keep"],
         metric=options["metric"],
-        per=Per(options["per"]) if options["per"] else None,
+        per=GroupBy(options["per"]) if options["per"] else None,
         older_than=options["older_than"],
         unranked=options["include_unranked"],
         slot=options["slot"],
@@ -90,41 +91,41 @@ def _candidates(project: Project, options: dict[str, Any]) -> int:
         console.say(f"note: {note}")
     if not as_json:
         _show_plan(plan, options)
-    going = [*plan.gone, *(plan.unproved if options["force"] else [])]
+    going = [*plan.deletable, *(plan.only_copies if options["force"] else [])]
     if options["dry_run"] or not going:
         hints.hint()
         if as_json:
             console.out(console.as_json(pages.plan_object(plan)))
-        elif plan.fates and not (plan.unproved or going):
+        elif plan.decisions and not (plan.only_copies or going):
             console.remark("nothing to prune")
-        return NO if plan.unproved and not going else 0
-    _confirm(f"remove {len(going)} of {counted(len(plan.fates), 'candidate')}?", options)
-    how = Options(options["force"], not options["no_commit"], not options["no_wait"])
+        return NO if plan.only_copies and not going else 0
+    _confirm(f"remove {len(going)} of {counted(len(plan.decisions), 'candidate')}?", options)
+    how = PruneOptions(options["force"], not options["no_commit"], not options["no_wait"])
     _show_done(plan, models_prune.prune(project, rules, plan, how), as_json=as_json)
     return 0
 
 
-def _plan(project: Project, rules: Rules, *, push: bool) -> Pruning:
+def _plan(project: Project, rules: PruneRules, *, push: bool) -> PrunePlan:
     """What would go; with ``push`` the only copies are sent to their remote first."""
     with progress.line("reading") as show:
-        plan, bench = models_prune.plan_prune(project, rules, show)
-    if not push or not plan.unproved:
+        plan = models_prune.plan_prune(project, rules, show)
+    if not push or not plan.only_copies:
         return plan
     with progress.line("pushing") as show:
-        sent = models_prune.push(project, plan, bench, show)
+        sent = models_prune.push(project, plan, show)
     for path in sent:
         console.remark(f"pushed {path}")
-    return models_prune.plan_prune(project, rules)[0]
+    return models_prune.plan_prune(project, rules)
 
 
-def _show_plan(plan: Pruning, options: dict[str, Any]) -> None:
-    if not plan.fates:
+def _show_plan(plan: PrunePlan, options: dict[str, Any]) -> None:
+    if not plan.decisions:
         console.remark("there are no candidates")
         return
-    asked = options["dry_run"] or not (plan.gone or options["force"])
+    asked = options["dry_run"] or not (plan.deletable or options["force"])
     (console.out if asked else console.done)(pages.table(plan))
-    if plan.unproved and not options["force"]:
-        console.say(f"not proved to be anywhere else: {len(plan.unproved)}; they stay")
+    if plan.only_copies and not options["force"]:
+        console.say(f"not proved to be anywhere else: {len(plan.only_copies)}; they stay")
         if plan.problem:
             console.say(f"note: {plan.problem}")
         hints.hint(
@@ -140,11 +141,11 @@ def _confirm(question: str, options: dict[str, Any]) -> None:
         raise NoAnswer("nothing was removed")
 
 
-def _show_done(plan: Pruning, done: Pruned, *, as_json: bool) -> None:
+def _show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
     if as_json:
         console.out(console.as_json(pages.done_object(plan, done)))
         return
-    console.done(f"removed {len(done.gone)} of {len(plan.fates)}, {size(done.freed)} freed")
+    console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
     if done.kept:
         console.done(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
 
@@ -153,10 +154,12 @@ def _show_done(plan: Pruning, done: Pruned, *, as_json: bool) -> None:
 
 
 def _cache(project: Project, options: dict[str, Any]) -> None:
-    def free(*, dry_run: bool) -> cache.Freed:
+    def free(*, dry_run: bool) -> cache.FreedCache:
         wait = not options["no_wait"]
         others = options["projects"]
-        return cache.free(project, others, dry_run=dry_run, force=options["force"], wait=wait)
+        return cache.prune_cache(
+            project, others, dry_run=dry_run, force=options["force"], wait=wait
+        )
 
     found = free(dry_run=True)
     if not options["dry_run"] and found.objects:
@@ -175,14 +178,12 @@ def _cache(project: Project, options: dict[str, Any]) -> None:
 
 def _trees(project: Project, options: dict[str, Any]) -> None:
     chosen = {
-        finished_worktrees.WORKTREE: options["worktrees"],
-        finished_worktrees.EXPLORE: options["explore"],
+        records.WORKTREE: options["worktrees"],
+        records.EXPLORE: options["explore"],
     }
     with progress.line("checking") as show:
-        found = finished_worktrees.verdicts(
-            project, [kind for kind, on in chosen.items() if on], show
-        )
-    going = [verdict for verdict in found if verdict.goes]
+        found = finished.check_finished(project, [kind for kind, on in chosen.items() if on], show)
+    going = [check for check in found if check.finished]
     as_json = options["as_json"]
     if found and not as_json:
         shown = console.out if options["dry_run"] or not going else console.done
@@ -190,7 +191,7 @@ def _trees(project: Project, options: dict[str, Any]) -> None:
     gone = []
     if going and not options["dry_run"]:
         _confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?", options)
-        gone = finished_worktrees.remove(project, going, wait=not options["no_wait"])
+        gone = finished.remove(project, going, wait=not options["no_wait"])
     if as_json:
         console.out(console.as_json(pages.trees_objects(found, gone)))
     elif not options["dry_run"]:

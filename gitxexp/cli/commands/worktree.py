@@ -21,7 +21,7 @@ from gitxexp.common.text import counted
 from gitxexp.repository.config import LINKS
 from gitxexp.workflows.worktrees import create, overview, records, safety
 from gitxexp.workflows.worktrees import remove as worktrees_remove
-from gitxexp.workflows.worktrees.create import Made, Wish
+from gitxexp.workflows.worktrees.create import CreatedWorktree, WorktreeRequest
 
 
 @click.group(cls=Group)
@@ -45,16 +45,16 @@ def new(name: str, **options: Any) -> None:
     Data and models are shared with the DVC cache without a copy where the file system can;
     databases, and what the configuration calls writable, are real copies.
     """
-    wish = Wish(
+    request = WorktreeRequest(
         name, options["at"], options["path"], options["branch"], options["link"],
         not options["no_fetch"],
     )  # fmt: skip
     with progress.line(name) as show:
-        made = create.create(open_project(), wish, show, wait=not options["no_wait"])
+        made = create.create(open_project(), request, show, wait=not options["no_wait"])
     report(made, only_path=options["print_path"], as_json=options["as_json"])
 
 
-def report(made: Made, *, only_path: bool, as_json: bool) -> None:
+def report(made: CreatedWorktree, *, only_path: bool, as_json: bool) -> None:
     """Print what was made; raises NoAnswer when outputs are missing."""
     plan, ready = made.plan, made.ready
     if as_json:
@@ -82,12 +82,12 @@ def report(made: Made, *, only_path: bool, as_json: bool) -> None:
         )
 
 
-def _start(made: Made) -> str:
+def _start(made: CreatedWorktree) -> str:
     short = made.plan.commit[:7]
     return short if made.plan.at.startswith(short) else f"{made.plan.at} ({short})"
 
 
-def _summary(made: Made) -> str:
+def _summary(made: CreatedWorktree) -> str:
     ready = made.ready
     if not ready.outputs:
         return "no data is tracked by DVC there"
@@ -99,7 +99,7 @@ def _summary(made: Made) -> str:
     return f"{counted(ready.outputs, 'output')} {state}: {', '.join(parts) or 'no files'}{fetched}"
 
 
-def _facts(made: Made) -> dict[str, Any]:
+def _facts(made: CreatedWorktree) -> dict[str, Any]:
     plan, ready = made.plan, made.ready
     return {
         "name": plan.name,
@@ -128,7 +128,7 @@ def list_(porcelain: bool, nul: bool, as_json: bool) -> None:
     have, and the disk used beyond the shared cache.
     """
     with progress.line("reading") as show:
-        rows = overview.rows(open_project(), show)
+        rows = overview.list_statuses(open_project(), show)
     show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
@@ -173,7 +173,7 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
 
 
 def _removal(
-    tree: records.Tree, checks: list[safety.Check], done: worktrees_remove.Removed | None
+    tree: records.Worktree, checks: list[safety.Check], done: worktrees_remove.Removed | None
 ) -> dict[str, Any]:
     return {
         "name": tree.name,
@@ -201,7 +201,7 @@ def prune(no_wait: bool, as_json: bool) -> None:
         console.done(f"pruned {tree.name}: {tree.path} is gone")
 
 
-def tree_facts(tree: records.Tree) -> dict[str, Any]:
+def tree_facts(tree: records.Worktree) -> dict[str, Any]:
     """A worktree that went, for ``--json``."""
     return {"name": tree.name, "path": str(tree.path)}
 
@@ -213,7 +213,9 @@ def show_checks(checks: list[safety.Check]) -> None:
         console.out(f"{mark}  {check.name:<10}{check.text}")
 
 
-def show_rows(rows: list[overview.Row], *, porcelain: bool, nul: bool, as_json: bool) -> None:
+def show_rows(
+    rows: list[overview.WorktreeStatus], *, porcelain: bool, nul: bool, as_json: bool
+) -> None:
     """The list in one of its three forms."""
     for note in (note for row in rows for note in row.notes):
         console.say(f"note: {note}")
@@ -228,7 +230,7 @@ def show_rows(rows: list[overview.Row], *, porcelain: bool, nul: bool, as_json: 
         console.out(console.table(_columns(rows)))
 
 
-def _porcelain(row: overview.Row) -> Iterator[str]:
+def _porcelain(row: overview.WorktreeStatus) -> Iterator[str]:
     """``key value`` for each fact, then an empty line."""
     for key, value in _row_facts(row).items():
         shown = "-" if value is None else ("no", "yes")[value] if isinstance(value, bool) else value
@@ -236,7 +238,7 @@ def _porcelain(row: overview.Row) -> Iterator[str]:
     yield ""
 
 
-def _row_facts(row: overview.Row) -> dict[str, Any]:
+def _row_facts(row: overview.WorktreeStatus) -> dict[str, Any]:
     return {
         "name": row.name,
         "kind": row.kind,
@@ -253,11 +255,11 @@ def _row_facts(row: overview.Row) -> dict[str, Any]:
     }
 
 
-def _columns(rows: list[overview.Row]) -> list[console.Column]:
+def _columns(rows: list[overview.WorktreeStatus]) -> list[console.Column]:
     def number(value: int | None) -> str:
         return "?" if value is None else f"{value:,}"
 
-    def state(row: overview.Row) -> str:
+    def state(row: overview.WorktreeStatus) -> str:
         if row.gone:
             return "gone"
         return "clean" if row.changed == 0 else f"{number(row.changed)} changed"

@@ -10,13 +10,13 @@ from gitxexp.cli.render.console import Column
 from gitxexp.cli.render.numbers import rounded, size
 from gitxexp.repository import tag_message
 from gitxexp.trackers import column_names
-from gitxexp.workflows.models.candidates import Listing, Row
+from gitxexp.workflows.models.candidates import ListedModel, ModelList
 
 #: How many metrics a table shows besides the one that ranks.
 _MOST = 3
 
 
-def table(found: Listing) -> str:
+def table(found: ModelList) -> str:
     """Production and candidates, the best first; ``*`` marks the best, production is named."""
     rows = found.rows
     several = len({row.model.slot for row in rows}) > 1
@@ -43,14 +43,14 @@ def table(found: Listing) -> str:
     return console.table(columns)
 
 
-def _role(row: Row) -> str:
+def _role(row: ListedModel) -> str:
     role = "production" if row.model.production else "candidate"
     return (
         role if row.model.state in ("tracked", "not checked out") else f"{role}, {row.model.state}"
     )
 
 
-def _where(row: Row) -> str:
+def _where(row: ListedModel) -> str:
     places = ", ".join(row.places) or "nowhere"
     if console.is_terminal():
         places = places.replace("workspace", "here")
@@ -67,7 +67,7 @@ def _shown(values: Sequence[Any]) -> list[str]:
     return ["-" if value is None else show(value) for value in values]
 
 
-def _metrics(found: Listing) -> list[str]:
+def _metrics(found: ModelList) -> list[str]:
     """The metrics that rank, then the best known of the others."""
     first = [name for name in found.metrics.values() if name]
     known = dict.fromkeys(name for row in found.rows for name in row.facts.metrics)
@@ -75,12 +75,12 @@ def _metrics(found: Listing) -> list[str]:
     return list(dict.fromkeys([*first, *others[:_MOST]]))
 
 
-def as_objects(found: Listing) -> list[dict[str, Any]]:
+def as_objects(found: ModelList) -> list[dict[str, Any]]:
     """``candidates list --json``."""
     return [_object(row, found.metrics.get(row.model.slot)) for row in found.rows]
 
 
-def _object(row: Row, metric: str | None) -> dict[str, Any]:
+def _object(row: ListedModel, metric: str | None) -> dict[str, Any]:
     model = row.model
     return {
         "slot": model.slot,

@@ -14,11 +14,11 @@ from gitxexp.cli.render.numbers import rounded, size
 from gitxexp.repository.registry import Promotion
 from gitxexp.workflows.models.history import rolled_back
 from gitxexp.workflows.models.inventory import Model
-from gitxexp.workflows.models.promote import Delta, Plan, Promoted
-from gitxexp.workflows.models.run_facts import Facts
+from gitxexp.workflows.models.promote import MetricDelta, Promoted, PromotePlan
+from gitxexp.workflows.models.run_facts import RunFacts
 
 
-def plan_text(plan: Plan) -> str:
+def plan_text(plan: PromotePlan) -> str:
     """Before and after: metrics with what became better or worse, sizes, hashes."""
     before, after = plan.before, plan.after
     rows = [("", "before", "after", "", "")]
@@ -30,11 +30,11 @@ def plan_text(plan: Plan) -> str:
     return "\n".join(section(f"{plan.slot.production}  ←  {after.origin}", rows)).rstrip("\n")
 
 
-def _name(facts: Facts, model: Model | None) -> str:
+def _name(facts: RunFacts, model: Model | None) -> str:
     return facts.run or (model.run if model else None) or "-"
 
 
-def _delta(delta: Delta) -> tuple[str, str, str, str, str]:
+def _delta(delta: MetricDelta) -> tuple[str, str, str, str, str]:
     before, after = (_plain(value) for value in (delta.before, delta.after))
     if not delta.delta:
         return delta.name, before, after, "", "same" if delta.delta == 0 else "?"
@@ -47,7 +47,7 @@ def _plain(value: Any) -> str:
     return "-" if value is None else rounded(value)
 
 
-def plan_object(plan: Plan) -> dict[str, Any]:
+def plan_object(plan: PromotePlan) -> dict[str, Any]:
     """A promotion's plan as JSON holds it."""
     after = plan.after
     return {
@@ -64,7 +64,7 @@ def plan_object(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _side(model: Model | None, facts: Facts) -> dict[str, Any] | None:
+def _side(model: Model | None, facts: RunFacts) -> dict[str, Any] | None:
     if model is None:
         return None
     return {

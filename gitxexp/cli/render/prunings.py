@@ -2,124 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
 from gitxexp.cli.render.numbers import size
 from gitxexp.repository import tag_message
-from gitxexp.workflows.models.cache import Freed
-from gitxexp.workflows.models.finished_worktrees import Verdict
-from gitxexp.workflows.models.prune import Fate, Pruned, Pruning
+from gitxexp.workflows.models.cache import FreedCache
+from gitxexp.workflows.models.prune import Decision, Pruned, PrunePlan
+from gitxexp.workflows.worktrees.finished import FinishedCheck
 
 
-def table(plan: Pruning) -> str:
-    """Every candidate with its fate, in rank order."""
-    fates = plan.fates
-    metrics = [plan.metrics.get(fate.model.slot) for fate in fates]
-    values = [
-        f"{name}={tag_message.show(fate.value)}" if fate.value is not None else "-"
-        for name, fate in zip(metrics, fates, strict=True)
-    ]
+def table(plan: PrunePlan) -> str:
+    """Every candidate with what happens to it, in rank order."""
+    decisions = plan.decisions
+    models = [one.model for one in decisions]
+    red = frozenset(at for at, one in enumerate(decisions) if one.deletable)
+    frees = [size(one.freed) if one.deletable else "-" for one in decisions]
     return console.table(
         [
-            Column("fate", [_fate(fate) for fate in fates], red=_going(fates)),
-            Column("file", [fate.model.path for fate in fates], flexible=True),
-            Column("run", [fate.model.run or "-" for fate in fates], flexible=True),
-            Column("metric", values),
-            Column("size", [size(fate.model.size) for fate in fates], right=True, optional=1),
-            Column("frees", [size(fate.freed) if fate.goes else "-" for fate in fates], right=True),
-            Column("why", [fate.why for fate in fates], flexible=True),
-            Column("also in", [fate.proof or "-" for fate in fates]),
+            Column("fate", [_action(one) for one in decisions], red=red),
+            Column("file", [model.path for model in models], flexible=True),
+            Column("run", [model.run or "-" for model in models], flexible=True),
+            Column("metric", [_measured(one, plan.metrics) for one in decisions]),
+            Column("size", [size(model.size) for model in models], right=True, optional=1),
+            Column("frees", frees, right=True),
+            Column("why", [one.why for one in decisions], flexible=True),
+            Column("also in", [one.copy or "-" for one in decisions]),
         ]
     )
 
 
-def _fate(fate: Fate) -> str:
-    if fate.goes:
+def _measured(decision: Decision, metrics: Mapping[str, str | None]) -> str:
+    if decision.value is None:
+        return "-"
+    return f"{metrics.get(decision.model.slot)}={tag_message.show(decision.value)}"
+
+
+def _action(decision: Decision) -> str:
+    if decision.deletable:
         return "goes"
-    return "not proved" if fate.wanted else "stays"
+    return "not proved" if decision.excess else "stays"
 
 
-def _going(fates: Sequence[Fate | Verdict]) -> frozenset[int]:
-    return frozenset(at for at, fate in enumerate(fates) if fate.goes)
-
-
-def plan_object(plan: Pruning) -> dict[str, Any]:
+def plan_object(plan: PrunePlan) -> dict[str, Any]:
     """``prune --dry-run --json``."""
     return {
-        "candidates": [_object(fate) for fate in plan.fates],
+        "candidates": [_object(decision) for decision in plan.decisions],
         "metrics": plan.metrics,
-        "frees": sum(fate.freed for fate in plan.gone),
+        "frees": sum(decision.freed for decision in plan.deletable),
         "problem": plan.problem,
         "notes": list(plan.notes),
     }
 
 
-def _object(fate: Fate) -> dict[str, Any]:
+def _object(decision: Decision) -> dict[str, Any]:
     return {
-        "slot": fate.model.slot,
-        "path": fate.model.path,
-        "run": fate.model.run,
-        "value": fate.value,
-        "size": fate.model.size,
-        "hash": fate.model.hash,
-        "goes": fate.goes,
-        "wanted": fate.wanted,
-        "why": fate.why,
-        "proof": fate.proof,
-        "frees": fate.freed,
+        "slot": decision.model.slot,
+        "path": decision.model.path,
+        "run": decision.model.run,
+        "value": decision.value,
+        "size": decision.model.size,
+        "hash": decision.model.hash,
+        "goes": decision.deletable,
+        "wanted": decision.excess,
+        "why": decision.why,
+        "proof": decision.copy,
+        "frees": decision.freed,
     }
 
 
-def done_object(plan: Pruning, done: Pruned) -> dict[str, Any]:
+def done_object(plan: PrunePlan, done: Pruned) -> dict[str, Any]:
     """``prune --json``."""
     return plan_object(plan) | {
-        "removed": [fate.model.path for fate in done.gone],
+        "removed": [decision.model.path for decision in done.gone],
         "freed": done.freed,
         "kept": str(done.kept) if done.kept else None,
         "commit": done.commit,
     }
 
 
-def freed_object(found: Freed) -> dict[str, Any]:
+def freed_object(freed: FreedCache) -> dict[str, Any]:
     """``prune --cache --json``."""
     return {
-        "caches": [str(cache) for cache in found.caches],
-        "objects": found.objects,
-        "freed": found.size,
-        "kept": found.kept,
+        "caches": [str(cache) for cache in freed.caches],
+        "objects": freed.objects,
+        "freed": freed.size,
+        "kept": freed.kept,
     }
 
 
-def trees_table(found: Sequence[Verdict]) -> str:
+def trees_table(checks: Sequence[FinishedCheck]) -> str:
     """Every worktree with whether it is finished."""
     return console.table(
         [
             Column(
                 "fate",
-                ["goes" if verdict.goes else "stays" for verdict in found],
-                red=_going(found),
+                ["goes" if check.finished else "stays" for check in checks],
+                red=frozenset(at for at, check in enumerate(checks) if check.finished),
             ),
-            Column("worktree", [verdict.tree.name for verdict in found]),
-            Column("kind", [verdict.kind for verdict in found]),
-            Column("why", [verdict.why for verdict in found], flexible=True),
-            Column("path", [str(verdict.tree.path) for verdict in found], flexible=True),
+            Column("worktree", [check.tree.name for check in checks]),
+            Column("kind", [check.kind for check in checks]),
+            Column("why", [check.why for check in checks], flexible=True),
+            Column("path", [str(check.tree.path) for check in checks], flexible=True),
         ]
     )
 
 
-def trees_objects(found: Sequence[Verdict], gone: Sequence[Verdict]) -> list[dict[str, Any]]:
+def trees_objects(
+    checks: Sequence[FinishedCheck], gone: Sequence[FinishedCheck]
+) -> list[dict[str, Any]]:
     """``prune --worktrees --json``."""
     return [
         {
-            "name": verdict.tree.name,
-            "kind": verdict.kind,
-            "path": str(verdict.tree.path),
-            "finished": verdict.goes,
-            "why": verdict.why,
-            "removed": verdict in gone,
+            "name": check.tree.name,
+            "kind": check.kind,
+            "path": str(check.tree.path),
+            "finished": check.finished,
+            "why": check.why,
+            "removed": check in gone,
         }
-        for verdict in found
+        for check in checks
     ]

@@ -31,7 +31,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CachedFile:
     """One file of an output: ``path`` from the top of the work tree, ``source`` in a cache.
 
     Both are text: there may be very many, and a Path costs more than the system call.
@@ -47,26 +47,26 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
+class OutputFiles:
     """What there is to place. ``lacking``: path → output, for objects that no cache has whole;
     ``damaged``: cached objects that are not what their name says."""
 
-    items: tuple[Item, ...]
+    files: tuple[CachedFile, ...]
     lacking: dict[str, Output]
     damaged: tuple[Path, ...]
 
 
-def survey(
+def find_cached(
     outputs: Iterable[Output],
     caches: Callable[[Output], Sequence[Path]],
     writable: Sequence[str] = (),
-) -> Survey:
+) -> OutputFiles:
     """Every file of these outputs, its object opened; nothing is written.
 
     An object is damaged when its size is not the pointer's, when the sizes of a directory's files
     do not add up to the pointer's and its hash is wrong, or when it is a database whose hash is.
     """
-    items: list[Item] = []
+    files: list[CachedFile] = []
     lacking: dict[str, Output] = {}
     damaged: list[Path] = []
     for out in outputs:
@@ -76,17 +76,17 @@ def survey(
             lacking[out.path] = out
             kept = [object_path(cache, out.oid or "", out.legacy) for cache in places]
             damaged += [path for path in kept if path.is_file()]
-        found = [(path, oid, _opened(path, oid, places, out, writable)) for path, oid in entries]
-        suspicious = _adds_up_not(out, [item for _, _, item in found])
-        for path, oid, item in found:
-            if item is None:
+        opened = [_opened(path, oid, places, out, writable) for path, oid in entries]
+        suspicious = _has_other_size(out, opened)
+        for (path, oid), file in zip(entries, opened, strict=True):
+            if file is None:
                 lacking[path] = out
-            elif not _sound(item, oid, out, hashed=suspicious or item.own):
+            elif not _is_valid(file, oid, out, hashed=suspicious or file.own):
                 lacking[path] = out
-                damaged.append(Path(item.source))
+                damaged.append(Path(file.source))
             else:
-                items.append(item)
-    return Survey(tuple(items), lacking, tuple(dict.fromkeys(damaged)))
+                files.append(file)
+    return OutputFiles(tuple(files), lacking, tuple(dict.fromkeys(damaged)))
 
 
 def _entries(out: Output, places: Sequence[Path]) -> Iterator[tuple[str, str]]:
@@ -102,7 +102,7 @@ def _entries(out: Output, places: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 def _opened(
     path: str, oid: str, places: Sequence[Path], out: Output, writable: Sequence[str]
-) -> Item | None:
+) -> CachedFile | None:
     """The file with the first object that opens; None where no cache has one."""
     for cache in places:
         source = f"{cache}{'' if out.legacy else '/files/md5'}/{oid[:2]}/{oid[2:]}"
@@ -116,7 +116,7 @@ def _opened(
             os.close(handle)
         own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
         own = own or _matches(path, writable)
-        return Item(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
+        return CachedFile(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
     return None
 
 
@@ -129,17 +129,17 @@ def _matches(path: str, globs: Sequence[str]) -> bool:
     return any(fnmatchcase(name, glob.rstrip("/")) for glob in globs for name in above)
 
 
-def _adds_up_not(out: Output, items: list[Item | None]) -> bool:
+def _has_other_size(out: Output, files: list[CachedFile | None]) -> bool:
     """Whether a complete directory has another size than its pointer says."""
-    if not out.is_dir or out.size is None or None in items:
+    if not out.is_dir or out.size is None or None in files:
         return False
-    return sum(item.size for item in items if item) != out.size
+    return sum(file.size for file in files if file) != out.size
 
 
-def _sound(item: Item, oid: str, out: Output, *, hashed: bool) -> bool:
-    if not out.is_dir and out.size is not None and item.size != out.size:
+def _is_valid(file: CachedFile, oid: str, out: Output, *, hashed: bool) -> bool:
+    if not out.is_dir and out.size is not None and file.size != out.size:
         return False
-    return not hashed or matches(Path(item.source), oid, out.legacy)
+    return not hashed or matches(Path(file.source), oid, out.legacy)
 
 
 class Linker:
@@ -151,59 +151,99 @@ class Linker:
         self.copied = 0  #: bytes
         self._mode = 0o666 & ~umask()
 
-    def place(self, item: Item, target: str) -> None:
+    def place(self, file: CachedFile, target: str) -> None:
         """Put the file at ``target``, which does not exist; XexpError where no type is possible."""
-        if item.own or item.size == 0:  # an empty object would run into the limit on hard links
-            self.copy(item, target)
+        if file.own or file.size == 0:  # an empty object would run into the limit on hard links
+            self.copy(file, target)
             return
         while True:
             try:
-                self._as(self.kinds[0], item, target)
+                self._as(self.kinds[0], file, target)
             except OSError as error:
                 if error.errno == errno.EMLINK:
-                    self.copy(item, target)
+                    self.copy(file, target)
                     return
-                self._next(error, item, target)
+                self._next(error, file, target)
             else:
                 return
 
-    def _next(self, error: OSError, item: Item, target: str) -> None:
+    def _next(self, error: OSError, file: CachedFile, target: str) -> None:
         if error.errno in _FULL or error.errno == errno.EEXIST:
             raise error
         if len(self.kinds) == 1:
             raise XexpError(
-                f"{self.kinds[0]} is not possible from {Path(item.source).parents[1]} to"
+                f"{self.kinds[0]} is not possible from {Path(file.source).parents[1]} to"
                 f" {Path(target).parent}: {error.strerror}",
                 "--link auto takes the best that is possible",
             ) from error
         self.kinds.pop(0)
 
-    def _as(self, kind: str, item: Item, target: str) -> None:
+    def _as(self, kind: str, file: CachedFile, target: str) -> None:
         if kind == "copy":
-            self.copy(item, target)
+            self.copy(file, target)
             return
         if kind == "reflink":
-            _reflink(item.source, target, self._mode)
+            reflink(file.source, target, self._mode)
         else:
-            if not item.protected:
-                _protect(Path(item.source))
-            (os.link if kind == "hardlink" else os.symlink)(item.source, target)
+            if not file.protected:
+                _protect(Path(file.source))
+            (os.link if kind == "hardlink" else os.symlink)(file.source, target)
         self.used[kind] += 1
 
-    def copy(self, item: Item, target: str) -> None:
+    def copy(self, file: CachedFile, target: str) -> None:
         """A real, writable file, sharing the cache's blocks where the file system can."""
         try:
-            _reflink(item.source, target, self._mode)
+            reflink(file.source, target, self._mode)
         except OSError as error:
             if error.errno in _FULL:
                 raise
-            shutil.copyfile(item.source, target)
+            shutil.copyfile(file.source, target)
             Path(target).chmod(self._mode)
-            self.copied += item.size
+            self.copied += file.size
         self.used["copy"] += 1
 
 
-def _reflink(source: str, target: str, mode: int) -> None:
+def link_or_copy(source: Path, target: Path, kinds: Sequence[str] | None = None) -> str:
+    """A file ``target`` with the bytes of ``source``, made at once; which way it was made.
+
+    ``kinds`` are tried in order (reflink, hardlink, symlink), then it is copied. Without them a
+    reflink, which is always safe, and a hard link only of a file that nobody may write to: writing
+    to one name would change the other.
+    """
+    source = source.resolve()
+    if kinds is None:
+        fixed = not source.stat().st_mode & 0o222
+        kinds = ("reflink", "hardlink") if fixed else ("reflink",)
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        kind = next((kind for kind in kinds if _linked(kind, source, temporary)), "copy")
+        if kind == "copy":
+            shutil.copyfile(source, temporary)
+        if kind in ("copy", "reflink"):
+            shutil.copystat(source, temporary)
+            temporary.chmod(temporary.stat().st_mode | 0o200)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return kind
+
+
+def _linked(kind: str, source: Path, target: Path) -> bool:
+    ways: dict[str, Callable[[str, str], None]] = {
+        "reflink": lambda old, new: reflink(old, new, 0o666),
+        "hardlink": os.link,
+        "symlink": os.symlink,
+    }
+    try:
+        ways[kind](str(source), str(target))
+    except (KeyError, OSError):
+        return False
+    return True
+
+
+def reflink(source: str, target: str, mode: int) -> None:
+    """A new file on the same blocks, where the file system can; OSError where it cannot."""
     with Path(source).open("rb") as reader:
         handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
@@ -222,20 +262,20 @@ def _protect(source: Path) -> None:
 
 
 def place(
-    top: Path, items: Sequence[Item], linker: Linker, progress: Progress | None = None
+    top: Path, files: Sequence[CachedFile], linker: Linker, progress: Progress | None = None
 ) -> None:
     """Put every file into the work tree at ``top``; XexpError says beforehand if space is short."""
-    _check_space(top, items, linker)
+    _check_space(top, files, linker)
     made: set[str] = set()
-    total = len(items)
-    for number, item in enumerate(items):
-        target = f"{top}/{item.path}"
+    total = len(files)
+    for number, file in enumerate(files):
+        target = f"{top}/{file.path}"
         folder = target.rpartition("/")[0]
         if folder not in made:
             Path(folder).mkdir(parents=True, exist_ok=True)
             made.add(folder)
-        linker.place(item, target)
-        if item.output.executable:
+        linker.place(file, target)
+        if file.output.executable:
             Path(target).chmod(Path(target).stat().st_mode | 0o111)
         if progress and number % 50 == 0:
             progress(number, total, "file")
@@ -243,9 +283,9 @@ def place(
         progress(total, total, "file")
 
 
-def _check_space(top: Path, items: Sequence[Item], linker: Linker) -> None:
+def _check_space(top: Path, files: Sequence[CachedFile], linker: Linker) -> None:
     everything = linker.kinds[0] == "copy"
-    needed = sum(item.size for item in items if item.own or everything)
+    needed = sum(file.size for file in files if file.own or everything)
     free = shutil.disk_usage(top).free
     if needed > free:
         raise XexpError(
@@ -255,23 +295,23 @@ def _check_space(top: Path, items: Sequence[Item], linker: Linker) -> None:
         )
 
 
-def adopt(items: Iterable[Item], cache: Callable[[Output], Path]) -> list[Item]:
+def adopt(files: Iterable[CachedFile], cache: Callable[[Output], Path]) -> list[CachedFile]:
     """Objects that lie only in another worktree's cache, brought into the shared one."""
-    return [_adopted(item, cache(item.output)) for item in items]
+    return [_adopted(file, cache(file.output)) for file in files]
 
 
-def _adopted(item: Item, cache: Path) -> Item:
-    if item.source.startswith(f"{cache}/"):
-        return item
-    out = item.output
-    home = object_path(cache, item.oid, out.legacy)
-    _take_in(Path(item.source), home)
+def _adopted(file: CachedFile, cache: Path) -> CachedFile:
+    if file.source.startswith(f"{cache}/"):
+        return file
+    out = file.output
+    home = object_path(cache, file.oid, out.legacy)
+    _take_in(Path(file.source), home)
     if out.is_dir and out.oid:
-        elsewhere = Path(item.source).parents[1 if out.legacy else 3]
+        elsewhere = Path(file.source).parents[1 if out.legacy else 3]
         _take_in(
             object_path(elsewhere, out.oid, out.legacy), object_path(cache, out.oid, out.legacy)
         )
-    return replace(item, source=str(home))
+    return replace(file, source=str(home))
 
 
 def _take_in(source: Path, home: Path) -> None:

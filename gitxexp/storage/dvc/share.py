@@ -13,14 +13,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitxexp.storage.dvc.place import Item
+from gitxexp.storage.dvc.place import CachedFile
 from gitxexp.storage.dvc.places import cache_dir
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.session import dvc_errors, opened, quiet
 from gitxexp.storage.dvc.stat_cache import StatCache, key_of, now_ns
 
 
-def share(tree: Path, home: Path) -> None:
+def share_cache(tree: Path, home: Path) -> None:
     """Write ``config.local`` of the DVC project at ``tree`` so that it works as ``home`` does."""
     quiet()
     with dvc_errors("share the DVC cache"):
@@ -33,7 +33,7 @@ def share(tree: Path, home: Path) -> None:
         _private(mine / "config.local", theirs / "config.local")
         config._save_config = lambda _, values: _write(mine / "config.local", values)
         with config.edit("local", validate=False) as local:
-            merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
+            merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).files() if v}})
             merge(local, _plain(carried))
             local["cache"]["dir"] = str(cache_dir(home))
 
@@ -52,14 +52,14 @@ def _moved(config: dict[str, Any], mine: Path, theirs: Path) -> dict[str, Any]:
     """Only the relative paths of a configuration, absolute, as ``theirs`` would read them."""
     from dvc.config_schema import RelPath
 
-    found: dict[str, Any] = {}
+    moved: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, dict):
-            found[key] = _moved(value, mine, theirs)
+            moved[key] = _moved(value, mine, theirs)
         elif isinstance(value, RelPath):
             relative = os.path.relpath(value, mine)
-            found[key] = os.path.normpath(theirs / relative)
-    return found
+            moved[key] = os.path.normpath(theirs / relative)
+    return moved
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
@@ -85,7 +85,9 @@ def _private(path: Path, like: Path) -> None:
         path.chmod(mode)
 
 
-def remember(top: Path, root: str, items: Iterable[Item], outputs: Iterable[Output]) -> Path | None:
+def remember(
+    top: Path, root: str, files: Iterable[CachedFile], outputs: Iterable[Output]
+) -> Path | None:
     """Tell DVC what was placed, as its own checkout does: hashes by stat, and which paths are its.
 
     Returns DVC's site cache folder of this project. Without this all works, only slower.
@@ -96,13 +98,13 @@ def remember(top: Path, root: str, items: Iterable[Item], outputs: Iterable[Outp
         state = repo.state
 
         def records() -> Iterator[tuple[str, HashInfo, dict[str, Any]]]:
-            for item in items:
-                path = f"{top}/{item.path}"
+            for file in files:
+                path = f"{top}/{file.path}"
                 info = Path(path).stat()
                 stat = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
                 yield (
                     path,
-                    HashInfo("md5-dos2unix" if item.output.legacy else "md5", item.oid),
+                    HashInfo("md5-dos2unix" if file.output.legacy else "md5", file.oid),
                     stat,
                 )
 
@@ -113,14 +115,14 @@ def remember(top: Path, root: str, items: Iterable[Item], outputs: Iterable[Outp
         return Path(repo.site_cache_dir)
 
 
-def remember_stats(cache: Path, top: Path, items: Iterable[Item]) -> None:
+def remember_stats(cache: Path, top: Path, files: Iterable[CachedFile]) -> None:
     """The same for our own stat cache at ``cache``, so that the first listing reads no data."""
     stats = StatCache(cache)
     try:
-        for item in items:
-            path = f"{top}/{item.path}"
-            name = f"{path}\0dos2unix" if item.output.legacy else path
-            stats.put(name, key_of(Path(path).stat()), item.oid, now_ns())
+        for file in files:
+            path = f"{top}/{file.path}"
+            name = f"{path}\0dos2unix" if file.output.legacy else path
+            stats.put(name, key_of(Path(path).stat()), file.oid, now_ns())
     finally:
         stats.close()
 

@@ -19,7 +19,7 @@ Manifest = Callable[[Output], tuple[File, ...] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class CommitFile:
     """One file to get. ``path`` as the experiment had it, ``rel`` below the destination.
 
     Either a git blob (``blob``, ``executable``) or a DVC object (``oid``, ``output``).
@@ -35,19 +35,19 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PathMatch:
     """What one PATH argument stands for. ``opaque``: outputs that only DVC itself can bring
     (a directory whose manifest is nowhere, an import or a cloud-versioned output)."""
 
     path: str
     name: str  #: what the file or directory is called by default
     directory: bool
-    items: tuple[Item, ...]
+    files: tuple[CommitFile, ...]
     opaque: tuple[Output, ...] = ()
 
 
 @dataclass
-class Commit:
+class CommitFiles:
     """The files of one commit, git's and DVC's."""
 
     git: Git  #: at the top of the work tree
@@ -61,19 +61,19 @@ class Commit:
         """The DVC outputs that are not in git."""
         return [out for out in outputs_at(self.git, self.commit) if out.cached]
 
-    def find(self, path: str, prefix: str = "") -> Found:
+    def find(self, path: str, prefix: str = "") -> PathMatch:
         """What ``path`` means, read from folder ``prefix`` first and from the top second.
 
         XexpError names the nearest paths when there is none.
         """
         candidates = dict.fromkeys((_normal(prefix + path), _normal(path)))
         for candidate in candidates:
-            found = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
-            if found is not None:
-                return found
+            match = self.glob(candidate) if _GLOB.search(candidate) else self.exact(candidate)
+            if match is not None:
+                return match
         raise self._unknown(_normal(path))
 
-    def exact(self, path: str, depth: int = 0) -> Found | None:
+    def exact(self, path: str, depth: int = 0) -> PathMatch | None:
         """One file or directory."""
         entry = self._entry(path)
         name = posixpath.basename(path)
@@ -83,13 +83,15 @@ class Commit:
                 linked = self.exact(
                     _normal(posixpath.join(posixpath.dirname(path), target)), depth + 1
                 )
-                return linked and Found(path, name, linked.directory, linked.items, linked.opaque)
-            return Found(path, name, False, (_blob(entry, name),))
+                return linked and PathMatch(
+                    path, name, linked.directory, linked.files, linked.opaque
+                )
+            return PathMatch(path, name, False, (_blob(entry, name),))
         if path and entry is None:
             usual = output_named(self.git, self.commit, path)
-            found = self._folder(path, [usual], []) if usual and usual.cached else None
-            if found is not None:
-                return found
+            match = self._folder(path, [usual], []) if usual and usual.cached else None
+            if match is not None:
+                return match
         outs = [out for out in self.outputs if _related(out.path, path)]
         spec = (path + "/",) if path else ()
         folder = not path or (entry is not None and entry.kind == "tree")
@@ -101,9 +103,9 @@ class Commit:
     def _entry(self, path: str) -> TreeEntry | None:
         return next(iter(self.git.ls_tree(self.commit, path)), None) if path else None
 
-    def _folder(self, path: str, outs: list[Output], tracked: list[TreeEntry]) -> Found | None:
+    def _folder(self, path: str, outs: list[Output], tracked: list[TreeEntry]) -> PathMatch | None:
         """A directory, or the one DVC file that ``path`` names."""
-        items = [_blob(e, _below(path, e.path)) for e in tracked if e.kind == "blob"]
+        files = [_blob(e, _below(path, e.path)) for e in tracked if e.kind == "blob"]
         opaque = []
         single = False
         for out in outs:
@@ -112,16 +114,16 @@ class Commit:
                 opaque.append(out)
             elif out.is_dir:
                 inside = [i for i in _members(out, entries or ()) if _within(i.path, path)]
-                single = single or any(item.path == path for item in inside)
-                items += [_rebased(item, path) for item in inside]
+                single = single or any(file.path == path for file in inside)
+                files += [_rebased(file, path) for file in inside]
             else:
                 single = single or out.path == path
-                items.append(_object(out, _below(path, out.path)))
-        if not items and not opaque:
+                files.append(_object(out, _below(path, out.path)))
+        if not files and not opaque:
             return None
         name = posixpath.basename(path) or "."
         single = single or any(out.path == path and not out.is_dir for out in opaque)
-        return Found(path, name, not single, tuple(items), tuple(opaque))
+        return PathMatch(path, name, not single, tuple(files), tuple(opaque))
 
     def entries(self, out: Output) -> tuple[File, ...] | None:
         """A directory output's manifest, asked for once."""
@@ -130,17 +132,18 @@ class Commit:
             self._entries[key] = self.manifest(out)
         return self._entries[key]
 
-    def glob(self, pattern: str) -> Found | None:
+    def glob(self, pattern: str) -> PathMatch | None:
         """Every file whose path matches; ``*`` stays within a folder, ``**`` does not."""
         base = posixpath.dirname(pattern[: _first_glob(pattern)])
         matches = re.compile(_translate(pattern)).fullmatch
-        found = [item for item in self.everything(base) if matches(item.path)]
-        items = [_rebased(item, base) for item in found]
+        files = [_rebased(file, base) for file in self.everything(base) if matches(file.path)]
         return (
-            Found(pattern, posixpath.basename(base) or ".", True, tuple(items)) if items else None
+            PathMatch(pattern, posixpath.basename(base) or ".", True, tuple(files))
+            if files
+            else None
         )
 
-    def everything(self, base: str = "") -> Iterator[Item]:
+    def everything(self, base: str = "") -> Iterator[CommitFile]:
         """Every file at or below ``base``, git's first."""
         spec = (base + "/",) if base else ()
         for entry in self.git.ls_tree(self.commit, *spec, recursive=True):
@@ -154,7 +157,7 @@ class Commit:
                     yield _object(out, out.path)
 
     def _unknown(self, path: str) -> XexpError:
-        names = dict.fromkeys(item.path for item in self.everything())
+        names = dict.fromkeys(file.path for file in self.everything())
         folders = dict.fromkeys(posixpath.dirname(name) for name in names)
         close = nearest(path, [*names, *filter(None, folders)])
         where = self.called or self.commit[:10]
@@ -202,23 +205,23 @@ def _below(folder: str, path: str) -> str:
     )
 
 
-def _blob(entry: TreeEntry, rel: str) -> Item:
-    return Item(entry.path, rel, blob=entry.oid, executable=entry.mode == "100755")
+def _blob(entry: TreeEntry, rel: str) -> CommitFile:
+    return CommitFile(entry.path, rel, blob=entry.oid, executable=entry.mode == "100755")
 
 
-def _object(out: Output, rel: str) -> Item:
-    return Item(out.path, rel, oid=out.oid, size=out.size, output=out)
+def _object(out: Output, rel: str) -> CommitFile:
+    return CommitFile(out.path, rel, oid=out.oid, size=out.size, output=out)
 
 
-def _members(out: Output, entries: Iterable[File]) -> Iterator[Item]:
+def _members(out: Output, entries: Iterable[File]) -> Iterator[CommitFile]:
     for entry in entries:
         path = f"{out.path}/{entry.path}"
-        yield Item(path, path, oid=(entry.hash or "")[4:], size=entry.size, output=out)
+        yield CommitFile(path, path, oid=(entry.hash or "")[4:], size=entry.size, output=out)
 
 
-def _rebased(item: Item, base: str) -> Item:
-    rel = _below(base, item.path)
-    return Item(item.path, rel, item.blob, item.executable, item.oid, item.size, item.output)
+def _rebased(file: CommitFile, base: str) -> CommitFile:
+    rel = _below(base, file.path)
+    return CommitFile(file.path, rel, file.blob, file.executable, file.oid, file.size, file.output)
 
 
 def _first_glob(pattern: str) -> int:

@@ -15,7 +15,7 @@ from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_rem
 from gitxexp.storage.git import PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
-from gitxexp.workflows.artifacts.get import other_trees
+from gitxexp.workflows.artifacts.get import other_worktrees
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ def plan(
         there = GitWriter(project.git).remote_tags(name, "refs/tags/e*")
         clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
         skipped = {e.name for e in clashing} if everything else set(there)
-        wanted = [found for found in wanted if found.name not in skipped]
-    commits = list(dict.fromkeys(found.commit for found in wanted))
+        wanted = [experiment for experiment in wanted if experiment.name not in skipped]
+    commits = list(dict.fromkeys(experiment.commit for experiment in wanted))
     if chosen is None and branch and head and (everything or _ahead(project, name)):
         commits = list(dict.fromkeys([*commits, head]))
     outputs = _outputs_of(project, commits)
@@ -98,10 +98,12 @@ def push(
     failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
-    report = _push_all(project, (planned.outputs, planned.earlier), remote, progress, incomplete)
+    report = _push_both(
+        project, planned.outputs, planned.earlier, remote, progress, incomplete=incomplete
+    )
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned, progress)
-    names = tuple(found.name for found in planned.experiments)
+    names = tuple(experiment.name for experiment in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     checked = sum(map(_is_kept, planned.every))
     return Pushed(names, report, checked, planned.git_remote, refs)
@@ -112,21 +114,24 @@ def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
     it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
     outputs = _outputs_of(project, [commit])
     earlier = _earlier(project, [commit], git_remote, outputs)
-    _push_all(project, (outputs, earlier), None, project.progress)
+    _push_both(project, outputs, earlier, None, project.progress)
 
 
-def _push_all(
+def _push_both(
     project: Project,
-    parts: tuple[Iterable[Output], Iterable[Output]],
+    outputs: Iterable[Output],
+    earlier: Iterable[Output],
     remote: str | None,
     progress: Progress | None,
+    *,
     incomplete: bool = False,
 ) -> PushReport:
-    """Push what must be complete (unless ``incomplete``), then what may have lost its objects."""
-    report = _push_outputs(project, parts[0], remote, progress)
+    """Push ``outputs``, which must be complete (unless ``incomplete``), then ``earlier``, which may
+    have lost their objects."""
+    report = _push_outputs(project, outputs, remote, progress)
     if not report.complete and not incomplete:
         raise _incomplete(report)
-    return report.and_then(_push_outputs(project, parts[1], remote, progress))
+    return report.and_then(_push_outputs(project, earlier, remote, progress))
 
 
 def _push_outputs(
@@ -138,7 +143,7 @@ def _push_outputs(
     mine = [out for out in outputs if _is_kept(out)]
     if not mine:
         return PushReport()
-    return dvc_remote.push(project.top, mine, remote, progress, other_trees(project))
+    return dvc_remote.push(project.top, mine, remote, progress, other_worktrees(project))
 
 
 def _is_kept(out: Output) -> bool:
@@ -150,7 +155,7 @@ def unpushed(
 ) -> list[MissingObject]:
     """Every object of these commits' artifacts that its remote lacks, by full listing."""
     outputs = _outputs_of(project, commits)
-    return missing_on_remote(project.top, outputs, remote, other_trees(project))
+    return missing_on_remote(project.top, outputs, remote, other_worktrees(project))
 
 
 def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
@@ -170,15 +175,15 @@ def _branches(
 ) -> list[str]:
     """The branches to push: the current one where it holds one of the commits, and every local
     branch that ends at one."""
-    found: dict[str, None] = {}
+    branches: dict[str, None] = {}
     inside = any(
         head == c or project.git.ok("merge-base", "--is-ancestor", c, "HEAD") for c in commits
     )
     if branch and head and inside:
-        found[f"refs/heads/{branch}"] = None
+        branches[f"refs/heads/{branch}"] = None
     tips = project.git.refs("refs/heads")
-    found |= dict.fromkeys(name for name, tip in tips.items() if tip in set(commits))
-    return list(found)
+    branches |= dict.fromkeys(name for name, tip in tips.items() if tip in set(commits))
+    return list(branches)
 
 
 def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:

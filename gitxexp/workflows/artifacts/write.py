@@ -18,7 +18,7 @@ from gitxexp.common.files import atomic_write, umask
 CHUNK = 1 << 20
 
 #: ``report(bytes)`` after each chunk.
-Report = Callable[[int], None]
+ByteReport = Callable[[int], None]
 
 
 class CorruptObject(Exception):
@@ -26,7 +26,7 @@ class CorruptObject(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Expected:
     """What the content must be: its size in bytes and its md5 as hex, where they are known."""
 
     size: int | None = None
@@ -34,12 +34,14 @@ class Wanted:
     legacy: bool = False  #: md5 may be that of the text with CRLF read as LF
 
 
-def copy(source: Path, target: BinaryIO, wanted: Wanted, *, verify: bool, report: Report) -> None:
-    """Copy a file's bytes into an open one; CorruptObject when they are not what is wanted."""
+def copy(
+    source: Path, target: BinaryIO, expected: Expected, *, verify: bool, report: ByteReport
+) -> None:
+    """Copy a file's bytes into an open one; CorruptObject when they are not what is expected."""
     with source.open("rb", buffering=0) as stream:
         size = os.fstat(stream.fileno()).st_size
-        if wanted.size is not None and size != wanted.size:
-            raise CorruptObject(f"{size} bytes instead of {wanted.size}")
+        if expected.size is not None and size != expected.size:
+            raise CorruptObject(f"{size} bytes instead of {expected.size}")
         if not verify:
             _copy_fast(stream, target, size, report)
             return
@@ -49,22 +51,22 @@ def copy(source: Path, target: BinaryIO, wanted: Wanted, *, verify: bool, report
             target.write(chunk)
             report(len(chunk))
     if (
-        wanted.md5 is not None
-        and digest.hexdigest() != wanted.md5
-        and not _same_text(source, wanted)
+        expected.md5 is not None
+        and digest.hexdigest() != expected.md5
+        and not _same_text(source, expected)
     ):
         raise CorruptObject(f"its md5 is {digest.hexdigest()}")
 
 
-def _same_text(source: Path, wanted: Wanted) -> bool:
-    if not wanted.legacy:
+def _same_text(source: Path, expected: Expected) -> bool:
+    if not expected.legacy:
         return False
     from gitxexp.storage.objects import dos2unix_md5
 
-    return dos2unix_md5(source) == wanted.md5
+    return dos2unix_md5(source) == expected.md5
 
 
-def _copy_fast(stream: BinaryIO, target: BinaryIO, size: int, report: Report) -> None:
+def _copy_fast(stream: BinaryIO, target: BinaryIO, size: int, report: ByteReport) -> None:
     """In the kernel where it can (a reflink where the file system has them)."""
     target.flush()
     done = 0
@@ -158,25 +160,25 @@ def exists(path: Path) -> XexpError:
     )
 
 
-def matches(path: Path, wanted: Wanted) -> bool:
-    """Whether an existing file (never a link) already is what is wanted."""
+def matches(path: Path, expected: Expected) -> bool:
+    """Whether an existing file (never a link) already is what is expected."""
     with suppress(OSError):
         if path.is_symlink() or not path.is_file() or path.stat().st_nlink > 1:
             return False
-        if wanted.md5 is None or wanted.size not in (None, path.stat().st_size):
+        if expected.md5 is None or expected.size not in (None, path.stat().st_size):
             return False
         with path.open("rb") as stream:
             md5 = hashlib.file_digest(
                 stream, lambda: hashlib.md5(usedforsecurity=False)
             ).hexdigest()
-        return md5 == wanted.md5 or _same_text(path, wanted)
+        return md5 == expected.md5 or _same_text(path, expected)
     return False
 
 
-def matches_object(path: Path, wanted: Wanted) -> bool:
+def matches_object(path: Path, expected: Expected) -> bool:
     """Whether a cache's or remote's object is what its name says."""
-    if wanted.size is not None and path.stat().st_size != wanted.size:
+    if expected.size is not None and path.stat().st_size != expected.size:
         return False
     with path.open("rb") as stream:
         md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    return wanted.md5 is None or md5 == wanted.md5 or _same_text(path, wanted)
+    return expected.md5 is None or md5 == expected.md5 or _same_text(path, expected)

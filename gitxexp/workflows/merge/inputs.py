@@ -490,13 +490,13 @@ class Contents:
 
     def _get(self, commit: str, path: str) -> Path:
         from gitxexp.workflows.artifacts.get import (  # late: only for what no cache has
-            Request,
+            GetRequest,
             get,
         )
 
         self._count += 1
         target = self.folder / str(self._count) / Path(path).name
-        request = Request(commit, (path,), out=target, force=True)
+        request = GetRequest(commit, (path,), out=target, force=True)
         at_top = Project(self.project.at_top, self.project.places._replace(prefix=""))
         get(at_top, request, self.progress)
         return target

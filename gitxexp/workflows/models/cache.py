@@ -1,14 +1,11 @@
-"""``prune --cache``: the objects that nothing refers to any more, out of the DVC cache.
+"""``prune --cache``: delete the objects of the DVC cache that nothing refers to any more.
 
 ``dvc gc`` looks at one worktree and deletes what the others need; its ``-A -p`` reads every commit.
-Here the used set is computed over all refs, stashes and worktrees first (:mod:`.references`).
-
-Every DVC object that a repository refers to, from all that could still be checked out.
-
-Any hash in a ``.dvc`` file or ``dvc.lock`` counts, whatever it means there, so a pointer that cannot
-be parsed (conflict markers, a later format) still keeps what it names. Looked at are the trees of
-all refs, of every stash, of each worktree's HEAD and of what a merge or rebase has under way, the
-indexes, the files of every worktree, and what ``git xexp undo`` may bring back.
+Here every object that could still be checked out is found first: in the trees of all refs, of every
+stash, of each worktree's HEAD and of what a merge or rebase has under way, the indexes, the files of
+every worktree, and what ``git xexp undo`` may bring back. Any hash in a ``.dvc`` file or ``dvc.lock``
+counts, whatever it means there, so a pointer that cannot be parsed (conflict markers, a later
+format) still keeps what it names.
 """
 
 from __future__ import annotations
@@ -33,7 +30,7 @@ _REST = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
 
 @dataclass(frozen=True)
-class Freed:
+class FreedCache:
     """What went from the caches, or would go. ``size``: bytes that the disk gets back."""
 
     caches: tuple[Path, ...]
@@ -42,14 +39,14 @@ class Freed:
     kept: int
 
 
-def free(
+def prune_cache(
     project: Project,
     others: Sequence[Path] = (),
     *,
     dry_run: bool = False,
     force: bool = False,
     wait: bool = True,
-) -> Freed:
+) -> FreedCache:
     """Delete every cached object that no tag, branch, stash or worktree refers to.
 
     ``others`` are further projects that use the cache. Raises NoAnswer when the cache lies outside
@@ -59,7 +56,7 @@ def free(
     projects = [project, *(Project.open(path) for path in others)]
     with project.locked(wait=wait):
         project.recover()
-        places = list(dict.fromkeys(root for one in projects for root in roots(one)))
+        places = list(dict.fromkeys(root for one in projects for root in dvc_roots(one)))
         caches = _caches(project, places, named=bool(others))
         with exclusively(places):
             keep = _used(projects, force=force)
@@ -82,19 +79,19 @@ def _caches(project: Project, places: Sequence[Path], *, named: bool) -> list[Pa
 def _used(projects: Sequence[Project], *, force: bool) -> frozenset[str]:
     keep: frozenset[str] = frozenset()
     for project in projects:
-        found = used(project)
-        if found.lost and not force:
-            more = f" and {len(found.lost) - 1} more" if len(found.lost) > 1 else ""
+        used = used_objects(project)
+        if used.lost and not force:
+            more = f" and {len(used.lost) - 1} more" if len(used.lost) > 1 else ""
             raise NoAnswer(
-                f"the list of files {found.lost[0]}{more} is in no cache and on no remote,"
+                f"the list of files {used.lost[0]}{more} is in no cache and on no remote,"
                 " so what it needs is not known",
                 "bring it back: dvc fetch --all-tags --all-branches; or go on without: --force",
             )
-        keep |= found.oids
+        keep |= used.oids
     return keep
 
 
-def _sweep(caches: Sequence[Path], keep: frozenset[str], *, dry_run: bool) -> Freed:
+def _sweep(caches: Sequence[Path], keep: frozenset[str], *, dry_run: bool) -> FreedCache:
     objects = size = kept = 0
     for cache in caches:
         for oid, path in _objects(cache):
@@ -108,7 +105,7 @@ def _sweep(caches: Sequence[Path], keep: frozenset[str], *, dry_run: bool) -> Fr
                     path.parent.rmdir()
             objects += 1
             size += info.st_size if info.st_nlink == 1 else 0
-    return Freed(tuple(caches), objects, size, kept)
+    return FreedCache(tuple(caches), objects, size, kept)
 
 
 def _objects(cache: Path) -> Iterator[tuple[str, Path]]:
@@ -132,48 +129,48 @@ _AT_ONCE = 500
 
 
 @dataclass(frozen=True)
-class Used:
+class UsedObjects:
     """Hashes without their algorithm; ``lost``: lists of files (``.dir``) that nobody has."""
 
     oids: frozenset[str]
     lost: tuple[str, ...]
 
 
-def used(project: Project) -> Used:
+def used_objects(project: Project) -> UsedObjects:
     """Every object that this repository refers to, members of directories included.
 
     Raises XexpError when git cannot read something: then nothing is known.
     """
     trees = [path for path in project.tops() if path.is_dir()]
-    found: set[bytes] = set()
+    hashes: set[bytes] = set()
     commits = {*_refs(project.git), *_stashes(project.git), *_undoable(project)}
     for tree in trees:
         git = Git(tree, foreign=True)
         commits |= {*_refs(git), *_heads(git)}
-        found |= _in_files(tree, git)
+        hashes |= _in_files(tree, git)
     commits |= {tree["HEAD"] for tree in project.worktrees() if "HEAD" in tree}
-    found |= _in_trees(project.git, _tree_ids(project.git, commits))
+    hashes |= _in_trees(project.git, _tree_ids(project.git, commits))
     for index in _indexes(project):
-        found |= _in_index(project, index)
-    found |= _in_keeps(project)
-    oids = {oid.decode() for oid in found}
+        hashes |= _in_index(project, index)
+    hashes |= _in_keeps(project)
+    oids = {oid.decode() for oid in hashes}
     members, lost = _members(project, trees, sorted(o for o in oids if o.endswith(".dir")))
-    return Used(frozenset(oids | members), tuple(lost))
+    return UsedObjects(frozenset(oids | members), tuple(lost))
 
 
-def roots(project: Project) -> list[Path]:
+def dvc_roots(project: Project) -> list[Path]:
     """Every DVC project of every worktree that is there."""
-    found: dict[Path, None] = {}
+    roots: dict[Path, None] = {}
     for tree in project.tops():
         if tree.is_dir():
             git = Git(tree, foreign=True)
             for name in git.fields(
                 "ls-files", "-z", "--full-name", "--", ".dvc/config", "*/.dvc/config"
             ):
-                found[tree / name.removesuffix(".dvc/config").rstrip("/")] = None
+                roots[tree / name.removesuffix(".dvc/config").rstrip("/")] = None
             if is_dvc_repo(tree):
-                found[tree] = None
-    return [root for root in found if is_dvc_repo(root)]
+                roots[tree] = None
+    return [root for root in roots if is_dvc_repo(root)]
 
 
 # -- commits ---------------------------------------------------------------------------------------
@@ -223,12 +220,12 @@ def _tree_ids(git: Git, oids: Iterable[str]) -> list[str]:
 
 
 def _in_trees(git: Git, trees: list[str]) -> set[bytes]:
-    found: set[bytes] = set()
+    hashes: set[bytes] = set()
     top = git.places().top
     at_top = Git(top or git.cwd)
     for start in range(0, len(trees), _AT_ONCE):
-        found |= _grep(at_top, *trees[start : start + _AT_ONCE])
-    return found
+        hashes |= _grep(at_top, *trees[start : start + _AT_ONCE])
+    return hashes
 
 
 def _grep(git: Git, *args: str, env: dict[str, str] | None = None) -> set[bytes]:
@@ -244,8 +241,8 @@ def _grep(git: Git, *args: str, env: dict[str, str] | None = None) -> set[bytes]
 def _indexes(project: Project) -> list[Path]:
     """The index of every worktree, also of those whose folder is gone."""
     common = project.places.common_dir
-    found = [common / "index", *common.glob("worktrees/*/index")]
-    return [path for path in found if path.is_file()]
+    indexes = [common / "index", *common.glob("worktrees/*/index")]
+    return [path for path in indexes if path.is_file()]
 
 
 def _in_index(project: Project, index: Path) -> set[bytes]:
@@ -266,11 +263,11 @@ def _in_keeps(project: Project) -> set[bytes]:
 
 
 def _in_texts(paths: Iterable[Path]) -> set[bytes]:
-    found: set[bytes] = set()
+    hashes: set[bytes] = set()
     for path in paths:
         if path.is_file():
-            found |= set(_HASH.findall(path.read_bytes()))
-    return found
+            hashes |= set(_HASH.findall(path.read_bytes()))
+    return hashes
 
 
 # -- members of directories --------------------------------------------------------------------
@@ -278,9 +275,9 @@ def _in_texts(paths: Iterable[Path]) -> set[bytes]:
 
 def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[set[str], list[str]]:
     """The hashes in these manifests, and the manifests that no cache and no remote has."""
-    found: set[str] = set()
+    hashes: set[str] = set()
     lost = []
-    names = {root.relative_to(tree).as_posix() for root in roots(project) for tree in trees
+    names = {root.relative_to(tree).as_posix() for root in dvc_roots(project) for tree in trees
              if root.is_relative_to(tree)}  # fmt: skip
     siblings = [tree for tree in trees if tree != project.top]
     stores = Stores(project.top, lambda: siblings, Strategy.AUTO)
@@ -295,8 +292,8 @@ def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[s
             )  # fmt: skip
             entries = stores.manifest(out)
             if entries is not None:
-                found |= {(entry.hash or "")[4:] for entry in entries}
+                hashes |= {(entry.hash or "")[4:] for entry in entries}
                 break
         else:
             lost.append(folder)
-    return found, lost
+    return hashes, lost

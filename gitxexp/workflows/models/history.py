@@ -12,7 +12,8 @@ from gitxexp.repository.tags import Experiment
 
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
-    from gitxexp.workflows.models.select import Choice, Search
+    from gitxexp.workflows.models.context import ModelContext
+    from gitxexp.workflows.models.select import Choice
 
 
 _ROLLBACK = re.compile(r"rollback of ([0-9a-f]{8,})")
@@ -56,21 +57,19 @@ def to_roll_back(promotions: Sequence[Promotion], slot: str) -> Promotion:
     return left[0]
 
 
-def previous(search: Search) -> tuple[Choice, Promotion]:
+def previous(context: ModelContext) -> tuple[Choice, Promotion]:
     """The model that was in production before the last promotion, and that promotion."""
-    from gitxexp.workflows.models.select import (
-        by_hash,  # late: what fetches, which a history needs not
-    )
+    from gitxexp.workflows.models.select import by_hash  # late: a history fetches nothing
 
-    promotion = to_roll_back(search.book.promotions, search.stock.slot.name)
-    before = promotion.hash_before
-    earlier = (p for p in search.book.promotions if p.hash_after == before and p.at <= promotion.at)
-    made = next(earlier, None)
-    run, version = (made.run, made.version) if made else ("", "")
+    slot, promotions = context.contents.slot, context.runs.promotions
+    last = to_roll_back(promotions, slot.name)
+    before = last.hash_before
+    maker = next((p for p in promotions if p.hash_after == before and p.at <= last.at), None)
+    run, version = (maker.run, maker.version) if maker else ("", "")
     if not run:
-        for experiment in reversed(search.book.experiments):
-            said = experiment.payload
-            if said.artifacts.get(search.stock.slot.production) == before:
-                run, version = said.run, experiment.name
+        for experiment in reversed(context.runs.experiments):
+            payload = experiment.payload
+            if payload.artifacts.get(slot.production) == before:
+                run, version = payload.run, experiment.name
                 break
-    return by_hash(search, before, run, version, "the model before"), promotion
+    return by_hash(context, before, run, version, "the model before"), last

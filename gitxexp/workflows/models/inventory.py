@@ -1,11 +1,7 @@
-"""What a slot holds in this work tree: production and candidates, as they are and as recorded.
-
-Where models live: a production file and a folder of candidates, one pair for each slot.
+"""The models of a work tree: for each slot a production file and a folder of candidates.
 
 A candidate is called ``<run>_model.<ext>``. The default slot needs no configuration:
 ``models/production/model.bin`` and ``models/candidates/``.
-
-What promote, prune and ``candidates add`` share: facts of files, and pointers brought up to date.
 """
 
 from __future__ import annotations
@@ -13,9 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +27,109 @@ from gitxexp.storage.objects import find_object, has_object, manifest
 
 if TYPE_CHECKING:
     from gitxexp.storage.objects import Progress
+
+
+#: The slot that needs no name.
+DEFAULT = "model"
+
+_CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
+
+
+class Slot(NamedTuple):
+    """One production model and its candidates; paths from the top of the repository."""
+
+    name: str
+    production: str
+    candidates: str
+    extension: str  #: with its dot, or ""
+
+    def candidate(self, run: str, digest: str = "", extension: str = "") -> str:
+        """The path of the candidate of ``run``; ``digest`` tells a second model of it apart."""
+        stem = run.replace("%", "%25").replace("/", "%2F")
+        mark = f"@{digest[:8]}" if digest else ""
+        return f"{self.candidates}/{stem}{mark}_model{extension or self.extension}"
+
+
+def run_of(name: str) -> str | None:
+    """The run that a candidate's file name names; None when it is called otherwise."""
+    match = _CANDIDATE.fullmatch(posixpath.basename(name))
+    return unquote(match[1]) if match else None
+
+
+def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
+    """Every slot. ``outputs`` let the default slot find a production model of another extension.
+
+    Raises XexpError when two slots share a file or folder.
+    """
+    own = (config.models_production, config.models_candidates, config.models_extension)
+    slots = [_named(slot) for slot in config.models_slots]
+    if any(own) or not slots:
+        slots.insert(0, _default(*own, outputs))
+    _check_apart(slots)
+    return slots
+
+
+def choose_slot(slots: Sequence[Slot], name: str | None) -> Slot:
+    """The slot called ``name``, or the only one; raises UsageError naming them."""
+    names = ", ".join(slot.name for slot in slots)
+    if name is None and len(slots) == 1:
+        return slots[0]
+    if name is None:
+        raise UsageError(f"there are several model slots: {names}", "choose one: --slot NAME")
+    chosen = next((slot for slot in slots if slot.name == name), None)
+    if chosen is None:
+        raise UsageError(
+            f"there is no model slot '{name}' (there are: {names})",
+            suggestion(
+                str(name),
+                [slot.name for slot in slots],
+                f"add it to .xexp/config.toml: [models.{name}]",
+            ),
+        )
+    return chosen
+
+
+def _default(production: str, candidates: str, extension: str, outputs: Iterable[Output]) -> Slot:
+    if not production and not extension:
+        there = [o.path for o in outputs if posixpath.dirname(o.path) == "models/production"]
+        production = there[0] if len(there) == 1 else ""
+    return _slot(DEFAULT, production, candidates, extension, "models")
+
+
+def _named(slot: ModelSlot) -> Slot:
+    folder = f"models/{slot.name}"
+    return _slot(slot.name, slot.production, slot.candidates, slot.extension, folder)
+
+
+def _slot(name: str, production: str, candidates: str, extension: str, folder: str) -> Slot:
+    suffix = f".{extension.lstrip('.')}" if extension else ""
+    place = _clean(name, production or f"{folder}/production/model{suffix or '.bin'}")
+    beside = _clean(name, candidates or f"{folder}/candidates")
+    return Slot(name, place, beside, suffix or posixpath.splitext(place)[1])
+
+
+def _clean(name: str, path: str) -> str:
+    clean = posixpath.normpath(path)
+    if clean.startswith(("/", "../")) or clean in (".", ".."):
+        raise XexpError(
+            f"[models.{name}]: '{path}' is not a path inside the repository",
+            "fix .xexp/config.toml",
+        )
+    return clean
+
+
+def _check_apart(slots: Sequence[Slot]) -> None:
+    places = [(slot.name, path) for slot in slots for path in (slot.production, slot.candidates)]
+    for at, (name, path) in enumerate(places):
+        for other, beside in places[at + 1 :]:
+            if f"{path}/".startswith(f"{beside}/") or f"{beside}/".startswith(f"{path}/"):
+                raise XexpError(
+                    f"model slots {name} and {other} overlap: {path} and {beside}",
+                    "give each slot its own production and candidates in .xexp/config.toml",
+                )
+
+
+# -- the models of a slot --------------------------------------------------------------------------
 
 
 class Model(NamedTuple):
@@ -73,7 +170,7 @@ class Model(NamedTuple):
         )  # fmt: skip
 
 
-class Stock(NamedTuple):
+class SlotContents(NamedTuple):
     """One slot. ``output`` is the candidates' folder as DVC tracks it, None when it does not."""
 
     slot: Slot
@@ -88,7 +185,7 @@ class Stock(NamedTuple):
         return (*((self.production,) if self.production else ()), *self.candidates)
 
 
-class Shelf:
+class ModelStore:
     """The slots of a work tree, read once."""
 
     def __init__(self, project: Project, progress: Progress | None = None) -> None:
@@ -135,29 +232,30 @@ class Shelf:
             return True
         return find_object(self.caches(model.root), model.oid, model.legacy) is not None
 
-    def stock(self, slot: Slot) -> Stock:
+    def contents(self, slot: Slot) -> SlotContents:
         """What the slot holds. Raises XexpError for a folder where a file should be."""
         try:
-            return self._stock(slot)
+            return self._read(slot)
         except FileNotFoundError:  # another promote moved a file while it was looked at
             self.__dict__.pop("outputs", None)
-            return self._stock(slot)
+            return self._read(slot)
 
-    def _stock(self, slot: Slot) -> Stock:
+    def _read(self, slot: Slot) -> SlotContents:
         output = next((out for out in self.outputs if out.path == slot.candidates), None)
         entries = self._entries(output)
-        found = [self._production(slot), *self._candidates(slot, output, entries or ())]
-        models = self._hashed([model for model in found if model])
+        files = [self._production(slot), *self._candidates(slot, output, entries or ())]
+        models = self._hashed([model for model in files if model])
         production = next((model for model in models if model.production), None)
-        rest = tuple(model for model in models if not model.production)
-        return Stock(slot, production, rest, output, output is None or entries is not None)
+        candidates = tuple(model for model in models if not model.production)
+        listed = output is None or entries is not None
+        return SlotContents(slot, production, candidates, output, listed)
 
     def _entries(self, output: Output | None) -> Sequence[File] | None:
         if output is None or output.hash is None:
             return ()
-        near = manifest(output, self.own_cache(output.root))
-        if near is not None:
-            return near
+        files = manifest(output, self.own_cache(output.root))
+        if files is not None:
+            return files
         folder = local_remote_dir(self.project.top / output.root, output.remote)
         return manifest(output, [*self.caches(output.root), *([folder] if folder else [])])
 
@@ -257,104 +355,7 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 yield posixpath.join(below, entry.name), entry.stat()
 
 
-#: The slot that needs no name.
-DEFAULT = "model"
-
-_CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
-
-
-class Slot(NamedTuple):
-    """One production model and its candidates; paths from the top of the repository."""
-
-    name: str
-    production: str
-    candidates: str
-    extension: str  #: with its dot, or ""
-
-    def candidate(self, run: str, digest: str = "", extension: str = "") -> str:
-        """The path of the candidate of ``run``; ``digest`` tells a second model of it apart."""
-        stem = run.replace("%", "%25").replace("/", "%2F")
-        mark = f"@{digest[:8]}" if digest else ""
-        return f"{self.candidates}/{stem}{mark}_model{extension or self.extension}"
-
-
-def run_of(name: str) -> str | None:
-    """The run that a candidate's file name names; None when it is called otherwise."""
-    match = _CANDIDATE.fullmatch(posixpath.basename(name))
-    return unquote(match[1]) if match else None
-
-
-def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
-    """Every slot. ``outputs`` let the default slot find a production model of another extension.
-
-    Raises XexpError when two slots share a file or folder.
-    """
-    own = (config.models_production, config.models_candidates, config.models_extension)
-    found = [_named(slot) for slot in config.models_slots]
-    if any(own) or not found:
-        found.insert(0, _default(*own, outputs))
-    _check_apart(found)
-    return found
-
-
-def choose(known: Sequence[Slot], name: str | None) -> Slot:
-    """The slot called ``name``, or the only one; raises UsageError naming them."""
-    names = ", ".join(slot.name for slot in known)
-    if name is None and len(known) == 1:
-        return known[0]
-    if name is None:
-        raise UsageError(f"there are several model slots: {names}", "choose one: --slot NAME")
-    chosen = next((slot for slot in known if slot.name == name), None)
-    if chosen is None:
-        raise UsageError(
-            f"there is no model slot '{name}' (there are: {names})",
-            suggestion(
-                str(name),
-                [slot.name for slot in known],
-                f"add it to .xexp/config.toml: [models.{name}]",
-            ),
-        )
-    return chosen
-
-
-def _default(production: str, candidates: str, extension: str, outputs: Iterable[Output]) -> Slot:
-    if not production and not extension:
-        there = [o.path for o in outputs if posixpath.dirname(o.path) == "models/production"]
-        production = there[0] if len(there) == 1 else ""
-    return _slot(DEFAULT, production, candidates, extension, "models")
-
-
-def _named(slot: ModelSlot) -> Slot:
-    folder = f"models/{slot.name}"
-    return _slot(slot.name, slot.production, slot.candidates, slot.extension, folder)
-
-
-def _slot(name: str, production: str, candidates: str, extension: str, folder: str) -> Slot:
-    suffix = f".{extension.lstrip('.')}" if extension else ""
-    place = _clean(name, production or f"{folder}/production/model{suffix or '.bin'}")
-    beside = _clean(name, candidates or f"{folder}/candidates")
-    return Slot(name, place, beside, suffix or posixpath.splitext(place)[1])
-
-
-def _clean(name: str, path: str) -> str:
-    clean = posixpath.normpath(path)
-    if clean.startswith(("/", "../")) or clean in (".", ".."):
-        raise XexpError(
-            f"[models.{name}]: '{path}' is not a path inside the repository",
-            "mend .xexp/config.toml",
-        )
-    return clean
-
-
-def _check_apart(found: Sequence[Slot]) -> None:
-    places = [(slot.name, path) for slot in found for path in (slot.production, slot.candidates)]
-    for at, (name, path) in enumerate(places):
-        for other, beside in places[at + 1 :]:
-            if f"{path}/".startswith(f"{beside}/") or f"{beside}/".startswith(f"{path}/"):
-                raise XexpError(
-                    f"model slots {name} and {other} overlap: {path} and {beside}",
-                    "give each slot its own production and candidates in .xexp/config.toml",
-                )
+# -- what changes them -----------------------------------------------------------------------------
 
 
 def file_facts(project: Project, model: Model, path: Path | None = None) -> dict[str, Any]:
@@ -375,7 +376,7 @@ def file_facts(project: Project, model: Model, path: Path | None = None) -> dict
     }
 
 
-def require_room(project: Project, running: Running, folder: Path) -> None:
+def make_folder(project: Project, running: Running, folder: Path) -> None:
     """Make a folder, and each on the way to it, so that undo can take empty ones away again."""
     missing = [folder, *folder.parents]
     for path in reversed([path for path in missing if not path.exists()]):
@@ -390,18 +391,18 @@ def require_dvc(project: Project) -> None:
         raise XexpError("this is not a DVC project", "run: git xexp init")
 
 
-def require_list(stock: Stock) -> None:
+def require_list(contents: SlotContents) -> None:
     """Raises XexpError when the folder's list of files is not to be had: it would be lost."""
-    if not stock.listed and stock.output is not None:
+    if not contents.listed and contents.output is not None:
         raise XexpError(
-            f"the list of {stock.slot.candidates} ({stock.output.hash}) is in no cache",
-            f"bring it back first: dvc fetch '{stock.output.pointer}'",
+            f"the list of {contents.slot.candidates} ({contents.output.hash}) is in no cache",
+            f"bring it back first: dvc fetch '{contents.output.pointer}'",
         )
 
 
-def require_untracked_by_git(shelf: Shelf, paths: Iterable[str]) -> None:
+def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
     """Raises XexpError when git itself holds model files: DVC would refuse to take them."""
-    held = shelf.project.at_top.fields("ls-files", "-z", "--", *paths)
+    held = store.project.at_top.fields("ls-files", "-z", "--", *paths)
     if held:
         more = f" and {len(held) - 1} more" if len(held) > 1 else ""
         raise XexpError(
@@ -410,38 +411,38 @@ def require_untracked_by_git(shelf: Shelf, paths: Iterable[str]) -> None:
         )
 
 
-def point(
-    shelf: Shelf, running: Running, stock: Stock, members: Mapping[str, str | None]
+def update_folder_pointer(
+    store: ModelStore, running: Running, contents: SlotContents, members: Mapping[str, str | None]
 ) -> list[str]:
     """Bring the pointer of the candidates' folder up to date for some of its files.
 
     ``members``: path from the top → md5 as hex, None where the file is gone. Returns the pointer
     and ``.gitignore`` files that changed.
     """
-    top, folder = shelf.project.top, stock.slot.candidates
+    top, folder = store.project.top, contents.slot.candidates
     hashes = {top / path: digest for path, digest in members.items() if digest is not None}
-    if not members or (stock.output is None and not hashes):
+    if not members or (contents.output is None and not hashes):
         return []
-    save_pointer(shelf, running, folder)
-    output = stock.output
+    save_pointer(store, running, folder)
+    output = contents.output
     if output is not None and output.stage is None and not output.legacy and output.hash:
         return list(track_members(top, output, members, Tracked(hashes)))
-    absent = [model.path for model in stock.candidates if not model.there]
+    absent = [model.path for model in contents.candidates if not model.there]
     if absent:
         raise XexpError(
             f"{absent[0]} and {len(absent) - 1} more are not checked out" if len(absent) > 1
             else f"{absent[0]} is not checked out",
             f"dvc checkout '{folder}'",
         )  # fmt: skip
-    root = output.root if output else root_of(shelf, folder)
+    root = output.root if output else root_of(store, folder)
     return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
 
 
-def point_file(shelf: Shelf, running: Running, path: str, digest: str) -> list[str]:
+def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
     """Bring the pointer of one file up to date, making it if there is none; files that changed."""
-    top = shelf.project.top
-    save_pointer(shelf, running, path)
-    root = root_of(shelf, path)
+    top = store.project.top
+    save_pointer(store, running, path)
+    root = root_of(store, path)
     return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
 
 
@@ -449,32 +450,26 @@ def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:
     return {path: digest for path, digest in hashes.items() if path.exists()}
 
 
-def root_of(shelf: Shelf, path: str) -> str:
+def root_of(store: ModelStore, path: str) -> str:
     """The folder of the DVC project that a path belongs to, "" for the top."""
-    owner = shelf.owner(path)
+    owner = store.owner(path)
     if owner is not None:
         return owner.root
     parents = (str(p) for p in PurePosixPath(path).parents if str(p) != ".")
-    return next((p for p in parents if is_dvc_repo(shelf.project.top / p)), "")
+    return next((p for p in parents if is_dvc_repo(store.project.top / p)), "")
 
 
-def save_pointer(shelf: Shelf, running: Running, path: str) -> None:
+def save_pointer(store: ModelStore, running: Running, path: str) -> None:
     """Keep the pointer and ``.gitignore`` that an output's change touches."""
-    owner = shelf.owner(path)
+    owner = store.owner(path)
     base = owner.path if owner else path
     names = [owner.pointer if owner else f"{base}.dvc"]
     names.append(str(PurePosixPath(base).parent / ".gitignore"))
     for name in names:
-        running.save_file(shelf.project.top / name, undo=True)
+        running.save_file(store.project.top / name, undo=True)
 
 
-def owner_name(project: Project) -> str:
+def author(project: Project) -> str:
     """Who is at work, as git names an author."""
     ident = project.git.text("var", "GIT_AUTHOR_IDENT", ok=(0, 128))
     return ident.rpartition(">")[0] + ">" if ">" in ident else ident
-
-
-def tidy(folder: Path) -> None:
-    """Delete a folder of backups that are no longer needed."""
-    with suppress(OSError):
-        shutil.rmtree(folder)

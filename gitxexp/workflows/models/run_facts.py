@@ -1,7 +1,7 @@
 """What is known of the runs behind models: version, parameters, metrics, labels, time.
 
-A tag is asked first, because it cannot change; the results databases only for runs that no tag
-names, because reading them may take long.
+A tag is asked first, because it cannot change; the results databases are read only for runs that no
+tag names, because that may take long.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gitxexp.trackers.runs import Run
 
 
-class Facts(NamedTuple):
+class RunFacts(NamedTuple):
     """One run. ``seconds``: when it wrote last (its tag's date), None when not known."""
 
     run: str | None = None
@@ -32,42 +32,42 @@ class Facts(NamedTuple):
     seconds: float | None = None
 
 
-NOTHING = Facts()
+NO_FACTS = RunFacts()
 
 
-class Book:
+class RunIndex:
     """Everything known of runs, read when it is asked for."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
         self.notes: list[str] = []
-        self._begun = project.experiments_later()
+        self._experiments = project.experiments_later()
 
     @cached_property
     def experiments(self) -> list[Experiment]:
         """Every experiment, newest first."""
-        return self._begun()
+        return self._experiments()
 
     @cached_property
     def by_run(self) -> dict[str, list[Experiment]]:
         """The experiments of each run, newest first."""
-        found: dict[str, list[Experiment]] = {}
+        by_run: dict[str, list[Experiment]] = {}
         for experiment in self.experiments:
             if experiment.payload.run:
-                found.setdefault(experiment.payload.run, []).append(experiment)
-        return found
+                by_run.setdefault(experiment.payload.run, []).append(experiment)
+        return by_run
 
     @cached_property
-    def runs(self) -> dict[str, Run]:
+    def logged(self) -> dict[str, Run]:
         """The runs of the results databases; a database that cannot be read is noted."""
         from gitxexp.workflows.experiments import collect  # late: most listings need no results
 
         try:
-            found = collect.all_runs(self.project.top, self.project.config)
+            newest_first = collect.all_runs(self.project.top, self.project.config)
         except XexpError as error:
             self.notes.append(error.message)
             return {}
-        return {run.id: run for run in reversed(found)}
+        return {run.id: run for run in reversed(newest_first)}
 
     @cached_property
     def promotions(self) -> list[Promotion]:
@@ -83,36 +83,32 @@ class Book:
         """The labels of a version that only the registry has."""
         return self._registry_labels.get(version, frozenset())
 
-    def of(self, run: str | None) -> Facts:
+    def facts(self, run: str | None) -> RunFacts:
         """What is known of a run; nothing of one that neither a tag nor a database names."""
         if run is None:
-            return NOTHING
+            return NO_FACTS
         tagged = self.by_run.get(run, ())
         if tagged:
             labels = frozenset(label for e in tagged for label in e.payload.labels)
-            newest = tagged[0]
-            said = newest.payload
-            return Facts(
-                run, newest.name, None, said.params, said.metrics, labels, float(newest.date)
-            )
-        found = self.runs.get(run)
-        return _of_run(found) if found else Facts(run)
+            return self.facts_at(tagged[0])._replace(labels=labels)
+        logged = self.logged.get(run)
+        return _facts_of(logged) if logged else RunFacts(run)
 
-    def of_experiment(self, experiment: Experiment) -> Facts:
-        """What a tag says."""
-        said = experiment.payload
-        labels, date = frozenset(said.labels), float(experiment.date)
-        return Facts(
-            said.run or None, experiment.name, None, said.params, said.metrics, labels, date
+    def facts_at(self, experiment: Experiment) -> RunFacts:
+        """What the tag of an experiment says."""
+        payload = experiment.payload
+        return RunFacts(
+            run=payload.run or None,
+            version=experiment.name,
+            params=payload.params,
+            metrics=payload.metrics,
+            labels=frozenset(payload.labels),
+            seconds=float(experiment.date),
         )
-
-    def known(self, run: str) -> bool:
-        """Whether a tag or a results database names the run."""
-        return run in self.by_run or run in self.runs
 
     def why_not(self, run: str | None, metric: str) -> str:
         """Why there is no number: NULL, or what stands there instead."""
-        row = self.runs.get(run) if run else None
+        row = self.logged.get(run) if run else None
         value = row.values.get(metric) if row else None
         if row is None:
             return "not known"
@@ -121,11 +117,11 @@ class Book:
         return "NULL" if value is None else f"'{value}'"
 
 
-def _of_run(run: Run) -> Facts:
+def _facts_of(run: Run) -> RunFacts:
     from gitxexp.trackers.times import moment  # late, as above
 
     when = moment(run.last)
-    return Facts(
+    return RunFacts(
         run=run.id,
         recorded=run.versions[-1] if run.versions else None,
         params=run.params,
@@ -141,33 +137,30 @@ def number(value: Any) -> float | None:
     return value
 
 
-def primary(project: Project, found: Iterable[Facts]) -> str | None:
+def primary_metric(project: Project, facts: Iterable[RunFacts]) -> str | None:
     """The metric that ranks these models: the configured one, else the best known by its name."""
     if project.config.metrics_primary:
         return project.config.metrics_primary
-    names = dict.fromkeys(name for facts in found for name in facts.metrics)
+    names = dict.fromkeys(name for each in facts for name in each.metrics)
     return describe.primary_metric(names, project.config)
 
 
-def check_metric(book: Book, metric: str, found: Iterable[Facts]) -> None:
-    """Raises XexpError with similar names when nothing has a metric of that name."""
+def check_metric(runs: RunIndex, metric: str, facts: Iterable[RunFacts]) -> None:
+    """Raises XexpError with similar names when no model has a metric of that name."""
     from difflib import get_close_matches  # only for an error
 
-    known = dict.fromkeys(name for facts in found for name in facts.metrics)
-    if metric in known:
+    of_models = dict.fromkeys(name for each in facts for name in each.metrics)
+    if metric in of_models:
         return
-    known |= dict.fromkeys(name for run in book.runs.values() for name in run.metrics)
-    text = [run.id for run in book.runs.values() if run.values.get(metric) is not None]
-    if metric in known:
+    logged = runs.logged.values()
+    rest = f"the metrics of the models are: {', '.join(of_models) or 'none'}"
+    if any(metric in run.metrics for run in logged):
         raise XexpError(
-            f"no model has a number for {metric}",
-            "rank by another metric; there are: " + ", ".join(known),
+            f"no model has a number for {metric}: the runs that have one left none", rest
         )
+    text = [run.id for run in logged if run.values.get(metric) is not None]
     if text:
-        raise XexpError(
-            f"{metric} is text (as in run {text[0]}): it cannot rank models",
-            f"the metrics are: {', '.join(known) or 'none'}",
-        )
-    close = get_close_matches(metric, known, 3)
-    hint = f"did you mean {' or '.join(close)}?" if close else f"there are: {', '.join(known)}"
-    raise XexpError(f"no metric is named '{metric}'", hint if known else "no run has a metric")
+        raise XexpError(f"{metric} is no metric (as in run {text[0]}): it cannot rank models", rest)
+    close = get_close_matches(metric, of_models, 3)
+    hint = f"did you mean {' or '.join(close)}?" if close else rest
+    raise XexpError(f"no metric is named '{metric}'", hint)

@@ -1,6 +1,6 @@
-"""Which model ``promote`` means, and where its bytes are.
+"""Which model a verb means: by run, version, worktree or metric, and where its bytes are.
 
-The best model by a metric. Ties, and what has no number, are said and never guessed.
+The best model by a metric: ties, and models without a number, are said and never guessed.
 """
 
 from __future__ import annotations
@@ -16,28 +16,13 @@ from gitxexp.repository import tag_message
 from gitxexp.repository.tags import Experiment, run_of_content
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.sources import Stores, Strategy
-from gitxexp.workflows.artifacts.locate import Commit, Item
+from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.models import inventory
-from gitxexp.workflows.models import run_facts as known
-from gitxexp.workflows.models.candidates import production_run
-from gitxexp.workflows.models.inventory import Model, Shelf, Slot, Stock
-from gitxexp.workflows.models.run_facts import Book, Facts
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What ``promote`` was asked for. None of the first five: the best by the primary metric."""
-
-    version: AnyVersion | None = None
-    run: str | None = None
-    best: str | None = None
-    worktree: str | None = None
-    rollback: bool = False
-    slot: str | None = None
-    why: str = ""
+from gitxexp.workflows.models import inventory, run_facts
+from gitxexp.workflows.models.context import ModelContext
+from gitxexp.workflows.models.inventory import Model, ModelStore, Slot
+from gitxexp.workflows.models.run_facts import RunFacts
 
 
 @dataclass(frozen=True)
@@ -45,168 +30,172 @@ class Choice:
     """A model to promote. ``file``: where it is on disk now; ``commit``: else where it is tagged."""
 
     model: Model
-    facts: Facts
+    facts: RunFacts
     origin: str  #: "candidate", "production", "e0.3.0", "worktree NAME"
     file: Path | None = None
     commit: str | None = None
     notes: tuple[str, ...] = ()
 
 
-@dataclass
-class Search:
-    """The places to look in, opened once."""
-
-    shelf: Shelf
-    book: Book
-    stock: Stock
-
-    def stores(self) -> Stores:
-        """Caches and remotes, nearest first."""
-        project = self.shelf.project
-        return Stores(
-            project.top, lambda: self.shelf.siblings, Strategy.AUTO, None, self.shelf.progress
+def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ()) -> Choice:
+    """A model of this work tree. Raises XexpError when it was edited by hand."""
+    run = context.run_of(model)
+    if not model.production and model.state == "edited":
+        raise XexpError(
+            f"{model.path} differs from its pointer: it was changed by hand",
+            f"take it as it is now: dvc add '{model.path}'\n"
+            f"or put the recorded one back: dvc checkout -f '{model.path}'",
         )
-
-    def workspace(self, model: Model, notes: Sequence[str] = ()) -> Choice:
-        """A model of this work tree. Raises XexpError when it was edited by hand."""
-        run = production_run(self.book, self.stock) if model.production else model.run
-        if not model.production and model.state == "edited":
-            raise XexpError(
-                f"{model.path} differs from its pointer: it was changed by hand",
-                f"take it as it is now: dvc add '{model.path}'\n"
-                f"or put the recorded one back: dvc checkout -f '{model.path}'",
-            )
-        file = self.shelf.project.top / model.path if model.there else None
-        origin = "production" if model.production else "candidate"
-        return Choice(model._replace(run=run), self.book.of(run), origin, file, None, tuple(notes))
+    file = context.project.top / model.path if model.there else None
+    origin = "production" if model.production else "candidate"
+    facts = context.runs.facts(run)
+    return Choice(model._replace(run=run), facts, origin, file, None, tuple(notes))
 
 
-def by_run(search: Search, run: str) -> Choice:
+def by_run(context: ModelContext, run: str) -> Choice:
     """The model of a run: a candidate here, production, or at the newest tag of that run.
 
     Raises XexpError: no such run, or a run without a model file.
     """
-    stock = search.stock
-    found = [model for model in stock.candidates if model.run == run]
-    found = found or _by_prefix([m for m in stock.candidates if m.run], run)
-    if found:
-        return search.workspace(found[0])
-    if stock.production and production_run(search.book, stock) == run:
-        return search.workspace(stock.production)
-    for experiment in search.book.by_run.get(run, ()):
-        choice = at_tag(search, experiment)
+    contents = context.contents
+    matching = [model for model in contents.candidates if model.run == run]
+    matching = matching or _by_prefix([m for m in contents.candidates if m.run], run)
+    if matching:
+        return in_work_tree(context, matching[0])
+    if contents.production and context.production_run() == run:
+        return in_work_tree(context, contents.production)
+    for experiment in context.runs.by_run.get(run, ()):
+        choice = at_tag(context, experiment)
         if choice is not None:
             return choice
-    return _without_model(search, run)
+    return _without_model(context, run)
 
 
 def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:
-    found = [model for model in models if (model.run or "").startswith(run)]
-    names = sorted({model.run or "" for model in found})
+    matching = [model for model in models if (model.run or "").startswith(run)]
+    names = sorted({model.run or "" for model in matching})
     if len(names) > 1:
         raise XexpError(f"run '{run}' is ambiguous: {', '.join(names[:5])}", "give more of its id")
-    return found
+    return matching
 
 
-def _without_model(search: Search, run: str) -> Choice:
+def _without_model(context: ModelContext, run: str) -> Choice:
     """The error for a run that has no model; a longer id that ``run`` begins is taken first."""
-    project = search.shelf.project
+    project = context.project
     full = run
-    if run not in search.book.by_run:
-        found = collect.collect(project.top, project.config, Wanted(run=run)).run
-        full = found.id if found else run
+    if run not in context.runs.by_run:
+        logged = collect.collect(project.top, project.config, Wanted(run=run)).run
+        full = logged.id if logged else run
     if full != run:
-        return by_run(search, full)
+        return by_run(context, full)
     raise XexpError(
-        f"run {run} has no model file: none in {search.stock.slot.candidates}/, none at a tag",
+        f"run {run} has no model file: none in {context.contents.slot.candidates}/, none at a tag",
         f"add it first: git xexp candidates add PATH --run {run}",
     )
 
 
-def by_version(search: Search, version: AnyVersion) -> Choice:
+def by_version(context: ModelContext, version: AnyVersion) -> Choice:
     """The model of an experiment: the candidate of its run here, else what its tag holds."""
-    experiment = next((e for e in search.book.experiments if e.version == version), None)
+    experiments = context.runs.experiments
+    experiment = next((e for e in experiments if e.version == version), None)
     if experiment is None:
-        newest = ", ".join(e.name for e in search.book.experiments[:5])
+        newest = ", ".join(e.name for e in experiments[:5])
         raise XexpError(f"there is no experiment {version}", f"the newest are: {newest or 'none'}")
     run = experiment.payload.run
-    tagged = at_tag(search, experiment)
-    here = next((m for m in search.stock.candidates if run and m.run == run), None)
+    tagged = at_tag(context, experiment)
+    here = next((m for m in context.contents.candidates if run and m.run == run), None)
     if here is not None:
         differs = tagged is not None and tagged.model.hash != here.hash
         note = f"{here.path} is not what {version} holds; the candidate here is taken"
-        return search.workspace(here, [note] if differs else [])
+        return in_work_tree(context, here, [note] if differs else [])
     if tagged is None:
         raise XexpError(
-            f"{version} holds no model ({search.stock.slot.production})",
+            f"{version} holds no model ({context.contents.slot.production})",
             f"its files: git xexp explore show {version}\n"
             "another file is the model in production? [models] production in .xexp/config.toml",
         )
     return tagged
 
 
-def at_tag(search: Search, experiment: Experiment) -> Choice | None:
+def at_tag(context: ModelContext, experiment: Experiment) -> Choice | None:
     """The candidate of the experiment's run at its tag, else production there; None if neither."""
-    project, slot = search.shelf.project, search.stock.slot
-    commit = Commit(project.at_top, experiment.commit, search.stores().manifest)
-    items = _items(commit, slot.candidates)
+    slot = context.contents.slot
+    stores = context.object_stores()
+    commit = CommitFiles(context.project.at_top, experiment.commit, stores.manifest)
     run = experiment.payload.run
-    item = next((i for i in items if run and inventory.run_of(i.path) == run), None)
-    item = item or next(iter(_items(commit, slot.production)), None)
-    if item is None:
+    candidates = _files(commit, slot.candidates)
+    file = next((f for f in candidates if run and inventory.run_of(f.path) == run), None)
+    file = file or next(_files(commit, slot.production), None)
+    if file is None:
         return None
-    facts = search.book.of_experiment(experiment)
-    model = _of_item(search, slot, item, run or None)
+    model = _model_of(context, slot, file, run or None)
+    facts = context.runs.facts_at(experiment)
     return Choice(model, facts, experiment.name, None, experiment.commit)
 
 
-def _items(commit: Commit, path: str) -> Iterator[Item]:
+def _files(commit: CommitFiles, path: str) -> Iterator[CommitFile]:
     try:
-        found = commit.exact(path)
+        match = commit.exact(path)
     except XexpError:
         return
-    yield from (item for item in (found.items if found else ()) if item.blob or item.oid)
+    yield from (file for file in (match.files if match else ()) if file.blob or file.oid)
 
 
-def _of_item(search: Search, slot: Slot, item: Item, run: str | None) -> Model:
-    size, digest = item.size, item.oid
-    if item.blob is not None:
-        content = search.shelf.project.git.raw("cat-file", "blob", item.blob)
+def _model_of(context: ModelContext, slot: Slot, file: CommitFile, run: str | None) -> Model:
+    size, digest = file.size, file.oid
+    if file.blob is not None:
+        content = context.project.git.raw("cat-file", "blob", file.blob)
         size, digest = len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
-    out = item.output
+    out = file.output
     return Model(
-        slot.name, item.path, run, False, f"md5:{digest}", size, there=False,
+        slot.name, file.path, run, False, f"md5:{digest}", size, there=False,
         legacy=out is not None and out.legacy, root=out.root if out else "",
         remote=out.remote if out else None,
     )  # fmt: skip
 
 
-def by_hash(search: Search, digest: str, run: str, version: str, origin: str) -> Choice:
+def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: str) -> Choice:
     """The model with these bytes, wherever it is: a candidate here, a tag, a cache or remote."""
-    here = next((m for m in search.stock.candidates if m.hash == digest), None)
+    here = next((m for m in context.contents.candidates if m.hash == digest), None)
     if here is not None and here.state != "edited":
-        return search.workspace(here)
-    slot = search.stock.slot
-    owner = search.shelf.owner(slot.production)
+        return in_work_tree(context, here)
+    slot = context.contents.slot
+    owner = context.store.owner(slot.production)
     root = owner.root if owner else ""
     model = Model(
         slot.name, slot.production, run or None, False, digest, None, there=False, root=root
     )
-    known = search.book.of(run or None)
-    facts = known if known.version or known.metrics else Facts(run or None, version or None)
+    facts = context.runs.facts(run or None)
+    if not (facts.version or facts.metrics):
+        facts = RunFacts(run or None, version or None)
     return Choice(model, facts, origin)
 
 
-def in_worktree(search: Search, name: str, run: str | None) -> Choice:
-    """A model of another worktree: the candidate of ``run`` (default: its latest), or production."""
-    project, slot = search.shelf.project, search.stock.slot
-    top = worktree_at(search.shelf, name)
-    chosen = collect.collect(top, project.config, Wanted(run=run)).run
-    folder = top / slot.candidates
-    names = [path for path in sorted(folder.glob("*")) if path.is_file()]
+def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choice:
+    """A model of another worktree: the candidate of ``run`` (default: its latest run), else its
+    production model where that is of this run.
+
+    Raises XexpError when the worktree has no model of the run.
+    """
+    project, slot = context.project, context.contents.slot
+    top = worktree_path(context.store, name)
+    latest = collect.collect(top, project.config, Wanted()).run
+    chosen = collect.collect(top, project.config, Wanted(run=run)).run if run else latest
     wanted = chosen.id if chosen else run
+    names = [path for path in sorted((top / slot.candidates).glob("*")) if path.is_file()]
     file = next((p for p in names if wanted and inventory.run_of(p.name) == wanted), None)
-    file = file or (top / slot.production if (top / slot.production).is_file() else None)
+    production = top / slot.production
+    if file is None and production.is_file():
+        content = f"md5:{file_hashes(top, [(production, False)], project.stat_cache)[production]}"
+        recorded = run_of_content(context.runs.experiments, slot.production, content)
+        maker = recorded or (latest.id if latest else None)  # a merged run may be the latest
+        if run is None or maker == wanted:
+            file, wanted = production, maker
+        else:
+            raise XexpError(
+                f"worktree {name} has no model of run {wanted}: {slot.production} is of {maker}",
+                f"take that one: git xexp promote --from-worktree {name} --run {maker}",
+            )
     if file is None:
         raise XexpError(
             f"worktree {name} has no model: neither {slot.production} nor a candidate of its run",
@@ -214,19 +203,17 @@ def in_worktree(search: Search, name: str, run: str | None) -> Choice:
         )
     digest = file_hashes(top, [(file, False)], project.stat_cache)[file]
     path = file.relative_to(top).as_posix()
-    made = run_of_content(search.book.experiments, path, f"md5:{digest}")
-    if made and run is None and path == slot.production:  # the latest run may be a merged one
-        wanted = made
     model = Model(slot.name, path, wanted, False, f"md5:{digest}", file.stat().st_size)
-    facts = Facts(wanted, None, None, chosen.params, chosen.metrics) if chosen else Facts(wanted)
-    if wanted in search.book.by_run:
-        facts = search.book.of(wanted)
+    if wanted in context.runs.by_run or chosen is None or chosen.id != wanted:
+        facts = context.runs.facts(wanted)
+    else:
+        facts = RunFacts(wanted, None, None, chosen.params, chosen.metrics)
     return Choice(model, facts, f"worktree {name}", file)
 
 
-def worktree_at(shelf: Shelf, name: str) -> Path:
+def worktree_path(store: ModelStore, name: str) -> Path:
     """The folder of a worktree, named by its folder, its branch, the name it was made with, or path."""
-    project = shelf.project
+    project = store.project
     branch = project.config.worktree_branch.replace("{name}", name)
     template = Path(project.config.worktree_path.replace("{name}", name)).name
     named = []
@@ -240,14 +227,16 @@ def worktree_at(shelf: Shelf, name: str) -> Path:
     raise XexpError(f"there is no worktree {name}", hint)
 
 
-_NAMED = 3
+# -- the best ------------------------------------------------------------------------------------
+
+_NAMED = 3  #: models that a note names
 
 
 @dataclass(frozen=True)
-class _Rival:
-    """A model here or at a tag, with its value."""
+class _ScoredModel:
+    """A model here, or at a tag, with its value."""
 
-    facts: Facts
+    facts: RunFacts
     value: float
     model: Model | None = None
     experiment: Experiment | None = None
@@ -263,114 +252,109 @@ class _Rival:
         return self.facts.run or self.facts.version or (self.model.path if self.model else "?")
 
 
-def best(search: Search, metric: str | None) -> Choice:
+def best(context: ModelContext, metric: str | None) -> Choice:
     """The model with the best number for ``metric`` (default: the primary one), of all that are
     here or at a tag.
 
     Raises XexpError when nothing has one, or the metric is none.
     """
-    here = _here(search)
-    tagged = _tagged(search, {facts.run for _, facts in here})
+    here = list(zip(context.contents.models, context.facts(), strict=True))
+    tagged = _tagged(context, {facts.run for _, facts in here})
     every = [facts for _, facts in here] + [facts for _, facts in tagged]
     if not every:
         raise XexpError(
-            f"there is no model: nothing in {search.stock.slot.candidates}/ and none at a tag",
+            f"there is no model: nothing in {context.contents.slot.candidates}/ and none at a tag",
             "add one: git xexp candidates add PATH",
         )
-    name = metric or known.primary(search.shelf.project, every)
+    name = metric or run_facts.primary_metric(context.project, every)
     if name is None:
         raise XexpError("no model has a metric to choose by", "name the run: --run ID")
-    known.check_metric(search.book, name, every)
-    rivals = [
-        _Rival(f, v, model=m)
-        for m, f in here
-        if (v := known.number(f.metrics.get(name))) is not None
+    run_facts.check_metric(context.runs, name, every)
+    scored = [
+        _ScoredModel(facts, value, model=model)
+        for model, facts in here
+        if (value := run_facts.number(facts.metrics.get(name))) is not None
     ]
-    rivals += [
-        _Rival(f, v, experiment=e)
-        for e, f in tagged
-        if (v := known.number(f.metrics.get(name))) is not None
+    scored += [
+        _ScoredModel(facts, value, experiment=experiment)
+        for experiment, facts in tagged
+        if (value := run_facts.number(facts.metrics.get(name))) is not None
     ]
-    choice, notes = _first(search, name, rivals)
-    said = [*_unranked(search, name, here), *notes]
+    choice = _first(context, name, scored)
+    notes = [*_without_number(context, name, here), *choice.notes]
     if metric is None:
-        said.insert(0, f"chosen as the best by {name}")
-    return replace(choice, notes=(*choice.notes, *said))
+        notes.insert(0, f"chosen as the best by {name}")
+    return replace(choice, notes=tuple(notes))
 
 
-def _here(search: Search) -> list[tuple[Model, Facts]]:
-    found = []
-    for model in search.stock.models:
-        run = production_run(search.book, search.stock) if model.production else model.run
-        found.append((model, search.book.of(run)))
-    return found
-
-
-def _tagged(search: Search, runs: set[str | None]) -> list[tuple[Experiment, Facts]]:
+def _tagged(context: ModelContext, runs: set[str | None]) -> list[tuple[Experiment, RunFacts]]:
     """The experiments that hold a model of a run that is not here, the newest of each run."""
-    slot = search.stock.slot
+    slot = context.contents.slot
     seen = set(runs)
-    found = []
-    for experiment in search.book.experiments:
-        said = experiment.payload
-        if said.run and said.run in seen:
+    tagged = []
+    for experiment in context.runs.experiments:
+        payload = experiment.payload
+        if payload.run and payload.run in seen:
             continue
-        if slot.production in said.artifacts or slot.candidates in said.artifacts:
-            seen |= {said.run} - {""}
-            found.append((experiment, search.book.of_experiment(experiment)))
-    return found
+        if slot.production in payload.artifacts or slot.candidates in payload.artifacts:
+            seen |= {payload.run} - {""}
+            tagged.append((experiment, context.runs.facts_at(experiment)))
+    return tagged
 
 
-def _first(search: Search, metric: str, rivals: list[_Rival]) -> tuple[Choice, list[str]]:
-    """The best rival whose model is really to be had."""
-    sign = -1 if collect.maximize(search.shelf.project.config, metric) else 1
+def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -> Choice:
+    """The best whose model is really to be had; what there is to say goes into its notes."""
+    sign = -1 if collect.maximize(context.project.config, metric) else 1
     notes: list[str] = []
-    left = sorted(rivals, key=lambda r: (sign * r.value, *r.order))
+    left = sorted(scored, key=lambda one: (sign * one.value, *one.order))
     while left:
         winner = left.pop(0)
-        choice = _resolve(search, winner)
+        choice = _choice_of(context, winner)
+        value = tag_message.show(winner.value)
         if choice is None:
-            notes.append(
-                f"{winner.name} has {metric}={tag_message.show(winner.value)} but no model file"
-            )
+            notes.append(f"{winner.name} has {metric}={value} but no model file")
             continue
-        equal = [rival for rival in left if rival.value == winner.value]
+        equal = [other.name for other in left if other.value == winner.value]
         if equal:
-            names = some([rival.name for rival in equal], _NAMED)
-            notes.append(
-                f"{metric}={tag_message.show(winner.value)} is shared by {names}; took {winner.name}"
-            )
-        return choice, [*_missed(search, metric, sign, winner.value), *notes]
+            names = some(equal, _NAMED)
+            notes.append(f"{metric}={value} is shared by {names}; took {winner.name}")
+        better = _better_without_model(context, metric, sign, winner.value)
+        return replace(choice, notes=(*choice.notes, *better, *notes))
     raise XexpError(
         f"no model has a number for {metric}", "rank by another metric: git xexp candidates list"
     )
 
 
-def _resolve(search: Search, rival: _Rival) -> Choice | None:
-    if rival.model is not None:
-        return search.workspace(rival.model)
-    assert rival.experiment is not None
-    return at_tag(search, rival.experiment)
+def _choice_of(context: ModelContext, scored: _ScoredModel) -> Choice | None:
+    if scored.model is not None:
+        return in_work_tree(context, scored.model)
+    assert scored.experiment is not None
+    return at_tag(context, scored.experiment)
 
 
-def _missed(search: Search, metric: str, sign: int, value: float) -> list[str]:
+def _better_without_model(context: ModelContext, metric: str, sign: int, value: float) -> list[str]:
     """Runs that are better and left no model."""
-    names = {model.run for model in search.stock.candidates} | set(search.book.by_run)
+    names = {model.run for model in context.contents.candidates} | set(context.runs.by_run)
     better = []
-    for run in search.book.runs.values():
-        number = known.number(run.metrics.get(metric))
+    for run in context.runs.logged.values():
+        number = run_facts.number(run.metrics.get(metric))
         if run.id not in names and number is not None and sign * number < sign * value:
             better.append((sign * number, f"run {run.id} has {metric}={tag_message.show(number)}"))
     return [f"{text} but no model file" for _, text in sorted(better)[:_NAMED]]
 
 
-def _unranked(search: Search, metric: str, here: list[tuple[Model, Facts]]) -> list[str]:
-    without = [(m, f) for m, f in here if known.number(f.metrics.get(metric)) is None]
+def _without_number(
+    context: ModelContext, metric: str, here: Sequence[tuple[Model, RunFacts]]
+) -> list[str]:
+    without = [
+        (facts.run or model.run, model.path)
+        for model, facts in here
+        if run_facts.number(facts.metrics.get(metric)) is None
+    ]
     if not without:
         return []
-    said = [
-        f"{f.run or m.run or m.path} ({search.book.why_not(f.run or m.run, metric)})"
-        for m, f in without[:_NAMED]
+    named = [
+        f"{run or path} ({context.runs.why_not(run, metric)})" for run, path in without[:_NAMED]
     ]
     more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
-    return [f"without a number for {metric}, so not considered: {', '.join(said)}{more}"]
+    return [f"without a number for {metric}, so not considered: {', '.join(named)}{more}"]

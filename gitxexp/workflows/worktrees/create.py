@@ -1,10 +1,9 @@
-"""``worktree new``: one experiment, one branch, one folder, the DVC cache shared.
+"""``worktree new`` and ``explore checkout``: a folder with a branch or version, the DVC cache shared.
 
 The recipe (DVC 3.67, git 2.39): ``git worktree add --no-checkout``; check out without hooks, because
 the one that ``dvc install`` makes would materialise everything a second time; ``config.local``; the outputs
-straight from the cache; then the post-checkout hook, for whatever else it does.
-
-A new worktree made ready: the cache shared, every output placed, what lacks fetched or named.
+straight from the cache, those that lack fetched or named; then the post-checkout hook, for whatever
+else it does.
 """
 
 from __future__ import annotations
@@ -28,11 +27,11 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
-from gitxexp.workflows.worktrees.records import Note, home_of, trees
+from gitxexp.workflows.worktrees.records import Note, home_of, list_explored, list_worktrees
 
 
 @dataclass(frozen=True)
-class Wish:
+class WorktreeRequest:
     """What the user asked for. ``branch`` None means the configured name."""
 
     name: str
@@ -45,7 +44,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Plan:
+class WorktreePlan:
     """What will be made: ``branch`` is None for a detached worktree."""
 
     name: str
@@ -61,42 +60,80 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Made:
+class CreatedWorktree:
     """A finished worktree."""
 
-    plan: Plan
-    ready: Ready
+    plan: WorktreePlan
+    ready: PlacedOutputs
+
+
+@dataclass(frozen=True)
+class ExistingWorktree:
+    """A worktree that was there already."""
+
+    name: str
+    path: Path
 
 
 def create(
-    project: Project, wish: Wish, progress: Progress | None = None, *, wait: bool = True
-) -> Made:
+    project: Project,
+    request: WorktreeRequest,
+    progress: Progress | None = None,
+    *,
+    wait: bool = True,
+) -> CreatedWorktree:
     """Make the worktree; raises XexpError, leaving nothing behind, when that is impossible.
 
     Outputs that could not be had are in ``ready.missing``; the worktree stays.
     """
-    verb = "worktree new" if wish.kind == records.WORKTREE else "explore checkout"
-    plan_of(project, wish)  # the answer "no" needs no lock
+    verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
+    plan_worktree(project, request)  # the answer "no" needs no lock
     with project.operation(verb, wait=wait) as running:
-        plan = plan_of(project, wish)
+        plan = plan_worktree(project, request)
         admin = _add(project, running, plan)
         ready = _fill(project, plan, admin, progress)
         running.summary.append(f"{plan.name} at {plan.path}")
-    return Made(plan, ready)
+    return CreatedWorktree(plan, ready)
 
 
-def plan_of(project: Project, wish: Wish) -> Plan:
+def checkout(
+    project: Project,
+    request: WorktreeRequest,
+    progress: Progress | None = None,
+    *,
+    wait: bool = True,
+) -> CreatedWorktree | ExistingWorktree:
+    """``../explore-VERSION`` at what ``request.at`` means; the one that is there already if it still is.
+
+    An experiment found by its run or hash gives its version to the name. Raises XexpError when the
+    worktree was moved to another commit.
+    """
+    resolved = resolve(project, request.at)
+    exact = resolved.exact and resolved.experiment
+    name = exact.name if exact else request.name
+    for tree in list_explored(project):
+        if tree.name != name or tree.gone:
+            continue
+        if tree.commit != resolved.commit:
+            raise XexpError(
+                f"{tree.path} is there, at another commit", f"git xexp explore cleanup {tree.name}"
+            )
+        return ExistingWorktree(tree.name, tree.path)
+    return create(project, replace(request, name=name), progress, wait=wait)
+
+
+def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
     """The frozen plan; XexpError says which name, branch or folder is taken or not possible."""
-    if not wish.name or wish.name.startswith("-") or wish.name in (".", ".."):
+    if not request.name or request.name.startswith("-") or request.name in (".", ".."):
         raise UsageError(
-            f"'{wish.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
+            f"'{request.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
         )
-    commit, at = _start(project, wish.at)
-    branch, new, commit = _branch(project, wish, commit)
-    path = _path(project, wish)
-    return Plan(
-        wish.name, path, branch, new, commit, at, _kinds(project, wish.link),
-        _exclude(project, path), wish.fetch, wish.kind,
+    commit, at = _start(project, request.at)
+    branch, new, commit = _branch(project, request, commit)
+    path = _path(project, request)
+    return WorktreePlan(
+        request.name, path, branch, new, commit, at, _kinds(project, request.link),
+        _exclude(project, path), request.fetch, request.kind,
     )  # fmt: skip
 
 
@@ -121,11 +158,13 @@ def _kinds(project: Project, link: str | None) -> tuple[str, ...]:
     return LINKS[1:] if link == "auto" else (link,)
 
 
-def _branch(project: Project, wish: Wish, commit: str) -> tuple[str | None, bool, str]:
+def _branch(
+    project: Project, request: WorktreeRequest, commit: str
+) -> tuple[str | None, bool, str]:
     """``(branch, whether it is new, where it is)``."""
-    if wish.kind == records.EXPLORE:
+    if request.kind == records.EXPLORE:
         return None, False, commit
-    branch = wish.branch or project.config.worktree_branch.replace("{name}", wish.name)
+    branch = request.branch or project.config.worktree_branch.replace("{name}", request.name)
     if not project.git.ok("check-ref-format", "--branch", branch):
         raise UsageError(
             f"'{branch}' is not a name that a branch can have", "letters, digits, - and _ are safe"
@@ -133,34 +172,36 @@ def _branch(project: Project, wish: Wish, commit: str) -> tuple[str | None, bool
     there = project.git.resolve(f"refs/heads/{branch}")
     if there is None:
         return branch, True, commit
-    user = next((tree for tree in records.trees(project) if tree.branch == branch), None)
+    user = next((tree for tree in records.list_worktrees(project) if tree.branch == branch), None)
     if user is not None:
         raise XexpError(
             f"branch {branch} is checked out in {user.path}", "choose another name, or --branch B"
         )
-    if wish.branch is None:
+    if request.branch is None:
         raise XexpError(
             f"branch {branch} exists already",
-            f"choose another name, or go on with it: git xexp worktree new {wish.name}"
+            f"choose another name, or go on with it: git xexp worktree new {request.name}"
             f" --branch {branch}",
         )
-    if wish.at != "HEAD" and there != commit:
+    if request.at != "HEAD" and there != commit:
         raise XexpError(
-            f"branch {branch} exists and is not at {wish.at}", "leave out --at, or --branch"
+            f"branch {branch} exists and is not at {request.at}", "leave out --at, or --branch"
         )
     return branch, False, there
 
 
-def _path(project: Project, wish: Wish) -> Path:
-    pattern = "../explore-{name}" if wish.kind == records.EXPLORE else project.config.worktree_path
-    name = wish.name.replace("/", "-")
-    path = wish.path or project.main_top / Path(pattern.replace("{name}", name)).expanduser()
+def _path(project: Project, request: WorktreeRequest) -> Path:
+    pattern = (
+        "../explore-{name}" if request.kind == records.EXPLORE else project.config.worktree_path
+    )
+    name = request.name.replace("/", "-")
+    path = request.path or project.main_top / Path(pattern.replace("{name}", name)).expanduser()
     path = Path(os.path.realpath(path.parent)) / path.name
     if os.path.lexists(path):
         raise XexpError(
             f"{path} exists already", "choose another name, or another place: --path DIR"
         )
-    if any(tree.path == path for tree in records.trees(project)):
+    if any(tree.path == path for tree in records.list_worktrees(project)):
         raise XexpError(
             f"{path} is still registered as a worktree, though its folder is gone",
             "git xexp worktree prune",
@@ -170,7 +211,7 @@ def _path(project: Project, wish: Wish) -> Path:
 
 def _exclude(project: Project, path: Path) -> str | None:
     """The line that keeps a worktree inside another one out of its ``git status``."""
-    tops = [tree.path for tree in records.trees(project) if not tree.bare]
+    tops = [tree.path for tree in records.list_worktrees(project) if not tree.bare]
     inside = [top for top in tops if path.is_relative_to(top)]
     if not inside:
         return None
@@ -178,7 +219,7 @@ def _exclude(project: Project, path: Path) -> str | None:
     return "/" + "".join("\\" + c if c in "\\*?[ " else c for c in below) + "/"
 
 
-def _add(project: Project, running: Running, plan: Plan) -> Path:
+def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
     """The branch, the folder and git's entry; returns the entry."""
     missing = [folder for folder in plan.path.parents if not folder.exists()]
     running.record(
@@ -205,13 +246,15 @@ def _add(project: Project, running: Running, plan: Plan) -> Path:
     return admin
 
 
-def _note(plan: Plan) -> Note:
+def _note(plan: WorktreePlan) -> Note:
     return Note(plan.name, plan.kind, plan.commit, plan.new_branch, exclude=plan.exclude)
 
 
-def _fill(project: Project, plan: Plan, admin: Path, progress: Progress | None) -> Ready:
+def _fill(
+    project: Project, plan: WorktreePlan, admin: Path, progress: Progress | None
+) -> PlacedOutputs:
     """Config, outputs, the note completed, and the post-checkout hook last."""
-    work = Readying(project, plan.path, progress)
+    work = _Outputs(project, plan.path, progress)
     work.share()
     ready = work.run(plan.kinds, fetch=plan.fetch)
     records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
@@ -219,7 +262,7 @@ def _fill(project: Project, plan: Plan, admin: Path, progress: Progress | None) 
     return replace(ready, notes=(*ready.notes, failed)) if failed else ready
 
 
-def _hook(plan: Plan) -> str | None:
+def _hook(plan: WorktreePlan) -> str | None:
     """Run the post-checkout hook as ``git worktree add`` would have; a note when it fails.
 
     ``git hook run`` is git 2.36 and later; an older git gets no hook.
@@ -236,7 +279,7 @@ def _hook(plan: Plan) -> str | None:
 
 
 @dataclass(frozen=True)
-class Ready:
+class PlacedOutputs:
     """What became of the outputs. ``missing`` names files (and folders) that nobody has."""
 
     outputs: int = 0
@@ -253,7 +296,7 @@ class Ready:
         return next((kind for kind in LINKS[1:] if kind in self.used), "copy")
 
 
-class Readying:
+class _Outputs:
     """The work on one new worktree at ``top``, whose commit is checked out."""
 
     def __init__(self, project: Project, top: Path, progress: Progress | None) -> None:
@@ -264,7 +307,9 @@ class Readying:
         self.outputs = [out for out in pointers.outputs_at(git, "HEAD") if out.cached]
         listed = git.fields("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
         self.roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
-        self.siblings = [t.path for t in trees(project) if not (t.gone or t.bare) and t.path != top]
+        self.siblings = [
+            t.path for t in list_worktrees(project) if not (t.gone or t.bare) and t.path != top
+        ]
         self.notes: list[str] = []
 
     def share(self) -> None:
@@ -272,35 +317,35 @@ class Readying:
         for root in self.roots:
             home = home_of(self.project, root, self.siblings)
             if home is not None:
-                dvc_share.share(self.top / root, home)
+                dvc_share.share_cache(self.top / root, home)
 
-    def run(self, kinds: Sequence[str], *, fetch: bool) -> Ready:
+    def run(self, kinds: Sequence[str], *, fetch: bool) -> PlacedOutputs:
         """Fetch, place and record; the answer says what could not be had."""
         wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
         without = [out.path for out in self.outputs if out not in wanted]
-        survey = self._survey(wanted)
+        cached = self._find(wanted)
         fetched = 0
-        if survey.lacking and fetch:
-            fetched = self._fetch(list(dict.fromkeys(survey.lacking.values())), survey.damaged)
-            survey = self._survey(wanted)
+        if cached.lacking and fetch:
+            fetched = self._fetch(list(dict.fromkeys(cached.lacking.values())), cached.damaged)
+            cached = self._find(wanted)
         linker = place.Linker(kinds)
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
-        items = place.adopt(survey.items, lambda out: shared[out.root])
+        items = place.adopt(cached.files, lambda out: shared[out.root])
         place.place(self.top, items, linker, self.progress)
         self._empty_folders(wanted)
         site = self._remember(items, wanted)
-        return Ready(
+        return PlacedOutputs(
             len(wanted), dict(linker.used), linker.copied, fetched,
-            (*survey.lacking, *without), tuple(self.notes), site,
+            (*cached.lacking, *without), tuple(self.notes), site,
         )  # fmt: skip
 
-    def _survey(self, wanted: list[Output]) -> place.Survey:
+    def _find(self, wanted: list[Output]) -> place.OutputFiles:
         caches = {
             root: cache_dirs(self.top / root, (other / root for other in self.siblings))
             for root in self.roots
         }
         writable = self.project.config.worktree_writable
-        return place.survey(wanted, lambda out: caches[out.root], writable)
+        return place.find_cached(wanted, lambda out: caches[out.root], writable)
 
     def _fetch(self, outputs: list[Output], damaged: Sequence[Path]) -> int:
         """The number of objects that came; a damaged one stays if no better one can be had."""
@@ -330,7 +375,7 @@ class Readying:
                 if entries == ():
                     (self.top / out.path).mkdir(parents=True, exist_ok=True)
 
-    def _remember(self, items: list[place.Item], wanted: list[Output]) -> tuple[str, ...]:
+    def _remember(self, items: list[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
         dvc_share.remember_stats(self.project.stat_cache, self.top, items)
         site: list[str] = []
         for root in self.roots:

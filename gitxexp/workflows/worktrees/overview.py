@@ -10,11 +10,11 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.worktrees import records, safety
-from gitxexp.workflows.worktrees.records import Tree
+from gitxexp.workflows.worktrees.records import Worktree
 
 
 @dataclass(frozen=True)
-class Row:
+class WorktreeStatus:
     """One worktree. None means that it could not be told (the reason is in ``notes``).
 
     ``disk`` is in bytes, beyond the shared cache.
@@ -35,24 +35,24 @@ class Row:
     notes: tuple[str, ...] = ()
 
 
-def rows(
+def list_statuses(
     project: Project, progress: Progress | None = None, *, kind: str | None = None
-) -> list[Row]:
+) -> list[WorktreeStatus]:
     """Every worktree (or those of one ``kind``), the main one first."""
-    found = [tree for tree in records.trees(project) if not tree.bare]
+    found = [tree for tree in records.list_worktrees(project) if not tree.bare]
     wanted = [tree for tree in found if kind is None or _kind(tree) == kind]
-    return [_row(project, tree, progress) for tree in wanted]
+    return [_status(project, tree, progress) for tree in wanted]
 
 
-def _kind(tree: Tree) -> str:
+def _kind(tree: Worktree) -> str:
     return "main" if tree.main else tree.note.kind if tree.note else "other"
 
 
-def _row(project: Project, tree: Tree, progress: Progress | None) -> Row:
-    facts = _Facts(project, tree, progress)
+def _status(project: Project, tree: Worktree, progress: Progress | None) -> WorktreeStatus:
+    facts = _Questions(project, tree, progress)
     there = not tree.gone and tree.commit is not None
     experiment = safety.last_experiment(project, tree) if there else None
-    return Row(
+    return WorktreeStatus(
         name=tree.name,
         kind=_kind(tree),
         path=tree.path,
@@ -69,8 +69,8 @@ def _row(project: Project, tree: Tree, progress: Progress | None) -> Row:
     )
 
 
-class _Facts:
-    def __init__(self, project: Project, tree: Tree, progress: Progress | None) -> None:
+class _Questions:
+    def __init__(self, project: Project, tree: Worktree, progress: Progress | None) -> None:
         self.project = project
         self.tree = tree
         self.progress = progress

@@ -37,7 +37,7 @@ class Note:
 
 
 @dataclass(frozen=True)
-class Tree:
+class Worktree:
     """One worktree. ``note`` is None for the main one and for those that others made."""
 
     path: Path
@@ -56,14 +56,14 @@ class Tree:
         return self.note.name if self.note else self.path.name
 
 
-def trees(project: Project) -> list[Tree]:
+def list_worktrees(project: Project) -> list[Worktree]:
     """Every worktree of the repository, the main one first."""
-    found = []
+    worktrees = []
     for number, item in enumerate(project.worktrees()):
         path = Path(item["worktree"])
         admin = None if number == 0 else admin_of(project.places.common_dir, path)
-        found.append(
-            Tree(
+        worktrees.append(
+            Worktree(
                 path=path,
                 branch=item["branch"].removeprefix("refs/heads/") if "branch" in item else None,
                 commit=item.get("HEAD") if set(item.get("HEAD", "0")) != {"0"} else None,
@@ -75,7 +75,12 @@ def trees(project: Project) -> list[Tree]:
                 note=_read(admin / NOTE) if admin else None,
             )
         )
-    return found
+    return worktrees
+
+
+def list_explored(project: Project) -> list[Worktree]:
+    """Every disposable worktree that ``checkout`` made (by its note, not by its name)."""
+    return [tree for tree in list_worktrees(project) if tree.note and tree.note.kind == EXPLORE]
 
 
 def _read(path: Path) -> Note | None:
@@ -93,12 +98,12 @@ def write(admin: Path, note: Note) -> None:
     temporary.replace(admin / NOTE)
 
 
-def find(project: Project, name: str, kind: str = WORKTREE) -> Tree:
+def find(project: Project, name: str, kind: str = WORKTREE) -> Worktree:
     """The worktree that ``name`` names: one of ours by name, any one by path.
 
     Raises XexpError when there is none, or when a name would reach a worktree that we did not make.
     """
-    known = trees(project)
+    known = list_worktrees(project)
     ours = [
         tree for tree in known if tree.note and (tree.note.name, tree.note.kind) == (name, kind)
     ]

@@ -1,5 +1,8 @@
-"""``worktree remove`` and ``prune``: moved aside, not deleted, so that ``git xexp undo`` can bring
-everything back; what the cache has anyway takes no second place on the disk."""
+"""``worktree remove``, ``worktree prune`` and ``explore cleanup``.
+
+A worktree is moved aside, not deleted, so that ``git xexp undo`` can bring everything back; what the
+cache has anyway takes no second place on the disk.
+"""
 
 from __future__ import annotations
 
@@ -25,19 +28,19 @@ from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest, object_path
 from gitxexp.workflows.worktrees import records, safety
-from gitxexp.workflows.worktrees.records import Tree
+from gitxexp.workflows.worktrees.records import EXPLORE, Worktree
 
 
 @dataclass(frozen=True)
 class Removed:
     """What went. ``branch`` is set when it was deleted, ``kept_branch`` when it stays."""
 
-    tree: Tree
+    tree: Worktree
     branch: str | None
     kept_branch: str | None
 
 
-def check_removable(project: Project, tree: Tree) -> None:
+def check_removable(project: Project, tree: Worktree) -> None:
     """Raises XexpError for the main worktree and for the one that the caller stands in."""
     if tree.main:
         raise XexpError(
@@ -51,7 +54,7 @@ def check_removable(project: Project, tree: Tree) -> None:
         )
 
 
-def push(project: Project, tree: Tree, progress: Progress | None = None) -> None:
+def push(project: Project, tree: Worktree, progress: Progress | None = None) -> None:
     """Send what the remotes lack: artifacts first, verified, then branch and tags in one go."""
     outputs = safety.with_remote(tree, safety.outputs_of(project, tree))
     if outputs:
@@ -80,11 +83,33 @@ def remove(
     return removed
 
 
-def prune(project: Project, *, wait: bool = True) -> list[Tree]:
+def cleanup(
+    project: Project, name: str | None, *, force: bool = False, wait: bool = True
+) -> list[Worktree]:
+    """Remove one disposable worktree, or all; returns them.
+
+    Nothing is removed, and NoAnswer raised, when files were added or changed, unless ``force``.
+    """
+    wanted = [records.find(project, name, EXPLORE)] if name else records.list_explored(project)
+    for tree in wanted:
+        if tree.note is None or tree.note.kind != EXPLORE:
+            raise XexpError(
+                f"{tree.path} was not made by git xexp explore checkout",
+                f"git xexp worktree remove '{tree.path}'",
+            )
+        check_removable(project, tree)
+        if not force:
+            refuse_if_changed(project, tree)
+    for tree in wanted:
+        remove(project, tree.name, EXPLORE, wait=wait)
+    return wanted
+
+
+def prune(project: Project, *, wait: bool = True) -> list[Worktree]:
     """Forget the worktrees whose folder is gone; locked ones stay (their disk may be elsewhere)."""
 
-    def gone() -> list[Tree]:
-        found = records.trees(project)
+    def gone() -> list[Worktree]:
+        found = records.list_worktrees(project)
         return [tree for tree in found if tree.gone and tree.locked is None and not tree.main]
 
     if not gone():
@@ -100,7 +125,7 @@ def prune(project: Project, *, wait: bool = True) -> list[Tree]:
     return found
 
 
-def _take(project: Project, running: Running, tree: Tree) -> Removed:
+def _take(project: Project, running: Running, tree: Worktree) -> Removed:
     """Record, then move the entry, the folder, and last the branch."""
     if tree.admin is None:
         raise XexpError(f"git has no entry for {tree.path}", "git worktree repair")
@@ -132,7 +157,7 @@ def _take(project: Project, running: Running, tree: Tree) -> Removed:
     return Removed(tree, delete, None if delete else tree.branch)
 
 
-def _place_for(running: Running, tree: Tree) -> Path:
+def _place_for(running: Running, tree: Worktree) -> Path:
     """Where the folder is kept: with the backups, or beside itself on another file system."""
     running.keep.mkdir(parents=True, exist_ok=True)
     if tree.path.stat().st_dev == running.keep.stat().st_dev:
@@ -143,7 +168,7 @@ def _place_for(running: Running, tree: Tree) -> Path:
     return place
 
 
-def _branch_to_delete(project: Project, tree: Tree) -> str | None:
+def _branch_to_delete(project: Project, tree: Worktree) -> str | None:
     """The branch, if we made it and a tag holds its commit."""
     if not (tree.branch and tree.commit and tree.note and tree.note.made_branch):
         return None
@@ -154,7 +179,7 @@ def _branch_to_delete(project: Project, tree: Tree) -> str | None:
     return tree.branch if tags else None
 
 
-def _sites(project: Project, tree: Tree) -> Sequence[Path]:
+def _sites(project: Project, tree: Worktree) -> Sequence[Path]:
     """DVC's site cache folders of the worktree."""
     if tree.note and tree.note.site:
         return [Path(site) for site in tree.note.site]
@@ -164,7 +189,7 @@ def _sites(project: Project, tree: Tree) -> Sequence[Path]:
     return [found] if found else []
 
 
-def _thinnable(project: Project, tree: Tree) -> list[tuple[str, Path]]:
+def _thinnable(project: Project, tree: Worktree) -> list[tuple[str, Path]]:
     """Files of unchanged outputs that are real copies, with the cache's object of each.
 
     Databases are left as they are: somebody may still have one open.
@@ -228,13 +253,13 @@ def _thin(kept: Path, files: list[tuple[str, Path]]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def changed_in(project: Project, tree: Tree) -> list[str]:
+def changed_in(project: Project, tree: Worktree) -> list[str]:
     """Files added or changed in a disposable worktree, tracked by git, by DVC or by nobody."""
     names = safety.changed_files(tree)
     return names + [change.output.path for change in safety.changed_data(project, tree)]
 
 
-def refuse_if_changed(project: Project, tree: Tree) -> None:
+def refuse_if_changed(project: Project, tree: Worktree) -> None:
     """Raises NoAnswer when something was added or changed in a disposable worktree."""
     changed = [] if tree.gone else changed_in(project, tree)
     if not changed:

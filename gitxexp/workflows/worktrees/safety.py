@@ -27,7 +27,7 @@ from gitxexp.storage.objects import Progress
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import Table, event_tables, quoted
 from gitxexp.workflows.experiments.collect import databases
-from gitxexp.workflows.worktrees.records import Tree
+from gitxexp.workflows.worktrees.records import Worktree
 
 _SHOWN = 3
 
@@ -42,7 +42,7 @@ class Check:
     fix: str | None = None
 
 
-def checklist(project: Project, tree: Tree, progress: Progress | None = None) -> list[Check]:
+def checklist(project: Project, tree: Worktree, progress: Progress | None = None) -> list[Check]:
     """Every check of the worktree, in the order in which one would put things right."""
     if tree.gone:
         return [Check("folder", True, "gone already")]
@@ -57,18 +57,18 @@ def checklist(project: Project, tree: Tree, progress: Progress | None = None) ->
     ]
 
 
-def _at(tree: Tree, command: str) -> str:
+def _at(tree: Worktree, command: str) -> str:
     return f"git -C {shlex.quote(str(tree.path))} {command}"
 
 
-def _locked(tree: Tree) -> Iterator[Check]:
+def _locked(tree: Worktree) -> Iterator[Check]:
     if tree.locked is not None:
         reason = f": {tree.locked}" if tree.locked else ""
         fix = f"git worktree unlock {shlex.quote(str(tree.path))}"
         yield Check("lock", False, f"the worktree is locked{reason}", fix)
 
 
-def _files(tree: Tree) -> Check:
+def _files(tree: Worktree) -> Check:
     changed = changed_files(tree)
     if not changed:
         return Check("files", True, "no uncommitted changes")
@@ -76,7 +76,7 @@ def _files(tree: Tree) -> Check:
     return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
 
 
-def _data(project: Project, tree: Tree, progress: Progress | None) -> Check:
+def _data(project: Project, tree: Worktree, progress: Progress | None) -> Check:
     try:
         changes = changed_data(project, tree, progress)
     except XexpError as error:
@@ -89,7 +89,7 @@ def _data(project: Project, tree: Tree, progress: Progress | None) -> Check:
     )
 
 
-def _tagged(project: Project, tree: Tree) -> Check:
+def _tagged(project: Project, tree: Worktree) -> Check:
     found = experiments_of(project, tree)
     if found:
         return Check("tag", True, f"tagged {found[0].name}")
@@ -98,7 +98,7 @@ def _tagged(project: Project, tree: Tree) -> Check:
     return Check("tag", False, "its commits are not tagged as an experiment", _at(tree, "xexp tag"))
 
 
-def _commits(tree: Tree) -> Check:
+def _commits(tree: Worktree) -> Check:
     own = own_commits(tree)
     if not own:
         return Check("commits", True, "a tag or another branch holds every commit")
@@ -111,7 +111,7 @@ def _commits(tree: Tree) -> Check:
     )
 
 
-def _artifacts(project: Project, tree: Tree) -> Check:
+def _artifacts(project: Project, tree: Worktree) -> Check:
     outputs = outputs_of(project, tree)
     try:
         lacking = unpushed(project, tree, outputs)
@@ -125,7 +125,7 @@ def _artifacts(project: Project, tree: Tree) -> Check:
     return Check("artifacts", True, "every artifact is on the remote" if outputs else "none")
 
 
-def _results(project: Project, tree: Tree) -> Check:
+def _results(project: Project, tree: Worktree) -> Check:
     try:
         rows = unmerged_rows(project, tree)
     except XexpError as error:
@@ -141,25 +141,27 @@ def _results(project: Project, tree: Tree) -> Check:
     )  # fmt: skip
 
 
-def git_at(tree: Tree) -> Git:
+def git_at(tree: Worktree) -> Git:
     """git in the worktree."""
     return Git(tree.path, foreign=True)
 
 
-def changed_files(tree: Tree) -> list[str]:
+def changed_files(tree: Worktree) -> list[str]:
     """Tracked files that differ from HEAD and untracked ones (folders end with a slash)."""
     fields = iter(git_at(tree).fields("status", "--porcelain=v1", "-z", "-unormal", "--no-renames"))
     return [field[3:] for field in fields]
 
 
-def changed_data(project: Project, tree: Tree, progress: Progress | None = None) -> list[Change]:
+def changed_data(
+    project: Project, tree: Worktree, progress: Progress | None = None
+) -> list[Change]:
     """DVC outputs that are there and differ from their pointer, or have none with a hash yet."""
     outputs = pointers.outputs_in(tree.path, git_at(tree))
     changes = status(tree.path, outputs, project.stat_cache, progress)
     return [change for change in changes if change.kind is not Kind.MISSING]
 
 
-def own_commits(tree: Tree) -> list[str]:
+def own_commits(tree: Worktree) -> list[str]:
     """Commits of HEAD that no tag, no other branch and no remote branch holds, newest first."""
     others = (f"--exclude={tree.branch}",) if tree.branch else ()
     return git_at(tree).lines(
@@ -167,7 +169,7 @@ def own_commits(tree: Tree) -> list[str]:
     )
 
 
-def since_start(tree: Tree) -> set[str]:
+def since_start(tree: Worktree) -> set[str]:
     """Commits of HEAD since the worktree was made; without a note those that are only there."""
     if tree.note is None:
         return set(own_commits(tree))
@@ -177,13 +179,13 @@ def since_start(tree: Tree) -> set[str]:
     return set(git.lines("rev-list", "HEAD", f"^{tree.note.commit}"))
 
 
-def experiments_of(project: Project, tree: Tree) -> list[Experiment]:
+def experiments_of(project: Project, tree: Worktree) -> list[Experiment]:
     """The experiments tagged in the worktree: at HEAD and on its own commits, newest first."""
     commits = since_start(tree) | {tree.commit}
     return [e for e in project.experiments() if e.commit in commits]
 
 
-def last_experiment(project: Project, tree: Tree) -> Experiment | None:
+def last_experiment(project: Project, tree: Worktree) -> Experiment | None:
     """The newest experiment in the history of HEAD."""
     merged = git_at(tree).lines(
         "for-each-ref", "--merged=HEAD", "--format=%(refname:short)", "refs/tags"
@@ -192,7 +194,7 @@ def last_experiment(project: Project, tree: Tree) -> Experiment | None:
     return next((e for e in project.experiments() if e.name in names), None)
 
 
-def outputs_of(project: Project, tree: Tree) -> list[Output]:
+def outputs_of(project: Project, tree: Worktree) -> list[Output]:
     """Every output of HEAD and of the experiments tagged here, each content once."""
     revs = dict.fromkeys(["HEAD", *(e.commit for e in experiments_of(project, tree))])
     git = git_at(tree)
@@ -200,13 +202,13 @@ def outputs_of(project: Project, tree: Tree) -> list[Output]:
     return list(found.values())
 
 
-def with_remote(tree: Tree, outputs: Sequence[Output]) -> list[Output]:
+def with_remote(tree: Worktree, outputs: Sequence[Output]) -> list[Output]:
     """The outputs that have a remote to go to."""
     roots = {out.root: remote_name(tree.path / out.root) for out in outputs}
     return [out for out in outputs if pushable(out) and (out.remote or roots[out.root])]
 
 
-def unpushed(project: Project, tree: Tree, outputs: Sequence[Output]) -> list[MissingObject]:
+def unpushed(project: Project, tree: Worktree, outputs: Sequence[Output]) -> list[MissingObject]:
     """Objects that their remote lacks, by full listing; XexpError if it cannot be reached."""
     wanted = with_remote(tree, outputs)
     return missing_on_remote(tree.path, wanted, None, [project.main_top]) if wanted else []
@@ -215,7 +217,7 @@ def unpushed(project: Project, tree: Tree, outputs: Sequence[Output]) -> list[Mi
 # -- results -----------------------------------------------------------------------------------
 
 
-def unmerged_rows(project: Project, tree: Tree) -> int:
+def unmerged_rows(project: Project, tree: Worktree) -> int:
     """Rows of the results databases that the main worktree's do not have.
 
     Rows of one run are counted; where a table has no run column, whole rows are compared.
@@ -261,7 +263,7 @@ def _counted(path: Path, mine: Table, here: Table) -> Counter[tuple[object, ...]
 # -- disk --------------------------------------------------------------------------------------
 
 
-def disk_used(tree: Tree) -> int:
+def disk_used(tree: Worktree) -> int:
     """Bytes on disk beyond what is shared with the cache: links to it cost nothing.
 
     Blocks that a reflink shares cannot be told apart by stat; unchanged outputs of a worktree made

@@ -148,7 +148,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_leaves_nothing_and_says_so(trained: Repo, small_disk: Path) -> None:
     if small_disk == Path("/dev/full"):
         with small_disk.open("wb", buffering=0) as full, pytest.raises(OSError, match="No space"):
-            write.copy(trained / "params.yaml", full, write.Wanted(), verify=True, report=len)
+            write.copy(trained / "params.yaml", full, write.Expected(), verify=True, report=len)
         return
     trained.write("big.bin", os.urandom(3_000_000))
     add(trained.path, ["big.bin"])

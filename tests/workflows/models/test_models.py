@@ -45,11 +45,11 @@ def test_named_slots_and_their_defaults() -> None:
     assert ranker.production == "models/ranker/production/model.pt"
     assert ranker.candidate("a") == "models/ranker/candidates/a_model.pt"
     assert embedder.candidates == "models/embedder/candidates"
-    assert inventory.choose([ranker, embedder], "ranker") is ranker
+    assert inventory.choose_slot([ranker, embedder], "ranker") is ranker
     with pytest.raises(UsageError, match="several model slots: ranker, embedder"):
-        inventory.choose([ranker, embedder], None)
+        inventory.choose_slot([ranker, embedder], None)
     with pytest.raises(UsageError, match="no model slot 'x'"):
-        inventory.choose([ranker], "x")
+        inventory.choose_slot([ranker], "x")
 
 
 @pytest.mark.parametrize(

@@ -101,7 +101,7 @@ def test_a_pointer_with_conflict_markers_still_keeps(modelled: Repo) -> None:
     from gitxexp.repository.repository import Project
     from gitxexp.workflows.models import cache
 
-    used = cache.used(Project.open(modelled.path))
+    used = cache.used_objects(Project.open(modelled.path))
     assert kept.parent.name + kept.name in used.oids
 
 

@@ -57,7 +57,7 @@ def test_named_by_what_it_found(trained: Repo) -> None:
 
 
 def test_cleanup_removes_only_what_checkout_made(trained: Repo) -> None:
-    """Made by us, and recorded: a folder of that name by somebody else is not ours."""
+    """CreatedWorktree by us, and recorded: a folder of that name by somebody else is not ours."""
     repo = tagged(trained)
     repo.git("worktree", "add", "-q", "--detach", "../explore-e0.1.0", "e0.1.0")
     repo.xexp("worktree", "new", "explore-me").good()

@@ -84,7 +84,7 @@ def test_a_link_type_that_is_not_possible(trained: Repo, monkeypatch: pytest.Mon
     def none(*_args: object) -> None:
         raise OSError(95, "Operation not supported")
 
-    monkeypatch.setattr(place, "_reflink", none)
+    monkeypatch.setattr(place, "reflink", none)
     before = state(trained)
     done = trained.xexp("worktree", "new", "a", "--link", "reflink")
     assert done.code == 128 and "reflink is not possible" in done.err

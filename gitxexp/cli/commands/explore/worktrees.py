@@ -13,8 +13,9 @@ from gitxexp.cli.commands.worktree import report, show_rows, tree_facts
 from gitxexp.cli.options import json_option, no_wait_option, nul_option, open_project
 from gitxexp.cli.render import console
 from gitxexp.repository.config import LINKS
-from gitxexp.workflows.worktrees import explore, overview
-from gitxexp.workflows.worktrees.create import Wish
+from gitxexp.workflows.worktrees import create, overview
+from gitxexp.workflows.worktrees import remove as worktrees_remove
+from gitxexp.workflows.worktrees.create import WorktreeRequest
 from gitxexp.workflows.worktrees.records import EXPLORE
 
 
@@ -34,10 +35,10 @@ def checkout(
 
     The worktree is detached and disposable: git xexp explore cleanup removes it.
     """
-    wish = Wish(version, version, path, None, link, not no_fetch, EXPLORE)
+    request = WorktreeRequest(version, version, path, None, link, not no_fetch, EXPLORE)
     with progress.line(version) as show:
-        found = explore.checkout(open_project(), wish, show, wait=not no_wait)
-    if not isinstance(found, explore.Found):
+        found = create.checkout(open_project(), request, show, wait=not no_wait)
+    if not isinstance(found, create.ExistingWorktree):
         report(found, only_path=print_path, as_json=as_json)
     elif as_json:
         console.out(console.as_json({"name": found.name, "path": str(found.path)}))
@@ -57,7 +58,7 @@ def checkout(
 def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees that explore checkout made."""
     with progress.line("reading") as show:
-        rows = overview.rows(open_project(), show, kind=EXPLORE)
+        rows = overview.list_statuses(open_project(), show, kind=EXPLORE)
     show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
@@ -74,7 +75,7 @@ def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> N
     with progress.line("checking") as show:
         project = open_project()
         project.progress = show
-        done = explore.cleanup(project, version, force=force, wait=not no_wait)
+        done = worktrees_remove.cleanup(project, version, force=force, wait=not no_wait)
     if as_json:
         console.out(console.as_json([tree_facts(tree) for tree in done]))
         return

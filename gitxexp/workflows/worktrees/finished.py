@@ -15,32 +15,32 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.worktrees import records, safety
 from gitxexp.workflows.worktrees import remove as worktrees_remove
-from gitxexp.workflows.worktrees.records import EXPLORE, WORKTREE, Tree
+from gitxexp.workflows.worktrees.records import EXPLORE, WORKTREE, Worktree
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FinishedCheck:
     """One worktree: whether it is finished, and why or why not."""
 
-    tree: Tree
+    tree: Worktree
     kind: str  #: "worktree" or "explore"
-    goes: bool
+    finished: bool
     why: str
 
 
-def verdicts(
+def check_finished(
     project: Project, kinds: Sequence[str], progress: Progress | None = None
-) -> list[Verdict]:
+) -> list[FinishedCheck]:
     """Every worktree of these kinds that this program made; changes nothing."""
     found = []
-    for tree in records.trees(project):
+    for tree in records.list_worktrees(project):
         if tree.note is not None and tree.note.kind in kinds and not tree.main:
-            why, goes = _judge(project, tree, progress)
-            found.append(Verdict(tree, tree.note.kind, goes, why))
+            why, finished = _judge(project, tree, progress)
+            found.append(FinishedCheck(tree, tree.note.kind, finished, why))
     return found
 
 
-def _judge(project: Project, tree: Tree, progress: Progress | None) -> tuple[str, bool]:
+def _judge(project: Project, tree: Worktree, progress: Progress | None) -> tuple[str, bool]:
     try:
         worktrees_remove.check_removable(project, tree)
         if tree.locked is not None:
@@ -55,7 +55,7 @@ def _judge(project: Project, tree: Tree, progress: Progress | None) -> tuple[str
         return error.message, False
 
 
-def _finished(project: Project, tree: Tree, progress: Progress | None) -> tuple[str, bool]:
+def _finished(project: Project, tree: Worktree, progress: Progress | None) -> tuple[str, bool]:
     red = [check for check in safety.checklist(project, tree, progress) if not check.ok]
     if red:
         return red[0].text, False
@@ -66,19 +66,21 @@ def _finished(project: Project, tree: Tree, progress: Progress | None) -> tuple[
     return f"{tagged[0].name} is tagged, merged and safe", True
 
 
-def remove(project: Project, going: Sequence[Verdict], *, wait: bool = True) -> list[Verdict]:
+def remove(
+    project: Project, going: Sequence[FinishedCheck], *, wait: bool = True
+) -> list[FinishedCheck]:
     """Remove these worktrees, each judged again first; those that went."""
     gone = []
-    for verdict in going:
-        tree = verdict.tree
+    for check in going:
+        tree = check.tree
         if tree.gone:
             worktrees_remove.prune(project, wait=wait)
         elif _judge(project, tree, None)[1]:
-            worktrees_remove.remove(project, tree.name, verdict.kind, wait=wait)
+            worktrees_remove.remove(project, tree.name, check.kind, wait=wait)
         else:
             continue
-        gone.append(verdict)
+        gone.append(check)
     return gone
 
 
-__all__ = ["EXPLORE", "WORKTREE", "Verdict", "remove", "verdicts"]
+__all__ = ["EXPLORE", "WORKTREE", "FinishedCheck", "check_finished", "remove"]

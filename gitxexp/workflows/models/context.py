@@ -1,0 +1,81 @@
+"""One slot of a work tree: its models, and what is known of the runs that made them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.models import run_facts
+from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents
+from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
+
+if TYPE_CHECKING:
+    from gitxexp.storage.sources import Stores
+
+
+@dataclass(frozen=True)
+class ModelContext:
+    """What the verbs on models look at, read once."""
+
+    store: ModelStore
+    runs: RunIndex
+    contents: SlotContents
+
+    @property
+    def project(self) -> Project:
+        """The repository around the work tree."""
+        return self.store.project
+
+    def object_stores(self) -> Stores:
+        """Caches and remotes, nearest first."""
+        from gitxexp.storage.sources import Stores, Strategy  # late: a list needs none
+
+        project, progress = self.project, self.store.progress
+        return Stores(project.top, lambda: self.store.siblings, Strategy.AUTO, None, progress)
+
+    def run_of(self, model: Model) -> str | None:
+        """The run that made a model of the slot; None where no record says so."""
+        return self.production_run() if model.production else model.run
+
+    def facts(self) -> list[RunFacts]:
+        """What is known of the run of each model, in the order of ``contents.models``."""
+        return [self.runs.facts(self.run_of(model)) for model in self.contents.models]
+
+    def production_run(self) -> str | None:
+        """The run that the production model is of.
+
+        The last promotion of these bytes says so, else the candidate with the same bytes, else the
+        oldest tag that has them in production.
+        """
+        model = self.contents.production
+        if model is None:
+            return None
+        for promotion in self.runs.promotions:
+            if promotion.slot == self.contents.slot.name and promotion.hash_after == model.hash:
+                return promotion.run or None
+        twins = (c.run for c in self.contents.candidates if c.hash == model.hash and c.run)
+        twin = next(twins, None)
+        if twin is not None:
+            return twin
+        for experiment in reversed(self.runs.experiments):
+            payload = experiment.payload
+            if payload.run and payload.artifacts.get(model.path) == model.hash:
+                return str(payload.run)
+        return None
+
+
+def ranked(
+    project: Project, models: Sequence[Model], facts: Sequence[RunFacts], metric: str | None
+) -> list[int]:
+    """Indices of the models, best first. No number: last, never best. Equal ones: newest first."""
+    sign = -1 if metric and describe.maximize(project.config, metric) else 1
+
+    def key(at: int) -> tuple[bool, float, float, str]:
+        value = run_facts.number(facts[at].metrics.get(metric)) if metric else None
+        newest = -(facts[at].seconds or 0.0)
+        return value is None, sign * (value or 0.0), newest, models[at].path
+
+    return sorted(range(len(models)), key=key)

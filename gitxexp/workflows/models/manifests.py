@@ -1,0 +1,118 @@
+"""Which tag holds a model: as production, or in its list of candidates.
+
+A list of candidates is a directory manifest, named by its own hash, so what was read of one once
+is kept (``xexp/manifests.db``, sixteen bytes for each file) and never stale.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+
+from gitxexp.repository.tags import Experiment
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.objects import manifest
+from gitxexp.workflows.models.inventory import ModelStore, Slot
+
+_DIGEST = 16
+
+
+def tags_holding(
+    store: ModelStore, slot: Slot, experiments: Sequence[Experiment], hashes: Iterable[str]
+) -> dict[str, str]:
+    """Hash ("md5:…") → the newest tag that holds it. Manifests in no local cache hold nothing."""
+    wanted = {value for value in hashes if value}
+    found: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for experiment in experiments:
+        artifacts = experiment.payload.artifacts
+        held = artifacts.get(slot.production)
+        if held in wanted:
+            found.setdefault(held, experiment.name)
+        folder = artifacts.get(slot.candidates)
+        if folder:
+            folders.setdefault(folder, experiment.name)
+    order = {e.name: at for at, e in enumerate(experiments)}
+    with closing(Manifests(store)) as manifests:
+        for value, name in manifests.first(slot, folders, wanted).items():
+            if value not in found or order[name] < order[found[value]]:
+                found[value] = name
+    return found
+
+
+class Manifests:
+    """The members of candidates' folders by the hash of the folder."""
+
+    def __init__(self, store: ModelStore) -> None:
+        self.store = store
+        self.new: dict[str, bytes] = {}
+        self.db = _open(store.project.state / "manifests.db")
+
+    def close(self) -> None:
+        """Keep what was read; a failure only costs time later."""
+        if self.db is None:
+            return
+        with suppress(sqlite3.Error), self.db:
+            self.db.executemany(
+                "INSERT OR REPLACE INTO members VALUES (?, ?)", list(self.new.items())
+            )
+        self.db.close()
+
+    def first(
+        self, slot: Slot, folders: Mapping[str, str], wanted: Iterable[str]
+    ) -> dict[str, str]:
+        """Wanted hash → name of the first folder that has it; ``folders``: hash → name."""
+        left = {bytes.fromhex(value[4:]): value for value in wanted if len(value) == 36}
+        found: dict[str, str] = {}
+        for folder, name in folders.items():
+            if not left:
+                break
+            members = self.members(slot, folder)
+            if not members:
+                continue
+            inside = {members[at : at + _DIGEST] for at in range(0, len(members), _DIGEST)}
+            for digest in left.keys() & inside:
+                found[left.pop(digest)] = name
+        return found
+
+    def members(self, slot: Slot, folder: str) -> bytes | None:
+        """The digests of a folder's files, one after another; None when no cache has its list."""
+        if self.db is not None:
+            row = self.db.execute("SELECT digests FROM members WHERE folder = ?", (folder,))
+            for (digests,) in row:
+                return bytes(digests)
+        root = self.store.owner(slot.candidates)
+        for legacy in (False, True):
+            out = Output(
+                path=slot.candidates, hash=folder, size=None, nfiles=None, remote=None, pointer="",
+                stage=None, legacy=legacy, root=root.root if root else "",
+            )  # fmt: skip
+            entries = manifest(out, self.store.caches(out.root))
+            if entries is not None:
+                values = (entry.hash or "" for entry in entries)
+                digests = b"".join(bytes.fromhex(v[4:]) for v in values if len(v) == 36)
+                self.new[folder] = digests
+                return digests
+        return None
+
+
+def _open(path: Path) -> sqlite3.Connection | None:
+    """The cache, made anew when it is broken; None where it cannot be written."""
+    for _ in range(2):
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(path, timeout=5)
+            db.execute("PRAGMA synchronous = OFF")  # it can always be read again
+            db.execute(
+                "CREATE TABLE IF NOT EXISTS members (folder TEXT PRIMARY KEY, digests BLOB NOT NULL)"
+            )
+            return db
+        except sqlite3.OperationalError:
+            return None
+        except sqlite3.DatabaseError:
+            path.unlink(missing_ok=True)
+        except OSError:
+            return None
+    return None
