@@ -84,7 +84,7 @@ class Repository:
         """
         from gitxexp.workflows.merge import diff as merge_diff  # late, as above
 
-        request = merge_diff.Request(a, b, **options)
+        request = merge_diff.DiffRequest(a, b, **options)
         return list(merge_diff.differences(self._project, request))
 
     def candidates(self, slot: str | None = None, metric: str | None = None) -> ModelList:

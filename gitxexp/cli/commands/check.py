@@ -9,7 +9,7 @@ from gitxexp.cli.options import json_option, open_project
 from gitxexp.cli.render import console, merges, rows
 from gitxexp.common.text import counted
 from gitxexp.workflows.merge import check as merge_check
-from gitxexp.workflows.merge.check import Checked
+from gitxexp.workflows.merge.check import MergeCheck
 
 
 @click.command()
@@ -29,7 +29,7 @@ def check(ctx: click.Context, base: str, as_json: bool) -> None:
     ctx.exit(1 if found.dropped or found.problems else 0)
 
 
-def _show(found: Checked, base: str) -> None:
+def _show(found: MergeCheck, base: str) -> None:
     for item in found.dropped:
         count = len(item.rows)
         what = f"{counted(count, 'row')} of {item.table} in {item.path}"

@@ -13,7 +13,7 @@ from gitxexp.cli.options import json_option, open_project
 from gitxexp.cli.render import console, rows
 from gitxexp.common.errors import UsageError
 from gitxexp.workflows.merge import diff as merge_diff
-from gitxexp.workflows.merge.diff import FileDiff, Request
+from gitxexp.workflows.merge.diff import DiffRequest, FileDiff
 
 _PATHS = "gitxexp.diff.paths"
 
@@ -52,7 +52,7 @@ def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
     if len(sides) > 2:
         sides, paths = sides[:2], (*sides[2:], *paths)
     key = tuple(part.strip() for value in options["key"] for part in value.split(",") if part)
-    request = Request(
+    request = DiffRequest(
         a=sides[0] if sides else "HEAD",
         b=sides[1] if len(sides) > 1 else None,
         paths=paths,
@@ -76,7 +76,7 @@ def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
     return (before or "HEAD", after or "HEAD", *sides[1:])
 
 
-def _compared(request: Request) -> list[FileDiff]:
+def _compared(request: DiffRequest) -> list[FileDiff]:
     with progress.line("comparing") as show:
         found = merge_diff.of_files(request)
         if found is None:

@@ -17,7 +17,7 @@ from gitxexp.tables.engine import Engine
 from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from gitxexp.workflows.merge import merge as merge_merge
 from gitxexp.workflows.merge.inputs import Selection
-from gitxexp.workflows.merge.merge import Conflicted, Merged, Request
+from gitxexp.workflows.merge.merge import Conflicted, Merged, MergeRequest
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
@@ -170,7 +170,7 @@ def _repository(options: dict[str, Any], mode: Mode) -> Callable[[bool], Merged]
                 error.message, f"{error.hint}\nor merge plain files: -o FILE"
             ) from error
         raise
-    request = Request(
+    request = MergeRequest(
         sources=options["sources"],
         mode=mode,
         strategy=options.get("strategy"),

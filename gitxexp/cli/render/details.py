@@ -13,10 +13,10 @@ from gitxexp.cli.render.numbers import rounded, size
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Promotion
-from gitxexp.workflows.explore.artifacts import Artifact
-from gitxexp.workflows.explore.compare import Change, Comparison, Delta, Side
+from gitxexp.workflows.explore.artifacts import ArtifactPlaces
+from gitxexp.workflows.explore.compare import ComparedSide, Comparison, MetricChange, ValueChange
 from gitxexp.workflows.explore.rows import show_date
-from gitxexp.workflows.explore.show import Details
+from gitxexp.workflows.explore.show import ExperimentDetails
 
 Cells = Sequence[str]
 
@@ -48,7 +48,7 @@ def _value(value: Any) -> str:
 # -- show ----------------------------------------------------------------------------------------
 
 
-def as_text(found: Details) -> str:
+def as_text(found: ExperimentDetails) -> str:
     """The whole page of ``explore show``."""
     experiment = found.experiment
     head = paint(experiment.name, "yellow")
@@ -70,7 +70,7 @@ def as_text(found: Details) -> str:
     return "\n".join(lines).rstrip("\n")
 
 
-def _facts(found: Details) -> Iterable[Cells]:
+def _facts(found: ExperimentDetails) -> Iterable[Cells]:
     experiment, said = found.experiment, found.experiment.payload
     yield "tagged", f"{show_date(experiment.date)} by {experiment.tagger or 'somebody'}"
     on = f"  on {', '.join(found.branches)}" if found.branches else "  on no branch"
@@ -95,13 +95,13 @@ def _facts(found: Details) -> Iterable[Cells]:
         yield "note", "the tag was written by hand: it names no more than this"
 
 
-def _metric(name: str, value: Any, delta: Delta | None) -> Cells:
+def _metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
     if delta is None or delta.delta is None:
         return visible(name), _value(value)
     return visible(name), _value(value), *_delta_cells(delta)
 
 
-def _artifact_rows(found: Sequence[Artifact]) -> Iterable[Cells]:
+def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
     if not found:
         return
     yield "path", "role", "size", "cache", "remote", "hash"
@@ -119,14 +119,14 @@ def _promotion(promotion: Promotion) -> Cells:
     return at, promotion.slot, promotion.hash_after[4:12], promotion.who, promotion.why
 
 
-def _changes(found: Details) -> list[str]:
+def _changes(found: ExperimentDetails) -> list[str]:
     if found.since is None:
         return []
     rows = [*_change_rows(found.since), *_file_rows(found.since)]
     return section(f"changed since {found.since.before.name}", rows or [("nothing",)])
 
 
-def _row_lines(found: Details) -> Iterable[Cells]:
+def _row_lines(found: ExperimentDetails) -> Iterable[Cells]:
     for link in found.rows:
         value = link.value[:12] if "commit" in link.column else link.value
         yield (
@@ -154,7 +154,7 @@ def comparison_text(found: Comparison) -> str:
     return "\n".join(lines).rstrip("\n")
 
 
-def _title(side: Side) -> str:
+def _title(side: ComparedSide) -> str:
     run = f" (run {side.run})" if side.run else ""
     return f"{paint(side.name, 'yellow')}{run}"
 
@@ -164,18 +164,18 @@ def _change_rows(found: Comparison) -> Iterable[Cells]:
     yield from map(_artifact_change, found.artifacts)
 
 
-def _change(change: Change) -> Cells:
+def _change(change: ValueChange) -> Cells:
     return visible(change.name), f"{_value(change.before)} → {_value(change.after)}"
 
 
-def _artifact_change(change: Change) -> Cells:
+def _artifact_change(change: ValueChange) -> Cells:
     if change.before is None or change.after is None:
         only = "added" if change.before is None else "removed"
         return change.name, f"{only} {_short(change.before or change.after)}"
     return change.name, f"{_short(change.before)} → {_short(change.after)}"
 
 
-def _delta(delta: Delta) -> Cells:
+def _delta(delta: MetricChange) -> Cells:
     before, after = (
         "-" if value is None else rounded(value) for value in (delta.before, delta.after)
     )
@@ -184,7 +184,7 @@ def _delta(delta: Delta) -> Cells:
     return delta.name, before, f"→ {after}", *_delta_cells(delta)
 
 
-def _delta_cells(delta: Delta) -> Cells:
+def _delta_cells(delta: MetricChange) -> Cells:
     if not delta.delta:
         return ()
     sign = "+" if delta.delta > 0 else "-"
@@ -202,7 +202,7 @@ def _file_rows(found: Comparison) -> Iterable[Cells]:
             yield file.path, f"+{file.added} -{file.deleted}"
 
 
-def details(found: Details) -> dict[str, Any]:
+def details(found: ExperimentDetails) -> dict[str, Any]:
     """``explore show --json``."""
     experiment, said = found.experiment, found.experiment.payload
     return {
@@ -247,5 +247,5 @@ def comparison(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedSide) -> dict[str, Any]:
     return {"name": side.name, "commit": side.commit, "run": side.run or None}

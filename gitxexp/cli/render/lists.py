@@ -9,8 +9,8 @@ from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
 from gitxexp.cli.render.numbers import rounded
 from gitxexp.repository import tag_message
-from gitxexp.workflows.explore.query import Listing, Shown
-from gitxexp.workflows.explore.rows import Name, Row, show_date
+from gitxexp.workflows.explore.query import ExperimentList, ListColumn
+from gitxexp.workflows.explore.rows import ColumnName, Row, show_date
 
 #: What ``--porcelain`` prints unless it is told: these never change their order.
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
@@ -27,7 +27,7 @@ def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
     return _PORCELAIN_RUNS if runs else _PORCELAIN
 
 
-def as_table(found: Listing, asked: Container[str] = ()) -> str:
+def as_table(found: ExperimentList, asked: Container[str] = ()) -> str:
     """A table that fits the terminal; numbers rounded there, and in full in a pipe.
 
     Of columns that may be left out to fit, those that were ``asked`` for by name are not.
@@ -36,7 +36,7 @@ def as_table(found: Listing, asked: Container[str] = ()) -> str:
     return console.table([_column(shown, asked, short=short) for shown in found.columns])
 
 
-def _column(shown: Shown, asked: Container[str], *, short: bool) -> Column:
+def _column(shown: ListColumn, asked: Container[str], *, short: bool) -> Column:
     kind, name = shown.name
     wide = kind == "field" and name in ("text", "headline", "run", "label")
     cells = _cells(shown, short=short)
@@ -55,7 +55,7 @@ def _column(shown: Shown, asked: Container[str], *, short: bool) -> Column:
     )
 
 
-def _cells(shown: Shown, *, short: bool) -> list[str]:
+def _cells(shown: ListColumn, *, short: bool) -> list[str]:
     field = shown.name.name if shown.name.kind == "field" else ""
     if short or field in ("date", "label"):
         return [cell(field, value, short=short) for value in shown.values]
@@ -78,7 +78,7 @@ def cell(field: str, value: Any, *, short: bool) -> str:
     return tag_message.show(value)
 
 
-def as_csv(found: Listing) -> str:
+def as_csv(found: ExperimentList) -> str:
     """RFC 4180 with a header, values in full; lines end in a plain newline."""
     import csv
     import io
@@ -90,18 +90,18 @@ def as_csv(found: Listing) -> str:
     return out.getvalue()
 
 
-def as_porcelain(found: Listing, end: str) -> str:
+def as_porcelain(found: ExperimentList, end: str) -> str:
     """One line per row, fields separated by tabs, without a header; the date in Unix seconds."""
     columns = []
     for shown in found.columns:
-        if shown.name == Name("field", "date"):
+        if shown.name == ColumnName("field", "date"):
             columns.append([str(int(value)) if value is not None else "" for value in shown.values])
         else:
             columns.append([" ".join(text.split()) for text in _cells(shown, short=False)])
     return "".join("\t".join(cells) + end for cells in zip(*columns, strict=True))
 
 
-def as_objects(found: Listing, *, chosen: bool) -> list[dict[str, Any]]:
+def as_objects(found: ExperimentList, *, chosen: bool) -> list[dict[str, Any]]:
     """Every row as what JSON can hold: all that is known of it, or the chosen columns."""
     if not chosen:
         return [_object(row) for row in found.rows]
@@ -110,7 +110,7 @@ def as_objects(found: Listing, *, chosen: bool) -> list[dict[str, Any]]:
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def _plain(shown: Shown, value: Any) -> Any:
+def _plain(shown: ListColumn, value: Any) -> Any:
     return _field(shown.name.name, value) if shown.name.kind == "field" else value
 
 

@@ -10,7 +10,7 @@ from gitxexp.cli.render.console import Column, paint, table
 from gitxexp.tables.lines import shown
 from gitxexp.tables.plan import Conflict, TableReport, Value
 from gitxexp.tables.row_changes import RowChange
-from gitxexp.workflows.merge.merge import Artifact, Merged
+from gitxexp.workflows.merge.merge import Merged, MergedArtifact
 
 #: Conflicts shown to people; JSON has them all.
 MOST = 20
@@ -41,7 +41,7 @@ def merged(found: Merged) -> str:
     return "\n".join(lines)
 
 
-def _table(rows: Sequence[tuple[Artifact, TableReport]]) -> str:
+def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> str:
     columns = []
     if len({a.path for a, _ in rows}) > 1:
         columns.append(Column("artifact", [a.path for a, _ in rows], flexible=True))
@@ -59,7 +59,7 @@ def _table(rows: Sequence[tuple[Artifact, TableReport]]) -> str:
     return table(columns)
 
 
-def _extras(item: Artifact) -> list[str]:
+def _extras(item: MergedArtifact) -> list[str]:
     lines = [f"carried over: {', '.join(item.report.carried)}"] if item.report.carried else []
     lines += [f"note: {note}" for note in item.report.notes]
     for like in item.report.similar:
@@ -70,7 +70,7 @@ def _extras(item: Artifact) -> list[str]:
     return lines
 
 
-def _going(item: Artifact) -> list[str]:
+def _going(item: MergedArtifact) -> list[str]:
     """The first rows that give way in a rebase."""
     rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
     lines = [f"goes: {name} {_row(row)}" for name, row in rows[:MOST]]

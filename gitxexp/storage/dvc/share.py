@@ -33,7 +33,7 @@ def share_cache(tree: Path, home: Path) -> None:
         _private(mine / "config.local", theirs / "config.local")
         config._save_config = lambda _, values: _write(mine / "config.local", values)
         with config.edit("local", validate=False) as local:
-            merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).files() if v}})
+            merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
             merge(local, _plain(carried))
             local["cache"]["dir"] = str(cache_dir(home))
 

@@ -28,7 +28,7 @@ class Presence(StrEnum):
     NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
 
 
-class Artifact(NamedTuple):
+class ArtifactPlaces(NamedTuple):
     """One DVC output at the experiment's commit; ``size`` in bytes, None where it is not known."""
 
     path: str
@@ -42,14 +42,14 @@ class Artifact(NamedTuple):
 
 def artifacts(
     project: Project, experiment: Experiment, *, ask_remote: bool = False
-) -> tuple[list[Artifact], list[str]]:
+) -> tuple[list[ArtifactPlaces], list[str]]:
     """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
     known = {output.path: output for output in outputs if output.hash}
     recorded = experiment.payload.artifacts
     siblings = _siblings(project)
     remote, notes = _on_remotes(project, list(known.values()), siblings, ask=ask_remote)
-    found = [
+    located = [
         _artifact(project, output, siblings, remote.get(path, Presence.UNKNOWN))
         for path, output in known.items()
     ]
@@ -57,8 +57,8 @@ def artifacts(
         if path not in known:
             kind = describe.role(path, project.config).value
             unknown = Presence.UNKNOWN
-            found.append(Artifact(path, kind, oid, None, None, unknown, unknown))
-    return sorted(found, key=lambda artifact: artifact.path), notes
+            located.append(ArtifactPlaces(path, kind, oid, None, None, unknown, unknown))
+    return sorted(located, key=lambda artifact: artifact.path), notes
 
 
 def _siblings(project: Project) -> list[Path]:
@@ -69,8 +69,8 @@ def _siblings(project: Project) -> list[Path]:
 
 def _artifact(
     project: Project, output: Output, siblings: Sequence[Path], remote: Presence
-) -> Artifact:
-    return Artifact(
+) -> ArtifactPlaces:
+    return ArtifactPlaces(
         path=output.path,
         role=describe.role(output.path, project.config).value,
         hash=output.hash or "",
@@ -105,20 +105,20 @@ def _on_remotes(
     """Path → presence on its remote, by listing local folders and, if told to, asking others."""
     if project.places.top is None:
         return {}, []
-    found: dict[str, Presence] = {}
+    presence: dict[str, Presence] = {}
     notes: list[str] = []
     for output in outputs:
         if not pushable(output):
-            found[output.path] = Presence.NEVER
+            presence[output.path] = Presence.NEVER
         elif remote_name(project.top / output.root, output.remote) is None:
-            found[output.path] = Presence.NO
+            presence[output.path] = Presence.NO
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
         elif ask or _is_folder(project, output):
-            found[output.path] = _asked(project, output, siblings, notes)
+            presence[output.path] = _asked(project, output, siblings, notes)
         else:
-            found[output.path] = Presence.UNKNOWN
+            presence[output.path] = Presence.UNKNOWN
             notes.append("the remote is not a local folder; --remote asks it")
-    return found, list(dict.fromkeys(notes))
+    return presence, list(dict.fromkeys(notes))
 
 
 def _is_folder(project: Project, output: Output) -> bool:

@@ -21,7 +21,7 @@ from gitxexp.workflows.explore.query import directions
 UNWRITTEN = "md5:(open)"
 
 
-class Side(NamedTuple):
+class ComparedSide(NamedTuple):
     """One of the two. ``commit`` None is the work tree; ``partial``: names not all it had."""
 
     name: str
@@ -33,7 +33,7 @@ class Side(NamedTuple):
     partial: bool = False
 
 
-class Change(NamedTuple):
+class ValueChange(NamedTuple):
     """A parameter or artifact that differs; None stands for one that is not there."""
 
     name: str
@@ -41,7 +41,7 @@ class Change(NamedTuple):
     after: Any
 
 
-class Delta(NamedTuple):
+class MetricChange(NamedTuple):
     """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
     where nothing changed or there is nothing to compare."""
 
@@ -53,7 +53,7 @@ class Delta(NamedTuple):
     better: bool | None
 
 
-class File(NamedTuple):
+class CodeFileChange(NamedTuple):
     """A code file that differs; line counts are None for a binary file."""
 
     path: str
@@ -64,12 +64,12 @@ class File(NamedTuple):
 class Comparison(NamedTuple):
     """What is different in ``after``. ``metrics`` holds all of them, the others only changes."""
 
-    before: Side
-    after: Side
-    params: Sequence[Change]
-    metrics: Sequence[Delta]
-    artifacts: Sequence[Change]
-    files: Sequence[File]
+    before: ComparedSide
+    after: ComparedSide
+    params: Sequence[ValueChange]
+    metrics: Sequence[MetricChange]
+    artifacts: Sequence[ValueChange]
+    files: Sequence[CodeFileChange]
 
     @property
     def different(self) -> bool:
@@ -78,35 +78,35 @@ class Comparison(NamedTuple):
         return bool(self.params or metrics or self.artifacts or self.files)
 
 
-def of_experiment(project: Project, experiment: Experiment) -> Side:
+def of_experiment(project: Project, experiment: Experiment) -> ComparedSide:
     """A tagged experiment; the artifacts that its tag does not name are read from its commit."""
     payload = experiment.payload
     artifacts: Mapping[str, str] = payload.artifacts
     if payload.handwritten:
         outputs = pointers.outputs_at(project.git, experiment.commit)
         artifacts = {output.path: output.hash for output in outputs if output.hash}
-    return Side(experiment.name, experiment.commit, payload.params, payload.metrics, artifacts,
+    return ComparedSide(experiment.name, experiment.commit, payload.params, payload.metrics, artifacts,
                 payload.run, payload.handwritten)  # fmt: skip
 
 
-def of_work_tree(project: Project) -> Side:
+def of_work_tree(project: Project) -> ComparedSide:
     """The work tree as it is: its files, and the latest run of its results databases."""
     top = project.top
     from gitxexp.workflows.experiments import (
         collect,  # late: the readers of databases, where two tags need none
     )
 
-    found = collect.collect(top, project.config, collect.Wanted())
+    collected = collect.collect(top, project.config, collect.Wanted())
     outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
     artifacts = {o.path: o.hash for o in outputs if o.hash}
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
         if change.kind is not Kind.MISSING:  # not checked out is not changed
             artifacts[change.output.path] = change.actual or UNWRITTEN
-    run = found.run.id if found.run else ""
-    return Side("work tree", None, found.params, found.metrics, artifacts, run)
+    run = collected.run.id if collected.run else ""
+    return ComparedSide("work tree", None, collected.params, collected.metrics, artifacts, run)
 
 
-def compare(project: Project, before: Side, after: Side) -> Comparison:
+def compare(project: Project, before: ComparedSide, after: ComparedSide) -> Comparison:
     """Everything that differs between the two."""
     top = project.at_top if project.places.top else project.git
     return Comparison(
@@ -123,19 +123,19 @@ def compare(project: Project, before: Side, after: Side) -> Comparison:
     )
 
 
-def param_changes(before: Side, after: Side) -> list[Change]:
+def param_changes(before: ComparedSide, after: ComparedSide) -> list[ValueChange]:
     """The parameters that differ. Of a hand-written tag only what it names is asked for."""
-    found: dict[str, Change] = {}
+    changes: dict[str, ValueChange] = {}
     for name, old in before.params.items():
         full = describe.find_param(after.params, name) or name
-        found[full] = Change(full, old, after.params.get(full))
+        changes[full] = ValueChange(full, old, after.params.get(full))
     for name, new in after.params.items():
-        if name not in found:
+        if name not in changes:
             full = describe.find_param(before.params, name) or name
-            found[full] = Change(full, before.params.get(full), new)
+            changes[full] = ValueChange(full, before.params.get(full), new)
     changed = [
         c
-        for c in found.values()
+        for c in changes.values()
         if not same_value(c.before, c.after)
         and not (before.partial and c.before is None)
         and not (after.partial and c.after is None)
@@ -144,7 +144,9 @@ def param_changes(before: Side, after: Side) -> list[Change]:
     return sorted(changed, key=lambda change: order.index(change.name))
 
 
-def deltas(project: Project, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Delta]:
+def deltas(
+    project: Project, before: Mapping[str, Any], after: Mapping[str, Any]
+) -> list[MetricChange]:
     """Every metric of either side, the primary one first."""
     names = sorted({*before, *after})
     primary = describe.primary_metric(names, project.config)
@@ -156,46 +158,48 @@ def deltas(project: Project, before: Mapping[str, Any], after: Mapping[str, Any]
     ]
 
 
-def _delta(name: str, before: Any, after: Any, maximize: bool) -> Delta:
+def _delta(name: str, before: Any, after: Any, maximize: bool) -> MetricChange:
     old, new = filters.number(before), filters.number(after)
     if old is None or new is None:
-        return Delta(name, before, after, None, None, None)
+        return MetricChange(name, before, after, None, None, None)
     delta = new - old
     relative = delta / abs(old) if old and abs(old) != float("inf") else None
     better = (delta > 0) is maximize if delta else None
-    return Delta(name, before, after, delta, relative, better)
+    return MetricChange(name, before, after, delta, relative, better)
 
 
 def _same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ValueChange]:
     names = sorted({*before, *after})
-    return [Change(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)]
+    return [
+        ValueChange(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)
+    ]
 
 
 # -- code ----------------------------------------------------------------------------------------
 
 
-def _revs(before: Side, after: Side) -> list[str]:
+def _revs(before: ComparedSide, after: ComparedSide) -> list[str]:
     """The arguments of ``git diff`` for two sides, in their order."""
     if before.commit is None:
         return ["-R", after.commit or "HEAD"]
     return [before.commit, *([after.commit] if after.commit else [])]
 
 
-def _files(git: Git, before: Side, after: Side) -> list[File]:
+def _files(git: Git, before: ComparedSide, after: ComparedSide) -> list[CodeFileChange]:
     if before.commit == after.commit:
         return []
     fields = git.fields(
         "diff", "--no-ext-diff", "--no-renames", "--numstat", "-z", *_revs(before, after), "--"
     )
-    found = []
+    files = []
     for field in fields:
         added, deleted, path = field.split("\t", 2)
-        found.append(File(path, _count(added), _count(deleted)))
-    return found
+        files.append(CodeFileChange(path, _count(added), _count(deleted)))
+    return files
 
 
 def _count(text: str) -> int | None:

@@ -89,8 +89,8 @@ class _Parser:
         turned = False
         while self.keyword("not"):
             turned = not turned
-        found = self.group() if self.next.text == "(" else self.comparison()
-        return (lambda row: not found(row)) if turned else found
+        test = self.group() if self.next.text == "(" else self.comparison()
+        return (lambda row: not test(row)) if turned else test
 
     def group(self) -> Predicate:
         opening = self.take()
@@ -137,9 +137,9 @@ class _Parser:
         return token
 
     def keyword(self, word: str) -> bool:
-        found = self.next.kind == "word" and self.next.text.lower() == word
-        self.position += found
-        return found
+        matches = self.next.kind == "word" and self.next.text.lower() == word
+        self.position += matches
+        return matches
 
     def _tokens(self) -> Iterator[Token]:
         position = 0
@@ -199,15 +199,15 @@ def number(value: Any) -> float | int | None:
     if not isinstance(value, str):
         return None
     try:
-        found = float(value)
+        amount = float(value)
     except ValueError:
         return None
-    if found != found or "_" in value:
+    if amount != amount or "_" in value:
         return None
     try:
         return int(value)
     except ValueError:
-        return found
+        return amount
 
 
 def missing(value: Any) -> bool:
@@ -221,8 +221,8 @@ def _equality_test(text: str, *, wanted: bool) -> Callable[[Any], bool]:
     def test(value: Any) -> bool:
         if missing(value):
             return False
-        if amount is not None and (found := number(value)) is not None:
-            return (found == amount) is wanted
+        if amount is not None and (actual := number(value)) is not None:
+            return (actual == amount) is wanted
         return (as_text(value) == text) is wanted
 
     return test

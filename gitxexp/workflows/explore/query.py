@@ -12,7 +12,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
-from gitxexp.workflows.explore.rows import Name, Names, Row
+from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
 
 #: How many columns of parameters a listing has unless it is told which.
 _MOST_PARAMS = 6
@@ -30,10 +30,10 @@ class Query(NamedTuple):
     runs: bool = False  #: the runs of the results databases instead of experiments
 
 
-class Shown(NamedTuple):
+class ListColumn(NamedTuple):
     """One column: what it is, and its value in every row."""
 
-    name: Name
+    name: ColumnName
     values: Sequence[Any]
     maximize: bool | None = None  #: whether more is better; None where nothing is
 
@@ -45,22 +45,22 @@ class Shown(NamedTuple):
         return _best(self.values, maximize=self.maximize)
 
 
-class Listing(NamedTuple):
+class ExperimentList(NamedTuple):
     """Rows in order, and columns in order. ``total`` counts rows before any was left out."""
 
     rows: Sequence[Row]
-    columns: Sequence[Shown]
+    columns: Sequence[ListColumn]
     total: int
     hint: str = ""  #: where a name that was asked for looks like another
 
 
-def listing(project: Project, query: Query) -> Listing:
+def list_experiments(project: Project, query: Query) -> ExperimentList:
     """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
     later = project.experiments_later()
     config = project.config
     every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
-    names = Names(every)
-    kept, asked = every, list[Name]()
+    names = ColumnNames(every)
+    kept, asked = every, list[ColumnName]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
     hints = [_similar_label(label, every) for label in query.labels]
@@ -75,7 +75,7 @@ def listing(project: Project, query: Query) -> Listing:
     kept = kept[: query.limit]
     chosen = _columns(kept, names, query, asked, config)
     shown = [_shown(kept, name, config) for name in chosen]
-    return Listing(kept, shown, len(every), next(filter(None, hints), ""))
+    return ExperimentList(kept, shown, len(every), next(filter(None, hints), ""))
 
 
 def _similar_label(label: str, known: Sequence[Row]) -> str:
@@ -92,7 +92,7 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
     )
 
     tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
-    found = []
+    runs = []
     for run in collect.all_runs(project.top, project.config):
         experiment = tagged.get(run.id)
         when = moment(run.last)
@@ -106,8 +106,8 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
             "rows": run.rows,
             "results": _relative(project, run.database),
         }
-        found.append(Row(run.params, run.metrics, experiment, fields))
-    return found
+        runs.append(Row(run.params, run.metrics, experiment, fields))
+    return runs
 
 
 def _relative(project: Project, path: Any) -> str:
@@ -118,7 +118,7 @@ def _relative(project: Project, path: Any) -> str:
 # -- order ---------------------------------------------------------------------------------------
 
 
-def _sorted(kept: Sequence[Row], key: Name, config: Config, *, reverse: bool) -> list[Row]:
+def _sorted(kept: Sequence[Row], key: ColumnName, config: Config, *, reverse: bool) -> list[Row]:
     """Best or newest or highest version first, parameters and texts upwards; missing ones last.
 
     Rows that are equal keep their order, newest first.
@@ -130,7 +130,7 @@ def _sorted(kept: Sequence[Row], key: Name, config: Config, *, reverse: bool) ->
     return [*(row for _, row in present), *absent]
 
 
-def _downwards(key: Name, config: Config) -> bool:
+def _downwards(key: ColumnName, config: Config) -> bool:
     if key.kind == "metric":
         return column_names.maximize(key.name, directions(config))
     return key.kind == "field" and key.name in ("date", "version", "rows")
@@ -143,7 +143,7 @@ def directions(config: Config) -> dict[str, bool]:
     )
 
 
-def _order(key: Name, row: Row) -> tuple[Any, ...] | None:
+def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
     """Something that sorts, numbers before texts; None for what is missing."""
     value = key.value(row)
     if key.kind == "field" and key.name == "version":
@@ -171,15 +171,20 @@ def _version_order(value: Any) -> tuple[Any, ...] | None:
 
 
 def _columns(
-    kept: Sequence[Row], names: Names, query: Query, asked: Sequence[Name], config: Config
-) -> list[Name]:
+    kept: Sequence[Row],
+    names: ColumnNames,
+    query: Query,
+    asked: Sequence[ColumnName],
+    config: Config,
+) -> list[ColumnName]:
     wanted = [names.find(name) for name in query.columns if not name.startswith("+")]
     added = [names.find(name[1:]) for name in query.columns if name.startswith("+")]
     if wanted:
         return list(dict.fromkeys([*wanted, *added]))
     params = _varying_params(kept, names, config)
     metrics = [
-        Name("metric", name) for name in describe.key_metrics(dict.fromkeys(names.metrics), config)
+        ColumnName("metric", name)
+        for name in describe.key_metrics(dict.fromkeys(names.metrics), config)
     ]
     params += [name for name in (*asked, *added) if name.kind == "param"]
     metrics = [*(name for name in asked if name.kind == "metric"), *metrics]
@@ -187,16 +192,16 @@ def _columns(
     first = ("run", "version", "date") if query.runs else ("version", "date")
     last = ("text",) if query.runs else ("data", "text")
     last = (*(name.name for name in (*asked, *added) if name.kind == "field"), *last)
-    fields = [[Name("field", name) for name in group] for group in (first, last)]
+    fields = [[ColumnName("field", name) for name in group] for group in (first, last)]
     return list(dict.fromkeys([*fields[0], *params, *metrics, *fields[1]]))
 
 
-def _varying_params(kept: Sequence[Row], names: Names, config: Config) -> list[Name]:
+def _varying_params(kept: Sequence[Row], names: ColumnNames, config: Config) -> list[ColumnName]:
     """The parameters that tell these rows apart, the most telling first."""
-    found = [name for name in names.params if _varies(kept, name)]
-    key = [describe.find_param(dict.fromkeys(found), name) for name in config.params_key]
-    ordered = [name for name in key if name] + column_names.key_params_order(found)
-    return [Name("param", name) for name in list(dict.fromkeys(ordered))[:_MOST_PARAMS]]
+    varying = [name for name in names.params if _varies(kept, name)]
+    key = [describe.find_param(dict.fromkeys(varying), name) for name in config.params_key]
+    ordered = [name for name in key if name] + column_names.key_params_order(varying)
+    return [ColumnName("param", name) for name in list(dict.fromkeys(ordered))[:_MOST_PARAMS]]
 
 
 def _varies(kept: Sequence[Row], name: str) -> bool:
@@ -212,17 +217,19 @@ def _varies(kept: Sequence[Row], name: str) -> bool:
     return False
 
 
-def _shown(kept: Sequence[Row], name: Name, config: Config) -> Shown:
+def _shown(kept: Sequence[Row], name: ColumnName, config: Config) -> ListColumn:
     values = rows.column(kept, name)
     if name.kind != "metric":
-        return Shown(name, values)
-    return Shown(name, values, column_names.maximize(name.name, directions(config)))
+        return ListColumn(name, values)
+    return ListColumn(name, values, column_names.maximize(name.name, directions(config)))
 
 
 def _best(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:
     """The places of the best value; none where all are the same, because that says nothing."""
-    found = [(n, at) for at, value in enumerate(values) if (n := filters.number(value)) is not None]
-    if len({amount for amount, _ in found}) < 2:
+    numbers = [
+        (n, at) for at, value in enumerate(values) if (n := filters.number(value)) is not None
+    ]
+    if len({amount for amount, _ in numbers}) < 2:
         return frozenset()
-    top = (max if maximize else min)(amount for amount, _ in found)
-    return frozenset(at for amount, at in found if amount == top)
+    top = (max if maximize else min)(amount for amount, _ in numbers)
+    return frozenset(at for amount, at in numbers if amount == top)

@@ -107,7 +107,7 @@ def of_experiment(experiment: Experiment) -> Row:
     return Row(payload.params, payload.metrics, experiment)
 
 
-class Name(NamedTuple):
+class ColumnName(NamedTuple):
     """A name that was looked up: its kind (field, metric, param), and its full spelling."""
 
     kind: str
@@ -118,11 +118,11 @@ class Name(NamedTuple):
         if self.kind == "field":
             return row.field(self.name)
         values = row.metrics if self.kind == "metric" else row.params
-        found = values.get(self.name)
-        return found if found is not None else _by_tail(values, self.name)
+        value = values.get(self.name)
+        return value if value is not None else _by_tail(values, self.name)
 
 
-def column(rows: Sequence[Row], name: Name) -> list[Any]:
+def column(rows: Sequence[Row], name: ColumnName) -> list[Any]:
     """The value of ``name`` in every row."""
     if name.kind == "field":
         return [row.field(name.name) for row in rows]
@@ -139,7 +139,7 @@ def _by_tail(values: Mapping[str, Any], name: str) -> Any:
     return values[longer[0]] if len(longer) == 1 else None
 
 
-class Names:
+class ColumnNames:
     """The names that a set of rows knows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
@@ -147,21 +147,21 @@ class Names:
         self.params = list(dict.fromkeys(chain.from_iterable(row.params for row in rows)))
         self.any = bool(rows)
 
-    def find(self, name: str) -> Name:
+    def find(self, name: str) -> ColumnName:
         """What ``name`` means here; raises XexpError with similar names when it means nothing."""
         spelled = _SYNONYMS.get(name, name)
         if spelled in FIELDS:
-            return Name("field", spelled)
+            return ColumnName("field", spelled)
         for kind, known in (("metric", self.metrics), ("param", self.params)):
             plain = name.removeprefix(f"{kind}s.")
-            found = _known(plain, known) if plain != name or not _prefixed(name) else None
-            if found is not None:
-                return Name(kind, found)
+            full = _known(plain, known) if plain != name or not _prefixed(name) else None
+            if full is not None:
+                return ColumnName(kind, full)
         folded = spelled.lower()
         if folded in FIELDS:
-            return Name("field", folded)
+            return ColumnName("field", folded)
         if not self.any:
-            return Name("param", name)
+            return ColumnName("param", name)
         raise self._unknown(name)
 
     def _unknown(self, name: str) -> XexpError:
@@ -199,20 +199,22 @@ def _known(name: str, known: Sequence[str]) -> str | None:
 # -- filtering -------------------------------------------------------------------------------------
 
 
-def comparer(names: Names) -> filters.Comparer:
+def comparer(names: ColumnNames) -> filters.Comparer:
     """How a filter compares the values of rows that know ``names``."""
 
     def compare(name: str, op: str, text: str) -> Predicate:
-        found = names.find(name)
+        column = names.find(name)
         special = {"version": _version_test, "date": _date_test, "label": _label_test}
-        make = special.get(found.name) if found.kind == "field" else None
+        make = special.get(column.name) if column.kind == "field" else None
         test = make(op, text) if make else filters.compare_values(op, text)
-        return lambda row: test(found.value(row))
+        return lambda row: test(column.value(row))
 
     return compare
 
 
-def select(rows: Iterable[Row], text: str, names: Names) -> tuple[list[Row], list[Name]]:
+def select(
+    rows: Iterable[Row], text: str, names: ColumnNames
+) -> tuple[list[Row], list[ColumnName]]:
     """The rows that the filter ``text`` matches, and the names that it asks for."""
     parsed = filters.parse(text, comparer(names))
     return [row for row in rows if parsed.matches(row)], [names.find(name) for name in parsed.names]
@@ -230,11 +232,11 @@ def _version_test(op: str, text: str) -> Test:
         raise ValueError(f"'{text}' is not a version (like e0.3.0)")
 
     def test(value: Any) -> bool:
-        found = versions.parse(value) if isinstance(value, str) else None
+        version = versions.parse(value) if isinstance(value, str) else None
         return (
-            isinstance(found, type(wanted))
-            and _comparable(found, wanted)
-            and filters.ORDER[op](found, wanted)
+            isinstance(version, type(wanted))
+            and _comparable(version, wanted)
+            and filters.ORDER[op](version, wanted)
         )
 
     return test

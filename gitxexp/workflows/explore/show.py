@@ -12,7 +12,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.trackers.stamps import linked
 from gitxexp.workflows.experiments import collect, resolve
 from gitxexp.workflows.explore import artifacts, compare
-from gitxexp.workflows.explore.artifacts import Artifact
+from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import Comparison
 from gitxexp.workflows.models import history
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from gitxexp.trackers.stamps import Linked
 
 
-class Details(NamedTuple):
+class ExperimentDetails(NamedTuple):
     """One experiment. ``since`` compares it with its parent; ``branches`` contain its commit."""
 
     experiment: Experiment
-    artifacts: Sequence[Artifact]
+    artifacts: Sequence[ArtifactPlaces]
     parent: Experiment | None
     since: Comparison | None
     rows: Sequence[Linked]
@@ -42,30 +42,30 @@ def experiment_of(
 
     Raises XexpError when there is none.
     """
-    found = resolve.resolve(project, name, known)
-    if found.experiment is None:
+    resolved = resolve.resolve(project, name, known)
+    if resolved.experiment is None:
         raise XexpError(
             f"no experiment is tagged at '{name}' or before it",
             "all experiments: git xexp explore list",
         )
-    if found.exact:
-        return found.experiment, []
-    return found.experiment, [
-        f"'{name}' is no experiment; {found.experiment.name} is the nearest before it"
+    if resolved.exact:
+        return resolved.experiment, []
+    return resolved.experiment, [
+        f"'{name}' is no experiment; {resolved.experiment.name} is the nearest before it"
     ]
 
 
-def details(project: Project, name: str, *, ask_remote: bool = False) -> Details:
+def details(project: Project, name: str, *, ask_remote: bool = False) -> ExperimentDetails:
     """Everything about the experiment that ``name`` means (see
     :func:`gitxexp.workflows.experiments.resolve.resolve`)."""
     known = project.experiments()
     experiment, notes = experiment_of(project, name, known)
     parent = parent_of(project, experiment, known)
-    found, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)
+    located, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)
     rows, problems = _rows(project, experiment)
-    return Details(
+    return ExperimentDetails(
         experiment=experiment,
-        artifacts=found,
+        artifacts=located,
         parent=parent,
         since=_since(project, parent, experiment) if parent else None,
         rows=rows,
@@ -110,16 +110,16 @@ def _promotions(project: Project, experiment: Experiment) -> Sequence[Promotion]
 
 def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[str]]:
     """The rows that name the experiment, and which databases could not be asked."""
-    found: list[Linked] = []
+    rows: list[Linked] = []
     notes = []
     payload = experiment.payload
     commits = [payload.run_commit or experiment.commit]
     for path in _databases(project, experiment):
         try:
-            found += linked(path, experiment.name, payload.run, commits)
+            rows += linked(path, experiment.name, payload.run, commits)
         except XexpError as error:
             notes.append(error.message)
-    return found, notes
+    return rows, notes
 
 
 def _databases(project: Project, experiment: Experiment) -> Iterator[Path]:

@@ -15,11 +15,11 @@ from gitxexp.tables.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.tables.row_changes import RowChange, TableDiff, exact
 from gitxexp.workflows.experiments import resolve
 from gitxexp.workflows.merge import inputs
-from gitxexp.workflows.merge.inputs import Contents, Source
+from gitxexp.workflows.merge.inputs import CommitContents, MergeSource
 
 
 @dataclass(frozen=True)
-class Dropped:
+class DroppedRows:
     """Rows of one table that a merge commit should have and has not, or has with an old value."""
 
     commit: str
@@ -30,15 +30,15 @@ class Dropped:
 
 
 @dataclass(frozen=True)
-class Checked:
+class MergeCheck:
     """How many merge commits were looked at, what they dropped, what could not be compared."""
 
     merges: int
-    dropped: tuple[Dropped, ...]
+    dropped: tuple[DroppedRows, ...]
     problems: tuple[str, ...] = ()
 
 
-def merges(project: Project, base: str) -> Checked:
+def merges(project: Project, base: str) -> MergeCheck:
     """Look at every merge commit that HEAD has and ``base`` has not.
 
     Each is compared with the three-way merge of its parents, row by row; rows in conflict may be
@@ -47,10 +47,12 @@ def merges(project: Project, base: str) -> Checked:
     start = resolve.resolve(project, base).commit
     git = project.at_top
     lines = git.lines("rev-list", "--merges", "--parents", "--reverse", f"{start}..HEAD")
-    dropped: list[Dropped] = []
+    dropped: list[DroppedRows] = []
     problems: list[str] = []
     with tempfile.TemporaryDirectory(prefix="xexp-check-") as folder:
-        check = _Check(project, Contents(project, Path(folder), project.progress), Path(folder))
+        check = _Check(
+            project, CommitContents(project, Path(folder), project.progress), Path(folder)
+        )
         for number, line in enumerate(lines):
             if project.progress is not None:
                 project.progress(number, len(lines), "merges")
@@ -60,14 +62,14 @@ def merges(project: Project, base: str) -> Checked:
                     dropped += check.merge(commit, first, other)
                 except XexpError as error:
                     problems.append(f"{commit[:10]}: {error.message}")
-    return Checked(len(lines), tuple(dropped), tuple(problems))
+    return MergeCheck(len(lines), tuple(dropped), tuple(problems))
 
 
 class _Check:
-    def __init__(self, project: Project, contents: Contents, folder: Path) -> None:
+    def __init__(self, project: Project, contents: CommitContents, folder: Path) -> None:
         self.project, self.contents, self.folder = project, contents, folder
 
-    def merge(self, commit: str, ours: str, theirs: str) -> Iterator[Dropped]:
+    def merge(self, commit: str, ours: str, theirs: str) -> Iterator[DroppedRows]:
         """What the merge of two parents dropped, table by table."""
         git = self.project.at_top
         try:
@@ -75,10 +77,10 @@ class _Check:
         except GitError:
             base = ""
         subject = git.text("log", "-1", "--format=%s", commit)
-        listed = inputs.artifacts(self.project, Source(commit, (), commit), every=True)
+        listed = inputs.mergeable_files(self.project, MergeSource(commit, (), commit), every=True)
         for path in (item.path for item in listed if engine.mergeable(item.path)):
             for table, rows in self.path(path, base, ours, theirs, commit):
-                yield Dropped(commit, subject, path, table, rows)
+                yield DroppedRows(commit, subject, path, table, rows)
 
     def path(
         self, path: str, base: str, ours: str, theirs: str, commit: str

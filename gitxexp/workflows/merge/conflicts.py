@@ -44,14 +44,14 @@ class Stages:
 
 def stages(project: Project) -> dict[str, Stages]:
     """Every unmerged path that rows could be merged in, with its blobs, by path from the top."""
-    found: dict[str, Stages] = {}
+    by_path: dict[str, Stages] = {}
     names = {"1": "base", "2": "ours", "3": "theirs"}
     for line in _listed(project):
         meta, _, path = line.partition("\t")
         _, oid, number = meta.split(" ")
         if path.endswith(".dvc") or is_lock(path) or engine.mergeable(path):
-            found[path] = replace(found.get(path, Stages()), **{names[number]: oid})
-    return {path: blobs for path, blobs in found.items() if _ours_to_merge(project, path, blobs)}
+            by_path[path] = replace(by_path.get(path, Stages()), **{names[number]: oid})
+    return {path: blobs for path, blobs in by_path.items() if _ours_to_merge(project, path, blobs)}
 
 
 def paths(project: Project) -> list[str]:
@@ -106,10 +106,10 @@ def resolve(
     ``rows`` settles single conflicts by their number in :func:`numbered`, ``side`` the others.
     Raises NoAnswer when conflicts are left; then nothing is written.
     """
-    found = stages(project)
-    if not found:
+    unmerged = stages(project)
+    if not unmerged:
         raise NoAnswer("there are no conflicts between rows")
-    wanted = inputs.choose(project, paths, found)
+    wanted = inputs.choose_paths(project, paths, unmerged)
     decisions = _decisions(project, wanted, rows or {})
     place = place_of(project)
     done = []
@@ -117,7 +117,7 @@ def resolve(
         for number, path in enumerate(wanted):
             own = folder / str(number)
             own.mkdir()
-            sides = _sides(project, own, path, found[path])
+            sides = _sides(project, own, path, unmerged[path])
             settled = tuple(decisions.get(path, []))
             options = MergeOptions(on_conflict=side or OnConflict.FAIL, settled=settled)
             done.append(_finish(_Task(project, place, own, path, sides, options)))
@@ -126,9 +126,9 @@ def resolve(
     return done
 
 
-def numbered(found: Sequence[Report]) -> list[tuple[int, str, Conflict]]:
+def numbered(listed: Sequence[Report]) -> list[tuple[int, str, Conflict]]:
     """Every conflict of all paths with the number that ``--row`` takes, from 1."""
-    flat = [(report.path, conflict) for report in found for conflict in report.conflicts]
+    flat = [(report.path, conflict) for report in listed for conflict in report.conflicts]
     return [(number, path, conflict) for number, (path, conflict) in enumerate(flat, 1)]
 
 
@@ -140,13 +140,13 @@ def _decisions(
     project: Project, paths: Sequence[str], rows: Mapping[int, OnConflict]
 ) -> dict[str, list[Decision]]:
     known = {number: (path, c) for number, path, c in numbered(reports(project))}
-    found: dict[str, list[Decision]] = {}
+    decisions: dict[str, list[Decision]] = {}
     for number, side in rows.items():
         if number not in known or known[number][0] not in paths:
             raise UsageError(f"there is no conflict {number}", "git xexp conflicts lists them")
         path, conflict = known[number]
-        found.setdefault(path, []).append((conflict, side))
-    return found
+        decisions.setdefault(path, []).append((conflict, side))
+    return decisions
 
 
 def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:

@@ -13,11 +13,11 @@ from gitxexp.repository.repository import Project
 from gitxexp.tables import engine, row_diff
 from gitxexp.tables.row_changes import TableDiff
 from gitxexp.workflows.merge import inputs
-from gitxexp.workflows.merge.inputs import Contents, Source
+from gitxexp.workflows.merge.inputs import CommitContents, MergeSource
 
 
 @dataclass(frozen=True)
-class Request:
+class DiffRequest:
     """Sides A and B (B None: this work tree), paths, and how rows are paired and listed."""
 
     a: str
@@ -36,7 +36,7 @@ class FileDiff:
     problem: str = ""
 
 
-def of_files(request: Request) -> list[FileDiff] | None:
+def of_files(request: DiffRequest) -> list[FileDiff] | None:
     """The difference of two plain files; None when A and B are not both files."""
     a, b = Path(request.a), Path(request.b or "")
     if request.b is None or not (a.is_file() and b.is_file()):
@@ -58,24 +58,24 @@ def _has_rows(path: Path) -> bool:
         return False
 
 
-def differences(project: Project, request: Request) -> Iterator[FileDiff]:
+def differences(project: Project, request: DiffRequest) -> Iterator[FileDiff]:
     """Each artifact that differs, as it is found, by path. Raises XexpError for an unknown side."""
     with _contents(project) as contents:
-        a = _Side(project, contents, request.a)
-        b = _Side(project, contents, request.b)
+        a = _DiffSide(project, contents, request.a)
+        b = _DiffSide(project, contents, request.b)
         known = sorted({*a.paths, *b.paths})
-        chosen = inputs.choose(project, request.paths, known)
+        chosen = inputs.choose_paths(project, request.paths, known)
         for number, path in enumerate(chosen):
             if project.progress is not None:
                 project.progress(number, len(chosen), "files")
             if a.identity(path) is not None and a.identity(path) == b.identity(path):
                 continue
-            found = _file(a, b, path, request)
-            if found.tables or found.problem:
-                yield found
+            file_diff = _file(a, b, path, request)
+            if file_diff.tables or file_diff.problem:
+                yield file_diff
 
 
-def _file(a: _Side, b: _Side, path: str, request: Request) -> FileDiff:
+def _file(a: _DiffSide, b: _DiffSide, path: str, request: DiffRequest) -> FileDiff:
     try:
         before, after = a.file(path), b.file(path)
         tables = row_diff.diff_files(before, after, request.key, request.limit)
@@ -90,23 +90,23 @@ def _file(a: _Side, b: _Side, path: str, request: Request) -> FileDiff:
 
 
 @contextmanager
-def _contents(project: Project) -> Iterator[Contents]:
+def _contents(project: Project) -> Iterator[CommitContents]:
     try:
         project.state.mkdir(parents=True, exist_ok=True)
         folder = tempfile.TemporaryDirectory(prefix="diff-", dir=project.state)
     except OSError:  # a repository that may only be read
         folder = tempfile.TemporaryDirectory(prefix="xexp-diff-")
     with folder as name:
-        yield Contents(project, Path(name), project.progress)
+        yield CommitContents(project, Path(name), project.progress)
 
 
-class _Side:
+class _DiffSide:
     """One side: its artifacts, and their content as files."""
 
-    def __init__(self, project: Project, contents: Contents, name: str | None) -> None:
+    def __init__(self, project: Project, contents: CommitContents, name: str | None) -> None:
         self.contents = contents
         self.source = self.find(project, name)
-        listed = inputs.artifacts(project, self.source, every=True)
+        listed = inputs.mergeable_files(project, self.source, every=True)
         self.artifacts = {item.path: item for item in listed if engine.mergeable(item.path)}
         self.blobs: dict[str, str] = {}
         if self.source.worktree is None and self.source.commit is not None:
@@ -114,16 +114,16 @@ class _Side:
             self.blobs = {e.path: e.oid for e in entries if e.path in self.artifacts}
 
     @staticmethod
-    def find(project: Project, name: str | None) -> Source:
+    def find(project: Project, name: str | None) -> MergeSource:
         if name is not None:
-            found = inputs.find_sources(project, name)
-            if found.files:
+            source = inputs.find_sources(project, name)
+            if source.files:
                 raise UsageError(f"{name} is a file, and the other side is none", "name two files")
-            return found
+            return source
         commit = project.git.resolve("HEAD")
         if commit is None:
             raise XexpError("there is no commit yet", "commit something first")
-        return Source("the work tree", (), commit, project.top)
+        return MergeSource("the work tree", (), commit, project.top)
 
     @property
     def paths(self) -> list[str]:

@@ -1,14 +1,9 @@
-"""Which files are merged into which: the work of one ``merge`` or ``rebase``, found but not done.
+"""What a ``merge``, ``rebase`` or ``diff`` works on: its sources, their files, how each is merged.
 
-What a SOURCE on the command line means, and the files of it that can be merged.
-
-In this order: a file or glob, a worktree (its name, its folder), anything that
-:mod:`gitxexp.workflows.experiments.resolve` knows (version, run, branch, tag, revision), a
-folder of parquet files.
-
-How one artifact is merged: by the command line, ``params.yaml``'s ``merge:``, the configuration.
-
-``params.yaml``::
+A SOURCE is, in this order: a file or glob, a worktree (its name, its folder), anything that
+:mod:`gitxexp.workflows.experiments.resolve` knows (version, run, branch, tag, revision), a folder of
+parquet files. How an artifact is merged is decided by the command line, by ``params.yaml``'s
+``merge:``, and by the configuration::
 
     merge:
       strategy: merge            # or rebase, or keep (leave it alone); accumulate, replace and
@@ -16,10 +11,6 @@ How one artifact is merged: by the command line, ``params.yaml``'s ``merge:``, t
       table: predictions         # one name or a list; all tables without it
       data_strategy: merge
       data_key_columns: []
-
-The content of one file of a commit, as a file that may be read and must not be changed.
-
-Paths on the command line, as the user stands, against paths from the top of the work tree.
 """
 
 from __future__ import annotations
@@ -51,30 +42,30 @@ GROUPS = {"results": Role.RESULTS, "data": Role.DATA, "models": Role.MODEL}
 
 
 @dataclass(frozen=True)
-class Incoming:
+class IncomingFile:
     """One file to merge: who it comes from and where it lies."""
 
-    source: Source
+    source: MergeSource
     file: Path
     path: str = ""  #: what the source calls it, from its top
 
 
 @dataclass(frozen=True)
-class Job:
+class MergeJob:
     """One target (by path from the top of the work tree) and all that goes into it."""
 
     path: str
-    strategy: Strategy
-    incoming: tuple[Incoming, ...]
+    strategy: MergeStrategy
+    incoming: tuple[IncomingFile, ...]
     output: Output | None  #: the target's pointer, here or (for a new one) at the source
 
 
 @dataclass(frozen=True)
-class Found:
-    """The jobs of one command, the models to lay beside, and remarks."""
+class MergeInputs:
+    """The jobs of one command, the models to add as candidates, and remarks."""
 
-    jobs: tuple[Job, ...]
-    models: tuple[Incoming, ...] = ()
+    jobs: tuple[MergeJob, ...]
+    models: tuple[IncomingFile, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -108,15 +99,15 @@ def find_jobs(
     project: Project,
     names: Sequence[str],
     selection: Selection,
-    contents: Contents,
+    contents: CommitContents,
     strategy: str | None = None,
     mode: Mode | None = None,
-) -> Found:
+) -> MergeInputs:
     """What merging the sources ``names`` would work on. ``mode`` fixes it (the verb ``rebase``).
 
     Raises XexpError for a source that means nothing, NoAnswer when there is nothing to merge.
     """
-    finder = _Finder(project, selection, contents)
+    finder = _InputFinder(project, selection, contents)
     for name in dict.fromkeys(one for pattern in names for one in expanded(project, pattern)):
         finder.add(find_sources(project, name))
     if not finder.incoming and not finder.models:
@@ -127,12 +118,12 @@ def find_jobs(
     for path, (role, incoming) in finder.incoming.items():
         chosen = strategy_for(role, project.config, section, file, strategy)
         if mode is not None:
-            chosen = Strategy(mode, chosen.key, chosen.tables, f"git xexp {mode}")
+            chosen = MergeStrategy(mode, chosen.key, chosen.tables, f"git xexp {mode}")
         if chosen.mode is None:
             notes.append(f"{path} is left alone: {chosen.where}")
             continue
-        jobs.append(Job(path, chosen, tuple(incoming), finder.outputs.get(path)))
-    return Found(tuple(jobs), tuple(finder.models), tuple(notes))
+        jobs.append(MergeJob(path, chosen, tuple(incoming), finder.outputs.get(path)))
+    return MergeInputs(tuple(jobs), tuple(finder.models), tuple(notes))
 
 
 def _nothing(names: Sequence[str], selection: Selection) -> NoAnswer:
@@ -143,26 +134,26 @@ def _nothing(names: Sequence[str], selection: Selection) -> NoAnswer:
     )
 
 
-class _Finder:
-    def __init__(self, project: Project, selection: Selection, contents: Contents) -> None:
+class _InputFinder:
+    def __init__(self, project: Project, selection: Selection, contents: CommitContents) -> None:
         self.project, self.selection, self.contents = project, selection, contents
         top = project.top
         self.here = {o.path: o for o in pointers.outputs_in(top)} if _dvc(top) else {}
         self.outputs: dict[str, Output] = dict(self.here)
-        self.incoming: dict[str, tuple[Role, list[Incoming]]] = {}
-        self.models: list[Incoming] = []
+        self.incoming: dict[str, tuple[Role, list[IncomingFile]]] = {}
+        self.models: list[IncomingFile] = []
         self.notes: list[str] = []
 
-    def add(self, source: Source) -> None:
+    def add(self, source: MergeSource) -> None:
         """Everything of one source."""
         if source.files:
             path = self.target_of(source)
             role = describe.role(path, self.project.config)
             self.incoming.setdefault(path, (role, []))[1].extend(
-                Incoming(source, file) for file in source.files
+                IncomingFile(source, file) for file in source.files
             )
             return
-        for artifact in artifacts(self.project, source):
+        for artifact in mergeable_files(self.project, source):
             if artifact.role is Role.MODEL:
                 self.add_models(source, artifact)
             if not self.selection.takes(artifact.path, artifact.role):
@@ -176,29 +167,29 @@ class _Finder:
                 if artifact.output is not None:
                     self.outputs.setdefault(artifact.path, artifact.output)
                 self.incoming.setdefault(artifact.path, (artifact.role, []))[1].append(
-                    Incoming(source, file, artifact.path)
+                    IncomingFile(source, file, artifact.path)
                 )
 
-    def add_models(self, source: Source, artifact: Artifact) -> None:
+    def add_models(self, source: MergeSource, artifact: MergeableFile) -> None:
         """A model that is another than here goes beside, if models were asked for."""
         asked = self.selection.models or "models" in self.selection.only
         if asked and self.differs(artifact) and not (artifact.output and artifact.output.is_dir):
             file = self.content(source, artifact.path)
             if file is not None:
-                self.models.append(Incoming(source, file, artifact.path))
+                self.models.append(IncomingFile(source, file, artifact.path))
 
-    def differs(self, artifact: Artifact) -> bool:
+    def differs(self, artifact: MergeableFile) -> bool:
         """Whether the artifact's pointer is another than this work tree's."""
         mine = self.here.get(artifact.path)
         return artifact.output is None or mine is None or mine.hash != artifact.output.hash
 
-    def content(self, source: Source, path: str) -> Path | None:
+    def content(self, source: MergeSource, path: str) -> Path | None:
         """The file of a source: as its work tree has it now, else as its commit has it."""
         if source.worktree is not None and (source.worktree / path).is_file():
             return source.worktree / path
         return self.contents.at(source.commit, path) if source.commit else None
 
-    def target_of(self, source: Source) -> str:
+    def target_of(self, source: MergeSource) -> str:
         """The artifact that plain files are merged into."""
         top, paths = self.project.top, self.selection.paths
         if len(paths) == 1:
@@ -221,7 +212,7 @@ def _dvc(top: Path) -> bool:
 
 
 @dataclass(frozen=True)
-class Source:
+class MergeSource:
     """One SOURCE: plain ``files``, or a ``commit`` and perhaps the work tree that stands on it."""
 
     name: str
@@ -233,7 +224,7 @@ class Source:
 
 
 @dataclass(frozen=True)
-class Artifact:
+class MergeableFile:
     """One mergeable file of a source, by path from the top."""
 
     path: str
@@ -257,31 +248,31 @@ def expanded(project: Project, name: str) -> list[str]:
     every = (made, folders, [b for b in branches if b != here],
              [e.name for e in project.experiments()])  # fmt: skip
     for names in every:
-        found = [known for known in names if fnmatch.fnmatchcase(known, name)]
-        if found:
-            return list(dict.fromkeys(found))
+        matching = [known for known in names if fnmatch.fnmatchcase(known, name)]
+        if matching:
+            return list(dict.fromkeys(matching))
     raise XexpError(
         f"no worktree, branch or version is named like '{name}'", "git xexp worktree list"
     )
 
 
-def find_sources(project: Project, name: str) -> Source:
+def find_sources(project: Project, name: str) -> MergeSource:
     """What ``name`` means. Raises XexpError with candidates when it means nothing."""
     if _names_files(name):
-        return Source(name, tuple(engine.expand([name])))
+        return MergeSource(name, tuple(engine.expand([name])))
     tree = worktree(project, name)
     if tree is not None:
         path = Path(tree["worktree"])
-        return Source(name, (), tree.get("HEAD"), path, *_version(project, tree.get("HEAD")))
+        return MergeSource(name, (), tree.get("HEAD"), path, *_version(project, tree.get("HEAD")))
     try:
-        found = resolve.resolve(project, name)
+        resolved = resolve.resolve(project, name)
     except XexpError:
         if Path(name).is_dir():
-            return Source(name, tuple(engine.expand([name])))
+            return MergeSource(name, tuple(engine.expand([name])))
         raise
-    exact = found.experiment if found.exact else None
+    exact = resolved.experiment if resolved.exact else None
     known = (exact.name, exact.payload.run) if exact else ("", "")
-    return Source(name, (), found.commit, None, *known)
+    return MergeSource(name, (), resolved.commit, None, *known)
 
 
 def _names_files(name: str) -> bool:
@@ -291,8 +282,8 @@ def _names_files(name: str) -> bool:
 
 
 def _version(project: Project, commit: str | None) -> tuple[str, str]:
-    found = resolve.nearest(project, commit, project.experiments()) if commit else None
-    exact = found if found and found.commit == commit else None
+    nearest = resolve.nearest(project, commit, project.experiments()) if commit else None
+    exact = nearest if nearest and nearest.commit == commit else None
     return (exact.name, exact.payload.run) if exact else ("", "")
 
 
@@ -308,14 +299,16 @@ def worktree(project: Project, name: str) -> dict[str, str] | None:
     return None
 
 
-def artifacts(project: Project, source: Source, *, every: bool = False) -> list[Artifact]:
+def mergeable_files(
+    project: Project, source: MergeSource, *, every: bool = False
+) -> list[MergeableFile]:
     """The artifacts of a repository source: results, data and models, by path.
 
     ``every`` also takes the databases and data files that git tracks and nobody configured.
     """
     assert source.commit is not None
     config, git = project.config, project.at_top
-    found: dict[str, Artifact] = {}
+    files_by_path: dict[str, MergeableFile] = {}
     trees: list[tuple[list[Output], list[str]]] = [
         (
             pointers.outputs_at(git, source.commit),
@@ -330,12 +323,14 @@ def artifacts(project: Project, source: Source, *, every: bool = False) -> list[
     for outputs, files in trees:
         for out in outputs:
             if out.cached:
-                found[out.path] = Artifact(out.path, describe.role(out.path, config), out)
+                files_by_path[out.path] = MergeableFile(
+                    out.path, describe.role(out.path, config), out
+                )
         for path in files:
             wanted = engine.mergeable(path) if every else _is_configured(path, config)
-            if path not in found and wanted:
-                found[path] = Artifact(path, describe.role(path, config), None)
-    return [found[path] for path in sorted(found) if path != REGISTRY]
+            if path not in files_by_path and wanted:
+                files_by_path[path] = MergeableFile(path, describe.role(path, config), None)
+    return [files_by_path[path] for path in sorted(files_by_path) if path != REGISTRY]
 
 
 def _present(top: Path, config: Config) -> list[str]:
@@ -364,7 +359,7 @@ _WORDS: dict[str, Mode | None] = {
 
 
 @dataclass(frozen=True)
-class Strategy:
+class MergeStrategy:
     """``mode`` None leaves the artifact alone; ``where`` says who decided."""
 
     mode: Mode | None
@@ -402,7 +397,7 @@ def params_section(top: Path, config: Config) -> tuple[dict[str, Any], str]:
 
 def strategy_for(
     role: Role, config: Config, section: Mapping[str, Any], file: str, asked: str | None = None
-) -> Strategy:
+) -> MergeStrategy:
     """How artifacts of ``role`` are merged; ``asked`` (the command line) wins, then ``section``.
 
     Raises UsageError for a word or list that cannot be read.
@@ -418,10 +413,10 @@ def strategy_for(
     key = key or (config.merge_data_key if prefix else config.merge_key)
     tables = () if prefix else _names(section.get("table"), f"table in {file}")
     if not word:
-        return Strategy(Mode.MERGE, key, tables)
+        return MergeStrategy(Mode.MERGE, key, tables)
     if not isinstance(word, str):
         raise UsageError(f"{where}: expected a word", "use merge, rebase or keep")
-    return Strategy(parse(word, where), key, tables, where)
+    return MergeStrategy(parse(word, where), key, tables, where)
 
 
 def _names(value: Any, where: str) -> tuple[str, ...]:
@@ -431,11 +426,11 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
         return tuple(part.strip() for part in value.split(",") if part.strip())
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return tuple(value)
-    raise XexpError(f"{where}: expected a name or a list of names", "mend the parameter file")
+    raise XexpError(f"{where}: expected a name or a list of names", "fix the parameter file")
 
 
 @dataclass
-class Contents:
+class CommitContents:
     """Files of commits: sound cache objects as they lie there, anything else in ``folder``."""
 
     project: Project
@@ -448,8 +443,8 @@ class Contents:
     def outputs(self, commit: str) -> dict[str, Output]:
         """The DVC outputs of a commit by path."""
         if commit not in self._outputs:
-            found = pointers.outputs_at(self.project.at_top, commit)
-            self._outputs[commit] = {out.path: out for out in found if out.cached}
+            outputs = pointers.outputs_at(self.project.at_top, commit)
+            self._outputs[commit] = {out.path: out for out in outputs if out.cached}
         return self._outputs[commit]
 
     def at(self, commit: str, path: str) -> Path | None:
@@ -502,7 +497,7 @@ class Contents:
         return target
 
 
-def choose(project: Project, wanted: Sequence[str], known: Iterable[str]) -> list[str]:
+def choose_paths(project: Project, wanted: Sequence[str], known: Iterable[str]) -> list[str]:
     """Those of ``known`` at or below ``wanted`` (all without any); a database means its pointer too.
 
     Raises UsageError for one that is not known.
@@ -510,14 +505,14 @@ def choose(project: Project, wanted: Sequence[str], known: Iterable[str]) -> lis
     names = sorted(known)
     if not wanted:
         return names
-    found: dict[str, None] = {}
+    chosen: dict[str, None] = {}
     for given in wanted:
         candidates = (posixpath.normpath(project.places.prefix + given), posixpath.normpath(given))
         matching = [n for n in names if any(_is_named(n, path) for path in candidates)]
         if not matching:
             raise UsageError(f"'{given}' is none of: {', '.join(names) or 'nothing'}")
-        found.update(dict.fromkeys(matching))
-    return list(found)
+        chosen.update(dict.fromkeys(matching))
+    return list(chosen)
 
 
 def _is_named(name: str, path: str) -> bool:

@@ -1,9 +1,4 @@
-"""``merge`` and ``rebase`` of artifacts: found at their sources, merged here, recorded, undoable.
-
-One merge made real: the target readied, merged, its pointer updated, the way back written down.
-
-What is asked of ``merge`` and ``rebase``, and the account of what was done.
-"""
+"""``merge`` and ``rebase``: the rows of other experiments into this work tree, as one operation."""
 
 from __future__ import annotations
 
@@ -38,22 +33,105 @@ from gitxexp.tables.row_changes import TableDiff
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.merge import inputs
-from gitxexp.workflows.merge.inputs import Contents, Found, Incoming, Job, Selection
+from gitxexp.workflows.merge.inputs import (
+    CommitContents,
+    IncomingFile,
+    MergeInputs,
+    MergeJob,
+    Selection,
+)
 from gitxexp.workflows.models import inventory
 
 LISTED = 100  #: rows of a table that the plan of a rebase names; their number is told anyway
 
 
-def plan(project: Project, request: Request, progress: Progress | None = None) -> Merged:
+@dataclass(frozen=True)
+class MergeRequest:
+    """What to merge and how. ``mode`` REBASE is the verb; MERGE leaves it to the strategy."""
+
+    sources: tuple[str, ...]
+    mode: Mode = Mode.MERGE
+    strategy: str | None = None
+    selection: Selection = field(default_factory=Selection)
+    options: MergeOptions = field(default_factory=MergeOptions)
+    engine: Engine = Engine.AUTO
+    commit: bool = False
+    message: str | None = None
+
+
+def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> MergeRequest:
+    """A request from keyword arguments: those of MergeRequest, ``only``, ``models`` and MergeOptions'."""
+    given = dict(options)
+    own = ("strategy", "engine", "commit", "message")
+    fixed = {name: given.pop(name) for name in own if name in given}
+    if "engine" in fixed:
+        fixed["engine"] = Engine(fixed["engine"])
+    selection = Selection(tuple(given.pop("only", ())), bool(given.pop("models", False)))
+    mode = Mode.REBASE if rebase else Mode.MERGE
+    merge_options = MergeOptions(mode=mode, **given)
+    return MergeRequest(tuple(sources), mode, selection=selection, options=merge_options, **fixed)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """One source: its name as given, its version and commit where it has them."""
+
+    name: str
+    version: str = ""
+    commit: str = ""
+
+
+@dataclass(frozen=True)
+class MergedArtifact:
+    """What became of one target, or would. Hashes are ``md5:…``, "" where they are not known."""
+
+    path: str
+    mode: Mode
+    origins: tuple[Origin, ...]
+    report: MergeReport
+    hash_before: str = ""
+    hash_after: str = ""
+    going: tuple[TableDiff, ...] = ()  #: in the plan of a rebase: the first rows that give way
+
+
+@dataclass(frozen=True)
+class Merged:
+    """The account of one command: per artifact, models laid beside, remarks, the next command."""
+
+    artifacts: tuple[MergedArtifact, ...]
+    models: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    commit: str | None = None
+    advice: str | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything is different now (or would be)."""
+        return bool(self.models) or any(a.report.changed for a in self.artifacts)
+
+
+class Conflicted(NoAnswer):
+    """Conflicts that the options do not settle; nothing was written. ``merged`` holds them."""
+
+    def __init__(self, merged: Merged) -> None:
+        count = sum(len(a.report.conflicts) for a in merged.artifacts)
+        super().__init__(
+            f"{counted(count, 'conflict')}: nothing was written",
+            "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs",
+        )
+        self.merged = merged
+
+
+def plan(project: Project, request: MergeRequest, progress: Progress | None = None) -> Merged:
     """What :func:`merge` would do; nothing is written."""
-    with _found(project, request, progress) as found:
-        done = [_planned(project, request, job, progress) for job in found.jobs]
-        models = tuple(model_path(project, item) for item in found.models)
-        return Merged(tuple(done), models, found.notes)
+    with _inputs(project, request, progress) as given:
+        done = [_planned(project, request, job, progress) for job in given.jobs]
+        models = tuple(model_path(project, item) for item in given.models)
+        return Merged(tuple(done), models, given.notes)
 
 
 def merge(
-    project: Project, request: Request, progress: Progress | None = None, *, wait: bool = True
+    project: Project, request: MergeRequest, progress: Progress | None = None, *, wait: bool = True
 ) -> Merged:
     """Merge the sources' artifacts into this work tree's, all or none, as one operation.
 
@@ -62,14 +140,13 @@ def merge(
     project.require_set_up()
     if request.commit and in_stage():
         raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
-    with _found(project, request, progress) as found:
-        work = Work(project, request.engine, request.options, progress)
+    with _inputs(project, request, progress) as given:
+        work = _Merge(project, request.engine, request.options, progress)
         with project.operation(str(request.mode), wait=wait) as running:
-            done = [work.apply(running, job) for job in found.jobs]
-            merged = Merged(tuple(_artifact(*item) for item in done), (), found.notes)
+            merged = Merged(tuple(work.apply(running, job) for job in given.jobs), (), given.notes)
             if any(a.report.conflicts and not a.report.written for a in merged.artifacts):
                 raise Conflicted(merged)
-            models = work.lay_beside(running, found.models)
+            models = work.add_candidates(running, given.models)
             record = work.record(running, merged.artifacts, request)
             commit = None
             if request.commit and record:
@@ -82,10 +159,10 @@ def merge(
         return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
 
 
-def _artifact(job: Job, report: MergeReport, before: str, after: str) -> Artifact:
+def _artifact(job: MergeJob, report: MergeReport, before: str, after: str) -> MergedArtifact:
     given = dict.fromkeys(item.source for item in job.incoming)
     origins = tuple(Origin(s.name, s.version, s.commit or "") for s in given)
-    return Artifact(job.path, job.strategy.mode or Mode.MERGE, origins, report, before, after)
+    return MergedArtifact(job.path, job.strategy.mode or Mode.MERGE, origins, report, before, after)
 
 
 def title(merged: Merged) -> str:
@@ -121,14 +198,16 @@ def files(
         with tempfile.TemporaryDirectory(prefix="xexp-plan-") as folder:
             going = _going(out, incoming, Path(folder), replace(options, in_place=False), report)
     origins = tuple(Origin(str(path)) for path in incoming)
-    merged = Merged((Artifact(str(out), options.mode, origins, report, going=going),))
+    merged = Merged((MergedArtifact(str(out), options.mode, origins, report, going=going),))
     if write and report.conflicts and not report.written:
         raise Conflicted(merged)
     return merged
 
 
 @contextmanager
-def _found(project: Project, request: Request, progress: Progress | None) -> Iterator[Found]:
+def _inputs(
+    project: Project, request: MergeRequest, progress: Progress | None
+) -> Iterator[MergeInputs]:
     """The jobs, with a private folder for what has to be fetched."""
     try:
         project.state.mkdir(parents=True, exist_ok=True)
@@ -137,13 +216,15 @@ def _found(project: Project, request: Request, progress: Progress | None) -> Ite
         raise XexpError(f"cannot write to {project.state}: {error.strerror}") from error
     with folder as name:
         mode = request.mode if request.mode is Mode.REBASE else None
-        contents = Contents(project, Path(name), progress)
+        contents = CommitContents(project, Path(name), progress)
         yield inputs.find_jobs(
             project, request.sources, request.selection, contents, request.strategy, mode
         )
 
 
-def _planned(project: Project, request: Request, job: Job, progress: Progress | None) -> Artifact:
+def _planned(
+    project: Project, request: MergeRequest, job: MergeJob, progress: Progress | None
+) -> MergedArtifact:
     """One job's plan. The output is elsewhere: a linked target may be planned for as it is."""
     options = replace(job.strategy.over(request.options), in_place=False)
     with tempfile.TemporaryDirectory(prefix="plan-", dir=project.state) as folder:
@@ -176,17 +257,13 @@ def _going(
     return row_diff.diff_files(target, out, options.key, limit=LISTED)
 
 
-#: A job, its report, and the target's hash before and after.
-Applied = tuple[Job, MergeReport, str, str]
-
-
 def in_stage() -> bool:
     """Whether DVC runs this as a stage: then DVC itself takes the outputs into its cache."""
     return "DVC_STAGE" in os.environ
 
 
 @dataclass
-class Work:
+class _Merge:
     """The steps of one operation."""
 
     project: Project
@@ -196,7 +273,7 @@ class Work:
     notes: list[str] = field(default_factory=list)
     touched: list[str] = field(default_factory=list)  #: to be committed, from the top
 
-    def apply(self, running: Running, job: Job) -> Applied:
+    def apply(self, running: Running, job: MergeJob) -> MergedArtifact:
         """Merge one job's files into its target and bring the pointer up to date."""
         target = self.project.top / job.path
         options = job.strategy.over(self.options)
@@ -209,12 +286,12 @@ class Work:
         incoming = distinct(job, target)
         report = engine.merge(target, incoming, None, options, self.progress, engine=self.engine)
         if not report.written or not report.changed:
-            return job, report, before, before
+            return _artifact(job, report, before, before)
         after = self.track(running, job, target)
         running.record("sealed", path=str(target), hash=after)
-        return job, report, before, after
+        return _artifact(job, report, before, after)
 
-    def ready(self, running: Running, job: Job, target: Path) -> str:
+    def ready(self, running: Running, job: MergeJob, target: Path) -> str:
         """The target in the work tree as a file of its own; its hash as it is.
 
         Raises XexpError when it is older than its pointer: merging into it would lose rows.
@@ -240,24 +317,24 @@ class Work:
         self.refuse_stale(job, change.actual)
         return change.actual or ""
 
-    def is_tracked(self, job: Job) -> bool:
+    def is_tracked(self, job: MergeJob) -> bool:
         """Whether this work tree has the target's pointer (a new one's is only at the source)."""
         return job.output is not None and (self.project.top / job.output.pointer).exists()
 
-    def materialise(self, job: Job) -> None:
+    def materialise(self, job: MergeJob) -> None:
         """A tracked target that is not in the work tree comes from a cache or the remote."""
         assert job.output is not None
         folder = self.project.state / "ops" / "fetch"
-        found = Contents(self.project, folder).cached(job.output)
-        if found is None:
+        cached = CommitContents(self.project, folder).cached(job.output)
+        if cached is None:
             fetch(self.project.top, [job.output], progress=self.progress)
         checkout(self.project.top, [job.output], force=True, links=["copy"])
 
-    def refuse_stale(self, job: Job, actual: str | None) -> None:
+    def refuse_stale(self, job: MergeJob, actual: str | None) -> None:
         out = job.output
         if out is None or actual is None or in_stage() or out.hash is None:
             return
-        caches = Contents(self.project, self.project.state).caches(out.root)
+        caches = CommitContents(self.project, self.project.state).caches(out.root)
         if find_object(caches, actual.partition(":")[2], out.legacy) is not None:
             raise XexpError(
                 f"{job.path} is an older or newer version than its pointer says",
@@ -265,7 +342,7 @@ class Work:
                 f"or keep what is there: dvc add {shlex.quote(job.path)}",
             )
 
-    def save(self, running: Running, job: Job, target: Path, options: MergeOptions) -> None:
+    def save(self, running: Running, job: MergeJob, target: Path, options: MergeOptions) -> None:
         """The way back. A merge in place of a huge file keeps no copy: its transaction is one."""
         if options.in_place and options.mode is Mode.MERGE:
             self.notes.append(
@@ -274,7 +351,7 @@ class Work:
             return
         running.save_file(target, undo=True)
 
-    def track(self, running: Running, job: Job, target: Path) -> str:
+    def track(self, running: Running, job: MergeJob, target: Path) -> str:
         """The merged content into DVC's cache and its hash into the pointer; the hash."""
         if job.output is None or in_stage():
             if job.output is None:
@@ -287,7 +364,7 @@ class Work:
         self.touched += added.touched
         return next((out.hash or "" for out in added.outputs if out.path == job.path), "")
 
-    def lay_beside(self, running: Running, models: Sequence[Incoming]) -> tuple[str, ...]:
+    def add_candidates(self, running: Running, models: Sequence[IncomingFile]) -> tuple[str, ...]:
         """Copies of models as candidates; their paths. One that is there already is left alone."""
         import shutil
 
@@ -304,7 +381,7 @@ class Work:
         return tuple(laid)
 
     def record(
-        self, running: Running, artifacts: Sequence[Artifact], request: Request
+        self, running: Running, artifacts: Sequence[MergedArtifact], request: MergeRequest
     ) -> list[str]:
         """A registry row for each changed target; the files that a commit of it all would hold."""
         changed = [a for a in artifacts if a.report.changed]
@@ -323,7 +400,7 @@ class Work:
         return repository_commit.commit(self.project, running, paths, message + "\n")
 
 
-def _row(item: Artifact, at: str) -> dict[str, object]:
+def _row(item: MergedArtifact, at: str) -> dict[str, object]:
     counts = {
         t.name: {"new": t.new, "filled": t.filled, "replaced": t.replaced, "identical": t.identical}
         for t in item.report.tables
@@ -343,7 +420,7 @@ def _ignore_file(path: str) -> str:
     return (PurePosixPath(path).parent / ".gitignore").as_posix()
 
 
-def _run_of(project: Project, item: Incoming) -> str:
+def _run_of(project: Project, item: IncomingFile) -> str:
     """The run of a model: its experiment's, but in a work tree another run may have made it since."""
     source = item.source
     if source.worktree is None:
@@ -355,32 +432,32 @@ def _run_of(project: Project, item: Incoming) -> str:
     return latest.id if latest and latest.id != source.run else ""
 
 
-def model_path(project: Project, item: Incoming) -> str:
+def model_path(project: Project, item: IncomingFile) -> str:
     """Where a model of another experiment is laid: as the candidate of its run, else of its name."""
     slot = inventory.all_slots(project.config)[0]
     name = _run_of(project, item) or item.source.version or item.source.name
     return slot.candidate(name, extension=PurePosixPath(item.path).suffix)
 
 
-def content_here(project: Project, job: Job, folder: Path) -> Path:
+def content_here(project: Project, job: MergeJob, folder: Path) -> Path:
     """The target's content to plan with: the work tree's file, else what its pointer names."""
     target = project.top / job.path
     if target.exists() or job.output is None or not job.output.oid:
         return target
     if not (project.top / job.output.pointer).exists():
         return target
-    return Contents(project, folder).cached(job.output) or target
+    return CommitContents(project, folder).cached(job.output) or target
 
 
-def distinct(job: Job, target: Path) -> list[Path]:
+def distinct(job: MergeJob, target: Path) -> list[Path]:
     """The files to merge, each once and never the target itself."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for item in job.incoming:
         if not (target.exists() and item.file.exists() and item.file.samefile(target)):
-            found.setdefault(os.path.realpath(item.file), item.file)
-    if not found:
+            files.setdefault(os.path.realpath(item.file), item.file)
+    if not files:
         raise XexpError(f"{job.path}: the source is the target itself")
-    return list(found.values())
+    return list(files.values())
 
 
 def advice_on_target(paths: Sequence[str], models: Sequence[str], title: str) -> str | None:
@@ -391,80 +468,3 @@ def advice_on_target(paths: Sequence[str], models: Sequence[str], title: str) ->
     if models:
         return "git xexp candidates"
     return None
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to merge and how. ``mode`` REBASE is the verb; MERGE leaves it to the strategy."""
-
-    sources: tuple[str, ...]
-    mode: Mode = Mode.MERGE
-    strategy: str | None = None
-    selection: Selection = field(default_factory=Selection)
-    options: MergeOptions = field(default_factory=MergeOptions)
-    engine: Engine = Engine.AUTO
-    commit: bool = False
-    message: str | None = None
-
-
-def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> Request:
-    """A request from keyword arguments: those of Request, ``only``, ``models`` and MergeOptions'."""
-    given = dict(options)
-    own = ("strategy", "engine", "commit", "message")
-    fixed = {name: given.pop(name) for name in own if name in given}
-    if "engine" in fixed:
-        fixed["engine"] = Engine(fixed["engine"])
-    selection = Selection(tuple(given.pop("only", ())), bool(given.pop("models", False)))
-    mode = Mode.REBASE if rebase else Mode.MERGE
-    merge_options = MergeOptions(mode=mode, **given)
-    return Request(tuple(sources), mode, selection=selection, options=merge_options, **fixed)
-
-
-@dataclass(frozen=True)
-class Origin:
-    """One source: its name as given, its version and commit where it has them."""
-
-    name: str
-    version: str = ""
-    commit: str = ""
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """What became of one target, or would. Hashes are ``md5:…``, "" where they are not known."""
-
-    path: str
-    mode: Mode
-    origins: tuple[Origin, ...]
-    report: MergeReport
-    hash_before: str = ""
-    hash_after: str = ""
-    going: tuple[TableDiff, ...] = ()  #: in the plan of a rebase: the first rows that give way
-
-
-@dataclass(frozen=True)
-class Merged:
-    """The account of one command: per artifact, models laid beside, remarks, the next command."""
-
-    artifacts: tuple[Artifact, ...]
-    models: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    commit: str | None = None
-    advice: str | None = None
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything is different now (or would be)."""
-        return bool(self.models) or any(a.report.changed for a in self.artifacts)
-
-
-class Conflicted(NoAnswer):
-    """Conflicts that the options do not settle; nothing was written. ``merged`` holds them."""
-
-    def __init__(self, merged: Merged) -> None:
-        count = sum(len(a.report.conflicts) for a in merged.artifacts)
-        super().__init__(
-            f"{counted(count, 'conflict')}: nothing was written",
-            "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs",
-        )
-        self.merged = merged

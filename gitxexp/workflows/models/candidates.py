@@ -83,6 +83,9 @@ def slot_notes(contents: SlotContents) -> Iterable[str]:
             f"the list of {contents.slot.candidates} is not in the cache:"
             f" dvc fetch '{contents.output.pointer}'"
         )
+    for model in contents.models:
+        if model.state == "edited":
+            yield f"{model.path} differs from its pointer: it was changed by hand"
 
 
 def _rows(

@@ -24,22 +24,22 @@ def tags_holding(
 ) -> dict[str, str]:
     """Hash ("md5:…") → the newest tag that holds it. Manifests in no local cache hold nothing."""
     wanted = {value for value in hashes if value}
-    found: dict[str, str] = {}
+    tags: dict[str, str] = {}
     folders: dict[str, str] = {}
     for experiment in experiments:
         artifacts = experiment.payload.artifacts
         held = artifacts.get(slot.production)
         if held in wanted:
-            found.setdefault(held, experiment.name)
+            tags.setdefault(held, experiment.name)
         folder = artifacts.get(slot.candidates)
         if folder:
             folders.setdefault(folder, experiment.name)
     order = {e.name: at for at, e in enumerate(experiments)}
     with closing(Manifests(store)) as manifests:
         for value, name in manifests.first(slot, folders, wanted).items():
-            if value not in found or order[name] < order[found[value]]:
-                found[value] = name
-    return found
+            if value not in tags or order[name] < order[tags[value]]:
+                tags[value] = name
+    return tags
 
 
 class Manifests:
@@ -65,7 +65,7 @@ class Manifests:
     ) -> dict[str, str]:
         """Wanted hash → name of the first folder that has it; ``folders``: hash → name."""
         left = {bytes.fromhex(value[4:]): value for value in wanted if len(value) == 36}
-        found: dict[str, str] = {}
+        names: dict[str, str] = {}
         for folder, name in folders.items():
             if not left:
                 break
@@ -74,8 +74,8 @@ class Manifests:
                 continue
             inside = {members[at : at + _DIGEST] for at in range(0, len(members), _DIGEST)}
             for digest in left.keys() & inside:
-                found[left.pop(digest)] = name
-        return found
+                names[left.pop(digest)] = name
+        return names
 
     def members(self, slot: Slot, folder: str) -> bytes | None:
         """The digests of a folder's files, one after another; None when no cache has its list."""

@@ -146,9 +146,9 @@ def _start(project: Project, name: str) -> tuple[str, str]:
                 "there are no commits yet", "commit your code first: git add -A && git commit"
             )
         return commit, name
-    found = resolve(project, name)
-    exact = found.exact and found.experiment
-    return found.commit, exact.name if exact else name
+    resolved = resolve(project, name)
+    exact = resolved.exact and resolved.experiment
+    return resolved.commit, exact.name if exact else name
 
 
 def _kinds(project: Project, link: str | None) -> tuple[str, ...]:

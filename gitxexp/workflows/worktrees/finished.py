@@ -32,12 +32,12 @@ def check_finished(
     project: Project, kinds: Sequence[str], progress: Progress | None = None
 ) -> list[FinishedCheck]:
     """Every worktree of these kinds that this program made; changes nothing."""
-    found = []
+    checks = []
     for tree in records.list_worktrees(project):
         if tree.note is not None and tree.note.kind in kinds and not tree.main:
             why, finished = _judge(project, tree, progress)
-            found.append(FinishedCheck(tree, tree.note.kind, finished, why))
-    return found
+            checks.append(FinishedCheck(tree, tree.note.kind, finished, why))
+    return checks
 
 
 def _judge(project: Project, tree: Worktree, progress: Progress | None) -> tuple[str, bool]:

@@ -39,8 +39,8 @@ def list_statuses(
     project: Project, progress: Progress | None = None, *, kind: str | None = None
 ) -> list[WorktreeStatus]:
     """Every worktree (or those of one ``kind``), the main one first."""
-    found = [tree for tree in records.list_worktrees(project) if not tree.bare]
-    wanted = [tree for tree in found if kind is None or _kind(tree) == kind]
+    worktrees = [tree for tree in records.list_worktrees(project) if not tree.bare]
+    wanted = [tree for tree in worktrees if kind is None or _kind(tree) == kind]
     return [_status(project, tree, progress) for tree in wanted]
 
 

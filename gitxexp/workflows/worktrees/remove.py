@@ -109,20 +109,20 @@ def prune(project: Project, *, wait: bool = True) -> list[Worktree]:
     """Forget the worktrees whose folder is gone; locked ones stay (their disk may be elsewhere)."""
 
     def gone() -> list[Worktree]:
-        found = records.list_worktrees(project)
-        return [tree for tree in found if tree.gone and tree.locked is None and not tree.main]
+        worktrees = records.list_worktrees(project)
+        return [tree for tree in worktrees if tree.gone and tree.locked is None and not tree.main]
 
     if not gone():
         return []
     with project.operation("worktree prune", wait=wait) as running:
-        found = gone()
-        for tree in found:
+        worktrees = gone()
+        for tree in worktrees:
             _take(project, running, tree)
-        running.summary.append(", ".join(tree.name for tree in found))
-    for tree in found:
+        running.summary.append(", ".join(tree.name for tree in worktrees))
+    for tree in worktrees:
         for site in tree.note.site if tree.note else ():
             shutil.rmtree(site, ignore_errors=True)
-    return found
+    return worktrees
 
 
 def _take(project: Project, running: Running, tree: Worktree) -> Removed:
@@ -185,8 +185,8 @@ def _sites(project: Project, tree: Worktree) -> Sequence[Path]:
         return [Path(site) for site in tree.note.site]
     if tree.gone or not (tree.path / ".dvc" / "tmp" / "btime").exists():
         return []
-    found = site_cache(tree.path)
-    return [found] if found else []
+    site = site_cache(tree.path)
+    return [site] if site else []
 
 
 def _thinnable(project: Project, tree: Worktree) -> list[tuple[str, Path]]:
@@ -200,15 +200,15 @@ def _thinnable(project: Project, tree: Worktree) -> list[tuple[str, Path]]:
     except XexpError:
         return []
     touched = {change.output.path for change in changes}
-    found = []
+    copies = []
     for out in outputs:
         if out.cached and out.oid and out.path not in touched:
-            found += [
+            copies += [
                 (name, obj)
                 for name, obj in _objects(tree.path, out)
                 if _is_copy(tree.path / name, obj)
             ]
-    return found
+    return copies
 
 
 def _objects(top: Path, out: pointers.Output) -> list[tuple[str, Path]]:

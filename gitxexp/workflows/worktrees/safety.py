@@ -90,9 +90,9 @@ def _data(project: Project, tree: Worktree, progress: Progress | None) -> Check:
 
 
 def _tagged(project: Project, tree: Worktree) -> Check:
-    found = experiments_of(project, tree)
-    if found:
-        return Check("tag", True, f"tagged {found[0].name}")
+    experiments = experiments_of(project, tree)
+    if experiments:
+        return Check("tag", True, f"tagged {experiments[0].name}")
     if not since_start(tree):
         return Check("tag", True, "no commits of its own to tag")
     return Check("tag", False, "its commits are not tagged as an experiment", _at(tree, "xexp tag"))
@@ -198,8 +198,8 @@ def outputs_of(project: Project, tree: Worktree) -> list[Output]:
     """Every output of HEAD and of the experiments tagged here, each content once."""
     revs = dict.fromkeys(["HEAD", *(e.commit for e in experiments_of(project, tree))])
     git = git_at(tree)
-    found = {(out.path, out.hash): out for rev in revs for out in pointers.outputs_at(git, rev)}
-    return list(found.values())
+    outputs = {(out.path, out.hash): out for rev in revs for out in pointers.outputs_at(git, rev)}
+    return list(outputs.values())
 
 
 def with_remote(tree: Worktree, outputs: Sequence[Output]) -> list[Output]:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.workflows.explore import filters, rows
-from gitxexp.workflows.explore.rows import Names, Row
+from gitxexp.workflows.explore.rows import ColumnNames, Row
 
 EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "80"))
 
@@ -28,7 +28,7 @@ ROW = Row(
 
 
 def matches(text: str, row: Row = ROW) -> bool:
-    return len(rows.select([row], text, Names([row]))[0]) == 1
+    return len(rows.select([row], text, ColumnNames([row]))[0]) == 1
 
 
 @pytest.mark.parametrize(
@@ -194,7 +194,7 @@ ROWS = st.fixed_dictionaries(dict.fromkeys(NAMES, VALUES))
 def test_agrees_with_python(expression: Expression, values: dict[str, Any]) -> None:
     text, test = expression
     row = Row({k: v for k, v in values.items() if v is not None}, {}, None, {})
-    known = Names([Row(dict.fromkeys(NAMES, 0), {}, None, {})])
+    known = ColumnNames([Row(dict.fromkeys(NAMES, 0), {}, None, {})])
     # alpha.. are parameters, but `text` is a field unless it is said to be a parameter
     renamed = text.replace("text", "params.text")
     assert (len(rows.select([row], renamed, known)[0]) == 1) is test(values)
@@ -213,7 +213,7 @@ def test_and_binds_tighter_than_or(
         text += join + ("not " if negate else "") + part[0].replace("text", "params.text")
         python += join + ("not " if negate else "") + str(part[1](values))
     row = Row({k: v for k, v in values.items() if v is not None}, {}, None, {})
-    known = Names([Row(dict.fromkeys(NAMES, 0), {}, None, {})])
+    known = ColumnNames([Row(dict.fromkeys(NAMES, 0), {}, None, {})])
     assert (len(rows.select([row], text, known)[0]) == 1) is eval(python)
 
 

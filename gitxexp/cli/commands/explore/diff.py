@@ -13,7 +13,7 @@ from gitxexp.common.errors import NO
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.workflows.explore import compare
-from gitxexp.workflows.explore.compare import Side
+from gitxexp.workflows.explore.compare import ComparedSide
 from gitxexp.workflows.explore.show import experiment_of
 
 
@@ -56,7 +56,7 @@ def diff(
         ctx.exit(NO)
 
 
-def _side(project: Project, name: str, known: Sequence[Experiment]) -> Side:
+def _side(project: Project, name: str, known: Sequence[Experiment]) -> ComparedSide:
     experiment, notes = experiment_of(project, name, known)
     for note in notes:
         console.say(f"note: {note}")

@@ -49,7 +49,7 @@ def list_(**options: Any) -> None:
     )
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
     project = open_project()
-    found = explore_query.listing(project, query)
+    found = explore_query.list_experiments(project, query)
     if not found.rows and form == "table":
         none = f"there are no experiments {none_here(project)}"
         console.remark(_nothing(found.total, runs=query.runs) or none)
