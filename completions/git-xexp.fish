@@ -160,6 +160,7 @@ o	--help	-	once	Show the manual page
 a	version	many\' ;;
 \'explore\') spec=\'v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
+v	columns	show what each column of the results is, and why
 v	diff	compare two experiments, or one with now
 v	checkout	a past experiment in a worktree of its own
 v	worktrees	list what checkout made
@@ -194,6 +195,13 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show the short usage
 o	--help	-	once	Show the manual page
 a	rev	once\' ;;
+\'explore columns\') spec=\'o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show the short usage
+o	--help	-	once	Show the manual page
+a	text	once\' ;;
 \'explore diff\') spec=\'o	--code	-	once	Print the patch of the code too
 o	--exit-code	-	once	Exit with 1 if anything differs
 o	--json	-	once	Print JSON

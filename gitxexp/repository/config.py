@@ -41,6 +41,12 @@ class Config(NamedTuple):
     metrics_minimize: tuple[str, ...] = ()
     #: outputs that are data; () means all but models, results, metrics
     data_paths: tuple[str, ...] = ()
+    #: globs of columns (or TABLE.COLUMN) by what they are to an experiment
+    roles_param: tuple[str, ...] = ()
+    roles_metric: tuple[str, ...] = ()
+    roles_context: tuple[str, ...] = ()
+    roles_output: tuple[str, ...] = ()
+    roles_key: tuple[str, ...] = ()
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
     models_production: str = ""  #: of the one slot that needs no name, as the two below
     models_candidates: str = ""

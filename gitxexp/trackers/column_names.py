@@ -1,48 +1,42 @@
-"""What a column's name says: metric or parameter, better high or low, first or last in a list.
+"""What a column's name says: its role, better high or low, first or last in a list.
 
 Trackers store parameters and metrics side by side in one table, and nothing in the database tells
-them apart. The vocabulary is that of scikit-learn's metrics, Keras' and PyTorch's logs and
-xetrack's own columns. A user's explicit lists (``.xexp/config.toml``) always come before it.
+them apart. Names are read as English compounds: the last word says what a thing is
+(``loss_weight`` is a weight, ``policy_loss`` a loss), the words before it narrow it down, and what
+says where or how a value was measured (``val_``, ``mean_``, ``_at_10``, ``_ms``) is put aside first.
+The words are those of :mod:`gitxexp.trackers.vocabulary`. A user's explicit lists
+(``.xexp/config.toml``) always come before a name.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
-from gitxexp.tables.rules import VERSION_COLUMNS
-
-
-def _names(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+from gitxexp.trackers import vocabulary
+from gitxexp.trackers.vocabulary import HIGHER, LOWER, METRICS, OUTCOMES, SPLITS
 
 
-#: Where or how a value was measured; says nothing about what it is.
-SPLITS = _names("train training val valid validation test eval evaluation dev holdout cv")
-AGGREGATES = _names(
-    "best final last mean avg average median min max std sum total macro micro weighted binary "
-    "samples overall running smoothed ema p50 p90 p95 p99 top at k n per class"
-)
+class Role(StrEnum):
+    """What a column is to an experiment; only ``PARAM`` is part of a configuration."""
 
-HIGHER = _names(
-    "f1 fbeta f05 f2 acc accuracy auc auroc roc_auc pr_auc auprc ap map precision recall "
-    "sensitivity specificity tpr tnr score r2 correlation pearson spearman kendall kappa mcc iou "
-    "dice jaccard bleu rouge rouge1 rouge2 rougel meteor chrf bertscore ndcg mrr hit hits em "
-    "exact_match reward return likelihood loglikelihood ll elbo ssim psnr silhouette "
-    "explained_variance throughput speed fps qps coverage success win winrate gain lift r_squared "
-    "f1score balanced_accuracy matthews"
-)
-LOWER = _names(
-    "loss error errors err rmse mae mse rmsle msle mape smape nrmse medae nll bce ce crossentropy "
-    "cross_entropy logloss log_loss perplexity ppl bpc bpb wer cer ter mer eer fpr fnr latency "
-    "time duration runtime elapsed seconds secs sec ms us ns minutes hours cost memory mem ram "
-    "bytes kb mb gb flops brier ece mce hinge deviance kl divergence distance fid kid lpips "
-    "regret misses failures violations overfit gap residual aic bic inertia davies_bouldin "
-    "misclassification energy carbon price toxicity"
-)
-#: A metric only as the whole name (less split and aggregate): ``map`` is, ``map_path`` is not.
-METRICS = HIGHER | LOWER
+    PARAM = "param"
+    METRIC = "metric"
+    CONTEXT = "context"
+    OUTPUT = "output"
+    KEY = "key"
+
+
+class Named(NamedTuple):
+    """The role that a name speaks for, and the words of it that do."""
+
+    role: Role
+    why: str
+
 
 PARAM_ORDER = (
     "model", "model_name", "model_type", "architecture", "arch", "backbone", "algorithm",
@@ -51,44 +45,9 @@ PARAM_ORDER = (
     "hidden_dim", "num_layers", "n_layers", "max_depth", "n_estimators", "alpha", "beta", "gamma",
     "temperature", "threshold", "max_length", "max_len",
 )  # fmt: skip
-PARAMS = frozenset(PARAM_ORDER) | _names(
-    "eta momentum betas eps epsilon l1 l2 c lambda lambda_ reg regularization penalty solver "
-    "kernel degree tol warmup warmup_steps steps max_steps num_steps max_iter seed random_state "
-    "random_seed device gpu gpus num_gpus num_workers n_jobs precision_mode dtype fp16 bf16 amp "
-    "dataset data data_path train_path test_path data_version split test_size train_size val_size "
-    "test_split val_split fold_count n_folds folds criterion loss_fn loss_function objective "
-    "metric activation units filters kernel_size stride padding embedding_dim embed_dim d_model "
-    "heads num_heads n_heads layers depth width vocab_size tokenizer prompt prompt_template top_k "
-    "top_p max_tokens context_length min_samples_split min_samples_leaf subsample "
-    "colsample_bytree num_leaves boosting grad_clip clip label_smoothing patience early_stopping "
-    "features n_features num_classes n_classes image_size img_size resolution augmentation freeze "
-    "pretrained checkpoint lora_r lora_alpha rank class_weight normalize shuffle window horizon"
-)
-PARAM_ENDINGS = _names(
-    "size rate dim dims depth width layers heads units type name fn function path file dir seed "
-    "steps epochs iter iters iterations threshold weight weights ratio fraction frac split mode "
-    "strategy method scheduler optimizer decay dropout momentum patience workers jobs len length "
-    "version config kwargs args id interval every freq frequency window limit budget penalty "
-    "smoothing backend device dtype enabled folds model dataset data set column columns"
-)
-#: ``error_rate`` is a metric, ``dropout_rate`` is not.
-RATES = _names("error hit win success miss failure failures false true fp fn tp tn")
-
-#: Places in a loop: they count rows, they neither configure nor measure anything.
-COUNTERS = _names(
-    "epoch step global_step iteration iter fold batch_idx batch_index index idx row sample "
-    "sample_id example_id item_id request_id row_id prediction_id uuid"
-)
-#: Columns that name one run and no other. (``run`` and ``trial`` may be numbers that begin again.)
-COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash")
-#: Columns that say where a row came from, and xetrack 0.7's own (``config.py``, ``tracker.py``:
-#: ``_run_func``, ``_apply_system_params``).
-BOOKKEEPING = frozenset((*VERSION_COLUMNS, *COMMIT_COLUMNS)) | _names(
-    "track_id timestamp git_branch branch dirty git_dirty dvc_hash data_hash data_commit "
-    "config_hash git_tag function_name function_result args kwargs cache hostname host user "
-    "username pid cpu cpu_percent ram_percent memory_percent p_memory_percent disk_percent "
-    "bytes_sent bytes_recv created_at updated_at started_at finished_at start_time end_time"
-)
+#: Columns that name the code of a run.
+COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash",
+                  "code_commit", "git_hash", "git_sha", "commit_sha")  # fmt: skip
 _WORD = re.compile(r"[a-z]+\d*|\d+")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
@@ -98,56 +57,256 @@ def words(name: str) -> list[str]:
     return _WORD.findall(_HUMP.sub("_", name).lower())
 
 
-def is_bookkeeping(name: str) -> bool:
-    """Whether a column says where a row came from (ids, commits, hashes, machine load)."""
-    return name.lower() in BOOKKEEPING
-
-
-def is_counter(name: str) -> bool:
-    """Whether a column counts rows within a run (``epoch``, ``step``)."""
-    return name.lower() in COUNTERS
-
-
 def is_metric_name(name: str) -> bool:
-    """Whether a name is that of a measured quantity: ``f1``, ``val_loss``, ``rouge/l``.
-
-    Known parameters (``loss_fn``, ``test_size``) are not. ``val_…`` and ``test_…`` are, unless
-    what follows reads as a parameter.
-    """
-    if is_bookkeeping(name) or is_counter(name) or is_param_name(name):
-        return False
-    parts = words(name)
-    core = [part for part in parts if part not in SPLITS and part not in AGGREGATES]
-    core = [part for part in core if not part.isdigit()]
-    if not core:
-        return False
-    return (
-        "_".join(core) in METRICS
-        or core[-1] in METRICS
-        or core[0] in METRICS
-        or _is_rate(parts)
-        or ("per" in parts[1:-1] and parts[-1] in _UNITS)
-        or (parts[0] in SPLITS - {"train", "training"} and len(parts) > 1)
-    )
+    """Whether a name is that of a measured quantity: ``f1``, ``val_loss``, ``rouge/l``."""
+    named = role_of(name)
+    return named is not None and named.role is Role.METRIC
 
 
 def is_param_name(name: str) -> bool:
     """Whether a name is that of a setting: ``lr``, ``batch_size``, ``model.hidden_dim``."""
-    parts = words(name)
-    if not parts or is_bookkeeping(name):
-        return False
-    tail = name.rpartition(".")[2] if "." in name else name
-    joined = "_".join(words(tail))
-    if joined in PARAMS or "_".join(parts) in PARAMS or name.lower() in PARAMS:
-        return True
-    return len(parts) > 1 and parts[-1] in PARAM_ENDINGS and not _is_rate(parts)
+    named = role_of(name)
+    return named is not None and named.role is Role.PARAM
 
 
-_UNITS = _names("s sec second minute min hour ms us step token sample request query item")
+@lru_cache(maxsize=4096)
+def role_of(name: str) -> Named | None:
+    """The role that ``name`` alone speaks for; None where it says nothing."""
+    spelled = list(_spellings(name))
+    for parts in spelled:
+        if named := _whole(parts):
+            return named
+    if named := _in_section(name):
+        return named
+    for parts in spelled:
+        if named := _compound(parts):
+            return named
+    return None
 
 
-def _is_rate(parts: list[str]) -> bool:
-    return parts[-1] == "rate" and any(part in RATES for part in parts[:-1])
+def _spellings(name: str) -> Iterator[list[str]]:
+    """The words of a name: as written, with humps apart, and each without its digits; a dotted
+    name also by its last part."""
+    tail = name.rpartition(".")[2]
+    seen: list[list[str]] = []
+    for text in dict.fromkeys((name, tail)):
+        plain, humped = _WORD.findall(text.lower()), words(text)
+        bare = (_without_digits(plain), _without_digits(humped))
+        for parts in (plain, ["".join(plain)], humped, *bare):
+            if parts and parts not in seen:
+                seen.append(parts)
+                yield parts
+
+
+def _without_digits(parts: list[str]) -> list[str]:
+    """``map50`` is map; one letter with a number (``p99``) stays as it is."""
+    bare = [short if len(short := part.rstrip("0123456789")) > 1 else part for part in parts]
+    return [part for part in bare if not part.isdigit()]
+
+
+#: Role by whole name, the first set that has it.
+_WHOLE = (
+    (vocabulary.KEYS, Role.KEY),
+    (vocabulary.CONTEXT, Role.CONTEXT),
+    (vocabulary.COUNTERS, Role.CONTEXT),
+    (vocabulary.TIMES, Role.CONTEXT),
+    (vocabulary.OUTPUTS, Role.OUTPUT),
+    (vocabulary.PARAMS, Role.PARAM),
+    (METRICS, Role.METRIC),
+)
+
+
+def _whole(parts: list[str]) -> Named | None:
+    joined = "_".join(parts)
+    for names, role in _WHOLE:
+        if joined in names:
+            return Named(role, f"named {joined}")
+    return None
+
+
+#: What stands before a slash, as TensorBoard, SB3 and Ultralytics group what they log.
+_SECTIONS = {
+    "metrics": Role.METRIC, "metric": Role.METRIC, "losses": Role.METRIC, "loss": Role.METRIC,
+    "scores": Role.METRIC, "system": Role.CONTEXT, "time": Role.CONTEXT, "timers": Role.CONTEXT,
+    "perf": Role.CONTEXT, "hparams": Role.PARAM, "params": Role.PARAM, "config": Role.PARAM,
+    "args": Role.PARAM, "lr": Role.CONTEXT,
+}  # fmt: skip
+
+
+def _in_section(name: str) -> Named | None:
+    section, slash, rest = name.partition("/")
+    if not slash or not rest:
+        return None
+    role = _SECTIONS.get(section.strip().lower())
+    if role is None and section.lower() in METRICS:  # rewards/chosen
+        role = Role.METRIC
+    if role is not None:
+        return Named(role, f"below {section}/")
+    return role_of(rest)
+
+
+_COUNTING = ("n", "num", "nb", "number", "count", "no")
+_SUMMING = ("mean", "avg", "average", "median", "best", "worst", "final")
+_PERCENTILE = re.compile(r"(?:p|q)\d{2,4}|median|mean|std")
+_MACHINE = frozenset(("gpu", "cpu", "ram", "mem", "memory", "vram", "disk"))
+_LOAD = frozenset(("mem", "memory", "util", "utilization", "usage", "used", "power", "load", "temp",
+                   "allocated", "reserved", "percent", "gb", "mb"))  # fmt: skip
+#: Durations of an answer are metrics; of a training they tell of the machine.
+_ANSWERING = frozenset(("inference", "response", "decode", "decoding", "token", "search", "query",
+                        "render", "generation", "wait", "lookup", "serving", "retrieval"))  # fmt: skip
+_DURATIONS = frozenset(("time", "duration", "runtime", "elapsed", "seconds", "secs", "minutes",
+                        "hours", "walltime"))  # fmt: skip
+_EACH = frozenset(("s", "sec", "second", "seconds", "min", "minute", "hour", "h", "ms", "day",
+                   "watt", "joule", "dollar", "usd"))  # fmt: skip
+
+
+def _compound(parts: list[str]) -> Named | None:
+    for rule in (_by_prefix, _by_count, _by_ratio, _by_machine, _by_ending, _by_measure):
+        if named := rule(parts):
+            return named
+    return None
+
+
+def _by_prefix(parts: list[str]) -> Named | None:
+    """``config_x`` and ``max_x`` configure, unless x is measured; ``use_x`` switches."""
+    first, rest = parts[0], parts[1:]
+    if not rest:
+        return None
+    if first in vocabulary.PARAM_PREFIXES:
+        return Named(Role.PARAM, f"one of {first}_…")
+    inner = _whole(rest) or _compound(rest)
+    role = inner.role if inner else None
+    if first in ("max", "min", "maximum", "minimum"):
+        if role is Role.METRIC:
+            return inner
+        if role is Role.CONTEXT and not (_MACHINE | METRICS).isdisjoint(rest[:-1]):
+            return inner
+        return Named(Role.PARAM, f"a limit: {first}_…")
+    if first in vocabulary.SWITCHES and role is not Role.METRIC:
+        return Named(Role.PARAM, f"a switch: {first}_…")
+    if first in ("is", "has", "was"):
+        return Named(Role.OUTPUT, f"says of a row: {first}_…")
+    return None
+
+
+def _by_count(parts: list[str]) -> Named | None:
+    """``n_layers`` is a setting, ``n_samples`` a count."""
+    first, rest = parts[0], parts[1:]
+    if parts[:2] == ["number", "of"]:
+        rest = parts[2:]
+    if first in _COUNTING and rest:
+        noun = "_".join(rest)
+        if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, rest[0], rest[-1])):
+            return Named(Role.PARAM, f"how many {noun}")
+        return Named(Role.CONTEXT, f"counts {noun}")
+    if len(parts) > 1 and parts[-1] in ("count", "counts", "cnt"):
+        return Named(Role.CONTEXT, "a count")
+    return None
+
+
+def _by_ratio(parts: list[str]) -> Named | None:
+    """``win_rate`` and ``tokens_per_second`` are measured, ``dropout_rate`` is set."""
+    if "per" in parts[1:-1]:
+        at = parts.index("per", 1)
+        one, each = parts[at - 1], parts[at + 1]
+        if each in _EACH or _metric_core(parts[:at]) or one in vocabulary.UNITS & METRICS:
+            return Named(Role.METRIC, f"{one} per {each}")
+        return Named(Role.PARAM, f"{one} per {each}")
+    if is_rate(parts):
+        return Named(Role.METRIC, f"an outcome's {parts[-1]}")
+    return None
+
+
+def is_rate(parts: list[str]) -> bool:
+    """Whether words end as the rate of an outcome: ``error_rate``, not ``dropout_rate``."""
+    return (
+        len(parts) > 1
+        and parts[-1] in ("rate", "ratio", "pct", "percent", "percentage")
+        and any(part in OUTCOMES for part in parts[:-1])
+    )
+
+
+def _by_machine(parts: list[str]) -> Named | None:
+    """Load of the machine, and how long something took that is no answer."""
+    bare = [part for part in parts if part not in vocabulary.AGGREGATES]
+    if _MACHINE.intersection(bare) and (_LOAD.intersection(bare) or bare[-1] in vocabulary.UNITS):
+        return Named(Role.CONTEXT, "load of the machine")
+    core = _without_units(parts)
+    timed = core and core[-1] in _DURATIONS
+    if len(parts) > 1 and (timed or parts[-1] in _DURATIONS):
+        if _ANSWERING.intersection(parts):
+            return Named(Role.METRIC, "how long an answer takes")
+        return Named(Role.CONTEXT, "how long it took")
+    if parts[0] in vocabulary.CONTEXT_PREFIXES and len(parts) > 1:
+        return Named(Role.CONTEXT, f"one of {parts[0]}_…")
+    return None
+
+
+def _by_ending(parts: list[str]) -> Named | None:
+    """By the last word, units aside."""
+    if len(parts) < 2:
+        return None
+    last, joined = parts[-1], "_".join(parts)
+    if last in vocabulary.KEY_ENDINGS and joined not in vocabulary.NOT_KEYS:
+        return Named(Role.KEY, f"…_{last}")
+    if last in vocabulary.TIME_ENDINGS:
+        return Named(Role.CONTEXT, "a point in time")
+    core = _without_units(parts)
+    if core != parts and (named := _whole(core)):
+        return named
+    for tail in ("_".join(core[-2:]), core[-1] if core else ""):
+        if tail in METRICS and tail not in vocabulary.PARAM_ENDINGS:
+            return Named(Role.METRIC, f"…_{tail}")
+    for tail in ("_".join(parts[-2:]), last):
+        if tail in vocabulary.PARAM_ENDINGS:
+            return Named(Role.PARAM, f"…_{tail}")
+        if tail in vocabulary.OUTPUT_ENDINGS:
+            return Named(Role.OUTPUT, f"…_{tail}")
+        if tail in vocabulary.CONTEXT_ENDINGS:
+            return Named(Role.CONTEXT, f"…_{tail}")
+    return None
+
+
+def _by_measure(parts: list[str]) -> Named | None:
+    """By what is left without split, aggregate and unit, or by the first word."""
+    core = _metric_core(parts)
+    if core:
+        return Named(Role.METRIC, f"{core}")
+    bare = [part for part in parts if part not in SPLITS]
+    if bare != parts and bare:
+        inner = _whole(bare) or _compound(bare)
+        if inner:
+            return inner
+    if parts[0] in SPLITS - {"train", "training", "trn"} and len(parts) > 1:
+        return Named(Role.METRIC, f"{parts[0]}_…")
+    if all(part in vocabulary.UNITS or _PERCENTILE.fullmatch(part) for part in parts):
+        return Named(Role.METRIC, "a statistic")
+    if len(parts) > 1:
+        if parts[0] in vocabulary.PARAM_BEGINNINGS or "noise" in parts:
+            return Named(Role.PARAM, f"{parts[0]}_…")
+        if parts[0] in _SUMMING or parts[-1] in ("mean", "avg", "median"):
+            return Named(Role.METRIC, "a statistic")
+    return None
+
+
+def _metric_core(parts: list[str]) -> str:
+    """The metric that is left of ``val_loss``, ``recall_at_20`` and ``ep_rew_mean``, or ""."""
+    core = [p for p in parts if p not in SPLITS and p not in vocabulary.AGGREGATES]
+    core = [part for part in core if not part.isdigit()]
+    if len(core) > 1:
+        core = _without_units(core)
+    pairs = ("_".join(core), "_".join(core[-2:]), "_".join(core[:2]))
+    for found in (*pairs, *core[-1:], *core[:1]):
+        if found in METRICS:
+            return found
+    return ""
+
+
+def _without_units(parts: list[str]) -> list[str]:
+    core = list(parts)
+    while len(core) > 1 and (core[-1] in vocabulary.UNITS or core[-1].isdigit()):
+        core.pop()
+    return core
 
 
 def maximize(name: str, overrides: Mapping[str, str | bool] | None = None) -> bool:
@@ -169,7 +328,7 @@ def maximize(name: str, overrides: Mapping[str, str | bool] | None = None) -> bo
 
 
 def _is_lower(parts: list[str]) -> bool:
-    if _is_rate(parts):
+    if is_rate(parts):
         return not any(part in ("hit", "win", "success", "true", "tp", "tn") for part in parts)
     pairs = {f"{one}_{two}" for one, two in pairwise(parts)}
     if pairs & HIGHER or (parts and parts[-1] in HIGHER):

@@ -22,6 +22,7 @@ Rows = Iterator[tuple[Any, ...]]
 
 SQLITE_MAGIC = b"SQLite format 3\0"  # sqlite.org/fileformat.html#magic_header_string
 DUCKDB_MAGIC = b"DUCK"  # at byte 8, after the block checksum: duckdb.org/docs/internals/storage
+PARQUET_MAGIC = b"PAR1"
 WAL_VERSION = 2  # bytes 18 and 19 of the SQLite header
 CHUNK = 2000
 
@@ -44,8 +45,11 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _kind(head: bytes) -> Kind | None:
+    """A parquet file is read by DuckDB, as a table of that name."""
     if head.startswith(SQLITE_MAGIC):
         return "sqlite"
+    if head.startswith(PARQUET_MAGIC):
+        return "duckdb"
     return "duckdb" if head[8:12] == DUCKDB_MAGIC else None
 
 
@@ -134,7 +138,18 @@ def _sqlite(path: Path, query: str, timeout: float = 10.0) -> sqlite3.Connection
 def _duckdb(path: Path, read_only: bool) -> Any:
     import duckdb  # 110 ms: only for a file that really is DuckDB's
 
-    return duckdb.connect(str(path), read_only=read_only)
+    if not _head(path).startswith(PARQUET_MAGIC):
+        return duckdb.connect(str(path), read_only=read_only)
+    if not read_only:
+        raise DatabaseProblem(f"a parquet file is written once and not changed: {path}")
+    connection = duckdb.connect(":memory:")
+    table = path.stem.replace('"', '""')
+    connection.execute(
+        f'CREATE TABLE "{table}" AS SELECT * FROM read_parquet(?, hive_partitioning=false)',
+        [str(path)],
+    )
+    connection.execute("SET enable_external_access = false")
+    return connection
 
 
 @contextmanager

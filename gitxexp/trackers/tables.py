@@ -18,11 +18,14 @@ COMMON_TABLES = ("runs", "experiments", "trials", "results")
 #: xetrack's object store (``assets.py``) never holds runs.
 NOT_EVENTS = frozenset(("assets", "keys", "counts"))
 RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
-               "trial", "job_id", "session_id")  # fmt: skip
+               "trial", "job_id", "session_id", "backtest_id", "exp_id", "trial_number",
+               "run_hash")  # fmt: skip
+#: Those that nothing but a run has.
+STRONG_RUN_COLUMNS = ("track_id", "run_id", "run_uuid", "run_name", "trial_id", "experiment_id")
 TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time", "time", "date",
                 "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
                 "started_at", "finished", "ended", "ended_at", "started", "started_on", "run_at",
-                "logged", "recorded_at")  # fmt: skip
+                "logged", "recorded_at", "ran_at", "datetime_start")  # fmt: skip
 #: Endings of further columns of times, where a column of runs stands beside them.
 TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
 TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
@@ -57,6 +60,11 @@ class Table:
     def run_column(self) -> str | None:
         """The column that holds the run's id."""
         return self.first_of(RUN_COLUMNS)
+
+    @property
+    def is_xetrack(self) -> bool:
+        """Whether xetrack made the table: both its engines give every table this key."""
+        return self.key == ("track_id", "timestamp")
 
     @property
     def time_column(self) -> str | None:
@@ -115,7 +123,7 @@ def event_tables(path: Path, table: str | None = None) -> list[Table]:
 
 def tables_of(database: Database, table: str | None = None) -> list[Table]:
     """:func:`event_tables` on an open database."""
-    every = list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
+    every = all_tables(database)
     if table is None:
         able = [t for t in every if t.name not in NOT_EVENTS]
         timed = [t for t in able if t.time_column]
@@ -125,6 +133,11 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
             return [candidate]
     names = ", ".join(sorted(t.name for t in every)) or "none"
     raise XexpError(f"no table {table} in {database.path}", f"tables there: {names}")
+
+
+def all_tables(database: Database) -> list[Table]:
+    """Every ordinary table of an open database, those that hold no runs too."""
+    return list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
 
 
 def _preference(table: Table) -> tuple[int, str]:

@@ -48,6 +48,7 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("explore list")
     run("explore list --columns", "explore", "list", "--columns", "version,f1,lr")
     run("explore list --runs")
+    run("explore columns")
     run("explore show", "explore", "show", "e0.1.0")
     run("explore show", "explore", "show", repo.tags[-1])
     run("explore diff", "explore", "diff", "e0.1.0", repo.tags[-1], "--code")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import combinations
+
 import pytest
 
-from gitxexp.trackers import column_names
+from gitxexp.trackers import column_names, vocabulary
+from gitxexp.trackers.column_names import Role
 
 
 def words(text: str) -> list[str]:
@@ -17,7 +20,7 @@ METRICS = words(
     "recall recall@10 precision_macro loss train_loss val_loss valLoss best_val_loss "
     "epoch_loss_mean error error_rate mse rmse mae r2 latency latency_ms p95_latency perplexity "
     "bleu wer cer rouge_l rougeL score f1Score kappa my_custom_score val_kpi test_fairness "
-    "neg_mean_squared_error function_time tokens_per_second map mAP explained_variance hit_rate "
+    "neg_mean_squared_error tokens_per_second map mAP explained_variance hit_rate "
     "test.loss"
 )
 PARAMS = words(
@@ -25,13 +28,14 @@ PARAMS = words(
     "num_epochs seed random_state dropout dropout_rate weight_decay optimizer loss_fn "
     "loss_function test_size val_split validation_split metric hidden_dim n_estimators "
     "max_depth model.lr optim.learning_rate train_path test_path error_threshold class_weight "
-    "device C"
+    "C"
 )
-NEITHER = words(
+#: Where it came from, counters, what came out: never compared.
+OTHERS = words(
     "track_id timestamp version experiment_version git_commit git_commit_hash dvc_hash "
     "data_commit config_hash git_branch dirty epoch step cpu_percent ram_percent "
     "p_memory_percent disk_percent bytes_sent bytes_recv function_name args kwargs cache "
-    "prediction x 0 _"
+    "prediction x device function_time n_samples total_tokens gpu_name hostname notes user_id"
 )
 
 
@@ -47,16 +51,23 @@ def test_param_names(name: str) -> None:
     assert not column_names.is_metric_name(name)
 
 
-@pytest.mark.parametrize("name", NEITHER)
+@pytest.mark.parametrize("name", OTHERS)
+def test_names_of_context_output_and_keys(name: str) -> None:
+    named = column_names.role_of(name)
+    assert named is not None and named.role in (Role.CONTEXT, Role.OUTPUT, Role.KEY)
+
+
+@pytest.mark.parametrize("name", words("0 _ zeta_flavour shard"))
 def test_names_that_say_nothing(name: str) -> None:
-    assert not column_names.is_metric_name(name)
-    assert not column_names.is_param_name(name)
+    assert column_names.role_of(name) is None
 
 
-def test_no_name_is_known_as_metric_and_as_bookkeeping_or_counter() -> None:
-    assert not column_names.HIGHER & column_names.LOWER
-    assert not column_names.BOOKKEEPING & column_names.PARAMS
-    assert not column_names.COUNTERS & (column_names.PARAMS | column_names.METRICS)
+def test_a_whole_name_has_one_role() -> None:
+    assert not vocabulary.HIGHER & vocabulary.LOWER
+    for one, other in combinations((vocabulary.KEYS, vocabulary.CONTEXT, vocabulary.COUNTERS,
+                                    vocabulary.OUTPUTS, vocabulary.PARAMS), 2):  # fmt: skip
+        assert not one & other
+    assert not vocabulary.PARAMS & vocabulary.METRICS
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,11 @@ import duckdb
 import pytest
 
 from gitxexp.common.errors import XexpError
+from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, kind_of, reading
-from gitxexp.trackers.runs import Run, best_run, find_run, latest_run, runs
+from gitxexp.trackers.roles import NO_RULES, RoleRules
+from gitxexp.trackers.run import Run
+from gitxexp.trackers.runs import find_run, latest_run, runs
 from gitxexp.trackers.tables import event_tables
 from gitxexp.trackers.times import moment
 from tests.helpers import Repo
@@ -122,7 +125,7 @@ def test_a_sweep_of_the_real_xetrack(trained: Repo) -> None:
     assert run.metrics == {"loss": 0.3226, "f1": 0.9, "accuracy": 0.81}
     assert run.values["epoch"] == 2 and run.values["track_id"] == "run-lr-0.1"
     assert run.versions == run.commits == ()
-    assert run.first is not None and run.last is not None and run.first < run.last
+    assert run.started is not None and run.ended is not None and run.started < run.ended
     assert latest_run(path) == found[0]
     assert find_run(path, "run-lr-0.01") == found[2]
 
@@ -132,7 +135,7 @@ def test_xetracks_own_columns_are_neither(tmp_path: Path) -> None:
     run = latest_run(tmp_path / "track.db")
     assert run is not None
     assert run.params == {"model": "bert", "lr": 0.1, "use_cache": 1}
-    assert set(run.metrics) == {"loss", "kpi", "f1", "function_time"}
+    assert set(run.metrics) == {"loss", "kpi", "f1"}
     assert run.metrics["kpi"] == 0.7
     assert {"cpu_percent", "ram_percent", "disk_percent", "bytes_sent"} <= set(run.values)
 
@@ -145,7 +148,7 @@ def test_the_layout_of_xetracks_duckdb_engine(tmp_path: Path, kind: str) -> None
     assert [t.name for t in event_tables(path)] == ["default"]
     new, old = runs(path)
     assert (new.id, new.params, new.metrics) == ("a", {"lr": 0.1}, {"loss": 0.5, "f1": 0.8})
-    assert (new.first, new.last, new.rows) == (at(1), at(3), 3)
+    assert (new.started, new.ended, new.rows) == (at(1), at(3), 3)
     assert (old.id, old.params, old.metrics) == ("b", {"lr": 0.2}, {"loss": 0.7, "f1": 0.6})
 
 
@@ -224,7 +227,7 @@ def test_a_table_without_rowid(tmp_path: Path) -> None:
     path = make(tmp_path / "t.db", schema, [("h", 1_700_000_000, 0.1), ("h", 1_700_000_060, 0.2)])
     found = runs(path)
     assert [run.id for run in found] == ["row-h/1700000060", "row-h/1700000000"]
-    assert found[0].last == "2023-11-14 22:14:20+00:00"
+    assert found[0].ended == "2023-11-14 22:14:20+00:00"
 
 
 @KINDS
@@ -293,7 +296,7 @@ def test_an_odd_timestamp_within_a_run_does_not_hide_the_others(tmp_path: Path) 
     rows = [("a", at(1), 0.1), ("a", "zzz", 0.9), ("a", None, 0.8), ("b", at(0), 0.2)]
     path = make(tmp_path / "t.db", "CREATE TABLE t (run, timestamp, f1)", rows)
     run = runs(path)[0]
-    assert (run.id, run.last, run.metrics) == ("a", at(1), {"f1": 0.1})
+    assert (run.id, run.ended, run.metrics) == ("a", at(1), {"f1": 0.1})
 
 
 def test_native_duckdb_types(tmp_path: Path) -> None:
@@ -305,21 +308,22 @@ def test_native_duckdb_types(tmp_path: Path) -> None:
            True, ["a", "b"], 0.5, b"x")  # fmt: skip
     run = latest_run(make(tmp_path / "t.db", schema, [row], "duckdb"))
     assert run is not None
-    assert run.id == row[0] and run.last == "2026-01-01 00:00:01"
+    assert run.id == row[0] and run.ended == "2026-01-01 00:00:01"
     assert run.metrics == {"cost": 1.25, "f1": 0.5}
-    assert run.params == {"day": "2026-01-01", "ok": True, "tags": ["a", "b"]}
+    assert run.params == {"ok": True}
+    assert run.context == {"day": "2026-01-01", "tags": ["a", "b"]}
     assert "blob" not in run.values
 
 
 # -- parameters and metrics ------------------------------------------------------------------------
 
 
-def one_run(tmp_path: Path, columns: dict[str, list[Any]], **names: Any) -> Run:
+def one_run(tmp_path: Path, columns: dict[str, list[Any]], rules: RoleRules = NO_RULES) -> Run:
     count = len(next(iter(columns.values())))
     rows = [("r", at(i), *(values[i] for values in columns.values())) for i in range(count)]
     listed = ", ".join(f'"{name}"' for name in columns)
     path = make(tmp_path / "t.db", f"CREATE TABLE t (run, timestamp, {listed})", rows)
-    run = latest_run(path, **names)
+    run = latest_run(path, rules=rules)
     assert run is not None
     return run
 
@@ -337,14 +341,15 @@ def test_each_rule_of_params_and_metrics(tmp_path: Path) -> None:
             "text": ["a", "b"],  # text that varies
             "grade": [None, 7],  # a number in some rows only
             "note": [None, "late"],  # text in some rows only
-            "accuracy": ["n/a", "n/a"],  # a metric's name without numbers
+            "accuracy": ["n/a", "n/a"],  # a metric's name without numbers: context
             "epoch": [1, 1],
             "git_commit": ["c1", "c2"],
             "empty": [None, None],
         },
     )
     assert run.metrics == {"val_f1": 0.5, "novelty": 0.3, "grade": 7}
-    assert run.params == {"optimizer": "adam", "flavour": "sweet", "accuracy": "n/a"}
+    assert run.params == {"optimizer": "adam", "flavour": "sweet"}
+    assert run.context["accuracy"] == "n/a" and run.context["lr"] == 0.01
     assert run.commits == ("c1", "c2")
     assert "empty" not in run.values and run.values["note"] == "late"
 
@@ -352,7 +357,13 @@ def test_each_rule_of_params_and_metrics(tmp_path: Path) -> None:
 def test_explicit_lists_come_first(tmp_path: Path) -> None:
     columns = {"f1": [0.5], "lr": [0.1], "epoch": [4], "kappa_x": [0.7], "name": ["x"]}
     run = one_run(
-        tmp_path, columns, param_names=["f1", "epoch"], metric_names=["lr", "kappa_x", "name"]
+        tmp_path,
+        columns,
+        RoleRules(
+            {Role.METRIC: ("l?",)},
+            params=frozenset(("f1", "epoch")),
+            metrics=frozenset(("kappa_x", "name")),
+        ),
     )
     assert run.params == {"f1": 0.5, "epoch": 4}
     assert run.metrics == {"lr": 0.1, "kappa_x": 0.7}
@@ -385,45 +396,6 @@ def test_bytes_that_are_not_utf8(tmp_path: Path) -> None:
 
 
 # -- choosing --------------------------------------------------------------------------------------
-
-
-def test_best_run_of_a_sweep(trained: Repo) -> None:
-    path = trained / "results/experiments.db"
-    assert best_run(path, "f1", True).run.id == "run-lr-0.1"
-    assert best_run(path, "accuracy", True).run.id == "run-lr-1.0"
-    best = best_run(path, "loss", False)
-    assert (best.run.id, best.considered, best.ties) == ("run-lr-1.0", 3, ())
-
-
-@KINDS
-def test_null_text_and_nan_never_win(tmp_path: Path, kind: str) -> None:
-    nan, text = float("nan"), ("9.9" if kind == "sqlite" else None)
-    rows = [("null", at(1), None), ("nan", at(2), nan), ("text", at(3), text), ("low", at(4), 0.1)]
-    schema = f"CREATE TABLE t (run VARCHAR, timestamp VARCHAR, f1 {'' if text else 'DOUBLE'})"
-    path = make(tmp_path / "t.db", schema, rows, kind)
-    for maximize in (True, False):
-        best = best_run(path, "f1", maximize)
-        assert (best.run.id, best.value, best.considered) == ("low", 0.1, 1)
-
-
-def test_ties_go_to_the_newest_and_are_reported(tmp_path: Path) -> None:
-    rows = [("a", at(2), 0.5), ("b", at(3), 0.5), ("c", at(1), 0.5), ("d", at(4), 0.4)]
-    path = make(tmp_path / "t.db", "CREATE TABLE t (run, timestamp, f1)", rows)
-    best = best_run(path, "f1", True)
-    assert (best.run.id, best.ties) == ("b", ("a", "c"))
-
-
-def test_best_of_a_column_that_is_no_metric_by_name(tmp_path: Path) -> None:
-    rows = [("a", at(1), 3), ("b", at(2), 5)]
-    path = make(tmp_path / "t.db", "CREATE TABLE t (run, timestamp, points)", rows)
-    assert best_run(path, "points", True).run.id == "b"
-
-
-def test_best_without_the_metric_names_the_others(trained: Repo) -> None:
-    with pytest.raises(XexpError) as error:
-        best_run(trained / "results/experiments.db", "f2", True)
-    assert error.value.hint == "metrics there: accuracy, f1, loss"
-    assert error.value.exit_code == 1
 
 
 def test_an_unknown_run_names_candidates(trained: Repo) -> None:
@@ -489,7 +461,7 @@ def test_a_duckdb_file_that_another_process_writes(tmp_path: Path) -> None:
 
 def test_sqlite_is_read_without_duckdb(trained: Repo) -> None:
     code = (
-        "import sys, pathlib; from gitxexp import results;"
+        "import sys, pathlib; from gitxexp.trackers import runs as results;"
         "assert results.latest_run(pathlib.Path('results/experiments.db'));"
         "heavy = {'duckdb', 'pandas', 'git', 'dvc', 'sqlite_utils', 'ruamel.yaml', 'click'};"
         "print(sorted(heavy & set(sys.modules)))"

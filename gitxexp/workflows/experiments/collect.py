@@ -18,15 +18,15 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.storage.git import Git
 from gitxexp.trackers import runs as trackers_runs
-from gitxexp.trackers.databases import kind_of
+from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.files import read_metrics, read_params
-from gitxexp.trackers.runs import latest_run
-from gitxexp.trackers.tables import event_tables
+from gitxexp.trackers.roles import RoleRules
+from gitxexp.trackers.runs import has_runs, latest_run
 from gitxexp.trackers.times import Moment, moment
 from gitxexp.workflows.experiments import describe
 
 if TYPE_CHECKING:
-    from gitxexp.trackers.runs import Run
+    from gitxexp.trackers.run import Run
 
 
 _NAME_IT = "a column of times or runs; [results] table in .xexp/config.toml can name one"
@@ -108,6 +108,11 @@ def databases(top: Path, config: Config) -> list[Path]:
     return list(found)
 
 
+def sources(top: Path, config: Config) -> list[Path]:
+    """What holds runs: the results databases, and folders that a tracker keeps."""
+    return databases(top, config)
+
+
 def _is_glob(pattern: str) -> bool:
     return any(mark in pattern for mark in "*?[")
 
@@ -126,23 +131,24 @@ def find_databases(top: Path, table: str | None = None) -> list[str]:
     git = Git(top)
     patterns = [f"*{suffix}" for suffix in SUFFIXES]
     names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
-    return [name for name in dict.fromkeys(names) if _is_results(top / name, table)]
+    able = [name for name in dict.fromkeys(names) if not _is_hidden(name)]
+    return [name for name in able if _is_results(top / name, table)]
 
 
 def _is_results(path: Path, table: str | None) -> bool:
-    if path.parts[-2] in (".dvc", ".xexp") or ".dvc/cache" in path.as_posix():
-        return False
-    try:
-        return kind_of(path) is not None and bool(event_tables(path, table))
-    except (XexpError, OSError):
-        return False
+    return has_runs(path, table)
+
+
+def _is_hidden(name: str) -> bool:
+    """Whether a path is in a folder of caches and settings (``.dvc``, ``.mypy_cache``)."""
+    return any(part.startswith(".") for part in name.split("/"))
 
 
 def all_runs(top: Path, config: Config) -> list[Run]:
     """Every run of every results database, newest first."""
-    names, table = _naming(config), config.results_table or None
+    rules, table = role_rules(config), config.results_table or None
     paths = _having_table(databases(top, config), table)
-    found = [run for path in paths for run in trackers_runs.runs(path, table, **names)]
+    found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
     return sorted(found, key=_when, reverse=True)
 
 
@@ -162,7 +168,7 @@ def without_runs(top: Path, config: Config) -> list[str]:
 
 
 def _when(run: Run) -> Moment:
-    return moment(run.last)
+    return moment(run.ended)
 
 
 def maximize(config: Config, metric: str) -> bool:
@@ -170,13 +176,19 @@ def maximize(config: Config, metric: str) -> bool:
     return describe.maximize(config, metric)
 
 
-def _naming(config: Config) -> dict[str, Any]:
+def role_rules(config: Config) -> RoleRules:
+    """What the configuration says of the roles of columns."""
+    globs = {
+        Role.PARAM: config.roles_param,
+        Role.METRIC: config.roles_metric,
+        Role.CONTEXT: config.roles_context,
+        Role.OUTPUT: config.roles_output,
+        Role.KEY: config.roles_key,
+    }
     metrics = {*config.metrics_key, *config.metrics_maximize, *config.metrics_minimize}
     metrics |= {config.metrics_primary} - {""}
-    return {
-        "param_names": tuple({*config.params_key, config.params_model} - {""}),
-        "metric_names": tuple(metrics),
-    }
+    params = {*config.params_key, config.params_model} - {""}
+    return RoleRules(globs, frozenset(params), frozenset(metrics))
 
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
@@ -186,9 +198,9 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
         return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
     if wanted.run:
         return _named(all_runs(top, config), wanted.run, config), []
-    names, table = _naming(config), config.results_table or None
+    rules, table = role_rules(config), config.results_table or None
     paths = _having_table(databases(top, config), table)
-    latest = [latest_run(path, table, **names) for path in paths]
+    latest = [latest_run(path, table, rules) for path in paths]
     run = max((run for run in latest if run), key=_when, default=None)
     silent = [] if run else without_runs(top, config)
     return run, [f"{name} has no table with {_NAME_IT}" for name in silent]

@@ -59,6 +59,13 @@ files = {metrics}
 # maximize = ["f1"]       # more is better; else the name decides (loss, error, latency: less)
 # minimize = []
 
+[roles]                   # git xexp explore columns prints what each column is taken for
+# param = ["n_*"]         # part of a configuration; globs, or TABLE.COLUMN
+# metric = []
+# context = ["shard"]     # recorded, and never compared
+# output = ["raw_*"]      # stays in the database
+# key = []
+
 [data]
 # paths = ["data/*"]      # the DVC outputs that are data; default: all but models, results, metrics
 {data}

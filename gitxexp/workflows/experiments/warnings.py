@@ -27,7 +27,8 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.objects import find_object
-from gitxexp.trackers.runs import Run, run_rows
+from gitxexp.trackers.run import Run
+from gitxexp.trackers.runs import run_rows
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments.collect import Collected, databases
 

@@ -95,7 +95,7 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
     runs = []
     for run in collect.all_runs(project.top, project.config):
         experiment = tagged.get(run.id)
-        when = moment(run.last)
+        when = moment(run.ended)
         fields = {
             "run": run.id,
             "version": experiment.name if experiment else (run.versions or (None,))[-1],

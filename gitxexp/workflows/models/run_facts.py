@@ -17,7 +17,7 @@ from gitxexp.workflows.experiments import describe
 
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
-    from gitxexp.trackers.runs import Run
+    from gitxexp.trackers.run import Run
 
 
 class RunFacts(NamedTuple):
@@ -120,7 +120,7 @@ class RunIndex:
 def _facts_of(run: Run) -> RunFacts:
     from gitxexp.trackers.times import moment  # late, as above
 
-    when = moment(run.last)
+    when = moment(run.ended)
     return RunFacts(
         run=run.id,
         recorded=run.versions[-1] if run.versions else None,

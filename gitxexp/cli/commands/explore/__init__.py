@@ -9,6 +9,10 @@ from gitxexp.cli.group import LazyGroup
 VERBS = {
     "list": ("gitxexp.cli.commands.explore.list_", "list experiments, the newest or best first"),
     "show": ("gitxexp.cli.commands.explore.show", "show all that is known of one experiment"),
+    "columns": (
+        "gitxexp.cli.commands.explore.columns",
+        "show what each column of the results is, and why",
+    ),
     "diff": ("gitxexp.cli.commands.explore.diff", "compare two experiments, or one with now"),
     "checkout": (
         "gitxexp.cli.commands.explore.worktrees",

@@ -1,0 +1,97 @@
+"""What reads one tracker's files as runs, and which adapter reads which file.
+
+An adapter is one file in :mod:`gitxexp.trackers.adapters` with a subclass of :class:`Adapter` and an
+instance of it named ``ADAPTER``. They are asked in the order of :attr:`Adapter.order`; the first that
+knows the layout of a file or folder reads it, and no other is asked. None of them ever writes.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+from gitxexp.trackers.roles import NO_RULES, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Run
+
+
+@dataclass(frozen=True)
+class Query:
+    """What is read: ``table`` is the only one that is looked at, None finds them."""
+
+    table: str | None = None
+    rules: RoleRules = NO_RULES
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One value of a metric: where it has one, the step and the time at which it was logged."""
+
+    value: float | int
+    step: float | int | None = None
+    time: Any = None
+
+
+class Adapter(ABC):
+    """Reads the runs of one kind of tracker."""
+
+    name: ClassVar[str]
+    order: ClassVar[int]  #: asked from the lowest; a layout that others may mistake comes first
+    #: Whether runs have ids and times of their own; others stand behind, for their files are the
+    #: last run's whatever wrote them.
+    identified: ClassVar[bool] = True
+
+    @abstractmethod
+    def knows(self, path: Path, table: str | None = None) -> bool:
+        """Whether the file or folder is laid out as this tracker does it."""
+
+    @abstractmethod
+    def runs(self, path: Path, query: Query) -> list[Run]:
+        """Every run, newest first, each once."""
+
+    @abstractmethod
+    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+        """The role of every column or named value."""
+
+    @abstractmethod
+    def series(self, run: Run, metric: str) -> list[Point]:
+        """The values of a metric, the oldest first."""
+
+    def latest(self, path: Path, query: Query) -> Run | None:
+        """The run that wrote last; None where there is none."""
+        return next(iter(self.runs(path, query)), None)
+
+    def find(self, path: Path, query: Query, id: str) -> Run | None:
+        """The run of that id."""
+        return next((run for run in self.runs(path, query) if run.named(id)), None)
+
+    def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
+        """The number of rows by (table, run)."""
+        runs = self.runs(path, Query(table))
+        return {(part.table, part.run): part.rows for run in runs for part in run.parts}
+
+    def has_runs(self, path: Path, table: str | None = None) -> bool:
+        """Whether a file found by its name holds results, and not something else."""
+        return self.knows(path, table)
+
+
+@cache
+def adapters() -> Sequence[Adapter]:
+    """All of them, in the order in which they are asked."""
+    folder = Path(__file__).with_name("adapters")
+    names = sorted(path.stem for path in folder.glob("[a-z]*.py"))
+    modules = [import_module(f"gitxexp.trackers.adapters.{name}") for name in names]
+    found = [module.ADAPTER for module in modules if hasattr(module, "ADAPTER")]
+    return sorted(found, key=lambda adapter: adapter.order)
+
+
+def adapter_of(path: Path, table: str | None = None) -> Adapter | None:
+    """The adapter that reads ``path``; None where no tracker is known to lay files out like that.
+
+    Raises XexpError for a file that is there and cannot be read.
+    """
+    return next((each for each in adapters() if each.knows(path, table)), None)

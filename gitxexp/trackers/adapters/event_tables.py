@@ -1,0 +1,185 @@
+"""Databases with a table of runs: a row for each thing logged, a column for each name.
+
+The base of :mod:`gitxexp.trackers.adapters.xetrack` and of
+:mod:`gitxexp.trackers.adapters.plain_table`, which differ in how such a database is recognised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.databases import Database, kind_of, reading
+from gitxexp.trackers.event_rows import condition, count_rows, last_writer, plain, summed
+from gitxexp.trackers.join import Joined, Piece, join_all, join_one
+from gitxexp.trackers.roles import Decision, RoleRules
+from gitxexp.trackers.run import ColumnFacts, Part, Run
+from gitxexp.trackers.tables import Table, quoted, tables_of
+from gitxexp.trackers.times import Moment, moment
+
+T = TypeVar("T")
+
+
+class EventTables(Adapter):
+    """Reads runs from the tables of a SQLite, DuckDB or parquet file."""
+
+    def knows(self, path: Path, table: str | None = None) -> bool:
+        """Whether the file is a database that this adapter recognises by its tables."""
+        return is_database(path) and reading(path, lambda d: self.recognises(d, table))
+
+    def recognises(self, database: Database, table: str | None) -> bool:
+        """Whether the tables of a database are laid out as this tracker does it."""
+        raise NotImplementedError
+
+    def runs(self, path: Path, query: Query) -> list[Run]:
+        """Every run of all tables of runs; those without a readable time come last."""
+
+        def action(database: Database) -> list[Joined]:
+            tables = tables_of(database, query.table)
+            return join_all(tables, {each.name: summed(database, each) for each in tables})
+
+        found = reading(path, action)[::-1]  # of equal times what was listed later is the newer
+        found.sort(key=_ended, reverse=True)
+        return [_run(self.name, path, joined, query.rules) for joined in found]
+
+    def latest(self, path: Path, query: Query) -> Run | None:
+        """The run that wrote last; of other runs at most the times are read."""
+
+        def action(database: Database) -> Joined | None:
+            tables = tables_of(database, query.table)
+            best: tuple[Moment, str | None, Table | None] = (moment(None), None, None)
+            for table in tables:
+                when, run = last_writer(database, table)
+                if run is not None and (best[1] is None or when > best[0]):
+                    best = when, run, table
+            _, run, where = best
+            return None if run is None or where is None else _whole(database, tables, where, run)
+
+        joined = reading(path, action)
+        return _run(self.name, path, joined, query.rules) if joined else None
+
+    def find(self, path: Path, query: Query, id: str) -> Run | None:
+        """The run of that id; where several tables have it apart, the one that wrote last."""
+
+        def action(database: Database) -> list[Joined]:
+            tables = tables_of(database, query.table)
+            return [joined for table in tables if (joined := _whole(database, tables, table, id))]
+
+        found = reading(path, action)
+        if not found:
+            return None
+        return _run(self.name, path, max(found, key=_ended), query.rules)
+
+    def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
+        """The role of every column, as the newest run of its table has it."""
+
+        def action(database: Database) -> list[ColumnFacts]:
+            found = []
+            for table in tables_of(database, query.table):
+                _, run = last_writer(database, table)
+                rows = summed(database, table, run).get(run) if run is not None else None
+                if rows is None:
+                    continue
+                values = rows.values()
+                found += [
+                    ColumnFacts(path, table.name, name, role, why, values.get(name))
+                    for name, (role, why) in rows.decisions(query.rules).items()
+                ]
+            return found
+
+        return reading(path, action)
+
+    def series(self, run: Run, metric: str) -> list[Point]:
+        """The values of a metric in the rows of a run, by time."""
+
+        def action(database: Database) -> list[Point]:
+            found = []
+            for part in run.parts:
+                (table,) = tables_of(database, part.table)
+                if metric in table.columns:
+                    found += list(_points(database, table, part.run, metric))
+            return found
+
+        found = reading(run.database, action)
+        return sorted(found, key=lambda point: moment(point.time))
+
+    def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
+        """The number of rows by (table, run)."""
+
+        def action(database: Database) -> dict[tuple[str, str], int]:
+            tables = tables_of(database, table)
+            return {(t.name, run): rows for t in tables for run, rows in count_rows(database, t)}
+
+        return reading(path, action)
+
+
+def is_database(path: Path) -> bool:
+    """Whether a file holds tables; XexpError for one that is named as one and is not."""
+    return kind_of(path) is not None
+
+
+def _whole(database: Database, tables: Sequence[Table], table: Table, run: str) -> Joined | None:
+    rows = summed(database, table, run).get(run)
+    return join_one(database, tables, Piece(table, run, rows)) if rows else None
+
+
+def _ended(joined: Joined) -> Moment:
+    return max(piece.rows.last for piece in joined.pieces)
+
+
+def _run(tracker: str, path: Path, joined: Joined, rules: RoleRules) -> Run:
+    pieces = joined.pieces
+    decided = [(piece, piece.rows.decisions(rules)) for piece in pieces]
+    # Values of the preferred table count; for metrics those of the one with fewer rows, which sum up.
+    splits = [piece.rows.split(found) for piece, found in decided]
+    by_rows = sorted(zip(pieces, splits, strict=True), key=lambda pair: -pair[0].rows.count)
+    times = [t for p in pieces for t in (p.rows.first, p.rows.last) if t.rank]
+    params = _first(split.params for split in splits)
+    metrics = {name: v for _, split in by_rows for name, v in split.metrics.items()}
+    return Run(
+        id=pieces[0].run,
+        database=path,
+        tracker=tracker,
+        parts=tuple(Part(p.table.name, p.run, p.rows.count) for p in pieces),
+        started=min(times).text if times else None,
+        ended=max(times).text if times else None,
+        params=params,
+        metrics={name: value for name, value in metrics.items() if name not in params},
+        context=_first(split.context for split in splits),
+        values=_first(piece.rows.values() for piece in pieces),
+        roles=_roles(found for _, found in decided),
+        versions=tuple(dict.fromkeys(v for p in pieces for v in p.rows.versions)),
+        commits=tuple(dict.fromkeys(c for p in pieces for c in p.rows.commits)),
+        series=tuple(dict.fromkeys(name for split in splits for name in split.series)),
+        notes=tuple(dict.fromkeys(joined.notes)),
+    )
+
+
+def _first(dicts: Iterable[dict[str, T]]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    for each in dicts:
+        for name, value in each.items():
+            found.setdefault(name, value)
+    return found
+
+
+def _roles(decided: Iterable[dict[str, Decision]]) -> dict[str, Role]:
+    return _first({name: decision.role for name, decision in each.items()} for each in decided)
+
+
+#: Columns that say at which step a row was logged.
+_STEPS = ("step", "global_step", "epoch", "iteration", "timestep")
+
+
+def _points(database: Database, table: Table, run: str, metric: str) -> Iterable[Point]:
+    step = table.first_of(_STEPS)
+    names = [quoted(name) if name else "NULL" for name in (metric, step, table.time_column)]
+    where, values = condition(database, table, run)
+    sql = f"SELECT {', '.join(names)} FROM {quoted(table.name)}{where}"
+    for value, at, time in database.rows(sql, values):
+        number = plain(value)
+        if isinstance(number, int | float) and not isinstance(number, bool):
+            yield Point(number, at if isinstance(at, int | float) else None, time)

@@ -1,0 +1,317 @@
+"""The rows of one table of runs, summed up run by run; no row is kept.
+
+The value of a metric is the last number by timestamp (then by position), because the rows of a run
+are its progress; choosing among runs is another task.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from gitxexp.trackers import column_names, roles
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.databases import Database
+from gitxexp.trackers.roles import Decision, RoleRules, Values
+from gitxexp.trackers.tables import Table, quoted
+from gitxexp.trackers.times import NEVER, Moment, moment
+
+#: xetrack 0.7's own columns (``config.py``, ``tracker.py``: ``_run_func``, ``_apply_system_params``).
+XETRACK_COLUMNS = frozenset(
+    ("function_name", "function_time", "function_result", "args", "kwargs", "error", "cache",
+     "git_commit_hash", "cpu_percent", "ram_percent", "p_memory_percent", "disk_percent",
+     "bytes_sent", "bytes_recv")
+)  # fmt: skip
+
+
+@dataclass(slots=True)
+class Column:
+    """What is known of one column within one run."""
+
+    count: int = 0  #: rows with a value
+    value: Any = None  #: the last one
+    when: Moment = NEVER
+    number: float | int | None = None  #: the last one that is a number
+    number_when: Moment = NEVER
+    constant: bool = True
+    numeric: bool = True  #: every value is a number
+    has_float: bool = False
+
+    def add(self, value: Any, when: Moment) -> None:
+        """Take one non-NULL value in."""
+        kind = type(value)
+        number = kind is float or kind is int or kind is Decimal
+        self.numeric &= number
+        self.has_float |= number and kind is not int
+        if self.count and self.constant and value != self.value and value == value:
+            self.constant = False
+        if not self.count or when >= self.when:
+            self.value, self.when = value, when
+        if number and (self.number is None or when >= self.number_when):
+            self.number = float(value) if kind is Decimal else value
+            self.number_when = when
+        self.count += 1
+
+    def repeat(self, when: Moment) -> None:
+        """Take in, at a time not before any other, a value equal to the last one."""
+        self.count += 1
+        self.when = when
+        if self.number is not None and self.number == self.value:
+            self.number_when = when
+
+
+class RunRows:
+    """The rows of one run in one table, seen one at a time."""
+
+    def __init__(self, table: Table) -> None:
+        self.table = table
+        self.count = 0
+        self.first = self.last = NEVER
+        self.columns = [Column() for _ in table.columns]
+        self._time = table.columns.index(table.time_column) if table.time_column else None
+        tracked = {*table.version_columns, *table.commit_columns}
+        self._seen: dict[str, dict[str, None]] = {name: {} for name in tracked}
+
+    def add(self, values: Sequence[Any]) -> None:
+        """Take one row in: its values in the order of the table's columns."""
+        when = NEVER if self._time is None else moment(values[self._time])
+        if when.rank and (not self.first.rank or when < self.first):
+            self.first = when
+        newest = when >= self.last
+        if newest:
+            self.last = when
+        self.count += 1
+        for column, value in zip(self.columns, values, strict=True):
+            if value is None:
+                continue
+            if newest and value == column.value:  # most cells repeat the row before
+                column.repeat(when)
+            else:
+                column.add(value, when)
+        for name, seen in self._seen.items():
+            value = values[self.table.columns.index(name)]
+            if value is not None and value != "":
+                seen[str(value)] = None
+
+    @property
+    def versions(self) -> tuple[str, ...]:
+        """The distinct versions that its rows name."""
+        return self._distinct(self.table.version_columns)
+
+    @property
+    def commits(self) -> tuple[str, ...]:
+        """The distinct commits of code that its rows name."""
+        return self._distinct(self.table.commit_columns)
+
+    def _distinct(self, names: Sequence[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(value for name in names for value in self._seen[name]))
+
+    def constant(self, column: str) -> Any:
+        """The one value of a column in the run; None where it has none or several."""
+        state = self.columns[self.table.columns.index(column)]
+        return state.value if state.count and state.constant else None
+
+    def values(self) -> dict[str, Any]:
+        """The last non-NULL value of every column that has one; binary values are left out."""
+        return {
+            name: plain(column.value)
+            for name, column in self._states()
+            if column.count and not isinstance(column.value, bytes | bytearray | memoryview)
+        }
+
+    def decisions(self, rules: RoleRules) -> dict[str, Decision]:
+        """The role of each column, by :mod:`gitxexp.trackers.roles`."""
+        names = frozenset(name.lower() for name in self.table.columns)
+        varied = any(self._varies(name, column) for name, column in self._states())
+        found = {}
+        for name, column in self._states():
+            full = column.count == self.count
+            facts = Values(
+                self.count, column.count, column.value, column.constant, column.numeric,
+                column.has_float, column.number, varied and full and column.constant, names,
+            )  # fmt: skip
+            own = rules.decide(self.table.name, name) or _structure(self.table, name)
+            found[name] = own or roles.decide(self.table.name, name, facts, rules)
+        return found
+
+    def split(self, found: Mapping[str, Decision]) -> Split:
+        """Parameters, metrics and context by the roles in ``found``."""
+        params: dict[str, Any] = {}
+        metrics: dict[str, float | int] = {}
+        context: dict[str, Any] = {}
+        series = []
+        values = self.values()
+        for name, column in self._states():
+            role = found[name].role
+            if name not in values:
+                continue
+            if role is Role.PARAM:
+                params[name] = values[name]
+            elif role is Role.METRIC and column.number is not None:
+                metrics[name] = column.number
+                series += [name] if column.count > 1 and not column.constant else []
+            elif role is Role.CONTEXT:
+                context[name] = values[name]
+        return Split(params, metrics, context, tuple(series))
+
+    def _states(self) -> Iterable[tuple[str, Column]]:
+        return zip(self.table.columns, self.columns, strict=True)
+
+    def _varies(self, name: str, column: Column) -> bool:
+        """Whether a column tells rows of the run apart: a curve, or a value of some rows only."""
+        if name in (self.table.time_column, self.table.run_column) or not column.count:
+            return False
+        return column.count < self.count or (column.has_float and not column.constant)
+
+
+class Split(NamedTuple):
+    """The values of a run by role; ``series`` names the metrics with more than one value."""
+
+    params: dict[str, Any]
+    metrics: dict[str, float | int]
+    context: dict[str, Any]
+    series: tuple[str, ...]
+
+
+def _structure(table: Table, name: str) -> Decision | None:
+    """What the table itself says of a column."""
+    if name == table.run_column or (name.lower() == "id" and not table.run_column):
+        return Decision(Role.KEY, "the run's id")
+    if name == table.time_column:
+        return Decision(Role.KEY, "the time of a row")
+    if name in table.version_columns:
+        return Decision(Role.KEY, "the experiment's version")
+    if table.is_xetrack and name in XETRACK_COLUMNS:
+        return Decision(Role.CONTEXT, "written by xetrack itself")
+    return None
+
+
+def plain(value: Any) -> Any:
+    """A value that JSON and TOML can hold: DuckDB's dates, decimals and UUIDs as text or float."""
+    if isinstance(value, datetime):
+        return value.isoformat(" ")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value) if math.isfinite(value) else str(value)
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    return str(value)
+
+
+# -- reading -------------------------------------------------------------------------------------
+
+
+def summed(database: Database, table: Table, run: str | None = None) -> dict[str, RunRows]:
+    """The runs of one table (only ``run``, if given) by id; of one run no other row is read."""
+    where, values = ("", []) if run is None else condition(database, table, run)
+    columns = ", ".join(quoted(column) for column in table.columns)
+    sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where}"
+    found: dict[str, RunRows] = {}
+    for id, *cells in database.rows(sql, values):
+        rows = found.get(id)
+        if rows is None:
+            rows = found[id] = RunRows(table)
+        rows.add(cells)
+    return found
+
+
+def condition(database: Database, table: Table, run: str) -> tuple[str, list[Any]]:
+    """``WHERE`` for the rows of a run, so that an index on its column is used."""
+    column = table.run_column
+    if column is None or database.kind != "sqlite" or run.startswith("row"):
+        return f" WHERE {table.run_id} = ?", [run]
+    spelled: list[Any] = [run]  # a column without a type may hold 12 or '12'
+    if re.fullmatch(r"-?(?:0|[1-9]\d{0,17})", run):
+        spelled.append(int(run))
+    elif re.fullmatch(r"-?\d+\.\d+", run):
+        spelled.append(float(run))
+    return f" WHERE {quoted(column)} IN ({', '.join('?' * len(spelled))})", spelled
+
+
+def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
+    """When and which run wrote last; where times compare as they stand, no row goes to Python."""
+    if table.time_column:
+        quick = _quick_last(database, table, quoted(table.time_column))
+        if quick is not None:
+            return quick
+    time = quoted(table.time_column) if table.time_column else "NULL"
+    best: tuple[Moment, str | None] = (moment(None), None)
+    for run, value in database.rows(f"SELECT {table.run_id}, {time} FROM {quoted(table.name)}"):
+        when = moment(value)
+        if best[1] is None or when >= best[0]:
+            best = when, run
+    return best
+
+
+_TIME = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(?:\.\d+)?")
+
+
+def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
+    """:func:`last_writer` by the database; None where the times are of several kinds."""
+    name = quoted(table.name)
+    sql = f"SELECT min({time}), max({time}), count({time}) FROM {name}"
+    ((least, most, count),) = database.rows(sql)
+    if not count or not _comparable(least, most):
+        return None
+    run = table.run_id
+    if table.has_rowid:  # mostly the row written last is the newest one too
+        last = list(database.rows(f"SELECT {run}, {time} FROM {name} ORDER BY rowid DESC LIMIT 1"))
+        if last and last[0][1] == most:
+            return moment(most), last[0][0]
+    order = " ORDER BY rowid DESC" if table.has_rowid else ""
+    sql = f"SELECT {run} FROM {name} WHERE {time} = ?{order} LIMIT 1"
+    found = next(iter(database.rows(sql, [most])), None)
+    return (moment(most), found[0]) if found else None
+
+
+def _comparable(least: Any, most: Any) -> bool:
+    """Whether times between these two compare as the database compares them."""
+    if type(least) is not type(most):
+        return False
+    if isinstance(least, str):
+        one, other = _TIME.fullmatch(least), _TIME.fullmatch(most)
+        return bool(one and other and one[1] == other[1])
+    if isinstance(least, datetime):
+        return True
+    if isinstance(least, int | float) and not isinstance(least, bool):
+        return bool(0 < least <= most < 1e11)  # seconds, all of them (times.EPOCH_LIMIT)
+    return False
+
+
+class Span(NamedTuple):
+    """From the first to the last time of a run's rows."""
+
+    first: Moment
+    last: Moment
+
+
+def spans(database: Database, table: Table, column: str, value: Any) -> dict[str, Span]:
+    """The runs of a table whose rows hold ``value`` in ``column``, each with its times."""
+    time = quoted(table.time_column) if table.time_column else "NULL"
+    sql = (
+        f"SELECT {table.run_id}, min({time}), max({time}) FROM {quoted(table.name)}"
+        f" WHERE CAST({quoted(column)} AS VARCHAR) = ? GROUP BY 1"
+    )
+    found = database.rows(sql, [str(value)])
+    return {run: Span(moment(first), moment(last)) for run, first, last in found}
+
+
+def count_rows(database: Database, table: Table) -> list[tuple[str, int]]:
+    """The number of rows of each run."""
+    sql = f"SELECT {table.run_id}, count(*) FROM {quoted(table.name)} GROUP BY 1"
+    return [(run, int(rows)) for run, rows in database.rows(sql)]
+
+
+def is_metric_table(table: Table) -> bool:
+    """Whether a column of the table is named as a metric is."""
+    return any(column_names.is_metric_name(name) for name in table.columns)

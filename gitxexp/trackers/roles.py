@@ -1,0 +1,233 @@
+"""What each column of a table is to an experiment: parameter, metric, context, output or key.
+
+For every column the first that knows decides:
+
+1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere.
+2. The tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is
+   context, an unpacked dataclass (``params_…``, ``config_…``) is parameters.
+3. The name (:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has
+   numbers, a parameter has one value in the whole run.
+4. The values: a number that varies with a fraction is a metric, long text is output, and what
+   every row of a run repeats while others vary is a parameter.
+5. Else it is context: shown, and no part of a configuration.
+
+A column that is not certainly a setting is never taken for one, because an identical rerun must
+have the same configuration.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+from gitxexp.trackers import column_names
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.times import is_instant
+
+#: A text of more characters or words than these is not the name of a setting.
+LONG_TEXT = 120
+LONG_WORDS = 12
+#: A parameter by its name may be longer (a prompt template), up to this.
+LONGEST_PARAM = 1000
+
+
+class Decision(NamedTuple):
+    """The role of a column and why."""
+
+    role: Role
+    why: str
+
+
+@dataclass(frozen=True)
+class RoleRules:
+    """What the configuration says: globs of column names (or ``TABLE.COLUMN``) by role.
+
+    ``globs`` comes from ``[roles]``; ``params`` and ``metrics`` are names that the configuration uses as
+    such elsewhere.
+    """
+
+    globs: Mapping[Role, tuple[str, ...]] = field(default_factory=dict)
+    params: frozenset[str] = frozenset()
+    metrics: frozenset[str] = frozenset()
+
+    def decide(self, table: str, column: str) -> Decision | None:
+        """The role that the configuration gives a column, if it does."""
+        for role, patterns in self.globs.items():
+            for pattern in patterns:
+                if fnmatchcase(column, pattern) or fnmatchcase(f"{table}.{column}", pattern):
+                    return Decision(role, f"[roles] {role} = {pattern}")
+        if column in self.params:
+            return Decision(Role.PARAM, "[params] in the configuration")
+        if column in self.metrics:
+            return Decision(Role.METRIC, "[metrics] in the configuration")
+        return None
+
+
+NO_RULES = RoleRules()
+
+
+class Values(NamedTuple):
+    """What the rows of one run hold in a column."""
+
+    rows: int  #: of the run
+    filled: int  #: rows with a value
+    value: Any = None  #: the last one
+    constant: bool = True
+    numeric: bool = True  #: every value is a number
+    fractions: bool = False  #: any of them is no integer
+    number: float | int | None = None  #: the last one that is a number
+    attached: bool = False  #: other columns vary or are empty in some rows, and this one does not
+    beside: frozenset[str] = frozenset()  #: the columns of the table, in lower case
+
+
+def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES) -> Decision:
+    """The role of a column that the tracker's own structure says nothing of."""
+    return (
+        rules.decide(table, column)
+        or _by_name(column, values)
+        or _by_values(values)
+        or Decision(Role.CONTEXT, "nothing says what it is")
+    )
+
+
+def kept(params: Mapping[str, Any], roles: Mapping[str, Role]) -> dict[str, Any]:
+    """Of parameters that a tag holds those that are such today: by ``roles`` of today's run, else
+    by their names (a version before this one took commits, hosts and counts for parameters)."""
+    return {name: value for name, value in params.items() if _is_param(name, roles)}
+
+
+def _is_param(name: str, roles: Mapping[str, Role]) -> bool:
+    if name in roles:
+        return roles[name] is Role.PARAM
+    if "." in name:  # from a parameter file
+        return True
+    named = column_names.role_of(name)
+    return named is None or named.role is Role.PARAM
+
+
+# -- by name -------------------------------------------------------------------------------------
+
+#: Metrics whose text is the name of one: ``loss = "hinge"``.
+_CHOICES = frozenset(("loss", "metric", "objective", "score", "reward", "distance", "divergence"))
+
+
+def _by_name(column: str, values: Values) -> Decision | None:
+    named = column_names.role_of(column)
+    if named is None:
+        return None
+    if not values.filled:
+        role = Role.CONTEXT if column.lower() == "error" else named.role
+        return Decision(role, f"{named.why}; no value in the run")
+    if named.role is Role.METRIC:
+        return _metric(column, named.why, values)
+    if named.role is Role.PARAM:
+        if column.lower() in _IN_FINANCE and not values.beside.isdisjoint(_FINANCE):
+            return _metric(column, f"{named.why}, beside returns", values)
+        return _param(named.why, values)
+    return Decision(named.role, named.why)
+
+
+#: Words of finance that elsewhere are settings, and columns that tell such a table.
+_IN_FINANCE = frozenset(("alpha", "beta"))
+_FINANCE = (
+    "sharpe",
+    "sharpe_ratio",
+    "sortino",
+    "max_drawdown",
+    "cagr",
+    "sortino_ratio",
+    "annual_return",
+)
+
+
+def _metric(column: str, why: str, values: Values) -> Decision:
+    if values.number is not None:
+        return Decision(Role.METRIC, why)
+    if column.lower() in _CHOICES and _is_choice(values):
+        return Decision(Role.PARAM, f"{why}, as text: the name of one")
+    if _is_long(values.value):
+        return Decision(Role.OUTPUT, f"{why}, but long text")
+    return Decision(Role.CONTEXT, f"{why}, but holds no number")
+
+
+def _param(why: str, values: Values) -> Decision:
+    if not values.constant:
+        if _is_long(values.value):
+            return Decision(Role.OUTPUT, f"{why}, but long text that differs within the run")
+        return Decision(Role.CONTEXT, f"{why}, but differs within the run")
+    text = values.value if isinstance(values.value, str) else ""
+    if len(text) > LONGEST_PARAM:
+        return Decision(Role.OUTPUT, f"{why}, but very long text")
+    if _is_place(text):
+        return Decision(Role.CONTEXT, f"{why}, but a place on one machine")
+    if is_instant(values.value):
+        return Decision(Role.CONTEXT, f"{why}, but a point in time")
+    return Decision(Role.PARAM, why)
+
+
+# -- by values -----------------------------------------------------------------------------------
+
+_HEX = re.compile(
+    r"(?=.*\d)(?:[0-9a-f]{7,64}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
+)
+_VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)+\S*")
+
+
+def _by_values(values: Values) -> Decision | None:
+    if not values.filled:
+        return None
+    if values.numeric:
+        return _number(values)
+    value = values.value
+    if isinstance(value, bool):
+        return _repeated(values, "true or false")
+    if is_instant(value) or isinstance(value, datetime):
+        return Decision(Role.CONTEXT, "a point in time")
+    if isinstance(value, list | tuple | dict):
+        return _repeated(values, "a list")
+    if not isinstance(value, str):
+        return _repeated(values, "a value")
+    if _is_long(value):
+        return Decision(Role.OUTPUT, "long text")
+    if _HEX.fullmatch(value) or _VERSION.fullmatch(value) or _is_place(value):
+        return Decision(Role.CONTEXT, "a hash, a version or a place")
+    return _repeated(values, "short text")
+
+
+def _repeated(values: Values, what: str) -> Decision | None:
+    if values.constant and values.filled == values.rows:
+        return Decision(Role.PARAM, f"{what}, the same in every row")
+    return None
+
+
+def _number(values: Values) -> Decision | None:
+    if not values.constant:
+        if values.fractions:
+            return Decision(Role.METRIC, "numbers that vary")
+        return None
+    if values.filled < values.rows:
+        return Decision(Role.METRIC, "a number in some rows only")
+    if values.attached:
+        return Decision(Role.PARAM, "a number that every row repeats")
+    if values.fractions:
+        return Decision(Role.METRIC, "a number with a fraction")
+    return _repeated(values, "a whole number")
+
+
+def _is_choice(values: Values) -> bool:
+    value = values.value
+    return values.constant and isinstance(value, str) and not _is_long(value)
+
+
+def _is_long(value: Any) -> bool:
+    return isinstance(value, str) and (
+        len(value) > LONG_TEXT or len(value.split()) > LONG_WORDS or "\n" in value.strip()
+    )
+
+
+def _is_place(text: str) -> bool:
+    return text.startswith(("/", "~/", "file:", "\\\\")) or "://" in text or text[1:3] == ":\\"

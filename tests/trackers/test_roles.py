@@ -1,0 +1,132 @@
+"""The roles of columns, as people of eight fields name them.
+
+``columns/FIELD.txt`` hold a table of each field (name | right roles | values of two runs), and
+``columns/names.txt`` names found in public projects. Neither is a list that the vocabulary was made from,
+so a name here and there may be missed, but nothing may be taken for a parameter that is none.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitxexp.trackers.column_names import Role, role_of
+from gitxexp.trackers.roles import RoleRules, Values, decide, kept
+from gitxexp.trackers.runs import columns, latest_run
+from tests.helpers import Repo
+
+FOLDER = Path(__file__).with_name("columns")
+FIELDS = ("vision", "language", "speech", "recommendation", "reinforcement", "forecasting",
+          "tabular", "finance")  # fmt: skip
+
+
+def value(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def table_of(field: str) -> dict[str, tuple[set[str], list[Any]]]:
+    """Column → its right roles and its values."""
+    found = {}
+    for line in (FOLDER / f"{field}.txt").read_text("utf-8").splitlines():
+        name, right, cells = line.split(" | ")
+        split = cells.split(";" if ";" in cells else ",")
+        found[name] = set(right.split("|")), [value(cell.strip()) for cell in split]
+    return found
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_a_table_of_each_field(tmp_path: Path, field: str) -> None:
+    table = table_of(field)
+    path = tmp_path / "results.db"
+    with closing(sqlite3.connect(path)) as db:
+        names = ", ".join(f'"{name}"' for name in table)
+        db.execute(f"CREATE TABLE results ({names})")
+        for row in zip(*(cells for _, cells in table.values()), strict=True):
+            db.execute(f"INSERT INTO results VALUES ({', '.join('?' * len(row))})", row)
+        db.commit()
+    got = {each.column: each.role for each in columns(path)}
+    wrong = {name: got[name] for name, (right, _) in table.items() if got[name] not in right}
+    assert len(wrong) <= len(table) * 0.05, wrong
+    assert Role.PARAM not in wrong.values(), wrong
+
+
+def test_names_of_public_projects() -> None:
+    wrong, count = {}, 0
+    for line in (FOLDER / "names.txt").read_text("utf-8").splitlines():
+        usual, *names = line.split()
+        for each in names:
+            name, _, more = each.partition("|")
+            right = {*usual.split("|"), *filter(None, more.split("|"))}
+            named = role_of(name)
+            count += 1
+            if named is None or named.role not in right:
+                wrong[name] = named.role if named else None
+    assert len(wrong) <= count * 0.05, wrong
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "role"),
+    [
+        ("loss", Values(2, 2, "hinge", numeric=False), Role.PARAM),  # scikit-learn's argument
+        ("lr", Values(2, 2, 0.1, constant=False, fractions=True, number=0.1), Role.CONTEXT),
+        ("model", Values(1, 1, "/home/ada/model", numeric=False), Role.CONTEXT),
+        ("prompt_template", Values(1, 1, "x" * 2000, numeric=False), Role.OUTPUT),
+        ("zeta_flavour", Values(2, 2, "sweet", numeric=False), Role.PARAM),
+        ("zeta_flavour", Values(2, 2, "9f3c2ab71d", numeric=False), Role.CONTEXT),
+        ("zeta_flavour", Values(2, 2, "word " * 40, numeric=False), Role.OUTPUT),
+        ("zeta_flavour", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("zeta_flavour", Values(2, 2, 7, number=7, attached=True), Role.PARAM),
+        ("zeta_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
+        ("beta", Values(1, 1, 0.9, fractions=True, number=0.9), Role.PARAM),
+        ("beta", Values(1, 1, 0.9, fractions=True, number=0.9, beside=frozenset(["sharpe"])),
+         Role.METRIC),
+    ],
+)  # fmt: skip
+def test_what_values_say(name: str, values: Values, role: Role) -> None:
+    assert decide("t", name, values).role is role
+
+
+def test_the_configuration_has_the_first_word() -> None:
+    rules = RoleRules({Role.CONTEXT: ("lr", "t.sh*")})
+    values = Values(1, 1, 0.1, fractions=True, number=0.1)
+    assert decide("t", "lr", values, rules).role is Role.CONTEXT
+    assert decide("t", "shard", values, rules).role is Role.CONTEXT
+    assert decide("u", "shard", values, rules).role is not Role.CONTEXT
+
+
+def test_parameters_of_an_older_tag_by_todays_roles() -> None:
+    tagged = {"lr": 0.1, "code_commit": "abc1234", "shard": "a", "train.n_samples": 4, "lane": 3}
+    roles = {"shard": Role.CONTEXT, "lr": Role.PARAM}
+    assert kept(tagged, roles) == {"lr": 0.1, "train.n_samples": 4, "lane": 3}
+
+
+def test_explore_columns(trained: Repo) -> None:
+    trained.xexp("init").good()
+    found = trained.xexp("explore", "columns", "--json").good().json()
+    roles = {each["column"]: each["role"] for each in found}
+    assert {each["table"] for each in found} == {"predictions"}
+    assert roles["lr"] == roles["model"] == "param" and roles["f1"] == "metric"
+    assert roles["track_id"] == roles["timestamp"] == "key" and roles["epoch"] == "context"
+    text = trained.xexp("explore", "columns").good().out
+    assert text.startswith("predictions of results/experiments.db\ncolumn\trole\tvalue\twhy\n")
+    assert "[roles] in .xexp/config.toml" in text
+    trained.git("config", "xexp.roles.context", "lr,ep*")
+    assert "lr\tcontext\t1.0\t[roles] context = lr\n" in trained.xexp("explore", "columns").out
+    run = latest_run(trained / "results/experiments.db")
+    assert run is not None and run.params["lr"] == 1.0
+    assert trained.xexp("explore", "columns", "nosuch").code == 128
+
+
+def test_explore_columns_without_results(repo: Repo) -> None:
+    repo.xexp("init", "--no-dvc").good()
+    done = repo.xexp("explore", "columns")
+    assert done.code == 128 and "there are no runs" in done.err
