@@ -12,9 +12,9 @@ export GIT_OPTIONAL_LOCKS
 
 spec_of() {
 case $1 in
-\'\') spec=\'v	init	set a repository up, once and again
-v	demo	a real experiment repository, walked through
-v	setup	make man pages and completion work
+\'\') spec=\'v	init	set up a repository (safe to run again)
+v	demo	make a real experiment repository and walk through it
+v	setup	enable man pages and completion
 v	completion	print the completion script of a shell
 v	tag	snapshot the experiment as the next version
 v	worktree	one experiment, one branch, one folder
@@ -25,11 +25,11 @@ v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
 v	conflicts	list and settle rows that git merge could not merge
-v	check	say whether a merge dropped rows
+v	check	report whether a merge dropped rows
 v	drivers	let git merge and show results row by row
-v	candidates	list the models beside production, or add one
+v	candidates	list or add candidate models
 v	promote	make a candidate the model in production
-v	prune	remove candidates whose bytes are safe elsewhere
+v	prune	delete candidates that are stored elsewhere
 v	undo	take the last operation back
 v	log	list the operations of this repository
 v	registry	rebuild the registry from the tags
@@ -38,22 +38,22 @@ o	--json	-	once	Print the status page as JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'init\') spec=\'o	--no-dvc	-	once	Do not set DVC up
+\'init\') spec=\'o	--no-dvc	-	once	Do not set up DVC
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'demo\') spec=\'o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	dir	once\' ;;
 \'setup\') spec=\'o	--check	-	once	Tell what works and what does not
@@ -62,12 +62,12 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'completion\') spec=\'o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	choice:bash zsh fish	once\' ;;
 \'tag\') spec=\'o	--major	-	once	Raise the first number
@@ -78,9 +78,9 @@ o	--run	run	once	The tracker run to tag (default: the latest)
 o	--best	metric	once	The best run by METRIC
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
-o	-m --message	text	many	What you want to say of it, in its description
+o	-m --message	text	many	Text to add to the description
 o	-e --edit	-	once	Edit the description first
-o	-y --yes	-	once	Take the suggested description unasked
+o	-y --yes	-	once	Accept the suggested description without asking
 o	-a --all	-	once	Include modified tracked files
 o	-l --label	label	many	Attach a label (repeatable)
 o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
@@ -95,25 +95,17 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	next	once\' ;;
-\'worktree\') spec=\'v	list	list the worktrees and what is only there
-v	new	make ../exp-NAME on branch exp/NAME, ready to work in
-v	prune	forget the worktrees whose folder is gone
+\'worktree\') spec=\'v	new	make ../exp-NAME on branch exp/NAME, ready to work in
+v	list	list the worktrees and what is only there
 v	remove	remove a worktree, if nothing in it would be lost
+v	prune	forget the worktrees whose folder is gone
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page\' ;;
-\'worktree list\') spec=\'o	--porcelain	-	once	Print lines for scripts; their form never changes
-o	-z	-	once	End lines with NUL; implies --porcelain
-o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'worktree new\') spec=\'o	--at	rev	once	Start from this version or commit
 o	--path	dir	once	Where to make it
@@ -126,15 +118,16 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
-\'worktree prune\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+\'worktree list\') spec=\'o	--porcelain	-	once	Print lines for scripts; their form never changes
+o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'worktree remove\') spec=\'o	--push	-	once	Push artifacts, branch and tags first
 o	--force	-	once	Remove although the checklist says no
@@ -143,36 +136,43 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	worktree	once\' ;;
+\'worktree prune\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page\' ;;
 \'push\') spec=\'o	--all	-	once	Every experiment, pushed before or not
 o	-r --remote	dvcremote	once	The DVC remote (default: DVC\'\\\'\'s default)
 o	--git-remote	remote	once	The git remote to push to
-o	--incomplete	-	once	Push even where some artifacts are nowhere
+o	--incomplete	-	once	Push even if artifacts are missing
 o	-n --dry-run	-	once	Show what would be pushed
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many\' ;;
 \'explore\') spec=\'v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
 v	columns	show what each column of the results is, and why
 v	diff	compare two experiments, or one with now
-v	checkout	a past experiment in a worktree of its own
-v	worktrees	list what checkout made
-v	cleanup	remove what checkout made
+v	checkout	check out a past experiment in a worktree of its own
+v	worktrees	list the worktrees that checkout made
+v	cleanup	remove the worktrees that checkout made
 d	list
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'explore list\') spec=\'o	--sort	column	once	By a metric (best first), parameter, date or version
-o	--reverse	-	once	Turn the order round; missing values stay last
+o	--reverse	-	once	Reverse the order; missing values stay last
 o	--filter	text	once	Such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
@@ -185,21 +185,21 @@ o	-z	-	once	End lines with NUL; implies --porcelain
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'explore show\') spec=\'o	--remote	-	once	Ask a remote that is no local folder
+\'explore show\') spec=\'o	--remote	-	once	Also query non-local remotes
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	rev	once\' ;;
 \'explore columns\') spec=\'o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
 \'explore diff\') spec=\'o	--code	-	once	Print the patch of the code too
@@ -208,7 +208,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	range	once
 a	rev	once\' ;;
@@ -221,7 +221,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	rev	once\' ;;
 \'explore worktrees\') spec=\'o	--porcelain	-	once	Print lines for scripts; their form never changes
@@ -230,7 +230,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'explore cleanup\') spec=\'o	--force	-	once	Also when files were added or changed
 o	--no-wait	-	once	Fail at once if another operation holds the lock
@@ -238,7 +238,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	explored	once\' ;;
 \'get\') spec=\'o	-o --out	file	once	File or folder to write; \'\\\'\'-\'\\\'\' is standard output
@@ -251,7 +251,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	rev	once
 a	path	many\' ;;
@@ -263,14 +263,14 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	source	once
 a	source	once
 a	path	rest\' ;;
 \'merge\') spec=\'o	-o --output	file	once	Merge plain files into FILE
 o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
-o	--models	-	once	Lay the sources\'\\\'\' models beside, as candidates
+o	--models	-	once	Also import the sources\'\\\'\' models as candidates
 o	--key	key	many	Key columns, with commas, of tables that have no key
 o	--table	table	many	Only these tables
 o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
@@ -281,7 +281,7 @@ o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
+o	--engine	choice:auto sqlite duckdb	once	Which engine merges; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	many	The commit\'\\\'\'s message
@@ -291,12 +291,12 @@ o	--strategy	choice:merge rebase keep	once	What happens to rows: merge, rebase o
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	source	many\' ;;
 \'rebase\') spec=\'o	-o --output	file	once	Merge plain files into FILE
 o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
-o	--models	-	once	Lay the sources\'\\\'\' models beside, as candidates
+o	--models	-	once	Also import the sources\'\\\'\' models as candidates
 o	--key	key	many	Key columns, with commas, of tables that have no key
 o	--table	table	many	Only these tables
 o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
@@ -307,7 +307,7 @@ o	--stringify	key	many	Let a column of mixed types become text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Who does the work; auto: SQLite for SQLite files, else DuckDB
+o	--engine	choice:auto sqlite duckdb	once	Which engine merges; auto: SQLite for SQLite files, else DuckDB
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
 o	-m --message	text	many	The commit\'\\\'\'s message
@@ -317,7 +317,7 @@ o	-y --yes	-	once	Replace without asking
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	source	many\' ;;
 \'conflicts\') spec=\'v	resolve	merge the unmerged databases again with their conflicts settled, and stage them
@@ -326,7 +326,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'conflicts resolve\') spec=\'o	--ours	-	once	Keep our value wherever both changed
 o	--theirs	-	once	Take theirs wherever both changed
@@ -336,7 +336,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	unmerged	many\' ;;
 \'check\') spec=\'o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
@@ -344,53 +344,53 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'drivers\') spec=\'v	install	register the merge driver and the textconv in this clone and in .gitattributes
-v	status	say what is registered; exit 1 where git would not merge rows by itself
 v	uninstall	take both out again; merges are git\'\\\'\'s own then
+v	status	say what is registered; exit 1 where git would not merge rows by itself
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'drivers install\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
-o	--help	-	once	Show the manual page\' ;;
-\'drivers status\') spec=\'o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
-o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'drivers uninstall\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'candidates\') spec=\'v	list	list production and candidates, the best first
-v	add	put a model file in as the candidate of a run
+\'drivers status\') spec=\'o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page\' ;;
+\'candidates\') spec=\'v	list	list production and every candidate: run, version, metrics, size, where its bytes are
+v	add	add a model file as the candidate of a run; the file itself stays where it is
 d	list
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'candidates list\') spec=\'o	--slot	slot	once	Only this model slot
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
-o	--remote	-	once	Ask a remote that is no local folder
+o	--remote	-	once	Also query non-local remotes
 o	-z	-	once	Print the paths alone, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'candidates add\') spec=\'o	--run	run	once	The run that made it (default: the latest)
 o	--slot	slot	once	The model slot, where there are several
@@ -399,7 +399,7 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	file	once\' ;;
 \'promote\') spec=\'o	--run	run	once	The model of this run
@@ -419,12 +419,12 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	once\' ;;
 \'prune\') spec=\'o	--keep	text	once	Keep the best K (5)
 o	--metric	metric	once	Rank by M (default: the primary metric)
-o	--per	choice:version model	once	K of each
+o	--per	choice:version model	once	Keep K per group
 o	--older-than	text	once	Only what is older: 12h, 30d, 6mo
 o	--include-unranked	-	once	Also what has no number for the metric
 o	--slot	slot	once	Only this model slot
@@ -442,15 +442,15 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'undo\') spec=\'o	--force	-	once	Also what was pushed or has later work on it
+\'undo\') spec=\'o	--force	-	once	Undo even if it was pushed or built upon
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	operations	once\' ;;
 \'log\') spec=\'o	-n --limit	text	once	Only the newest N
@@ -458,20 +458,20 @@ o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'registry\') spec=\'v	rebuild	restore from the tags everything that tags hold; nothing in the registry is deleted
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'registry rebuild\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
-o	-h	-	once	Show the short usage
+o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 *) spec= ;;
 esac

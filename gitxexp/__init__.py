@@ -12,13 +12,16 @@ TYPE_CHECKING = False  # typing itself takes as long to import as `--version` ma
 if TYPE_CHECKING:
     from typing import Any
 
-    from gitxexp.api import Repository, context, open
+    from gitxexp.api import Experiment, Repository, context, open
     from gitxexp.common.errors import XexpError
 
 
-__all__ = ["Repository", "XexpError", "__version__", "context", "open"]
+__all__ = ["Experiment", "Repository", "XexpError", "__version__", "context", "open"]
 
-_HOMES = {"Repository": "api", "context": "api", "open": "api", "XexpError": "errors"}
+_HOMES = {
+    **dict.fromkeys(("Experiment", "Repository", "context", "open"), "gitxexp.api"),
+    "XexpError": "gitxexp.common.errors",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -26,4 +29,4 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'gitxexp' has no attribute '{name}'")
     import importlib
 
-    return getattr(importlib.import_module(f"gitxexp.{_HOMES[name]}"), name)
+    return getattr(importlib.import_module(_HOMES[name]), name)

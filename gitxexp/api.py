@@ -1,43 +1,151 @@
-"""The Python interface: the same verbs as the command line, returning values instead of text."""
+"""The Python interface: the verbs of the command line, returning values instead of text.
+
+What a verb needs is imported when it is called: a training script that asks for
+:func:`context` waits for nothing else.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.repository import undo as repository_undo
-from gitxexp.repository.config_hash import config_hash, flatten
-from gitxexp.repository.operation import Operation
 from gitxexp.repository.repository import Project
-from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion, Level, parse
-from gitxexp.workflows.experiments import describe, rebuild
-from gitxexp.workflows.experiments import init as experiments_init
-from gitxexp.workflows.experiments import plan as experiments_plan
-from gitxexp.workflows.experiments import tag as experiments_tag
-from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.experiments.init import SetUp
-from gitxexp.workflows.experiments.plan import Plan, Request
-from gitxexp.workflows.experiments.rebuild import Rebuilt
-from gitxexp.workflows.experiments.tag import Tagged
-from gitxexp.workflows.models import candidates as models_candidates
-from gitxexp.workflows.models import promote as models_promote
-from gitxexp.workflows.models import prune as models_prune
-from gitxexp.workflows.models.candidates import ModelList
-from gitxexp.workflows.models.promote import Promoted, PromoteRequest
-from gitxexp.workflows.models.prune import Pruned
 
 if TYPE_CHECKING:
+    import git
+
+    from gitxexp.repository import tags
+    from gitxexp.repository.operation import Operation
+    from gitxexp.repository.registry import Promotion
+    from gitxexp.repository.tag_message import Payload
+    from gitxexp.tables.plan import MergeOptions, Mode
+    from gitxexp.trackers.run import ColumnFacts
+    from gitxexp.workflows.artifacts.get import GetReport
+    from gitxexp.workflows.artifacts.push import Pushed
+    from gitxexp.workflows.experiments.init import SetUp
+    from gitxexp.workflows.experiments.plan import Plan
+    from gitxexp.workflows.experiments.plan import Request as TagRequest
+    from gitxexp.workflows.experiments.rebuild import Rebuilt
+    from gitxexp.workflows.experiments.tag import Tagged
+    from gitxexp.workflows.explore.compare import Comparison
+    from gitxexp.workflows.explore.query import ExperimentList
+    from gitxexp.workflows.explore.show import ExperimentDetails
+    from gitxexp.workflows.merge.check import MergeCheck
+    from gitxexp.workflows.merge.conflicts import Resolved
     from gitxexp.workflows.merge.diff import FileDiff
+    from gitxexp.workflows.merge.driver.install import Status as DriverStatus
+    from gitxexp.workflows.merge.driver.reports import Report as Conflicts
     from gitxexp.workflows.merge.merge import Merged
+    from gitxexp.workflows.models.add import AddedCandidate
+    from gitxexp.workflows.models.cache import FreedCache
+    from gitxexp.workflows.models.candidates import ModelList
+    from gitxexp.workflows.models.promote import Promoted
+    from gitxexp.workflows.models.prune import Pruned
+    from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
+    from gitxexp.workflows.worktrees.overview import WorktreeStatus
+    from gitxexp.workflows.worktrees.records import Worktree
+    from gitxexp.workflows.worktrees.remove import Removed
+
+PathLike = Path | str
+
+
+class Experiment:
+    """One experiment, as its tag has it. Equal to another of the same tag object."""
+
+    def __init__(self, repository: Repository, tag: tags.Experiment) -> None:
+        self._repository = repository
+        self._tag = tag
+
+    @property
+    def name(self) -> str:
+        """The tag's name, such as ``e0.3.0``."""
+        return self._tag.name
+
+    @property
+    def version(self) -> AnyVersion:
+        """What the name spells: comparable, with ``major``, ``minor`` and ``patch``."""
+        return self._tag.version
+
+    @cached_property
+    def commit(self) -> git.Commit:
+        """The commit that the tag points at, as GitPython has it."""
+        return self._repository.git.commit(self._tag.commit)
+
+    @property
+    def date(self) -> int:
+        """When it was tagged, in seconds since 1970."""
+        return self._tag.date
+
+    @property
+    def tagger(self) -> str:
+        """Who tagged it, without the address; "" where the tag does not say."""
+        return self._tag.tagger
+
+    @property
+    def payload(self) -> Payload:
+        """Everything that the tag's message says."""
+        return self._tag.payload
+
+    @property
+    def headline(self) -> str:
+        """The first line of the tag's message."""
+        return self.payload.headline
+
+    @property
+    def run(self) -> str:
+        """The tracker run; "" where none is known."""
+        return self.payload.run
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What it was labelled with."""
+        return self.payload.labels
+
+    @property
+    def params(self) -> Mapping[str, Any]:
+        """Parameters by dotted name."""
+        return self.payload.params
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """Metrics by name."""
+        return self.payload.metrics
+
+    @property
+    def artifacts(self) -> Mapping[str, str]:
+        """Path of every DVC output at its commit → ``md5:…``."""
+        return self.payload.artifacts
+
+    def get(self, *paths: str, out: PathLike | None = None, force: bool = False) -> GetReport:
+        """Get files of it, as :meth:`Repository.get`."""
+        return self._repository.get(self.name, *paths, out=out, force=force)
+
+    def diff(self, other: str | Experiment | None = None) -> Comparison:
+        """Parameters, metrics, artifacts and code that differ, as :meth:`Repository.compare`."""
+        name = other.name if isinstance(other, Experiment) else other
+        return self._repository.compare(self.name, name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Experiment) and self._tag.oid == other._tag.oid
+
+    def __hash__(self) -> int:
+        return hash(self._tag.oid)
+
+    def __repr__(self) -> str:
+        return f"<Experiment {self.name}: {self.headline}>"
 
 
 class Repository:
-    """One repository. Every method raises :class:`gitxexp.common.errors.XexpError` with a hint."""
+    """One repository. Every method raises :class:`gitxexp.XexpError` with a hint.
 
-    def __init__(self, path: Path | str = ".") -> None:
+    ``wait=False``, where a method has it, raises at once if another operation holds the lock.
+    """
+
+    def __init__(self, path: PathLike = ".") -> None:
         self._project = Project.open(path)
 
     @property
@@ -45,101 +153,690 @@ class Repository:
         """The top of the work tree."""
         return self._project.top
 
-    def init(self, *, dvc: bool = True, dry_run: bool = False) -> SetUp:
-        """Set the repository up, as ``git xexp init``."""
-        return experiments_init.init(self._project, dvc=dvc, dry_run=dry_run)
+    @cached_property
+    def git(self) -> git.Repo:
+        """The repository as GitPython has it; imported when first asked for."""
+        from gitxexp.storage.git_write import gitpython_repo
 
-    def tag(self, version: str | None = None, **options: Any) -> Tagged:
-        """Snapshot the experiment, as ``git xexp tag``.
+        return gitpython_repo(self._project.places.top or self._project.places.git_dir)
 
-        ``options``: level ("major", "minor", "patch"), name, run, best, params, metrics, text,
-        labels, everything, commit, stamp.
+    def __repr__(self) -> str:
+        return f"<Repository {self._project.places.top or self._project.places.git_dir}>"
+
+    # -- start -----------------------------------------------------------------------------------
+
+    def init(self, *, dvc: bool = True, dry_run: bool = False, wait: bool = True) -> SetUp:
+        """Set up the repository (safe to run again), as ``git xexp init``.
+
+        ``dvc=False`` leaves DVC out; ``dry_run`` only says what would be done.
         """
-        return experiments_tag.tag(self._project, _request(version, options))
+        from gitxexp.workflows.experiments.init import init
 
-    def plan(self, version: str | None = None, **options: Any) -> Plan:
-        """What :meth:`tag` would do now; changes nothing."""
-        return experiments_plan.plan(self._project, _request(version, options))
+        return init(self._project, dvc=dvc, dry_run=dry_run, wait=wait)
 
-    def experiments(self) -> list[Experiment]:
-        """Every experiment of the repository, newest first."""
-        return self._project.experiments()
+    # -- make and share --------------------------------------------------------------------------
 
-    def merge(self, *sources: str, rebase: bool = False, **options: Any) -> Merged:
-        """Bring other experiments' rows in, as ``git xexp merge`` (or ``rebase``, without asking).
+    def tag(
+        self,
+        version: str | None = None,
+        *,
+        level: Literal["major", "minor", "patch"] | None = None,
+        name: str | None = None,
+        run: str | None = None,
+        best: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        message: str = "",
+        labels: Sequence[str] = (),
+        include_modified: bool = False,
+        commit: bool = True,
+        stamp: bool | None = None,
+        drop_rows: bool = False,
+        push: bool = False,
+        remote: str | None = None,
+        wait: bool = True,
+    ) -> Tagged:
+        """Snapshot the experiment as the next version, as ``git xexp tag``.
 
-        ``options``: strategy, only, models, engine, commit, message, and the fields of
-        :class:`gitxexp.tables.plan.MergeOptions`. Raises Conflicted with all conflicts.
+        ``version``, or ``level`` to raise, or ``name`` (``exp-NAME-vN``) instead of what the
+        changes ask for. ``run`` is the tracker run (default: the latest), or the ``best`` one by a
+        metric. ``params`` and ``metrics`` add to or replace what was collected; ``message`` and
+        ``labels`` go into the tag. ``include_modified`` commits modified tracked files too;
+        ``commit=False`` tags HEAD as it is. ``stamp`` says whether the version is written into the
+        run's rows (None: as configured); ``drop_rows`` tags although results of the last commit
+        are gone. ``push`` sends artifacts, branch and tag to ``remote``, all or nothing. Raises
+        NoAnswer when it is refused.
         """
-        from gitxexp.workflows.merge import (
-            merge as merge_merge,  # late: a training script needs none of it
+        from gitxexp.workflows.experiments.tag import tag, tag_and_push
+
+        request = _tag_request(
+            version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
+            message=message, labels=labels, include_modified=include_modified, commit=commit,
+            stamp=stamp, drop_rows=drop_rows,
+        )  # fmt: skip
+        if push:
+            return tag_and_push(self._project, request, remote, wait=wait)
+        return tag(self._project, request, wait=wait)
+
+    def plan(
+        self,
+        version: str | None = None,
+        *,
+        level: Literal["major", "minor", "patch"] | None = None,
+        name: str | None = None,
+        run: str | None = None,
+        best: str | None = None,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        message: str = "",
+        labels: Sequence[str] = (),
+        include_modified: bool = False,
+        commit: bool = True,
+        stamp: bool | None = None,
+        drop_rows: bool = False,
+    ) -> Plan:
+        """What :meth:`tag` would do now with ``version``, ``level``, ``name``, ``run``, ``best``,
+        ``params``, ``metrics``, ``message``, ``labels``, ``include_modified``, ``commit``,
+        ``stamp`` and ``drop_rows``; changes nothing."""
+        from gitxexp.workflows.experiments.plan import plan
+
+        request = _tag_request(
+            version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
+            message=message, labels=labels, include_modified=include_modified, commit=commit,
+            stamp=stamp, drop_rows=drop_rows,
+        )  # fmt: skip
+        return plan(self._project, request)
+
+    def push(
+        self,
+        *versions: str,
+        git_remote: str | None = None,
+        dvc_remote: str | None = None,
+        everything: bool = False,
+        incomplete: bool = False,
+    ) -> Pushed:
+        """Push artifacts, then branches and tags, of ``versions``, as ``git xexp push``.
+
+        Without ``versions``: of every experiment that is unpushed, or of every one at all with
+        ``everything``. ``git_remote`` and ``dvc_remote`` default to git's and DVC's own;
+        ``incomplete`` pushes even if artifacts are missing. Raises NoAnswer where the remote has
+        another tag of the same name.
+        """
+        from gitxexp.workflows.artifacts.push import plan, push
+
+        chosen = [self._experiment(name) for name in versions] if versions else None
+        planned = plan(self._project, chosen, git_remote=git_remote, everything=everything)
+        done = push(self._project, planned, remote=dvc_remote, incomplete=incomplete)
+        if planned.clashing:
+            names = ", ".join(experiment.name for experiment in planned.clashing)
+            raise NoAnswer(f"not pushed: {planned.git_remote} has another {names}")
+        return done
+
+    def worktree(
+        self,
+        name: str,
+        *,
+        at: str = "HEAD",
+        path: PathLike | None = None,
+        branch: str | None = None,
+        link: Literal["auto", "reflink", "hardlink", "symlink", "copy"] | None = None,
+        fetch: bool = True,
+        wait: bool = True,
+    ) -> CreatedWorktree:
+        """Make a worktree for the experiment ``name``, as ``git xexp worktree new``.
+
+        It starts ``at`` a version or revision, in the folder ``path`` on ``branch`` (both as
+        configured by default). ``link`` is how data gets there; ``fetch=False`` fetches nothing.
+        ``ready.missing`` names the files that are nowhere.
+        """
+        from gitxexp.workflows.worktrees.create import WorktreeRequest, create
+
+        request = WorktreeRequest(
+            name, at, None if path is None else Path(path), branch, link, fetch
         )
+        return create(self._project, request, wait=wait)
 
-        return merge_merge.merge(self._project, merge_merge.request(sources, rebase, options))
+    def worktrees(self) -> Sequence[WorktreeStatus]:
+        """Every worktree and what is only there, as ``git xexp worktree list``."""
+        from gitxexp.workflows.worktrees.overview import list_statuses
 
-    def diff(self, a: str, b: str | None = None, **options: Any) -> list[FileDiff]:
-        """The rows that differ between two versions (b None: the work tree), as ``git xexp diff``.
+        return list_statuses(self._project)
 
-        ``options``: paths, key, limit.
+    def remove_worktree(
+        self, name: str, *, push: bool = False, force: bool = False, wait: bool = True
+    ) -> Removed:
+        """Remove the worktree ``name`` if nothing in it would be lost, as ``git xexp worktree
+        remove``.
+
+        ``push`` sends its work first; ``force`` removes it anyway. Raises NoAnswer otherwise.
         """
-        from gitxexp.workflows.merge import diff as merge_diff  # late, as above
+        from gitxexp.workflows.worktrees import records, remove, safety
 
-        request = merge_diff.DiffRequest(a, b, **options)
-        return list(merge_diff.differences(self._project, request))
+        tree = records.find(self._project, name)
+        remove.check_removable(self._project, tree)
+        if push and not tree.gone:
+            remove.push(self._project, tree)
+        lost = [check for check in safety.checklist(self._project, tree) if not check.ok]
+        if lost and not force:
+            what = "; ".join(f"{check.name}: {check.text}" for check in lost)
+            fixes = dict.fromkeys(check.fix for check in lost if check.fix)
+            hint = "\n".join([*fixes, "force=True removes it anyway"])
+            raise NoAnswer(f"{tree.name} was not removed ({what})", hint)
+        return remove.remove(self._project, name, wait=wait)
 
-    def candidates(self, slot: str | None = None, metric: str | None = None) -> ModelList:
-        """Production and every candidate, the best first, as ``git xexp candidates list``."""
-        return models_candidates.list_models(self._project, slot, metric)
+    def prune_worktrees(self, *, wait: bool = True) -> Sequence[Worktree]:
+        """Forget the worktrees whose folder is gone; returns them."""
+        from gitxexp.workflows.worktrees.remove import prune
 
-    def promote(self, version: str | None = None, **options: Any) -> Promoted:
+        return prune(self._project, wait=wait)
+
+    # -- look ------------------------------------------------------------------------------------
+
+    def experiments(self) -> Sequence[Experiment]:
+        """Every experiment of the repository, newest first."""
+        return [Experiment(self, tag) for tag in self._project.experiments()]
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment that ``name`` means: a version, a config hash's first digits, a run or
+        any revision (then the experiment there, or the nearest before it)."""
+        from gitxexp.workflows.explore.show import experiment_of
+
+        return Experiment(self, experiment_of(self._project, name)[0])
+
+    def list(
+        self,
+        *,
+        sort: str | None = None,
+        reverse: bool = False,
+        filter: str | None = None,
+        labels: Sequence[str] = (),
+        limit: int | None = None,
+        columns: Sequence[str] = (),
+        runs: bool = False,
+    ) -> ExperimentList:
+        """Experiments as a table of rows and columns, as ``git xexp explore list``.
+
+        ``sort`` is a metric (best first), parameter, ``date`` or ``version``; ``reverse`` turns
+        the order; ``filter`` is an expression (``"f1 > 0.8 and model = bert"``); ``labels`` are
+        required, all of them; ``limit`` takes the first; ``columns`` chooses (``+NAME`` adds);
+        ``runs`` lists the runs of the results databases instead, tagged or not.
+        """
+        from gitxexp.workflows.explore.query import Query, list_experiments
+
+        query = Query(
+            sort=sort, reverse=reverse, filter=filter, labels=tuple(labels), limit=limit,
+            columns=tuple(columns), runs=runs,
+        )  # fmt: skip
+        return list_experiments(self._project, query)
+
+    def filter(
+        self,
+        expression: str,
+        *,
+        sort: str | None = None,
+        limit: int | None = None,
+    ) -> Sequence[Experiment]:
+        """The experiments for which ``expression`` holds, in the order of ``sort`` (default: the
+        newest first), the first ``limit`` of them."""
+        rows = self.list(filter=expression, sort=sort, limit=limit).rows
+        return [Experiment(self, row.experiment) for row in rows if row.experiment is not None]
+
+    def columns(self, table: str | None = None) -> Sequence[ColumnFacts]:
+        """What each column of the results (only of ``table``) is to an experiment, and why, as
+        ``git xexp explore columns``."""
+        from gitxexp.workflows.explore.columns import columns
+
+        return columns(self._project, table)
+
+    def show(self, version: str, *, ask_remote: bool = False) -> ExperimentDetails:
+        """All that is known of one experiment, as ``git xexp explore show``.
+
+        ``version`` is read as by :meth:`experiment`; ``ask_remote`` also queries remotes that are
+        no folder of this machine.
+        """
+        from gitxexp.workflows.explore.show import details
+
+        return details(self._project, version, ask_remote=ask_remote)
+
+    def compare(self, before: str, after: str | None = None) -> Comparison:
+        """Parameters, metrics (with their change, better or worse), artifacts and code that differ
+        between experiment ``before`` and ``after`` (None: the work tree and its latest run), as
+        ``git xexp explore diff``."""
+        from gitxexp.workflows.explore import compare
+
+        known = self._project.experiments()
+
+        def side(name: str) -> compare.ComparedSide:
+            from gitxexp.workflows.explore.show import experiment_of
+
+            return compare.of_experiment(
+                self._project, experiment_of(self._project, name, known)[0]
+            )
+
+        now = compare.of_work_tree(self._project) if after is None else side(after)
+        return compare.compare(self._project, side(before), now)
+
+    def get(
+        self,
+        version: str,
+        *paths: str,
+        out: PathLike | None = None,
+        strategy: Literal["auto", "cache", "dvc", "worktree"] = "auto",
+        force: bool = False,
+        verify: bool = True,
+        dvc_remote: str | None = None,
+    ) -> GetReport:
+        """Get files or folders as ``version`` had them, as ``git xexp get``.
+
+        ``paths`` are read from the current folder, then from the top; globs are allowed. ``out``
+        is a file or folder (default: their own place); ``strategy`` where to look; ``force``
+        overwrites files that differ; ``verify=False`` compares no hash; ``dvc_remote`` is the
+        remote to ask. Returns each file with its size in bytes and where it came from.
+        """
+        from gitxexp.storage.sources import Strategy
+        from gitxexp.workflows.artifacts.get import GetRequest, get
+        from gitxexp.workflows.experiments.resolve import resolve
+
+        request = GetRequest(
+            commit=resolve(self._project, version).commit,
+            called=version,
+            paths=paths,
+            out=None if out is None else Path(out),
+            strategy=Strategy(strategy),
+            force=force,
+            verify=verify,
+            remote=dvc_remote,
+        )
+        return get(self._project, request)
+
+    def diff(
+        self,
+        before: str = "HEAD",
+        after: str | None = None,
+        *,
+        paths: Sequence[str] = (),
+        key: Sequence[str] = (),
+        limit: int | None = None,
+    ) -> Sequence[FileDiff]:
+        """The rows that differ between ``before`` and ``after`` (None: the work tree), two versions
+        or revisions, as ``git xexp diff``.
+
+        ``paths`` are the files to compare; ``key`` the columns that pair rows; ``limit`` the rows
+        listed per table (the counts are complete all the same).
+        """
+        from gitxexp.workflows.merge.diff import DiffRequest, differences
+
+        request = DiffRequest(before, after, tuple(paths), tuple(key), limit)
+        return [*differences(self._project, request)]
+
+    def checkout(
+        self,
+        version: str,
+        *,
+        path: PathLike | None = None,
+        link: Literal["auto", "reflink", "hardlink", "symlink", "copy"] | None = None,
+        fetch: bool = True,
+        wait: bool = True,
+    ) -> CreatedWorktree | ExistingWorktree:
+        """Check out a past experiment in a disposable worktree, as ``git xexp explore checkout``.
+
+        ``path``, ``link`` and ``fetch`` as for :meth:`worktree`. Returns ExistingWorktree where there is one
+        of ``version`` already.
+        """
+        from gitxexp.workflows.worktrees.create import WorktreeRequest, checkout
+        from gitxexp.workflows.worktrees.records import EXPLORE
+
+        place = None if path is None else Path(path)
+        request = WorktreeRequest(version, version, place, None, link, fetch, EXPLORE)
+        return checkout(self._project, request, wait=wait)
+
+    def cleanup(
+        self, version: str | None = None, *, force: bool = False, wait: bool = True
+    ) -> Sequence[Worktree]:
+        """Remove what :meth:`checkout` made for ``version`` (None: all of it); returns what went.
+
+        ``force`` removes worktrees with added or changed files, too.
+        """
+        from gitxexp.workflows.worktrees.remove import cleanup
+
+        return cleanup(self._project, version, force=force, wait=wait)
+
+    # -- bring results together ------------------------------------------------------------------
+
+    def merge(
+        self,
+        *sources: str,
+        only: Sequence[str] = (),
+        models: bool = False,
+        strategy: Literal["merge", "rebase", "keep"] | None = None,
+        key: Sequence[str] = (),
+        tables: Sequence[str] = (),
+        on_conflict: Literal["fail", "ours", "theirs", "both"] = "fail",
+        fill: bool = True,
+        renumber: bool = False,
+        rename: Mapping[str, str] | None = None,
+        stringify: Sequence[str] = (),
+        allow_lossy: bool = False,
+        memory: int = 0,
+        in_place: bool = False,
+        engine: Literal["auto", "sqlite", "duckdb"] = "auto",
+        dry_run: bool = False,
+        commit: bool = False,
+        message: str | None = None,
+        wait: bool = True,
+    ) -> Merged:
+        """Bring the rows of other experiments in, losing none, as ``git xexp merge``.
+
+        ``sources`` are worktrees, branches, versions, revisions or files. ``only`` says what to
+        merge (``results``, ``data``, ``models``, paths, globs); ``models`` also imports models as
+        candidates; ``strategy`` overrides the configured one. ``key`` names key columns of tables
+        without a key, ``tables`` the tables; ``on_conflict`` is what to do with two values of one
+        key, ``fill`` whether NULL cells of a matching key are filled. ``renumber`` gives clashing
+        integer keys new numbers; ``rename`` maps incoming columns to existing ones; ``stringify``
+        names columns of mixed types that may become text; ``allow_lossy`` accepts promotions that
+        change values. ``memory`` is in bytes (0: a share of what is free); ``in_place`` makes no
+        copy; ``engine`` chooses who merges. ``dry_run`` only plans; ``commit`` commits the result
+        with ``message``. Raises Conflicted with all conflicts.
+        """
+        from gitxexp.tables.plan import Mode
+
+        options = _merge_options(
+            Mode.MERGE, key=key, tables=tables, on_conflict=on_conflict, fill=fill,
+            renumber=renumber, rename=rename, stringify=stringify, allow_lossy=allow_lossy,
+            memory=memory, in_place=in_place,
+        )  # fmt: skip
+        return self._merge(
+            sources, options, only=only, models=models, strategy=strategy, engine=engine,
+            dry_run=dry_run, commit=commit, message=message, wait=wait,
+        )  # fmt: skip
+
+    def rebase(
+        self,
+        *sources: str,
+        only: Sequence[str] = (),
+        models: bool = False,
+        key: Sequence[str] = (),
+        tables: Sequence[str] = (),
+        on_conflict: Literal["fail", "ours", "theirs", "both"] = "fail",
+        fill: bool = True,
+        renumber: bool = False,
+        rename: Mapping[str, str] | None = None,
+        stringify: Sequence[str] = (),
+        allow_lossy: bool = False,
+        memory: int = 0,
+        in_place: bool = False,
+        engine: Literal["auto", "sqlite", "duckdb"] = "auto",
+        dry_run: bool = False,
+        commit: bool = False,
+        message: str | None = None,
+        wait: bool = True,
+    ) -> Merged:
+        """Bring the rows of other experiments in, replacing rows of the same key without asking, as
+        ``git xexp rebase``. The key is ``key``, else the version, else the run.
+
+        ``sources``, ``only``, ``models``, ``tables``, ``on_conflict``, ``fill``, ``renumber``,
+        ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``engine``,
+        ``dry_run``, ``commit`` and ``message`` as for :meth:`merge`.
+        """
+        from gitxexp.tables.plan import Mode
+
+        options = _merge_options(
+            Mode.REBASE, key=key, tables=tables, on_conflict=on_conflict, fill=fill,
+            renumber=renumber, rename=rename, stringify=stringify, allow_lossy=allow_lossy,
+            memory=memory, in_place=in_place,
+        )  # fmt: skip
+        return self._merge(
+            sources, options, only=only, models=models, strategy=None, engine=engine,
+            dry_run=dry_run, commit=commit, message=message, wait=wait,
+        )  # fmt: skip
+
+    def conflicts(self) -> Sequence[Conflicts]:
+        """The databases that ``git merge`` left unmerged, each with its conflicts and every side's
+        value, as ``git xexp conflicts``."""
+        from gitxexp.workflows.merge.conflicts import reports
+
+        return reports(self._project)
+
+    def resolve(
+        self,
+        *paths: str,
+        side: Literal["ours", "theirs"] | None = None,
+        rows: Mapping[int, Literal["ours", "theirs"]] | None = None,
+        wait: bool = True,
+    ) -> Sequence[Resolved]:
+        """Merge the unmerged databases again (default: all) and stage them, as ``git xexp conflicts
+        resolve``.
+
+        ``paths`` are those to resolve; ``side`` is taken wherever both changed, and ``rows`` has
+        sides for single conflicts by their number, from 1. Raises NoAnswer where conflicts remain.
+        """
+        from gitxexp.tables.plan import OnConflict
+        from gitxexp.workflows.merge.conflicts import resolve
+
+        chosen = {number: OnConflict(taken) for number, taken in (rows or {}).items()}
+        every = OnConflict(side) if side else None
+        return resolve(self._project, paths, every, chosen, wait=wait)
+
+    def check(self, base: str) -> MergeCheck:
+        """Whether the merges that HEAD has and ``base`` has not dropped rows, as ``git xexp check
+        --merge``."""
+        from gitxexp.workflows.merge.check import merges
+
+        return merges(self._project, base)
+
+    def drivers(self) -> DriverStatus:
+        """What of the merge driver and the textconv is registered, as ``git xexp drivers status``."""
+        from gitxexp.workflows.merge.driver.install import status
+
+        return status(self._project)
+
+    def install_drivers(self, *, wait: bool = True) -> Sequence[str]:
+        """Let git merge and show results row by row here; returns what was registered now."""
+        from gitxexp.workflows.merge.driver.install import register
+
+        return register(self._project, wait=wait)
+
+    def uninstall_drivers(self, *, wait: bool = True) -> Sequence[str]:
+        """Leave merges to git alone again; returns what was removed."""
+        from gitxexp.workflows.merge.driver.install import unregister
+
+        return unregister(self._project, wait=wait)
+
+    # -- choose models ---------------------------------------------------------------------------
+
+    def candidates(
+        self, slot: str | None = None, metric: str | None = None, *, ask_remote: bool = False
+    ) -> ModelList:
+        """Production and every candidate, the best first, as ``git xexp candidates list``.
+
+        ``slot`` is a model slot (None: all), ``metric`` what ranks (None: the primary one);
+        ``ask_remote`` also queries remotes that are no folder of this machine.
+        """
+        from gitxexp.workflows.models.candidates import list_models
+
+        return list_models(self._project, slot, metric, ask_remote=ask_remote)
+
+    def add_candidate(
+        self, path: PathLike, *, run: str | None = None, slot: str | None = None, wait: bool = True
+    ) -> AddedCandidate:
+        """Add the model file ``path`` as the candidate of ``run`` (None: the latest) in ``slot``, as
+        ``git xexp candidates add``; the file itself stays where it is."""
+        from gitxexp.workflows.models.add import add
+
+        return add(self._project, Path(path), run, slot, wait=wait)
+
+    def promote(
+        self,
+        version: str | None = None,
+        *,
+        run: str | None = None,
+        best: str | None = None,
+        worktree: str | None = None,
+        rollback: bool = False,
+        slot: str | None = None,
+        message: str = "",
+        keep: bool = True,
+        commit: bool = True,
+        tag: bool = False,
+        yes: bool = False,
+        wait: bool = True,
+    ) -> Promoted:
         """Put a model into production, as ``git xexp promote``.
 
-        ``options``: run, best, worktree, rollback, slot, why; keep, commit, tag, yes. Raises
-        NoAnswer when it would be worse, unless ``yes``.
+        The model is that of ``version``, of ``run``, the ``best`` by a metric, of another
+        ``worktree``, or with ``rollback`` the one before; by default the best by the primary
+        metric. ``slot`` is needed where there are several; ``message`` is kept in the history.
+        ``keep=False`` does not keep the replaced model as a candidate, ``commit=False`` leaves the
+        pointers uncommitted, ``tag`` tags the result. Raises NoAnswer when it would be worse,
+        unless ``yes``.
         """
-        how = {
-            name: options.pop(name) for name in ("keep", "commit", "tag", "yes") if name in options
-        }
-        request = PromoteRequest(version=_version(version), **options)
-        plan = models_promote.plan_promotion(self._project, request)
-        if plan.doubt and not how.get("yes"):
-            raise NoAnswer(plan.doubt, "yes=True promotes it all the same")
-        return models_promote.promote(
-            self._project, request, plan, models_promote.PromoteOptions(**how)
+        from gitxexp.workflows.models.promote import (
+            PromoteOptions,
+            PromoteRequest,
+            plan_promotion,
+            promote,
         )
 
-    def prune(self, keep: int = 5, *, force: bool = False, **rules: Any) -> Pruned:
-        """Remove candidates that are proved to be elsewhere, as ``git xexp prune``.
+        request = PromoteRequest(
+            version=_version(version), run=run, best=best, worktree=worktree, rollback=rollback,
+            slot=slot, why=message,
+        )  # fmt: skip
+        plan = plan_promotion(self._project, request)
+        if plan.doubt and not yes:
+            raise NoAnswer(plan.doubt, "yes=True promotes it anyway")
+        how = PromoteOptions(keep=keep, commit=commit, tag=tag, yes=yes, wait=wait)
+        return promote(self._project, request, plan, how)
 
-        ``rules``: metric, per, older_than (seconds), unranked, slot.
+    def promotions(self, slot: str | None = None) -> Sequence[Promotion]:
+        """Who promoted what and when, the newest first, in ``slot`` or all, as ``git xexp promote
+        --history``."""
+        from gitxexp.workflows.models.history import history
+
+        return history(self._project, slot)
+
+    def prune(
+        self,
+        keep: int = 5,
+        *,
+        metric: str | None = None,
+        per: Literal["version", "model"] | None = None,
+        older_than: float | None = None,
+        include_unranked: bool = False,
+        slot: str | None = None,
+        force: bool = False,
+        commit: bool = True,
+        wait: bool = True,
+    ) -> Pruned:
+        """Delete candidates that are proved to be stored elsewhere, as ``git xexp prune``.
+
+        The best ``keep`` by ``metric`` stay, of each ``per`` if given; only what is ``older_than``
+        so many seconds goes; ``include_unranked`` lets what has no number for the metric go.
+        ``slot`` limits it to one slot. ``force`` also takes the only copy (its bytes are moved, so
+        that undo has them); ``commit=False`` leaves the pointer uncommitted.
         """
-        wanted = models_prune.PruneRules(keep=keep, **rules)
-        plan = models_prune.plan_prune(self._project, wanted)
-        return models_prune.prune(
-            self._project, wanted, plan, models_prune.PruneOptions(force=force)
+        from gitxexp.workflows.models.prune import (
+            GroupBy,
+            PruneOptions,
+            PruneRules,
+            plan_prune,
+            prune,
         )
 
-    def undo(self, count: int = 1, *, force: bool = False) -> list[Operation]:
-        """Take the last operations back."""
-        return repository_undo.undo_last(self._project, count, force=force)
+        rules = PruneRules(
+            keep, metric, GroupBy(per) if per else None, older_than, include_unranked, slot
+        )
+        plan = plan_prune(self._project, rules)
+        return prune(self._project, rules, plan, PruneOptions(force, commit, wait))
 
-    def log(self) -> list[Operation]:
-        """The operations of the repository, newest first."""
-        return self._project.log.operations()
+    def free_cache(
+        self,
+        *projects: PathLike,
+        dry_run: bool = False,
+        force: bool = False,
+        wait: bool = True,
+    ) -> FreedCache:
+        """Free the DVC cache of what nothing refers to, as ``git xexp prune --cache``.
 
-    def rebuild_registry(self) -> Rebuilt:
-        """Restore the registry from the tags."""
-        return rebuild.rebuild(self._project)
+        ``projects`` are further ones that use the cache; ``dry_run`` only counts; ``force`` goes on
+        where not everything that is referred to can be read. Sizes are in bytes.
+        """
+        from gitxexp.workflows.models.cache import prune_cache
+
+        others = [Path(path) for path in projects]
+        return prune_cache(self._project, others, dry_run=dry_run, force=force, wait=wait)
+
+    # -- go back and repair ----------------------------------------------------------------------
+
+    def undo(
+        self, count: int = 1, *, force: bool = False, wait: bool = True
+    ) -> Sequence[Operation]:
+        """Take the last ``count`` operations back, as ``git xexp undo``; returns them.
+
+        ``force`` also takes back what was pushed or built upon.
+        """
+        from gitxexp.repository.undo import undo_last
+
+        return undo_last(self._project, count, force=force, wait=wait)
+
+    def log(self, limit: int | None = None) -> Sequence[Operation]:
+        """The operations of the repository, newest first; at most ``limit`` of them."""
+        return self._project.log.operations(limit=-1 if limit is None else limit)
+
+    def rebuild_registry(self, *, wait: bool = True) -> Rebuilt:
+        """Restore the registry from the tags, as ``git xexp registry rebuild``."""
+        from gitxexp.workflows.experiments.rebuild import rebuild
+
+        return rebuild(self._project, wait=wait)
+
+    # -- within ----------------------------------------------------------------------------------
+
+    def _experiment(self, name: str) -> tags.Experiment:
+        from gitxexp.workflows.experiments.resolve import resolve
+
+        found = resolve(self._project, name)
+        if found.experiment is None or not found.exact:
+            raise XexpError(f"'{name}' is not an experiment", "tag it first")
+        return found.experiment
+
+    def _merge(
+        self,
+        sources: tuple[str, ...],
+        options: MergeOptions,
+        *,
+        only: Sequence[str],
+        models: bool,
+        strategy: str | None,
+        engine: str,
+        dry_run: bool,
+        commit: bool,
+        message: str | None,
+        wait: bool,
+    ) -> Merged:
+        from gitxexp.tables.engine import Engine
+        from gitxexp.workflows.merge.inputs import Selection
+        from gitxexp.workflows.merge.merge import MergeRequest, merge, plan
+
+        request = MergeRequest(
+            sources=sources,
+            mode=options.mode,
+            strategy=strategy,
+            selection=Selection(tuple(only), models),
+            options=options,
+            engine=Engine(engine),
+            commit=commit,
+            message=message,
+        )
+        if dry_run:
+            return plan(self._project, request)
+        return merge(self._project, request, wait=wait)
 
 
-def open(path: Path | str = ".") -> Repository:  # the public name is gitxexp.open
+def open(path: PathLike = ".") -> Repository:  # the public name is gitxexp.open
     """The repository around ``path``; raises XexpError where there is none."""
     return Repository(path)
 
 
-def context(
-    params: Mapping[str, Any] | None = None, path: Path | str = "."
-) -> dict[str, str | bool]:
+def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> dict[str, str | bool]:
     """What a training script passes to its tracker, so that every row can be traced.
 
     Keys: ``version`` (the next one), ``git_commit``, ``git_branch`` ("" when detached), ``dirty``
@@ -147,24 +844,28 @@ def context(
     ``data_commit`` (the last one that changed a data pointer, "" if none) and, if ``params`` are
     given, ``config_hash``. Raises XexpError outside a repository or before its first commit.
     """
+    from gitxexp.repository.config_hash import config_hash, flatten
+    from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.describe import data_outputs
+    from gitxexp.workflows.experiments.plan import Request, plan
+
     project = Project.open(path)
-    wanted = (
-        Wanted(use_run=False) if params is None else Wanted(params=flatten(params), use_run=False)
-    )
-    plan = experiments_plan.plan(project, Request(wanted=wanted, everything=True))
-    data = describe.data_outputs(plan.payload.artifacts, project.config)
-    owners = {o.pointer for o in plan.outputs if o.path in data}
-    found: dict[str, str | bool] = {
-        "version": str(plan.version),
-        "git_commit": plan.head,
-        "git_branch": plan.branch or "",
-        "dirty": bool(plan.modified or plan.changed),
-        "dvc_hash": plan.payload.data,
-        "data_commit": _last_change(project, owners),
+    given = {} if params is None else flatten(params)
+    wanted = Wanted(params=given, use_run=False)
+    planned = plan(project, Request(wanted=wanted, everything=True))
+    data = data_outputs(planned.payload.artifacts, project.config)
+    pointers = {output.pointer for output in planned.outputs if output.path in data}
+    facts: dict[str, str | bool] = {
+        "version": str(planned.version),
+        "git_commit": planned.head,
+        "git_branch": planned.branch or "",
+        "dirty": bool(planned.modified or planned.changed),
+        "dvc_hash": planned.payload.data,
+        "data_commit": _last_change(project, pointers),
     }
     if params is not None:
-        found["config_hash"] = config_hash(params)
-    return found
+        facts["config_hash"] = config_hash(params)
+    return facts
 
 
 def _last_change(project: Project, paths: set[str]) -> str:
@@ -180,16 +881,68 @@ def _version(text: str | None) -> AnyVersion | None:
     return number
 
 
-def _request(version: str | None, options: dict[str, Any]) -> Request:
-    number = _version(version)
-    given = dict(options)
-    names = ("run", "best", "params", "metrics")
-    wanted = Wanted(**{name: given.pop(name) for name in names if name in given})
-    level = given.pop("level", None)
+def _tag_request(
+    version: str | None,
+    *,
+    level: str | None,
+    name: str | None,
+    run: str | None,
+    best: str | None,
+    params: Mapping[str, Any] | None,
+    metrics: Mapping[str, float] | None,
+    message: str,
+    labels: Sequence[str],
+    include_modified: bool,
+    commit: bool,
+    stamp: bool | None,
+    drop_rows: bool,
+) -> TagRequest:
+    from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.plan import Request
+
+    if (version and (level or name)) or (run and best):
+        which = "run and best" if run and best else "a version and a level or name"
+        raise XexpError(f"{which} exclude each other")
     return Request(
-        version=number,
+        version=_version(version),
         level=Level(level) if level else None,
-        wanted=wanted,
-        labels=tuple(given.pop("labels", ())),
-        **given,
+        name=name,
+        wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
+        text=message,
+        labels=tuple(labels),
+        everything=include_modified,
+        commit=commit,
+        stamp=stamp,
+        drop_rows=drop_rows,
+    )
+
+
+def _merge_options(
+    mode: Mode,
+    *,
+    key: Sequence[str],
+    tables: Sequence[str],
+    on_conflict: str,
+    fill: bool,
+    renumber: bool,
+    rename: Mapping[str, str] | None,
+    stringify: Sequence[str],
+    allow_lossy: bool,
+    memory: int,
+    in_place: bool,
+) -> MergeOptions:
+    from gitxexp.tables.plan import MergeOptions, OnConflict
+
+    return MergeOptions(
+        mode=mode,
+        key=tuple(key),
+        tables=tuple(tables),
+        fill=fill,
+        on_conflict=OnConflict(on_conflict),
+        renumber=renumber,
+        rename=dict(rename or {}),
+        stringify=tuple(stringify),
+        allow_lossy=allow_lossy,
+        memory=memory,
+        in_place=in_place,
     )

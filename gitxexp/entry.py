@@ -64,12 +64,6 @@ def _main(args: list[str]) -> int:
         from gitxexp.workflows.merge.driver.main import textconv
 
         return textconv(args[1:])
-    if args[-1:] == ["-h"]:
-        from gitxexp.cli.shell import usage
-
-        code = usage.show(args[:-1])
-        if code is not None:
-            return code
     import gc
 
     gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -26,7 +28,7 @@ def ready(trained: Repo) -> Repo:
 def test_the_verbs(ready: Repo) -> None:
     project = gitxexp.open()
     assert str(project.plan().version) == "e0.1.0"
-    done = project.tag(text="from Python", params={"lr": 0.3}, labels=["api"])
+    done = project.tag(message="from Python", params={"lr": 0.3}, labels=["api"])
     assert str(done.version) == "e0.1.0"
     (found,) = project.experiments()
     assert found.payload.text == "from Python"
@@ -34,6 +36,106 @@ def test_the_verbs(ready: Repo) -> None:
     assert [operation.verb for operation in project.log()] == ["tag", "init"]
     project.undo()
     assert project.experiments() == []
+
+
+#: Verb of the command line → method.
+METHODS = {
+    "init": "init", "tag": "tag", "tag --dry-run": "plan", "push": "push",
+    "worktree new": "worktree", "worktree list": "worktrees",
+    "worktree remove": "remove_worktree", "worktree prune": "prune_worktrees",
+    "explore list": "list", "explore list --filter": "filter", "explore show": "show",
+    "explore diff": "compare", "explore columns": "columns",
+    "explore checkout": "checkout", "explore cleanup": "cleanup",
+    "explore worktrees": "worktrees", "get": "get", "diff": "diff", "merge": "merge",
+    "rebase": "rebase", "conflicts": "conflicts", "conflicts resolve": "resolve",
+    "check": "check", "drivers install": "install_drivers",
+    "drivers uninstall": "uninstall_drivers", "drivers status": "drivers",
+    "candidates list": "candidates", "candidates add": "add_candidate", "promote": "promote",
+    "promote --history": "promotions", "prune": "prune", "prune --cache": "free_cache",
+    "undo": "undo", "log": "log", "registry rebuild": "rebuild_registry",
+}  # fmt: skip
+#: What only a shell needs, and groups that do nothing themselves.
+SHELL = {"demo", "setup", "completion"}
+
+
+def test_every_verb_is_here() -> None:
+    from gitxexp.cli.main import main
+    from gitxexp.cli.shell import completion_spec
+
+    known = {path for path, command in completion_spec.commands(main) if path}
+    groups = {path for path in known if any(verb.startswith(f"{path} ") for verb in known)}
+    assert known - groups - SHELL - {*METHODS} == set()
+    assert all(callable(getattr(gitxexp.Repository, name)) for name in METHODS.values())
+
+
+@pytest.mark.parametrize("kind", [gitxexp.Repository, gitxexp.Experiment])
+def test_every_keyword_is_typed_and_documented(kind: type) -> None:
+    public = {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+    assert public
+    for name, value in public.items():
+        assert value.__doc__, name
+        if not inspect.isfunction(value):
+            continue
+        for parameter in list(inspect.signature(value).parameters.values())[1:]:
+            assert parameter.kind is not parameter.VAR_KEYWORD, name
+            assert parameter.annotation is not parameter.empty, (name, parameter.name)
+            said = f"``{parameter.name}" in value.__doc__ or parameter.name == "wait"
+            assert said or kind is gitxexp.Experiment, (name, parameter.name)
+
+
+def test_git_is_gitpythons(ready: Repo) -> None:
+    import git
+
+    project = gitxexp.open()
+    project.tag(message="one")
+    (experiment,) = project.experiments()
+    assert isinstance(project.git, git.Repo) and isinstance(experiment.commit, git.Commit)
+    assert experiment.commit.hexsha == ready.head == project.git.head.commit.hexsha
+    assert str(experiment.version) == "e0.1.0" and "one" in repr(experiment)
+    assert project.experiment("HEAD") == experiment
+
+
+def test_looking_back(ready: Repo, tmp_path: Path) -> None:
+    project = gitxexp.open()
+    project.tag(best="f1", message="best")
+    params = (ready / "params.yaml").read_text()
+    ready.write("params.yaml", params.replace("epochs: 3", "epochs: 9"))
+    project.tag(message="longer", include_modified=True, labels=["kept"])
+    names = [experiment.name for experiment in project.experiments()]
+    assert len(names) == 2
+    assert [e.labels for e in project.filter("text ~ longer")] == [("kept",)]
+    assert [row.experiment.name for row in project.list(labels=["kept"]).rows] == names[:1]
+    assert project.show(names[1]).experiment.payload.text == "best"
+    newer, older = project.experiments()
+    assert {change.name for change in older.diff(newer).params} == {"lr"}  # another run's
+    got = older.get("data/train.csv", "params.yaml", out=tmp_path / "got")
+    assert sum(file.size for file in got.files) > 1000
+    assert (tmp_path / "got/params.yaml").read_text() == params
+    assert [row.path.name for row in project.worktrees()] == ["repo"]
+    assert project.diff(older.name, newer.name, paths=["results/experiments.db"]) is not None
+    assert not project.conflicts() and project.check("HEAD~1").dropped == ()
+
+
+def test_sharing_and_worktrees(ready: Repo, tmp_path: Path) -> None:
+    ready.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
+    ready.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    project = gitxexp.open()
+    project.tag(message="one", push=True)
+    assert "e0.1.0" in ready.git("ls-remote", "--tags", "origin")
+    assert project.push().refs == ()
+    made = project.worktree("wide", at="e0.1.0")
+    assert made.ready.missing == () and (made.plan.path / "data/train.csv").is_file()
+    (made.plan.path / "note.txt").write_text("only here")
+    with pytest.raises(gitxexp.XexpError, match="was not removed"):
+        project.remove_worktree("wide")
+    project.remove_worktree("wide", force=True)
+    assert not made.plan.path.exists()
+    seen = project.checkout("e0.1.0")
+    assert [tree.path for tree in project.cleanup()] == [getattr(seen, "plan", seen).path]
+    assert not project.drivers().complete or project.uninstall_drivers()
+    assert project.install_drivers() and project.drivers().complete
+    (undone,) = project.undo()
+    assert undone.verb == "drivers install"
 
 
 def test_errors_are_ours(ready: Repo) -> None:
@@ -85,9 +187,10 @@ def test_with_the_real_tracker(ready: Repo) -> None:
 
 
 def test_importing_it_is_light() -> None:
-    code = "import gitxexp, sys; print(sorted({'click', 'dvc', 'duckdb'} & set(sys.modules)))"
+    heavy = {"click", "dvc", "duckdb", "git", "sqlite_utils"}
+    code = f"import gitxexp, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    code = "import gitxexp, sys; gitxexp.open; print('click' in sys.modules)"
+    code = "import gitxexp, sys; gitxexp.open; print(bool({'click', 'git'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "False\n"

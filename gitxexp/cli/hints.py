@@ -1,4 +1,4 @@
-"""What every verb shares: the manual, quiet and verbose, hints, and errors as JSON."""
+"""What every verb shares: the manual, the trace of git commands, hints, and errors as JSON."""
 
 from __future__ import annotations
 
@@ -6,19 +6,16 @@ import os
 import sys
 from typing import Any
 
-from gitxexp.cli.arguments import Line
+import click
+
 from gitxexp.cli.render import console
 from gitxexp.common import streams
 
 
-def apply(line: Line) -> None:
-    """Set up what the options that all verbs have ask for."""
-    console.choose(color=line.color, quiet=line.quiet)
-    _Hinted.given = False
-    _Trace.on = line.verbose
-    if line.verbose and not _Trace.hooked:
-        _Trace.hooked = True
-        sys.addaudithook(_traced)
+def begin() -> None:
+    """Forget what an earlier command line in this process asked for."""
+    console.choose(color="auto", quiet=False)
+    _Hinted.given = _Trace.on = False
 
 
 class _Trace:
@@ -26,6 +23,14 @@ class _Trace:
 
     on = False
     hooked = False
+
+
+def trace() -> None:
+    """Say from now on which commands are run."""
+    _Trace.on = True
+    if not _Trace.hooked:
+        _Trace.hooked = True
+        sys.addaudithook(_traced)
 
 
 def _traced(event: str, args: tuple[Any, ...]) -> None:
@@ -36,7 +41,7 @@ def _traced(event: str, args: tuple[Any, ...]) -> None:
         streams.tell(f"run: {' '.join(shlex.quote(word) for word in words)}")
 
 
-def manual(path: str) -> int | None:
+def manual(command_path: str) -> int | None:
     """Show the page of a verb by man; its exit code, or None where that cannot be done."""
     import shutil
     import subprocess
@@ -44,8 +49,7 @@ def manual(path: str) -> int | None:
     from gitxexp.cli.shell import install
     from gitxexp.common.errors import XexpError
 
-    verb = path.partition(" ")[0]
-    name = f"git-xexp-{verb}.1" if verb else "git-xexp.1"
+    name = f"{'-'.join(command_path.split()[:3])}.1"
     try:
         page = next((p for p in install.page_files() if p.name == name), None)
     except XexpError:
@@ -53,9 +57,8 @@ def manual(path: str) -> int | None:
     if page is None or shutil.which("man") is None:
         return None
     streams.flush()
-    environment = dict(os.environ)
-    if page.parent.name == "man1":
-        environment["MANPATH"] = f"{page.parent.parent}:{os.environ.get('MANPATH', '')}"
+    path = f"{page.parent.parent}:{os.environ.get('MANPATH', '')}"
+    environment = {**os.environ, "MANPATH": path}
     done = subprocess.run(["man", str(page)], env=environment, check=False)
     return 0 if done.returncode == 0 else None
 
@@ -111,25 +114,42 @@ def hint(*lines: str) -> None:
             console.say(f"hint: {text}")
 
 
-def advise(line: Line) -> None:
+#: Options that leave nothing to do, or say themselves what comes next.
+_TOLD = ("as_json", "dry_run", "suggest", "history", "push", "print_path", "output", "check",
+         "uninstall")  # fmt: skip
+
+
+def advise(ctx: click.Context) -> None:
     """After a change, on a terminal: the next sensible command, unless ``advice.xexp`` is false."""
-    command = _NEXT.get(line.path)
-    told = {
-        "--dry-run",
-        "-n",
-        "--suggest",
-        "--plan",
-        "--history",
-        "-h",
-        "--push",
-        "--print-path",
-        "-o",
-        "--check",
-        "--uninstall",
-    }
-    wanted = not (line.as_json or _Hinted.given or told & {*line.words})
-    if command and wanted and sys.stderr.isatty():
+    command = _NEXT.get(ctx.command_path.removeprefix("git xexp "))
+    told = _Hinted.given or any(ctx.params.get(name) for name in _TOLD)
+    if command and not told and sys.stderr.isatty():
         hint(f"next: {command}")
+
+
+#: What git's own command of that name has, and how it is done here.
+_ELSEWHERE = {
+    "tag": {
+        **dict.fromkeys(("-d", "--delete"), "git xexp undo takes the last experiment back"),
+        "--list": "git xexp explore list",
+        **dict.fromkeys(("-f", "--force"), "a version is never moved: omit it for the next one"),
+    },
+    **dict.fromkeys(
+        ("merge", "rebase"),
+        dict.fromkeys(
+            ("--abort", "--continue"),
+            "a merge is never left unfinished; git xexp undo takes it back",
+        ),
+    ),
+    "worktree": {"add": "did you mean new?"},
+}
+
+
+def elsewhere(ctx: click.Context | None, word: str = "") -> str:
+    """A hint for a wrong ``word``: for those who know git's own command, else the usage."""
+    path = ctx.command_path if ctx else "git xexp"
+    ways = _ELSEWHERE.get(path.removeprefix("git xexp "), {})
+    return ways.get(word, f"{path} -h shows how it is used")
 
 
 def error_as_json(message: str, hint: str | None, code: int) -> str:

@@ -1,4 +1,4 @@
-"""The click group, verbs registered lazily, and the one mapping of errors to exit codes.
+"""The click group, its verbs, and the one mapping of errors to exit codes.
 
 Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl-C and a closed pipe.
 """
@@ -18,10 +18,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from gitxexp.cli import arguments as argv_module
 from gitxexp.cli import hints
-from gitxexp.cli.arguments import Line
-from gitxexp.cli.group import LazyGroup
+from gitxexp.cli.group import Root
 from gitxexp.common import streams
 from gitxexp.common.errors import FATAL, USAGE, XexpError, suggestion
 
@@ -29,55 +27,54 @@ if TYPE_CHECKING:
     from gitxexp.storage.git import Git
 
 
-#: What the verbs are for → verb → (module below gitxexp.commands, one line of help). The module has
-#: a command named like the verb; nothing is imported before a verb is used.
-SECTIONS: dict[str, dict[str, tuple[str, str]]] = {
+#: What the verbs are for → verb → one line of help. A verb is ``VERB`` in ``cli/commands/VERB.py``.
+SECTIONS = {
     "Start": {
-        "init": ("init", "set a repository up, once and again"),
-        "demo": ("demo", "a real experiment repository, walked through"),
-        "setup": ("setup", "make man pages and completion work"),
-        "completion": ("completion", "print the completion script of a shell"),
+        "init": "set up a repository (safe to run again)",
+        "demo": "make a real experiment repository and walk through it",
+        "setup": "enable man pages and completion",
+        "completion": "print the completion script of a shell",
     },
     "Make and share experiments": {
-        "tag": ("tag", "snapshot the experiment as the next version"),
-        "worktree": ("worktree", "one experiment, one branch, one folder"),
-        "push": ("push", "push artifacts, branches and tags of experiments"),
+        "tag": "snapshot the experiment as the next version",
+        "worktree": "one experiment, one branch, one folder",
+        "push": "push artifacts, branches and tags of experiments",
     },
     "Look at them": {
-        "explore": ("explore", "list, show and compare experiments"),
-        "get": ("get", "get a file of any experiment"),
-        "diff": ("diff", "show the rows that differ between two versions"),
+        "explore": "list, show and compare experiments",
+        "get": "get a file of any experiment",
+        "diff": "show the rows that differ between two versions",
     },
     "Bring their results together": {
-        "merge": ("merge", "bring in the rows of other experiments, losing none"),
-        "rebase": ("rebase", "bring in the rows of other experiments, replacing by key"),
-        "conflicts": ("conflicts", "list and settle rows that git merge could not merge"),
-        "check": ("check", "say whether a merge dropped rows"),
-        "drivers": ("drivers", "let git merge and show results row by row"),
+        "merge": "bring in the rows of other experiments, losing none",
+        "rebase": "bring in the rows of other experiments, replacing by key",
+        "conflicts": "list and settle rows that git merge could not merge",
+        "check": "report whether a merge dropped rows",
+        "drivers": "let git merge and show results row by row",
     },
     "Choose models": {
-        "candidates": ("candidates", "list the models beside production, or add one"),
-        "promote": ("promote", "make a candidate the model in production"),
-        "prune": ("prune", "remove candidates whose bytes are safe elsewhere"),
+        "candidates": "list or add candidate models",
+        "promote": "make a candidate the model in production",
+        "prune": "delete candidates that are stored elsewhere",
     },
     "Go back and repair": {
-        "undo": ("undo", "take the last operation back"),
-        "log": ("log", "list the operations of this repository"),
-        "registry": ("registry", "rebuild the registry from the tags"),
+        "undo": "take the last operation back",
+        "log": "list the operations of this repository",
+        "registry": "rebuild the registry from the tags",
     },
 }
+_COMMANDS = "gitxexp.cli.commands"
+_VERBS = {name: f"{_COMMANDS}.{name}.{name}" for verbs in SECTIONS.values() for name in verbs}
+_VERBS["explore"] = f"{_COMMANDS}.explore.group.explore"
 
-VERBS = {name: known for verbs in SECTIONS.values() for name, known in verbs.items()}
-
-SETTINGS = {"help_option_names": ["-h"], "max_content_width": 100}
+#: ``-h`` is an option of ours (:mod:`gitxexp.cli.options`), not click's.
+SETTINGS = {"help_option_names": [], "max_content_width": 100}
 
 
 @click.group(
-    cls=LazyGroup,
-    verbs={
-        name: (f"gitxexp.cli.commands.{module}", text) for name, (module, text) in VERBS.items()
-    },
-    sections={title: list(verbs) for title, verbs in SECTIONS.items()},
+    cls=Root,
+    lazy=_VERBS,
+    sections=SECTIONS,
     context_settings=SETTINGS,
     invoke_without_command=True,
     epilog="Every command takes -q, -v, --color=WHEN, -h and --help (its manual page).",
@@ -94,7 +91,8 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
         from gitxexp._version import __version__
 
         streams.write(f"git-xexp version {__version__}\n")
-    elif ctx.invoked_subcommand is None:
+        ctx.exit()
+    if ctx.invoked_subcommand is None:
         from gitxexp.cli.commands.status import status
 
         status(as_json=as_json)
@@ -107,92 +105,49 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
-    line = Line(as_json="--json" in argv)
+    hints.begin()
+    as_json = any(len(word) > 3 and "--json".startswith(word) for word in argv)
     try:
-        line = argv_module.read(main, list(argv))
-        hints.apply(line)
-        if line.manual:
-            return _manual(line)
-        code = main.main(line.words, prog_name="git xexp", standalone_mode=False, obj=git)
+        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
         streams.flush()
-        if not code:
-            hints.advise(line)
         return code if isinstance(code, int) else 0
     except (streams.ClosedPipe, BrokenPipeError):
         raise
     except (KeyboardInterrupt, click.Abort):
-        return _interrupted(as_json=line.as_json)
-    except click.exceptions.Exit as leave:
-        return leave.exit_code
+        return _interrupted(as_json=as_json)
     except Exception as error:
         if "Query interrupted" in str(error):  # DuckDB's word for a KeyboardInterrupt it took
-            return _interrupted(as_json=line.as_json)
+            return _interrupted(as_json=as_json)
         try:
-            return _failed(error, line)
+            return _failed(error, as_json=as_json)
         except KeyboardInterrupt:  # it came with the error, and is why there is one
-            return _interrupted(as_json=line.as_json)
+            return _interrupted(as_json=as_json)
 
 
 def _interrupted(*, as_json: bool) -> int:
-    code, text = 128 + signal.SIGINT, "interrupted: nothing was left half done"
+    code, text = 128 + signal.SIGINT, "interrupted; all changes were rolled back"
     shown = "\n" if sys.stderr.isatty() else ""  # after the terminal's own ^C
     _say(hints.error_as_json(text, None, code) if as_json else f"{shown}{text}")
     return code
 
 
-def _manual(line: Line) -> int:
-    """The manual page, or the usage where man is missing."""
-    code = hints.manual(line.path)
-    if code is not None:
-        return code
-    main.main([*line.path.split(), "-h"], prog_name="git xexp", standalone_mode=False)
-    return 0
-
-
-def _failed(error: Exception, line: Line) -> int:
-    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not line.as_json:
+def _failed(error: Exception, *, as_json: bool) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
         _say(error.message)
         return USAGE
     if isinstance(error, XexpError):
         told = error.message, error.hint, error.exit_code
     elif isinstance(error, click.UsageError):
-        verb = error.ctx.command_path if error.ctx else f"git xexp {line.path}".rstrip()
-        told = _words(error), _elsewhere(error, line) or f"{verb} -h shows how it is used", USAGE
+        word = error.option_name if isinstance(error, click.NoSuchOption) else ""
+        told = _words(error), hints.elsewhere(error.ctx, word), USAGE
     elif isinstance(error, click.ClickException):
         told = error.format_message(), None, FATAL
     else:
         told = _unexpected(error)
-    if line.as_json:
+    if as_json:
         _say(hints.error_as_json(*told))
         return told[2]
     return _report(*told)
-
-
-#: What git's own command of that name has, and how it is done here.
-_ELSEWHERE = {
-    "tag": {
-        **dict.fromkeys(("-d", "--delete"), "git xexp undo takes the last experiment back"),
-        "--list": "git xexp explore list",
-        **dict.fromkeys(
-            ("-f", "--force"), "a version is never moved: leave it out for the next one"
-        ),
-    },
-    **dict.fromkeys(
-        ("merge", "rebase"),
-        dict.fromkeys(
-            ("--abort", "--continue"), "nothing is left half done; git xexp undo takes a merge back"
-        ),
-    ),
-    "worktree": {"add": "did you mean new?"},
-}
-
-
-def _elsewhere(error: click.UsageError, line: Line) -> str | None:
-    """A hint for those who know git's own command."""
-    ways = _ELSEWHERE.get(line.path, {})
-    if isinstance(error, click.NoSuchOption):
-        return ways.get(error.option_name)
-    return ways.get(line.words[1]) if line.path == "worktree" and len(line.words) > 1 else None
 
 
 def _words(error: click.UsageError) -> str:

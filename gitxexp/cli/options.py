@@ -1,22 +1,27 @@
-"""Parameter types and option decorators that verbs share: strings become types at the door."""
+"""Parameter types and shared options: strings become types at the door.
+
+Nothing of the domain is imported before a value is converted, so that ``-h`` waits for none of it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import click
 
+from gitxexp.cli import hints
 from gitxexp.cli.render import console
-from gitxexp.repository import version
-from gitxexp.repository.repository import Project
-from gitxexp.repository.tag_message import read_scalar
-from gitxexp.repository.version import AnyVersion
+from gitxexp.common import streams
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.repository.version import AnyVersion
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class VersionType(click.ParamType[AnyVersion]):
+class VersionType(click.ParamType["AnyVersion"]):
     """``eX.Y.Z`` or ``exp-NAME-vN``."""
 
     name = "version"
@@ -24,6 +29,8 @@ class VersionType(click.ParamType[AnyVersion]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> AnyVersion:
+        from gitxexp.repository import version
+
         found = value if not isinstance(value, str) else version.parse(value)
         if found is None:
             self.fail(f"'{value}' is not a version (like e0.3.0 or exp-NAME-v1)", param, ctx)
@@ -66,6 +73,8 @@ class Assignment(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
+        from gitxexp.repository.tag_message import read_scalar
+
         key, equals, text = Text().convert(value, param, ctx).partition("=")
         if not equals or not key.strip():
             self.fail(f"'{value}' is not key=value", param, ctx)
@@ -111,37 +120,144 @@ class Age(click.ParamType[float]):
         return number * self.units[unit]
 
 
-def message_option(text: str) -> Callable[[F], F]:
-    """``-m``, several of them paragraphs as in git-commit(1); None without one."""
+class Columns(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas."""
 
-    def paragraphs(
-        ctx: click.Context, param: click.Parameter, given: tuple[str, ...]
-    ) -> str | None:
-        return "\n\n".join(given) if given else None
+    name = "columns"
 
-    return click.option("-m", "--message", type=Text(), metavar="TEXT", multiple=True,
-                        callback=paragraphs, help=text)  # fmt: skip
-
-
-def json_option(function: F) -> F:
-    """``--json``"""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON.")(function)
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        return tuple(part.strip() for part in str(value).split(",") if part.strip())
 
 
-def nul_option(text: str) -> Callable[[F], F]:
-    """``-z``"""
-    return click.option("-z", "nul", is_flag=True, help=text)
+class When(click.Choice[str]):
+    """``auto``, ``always`` or ``never``; the value may be left out, and is ``always`` then."""
+
+    def __init__(self) -> None:
+        super().__init__(("auto", "always", "never"))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in self.choices:
+            self.fail(f"'{value}' is not auto, always or never", param, ctx)
+        return str(value)
 
 
-def no_wait_option(function: F) -> F:
-    """``--no-wait``"""
-    return click.option(
-        "--no-wait", is_flag=True, help="Fail at once if another operation holds the lock."
-    )(function)
+def shared(
+    *,
+    json: bool = False,
+    no_wait: bool = False,
+    nul: str | None = None,
+    message: str | None = None,
+    dry_run: str | None = None,
+    yes: str | None = None,
+) -> Callable[[F], F]:
+    """The options that several verbs have; a text is the help of one that differs in it.
+
+    ``--json`` (``as_json``), ``--no-wait``, ``-z`` (``nul``), ``-m`` (``message``; several are
+    paragraphs as in git-commit(1), None without one), ``-n`` (``dry_run``), ``-y`` (``yes``).
+    """
+    options = []
+    if message:
+        options.append(click.option("-m", "--message", type=Text(), metavar="TEXT", multiple=True,
+                                    callback=_paragraphs, help=message))  # fmt: skip
+    if yes:
+        options.append(click.option("-y", "--yes", is_flag=True, help=yes))
+    if dry_run:
+        options.append(click.option("-n", "--dry-run", is_flag=True, help=dry_run))
+    if nul:
+        options.append(click.option("-z", "nul", is_flag=True, help=nul))
+    if no_wait:
+        text = "Fail at once if another operation holds the lock."
+        options.append(click.option("--no-wait", is_flag=True, help=text))
+    if json:
+        options.append(click.option("--json", "as_json", is_flag=True, callback=_here_or_before,
+                                    help="Print JSON."))  # fmt: skip
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+def _paragraphs(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> str | None:
+    return "\n\n".join(given) if given else None
+
+
+def _here_or_before(ctx: click.Context, param: click.Parameter, given: bool) -> bool:
+    """``--json`` may stand before the verb, too."""
+    while not given and ctx.parent is not None:
+        ctx = ctx.parent
+        given = bool(ctx.params.get(str(param.name)))
+    return given
+
+
+# -- what every command understands, on either side of the verb --------------------------------
+
+
+def _quiet(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        console.choose(quiet=True)
+
+
+def _verbose(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        hints.trace()
+
+
+def _colour(_ctx: click.Context, _param: click.Parameter, given: str | None) -> None:
+    if given:
+        console.choose(color=given)
+
+
+def _no_colour(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        console.choose(color="never")
+
+
+def _usage(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        streams.write(f"{ctx.get_help()}\n")
+        ctx.exit()
+
+
+def _manual(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    """The manual page, or the usage where man is missing."""
+    if given:
+        code = hints.manual(ctx.command_path)
+        if code is None:
+            streams.write(f"{ctx.get_help()}\n")
+        ctx.exit(code or 0)
+
+
+def _everywhere(*names: str, **settings: Any) -> click.Option:
+    return click.Option(names, expose_value=False, is_eager=True, **settings)
+
+
+HELP = _everywhere("-h", is_flag=True, callback=_usage, help="Show this message and exit.")
+#: ``-h`` shows them in one line for all commands.
+COMMON = (
+    _everywhere("-q", "--quiet", is_flag=True, hidden=True, callback=_quiet,
+                help="Say nothing but results and errors."),
+    _everywhere("-v", "--verbose", is_flag=True, hidden=True, callback=_verbose,
+                help="Say which git commands are run."),
+    _everywhere("--color", type=When(), metavar="WHEN", hidden=True, callback=_colour,
+                help="Colour: auto, always or never."),
+    HELP,
+    _everywhere("--help", is_flag=True, hidden=True, callback=_manual,
+                help="Show the manual page."),
+)  # fmt: skip
+NO_COLOUR = _everywhere("--no-color", is_flag=True, hidden=True, callback=_no_colour)
 
 
 def open_project() -> Project:
     """The project around the current folder, its remarks going to standard error."""
+    from gitxexp.repository.repository import Project
+
     context = click.get_current_context(silent=True)
     git = context.obj if context else None
     return Project.open(".", console.say, git)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,6 +43,8 @@ def edit(text: str, path: Path) -> str:
 
     NoAnswer when the editor fails; GitError when there is none.
     """
+    import subprocess
+
     asked = subprocess.run(
         ["git", "var", "GIT_EDITOR"], capture_output=True, text=True, check=False
     )
@@ -62,6 +63,7 @@ def edit(text: str, path: Path) -> str:
 def _run(editor: str, path: Path) -> None:
     """Ctrl-C is the editor's while it runs: it is in the foreground with us."""
     import signal
+    import subprocess
 
     streams.flush()
     before = signal.signal(signal.SIGINT, lambda *_: None)

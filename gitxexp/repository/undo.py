@@ -37,7 +37,6 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository import undo_models, undo_worktrees
 from gitxexp.repository.operation import Operation, printable
-from gitxexp.repository.repository import Project
 from gitxexp.storage.git import Git, decode, encode
 from gitxexp.trackers.stamps import restamp, unstamp
 

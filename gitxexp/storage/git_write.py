@@ -17,6 +17,10 @@ from gitxexp.common.errors import GitError, PushRejected, XexpError
 from gitxexp.storage.git import OLDEST, Git
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    import git
+
     from gitxexp.storage.objects import Progress
 
 
@@ -107,6 +111,12 @@ class GitWriter(Git):
             process.wait()
             raise
         return subprocess.CompletedProcess(args, code, "".join(out), "\n".join(told.said))
+
+
+def gitpython_repo(path: Path) -> git.Repo:
+    """The repository around ``path`` as GitPython has it."""
+    repo: git.Repo = _gitpython().Repo(path)
+    return repo
 
 
 def _gitpython() -> Any:

@@ -7,13 +7,12 @@ import os
 import sys
 from pathlib import Path
 
+import click
 import pexpect
 import pytest
 
-from gitxexp.cli import arguments
 from gitxexp.cli.main import main
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
 from gitxexp.repository.config import Config
 from tests import experiments
 from tests.helpers import Clock, Repo, run
@@ -47,24 +46,75 @@ from tests.helpers import Clock, Repo, run
     ],
 )
 def test_options_are_spelled_out_as_git_does(given: str, words: str) -> None:
-    assert arguments.read(main, given.split()).words == words.split()
+    assert understood(given) == understood(words)
 
 
-def test_what_is_understood_everywhere() -> None:
-    line = arguments.read(main, ["-q", "explore", "list", "--verbose", "--color", "--json"])
-    assert (line.quiet, line.verbose, line.color, line.as_json) == (True, True, "always", True)
-    assert (line.path, line.words) == ("explore list", ["explore", "list", "--json"])
+def understood(words: str) -> tuple[str, list[str], dict[str, object]]:
+    """What click makes of a command line: the command, what is left over, all parameters."""
+    ctx: click.Context | None = None
+    command: click.Command = main
+    name, args = "git xexp", words.split()
+    while True:
+        try:
+            ctx = command.make_context(name, args, ctx)
+        except click.UsageError as error:
+            return name, args, {"error": error.format_message()}
+        if not isinstance(command, click.Group) or not (ctx._protected_args or ctx.args):
+            return ctx.command_path, ctx.args, ctx.params
+        args = [*ctx._protected_args, *ctx.args]
+        found, inner, args = command.resolve_command(ctx, args)
+        assert inner is not None and found is not None
+        command, name = inner, found
+
+
+def test_what_is_understood_everywhere(repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    words = ["-q", "explore", "list", "--verbose", "--color", "--json", "--limit=1"]
+    done = repo.xexp_process(*words).good()
+    assert "run: git " in done.err and json.loads(done.out)[0]["version"] == "e1.0.0"
+    assert "\x1b[" in repo.xexp("--color", "explore", "show", "e1.0.0").good().out
+    assert "\x1b[" in repo.xexp("explore", "--color", "always", "show", "e1.0.0").good().out
     assert (
-        arguments.read(main, ["--he", "tag"]).manual
-        and arguments.read(main, ["tag", "--help"]).manual
+        "\x1b["
+        not in repo.xexp("--color=always", "explore", "show", "e1.0.0", "--no-color").good().out
     )
+    assert repo.xexp("explore", "-q", "--sort", "f1", "-12").good().out.count("\n") == 4
 
 
 @pytest.mark.parametrize("words", ["tag --m", "tag --no", "explore list --c", "tag --color=red"])
 def test_ambiguous_or_wrong_is_a_usage_error(words: str, repo: Repo) -> None:
-    with pytest.raises(UsageError):
-        arguments.read(main, words.split())
     assert repo.xexp(*words.split()).code == 129
+
+
+@pytest.mark.parametrize(
+    ("words", "page"),
+    [
+        ("tag --help", "git-xexp-tag.1"),
+        ("--help tag", "git-xexp-tag.1"),
+        ("--he worktree new", "git-xexp-worktree.1"),
+        ("help explore", "git-xexp-explore.1"),
+        ("explore list --he", "git-xexp-explore.1"),
+        ("get --help", "git-xexp-get.1"),
+        ("--help", "git-xexp.1"),
+        ("help", "git-xexp.1"),
+    ],
+)
+def test_help_is_the_manual_page(
+    words: str, page: str, repo: Repo, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bin").mkdir()
+    man = tmp_path / "bin/man"
+    man.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/shown\n')
+    man.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{man.parent}{os.pathsep}{os.environ['PATH']}")
+    assert repo.xexp(*words.split()).code == 0
+    assert (tmp_path / "shown").read_text().strip().endswith(f"/{page}")
+
+
+@pytest.mark.parametrize("words", ["nonsense --help", "help nonsense", "--help nonsense"])
+def test_help_on_nonsense_is_an_error(words: str, repo: Repo) -> None:
+    done = repo.xexp(*words.split())
+    assert done.code == 129 and "'nonsense' is not a git-xexp command" in done.err
 
 
 def test_an_ambiguous_option_names_what_it_could_be(repo: Repo) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import tomllib
@@ -11,7 +10,7 @@ from pathlib import Path
 import click
 import pytest
 
-from gitxexp.cli.main import VERBS, main
+from gitxexp.cli.main import SECTIONS, main
 from gitxexp.cli.shell import install, man_pages
 from gitxexp.repository.config import Config
 from tests.conftest import ROOT
@@ -19,7 +18,8 @@ from tests.helpers import Repo, run, xexp_process
 
 MAN = ROOT / "man"
 PROSE = ROOT / "gitxexp/cli/shell/prose"
-PAGES = sorted(path.name for path in MAN.iterdir())
+PAGES = sorted(str(path.relative_to(MAN)) for path in MAN.glob("*/*"))
+VERBS = [verb for verbs in SECTIONS.values() for verb in verbs]
 
 
 def test_the_committed_pages_are_what_the_generator_makes() -> None:
@@ -30,11 +30,11 @@ def test_the_committed_pages_are_what_the_generator_makes() -> None:
 
 
 def test_every_verb_has_a_page_and_the_wheel_takes_all() -> None:
-    assert {f"git-xexp-{verb}.1" for verb in VERBS} | {
-        "git-xexp.1", "git-xexp-workflows.7", "git-xexp-json.7"} == set(PAGES)  # fmt: skip
+    assert {f"man1/git-xexp-{verb}.1" for verb in VERBS} | {
+        "man1/git-xexp.1", "man7/git-xexp-workflows.7", "man7/git-xexp-json.7"} == set(PAGES)  # fmt: skip
     document = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
     shared = document["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
-    assert {f"man/{name}" for name in PAGES} <= set(shared)
+    assert shared["man"] == "share/man"
 
 
 def test_no_linter_has_anything_to_say() -> None:
@@ -70,7 +70,7 @@ def test_every_option_is_on_its_page() -> None:
     for verb in VERBS:
         command = main.get_command(click.Context(main), verb)
         assert command is not None
-        page = (MAN / f"git-xexp-{verb}.1").read_text("utf-8")
+        page = (MAN / f"man1/git-xexp-{verb}.1").read_text("utf-8")
         for option in options(command):
             assert f"\\fB{man_pages.escape(option)}\\fR" in page, (verb, option)
 
@@ -135,8 +135,8 @@ def test_a_help_that_is_a_value_is_a_value(repo: Repo) -> None:
 
 
 def test_pages_are_found_in_a_checkout() -> None:
-    names = {path.name for path in install.page_files()}
-    assert names == set(PAGES) and os.sep not in "".join(names)
+    names = {f"{path.parent.name}/{path.name}" for path in install.page_files()}
+    assert names == set(PAGES)
 
 
 def test_prose_becomes_roff() -> None:
@@ -154,8 +154,10 @@ def test_a_synopsis_is_what_can_be_typed() -> None:
     for name in PAGES:
         synopsis = (MAN / name).read_text("utf-8").partition(".SH SYNOPSIS")[2].partition(".SH")[0]
         assert synopsis.count("[") == synopsis.count("]"), name
-    assert r"\fB\-\-merge\fR=\fIBASE\fR [" in (MAN / "git-xexp-check.1").read_text("utf-8")
-    assert "conflicts\\fR [\\fIoptions\\fR]\n" in (MAN / "git-xexp-conflicts.1").read_text("utf-8")
+    assert r"\fB\-\-merge\fR=\fIBASE\fR [" in (MAN / "man1/git-xexp-check.1").read_text("utf-8")
+    assert "conflicts\\fR [\\fIoptions\\fR]\n" in (MAN / "man1/git-xexp-conflicts.1").read_text(
+        "utf-8"
+    )
 
 
 def test_no_paragraph_is_there_twice() -> None:

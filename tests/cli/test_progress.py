@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -43,7 +44,7 @@ def interrupted(child: pexpect.spawn) -> None:
     child.sendintr()
     text = str(child.read())
     child.close()
-    assert "interrupted: nothing was left half done" in text and "Traceback" not in text
+    assert "interrupted; all changes were rolled back" in text and "Traceback" not in text
     assert child.exitstatus == 130 and time.monotonic() - begun < 10
 
 
@@ -76,19 +77,19 @@ def test_tag_shows_bytes_and_is_interrupted(dvc_repo: Repo) -> None:
     hole(dvc_repo / "model.bin", BIG)
     before = state(dvc_repo)
     child = spawn("tag", "-a", "-m", "x", cwd=dvc_repo.path)
-    child.expect(r"tagging: [\d.]+ MB/[\d.]+ GB \d+%")
+    child.expect(r"tagging: [\d.]+MB/[\d.]+GB \d+%")
     interrupted(child)
     assert state(dvc_repo) == before
     hole(dvc_repo / "model.bin", 400_000_000, b"y")
     child = spawn("tag", "-a", "-m", "x", cwd=dvc_repo.path)
-    child.expect(r"tagging: [\d.]+ MB/[\d.]+ MB \d+%")
+    child.expect(r"tagging: [\d.]+MB/[\d.]+MB \d+%")
     assert "e0.1.0" in finish(child)
 
 
 def test_merge_shows_bytes_and_is_interrupted(tmp_path: Path) -> None:
     names = [str(rows(tmp_path / f"{at}.db", at * 1000, 400_000)) for at in range(4)]
     child = spawn("merge", *names, "-o", "all.db", cwd=tmp_path)
-    child.expect(r"merging: [\d.]+ MB/[\d.]+ MB \d+%")
+    child.expect(r"merging: [\d.]+MB/[\d.]+MB \d+%")
     interrupted(child)
     assert sorted(p.name for p in tmp_path.iterdir()) == [f"{at}.db" for at in range(4)]
     child = spawn("merge", *names[:2], "-o", "all.db", cwd=tmp_path)
@@ -101,7 +102,7 @@ def test_get_shows_bytes(dvc_repo: Repo) -> None:
     dvc_repo.dvc("add", "-q", "model.bin")
     dvc_repo.commit("model")
     child = spawn("get", "HEAD", "model.bin", "-o", "copy.bin", cwd=dvc_repo.path)
-    child.expect(r"getting: [\d.]+ MB/[\d.]+ MB \d+%")
+    child.expect(r"getting: [\d.]+MB/[\d.]+MB \d+%")
     assert "copy.bin  300 MB  from cache" in finish(child)
 
 
@@ -137,13 +138,24 @@ def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
     assert child.communicate(timeout=30)[0] == 'answered\nnear "no": syntax error\n'
 
 
-def test_rate_and_time_left() -> None:
-    assert progress.described(1_500_000, 6_000_000, "B", 3) == (
-        "1.5 MB/6.0 MB 25% 500 kB/s 0:09 left"
-    )
-    assert progress.described(2, 4, "file", 0.5) == "2/4 file 50%"
-    assert progress.described(10, 0, "object", 2) == "10 object 5/s"
-    assert progress.described(1, 7201, "tables", 1).endswith("2:00:00 left")
-    assert progress.described(0, 1, "tables", 4) == "0/1 tables 0% 0:04"
-    assert progress.described(1, 9, "files", 8) == "1/9 files 11% 1:04 left"
-    assert progress.described(6, 10, "B", 2, 2).endswith("1 B/s 0:04 left")
+def test_every_kind_of_work_has_its_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bytes, counts without a total, and a clock where nothing is reported."""
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    monkeypatch.setenv("GIT_PROGRESS_DELAY", "0")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("TQDM_DISABLE", "1")  # meant for DVC's own
+    with progress.line("working") as report:
+        assert report is not None
+        time.sleep(0.7)
+        report(1_500_000, 6_000_000, "B")
+        time.sleep(0.7)
+        report(3_000_000, 6_000_000, "B")
+        report(5, 0, "objects")
+        time.sleep(0.7)
+    drawn = capsys.readouterr().err
+    assert re.search(r"working: 00:00\b", drawn)
+    assert re.search(r"working: 1\.50MB/6\.00MB 25% ", drawn)
+    assert re.search(r"working: 5 objects ", drawn)
+    assert drawn.endswith("\r")

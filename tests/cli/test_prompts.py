@@ -39,7 +39,7 @@ def answered(repo: Repo, sent: str, **env: str) -> tuple[list[str], int | None]:
 
 
 def test_every_answer(ready: Repo) -> None:
-    assert answered(ready, "^C")[0][-1] == "interrupted: nothing was left half done"
+    assert answered(ready, "^C")[0][-1] == "interrupted; all changes were rolled back"
     assert answered(ready, "^C")[1] == 130
     assert answered(ready, "^D") == (["", "error: nothing was tagged"], 1)
     assert answered(ready, "q\n")[1] == 1
@@ -61,7 +61,7 @@ def test_editors(ready: Repo) -> None:
     ]
     assert code == 1
     text, code = on_terminal(ready, "tag", "-e", GIT_EDITOR="kill -INT $$;")
-    assert code == 130 and text.endswith("interrupted: nothing was left half done\n")
+    assert code == 130 and text.endswith("interrupted; all changes were rolled back\n")
     for name in ("GIT_EDITOR", "VISUAL", "EDITOR"):
         os.environ.pop(name, None)
     text, code = on_terminal(ready, "tag", "-e", TERM="dumb")

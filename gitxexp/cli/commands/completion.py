@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import click
 
+from gitxexp.cli.group import Command
 from gitxexp.cli.render import console
-from gitxexp.cli.shell import completion as shell_completion
+from gitxexp.cli.shell.completion import SHELLS, script
 
 
-@click.command()
-@click.argument("shell", type=click.Choice(list(shell_completion.SHELLS)))
+@click.command(cls=Command)
+@click.argument("shell", type=click.Choice(list(SHELLS)))
 def completion(shell: str) -> None:
     """Print the completion script of SHELL: bash, zsh or fish.
 
     It can be sourced or saved.
     """
-    console.out(shell_completion.script(shell), end="")
+    console.out(script(shell), end="")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
-from gitxexp.cli.options import json_option, no_wait_option, nul_option, open_project
-from gitxexp.cli.render import console, merges
+from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import some
 from gitxexp.tables.plan import OnConflict
-from gitxexp.workflows.merge import conflicts as merge_conflicts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitxexp.workflows.merge.driver.reports import Report
 
 
 class Choice(click.ParamType[tuple[int, OnConflict]]):
@@ -33,21 +37,28 @@ class Choice(click.ParamType[tuple[int, OnConflict]]):
 
 
 @click.group(cls=Group, invoke_without_command=True)
-@nul_option("Print the unmerged paths, each ended by NUL.")
-@json_option
+@shared(nul="Print the unmerged paths, each ended by NUL.", json=True)
 @click.pass_context
 def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
     """List the rows that git merge could not merge, each with its values; resolve finishes."""
     if ctx.invoked_subcommand is not None:
         return
-    found = merge_conflicts.reports(open_project())
+    from gitxexp.workflows.merge.conflicts import reports
+
+    found = reports(open_project())
     if as_json:
-        console.out(console.as_json([merges.plain(report) for report in found]))
-        return
-    if nul:
+        console.out(console.as_json(found))
+    elif nul:
         console.names(report.path for report in found)
-        return
-    for number, path, conflict in merge_conflicts.numbered(found):
+    else:
+        _show(found)
+
+
+def _show(found: Sequence[Report]) -> None:
+    from gitxexp.cli.render import merges
+    from gitxexp.workflows.merge.conflicts import numbered
+
+    for number, path, conflict in numbered(found):
         console.out(console.paint(f"{number}  {path}: {merges.where(conflict)}", "red"))
         for side, value in merges.sides(conflict, three=True):
             console.out(f"     {side:<8}{value}")
@@ -66,8 +77,7 @@ def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
 @click.option("--theirs", "side", flag_value="theirs", help="Take theirs wherever both changed.")
 @click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
               help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def resolve(
     paths: tuple[str, ...],
     side: str | None,
@@ -80,12 +90,14 @@ def resolve(
     All rows that are not in conflict are merged. Without a side or a row it tries again, for
     example after the missing data was fetched.
     """
+    from gitxexp.workflows.merge import conflicts
+
     if len({number for number, _ in rows}) < len(rows):
         raise UsageError("--row names one conflict twice")
     project = open_project()
     chosen = OnConflict(side) if side else None
     with progress.line("merging"):
-        done = merge_conflicts.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
+        done = conflicts.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
     if as_json:
         left = [{"path": item.path, "left": list(item.left)} for item in done]
         console.out(console.as_json(left))
@@ -94,7 +106,7 @@ def resolve(
         console.done(f"resolved {item.path}")
         for line in item.left:
             console.say(line)
-    if not merge_conflicts.stages(project):
-        rest = merge_conflicts.paths(project)
+    if not conflicts.stages(project):
+        rest = conflicts.paths(project)
         first = f"merge {some(rest, 3)} by hand and git add, then " if rest else ""
-        hints.hint(f"next: {first}{merge_conflicts.go_on(project)}")
+        hints.hint(f"next: {first}{conflicts.go_on(project)}")

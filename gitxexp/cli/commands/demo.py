@@ -6,20 +6,22 @@ from pathlib import Path
 
 import click
 
-from gitxexp.cli.options import json_option
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
-from gitxexp.cli.shell.demo import run_demo
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("directory", required=False, type=click.Path(path_type=Path), metavar="[DIR]")
-@json_option
+@shared(json=True)
 def demo(directory: Path | None, as_json: bool) -> None:
     """Make a real experiment repository in DIR (or a temporary folder) and walk through it.
 
     Trains five small models on Fisher's iris data, tags each and compares them. Every command
     is shown as it runs. Needs no network and about half a minute.
     """
+    from gitxexp.cli.shell.demo import run_demo
+
     project = run_demo(directory, console.say if as_json else console.out)
     if as_json:
         console.out(console.as_json({"path": str(project)}))

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.cli import progress
-from gitxexp.cli.options import json_option, open_project
-from gitxexp.cli.render import console, rows
-from gitxexp.common.errors import UsageError
-from gitxexp.workflows.merge import diff as merge_diff
-from gitxexp.workflows.merge.diff import DiffRequest, FileDiff
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Columns, open_project, shared
+from gitxexp.cli.render import console
+from gitxexp.common.errors import NO, UsageError
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.diff import DiffRequest, FileDiff
 
 _PATHS = "gitxexp.diff.paths"
 
 
-class _WithPaths(click.Command):
+class _WithPaths(Command):
     """A command that tells the arguments before ``--`` from those after it, as git does."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -32,37 +33,48 @@ class _WithPaths(click.Command):
 @click.command(cls=_WithPaths)
 @click.argument("sides", nargs=-1, metavar="[A [B]] [-- PATH...]")
 @click.option("--stat", is_flag=True, help="Counts only.")
-@click.option(
-    "--key", multiple=True, metavar="COLS", help="Pair rows by these columns, with commas."
-)
+@click.option("--key", type=Columns(), multiple=True, metavar="COLS",
+              help="Pair rows by these columns, with commas.")  # fmt: skip
 @click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Rows listed per table.")
 @click.option(
     "--exit-code", is_flag=True, help="Exit 1 when there is a difference; -q says nothing else."
 )
-@json_option
+@shared(json=True)
 @click.pass_context
-def diff(ctx: click.Context, /, sides: tuple[str, ...], **options: Any) -> None:
+def diff(
+    ctx: click.Context,
+    /,
+    sides: tuple[str, ...],
+    stat: bool,
+    key: tuple[tuple[str, ...], ...],
+    limit: int | None,
+    exit_code: bool,
+    as_json: bool,
+) -> None:
     """Show the rows that differ between A and B (default: this work tree).
 
     A and B are versions, revisions, worktrees or files; data that DVC tracks is compared through
     its pointers. Without A it is HEAD.
     """
+    from gitxexp.cli.render import rows
+    from gitxexp.workflows.merge.diff import DiffRequest
+
     paths = ctx.meta.get(_PATHS, ())
     sides = _range(sides)
-    if len(sides) > 2:
-        sides, paths = sides[:2], (*sides[2:], *paths)
-    key = tuple(part.strip() for value in options["key"] for part in value.split(",") if part)
     request = DiffRequest(
         a=sides[0] if sides else "HEAD",
         b=sides[1] if len(sides) > 1 else None,
-        paths=paths,
-        key=key,
-        limit=0 if options["stat"] else options["limit"],
+        paths=(*sides[2:], *paths),
+        key=tuple(name for names in key for name in names),
+        limit=0 if stat else limit,
     )
     found = _compared(request)
-    if not console.quiet() or options["as_json"]:
-        _show(found, options)
-    ctx.exit(1 if found and (options["exit_code"] or console.quiet()) else 0)
+    if as_json:
+        console.out(console.as_json(found))
+    elif found and not console.quiet():
+        text = rows.stat(found) if stat else rows.files(found)
+        (console.out if stat else console.page)(text)
+    ctx.exit(NO if found and (exit_code or console.quiet()) else 0)
 
 
 def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
@@ -77,21 +89,14 @@ def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _compared(request: DiffRequest) -> list[FileDiff]:
+    from gitxexp.workflows.merge.diff import differences, of_files
+
     with progress.line("comparing") as show:
-        found = merge_diff.of_files(request)
+        found = of_files(request)
         if found is None:
             project = open_project()
             project.progress = show
-            return list(merge_diff.differences(project, request))
+            return list(differences(project, request))
     if request.paths:
-        raise UsageError("two files have no paths in them", "name two versions, or leave -- out")
+        raise UsageError("two files have no paths in them", "name two versions, or omit --")
     return found
-
-
-def _show(found: Sequence[FileDiff], options: dict[str, Any]) -> None:
-    if options["as_json"]:
-        console.out(console.as_json([rows.facts(item) for item in found]))
-    elif options["stat"] and found:
-        console.out(rows.stat(found))
-    elif found:
-        console.page("\n".join(line for item in found for line in rows.file(item)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from gitxexp.cli import hints
 from gitxexp.cli.group import Group
-from gitxexp.cli.options import json_option, no_wait_option, open_project
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.workflows.merge.driver import install as driver_install
-from gitxexp.workflows.merge.driver.install import Status
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.driver.install import Status
 
 
 @click.group(cls=Group)
@@ -18,16 +21,12 @@ def drivers() -> None:
 
 
 @drivers.command()
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def install(no_wait: bool, as_json: bool) -> None:
     """Register the merge driver and the textconv in this clone and in .gitattributes."""
-    project = open_project()
-    done: list[str] = []
-    if driver_install.missing(project):
-        with project.operation("drivers install", wait=not no_wait) as running:
-            done = list(driver_install.install(project, running))
-            running.summary.append(", ".join(done))
+    from gitxexp.workflows.merge.driver.install import ATTRIBUTES, register
+
+    done = register(open_project(), wait=not no_wait)
     if as_json:
         console.out(console.as_json({"registered": done}))
         return
@@ -36,21 +35,17 @@ def install(no_wait: bool, as_json: bool) -> None:
         hints.hint()
     for name in done:
         console.done(f"registered {name}")
-    if driver_install.ATTRIBUTES in done:
-        hints.hint(
-            f"next: git add {driver_install.ATTRIBUTES} && git commit -m 'Merge rows by rows'"
-        )
+    if ATTRIBUTES in done:
+        hints.hint(f"next: git add {ATTRIBUTES} && git commit -m 'Merge rows by rows'")
 
 
 @drivers.command()
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def uninstall(no_wait: bool, as_json: bool) -> None:
     """Take both out again; merges are git's own then."""
-    project = open_project()
-    with project.operation("drivers uninstall", wait=not no_wait) as running:
-        done = driver_install.uninstall(project, running)
-        running.summary.append(", ".join(done))
+    from gitxexp.workflows.merge.driver.install import unregister
+
+    done = unregister(open_project(), wait=not no_wait)
     if as_json:
         console.out(console.as_json({"removed": list(done)}))
         return
@@ -62,11 +57,13 @@ def uninstall(no_wait: bool, as_json: bool) -> None:
 
 
 @drivers.command()
-@json_option
+@shared(json=True)
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
     """Say what is registered; exit 1 where git would not merge rows by itself."""
-    found = driver_install.status(open_project())
+    from gitxexp.workflows.merge.driver import install
+
+    found = install.status(open_project())
     if as_json:
         console.out(console.as_json(_facts(found)))
     else:

@@ -4,35 +4,38 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.cli import progress
-from gitxexp.cli.options import json_option, nul_option, open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common import streams
 from gitxexp.common.errors import UsageError
-from gitxexp.storage.sources import Strategy
-from gitxexp.workflows.artifacts import get as artifacts_get
-from gitxexp.workflows.artifacts.get import GetReport, GetRequest, stream
-from gitxexp.workflows.experiments.resolve import resolve
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.artifacts.get import GetReport
+
+#: As :class:`gitxexp.storage.sources.Strategy` has them.
+STRATEGIES = ("auto", "cache", "dvc", "worktree")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("version")
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...")
 @click.option("-o", "--out", metavar="OUT", help="File or folder to write; '-' is standard output.")
 @click.option(
     "--strategy",
-    type=click.Choice([kind.value for kind in Strategy]),
+    type=click.Choice(STRATEGIES),
     default="auto",
     help="Where to look: caches, the DVC remote, or a temporary worktree (default: in that order).",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite files that exist and differ.")
 @click.option("--no-verify", is_flag=True, help="Do not compare the content with its hash.")
 @click.option("-r", "--remote", metavar="NAME", help="The DVC remote to ask.")
-@nul_option("Print the paths that were written, each ended by NUL.")
-@json_option
+@shared(nul="Print the paths that were written, each ended by NUL.", json=True)
 def get(
     version: str,
     paths: tuple[str, ...],
@@ -49,6 +52,10 @@ def get(
     PATH is read from the current folder, then from the top; globs are allowed. The files are your own:
     writable, verified, complete or absent. Files that are right already are left alone.
     """
+    from gitxexp.storage.sources import Strategy
+    from gitxexp.workflows.artifacts.get import GetRequest, get, stream
+    from gitxexp.workflows.experiments.resolve import resolve
+
     project = open_project()
     request = GetRequest(
         commit=resolve(project, version).commit,
@@ -63,13 +70,13 @@ def get(
     if out == "-":
         if as_json or nul:
             name = "--json" if as_json else "-z"
-            raise UsageError(f"{name} and -o - both want standard output", "leave one of them out")
+            raise UsageError(f"{name} and -o - both want standard output", "omit one of them")
         report = stream(project, request, sys.stdout.buffer)
         streams.flush()
         _say(report)
         return
     with progress.line("getting") as show:
-        report = artifacts_get.get(project, request, show)
+        report = get(project, request, show)
     if as_json:
         console.out(console.as_json(_facts(report)))
     elif nul:

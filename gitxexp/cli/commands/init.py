@@ -5,21 +5,21 @@ from __future__ import annotations
 import click
 
 from gitxexp.cli import hints, progress
-from gitxexp.cli.options import json_option, no_wait_option, open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.workflows.experiments import init as experiments_init
 
 
-@click.command()
-@click.option("--no-dvc", is_flag=True, help="Do not set DVC up.")
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done.")
-@no_wait_option
-@json_option
+@click.command(cls=Command)
+@click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
+@shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def init(no_dvc: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
-    """Set a repository up for git xexp; run again, it does only what is missing."""
+    """Set up a repository for git xexp; run again, it does only what is missing."""
+    from gitxexp.workflows.experiments.init import init
+
     project = open_project()
     with progress.line("setting up"):
-        done = experiments_init.init(project, dvc=not no_dvc, dry_run=dry_run, wait=not no_wait)
+        done = init(project, dvc=not no_dvc, dry_run=dry_run, wait=not no_wait)
     if as_json:
         console.out(console.as_json({"done": list(done.done), "next": list(done.advice)}))
         return

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli.options import json_option, open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
-from gitxexp.repository.operation import Operation
+
+if TYPE_CHECKING:
+    from gitxexp.repository.operation import Operation
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the newest N.")
-@json_option
+@shared(json=True)
 def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
     found = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli import hints, progress
-from gitxexp.cli.options import F, json_option, message_option, no_wait_option, open_project
-from gitxexp.cli.render import console, merges
+from gitxexp.cli import progress
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.tables.engine import Engine
 from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
-from gitxexp.workflows.merge import merge as merge_merge
-from gitxexp.workflows.merge.inputs import Selection
-from gitxexp.workflows.merge.merge import Conflicted, Merged, MergeRequest
 
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.merge import Merged
+
+#: As :class:`gitxexp.tables.engine.Engine` has them.
+ENGINES = ("auto", "sqlite", "duckdb")
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -50,14 +53,61 @@ class Rename(click.ParamType[tuple[str, str]]):
         return old.strip(), new.strip()
 
 
+@dataclass(frozen=True)
+class Given:
+    """What the command line of ``merge`` or ``rebase`` asks for."""
+
+    sources: tuple[str, ...]
+    output: Path | None
+    only: tuple[str, ...]
+    models: bool
+    key: tuple[tuple[str, ...], ...]
+    tables: tuple[str, ...]
+    on_conflict: str
+    no_fill: bool
+    renumber: bool
+    rename: tuple[tuple[str, str], ...]
+    stringify: tuple[tuple[str, ...], ...]
+    allow_lossy: bool
+    memory: int
+    in_place: bool
+    engine: str
+    dry_run: bool
+    commit: bool
+    message: str | None
+    no_wait: bool
+    as_json: bool
+    strategy: str | None = None
+
+    def options(self, mode: Mode) -> MergeOptions:
+        """As the engines take it."""
+        return MergeOptions(
+            mode=mode,
+            key=_flat(self.key),
+            tables=self.tables,
+            fill=not self.no_fill,
+            on_conflict=OnConflict(self.on_conflict),
+            renumber=self.renumber,
+            rename=dict(self.rename),
+            stringify=_flat(self.stringify),
+            allow_lossy=self.allow_lossy,
+            memory=self.memory,
+            in_place=self.in_place,
+        )
+
+
+def _flat(names: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    return tuple(name for some in names for name in some)
+
+
 _OPTIONS = (
     click.argument("sources", nargs=-1, required=True, metavar="SOURCE..."),
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
                  help="Merge plain files into FILE."),
     click.option("--only", multiple=True, metavar="WHAT",
                  help="What to merge: results, data, models, a path or a glob (repeatable)."),
-    click.option("--models", is_flag=True, help="Lay the sources' models beside, as candidates."),
-    click.option("--key", multiple=True, metavar="COLS",
+    click.option("--models", is_flag=True, help="Also import the sources' models as candidates."),
+    click.option("--key", type=Columns(), multiple=True, metavar="COLS",
                  help="Key columns, with commas, of tables that have no key."),
     click.option("--table", "tables", multiple=True, metavar="NAME", help="Only these tables."),
     click.option("--on-conflict", type=click.Choice([str(c) for c in OnConflict]), default="fail",
@@ -66,32 +116,38 @@ _OPTIONS = (
     click.option("--renumber", is_flag=True, help="New numbers for clashing integer primary keys."),
     click.option("--rename", type=Rename(), multiple=True, metavar="OLD=NEW",
                  help="Merge the incoming column OLD as NEW."),
-    click.option("--stringify", multiple=True, metavar="COL",
+    click.option("--stringify", type=Columns(), multiple=True, metavar="COL",
                  help="Let a column of mixed types become text."),
     click.option("--allow-lossy", is_flag=True, help="Accept a type promotion that changes values."),
     click.option("--memory", type=Size(), default="0",
                  help="What DuckDB may use before it spills to disk (1GB)."),
     click.option("--in-place", is_flag=True, help="Change the target in one transaction, no copy."),
-    click.option("--engine", type=click.Choice([str(e) for e in Engine]), default="auto",
-                 show_default=True, help="Who does the work; auto: SQLite for SQLite files, else DuckDB."),
+    click.option("--engine", type=click.Choice(ENGINES), default="auto",
+                 show_default=True, help="Which engine merges; auto: SQLite for SQLite files, else DuckDB."),
     click.option("-n", "--dry-run", "--plan", "dry_run", is_flag=True,
                  help="Show what would be done."),
     click.option("--commit", is_flag=True, help="Commit the pointers and the registry."),
-    message_option("The commit's message."),
+    shared(message="The commit's message.", no_wait=True, json=True),
 )  # fmt: skip
 
 
-def merge_options(function: F) -> F:
-    """What ``merge`` and ``rebase`` both take."""
-    for decorate in reversed((*_OPTIONS, no_wait_option, json_option)):
-        function = decorate(function)
-    return function
+def merge_options(function: Callable[..., None]) -> Callable[..., None]:
+    """What ``merge`` and ``rebase`` both take, handed over as :class:`Given`."""
+
+    @wraps(function)
+    def gathered(*, yes: bool | None = None, **options: Any) -> None:
+        more = {} if yes is None else {"yes": yes}
+        function(Given(**options), **more)
+
+    for decorate in reversed(_OPTIONS):
+        gathered = decorate(gathered)
+    return gathered
 
 
-@click.command()
+@click.command(cls=Command)
 @merge_options
 @click.option("--strategy", metavar="NAME", help="What happens to rows: merge, rebase or keep.")
-def merge(**options: Any) -> None:
+def merge(given: Given) -> None:
     """Bring the rows of other experiments into this work tree's results and data.
 
     SOURCE is a worktree (its files as they are now), branch, version, tag, revision or file. The
@@ -125,106 +181,71 @@ def merge(**options: Any) -> None:
     Afterwards the DVC pointer is up to date, the registry has a row about the merge, and git xexp
     undo takes it back.
     """
-    run(options, Mode.MERGE)
+    run(given, Mode.MERGE)
 
 
-def run(
-    options: dict[str, Any], mode: Mode, confirm: Callable[[Merged], None] | None = None
-) -> None:
-    """Plan or merge as the options say, and show it; ``confirm`` sees the plan first."""
-    act = _plain(options, mode) if options["output"] else _repository(options, mode)
+def run(given: Given, mode: Mode, confirm: Callable[[Merged], None] | None = None) -> None:
+    """Plan or merge, and show it; ``confirm`` sees the plan first."""
+    from gitxexp.cli.render.merges import show
+    from gitxexp.workflows.merge.merge import Conflicted
+
+    act = _files(given, mode) if given.output else _repository(given, mode)
     try:
-        if options["dry_run"]:
-            _show(act(False), options)
-            return
-        if confirm is not None:
+        if confirm is not None and not given.dry_run:
             confirm(act(False))
-        _show(act(True), options)
+        merged = act(not given.dry_run)
     except Conflicted as conflict:
-        _show(conflict.merged, options)
+        show(conflict.merged, dry_run=given.dry_run, as_json=given.as_json)
         raise
+    show(merged, dry_run=given.dry_run, as_json=given.as_json)
 
 
-def _plain(options: dict[str, Any], mode: Mode) -> Callable[[bool], Merged]:
+def _files(given: Given, mode: Mode) -> Callable[[bool], Merged]:
+    from gitxexp.tables.engine import Engine
+    from gitxexp.workflows.merge.merge import files
+
     for name in ("only", "models", "commit", "message", "strategy"):
-        if options.get(name):
+        if getattr(given, name):
             raise UsageError(f"--{name} is for artifacts of a repository, not for -o FILE")
+    assert given.output is not None
+    output, engine = given.output, Engine(given.engine)
 
     def act(write: bool) -> Merged:
         with progress.line("merging") as show:
-            return merge_merge.files(
-                options["sources"], options["output"], _merge_options(options, mode),
-                Engine(options["engine"]), show, write=write,
-            )  # fmt: skip
+            return files(given.sources, output, given.options(mode), engine, show, write=write)
 
     return act
 
 
-def _repository(options: dict[str, Any], mode: Mode) -> Callable[[bool], Merged]:
+def _repository(given: Given, mode: Mode) -> Callable[[bool], Merged]:
+    from gitxexp.tables.engine import Engine
+    from gitxexp.workflows.merge.inputs import Selection
+    from gitxexp.workflows.merge.merge import MergeRequest, merge, plan
+
     try:
         project = open_project()
         project.require_set_up()
     except XexpError as error:
-        if all(Path(name).exists() for name in options["sources"]):
+        if all(Path(name).exists() for name in given.sources):
             raise XexpError(
                 error.message, f"{error.hint}\nor merge plain files: -o FILE"
             ) from error
         raise
     request = MergeRequest(
-        sources=options["sources"],
+        sources=given.sources,
         mode=mode,
-        strategy=options.get("strategy"),
-        selection=Selection(options["only"], options["models"]),
-        options=_merge_options(options, mode),
-        engine=Engine(options["engine"]),
-        commit=options["commit"],
-        message=options["message"],
+        strategy=given.strategy,
+        selection=Selection(given.only, given.models),
+        options=given.options(mode),
+        engine=Engine(given.engine),
+        commit=given.commit,
+        message=given.message,
     )
 
     def act(write: bool) -> Merged:
         with progress.line("merging") as show:
             if not write:
-                return merge_merge.plan(project, request, show)
-            return merge_merge.merge(project, request, show, wait=not options["no_wait"])
+                return plan(project, request, show)
+            return merge(project, request, show, wait=not given.no_wait)
 
     return act
-
-
-def _merge_options(options: dict[str, Any], mode: Mode) -> MergeOptions:
-    return MergeOptions(
-        mode=mode,
-        key=_split(options["key"]),
-        tables=options["tables"],
-        fill=not options["no_fill"],
-        on_conflict=OnConflict(options["on_conflict"]),
-        renumber=options["renumber"],
-        rename=dict(options["rename"]),
-        stringify=_split(options["stringify"]),
-        allow_lossy=options["allow_lossy"],
-        memory=options["memory"],
-        in_place=options["in_place"],
-    )
-
-
-def _split(values: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(part.strip() for value in values for part in value.split(",") if part.strip())
-
-
-def _show(merged: Merged, options: dict[str, Any]) -> None:
-    if options["as_json"]:
-        console.out(console.as_json(merges.facts(merged)))
-        return
-    conflicting = any(a.report.conflicts for a in merged.artifacts)
-    asked = conflicting or options["dry_run"]
-    text = merges.merged(merged)
-    if text:
-        (console.out if asked else console.done)(text)
-    for note in merged.notes:
-        console.say(f"note: {note}")
-    if merged.commit:
-        console.done(f"committed {merged.commit[:10]}")
-    elif merged.advice and not options["dry_run"]:
-        hints.hint(f"next: {merged.advice}")
-    if merged.artifacts and not merged.changed and not conflicting:
-        console.remark("nothing to merge: every row is here already")
-        hints.hint()

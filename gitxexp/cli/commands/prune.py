@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.cli import hints, progress, prompts
-from gitxexp.cli.options import Age, json_option, no_wait_option, open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Age, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.cli.render import prunings as pages
-from gitxexp.cli.render.numbers import size
 from gitxexp.common.errors import NO, NoAnswer, UsageError
 from gitxexp.common.text import counted
-from gitxexp.repository.repository import Project
-from gitxexp.workflows.models import cache
-from gitxexp.workflows.models import prune as models_prune
-from gitxexp.workflows.models.prune import GroupBy, Pruned, PruneOptions, PrunePlan, PruneRules
-from gitxexp.workflows.worktrees import finished, records
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.models.prune import PruneOptions, PrunePlan, PruneRules
+
+#: As :class:`gitxexp.workflows.models.prune.GroupBy` has them.
+PER = ("version", "model")
+_KEEP = 5
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option("--keep", type=click.IntRange(min=0), metavar="K", help="Keep the best K (5).")
 @click.option("--metric", metavar="M", help="Rank by M (default: the primary metric).")
-@click.option("--per", type=click.Choice(list(GroupBy), case_sensitive=False), help="K of each.")
+@click.option("--per", type=click.Choice(PER, case_sensitive=False), help="Keep K per group.")
 @click.option("--older-than", type=Age(), metavar="AGE", help="Only what is older: 12h, 30d, 6mo.")
 @click.option("--include-unranked", is_flag=True, help="Also what has no number for the metric.")
 @click.option("--slot", metavar="NAME", help="Only this model slot.")
@@ -38,163 +41,160 @@ from gitxexp.workflows.worktrees import finished, records
 @click.option("--worktrees", is_flag=True, help="Remove worktrees that are provably finished.")
 @click.option("--explore", is_flag=True, help="Remove unchanged worktrees of explore checkout.")
 @click.option("--no-commit", is_flag=True, help="Leave the changed pointer uncommitted.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would go, and do nothing.")
-@no_wait_option
-@json_option
-def prune(**options: Any) -> None:
+@shared(yes="Do not ask.", dry_run="Show what would go, and do nothing.", no_wait=True, json=True)
+@click.pass_context
+def prune(
+    ctx: click.Context,
+    keep: int | None,
+    metric: str | None,
+    per: str | None,
+    older_than: float | None,
+    include_unranked: bool,
+    slot: str | None,
+    push: bool,
+    force: bool,
+    cache: bool,
+    projects: tuple[Path, ...],
+    worktrees: bool,
+    explore: bool,
+    no_commit: bool,
+    yes: bool,
+    dry_run: bool,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
     """Remove candidates that are not among the best, if their bytes are safe elsewhere.
 
     Production, the last promoted and what is labelled keep always stay. Nothing goes that is not
     proved to be on a remote, or held by a tag and in the cache.
     """
-    _check(options)
-    project = open_project()
-    if options["cache"]:
-        _cache(project, options)
-    elif options["worktrees"] or options["explore"]:
-        _trees(project, options)
+    from gitxexp.workflows.models.prune import GroupBy, PruneOptions, PruneRules
+
+    _check(ctx)
+    project, wait = open_project(), not no_wait
+    asks = _Asks(yes=yes, dry_run=dry_run, as_json=as_json)
+    if cache:
+        _cache(project, projects, asks, force=force, wait=wait)
+    elif worktrees or explore:
+        chosen = {"worktree": worktrees, "explore": explore}
+        _trees(project, [kind for kind, on in chosen.items() if on], asks, wait=wait)
     else:
-        raise click.exceptions.Exit(_candidates(project, options))
+        rules = PruneRules(
+            keep=_KEEP if keep is None else keep,
+            metric=metric,
+            per=GroupBy(per) if per else None,
+            older_than=older_than,
+            unranked=include_unranked,
+            slot=slot,
+        )
+        plan = _plan(project, rules, push=push and not dry_run)
+        ctx.exit(_candidates(project, rules, plan, PruneOptions(force, not no_commit, wait), asks))
+
+
+@dataclass(frozen=True)
+class _Asks:
+    """How the command line wants to be asked and told."""
+
+    yes: bool
+    dry_run: bool
+    as_json: bool
+
+    def confirm(self, question: str) -> None:
+        """Raises NoAnswer where the user is asked and says no."""
+        if not self.yes and prompts.can_ask() and not prompts.confirm(question):
+            raise NoAnswer("nothing was removed")
 
 
 _CANDIDATES = ("keep", "metric", "per", "older_than", "include_unranked", "slot", "push")
 
 
-def _check(options: dict[str, Any]) -> None:
-    special = [name for name in ("cache", "worktrees", "explore") if options[name]]
+def _check(ctx: click.Context) -> None:
+    given = ctx.params
+    special = [name for name in ("cache", "worktrees", "explore") if given[name]]
     if "cache" in special and len(special) > 1:
         raise UsageError("--cache and worktrees are pruned one after the other", "give one of them")
-    wrong = [name for name in _CANDIDATES if special and options[name] not in (None, False)]
+    wrong = [name for name in _CANDIDATES if special and given[name] not in (None, False)]
     if wrong:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
         raise UsageError(f"{names}: only for candidates, not with --{special[0]}")
-    if options["projects"] and "cache" not in special:
+    if given["projects"] and "cache" not in special:
         raise UsageError("--project goes with --cache")
 
 
 # -- candidates ------------------------------------------------------------------------------------
 
 
-def _candidates(project: Project, options: dict[str, Any]) -> int:
-    rules = PruneRules(
-        keep=5 if options["keep"] is None else options["keep"],
-        metric=options["metric"],
-        per=GroupBy(options["per"]) if options["per"] else None,
-        older_than=options["older_than"],
-        unranked=options["include_unranked"],
-        slot=options["slot"],
-    )
-    plan = _plan(project, rules, push=options["push"] and not options["dry_run"])
-    as_json = options["as_json"]
-    for note in plan.notes:
-        console.say(f"note: {note}")
-    if not as_json:
-        _show_plan(plan, options)
-    going = [*plan.deletable, *(plan.only_copies if options["force"] else [])]
-    if options["dry_run"] or not going:
-        hints.hint()
-        if as_json:
-            console.out(console.as_json(pages.plan_object(plan)))
-        elif plan.decisions and not (plan.only_copies or going):
-            console.remark("nothing to prune")
-        return NO if plan.only_copies and not going else 0
-    _confirm(f"remove {len(going)} of {counted(len(plan.decisions), 'candidate')}?", options)
-    how = PruneOptions(options["force"], not options["no_commit"], not options["no_wait"])
-    _show_done(plan, models_prune.prune(project, rules, plan, how), as_json=as_json)
-    return 0
-
-
 def _plan(project: Project, rules: PruneRules, *, push: bool) -> PrunePlan:
     """What would go; with ``push`` the only copies are sent to their remote first."""
+    from gitxexp.workflows.models import prune
+
     with progress.line("reading") as show:
-        plan = models_prune.plan_prune(project, rules, show)
+        plan = prune.plan_prune(project, rules, show)
     if not push or not plan.only_copies:
         return plan
     with progress.line("pushing") as show:
-        sent = models_prune.push(project, plan, show)
+        sent = prune.push(project, plan, show)
     for path in sent:
         console.remark(f"pushed {path}")
-    return models_prune.plan_prune(project, rules)
+    return prune.plan_prune(project, rules)
 
 
-def _show_plan(plan: PrunePlan, options: dict[str, Any]) -> None:
-    if not plan.decisions:
-        console.remark("there are no candidates")
-        return
-    asked = options["dry_run"] or not (plan.deletable or options["force"])
-    (console.out if asked else console.done)(pages.table(plan))
-    if plan.only_copies and not options["force"]:
-        console.say(f"not proved to be anywhere else: {len(plan.only_copies)}; they stay")
-        if plan.problem:
-            console.say(f"note: {plan.problem}")
-        hints.hint(
-            "put them on the remote and prune them: git xexp prune --push",
-            "or let a tag hold them: git xexp tag",
-        )
+def _candidates(
+    project: Project, rules: PruneRules, plan: PrunePlan, how: PruneOptions, asks: _Asks
+) -> int:
+    from gitxexp.cli.render import prunings
+    from gitxexp.workflows.models.prune import prune
 
-
-def _confirm(question: str, options: dict[str, Any]) -> None:
-    if options["yes"] or not prompts.can_ask():
-        return
-    if not prompts.confirm(question):
-        raise NoAnswer("nothing was removed")
-
-
-def _show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
-    if as_json:
-        console.out(console.as_json(pages.done_object(plan, done)))
-        return
-    console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
-    if done.kept:
-        console.done(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
+    console.notes(plan.notes)
+    if not asks.as_json:
+        prunings.show_plan(plan, force=how.force, dry_run=asks.dry_run)
+    going = [*plan.deletable, *(plan.only_copies if how.force else [])]
+    if asks.dry_run or not going:
+        hints.hint()
+        if asks.as_json:
+            console.out(console.as_json(prunings.plan_object(plan)))
+        elif plan.decisions and not (plan.only_copies or going):
+            console.remark("nothing to prune")
+        return NO if plan.only_copies and not going else 0
+    asks.confirm(f"remove {len(going)} of {counted(len(plan.decisions), 'candidate')}?")
+    prunings.show_done(plan, prune(project, rules, plan, how), as_json=asks.as_json)
+    return 0
 
 
 # -- the rest --------------------------------------------------------------------------------------
 
 
-def _cache(project: Project, options: dict[str, Any]) -> None:
-    def free(*, dry_run: bool) -> cache.FreedCache:
-        wait = not options["no_wait"]
-        others = options["projects"]
-        return cache.prune_cache(
-            project, others, dry_run=dry_run, force=options["force"], wait=wait
-        )
+def _cache(
+    project: Project, others: tuple[Path, ...], asks: _Asks, *, force: bool, wait: bool
+) -> None:
+    from gitxexp.cli.render import prunings
+    from gitxexp.workflows.models.cache import prune_cache
 
-    found = free(dry_run=True)
-    if not options["dry_run"] and found.objects:
-        what = f"{counted(found.objects, 'object')}, {size(found.size)}"
-        _confirm(f"delete {what} that nothing refers to?", options)
-        found = free(dry_run=False)
-    if options["as_json"]:
-        console.out(console.as_json(pages.freed_object(found)))
-        return
-    verb, show = ("would free", console.out) if options["dry_run"] else ("freed", console.done)
-    show(
-        f"{verb} {counted(found.size, 'byte')} ({size(found.size)}):"
-        f" {counted(found.objects, 'object')} unused, {found.kept} kept"
-    )
+    found = prune_cache(project, others, dry_run=True, force=force, wait=wait)
+    if not asks.dry_run and found.objects:
+        what = f"{counted(found.objects, 'object')}, {console.size(found.size)}"
+        asks.confirm(f"delete {what} that nothing refers to?")
+        found = prune_cache(project, others, force=force, wait=wait)
+    prunings.show_freed(found, dry_run=asks.dry_run, as_json=asks.as_json)
 
 
-def _trees(project: Project, options: dict[str, Any]) -> None:
-    chosen = {
-        records.WORKTREE: options["worktrees"],
-        records.EXPLORE: options["explore"],
-    }
+def _trees(project: Project, kinds: list[str], asks: _Asks, *, wait: bool) -> None:
+    from gitxexp.cli.render import prunings
+    from gitxexp.workflows.worktrees.finished import check_finished, remove
+
     with progress.line("checking") as show:
-        found = finished.check_finished(project, [kind for kind, on in chosen.items() if on], show)
+        found = check_finished(project, kinds, show)
     going = [check for check in found if check.finished]
-    as_json = options["as_json"]
-    if found and not as_json:
-        shown = console.out if options["dry_run"] or not going else console.done
-        shown(pages.trees_table(found))
+    if found and not asks.as_json:
+        shown = console.out if asks.dry_run or not going else console.done
+        shown(prunings.trees_table(found))
     gone = []
-    if going and not options["dry_run"]:
-        _confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?", options)
-        gone = finished.remove(project, going, wait=not options["no_wait"])
-    if as_json:
-        console.out(console.as_json(pages.trees_objects(found, gone)))
-    elif not options["dry_run"]:
+    if going and not asks.dry_run:
+        asks.confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?")
+        gone = remove(project, going, wait=wait)
+    if asks.as_json:
+        console.out(console.as_json(prunings.trees_objects(found, gone)))
+    elif not asks.dry_run:
         undo = " (git xexp undo brings the last one back)" if gone else ""
         if not gone:
             hints.hint()

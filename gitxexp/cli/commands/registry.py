@@ -6,9 +6,8 @@ import click
 
 from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
-from gitxexp.cli.options import json_option, no_wait_option, open_project
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.workflows.experiments import rebuild as experiments_rebuild
 
 
 @click.group(cls=Group)
@@ -17,13 +16,14 @@ def registry() -> None:
 
 
 @registry.command()
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def rebuild(no_wait: bool, as_json: bool) -> None:
     """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
+    from gitxexp.workflows.experiments.rebuild import rebuild
+
     project = open_project()
     with progress.line("rebuilding") as project.progress:
-        done = experiments_rebuild.rebuild(project, wait=not no_wait)
+        done = rebuild(project, wait=not no_wait)
     if as_json:
         facts = {name: list(getattr(done, name)) for name in ("restored", "unchanged", "kept")}
         console.out(console.as_json(facts))

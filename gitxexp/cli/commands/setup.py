@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli.options import json_option
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
-from gitxexp.cli.shell import install
-from gitxexp.cli.shell.install import Check
 from gitxexp.common.errors import NoAnswer, UsageError
 
+if TYPE_CHECKING:
+    from gitxexp.cli.shell.install import Check
 
-@click.command()
+
+@click.command(cls=Command)
 @click.option("--check", is_flag=True, help="Tell what works and what does not.")
 @click.option("--uninstall", is_flag=True, help="Take back all that setup did.")
-@json_option
+@shared(json=True)
 def setup(check: bool, uninstall: bool, as_json: bool) -> None:
-    """Make manual pages and shell completion work, after any installer.
+    """Enable manual pages and shell completion, after any installer.
 
     Links them into your own folders; nothing else is touched.
     """
@@ -37,6 +39,8 @@ _PLACED = ("linked", "there")
 
 
 def _install(*, as_json: bool) -> None:
+    from gitxexp.cli.shell import install
+
     topics: dict[str, list[str]] = {}
     links = list(install.install())
     if as_json:
@@ -65,6 +69,8 @@ def _facts(checks: list[Check]) -> list[dict[str, Any]]:
 
 
 def _uninstall(*, as_json: bool) -> None:
+    from gitxexp.cli.shell import install
+
     removed = list(install.uninstall())
     if as_json:
         console.out(console.as_json({"removed": [str(path) for path in removed]}))
@@ -76,6 +82,8 @@ def _uninstall(*, as_json: bool) -> None:
 
 
 def _check(*, as_json: bool) -> None:
+    from gitxexp.cli.shell import install
+
     checks = install.check()
     if as_json:
         console.out(console.as_json({"checks": _facts(checks)}))

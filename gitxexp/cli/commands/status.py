@@ -7,15 +7,15 @@ import gc
 from gitxexp.cli import hints
 from gitxexp.cli.options import open_project
 from gitxexp.cli.render import console
-from gitxexp.cli.render import status as render_status
-from gitxexp.workflows.experiments import status as domain
+from gitxexp.cli.render.status import as_object, as_text
+from gitxexp.workflows.experiments import status as experiments
 
 
 def status(*, as_json: bool) -> None:
     """Print where one is, and the next sensible command."""
     gc.disable()  # thousands of tags and no cycle to find
-    found = domain.status(open_project())
+    found = experiments.status(open_project())
     if as_json:
-        console.out(console.as_json(render_status.as_object(found)))
+        console.out(console.as_json(as_object(found)))
     else:
-        console.out(render_status.as_text(found, advice=hints.advises()))
+        console.out(as_text(found, advice=hints.advises()))

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitxexp.cli import progress, prompts
-from gitxexp.cli.options import (
-    Assignment,
-    Label,
-    Number,
-    VersionType,
-    json_option,
-    message_option,
-    no_wait_option,
-    open_project,
-)
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Assignment, Label, Number, VersionType, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.errors import NoAnswer, UsageError
-from gitxexp.common.text import counted
-from gitxexp.repository import tag_message
-from gitxexp.repository.repository import Project
-from gitxexp.repository.version import AnyVersion, Level
-from gitxexp.workflows.experiments import plan as experiments_plan
-from gitxexp.workflows.experiments import tag as experiments_tag
-from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.experiments.plan import Plan, Request
-from gitxexp.workflows.experiments.tag import Tagged
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.repository.version import AnyVersion
+    from gitxexp.workflows.experiments.plan import Plan, Request
+    from gitxexp.workflows.experiments.tag import Tagged
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("version", type=VersionType(), required=False)
 @click.option("--major", "level", flag_value="major", help="Raise the first number.")
 @click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
@@ -40,9 +29,9 @@ from gitxexp.workflows.experiments.tag import Tagged
 @click.option("--best", metavar="METRIC", help="The best run by METRIC.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
-@message_option("What you want to say of it, in its description.")
+@shared(message="Text to add to the description.")
 @click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
-@click.option("-y", "--yes", is_flag=True, help="Take the suggested description unasked.")
+@shared(yes="Accept the suggested description without asking.")
 @click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
 @click.option(
     "-l",
@@ -65,80 +54,92 @@ from gitxexp.workflows.experiments.tag import Tagged
 )
 @click.option("--remote", metavar="NAME", help="The git remote to push to.")
 @click.option("--suggest", is_flag=True, help="Print the next version and do nothing.")
-@click.option("-n", "--dry-run", is_flag=True, help="Show what would be done.")
-@no_wait_option
-@json_option
-def tag(version: AnyVersion | None, **options: Any) -> None:
+@shared(dry_run="Show what would be done.", no_wait=True, json=True)
+def tag(
+    version: AnyVersion | None,
+    level: str | None,
+    name: str | None,
+    run: str | None,
+    best: str | None,
+    params: tuple[tuple[str, Any], ...],
+    metrics: tuple[tuple[str, float], ...],
+    message: str | None,
+    edit: bool,
+    yes: bool,
+    everything: bool,
+    labels: tuple[str, ...],
+    stamp: bool | None,
+    drop_rows: bool,
+    no_commit: bool,
+    push: bool | None,
+    remote: str | None,
+    suggest: bool,
+    dry_run: bool,
+    no_wait: bool,
+    as_json: bool,
+) -> None:
     """Snapshot the experiment as the next version.
 
     Collects parameters and metrics, adds changed DVC outputs, commits with the registry's row, and
     makes an annotated tag that describes the experiment.
     """
+    from gitxexp.cli.render import tags
+    from gitxexp.repository.version import Level
+    from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.plan import Request
+
+    if (version and (level or name)) or (run and best):
+        which = "--run and --best" if run and best else "a version and a level or --name"
+        raise UsageError(f"{which} exclude each other")
     project = open_project()
-    request = _request(version, options)
-    if options["suggest"]:
-        plan = _plan(project, request)
-        facts = {"version": str(plan.version), "reason": plan.reason}
-        console.out(console.as_json(facts) if options["as_json"] else facts["version"])
+    request = Request(
+        version=version,
+        level=Level(level) if level else None,
+        name=name,
+        wanted=Wanted(run=run, best=best, params=dict(params), metrics=dict(metrics)),
+        text=message or "",
+        labels=labels,
+        everything=everything,
+        commit=not no_commit,
+        stamp=stamp,
+        drop_rows=drop_rows,
+    )
+    if suggest:
+        tags.show_next(_plan(project, request), as_json=as_json)
         return
-    if options["dry_run"]:
-        _show_plan(_plan(project, request), as_json=options["as_json"])
+    if dry_run:
+        tags.show_plan(_plan(project, request), as_json=as_json)
         return
-    request = _confirmed(project, request, options)
-    push = project.config.tag_push if options["push"] is None else options["push"]
-    done = _tag(project, request, options, push=push)
-    _show(project, done, as_json=options["as_json"])
+    if edit or (message is None and not yes and prompts.can_ask()):
+        request = _confirmed(project, request, edit=edit)
+    pushes = project.config.tag_push if push is None else push
+    tags.show(_tag(project, request, remote, push=pushes, wait=not no_wait), as_json=as_json)
 
 
-def _tag(project: Project, request: Request, options: dict[str, Any], *, push: bool) -> Tagged:
-    wait = not options["no_wait"]
+def _tag(
+    project: Project, request: Request, remote: str | None, *, push: bool, wait: bool
+) -> Tagged:
+    from gitxexp.workflows.experiments.tag import tag, tag_and_push
+
     with progress.line("tagging") as project.progress:
         if not push:
-            return experiments_tag.tag(project, request, wait=wait)
-        return experiments_tag.tag_and_push(project, request, options["remote"], wait=wait)
+            return tag(project, request, wait=wait)
+        return tag_and_push(project, request, remote, wait=wait)
 
 
 def _plan(project: Project, request: Request) -> Plan:
+    from gitxexp.workflows.experiments.plan import plan
+
     with progress.line("looking at the data") as project.progress:
-        return experiments_plan.plan(project, request)
+        return plan(project, request)
 
 
-def _request(version: AnyVersion | None, options: dict[str, Any]) -> Request:
-    chosen = [name for name in ("level", "name") if options[name]] + (
-        ["version"] if version else []
-    )
-    if len(chosen) > 1 and set(chosen) != {"level", "name"}:
-        raise UsageError("give a version, a level or --name, not several of them")
-    if options["run"] and options["best"]:
-        raise UsageError("--run and --best exclude each other")
-    return Request(
-        version=version,
-        level=Level(options["level"]) if options["level"] else None,
-        name=options["name"],
-        wanted=Wanted(
-            run=options["run"],
-            best=options["best"],
-            params=dict(options["params"]),
-            metrics=dict(options["metrics"]),
-        ),
-        text=options["message"] or "",
-        labels=options["labels"],
-        everything=options["everything"],
-        commit=not options["no_commit"],
-        stamp=options["stamp"],
-        drop_rows=options["drop_rows"],
-    )
-
-
-def _confirmed(project: Project, request: Request, options: dict[str, Any]) -> Request:
+def _confirmed(project: Project, request: Request, *, edit: bool) -> Request:
     """The request with the description that the user accepted or edited."""
     from dataclasses import replace
 
-    asks = prompts.can_ask() and not options["yes"]
-    if not options["edit"] and (options["message"] is not None or not asks):
-        return request
     plan = _plan(project, request)
-    if options["edit"]:
+    if edit:
         return replace(request, headline=_edit(project, plan))
     console.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")
     answer = prompts.ask("use, edit or quit? [u]", ("use", "edit", "quit"), "use")
@@ -157,54 +158,3 @@ def _edit(project: Project, plan: Plan) -> str:
     if not text:
         raise NoAnswer("the description is empty: nothing was tagged")
     return text
-
-
-def _show_plan(plan: Plan, *, as_json: bool) -> None:
-    message = tag_message.encode(plan.payload)
-    if as_json:
-        value = _facts(str(plan.version), plan.reason, plan.payload)
-        console.out(console.as_json(value | {"files": list(plan.files), "message": message}))
-        return
-    console.out(f"{plan.version}  {plan.reason}\n\n{message}")
-    for output in plan.changed:
-        console.out(f"would add     {output.path}")
-    for path in plan.files:
-        console.out(f"would commit  {path}")
-    _say_notes(plan.notes)
-
-
-def _show(project: Project, done: Tagged, *, as_json: bool) -> None:
-    _say_notes(done.notes)
-    if as_json:
-        facts = _facts(str(done.version), done.reason, done.payload)
-        console.out(console.as_json(facts | {"commit": done.commit, "tag": done.tag}))
-        return
-    for path in done.added:
-        console.done(f"added   {path}")
-    if done.stamped:
-        console.done(f"stamped {counted(done.stamped, 'row')} of run {done.payload.run}")
-    version = console.paint(str(done.version), "yellow")
-    console.out(
-        version if console.quiet() else f"{version}  {done.reason}\n{done.payload.headline}"
-    )
-
-
-def _say_notes(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        console.say(f"note: {note}")
-
-
-def _facts(version: str, reason: str, found: tag_message.Payload) -> dict[str, Any]:
-    return {
-        "version": version,
-        "reason": reason,
-        "headline": found.headline,
-        "config_hash": found.config_hash,
-        "data": found.data,
-        "run": found.run,
-        "run_commit": found.run_commit,
-        "labels": list(found.labels),
-        "params": dict(found.params),
-        "metrics": dict(found.metrics),
-        "artifacts": dict(found.artifacts),
-    }

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from gitxexp.cli.render import console
-from gitxexp.cli.render.console import Column
-from gitxexp.cli.render.numbers import rounded, size
+from gitxexp.cli.render.console import Column, rounded, size
 from gitxexp.repository import tag_message
 from gitxexp.trackers import column_names
 from gitxexp.workflows.models.candidates import ListedModel, ModelList

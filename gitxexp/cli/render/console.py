@@ -6,8 +6,6 @@ git's pager, and where ``pager.xexp`` has another.
 from __future__ import annotations
 
 import os
-import shlex
-import subprocess
 import sys
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -77,14 +75,28 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
 
 
-def size(count: float) -> str:
-    """Bytes for people, in units of 1000."""
+def size(count: float | None) -> str:
+    """Bytes for people, in units of 1000; "?" where not known."""
+    if count is None:
+        return "?"
     unit = "B"
     for larger in ("kB", "MB", "GB", "TB"):
         if count < 999.5:
             break
         count, unit = count / 1000, larger
     return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+
+
+def rounded(value: Any) -> str:
+    """A number with four decimals, or four digits where that would show none."""
+    from gitxexp.repository.tag_message import show  # a floor that ``-h`` waits not for
+
+    if not isinstance(value, float):
+        return show(value)
+    if not 1e-3 <= abs(value) < 1e6:  # nor is NaN
+        return f"{value:.4g}"
+    text, exact = f"{value:.4f}", show(value)
+    return exact if float(text) == value and len(exact) <= 6 else text
 
 
 def clip(text: str, limit: int) -> str:
@@ -107,9 +119,10 @@ class _Chosen:
     quiet = False
 
 
-def choose(*, color: str = "auto", quiet: bool = False) -> None:
-    """Colour auto, always or never; quiet leaves notes and progress out."""
-    _Chosen.color, _Chosen.quiet = color, quiet
+def choose(*, color: str | None = None, quiet: bool | None = None) -> None:
+    """Colour auto, always or never; quiet leaves notes and progress out. None: as before."""
+    _Chosen.color = _Chosen.color if color is None else color
+    _Chosen.quiet = _Chosen.quiet if quiet is None else quiet
     colour.cache_clear()
 
 
@@ -217,21 +230,26 @@ def _on_one_line(cells: Sequence[str]) -> Sequence[str]:
 
 
 def as_json(value: Any) -> str:
-    """Indented JSON (RFC 8259); NaN and infinities, which it does not have, become null."""
+    """Indented JSON (RFC 8259) of :func:`plain`'s values."""
     import json  # 1 ms, which a table needs not wait for
 
     utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    return json.dumps(_finite(value), indent=2, ensure_ascii=not utf8)
+    return json.dumps(plain(value), indent=2, ensure_ascii=not utf8)
 
 
-def _finite(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Values, mappings and dataclasses as JSON can hold them: a blob becomes ``{"blob": hex}``, NaN
+    and infinities, which JSON does not have, null."""
     if isinstance(value, float):
         return value if value - value == 0 else None
+    if isinstance(value, bytes):
+        return {"blob": value.hex()}
     if isinstance(value, dict):
-        return {str(key): _finite(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
+        return [plain(item) for item in value]
+    names = getattr(value, "__dataclass_fields__", None)
+    return value if names is None else {name: plain(getattr(value, name)) for name in names}
 
 
 def out(text: str, end: str = "\n") -> None:
@@ -252,6 +270,12 @@ def remark(text: str) -> None:
     be quiet."""
     if not _Chosen.quiet:
         say(text)
+
+
+def notes(texts: Iterable[str]) -> None:
+    """Say what is worth knowing beside the result."""
+    for text in texts:
+        say(f"note: {text}")
 
 
 def names(values: Iterable[object]) -> None:
@@ -280,15 +304,18 @@ def page(text: str, patch: str = "") -> None:
         streams.write(f"{text}\n")
         return
 
-    show(text)
+    _through_pager(text)
 
 
-def show(text: str) -> None:
+def _through_pager(text: str) -> None:
     """Write ``text`` through the pager; when it quits early, that is the end."""
     command = _pager()
     if command in ("", "cat"):
         streams.write(f"{text}\n")
         return
+    import shlex
+    import subprocess
+
     environment = {"LESS": "FRX", "LV": "-c", **os.environ}
     parts = ["sh", "-c", command] if not _simple(command) else shlex.split(command)
     try:
@@ -309,6 +336,8 @@ def _pager() -> str:
     git itself starts the pager of ``pager.xexp``, but not where we are called as ``git-xexp``, and
     not to say that there shall be none.
     """
+
+    import subprocess
 
     def git(*args: str) -> str:
         done = subprocess.run(["git", *args], capture_output=True, text=True, check=False)

@@ -1,15 +1,11 @@
-"""How one experiment, and the difference between two, look.
-
-One experiment, and the difference between two, as what JSON can hold.
-"""
+"""How one experiment, and the difference between two, look: for people and as JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gitxexp.cli.render.console import paint, visible, width
-from gitxexp.cli.render.numbers import rounded, size
+from gitxexp.cli.render.console import paint, rounded, size, visible, width
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Promotion
@@ -202,7 +198,7 @@ def _file_rows(found: Comparison) -> Iterable[Cells]:
             yield file.path, f"+{file.added} -{file.deleted}"
 
 
-def details(found: ExperimentDetails) -> dict[str, Any]:
+def as_object(found: ExperimentDetails) -> dict[str, Any]:
     """``explore show --json``."""
     experiment, said = found.experiment, found.experiment.payload
     return {

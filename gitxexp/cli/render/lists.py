@@ -6,8 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from gitxexp.cli.render import console
-from gitxexp.cli.render.console import Column
-from gitxexp.cli.render.numbers import rounded
+from gitxexp.cli.render.console import Column, rounded
 from gitxexp.repository import tag_message
 from gitxexp.workflows.explore.query import ExperimentList, ListColumn
 from gitxexp.workflows.explore.rows import ColumnName, Row, show_date

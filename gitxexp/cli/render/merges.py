@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from gitxexp.cli import hints
+from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, paint, table
+from gitxexp.cli.render.rows import MOST, cell, cells
 from gitxexp.tables.lines import shown
 from gitxexp.tables.plan import Conflict, TableReport, Value
 from gitxexp.tables.row_changes import RowChange
 from gitxexp.workflows.merge.merge import Merged, MergedArtifact
-
-#: Conflicts shown to people; JSON has them all.
-MOST = 20
 
 _COUNTS: tuple[tuple[str, Callable[[TableReport], int]], ...] = (
     ("here", lambda t: t.here),
@@ -27,6 +26,25 @@ _COUNTS: tuple[tuple[str, Callable[[TableReport], int]], ...] = (
 )
 #: Columns of a report that are left out where every count is zero.
 _RARE = ("removed",)
+
+
+def show(found: Merged, *, dry_run: bool, as_json: bool) -> None:
+    """Print the account of a merge or, with ``dry_run``, of what it would do."""
+    if as_json:
+        console.out(console.as_json(facts(found)))
+        return
+    conflicting = any(a.report.conflicts for a in found.artifacts)
+    text = merged(found)
+    if text:
+        (console.out if conflicting or dry_run else console.done)(text)
+    console.notes(found.notes)
+    if found.commit:
+        console.done(f"committed {found.commit[:10]}")
+    elif found.advice and not dry_run:
+        hints.hint(f"next: {found.advice}")
+    if found.artifacts and not found.changed and not conflicting:
+        console.remark("nothing to merge: every row is here already")
+        hints.hint()
 
 
 def merged(found: Merged) -> str:
@@ -49,13 +67,13 @@ def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> str:
     for name, count in _COUNTS:
         numbers = [count(t) for _, t in rows]
         if any(numbers) or name not in _RARE:
-            cells = [str(n) for n in numbers]
-            columns.append(Column(name, cells, right=True, optional=int(not any(numbers))))
+            texts = [str(n) for n in numbers]
+            columns.append(Column(name, texts, right=True, optional=int(not any(numbers))))
     added = [", ".join(t.columns_added) for _, t in rows]
     widened = [", ".join(t.types_widened) for _, t in rows]
-    for name, cells in (("columns added", added), ("types widened", widened)):
-        if any(cells):
-            columns.append(Column(name, cells, flexible=True))
+    for name, names in (("columns added", added), ("types widened", widened)):
+        if any(names):
+            columns.append(Column(name, names, flexible=True))
     return table(columns)
 
 
@@ -73,7 +91,7 @@ def _extras(item: MergedArtifact) -> list[str]:
 def _going(item: MergedArtifact) -> list[str]:
     """The first rows that give way in a rebase."""
     rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
-    lines = [f"goes: {name} {_row(row)}" for name, row in rows[:MOST]]
+    lines = [f"replaced: {name} {_row(row)}" for name, row in rows[:MOST]]
     more = sum(t.removed + t.changed for t in item.going) - len(lines)
     return [*lines, f"and {more} more rows"] if more else lines
 
@@ -81,13 +99,9 @@ def _going(item: MergedArtifact) -> list[str]:
 def _row(row: RowChange) -> str:
     """A removed row whole, a changed one as old → new."""
     if row.kind == "removed":
-        return _named(row.old or {})
-    cells = (f"{n}: {_cell(old)} → {_cell(new)}" for n, (old, new) in row.cells.items())
-    return f"{_named(row.key)} {', '.join(cells)}"
-
-
-def _named(row: Mapping[str, Value]) -> str:
-    return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
+        return cells(row.old or {})
+    changes = (f"{n}: {cell(old)} → {cell(new)}" for n, (old, new) in row.cells.items())
+    return f"{cells(row.key)} {', '.join(changes)}"
 
 
 def conflicts(found: Sequence[Conflict], path: str, *, three: bool = False) -> list[str]:
@@ -116,34 +130,17 @@ def sides(conflict: Conflict, *, three: bool) -> Iterable[tuple[str, str]]:
     for name in names:
         value: Value = getattr(conflict, name)
         if conflict.column is None:
-            yield name, "deleted" if name in gone else "changed" if gone else _cell(value)
+            yield name, "deleted" if name in gone else "changed" if gone else cell(value)
         else:
-            yield name, _cell(value)
-
-
-def _cell(value: Value) -> str:
-    return "NULL" if value is None else shown(value)
-
-
-def plain(value: Any) -> Any:
-    """Values, mappings and dataclasses as JSON can hold them; a blob becomes ``{"blob": hex}``."""
-    if isinstance(value, bytes):
-        return {"blob": value.hex()}
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(k): plain(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value
+            yield name, cell(value)
 
 
 def facts(found: Merged) -> dict[str, Any]:
     """The account for ``--json``."""
     artifacts = []
     for item in found.artifacts:
-        report = plain(item.report) | {"changed": item.report.changed}
-        head = {"path": item.path, "mode": str(item.mode), "sources": plain(item.origins)}
+        report = console.plain(item.report) | {"changed": item.report.changed}
+        head = {"path": item.path, "mode": str(item.mode), "sources": console.plain(item.origins)}
         hashes = {"hash_before": item.hash_before, "hash_after": item.hash_after}
         artifacts.append(head | hashes | report)
     return {

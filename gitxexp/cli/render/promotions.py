@@ -6,16 +6,53 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from gitxexp.cli import hints
 from gitxexp.cli.render import console
 from gitxexp.cli.render.candidates import shown
-from gitxexp.cli.render.console import Column, paint
+from gitxexp.cli.render.console import Column, paint, rounded, size
 from gitxexp.cli.render.details import section
-from gitxexp.cli.render.numbers import rounded, size
 from gitxexp.repository.registry import Promotion
-from gitxexp.workflows.models.history import rolled_back
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.models.history import history, rolled_back
 from gitxexp.workflows.models.inventory import Model
 from gitxexp.workflows.models.promote import MetricDelta, Promoted, PromotePlan
 from gitxexp.workflows.models.run_facts import RunFacts
+
+
+def show_plan(plan: PromotePlan, *, as_json: bool) -> None:
+    """Print what would be promoted."""
+    console.out(console.as_json(plan_object(plan)) if as_json else plan_text(plan))
+    if plan.already:
+        console.remark("it is in production already: nothing would be done")
+
+
+def show(done: Promoted, *, as_json: bool) -> None:
+    """Print what was promoted."""
+    if as_json:
+        console.out(console.as_json(promoted_object(done)))
+        return
+    name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
+    if done.promotion is None:
+        console.done(f"{name} is in production already: nothing to do")
+        hints.hint()
+        return
+    console.done(f"promoted {name} to {done.plan.slot.production}")
+    if done.kept:
+        console.done(f"the replaced model is now {done.kept}")
+    if done.tagged:
+        version = console.paint(str(done.tagged.version), "yellow")
+        console.done(f"{version}  {done.tagged.payload.headline}")
+
+
+def show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
+    """Print who promoted what and when."""
+    found = history(project, slot)
+    if as_json:
+        console.out(console.as_json([promotion._asdict() for promotion in found]))
+    elif found:
+        console.page(history_table(found))
+    else:
+        console.remark("nothing has been promoted yet")
 
 
 def plan_text(plan: PromotePlan) -> str:

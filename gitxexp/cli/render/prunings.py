@@ -5,13 +5,53 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gitxexp.cli import hints
 from gitxexp.cli.render import console
-from gitxexp.cli.render.console import Column
-from gitxexp.cli.render.numbers import size
+from gitxexp.cli.render.console import Column, size
+from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.workflows.models.cache import FreedCache
 from gitxexp.workflows.models.prune import Decision, Pruned, PrunePlan
 from gitxexp.workflows.worktrees.finished import FinishedCheck
+
+
+def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
+    """Print what stays and what goes, and how the rest can be made to go."""
+    if not plan.decisions:
+        console.remark("there are no candidates")
+        return
+    asked = dry_run or not (plan.deletable or force)
+    (console.out if asked else console.done)(table(plan))
+    if plan.only_copies and not force:
+        console.say(f"not proved to be anywhere else: {len(plan.only_copies)}; they stay")
+        if plan.problem:
+            console.say(f"note: {plan.problem}")
+        hints.hint(
+            "put them on the remote and prune them: git xexp prune --push",
+            "or let a tag hold them: git xexp tag",
+        )
+
+
+def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
+    """Print what went."""
+    if as_json:
+        console.out(console.as_json(done_object(plan, done)))
+        return
+    console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
+    if done.kept:
+        console.done(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
+
+
+def show_freed(found: FreedCache, *, dry_run: bool, as_json: bool) -> None:
+    """Print what a cache gave back, or would."""
+    if as_json:
+        console.out(console.as_json(freed_object(found)))
+        return
+    verb, show = ("would free", console.out) if dry_run else ("freed", console.done)
+    show(
+        f"{verb} {counted(found.size, 'byte')} ({size(found.size)}):"
+        f" {counted(found.objects, 'object')} unused, {found.kept} kept"
+    )
 
 
 def table(plan: PrunePlan) -> str:

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from gitxexp.cli.render.console import Column, paint, table
-from gitxexp.cli.render.merges import plain
 from gitxexp.tables.lines import shown
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import RowChange, TableDiff
 from gitxexp.workflows.merge.diff import FileDiff
 
+#: Rows and conflicts shown to people; JSON has them all.
+MOST = 20
 
-def file(found: FileDiff) -> Iterator[str]:
-    """The lines of one file."""
+
+def files(found: Sequence[FileDiff]) -> str:
+    """Every file with its tables and rows."""
+    return "\n".join(line for item in found for line in _file(item))
+
+
+def _file(found: FileDiff) -> Iterator[str]:
     yield paint(f"diff {found.path}", "bold")
     if found.problem:
         yield f"  {found.problem}"
@@ -47,19 +52,21 @@ def counts(item: TableDiff) -> str:
 def row(change: RowChange) -> str:
     """One line."""
     if change.kind == "added":
-        return paint(f"+ {_cells(change.new or {})}", "green")
+        return paint(f"+ {cells(change.new or {})}", "green")
     if change.kind == "removed":
-        return paint(f"- {_cells(change.old or {})}", "red")
-    key = _cells(change.key)
-    cells = (f"{name}: {_cell(old)} → {_cell(new)}" for name, (old, new) in change.cells.items())
-    return paint(f"~ {key}  {', '.join(cells)}", "yellow")
+        return paint(f"- {cells(change.old or {})}", "red")
+    key = cells(change.key)
+    changes = (f"{name}: {cell(old)} → {cell(new)}" for name, (old, new) in change.cells.items())
+    return paint(f"~ {key}  {', '.join(changes)}", "yellow")
 
 
-def _cells(row: Mapping[str, Value]) -> str:
+def cells(row: Mapping[str, Value]) -> str:
+    """``name=value`` for each value that is there."""
     return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
 
 
-def _cell(value: Value) -> str:
+def cell(value: Value) -> str:
+    """One value, NULL too."""
     return "NULL" if value is None else shown(value)
 
 
@@ -79,9 +86,3 @@ def stat(found: Sequence[FileDiff]) -> str:
 def _columns(item: TableDiff) -> str:
     added = [f"+{name}" for name in item.columns_added]
     return " ".join([*added, *(f"-{name}" for name in item.columns_removed)])
-
-
-def facts(found: FileDiff) -> dict[str, Any]:
-    """One file for ``--json``."""
-    value: dict[str, Any] = plain(found)
-    return value

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from gitxexp.cli.group import Group
+from gitxexp.cli.options import COMMON
 
 #: The kinds of files that are databases, for ``file:``.
 DATABASES = "db sqlite sqlite3 duckdb parquet"
@@ -90,7 +91,7 @@ def commands(root: click.Command) -> Iterator[tuple[str, click.Command]]:
 def lines(path: str, command: click.Command) -> Iterator[str]:
     """The engine's lines for one command: v(erbs), d(efault verb), o(ptions), a(rguments)."""
     if isinstance(command, Group):
-        for name, text in command.summaries(click.Context(command)):
+        for name, text in command.summaries(click.Context(command)).items():
             yield f"v\t{name}\t{text}"
         if command.default:
             yield f"d\t{command.default}"
@@ -113,21 +114,6 @@ def options(command: click.Command) -> list[click.Option]:
     own = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
     taken = {name for option in own for name in option.opts}
     return [*own, *(option for option in COMMON if not taken & {*option.opts})]
-
-
-#: Understood everywhere, before the verb and after it.
-COMMON = (
-    click.Option(["-q", "--quiet"], is_flag=True, help="Say nothing but results and errors."),
-    click.Option(["-v", "--verbose"], is_flag=True, help="Say which git commands are run."),
-    click.Option(
-        ["--color"],
-        type=click.Choice(["auto", "always", "never"]),
-        metavar="WHEN",
-        help="Colour: auto, always or never.",
-    ),
-    click.Option(["-h"], is_flag=True, help="Show the short usage."),
-    click.Option(["--help"], is_flag=True, help="Show the manual page."),
-)
 
 
 def _first_line(text: str | None) -> str:

@@ -79,11 +79,9 @@ def man_home() -> Path:
 
 def page_files() -> list[Path]:
     """The man pages of this installation; raises XexpError where it has none."""
-    pages = sorted((_checkout() / "man").glob("git-xexp*.[17]"))
-    if pages:  # newer than what an editable install put below its prefix
-        return pages
-    for prefix in _prefixes():
-        pages = sorted((prefix / "share/man").glob("man[17]/git-xexp*.[17]"))
+    # A checkout's are newer than what an editable install put below its prefix.
+    for folder in (_checkout() / "man", *(prefix / "share/man" for prefix in _prefixes())):
+        pages = sorted(folder.glob("man[17]/git-xexp*.[17]"))
         if pages:
             return pages
     raise XexpError(

@@ -1,9 +1,7 @@
 """Man pages in git's style: what the click tree knows, and a hand-written prose file per verb.
 
-Prose is in ``prose/VERB.md``, in a small Markdown.
-
-Prose in a small Markdown as man(7), clean for ``mandoc -T lint`` and ``man --warnings``.
-
+Prose is in ``prose/VERB.md``, in a small Markdown that becomes man(7), clean for ``mandoc -T lint``
+and ``man --warnings``:
 ``## SECTION``, paragraphs, ``- `` items, ``` console blocks, tables, **bold**, *italic* and `code`.
 """
 
@@ -18,7 +16,8 @@ from importlib.resources import files
 import click
 
 from gitxexp._version import __version__
-from gitxexp.cli.group import LazyGroup
+from gitxexp.cli.group import Group
+from gitxexp.cli.options import COMMON
 from gitxexp.cli.shell import completion_spec
 
 #: Of the text, not of the build: pages made twice are the same.
@@ -33,11 +32,11 @@ _MANUAL = "Git Experiments Manual"
 
 def generate(root: click.Command) -> dict[str, str]:
     """File name below ``man/`` → page: git-xexp.1, one for every verb, and those of section 7."""
-    pages = {f"git-xexp-{name}.7": essay(name) for name in _ESSAYS}
+    pages = {f"man7/git-xexp-{name}.7": essay(name) for name in _ESSAYS}
     for path, command in completion_spec.commands(root):
         if " " not in path:
             name = f"git-xexp-{path}" if path else "git-xexp"
-            pages[f"{name}.1"] = page(name, path, command, _summary(root, path))
+            pages[f"man1/{name}.1"] = page(name, path, command, _summary(root, path))
     return dict(sorted(pages.items()))
 
 
@@ -79,9 +78,9 @@ def _head(name: str, section: str) -> str:
 
 def _summary(root: click.Command, path: str) -> str:
     """What git-xexp(1) lists the verb with, too."""
-    if not path or not isinstance(root, LazyGroup):
+    if not path or not isinstance(root, Group):
         return "version machine-learning experiments with git, DVC and your tracker's database"
-    return root.verbs[path][1]
+    return root.summaries(click.Context(root))[path]
 
 
 # -- from the click tree -----------------------------------------------------------------------
@@ -131,19 +130,18 @@ def _described(command: click.Command, prose: Mapping[str, str]) -> str:
     return roff(f"{text}\n\n{prose.get('DESCRIPTION', '')}")
 
 
-def _sections(root: LazyGroup) -> str:
+def _sections(root: Group) -> str:
     """Every verb with one line, as the short usage lists them."""
     lines = []
-    for title, names in root.sections.items():
+    for title, verbs in root.sections.items():
         lines.append(f".SS {escape(title)}")
-        for name in names:
-            text = _sentence(root.verbs[name][1])
-            lines += [".TP", f".BR git\\-xexp\\-{escape(name)} (1)", escape(text)]
+        for name, text in verbs.items():
+            lines += [".TP", f".BR git\\-xexp\\-{escape(name)} (1)", escape(_sentence(text))]
     return "\n".join(lines)
 
 
 def _commands(path: str, group: click.Group) -> str:
-    if isinstance(group, LazyGroup) and not path:
+    if isinstance(group, Group) and not path:
         return _sections(group)
     lines = []
     context = click.Context(group)
@@ -162,11 +160,7 @@ def _sentence(text: str) -> str:
 
 
 def _own(command: click.Command) -> list[click.Option]:
-    return [
-        option
-        for option in completion_spec.options(command)
-        if option not in completion_spec.COMMON
-    ]
+    return [option for option in completion_spec.options(command) if option not in COMMON]
 
 
 def _options(command: click.Command) -> str:

@@ -169,7 +169,7 @@ def test_rebase_asks_and_replaces(two: Path) -> None:
     assert done.code == 1 and "this replaces 1 row" in done.err and "--yes" in done.err
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.6)]
     plan = xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", "--dry-run", cwd=two).good()
-    assert 'goes: runs k="y" f1: 0.6 → 0.9' in plan.out
+    assert 'replaced: runs k="y" f1: 0.6 → 0.9' in plan.out
     assert sorted(p.name for p in two.iterdir()) == ["a.db", "b.db"]
     xexp_inside("rebase", "b.db", "-o", "a.db", "--key", "k", "--yes", cwd=two).good()
     assert rows(two / "a.db") == [("x", 0.5), ("y", 0.9), ("z", 0.7)]
@@ -187,7 +187,7 @@ def test_a_plan_of_a_rebase_names_some_rows_and_counts_all(
     (going,) = plan.artifacts[0].going
     assert (going.changed, len(going.rows)) == (500, 30)
     text = merges.merged(plan)
-    assert (text.count("goes: "), "and 480 more rows" in text) == (20, True)
+    assert (text.count("replaced: "), "and 480 more rows" in text) == (20, True)
 
 
 # -- artifacts of a repository -------------------------------------------------------------------

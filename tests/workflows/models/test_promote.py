@@ -105,7 +105,7 @@ def test_something_worse_needs_a_yes(modelled: Repo) -> None:
     assert done.code == 1
     assert done.err == (
         "error: it is worse than production by f1: nothing was promoted\n"
-        "hint: promote it all the same: --yes\n"
+        "hint: promote it anyway: --yes\n"
     )
     assert state(modelled) == before
     modelled.xexp("promote", "e0.1.0", "--yes").good()

@@ -147,7 +147,10 @@ def test_missing_objects_are_fetched_or_named(trained: Repo) -> None:
     model.unlink()
     done = trained.xexp("worktree", "new", "a", "--no-fetch")
     assert done.code == 1
-    assert "missing: models/production/model.bin\nerror: the worktree is there, but 1 " in done.err
+    assert (
+        "missing: models/production/model.bin\nerror: worktree created, but it lacks 1 file"
+        in done.err
+    )
     assert "3 outputs incomplete" in done.out and (tree_of(trained) / "data/train.csv").exists()
     done = trained.xexp("worktree", "new", "b", "--json").good().json()
     assert (done["fetched"], done["missing"]) == (1, [])

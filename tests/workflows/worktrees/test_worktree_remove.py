@@ -93,7 +93,7 @@ def test_every_red_line(made: Repo) -> None:
         f"hint: git -C {tree.path} xexp tag\n"
         "hint: git xexp worktree remove a --push\n"
         f"hint: git -C {made.path} xexp merge exp/a\n"
-        "hint: or drop it all the same: git xexp worktree remove a --force\n"
+        "hint: or remove it anyway: git xexp worktree remove a --force\n"
     )
     assert (state(made), contents(tree)) == before
     made.xexp("worktree", "remove", "a", "--force").good()

@@ -4,24 +4,26 @@ from __future__ import annotations
 
 import click
 
-from gitxexp.cli.options import json_option, open_project
-from gitxexp.cli.render import columns as pages
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.workflows.explore.columns import columns as find_columns
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("table", required=False)
-@json_option
+@shared(json=True)
 def columns(table: str | None, as_json: bool) -> None:
     """Show what each column of the results is to an experiment, and why.
 
     A param is part of the configuration, a metric measures, context is shown and never compared, output
     stays in the database, a key names rows. [roles] in .xexp/config.toml overrides what was found.
     """
+    from gitxexp.cli.render.columns import as_objects, as_text
+    from gitxexp.workflows.explore.columns import columns
+
     project = open_project()
-    found = find_columns(project, table)
+    found = columns(project, table)
     if as_json:
-        console.out(console.as_json(pages.as_objects(found, project.top)))
+        console.out(console.as_json(as_objects(found, project.top)))
     else:
-        console.page(pages.as_text(found, project.top))
+        console.page(as_text(found, project.top))

@@ -3,26 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.cli import progress
-from gitxexp.cli.options import json_option, open_project
-from gitxexp.cli.render import console, details
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.render import console
 from gitxexp.common.errors import NO
-from gitxexp.repository.repository import Project
-from gitxexp.repository.tags import Experiment
-from gitxexp.workflows.explore import compare
-from gitxexp.workflows.explore.compare import ComparedSide
-from gitxexp.workflows.explore.show import experiment_of
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.repository.tags import Experiment
+    from gitxexp.workflows.explore.compare import ComparedSide
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("before", metavar="A")
 @click.argument("after", metavar="[B]", required=False)
 @click.option("--code", is_flag=True, help="Print the patch of the code too.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
-@json_option
+@shared(json=True)
 @click.pass_context
 def diff(
     ctx: click.Context,
@@ -37,6 +39,9 @@ def diff(
     Both are named as for show; A..B is understood too. Shows the parameters, artifacts and code
     files that differ, and every metric with its change, better or worse.
     """
+    from gitxexp.cli.render import details
+    from gitxexp.workflows.explore import compare
+
     project = open_project()
     if after is None and ".." in before:
         before, _, after = before.partition("..")
@@ -57,7 +62,9 @@ def diff(
 
 
 def _side(project: Project, name: str, known: Sequence[Experiment]) -> ComparedSide:
+    from gitxexp.workflows.explore.compare import of_experiment
+    from gitxexp.workflows.explore.show import experiment_of
+
     experiment, notes = experiment_of(project, name, known)
-    for note in notes:
-        console.say(f"note: {note}")
-    return compare.of_experiment(project, experiment)
+    console.notes(notes)
+    return of_experiment(project, experiment)

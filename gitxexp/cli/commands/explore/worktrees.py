@@ -9,24 +9,19 @@ from pathlib import Path
 import click
 
 from gitxexp.cli import hints, progress
-from gitxexp.cli.commands.worktree import report, show_rows, tree_facts
-from gitxexp.cli.options import json_option, no_wait_option, nul_option, open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.repository.config import LINKS
-from gitxexp.workflows.worktrees import create, overview
-from gitxexp.workflows.worktrees import remove as worktrees_remove
-from gitxexp.workflows.worktrees.create import WorktreeRequest
-from gitxexp.workflows.worktrees.records import EXPLORE
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("version")
 @click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
 @click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
 @click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
 @click.option("--print-path", is_flag=True, help="Print only the path.")
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def checkout(
     version: str, path: Path | None, link: str | None, no_fetch: bool, print_path: bool,
     no_wait: bool, as_json: bool,
@@ -35,11 +30,15 @@ def checkout(
 
     The worktree is detached and disposable: git xexp explore cleanup removes it.
     """
+    from gitxexp.cli.render.worktrees import show_made
+    from gitxexp.workflows.worktrees.create import ExistingWorktree, WorktreeRequest, checkout
+    from gitxexp.workflows.worktrees.records import EXPLORE
+
     request = WorktreeRequest(version, version, path, None, link, not no_fetch, EXPLORE)
     with progress.line(version) as show:
-        found = create.checkout(open_project(), request, show, wait=not no_wait)
-    if not isinstance(found, create.ExistingWorktree):
-        report(found, only_path=print_path, as_json=as_json)
+        found = checkout(open_project(), request, show, wait=not no_wait)
+    if not isinstance(found, ExistingWorktree):
+        show_made(found, only_path=print_path, as_json=as_json)
     elif as_json:
         console.out(console.as_json({"name": found.name, "path": str(found.path)}))
     elif print_path:
@@ -49,35 +48,40 @@ def checkout(
         console.done(f"cd {shlex.quote(os.path.relpath(found.path))}")
 
 
-@click.command()
+@click.command(cls=Command)
 @click.option(
     "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
 )
-@nul_option("End lines with NUL; implies --porcelain.")
-@json_option
+@shared(nul="End lines with NUL; implies --porcelain.", json=True)
 def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees that explore checkout made."""
+    from gitxexp.cli.render.worktrees import show_rows
+    from gitxexp.workflows.worktrees.overview import list_statuses
+    from gitxexp.workflows.worktrees.records import EXPLORE
+
     with progress.line("reading") as show:
-        rows = overview.list_statuses(open_project(), show, kind=EXPLORE)
+        rows = list_statuses(open_project(), show, kind=EXPLORE)
     show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 
-@click.command()
+@click.command(cls=Command)
 @click.argument("version", required=False)
 @click.option("--force", is_flag=True, help="Also when files were added or changed.")
-@no_wait_option
-@json_option
+@shared(no_wait=True, json=True)
 def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove what explore checkout made: one version, or all.
 
     Refuses when files were added or changed. git xexp undo brings a worktree back.
     """
+    from gitxexp.cli.render.worktrees import tree_object
+    from gitxexp.workflows.worktrees.remove import cleanup
+
     with progress.line("checking") as show:
         project = open_project()
         project.progress = show
-        done = worktrees_remove.cleanup(project, version, force=force, wait=not no_wait)
+        done = cleanup(project, version, force=force, wait=not no_wait)
     if as_json:
-        console.out(console.as_json([tree_facts(tree) for tree in done]))
+        console.out(console.as_json([tree_object(tree) for tree in done]))
         return
     if not done:
         console.remark("nothing to remove: explore checkout made nothing that is still there")

@@ -129,6 +129,24 @@ def missing(project: Project) -> list[str]:
     return todo
 
 
+def register(project: Project, *, wait: bool = True) -> list[str]:
+    """:func:`install` as an operation of its own, where something is missing; what was done."""
+    if not missing(project):
+        return []
+    with project.operation("drivers install", wait=wait) as running:
+        done = install(project, running)
+        running.summary.append(", ".join(done))
+    return done
+
+
+def unregister(project: Project, *, wait: bool = True) -> list[str]:
+    """:func:`uninstall` as an operation of its own; what was done."""
+    with project.operation("drivers uninstall", wait=wait) as running:
+        done = uninstall(project, running)
+        running.summary.append(", ".join(done))
+    return done
+
+
 def install(project: Project, running: Running) -> list[str]:
     """Register what is missing, as part of an operation; what was done, in words."""
     todo = missing(project)

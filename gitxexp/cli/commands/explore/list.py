@@ -3,73 +3,83 @@
 from __future__ import annotations
 
 import gc
-from typing import Any
+from collections.abc import Mapping
 
 import click
 
 from gitxexp.cli import hints
-from gitxexp.cli.options import json_option, open_project
-from gitxexp.cli.render import console, lists
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Columns, open_project, shared
+from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
-from gitxexp.workflows.experiments.resolve import none_here
-from gitxexp.workflows.explore import query as explore_query
-from gitxexp.workflows.explore.query import Query
 
 
-@click.command("list")
+@click.command("list", cls=Command)
 @click.option(
     "--sort", metavar="NAME", help="By a metric (best first), parameter, date or version."
 )
-@click.option("--reverse", is_flag=True, help="Turn the order round; missing values stay last.")
+@click.option("--reverse", is_flag=True, help="Reverse the order; missing values stay last.")
 @click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
-@click.option("--columns", metavar="A,B,...", help="These columns; +A,+B adds to the usual ones.")
+@click.option("--columns", type=Columns(), metavar="A,B,...",
+              help="These columns; +A,+B adds to the usual ones.")  # fmt: skip
 @click.option("--runs", is_flag=True, help="The runs of the results databases, tagged or not.")
-@json_option
+@shared(json=True)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
 @click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")
 @click.option("-z", "nul", is_flag=True, help="End lines with NUL; implies --porcelain.")
-def list_(**options: Any) -> None:
+def list_(
+    sort: str | None,
+    reverse: bool,
+    filter_: str | None,
+    labels: tuple[str, ...],
+    limit: int | None,
+    columns: tuple[str, ...] | None,
+    runs: bool,
+    as_json: bool,
+    as_csv: bool,
+    porcelain: bool,
+    nul: bool,
+) -> None:
     """List experiments, whatever branch they are on, the newest first.
 
     A filter compares names with = != < <= > >= and ~ (contains, glob or regular expression), and
     joins with and, or, not and parentheses. The best value of every metric is marked.
     """
-    form = _form(options)
-    names = tuple(name.strip() for name in (options["columns"] or "").split(",") if name.strip())
+    from gitxexp.cli.render import lists
+    from gitxexp.workflows.experiments.resolve import none_here
+    from gitxexp.workflows.explore.query import Query, list_experiments
+
+    form = _form({"json": as_json, "csv": as_csv, "porcelain": porcelain or nul})
+    names = columns or ()
     query = Query(
-        sort=options["sort"],
-        reverse=options["reverse"],
-        filter=options["filter_"],
-        labels=options["labels"],
-        limit=options["limit"],
-        columns=names or lists.porcelain_columns(form, runs=options["runs"]),
-        runs=options["runs"],
+        sort=sort,
+        reverse=reverse,
+        filter=filter_,
+        labels=labels,
+        limit=limit,
+        columns=names or lists.porcelain_columns(form, runs=runs),
+        runs=runs,
     )
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
     project = open_project()
-    found = explore_query.list_experiments(project, query)
+    found = list_experiments(project, query)
     if not found.rows and form == "table":
         none = f"there are no experiments {none_here(project)}"
-        console.remark(_nothing(found.total, runs=query.runs) or none)
+        console.remark(_nothing(found.total, runs=runs) or none)
         hints.hint(*filter(None, [found.hint]))
     elif form == "json":
         console.out(console.as_json(lists.as_objects(found, chosen=bool(names))))
     elif form == "csv":
         console.out(lists.as_csv(found), end="")
     elif form == "porcelain":
-        console.out(lists.as_porcelain(found, end="\0" if options["nul"] else "\n"), end="")
+        console.out(lists.as_porcelain(found, end="\0" if nul else "\n"), end="")
     else:
         console.page(lists.as_table(found, {name.lstrip("+") for name in names}))
 
 
-def _form(options: dict[str, Any]) -> str:
-    asked = {
-        "json": options["as_json"],
-        "csv": options["as_csv"],
-        "porcelain": options["porcelain"] or options["nul"],
-    }
+def _form(asked: Mapping[str, bool]) -> str:
     chosen = [form for form, given in asked.items() if given]
     if len(chosen) > 1:
         raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")

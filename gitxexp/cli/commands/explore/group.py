@@ -1,0 +1,32 @@
+"""``git xexp explore``: the read-only verbs."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp.cli.group import Group
+
+_SUMMARIES = {
+    "list": "list experiments, the newest or best first",
+    "show": "show all that is known of one experiment",
+    "columns": "show what each column of the results is, and why",
+    "diff": "compare two experiments, or one with now",
+    "checkout": "check out a past experiment in a worktree of its own",
+    "worktrees": "list the worktrees that checkout made",
+    "cleanup": "remove the worktrees that checkout made",
+}
+_HERE = "gitxexp.cli.commands.explore"
+_VERBS = {
+    "list": f"{_HERE}.list.list_",
+    "show": f"{_HERE}.show.show",
+    "columns": f"{_HERE}.columns.columns",
+    "diff": f"{_HERE}.diff.diff",
+    "checkout": f"{_HERE}.worktrees.checkout",
+    "worktrees": f"{_HERE}.worktrees.worktrees",
+    "cleanup": f"{_HERE}.worktrees.cleanup",
+}
+
+
+@click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES}, default="list")
+def explore() -> None:
+    """List, show and compare experiments. Changes nothing; without a verb it lists."""

@@ -1,0 +1,68 @@
+"""How a push looks: what would go where, and what went."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from gitxexp.cli import hints
+from gitxexp.cli.render import console
+from gitxexp.common.text import counted
+from gitxexp.workflows.artifacts.push import Pushed, PushPlan
+
+
+def plan_text(planned: PushPlan) -> str:
+    """What would be checked and pushed, a line each."""
+    lines = []
+    for path, times in Counter(out.path for out in planned.every).items():
+        said = f"  ({times} versions of it)" if times > 1 else ""
+        lines.append(f"would check and push  {path}{said}")
+    if planned.git_remote:
+        lines += [f"would push            {ref} -> {planned.git_remote}" for ref in planned.refs]
+    lines += [
+        f"would not push        {e.name}: {planned.git_remote} has another"
+        for e in planned.clashing
+    ]
+    return "\n".join(lines) or "nothing to push"
+
+
+def plan_object(planned: PushPlan) -> dict[str, object]:
+    """``push --dry-run --json``."""
+    return {
+        "experiments": [found.name for found in planned.experiments],
+        "outputs": [out.path for out in planned.every],
+        "git_remote": planned.git_remote,
+        "refs": list(planned.refs) if planned.git_remote else [],
+    }
+
+
+def show(done: Pushed, *, known: bool) -> None:
+    """Print what was pushed; ``known``: whether there are experiments at all."""
+    if not done.experiments and not done.refs:
+        why = "every experiment is on the remote" if known else "there are no experiments yet"
+        console.done(f"nothing to push: {why}")
+        hints.hint()
+        return
+    sent = len(done.artifacts.pushed)
+    sent_ones, outputs = counted(sent, "object"), counted(done.checked, "output")
+    console.done(f"artifacts: {sent_ones} sent, {outputs} proved complete")
+    for item in (*done.artifacts.missing, *done.artifacts.corrupt):
+        console.say(f"warning: {item.path} was not pushed: no valid copy")
+    if done.git_remote is None:
+        console.say("note: there is no git remote, so only artifacts were pushed")
+    for ref in done.refs:
+        name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        console.done(f"pushed {name} -> {done.git_remote}")
+
+
+def as_object(done: Pushed) -> dict[str, object]:
+    """``push --json``."""
+    return {
+        "experiments": list(done.experiments),
+        "objects_sent": len(done.artifacts.pushed),
+        "bytes_sent": done.artifacts.size,
+        "outputs_checked": done.checked,
+        "missing": [item.path for item in done.artifacts.missing],
+        "corrupt": [item.path for item in done.artifacts.corrupt],
+        "git_remote": done.git_remote,
+        "refs": list(done.refs),
+    }
