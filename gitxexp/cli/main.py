@@ -22,6 +22,7 @@ from gitxexp.cli import hints
 from gitxexp.cli.group import Root
 from gitxexp.common import streams
 from gitxexp.common.errors import FATAL, USAGE, XexpError, suggestion
+from gitxexp.common.notes import taken
 
 if TYPE_CHECKING:
     from gitxexp.storage.git import Git
@@ -105,11 +106,13 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
+    taken()
     hints.begin()
     as_json = any(len(word) > 3 and "--json".startswith(word) for word in argv)
     try:
         code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
         streams.flush()
+        _tell_notes()
         return code if isinstance(code, int) else 0
     except (streams.ClosedPipe, BrokenPipeError):
         raise
@@ -131,7 +134,14 @@ def _interrupted(*, as_json: bool) -> int:
     return code
 
 
+def _tell_notes() -> None:
+    """What the repository names and was left out."""
+    for text in taken():
+        streams.tell(f"note: {text}")
+
+
 def _failed(error: Exception, *, as_json: bool) -> int:
+    _tell_notes()
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
         _say(error.message)
         return USAGE

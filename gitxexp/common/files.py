@@ -13,6 +13,7 @@ it ends. Whoever makes a new one removes those beside it that nobody holds.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -81,6 +82,15 @@ def kind_of(path: Path) -> Kind:
         f"{path} is not a SQLite, DuckDB or parquet file",
         hint="an encrypted or damaged file looks like this too; check it with its own program",
     )
+
+
+def read_file(path: Path) -> bytes:
+    """The bytes of a regular file; raises OSError as open does, also for a pipe or a device."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", str(path))
+        return stream.read()
 
 
 def kind_by_name(path: Path) -> Kind:
@@ -198,6 +208,12 @@ class Folder:
             raise XexpError(
                 f"cannot write in {place}: {error.strerror}", hint="give another output with -o"
             ) from None
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Remove the folder with all that is in it."""

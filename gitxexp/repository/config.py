@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.storage.paths import refuse_link
 
 #: Relative to the top of a work tree.
 FOLDER = ".xexp"
@@ -84,6 +85,7 @@ def is_set_up(top: Path) -> bool:
 
 
 def _from_file(path: Path) -> dict[str, Any]:
+    refuse_link(path)
     if not path.exists():
         return {}
     import tomllib  # 2 ms, which a repository without the file need not wait for

@@ -1,14 +1,25 @@
-"""Objects by hash: where one lies in a cache or remote folder, and whether it is what it says."""
+"""Objects by hash: where one lies in a cache or remote folder, and whether it is what it says.
+
+All look-ups are here. What is no object id never becomes a path, and what is no regular file (a
+symbolic link, a pipe) is no object.
+"""
 
 from __future__ import annotations
 
 import importlib
 import json
 import os
-from collections.abc import Callable, Iterable
+import shutil
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitxexp.common.files import atomic_write
+from gitxexp.storage import paths
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir
+from gitxexp.storage.dvc.pointer_file import manifest_entry
 from gitxexp.storage.dvc.pointers import File, Output
 
 if TYPE_CHECKING:
@@ -22,7 +33,11 @@ CHUNK = 1 << 20
 
 
 def object_path(folder: Path, oid: str, legacy: bool = False) -> Path:
-    """Where the object lies below a cache or a remote (``files/md5/ab/…``; 2.x: ``ab/…``)."""
+    """Where the object lies below a cache or a remote (``files/md5/ab/…``; 2.x: ``ab/…``).
+
+    Raises Refused for what is no object id.
+    """
+    paths.object_id(oid, "an object's id")
     base = folder if legacy else folder / "files" / "md5"
     return base / oid[:2] / oid[2:]
 
@@ -30,20 +45,29 @@ def object_path(folder: Path, oid: str, legacy: bool = False) -> Path:
 def find_object(caches: Iterable[Path], oid: str, legacy: bool = False) -> Path | None:
     """The first cache that has the object, whatever its content."""
     places = (object_path(cache, oid, legacy) for cache in caches)
-    return next((place for place in places if place.is_file()), None)
+    return next((place for place in places if is_object(place)), None)
+
+
+def is_object(path: Path | str) -> bool:
+    """Whether there is a regular file of this very name: an object is never a link."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def has_object(folder: str, oid: str, legacy: bool = False) -> bool:
     """Whether the object is below a cache or a remote's folder; for very many of them."""
     base = folder if legacy else f"{folder}/files/md5"
-    return os.path.isfile(f"{base}/{oid[:2]}/{oid[2:]}")  # noqa: PTH113
+    return paths.is_object_id(oid) and is_object(f"{base}/{oid[:2]}/{oid[2:]}")
 
 
 def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """The md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
     import hashlib  # late, for it brings OpenSSL (2 ms): what is remembered needs no hash
 
-    with path.open("rb", buffering=0) as stream:
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not wait
+    with os.fdopen(handle, "rb", buffering=0) as stream:
         if progress is None:
             return hashlib.file_digest(stream, _md5).hexdigest()
         digest = _md5()
@@ -89,6 +113,63 @@ def matches(path: Path, oid: str, legacy: bool = False, actual: str | None = Non
     return found == wanted or (legacy and dos2unix_md5(path) == wanted)
 
 
+class CorruptObject(Exception):
+    """What was read is not what its name says."""
+
+
+def take_in(
+    cache: Path,
+    source: Path,
+    oid: str,
+    legacy: bool = False,
+    *,
+    move: bool = False,
+    link: bool = False,
+    durable: bool = False,
+) -> Path:
+    """Have the object ``oid`` in a cache, read-only as DVC keeps it, from the bytes of ``source``.
+
+    They are hashed on the way and CorruptObject is raised, with nothing in the cache, where they are
+    not what the name says; not hashed are those that the caller has (``move``: the file itself
+    becomes the object) and those of a read-only object of another cache (``link``). Nothing is
+    written through a link below the cache: raises Refused for one.
+    """
+    home = object_path(cache, oid, legacy)
+    if is_object(home):
+        return home
+    if not is_object(source):
+        raise CorruptObject("it is no regular file")
+    cache.mkdir(parents=True, exist_ok=True)
+    below = home.relative_to(cache).as_posix()
+    with (
+        paths.held(cache, below, create=True) as place,
+        atomic_write(place, mode=0o444, durable=durable) as temporary,
+    ):
+        if not (move and _moved(source, temporary)) and not (link and _linked(source, temporary)):
+            shutil.copyfile(source, temporary)
+            if not matches(temporary, oid, legacy):
+                raise CorruptObject("its content is not what its name says")
+    return home
+
+
+def _moved(source: Path, target: Path) -> bool:
+    try:
+        source.replace(target)
+    except OSError:  # another file system
+        return False
+    return True
+
+
+def _linked(source: Path, target: Path) -> bool:
+    try:
+        if source.stat().st_mode & 0o222:
+            return False
+        os.link(source, target, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
 def manifest_hash(data: bytes) -> str:
     """The hash of a directory output with this manifest, as its pointer spells it."""
     try:
@@ -99,14 +180,31 @@ def manifest_hash(data: bytes) -> str:
 
 
 def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | None:
-    """The entries of a ``.dir`` object; None if it is broken or is not the object ``oid``."""
+    """The entries of a ``.dir`` object; None if it is broken or is not the object ``oid``.
+
+    Raises Refused for an entry whose path or id is none (:func:`manifest_entry`).
+    """
     if oid is not None and manifest_hash(data) != f"{oid.removesuffix('.dir')}.dir":
         return None
     try:
         entries = json.loads(data)
-        return tuple(File(str(e["relpath"]), f"md5:{e['md5']}", e.get("size")) for e in entries)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, RecursionError):
         return None
+    if not isinstance(entries, list):
+        return None
+    where = f"the list of files {oid}" if oid else "a list of files"
+    found = tuple(manifest_entry(entry, where) for entry in entries)
+    return found if all(entry.hash for entry in found) else None
+
+
+def read_object(path: Path) -> bytes | None:
+    """The bytes of a small object; None where there is no regular file that can be read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as stream:
+        return stream.read() if stat.S_ISREG(os.fstat(handle).st_mode) else None
 
 
 def manifest(output: Output, caches: Iterable[Path]) -> tuple[File, ...] | None:
@@ -117,11 +215,74 @@ def manifest(output: Output, caches: Iterable[Path]) -> tuple[File, ...] | None:
     if output.files or output.oid is None:
         return output.files
     for cache in caches:
-        try:
-            data = object_path(cache, output.oid, output.legacy).read_bytes()
-        except OSError:
+        data = read_object(object_path(cache, output.oid, output.legacy))
+        if data is None:
             continue
         entries = parse_manifest(data, output.oid)
         if entries is not None:
             return entries
     return None
+
+
+class Objects:
+    """Where this machine has the objects of one work tree: caches and local remotes.
+
+    ``others`` gives the tops of the other worktrees; it is asked only where the own cache lacks
+    something.
+    """
+
+    def __init__(self, top: Path, others: Callable[[], Iterable[Path]] = tuple) -> None:
+        self.top = top
+        self._others = others
+        self._own: dict[str, list[Path]] = {}
+        self._every: dict[str, list[Path]] = {}
+
+    @cached_property
+    def trees(self) -> list[Path]:
+        """The tops of the other worktrees."""
+        return [tree for tree in self._others() if tree != self.top]
+
+    def home(self, root: str) -> Path:
+        """The cache that the DVC project ``root`` writes to; it may not be there yet."""
+        return Path(os.path.realpath(cache_dir(self.top / root)))
+
+    def own(self, root: str) -> list[Path]:
+        """The project's own cache, if it is there."""
+        if root not in self._own:
+            self._own[root] = cache_dirs(self.top / root)
+        return self._own[root]
+
+    def caches(self, root: str) -> list[Path]:
+        """The caches that may hold an object of the project, its own first."""
+        if root not in self._every:
+            places = (tree / root for tree in self.trees)
+            self._every[root] = cache_dirs(self.top / root, places)
+        return self._every[root]
+
+    def near(self, root: str) -> Iterator[Path]:
+        """:meth:`caches`, one after the other: the worktrees are listed only after the first."""
+        own = self.own(root)
+        yield from own
+        yield from (cache for cache in self.caches(root) if cache not in own)
+
+    def remote(self, out: Output, remote: str | None = None) -> Path | None:
+        """The folder of the output's remote where that is a local one."""
+        return local_remote_dir(self.top / out.root, out.remote or remote)
+
+    def find(self, out: Output, oid: str | None = None) -> Path | None:
+        """The output's object (or ``oid``, one of its files) in the nearest cache that has it."""
+        wanted = oid or out.oid
+        return find_object(self.near(out.root), wanted, out.legacy) if wanted else None
+
+    def sound(self, out: Output, oid: str | None = None) -> Path | None:
+        """:meth:`find`, but only a copy whose bytes are what its name says."""
+        wanted = oid or out.oid
+        for cache in self.near(out.root) if wanted else ():
+            file = object_path(cache, wanted or "", out.legacy)
+            if is_object(file) and matches(file, wanted or "", out.legacy):
+                return file
+        return None
+
+    def manifest(self, out: Output) -> tuple[File, ...] | None:
+        """The files of a directory output; None when no cache has its manifest."""
+        return manifest(out, self.near(out.root))

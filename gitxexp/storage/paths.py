@@ -41,8 +41,6 @@ _IGNORED = dict.fromkeys(
     (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 )
 _SHORT = re.compile(r"\.?(git|dvc|xexp)~[0-9]+")
-#: The end of an object's path in a cache of DVC 3 (``files/md5/ab/…``) or 2 (``ab/…``).
-_OBJECT = re.compile(r"(.*?)(?:/files/md5)?/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?")
 _MOST_LINKS = 40  #: as Linux allows (path_resolution(7))
 
 
@@ -113,6 +111,15 @@ def reserved(part: str) -> str | None:
     short = _SHORT.fullmatch(name)
     name = f".{short.group(1)}" if short else name
     return name if name in RESERVED else None
+
+
+def is_checked_out(path: str) -> bool:
+    """Whether git would check out a path that a tree object has: none below ``.git``, none with
+    ``..`` (git-fsck(1), hasDotgit, hasDotdot)."""
+    if not _UNUSUAL.search(path):
+        return bool(path)
+    parts = path.replace("\\", "/").split("/")
+    return not any(part in ("", ".", "..") or reserved(part) == ".git" for part in parts)
 
 
 def tracked(path: object, where: str) -> str:
@@ -218,33 +225,20 @@ def _leads_out(top: Path, path: str) -> Refused:
 def inside(top: Path, path: str) -> Path:
     """The file ``path`` of the work tree at ``top``, every part of it looked at.
 
-    A link on the way may lead elsewhere in the tree; the last part may also be a link into the
-    project's own DVC cache, as DVC makes them. Raises Refused for any other.
+    A link on the way may lead elsewhere in the tree. Raises Refused for any other.
     """
-    try:
-        resolved(top, path)
-    except Refused:
-        if not links_to_object(top, path):
-            raise
+    resolved(top, path)
     return top / path
 
 
-def links_to_object(top: Path, path: str) -> bool:
-    """Whether a file is DVC's own link to an object of the cache of the project that it is in."""
-    folder, _, name = path.rpartition("/")
-    try:
-        parent = resolved(top, folder)
-        target = (top / parent / name).readlink()
-    except (OSError, Refused):
-        return False
-    real = os.path.realpath(top / parent / target)
-    match = _OBJECT.fullmatch(real)
-    if match is None or not Path(real).is_file():
-        return False
-    from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo  # late: only links need it
-
-    roots = [place for place in (top / parent, *(top / parent).parents) if is_dvc_repo(place)]
-    return any(os.path.realpath(cache_dir(root)) == match.group(1) for root in roots[:1])
+def refuse_link(path: Path) -> None:
+    """Raises Refused where one of our own files, or its folder, is a symbolic link."""
+    for place in (path.parent, path):
+        if place.is_symlink():
+            raise Refused(
+                f"{place} is a symbolic link, and {path.name} may not be behind one",
+                "remove the link, and put the file itself there",
+            )
 
 
 @contextmanager

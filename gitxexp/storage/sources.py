@@ -4,28 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import cached_property
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import alive
-from gitxexp.storage import objects as storage_objects
-from gitxexp.storage.dvc.places import (
-    cache_dir,
-    cache_dirs,
-    is_dvc_repo,
-    local_remote_dir,
-    remote_name,
-)
+from gitxexp.storage.dvc.places import is_dvc_repo, remote_name
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.remote import fetch_objects
 from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
-from gitxexp.storage.objects import Progress, find_object, object_path
+from gitxexp.storage.objects import Objects, Progress, is_object, manifest, object_path
 
 
 class Strategy(StrEnum):
@@ -47,25 +39,21 @@ class Place:
 
 @dataclass
 class Stores:
-    """The caches and remotes around one work tree. ``siblings()`` is asked only when needed."""
+    """The caches and remotes around one work tree, as far as the strategy allows them."""
 
-    top: Path
-    siblings: Callable[[], list[Path]]
+    objects: Objects
     strategy: Strategy
     remote: str | None = None
     progress: Progress | None = None
 
+    @property
+    def top(self) -> Path:
+        """The top of the work tree."""
+        return self.objects.top
+
     def caches(self, root: str) -> Iterator[Path]:
         """The caches of one DVC project: this worktree's own, then those of the others."""
-        own = cache_dirs(self.top / root)
-        yield from own
-        others = (place / root for place in self.trees)
-        yield from (cache for cache in cache_dirs(self.top / root, others) if cache not in own)
-
-    @cached_property
-    def trees(self) -> list[Path]:
-        """The tops of the other worktrees."""
-        return self.siblings()
+        return self.objects.near(root)
 
     @property
     def cached(self) -> bool:
@@ -79,31 +67,31 @@ class Stores:
 
     def manifest(self, out: Output) -> tuple[File, ...] | None:
         """A directory's files, from a cache, else from the remote."""
-        found = storage_objects.manifest(out, self.caches(out.root))
+        found = self.objects.manifest(out)
         if found is not None or not self.remotes or not out.oid or out.versioned:
             return found
         folder = self._folder(out)
         if folder is not None:
-            return storage_objects.manifest(out, [folder])
+            return manifest(out, [folder])
         with suppress(XexpError):
             self._into_cache(out, [out.oid])
-        return storage_objects.manifest(out, self.caches(out.root))
+        return self.objects.manifest(out)
 
     def places(self, out: Output, oid: str) -> Iterator[Place]:
         """Copies of the object, nearest first. Asking for the next one means the last was bad."""
         if self.cached:
-            own = os.path.realpath(cache_dir(self.top / out.root))
+            own = self.objects.home(out.root)
             for cache in self.caches(out.root):
                 file = object_path(cache, oid, out.legacy)
-                if file.is_file():
-                    yield Place(file, "cache" if str(cache) == own else f"cache {cache}")
+                if is_object(file):
+                    yield Place(file, "cache" if cache == own else f"cache {cache}")
         if not self.remotes:
             return
         name = out.remote or remote_name(self.top / out.root, self.remote)
         folder = self._folder(out)
         if folder is not None:
             file = object_path(folder, oid, out.legacy)
-            if file.is_file():
+            if is_object(file):
                 yield Place(file, f"remote {name}")
         elif name is not None and not out.versioned:
             fetched = self._into_cache(out, [oid])
@@ -111,7 +99,7 @@ class Stores:
                 yield Place(fetched, f"remote {name}")
 
     def _folder(self, out: Output) -> Path | None:
-        return local_remote_dir(self.top / out.root, out.remote or self.remote)
+        return self.objects.remote(out, self.remote)
 
     def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
         """Bring many objects of real (not local-directory) remotes into the cache at once.
@@ -124,7 +112,7 @@ class Stores:
         for out, oid in objects:
             if out.versioned or self._folder(out) is not None:
                 continue
-            if find_object(self.caches(out.root), oid, out.legacy) is None:
+            if self.objects.find(out, oid) is None:
                 groups.setdefault(out, []).append(oid)
         for out, oids in groups.items():
             with suppress(XexpError):
@@ -133,8 +121,8 @@ class Stores:
     def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
         """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
         fetch_objects(self.top, out, oids, self.remote, self.progress)
-        file = object_path(cache_dir(self.top / out.root), oids[0], out.legacy)
-        return file if file.is_file() else None
+        file = object_path(self.objects.home(out.root), oids[0], out.legacy)
+        return file if is_object(file) else None
 
 
 PREFIX = "get-"

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import read_file
+from gitxexp.storage.dvc import plain_yaml
 
 
 def read_params(path: Path) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
         known = ", ".join(parsers)
         raise XexpError(f"cannot read {path}: unknown format {path.suffix or '(none)'}", known)
     try:
-        return parser(path.read_text(encoding="utf-8-sig"))
+        return parser(read_file(path).decode("utf-8-sig"))
     except FileNotFoundError as error:
         raise XexpError(f"no such file: {path}", "is it written, or pulled? dvc pull") from error
     except OSError as error:
@@ -81,7 +83,10 @@ def _yaml(text: str) -> Any:
     from ruamel.yaml.error import YAMLError
 
     try:
+        plain_yaml.check(text, "it")
         return YAML(typ="safe", pure=True).load(text)
+    except XexpError as error:
+        raise ValueError(error.message) from error
     except YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 

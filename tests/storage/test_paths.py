@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from gitxexp.storage import paths
+from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.paths import Refused
 
 MD5 = "0123456789abcdef0123456789abcdef"
@@ -158,15 +159,15 @@ def test_a_link_into_the_own_cache_is_dvcs(tree: Path) -> None:
     home.parent.mkdir(parents=True)
     home.write_text("object")
     (tree / "model").symlink_to(home)
-    assert paths.inside(tree, "model") == tree / "model"
+    assert work_file(tree, "model") == tree / "model"
     foreign = tree.parent / "cache/files/md5" / MD5[:2] / MD5[2:]
     foreign.parent.mkdir(parents=True)
     foreign.write_text("of another project")
     (tree / "other").symlink_to(foreign)
     with pytest.raises(Refused):
-        paths.inside(tree, "other")
+        work_file(tree, "other")
     (tree / ".dvc/config").write_text("[cache]\n    dir = ../../cache\n")
-    assert paths.inside(tree, "other") == tree / "other"
+    assert work_file(tree, "other") == tree / "other"
 
 
 def test_a_folder_swapped_for_a_link_after_the_check(tree: Path) -> None:

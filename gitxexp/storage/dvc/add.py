@@ -24,10 +24,18 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import every
 from gitxexp.storage.dvc.databases import databases_in, held_still, own_copy
-from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo
-from gitxexp.storage.dvc.pointers import Output, outputs_in
-from gitxexp.storage.dvc.session import opened
-from gitxexp.storage.objects import Progress, hash_file, matches, object_path
+from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo, work_file
+from gitxexp.storage.dvc.pointers import Output, check_pointers, outputs_in
+from gitxexp.storage.dvc.session import check_project, opened
+from gitxexp.storage.objects import (
+    CorruptObject,
+    Progress,
+    hash_file,
+    matches,
+    object_path,
+    take_in,
+)
+from gitxexp.storage.paths import inside
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +59,8 @@ def add(
     """
     known = {out.path: out for out in outputs_in(top)}
     wanted = list(dict.fromkeys(_owner(path, known) for path in paths))
+    for path in wanted:
+        _check(top, path, known)
     before = _ignore_files(top, wanted)
     groups: dict[Path, list[str]] = {}
     for path in wanted:
@@ -65,6 +75,20 @@ def add(
     ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]
     pointers = [out.pointer for out in added if out != known.get(out.path)]
     return Added(added, tuple(sorted({*pointers, *ignores})))
+
+
+def _check(top: Path, path: str, known: dict[str, Output]) -> None:
+    """Raises Refused where DVC would read, or write for this path, through a link that leads out."""
+    if path in known:
+        check_pointers(top, [known[path]])
+    for beside in (f"{path}.dvc", posixpath.join(posixpath.dirname(path), ".gitignore")):
+        inside(top, beside)
+    place = work_file(top, path)
+    for folder, folders, files in os.walk(place) if place.is_dir() else ():
+        for name in (*folders, *files):
+            file = Path(folder, name)
+            if file.is_symlink():
+                work_file(top, file.relative_to(top).as_posix())
 
 
 def _owner(path: str, known: dict[str, Output]) -> str:
@@ -91,7 +115,7 @@ def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     for path in paths:
         name = posixpath.join(posixpath.dirname(path), ".gitignore")
-        file = top / name
+        file = inside(top, name)
         found[name] = file.read_bytes() if file.is_file() else None
     return found
 
@@ -197,6 +221,10 @@ def track_members(
     A path that is not there is dropped from it; the other files are neither read nor needed.
     Returns the pointer that changed.
     """
+    members = list(members)
+    check_pointers(top, [output])
+    for path in members:
+        work_file(top, path)
     with opened(top / output.root, f"update {output.pointer}") as repo:
         _remember(repo, tracked)
         with repo.scm_context(autostage=False, quiet=True):
@@ -206,16 +234,14 @@ def track_members(
 
 def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
     """Have the object ``oid``, whose bytes ``path`` has, whole in the project's cache."""
+    check_project(root)
     kept = object_path(cache_dir(root), oid, legacy)
-    if kept.is_file():
-        if matches(kept, oid, legacy):
-            return
+    if kept.is_symlink() or (kept.exists() and not matches(kept, oid, legacy)):
         kept.unlink()
-    with opened(root, f"take {path.name} into the cache") as repo:
-        from dvc.fs import localfs
-
-        cache = repo.cache.legacy if legacy else repo.cache.local
-        cache.add([str(path)], localfs, [oid])
+    try:
+        take_in(cache_dir(root), path, oid, legacy)
+    except CorruptObject as error:
+        raise XexpError(f"cannot take {path.name} into the cache: {error}") from error
 
 
 @contextmanager

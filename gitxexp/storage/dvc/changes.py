@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from gitxexp.storage.dvc.places import cache_dirs
+from gitxexp.storage.dvc.places import cache_dirs, work_file
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.stat_cache import Key, StatCache, key_of, now_ns
 from gitxexp.storage.objects import Progress, dos2unix_md5, has_object, hash_file, manifest_hash
@@ -142,7 +142,7 @@ class Checker:
 
     def change(self, out: Output) -> Change | None:
         """How one output differs, or None."""
-        path = self.top / out.path
+        path = work_file(self.top, out.path)
         if not path.exists():
             return Change(out, Kind.MISSING)
         if path.is_dir():
@@ -344,7 +344,7 @@ class _Glance(Checker):
 
     def at(self, out: Output) -> Change | None:
         """How one output differs, or None: also where that would take long to find out."""
-        path = self.top / out.path
+        path = work_file(self.top, out.path)
         try:
             info = path.stat()
         except OSError:

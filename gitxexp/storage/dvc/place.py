@@ -13,20 +13,32 @@ import errno
 import fcntl
 import os
 import shutil
+import stat
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of_header, umask
+from gitxexp.common.notes import note
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.databases import SUFFIXES
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.objects import Progress, manifest, matches, object_path
+from gitxexp.storage.objects import (
+    CorruptObject,
+    Progress,
+    manifest,
+    matches,
+    object_path,
+    take_in,
+)
 
 _FICLONE = 0x40049409
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  #: an object is no link, no pipe
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 
@@ -63,8 +75,9 @@ def find_cached(
 ) -> OutputFiles:
     """Every file of these outputs, its object opened; nothing is written.
 
-    An object is damaged when its size is not the pointer's, when the sizes of a directory's files
-    do not add up to the pointer's and its hash is wrong, or when it is a database whose hash is.
+    An object is damaged when its size is not the pointer's or its hash is wrong. Hashed is what DVC
+    did not protect itself (its own objects are read-only), a database, and every file of a
+    directory whose sizes do not add up to the pointer's.
     """
     files: list[CachedFile] = []
     lacking: dict[str, Output] = {}
@@ -81,7 +94,7 @@ def find_cached(
         for (path, oid), file in zip(entries, opened, strict=True):
             if file is None:
                 lacking[path] = out
-            elif not _is_valid(file, oid, out, hashed=suspicious or file.own):
+            elif not _is_valid(file, oid, out, hashed=suspicious or file.own or not file.protected):
                 lacking[path] = out
                 damaged.append(Path(file.source))
             else:
@@ -95,8 +108,6 @@ def _entries(out: Output, places: Sequence[Path]) -> Iterator[tuple[str, str]]:
         yield out.path, out.oid or ""
         return
     for entry in manifest(out, places) or ():
-        if ".." in entry.path.split("/") or entry.path.startswith("/"):
-            raise XexpError(f"the manifest of {out.path} names a file outside it: {entry.path}")
         yield f"{out.path}/{entry.path}", (entry.hash or "").partition(":")[2]
 
 
@@ -104,18 +115,22 @@ def _opened(
     path: str, oid: str, places: Sequence[Path], out: Output, writable: Sequence[str]
 ) -> CachedFile | None:
     """The file with the first object that opens; None where no cache has one."""
+    paths.object_id(oid, path)
     for cache in places:
         source = f"{cache}{'' if out.legacy else '/files/md5'}/{oid[:2]}/{oid[2:]}"
         try:
-            handle = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+            handle = os.open(source, _READ)
         except OSError:
             continue
         try:
-            head, info = os.read(handle, 16), os.fstat(handle)
+            info = os.fstat(handle)
+            if not stat.S_ISREG(info.st_mode):
+                continue
+            head = os.read(handle, 16)
         finally:
             os.close(handle)
         own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
-        own = own or _matches(path, writable)
+        own = own or out.executable or _matches(path, writable)
         return CachedFile(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
     return None
 
@@ -195,10 +210,9 @@ class Linker:
         try:
             reflink(file.source, target, self._mode)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in _FULL or error.errno == errno.EEXIST:
                 raise
-            shutil.copyfile(file.source, target)
-            Path(target).chmod(self._mode)
+            _copy(file.source, target, self._mode)
             self.copied += file.size
         self.used["copy"] += 1
 
@@ -244,8 +258,8 @@ def _linked(kind: str, source: Path, target: Path) -> bool:
 
 def reflink(source: str, target: str, mode: int) -> None:
     """A new file on the same blocks, where the file system can; OSError where it cannot."""
-    with Path(source).open("rb") as reader:
-        handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+    with os.fdopen(os.open(source, _READ), "rb") as reader:
+        handle = os.open(target, _NEW, mode)
         try:
             fcntl.ioctl(handle, _FICLONE, reader.fileno())
         except OSError:
@@ -253,6 +267,16 @@ def reflink(source: str, target: str, mode: int) -> None:
             raise
         finally:
             os.close(handle)
+
+
+def _copy(source: str, target: str, mode: int) -> None:
+    reader = os.fdopen(os.open(source, _READ), "rb")
+    with reader, os.fdopen(os.open(target, _NEW, mode), "wb") as writer:
+        try:
+            shutil.copyfileobj(reader, writer, 1 << 20)
+        except BaseException:
+            Path(target).unlink()
+            raise
 
 
 def _protect(source: Path) -> None:
@@ -264,23 +288,54 @@ def _protect(source: Path) -> None:
 def place(
     top: Path, files: Sequence[CachedFile], linker: Linker, progress: Progress | None = None
 ) -> None:
-    """Put every file into the work tree at ``top``; XexpError says beforehand if space is short."""
+    """Put every file into the work tree at ``top``; XexpError says beforehand if space is short.
+
+    A file that is there already stays, with a note. Raises Refused where a link leads out of the
+    tree, and before anything is written where two names are one for the file system.
+    """
     _check_space(top, files, linker)
-    made: set[str] = set()
+    paths.refuse_alike(top, (file.path for file in files))
     total = len(files)
-    for number, file in enumerate(files):
-        target = f"{top}/{file.path}"
-        folder = target.rpartition("/")[0]
-        if folder not in made:
-            Path(folder).mkdir(parents=True, exist_ok=True)
-            made.add(folder)
-        linker.place(file, target)
-        if file.output.executable:
-            Path(target).chmod(Path(target).stat().st_mode | 0o111)
-        if progress and number % 50 == 0:
-            progress(number, total, "file")
+    with _Folders(top) as folders:
+        for number, file in enumerate(files):
+            target = folders.below(file.path)
+            try:
+                linker.place(file, target)
+                if file.output.executable:
+                    Path(target).chmod(Path(target).stat().st_mode | 0o111)
+            except FileExistsError:
+                note(f"{file.path} is there already, as git has it, and was left as it is")
+            if progress and number % 50 == 0:
+                progress(number, total, "file")
     if progress:
         progress(total, total, "file")
+
+
+class _Folders:
+    """The folder that files go into, held open so that nothing can lead it elsewhere."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+        self._stack = ExitStack()
+        self._folder: str | None = None
+        self._place = ""
+
+    def __enter__(self) -> _Folders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def below(self, path: str) -> str:
+        """Where to write the file ``path``; its folder is made."""
+        folder, _, name = path.rpartition("/")
+        if folder != self._folder:
+            self._stack.close()
+            self._folder = None
+            self._place = str(self._stack.enter_context(paths.held(self.top, path, create=True)))
+            self._place = self._place.rpartition("/")[0]
+            self._folder = folder
+        return f"{self._place}/{name}"
 
 
 def _check_space(top: Path, files: Sequence[CachedFile], linker: Linker) -> None:
@@ -304,27 +359,11 @@ def _adopted(file: CachedFile, cache: Path) -> CachedFile:
     if file.source.startswith(f"{cache}/"):
         return file
     out = file.output
-    home = object_path(cache, file.oid, out.legacy)
-    _take_in(Path(file.source), home)
+    home = take_in(cache, Path(file.source), file.oid, out.legacy, link=True)
     if out.is_dir and out.oid:
         elsewhere = Path(file.source).parents[1 if out.legacy else 3]
-        _take_in(
-            object_path(elsewhere, out.oid, out.legacy), object_path(cache, out.oid, out.legacy)
-        )
+        with suppress(CorruptObject):
+            take_in(
+                cache, object_path(elsewhere, out.oid, out.legacy), out.oid, out.legacy, link=True
+            )
     return replace(file, source=str(home))
-
-
-def _take_in(source: Path, home: Path) -> None:
-    if home.exists() or not source.is_file():
-        return
-    home.parent.mkdir(parents=True, exist_ok=True)
-    temporary = home.with_name(f"{home.name}.{os.getpid()}.tmp")
-    try:
-        try:
-            os.link(source, temporary)
-        except OSError:
-            shutil.copyfile(source, temporary)
-            temporary.chmod(0o444)
-        temporary.replace(home)
-    finally:
-        temporary.unlink(missing_ok=True)

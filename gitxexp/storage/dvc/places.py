@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlparse
 
+from gitxexp.common.notes import note
+from gitxexp.storage.git import Git
+from gitxexp.storage.paths import Refused, inside, leaves, resolved, shown
+
 #: Section name (``core``, ``cache``, ``remote NAME``) → its keys and values.
 Config = dict[str, dict[str, str]]
 
@@ -90,14 +94,39 @@ def _resolve(path: str, folder: Path) -> str:
     return os.path.normpath(folder.absolute() / Path(path).expanduser())
 
 
+def refuse_tracked_link(path: Path, top: Path | None = None) -> None:
+    """Raises Refused where git tracks a symbolic link at ``path`` or, below ``top``, on the way to
+    it: a link that the user made is the user's, one that came with a clone is not followed."""
+    parts = path.relative_to(top).parts if top else path.parts[-1:]
+    place = top or path.parent
+    for part in parts:
+        place = place / part
+        if place.is_symlink() and Git(place.parent).ok("ls-files", "--error-unmatch", "--", part):
+            raise Refused(
+                f"{shown(str(place))} is a symbolic link that git tracks, to {place.readlink()}",
+                "DVC would write through it: remove it, and make your own if you need one",
+            )
+
+
+def _checked(root: Path, folder: Path) -> Path:
+    """A folder that configuration names; within the repository no tracked link may lead to it."""
+    top = next((p for p in (root, *root.parents) if (p / ".git").exists()), root).absolute()
+    if folder.is_relative_to(top):
+        refuse_tracked_link(folder, top)
+    return folder
+
+
 def cache_dir(root: Path) -> Path:
-    """The cache that DVC uses in the project at ``root`` (a worktree has its own unless told)."""
+    """The cache that DVC uses in the project at ``root`` (a worktree has its own unless told).
+
+    Raises Refused where a link that git tracks leads to it.
+    """
     config = read_config(root)
     cache = config.get("cache", {})
     named = (
         config.get(f"remote {cache['local'].lower()}", {}).get("url") if "local" in cache else None
     )
-    return Path(named or cache.get("dir") or root.absolute() / ".dvc" / "cache")
+    return _checked(root, Path(named or cache.get("dir") or root.absolute() / ".dvc" / "cache"))
 
 
 def link_types(root: Path) -> list[str]:
@@ -122,13 +151,17 @@ def remote_name(root: Path, remote: str | None = None) -> str | None:
 
 
 def local_remote_dir(root: Path, remote: str | None = None) -> Path | None:
-    """The folder of a remote that is a plain local directory; None for any other kind or none."""
+    """The folder of a remote that is a plain local directory; None for any other kind or none.
+
+    Raises Refused where a link that git tracks leads to it.
+    """
     config = read_config(root)
     name = remote or config.get("core", {}).get("remote")
     settings = config.get(f"remote {name.lower()}") if name else None
     if not settings or "url" not in settings or settings.get("worktree", "").lower() == "true":
         return None
-    return _local(settings["url"], config)
+    folder = _local(settings["url"], config)
+    return _checked(root, folder) if folder else None
 
 
 def _local(url: str, config: Config) -> Path | None:
@@ -136,7 +169,50 @@ def _local(url: str, config: Config) -> Path | None:
     if parsed.scheme == "remote":
         base = config.get(f"remote {parsed.netloc.lower()}", {}).get("url")
         folder = _local(base, config) if base else None
-        return folder / parsed.path.lstrip("/") if folder else None
+        return Path(os.path.normpath(f"{folder}/{parsed.path}")) if folder else None
     if parsed.scheme in ("", "file"):
         return Path(parsed.path if parsed.scheme else url)
     return None
+
+
+#: An object's path in a cache of DVC 3 (``files/md5/ab/…``) or 2 (``ab/…``).
+_OBJECT = re.compile(r"(.*?)(?:/files/md5)?/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?")
+
+
+def work_file(top: Path, path: str) -> Path:
+    """A file of the work tree at ``top`` to read: :func:`gitxexp.storage.paths.inside`, or a link
+    into the cache of the file's own project, as DVC makes them. Raises Refused for any other."""
+    try:
+        return inside(top, path)
+    except Refused:
+        if not _links_to_object(top, path):
+            raise
+        return top / path
+
+
+def readable(top: Path, path: str) -> Path | None:
+    """A file of the work tree to read; None, with a note, where a link leads out of the tree.
+
+    ``path`` may lie outside where the user's own configuration says so: then the user is believed.
+    """
+    if leaves(os.path.normpath(path)):
+        return top / path
+    try:
+        return work_file(top, path)
+    except Refused as error:
+        note(f"{error.message}; it is not read")
+        return None
+
+
+def _links_to_object(top: Path, path: str) -> bool:
+    try:
+        folder = top / resolved(top, path.rpartition("/")[0])
+        target = (folder / path.rpartition("/")[2]).readlink()
+    except (OSError, Refused):
+        return False
+    real = os.path.realpath(folder / target)
+    match = _OBJECT.fullmatch(real)
+    root = next((place for place in (folder, *folder.parents) if is_dvc_repo(place)), None)
+    if match is None or root is None or not Path(real).is_file():
+        return False
+    return os.path.realpath(cache_dir(root)) == match.group(1)

@@ -3,7 +3,11 @@
 A ``.dvc`` file is five lines and ruamel costs 60 ms to import. This reader knows only block
 mappings, block sequences and one-word-obvious scalars; on anything else it gives up and
 ruamel (which DVC brings) reads the whole text. Both give the same value: a test generates
-documents and compares.
+documents and compares. Measured on a quiet core: importing this takes 0.5 ms, PyYAML 14 ms, ruamel
+57 ms, where ``get`` takes 60 ms in all.
+
+A document comes from anybody, so its size counts as it would be with all aliases written out
+("billion laughs"), and its depth is limited: :func:`check`.
 """
 
 from __future__ import annotations
@@ -24,16 +28,86 @@ _RESERVED = re.compile(r"(?:null|true|false)$", re.IGNORECASE)
 _TEXT = re.compile(r"(?:[^\W\d]|/|\.{1,2}/|\.[a-hj-mo-z]|\$\{|\.{1,2}$|[0-9][\w./-]*[g-np-suwyz])")
 
 
+MOST = 10_000_000  #: characters, with every alias written out
+DEEPEST = 64
+_ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s\[\]{},]", re.MULTILINE)
+_INDENT = re.compile(r"^ {64}", re.MULTILINE)
+_ITEMS = re.compile(r"(?:- ){8}|(?:\? ){8}")
+
+
 class _Odd(Exception):
     """Not the plain form: let ruamel read it."""
 
 
 def load(text: str, name: str = "YAML") -> Any:
-    """The value of a YAML 1.2 document (None when empty); XexpError naming ``name`` if broken."""
+    """The value of a YAML 1.2 document (None when empty).
+
+    XexpError naming ``name`` if it is broken, larger than :data:`MOST` or deeper than
+    :data:`DEEPEST`.
+    """
+    check(text, name)
     try:
         return _Plain(text).document()
     except _Odd:
         return _load_any(text, name)
+
+
+def check(text: str, name: str = "YAML") -> None:
+    """Raises XexpError for a document that would take too much memory or time to read.
+
+    Only one with aliases or deep nesting is parsed for it.
+    """
+    if len(text) > MOST:
+        raise XexpError(f"{name} has {len(text):,} characters, more than {MOST:,}")
+    brackets = max(text.count("["), text.count("{"))
+    if brackets > DEEPEST or _ALIAS.search(text) or _INDENT.search(text) or _ITEMS.search(text):
+        _measure(text, name)
+
+
+def _measure(text: str, name: str) -> None:
+    """Go through the parser's events, which expand nothing, and add up what they would be."""
+    from ruamel.yaml import YAML  # late, as below
+    from ruamel.yaml.events import (
+        AliasEvent,
+        CollectionEndEvent,
+        CollectionStartEvent,
+        NodeEvent,
+        ScalarEvent,
+    )
+
+    sizes: dict[str, int] = {}  # of what has an anchor
+    opened: list[tuple[str | None, int]] = []
+    total = 0
+    try:
+        for event in YAML(typ="safe", pure=True).parse(text):
+            if isinstance(event, CollectionEndEvent):
+                anchor, before = opened.pop()
+                if anchor:
+                    sizes[anchor] = total - before
+            elif isinstance(event, CollectionStartEvent):
+                opened.append((event.anchor, total))
+                total += 1
+            elif isinstance(event, AliasEvent):
+                total += sizes.get(event.anchor, MOST)  # one inside itself has no end
+            elif isinstance(event, NodeEvent):
+                size = len(event.value) + 1 if isinstance(event, ScalarEvent) else 1
+                total += size
+                if event.anchor:
+                    sizes[event.anchor] = size
+            if len(opened) > DEEPEST:
+                raise XexpError(f"{name} is nested more than {DEEPEST} deep")
+            if total > MOST:
+                raise XexpError(f"{name} is larger than {MOST:,} characters with its aliases")
+    except XexpError:
+        raise
+    except Exception as error:
+        raise _broken(name, error) from error
+
+
+def _broken(name: str, error: Exception) -> XexpError:
+    """A broken document also gets TypeErrors and others out of ruamel."""
+    first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
+    return XexpError(f"{name} is not valid YAML: {first}")
 
 
 def _load_any(text: str, name: str) -> Any:
@@ -41,9 +115,8 @@ def _load_any(text: str, name: str) -> Any:
 
     try:
         return YAML(typ="safe").load(text)
-    except Exception as error:  # a broken document also gets TypeErrors and others out of ruamel
-        first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
-        raise XexpError(f"{name} is not valid YAML: {first}") from error
+    except Exception as error:
+        raise _broken(name, error) from error
 
 
 class _Plain:

@@ -1,5 +1,8 @@
 """One ``.dvc`` file or ``dvc.lock``, parsed to the outputs that it describes.
 
+This is where a pointer's text becomes values: ids and paths that are none are refused here
+(:mod:`gitxexp.storage.paths`), so that nobody who holds an :class:`Output` has to look again.
+
 Formats: dvc.org/doc/user-guide/project-structure. A path in a pointer is relative to its
 ``wdir``; an output that names ``hash: md5`` lies in the 3.x cache layout (``files/md5/ab/…``), one
 without it in the 2.x layout (``ab/…``, hashed with line ends made Unix: "md5-dos2unix").
@@ -9,11 +12,15 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.notes import note
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import plain_yaml
+from gitxexp.storage.paths import Refused, shown
 
 #: ``read(paths)`` gives the content of those paths that exist.
 Reader = Callable[[Iterable[str]], Mapping[str, bytes]]
@@ -92,22 +99,37 @@ def is_definition(path: str) -> bool:
 
 
 class Parser:
-    """Pointer texts to outputs. ``strict``: a broken pointer is an error, else it is left out."""
+    """Pointer texts to outputs.
 
-    def __init__(self, read: Reader, root: Callable[[str], str], *, strict: bool) -> None:
+    ``strict``: a broken pointer is an error; else it is left out, with a note where what it names
+    was refused. Outputs outside of the repository are left out, or an error if ``whole``.
+    """
+
+    def __init__(
+        self, read: Reader, root: Callable[[str], str], *, strict: bool, whole: bool = False
+    ) -> None:
         self.read = read
         self.root = root
         self.strict = strict
+        self.whole = whole
 
-    def parse(self, paths: Iterable[str]) -> list[Output]:
+    def parse(self, names: Iterable[str]) -> list[Output]:
         """All outputs that these ``.dvc``, ``dvc.lock`` and ``dvc.yaml`` files describe."""
-        texts = self.read(paths)
+        texts = self.read(names)
         found: list[Output] = []
         for path, text in texts.items():
             if not is_data_pointer(path):
                 continue
             try:
-                found += self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
+                wrong = paths.problem(path)
+                if wrong:
+                    raise Refused(f"pointer {shown(path)} {wrong}")
+                outs = self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
+                found += list(outs)  # all of a pointer or none
+            except Refused as error:
+                if self.strict:
+                    raise
+                note(f"{error.message}; {shown(path)} is left out")
             except XexpError:
                 if self.strict:
                     raise
@@ -131,13 +153,15 @@ class Parser:
         definition = _mapping(pipeline, texts[pipeline]) if pipeline in texts else None
         stages = data.get("stages", {}) if "schema" in data else data
         for stage, locked in stages.items() if isinstance(stages, dict) else ():
+            if not isinstance(stage, str):
+                continue
             body = _stage_body(definition, stage)
             if not isinstance(locked, dict) or body is None:
                 continue
             wdir = _join(folder, self.render(body.get("wdir"), stage, folder, definition))
             flags = list(_flags(body))
             for item in _items(locked.get("outs")):
-                flag = next((f for match, f in flags if match.fullmatch(str(item["path"]))), {})
+                flag = next((f for literal, f in flags if _fits(literal, str(item["path"]))), {})
                 out = self.output(item, flag, path, stage, wdir, None)
                 if out:
                     yield out
@@ -151,22 +175,35 @@ class Parser:
         wdir: str,
         source: Source | None,
     ) -> Output | None:
-        """One entry of ``outs``; None when it lies outside the repository."""
-        path = _join(wdir, item["path"])
-        if path.startswith("../") or path in ("..", "") or _external(str(item["path"])):
+        """One entry of ``outs``; None when it lies outside the repository. Raises Refused."""
+        cached = flags.get("cache", True) is not False
+        named = str(item["path"])
+        path = named if _external(named) else _join(wdir, named)
+        if paths.leaves(path):
+            if self.whole:
+                raise Refused(f"{pointer}: {shown(named)} is outside of the repository")
+            if cached and item.get("md5"):
+                note(f"{pointer}: {shown(named)} is outside of the repository and is left out")
             return None
+        path = paths.tracked(path, pointer)
         md5 = item.get("md5")
-        files = tuple(_files(item.get("files")))
+        md5 = None if md5 is None or md5 == "" else paths.object_id(md5, f"{pointer}: {path}")
+        files = tuple(_files(item.get("files"), f"{pointer}: {path}"))
+        if item.get("hash") not in (None, "md5"):
+            raise Refused(f"{pointer}: {path}: {shown(item['hash'])} is no hash that DVC uses here")
+        remote = flags.get("remote") or None
+        if remote is not None and not (isinstance(remote, str) and remote.isprintable()):
+            raise Refused(f"{pointer}: {path}: {shown(remote)} is not the name of a remote")
         return Output(
             path=path,
             hash=f"md5:{md5}" if md5 else None,
             size=_number(item.get("size"), files),
             nfiles=len(files) if files else _number(item.get("nfiles")),
-            remote=flags.get("remote") or None,
+            remote=remote,
             pointer=pointer,
             stage=stage,
             legacy=item.get("hash") is None,
-            cached=flags.get("cache", True) is not False,
+            cached=cached,
             push=flags.get("push", True) is not False,
             root=self.root(posixpath.dirname(pointer)),
             wdir=wdir,
@@ -184,7 +221,8 @@ class Parser:
         params = posixpath.join(folder, "params.yaml")
         text = self.read([params]).get(params)
         values = dict(_mapping(params, text)) if text else {}
-        for entry in (definition or {}).get("vars") or ():
+        entries = (definition or {}).get("vars")
+        for entry in entries if isinstance(entries, list) else ():
             values.update(entry if isinstance(entry, dict) else {})
         values["item"] = values["key"] = stage.partition("@")[2]
 
@@ -226,14 +264,26 @@ def _items(outs: Any) -> list[dict[str, Any]]:
     return [entry for entry in entries if isinstance(entry, dict) and entry.get("path")]
 
 
-def _files(entries: Any) -> Iterator[File]:
+def manifest_entry(entry: Any, where: str) -> File:
+    """One entry of a directory's manifest; raises Refused for a path or id that is none."""
+    if not isinstance(entry, dict):
+        raise Refused(f"{where}: its list of files is damaged")
+    path, md5 = entry.get("relpath"), entry.get("md5")
+    if not (isinstance(path, str) and path.isprintable() and paths.problem(path) is None):
+        path = paths.tracked(path, where)
+    if md5 is not None and not paths.is_file_id(md5):
+        raise Refused(f"{where}: {shown(path)}: {shown(md5)} is not an md5")
+    return File(path, f"md5:{md5}" if md5 else None, _number(entry.get("size")))
+
+
+def _files(entries: Any, where: str) -> Iterator[File]:
     for entry in entries if isinstance(entries, list) else ():
-        md5 = entry.get("md5")
-        yield File(str(entry["relpath"]), f"md5:{md5}" if md5 else None, entry.get("size"))
+        yield manifest_entry(entry, where)
 
 
 def _number(value: Any, files: tuple[File, ...] = ()) -> int | None:
-    if isinstance(value, int):
+    """A size or a count; None for what is none."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= sys.maxsize:
         return value
     return sum(file.size or 0 for file in files) if files else None
 
@@ -255,19 +305,37 @@ def _stage_body(definition: dict[str, Any] | None, stage: str) -> dict[str, Any]
     if definition is None:
         return {}
     stages = definition.get("stages")
-    body = (stages or {}).get(stage) or (stages or {}).get(stage.partition("@")[0])
+    if not isinstance(stages, dict):
+        return None
+    body = stages.get(stage) or stages.get(stage.partition("@")[0])
     if not isinstance(body, dict):
         return None
     inner = body.get("do", body)
     return inner if isinstance(inner, dict) else None
 
 
-def _flags(body: dict[str, Any]) -> Iterator[tuple[re.Pattern[str], dict[str, Any]]]:
-    """``(path pattern, flags)`` of a stage's outputs; a template in a path matches anything."""
+def _flags(body: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
+    """``(texts of the path, flags)`` of a stage's outputs; a template in a path matches anything."""
     for kind in ("outs", "metrics", "plots"):
         entries = body.get(kind)
         for entry in entries if isinstance(entries, list) else ():
             for path, flags in entry.items() if isinstance(entry, dict) else ():
                 literal = re.split(r"\$\{[^}]*\}", str(path))
-                pattern = re.compile(".+".join(re.escape(part) for part in literal))
-                yield pattern, flags if isinstance(flags, dict) else {}
+                yield literal, flags if isinstance(flags, dict) else {}
+
+
+def _fits(literal: Sequence[str], path: str) -> bool:
+    """Whether a path has these texts in this order, with something between any two."""
+    if len(literal) == 1:
+        return path == literal[0]
+    first, *middle, last = literal
+    end = len(path) - len(last)
+    if not (path.startswith(first) and path.endswith(last) and len(first) < end):
+        return False
+    at = len(first)
+    for part in middle:
+        at = path.find(part, at + 1, end - 1)
+        if at < 0:
+            return False
+        at += len(part)
+    return at < end

@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.pointer_file import (
     File,
     Output,
     Parser,
+    Reader,
     Source,
     is_data_pointer,
     is_definition,
 )
 from gitxexp.storage.git import DVC_FILES, Git, decode
+from gitxexp.storage.paths import Refused, shown
 
 __all__ = [
     "File",
     "Output",
     "Source",
+    "check_pointers",
     "is_data_pointer",
     "output_named",
     "outputs_at",
@@ -79,9 +84,12 @@ def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
     """
     listed = (git or Git(top)).fields(*DVC_FILES)
 
-    def read(paths: Iterable[str]) -> dict[str, bytes]:
-        found = {path: top / path for path in paths}
-        return {path: file.read_bytes() for path, file in found.items() if file.is_file()}
+    def read(names: Iterable[str]) -> dict[str, bytes]:
+        found = {}
+        for name in names:
+            with suppress(FileNotFoundError, IsADirectoryError):
+                found[name] = paths.read(top, name)
+        return found
 
     roots: dict[str, bool] = {}
 
@@ -94,6 +102,40 @@ def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
         return ""
 
     return Parser(read, root, strict=True).parse(sorted({p for p in listed if is_definition(p)}))
+
+
+def check_pointers(top: Path, outputs: Iterable[Output]) -> None:
+    """Raises Refused where a pointer of these outputs, as it is in the work tree at ``top``, names
+    anything outside of it, is reached or reaches out through a link, or imports a local file."""
+    for pointer in dict.fromkeys(out.pointer for out in outputs):
+        text = paths.read(top, pointer)
+        pipeline = posixpath.join(posixpath.dirname(pointer), "dvc.yaml")
+        texts = {pointer: text}
+        if pointer.endswith("dvc.lock"):
+            with suppress(FileNotFoundError):
+                texts[pipeline] = paths.read(top, pipeline)
+        parser = Parser(_reader(texts), lambda folder: "", strict=True, whole=True)
+        for out in parser.parse([pointer]):
+            paths.resolved(top, posixpath.dirname(out.path))
+            _refuse_local_import(out)
+            for name in (out.pointer, posixpath.join(posixpath.dirname(out.path), ".gitignore")):
+                paths.resolved(top, name)
+
+
+def _reader(texts: dict[str, bytes]) -> Reader:
+    return lambda names: texts
+
+
+def _refuse_local_import(out: Output) -> None:
+    """A file of this machine is imported only where its hash says that it is known already."""
+    if out.source is None or out.source.repo or out.oid:
+        return
+    url = out.source.url
+    if "://" not in url or url.startswith(("file:", "local:")):
+        raise Refused(
+            f"{out.pointer} imports {shown(url)}, a file of this machine",
+            f"if that is what you want: dvc update {out.pointer}",
+        )
 
 
 def _upward(folder: str) -> Iterator[str]:

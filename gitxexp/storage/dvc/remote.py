@@ -10,23 +10,37 @@ manifest on a remote means its files are there too.
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import Folder
+from gitxexp.common.notes import note
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import File, Output
-from gitxexp.storage.dvc.session import DvcError, dvc_errors, opened
+from gitxexp.storage.dvc.session import (
+    DvcError,
+    check_project,
+    dvc_errors,
+    opened,
+    targets,
+)
 from gitxexp.storage.objects import (
+    CorruptObject,
     Progress,
     find_object,
+    is_object,
     manifest,
     matches,
     object_path,
     parse_manifest,
+    take_in,
 )
+from gitxexp.storage.paths import Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +123,10 @@ def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> N
         with opened(top / root, f"push to remote {name!r}") as repo:
             repo.drop_data_index()
             odb = remote_odb(repo, name, legacy)
+            folder = local_remote_dir(top / root, name)
+            for item in batch if folder else ():
+                place = object_path(folder or top, item.oid, legacy)
+                paths.resolved(folder or top, place.parent.relative_to(folder or top).as_posix())
             _send_batch(repo, odb, batch, count)
 
 
@@ -139,6 +157,12 @@ class _Counter:
         self.total = total
         self.done = 0
 
+    def add(self, count: int) -> None:
+        """So many more objects are done."""
+        self.done += count
+        if self.progress:
+            self.progress(self.done, self.total, "object")
+
     def callback(self) -> Any:
         """A fsspec callback that forwards the objects done."""
         from dvc.fs import Callback  # DVC's own name for fsspec's
@@ -147,22 +171,24 @@ class _Counter:
 
         class Forward(Callback):  # type: ignore[misc]
             def relative_update(self, inc: int = 1) -> None:
-                counter.done += inc
-                if counter.progress:
-                    counter.progress(counter.done, counter.total, "object")
+                counter.add(inc)
 
         return Forward()
 
 
 def _push_versioned(top: Path, outputs: list[Output]) -> None:
     """Cloud-versioned outputs live under their path, and only DVC itself can push those."""
-    by_root: dict[str, list[str]] = {}
-    for out in outputs:
-        by_root.setdefault(out.root, []).append(str(top / out.addressing))
-    for root, targets in by_root.items():
+    for root, members in _by_root(outputs).items():
         with opened(top / root, "push to the cloud-versioned remote") as repo:
             repo.drop_data_index()
-            repo.push(targets=targets)
+            repo.push(targets=targets(top, members))
+
+
+def _by_root(outputs: Iterable[Output]) -> dict[str, list[Output]]:
+    groups: dict[str, list[Output]] = {}
+    for out in outputs:
+        groups.setdefault(out.root, []).append(out)
+    return groups
 
 
 def fetch(
@@ -224,20 +250,54 @@ def _receive(
     count = _Counter(progress, sum(map(len, batches.values())))
     arrived: list[str] = []
     for (root, name, legacy), oids in batches.items():
+        folder = local_remote_dir(top / root, name)
+        if folder is not None:
+            check_project(top / root)
+            places = {oid: object_path(folder, oid, legacy) for oid in oids}
+            arrived += _taken_in(cache_dir(top / root), places, legacy, f"remote {name!r}", count)
+            continue
         with opened(top / root, f"fetch from remote {name!r}" if name else "fetch") as repo:
             odb = remote_odb(repo, name, legacy)
             present = list(odb.oids_exist(oids))
-            cache = repo.cache.legacy if legacy else repo.cache.local
-            paths = [odb.oid_to_path(oid) for oid in present]
-            cache.add(paths, odb.fs, present, callback=count.callback())
-        arrived += [oid for oid in present if _sound(cache_dir(top / root), oid, legacy)]
+            arrived += _downloaded(repo, odb, present, legacy, count)
+    return arrived
+
+
+def _downloaded(repo: Any, odb: Any, oids: list[str], legacy: bool, count: _Counter) -> list[str]:
+    """Download objects beside the cache and take in those that are what their names say."""
+    cache = repo.cache.legacy if legacy else repo.cache.local
+    home = cache_dir(Path(repo.root_dir))
+    home.mkdir(parents=True, exist_ok=True)
+    with Folder(home) as folder:
+        beside = type(cache)(cache.fs, str(folder.path))
+        beside.add([odb.oid_to_path(oid) for oid in oids], odb.fs, oids, callback=count.callback())
+        places = {oid: Path(beside.oid_to_path(oid)) for oid in oids}
+        return _taken_in(home, places, legacy, "the remote", None)
+
+
+def _taken_in(
+    cache: Path, places: dict[str, Path], legacy: bool, name: str, count: _Counter | None
+) -> list[str]:
+    """Those objects that are whole at their places; the cache has them then."""
+    arrived = []
+    for oid, place in places.items():
+        if is_object(place):
+            try:
+                take_in(cache, place, oid, legacy)
+                arrived.append(oid)
+            except CorruptObject as error:
+                note(f"{name} has a corrupt copy of {oid}: {error}")
+        elif place.is_symlink():
+            note(f"{name} has a symbolic link in the place of {oid}; it is not followed")
+        if count is not None:
+            count.add(1)
     return arrived
 
 
 def _sound(cache: Path, oid: str, legacy: bool) -> bool:
-    """Whether the object that arrived is what its name says; if not it is removed again."""
+    """Whether the cache's object is what its name says; if not it is removed."""
     path = object_path(cache, oid, legacy)
-    if path.is_file() and matches(path, oid, legacy):
+    if is_object(path) and matches(path, oid, legacy):
         return True
     path.unlink(missing_ok=True)
     return False
@@ -249,7 +309,10 @@ def _fetch_special(top: Path, outputs: list[Output]) -> list[str]:
     for out in outputs:
         try:
             with opened(top / out.root, f"fetch {out.path}") as repo:
-                repo.fetch(targets=[str(top / out.addressing)])
+                repo.fetch(targets=targets(top, [out]))
+        except Refused as error:
+            note(error.message)
+            missing.append(out.path)
         except DvcError:
             missing.append(out.path)
     return missing
@@ -278,7 +341,7 @@ def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set
     for out in outputs:
         try:
             with opened(top / out.root, f"pull {out.path}") as repo:
-                repo.pull(targets=[str(top / out.addressing)], remote=remote)
+                repo.pull(targets=targets(top, [out]), remote=remote)
         except DvcError:
             lost.add(out.path)
     return {out.path for out in outputs if out.path in lost or not (top / out.path).exists()}
@@ -297,14 +360,10 @@ def checkout(
     The answer has the paths added, modified and deleted. XexpError when objects are missing.
     """
     result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": []}
-    by_root: dict[str, list[str]] = {}
-    for out in outputs:
-        if out.cached:
-            by_root.setdefault(out.root, []).append(str(top / out.addressing))
     config = {"cache": {"type": list(links)}} if links else None
-    for root, targets in by_root.items():
+    for root, members in _by_root(out for out in outputs if out.cached).items():
         with opened(top / root, "check data out", config) as repo, dvc_errors("check data out"):
-            done = repo.checkout(targets=list(dict.fromkeys(targets)), force=force)
+            done = repo.checkout(targets=targets(top, members), force=force)
         for kind, names in result.items():
             names += done.get(kind, [])
     return result
@@ -382,7 +441,7 @@ def on_local_remote(top: Path, output: Output, remote: str | None = None) -> boo
     if not pushable(output):
         return None
     folder = local_remote_dir(top / output.root, output.remote or remote)
-    return object_path(folder, output.oid or "", output.legacy).is_file() if folder else None
+    return is_object(object_path(folder, output.oid or "", output.legacy)) if folder else None
 
 
 def _by_remote(
@@ -420,10 +479,12 @@ def _missing_in_folder(
 
 
 def _size(path: Path) -> int | None:
+    """The size of an object; -1 for what is there and is none (a link), None where nothing is."""
     try:
-        return path.stat().st_size
+        info = path.lstat()
     except OSError:
         return None
+    return info.st_size if stat.S_ISREG(info.st_mode) else -1
 
 
 def _missing_by_dvc(

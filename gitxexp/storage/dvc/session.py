@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.storage.dvc.places import cache_dir, refuse_tracked_link
+from gitxexp.storage.dvc.pointer_file import Output
 
 
 class DvcError(XexpError):
@@ -107,9 +109,34 @@ def _foreign(kind: type) -> bool:
     return root not in ours and kind is not Exception
 
 
+#: What DVC reads, writes and locks in a project, besides its cache.
+_OWN = (".dvc", ".dvc/config", ".dvc/config.local", ".dvc/.gitignore", ".dvc/tmp", ".dvcignore")
+
+
+def check_project(root: Path) -> None:
+    """Raises Refused where git tracks a link in the place of one of DVC's own files or its cache."""
+    for name in _OWN:
+        refuse_tracked_link(root / name)
+    cache_dir(root)
+
+
+def targets(top: Path, outputs: Iterable[Output]) -> list[str]:
+    """What to name to DVC so that it works on these outputs of the work tree at ``top``.
+
+    DVC takes a pointer's word for everything. So each pointer is read once more as it is here: all
+    of its outputs must lie in the tree, and no link may lead one of them out. Raises Refused.
+    """
+    from gitxexp.storage.dvc.pointers import check_pointers
+
+    outputs = list(outputs)
+    check_pointers(top, outputs)
+    return list(dict.fromkeys(str(top / out.addressing) for out in outputs))
+
+
 @contextmanager
 def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Iterator[Any]:
     """``dvc.repo.Repo`` at ``root`` for the time of a ``with``; errors read "cannot ACTION: …"."""
+    check_project(root)
     quiet()
     with dvc_errors(action):
         from dvc.repo import Repo

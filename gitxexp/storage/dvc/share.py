@@ -16,12 +16,13 @@ from typing import Any
 from gitxexp.storage.dvc.place import CachedFile
 from gitxexp.storage.dvc.places import cache_dir
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.session import dvc_errors, opened, quiet
+from gitxexp.storage.dvc.session import check_project, dvc_errors, opened, quiet
 from gitxexp.storage.dvc.stat_cache import StatCache, key_of, now_ns
 
 
 def share_cache(tree: Path, home: Path) -> None:
     """Write ``config.local`` of the DVC project at ``tree`` so that it works as ``home`` does."""
+    check_project(tree)
     quiet()
     with dvc_errors("share the DVC cache"):
         from dvc.config import Config, merge  # late: it takes 0.2 s

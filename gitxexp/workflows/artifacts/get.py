@@ -11,13 +11,15 @@ from typing import BinaryIO
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.repository import Project
-from gitxexp.storage.dvc.places import local_remote_dir, remote_name
+from gitxexp.storage import paths
+from gitxexp.storage.dvc.places import local_remote_dir, remote_name, work_file
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import pull
-from gitxexp.storage.objects import Progress
+from gitxexp.storage.objects import CorruptObject, Objects, Progress
 from gitxexp.storage.sources import Place, Stores, Strategy, temporary_worktree
 from gitxexp.workflows.artifacts import write as artifacts_write
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles, PathMatch
+from gitxexp.workflows.artifacts.write import Target
 
 _BLOBS = 200  #: read by one git process
 
@@ -103,8 +105,7 @@ class _Get:
 
     def __post_init__(self) -> None:
         self.stores = Stores(
-            self.project.top,
-            lambda: other_worktrees(self.project),
+            Objects(self.project.top, self.project.tops),
             self.request.strategy,
             self.request.remote,
             self.progress,
@@ -123,7 +124,11 @@ class _Get:
 
     def write(self, match: PathMatch, base: Path) -> None:
         """Everything that one PATH stands for, at ``base``."""
-        targets = [(file, base / file.rel if match.directory else base) for file in match.files]
+        targets = [
+            (file, self.target(base, file.rel if match.directory else "")) for file in match.files
+        ]
+        place = base if base.is_dir() else base.absolute().parent
+        paths.refuse_alike(place, (file.rel for file, _ in targets))
         if self.request.strategy is Strategy.WORKTREE:
             self.by_worktree([pair for pair in targets if pair[0].blob is None], match, base)
             targets = [pair for pair in targets if pair[0].blob is not None]
@@ -136,7 +141,7 @@ class _Get:
         self.stores.prefetch(
             (i.output, i.oid) for i, _ in todo if i.output and i.oid and len(todo) > 1
         )
-        last: list[tuple[CommitFile, Path]] = []
+        last: list[tuple[CommitFile, Target]] = []
         self.by_git([(file, target) for file, target in todo if file.blob is not None])
         for file, target in todo:
             if file.blob is None and not self.by_places(file, target):
@@ -146,12 +151,17 @@ class _Get:
         elif last:
             raise self.nowhere(last[0][0])
 
-    def is_there(self, file: CommitFile, target: Path) -> bool:
+    def target(self, base: Path, rel: str) -> Target:
+        """Where a file goes."""
+        return Target.at(self.project.top, base, rel)
+
+    def is_there(self, file: CommitFile, wish: Target) -> bool:
         """Whether the target is right already; an error if it is something else and stays."""
+        target = wish.existing()
         if not target.exists() and not target.is_symlink():
             return False
         if target.is_dir() and not target.is_symlink():
-            raise XexpError(f"{target} is a folder", "choose another name: -o PATH")
+            raise XexpError(f"{wish.path} is a folder", "choose another name: -o PATH")
         wanted = _expected(file)
         if file.blob is not None:
             content = self.project.git.raw("cat-file", "blob", file.blob)
@@ -159,13 +169,13 @@ class _Get:
                 len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
             )
         if artifacts_write.matches(target, wanted):
-            self.done.append(GotFile(file.path, target, target.stat().st_size, "there"))
+            self.done.append(GotFile(file.path, wish.path, target.stat().st_size, "there"))
             return True
         if not self.request.force:
-            raise artifacts_write.exists(target)
+            raise artifacts_write.exists(wish.path)
         return False
 
-    def by_git(self, pairs: Sequence[tuple[CommitFile, Path]]) -> None:
+    def by_git(self, pairs: Sequence[tuple[CommitFile, Target]]) -> None:
         """Files that git holds: the blobs are the answer. Some hundred at a time, one process."""
         for start in range(0, len(pairs), _BLOBS):
             batch = pairs[start : start + _BLOBS]
@@ -179,9 +189,9 @@ class _Get:
                 ) as out:
                     out.write(content)
                 self.report(len(content))
-                self.done.append(GotFile(file.path, target, len(content), "git"))
+                self.done.append(GotFile(file.path, target.path, len(content), "git"))
 
-    def by_places(self, file: CommitFile, target: Path) -> bool:
+    def by_places(self, file: CommitFile, target: Target) -> bool:
         """A DVC object from the first place with a sound copy; False when there is none."""
 
         def attempt(place: Place) -> None:
@@ -190,18 +200,20 @@ class _Get:
 
         return self.first_sound(file, target, attempt)
 
-    def first_sound(self, file: CommitFile, target: Path, attempt: Callable[[Place], None]) -> bool:
+    def first_sound(
+        self, file: CommitFile, target: Target, attempt: Callable[[Place], None]
+    ) -> bool:
         """Try each copy in turn; a corrupt one is noted and the next is tried."""
         assert file.output is not None and file.oid is not None
         for place in self.stores.places(file.output, file.oid):
             try:
                 attempt(place)
-            except artifacts_write.CorruptObject as error:
+            except CorruptObject as error:
                 self.notes.append(
                     f"{place.name} has a corrupt copy of {file.path} ({error}): {place.file}"
                 )
                 continue
-            self.done.append(GotFile(file.path, target, place.file.stat().st_size, place.name))
+            self.done.append(GotFile(file.path, target.path, place.file.stat().st_size, place.name))
             return True
         return False
 
@@ -213,17 +225,17 @@ class _Get:
 
     def stream(self, file: CommitFile, out: BinaryIO) -> None:
         """One file to an open stream. Verified first: what was written cannot be taken back."""
-        target = Path("-")
+        target = Target(Path(), "-", Path("-"))
         if file.blob is not None:
             content = self.project.git.raw("cat-file", "blob", file.blob)
             out.write(content)
-            self.done.append(GotFile(file.path, target, len(content), "git"))
+            self.done.append(GotFile(file.path, target.path, len(content), "git"))
             return
 
         def attempt(place: Place) -> None:
             wanted = _expected(file)
             if self.request.verify and not artifacts_write.matches_object(place.file, wanted):
-                raise artifacts_write.CorruptObject("its content is not what its name says")
+                raise CorruptObject("its content is not what its name says")
             with place.file.open("rb") as source:
                 shutil.copyfileobj(source, out, artifacts_write.CHUNK)
 
@@ -233,7 +245,7 @@ class _Get:
     # -- the last resort -----------------------------------------------------------------------
 
     def by_worktree(
-        self, pairs: Iterable[tuple[CommitFile, Path]], match: PathMatch | None, base: Path
+        self, pairs: Iterable[tuple[CommitFile, Target]], match: PathMatch | None, base: Path
     ) -> None:
         """``dvc pull`` in a temporary worktree, then copies of the files from there."""
         pairs = [pair for pair in pairs if not self.is_there(*pair)]
@@ -251,13 +263,13 @@ class _Get:
             for file, target in pairs:
                 self.take(tree, file, target)
             for out in opaque:
-                for file, target in _inside(tree, out, match, base):
-                    self.take(tree, file, target)
+                for file, rel in _inside(tree, out, match):
+                    self.take(tree, file, self.target(base, rel))
 
-    def take(self, tree: Path, file: CommitFile, target: Path) -> None:
+    def take(self, tree: Path, file: CommitFile, target: Target) -> None:
         """A file of the temporary worktree, as the user's own; DVC did not verify it."""
         assert file.output is not None
-        source = tree / file.path
+        source = work_file(tree, file.path)
         try:
             if not source.is_file():
                 raise self.nowhere(file)
@@ -265,11 +277,11 @@ class _Get:
                 wanted = _expected(file)
                 verify = self.request.verify
                 artifacts_write.copy(source, out, wanted, verify=verify, report=self.report)
-        except artifacts_write.CorruptObject as error:
+        except CorruptObject as error:
             self.notes.append(f"the cache or remote has a corrupt copy of {file.path} ({error})")
             raise self.nowhere(file) from error
         size = source.stat().st_size
-        self.done.append(GotFile(file.path, target, size, "temporary worktree"))
+        self.done.append(GotFile(file.path, target.path, size, "temporary worktree"))
 
     def nowhere(self, file: CommitFile) -> XexpError:
         assert file.output is not None
@@ -301,10 +313,9 @@ def _expected(file: CommitFile) -> artifacts_write.Expected:
     return artifacts_write.Expected(file.size, file.oid, legacy)
 
 
-def _inside(
-    tree: Path, out: Output, match: PathMatch | None, base: Path
-) -> Iterator[tuple[CommitFile, Path]]:
-    """Every file that DVC brought for an output, as far as ``match`` asks for it."""
+def _inside(tree: Path, out: Output, match: PathMatch | None) -> Iterator[tuple[CommitFile, str]]:
+    """Every file that DVC brought for an output, as far as ``match`` asks for it, and its path
+    below the base."""
     assert match is not None
     asked = match.path if match.path.startswith(f"{out.path}/") else out.path
     root = tree / asked
@@ -313,5 +324,5 @@ def _inside(
         rel = path.removeprefix(f"{match.path}/") if match.path else path
         oid = out.oid if path == out.path else None
         size = out.size if path == out.path else None
-        target = base if path == match.path else base / rel
-        yield CommitFile(path, rel, oid=oid, size=size, output=out), target
+        below = "" if path == match.path else rel
+        yield CommitFile(path, rel, oid=oid, size=size, output=out), below

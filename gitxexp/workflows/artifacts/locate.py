@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.notes import note
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.pointers import File, Output, output_named, outputs_at
 from gitxexp.storage.git import Git, TreeEntry, decode
 
@@ -95,13 +97,24 @@ class CommitFiles:
         outs = [out for out in self.outputs if _related(out.path, path)]
         spec = (path + "/",) if path else ()
         folder = not path or (entry is not None and entry.kind == "tree")
-        tracked = self.git.ls_tree(self.commit, *spec, recursive=True) if folder else []
+        tracked = self._ls_tree(*spec) if folder else []
         if not outs and not tracked:
             return None
         return self._folder(path, outs, tracked)
 
     def _entry(self, path: str) -> TreeEntry | None:
-        return next(iter(self.git.ls_tree(self.commit, path)), None) if path else None
+        if not path or not paths.is_checked_out(path):
+            return None
+        return next(iter(self.git.ls_tree(self.commit, path)), None)
+
+    def _ls_tree(self, *spec: str) -> list[TreeEntry]:
+        """Every file that git holds there. A tree object may have names that git itself would never
+        check out (git-fsck(1), hasDotgit, hasDotdot)."""
+        entries = self.git.ls_tree(self.commit, *spec, recursive=True)
+        wrong = [e.path for e in entries if not paths.is_checked_out(e.path)]
+        for path in wrong:
+            note(f"{paths.shown(path)} is left out: git does not check out such a name")
+        return [e for e in entries if e.path not in wrong] if wrong else entries
 
     def _folder(self, path: str, outs: list[Output], tracked: list[TreeEntry]) -> PathMatch | None:
         """A directory, or the one DVC file that ``path`` names."""
@@ -146,7 +159,7 @@ class CommitFiles:
     def everything(self, base: str = "") -> Iterator[CommitFile]:
         """Every file at or below ``base``, git's first."""
         spec = (base + "/",) if base else ()
-        for entry in self.git.ls_tree(self.commit, *spec, recursive=True):
+        for entry in self._ls_tree(*spec):
             if entry.kind == "blob":
                 yield _blob(entry, entry.path)
         for out in self.outputs:

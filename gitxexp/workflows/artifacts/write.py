@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,8 @@ from typing import BinaryIO
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write, umask
+from gitxexp.storage import paths
+from gitxexp.storage.objects import CorruptObject
 
 CHUNK = 1 << 20
 
@@ -21,8 +24,31 @@ CHUNK = 1 << 20
 ByteReport = Callable[[int], None]
 
 
-class CorruptObject(Exception):
-    """What was read is not what its name says."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a file is to go: ``rel`` below ``top``, out of which no link may lead; ``path`` is what
+    the user calls it."""
+
+    top: Path
+    rel: str
+    path: Path
+
+    @classmethod
+    def at(cls, work_tree: Path, base: Path, rel: str = "") -> Target:
+        """The file ``base`` or, with ``rel``, one below that folder. What the user names outside
+        of the work tree is the user's; below it the names are the repository's."""
+        path = base / rel if rel else base
+        absolute = Path(os.path.normpath(path.absolute()))
+        if absolute.is_relative_to(work_tree):
+            return cls(work_tree, absolute.relative_to(work_tree).as_posix(), path)
+        top = Path(os.path.normpath(base.absolute())) if rel else absolute.parent
+        return cls(top, absolute.relative_to(top).as_posix(), path)
+
+    def existing(self) -> Path:
+        """The file, looked at; raises Refused where a link leads out of ``top``."""
+        folder = self.rel.rpartition("/")[0]
+        paths.resolved(self.top, folder)
+        return self.top / self.rel
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +64,11 @@ def copy(
     source: Path, target: BinaryIO, expected: Expected, *, verify: bool, report: ByteReport
 ) -> None:
     """Copy a file's bytes into an open one; CorruptObject when they are not what is expected."""
-    with source.open("rb", buffering=0) as stream:
-        size = os.fstat(stream.fileno()).st_size
+    handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb", buffering=0) as stream:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise CorruptObject("it is no regular file")
+        size = os.fstat(handle).st_size
         if expected.size is not None and size != expected.size:
             raise CorruptObject(f"{size} bytes instead of {expected.size}")
         if not verify:
@@ -86,24 +115,25 @@ def _copy_fast(stream: BinaryIO, target: BinaryIO, size: int, report: ByteReport
 
 
 @contextmanager
-def new_file(path: Path, *, force: bool, executable: bool = False) -> Iterator[BinaryIO]:
-    """An open file that becomes ``path`` when the block ends well, and leaves nothing if not.
+def new_file(target: Target, *, force: bool, executable: bool = False) -> Iterator[BinaryIO]:
+    """An open file that becomes ``target`` when the block ends well, and leaves nothing if not.
 
     On Linux it has no name until then, so that even ``kill -9`` leaves nothing behind. Missing
-    folders are made. Without ``force`` an existing file is never replaced (XexpError).
+    folders are made. Without ``force`` an existing file is never replaced (XexpError). Raises
+    Refused where a link leads out of the target's top.
     """
-    folder = path.parent
-    folder.mkdir(parents=True, exist_ok=True)
+    target.top.mkdir(parents=True, exist_ok=True)
     mode = 0o777 if executable else 0o666
-    descriptor = _unnamed(folder, mode)
-    if descriptor is None:
-        with _named(path, mode, force=force) as stream:
+    with paths.held(target.top, target.rel, create=True) as path:
+        descriptor = _unnamed(path.parent, mode)
+        if descriptor is None:
+            with _named(target, path, mode, force=force) as stream:
+                yield stream
+            return
+        with os.fdopen(descriptor, "w+b") as stream:
             yield stream
-        return
-    with os.fdopen(descriptor, "w+b") as stream:
-        yield stream
-        stream.flush()
-        _give_name(f"/proc/self/fd/{descriptor}", path, force=force)
+            stream.flush()
+            _give_name(f"/proc/self/fd/{descriptor}", target, path, force=force)
 
 
 def _unnamed(folder: Path, mode: int) -> int | None:
@@ -120,27 +150,29 @@ def _unnamed(folder: Path, mode: int) -> int | None:
 
 
 @contextmanager
-def _named(path: Path, mode: int, *, force: bool) -> Iterator[BinaryIO]:
+def _named(target: Target, path: Path, mode: int, *, force: bool) -> Iterator[BinaryIO]:
     with atomic_write(path, mode=mode & ~umask()) as temporary:
         with temporary.open("x+b") as stream:
             yield stream
         if not force and path.exists():
-            raise exists(path)
+            raise exists(target.path)
 
 
-def _give_name(source: str, path: Path, *, force: bool) -> None:
+def _give_name(source: str, target: Target, path: Path, *, force: bool) -> None:
     """Link a nameless file to ``path``; replacing one takes a second name in between."""
     try:
         _link(source, path)
         return
     except FileExistsError:
         if not force:
-            raise exists(path) from None
+            raise exists(target.path) from None
     with tempfile.TemporaryDirectory(prefix=".xexp.", dir=path.parent) as between:
         fresh = Path(between) / "file"
         _link(source, fresh)
         if path.is_dir() and not path.is_symlink():
-            raise XexpError(f"{path} is a directory", "remove it first, or choose another name: -o")
+            raise XexpError(
+                f"{target.path} is a directory", "remove it first, or choose another name: -o"
+            )
         fresh.replace(path)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
+from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role
@@ -105,7 +106,7 @@ def databases(top: Path, config: Config) -> list[Path]:
             found.update(dict.fromkeys(sorted(top.glob(pattern))))
         elif (top / pattern).is_file():
             found[top / pattern] = None
-    return list(found)
+    return [path for path in found if readable(top, path.relative_to(top).as_posix())]
 
 
 def sources(top: Path, config: Config) -> list[Path]:
@@ -131,7 +132,7 @@ def find_databases(top: Path, table: str | None = None) -> list[str]:
     git = Git(top)
     patterns = [f"*{suffix}" for suffix in SUFFIXES]
     names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
-    able = [name for name in dict.fromkeys(names) if not _is_hidden(name)]
+    able = [name for name in dict.fromkeys(names) if not _is_hidden(name) and readable(top, name)]
     return [name for name in able if _is_results(top / name, table)]
 
 
@@ -254,16 +255,17 @@ def _ignored(name: str, config: Config) -> bool:
 def _written(top: Path, config: Config) -> dict[str, Any]:
     params: dict[str, Any] = {}
     for name in config.params_files:
-        if (top / name).is_file():
-            params |= flatten(read_params(top / name))
+        file = readable(top, name)
+        if file is not None and file.is_file():
+            params |= flatten(read_params(file))
     return params
 
 
 def _recorded(top: Path) -> dict[str, Any]:
     """What the stages of ``dvc.lock`` ran with."""
-    lock = top / "dvc.lock"
+    lock = readable(top, "dvc.lock")
     params: dict[str, Any] = {}
-    if lock.is_file():
+    if lock is not None and lock.is_file():
         stages = read_params(lock).get("stages") or {}
         for stage in stages.values():
             for values in (stage.get("params") or {}).values():
@@ -285,15 +287,16 @@ def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> li
 def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
     metrics: dict[str, Any] = {}
     for name in dict.fromkeys((*config.metrics_files, *_dvc_metrics(top))):
-        if (top / name).is_file():
-            metrics |= flatten(read_metrics(top / name))
+        file = readable(top, name)
+        if file is not None and file.is_file():
+            metrics |= flatten(read_metrics(file))
     return {name: value for name, value in metrics.items() if _is_number(value)}
 
 
 def _dvc_metrics(top: Path) -> list[str]:
     """The metrics files that ``dvc.yaml`` declares, at its top level and in its stages."""
-    pipeline = top / "dvc.yaml"
-    if not pipeline.is_file():
+    pipeline = readable(top, "dvc.yaml")
+    if pipeline is None or not pipeline.is_file():
         return []
     document = read_params(pipeline)
     declared = list(document.get("metrics") or [])

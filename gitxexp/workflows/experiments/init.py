@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from gitxexp.repository import config as settings
 from gitxexp.repository.repository import Project
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, session
 from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.git import Git
@@ -134,8 +135,7 @@ def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: boo
         path = top / settings.FILE
         if not path.exists():
             running.record("created", path=str(path))
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(config_text(found), "utf-8")
+            paths.write(top, settings.FILE, config_text(found).encode("utf-8"))
             done.append(settings.FILE)
         if not (top / settings.REGISTRY).exists():
             running.record("created", path=str(top / settings.REGISTRY))
@@ -197,8 +197,8 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
     """The next commands, the most urgent first."""
     advice = []
     outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
-    paths = {output.path for output in outputs}
-    loose = [n for n in (*found.databases, *found.models) if not _covered(project, n, paths)]
+    tracked = {output.path for output in outputs}
+    loose = [n for n in (*found.databases, *found.models) if not _covered(project, n, tracked)]
     if loose and is_dvc_repo(project.top):
         advice.append("dvc add " + " ".join(f"'{n}'" if " " in n else n for n in loose))
     ours = [".xexp", ".dvc", ".dvcignore", install.ATTRIBUTES]
@@ -206,8 +206,8 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
         if not (project.top / ".dvcignore").exists():
             ours = [".xexp", install.ATTRIBUTES]
         advice.append(f'git add {" ".join(ours)} && git commit -m "Set up git xexp"')
-    here = [path for path in paths if (project.top / path).exists()]
-    if paths and not here:  # a new clone
+    here = [path for path in tracked if (project.top / path).exists()]
+    if tracked and not here:  # a new clone
         return (*advice, "dvc pull")
     advice.append('git xexp tag -m "what this experiment is"')
     return tuple(advice)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.repository.commit import stage
 from gitxexp.repository.repository import Project
+from gitxexp.storage import paths as paths_gate
 from gitxexp.storage.dvc.pointer_file import is_lock
 from gitxexp.tables import engine
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict
@@ -175,10 +176,6 @@ class _Task(NamedTuple):
     options: MergeOptions
 
     @property
-    def target(self) -> Path:
-        return self.project.top / self.path
-
-    @property
     def texts(self) -> pointers.Texts:
         base, ours, theirs = (side.read_bytes() if side else b"" for side in self.sides)
         return base, ours, theirs
@@ -200,7 +197,8 @@ def _file(task: _Task) -> Resolved:
     out = result.place_for(task.folder, task.path)
     report = engine.merge3(*task.sides, out, task.options)
     _refuse_rest(task.path, report)
-    result.replace(out, task.target)
+    with paths_gate.held(task.project.top, task.path) as target:
+        result.replace(out, target)
     return Resolved(task.path, report)
 
 
@@ -215,7 +213,7 @@ def _pointer(task: _Task) -> Resolved:
     code, text = task.text(merged)
     if code:
         raise _other_lines(path)
-    result.write(task.target, text)
+    paths_gate.write(task.project.top, task.path, text)
     placed = pointers.materialise(place, path, text, texts[1])
     return Resolved(path, report, tuple(pointers.after(path, placed)))
 
@@ -248,10 +246,10 @@ def _lock(task: _Task) -> Resolved:
     code, text = task.text(merged.texts)
     if code:
         if driver_reports.load(place, path).conflicts:
-            result.write(task.target, text)
+            paths_gate.write(task.project.top, task.path, text)
             driver_reports.save(place, path, (), "its rows were merged, its other lines differ")
         raise _other_lines(path)
-    result.write(task.target, text)
+    paths_gate.write(task.project.top, task.path, text)
     left: list[str] = []
     for out, _ in merged.reports:
         placed = pointers.bring(place, locks.current(place, path, text, out))

@@ -20,6 +20,7 @@ import glob
 import posixpath
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +28,10 @@ from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.repository.config import REGISTRY, STRATEGIES, Config
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
+from gitxexp.storage.dvc.places import is_dvc_repo, readable
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git
-from gitxexp.storage.objects import matches, object_path
+from gitxexp.storage.objects import Objects
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.trackers.files import read_params
@@ -185,8 +186,10 @@ class _InputFinder:
 
     def content(self, source: MergeSource, path: str) -> Path | None:
         """The file of a source: as its work tree has it now, else as its commit has it."""
-        if source.worktree is not None and (source.worktree / path).is_file():
-            return source.worktree / path
+        if source.worktree is not None:
+            file = readable(source.worktree, path)
+            if file is not None and file.is_file():
+                return file
         return self.contents.at(source.commit, path) if source.commit else None
 
     def target_of(self, source: MergeSource) -> str:
@@ -342,9 +345,13 @@ def _present(top: Path, config: Config) -> list[str]:
 def _globbed(top: Path, patterns: tuple[str, ...]) -> Iterator[Path]:
     for pattern in patterns:
         if glob.has_magic(pattern):
-            yield from (path for path in top.glob(pattern) if path.is_file())
-        elif (top / pattern).is_file():
+            yield from (path for path in top.glob(pattern) if path.is_file() and _stays(top, path))
+        elif (top / pattern).is_file() and readable(top, pattern):
             yield top / pattern
+
+
+def _stays(top: Path, path: Path) -> bool:
+    return readable(top, path.relative_to(top).as_posix()) is not None
 
 
 def _is_configured(path: str, config: Config) -> bool:
@@ -388,8 +395,9 @@ def parse(word: str, where: str) -> Mode | None:
 def params_section(top: Path, config: Config) -> tuple[dict[str, Any], str]:
     """The ``merge:`` section of the first parameter file that has one, and that file's name."""
     for name in config.params_files:
-        if (top / name).is_file():
-            section = read_params(top / name).get("merge")
+        file = readable(top, name)
+        if file is not None and file.is_file():
+            section = read_params(file).get("merge")
             if isinstance(section, Mapping):
                 return dict(section), name
     return {}, ""
@@ -437,7 +445,6 @@ class CommitContents:
     folder: Path  #: a private one, the caller's to remove
     progress: Callable[[int, int, str], None] | None = None
     _outputs: dict[str, dict[str, Output]] = field(default_factory=dict)
-    _caches: dict[str, list[Path]] = field(default_factory=dict)
     _count: int = 0
 
     def outputs(self, commit: str) -> dict[str, Output]:
@@ -463,19 +470,12 @@ class CommitContents:
 
     def cached(self, out: Output) -> Path | None:
         """The object of an output in the nearest cache whose copy is what its name says."""
-        assert out.oid is not None
-        for cache in self.caches(out.root):
-            file = object_path(cache, out.oid, out.legacy)
-            if file.is_file() and matches(file, out.oid, out.legacy):
-                return file
-        return None
+        return self.objects.sound(out)
 
-    def caches(self, root: str) -> list[Path]:
-        """The caches of one DVC project, this work tree's first."""
-        if root not in self._caches:
-            others = [tree / root for tree in self.project.tops() if tree != self.project.top]
-            self._caches[root] = cache_dirs(self.project.top / root, others)
-        return self._caches[root]
+    @cached_property
+    def objects(self) -> Objects:
+        """The objects of this work tree."""
+        return Objects(self.project.top, self.project.tops)
 
     def _known(self, commit: str, path: str) -> bool:
         entries = self.project.at_top.ls_tree(commit, path)

@@ -14,17 +14,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
-from gitxexp.common.files import database_kind
+from gitxexp.common.files import atomic_write, database_kind
 from gitxexp.common.text import counted
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tags import run_of_content
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import status
 from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.storage.dvc.remote import checkout, fetch
-from gitxexp.storage.objects import find_object, hash_file
+from gitxexp.storage.objects import Objects, hash_file
 from gitxexp.tables import engine, row_diff
 from gitxexp.tables.duckdb.write import settle
 from gitxexp.tables.engine import Engine
@@ -275,7 +276,7 @@ class _Merge:
 
     def apply(self, running: Running, job: MergeJob) -> MergedArtifact:
         """Merge one job's files into its target and bring the pointer up to date."""
-        target = self.project.top / job.path
+        target = paths.inside(self.project.top, job.path)
         options = job.strategy.over(self.options)
         before = self.ready(running, job, target)
         if target.exists():
@@ -334,8 +335,8 @@ class _Merge:
         out = job.output
         if out is None or actual is None or in_stage() or out.hash is None:
             return
-        caches = CommitContents(self.project, self.project.state).caches(out.root)
-        if find_object(caches, actual.partition(":")[2], out.legacy) is not None:
+        objects = Objects(self.project.top, self.project.tops)
+        if objects.find(out, actual.partition(":")[2]) is not None:
             raise XexpError(
                 f"{job.path} is an older or newer version than its pointer says",
                 f"bring it up to date first: dvc checkout {shlex.quote(out.pointer)}\n"
@@ -371,12 +372,15 @@ class _Merge:
         laid = []
         for item in models:
             path = model_path(self.project, item)
-            target = self.project.top / path
+            target = paths.inside(self.project.top, path)
             if target.exists() and hash_file(target) == hash_file(item.file):
                 continue
             running.save_file(target, undo=True)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(item.file, target)
+            with (
+                paths.held(self.project.top, path, create=True) as place,
+                atomic_write(place) as temporary,
+            ):
+                shutil.copyfile(item.file, temporary)
             laid.append(path)
         return tuple(laid)
 

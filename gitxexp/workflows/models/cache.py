@@ -23,6 +23,7 @@ from gitxexp.storage.dvc.add import exclusively
 from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, GitError, decode
+from gitxexp.storage.objects import Objects
 from gitxexp.storage.sources import Stores, Strategy
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -280,7 +281,7 @@ def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[s
     names = {root.relative_to(tree).as_posix() for root in dvc_roots(project) for tree in trees
              if root.is_relative_to(tree)}  # fmt: skip
     siblings = [tree for tree in trees if tree != project.top]
-    stores = Stores(project.top, lambda: siblings, Strategy.AUTO)
+    stores = Stores(Objects(project.top, lambda: siblings), Strategy.AUTO)
     places = [
         ("" if name == "." else name, legacy) for name in sorted(names) for legacy in (False, True)
     ]

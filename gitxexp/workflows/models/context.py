@@ -31,10 +31,12 @@ class ModelContext:
 
     def object_stores(self) -> Stores:
         """Caches and remotes, nearest first."""
+        from gitxexp.storage.objects import Objects
         from gitxexp.storage.sources import Stores, Strategy  # late: a list needs none
 
         project, progress = self.project, self.store.progress
-        return Stores(project.top, lambda: self.store.siblings, Strategy.AUTO, None, progress)
+        objects = Objects(project.top, lambda: self.store.siblings)
+        return Stores(objects, Strategy.AUTO, None, progress)
 
     def run_of(self, model: Model) -> str | None:
         """The run that made a model of the slot; None where no record says so."""

@@ -18,10 +18,17 @@ from urllib.parse import unquote
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.repository.config import Config, ModelSlot
 from gitxexp.repository.repository import Project, Running
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import Tracked, track_file, track_members
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo, local_remote_dir
+from gitxexp.storage.dvc.places import (
+    cache_dirs,
+    is_dvc_repo,
+    local_remote_dir,
+    readable,
+    work_file,
+)
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.objects import find_object, has_object, manifest
 
@@ -203,8 +210,12 @@ class ModelStore:
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """The configured slots."""
-        return all_slots(self.project.config, self.outputs)
+        """The configured slots. Raises Refused where a link leads one out of the work tree."""
+        slots = all_slots(self.project.config, self.outputs)
+        for slot in slots:
+            work_file(self.project.top, paths.tracked(slot.production, "a production model"))
+            paths.inside(self.project.top, paths.tracked(slot.candidates, "candidates"))
+        return slots
 
     @cached_property
     def siblings(self) -> list[Path]:
@@ -290,7 +301,7 @@ class ModelStore:
     ) -> Iterator[Model]:
         recorded = {entry.path: entry for entry in entries}
         folder = self.project.top / slot.candidates
-        for rel, info in sorted(_files(folder)):
+        for rel, info in sorted(_files(self.project.top, folder)):
             entry = recorded.pop(rel, None)
             path = f"{slot.candidates}/{rel}"
             yield _model(slot, path, output, entry.hash if entry else None, info)
@@ -301,12 +312,12 @@ class ModelStore:
     def _hashed(self, models: Sequence[Model]) -> list[Model]:
         """The models with the hash of what is there."""
         top = self.project.top
-        paths = [top / model.path if model.there else None for model in models]
-        wanted = [(p, model.legacy) for p, model in zip(paths, models, strict=True) if p]
+        files = [top / model.path if model.there else None for model in models]
+        wanted = [(p, model.legacy) for p, model in zip(files, models, strict=True) if p]
         known = file_hashes(top, wanted, self.project.stat_cache, self.progress)
         return [
             m._replace(hash=f"md5:{known[p]}") if p else m
-            for m, p in zip(models, paths, strict=True)
+            for m, p in zip(models, files, strict=True)
         ]
 
 
@@ -337,7 +348,7 @@ def _model(
     )
 
 
-def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _files(top: Path, folder: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Every visible file below the folder: its path from there, and its stat."""
     stack = [""]
     while stack:
@@ -351,8 +362,12 @@ def _files(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
                 continue
             if entry.is_dir(follow_symlinks=False):
                 stack.append(posixpath.join(below, entry.name))
-            elif entry.is_file():
+            elif entry.is_file() and (not entry.is_symlink() or _is_ours(top, entry.path)):
                 yield posixpath.join(below, entry.name), entry.stat()
+
+
+def _is_ours(top: Path, path: str) -> bool:
+    return readable(top, Path(path).relative_to(top).as_posix()) is not None
 
 
 # -- what changes them -----------------------------------------------------------------------------

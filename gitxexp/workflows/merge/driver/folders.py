@@ -12,7 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
+from gitxexp.storage import paths
+from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.dvc.pointer_file import Output
+from gitxexp.storage.paths import Refused
 from gitxexp.tables import engine
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict, TableReport
 from gitxexp.workflows.merge.driver.objects import (
@@ -20,8 +23,8 @@ from gitxexp.workflows.merge.driver.objects import (
     Placed,
     Prepare,
     cached,
-    caches,
     fetched,
+    objects,
     store,
     waits,
 )
@@ -67,13 +70,9 @@ def entries(place: GitPlace, out: Output) -> dict[str, str]:
     from gitxexp.storage.objects import parse_manifest
 
     found = parse_manifest(fetched(place, out).read_bytes(), out.oid)
-    if found is None or any(_outside(file.path) for file in found):
+    if found is None:
         raise XexpError(f"the list of files in {out.path} is damaged", "get it again: dvc fetch")
     return {file.path: (file.hash or "").partition(":")[2] for file in found}
-
-
-def _outside(path: str) -> bool:
-    return path.startswith("/") or ".." in path.split("/")
 
 
 @dataclass
@@ -152,10 +151,8 @@ class _Work:
         return Data(kept.oid, sum(sizes), len(merged))
 
     def _size(self, path: str, oid: str) -> int:
-        from gitxexp.storage.objects import find_object
-
         out = self._file(path, oid)
-        found = find_object(caches(self.place, out), oid, out.legacy)
+        found = objects(self.place).find(out)
         return (found or fetched(self.place, out)).stat().st_size
 
 
@@ -168,24 +165,26 @@ def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
     if not top.is_dir():
         return Placed.ABSENT
     try:
-        todo = _steps(place, out, top, before)
+        todo = _steps(place, out, before)
+    except Refused:
+        return Placed.KEPT
     except XexpError:  # an object is nowhere to be had now
         return Placed.ABSENT
     if todo is None:
         return Placed.KEPT
-    for target, source in todo.items():
-        _put_or_remove(source, target, top)
+    for path, source in todo.items():
+        _put_or_remove(source, place.top, out.path, path)
     return Placed.DONE
 
 
-def _steps(
-    place: GitPlace, out: Output, top: Path, before: Entries
-) -> dict[Path, Path | None] | None:
+def _steps(place: GitPlace, out: Output, before: Entries) -> dict[str, Path | None] | None:
     """Each file to change with its new object, None to remove it; None if something would be lost."""
     after = entries(place, out)
-    todo: dict[Path, Path | None] = {}
-    for path in {path for path in {*before, *after} if before.get(path) != after.get(path)}:
-        target, oid = top / path, after.get(path)
+    todo: dict[str, Path | None] = {}
+    changed = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))
+    paths.refuse_alike(place.top, [*after])
+    for path in changed:
+        target, oid = work_file(place.top, f"{out.path}/{path}"), after.get(path)
         here = _hash(target, out.legacy)
         if here == oid:
             continue
@@ -194,7 +193,7 @@ def _steps(
         old = out._replace(hash=f"md5:{here}") if here else None
         if old is not None and cached(place, old) is None:
             return None
-        todo[target] = fetched(place, out._replace(hash=f"md5:{oid}")) if oid else None
+        todo[path] = fetched(place, out._replace(hash=f"md5:{oid}")) if oid else None
     return todo
 
 
@@ -206,13 +205,16 @@ def _hash(file: Path, legacy: bool) -> str | None:
     return dos2unix_md5(file) if legacy else hash_file(file)
 
 
-def _put_or_remove(source: Path | None, target: Path, top: Path) -> None:
-    if source is not None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        put(source, target)
-        return
-    target.unlink()
-    for folder in target.parents:
-        if folder == top or any(folder.iterdir()):
+def _put_or_remove(source: Path | None, top: Path, folder: str, path: str) -> None:
+    with paths.held(top, f"{folder}/{path}", create=source is not None) as target:
+        if source is not None:
+            put(source, target)
             return
-        folder.rmdir()
+        target.unlink()
+    parent = path.rpartition("/")[0]
+    while parent:
+        with paths.held(top, f"{folder}/{parent}") as place:
+            if any(place.iterdir()):
+                return
+            place.rmdir()
+        parent = parent.rpartition("/")[0]

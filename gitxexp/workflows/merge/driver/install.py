@@ -19,8 +19,10 @@ from pathlib import Path
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import config
 from gitxexp.repository.repository import Project, Running
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.places import cache_dirs
+from gitxexp.storage.git import encode
 from gitxexp.storage.objects import manifest
 from gitxexp.tables import engine
 from gitxexp.workflows.experiments.collect import SUFFIXES
@@ -151,11 +153,11 @@ def install(project: Project, running: Running) -> list[str]:
     """Register what is missing, as part of an operation; what was done, in words."""
     todo = missing(project)
     if ATTRIBUTES in todo:
-        path = project.top / ATTRIBUTES
+        path = paths.inside(project.top, ATTRIBUTES)
         running.save_file(path, undo=True)
         text = _BLOCK.sub("", _read(path))
         gap = "" if not text or text.endswith("\n") else "\n"
-        path.write_text(text + gap + block(project), "utf-8", errors="surrogateescape")
+        paths.write(project.top, ATTRIBUTES, encode(text + gap + block(project)))
     if "merge and diff drivers" in todo:
         running.record("sections", names=list(SECTIONS))
         for key, value in settings().items():
@@ -172,13 +174,13 @@ def uninstall(project: Project, running: Running) -> list[str]:
         for section in SECTIONS:
             project.git.call("config", "--local", "--remove-section", section)
         done.append("merge and diff drivers")
-    path = project.top / ATTRIBUTES
+    path = paths.inside(project.top, ATTRIBUTES)
     text = _read(path)
     rest = _BLOCK.sub("", text)
     if rest != text:
         running.save_file(path, undo=True)
         if rest:
-            path.write_text(rest, "utf-8", errors="surrogateescape")
+            paths.write(project.top, ATTRIBUTES, encode(rest))
         else:
             path.unlink()
         done.append(ATTRIBUTES)

@@ -8,13 +8,16 @@ true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import tell
+from gitxexp.storage import paths
+from gitxexp.storage.dvc import plain_yaml
 from gitxexp.storage.dvc.pointer_file import Output, Parser
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, MergeReport
@@ -176,6 +179,7 @@ def _entries(name: str, text: str) -> Iterator[tuple[Key, Entry]]:
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
+    plain_yaml.check(text, name)
     try:
         root = _fields(YAML().compose(text))
     except YAMLError as error:
@@ -202,9 +206,12 @@ def _span(node: Any) -> tuple[int, int]:
 
 
 def _outputs(place: GitPlace, name: str, text: bytes) -> Iterator[tuple[Key, Output]]:
-    def read(paths: Any) -> dict[str, bytes]:
-        files = {path: place.top / path for path in paths}
-        return {path: file.read_bytes() for path, file in files.items() if file.is_file()}
+    def read(names: Iterable[str]) -> dict[str, bytes]:
+        found = {}
+        for each in names:
+            with suppress(FileNotFoundError, IsADirectoryError):
+                found[each] = paths.read(place.top, each)
+        return found
 
     pipeline = posixpath.join(posixpath.dirname(name), "dvc.yaml")
     root = pointers.root_of(place, name)

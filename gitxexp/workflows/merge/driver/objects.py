@@ -7,12 +7,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.dvc.pointer_file import Output
 from gitxexp.tables.plan import Conflict, OnConflict
 from gitxexp.workflows.merge.driver.place import GitPlace
-from gitxexp.workflows.merge.driver.result import replace
+
+if TYPE_CHECKING:
+    from gitxexp.storage.objects import Objects
 
 
 @dataclass(frozen=True)
@@ -59,24 +62,16 @@ def fetched(place: GitPlace, out: Output) -> Path:
     return found
 
 
-def caches(place: GitPlace, out: Output) -> list[Path]:
+def objects(place: GitPlace) -> Objects:
     """The caches of all work trees, this one's first."""
-    from gitxexp.storage.dvc.places import cache_dirs
+    from gitxexp.storage.objects import Objects
 
-    roots = [place.top / out.root, *(other / out.root for other in place.siblings())]
-    return list(cache_dirs(roots[0], roots[1:]))
+    return Objects(place.top, place.siblings)
 
 
 def cached(place: GitPlace, out: Output) -> Path | None:
     """The object of an output in the nearest cache that has a sound copy."""
-    from gitxexp.storage.objects import matches, object_path
-
-    assert out.oid is not None
-    for cache in caches(place, out):
-        file = object_path(cache, out.oid, out.legacy)
-        if file.is_file() and matches(file, out.oid, out.legacy):
-            return file
-    return None
+    return objects(place).sound(out)
 
 
 def store(place: GitPlace, out: Output, file: Path, suffix: str = "") -> Data:
@@ -84,16 +79,18 @@ def store(place: GitPlace, out: Output, file: Path, suffix: str = "") -> Data:
 
     ``suffix`` is ".dir" for the manifest of a directory.
     """
-    from gitxexp.storage.dvc.places import cache_dir
-    from gitxexp.storage.objects import hash_file, object_path
+    from gitxexp.storage.objects import hash_file, take_in
 
     oid, size = hash_file(file) + suffix, file.stat().st_size
-    target = object_path(cache_dir(place.top / out.root), oid, out.legacy)
-    if not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        file.chmod(0o444)
-        replace(file, target)
+    take_in(objects(place).home(out.root), file, oid, out.legacy, move=True)
     return Data(oid, size)
+
+
+def file_here(place: GitPlace, path: str) -> bool:
+    """Whether the work tree has the file; raises XexpError where a link leads out of the tree."""
+    from gitxexp.storage.dvc.places import work_file
+
+    return work_file(place.top, path).is_file()
 
 
 def waits(target: Path) -> bool:

@@ -25,8 +25,9 @@ from gitxexp.workflows.merge.driver.objects import (
     Placed,
     Prepare,
     cached,
-    caches,
     fetched,
+    file_here,
+    objects,
     store,
     waits,
 )
@@ -232,21 +233,21 @@ def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> Place
 
 def bring(place: GitPlace, out: Output) -> Placed:
     """:func:`materialise` for an output that is one file."""
-    from gitxexp.storage.objects import hash_file, object_path
+    from gitxexp.storage import paths
+    from gitxexp.storage.objects import hash_file
 
-    target = place.top / out.path
-    if not target.is_file():
+    if not file_here(place, out.path):
         return Placed.ABSENT
-    if waits(target):
-        return Placed.KEPT
-    oid = hash_file(target)
-    if oid == out.oid:
-        return Placed.DONE
-    merged = cached(place, out)
-    known = caches(place, out)
-    if merged is None or not any(object_path(c, oid, out.legacy).is_file() for c in known):
-        return Placed.KEPT
-    put(merged, target)
+    with paths.held(place.top, out.path) as target:
+        if waits(target):
+            return Placed.KEPT
+        oid = hash_file(target)
+        if oid == out.oid:
+            return Placed.DONE
+        merged = cached(place, out)
+        if merged is None or objects(place).find(out, oid) is None:
+            return Placed.KEPT
+        put(merged, target)
     return Placed.DONE
 
 
