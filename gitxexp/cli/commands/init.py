@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import click
 
-from gitxexp.cli import hints, progress
+from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common.text import some
 
 
 @click.command(cls=Command)
 @click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
+@click.option("--track", is_flag=True, help="Add untracked data, models and results to DVC.")
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
-def init(no_dvc: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
+def init(no_dvc: bool, track: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
     """Set up a repository for git xexp; run again, it does only what is missing."""
-    from gitxexp.workflows.experiments.init import init
+    from gitxexp.workflows.experiments.init import SetUp, init
 
     project = open_project()
-    with progress.line("setting up"):
-        done = init(project, dvc=not no_dvc, dry_run=dry_run, wait=not no_wait)
+
+    def set_up(track: bool) -> SetUp:
+        with progress.line("setting up"):
+            return init(project, dvc=not no_dvc, track=track, dry_run=dry_run, wait=not no_wait)
+
+    done = set_up(track)
+    lines = list(done.done)
+    if done.untracked.every and not (track or dry_run or as_json) and prompts.can_ask():
+        names = some(done.untracked.every, 5)
+        if prompts.ask(f"add {names} to DVC? [yes]", ("yes", "no"), "yes") == "yes":
+            done = set_up(True)
+            lines += done.done
     if as_json:
-        console.out(console.as_json({"done": list(done.done), "next": list(done.advice)}))
+        found = [{"kind": kind, "text": text} for kind, text in done.found]
+        facts = {"done": lines, "next": list(done.advice), "found": found}
+        console.out(console.as_json(facts | {"untracked": list(done.untracked.every)}))
         return
-    for line in done.done or ("everything is set up already",):
+    for kind, text in done.found if lines else ():
+        console.out(f"{kind:<10} {console.visible(text)}")
+    for line in lines or ("everything is set up already",):
         console.done(line)
     hints.hint(*(f"next: {command}" for command in done.advice))

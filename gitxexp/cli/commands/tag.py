@@ -45,7 +45,21 @@ if TYPE_CHECKING:
 @click.option(
     "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
 )
+@click.option(
+    "--track/--no-track",
+    default=None,
+    help="Add untracked data, models and results, or leave them.",
+)
+@click.option("--bring-rows", is_flag=True, help="Merge the results of the last commit first.")
 @click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
+@click.option(
+    "--revert-outputs", is_flag=True, help="Tag outputs that are those of an older commit."
+)
+@click.option(
+    "--allow-mismatch",
+    is_flag=True,
+    help="Tag although files contradict the run, or are another's.",
+)
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
 @click.option(
     "--push/--no-push",
@@ -69,7 +83,11 @@ def tag(
     everything: bool,
     labels: tuple[str, ...],
     stamp: bool | None,
+    track: bool | None,
+    bring_rows: bool,
     drop_rows: bool,
+    revert_outputs: bool,
+    allow_mismatch: bool,
     no_commit: bool,
     push: bool | None,
     remote: str | None,
@@ -102,7 +120,11 @@ def tag(
         everything=everything,
         commit=not no_commit,
         stamp=stamp,
+        track=track,
+        bring_rows=bring_rows,
         drop_rows=drop_rows,
+        revert_outputs=revert_outputs,
+        mismatch=allow_mismatch,
     )
     if suggest:
         tags.show_next(_plan(project, request), as_json=as_json)

@@ -22,6 +22,8 @@ def as_text(found: Status, *, advice: bool) -> str:
             lines.append(f"{word:<10} {some(names, _NAMED_AT_MOST)}")
     if found.total and not found.has_remote:
         lines.append("unpushed   all: no remote branch is known here")
+    if found.untracked:
+        lines.append(f"untracked  {some(found.untracked, _NAMED_AT_MOST)}")
     if advice:
         lines.append(f"next       {found.next}")
     width = console.columns() if console.is_terminal() else 0
@@ -76,5 +78,6 @@ def as_object(found: Status) -> dict[str, Any]:
         },
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
+        "untracked": list(found.untracked),
         "next": found.next,
     }

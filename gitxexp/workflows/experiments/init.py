@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from gitxexp.common.text import some
 from gitxexp.repository import config as settings
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, session
 from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.git import Git
+from gitxexp.trackers.databases import kind_of
+from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import find_databases
+from gitxexp.workflows.experiments.collect import Wanted, collect, find_databases
 from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.outputs import Untracked, untracked
+from gitxexp.workflows.experiments.outputs import track as add_untracked
 from gitxexp.workflows.merge.driver import install
 
 #: Looked for in this order; the first that exist are proposed.
@@ -111,20 +116,33 @@ class SetUp:
 
     done: tuple[str, ...]
     advice: tuple[str, ...]
+    found: tuple[tuple[str, str], ...] = ()  #: what there is: ("results", "results/runs.db (…)")
+    untracked: Untracked = field(default_factory=Untracked)
 
 
-def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: bool = True) -> SetUp:
+def init(
+    project: Project,
+    *,
+    dvc: bool = True,
+    track: bool = False,
+    dry_run: bool = False,
+    wait: bool = True,
+) -> SetUp:
     """Set the project up; where it is set up already, only what is missing on this machine.
 
-    Returns an empty ``done`` when nothing was missing.
+    With ``track``, data, models and results that nothing tracks are added to DVC. Returns an empty
+    ``done`` when nothing was missing.
     """
     top = project.top
     found = detect(top, project.at_top)
+    loose = untracked(project)
     if dry_run:
         done = [*_missing(top, dvc=dvc), *install.missing(project)]
-        return SetUp(tuple(f"would create {name}" for name in done), _advice(project, found, done))
-    if not _missing(top, dvc=dvc) and not install.missing(project):
-        return SetUp((), _advice(project, found, ()))
+        lines = [f"would create {name}" for name in done]
+        lines += [f"would track {name}" for name in loose.every if track]
+        return _set_up(project, found, lines, loose)
+    if not _missing(top, dvc=dvc) and not install.missing(project) and not (track and loose.every):
+        return _set_up(project, found, (), loose)
     with project.operation("init", wait=wait) as running:
         done = []
         if dvc and not is_dvc_repo(top):
@@ -143,8 +161,38 @@ def init(project: Project, *, dvc: bool = True, dry_run: bool = False, wait: boo
             done.append(settings.REGISTRY)
         project.forget_config()
         done += install.install(project, running)
-        running.summary.append(", ".join(done))
-    return SetUp(tuple(f"created {name}" for name in done), _advice(project, found, done))
+        if track and loose.every and is_dvc_repo(top):
+            add_untracked(project, running, loose.every)
+        running.summary.append(", ".join((*done, *(loose.every if track else ()))))
+    lines = [f"created {name}" for name in done]
+    lines += [f"tracked {name}" for name in loose.every if track]
+    return _set_up(project, found, lines, untracked(project))
+
+
+def _set_up(project: Project, found: Found, done: Iterable[str], loose: Untracked) -> SetUp:
+    lines = tuple(done)
+    return SetUp(lines, _advice(project, loose), tuple(_described(project, found)), loose)
+
+
+def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
+    """What was found, as ``init`` shows it."""
+    top, config = project.top, project.config
+    run = collect(top, config, Wanted()).run
+    for name in found.databases:
+        tables = ", ".join(table.name for table in event_tables(top / name, None))
+        yield "results", f"{name} ({kind_of(top / name)}, table {tables})"
+    if run is not None:
+        metric = describe.primary_metric(run.metrics, config)
+        yield "last run", run.id
+        yield "metrics", f"{', '.join(run.metrics) or 'none'}"
+        if metric:
+            more = "more" if describe.maximize(config, metric) else "less"
+            yield "primary", f"{metric} ({more} is better)"
+        yield "parameters", ", ".join(run.params) or "none"
+    files = [name for name in (*found.params, *found.metrics) if (top / name).is_file()]
+    for word, names in (("files", files), ("data", found.data), ("models", found.models)):
+        if names:
+            yield word, some(names, 5)
 
 
 def _missing(top: Path, *, dvc: bool) -> list[str]:
@@ -193,14 +241,13 @@ def _list(names: tuple[str, ...]) -> str:
     return json.dumps(list(names), ensure_ascii=False)  # a JSON string is a TOML basic string
 
 
-def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, ...]:
+def _advice(project: Project, loose: Untracked) -> tuple[str, ...]:
     """The next commands, the most urgent first."""
     advice = []
     outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
     tracked = {output.path for output in outputs}
-    loose = [n for n in (*found.databases, *found.models) if not _covered(project, n, tracked)]
-    if loose and is_dvc_repo(project.top):
-        advice.append("dvc add " + " ".join(f"'{n}'" if " " in n else n for n in loose))
+    if loose.every and is_dvc_repo(project.top):
+        advice.append("git xexp init --track")
     ours = [".xexp", ".dvc", ".dvcignore", install.ATTRIBUTES]
     if project.at_top.fields("status", "--porcelain", "-z", "--", *ours):
         if not (project.top / ".dvcignore").exists():
@@ -211,9 +258,3 @@ def _advice(project: Project, found: Found, done: Iterable[str]) -> tuple[str, .
         return (*advice, "dvc pull")
     advice.append('git xexp tag -m "what this experiment is"')
     return tuple(advice)
-
-
-def _covered(project: Project, name: str, outputs: set[str]) -> bool:
-    parents = {str(p) for p in PurePosixPath(name).parents}
-    tracked = project.at_top.tracks(name)
-    return name in outputs or bool(parents & outputs) or tracked

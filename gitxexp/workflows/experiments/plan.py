@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash
@@ -17,13 +18,21 @@ from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion, Level
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.changes import Kind, status
-from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.trackers.runs import Run
 from gitxexp.workflows.experiments import describe, warnings
+from gitxexp.workflows.experiments.binding import Binding, bind
 from gitxexp.workflows.experiments.code_hash import code_changes, code_hash
-from gitxexp.workflows.experiments.collect import Collected, Wanted, collect
+from gitxexp.workflows.experiments.collect import Collected, Wanted, all_runs, collect
 from gitxexp.workflows.experiments.describe import Choice
+from gitxexp.workflows.experiments.outputs import (
+    Outputs,
+    compare_rows,
+    outputs_of,
+    refuse_lost_rows,
+    refuse_stale,
+    untracked,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,10 @@ class Request:
     commit: bool = True
     stamp: bool | None = None  #: None: unless a program of the project would fail by it
     drop_rows: bool = False  #: although the results lack rows that the last commit has
+    revert_outputs: bool = False  #: although outputs are those of an older commit
+    track: bool | None = None  #: add what nothing tracks; False: tag without it
+    bring_rows: bool = False  #: merge the rows that the last commit has first
+    mismatch: bool = False  #: although files contradict the run
 
 
 @dataclass(frozen=True)
@@ -72,64 +85,126 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     changes = repository_commit.changes(project.at_top)
     modified = _accepted(changes, request)
     staged = [path for path in changes.staged_new if not is_ours(path)]
-    collected = collect(project.top, project.config, request.wanted)
-    outputs, changed, absent = _outputs(project, request)
-    artifacts = _artifacts(outputs, changed)
-    draft = describe_experiment(project, request, collected, artifacts, head)
-    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     tags = project.tags()
     experiments, used = tags.experiments, tags.taken
+    outputs = _outputs(project, request, changes)
+    collected = _collect(project, request, experiments, outputs, changes)
+    binding = _bind(project, request, collected, outputs, changes)
+    if request.commit and request.track is None and not experiments:
+        _refuse_untracked(project)
+    artifacts = _artifacts(outputs.every, outputs.changed)
+    draft = describe_experiment(project, request, collected, artifacts, head)
+    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     parent = parent_of(project, experiments)
     used += elsewhere
     choice = _choice(project, request, draft, (head, modified), (experiments, parent))
-    number, reason = _number(project, request, used, choice)
+    number, reason = _number(project, request, used, choice, declared(collected.run, used))
     run = collected.run if request.commit else None
     stamps, unstamped = warnings.stamps(project, run, request.stamp)
     before = parent.name if parent else ""
     payload = draft._replace(version=str(number), reason=reason, parent=before)
-    files = {*modified, *_pointer_files(changes), *(o.pointer for o in changed), settings.REGISTRY}
+    pointed = {output.pointer for output in outputs.changed}
+    files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
     return Plan(
         version=number,
         reason=reason,
         payload=payload,
         branch=branch,
         head=head,
-        outputs=tuple(outputs),
-        changed=tuple(changed),
+        outputs=outputs.every,
+        changed=outputs.changed,
         files=tuple(sorted(files)) if request.commit else (),
         modified=modified,
         collected=collected,
         notes=(
-            *warnings.of(project, payload, (collected, experiments, branch), absent, staged),
+            *warnings.of(
+                project, payload, (collected, experiments, branch), outputs.absent, staged
+            ),
+            *binding.notes,
             *unstamped,
         ),
         stamps=stamps,
     )
 
 
-def _outputs(project: Project, request: Request) -> tuple[list[Output], list[Output], list[str]]:
-    """The outputs of the work tree, and of them those that changed and the paths of those that are
-    not there. Raises XexpError for runs that the results would lose."""
-    outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
-    changed, absent = _examined(project, outputs)
-    if request.commit and not request.drop_rows:
-        warnings.refuse(warnings.lost_rows(project, outputs, changed))
-    return outputs, changed, absent
+def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
+    """The outputs of the work tree. Raises XexpError for those that the tag must not take."""
+    outputs = outputs_of(project)
+    if not request.commit:
+        _refuse_unrecorded(outputs, changes)
+        return outputs
+    if not request.revert_outputs:
+        refuse_stale(project, outputs)
+    return outputs
 
 
-def changed_outputs(project: Project, outputs: Sequence[Output]) -> list[Output]:
+def _collect(
+    project: Project,
+    request: Request,
+    experiments: Sequence[Experiment],
+    outputs: Outputs,
+    changes: Changes,
+) -> Collected:
+    """The run and its values. Where the newest run is tagged, as after a merge that brought it, the
+    newest one that the last commit does not have is taken. Raises LostRows."""
+    collected = collect(project.top, project.config, request.wanted)
+    if not request.commit:
+        return collected
+    rows = [] if request.drop_rows else compare_rows(project, outputs, changes.modified)
+    refuse_lost_rows(rows)
+    run, wanted = collected.run, request.wanted
+    tagged = {experiment.payload.run for experiment in experiments}
+    new = {name for each in rows for name in each.new} - tagged
+    if run is None or wanted.run or wanted.best or run.id not in tagged or not new:
+        return collected
+    newest = next(each for each in all_runs(project.top, project.config) if each.id in new)
+    return collect(project.top, project.config, replace(wanted, run=newest.id))
+
+
+def _bind(
+    project: Project, request: Request, collected: Collected, outputs: Outputs, changes: Changes
+) -> Binding:
+    if collected.run is None or request.mismatch:
+        return Binding()
+    modified = changes.modified if request.commit else ()
+    earlier = bool(request.wanted.run or request.wanted.best)
+    return bind(project, collected.run, outputs, modified, earlier=earlier)
+
+
+def _refuse_untracked(project: Project) -> None:
+    """XexpError where the first experiment would hold nothing of what was trained."""
+    loose = untracked(project)
+    if loose.data or loose.models:
+        raise XexpError(
+            f"neither git nor DVC tracks {some(loose.every, 6)}",
+            f"track them with the tag: --track (or {loose.command}), or tag without them:"
+            " --no-track",
+        )
+
+
+def declared(run: Run | None, used: Iterable[AnyVersion]) -> AnyVersion | None:
+    """The version that the rows of ``run`` name, if they name one and it is free."""
+    named = [versions.parse(text) for text in run.versions] if run else []
+    if len(named) != 1 or named[0] is None or named[0] in set(used):
+        return None
+    return named[0]
+
+
+def _refuse_unrecorded(outputs: Outputs, changes: Changes) -> None:
+    """XexpError where HEAD does not hold the data that is in the work tree."""
+    pointed = {*changes.modified, *changes.staged_new, *changes.untracked}
+    differ = [output.path for output in outputs.changed]
+    differ += [output.path for output in outputs.every if output.pointer in pointed]
+    if differ:
+        raise XexpError(
+            f"the last commit does not hold these outputs: {some(sorted(set(differ)), 5)}",
+            "commit them with the tag: leave out --no-commit",
+        )
+
+
+def changed_outputs(project: Project) -> tuple[Output, ...]:
     """The outputs that are there and differ from their pointers, each with the hash it has now."""
-    return _examined(project, outputs)[0]
-
-
-def _examined(project: Project, outputs: Sequence[Output]) -> tuple[list[Output], list[str]]:
-    """:func:`changed_outputs`, and the paths of those that are not in the work tree."""
-    changes = []
-    if outputs:
-        changes = status(project.top, outputs, project.stat_cache, project.progress)
-    absent = [change.output.path for change in changes if change.kind is Kind.MISSING]
-    there = [change for change in changes if change.kind is not Kind.MISSING]
-    return [c.output._replace(hash=c.actual or c.output.hash) for c in there], absent
+    return outputs_of(project).changed
 
 
 def describe_experiment(
@@ -232,9 +307,13 @@ def _pointer_files(changes: Changes) -> set[str]:
 
 
 def _number(
-    project: Project, request: Request, used: Sequence[AnyVersion], choice: Choice
+    project: Project,
+    request: Request,
+    used: Sequence[AnyVersion],
+    choice: Choice,
+    said: AnyVersion | None,
 ) -> tuple[AnyVersion, str]:
-    """The version and why."""
+    """The version and why; ``said`` is what the run itself says."""
     if request.version is not None:
         if request.version in used:
             raise XexpError(
@@ -243,6 +322,8 @@ def _number(
             )
         return request.version, "as asked"
     reason = f"{choice.level}: {choice.reason}"
+    if said is not None and request.level is None and request.name is None:
+        return said, f"as its run says ({reason})"
     if request.name is not None:
         return _named(project, used, request.name), reason
     if versions.latest(used) is None and request.level is None:

@@ -40,6 +40,7 @@ class Status(NamedTuple):
     ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
     outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
+    untracked: tuple[str, ...] = ()  #: data, models, results; looked for before the first tag only
     next: str = ""  #: a command
 
 
@@ -60,6 +61,7 @@ def status(project: Project) -> Status:
         unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
         unmerged=tuple(e.name for e in experiments if e.commit in apart),
         outputs=_outputs(project),
+        untracked=() if experiments or project.places.top is None else _untracked(project),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
 
@@ -91,6 +93,15 @@ def _outputs(project: Project) -> Standing:
     except XexpError:  # a broken pointer is for the verb that needs it
         return Standing()
     return standing(top, outputs, project.stat_cache)
+
+
+def _untracked(project: Project) -> tuple[str, ...]:
+    from gitxexp.workflows.experiments.outputs import untracked  # late: of use only once
+
+    try:
+        return untracked(project).every
+    except XexpError:  # a broken database is for the verb that needs it
+        return ()
 
 
 def _last(
@@ -129,6 +140,8 @@ def _next(project: Project, found: Status) -> str:
     asked = outputs.changed or found.head.changed  # then a training may have made them again
     if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
         return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
+    if found.untracked:
+        return "git xexp tag --track" + (" --all" if found.head.changed else "")
     if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:

@@ -28,8 +28,12 @@ from gitxexp.trackers.stamps import StampRecord, restamp, stamp
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
+from gitxexp.workflows.experiments.outputs import LostRows, track, untracked
 from gitxexp.workflows.experiments.plan import Plan, Request
 from gitxexp.workflows.experiments.warnings import STAMPED
+from gitxexp.workflows.merge.inputs import Selection
+from gitxexp.workflows.merge.merge import Request as MergeRequest
+from gitxexp.workflows.merge.merge import merge
 
 #: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
 Publish = Callable[[Running, AnyVersion, str | None, str], None]
@@ -64,8 +68,21 @@ def tag(
     if request.everything and not request.commit:
         raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
     project.require_set_up()
+    try:
+        with project.operation("tag", wait=wait) as running:
+            return within(project, running, request, elsewhere=elsewhere, publish=publish)
+    except LostRows:
+        if not request.bring_rows:
+            raise
+    bring_rows(project, wait=wait)
     with project.operation("tag", wait=wait) as running:
         return within(project, running, request, elsewhere=elsewhere, publish=publish)
+
+
+def bring_rows(project: Project, *, wait: bool = True) -> None:
+    """Merge the rows of the last commit's results into those of the work tree."""
+    wanted = MergeRequest(("HEAD",), selection=Selection(("results",)))
+    merge(project, wanted, project.progress, wait=wait)
 
 
 def within(
@@ -77,6 +94,8 @@ def within(
     publish: Publish | None = None,
 ) -> Tagged:
     """:func:`tag` as a part of an operation that is under way."""
+    if request.track:
+        track(project, running, untracked(project).every)
     plan = experiments_plan.plan(project, request, elsewhere)
     stamped = _stamp(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
@@ -153,7 +172,7 @@ def _add(
     outputs = list(plan.outputs)
     if not request.commit or not outputs:
         return plan, outputs, []
-    changed = experiments_plan.changed_outputs(project, outputs)
+    changed = experiments_plan.changed_outputs(project)
     if not changed:
         return replace(plan, changed=()), outputs, []
     for pointer in {output.pointer for output in changed}:

@@ -1,0 +1,196 @@
+"""Whether the files in the work tree are those of the run that is tagged.
+
+They are those of the run that wrote last. A training overwrites its model, its metrics file and,
+where parameters are edited for it, its parameter file; an earlier run of a sweep has none of them
+any more. A tag that named the one and held the other's files would be believed by ``candidates``,
+``promote`` and whoever checks it out.
+"""
+
+from __future__ import annotations
+
+import shlex
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.text import some
+from gitxexp.repository.config_hash import flatten, same_value
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tag_message import show
+from gitxexp.storage.git import GitError
+from gitxexp.trackers.databases import reading
+from gitxexp.trackers.files import read_metrics, read_params
+from gitxexp.trackers.runs import Run
+from gitxexp.trackers.tables import quoted, tables_of
+from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.outputs import Outputs
+
+_ALLOW = "or tag all the same: --allow-mismatch"
+#: Earlier versions of a parameter file that are asked whether they agreed with a run.
+_HISTORY = 50
+
+
+@dataclass(frozen=True)
+class Contradiction:
+    """A value that a file has and the run has not."""
+
+    file: str
+    name: str
+    written: Any
+    ran: Any
+
+    def __str__(self) -> str:
+        return f"{self.file} says {self.name}={show(self.written)}, the run {show(self.ran)}"
+
+
+@dataclass(frozen=True)
+class Binding:
+    """``writer``: the run that wrote last, whose files these are; None where that is the run
+    itself, or none is known. ``overridden``: what a parameter file says otherwise and always did."""
+
+    writer: Run | None = None
+    overridden: tuple[Contradiction, ...] = ()
+
+    @property
+    def notes(self) -> Iterator[str]:
+        """What the user is told."""
+        if self.overridden:
+            more = f" (and {len(self.overridden) - 1} more)" if self.overridden[1:] else ""
+            yield f"{self.overridden[0]}{more}: the run's own value counts"
+
+
+def bind(
+    project: Project, run: Run, outputs: Outputs, modified: Iterable[str], *, earlier: bool
+) -> Binding:
+    """How the work tree's files belong to ``run``; ``earlier``: it may not be the one that wrote last.
+
+    ``modified`` are tracked files that differ from HEAD. Raises NoAnswer where files are another
+    run's, or where a parameter or metrics file contradicts the run.
+    """
+    touched = {*modified, *(output.path for output in outputs.changed)}
+    last = collect.collect(project.top, project.config, Wanted()).run if earlier else run
+    writer = last if last is not None and last.id != run.id else None
+    if writer is not None:
+        _refuse_files_of(project, run, writer, touched)
+    wrong: list[Contradiction] = []
+    overridden: list[Contradiction] = []
+    for found in _params(project, run):
+        edited = found.file in touched or (writer is not None and _agreed(project, found))
+        (wrong if edited else overridden).append(found)
+    wrong += _metrics(project, run, touched)
+    if wrong:
+        raise NoAnswer(
+            f"files contradict run {run.id}:\n" + "\n".join(f"  {one}" for one in wrong[:10]),
+            f"restore the files of the run, or tag the run that wrote them; {_ALLOW}",
+        )
+    return Binding(writer, tuple(overridden))
+
+
+def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str]) -> None:
+    """NoAnswer where what a training writes has changed and ``writer`` was the last to train."""
+    databases = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    theirs = [
+        path
+        for path in sorted(touched - databases)
+        if describe.role(path, project.config) is Role.MODEL
+    ]
+    if theirs:
+        raise NoAnswer(
+            f"{some(theirs, 3)} in the work tree {'is' if len(theirs) == 1 else 'are'} of run"
+            f" {writer.id}, which wrote last, not of {run.id}",
+            f"tag that one: git xexp tag --run {shlex.quote(writer.id)}, or bring back the model"
+            f" of {run.id}: git xexp promote {shlex.quote(run.id)}; {_ALLOW}",
+        )
+
+
+def _params(project: Project, run: Run) -> Iterator[Contradiction]:
+    """Where a parameter file and the run have another value under one name."""
+    for file in project.config.params_files:
+        path = project.top / file
+        if path.is_file():
+            yield from _differing(file, flatten(read_params(path)), run.params)
+
+
+def _differing(
+    file: str, written: Mapping[str, Any], ran: Mapping[str, Any]
+) -> Iterator[Contradiction]:
+    for name, value in ran.items():
+        full = describe.find_param(written, name)
+        if full is not None and not same_value(written[full], value):
+            yield Contradiction(file, full, written[full], value)
+
+
+def _agreed(project: Project, found: Contradiction) -> bool:
+    """Whether the file had the run's value in an earlier commit, and was edited for a later run.
+
+    A file that never had it was overridden, as on a command line.
+    """
+    where = ("--", f":(top,literal){found.file}")
+    commits = project.git.lines("log", f"-{_HISTORY}", "--format=%H", "HEAD", *where)
+    with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
+        copy = Path(folder) / PurePosixPath(found.file).name
+        for commit in commits:
+            try:
+                copy.write_bytes(project.git.raw("cat-file", "blob", f"{commit}:{found.file}"))
+                written = flatten(read_params(copy))
+            except (GitError, XexpError):
+                continue
+            if found.name in written and same_value(written[found.name], found.ran):
+                return True
+    return False
+
+
+def _metrics(project: Project, run: Run, touched: set[str]) -> Iterator[Contradiction]:
+    """Where a metrics file that was written since the last commit has what the run never logged."""
+    for file in project.config.metrics_files:
+        inside = any(file == path or file.startswith(f"{path}/") for path in touched)
+        if not inside or not (project.top / file).is_file():
+            continue
+        written = flatten(read_metrics(project.top / file))
+        for name, ran in run.metrics.items():
+            value = written.get(name)
+            if _is_number(value) and not _close(value, ran):
+                if any(_close(value, logged) for logged in _logged(run, name)):
+                    continue
+                yield Contradiction(file, name, value, ran)
+
+
+def _logged(run: Run, column: str) -> list[Any]:
+    """Every number that the run logged in a column."""
+
+    def action(database: Any) -> list[Any]:
+        table = next((t for t in tables_of(database, run.table) if column in t.columns), None)
+        if table is None:
+            return []
+        sql = (
+            f"SELECT DISTINCT {quoted(column)} FROM {quoted(table.name)}"
+            f" WHERE {table.run_id} = ? AND {quoted(column)} IS NOT NULL LIMIT 100000"
+        )
+        return [value for (value,) in database.rows(sql, [run.id]) if _is_number(value)]
+
+    try:
+        return reading(run.database, action)
+    except XexpError:  # another tracker's layout, whose runs are no rows of one table
+        return []
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Whether two numbers are the same, as far as the one with fewer decimals tells."""
+    if one == other or (one != one and other != other):
+        return True
+    decimals = min(_decimals(one), _decimals(other))
+    return bool(abs(one - other) <= max(0.5000001 * 10**-decimals, 1e-6 * abs(other)))
+
+
+def _decimals(value: Any) -> int:
+    text = repr(float(value))
+    return 17 if "e" in text else len(text.partition(".")[2])

@@ -1,0 +1,278 @@
+"""What of the work tree a tag takes: outputs that changed, and those that it must not take.
+
+``git pull``, ``git merge`` and ``git switch`` bring pointers, not the data behind them. Until
+``dvc checkout`` the work tree holds the outputs of an older commit: taken for a change, they would
+revert a colleague's work; trained into, a results database would be tracked without the rows that
+the pull brought.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.text import counted, some
+from gitxexp.repository.repository import Project, Running
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.add import add
+from gitxexp.storage.dvc.changes import Change, Kind, status
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.trackers.runs import run_rows
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments.collect import databases
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.merge.inputs import Contents
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The DVC outputs of a work tree, as its pointers have them."""
+
+    every: tuple[Output, ...] = ()
+    changed: tuple[Output, ...] = ()  #: there and different, each with the hash it has now
+    absent: tuple[str, ...] = ()  #: paths of those that are not in the work tree
+
+
+class LostRows(NoAnswer):
+    """The results in the work tree lack rows of the last commit; ``merge HEAD`` brings them back."""
+
+
+def outputs_of(project: Project) -> Outputs:
+    """The outputs of the work tree and how they differ from their pointers."""
+    every = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
+    changes = status(project.top, every, project.stat_cache, project.progress) if every else []
+    return Outputs(
+        tuple(every),
+        tuple(_now(change) for change in changes if change.kind is not Kind.MISSING),
+        tuple(change.output.path for change in changes if change.kind is Kind.MISSING),
+    )
+
+
+def _now(change: Change) -> Output:
+    return change.output._replace(hash=change.actual or change.output.hash)
+
+
+# -- outputs of an older commit ----------------------------------------------------------------
+
+
+def refuse_stale(project: Project, outputs: Outputs) -> None:
+    """NoAnswer naming the changed outputs that are those of another commit, if any."""
+    stale = [output for output in outputs.changed if _is_stale(project, output)]
+    if not stale:
+        return
+    targets = " ".join(dict.fromkeys(shlex.quote(_target(output)) for output in stale))
+    raise NoAnswer(
+        f"not as the last commit has it, but as an older one: {some([o.path for o in stale], 5)}",
+        f"bring them up to date: dvc pull {targets}; if this is what you want to tag:"
+        " --revert-outputs",
+    )
+
+
+def _target(output: Output) -> str:
+    return output.path if output.stage else output.pointer
+
+
+def _is_stale(project: Project, output: Output) -> bool:
+    """Whether the pointer came after the file, whose bytes are those of some commit.
+
+    git writes a pointer when it brings a new one; what a training wrote since is newer.
+    """
+    if output.oid is None:
+        return False
+    try:
+        pointed = (project.top / output.pointer).stat().st_mtime_ns
+    except OSError:
+        return False
+    if _written(project.top / output.path) >= pointed:
+        return False
+    where = ("--", f":(top,literal){output.pointer}")
+    return bool(project.git.lines("log", "--all", "-1", "--format=%h", f"-S{output.oid}", *where))
+
+
+def _written(path: Path) -> int:
+    """When a file, or anything in a folder, was last written, in nanoseconds since 1970."""
+    times = [path.stat().st_mtime_ns]
+    for folder, folders, files in os.walk(path):
+        times += [os.lstat(f"{folder}/{name}").st_mtime_ns for name in (*folders, *files)]
+    return max(times)
+
+
+# -- rows that the last commit has ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a results database here has and lacks, beside its version in the last commit."""
+
+    path: str
+    lost: Mapping[str, int]  #: run → how many of its rows only the last commit has
+    new: frozenset[str]  #: runs that the last commit does not have
+
+
+def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = ()) -> list[Rows]:
+    """Every results database that differs from its version in the last commit.
+
+    ``modified`` are files of git that differ from HEAD. The tracked version is fetched where it is
+    only on a remote; XexpError where it cannot be had, for then nothing can be compared.
+    """
+    with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
+        known = Contents(project, Path(folder), project.progress)
+        replaced = _replaced(project, known, outputs, set(modified))
+        return [_compared(project, known, path) for path in replaced]
+
+
+def refuse_lost_rows(compared: Iterable[Rows]) -> None:
+    """Raises LostRows naming the runs of the last commit that the results here lack."""
+    lost = [rows for rows in compared if rows.lost]
+    if not lost:
+        return
+    runs = [(run, count) for rows in lost for run, count in rows.lost.items()]
+    lines = [f"  {run}: {counted(count, 'row')}" for run, count in runs[:10]]
+    more = [f"  and {len(runs) - 10} more runs"] if len(runs) > 10 else []
+    raise LostRows(
+        f"{', '.join(rows.path for rows in lost)} lacks rows that its version in the last commit"
+        " has:\n" + "\n".join([*lines, *more]),
+        "bring them back: git xexp tag --bring-rows (or git xexp merge HEAD), or leave them out:"
+        " git xexp tag --drop-rows",
+    )
+
+
+def _replaced(
+    project: Project, known: Contents, outputs: Outputs, modified: set[str]
+) -> Iterator[str]:
+    """The results databases whose content here is not that of the last commit."""
+    here = {out.path: out for out in (*outputs.every, *outputs.changed)}
+    there = known.outputs("HEAD")
+    for database in databases(project.top, project.config):
+        path = project.inside(database)
+        if path is None:
+            continue
+        parents = (path, *map(str, PurePosixPath(path).parents))
+        owner = next((name for name in parents if name in there), None)
+        if owner is None:
+            differs = path in modified
+        else:
+            differs = owner not in here or here[owner].hash != there[owner].hash
+        if differs:
+            yield path
+
+
+def _compared(project: Project, known: Contents, path: str) -> Rows:
+    try:
+        before = known.at("HEAD", path)
+    except XexpError as error:
+        raise XexpError(
+            f"cannot compare {path} with its version in the last commit: {error.message}",
+            f"fetch it: dvc fetch {shlex.quote(path)}; or tag without its rows: --drop-rows",
+        ) from error
+    table = project.config.results_table or None
+    try:
+        rows = run_rows(before, table) if before else {}
+    except XexpError:  # no database then, or one without that table
+        rows = {}
+    now = run_rows(project.top / path, table)
+    lost: dict[str, int] = {}
+    for (name, run), count in rows.items():
+        if count > now.get((name, run), 0):
+            lost[run] = lost.get(run, 0) + count - now.get((name, run), 0)
+    return Rows(path, lost, frozenset({run for _, run in now} - {run for _, run in rows}))
+
+
+# -- what nothing tracks -------------------------------------------------------------------------
+
+#: Where projects keep what belongs to DVC; elsewhere only what a file's suffix tells.
+_FOLDERS = frozenset(
+    ("data", "dataset", "datasets", "models", "model", "checkpoints", "weights", "results")
+)
+_TELLING = frozenset(
+    (".parquet", ".feather", ".arrow", ".npy", ".npz", ".h5", ".hdf5", ".pt", ".pth", ".ckpt",
+     ".onnx", ".safetensors", ".joblib", ".pkl", ".keras", ".gguf", ".tflite", ".cbm", ".ubj")
+)  # fmt: skip
+_TEXTS = frozenset(
+    (".md", ".rst", ".py", ".ipynb", ".sh", ".gitignore", ".gitkeep", ".dvc", ".log")
+)
+#: From this many files on, a folder of data is tracked as a whole.
+_MANY = 6
+#: Files that are looked at in one folder, which may hold millions.
+_MOST = 2000
+
+
+@dataclass(frozen=True)
+class Untracked:
+    """Data, models and results that neither git nor DVC tracks, by path from the top.
+
+    A folder of data of which nothing is tracked stands for many files in it.
+    """
+
+    data: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    results: tuple[str, ...] = ()
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """All of them."""
+        return (*self.data, *self.models, *self.results)
+
+    @property
+    def command(self) -> str:
+        """What tracks them."""
+        return "dvc add " + " ".join(map(shlex.quote, self.every))
+
+
+def untracked(project: Project) -> Untracked:
+    """What neither git nor DVC tracks and an experiment is made of. Ignored files are left out."""
+    listed = project.at_top.fields(
+        "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
+    )
+    known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
+    groups: dict[Role, list[str]] = {Role.DATA: [], Role.MODEL: [], Role.RESULTS: []}
+    for name in listed:
+        inside = list(islice(_files(project.top, name), _MOST)) if name.endswith("/") else [name]
+        roles: dict[Role, list[str]] = {}
+        for path in inside:
+            if path in known or _is_at_stake(path):
+                kind = Role.RESULTS if path in known else describe.role(path, project.config)
+                roles.setdefault(kind, []).append(path)
+        if len(roles.get(Role.DATA, ())) >= _MANY and len(roles) == 1:
+            roles[Role.DATA] = [name.rstrip("/")]
+        roles[Role.RESULTS] = [path for path in roles.get(Role.RESULTS, ()) if path in known]
+        for kind, paths in roles.items():
+            groups[kind] += paths
+    return Untracked(*(tuple(groups[kind]) for kind in (Role.DATA, Role.MODEL, Role.RESULTS)))
+
+
+def _databases(project: Project, listed: Sequence[str]) -> list[Path]:
+    """The results databases; none are looked for where nothing is untracked."""
+    return databases(project.top, project.config) if listed else []
+
+
+def _files(top: Path, folder: str) -> Iterator[str]:
+    for place, folders, names in os.walk(top / folder):
+        if ".git" in folders or ".git" in names:
+            folders.clear()  # a repository of its own
+            continue
+        folders.sort()
+        yield from ((Path(place) / name).relative_to(top).as_posix() for name in sorted(names))
+
+
+def _is_at_stake(path: str) -> bool:
+    pure = PurePosixPath(path)
+    suffix = pure.suffix.lower() or pure.name.lower()
+    if pure.parts[0].startswith("."):
+        return False
+    return suffix in _TELLING or (pure.parts[0] in _FOLDERS and suffix not in _TEXTS)
+
+
+def track(project: Project, running: Running, names: Sequence[str]) -> None:
+    """``dvc add`` what nothing tracked yet."""
+    for name in names:
+        running.save_file(project.top / f"{name}.dvc", undo=True)
+        running.save_file(project.top / PurePosixPath(name).parent / ".gitignore", undo=True)
+    add(project.top, names, project.progress)
