@@ -41,6 +41,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'init\') spec=\'o	--no-dvc	-	once	Do not set up DVC
+o	--track	-	once	Add untracked data, models and results to DVC
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -84,7 +85,11 @@ o	-y --yes	-	once	Accept the suggested description without asking
 o	-a --all	-	once	Include modified tracked files
 o	-l --label	label	many	Attach a label (repeatable)
 o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
+o	--track --no-track	-	once	Add untracked data, models and results, or leave them
+o	--bring-rows	-	once	Merge the results of the last commit first
 o	--drop-rows	-	once	Tag although results of the last commit are gone
+o	--revert-outputs	-	once	Tag outputs that are those of an older commit
+o	--allow-mismatch	-	once	Tag although files contradict the run, or are another\'\\\'\'s
 o	--no-commit	-	once	Tag HEAD as it is
 o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
@@ -161,6 +166,7 @@ a	version	many\' ;;
 \'explore\') spec=\'v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
 v	columns	show what each column of the results is, and why
+v	verify	check what past tags say
 v	diff	compare two experiments, or one with now
 v	checkout	check out a past experiment in a worktree of its own
 v	worktrees	list the worktrees that checkout made
@@ -202,6 +208,13 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
+\'explore verify\') spec=\'o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	text	many\' ;;
 \'explore diff\') spec=\'o	--code	-	once	Print the patch of the code too
 o	--exit-code	-	once	Exit with 1 if anything differs
 o	--json	-	once	Print JSON

@@ -23,7 +23,7 @@ from gitxexp.repository.tag_message import show
 from gitxexp.storage.git import GitError
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.files import read_metrics, read_params
-from gitxexp.trackers.runs import Run
+from gitxexp.trackers.run import Run
 from gitxexp.trackers.tables import quoted, tables_of
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.collect import Wanted
@@ -86,9 +86,13 @@ def bind(
     if wrong:
         raise NoAnswer(
             f"files contradict run {run.id}:\n" + "\n".join(f"  {one}" for one in wrong[:10]),
-            f"restore the files of the run, or tag the run that wrote them; {_ALLOW}",
+            f"{_again(project)}, or restore the files as the run had them; {_ALLOW}",
         )
     return Binding(writer, tuple(overridden))
+
+
+def _again(project: Project) -> str:
+    return "dvc repro" if (project.top / "dvc.lock").is_file() else "train again"
 
 
 def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str]) -> None:
@@ -113,16 +117,27 @@ def _params(project: Project, run: Run) -> Iterator[Contradiction]:
     for file in project.config.params_files:
         path = project.top / file
         if path.is_file():
-            yield from _differing(file, flatten(read_params(path)), run.params)
+            yield from differing_params(file, flatten(read_params(path)), run.params)
 
 
-def _differing(
+def differing_params(
     file: str, written: Mapping[str, Any], ran: Mapping[str, Any]
 ) -> Iterator[Contradiction]:
+    """Where a parameter file has another value than the run under one name."""
     for name, value in ran.items():
         full = describe.find_param(written, name)
         if full is not None and not same_value(written[full], value):
             yield Contradiction(file, full, written[full], value)
+
+
+def differing_metrics(
+    file: str, written: Mapping[str, Any], measured: Mapping[str, Any]
+) -> Iterator[Contradiction]:
+    """Where a metrics file has another number, beyond rounding, than the run under one name."""
+    for name, value in measured.items():
+        other = written.get(name)
+        if _is_number(other) and _is_number(value) and not _close(other, value):
+            yield Contradiction(file, name, other, value)
 
 
 def _agreed(project: Project, found: Contradiction) -> bool:
@@ -152,12 +167,9 @@ def _metrics(project: Project, run: Run, touched: set[str]) -> Iterator[Contradi
         if not inside or not (project.top / file).is_file():
             continue
         written = flatten(read_metrics(project.top / file))
-        for name, ran in run.metrics.items():
-            value = written.get(name)
-            if _is_number(value) and not _close(value, ran):
-                if any(_close(value, logged) for logged in _logged(run, name)):
-                    continue
-                yield Contradiction(file, name, value, ran)
+        for found in differing_metrics(file, written, run.metrics):
+            if not any(_close(found.written, logged) for logged in _logged(run, found.name)):
+                yield found
 
 
 def _logged(run: Run, column: str) -> list[Any]:

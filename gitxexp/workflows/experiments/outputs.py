@@ -28,7 +28,7 @@ from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import databases
 from gitxexp.workflows.experiments.describe import Role
-from gitxexp.workflows.merge.inputs import Contents
+from gitxexp.workflows.merge.inputs import CommitContents
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = (
     only on a remote; XexpError where it cannot be had, for then nothing can be compared.
     """
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
-        known = Contents(project, Path(folder), project.progress)
+        known = CommitContents(project, Path(folder), project.progress)
         replaced = _replaced(project, known, outputs, set(modified))
         return [_compared(project, known, path) for path in replaced]
 
@@ -145,7 +145,7 @@ def refuse_lost_rows(compared: Iterable[Rows]) -> None:
 
 
 def _replaced(
-    project: Project, known: Contents, outputs: Outputs, modified: set[str]
+    project: Project, known: CommitContents, outputs: Outputs, modified: set[str]
 ) -> Iterator[str]:
     """The results databases whose content here is not that of the last commit."""
     here = {out.path: out for out in (*outputs.every, *outputs.changed)}
@@ -164,7 +164,7 @@ def _replaced(
             yield path
 
 
-def _compared(project: Project, known: Contents, path: str) -> Rows:
+def _compared(project: Project, known: CommitContents, path: str) -> Rows:
     try:
         before = known.at("HEAD", path)
     except XexpError as error:
@@ -270,9 +270,9 @@ def _is_at_stake(path: str) -> bool:
     return suffix in _TELLING or (pure.parts[0] in _FOLDERS and suffix not in _TEXTS)
 
 
-def track(project: Project, running: Running, names: Sequence[str]) -> None:
-    """``dvc add`` what nothing tracked yet."""
+def track(project: Project, running: Running, names: Sequence[str]) -> tuple[str, ...]:
+    """``dvc add`` what nothing tracked yet; the files that git is to hold of it."""
     for name in names:
         running.save_file(project.top / f"{name}.dvc", undo=True)
         running.save_file(project.top / PurePosixPath(name).parent / ".gitignore", undo=True)
-    add(project.top, names, project.progress)
+    return tuple(add(project.top, names, project.progress).touched)

@@ -19,7 +19,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion, Level
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.trackers.runs import Run
+from gitxexp.trackers.run import Run
 from gitxexp.workflows.experiments import describe, warnings
 from gitxexp.workflows.experiments.binding import Binding, bind
 from gitxexp.workflows.experiments.code_hash import code_changes, code_hash

@@ -32,8 +32,7 @@ from gitxexp.workflows.experiments.outputs import LostRows, track, untracked
 from gitxexp.workflows.experiments.plan import Plan, Request
 from gitxexp.workflows.experiments.warnings import STAMPED
 from gitxexp.workflows.merge.inputs import Selection
-from gitxexp.workflows.merge.merge import Request as MergeRequest
-from gitxexp.workflows.merge.merge import merge
+from gitxexp.workflows.merge.merge import MergeRequest, merge
 
 #: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
 Publish = Callable[[Running, AnyVersion, str | None, str], None]
@@ -94,8 +93,7 @@ def within(
     publish: Publish | None = None,
 ) -> Tagged:
     """:func:`tag` as a part of an operation that is under way."""
-    if request.track:
-        track(project, running, untracked(project).every)
+    tracked = track(project, running, untracked(project).every) if request.track else ()
     plan = experiments_plan.plan(project, request, elsewhere)
     stamped = _stamp(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
@@ -105,7 +103,7 @@ def within(
     commit = plan.head
     if request.commit:
         _register(project, running, final)
-        files = [*plan.files, *touched, settings.REGISTRY]
+        files = [*plan.files, *tracked, *touched, settings.REGISTRY]
         subject = f"{final.version}: {final.headline}\n"
         commit = repository_commit.commit(
             project, running, sorted(set(files)), subject, everything=request.everything

@@ -225,10 +225,24 @@ def test_no_commit_tags_head(ready: Repo) -> None:
     assert ready.git("status", "--porcelain") == ""
 
 
+def test_the_version_that_the_run_names_is_taken(ready: Repo) -> None:
+    ready.xexp("tag").good()
+    add_run(ready, "new-run-0001", lr=5.0, model="softmax", f1=0.5, version="e0.1.1")
+    add_run(ready, "new-run-0002", lr=5.0, model="softmax", f1=0.5, version="e0.1.0")
+    assert ready.xexp("tag", "--suggest", "--run", "new-run-0001").good().out == "e0.1.1\n"
+    assert ready.xexp("tag", "--suggest").good().out == "e0.2.0\n"  # e0.1.0 is taken
+    done = ready.xexp("tag", "--run", "new-run-0001").good()
+    assert "as its run says (minor: lr changed since e0.1.0)" in done.out
+    assert ready.tags == ["e0.1.0", "e0.1.1"]
+    assert rows(ready, "SELECT version FROM predictions WHERE track_id = 'new-run-0001'") == [
+        ("e0.1.1",)
+    ]
+
+
 def test_a_version_that_the_run_recorded_is_brought_up_to_date(ready: Repo) -> None:
     ready.xexp("tag").good()
     add_run(ready, "new-run-0001", lr=5.0, model="softmax", f1=0.5, version="e0.1.1")
-    ready.xexp("tag").good()
+    ready.xexp("tag", "--minor").good()
     assert ready.tags == ["e0.1.0", "e0.2.0"]
     assert rows(ready, "SELECT version FROM predictions WHERE track_id = 'new-run-0001'") == [
         ("e0.2.0",)
@@ -350,7 +364,8 @@ def test_a_run_logged_before_checkout_loses_no_merged_rows(ready: Repo) -> None:
         assert done.code == 1 and done.err == (
             "error: results/experiments.db lacks rows that its version in the last commit has:\n"
             "  theirs: 1 row\n"
-            "hint: bring them back: git xexp merge HEAD, or leave them out: git xexp tag --drop-rows\n"
+            "hint: bring them back: git xexp tag --bring-rows (or git xexp merge HEAD), or leave"
+            " them out: git xexp tag --drop-rows\n"
         )
     assert (ready.refs(), ready.git("status", "--porcelain")) == before
     ready.xexp("merge", "HEAD").good()
@@ -359,14 +374,25 @@ def test_a_run_logged_before_checkout_loses_no_merged_rows(ready: Repo) -> None:
     assert {"theirs", "mine"} <= found
 
 
-def test_rows_may_be_dropped_on_purpose_and_another_database_is_no_loss(ready: Repo) -> None:
+def test_rows_are_brought_by_tag_itself(ready: Repo) -> None:
+    """The run of the work tree is tagged, not the one that the merge brought."""
+    stale(ready)
+    ready.xexp("tag", "-m", "mine", "--bring-rows").good()
+    found = {run for (run,) in rows(ready, "SELECT track_id FROM predictions")}
+    assert {"theirs", "mine"} <= found
+    assert message(ready, ready.tags[-1]).run == "mine"
+
+
+def test_rows_may_be_dropped_on_purpose(ready: Repo) -> None:
     stale(ready)
     ready.xexp("tag", "-m", "mine", "--drop-rows").good()
     (ready / "results/experiments.db").unlink()
     with closing(sqlite3.connect(ready / "results/experiments.db")) as db, db:
         db.execute("CREATE TABLE predictions (track_id TEXT, timestamp TEXT, f1 REAL)")
     add_run(ready, "fresh", f1=0.7)
-    ready.xexp("tag", "-m", "a database for each run").good()
+    done = ready.xexp("tag", "-m", "a database for each run")
+    assert done.code == 1 and "lacks rows" in done.err  # that it shares no run excuses nothing
+    ready.xexp("tag", "-m", "a database for each run", "--drop-rows").good()
 
 
 STAGE = """\
@@ -398,7 +424,10 @@ def test_a_pipeline(pipeline: Repo) -> None:
     assert message(pipeline, "e0.1.0").params == {"lr": 0.1}
     assert pipeline.git("status", "--porcelain") == "" and "changed" not in pipeline.dvc("status")
     pipeline.write("params.yaml", "lr: 0.2\n")
-    done = pipeline.xexp("tag", "--all", "--dry-run").good()
+    done = pipeline.xexp("tag", "--all", "--dry-run")
+    assert done.code == 1 and "params.yaml says lr=0.2, the run 0.1" in done.err
+    assert "hint: dvc repro" in done.err
+    done = pipeline.xexp("tag", "--all", "--dry-run", "--allow-mismatch").good()
     assert "note: the pipeline ran with lr=0.1, the file has lr=0.2: dvc repro" in done.err
     pipeline.dvc("repro", "-q")
     done = pipeline.xexp("tag", "--all", "-m", "faster").good()

@@ -1,0 +1,165 @@
+"""A tag holds the files of the run that it names, or it is not made."""
+
+from __future__ import annotations
+
+import json
+import os
+import textwrap
+
+import pytest
+
+from tests.helpers import Repo
+
+TRAIN = """
+import json, pathlib, sys
+from xetrack import Tracker
+
+run, lr, f1 = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+tracker = Tracker("results/experiments.db", params={"lr": lr}, track_id=run, warnings=False)
+tracker.log({"epoch": 1, "f1": f1 / 2})
+tracker.log({"epoch": 2, "f1": f1})
+pathlib.Path("models/production").mkdir(parents=True, exist_ok=True)
+pathlib.Path("models/production/model.bin").write_text(f"weights of {run}")
+json.dump({"f1": f1}, open("metrics.json", "w"))
+"""
+
+
+def train(repo: Repo, run: str, lr: float, f1: float) -> None:
+    """Edit the parameter file and train, as people do it in a loop."""
+    repo.write("params.yaml", f"lr: {lr}\n")
+    repo.python("train.py", run, str(lr), str(f1)).good()
+
+
+@pytest.fixture(scope="module")
+def swept_template(dvc_template, sealed):
+    from tests.conftest import copy_template
+    from tests.helpers import Clock
+
+    Clock()
+    folder = sealed / "swept-template"
+    made = copy_template(dvc_template, folder)
+    (made / "results").mkdir()
+    made.write("train.py", textwrap.dedent(TRAIN))
+    train(made, "base", 0.1, 0.8)
+    made.xexp("init", "--track").good()
+    made.commit("set up")
+    made.xexp("tag", "-m", "base").good()
+    return folder
+
+
+@pytest.fixture
+def swept(swept_template, tmp_path) -> Repo:
+    """A first experiment, tagged."""
+    from tests.conftest import copy_template
+
+    return copy_template(swept_template, tmp_path)
+
+
+def state(repo: Repo) -> tuple[str, str]:
+    return repo.refs(), repo.git("status", "--porcelain")
+
+
+@pytest.mark.parametrize("asked", [("--run", "good"), ("--best", "f1")])
+def test_an_earlier_run_has_no_files_any_more(swept: Repo, asked: tuple[str, str]) -> None:
+    train(swept, "good", 0.3, 0.9)
+    train(swept, "bad", 0.001, 0.6)
+    before = state(swept)
+    done = swept.xexp("tag", "--all", *asked)
+    assert done.code == 1 and state(swept) == before
+    assert (
+        "models/production/model.bin in the work tree is of run bad, which wrote last" in done.err
+    )
+    swept.xexp("tag", "--all", "--run", "bad").good()
+
+
+def test_files_that_were_committed_since_contradict_it_too(swept: Repo) -> None:
+    train(swept, "good", 0.3, 0.9)
+    swept.commit("with 0.3")
+    train(swept, "bad", 0.001, 0.6)
+    swept.dvc("add", "-q", "models/production/model.bin", "results/experiments.db")
+    swept.commit("with 0.001")
+    done = swept.xexp("tag", "--run", "good")
+    assert done.code == 1 and "params.yaml says lr=0.001, the run 0.3" in done.err
+
+
+def test_a_file_that_never_had_the_value_was_overridden(swept: Repo) -> None:
+    swept.python("train.py", "cli", "0.7", "0.85").good()
+    done = swept.xexp("tag", "--all").good()
+    assert "params.yaml says lr=0.1, the run 0.7: the run's own value counts" in done.err
+
+
+def test_metrics_that_the_run_never_logged_stop_it(swept: Repo) -> None:
+    train(swept, "new", 0.3, 0.9)
+    swept.write("metrics.json", json.dumps({"f1": 0.6}))  # a training that died before it logged
+    done = swept.xexp("tag", "--all")
+    assert done.code == 1 and "metrics.json says f1=0.6, the run 0.9" in done.err
+    for rounded in (0.9004, 0.45):  # rounded; the value of an earlier epoch
+        swept.write("metrics.json", json.dumps({"f1": rounded if rounded == 0.45 else 0.9}))
+        swept.xexp("tag", "--all", "--dry-run").good()
+    swept.write("metrics.json", json.dumps({"f1": 0.6}))
+    swept.xexp("tag", "--all", "--allow-mismatch").good()
+
+
+def test_outputs_of_an_older_commit_are_no_change(swept: Repo) -> None:
+    """git brings pointers; until dvc checkout the outputs are the older ones."""
+    train(swept, "second", 0.3, 0.9)
+    swept.xexp("tag", "--all").good()
+    swept.git("checkout", "-q", "-b", "old", "e0.1.0")
+    swept.dvc("checkout", "-q")
+    swept.git("checkout", "-q", "main")
+    before = state(swept)
+    done = swept.xexp("tag", "-m", "nothing of my own")
+    assert done.code == 1 and state(swept) == before
+    assert "an older one: models/production/model.bin" in done.err and "dvc pull" in done.err
+    swept.xexp("tag", "--revert-outputs", "--drop-rows", "--allow-mismatch").good()
+
+
+def test_the_same_bytes_made_again_are_a_change(swept: Repo) -> None:
+    """Deterministic training that comes back to an earlier configuration."""
+    train(swept, "second", 0.3, 0.9)
+    swept.xexp("tag", "--all").good()
+    os.utime(swept / "models/production/model.bin.dvc", (0, 0))
+    swept.write("models/production/model.bin", "weights of base")
+    done = swept.xexp("tag", "--dry-run").good()
+    assert "would add     models/production/model.bin" in done.out
+
+
+def test_no_commit_holds_what_the_last_commit_holds(swept: Repo) -> None:
+    train(swept, "second", 0.3, 0.9)
+    swept.commit("what git tracks")
+    done = swept.xexp("tag", "--no-commit")
+    assert done.code == 128 and "models/production/model.bin" in done.err
+
+
+def test_a_first_experiment_without_its_files_is_refused(dvc_repo: Repo) -> None:
+    (dvc_repo / "results").mkdir()
+    dvc_repo.xexp("init").good()
+    dvc_repo.write("train.py", textwrap.dedent(TRAIN))
+    dvc_repo.commit("set up")
+    dvc_repo.python("train.py", "base", "0.1", "0.8").good()
+    dvc_repo.write("params.yaml", "lr: 0.1\n")
+    names = "models/production/model.bin, results/experiments.db"
+    assert f"untracked  {names}" in dvc_repo.xexp().good().out
+    done = dvc_repo.xexp("tag", "--all")
+    assert done.code == 128 and names.partition(",")[0] in done.err and "--track" in done.err
+    assert dvc_repo.tags == []
+    dvc_repo.xexp("tag", "--all", "--track").good()
+    shown = dvc_repo.xexp("explore", "show", "e0.1.0", "--json").good().json()
+    assert {one["path"] for one in shown["artifacts"]} >= {
+        "models/production/model.bin",
+        "results/experiments.db",
+    }
+    assert dvc_repo.git("status", "--porcelain") == ""
+
+
+def test_verify_finds_the_wrong_tags_of_the_past(swept: Repo) -> None:
+    train(swept, "good", 0.3, 0.9)
+    train(swept, "bad", 0.001, 0.6)
+    swept.xexp("tag", "--all", "--run", "good", "--allow-mismatch").good()
+    done = swept.xexp("explore", "verify", "--json")
+    assert done.code == 1
+    verified = {one["version"]: one for one in done.json()}
+    assert not verified["e0.1.0"]["wrong"]
+    wrong = {c["claim"] for c in verified["e0.2.0"]["claims"] if c["verdict"] == "wrong"}
+    assert wrong == {"params.yaml", "metrics.json"}
+    swept.xexp("explore", "verify", "e0.1.0").good()
