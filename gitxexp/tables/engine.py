@@ -97,10 +97,10 @@ def merge3(
     """
     kinds = {kind_of(path) for path in (ours, theirs, base) if path and path.stat().st_size}
     if kinds == {"sqlite"}:
-        from gitxexp.tables.sqlite.merge3 import merge3_files
+        from gitxexp.tables.sqlite.merge import merge3_files
 
         return merge3_files(base, ours, theirs, out, options, progress)
-    from gitxexp.tables.duckdb.merge3 import merge3_files
+    from gitxexp.tables.duckdb.merge import merge3_files
 
     return merge3_files(base, ours, theirs, out, options, progress)
 

@@ -107,7 +107,7 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from gitxexp.tables.plan import MergeOptions
 from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files
 mode, place, out, target, *sources = sys.argv[2:]
 paths = [Path(s) for s in sources]
 begin = time.perf_counter()

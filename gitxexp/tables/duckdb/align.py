@@ -1,15 +1,268 @@
-"""Columns of several inputs brought together by name, with one type each."""
+"""Which table of which input belongs to which table of the result.
+
+One type for one column of several inputs, such that no value changes.
+
+DuckDB's own rule for ``UNION ALL BY NAME`` proposes the type; this module accepts it only where
+it is lossless, by the types themselves or by trying every value.
+
+Columns of several inputs brought together by name, with one type each.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Kind
-from gitxexp.tables.duckdb.session import Session, Table, quote
-from gitxexp.tables.duckdb.types import EMPTY, Use, common_type, null
+from gitxexp.tables.duckdb.session import Session, Source, Table, quote
 from gitxexp.tables.plan import MergeOptions, SimilarColumn
+
+
+@dataclass
+class Matched:
+    """One table of the result with its inputs, in order."""
+
+    name: str
+    ours: tuple[str, Table] | None
+    others: list[tuple[str, Table]]
+
+
+def match_tables(
+    target: Source | None, sources: Sequence[Source], out: Path, kind: Kind, options: MergeOptions
+) -> list[Matched]:
+    """The tables of the result, the target's first.
+
+    A parquet file's one table is the result's only table, or the one named like the file. Raises
+    :class:`XexpError` where that is not clear and for a table that no input has.
+    """
+    if kind == "parquet":
+        return [_single(target, sources, out, options)]
+    found: dict[str, Matched] = {}
+    for source in ([target] if target else []) + list(sources):
+        for table in _wanted(source, options):
+            name = table.name or _parquet_name(source, target, options)
+            held = found.setdefault(name.lower(), Matched(name, None, []))
+            if source is target:
+                held.ours = (str(source.path), table)
+            else:
+                held.others.append((str(source.path), table))
+    _check_asked(found, options)
+    return list(found.values())
+
+
+def _wanted(source: Source, options: MergeOptions) -> list[Table]:
+    asked = {name.lower() for name in options.tables}
+    return [t for t in source.tables if not asked or t.name is None or t.name.lower() in asked]
+
+
+def _parquet_name(source: Source, target: Source | None, options: MergeOptions) -> str:
+    if len(options.tables) == 1:
+        return options.tables[0]
+    stem = source.path.stem
+    names = [t.name for t in target.tables if t.name] if target else []
+    if any(name.lower() == stem.lower() for name in names) or len(names) != 1:
+        return stem
+    return names[0]
+
+
+def _check_asked(found: dict[str, Matched], options: MergeOptions) -> None:
+    for name in options.tables:
+        if name.lower() not in found:
+            raise XexpError(f"no input has a table called {name}")
+
+
+def _single(
+    target: Source | None, sources: Sequence[Source], out: Path, options: MergeOptions
+) -> Matched:
+    ours = (str(target.path), _only(target, out, options)) if target else None
+    others = [(str(s.path), _only(s, out, options)) for s in sources]
+    return Matched(out.stem, ours, others)
+
+
+def _only(source: Source, out: Path, options: MergeOptions) -> Table:
+    tables = _wanted(source, options)
+    if len(tables) > 1:
+        tables = [t for t in tables if (t.name or "").lower() == out.stem.lower()] or tables
+    if len(tables) == 1:
+        return tables[0]
+    names = ", ".join(t.name or "" for t in tables) or "none"
+    raise XexpError(
+        f"{source.path} has not exactly one table for a parquet file: {names}",
+        hint="name the table with --table",
+    )
+
+
+#: The type of a column that has no value at all.
+EMPTY = '"NULL"'
+
+_SIGNED = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
+_UNSIGNED = {"UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64, "UHUGEINT": 128}
+_FLOATS = {"FLOAT": 24, "DOUBLE": 53}
+_WIDE = ("HUGEINT", "UHUGEINT")
+_ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
+#: Types that SQLite can only hold as text; the text counts as the value if it comes back the same.
+_AS_TEXT = re.compile(r"DATE|TIME|TIMESTAMP|UUID|DECIMAL|JSON|INTERVAL")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One input's column: where it is and which type it has there."""
+
+    label: str
+    relation: str
+    column: str
+    type: str
+    kind: Kind
+
+
+def null(kind: str) -> str:
+    """NULL of a type, as an expression."""
+    return "NULL" if kind == EMPTY else f"NULL::{kind}"
+
+
+def common_type(
+    session: Session, name: str, uses: Sequence[Use], options: MergeOptions, out: Kind
+) -> str:
+    """The type for column ``name``; raises :class:`XexpError` if every choice changes a value."""
+    valued = [use for use in uses if use.type != EMPTY]
+    kinds = list(dict.fromkeys(use.type for use in valued))
+    if name.lower() in {column.lower() for column in options.stringify}:
+        return "VARCHAR" if kinds else EMPTY
+    if not kinds:
+        return EMPTY
+    if len(kinds) == 1:
+        return kinds[0]
+    if out == "sqlite" and all(use.kind == "sqlite" for use in valued):
+        raise _refusal(
+            name, valued, "storage classes differ", "use --engine sqlite, which keeps both"
+        )
+    texts = _text_twins(session, valued, kinds)
+    if texts:
+        return texts
+    merged = kinds[0]
+    for other in kinds[1:]:
+        merged = _pair(session, name, merged, other, valued)
+    return _checked(session, name, merged, valued, options, out)
+
+
+def _refusal(name: str, uses: Sequence[Use], why: str, hint: str) -> XexpError:
+    held = ", ".join(f"{use.type} in {use.label}" for use in uses)
+    return XexpError(f"column {name} cannot be merged unchanged: {held} ({why})", hint=hint)
+
+
+def _pair(session: Session, name: str, one: str, other: str, uses: Sequence[Use]) -> str:
+    try:
+        sql = f"DESCRIBE SELECT NULL::{one} AS x UNION ALL SELECT NULL::{other}"
+        proposed = str(session.rows(sql)[0][1])
+    except XexpError:
+        proposed = "VARCHAR"
+    if proposed == "VARCHAR" and not all(map(_textual, (one, other))):
+        why = "text is not a number or a date"
+        raise _refusal(name, uses, why, f"turn all of them into text with --stringify {name}")
+    return proposed
+
+
+def _textual(kind: str) -> bool:
+    return kind == "VARCHAR" or kind.startswith("ENUM")
+
+
+def _text_twins(session: Session, uses: Sequence[Use], kinds: Sequence[str]) -> str | None:
+    """The richer type, where SQLite merely lacks it: text dates, 0/1 booleans."""
+    rich = [k for k in kinds if _AS_TEXT.match(k) or k == "BOOLEAN"]
+    poor = [use for use in uses if use.type not in rich]
+    if len(rich) != 1 or any(use.kind != "sqlite" for use in poor):
+        return None
+    wanted = "BIGINT" if rich[0] == "BOOLEAN" else "VARCHAR"
+    if any(use.type != wanted for use in poor) or any(_lost(session, u, rich[0]) for u in poor):
+        return None
+    return rich[0]
+
+
+def _checked(
+    session: Session,
+    name: str,
+    kind: str,
+    uses: Sequence[Use],
+    options: MergeOptions,
+    out: Kind,
+) -> str:
+    for choice in _choices(kind, uses, out):
+        losses = {use: _lost(session, use, choice) for use in uses if use.type != choice}
+        if not any(losses.values()):
+            return choice
+    if options.allow_lossy:
+        return _lossy(session, name, kind, uses, out)
+    examples = ", ".join(value for lost in losses.values() for value in lost[:3])
+    raise _refusal(
+        name, uses, f"{choice} would change {examples}", "accept the loss with --allow-lossy"
+    )
+
+
+def _choices(kind: str, uses: Sequence[Use], out: Kind) -> list[str]:
+    """The proposed type, or each input's own where parquet cannot store the proposal."""
+    if out == "duckdb" or kind not in _WIDE:
+        return [kind]
+    return list(dict.fromkeys(use.type for use in uses)) or [kind]
+
+
+def _lossy(session: Session, name: str, kind: str, uses: Sequence[Use], out: Kind) -> str:
+    """A type for ``--allow-lossy``: values may be rounded but none may vanish."""
+    numeric = all(_number(use.type) for use in uses)
+    wide = kind in _WIDE and out != "duckdb"
+    for choice in ["DOUBLE"] if wide else [kind, "DOUBLE"] if numeric else [kind]:
+        if not any(_vanishes(session, use, choice) for use in uses if use.type != choice):
+            return choice
+    raise _refusal(name, uses, "some values do not fit at all", f"--stringify {name}")
+
+
+def _number(kind: str) -> bool:
+    return kind in {**_SIGNED, **_UNSIGNED, **_FLOATS} or kind.startswith("DECIMAL")
+
+
+def _vanishes(session: Session, use: Use, kind: str) -> bool:
+    cell = quote(use.column)
+    sql = f"SELECT count({cell}) <> count(TRY_CAST({cell} AS {kind})) FROM {use.relation}"
+    return bool(session.value(sql))
+
+
+def _lost(session: Session, use: Use, kind: str) -> list[str]:
+    """Up to three values of ``use`` that ``kind`` would change, as text."""
+    if widens(use.type, kind):
+        return []
+    cell = quote(use.column)
+    if (use.type in _ZONED) != (kind in _ZONED) and use.type != "VARCHAR":
+        where = f"{cell} IS NOT NULL"
+    else:
+        back = f"TRY_CAST(TRY_CAST({cell} AS {kind}) AS {use.type})"
+        where = f"{back} IS DISTINCT FROM {cell}"
+    rows = session.rows(f"SELECT {cell}::VARCHAR FROM {use.relation} WHERE {where} LIMIT 3")
+    return [str(row[0]) for row in rows]
+
+
+def widens(one: str, other: str) -> bool:
+    """Whether every value of type ``one`` is also one of type ``other``."""
+    if one in _SIGNED and other in _SIGNED:
+        return _SIGNED[one] <= _SIGNED[other]
+    if one in _UNSIGNED and other in _UNSIGNED:
+        return _UNSIGNED[one] <= _UNSIGNED[other]
+    if one in _UNSIGNED and other in _SIGNED:
+        return _UNSIGNED[one] < _SIGNED[other]
+    if other in _FLOATS:
+        bits = _FLOATS.get(one) or _SIGNED.get(one) or _UNSIGNED.get(one) or 999
+        return bits <= _FLOATS[other]
+    a, b = _decimal(one), _decimal(other)
+    if a and b:
+        return a[1] <= b[1] and a[0] - a[1] <= b[0] - b[1]
+    return one.startswith("ENUM") and other == "VARCHAR"
+
+
+def _decimal(kind: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind)
+    return (int(found[1]), int(found[2])) if found else None
+
 
 #: The name of the row number that every aligned query carries beside the user's columns.
 ROW = "xexp_row"

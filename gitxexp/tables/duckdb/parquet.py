@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gitxexp.tables.duckdb.align import Aligned
-from gitxexp.tables.duckdb.outcome import Outcome, final_query
-from gitxexp.tables.duckdb.rows import count
+from gitxexp.tables.duckdb.align import EMPTY, Aligned, null
+from gitxexp.tables.duckdb.rows import Outcome, count, final_query
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
-from gitxexp.tables.duckdb.types import EMPTY, null
 
 #: Up to this many rows a single writer is quick enough.
 SMALL = 500_000

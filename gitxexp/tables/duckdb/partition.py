@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from gitxexp.tables.duckdb.align import Aligned, Side
-from gitxexp.tables.duckdb.outcome import SHOWN, Outcome
-from gitxexp.tables.duckdb.rows import count, listed
+from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
 from gitxexp.tables.duckdb.session import Session, Shortage, quote
 from gitxexp.tables.plan import TableReport
 

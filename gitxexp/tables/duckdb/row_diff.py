@@ -7,10 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from gitxexp.common.files import Kind
-from gitxexp.tables.duckdb.align import Aligned, align
-from gitxexp.tables.duckdb.match import Matched, match_tables
-from gitxexp.tables.duckdb.outcome import plain
-from gitxexp.tables.duckdb.rows import listed
+from gitxexp.tables.duckdb.align import Aligned, Matched, align, match_tables
+from gitxexp.tables.duckdb.rows import listed, plain
 from gitxexp.tables.duckdb.session import Session, Source, quote
 from gitxexp.tables.duckdb.source import open_source
 from gitxexp.tables.duckdb.three_way import differing

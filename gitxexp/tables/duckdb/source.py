@@ -19,8 +19,8 @@ from urllib.parse import quote as percent
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
+from gitxexp.tables.duckdb.align import EMPTY
 from gitxexp.tables.duckdb.session import Session, Source, Table, quote, stamp, text, translated
-from gitxexp.tables.duckdb.types import EMPTY
 
 
 def open_source(

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from gitxexp.tables.duckdb.outcome import plain
+from gitxexp.tables.duckdb.rows import plain
 from gitxexp.tables.duckdb.session import Session, Table, quote
 from gitxexp.tables.duckdb.source import open_source
 from gitxexp.tables.lines import header, line, ordered

@@ -12,12 +12,21 @@ from dataclasses import dataclass, replace
 
 from gitxexp.common.errors import NoAnswer
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
-from gitxexp.tables.duckdb.keyed import check_unique
-from gitxexp.tables.duckdb.outcome import SHOWN, Outcome, conflicts_of, counted, named, plain
 from gitxexp.tables.duckdb.partition import by_label, in_parts
-from gitxexp.tables.duckdb.rows import collated, count, listed, marks
+from gitxexp.tables.duckdb.rows import (
+    SHOWN,
+    Outcome,
+    collated,
+    conflicts_of,
+    count,
+    counted,
+    listed,
+    marks,
+    named,
+    plain,
+)
 from gitxexp.tables.duckdb.session import Session, quote
-from gitxexp.tables.duckdb.two_way import key_of
+from gitxexp.tables.duckdb.two_way import check_unique, key_of
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
 
 

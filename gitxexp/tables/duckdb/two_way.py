@@ -1,14 +1,352 @@
-"""``merge``: accumulate, by whole rows or by key."""
+"""``merge`` by key: fill what is NULL, keep what agrees, report what does not.
+
+Rows of one key where there is at most one on each side: joined, which costs far less than grouped.
+
+``merge``: accumulate, by whole rows or by key.
+
+``rebase``: incoming rows replace ours by key; the later source wins.
+"""
 
 from __future__ import annotations
 
-from gitxexp.tables.duckdb.align import Aligned
-from gitxexp.tables.duckdb.keyed import merge_keyed
-from gitxexp.tables.duckdb.outcome import Outcome, counted
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.tables.duckdb.align import ROW, Aligned, null
 from gitxexp.tables.duckdb.partition import in_parts
-from gitxexp.tables.duckdb.rows import collated, count, marks, missing_rows, shared
-from gitxexp.tables.duckdb.session import Session
-from gitxexp.tables.plan import MergeOptions
+from gitxexp.tables.duckdb.rows import (
+    Fresh,
+    Outcome,
+    collated,
+    conflicts_of,
+    count,
+    counted,
+    listed,
+    marks,
+    missing_rows,
+    positioned,
+    shared,
+)
+from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
+from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
+
+
+@dataclass(frozen=True)
+class _Keyed:
+    """``rows`` has all inputs' rows of the keys that others offer; side 0 is ours."""
+
+    session: Session
+    table: Aligned
+    key: tuple[str, ...]
+    options: MergeOptions
+    rows: str
+    groups: str = ""
+
+    @property
+    def cells(self) -> list[str]:
+        return [name for name in self.table.columns if name not in self.key]
+
+
+def merge_keyed(
+    session: Session, table: Aligned, key: tuple[str, ...], declared: bool, options: MergeOptions
+) -> Outcome:
+    """Merge the rows whose key is whole by that key, the others as whole rows."""
+    _allow(declared, options)
+    others = positioned([side.query for side in table.others])
+    full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
+    rows = _gather(session, table, key, others, full)
+    if declared and options.on_conflict is not OnConflict.BOTH:
+        check_unique(session, table.name, rows, key)
+    work = _Keyed(session, table, key, options, rows)
+    work = _Keyed(session, table, key, options, rows, _groups(work))
+    bad = count(session, f"SELECT 1 FROM {work.groups} WHERE xexp_bad")
+    apart = options.on_conflict is OnConflict.BOTH or _renumbers(work)
+    extra = _apart(work) if apart and bad else []
+    nulls = _null_rows(work, full)
+    fresh = [*_added(work, skip_bad=bool(apart)), *extra, *nulls]
+    change, filled, replaced = _changed(work, skip_bad=bool(apart))
+    here = count(session, table.ours.query) if table.ours else 0
+    incoming = count(session, others)
+    new = sum(part.count for part in fresh)
+    report = counted(
+        table,
+        here,
+        incoming,
+        new=new,
+        filled=filled,
+        replaced=replaced,
+        conflicting=bad,
+        identical=max(0, incoming - new - filled - replaced - (0 if apart else bad)),
+    )
+    stop = bad and not apart and options.on_conflict is OnConflict.FAIL
+    conflicts = _conflicts(work) if stop else []
+    add = joined(fresh)
+    return Outcome(table, report, add=add, change=change, conflicts=tuple(conflicts))
+
+
+def joined(parts: Sequence[Fresh]) -> str:
+    """The rows of all parts one after the other; empty if there are none."""
+    return " UNION ALL ".join(f"(SELECT * FROM ({p.query}))" for p in parts if p.count)
+
+
+def _allow(declared: bool, options: MergeOptions) -> None:
+    if options.on_conflict is OnConflict.BOTH and not declared:
+        raise NoAnswer(
+            "a unique key of the table forbids keeping both rows",
+            hint="choose --on-conflict ours or theirs",
+        )
+
+
+def _gather(session: Session, table: Aligned, key: Sequence[str], others: str, full: str) -> str:
+    names = listed(table.names)
+    rows = session.keep(
+        "rows", f"SELECT {names}, xexp_side, xexp_pos, {ROW} FROM ({others}) WHERE {full}"
+    )
+    if table.ours:
+        same = " AND ".join(f"mine.{quote(k)} = theirs.{quote(k)}" for k in key)
+        session.rows(
+            f"INSERT INTO {rows} SELECT {names}, 0, {ROW}, {ROW} FROM ({table.ours.query}) AS mine "
+            f"SEMI JOIN (SELECT DISTINCT {listed(key)} FROM {rows}) AS theirs ON {same}"
+        )
+    return rows
+
+
+def check_unique(session: Session, name: str, rows: str, key: Sequence[str]) -> None:
+    """Refuse a declared key that is not one; ``rows`` has the key and ``xexp_side``."""
+    cells = ", ".join(f"{quote(k)}::VARCHAR" for k in key)
+    found = session.rows(
+        f"SELECT {cells}, count(*) FROM {rows} GROUP BY xexp_side, {listed(key)} "
+        "HAVING count(*) > 1 LIMIT 3"
+    )
+    if found:
+        shown = "; ".join(f"{', '.join(map(str, row[:-1]))} ({row[-1]} rows)" for row in found)
+        raise XexpError(
+            f"--key {','.join(key)} does not identify one row in table {name}: {shown}",
+            hint="add columns to --key, merge without it, or keep all rows with --on-conflict both",
+        )
+
+
+def _renumbers(work: _Keyed) -> bool:
+    owner = work.table.ours or work.table.others[0]
+    return work.options.renumber and owner.table.primary
+
+
+def _groups(work: _Keyed) -> str:
+    """One row per key: each cell's merged value (v0…) and whether the inputs disagree (x0…)."""
+    bad = " OR ".join(["false", *(f"x{i}" for i in range(len(work.cells)))])
+    if work.options.on_conflict is OnConflict.BOTH:
+        bad += " OR xexp_many"
+    if len(work.table.others) == 1 and single(work.session, work.rows, work.key):
+        query = paired(work.table, work.key, work.cells, work.options, work.rows)
+    else:
+        query = _grouped(work)
+    return work.session.keep("groups", f"SELECT *, {bad} AS xexp_bad FROM ({query})")
+
+
+def _grouped(work: _Keyed) -> str:
+    last = work.options.on_conflict is OnConflict.THEIRS
+    pick = "arg_max" if last else "arg_min"
+    parts = []
+    for index, name in enumerate(work.cells):
+        cell = quote(name)
+        if work.options.fill:
+            parts.append(f"{pick}({cell}, xexp_pos) AS v{index}")
+        else:
+            parts.append(f"{pick}({{'v': {cell}}}, xexp_pos)['v'] AS v{index}")
+        parts.append(f"{_differs(work, name)} AS x{index}")
+    many = "false"
+    if work.options.on_conflict is OnConflict.BOTH:
+        many = "count(*) > count(DISTINCT xexp_side)"
+    return (
+        f"SELECT {listed(work.key)}, {''.join(part + ', ' for part in parts)}"
+        "bool_or(xexp_side = 0) AS xexp_has, min(xexp_pos) AS xexp_pos, "
+        f"{many} AS xexp_many "
+        f"FROM {work.rows} GROUP BY {listed(work.key)}"
+    )
+
+
+def _differs(work: _Keyed, name: str) -> str:
+    cell, kind = quote(name), work.table.columns[name]
+    nested = "(" in kind.replace("DECIMAL(", "") or kind.endswith("]")
+    flag = f"count(DISTINCT {cell}) > 1" if nested else f"min({cell}) < max({cell})"
+    for mark in marks({name: kind}, collated(work.table)):
+        flag += f" OR min({mark}) < max({mark})"
+    if not work.options.fill:
+        flag += f" OR count({cell}) NOT IN (0, count(*))"
+    return f"coalesce({flag}, false)"
+
+
+def _merged(work: _Keyed) -> str:
+    cells = {name: f"v{i}" for i, name in enumerate(work.cells)}
+    return ", ".join(
+        f"groups.{quote(name)}" if name in work.key else f"{cells[name]} AS {quote(name)}"
+        for name in work.table.columns
+    )
+
+
+def _added(work: _Keyed, skip_bad: bool) -> list[Fresh]:
+    where = "NOT xexp_has" + (" AND NOT xexp_bad" if skip_bad else "")
+    total = count(work.session, f"SELECT 1 FROM {work.groups} WHERE {where}")
+    query = f"SELECT {_merged(work)} FROM {work.groups} AS groups WHERE {where} ORDER BY xexp_pos"
+    return [Fresh(query, total)]
+
+
+def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int, int]:
+    """A table of changed rows of ours, how many only got values, and how many gave some up."""
+    differs = ["false"]
+    for index, name in enumerate(work.cells):
+        differs.append(f"groups.v{index} IS DISTINCT FROM mine.{quote(name)}")
+        for mark in marks({name: work.table.columns[name]}, collated(work.table)):
+            old = mark.replace(quote(name), f"mine.{quote(name)}")
+            differs.append(f"{mark.replace(quote(name), f'v{index}')} IS DISTINCT FROM {old}")
+    same = " AND ".join(f"groups.{quote(k)} = mine.{quote(k)}" for k in work.key)
+    table = work.session.keep(
+        "change",
+        f"SELECT mine.{ROW}, {_merged(work)}, xexp_bad FROM {work.groups} AS groups "
+        f"JOIN {work.rows} AS mine ON {same} WHERE mine.xexp_side = 0 "
+        f"{'AND NOT xexp_bad' if skip_bad else ''} AND ({' OR '.join(differs)})",
+    )
+    total = count(work.session, f"SELECT 1 FROM {table}")
+    lost = 0
+    if work.options.on_conflict is OnConflict.THEIRS:
+        lost = count(work.session, f"SELECT 1 FROM {table} WHERE xexp_bad")
+    return (table if total else ""), total - lost, lost
+
+
+def _null_rows(work: _Keyed, full: str) -> list[Fresh]:
+    """Rows whose key is not whole are ordinary rows."""
+    table = work.table
+    others = [f"SELECT * FROM ({side.query}) WHERE NOT ({full})" for side in table.others]
+    if not any(count(work.session, query) for query in others):
+        return []
+    ours = f"SELECT * FROM ({table.ours.query}) WHERE NOT ({full})" if table.ours else None
+    exact = marks(table.columns, collated(table))
+    return [missing_rows(work.session, table.columns, ours, others, exact, shared(table))]
+
+
+def _bad_rows(work: _Keyed, where: str) -> str:
+    return (
+        f"SELECT rows.* FROM {work.rows} AS rows SEMI JOIN "
+        f"(SELECT * FROM {work.groups} WHERE xexp_bad) AS groups "
+        f"USING ({listed(work.key)}) WHERE {where}"
+    )
+
+
+def _sides(work: _Keyed, condition: str = "true") -> list[str]:
+    return [
+        _bad_rows(work, f"xexp_side = {i} AND {condition}")
+        for i in range(1, len(work.table.others) + 1)
+    ]
+
+
+def _apart(work: _Keyed) -> list[Fresh]:
+    """Disagreeing rows kept as rows of their own, under the same key or under a new number."""
+    columns = dict(work.table.columns)
+    if _renumbers(work):
+        return _renumbered(work)
+    exact = marks(columns, collated(work.table))
+    ours = _bad_rows(work, "xexp_side = 0")
+    return [missing_rows(work.session, columns, ours, _sides(work), exact, list(columns))]
+
+
+def _renumbered(work: _Keyed) -> list[Fresh]:
+    """The first row of a number keeps it; others, unless already there, get the next free ones."""
+    session, table, key = work.session, work.table, work.key[0]
+    first = session.keep(
+        "first",
+        f"SELECT * FROM ({_bad_rows(work, 'true')}) QUALIFY "
+        f"row_number() OVER (PARTITION BY {quote(key)} ORDER BY xexp_pos) = 1",
+    )
+    rest = f"xexp_pos NOT IN (SELECT xexp_pos FROM {first})"
+    columns = {name: kind for name, kind in table.columns.items() if name != key}
+    known = f"SELECT {listed(tuple(columns))} FROM {first}"
+    if table.ours:
+        known += f" UNION ALL SELECT {listed(tuple(columns))} FROM ({table.ours.query})"
+    exact = marks(columns, collated(table))
+    fresh = missing_rows(session, columns, known, _sides(work, rest), exact, list(columns))
+    every = [side.query for side in (*table.others, *([table.ours] if table.ours else []))]
+    top = " UNION ALL ".join(f"SELECT max({quote(key)}) AS n FROM ({query})" for query in every)
+    number = f"(SELECT max(n) FROM ({top})) + row_number() OVER ()"
+    shown = ", ".join(
+        f"({number})::{table.columns[key]} AS {quote(key)}" if name == key else quote(name)
+        for name in table.columns
+    )
+    kept = f"SELECT {listed(table.names)} FROM {first} WHERE xexp_side > 0 ORDER BY xexp_pos"
+    return [
+        Fresh(kept, count(session, kept)),
+        Fresh(f"SELECT {shown} FROM ({fresh.query})", fresh.count),
+    ]
+
+
+def _conflicts(work: _Keyed) -> list[Conflict]:
+    found: list[Conflict] = []
+    owner = work.table.ours or work.table.others[0]
+    kind = "primary key" if owner.table.primary and not work.options.key else "value"
+    sources = {i: side.label for i, side in enumerate(work.table.others, 1)}
+    for index, name in enumerate(work.cells):
+        cell = quote(name)
+        keys = ", ".join(f"groups.{quote(k)}" for k in work.key)
+        differs = [f"theirs.{cell} IS DISTINCT FROM groups.v{index}"]
+        for mark in marks({name: work.table.columns[name]}, collated(work.table)):
+            other = mark.replace(cell, f"groups.v{index}")
+            differs.append(f"{mark.replace(cell, f'theirs.{cell}')} IS DISTINCT FROM {other}")
+        query = (
+            f"SELECT {keys}, groups.v{index} AS xexp_ours, theirs.{cell} AS xexp_theirs, "
+            f"{null(work.table.columns[name])} AS xexp_base, theirs.xexp_side "
+            f"FROM {work.groups} AS groups JOIN {work.rows} AS theirs USING ({listed(work.key)}) "
+            f"WHERE x{index} AND theirs.xexp_side > 0 AND ({' OR '.join(differs)}) "
+            + (f"AND theirs.{cell} IS NOT NULL " if work.options.fill else "")
+            + "ORDER BY theirs.xexp_pos"
+        )
+        found += conflicts_of(work.session, work.table, work.key, name, query, kind, sources)
+    return found
+
+
+def single(session: Session, rows: str, key: Sequence[str]) -> bool:
+    """Whether no side has two rows of one key; ``rows`` has the key and ``xexp_side``."""
+    cells = f"xexp_side, {listed(key)}"
+    return not session.rows(f"SELECT 1 FROM {rows} GROUP BY {cells} HAVING count(*) > 1 LIMIT 1")
+
+
+def paired(
+    table: Aligned, key: Sequence[str], cells: Sequence[str], options: MergeOptions, rows: str
+) -> str:
+    """A query with one row per key, ours (side 0) and one input's (side 1) cells decided.
+
+    Columns: the key, for each of ``cells`` the merged value (v0…) and whether both disagree
+    (x0…), ``xexp_has`` (ours has the key), ``xexp_pos``, ``xexp_many`` (never).
+    """
+    sides = ("theirs", "ours") if options.on_conflict is OnConflict.THEIRS else ("ours", "theirs")
+    parts = []
+    for i, name in enumerate(cells):
+        one, other = (f"{side}.{quote(name)}" for side in sides)
+        first = f"coalesce({one}, {other})"
+        if not options.fill:
+            here = "true" if sides[0] == "theirs" else "ours.xexp_pos IS NOT NULL"
+            first = f"CASE WHEN {here} THEN {one} ELSE {other} END"
+        parts += [f"{first} AS v{i}", f"{_disagree(table, name, options)} AS x{i}"]
+    same = " AND ".join(f"ours.{quote(k)} = theirs.{quote(k)}" for k in key)
+    shown = ", ".join([*(f"theirs.{quote(k)} AS {quote(k)}" for k in key), *parts])
+    return (
+        f"SELECT {shown}, ours.xexp_pos IS NOT NULL AS xexp_has, "
+        "coalesce(ours.xexp_pos, theirs.xexp_pos) AS xexp_pos, false AS xexp_many "
+        f"FROM (SELECT * FROM {rows} WHERE xexp_side = 1) AS theirs "
+        f"LEFT JOIN (SELECT * FROM {rows} WHERE xexp_side = 0) AS ours ON {same}"
+    )
+
+
+def _disagree(table: Aligned, name: str, options: MergeOptions) -> str:
+    cell = quote(name)
+    one, other = f"ours.{cell}", f"theirs.{cell}"
+    tests = [f"{one} IS DISTINCT FROM {other}"]
+    for mark in marks({name: table.columns[name]}, collated(table)):
+        tests.append(f"{mark.replace(cell, one)} IS DISTINCT FROM {mark.replace(cell, other)}")
+    both = f"{one} IS NOT NULL AND {other} IS NOT NULL AND ({' OR '.join(tests)})"
+    if options.fill:
+        return f"({both})"
+    return f"({both} OR ours.xexp_pos IS NOT NULL AND ({one} IS NULL) <> ({other} IS NULL))"
 
 
 def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool]:
@@ -50,3 +388,85 @@ def _by_rows(session: Session, table: Aligned) -> Outcome:
     )
     report = counted(table, here, incoming, new=fresh.count, identical=incoming - fresh.count)
     return Outcome(table, report, add=fresh.query if fresh.count else "")
+
+
+#: The key where none is declared: the experiment's version, else the tracker's run.
+DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
+
+
+def rebase_key(table: Aligned, options: MergeOptions) -> tuple[str, ...]:
+    """The key to replace by; empty where both sides do not have its columns."""
+    both = set(shared(table)) if table.ours else set(table.columns)
+    spelled = {name.lower(): name for name in both}
+    if options.key:
+        found = tuple(spelled[k.lower()] for k in options.key if k.lower() in spelled)
+        return found if len(found) == len(options.key) else ()
+    return next(((spelled[name],) for name in DEFAULT_KEYS if name in spelled), ())
+
+
+def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
+    """Rows of ours whose key an input offers give way to the rows of the last input that has it.
+
+    Rows that are the same on both sides stay where they are, so that a second run changes nothing.
+    A table without the key's columns follows merge, and a note says so.
+    """
+    key = rebase_key(table, options)
+    if not key:
+        wanted = ", ".join(options.key) or "version or run id"
+        note = f"table {table.name} has no {wanted}: its rows were added"
+        found = merge_table(session, table, replace(options, key=()))
+        return replace(found, notes=(note,)) if found.report.new else found
+    return in_parts(session, table, key, lambda part: _replaced(session, part, key))
+
+
+def _replaced(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
+    full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
+    exact = marks(table.columns, collated(table))
+    rows = _ranked(session, table, _gather_winners(session, table, key, full), exact)
+    drop = session.keep("drop", f"SELECT {ROW} FROM {rows} WHERE xexp_side = 0 AND xexp_i > n_s")
+    comes = f"SELECT * FROM {rows} WHERE xexp_side > 0 AND xexp_i > n_o ORDER BY xexp_pos"
+    fresh = [Fresh(f"SELECT {listed(table.names)} FROM ({comes})", count(session, comes))]
+    fresh += _rows_without_key(session, table, full, exact)
+    replaced = count(session, f"SELECT 1 FROM {drop}")
+    incoming = sum(count(session, side.query) for side in table.others)
+    here = count(session, table.ours.query) if table.ours else 0
+    new = sum(part.count for part in fresh)
+    report = counted(
+        table, here, incoming, new=new, replaced=replaced, identical=max(0, incoming - new)
+    )
+    return Outcome(table, report, add=joined(fresh), drop=drop if replaced else "")
+
+
+def _ranked(session: Session, table: Aligned, rows: str, exact: list[str]) -> str:
+    """The rows numbered among their equals of one side, with how many each side has."""
+    cells = ", ".join([*map(quote, table.names), *exact])
+    return session.keep(
+        "ranked",
+        f"SELECT *, row_number() OVER (PARTITION BY {cells}, xexp_side > 0 ORDER BY xexp_pos) "
+        f"AS xexp_i, count(*) FILTER (xexp_side > 0) OVER (PARTITION BY {cells}) AS n_s, "
+        f"count(*) FILTER (xexp_side = 0) OVER (PARTITION BY {cells}) AS n_o FROM {rows}",
+    )
+
+
+def _gather_winners(session: Session, table: Aligned, key: tuple[str, ...], full: str) -> str:
+    """The offered rows that win (side > 0) and our rows of those keys (side 0)."""
+    names, keys = listed(table.names), listed(key)
+    others = positioned([side.query for side in table.others])
+    rows = session.keep(
+        "rows",
+        f"SELECT {names}, xexp_side, xexp_pos, {ROW} FROM ({others}) WHERE {full} "
+        f"QUALIFY xexp_side = max(xexp_side) OVER (PARTITION BY {keys})",
+    )
+    if table.ours:
+        same = " AND ".join(f"mine.{quote(k)} = theirs.{quote(k)}" for k in key)
+        session.rows(
+            f"INSERT INTO {rows} SELECT {names}, 0, {ROW}, {ROW} FROM ({table.ours.query}) AS mine "
+            f"SEMI JOIN (SELECT DISTINCT {keys} FROM {rows}) AS theirs ON {same}"
+        )
+    return rows
+
+
+def _rows_without_key(session: Session, table: Aligned, full: str, exact: list[str]) -> list[Fresh]:
+    others = [f"SELECT * FROM ({side.query}) WHERE NOT ({full})" for side in table.others]
+    ours = f"SELECT * FROM ({table.ours.query}) WHERE NOT ({full})" if table.ours else None
+    return [missing_rows(session, table.columns, ours, others, exact, shared(table))]

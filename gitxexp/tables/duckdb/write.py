@@ -19,8 +19,7 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of
-from gitxexp.tables.duckdb.align import ROW, Aligned, Side
-from gitxexp.tables.duckdb.outcome import Outcome, final_query, plain
+from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
 from gitxexp.tables.duckdb.parquet import (
     Manner,
     arrow_schema,
@@ -29,10 +28,9 @@ from gitxexp.tables.duckdb.parquet import (
     stored_otherwise,
     write_parquet,
 )
-from gitxexp.tables.duckdb.rows import listed
+from gitxexp.tables.duckdb.rows import Outcome, final_query, listed, plain
 from gitxexp.tables.duckdb.session import Session, Source, quote, text, translated
 from gitxexp.tables.duckdb.source import row_alias
-from gitxexp.tables.duckdb.types import EMPTY
 from gitxexp.tables.plan import MergeOptions, MergeReport
 
 

@@ -5,18 +5,25 @@ Two column names that may mean one thing: ``lr`` and ``learning_rate``.
 
 from __future__ import annotations
 
-import re
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from difflib import SequenceMatcher
 
 from gitxexp.common.errors import XexpError
-from gitxexp.tables.plan import Conflict, MergeOptions, SimilarColumn
-from gitxexp.tables.sqlite.account import Account
+from gitxexp.tables.plan import Conflict, MergeOptions
+from gitxexp.tables.rules import carried, fold, missing_table, renamed
 from gitxexp.tables.sqlite.feed import Feed, make_feed
-from gitxexp.tables.sqlite.names import drop_type, fold, literal, quote, type_sql
-from gitxexp.tables.sqlite.schema import Column, Schema, Table, read_schema
+from gitxexp.tables.sqlite.schema import (
+    Column,
+    Schema,
+    Table,
+    drop_type,
+    literal,
+    quote,
+    read_schema,
+    type_sql,
+)
+from gitxexp.tables.sqlite.write import Account
 
 #: Larger than every number, smaller than every text: tells what numeric affinity left as text.
 _INFINITY = "CAST(9e999 AS NUMERIC)"
@@ -37,17 +44,17 @@ def align(
         _refuse_views(main, schema, table, label)
         old = main.tables.get(fold(table.name))
         if old is None:
-            _create(con, schema, table, _renames(table, options), account)
+            _create(con, schema, table, _renames(table, options, label), account)
         else:
             account.count_here(con, old)
-            _add_columns(con, old, table, _renames(table, options), account)
+            _add_columns(con, old, table, _renames(table, options, label), account)
     main = read_schema(con)
     feeds = []
     for table in _wanted(schema, options):
         target = main.tables[fold(table.name)]
         if target.content is not None or table.content is not None:
             continue
-        feed = make_feed(db, table, target, _renames(table, options), label)
+        feed = make_feed(db, table, target, _renames(table, options, label), label)
         _refuse_unnumbered(target)
         _refuse_computed(con, feed)
         feeds.append(_widen(con, feed, options, account))
@@ -61,7 +68,7 @@ def check_tables(options: MergeOptions, schemas: list[Schema]) -> None:
             continue
         if any(s.has("view", name) for s in schemas):
             raise XexpError(f"{name} is a view, and only tables are merged")
-        raise XexpError(f"no database has a table {name}")
+        raise missing_table(name)
 
 
 def _wanted(schema: Schema, options: MergeOptions) -> list[Table]:
@@ -69,12 +76,8 @@ def _wanted(schema: Schema, options: MergeOptions) -> list[Table]:
     return [t for k, t in schema.tables.items() if not chosen or k in chosen]
 
 
-def _renames(table: Table, options: MergeOptions) -> dict[str, str]:
-    found = {fold(old): new for old, new in options.rename.items() if table.column(old)}
-    for old, new in found.items():
-        if table.column(new) and fold(new) not in found and fold(new) != old:
-            raise XexpError(f"{table.name} has both {old} and {new}: they cannot be joined")
-    return found
+def _renames(table: Table, options: MergeOptions, label: str) -> dict[str, str]:
+    return renamed(table.name, [c.name for c in table.columns], options.rename, label)
 
 
 def _refuse_views(main: Schema, schema: Schema, table: Table, label: str) -> None:
@@ -98,8 +101,10 @@ def _create(
     for kind, name, owner, sql in schema.objects:
         if kind == "index" and fold(owner) == fold(table.name):
             account.carry(con, kind, name, sql)
-    account.of(table.name).created = True
-    account.carried.append(f"table {table.name}")
+    tally = account.of(table.name)
+    tally.created = True
+    tally.before = [renames.get(fold(c.name), c.name) for c in table.columns]
+    account.carried.append(carried("table", table.name))
 
 
 def _add_columns(
@@ -110,15 +115,16 @@ def _add_columns(
     if fresh and old.virtual:
         names = ", ".join(c.name for c in fresh)
         raise XexpError(f"the virtual table {old.name} cannot take new columns: {names}")
-    missing = [c.name for c in old.columns if fold(c.name) not in {fold(i.name) for i in incoming}]
-    account.similar += similar_columns(old.name, [c.name for c in fresh], missing)
+    tally = account.of(old.name)
+    tally.before = tally.before or [c.name for c in old.columns]
+    tally.offered.append([c.name for c in incoming])
     for column in fresh:
         declared = column.declared
         if old.strict and declared.upper() not in ("INT", "INTEGER", "REAL", "TEXT", "BLOB", "ANY"):
             declared = "ANY"
         added = f"{quote(column.name)} {type_sql(declared)}"
         con.execute(f"ALTER TABLE main.{quote(old.name)} ADD COLUMN {added}")
-    account.of(old.name).columns_added += [c.name for c in fresh]
+    tally.columns_added += [c.name for c in fresh]
 
 
 def _refuse_unnumbered(target: Table) -> None:
@@ -234,50 +240,3 @@ def drop_column_type(con: sqlite3.Connection, table: Table, column: Column) -> N
             f"WHERE typeof({name}) = 'integer'"
         )
     con.execute(f"REINDEX main.{quote(table.name)}")
-
-
-RATIO = 0.85  #: of difflib; below it, names of metrics such as f1 and f2 would be taken for one
-
-
-def similar_columns(
-    table: str, incoming: Sequence[str], existing: Sequence[str]
-) -> list[SimilarColumn]:
-    """Pairs of a new column and one that the source lacks whose names look alike."""
-    return [
-        SimilarColumn(table, new, old) for new in incoming for old in existing if alike(new, old)
-    ]
-
-
-def alike(one: str, two: str) -> bool:
-    """Whether two names are spellings, abbreviations or initials of each other."""
-    a, b = _words(one), _words(two)
-    if not a or not b:
-        return False
-    short, long = "".join(a), "".join(b)
-    if short == long:
-        return True
-    if _digits(one) != _digits(two):
-        return False
-    if _initials(a, b) or _initials(b, a) or _abbreviates(a, b) or _abbreviates(b, a):
-        return True
-    return min(len(short), len(long)) > 4 and SequenceMatcher(None, short, long).ratio() >= RATIO
-
-
-def _words(name: str) -> list[str]:
-    spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name)
-    return [w.lower() for w in re.split(r"[^A-Za-z0-9]+", spaced) if w]
-
-
-def _digits(name: str) -> str:
-    return "".join(c for c in name if c.isdigit())
-
-
-def _initials(a: list[str], b: list[str]) -> bool:
-    return len(a) == 1 and len(b) > 1 and a[0] == "".join(w[0] for w in b)
-
-
-def _abbreviates(a: list[str], b: list[str]) -> bool:
-    """Every word of ``a`` begins the word of ``b`` in its place: val_acc, validation_accuracy."""
-    return len(a) == len(b) and all(
-        w == v or (len(w) >= 2 and v.startswith(w)) for w, v in zip(a, b, strict=True)
-    )

@@ -10,9 +10,9 @@ import pickle
 import sqlite3
 
 from gitxexp.tables.plan import Value
+from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Schema, Table
+from gitxexp.tables.sqlite.schema import Schema, Table, quote
 from gitxexp.tables.sqlite.write import Writer
 
 _SIZES = {0x4B: 1, 0x4D: 2, 0x4A: 4}  #: BININT1, BININT2, BININT

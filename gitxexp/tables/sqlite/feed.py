@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Column, Key, Table
+from gitxexp.tables.rules import fold
+from gitxexp.tables.sqlite.schema import Column, Key, Table, quote
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,21 @@ Results come in time order, so most older rows lie outside what a new source off
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gitxexp.tables.rules import (
+    Stamp,
+    StampedRow,
+    Stamps,
+    fold,
+    merge_stamped,
+    stamps_of,
+    two_stamps,
+)
 from gitxexp.tables.sqlite.feed import Feed, tree, typed
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Column, Table
-from gitxexp.tables.sqlite.write import Writer, fresh
+from gitxexp.tables.sqlite.schema import Column, Table, quote
+from gitxexp.tables.sqlite.write import Tally, Writer, fresh, stage
 
 SAMPLE = 2000  #: rows looked at to choose a discriminating column
 TERMS = 1900  #: SQLite allows 2,000 terms in GROUP BY and 2,000 result columns
@@ -38,10 +46,13 @@ class Counts:
 
     offered: int
     new: int
+    filled: int = 0  #: rows of the target that got a stamp
 
-    @property
-    def identical(self) -> int:
-        return self.offered - self.new
+    def add_to(self, tally: Tally) -> None:
+        tally.incoming += self.offered
+        tally.new += self.new
+        tally.filled += self.filled
+        tally.identical += self.offered - self.new - self.filled
 
 
 def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer) -> Counts:
@@ -49,14 +60,16 @@ def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Wr
     offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
     if not offered:
         return Counts(0, 0)
+    filled = 0
     if find_hits(con, feed, subset, write) or feed.target.virtual:
+        feed, filled = pair_stamps(con, feed, subset, write)
         surplus(con, feed, subset)
         new = insert_surplus(con, feed, subset.columns, write)
     else:
         names = [c.name for c in subset.columns]
         select = f"SELECT {feed.select(names)} {feed.source()}"
         new = write.insert(feed, names, select, offered)
-    return Counts(offered, new)
+    return Counts(offered, new, filled)
 
 
 def find_hits(
@@ -141,7 +154,9 @@ def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column
 
     None when there is none, and everything must be compared.
     """
-    shared = [c for c in subset.columns if feed.has(c.name)][: TERMS // 2]
+    stamps = stamps_of([c.name for c in subset.columns])
+    shared = [c for c in subset.columns if feed.has(c.name) and not stamps.holds(c.name)]
+    shared = shared[: TERMS // 2]
     if not shared:
         return None
     parts = ", ".join(
@@ -157,6 +172,115 @@ def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column
 
     best = max(range(len(shared)), key=worth)
     return shared[best] if worth(best) > 0 else None
+
+
+def pair_stamps(
+    con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer
+) -> tuple[Feed, int]:
+    """Give rows of the target (among the hits) and offered ones that are one row one stamp.
+
+    The feed with these stamps, and how many rows of the target have a new one.
+    """
+    target = feed.target
+    key = target.keys[0].columns if target.keys else ()
+    stamps = stamps_of([c.name for c in subset.columns], key)
+    if not stamps.columns or target.virtual:
+        return feed, 0
+    identity = [c for c in subset.columns if not stamps.holds(c.name)]
+    if (
+        not identity
+        or not con.execute(
+            f"{_stamp_groups(feed, subset, identity, stamps, 'NULL', '1')} LIMIT 1"
+        ).fetchone()
+    ):
+        return feed, 0
+    tally = write.account.of(target.name)
+    rows = f"SELECT {feed.select()} {feed.source()} {feed.order() if not feed.ranges else ''}"
+    feed = stage(con, feed, rows, f"paired{tally.number}")
+    places = "group_concat(turn), group_concat(rid)"
+    groups = con.execute(
+        _stamp_groups(feed, subset, identity, stamps, "s.rowid", places)
+    ).fetchall()
+    parts = [[list(map(int, part.split(","))) for part in group] for group in groups]
+    theirs = read_stamps(con, f"temp.{feed.table.name} AS s", "s.rowid", stamps, feed.expr,
+                         [n for offered, _ in parts for n in offered])  # fmt: skip
+    ours = read_stamps(con, f"main.{quote(target.name)} AS t", f"t.{target.rowid}", stamps,
+                       lambda c: f"t.{quote(c)}", [n for _, held in parts for n in held])  # fmt: skip
+    filled = 0
+    for offered, held in parts:
+        mine, other = [ours[n] for n in sorted(held)], [theirs[n] for n in sorted(offered)]
+        group = merge_stamped((), mine, other, stamps.versions)
+        filled += write_stamps(con, target, stamps, group.ours, ours)
+        sets = ", ".join(f"{feed.expr(c).removeprefix('s.')} = ?" for c in stamps.columns)
+        con.executemany(
+            f"UPDATE temp.{feed.table.name} SET {sets} WHERE rowid = ?",
+            [(*stamp, turn) for turn, stamp in group.theirs.items()],
+        )
+        for text in two_stamps(target.name, group.differing):
+            write.account.note(text)
+    tally.settled = tally.settled or filled > 0
+    return feed, filled
+
+
+def _stamp_groups(
+    feed: Feed,
+    subset: Subset,
+    identity: Sequence[Column],
+    stamps: Stamps,
+    place: str,
+    picks: str,
+) -> str:
+    """A query for the groups of rows, offered and held, that are the same but for their stamps."""
+    target = feed.target
+    names = [f"c{i}" for i in range(len(identity))]
+    offered = ", ".join(
+        f"+{feed.expr(c.name)} AS {n}" for c, n in zip(identity, names, strict=True)
+    )
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(identity, names, strict=True))
+    mine = "||','||".join(f"quote(t.{quote(c)})" for c in stamps.columns)
+    other = "||','||".join(f"quote({feed.expr(c)})" for c in stamps.columns)
+    return (
+        f"SELECT {picks} FROM (SELECT {offered}, {other} AS stamp, 0 AS side, {place} AS turn, "
+        f"NULL AS rid {feed.source()} UNION ALL SELECT {held}, {mine}, 1, NULL, h.rid "
+        f"FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t "
+        f"ON t.{target.rowid} = h.rid WHERE {subset.where}) GROUP BY {grouping(identity, names)} "
+        "HAVING min(side) < max(side) AND min(stamp) <> max(stamp)"
+    )
+
+
+def read_stamps(
+    con: sqlite3.Connection,
+    rows: str,
+    place: str,
+    stamps: Stamps,
+    expr: Callable[[str], str],
+    places: Sequence[int],
+) -> dict[int, StampedRow]:
+    """The rows at these places (row numbers of ``rows``) with their run and stamp."""
+    fresh(con, "places", "n INTEGER PRIMARY KEY")
+    con.executemany("INSERT OR IGNORE INTO temp.places VALUES (?)", [(n,) for n in places])
+    run = expr(stamps.run) if stamps.run else "NULL"
+    picks = ", ".join([place, run, *(expr(c) for c in stamps.columns)])
+    found = con.execute(
+        f"SELECT {picks} FROM temp.places AS p CROSS JOIN {rows} ON {place} = p.n"
+    ).fetchall()
+    return {row[0]: StampedRow(row[0], row[1], tuple(row[2:])) for row in found}
+
+
+def write_stamps(
+    con: sqlite3.Connection,
+    target: Table,
+    stamps: Stamps,
+    wanted: Mapping[int, Stamp | None],
+    held: Mapping[int, StampedRow],
+) -> int:
+    """Give rows of the target their new stamps; how many are changed by that."""
+    changed = [(*s, n) for n, s in wanted.items() if s is not None and s != held[n].stamp]
+    sets = ", ".join(f"{quote(c)} = ?" for c in stamps.columns)
+    con.executemany(
+        f"UPDATE main.{quote(target.name)} SET {sets} WHERE {target.rowid} = ?", changed
+    )
+    return len(changed)
 
 
 def surplus(con: sqlite3.Connection, feed: Feed, subset: Subset) -> None:

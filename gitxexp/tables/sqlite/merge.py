@@ -1,33 +1,54 @@
 """Merge and rebase of whole SQLite files: what is public here is what commands call.
 
 One table of one source into the target: which way its rows go.
+
+Three-way merge of whole SQLite files, as a git merge driver needs it.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, OnConflict, Progress
-from gitxexp.tables.sqlite.account import Account
+from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
+from gitxexp.tables.rules import (
+    check_declared_key,
+    dropped_with,
+    fold,
+    merge_key,
+    rebase_key,
+    renamed,
+    settled_whole,
+)
 from gitxexp.tables.sqlite.align import align, check_tables
-from gitxexp.tables.sqlite.counters import is_counter, largest_counters
-from gitxexp.tables.sqlite.feed import Feed, some_null, target_null
+from gitxexp.tables.sqlite.counters import (
+    add_counters,
+    is_counter,
+    keep_counted_assets,
+    largest_counters,
+)
+from gitxexp.tables.sqlite.feed import Feed, make_feed, some_null, target_null
 from gitxexp.tables.sqlite.files import check_version, clear_errors
-from gitxexp.tables.sqlite.keyed import merge_declared, merge_keyed
-from gitxexp.tables.sqlite.keyless import Subset, merge_keyless
-from gitxexp.tables.sqlite.names import fold
-from gitxexp.tables.sqlite.objects import Extras
-from gitxexp.tables.sqlite.pages import Copies, narrow
-from gitxexp.tables.sqlite.rebase import check_rebase_key, claim, make_way, rebase_key
-from gitxexp.tables.sqlite.schema import Column, Key, read_schema
+from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
+from gitxexp.tables.sqlite.objects import Extras, follow_objects
+from gitxexp.tables.sqlite.pages import Apart, Copies, narrow, near_rows
+from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, literal, quote, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, open_sources, transcode
 from gitxexp.tables.sqlite.target import InPlace, NewFile, Work, refuse_links
-from gitxexp.tables.sqlite.write import Careful, Writer
+from gitxexp.tables.sqlite.three_way import merge_table3
+from gitxexp.tables.sqlite.two_way import (
+    claim,
+    follow_renumbered,
+    make_way,
+    merge_declared,
+    merge_keyed,
+)
+from gitxexp.tables.sqlite.write import Account, Careful, Writer
 
 BATCH = 8  #: databases attached at a time; SQLite's own limit is 10
 
@@ -132,8 +153,10 @@ def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -
         with clear_errors(source.path), closing(connect(source.uri)) as con:
             schemas.append(read_schema(con))
     check_tables(options, schemas)
-    if options.key:
-        check_rebase_key(options, schemas)
+    tables = [table for schema in schemas for table in schema.tables.values()]
+    rename = {fold(old): new for old, new in options.rename.items()}
+    names = ([rename.get(fold(c.name), c.name) for c in t.columns] for t in tables)
+    check_declared_key(options.key, names)
 
 
 class _Run:
@@ -174,6 +197,7 @@ class _Run:
         for batch in batches:
             with attached(con, batch) as names:
                 extras = extras or Extras(con, account)
+                account.order = account.order or list(extras.before.tables)
                 write = Writer(con, self.options, account, careful)
                 write.together = self.options.mode == Mode.MERGE
                 write.later = [(n, read_schema(con, n)) for n in names]
@@ -182,6 +206,8 @@ class _Run:
                         self._one(name, source, account, extras, write)
                 if batch is batches[-1]:
                     extras.finish()
+                    if self.options.mode is Mode.REBASE:
+                        account.note_unkeyed(self.options.key)
                 for source in batch:
                     source.unchanged()
                 good = commit and not account.conflicts and account.changed
@@ -194,6 +220,8 @@ class _Run:
         con, options = self.work.con, self.options
         _, schema = write.later.pop(0)
         feeds = align(con, name, schema, str(source.path), options, account)
+        feeds = parents_first(con, feeds)
+        write.moved.clear()
         for i, feed in enumerate(feeds):
             counter = options.mode == Mode.MERGE and is_counter(feed.target, schema)
             if not (counter and largest_counters(con, feed, write)):
@@ -204,6 +232,10 @@ class _Run:
     def _table(self, feed: Feed, source: Source, write: Writer) -> None:
         tally = write.account.of(feed.target.name)
         apart = None
+        followed = follow_renumbered(self.work.con, feed, write)
+        if followed is not feed:
+            merge_table(self.work.con, followed, self.options, write)
+            return
         if self.copies is not None and not feed.renamed:
             apart = self.copies.between(self.copies.files[0], source).get(fold(tally.name))
         if apart is None:
@@ -242,32 +274,51 @@ def _detach(con: sqlite3.Connection, name: str) -> None:
     con.execute(f"DETACH {name}")
 
 
+def parents_first(con: sqlite3.Connection, feeds: Sequence[Feed]) -> list[Feed]:
+    """The tables that others refer to before those, so that rows can follow new numbers."""
+    by_name = {fold(feed.target.name): feed for feed in feeds}
+    ordered: dict[str, Feed] = {}
+
+    def visit(name: str, above: tuple[str, ...]) -> None:
+        if name in ordered or name in above or name not in by_name:
+            return
+        if by_name[name].target.foreign:
+            table = literal(by_name[name].target.name)
+            for row in con.execute(f"PRAGMA main.foreign_key_list({table})").fetchall():
+                visit(fold(row[2]), (*above, name))
+        ordered[name] = by_name[name]
+
+    for name in by_name:
+        visit(name, ())
+    return list(ordered.values())
+
+
 def merge_table(
     con: sqlite3.Connection, feed: Feed, options: MergeOptions, write: Writer, ranges: str = ""
 ) -> None:
     """Merge (or rebase) every offered row; ``ranges`` are the target rows worth comparing."""
-    table = feed.target
-    declared: Key | None = None
-    claims = ""
-    if options.mode == Mode.REBASE:
-        key = rebase_key(feed, options)
-        if key is not None:
-            claims = f"claims{write.account.of(table.name).number}"
-            feed = make_way(con, feed, key, claims, write)
-    elif options.key and not table.virtual and all(table.column(c) for c in options.key):
-        declared = Key(options.key, ("BINARY",) * len(options.key), exact=True)
-    if table.keys:
+    table, tally = feed.target, write.account.of(feed.target.name)
+    declared, claims = options.key, ""
+    if options.mode is Mode.REBASE:
+        declared = ()
+        both = [c for c in tally.before if feed.has_column(c)]
+        names = () if table.virtual else rebase_key(both, options.key)
+        if names:
+            tally.keyed = True
+            claims = f"claims{tally.number}"
+            feed = make_way(con, feed, names, claims, write)
+    unique = [key.columns for key in table.keys]
+    chosen = merge_key([c.name for c in table.stored], unique, () if table.virtual else declared)
+    if chosen.declared:
+        key = Key(chosen.columns, ("BINARY",) * len(chosen.columns), exact=True)
+        merge_declared(con, feed, key, options, write)
+        _keyless(con, feed.only(some_null(feed, key)), target_null(key), write)
+    elif table.keys:
         _with_unique_key(con, feed, table.keys[0], options, write, ranges)
-    elif declared is not None:
-        merge_declared(con, feed, declared, options, write)
-        _keyless(con, feed.only(some_null(feed, declared)), target_null(declared), write)
     else:
         _keyless(con, feed, "1", write, ranges)
     if claims:
         claim(con, claims)
-    elif options.mode == Mode.REBASE and write.account.of(table.name).new:
-        wanted = ", ".join(options.key) or "version or run id"
-        write.account.note(f"table {table.name} has no {wanted}: its rows were added")
 
 
 def _with_unique_key(
@@ -318,7 +369,215 @@ def _keyless(
 ) -> None:
     subset = Subset(columns or feed.target.stored, where, ranges)
     counts = merge_keyless(con, feed, subset, write)
-    tally = write.account.of(feed.target.name)
-    tally.incoming += counts.offered
-    tally.new += counts.new
-    tally.identical += counts.identical
+    counts.add_to(write.account.of(feed.target.name))
+
+
+THEIRS, BASE = "source0", "source1"
+
+
+def merge3_files(
+    base: Path | None,
+    ours: Path,
+    theirs: Path,
+    out: Path,
+    options: MergeOptions | None = None,
+    progress: Progress | None = None,
+) -> MergeReport:
+    """Merge what ``theirs`` changed since ``base`` into ``ours``; the result goes to ``out``.
+
+    ``base`` None or an empty file means that both sides added the database. ``out`` may be ``ours``
+    and is replaced atomically; with conflicts that the options do not settle it is not touched and
+    ``report.written`` is False. Raises XexpError.
+    """
+    check_version()
+    ours, theirs, out = Path(ours), Path(theirs), Path(out)
+    _check(base, ours, theirs, out)
+    with (
+        clear_errors(out),
+        tempfile.TemporaryDirectory(prefix="xexp-merge-") as folder,
+        clear_errors(ours, reading=True),
+    ):
+        scratch = Path(folder)
+        if base is None or Path(base).stat().st_size == 0:
+            base = _empty(scratch / "base.db")
+        opened = open_sources([ours, theirs, Path(base)], scratch)
+        encoding = opened[0].header.encoding
+        sides = [transcode(s, encoding, scratch) for s in opened[1:]]
+        copies = Copies(opened, [(2, 1), (2, 0)])
+        work = NewFile(opened[0], out, encoding, False, copies)
+        try:
+            run = _Three(work, sides, options or MergeOptions(), progress, copies)
+            account = run.attempt_all()
+            if account.conflicts:
+                return account.report(written=False)
+            work.keep()
+            return account.report(written=True)
+        finally:
+            work.drop()
+
+
+def _check(base: Path | None, ours: Path, theirs: Path, out: Path) -> None:
+    for path in (ours, theirs, *([base] if base is not None else [])):
+        if not Path(path).exists():
+            raise XexpError(f"{path} does not exist")
+        if path is not ours and out.exists() and out.samefile(path):
+            raise XexpError(f"{out} is both an input and the output")
+
+
+def _empty(path: Path) -> Path:
+    with closing(sqlite3.connect(path)) as con:
+        con.execute("PRAGMA user_version=1")
+        con.commit()
+    return path
+
+
+class _Three:
+    """One three-way merge, begun again row by row if a constraint objects."""
+
+    def __init__(
+        self,
+        work: NewFile,
+        sides: list[Source],
+        options: MergeOptions,
+        progress: Progress | None,
+        copies: Copies,
+    ) -> None:
+        self.work, self.sides, self.options, self.progress = work, sides, options, progress
+        self.whole: set[str] = set()  #: tables that ours dropped and that are taken back
+        ours, theirs, base = copies.files
+        self.theirs, self.ours = copies.between(base, theirs), copies.between(base, ours)
+
+    def attempt_all(self) -> Account:
+        try:
+            return self._attempt(careful=False)
+        except Careful:
+            self.work.restart()
+            return self._attempt(careful=True)
+
+    def _attempt(self, careful: bool) -> Account:
+        con, account = self.work.con, Account()
+        self.whole.clear()
+        with attached(con, self.sides):
+            theirs, base = read_schema(con, THEIRS), read_schema(con, BASE)
+            extras = Extras(con, account)
+            account.order = list(extras.before.tables)
+            write = Writer(con, self.options, account, careful)
+            chosen = {fold(t) for t in self.options.tables}
+            follow_objects(con, extras, base, theirs, chosen, account)
+            theirs = self._without_dropped(extras.before, theirs, base, account)
+            self._drop(extras.before, theirs, base, account)
+            label = str(self.sides[0].path)
+            feeds = parents_first(con, align(con, THEIRS, theirs, label, self.options, account))
+            for i, feed in enumerate(feeds):
+                self._table(feed, base, theirs, write)
+                if self.progress is not None:
+                    self.progress(i + 1, len(feeds), "tables")
+            self._assets(base, theirs, write)
+            extras.collect(THEIRS, _newer(theirs, base), chosen)
+            extras.finish()
+            for side in self.sides:
+                side.unchanged()
+            con.execute("COMMIT")
+        return account
+
+    def _table(self, feed: Feed, base: Schema, theirs: Schema, write: Writer) -> None:
+        con = self.work.con
+        name = fold(feed.target.name)
+        old = (
+            base.tables.get(name) if name not in self.whole else None
+        )  # else its rows are "deleted"
+        below = None
+        if old is not None and old.content is None:
+            names = [c.name for c in old.columns]
+            rename = renamed(old.name, names, self.options.rename, "the base")
+            write.account.of(name).offered.append([rename.get(fold(n), n) for n in names])
+            below = make_feed(BASE, old, feed.target, rename, "the base")
+        if is_counter(feed.target, theirs) and add_counters(con, below, feed, write):
+            return
+        if below is None:
+            merge_table(con, feed, self.options, write)
+            return
+        followed = follow_renumbered(con, feed, write)
+        apart = self.theirs.get(name) if followed is feed and not feed.renamed else None
+        feed = followed
+        if apart is None:
+            merge_table3(con, below, feed, self.options, write)
+        else:
+            near = near_rows(con, below, feed, apart, self.ours.get(name), write)
+            merge_table3(con, near.base, near.theirs, self.options, write, near)
+
+    def _assets(self, base: Schema, theirs: Schema, write: Writer) -> None:
+        main = read_schema(self.work.con)
+        if all("assets" in s.tables and "counts" in s.tables for s in (main, base, theirs)) and all(
+            is_counter(s.tables["counts"], s) for s in (main, base, theirs)
+        ):
+            keep_counted_assets(self.work.con, THEIRS, BASE, write)
+
+    def _without_dropped(
+        self, ours: Schema, theirs: Schema, base: Schema, account: Account
+    ) -> Schema:
+        """Tables that ours dropped stay dropped, unless theirs changed them."""
+        kept = dict(theirs.tables)
+        for name, table in theirs.tables.items():
+            if name in ours.tables or name not in base.tables:
+                continue
+            if not self._same_rows(BASE, base.tables[name], THEIRS, table, self.theirs):
+                side = self._conflict(account, table, "delete/change")
+                if side is OnConflict.THEIRS:
+                    self.whole.add(name)
+                    continue
+            del kept[name]
+        return replace(theirs, tables=kept)
+
+    def _drop(self, ours: Schema, theirs: Schema, base: Schema, account: Account) -> None:
+        """Tables that theirs dropped go, unless ours changed them."""
+        for name, table in ours.tables.items():
+            if name in theirs.tables or name not in base.tables or table.virtual:
+                continue
+            account.count_here(self.work.con, table)
+            changed = not self._same_rows(BASE, base.tables[name], "main", table, self.ours)
+            if changed and self._conflict(account, table, "change/delete") is not OnConflict.THEIRS:
+                continue
+            tally = account.of(name)
+            tally.removed = tally.here
+            account.note(dropped_with("table", table.name))
+            self.work.con.execute(f"DROP TABLE main.{quote(table.name)}")
+
+    def _conflict(self, account: Account, table: Table, kind: str) -> OnConflict:
+        """Which side has the whole table; a conflict where nobody has said."""
+        account.of(table.name).conflicting += 1
+        side = settled_whole(table.name, None, self.options)
+        if side not in (OnConflict.OURS, OnConflict.THEIRS):
+            label = str(self.sides[0].path)
+            account.conflict([Conflict(table.name, {}, None, None, None, None, kind, label)])
+        return side
+
+    def _same_rows(
+        self, one: str, a: Table, two: str, b: Table, found: Mapping[str, Apart]
+    ) -> bool:
+        """Whether two tables have the same columns and exactly the same rows."""
+        if {fold(c.name) for c in a.columns} != {fold(c.name) for c in b.columns}:
+            return False
+        apart = found.get(fold(a.name))
+        if apart is not None and not any(apart.rows):
+            return True
+        columns = a.stored
+        names = [f"c{i}" for i in range(len(columns))]
+        picks = ", ".join(f"+{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+        sides = [
+            f"SELECT {picks}, {mark} AS d FROM {quote(db)}.{quote(table.name)}"
+            for db, table, mark in ((one, a, 1), (two, b, -1))
+        ]
+        sql = (
+            f"SELECT 1 FROM ({' UNION ALL '.join(sides)}) "
+            f"GROUP BY {grouping(columns, names)} HAVING sum(d) <> 0 LIMIT 1"
+        )
+        return self.work.con.execute(sql).fetchone() is None
+
+
+def _newer(theirs: Schema, base: Schema) -> Schema:
+    """What theirs has that the base had not: what ours dropped is not brought back."""
+    known = {(o[0], fold(o[1])) for o in base.objects}
+    return replace(
+        theirs, objects=tuple(o for o in theirs.objects if (o[0], fold(o[1])) not in known)
+    )

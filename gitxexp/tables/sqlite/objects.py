@@ -9,9 +9,9 @@ import sqlite3
 from collections import Counter
 
 from gitxexp.tables.plan import Conflict, Value
-from gitxexp.tables.sqlite.account import Account
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Schema, read_schema
+from gitxexp.tables.rules import dropped_with, fold
+from gitxexp.tables.sqlite.schema import Schema, quote, read_schema
+from gitxexp.tables.sqlite.write import Account
 
 Violations = Counter[tuple[object, ...]]
 
@@ -119,7 +119,7 @@ def follow_objects(
             continue
         _remove(con, extras, here)
         if there is None:
-            account.note(f"{kind} {name} dropped: theirs dropped it")
+            account.note(dropped_with(kind, name))
         else:
             extras.wanted.append(there)
 

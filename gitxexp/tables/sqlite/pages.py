@@ -16,13 +16,12 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gitxexp.tables.sqlite.account import Tally
+from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
 from gitxexp.tables.sqlite.files import child, clear_errors
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
+from gitxexp.tables.sqlite.schema import Schema, Table, quote, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, create_private
-from gitxexp.tables.sqlite.write import Writer, fresh
+from gitxexp.tables.sqlite.write import Tally, Writer, fresh
 
 SMALLEST = 4 << 20  #: bytes; below it, looking at all rows is as fast as starting a process
 MOST = 8  #: pairs compared; each keeps a transaction open

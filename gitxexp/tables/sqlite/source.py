@@ -16,9 +16,9 @@ from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import Connection
+from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.files import Header, child, clear_errors, read_headers, uri
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
+from gitxexp.tables.sqlite.schema import Schema, Table, quote, read_schema
 
 BUSY_SECONDS = 5.0
 CHECKED_BYTES = 4 << 20  #: files up to this size are checked wholly before they are used

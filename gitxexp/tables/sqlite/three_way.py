@@ -8,18 +8,32 @@ Three-way merge of rows without a key: how often each exact row stands on each s
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
-from gitxexp.tables.sqlite.account import SHOWN
-from gitxexp.tables.sqlite.cells import WIDE, stage
+from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
+from gitxexp.tables.rules import (
+    Stamps,
+    combined,
+    fold,
+    merge_stamped,
+    merged_stamp,
+    stamps_of,
+    two_stamps,
+    version_of,
+)
 from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, some_null, target_null, tree
-from gitxexp.tables.sqlite.keyed import merge_keyed, unique_on
-from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, insert_surplus
-from gitxexp.tables.sqlite.names import fold, quote
+from gitxexp.tables.sqlite.keyless import (
+    Subset,
+    find_hits,
+    grouping,
+    insert_surplus,
+    read_stamps,
+    write_stamps,
+)
 from gitxexp.tables.sqlite.pages import Near
-from gitxexp.tables.sqlite.schema import Column, Key
-from gitxexp.tables.sqlite.write import Writer, fresh
+from gitxexp.tables.sqlite.schema import Column, Key, quote
+from gitxexp.tables.sqlite.two_way import merge_keyed, unique_on
+from gitxexp.tables.sqlite.write import SHOWN, WIDE, Writer, fresh, stage
 
 
 @dataclass(frozen=True)
@@ -145,8 +159,43 @@ def _changed(con: sqlite3.Connection, three: Three) -> None:
     tally.incoming += total + unchanged
     tally.identical += unchanged
     if total:
+        _align_stamps(con, three, new, old)
         _gone_here(con, three, new, old)
         _apply(con, three, new, old, key)
+
+
+def _stamps(three: Three) -> Stamps:
+    return stamps_of(three.theirs.columns, three.key.columns)
+
+
+def _align_stamps(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> None:
+    """A stamp that both sides gave to a row of one run: the earlier one, as if only it were new."""
+    stamps, name = _stamps(three), three.name
+    if stamps.run is None or not stamps.columns:
+        return
+    mine = {c: f"t.{quote(c)}" for c in stamps.columns}
+    moved = " OR ".join(f"+{new.expr(c)} IS NOT +{old.expr(c)}" for c in mine)
+    here = " OR ".join(f"+{t} IS NOT +{old.expr(c)}" for c, t in mine.items())
+    apart = " OR ".join(f"+{t} IS NOT +{new.expr(c)}" for c, t in mine.items())
+    run = f"t.{quote(stamps.run)}"
+    test = f"({moved}) AND ({here}) AND ({apart}) AND {run} IS NOT NULL"
+    test += f" AND +{run} IS +{new.expr(stamps.run)}"
+    picks = ", ".join(["s.rowid", *mine.values(), *map(new.expr, mine)])
+    rows = con.execute(f"SELECT {picks} {new.joined(three.key, test)}").fetchall()
+    count = len(mine)
+    changes, differing = list[tuple[Value, ...]](), set[tuple[Value, Value]]()
+    for turn, *cells in rows:
+        ours, theirs = tuple(cells[:count]), tuple(cells[count:])
+        stamp = merged_stamp(ours, theirs, stamps.versions)
+        changes.append((*stamp, *ours, turn))
+        for given in (ours, theirs):
+            kept, other = (version_of(x, stamps.versions) for x in (stamp, given))
+            if other is not None and other != kept:
+                differing.add((kept, other))
+    sets = ", ".join(f"{feed.expr(c).removeprefix('s.')} = ?" for feed in (new, old) for c in mine)
+    con.executemany(f"UPDATE temp.{new.table.name} SET {sets} WHERE rowid = ?", changes)
+    for text in two_stamps(name, differing):
+        three.write.account.note(text)
 
 
 def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key) -> None:
@@ -218,7 +267,11 @@ def _missing(three: Three, feed: Feed) -> str:
 
 def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> None:
     """Rows that ours deleted and theirs changed."""
-    lost = new.only(_missing(three, new))
+    stamps = _stamps(three)
+    only_stamped = tree(
+        [same(c, new.expr(c.name), old.expr(c.name)) for c in new.target.stored
+         if not stamps.holds(c.name)] or ["0"], "AND")  # fmt: skip
+    lost = new.only(_missing(three, new), f"NOT {only_stamped}")
     count = con.execute(f"SELECT count(*) {lost.source()}").fetchone()[0]
     if not count:
         return
@@ -245,9 +298,10 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
         rows = f"temp.{base.ranges} AS r CROSS JOIN {rows}"
         where = f"b.{base.table.rowid} BETWEEN r.lo AND r.hi AND {where}"
     gone = stage(con, base, f"SELECT {picks} FROM {rows} WHERE {where}", "gone")
+    stamps = _stamps(three)
     alike = tree(
-        [same(c, gone.expr(c.name), f"t.{quote(c.name)}") for c in gone.target.stored], "AND"
-    )
+        [same(c, gone.expr(c.name), f"t.{quote(c.name)}") for c in gone.target.stored
+         if not stamps.holds(c.name)] or ["1"], "AND")  # fmt: skip
     changed = con.execute(f"SELECT count(*) {gone.joined(three.key, f'NOT {alike}')}").fetchone()[0]
     tally, policy = three.write.account.of(three.name), three.options.on_conflict
     tally.conflicting += changed
@@ -289,21 +343,63 @@ def _whole(
     )
 
 
-Steps = tuple[list[tuple[int]], list[tuple[int, int]]]
+@dataclass
+class Steps:
+    """What becomes of rows without a key: rowids to delete, and how many more of which to insert."""
+
+    doomed: list[tuple[int]] = field(default_factory=list)
+    needed: list[tuple[int, int]] = field(default_factory=list)
+    done: set[int] = field(default_factory=set)  #: changed rows that are decided
+    stamped: int = 0  #: rows that got a stamp
 
 
-def combined(base: int, ours: int, theirs: int) -> int:
-    """How often a row stands in the result.
-
-    One side's change counts; the same change on both sides counts once (the larger one, so that an
-    empty base gives what a two-way merge gives); opposite changes add up.
-    """
-    mine, other = ours - base, theirs - base
-    if mine >= 0 and other >= 0:
-        return base + max(mine, other)
-    if mine <= 0 and other <= 0:
-        return base + min(mine, other)
-    return max(base + mine + other, 0)
+def _stamp_steps(con: sqlite3.Connection, changed: Feed, subset: Subset, write: Writer) -> Steps:
+    """Decide the rows that are the same but for their stamps (:func:`rules.merge_stamped`)."""
+    steps, target = Steps(), changed.target
+    key = target.keys[0].columns if target.keys else ()
+    stamps = stamps_of([c.name for c in subset.columns], key)
+    identity = [c for c in subset.columns if not stamps.holds(c.name)]
+    if not stamps.columns or not identity or target.virtual:
+        return steps
+    names = [f"c{i}" for i, c in enumerate(subset.columns) if not stamps.holds(c.name)]
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(identity, names, strict=True))
+    other = "||','||".join(
+        f"quote(c{i})" for i, c in enumerate(subset.columns) if stamps.holds(c.name)
+    )
+    order = [c.name for c in subset.columns if stamps.holds(c.name)]
+    mine = "||','||".join(f"quote(t.{quote(c)})" for c in order)
+    groups = con.execute(
+        f"SELECT group_concat(turn), group_concat(rid) FROM (SELECT {', '.join(names)}, "
+        f"{other} AS stamp, rowid AS turn, NULL AS rid FROM temp.changes UNION ALL SELECT {held}, "
+        f"{mine}, NULL, h.rid FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t "
+        f"ON t.{target.rowid} = h.rid WHERE {subset.where}) GROUP BY {grouping(identity, names)} "
+        "HAVING count(turn) > 0 AND min(stamp) <> max(stamp)"
+    ).fetchall()
+    parts = [[list(map(int, part.split(","))) if part else [] for part in g] for g in groups]
+    if not parts:
+        return steps
+    numbers = dict[int, tuple[int, int]]()
+    for turn, was, now in con.execute("SELECT rowid, was, now FROM temp.changes"):
+        numbers[turn] = (was, now)
+    known = read_stamps(con, f"temp.{changed.table.name} AS s", "s.rowid", stamps, changed.expr,
+                        [n for turns, _ in parts for n in turns])  # fmt: skip
+    ours = read_stamps(con, f"main.{quote(target.name)} AS t", f"t.{target.rowid}", stamps,
+                       lambda c: f"t.{quote(c)}", [n for _, rids in parts for n in rids])  # fmt: skip
+    for turns, rids in parts:
+        was = [known[t] for t in sorted(turns) for _ in range(numbers[t][0])]
+        now = [known[t] for t in sorted(turns) for _ in range(numbers[t][1])]
+        turn_of = [row.place for row in (*was, *now)]
+        base = [replace(row, place=i) for i, row in enumerate(was)]
+        theirs = [replace(row, place=i) for i, row in enumerate(now, len(was))]
+        held_rows = [ours[n] for n in sorted(rids)]
+        group = merge_stamped(base, held_rows, theirs, stamps.versions)
+        steps.doomed += [(rid,) for rid, stamp in group.ours.items() if stamp is None]
+        steps.stamped += write_stamps(con, target, stamps, group.ours, ours)
+        steps.needed += [(1, turn_of[row.place]) for row in group.added]
+        steps.done |= set(turns)
+        for text in two_stamps(target.name, group.differing):
+            write.account.note(text)
+    return steps
 
 
 def merge_counts3(
@@ -324,41 +420,44 @@ def merge_counts3(
         return
     subset = Subset(theirs.target.stored, where)
     if near is not None and near.told:
-        doomed, needed = _steps_near(con, changed, subset, near)
+        _hits_near(con, changed, subset, near)
+        steps = _stamp_steps(con, changed, subset, write)
+        _steps_near(con, changed, subset, near, steps)
     else:
         if near is not None:
             changed = _stage_changes(con, *near.whole())
         find_hits(con, changed, subset)
-        doomed, needed = _steps(con, changed, subset)
+        steps = _stamp_steps(con, changed, subset, write)
+        _steps(con, changed, subset, steps)
     fresh(con, "need", ", ".join([*(f"c{i}" for i in range(len(subset.columns))), "n", "rid"]))
-    tally.removed += _delete(con, theirs, doomed)
+    tally.removed += _delete(con, theirs, steps.doomed)
+    tally.filled += steps.stamped
     values = ", ".join(f"c{i}" for i in range(len(subset.columns)))
     con.executemany(
-        f"INSERT INTO temp.need SELECT {values}, ?, rowid FROM temp.turn WHERE rowid = ?", needed
+        f"INSERT INTO temp.need SELECT {values}, ?, rowid FROM temp.turn WHERE rowid = ?",
+        steps.needed,
     )
     new = insert_surplus(con, theirs, subset.columns, write)
     tally.new += new
     tally.identical -= new
 
 
-def _steps(con: sqlite3.Connection, changed: Feed, subset: Subset) -> Steps:
-    """The rowids to delete, and (how many more, which) to insert, from all that ours holds."""
-    doomed: list[tuple[int]] = []
-    needed: list[tuple[int, int]] = []
+def _steps(con: sqlite3.Connection, changed: Feed, subset: Subset, steps: Steps) -> None:
+    """Decide the other rows from all that ours holds."""
     for turn, was, other, rids in _sides(con, changed, subset):
+        if turn in steps.done:
+            continue
         mine = sorted(map(int, rids.split(","))) if rids else []
         result = combined(was, len(mine), other)
-        doomed += [(r,) for r in mine[result:]]
+        steps.doomed += [(r,) for r in mine[result:]]
         if result > len(mine):
-            needed.append((result - len(mine), turn))
-    return doomed, needed
+            steps.needed.append((result - len(mine), turn))
 
 
-def _steps_near(con: sqlite3.Connection, changed: Feed, subset: Subset, near: Near) -> Steps:
-    """The same from the rows near a change.
+def _hits_near(con: sqlite3.Connection, changed: Feed, subset: Subset, near: Near) -> None:
+    """Rows of ours near a change.
 
-    ``combined`` minus ours depends only on what each side changed: the base cancels out. What
-    theirs deleted stands in ours where it stood in the base, unless ours deleted it too.
+    What theirs deleted stands in ours where it stood in the base, unless ours deleted it too.
     """
     target, table = changed.target, f"main.{quote(changed.target.name)} AS t"
     fresh(con, "hits", "rid INTEGER PRIMARY KEY")
@@ -367,18 +466,26 @@ def _steps_near(con: sqlite3.Connection, changed: Feed, subset: Subset, near: Ne
             f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM temp.{ranges} AS r "
             f"CROSS JOIN {table} WHERE {subset.where} AND t.{target.rowid} BETWEEN r.lo AND r.hi"
         )
+
+
+def _steps_near(
+    con: sqlite3.Connection, changed: Feed, subset: Subset, near: Near, steps: Steps
+) -> None:
+    """Decide the other rows from those near a change.
+
+    ``combined`` minus ours depends only on what each side changed: the base cancels out.
+    """
     moved = _moved_here(con, changed, subset, near)
-    doomed: list[tuple[int]] = []
-    needed: list[tuple[int, int]] = []
     for turn, was, now, rids in _sides(con, changed, subset):
+        if turn in steps.done:
+            continue
         held = sorted(map(int, rids.split(","))) if rids else []
         base = max(was, was - now, -moved[turn])  # as large as it must be for no count below zero
         step = combined(base, base + moved[turn], base + now - was) - base - moved[turn]
         if step < 0:
-            doomed += [(r,) for r in held[step:]]
+            steps.doomed += [(r,) for r in held[step:]]
         elif step > 0:
-            needed.append((step, turn))
-    return doomed, needed
+            steps.needed.append((step, turn))
 
 
 def _moved_here(

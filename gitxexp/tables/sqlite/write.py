@@ -1,16 +1,167 @@
-"""The one place that inserts rows: all at once, or row by row where a constraint objects."""
+"""The running account of a merge: counts per table, conflicts, notes; in the end a report.
+
+The one place that inserts rows: all at once, or row by row where a constraint objects.
+
+Cell by cell: how two rows of one key differ, what fills what, and who wins.
+"""
 
 from __future__ import annotations
 
 import re
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
-from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
-from gitxexp.tables.sqlite.account import Account
-from gitxexp.tables.sqlite.feed import Feed, make_feed
-from gitxexp.tables.sqlite.names import fold, quote
-from gitxexp.tables.sqlite.schema import Schema, Table
+from gitxexp.common.errors import XexpError
+from gitxexp.tables.plan import (
+    Conflict,
+    MergeOptions,
+    MergeReport,
+    OnConflict,
+    SimilarColumn,
+    TableReport,
+    Value,
+)
+from gitxexp.tables.rules import carried, fold, only_added, renamed, similar_columns
+from gitxexp.tables.sqlite.feed import Feed, make_feed, same, tree
+from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, quote, read_schema
+
+SHOWN = 100_000  #: conflicts kept whole; more are only counted, so that memory stays bounded
+
+
+@dataclass
+class Tally:
+    """One table's counts while they grow; the fields are those of TableReport."""
+
+    name: str
+    number: int = 0  #: names the temporary tables of this one; never changes
+    here: int = 0
+    incoming: int = 0
+    new: int = 0
+    identical: int = 0
+    filled: int = 0
+    replaced: int = 0
+    removed: int = 0
+    conflicting: int = 0
+    columns_added: list[str] = field(default_factory=list)
+    types_widened: list[str] = field(default_factory=list)
+    created: bool = False
+    counted: bool = False
+    last_rowid: int = 0  #: the largest rowid before anything was added
+    settled: bool = False  #: cells were filled in rows that stay in conflict
+    before: list[str] = field(default_factory=list)  #: its columns at first
+    offered: list[list[str]] = field(default_factory=list)  #: the columns of each source
+    keyed: bool = False  #: a rebase found its key here
+
+    @property
+    def touched(self) -> bool:
+        return bool(self.new or self.filled or self.replaced or self.removed)
+
+    def report(self) -> TableReport:
+        return TableReport(
+            self.name,
+            self.here,
+            self.incoming,
+            self.new,
+            self.identical,
+            self.filled,
+            self.replaced,
+            self.removed,
+            self.conflicting,
+            () if self.created else tuple(self.columns_added),
+            () if self.created else tuple(self.types_widened),
+            self.created,
+        )
+
+
+class Account:
+    """What happened so far. Conflicts of any kind in ``conflicts`` mean that nothing is written."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, Tally] = {}
+        self.conflicts: list[Conflict] = []
+        self.order: list[str] = []  #: the target's tables, as it has them
+        self.carried: list[str] = []
+        self.notes: list[str] = []
+
+    def of(self, table: str) -> Tally:
+        return self.tables.setdefault(fold(table), Tally(table, len(self.tables)))
+
+    def count_here(self, con: sqlite3.Connection, table: Table) -> None:
+        """Count the rows of a target table, once, before anything is added."""
+        tally = self.of(table.name)
+        if tally.counted or tally.created:
+            return
+        tally.here = con.execute(f"SELECT count(*) FROM main.{quote(table.name)}").fetchone()[0]
+        tally.counted = True
+        if table.rowid and not table.virtual:
+            sql = f"SELECT max({table.rowid}) FROM main.{quote(table.name)}"
+            tally.last_rowid = con.execute(sql).fetchone()[0] or 0
+
+    def conflict(self, conflicts: Sequence[Conflict]) -> None:
+        room = SHOWN - len(self.conflicts)
+        self.conflicts += conflicts[: max(room, 0)]
+
+    def note(self, text: str) -> None:
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def note_unreadable(self, schema: Schema, label: str) -> None:
+        for name in schema.unreadable:
+            self.note(f"virtual table {name} of {label} left out: its module is not here")
+
+    def carry(self, con: sqlite3.Connection, kind: str, name: str, sql: str) -> None:
+        """Create an object only a source has; where the rows forbid it, say so and go on."""
+        try:
+            con.execute(sql)
+        except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
+            self.note(f"{kind} {name} not carried over: {error}")
+        else:
+            self.carried.append(carried(kind, name))
+
+    def built(self, con: sqlite3.Connection) -> None:
+        """The target began as a copy of the first source: all its tables and rows are new."""
+        for table in read_schema(con).tables.values():
+            tally = self.of(table.name)
+            tally.created = True
+            tally.before = [c.name for c in table.columns]
+            self.carried.append(carried("table", table.name))
+            if table.content is None:
+                rows = con.execute(f"SELECT count(*) FROM main.{quote(table.name)}").fetchone()[0]
+                tally.incoming = tally.new = rows
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was written into the target."""
+        return bool(self.carried) or any(
+            t.touched or t.columns_added or t.types_widened or t.created or t.settled
+            for t in self.tables.values()
+        )
+
+    def note_unkeyed(self, declared: Sequence[str]) -> None:
+        """Say of which tables a rebase could only add the rows."""
+        for tally in self._ordered():
+            if tally.new and not tally.keyed:
+                self.note(only_added(tally.name, declared))
+
+    def _ordered(self) -> list[Tally]:
+        place = {name: number for number, name in enumerate(self.order)}
+        last = len(place)
+        return sorted(self.tables.values(), key=lambda t: place.get(fold(t.name), last))
+
+    def _similar(self) -> list[SimilarColumn]:
+        tallies = [t for t in self._ordered() if t.offered]
+        return [s for t in tallies for s in similar_columns(t.name, t.before, t.offered)]
+
+    def report(self, written: bool) -> MergeReport:
+        return MergeReport(
+            tuple(t.report() for t in self._ordered()),
+            tuple(self.conflicts),
+            tuple(self._similar()),
+            tuple(self.carried),
+            tuple(self.notes),
+            written,
+        )
 
 
 class Careful(Exception):
@@ -28,6 +179,8 @@ class Writer:
         self.together = False
         self.later: list[tuple[str, Schema]] = []  #: sources attached but not yet merged
         self.scans: dict[str, set[str]] = {}  #: table -> sources that its scan covers
+        #: table -> temporary table of the old and new numbers of the source's rows
+        self.moved: dict[str, str] = {}
 
     def upcoming(self, feed: Feed) -> list[Feed]:
         """What the later sources offer to the same table, as far as that is known by now."""
@@ -35,7 +188,8 @@ class Writer:
         for db, schema in self.later:
             table = schema.tables.get(fold(feed.table.name))
             if table is not None and not table.virtual:
-                rename = {fold(a): b for a, b in self.options.rename.items() if table.column(a)}
+                names = [c.name for c in table.columns]
+                rename = renamed(table.name, names, self.options.rename, db)
                 found.append(make_feed(db, table, feed.target, rename, db))
         return found
 
@@ -118,3 +272,112 @@ def fresh(con: sqlite3.Connection, name: str, columns: str, tail: str = "") -> N
     """An empty temporary table. Without declared types, it holds every value unchanged."""
     con.execute(f"DROP TABLE IF EXISTS temp.{name}")
     con.execute(f"CREATE TEMP TABLE {name}({columns}){tail}")
+
+
+WIDE = 600  #: columns compared in one SELECT with three values each (SQLite's limit is 2,000)
+
+
+@dataclass(frozen=True)
+class Cells:
+    """SQL over ``s`` and ``t`` that says how two rows of one key differ."""
+
+    feed: Feed
+    fill: bool
+
+    def same(self, column: Column) -> str:
+        return same(column, self.feed.expr(column.name), f"t.{quote(column.name)}")
+
+    def clash(self, column: Column) -> str:
+        """The two values disagree, and filling does not settle it."""
+        name, value = f"t.{quote(column.name)}", self.feed.expr(column.name)
+        settled = f"{name} IS NULL OR {value} IS NULL OR " if self.fill else ""
+        return f"NOT ({settled}{self.same(column)})"
+
+    @property
+    def conflict(self) -> str:
+        return tree([self.clash(c) for c in self.feed.target.stored], "OR")
+
+    @property
+    def fillable(self) -> str:
+        if not self.fill:
+            return "0"
+        tests = [
+            f"(t.{quote(c.name)} IS NULL AND {self.feed.expr(c.name)} IS NOT NULL)"
+            for c in self.feed.target.stored
+            if self.feed.has(c.name)
+        ]
+        return tree(tests or ["0"], "OR")
+
+    @property
+    def identical(self) -> str:
+        return tree([self.same(c) for c in self.feed.target.stored], "AND")
+
+
+def update_cells(con: sqlite3.Connection, feed: Feed, key: Key, condition: str, prefer: str) -> int:
+    """Write cells of ``s`` into the ``t`` of the same key where ``condition`` holds.
+
+    ``prefer`` "t": only where ``t`` is NULL; "s": wherever ``s`` is not NULL; "s only": always.
+    Returns the number of rows written; raises XexpError when a constraint forbids it.
+    """
+    if feed.ranges:  # UPDATE … FROM does not know the rowid of a second table
+        rows = f"SELECT {feed.select()} {feed.joined(key, condition)}"
+        return update_cells(con, stage(con, feed, rows, "updates"), key, "1", prefer)
+    sets = []
+    for column in feed.target.stored:
+        name, value = quote(column.name), feed.expr(column.name)
+        if not feed.has(column.name) and prefer != "s only":
+            continue
+        new = {"t": f"ifnull(t.{name}, {value})", "s": f"ifnull({value}, t.{name})"}
+        sets.append(f"{name} = {new.get(prefer, value)}")
+    rows = feed.offered(key, condition)
+    try:
+        return con.execute(
+            f"UPDATE main.{quote(feed.target.name)} AS t SET {', '.join(sets)} {rows}"
+        ).rowcount
+    except sqlite3.IntegrityError as error:
+        raise XexpError(
+            f"values from {feed.label} break a constraint of {feed.target.name}: {error}",
+            "look at the rows with --dry-run --no-fill, or take one side with --on-conflict ours",
+        ) from error
+
+
+def stage(con: sqlite3.Connection, feed: Feed, select: str, name: str = "turn") -> Feed:
+    """Keep rows (in the order of the target's columns) aside; a feed of them."""
+    columns = feed.target.stored
+    fresh(con, name, ", ".join(f"c{i}" for i in range(len(columns))))
+    con.execute(f"INSERT INTO temp.{name} {select}")
+    table = Table(name, "", tuple(Column(f"c{i}") for i in range(len(columns))))
+    exprs = {fold(c.name): f's."c{i}"' for i, c in enumerate(columns)}
+    return replace(feed, db="temp", table=table, exprs=exprs, where="", ranges="", renamed={})
+
+
+def list_conflicts(
+    con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, kind: str, only: str = "1"
+) -> list[Conflict]:
+    """Every disagreeing cell, with both values (at most SHOWN)."""
+    found: list[Conflict] = []
+    columns = feed.target.stored
+    for start in range(0, len(columns), WIDE):
+        part = columns[start : start + WIDE]
+        picks = [f"t.{quote(c)}" for c in key.columns]
+        for column in part:
+            picks += [f"t.{quote(column.name)}", feed.expr(column.name), cells.clash(column)]
+        test = tree([cells.clash(c) for c in part], "OR")
+        sql = f"SELECT {', '.join(picks)} {feed.joined(key, test, only)} LIMIT {SHOWN}"
+        for row in con.execute(sql):
+            values = row[len(key.columns) :]
+            names = dict(zip(key.columns, row, strict=False))
+            found += [
+                Conflict(
+                    feed.target.name,
+                    names,
+                    c.name,
+                    values[3 * i],
+                    values[3 * i + 1],
+                    kind=kind,
+                    source=feed.label,
+                )
+                for i, c in enumerate(part)
+                if values[3 * i + 2]
+            ]
+    return found

@@ -11,8 +11,7 @@ import duckdb
 import pytest
 
 from gitxexp.common.errors import XexpError
-from gitxexp.tables.duckdb.merge import merge_files
-from gitxexp.tables.duckdb.merge3 import merge3_files
+from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions, Mode
 from tests.tables.duckdb.support import read, write
 

@@ -12,10 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitxexp.tables.duckdb import merge as duckdb_merge
-from gitxexp.tables.duckdb import merge3 as duckdb_merge3
 from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, OnConflict
 from gitxexp.tables.sqlite import merge as sqlite_merge
-from gitxexp.tables.sqlite import merge3 as sqlite_merge3
 from tests.tables.duckdb.support import Row, Types, bag, budget, read, schemas, tables, write
 
 Input = tuple[Types, list[Row]]
@@ -28,8 +26,8 @@ def by_both(
     given = [write(folder / f"{i}.db", *item, key) for i, item in enumerate(inputs)]
     found = []
     for name, merge, merge3_ in (
-        ("sqlite", sqlite_merge.merge_files, sqlite_merge3.merge3_files),
-        ("duckdb", duckdb_merge.merge_files, duckdb_merge3.merge3_files),
+        ("sqlite", sqlite_merge.merge_files, sqlite_merge.merge3_files),
+        ("duckdb", duckdb_merge.merge_files, duckdb_merge.merge3_files),
     ):
         place = folder / name
         place.mkdir()

@@ -16,8 +16,7 @@ import pytest
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_by_name, kind_of
-from gitxexp.tables.duckdb.merge import merge_files
-from gitxexp.tables.duckdb.merge3 import merge3_files
+from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions
 from tests.tables.duckdb.support import digest, read, write
 

@@ -13,8 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.tables.duckdb.merge import merge_files
-from gitxexp.tables.duckdb.merge3 import merge3_files
+from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from tests.tables.duckdb.support import (
     VALUES,

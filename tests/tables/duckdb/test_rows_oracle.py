@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gitxexp.tables.duckdb.merge import merge_files
-from gitxexp.tables.duckdb.merge3 import merge3_files
+from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions, Mode
 from tests.tables.duckdb.support import (
     bag,

@@ -7,7 +7,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from gitxexp.tables.duckdb.merge3 import merge3_files
+from gitxexp.tables.duckdb.merge import merge3_files
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from tests.helpers import Repo, run
 from tests.tables.duckdb.support import read, write

@@ -5,6 +5,7 @@ It shares nothing with the engine: it reads files with ``sqlite3`` and loops ove
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections import Counter
 from contextlib import closing
@@ -25,6 +26,7 @@ class Table:
     key: tuple[str, ...]
     rows: list[Row]
     notnull_key: bool = False
+    counted: bool = False  #: the key is the number of the row
 
 
 @dataclass
@@ -61,7 +63,9 @@ def read(path: Path | None) -> dict[str, Table]:
                     f"SELECT * FROM {q}" + ("" if without else " ORDER BY rowid")
                 )
             ]
-            found[name.lower()] = Table(columns, key, rows, bool(without))
+            kinds = {r[1]: r[2] for r in info if r[5]}
+            counted = not without and [*map(str.upper, kinds.values())] == ["INTEGER"]
+            found[name.lower()] = Table(columns, key, rows, bool(without), counted)
     return found
 
 
@@ -98,15 +102,16 @@ def _merge_table(out: Outcome, name, source: Table, fill, policy, declared) -> N
             row.setdefault(c, NULL)
     offered = [{c: r.get(c, NULL) for c in columns} for r in source.rows]
     out.counts[name, "incoming"] += len(offered)
-    key = mine.key or (declared if all(c in columns for c in declared) else ())
+    asked = not mine.key and declared and all(c in columns for c in declared)
+    key = declared if asked else mine.key
     whole = [r for r in offered if key and all(r[c] != NULL for c in key)]
     rest = [r for r in offered if not key or any(r[c] == NULL for c in key)]
-    if mine.key:
-        for row in whole:
-            _meet(out, name, mine, key, row, fill, policy, native=True)
-    elif key:
-        for row in _surplus(whole, mine.rows, columns, out, name):
-            _meet(out, name, mine, key, row, fill, policy, native=False)
+    if asked:
+        whole = _by_declared_key(out, name, mine, key, whole, fill, policy)
+    for row in whole if key else ():
+        _meet(out, name, mine, key, row, fill, policy, native=not asked)
+    if rest and not mine.notnull_key:
+        _one_stamp(rest, mine, columns, key, out, name)
     if rest and mine.notnull_key:
         out.conflicts |= {(name, "constraint")}
         out.counts[name, "conflicting"] += len(rest)
@@ -114,6 +119,37 @@ def _merge_table(out: Outcome, name, source: Table, fill, policy, declared) -> N
     for row in _surplus(rest, mine.rows, columns, out, name):
         mine.rows.append(row)
         out.counts[name, "new"] += 1
+
+
+class Ambiguous(Exception):
+    """A declared key names several rows of one side."""
+
+
+def _by_declared_key(out, name, mine, key, offered, fill, policy) -> list[Row]:
+    """The offered rows to be merged by the key: all, or those that do not disagree."""
+
+    def value(row):
+        return tuple(row[c] for c in key)
+
+    theirs = Counter(map(value, offered))
+    ours = Counter(value(r) for r in mine.rows if value(r) in theirs)
+    several = {v for v, n in (*theirs.items(), *ours.items()) if n > 1}
+    if policy != "both":
+        if several:
+            raise Ambiguous
+        return offered
+    held = {value(r): r for r in mine.rows}
+    for row in offered:
+        other = held.get(value(row))
+        if other is not None and any(
+            other[c] != row[c] and not (fill and NULL in (other[c], row[c])) for c in mine.columns
+        ):
+            several.add(value(row))
+    apart = [r for r in offered if value(r) in several]
+    for row in _surplus(apart, mine.rows, mine.columns, out, name):
+        mine.rows.append(row)
+        out.counts[name, "new"] += 1
+    return [r for r in offered if value(r) not in several]
 
 
 def _surplus(offered, held, columns, out, name) -> list[Row]:
@@ -127,6 +163,59 @@ def _surplus(offered, held, columns, out, name) -> list[Row]:
         found += [dict(zip(columns, row, strict=True)) for _ in range(n)]
         out.counts[name, "identical"] += need[row] - n
     return found
+
+
+STAMPS = ("version", "experiment_version", "git_commit", "dvc_hash")
+RUNS = ("track_id", "run_id", "run_uuid")
+
+
+def _one_stamp(offered, mine: Table, columns, key, out: Outcome, name) -> None:
+    """Rows that are the same but for their stamps get one stamp: on both sides, in place."""
+    stamps = [c for c in STAMPS if c in columns and c not in key]
+    if not stamps:
+        return
+    run = next((c for c in RUNS if c in columns), None)
+    groups: dict = {}
+    for side, rows in enumerate((offered, mine.rows)):
+        for row in rows:
+            if side and key and all(row[c] != NULL for c in key):
+                continue
+            same = frozen(row, [c for c in columns if c not in stamps])
+            groups.setdefault(same, ([], []))[side].append(row)
+    tests = (
+        lambda a, b: all(a[c] == b[c] for c in stamps),
+        lambda a, b: all(a[c] in (NULL, b[c]) for c in stamps),
+        lambda a, b: all(NULL in (a[c], b[c]) or a[c] == b[c] for c in stamps),
+        lambda a, b: run is not None and a[run] != NULL,
+    )
+    for theirs, ours in groups.values():
+        if len({frozen(r, stamps) for r in (*theirs, *ours)}) == 1:
+            continue
+        for test in tests:
+            for row in list(theirs):
+                other = next((o for o in ours if test(row, o)), None)
+                if other is None:
+                    continue
+                theirs[:] = [r for r in theirs if r is not row]
+                ours[:] = [r for r in ours if r is not other]
+                stamp = _stamp(row, other, stamps)
+                if any(other[c] != stamp[c] for c in stamps):
+                    out.counts[name, "filled"] += 1
+                    out.counts[name, "identical"] -= 1
+                row.update(stamp)
+                other.update(stamp)
+
+
+def _stamp(theirs, ours, stamps):
+    def version(row):
+        return next((row[c][1] for c in stamps if "version" in c and row[c] != NULL), None)
+
+    a, b = version(ours), version(theirs)
+    if a is not None and b is not None and a != b:
+        first = sorted((a, b), key=lambda v: [int(n) for n in re.findall(r"[0-9]+", str(v))])[0]
+        return {c: (ours if first == a else theirs)[c] for c in stamps}
+    one, two = (theirs, ours) if a is None and b is not None else (ours, theirs)
+    return {c: two[c] if one[c] == NULL else one[c] for c in stamps}
 
 
 def _equal_key(a, b, native) -> bool:
@@ -157,10 +246,6 @@ def _meet(out: Outcome, name, mine: Table, key, row, fill, policy, native) -> No
         out.counts[name, "filled" if holes else "identical"] += 1
         return
     held = group[0]
-    if policy == "both" and not native:
-        mine.rows.append(dict(row))
-        out.counts[name, "new"] += 1
-        return
     out.counts[name, "conflicting"] += 1
     if policy == "theirs":
         out.counts[name, "replaced"] += 1
@@ -294,17 +379,27 @@ def rebase(inputs, key=()) -> Outcome:
             rows = [{c: r.get(c, NULL) for c in mine.columns} for r in table.rows]
             outcome.counts[name, "incoming"] += len(rows)
 
-            def value(r, chosen=chosen):
+            default = not key and chosen in (("version",), ("experiment_version",))
+            run = next((c for c in RUNS if c in mine.columns and c in table.columns), None)
+            versions: dict = {}
+            for r in (*mine.rows, *rows) if default and run else ():
+                if r[run] != NULL and r[chosen[0]] != NULL:
+                    versions.setdefault(r[run], r[chosen[0]])
+
+            def value(r, chosen=chosen, run=run if default else None, versions=versions):
+                if run is not None and r[chosen[0]] == NULL:
+                    return None if r[run] == NULL else (versions.get(r[run], r[run]),)
                 whole = chosen and all(r[c] != NULL for c in chosen)
                 return tuple(r[c] for c in chosen) if whole else None
 
             taken = claimed.setdefault(name, set())
             rows = [r for r in rows if value(r) is None or value(r) not in taken]
             brought = {value(r) for r in rows} - {None}
-            offered = Counter(frozen(r, mine.columns) for r in rows)
+            identity = [c for c in mine.columns if c not in STAMPS or c in mine.key] or mine.columns
+            offered = Counter(frozen(r, identity) for r in rows if value(r) is not None)
             kept = []
             for r in mine.rows:
-                row = frozen(r, mine.columns)
+                row = frozen(r, identity)
                 if value(r) in brought and offered[row] <= 0:
                     outcome.counts[name, "replaced"] += 1
                     continue

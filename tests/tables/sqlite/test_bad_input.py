@@ -15,8 +15,7 @@ import pytest
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions
 from gitxexp.tables.sqlite.files import is_sqlite
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite import oracle
 from tests.tables.sqlite.strategies import quote, write
 
@@ -272,7 +271,7 @@ def test_views_where_tables_are_expected(tmp_path, target):
     viewed = write(tmp_path / "v.db", [("CREATE VIEW t AS SELECT 1 AS v", ())])
     with pytest.raises(XexpError, match="t is a view in the target"):
         merge_files(viewed, [rows(tmp_path / "w.db", [1])])
-    with pytest.raises(XexpError, match="no database has a table nope"):
+    with pytest.raises(XexpError, match="no input has a table nope"):
         merge_files(target, [rows(tmp_path / "u.db", [1])], options=MergeOptions(tables=("nope",)))
 
 

@@ -11,10 +11,9 @@ from pathlib import Path
 import pytest
 
 from gitxexp.tables.plan import MergeOptions, OnConflict
-from gitxexp.tables.sqlite import merge, merge3, pages
+from gitxexp.tables.sqlite import merge, pages
 from gitxexp.tables.sqlite import target as sqlite_target
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from gitxexp.tables.sqlite.raw_pages import Pages
 from tests.tables.sqlite import oracle
 from tests.tables.sqlite.test_two_way import assert_same, counted
@@ -69,7 +68,7 @@ def by_pages(monkeypatch):
         monkeypatch.setattr(sqlite_target, "SMALL", 0)
         monkeypatch.setattr(pages, "SMALLEST", 0)
         monkeypatch.setattr(merge, "narrow", watch)
-        monkeypatch.setattr(merge3, "near_rows", watch_three)
+        monkeypatch.setattr(merge, "near_rows", watch_three)
         return narrowed
 
     return begin

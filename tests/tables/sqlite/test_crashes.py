@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from gitxexp.tables.plan import MergeOptions
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite.test_objects import query, script
 from tests.tables.sqlite.test_two_way import check_sound
 
@@ -30,7 +29,7 @@ sys.path[:0] = [sys.argv[1]]
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files
 mode, (base, target, source) = sys.argv[2], map(Path, sys.argv[3:])
 print("go", flush=True)
 try:

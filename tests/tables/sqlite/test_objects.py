@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from gitxexp.tables.plan import MergeOptions, OnConflict
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite import oracle
 from tests.tables.sqlite.test_two_way import check_sound
 

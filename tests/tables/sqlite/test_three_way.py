@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge3 import merge3_files
+from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite import oracle
 from tests.tables.sqlite.strategies import (
     EXAMPLES,

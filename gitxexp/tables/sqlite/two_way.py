@@ -1,0 +1,632 @@
+"""Two-way merge and rebase of the rows of one table that have a key.
+
+A unique index does the work: the insert itself finds the rows that are there already (it costs about
+an append), so that a comparison is needed only when fewer rows went in than were offered. A declared
+key is looked up in an index made for it. A rebase first deletes what the offered rows replace; a
+plain merge brings them in.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+
+from gitxexp.tables.plan import MergeOptions, OnConflict, Value
+from gitxexp.tables.rules import (
+    VERSION_COLUMNS,
+    Stamps,
+    ambiguous_key,
+    both_forbidden,
+    earlier,
+    fold,
+    merged_stamp,
+    renumbered,
+    renumbers,
+    run_column,
+    stamps_of,
+    two_stamps,
+)
+from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, target_null
+from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_keyless
+from gitxexp.tables.sqlite.schema import Column, Key, Table, literal, quote
+from gitxexp.tables.sqlite.write import Cells, Writer, fresh, list_conflicts, stage, update_cells
+
+
+def merge_keyed(
+    con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer
+) -> None:
+    """Merge the rows whose key is whole into a target with a unique index on ``key``."""
+    tally = write.account.of(feed.target.name)
+    feed = feed.only(not_null(feed, key))
+    offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
+    if not offered:
+        return
+    write.account.of(feed.target.name).incoming += offered
+    select = f"SELECT {feed.select()} {feed.source()}"
+    if not feed.ranges:
+        select += " " + feed.order()
+    added = write.insert(feed, feed.columns, select, None)
+    tally.new += added
+    if added < offered:
+        _compare(con, feed, key, options, write, offered, added)
+
+
+def _compare(
+    con: sqlite3.Connection,
+    feed: Feed,
+    key: Key,
+    options: MergeOptions,
+    write: Writer,
+    offered: int,
+    added: int,
+) -> None:
+    """Settle the offered rows whose key was taken."""
+    everything, tally = feed, write.account.of(feed.target.name)
+    feed = align_stamps(con, feed, key, write)
+    cells = Cells(feed, options.fill)
+    if unique_on(con, feed, key):
+        matched, clashing, fillable = con.execute(
+            f"SELECT count(*), coalesce(sum({cells.conflict}), 0), "
+            f"coalesce(sum({cells.fillable} AND NOT {cells.conflict}), 0) {feed.joined(key)}"
+        ).fetchone()
+        tally.filled += fillable
+        tally.identical += matched - added - clashing - fillable
+        if clashing:
+            _settle(con, feed, key, options, write, clashing)
+        if fillable:
+            update_cells(con, feed, key, f"NOT {cells.conflict} AND {cells.fillable}", "t")
+        if feed is not everything:
+            stamped = f"s.rowid IN temp.restamped AND NOT {cells.conflict}"
+            count = con.execute(f"SELECT count(*) {feed.joined(key, stamped)}").fetchone()[0]
+            count = min(count, tally.identical)
+            tally.filled += count
+            tally.identical -= count
+    else:
+        matched = con.execute(f"SELECT count(*) {feed.joined(key)}").fetchone()[0]
+        # Where theirs wins, a row equal to the target's may have to win it back from one before it.
+        wanted = "1" if options.on_conflict == OnConflict.THEIRS else f"NOT {cells.identical}"
+        differing = f"SELECT {feed.select()} {feed.joined(key, wanted)}"
+        tally.identical += matched - added
+        merge_in_turn(con, feed, key, differing, options, write)
+    if matched < offered:
+        _place_strangers(con, everything, key, write)
+
+
+def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> Feed:
+    """Give the target's row and the offered one the same stamp where they are one row.
+
+    The feed itself where nothing differs; else one of the rows that have a partner, with
+    ``temp.restamped`` for the numbers of those whose partner has a new stamp.
+    """
+    target = feed.target
+    stamps = stamps_of(feed.columns, key.columns)
+    if not stamps.columns or target.virtual:
+        return feed
+    pairs = [(f"t.{quote(c)}", feed.expr(c)) for c in stamps.columns]
+    differ = " OR ".join(f"+{t} IS NOT +{s}" for t, s in pairs)
+    if not con.execute(
+        f"SELECT 1 {feed.joined(key, f'({differ})', one_row(feed, stamps))} LIMIT 1"
+    ).fetchone():
+        return feed
+    tally = write.account.of(target.name)
+    rows = f"SELECT {feed.select()} {feed.joined(key)}"
+    staged = stage(con, feed, rows, f"stamped{tally.number}")
+    same_row = one_row(staged, stamps)
+    mine = ", ".join(f"t.{quote(c)}" for c in stamps.columns)
+    others = ", ".join(staged.expr(c) for c in stamps.columns)
+    stamp = [f"xexp_stamp({i}, {stamps.versions}, {mine}, {others})" for i in range(len(pairs))]
+    changes = " OR ".join(
+        f"{new} IS NOT t.{quote(c)}" for new, c in zip(stamp, stamps.columns, strict=True)
+    )
+    register_stamps(con)
+    _note_two_stamps(con, staged, key, stamps, write)
+    fresh(con, "restamped", "turn INTEGER PRIMARY KEY")
+    con.execute(
+        "INSERT OR IGNORE INTO temp.restamped "
+        f"SELECT s.rowid {staged.joined(key, same_row, f'({changes})')}"
+    )
+    sets = ", ".join(f"{quote(c)} = {new}" for c, new in zip(stamps.columns, stamp, strict=True))
+    done = con.execute(
+        f"UPDATE main.{quote(target.name)} AS t SET {sets} "
+        f"{staged.offered(key, 's.rowid IN temp.restamped')}"
+    ).rowcount
+    tally.settled = tally.settled or done > 0
+    sets = ", ".join(f"{staged.expr(c).removeprefix('s.')} = t.{quote(c)}" for c in stamps.columns)
+    con.execute(
+        f"UPDATE temp.{staged.table.name} AS s SET {sets} FROM main.{quote(target.name)} AS t "
+        f"WHERE {match(staged, key)} AND {same_row}"
+    )
+    return staged
+
+
+def one_row(feed: Feed, stamps: Stamps) -> str:
+    """SQL: the stamps of ``s`` and ``t`` may be two of one row (:func:`rules.merge_stamped`)."""
+    gaps = " AND ".join(
+        f"(t.{quote(c)} IS NULL OR {feed.expr(c)} IS NULL OR +t.{quote(c)} IS +{feed.expr(c)})"
+        for c in stamps.columns
+    )
+    if stamps.run is None or not feed.has(stamps.run):
+        return f"({gaps})"
+    mine, other = f"t.{quote(stamps.run)}", feed.expr(stamps.run)
+    return f"(({gaps}) OR ({mine} IS NOT NULL AND +{mine} IS +{other}))"
+
+
+def register_stamps(con: sqlite3.Connection) -> None:
+    """Make ``xexp_stamp(number, versions, ours…, theirs…)`` known: one cell of the merged stamp."""
+
+    def cell(number: int, versions: int, *values: Value) -> Value:
+        half = len(values) // 2
+        return merged_stamp(values[:half], values[half:], versions)[number]
+
+    con.create_function("xexp_stamp", -1, cell, deterministic=True)
+
+
+def _note_two_stamps(
+    con: sqlite3.Connection, feed: Feed, key: Key, stamps: Stamps, write: Writer
+) -> None:
+    names = stamps.columns[: stamps.versions]
+    if not names:
+        return
+    mine = f"coalesce({', '.join(f't.{quote(c)}' for c in names)}, NULL)"
+    other = f"coalesce({', '.join(feed.expr(c) for c in names)}, NULL)"
+    found = con.execute(
+        f"SELECT DISTINCT {mine}, {other} {feed.joined(key, one_row(feed, stamps))} "
+        f"AND {mine} <> {other}"
+    ).fetchall()
+    pairs = [(b, a) if earlier(b, a) else (a, b) for a, b in found]
+    for text in two_stamps(feed.target.name, pairs):
+        write.account.note(text)
+
+
+def unique_on(con: sqlite3.Connection, feed: Feed, key: Key) -> bool:
+    """Whether no two offered rows have the same key."""
+    names = {fold(c.name): fold(feed.renamed.get(fold(c.name), c.name)) for c in feed.table.columns}
+    plain = all(fold(c) == "binary" for c in key.collations)
+    for own in feed.table.keys if plain else ():
+        if {names[c] for c in own.folded} <= set(key.folded):
+            return True
+    terms = ", ".join(
+        f"+{feed.expr(c)} COLLATE {quote(k)}"
+        for c, k in zip(key.columns, key.collations, strict=True)
+    )
+    if key.exact:
+        terms += "".join(f", typeof({feed.expr(c)})" for c in key.columns)
+    double = f"SELECT 1 {feed.source()} GROUP BY {terms} HAVING count(*) > 1 LIMIT 1"
+    return con.execute(double).fetchone() is None
+
+
+def _settle(
+    con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer, n: int
+) -> None:
+    """Resolve ``n`` keys in conflict as the options say, or record them."""
+    tally, cells = write.account.of(feed.target.name), Cells(feed, options.fill)
+    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
+    if renumbers(options, alias):
+        _renumber(con, feed, key, cells, write)
+        return
+    tally.conflicting += n
+    if options.on_conflict == OnConflict.THEIRS:
+        tally.replaced += n
+        update_cells(con, feed, key, cells.conflict, "s" if options.fill else "s only")
+    elif options.on_conflict == OnConflict.OURS:
+        if options.fill and update_cells(
+            con, feed, key, f"{cells.conflict} AND {cells.fillable}", "t"
+        ):
+            tally.settled = True
+    else:
+        if options.on_conflict == OnConflict.BOTH:
+            write.account.note(both_forbidden(feed.target.name))
+        kind = "primary key" if alias else "value"
+        write.account.conflict(list_conflicts(con, feed, key, cells, kind))
+
+
+def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write: Writer) -> None:
+    """Give clashing rows a new number, unless the target has their content already.
+
+    ``write.moved`` has the old and new numbers: rows that refer to them follow.
+    """
+    target, alias = feed.target, feed.target.alias or ""
+    tally = write.account.of(target.name)
+    rows = f"SELECT {feed.select()} {feed.joined(key)} AND ({cells.conflict} OR {cells.identical})"
+    staged = stage(con, feed, rows)
+    rest = tuple(c for c in target.stored if fold(c.name) != fold(alias))
+    find_hits(con, staged, Subset(rest))
+    names = [f"c{i}" for i in range(len(rest))]
+    offered = ", ".join(f"+{staged.expr(c.name)} AS {n}" for c, n in zip(rest, names, strict=True))
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(rest, names, strict=True))
+    groups = con.execute(
+        f"SELECT group_concat(old), group_concat(rid) FROM (SELECT {offered}, "
+        f"{staged.expr(alias)} AS old, NULL AS rid {staged.source()} UNION ALL SELECT {held}, NULL, "
+        f"h.rid FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t "
+        f"ON t.{target.rowid} = h.rid) GROUP BY {grouping(rest, names)} HAVING count(old) > 0"
+    ).fetchall()
+    highest = f"SELECT max({target.rowid}) FROM main.{quote(target.name)}"
+    number = con.execute(highest).fetchone()[0] or 0
+    moved, fresh_numbers = dict[int, int](), list[tuple[int, int]]()
+    for olds, rids in groups:
+        free = set(map(int, rids.split(","))) if rids else set()
+        offers = sorted(map(int, olds.split(",")))
+        left = [old for old in offers if old not in free]
+        free -= set(offers)
+        for old, rid in zip(left, sorted(free), strict=False):
+            moved[old] = rid
+        fresh_numbers += [(old, 0) for old in left[len(free) :]]
+    fresh_numbers = [(old, number + i) for i, (old, _) in enumerate(sorted(fresh_numbers), 1)]
+    moved |= dict(fresh_numbers)
+    name = f"moved{tally.number}"
+    fresh(con, name, "old INTEGER PRIMARY KEY, new INTEGER, added INTEGER")
+    added = dict(fresh_numbers)
+    con.executemany(
+        f"INSERT INTO temp.{name} VALUES (?, ?, ?)", [(a, b, a in added) for a, b in moved.items()]
+    )
+    write.moved[fold(target.name)] = name
+    columns = [alias, *(c.name for c in rest)]
+    picks = ", ".join(["m.new", *(staged.expr(c.name) for c in rest)])
+    select = (
+        f"SELECT {picks} FROM temp.{name} AS m CROSS JOIN temp.{staged.table.name} AS s "
+        f"ON {staged.expr(alias)} = m.old WHERE m.added ORDER BY m.new"
+    )
+    new = write.insert(staged, columns, select, len(added))
+    tally.new += new
+    tally.identical += len(moved) - new
+    if new:
+        write.account.note(renumbered(target.name, new, alias))
+    _follow_own(con, target, name, write)
+
+
+def _follow_own(con: sqlite3.Connection, target: Table, moved: str, write: Writer) -> None:
+    """Rows of this source that refer to renumbered rows of their own table."""
+    for column in references(con, target.name, {fold(target.name)}):
+        name = quote(column)
+        con.execute(
+            f"UPDATE main.{quote(target.name)} AS t SET {name} = "
+            f"(SELECT m.new FROM temp.{moved} AS m WHERE m.old = t.{name}) "
+            f"WHERE t.{name} IN (SELECT old FROM temp.{moved}) AND (t.{target.rowid} IN "
+            f"(SELECT new FROM temp.{moved} WHERE added) OR t.{target.rowid} > ?)",
+            (write.account.of(target.name).last_rowid,),
+        )
+
+
+def references(con: sqlite3.Connection, table: str, parents: Collection[str]) -> list[str]:
+    """The columns of ``table`` that refer to the number of a row of one of ``parents``."""
+    rows = con.execute(f"PRAGMA main.foreign_key_list({literal(table)})").fetchall()
+    alone = [r for r in rows if sum(other[0] == r[0] for other in rows) == 1]
+    found = []
+    for _, _, parent, column, to, *_ in alone:
+        if fold(parent) not in parents:
+            continue
+        info = con.execute(f"PRAGMA main.table_info({literal(parent)})").fetchall()
+        primary = [fold(r[1]) for r in info if r[5]]
+        if to is None or [fold(to)] == primary:
+            found.append(column)
+    return found
+
+
+def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Feed:
+    """The feed with the new numbers of the rows that it refers to."""
+    if not write.moved or feed.target.virtual:
+        return feed
+    parents = set(write.moved) - {fold(feed.target.name)}
+    columns = {c: p for p in parents for c in references(con, feed.target.name, {p})}
+    columns = {fold(c): p for c, p in columns.items() if feed.has(c)}
+    if not columns:
+        return feed
+
+    def pick(column: str) -> str:
+        value, parent = feed.expr(column), columns.get(fold(column))
+        if parent is None:
+            return value
+        moved = f"SELECT m.new FROM temp.{write.moved[parent]} AS m WHERE m.old = {value}"
+        return f"ifnull(({moved}), {value})"
+
+    picks = ", ".join(pick(c) for c in feed.columns)
+    number = write.account.of(feed.target.name).number
+    return stage(con, feed, f"SELECT {picks} {feed.source()} {feed.order()}", f"followed{number}")
+
+
+def _place_strangers(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> None:
+    """Offered rows that went in nowhere: another constraint refuses them, one by one."""
+    table = f"main.{quote(feed.target.name)}"
+    lost = feed.source(f"NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {match(feed, key)})")
+    new = write.each(feed, feed.columns, f"SELECT {feed.select()} {lost}")
+    write.account.of(feed.target.name).new += new
+
+
+INDEX = "xexp declared key"
+
+
+def merge_declared(
+    con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer
+) -> None:
+    """Merge the rows whose declared key is whole, by an index made for it.
+
+    Raises XexpError where the key names several rows of one side, unless all rows are to be kept.
+    """
+    feed = feed.only(not_null(feed, key))
+    offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
+    if not offered:
+        return
+    table, tally = quote(feed.target.name), write.account.of(feed.target.name)
+    lead = fold(key.columns[0]) in feed.target.indexed
+    if not lead:
+        into = ", ".join(quote(c) for c in key.columns)
+        con.execute(f"CREATE INDEX main.{quote(INDEX)} ON {table} ({into})")
+    if options.on_conflict is OnConflict.BOTH:
+        feed, apart = _keep_both(con, feed, key, options, write)
+        offered -= apart
+    else:
+        _check_unique(con, feed, key)
+    tally.incoming += offered
+    missing = f"NOT EXISTS (SELECT 1 FROM main.{table} AS t WHERE {match(feed, key)})"
+    wanted = con.execute(f"SELECT count(*) {feed.source(missing)}").fetchone()[0]
+    select = f"SELECT {feed.select()} {feed.source(missing)} {feed.order()}"
+    added = write.insert(feed, feed.columns, select, wanted)
+    tally.new += added
+    if added < offered:
+        _compare(con, feed, key, options, write, offered, added)
+    if not lead:
+        con.execute(f"DROP INDEX main.{quote(INDEX)}")
+
+
+def _check_unique(con: sqlite3.Connection, feed: Feed, key: Key) -> None:
+    offered = [feed.expr(c) for c in key.columns]
+    held = [f"t.{quote(c)}" for c in key.columns]
+    sides = (
+        (offered, feed.source()),
+        (held, feed.joined(key)),
+    )
+    for values, rows in sides:
+        terms = ", ".join(f"+{v} COLLATE BINARY, typeof({v})" for v in values)
+        shown = ", ".join(values)
+        found = con.execute(
+            f"SELECT {shown}, count(*) {rows} GROUP BY {terms} HAVING count(*) > 1 LIMIT 3"
+        ).fetchall()
+        if found:
+            several = [(", ".join(map(str, row[:-1])), row[-1]) for row in found]
+            raise ambiguous_key(feed.target.name, key.columns, several)
+
+
+def _keep_both(
+    con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer
+) -> tuple[Feed, int]:
+    """Merge rows of keys that disagree, or name several rows, as whole rows.
+
+    The feed of the other rows, and how many those were.
+    """
+    cells = Cells(feed, options.fill)
+    values = [feed.expr(c) for c in key.columns]
+    picks = ", ".join([*values, *(f"typeof({v})" for v in values)])
+    ks = [f"k{i}" for i in range(len(values))]
+    columns = ", ".join([*ks, *(f"y{k}" for k in ks)])
+    fresh(con, "disagreeing", f"{columns}, PRIMARY KEY({columns})", " WITHOUT ROWID")
+    for rows in (
+        f"{feed.source()} GROUP BY {picks} HAVING count(*) > 1",
+        f"{feed.joined(key)} GROUP BY {picks} HAVING count(*) > 1",
+        feed.joined(key, cells.conflict),
+    ):
+        con.execute(f"INSERT OR IGNORE INTO temp.disagreeing SELECT {picks} {rows}")
+    whole = _among("disagreeing", values)
+    counts = merge_keyless(con, feed.only(whole), Subset(feed.target.stored), write)
+    counts.add_to(write.account.of(feed.target.name))
+    return feed.only(f"NOT {whole}"), counts.offered
+
+
+def merge_in_turn(
+    con: sqlite3.Connection,
+    feed: Feed,
+    key: Key,
+    select: str,
+    options: MergeOptions,
+    write: Writer,
+) -> None:
+    """Settle the rows of ``select`` one by one; they are counted as identical beforehand."""
+    staged = stage(con, feed, select)
+    cells = Cells(staged, options.fill)
+    tally = write.account.of(feed.target.name)
+    rowid = feed.target.rowid or "NULL"
+    look = (
+        f"SELECT t.{rowid}, {cells.conflict}, {cells.fillable} "
+        f"{staged.joined(key, 's.rowid = ?')} ORDER BY t.{rowid}"
+        if feed.target.rowid
+        else f"SELECT NULL, {cells.conflict}, {cells.fillable} {staged.joined(key, 's.rowid = ?')}"
+    )
+    for (turn,) in con.execute("SELECT rowid FROM temp.turn ORDER BY rowid").fetchall():
+        rows = con.execute(look, (turn,)).fetchall()
+        one = staged.only(f"s.rowid = {turn}")
+        fits = next((r for r in rows if not r[1]), None)
+        if not rows:
+            tally.identical -= 1
+            tally.new += write.insert(one, one.columns, f"SELECT {one.select()} {one.source()}", 1)
+        elif fits is None:
+            tally.identical -= 1
+            _clash(con, one, key, rows[0][0], options, write)
+        elif fits[2]:
+            tally.identical -= 1
+            tally.filled += 1
+            update_cells(con, one, key, _this(feed, fits[0]), "t")
+
+
+def _this(feed: Feed, rowid: int | None) -> str:
+    return "1" if rowid is None else f"t.{feed.target.rowid} = {rowid}"
+
+
+def _clash(
+    con: sqlite3.Connection,
+    one: Feed,
+    key: Key,
+    rowid: int | None,
+    options: MergeOptions,
+    write: Writer,
+) -> None:
+    tally = write.account.of(one.target.name)
+    here = _this(one, rowid)
+    tally.conflicting += 1
+    if options.on_conflict == OnConflict.THEIRS:
+        tally.replaced += 1
+        update_cells(con, one, key, here, "s" if options.fill else "s only")
+    elif options.on_conflict == OnConflict.OURS:
+        if options.fill and update_cells(
+            con, one, key, f"{here} AND {Cells(one, True).fillable}", "t"
+        ):
+            tally.settled = True
+    else:
+        found = list_conflicts(con, one, key, Cells(one, options.fill), "value", here)
+        write.account.conflict(found)
+
+
+def make_way(
+    con: sqlite3.Connection, feed: Feed, names: tuple[str, ...], claims: str, write: Writer
+) -> Feed:
+    """Delete what the offered rows replace; return the rows that are still to be merged.
+
+    ``claims`` names a temporary table of the keys that later sources brought (they come first
+    here); ``claim`` adds this source's keys to it afterwards.
+    """
+    values = _rebase_values(con, feed, names)
+    whole = " AND ".join(f"{v} IS NOT NULL" for v in values.offered)
+    ks = [f"k{i}" for i in range(len(names))]
+    columns = ", ".join([*ks, *(f"y{k}" for k in ks)])
+    con.execute(
+        f"CREATE TEMP TABLE IF NOT EXISTS {claims}({columns}, PRIMARY KEY({columns})) WITHOUT ROWID"
+    )
+    taken = _among(claims, values.offered)
+    if con.execute(f"SELECT 1 FROM temp.{claims} LIMIT 1").fetchone():
+        gone = con.execute(f"SELECT count(*) {feed.source(whole, taken)}").fetchone()[0]
+        write.account.of(feed.target.name).incoming += gone
+        feed = feed.only(f"NOT ({whole} AND {taken})")
+    fresh(con, "brought", f"{columns}, PRIMARY KEY({columns})", " WITHOUT ROWID")
+    picks = ", ".join([*values.offered, *(f"typeof({v})" for v in values.offered)])
+    con.execute(f"INSERT OR IGNORE INTO temp.brought SELECT {picks} {feed.source(whole)}")
+    remove = _delete_rows if feed.target.rowid else _delete_by_key
+    write.account.of(feed.target.name).replaced += remove(con, feed, values, whole)
+    return feed
+
+
+@dataclass(frozen=True)
+class _RebaseValues:
+    """The key that a rebase replaces by, as SQL over the offered row and over the target's."""
+
+    offered: list[str]
+    held: list[str]
+    index: str = ""  #: the target's column to look up, where the key is the column itself
+
+
+def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> _RebaseValues:
+    """Rows without a version go by the one that their run has elsewhere, else by their run."""
+    offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
+    run, table = run_column(feed.columns), f"main.{quote(feed.target.name)} AS t"
+    plain = _RebaseValues(offered, held, fold(names[0]))
+    if len(names) > 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
+        return plain
+    if not feed.has(run):
+        return plain
+    theirs, mine = feed.expr(run), f"t.{quote(run)}"
+    gaps = (
+        feed.source(f"{offered[0]} IS NULL AND {theirs} IS NOT NULL"),
+        f"FROM {table} WHERE {held[0]} IS NULL AND {mine} IS NOT NULL",
+    )
+    if not any(con.execute(f"SELECT 1 {rows} LIMIT 1").fetchone() for rows in gaps):
+        return plain
+    fresh(con, "runs", "run PRIMARY KEY, version", " WITHOUT ROWID")
+    known = f"FROM {table} WHERE {mine} IS NOT NULL AND {held[0]} IS NOT NULL"
+    con.execute(f"INSERT INTO temp.runs SELECT {mine}, min({held[0]}) {known} GROUP BY 1")
+    known = feed.source(f"{theirs} IS NOT NULL AND {offered[0]} IS NOT NULL")
+    con.execute(
+        f"INSERT OR IGNORE INTO temp.runs SELECT {theirs}, min({offered[0]}) {known} GROUP BY 1"
+    )
+
+    def value(version: str, name: str) -> str:
+        found = f"(SELECT r.version FROM temp.runs AS r WHERE r.run = {name})"
+        return f"coalesce({version}, {found}, {name})"
+
+    return _RebaseValues([value(offered[0], theirs)], [value(held[0], mine)])
+
+
+def claim(con: sqlite3.Connection, claims: str) -> None:
+    """Once its rows are in: the keys that the source of the last ``make_way`` brought are its."""
+    con.execute(f"INSERT OR IGNORE INTO temp.{claims} SELECT * FROM temp.brought")
+
+
+def _among(claims: str, values: Sequence[str]) -> str:
+    tests = [
+        f"b.k{i} = +{v} COLLATE BINARY AND b.yk{i} = typeof({v})" for i, v in enumerate(values)
+    ]
+    return f"EXISTS (SELECT 1 FROM temp.{claims} AS b WHERE {' AND '.join(tests)})"
+
+
+def _delete_rows(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str) -> int:
+    """Delete the target rows of the brought keys that the source does not have as often."""
+    target = feed.target
+    table = f"main.{quote(target.name)}"
+    mine = values.held
+    if values.index in target.indexed:
+        tests = [f"{v} = b.k{i} AND typeof({v}) = b.yk{i}" for i, v in enumerate(mine)]
+        tests += [f"+{v} = b.k{i} COLLATE BINARY" for i, v in enumerate(mine)]
+        found = f"temp.brought AS b CROSS JOIN {table} AS t WHERE {' AND '.join(tests)}"
+    else:
+        found = f"{table} AS t WHERE {_among('brought', mine)}"
+    fresh(con, "hits", "rid INTEGER PRIMARY KEY")
+    con.execute(f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {found}")
+    fresh(con, "doomed", "rid INTEGER PRIMARY KEY")
+    unlike = _unlike_by_key(con, feed, whole)
+    if unlike is not None:
+        con.execute(f"INSERT INTO temp.doomed {unlike}")
+    else:
+        con.executemany("INSERT INTO temp.doomed VALUES (?)", _not_offered(con, feed, whole))
+    return con.execute(f"DELETE FROM {table} WHERE {target.rowid} IN temp.doomed").rowcount
+
+
+def _unlike_by_key(con: sqlite3.Connection, feed: Feed, whole: str) -> str | None:
+    """SQL for the hits that equal no offered row, where both tables have the same unique key.
+
+    None where they have not, or where a hit has a NULL in it: then rows must be counted.
+    """
+    target = feed.target
+    if (
+        not target.keys
+        or feed.renamed
+        or target.keys[0].folded not in (k.folded for k in feed.table.keys)
+    ):
+        return None
+    key = target.keys[0]
+    hits = (
+        f"FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t ON t.{target.rowid} = h.rid"
+    )
+    if con.execute(f"SELECT 1 {hits} WHERE {target_null(key)} LIMIT 1").fetchone():
+        return None
+    linked = [f"{feed.expr(c)} = +t.{quote(c)}" for c in key.columns]
+    equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(target)]
+    return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {feed.source(whole, *linked, *equal)})"
+
+
+def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> Iterator[tuple[int]]:
+    """Rowids of hits beyond the multiplicity with which the source offers the same row."""
+    columns = _identity(feed.target)
+    names = [f"c{i}" for i in range(len(columns))]
+    held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    offered = ", ".join(f"+{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    rows = con.execute(
+        f"SELECT group_concat(rid), count(*) - count(rid) FROM (SELECT {held}, h.rid AS rid "
+        f"FROM temp.hits AS h CROSS JOIN main.{quote(feed.target.name)} AS t "
+        f"ON t.{feed.target.rowid} = h.rid UNION ALL SELECT {offered}, NULL {feed.source(whole)}) "
+        f"GROUP BY {grouping(columns, names)} HAVING count(rid) > count(*) - count(rid)"
+    )
+    for rids, kept in rows:
+        yield from ((rid,) for rid in sorted(map(int, rids.split(",")))[kept:])
+
+
+def _identity(table: Table) -> tuple[Column, ...]:
+    """The columns that make a row what it is: all but the stamps."""
+    stamps = stamps_of([c.name for c in table.stored], table.keys[0].columns if table.keys else ())
+    return tuple(c for c in table.stored if not stamps.holds(c.name)) or table.stored
+
+
+def _delete_by_key(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str) -> int:
+    """The same for a table WITHOUT ROWID, whose rows are all different."""
+    table = f"main.{quote(feed.target.name)}"
+    equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(feed.target)]
+    return con.execute(
+        f"DELETE FROM {table} AS t WHERE {_among('brought', values.held)} "
+        f"AND NOT EXISTS (SELECT 1 {feed.source(whole, *equal)})"
+    ).rowcount
