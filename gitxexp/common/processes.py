@@ -13,11 +13,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 
@@ -32,33 +31,18 @@ def alive(pid: int) -> bool:
     return True
 
 
-_busy: weakref.WeakSet[Any] = weakref.WeakSet()
+_open: weakref.WeakSet[Any] = weakref.WeakSet()
 _watching = False
 
 
-class Connection(sqlite3.Connection):
-    """A connection, for ``factory=``, whose statements end when a signal arrives."""
-
-    def execute(self, *args: Any) -> sqlite3.Cursor:
-        """Like sqlite3's; raises KeyboardInterrupt where that was the reason of a failure."""
-        _watch()
-        _busy.add(self)
-        try:
-            return super().execute(*args)
-        except sqlite3.OperationalError:
-            _signals_first()
-            raise
-        finally:
-            _busy.discard(self)
-
-
-def also(connection: Any) -> None:
-    """Have ``connection.interrupt()`` called as well, for as long as somebody holds it."""
+def interruptible(connection: Any) -> None:
+    """Have ``connection.interrupt()`` called when a signal arrives, for as long as somebody holds
+    it: a long statement of SQLite or DuckDB ends, and then the signal's handler runs."""
     _watch()
-    _busy.add(connection)
+    _open.add(connection)
 
 
-def _signals_first() -> None:
+def signals_first() -> None:
     """Whatever a signal raises is raised by this call: Python looks for signals when it begins."""
 
 
@@ -80,8 +64,9 @@ def _interrupt(reader: int) -> None:
 
 def _interrupt_all() -> None:
     """A function of its own, so that a waiting thread holds no connection."""
-    for connection in list(_busy):
-        connection.interrupt()
+    for connection in list(_open):
+        with suppress(Exception):  # it is closed by now
+            connection.interrupt()
 
 
 @contextmanager

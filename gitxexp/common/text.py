@@ -1,4 +1,4 @@
-"""Numbers of things, and lists of names, in sentences."""
+"""Numbers of things, and lists of names, in sentences; text from anywhere on one line."""
 
 from __future__ import annotations
 
@@ -16,3 +16,19 @@ def some(names: Sequence[str], most: int) -> str:
     """The first ``most`` names, and how many more there are: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+#: What joins the parts of words and emoji; of all that cannot be seen, it alone changes nothing else.
+_JOINERS = "\u200c\u200d"
+
+
+def visible(text: str) -> str:
+    """``text`` with each character that cannot be seen, breaks a line or steers a terminal as its
+    escape (``\\n``, ``\\x1b``, ``\\u202e``), so that it stays on its line and shows what it holds."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in _JOINERS else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    return ascii(char)[1:-1]

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.tag_message import Payload
 
@@ -301,17 +301,14 @@ def _grouped(db: sqlite3.Connection, sql: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> sqlite.Connection:
     """A connection to the file; raises sqlite3.DatabaseError where it is not what we write.
 
     The file comes with a clone: nothing in it may run, or keep a reader busy.
     """
-    db = sqlite3.connect(path, timeout=10)
-    deadline = time.monotonic() + _SECONDS
+    db = sqlite.connect(path)
     try:
-        db.execute("PRAGMA trusted_schema = OFF")
-        db.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _CELL)
-        db.set_progress_handler(lambda: time.monotonic() > deadline, 100_000)
+        db.limit(_SECONDS, _CELL)
         _check(db)
     except BaseException:
         db.close()

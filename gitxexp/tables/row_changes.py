@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,22 @@ from gitxexp.tables.plan import Value
 Row = Mapping[str, Value]
 Kind = Literal["added", "removed", "changed"]
 _Mark = frozenset[tuple[str, tuple[str, Value]]]
+
+
+@dataclass(frozen=True)
+class TableRows:
+    """A whole table, as it is read. ``columns`` are names and declared types, ``names`` those of
+    the cells of each row."""
+
+    name: str
+    columns: Sequence[tuple[str, str]]
+    names: Sequence[str]
+    rows: Iterable[Sequence[Value]]
+
+
+def key_first(columns: Sequence[str], key: Sequence[str]) -> tuple[str, ...]:
+    """Key columns first, the others by name."""
+    return (*key, *sorted(c for c in columns if c not in key))
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError
 from gitxexp.common.files import kind_of
-from gitxexp.tables.lines import quote
-from gitxexp.tables.plan import Conflict, OnConflict
+from gitxexp.common.sqlite import quote
+from gitxexp.tables.plan import Conflict, OnConflict, Value
 
 
 def by_sqlite(ours: Path, theirs: Path) -> bool:
@@ -32,7 +33,7 @@ def settle(ours: Path, theirs: Path, decisions: Sequence[tuple[Conflict, OnConfl
                 f"{conflict.table}: the whole table is in conflict",
                 "take one side: --ours, --theirs",
             )
-        with closing(sqlite3.connect(loser)) as db, db:
+        with closing(sqlite.connect(loser, isolation="DEFERRED")) as db, db:
             db.execute("ATTACH ? AS winner", (str(winner),))
             _agree(db, conflict)
             db.commit()
@@ -44,11 +45,14 @@ def _agree(db: sqlite3.Connection, conflict: Conflict) -> None:
     where = " AND ".join(f"{quote(name)} IS ?" for name in conflict.key)
     values = list(conflict.key.values())
     there = db.execute(f"SELECT 1 FROM winner.{table} WHERE {where}", values).fetchone()
-    triggers = db.execute(
-        "SELECT name, sql FROM main.sqlite_master WHERE type = 'trigger'"
-    ).fetchall()
-    for name, _ in triggers:
-        db.execute(f"DROP TRIGGER main.{quote(name)}")
+    with sqlite.triggers_aside(db):
+        _copy(db, conflict, where, values, bool(there))
+
+
+def _copy(
+    db: sqlite3.Connection, conflict: Conflict, where: str, values: list[Value], there: bool
+) -> None:
+    table = quote(conflict.table)
     if conflict.column is not None and there:
         column = quote(conflict.column)
         picked = f"(SELECT {column} FROM winner.{table} WHERE {where})"
@@ -60,8 +64,6 @@ def _agree(db: sqlite3.Connection, conflict: Conflict) -> None:
             f"INSERT INTO main.{table} ({columns}) SELECT {columns} FROM winner.{table} WHERE {where}",
             values,
         )
-    for _, text in triggers:
-        db.execute(text)
 
 
 def _shared(db: sqlite3.Connection, table: str) -> list[str]:

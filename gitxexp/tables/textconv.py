@@ -1,20 +1,30 @@
 """A database or parquet file as lines of text that git can diff: one line per row.
 
 A line names only the cells that are not NULL, key first and then by column name, so that neither a
-new column nor another column order touches the lines of old rows.
+new column nor another column order touches the lines of old rows. Names and values come from a file
+that anybody may have written: what is no printable character is escaped, so that none of them
+breaks a line or steers a terminal.
 """
 
 from __future__ import annotations
 
-import contextlib
+import hashlib
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
-from urllib.parse import quote as percent
+from typing import Any
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
-from gitxexp.tables.lines import header, line, ordered, quote
+from gitxexp.common.sqlite import quote
+from gitxexp.common.text import visible
+from gitxexp.tables.row_changes import TableRows, key_first
+
+#: Longer blobs are shown by their length and hash.
+_BLOB = 32
 
 
 def textconv(path: Path) -> Iterator[str]:
@@ -26,24 +36,38 @@ def textconv(path: Path) -> Iterator[str]:
     if path.exists() and path.stat().st_size == 0:
         return
     if kind_of(path) == "sqlite":
-        yield from _sqlite(path)
+        tables = _sqlite(path)
     else:
-        from gitxexp.tables.duckdb.textconv import lines  # late: it needs DuckDB
+        from gitxexp.tables.duckdb.row_diff import contents  # late: it needs DuckDB
 
-        yield from lines(path)
+        tables = contents(path)
+    for table in tables:
+        yield f"table {shown(table.name)}"
+        for name, kind in sorted(table.columns):
+            yield f"  column {shown(name)} {visible(kind)}".rstrip()
+        for row in table.rows:
+            yield _line(table.names, row)
+
+
+def _line(names: Sequence[str], row: Sequence[Any]) -> str:
+    cells = (f"{visible(n)}={shown(v)}" for n, v in zip(names, row, strict=True) if v is not None)
+    return "  " + " ".join(["row", *cells])
+
+
+def shown(value: Any) -> str:
+    """A value on one line; text, numbers and blobs never look alike."""
+    if isinstance(value, str):
+        return visible(json.dumps(value, ensure_ascii=False))
+    if isinstance(value, bytes):
+        if len(value) <= _BLOB:
+            return f"x'{value.hex()}'"
+        return f"blob({len(value)} bytes, sha256 {hashlib.sha256(value).hexdigest()[:16]})"
+    return repr(value)
 
 
 def sqlite_tables(con: sqlite3.Connection) -> list[tuple[str, int]]:
     """Name and root page of each table that a user made, by name."""
-    kinds = {row[1]: row[2] for row in con.execute("PRAGMA table_list") if row[0] == "main"}
-    rows = con.execute(
-        "SELECT name, rootpage FROM sqlite_master WHERE type = 'table' ORDER BY name"
-    )
-    return [
-        (name, root)
-        for name, root in rows.fetchall()
-        if not name.startswith("sqlite_") and kinds.get(name) == "table"
-    ]
+    return sorted((t.name, t.root) for t in sqlite.tables(con) if t.kind == "table")
 
 
 def sqlite_key(con: sqlite3.Connection, name: str) -> tuple[str, ...]:
@@ -59,24 +83,21 @@ def sqlite_key(con: sqlite3.Connection, name: str) -> tuple[str, ...]:
     return ()
 
 
-def _sqlite(path: Path) -> Iterator[str]:
-    uri = f"file:{percent(str(path.absolute()))}?mode=ro&immutable=1"
+def _sqlite(path: Path) -> Iterator[TableRows]:
     try:
-        with contextlib.closing(sqlite3.connect(uri, uri=True)) as con:
+        with closing(sqlite.connect(path, "ro", immutable=True)) as con:
             con.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
             for name, _ in sqlite_tables(con):
-                yield from _sqlite_table(con, name)
+                yield _sqlite_table(con, name)
     except sqlite3.Error as error:
         raise XexpError(f"cannot read {path}: {error}") from None
 
 
-def _sqlite_table(con: sqlite3.Connection, name: str) -> Iterator[str]:
+def _sqlite_table(con: sqlite3.Connection, name: str) -> TableRows:
     info = con.execute(f"PRAGMA table_xinfo({quote(name)})").fetchall()
-    columns = [row[1] for row in info if row[6] != 1]
-    yield from header(name, [(row[1], row[2]) for row in info if row[6] != 1])
+    columns = [(row[1], row[2]) for row in info if row[6] != 1]
     key = sqlite_key(con, name)
-    names = ordered(columns, key)
+    names = key_first([column for column, _ in columns], key)
     order = f" ORDER BY {', '.join(map(quote, key))}" if key else ""
-    cells = ", ".join(map(quote, names))
-    for row in con.execute(f"SELECT {cells} FROM {quote(name)}{order}"):
-        yield line(names, row)
+    rows = con.execute(f"SELECT {', '.join(map(quote, names))} FROM {quote(name)}{order}")
+    return TableRows(name, columns, names, rows)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar
-from urllib.parse import quote
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 
 Kind = Literal["sqlite", "duckdb"]
@@ -83,6 +83,19 @@ class Database:
         found = cursor.fetchall() if cursor.description else []
         return int(found[0][0]) if found and isinstance(found[0][0], int) else 0
 
+    @property
+    def update(self) -> str:
+        """The word for an UPDATE that fails where a constraint of the table would answer with the
+        deletion of another row (``ON CONFLICT REPLACE``)."""
+        return "UPDATE OR ABORT" if self.kind == "sqlite" else "UPDATE"
+
+    def triggers_aside(self, *tables: str, views: bool = False) -> AbstractContextManager[None]:
+        """Without the triggers of the tables (none: of all) and, if asked, without views, for what
+        is no new row; DuckDB has no triggers, and keeps its views as they are."""
+        if self.kind == "duckdb":
+            return nullcontext()
+        return sqlite.triggers_aside(self.raw, *tables, views=views)
+
 
 def reading(path: Path, action: Callable[[Database], T]) -> T:
     """``action`` on a read-only connection; its result.
@@ -99,11 +112,11 @@ def reading(path: Path, action: Callable[[Database], T]) -> T:
                 return action(database)
         if head[18:20] == bytes((WAL_VERSION, WAL_VERSION)) and not _wal(path).exists():
             before = _state(path)
-            with _closing(path, kind, _sqlite(path, "mode=ro&immutable=1")) as database:
+            with _closing(path, kind, _sqlite(path, "ro", immutable=True)) as database:
                 result = action(database)
             if _state(path) == before:
                 return result
-        with _closing(path, kind, _sqlite(path, "mode=ro")) as database:
+        with _closing(path, kind, _sqlite(path, "ro")) as database:
             return action(database)
 
 
@@ -116,7 +129,7 @@ def writing(path: Path, timeout: float = 10.0) -> Iterator[Database]:
     """
     kind = _usable(path, _head(path))
     with _explained(path):
-        raw = _sqlite(path, "mode=rw", timeout) if kind == "sqlite" else _duckdb(path, False)
+        raw = _sqlite(path, "rw", timeout) if kind == "sqlite" else _duckdb(path, False)
         with _closing(path, kind, raw) as database:
             database.run("BEGIN IMMEDIATE" if kind == "sqlite" else "BEGIN")
             try:
@@ -128,28 +141,22 @@ def writing(path: Path, timeout: float = 10.0) -> Iterator[Database]:
             database.run("COMMIT")
 
 
-def _sqlite(path: Path, query: str, timeout: float = 10.0) -> sqlite3.Connection:
-    uri = f"file:{quote(str(path.absolute()), errors='surrogateescape')}?{query}"
-    connection = sqlite3.connect(uri, uri=True, timeout=timeout, isolation_level=None)
+def _sqlite(
+    path: Path, mode: sqlite.Mode, timeout: float = 10.0, *, immutable: bool = False
+) -> sqlite.Connection:
+    connection = sqlite.connect(path, mode, immutable=immutable, timeout=timeout)
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     return connection
 
 
 def _duckdb(path: Path, read_only: bool) -> Any:
-    import duckdb  # 110 ms: only for a file that really is DuckDB's
+    from gitxexp.tables.duckdb.session import connect_file, connect_parquet  # 110 ms
 
     if not _head(path).startswith(PARQUET_MAGIC):
-        return duckdb.connect(str(path), read_only=read_only)
+        return connect_file(path, read_only=read_only)
     if not read_only:
         raise DatabaseProblem(f"a parquet file is written once and not changed: {path}")
-    connection = duckdb.connect(":memory:")
-    table = path.stem.replace('"', '""')
-    connection.execute(
-        f'CREATE TABLE "{table}" AS SELECT * FROM read_parquet(?, hive_partitioning=false)',
-        [str(path)],
-    )
-    connection.execute("SET enable_external_access = false")
-    return connection
+    return connect_parquet(path)
 
 
 @contextmanager

@@ -87,10 +87,11 @@ def stamp(
         record = StampRecord(str(path), table, run_id, named, added, by, filled, rows)
         if announce is not None:
             announce(record)
-        for name in added:
-            database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
-        for name, where in places.items():
-            _fill(database, found, name, named[name], where)
+        with database.triggers_aside(table):
+            for name in added:
+                database.run(f"ALTER TABLE {quoted(table)} ADD COLUMN {quoted(name)} VARCHAR")
+            for name, where in places.items():
+                _fill(database, found, name, named[name], where)
         return record
 
 
@@ -101,8 +102,12 @@ def restamp(path: Path, table: str, run_id: str, old: str, new: str, timeout: fl
         if not found.version_columns:
             return 0
         name = quoted(found.version_columns[0])
-        sql = f"UPDATE {quoted(table)} SET {name} = ? WHERE {found.run_id} = ? AND {name} = ?"
-        return database.run(sql, [new, run_id, old])
+        sql = (
+            f"{database.update} {quoted(table)} SET {name} = ?"
+            f" WHERE {found.run_id} = ? AND {name} = ?"
+        )
+        with database.triggers_aside(table):
+            return database.run(sql, [new, run_id, old])
 
 
 def unstamp(
@@ -116,11 +121,12 @@ def unstamp(
     with writing(path or Path(record.path), timeout) as database:
         (table,) = tables_of(database, record.table)
         present = {name: w for name, w in record.filled.items() if name in table.columns}
-        cells = sum(_empty(database, record, name, where) for name, where in present.items())
         ours = [name for name in record.added if name in table.columns]
-        unused = [name for name in ours if not _used(database, table, name)]
-        for name in unused:
-            database.run(f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(name)}")
+        with database.triggers_aside(views=bool(ours)):
+            cells = sum(_empty(database, record, name, where) for name, where in present.items())
+            unused = [name for name in ours if not _used(database, table, name)]
+            for name in unused:
+                database.run(f"ALTER TABLE {quoted(table.name)} DROP COLUMN {quoted(name)}")
         kept = tuple(name for name in ours if name not in unused)
         return Unstamped(cells, tuple(unused), kept)
 
@@ -167,14 +173,14 @@ def _condition(by: Sequence[str]) -> str:
 
 def _fill(database: Database, table: Table, column: str, value: str, where: list[Place]) -> None:
     by = [] if table.has_rowid else table.key
-    sql = f"UPDATE {quoted(table.name)} SET {quoted(column)} = ? WHERE {_condition(by)}"
+    sql = f"{database.update} {quoted(table.name)} SET {quoted(column)} = ? WHERE {_condition(by)}"
     for place in where:
         database.run(sql, [value, *place])
 
 
 def _empty(database: Database, record: StampRecord, column: str, where: list[Place]) -> int:
     sql = (
-        f"UPDATE {quoted(record.table)} SET {quoted(column)} = NULL"
+        f"{database.update} {quoted(record.table)} SET {quoted(column)} = NULL"
         f" WHERE {_condition(record.by)} AND {quoted(column)} = ?"
     )
     return sum(database.run(sql, [*place, record.values[column]]) for place in where)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
 from gitxexp.trackers.column_names import COMMIT_COLUMNS
@@ -147,12 +148,10 @@ def _preference(table: Table) -> tuple[int, str]:
 
 
 def _sqlite(database: Database) -> Iterator[Table]:
-    """Ordinary tables only: no views, virtual or shadow tables (``PRAGMA table_list``)."""
-    listed = database.rows(
-        "SELECT name, wr FROM pragma_table_list WHERE schema = 'main' AND type = 'table'"
-        " AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
-    )
-    for name, without_rowid in list(listed):
+    """Ordinary tables only: no views, virtual or shadow tables."""
+    for name, _, _, kind, without_rowid, _ in sqlite.tables(database.raw):
+        if kind != "table":
+            continue
         info = list(database.rows("SELECT name, type, pk FROM pragma_table_info(?)", [name]))
         key = tuple(column for column, _, _ in sorted(filter(_in_key, info), key=lambda i: i[2]))
         columns = tuple(column for column, _, _ in info)

@@ -11,7 +11,7 @@ from gitxexp.cli.group import Group
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
-from gitxexp.common.text import some
+from gitxexp.common.text import some, visible
 from gitxexp.tables.plan import OnConflict
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _show(found: Sequence[Report]) -> None:
             console.out(f"     {side:<8}{value}")
     for report in found:
         if report.message:
-            console.out(f"{report.path}: {report.message}")
+            console.out(f"{report.path}: {visible(report.message)}")
     if found:
         hints.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
     else:

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from gitxexp.common import streams
+from gitxexp.common.text import visible as escaped
 
 #: Of the characters that cannot be seen, those that words and emoji are made with.
 _JOINERS = "\u200c\u200d"
@@ -226,15 +227,19 @@ def tsv(columns: Sequence[Column]) -> str:
 def _on_one_line(cells: Sequence[str]) -> Sequence[str]:
     if "".join(cells).isprintable():
         return cells
-    return [cell if cell.isprintable() else " ".join(cell.split()) for cell in cells]
+    return [c if c.isprintable() else escaped(" ".join(c.split())) for c in cells]
 
 
 def as_json(value: Any) -> str:
-    """Indented JSON (RFC 8259) of :func:`plain`'s values."""
+    """Indented JSON (RFC 8259) of :func:`plain`'s values; characters that cannot be seen are
+    escaped."""
     import json  # 1 ms, which a table needs not wait for
+    import re
 
     utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    return json.dumps(plain(value), indent=2, ensure_ascii=not utf8)
+    dumped = json.dumps(plain(value), indent=2, ensure_ascii=not utf8)
+    unseen = (c for c in set(re.findall(r"[^\n -~]", dumped)) if not c.isprintable())
+    return dumped.translate({ord(c): json.dumps(c)[1:-1] for c in unseen})
 
 
 def plain(value: Any) -> Any:

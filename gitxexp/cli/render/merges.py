@@ -9,9 +9,10 @@ from gitxexp.cli import hints
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, paint, table
 from gitxexp.cli.render.rows import MOST, cell, cells
-from gitxexp.tables.lines import shown
+from gitxexp.common.text import visible
 from gitxexp.tables.plan import Conflict, TableReport, Value
 from gitxexp.tables.row_changes import RowChange
+from gitxexp.tables.textconv import shown
 from gitxexp.workflows.merge.merge import Merged, MergedArtifact
 
 _COUNTS: tuple[tuple[str, Callable[[TableReport], int]], ...] = (
@@ -78,12 +79,13 @@ def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> str:
 
 
 def _extras(item: MergedArtifact) -> list[str]:
-    lines = [f"carried over: {', '.join(item.report.carried)}"] if item.report.carried else []
-    lines += [f"note: {note}" for note in item.report.notes]
+    carried = ", ".join(map(visible, item.report.carried))
+    lines = [f"carried over: {carried}"] if carried else []
+    lines += [f"note: {visible(note)}" for note in item.report.notes]
     for like in item.report.similar:
+        table, new, old = map(visible, (like.table, like.incoming, like.existing))
         lines.append(
-            f"note: {like.table}: the new column {like.incoming} looks like {like.existing};"
-            f" join them: --rename {like.incoming}={like.existing}"
+            f"note: {table}: the new column {new} looks like {old}; join them: --rename {new}={old}"
         )
     return lines
 
@@ -91,7 +93,7 @@ def _extras(item: MergedArtifact) -> list[str]:
 def _going(item: MergedArtifact) -> list[str]:
     """The first rows that give way in a rebase."""
     rows = [(t.name, row) for t in item.going for row in t.rows if row.kind != "added"]
-    lines = [f"replaced: {name} {_row(row)}" for name, row in rows[:MOST]]
+    lines = [f"replaced: {visible(name)} {_row(row)}" for name, row in rows[:MOST]]
     more = sum(t.removed + t.changed for t in item.going) - len(lines)
     return [*lines, f"and {more} more rows"] if more else lines
 
@@ -100,7 +102,7 @@ def _row(row: RowChange) -> str:
     """A removed row whole, a changed one as old → new."""
     if row.kind == "removed":
         return cells(row.old or {})
-    changes = (f"{n}: {cell(old)} → {cell(new)}" for n, (old, new) in row.cells.items())
+    changes = (f"{visible(n)}: {cell(old)} → {cell(new)}" for n, (old, new) in row.cells.items())
     return f"{cells(row.key)} {', '.join(changes)}"
 
 
@@ -117,9 +119,10 @@ def conflicts(found: Sequence[Conflict], path: str, *, three: bool = False) -> l
 
 def where(conflict: Conflict) -> str:
     """``table, key=value: column``, and the kind when it is not one of values."""
-    key = ", ".join(f"{name}={shown(value)}" for name, value in conflict.key.items())
-    text = f"{conflict.table}, {key}" if key else conflict.table
-    text += f": {conflict.column}" if conflict.column is not None else ""
+    key = ", ".join(f"{visible(name)}={shown(value)}" for name, value in conflict.key.items())
+    table = visible(conflict.table)
+    text = f"{table}, {key}" if key else table
+    text += f": {visible(conflict.column)}" if conflict.column is not None else ""
     return text if conflict.kind == "value" else f"{text} ({conflict.kind})"
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from gitxexp.cli.render.console import Column, paint, table
-from gitxexp.tables.lines import shown
+from gitxexp.common.text import visible
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import RowChange, TableDiff
+from gitxexp.tables.textconv import shown
 from gitxexp.workflows.merge.diff import FileDiff
 
 #: Rows and conflicts shown to people; JSON has them all.
@@ -20,19 +21,19 @@ def files(found: Sequence[FileDiff]) -> str:
 
 
 def _file(found: FileDiff) -> Iterator[str]:
-    yield paint(f"diff {found.path}", "bold")
+    yield paint(f"diff {visible(found.path)}", "bold")
     if found.problem:
-        yield f"  {found.problem}"
+        yield f"  {visible(found.problem)}"
     for item in found.tables:
         yield from _table(item)
 
 
 def _table(item: TableDiff) -> Iterator[str]:
-    yield paint(f"@@ {item.name}: {counts(item)} @@", "cyan")
+    yield paint(f"@@ {visible(item.name)}: {counts(item)} @@", "cyan")
     for name in item.columns_added:
-        yield paint(f"+ column {name}", "green")
+        yield paint(f"+ column {visible(name)}", "green")
     for name in item.columns_removed:
-        yield paint(f"- column {name}", "red")
+        yield paint(f"- column {visible(name)}", "red")
     yield from (row(change) for change in item.rows)
     hidden = item.added + item.removed + item.changed - len(item.rows)
     if hidden > 0:
@@ -56,13 +57,17 @@ def row(change: RowChange) -> str:
     if change.kind == "removed":
         return paint(f"- {cells(change.old or {})}", "red")
     key = cells(change.key)
-    changes = (f"{name}: {cell(old)} → {cell(new)}" for name, (old, new) in change.cells.items())
+    changes = (
+        f"{visible(name)}: {cell(old)} → {cell(new)}" for name, (old, new) in change.cells.items()
+    )
     return paint(f"~ {key}  {', '.join(changes)}", "yellow")
 
 
 def cells(row: Mapping[str, Value]) -> str:
     """``name=value`` for each value that is there."""
-    return " ".join(f"{name}={shown(value)}" for name, value in row.items() if value is not None)
+    return " ".join(
+        f"{visible(name)}={shown(value)}" for name, value in row.items() if value is not None
+    )
 
 
 def cell(value: Value) -> str:

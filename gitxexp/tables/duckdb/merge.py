@@ -71,6 +71,7 @@ def run(
         before = stamp(target) if target else ()
         ours = _open_target(session, stack, target, kind, temp, options)
         others = [_opened(session, stack, path, options) for path in sources]
+        session.seal([*([ours] if ours else []), *others], temp)
         tables = match_tables(ours, others, out, kind, options)
         _check_key(tables, options)
         outcomes: list[Outcome] = []

@@ -14,7 +14,7 @@ from gitxexp.tables.duckdb.source import open_source
 from gitxexp.tables.duckdb.three_way import differing
 from gitxexp.tables.duckdb.two_way import key_of
 from gitxexp.tables.plan import MergeOptions, Value
-from gitxexp.tables.row_changes import RowChange, TableDiff, pair
+from gitxexp.tables.row_changes import RowChange, TableDiff, TableRows, key_first, pair
 
 
 def diff_duck(
@@ -24,6 +24,7 @@ def diff_duck(
     options = MergeOptions(key=key, allow_lossy=False)
     with Session(options.memory) as session, contextlib.ExitStack() as stack:
         old, new = (_opened(session, stack, path) for path in (a, b))
+        session.seal([source for source in (old, new) if source])
         found = []
         one = new or old
         assert one is not None
@@ -33,6 +34,22 @@ def diff_duck(
         for matched in tables:
             found.append(_diff(session, matched, old, options, limit))
         return found
+
+
+def contents(path: Path) -> Iterator[TableRows]:
+    """The tables of a DuckDB or parquet file, by name, each read as it is gone through."""
+    with Session(MergeOptions().memory) as session, contextlib.ExitStack() as stack:
+        source = _opened(session, stack, path)
+        assert source is not None
+        session.seal([source])
+        for table in sorted(source.tables, key=lambda t: t.name or ""):
+            key = table.unique[0] if table.unique else ()
+            names = key_first(list(table.columns), key)
+            cells = ", ".join(plain(table.columns[c], quote(c)) for c in names) or "1"
+            order = ", ".join(map(quote, key)) if key else table.row
+            sql = f"SELECT {cells} FROM {table.relation} ORDER BY {order}"
+            rows = (row if names else () for batch in session.batches(sql) for row in batch)
+            yield TableRows(table.name or "parquet", list(table.columns.items()), names, rows)
 
 
 def _opened(session: Session, stack: contextlib.ExitStack, path: Path | None) -> Source | None:

@@ -129,6 +129,20 @@ class Session:
             self._apart = Folder()
         return self._apart.path / path.name
 
+    def seal(self, sources: Sequence[Source], out: Path | None = None) -> None:
+        """From now on only the opened ``sources`` can be read, and the folder of ``out`` written.
+
+        A view or macro of a source could name any file, or a FIFO that nobody writes to.
+        """
+        folders = [self.scratch, *([out.parent] if out else [])]
+        if self._apart is not None:
+            folders.append(self._apart.path)
+        places = ", ".join(text(f"{folder.resolve()}/") for folder in folders)
+        files = ", ".join(text(str(source.path.resolve())) for source in sources)
+        self.rows(f"SET allowed_directories = [{places}]")
+        self.rows(f"SET allowed_paths = [{files}]")
+        self.rows("SET enable_external_access = false")
+
     def inside(self, path: Path) -> str:
         """A plain name for a file to be written, through a link to its folder."""
         folder = self.scratch / f"out{next(self._numbers)}"
@@ -162,7 +176,39 @@ def _connect(scratch: Path, memory: int) -> Any:
         con = duckdb.connect(":memory:", config=config)
         con.execute("SET TimeZone = 'UTC'")
         con.execute("SET enable_progress_bar = false")
-        processes.also(con)
+        processes.interruptible(con)
+    return con
+
+
+#: Nothing in a file may load code, or read or write another file.
+_SEALED = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "lock_configuration": "true",
+}
+
+
+def connect_file(path: Path, *, read_only: bool) -> Any:
+    """A connection to one DuckDB file, and to nothing else: its views and macros reach no other
+    file. Raises ``duckdb.Error``."""
+    import duckdb
+
+    con = duckdb.connect(str(path), read_only=read_only, config=dict(_SEALED))
+    processes.interruptible(con)
+    return con
+
+
+def connect_parquet(path: Path) -> Any:
+    """A connection whose one table, named as the file, has its rows; it reaches no file any more.
+    Raises ``duckdb.Error``."""
+    import duckdb
+
+    con = duckdb.connect(":memory:")
+    processes.interruptible(con)
+    rows = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
+    con.execute(f"CREATE TABLE {quote(path.stem)} AS {rows}", [str(path)])
+    con.execute("SET enable_external_access = false")
     return con
 
 

@@ -15,8 +15,8 @@ from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote as percent
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
 from gitxexp.tables.duckdb.align import EMPTY
@@ -241,10 +241,9 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     wal = path.with_name(path.name + "-wal")
     with path.open("rb") as stream:
         logged = stream.read(20)[18:20] == b"\x02\x02"
-    how = "&immutable=1" if logged and not wal.exists() else ""
-    uri = f"file:{percent(str(path.absolute()))}?mode=ro{how}"
+    how = logged and not wal.exists()
     try:
-        con = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=PATIENCE)
+        con = sqlite.connect(path, "ro", immutable=how, timeout=PATIENCE)
         con.execute("BEGIN")
         con.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error as error:
@@ -268,13 +267,7 @@ def sqlite_error(path: Path, error: sqlite3.Error) -> XexpError:
 
 def user_tables(con: sqlite3.Connection) -> list[tuple[str, str]]:
     """Name and CREATE statement of each table that a user made (no shadow or virtual tables)."""
-    kinds = {row[1]: row[2] for row in con.execute("PRAGMA table_list") if row[0] == "main"}
-    rows = con.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY rowid")
-    return [
-        (name, sql)
-        for name, sql in rows.fetchall()
-        if not name.startswith("sqlite_") and kinds.get(name) == "table"
-    ]
+    return [(table.name, table.sql) for table in sqlite.tables(con) if table.kind == "table"]
 
 
 def row_alias(con: sqlite3.Connection, table: str, columns: Sequence[str]) -> str | None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
@@ -29,7 +30,7 @@ from gitxexp.tables.duckdb.parquet import (
     write_parquet,
 )
 from gitxexp.tables.duckdb.rows import Outcome, final_query, listed, plain
-from gitxexp.tables.duckdb.session import Session, Source, quote, text, translated
+from gitxexp.tables.duckdb.session import Session, Source, connect_file, quote, text, translated
 from gitxexp.tables.duckdb.source import row_alias
 from gitxexp.tables.plan import MergeOptions, MergeReport
 
@@ -327,7 +328,7 @@ def write_sqlite(
 
     Gives notes. Raises :class:`XexpError` where a declared type would change a value.
     """
-    con = sqlite3.connect(temp, isolation_level=None)
+    con = sqlite.connect(temp)
     try:
         if base is not None:
             base.backup(con)
@@ -562,9 +563,7 @@ def settle(path: Path) -> None:
         return
     kind = kind_of(path)
     if kind == "duckdb":
-        import duckdb  # late, as everywhere
-
-        with translated(str(path)), duckdb.connect(str(path)) as con:
+        with translated(str(path)), connect_file(path, read_only=False) as con:
             con.execute("CHECKPOINT")
     elif kind == "sqlite":
         _settle_sqlite(path)
@@ -574,7 +573,7 @@ def settle(path: Path) -> None:
 
 def _settle_sqlite(path: Path) -> None:
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=10)) as con:
+        with contextlib.closing(sqlite.connect(path)) as con:
             con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
         raise XexpError(f"cannot take the place of {path}: {error}") from None

@@ -16,13 +16,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote_from_bytes as quote_path
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sqlite import connect
 
 MAGIC = b"SQLite format 3\x00"
 SMALL = 8 << 20  #: bytes that may well be read through SQLite instead of from the file
-MINIMUM = (3, 37, 0)  #: PRAGMA table_list and STRICT
+MINIMUM = (3, 37, 0)  #: STRICT
 _START = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
     "from gitxexp.tables.sqlite.raw_pages import main; sys.exit(main(sys.argv[1:]))"
@@ -46,7 +46,7 @@ def is_sqlite(path: Path) -> bool:
     try:
         if Path(path).stat().st_size < 100:
             return False
-        con = sqlite3.connect(uri(Path(path), "mode=ro&immutable=1"), uri=True)
+        con = connect(Path(path), "ro", immutable=True)
     except (OSError, sqlite3.Error):
         return False
     try:
@@ -56,11 +56,6 @@ def is_sqlite(path: Path) -> bool:
     finally:
         con.close()
     return True
-
-
-def uri(path: Path, query: str = "mode=ro") -> str:
-    """``path`` as an SQLite URI; ``%``, ``?`` and ``#`` are escaped (sqlite.org/uri.html)."""
-    return "file:" + quote_path(os.fsencode(path.absolute())) + "?" + query
 
 
 def _command(*arguments: str) -> list[str]:
@@ -109,7 +104,7 @@ def _small_header(path: Path) -> Header | None:
     if size > SMALL:
         return None
     try:
-        with closing(sqlite3.connect(uri(path, "mode=ro&immutable=1"), uri=True)) as con:
+        with closing(connect(path, "ro", immutable=True)) as con:
             raw = con.serialize()[:100]
         return _parse(path, raw, size)
     except (sqlite3.Error, XexpError):

@@ -14,6 +14,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import (
@@ -425,7 +426,7 @@ def _check(base: Path | None, ours: Path, theirs: Path, out: Path) -> None:
 
 
 def _empty(path: Path) -> Path:
-    with closing(sqlite3.connect(path)) as con:
+    with closing(sqlite.connect(Path(path), isolation="DEFERRED")) as con:
         con.execute("PRAGMA user_version=1")
         con.commit()
     return path

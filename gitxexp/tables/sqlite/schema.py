@@ -12,6 +12,8 @@ import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from gitxexp.common import sqlite
+from gitxexp.common.sqlite import quote as quote
 from gitxexp.tables.rules import fold
 
 _TOKEN = re.compile(
@@ -27,11 +29,6 @@ _CONSTRAINTS = (_TABLE_CONSTRAINTS - {"FOREIGN"}) | frozenset(
 _PLAIN_TYPE = re.compile(r"[A-Za-z_][\w ]*(\(\s*[+-]?[\d.]+\s*(,\s*[+-]?[\d.]+\s*)?\))?\Z")
 
 Token = tuple[str, str, int, int]
-
-
-def quote(name: str) -> str:
-    """``name`` as an SQL identifier: every name reaches SQL through here."""
-    return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
@@ -201,12 +198,12 @@ def read_schema(con: sqlite3.Connection, db: str = "main") -> Schema:
         f"SELECT type, name, tbl_name, sql FROM {quote(db)}.sqlite_schema "
         "WHERE sql IS NOT NULL AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY rowid"
     ).fetchall()
-    kinds = {fold(r[1]): r for r in con.execute(f"PRAGMA {quote(db)}.table_list") if r[0] == db}
+    kinds = {fold(t.name): t for t in sqlite.tables(con, db)}
     tables: dict[str, Table] = {}
     unreadable: list[str] = []
     for kind, name, _, sql in rows:
         listed = kinds.get(fold(name))
-        if kind != "table" or (listed and listed[2] == "shadow"):
+        if kind != "table" or (listed and listed.kind == "shadow"):
             continue
         try:
             tables[fold(name)] = _read_table(con, db, name, sql, listed)
@@ -220,7 +217,7 @@ def read_schema(con: sqlite3.Connection, db: str = "main") -> Schema:
 
 
 def _read_table(
-    con: sqlite3.Connection, db: str, name: str, sql: str, listed: tuple[object, ...] | None
+    con: sqlite3.Connection, db: str, name: str, sql: str, listed: sqlite.TableEntry | None
 ) -> Table:
     info = con.execute(f"PRAGMA {quote(db)}.table_xinfo({literal(name)})").fetchall()
     columns = tuple(
@@ -234,8 +231,8 @@ def _read_table(
         sql,
         columns,
         virtual=virtual,
-        without_rowid=bool(listed and listed[4]),
-        strict=bool(listed and listed[5]),
+        without_rowid=bool(listed and listed.without_rowid),
+        strict=bool(listed and listed.strict),
         content=_content(sql) if virtual else None,
         foreign=bool(
             con.execute(f"PRAGMA {quote(db)}.foreign_key_list({literal(name)})").fetchone()

@@ -14,10 +14,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
-from gitxexp.common.processes import Connection
 from gitxexp.tables.rules import fold
-from gitxexp.tables.sqlite.files import Header, child, clear_errors, read_headers, uri
+from gitxexp.tables.sqlite.files import Header, child, clear_errors, read_headers
 from gitxexp.tables.sqlite.schema import Schema, Table, quote, read_schema
 
 BUSY_SECONDS = 5.0
@@ -68,13 +68,13 @@ def _choose(path: Path, header: Header, private: Path) -> Source:
     stamp, size = _stamp(path), path.stat().st_size
     if header.wal:
         if not _wal_size(path):
-            return Source(path, header, uri(path, "mode=ro&immutable=1"), path, stamp, size)
+            return Source(path, header, sqlite.address(path, immutable=True), path, stamp, size)
         if _beside(path, "-shm").exists():
-            return Source(path, header, uri(path), None, None, size)
+            return Source(path, header, sqlite.address(path), None, None, size)
         return _private(path, header, private, "-wal")
     if _hot_journal(path):
         return _private(path, header, private, "-journal")
-    return Source(path, header, uri(path), path, None, size)
+    return Source(path, header, sqlite.address(path), path, None, size)
 
 
 def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
@@ -82,12 +82,12 @@ def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
     before = _stamp(path)
     copied = copy_file(path, Path(f"{private}.db"))
     copy_file(_beside(path, suffix), Path(f"{private}.db{suffix}"))
-    with closing(sqlite3.connect(copied, isolation_level=None)) as con:
+    with closing(sqlite.connect(copied)) as con:
         con.execute("PRAGMA journal_mode=DELETE").fetchone()
         con.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if _stamp(path) != before:
         raise XexpError(f"{path} was written to while it was read", "try again when it is quiet")
-    return Source(path, read_headers([copied])[0], uri(copied), copied, None, before[1])
+    return Source(path, read_headers([copied])[0], sqlite.address(copied), copied, None, before[1])
 
 
 def copy_file(source: Path, target: Path) -> Path:
@@ -108,7 +108,7 @@ def _hot_journal(path: Path) -> bool:
     try:
         if journal.stat().st_size == 0:
             return False
-        with closing(connect(uri(path))) as con:
+        with closing(connect(sqlite.address(path))) as con:
             con.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     except FileNotFoundError:
         return False
@@ -133,11 +133,9 @@ def _stamp(path: Path) -> tuple[int, int]:
     return stat.st_mtime_ns, stat.st_size
 
 
-def connect(address: str) -> sqlite3.Connection:
+def connect(uri: str) -> sqlite3.Connection:
     """A connection that reads odd text without failing and waits a little for a writer."""
-    con = sqlite3.connect(
-        address, uri=True, isolation_level=None, timeout=BUSY_SECONDS, factory=Connection
-    )
+    con = sqlite.connect(uri, timeout=BUSY_SECONDS)
     con.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return con
 
@@ -164,13 +162,15 @@ def transcode(source: Source, encoding: int, scratch: Path) -> Source:
     with (
         clear_errors(source.path),
         closing(connect(source.uri)) as con,
-        closing(sqlite3.connect(target, isolation_level=None)) as out,
+        closing(sqlite.connect(target)) as out,
     ):
         out.execute(f"PRAGMA encoding='{ENCODINGS[encoding]}'")
         out.execute("PRAGMA synchronous=OFF")
         con.execute("BEGIN")
         _copy_rows(con, out, read_schema(con))
-    return Source(source.path, read_headers([target])[0], uri(target), None, None, source.size)
+    return Source(
+        source.path, read_headers([target])[0], sqlite.address(target), None, None, source.size
+    )
 
 
 def _copy_rows(con: sqlite3.Connection, out: sqlite3.Connection, schema: Schema) -> None:

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import alive
-from gitxexp.tables.sqlite.files import SMALL, Header, clear_errors, read_headers, uri
+from gitxexp.common.sqlite import address
+from gitxexp.tables.sqlite.files import SMALL, Header, clear_errors, read_headers
 from gitxexp.tables.sqlite.pages import Copies
 from gitxexp.tables.sqlite.source import ENCODINGS, Source, connect, copy_file
 
@@ -97,7 +98,7 @@ class NewFile(Work):
                 raw = self.base.path if self.replacing else self.base.raw
                 copy_file(raw or self.base.path, self.temp)
         else:
-            with closing(sqlite3.connect(self.temp)) as copied:
+            with closing(connect(address(self.temp, "rwc"))) as copied:
                 self.hold.backup(copied)
 
     def restart(self) -> None:
@@ -145,7 +146,7 @@ class InPlace(Work):
         self.target = target
         self.header = read_headers([target])[0]
         with clear_errors(target):
-            self.con = connect(uri(target, "mode=rw"))
+            self.con = connect(address(target, "rw"))
             _settings(self.con)
 
     def restart(self) -> None:
@@ -177,7 +178,7 @@ def refuse_links(target: Path) -> None:
 
 def _open_copy(temp: Path) -> sqlite3.Connection:
     """The private copy: no journal and no syncs, for a crash only leaves a file nobody uses."""
-    con = connect(uri(temp, "mode=rw"))
+    con = connect(address(temp, "rw"))
     con.execute("PRAGMA main.locking_mode=EXCLUSIVE").fetchone()
     con.execute("PRAGMA main.journal_mode=OFF").fetchone()
     con.execute("PRAGMA main.synchronous=OFF")
@@ -195,7 +196,7 @@ def _settings(con: sqlite3.Connection) -> None:
 
 def _lock(base: Source, writing: bool) -> sqlite3.Connection:
     """A connection that keeps the base as it is: against other writers too when it is replaced."""
-    con = connect(uri(base.path, "mode=rw") if writing else base.uri)
+    con = connect(address(base.path, "rw") if writing else base.uri)
     try:
         if writing and base.header.wal:
             con.execute("PRAGMA locking_mode=EXCLUSIVE").fetchone()

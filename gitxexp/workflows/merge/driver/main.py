@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import drop, tell
+from gitxexp.common.text import visible
 from gitxexp.workflows.merge.driver.result import account, conflict_line, place_for, replace
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def refuse(place: GitPlace, name: str, error: XexpError) -> int:
     """Leave ours, say why, and write that down for ``git xexp conflicts``."""
     from gitxexp.workflows.merge.driver import reports
 
-    tell(f"{name}: {error.message}")
+    tell(f"{name}: {visible(error.message)}")
     for line in (error.hint or "").splitlines():
         tell(f"hint: {line}")
     with suppress(OSError):
@@ -114,7 +115,7 @@ def textconv(args: list[str]) -> int:
             out.write(line.encode("utf-8", "surrogateescape") + b"\n")
         out.flush()
     except XexpError as error:
-        out.write(f"({error.message})\n".encode("utf-8", "surrogateescape"))
+        out.write(f"({visible(error.message)})\n".encode("utf-8", "surrogateescape"))
         out.flush()
     except BrokenPipeError:
         drop()

@@ -1,0 +1,171 @@
+"""The one door to SQLite files, wherever they come from.
+
+A database may come with a clone, so its schema is not trusted (sqlite.org/security.html): no
+extension is loaded, no function of a schema may have a side effect, only ordinary tables are read,
+and triggers stand aside where rows are written. A view is never evaluated, and never looked at:
+``PRAGMA table_list`` resolves the columns of each, which for views of views doubles with every one
+of them, and no interrupt ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import quote_from_bytes
+
+from gitxexp.common import processes
+
+Mode = Literal["ro", "rw", "rwc"]
+TableKind = Literal["table", "virtual", "shadow"]
+
+#: Steps of SQLite's machine between two looks at the clock: some milliseconds.
+_STEPS = 1_000_000
+
+#: The tables that SQLite's own modules keep beside a virtual table (``xShadowName`` of each).
+_SHADOWS = {
+    "fts5": ("data", "idx", "content", "docsize", "config"),
+    "fts4": ("content", "segments", "segdir", "docsize", "stat"),
+    "fts3": ("content", "segments", "segdir", "docsize", "stat"),
+    "rtree": ("node", "parent", "rowid"),
+    "rtree_i32": ("node", "parent", "rowid"),
+    "geopoly": ("node", "parent", "rowid"),
+}
+_VIRTUAL = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+[\"'`\[]?(\w+)", re.I | re.S)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+
+
+class Connection(sqlite3.Connection):
+    """A connection whose statements end when a signal arrives, or when their time is up."""
+
+    _end = float("inf")
+
+    def execute(self, *args: Any) -> sqlite3.Cursor:
+        """Like sqlite3's; raises KeyboardInterrupt where that was the reason of a failure."""
+        try:
+            return super().execute(*args)
+        except sqlite3.OperationalError as error:
+            processes.signals_first()
+            if "interrupted" in str(error) and time.monotonic() > self._end:
+                raise sqlite3.OperationalError("reading it takes too long") from error
+            raise
+
+    def limit(self, seconds: float, cell: int) -> None:
+        """Interrupt whatever still runs after so many seconds, and refuse larger cells (bytes)."""
+        self._end = time.monotonic() + seconds
+        self.set_progress_handler(self._late, _STEPS)
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, cell)
+
+    def _late(self) -> bool:
+        return time.monotonic() > self._end
+
+
+def address(path: Path, mode: Mode = "ro", *, immutable: bool = False) -> str:
+    """``path`` as an SQLite URI; ``%``, ``?`` and ``#`` are escaped (sqlite.org/uri.html)."""
+    whole = quote_from_bytes(os.fsencode(path.absolute()))
+    return f"file:{whole}?mode={mode}{'&immutable=1' if immutable else ''}"
+
+
+def connect(
+    where: Path | str,
+    mode: Mode = "rwc",
+    *,
+    immutable: bool = False,
+    timeout: float = 10.0,
+    isolation: Literal["DEFERRED", "IMMEDIATE"] | None = None,
+) -> Connection:
+    """A connection to the file (or the URI) ``where``; raises ``sqlite3.Error``.
+
+    ``timeout``: seconds to wait for another writer. Without ``isolation`` only an explicit
+    ``BEGIN`` begins a transaction.
+    """
+    uri = where if isinstance(where, str) else address(where, mode, immutable=immutable)
+    con = sqlite3.connect(
+        uri, uri=True, timeout=timeout, isolation_level=isolation, factory=Connection
+    )
+    processes.interruptible(con)
+    con.execute("PRAGMA trusted_schema = OFF")
+    return con
+
+
+def quote(name: str) -> str:
+    """``name`` as an SQL identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class TableEntry(NamedTuple):
+    """A table as ``sqlite_schema`` has it. ``kind``: like that of ``PRAGMA table_list``."""
+
+    name: str
+    sql: str
+    root: int
+    kind: TableKind
+    without_rowid: bool
+    strict: bool
+
+
+def tables(con: sqlite3.Connection, schema: str = "main") -> list[TableEntry]:
+    """The tables of one attached database, oldest first, without views and SQLite's own."""
+    rows = con.execute(
+        f"SELECT type, name, sql, rootpage FROM {quote(schema)}.sqlite_schema "
+        "WHERE type IN ('table', 'index') ORDER BY rowid"
+    ).fetchall()
+    indexes = {name for kind, name, _, _ in rows if kind == "index"}
+    listed = [(name, sql or "", root or 0) for kind, name, sql, root in rows if kind == "table"]
+    modules = {name: found[1] for name, sql, _ in listed if (found := _VIRTUAL.match(sql))}
+    shadows = {
+        f"{name}_{part}".lower()
+        for name, module in modules.items()
+        for part in _SHADOWS.get(module.lower(), ())
+    }
+    entries: list[TableEntry] = []
+    for name, sql, root in listed:
+        if name.lower().startswith("sqlite_"):
+            continue
+        virtual = name in modules or not root
+        kind: TableKind = "virtual" if virtual else "table"
+        if name.lower() in shadows:
+            kind = "shadow"
+        bare = not virtual and _without_rowid(con, schema, name, indexes)
+        options = _COMMENT.sub(" ", sql).rpartition(")")[2].upper()
+        entries.append(TableEntry(name, sql, root, kind, bare, "STRICT" in options))
+    return entries
+
+
+def _without_rowid(con: sqlite3.Connection, schema: str, table: str, indexes: set[str]) -> bool:
+    """Whether the primary key's index is the table itself: ``sqlite_schema`` has no such index."""
+    sql = f"PRAGMA {quote(schema)}.index_list({quote(table)})"
+    return any(row[3] == "pk" and row[1] not in indexes for row in con.execute(sql).fetchall())
+
+
+@contextmanager
+def triggers_aside(con: sqlite3.Connection, *names: str, views: bool = False) -> Iterator[None]:
+    """Take the triggers of the tables ``names`` (none: of all) out of the schema, and put them back.
+
+    For use inside a transaction: rows that are merged or stamped were inserted once already.
+    ``views``: these too, because SQLite resolves all of them where a column is dropped.
+    """
+    rows = con.execute(
+        "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
+        "WHERE type IN ('trigger', 'view') ORDER BY rowid"
+    ).fetchall()
+    wanted = {name.lower() for name in names}
+    aside = [
+        (kind, name, sql)
+        for kind, name, table, sql in rows
+        if (views if kind == "view" else not names or table.lower() in wanted)
+    ]
+    for kind, name, _ in aside:
+        if kind == "trigger":
+            con.execute(f"DROP TRIGGER main.{quote(name)}")
+    for kind, name, _ in aside:
+        if kind == "view":  # and with it its own triggers, which are aside by now
+            con.execute(f"DROP VIEW main.{quote(name)}")
+    yield
+    for _, _, sql in aside:
+        con.execute(sql)
