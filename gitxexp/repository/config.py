@@ -30,7 +30,8 @@ class Config(NamedTuple):
 
     results_databases: tuple[str, ...] = ()  #: the tracker's databases; globs allowed
     results_table: str = ""  #: the table of runs; "" finds it
-    results_stamp: bool = True  #: write version, git_commit and dvc_hash into the run's rows
+    #: write version, git_commit and dvc_hash into the run's rows; None: where the tracker allows it
+    results_stamp: bool | None = None
     params_files: tuple[str, ...] = ("params.yaml",)
     params_key: tuple[str, ...] = ()  #: which parameters a description names, in order
     params_model: str = "model"  #: the parameter that is the architecture
@@ -182,8 +183,11 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
 
 
 def _kinds() -> dict[str, type]:
-    """tuple (a list of strings), bool or str for each field, as its default is."""
-    return {name: type(default) for name, default in Config._field_defaults.items()}
+    """tuple (a list of strings), bool or str for each field, as its default is (None: bool)."""
+    return {
+        name: bool if default is None else type(default)
+        for name, default in Config._field_defaults.items()
+    }
 
 
 def _checked(kind: type, value: Any, where: str) -> Any:

@@ -69,6 +69,11 @@ def is_param_name(name: str) -> bool:
     return named is not None and named.role is Role.PARAM
 
 
+def is_counter(name: str) -> bool:
+    """Whether a name is that of a place in a loop (``epoch``, ``step``)."""
+    return "_".join(words(name.rpartition(".")[2])) in vocabulary.COUNTERS
+
+
 @lru_cache(maxsize=4096)
 def role_of(name: str) -> Named | None:
     """The role that ``name`` alone speaks for; None where it says nothing."""

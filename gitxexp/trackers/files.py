@@ -95,13 +95,23 @@ def _json(text: str) -> Any:
     return json.loads(text) if text.strip() else None
 
 
-def _csv(text: str, delimiter: str = ",") -> dict[str, Any]:
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a ``.csv``/``.tsv`` file, cells as in :func:`read_metrics`. Raises like it."""
+    rows: list[dict[str, Any]] = _parse(path, {".csv": _rows, ".tsv": lambda t: _rows(t, "\t")})
+    return rows
+
+
+def _rows(text: str, delimiter: str = ",") -> list[dict[str, Any]]:
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise ValueError(str(error)) from error
-    last = rows[-1] if rows else {}
-    return {name: _cell(cell) for name, cell in last.items() if name and cell}
+    return [{name: _cell(cell) for name, cell in row.items() if name and cell} for row in rows]
+
+
+def _csv(text: str, delimiter: str = ",") -> dict[str, Any]:
+    rows = _rows(text, delimiter)
+    return rows[-1] if rows else {}
 
 
 def _tsv(text: str) -> dict[str, Any]:
@@ -115,6 +125,13 @@ def _cell(text: str) -> Any:
         except ValueError:
             continue
     return text
+
+
+def scalar(text: str) -> Any:
+    """Text as the number or truth value that it spells, else itself."""
+    if text in ("True", "true", "False", "false"):
+        return text.lower() == "true"
+    return _cell(text)
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

@@ -10,8 +10,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitxexp.common.files import database_kind
 from gitxexp.trackers.databases import Database, reading, writing
-from gitxexp.trackers.tables import Table, quoted, tables_of
+from gitxexp.trackers.event_rows import condition
+from gitxexp.trackers.run import Run
+from gitxexp.trackers.tables import Table, event_tables, quoted, tables_of
 
 #: ``[first, last]`` rowids, both included; in a table without rowids, the values of the key.
 Place = list[Any]
@@ -49,6 +52,42 @@ class StampRecord:
         return bool(self.added or self.rows)
 
 
+#: What a tag writes into the rows of its run.
+STAMPED = ("version", "git_commit", "dvc_hash")
+#: The adapters whose tables may be written to; a store of another program is not ours to change.
+_OURS = ("xetrack", "table")
+
+
+@dataclass(frozen=True, slots=True)
+class Stampable:
+    """A table of a run that gets its version: with new columns if ``widen``, else in those there."""
+
+    table: str
+    run: str
+    widen: bool
+
+
+def stampable(run: Run, asked: bool | None) -> list[Stampable]:
+    """The tables of a run to stamp. ``asked`` is what the user says, None if nothing.
+
+    By default xetrack's, which inserts by name and adds columns itself, and any other as far as it has
+    the columns already: a program that inserts by position would stop where there are more. Nothing
+    is written into the store of another tracker, or into a parquet file.
+    """
+    if asked is False or run.tracker not in _OURS or database_kind(run.database) == "parquet":
+        return []
+    found = []
+    for part in run.parts:
+        (table,) = event_tables(run.database, part.table)
+        there = {name.lower() for name in table.columns} | {
+            "version" for _ in table.version_columns[:1]
+        }
+        widen = asked is True or table.is_xetrack
+        if widen or there.intersection(STAMPED):
+            found.append(Stampable(part.table, part.run, widen))
+    return found
+
+
 @dataclass(frozen=True, slots=True)
 class Unstamped:
     """What :func:`unstamp` took out: cells emptied, columns dropped, columns others now use."""
@@ -65,19 +104,24 @@ def stamp(
     values: Mapping[str, str],
     announce: Callable[[StampRecord], object] | None = None,
     timeout: float = 10.0,
+    *,
+    widen: bool = True,
 ) -> StampRecord:
     """Fill ``values`` (``version``, ``git_commit``, ``dvc_hash``) into the run's empty cells.
 
-    Rows that carry a version already are left alone, all of them; where the table calls it
-    ``experiment_version``, that column is used. Missing columns are added. One transaction, and
-    none at all when there is nothing to fill. Waits ``timeout`` seconds for another writer, then
-    raises XexpError, as it does for an unknown table. ``announce`` is given the record before
-    anything changes, so that the way back can be written down first.
+    A version that a row carries is left alone; of rows that carry another one, everything is.
+    Where the table calls it ``experiment_version``, that column is used. Missing columns are added
+    if ``widen``. One transaction, and none at all when there is nothing to fill. Waits ``timeout``
+    seconds for another writer, then raises XexpError, as it does for an unknown table. ``announce``
+    is given the record before anything changes, so that the way back can be written down first.
     """
     with writing(path, timeout) as database:
         (found,) = tables_of(database, table)
         named = {_own_name(found, column): value for column, value in values.items()}
-        places = {name: _places(database, found, run_id, name) for name in named}
+        if not widen:
+            named = {name: value for name, value in named.items() if name in found.columns}
+        version = values.get("version", "")
+        places = {name: _places(database, found, run_id, name, version) for name in named}
         if not any(places.values()):
             return StampRecord(str(path), table, run_id, {})
         added = [name for name in named if name not in found.columns]
@@ -138,14 +182,19 @@ def _own_name(table: Table, column: str) -> str:
     return table.first_of((column.lower(),)) or column
 
 
-def _places(database: Database, table: Table, run: str, column: str) -> list[Place]:
-    """Where ``column`` is empty in the run's rows without a version."""
-    empty = [*table.version_columns, *([column] if column in table.columns else [])]
-    conditions = [f"{table.run_id} = ?", *(f"{quoted(name)} IS NULL" for name in empty)]
+def _places(database: Database, table: Table, run: str, column: str, version: str) -> list[Place]:
+    """Where ``column`` is empty in the run's rows that name no version, or this one."""
+    where, values = condition(database, table, run)
+    own = column in table.version_columns
+    conditions = [f"{quoted(column)} IS NULL"] if column in table.columns else []
+    for name in table.version_columns:
+        cell = quoted(name)
+        conditions.append(f"{cell} IS NULL" if own else f"({cell} IS NULL OR {cell} = ?)")
+        values += [] if own else [version]
     chosen = "rowid" if table.has_rowid else ", ".join(quoted(key) for key in table.key)
     order = " ORDER BY rowid" if table.has_rowid else ""
-    sql = f"SELECT {chosen} FROM {quoted(table.name)} WHERE {' AND '.join(conditions)}{order}"
-    found = database.rows(sql, [run])
+    sql = f"SELECT {chosen} FROM {quoted(table.name)}{' AND '.join([where, *conditions])}{order}"
+    found = database.rows(sql, values)
     return list(ranges(row[0] for row in found)) if table.has_rowid else [list(k) for k in found]
 
 
@@ -212,6 +261,9 @@ def linked(
 
     Only counts above zero. Raises XexpError when the file is not a readable database.
     """
+
+    if path.is_dir():  # a store of files has no rows
+        return []
 
     def action(database: Database) -> list[Linked]:
         found = []

@@ -110,8 +110,32 @@ def databases(top: Path, config: Config) -> list[Path]:
 
 
 def sources(top: Path, config: Config) -> list[Path]:
-    """What holds runs: the results databases, and folders that a tracker keeps."""
-    return databases(top, config)
+    """What holds runs: the results databases, and folders that a tracker keeps.
+
+    Folders are those that the configuration names, and where it names nothing those that are found.
+    """
+    named = [top / name for name in config.results_databases if not _is_glob(name)]
+    folders = [path for path in named if path.is_dir()]
+    return [*databases(top, config), *(folders or find_folders(top, config))]
+
+
+def find_folders(top: Path, config: Config) -> list[Path]:
+    """Folders that MLflow or DVCLive keep below ``top``; none of MLflow where databases are named."""
+    known = ["dvclive/metrics.json", "*/dvclive/metrics.json"]
+    if not config.results_databases:
+        known += ["mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml"]
+    found = dict.fromkeys(
+        path
+        for name in Git(top).fields("ls-files", "-z", "--cached", "--others", "--", *known)
+        if not _is_hidden(name) and (path := _folder_of(top, name)) is not None
+    )
+    return [path for path in found if path.is_dir() and has_runs(path)]
+
+
+def _folder_of(top: Path, name: str) -> Path | None:
+    parts = name.split("/")
+    at = next((place for place, part in enumerate(parts) if part in ("mlruns", "dvclive")), None)
+    return None if at is None else top.joinpath(*parts[: at + 1])
 
 
 def _is_glob(pattern: str) -> bool:
@@ -148,7 +172,7 @@ def _is_hidden(name: str) -> bool:
 def all_runs(top: Path, config: Config) -> list[Run]:
     """Every run of every results database, newest first."""
     rules, table = role_rules(config), config.results_table or None
-    paths = _having_table(databases(top, config), table)
+    paths = _having_table(sources(top, config), table)
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
     return sorted(found, key=_when, reverse=True)
 
@@ -200,9 +224,11 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
     if wanted.run:
         return _named(all_runs(top, config), wanted.run, config), []
     rules, table = role_rules(config), config.results_table or None
-    paths = _having_table(databases(top, config), table)
-    latest = [latest_run(path, table, rules) for path in paths]
-    run = max((run for run in latest if run), key=_when, default=None)
+    paths = _having_table(sources(top, config), table)
+    latest = [run for path in paths if (run := latest_run(path, table, rules))]
+    # Files of a tracker without ids are the last run's, and their own time is not known.
+    run = max((run for run in latest if run.ended), key=_when, default=None)
+    run = run or next(iter(latest), None)
     silent = [] if run else without_runs(top, config)
     return run, [f"{name} has no table with {_NAME_IT}" for name in silent]
 
