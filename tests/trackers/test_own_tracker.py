@@ -129,41 +129,44 @@ def test_every_kind_of_database_merges_by_default(repo: Repo) -> None:
     assert [line.rpartition(" ")[2] for line in told] == ["xexp"] * len(every)
 
 
-# -- programs that insert by position --------------------------------------------------------------
+# -- tables that other programs fill ---------------------------------------------------------------
 
 
-@pytest.mark.parametrize("code", [
-    "db.execute('INSERT INTO runs VALUES (?, ?, ?, ?)', row)",
-    'db.execute("insert or replace into \\"runs\\" values (?, ?, ?, ?)", row)',
-    "con.append('runs', frame)",
-])  # fmt: skip
-def test_a_program_that_would_fail_with_more_columns(repo: Repo, code: str) -> None:
-    """After the first tag it stopped with "table runs has 7 columns but 4 values were supplied"."""
+@pytest.mark.parametrize("how", ["default", "config", "option"])
+def test_a_table_is_widened_only_where_that_is_wanted(repo: Repo, how: str) -> None:
+    """A program that inserts by position stopped: "runs has 7 columns but 4 values were supplied"."""
     sql(repo / "runs.db", RUNS, logged("a", 1, 0.1))
-    repo.write("src/my log.py", f"# logs\n{code}\n")
     repo.write(".gitignore", "runs.db\n")
     repo.xexp("init", "--no-dvc").good()
     repo.commit("set up")
     before = (repo / "runs.db").read_bytes()
-    done = repo.xexp("tag").good()
-    said = "rows are not stamped: src/my log.py:2 inserts into runs without naming columns"
-    assert said in done.err and "stamped" not in done.out
-    assert (repo / "runs.db").read_bytes() == before
+    if how == "config":
+        repo.git("config", "xexp.results.stamp", "true")
+    done = repo.xexp("tag", *(["--stamp"] if how == "option" else [])).good()
+    if how == "default":
+        assert (repo / "runs.db").read_bytes() == before and "stamp" not in done.out + done.err
+    else:
+        assert "stamped 1 row of run a" in done.out
     rows = repo.xexp("explore", "list", "--runs", "--json").good().json()
     assert [(row["run"], row["version"]) for row in rows] == [("a", "e0.1.0")]
-    assert "stamped 1 row of run a" in repo.xexp("tag", "--stamp").good().out
-    sql(repo / "runs.db", "INSERT INTO runs (run_id, started) VALUES ('b', '2027-01-01')")
-    assert "stamped 1 row of run b" in repo.xexp("tag").good().out  # it has the columns now
 
 
-def test_naming_the_columns_is_fine(repo: Repo) -> None:
-    sql(repo / "runs.db", RUNS, logged("a", 1, 0.1))
-    repo.write("log.py", "db.execute('INSERT INTO runs (run_id, lr) VALUES (?, ?)', row)\n"
-               "db.execute('INSERT INTO runs_old VALUES (?)', row)\nlist.append('run')\n")  # fmt: skip
+def test_columns_that_are_there_are_filled(repo: Repo) -> None:
+    """Rows that name their version get the commit and the data hash that they lack."""
+    table = "CREATE TABLE runs (run_id, timestamp, lr, acc, version, git_commit)"
+    sql(repo / "runs.db", table, "INSERT INTO runs VALUES ('a', 1, 0.1, 0.5, 'e0.1.0', NULL)",
+        "INSERT INTO runs VALUES ('a', 2, 0.1, 0.6, NULL, NULL)",
+        "INSERT INTO runs VALUES ('a', 0, 0.1, 0.4, 'other', NULL)")  # fmt: skip
     repo.write(".gitignore", "runs.db\n")
     repo.xexp("init", "--no-dvc").good()
     repo.commit("set up")
-    assert "stamped 1 row of run a" in repo.xexp("tag").good().out
+    head = repo.head
+    repo.xexp("tag", "e0.1.0").good()
+    with closing(sqlite3.connect(repo / "runs.db")) as db:
+        assert db.execute("SELECT version, git_commit FROM runs ORDER BY timestamp").fetchall() == [
+            ("other", None), ("e0.1.0", head), ("e0.1.0", head),
+        ]  # fmt: skip
+        assert [row[1] for row in db.execute("PRAGMA table_info(runs)")][-1] == "git_commit"
 
 
 # -- row diff of parquet behind a pointer ----------------------------------------------------------

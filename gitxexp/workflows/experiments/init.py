@@ -50,7 +50,7 @@ _TEMPLATE = """\
 [results]
 databases = {databases}  # what your tracker writes: SQLite or DuckDB files; globs; [] finds them
 # table = "predictions"   # the table of runs; found by itself if there is one
-# stamp = true            # write version, git_commit and dvc_hash into a tagged run's rows
+# stamp = true            # add version, git_commit and dvc_hash to any table, not xetrack's only
 
 [params]
 files = {params}

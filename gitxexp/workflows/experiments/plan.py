@@ -20,6 +20,7 @@ from gitxexp.repository.version import AnyVersion, Level
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.run import Run
+from gitxexp.trackers.stamps import Stampable
 from gitxexp.workflows.experiments import describe, warnings
 from gitxexp.workflows.experiments.binding import Binding, bind
 from gitxexp.workflows.experiments.code_hash import code_changes, code_hash
@@ -71,7 +72,7 @@ class Plan:
     modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
     collected: Collected
     notes: tuple[str, ...] = ()
-    stamps: bool = True  #: whether rows get the version
+    stamps: tuple[Stampable, ...] = ()  #: the tables whose rows get the version
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:

@@ -24,13 +24,12 @@ from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
-from gitxexp.trackers.stamps import StampRecord, restamp, stamp
+from gitxexp.trackers.stamps import STAMPED, StampRecord, restamp, stamp
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
 from gitxexp.workflows.experiments.outputs import LostRows, track, untracked
 from gitxexp.workflows.experiments.plan import Plan, Request
-from gitxexp.workflows.experiments.warnings import STAMPED
 from gitxexp.workflows.merge.inputs import Selection
 from gitxexp.workflows.merge.merge import MergeRequest, merge
 
@@ -132,7 +131,10 @@ def _stamp(project: Project, running: Running, plan: Plan) -> int:
     def announce(record: StampRecord) -> None:
         running.record("stamp", record=record.as_dict())
 
-    rows = stamp(run.database, run.table, run.id, values, announce).rows
+    rows = sum(
+        stamp(run.database, each.table, each.run, values, announce, widen=each.widen).rows
+        for each in plan.stamps
+    )
     others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
     known = _versions_of(project, run.id) if others else set()
     for old in others:
