@@ -1,13 +1,20 @@
-"""``.xexp/config.toml`` (tracked) and ``git config xexp.*`` (overrides it) as one frozen value."""
+"""``.xexp/config.toml`` (tracked) and ``git config xexp.*`` (overrides it) as one frozen value.
+
+The file comes with a clone, git's configuration is the user's own. So what runs something, sends
+something elsewhere or leads out of the repository counts from git's configuration alone
+(:data:`OWN`, :data:`PATHS`); in the file it is refused here, once, and the refusal says how to
+allow it.
+"""
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gitxexp.common.errors import XexpError
-from gitxexp.storage.paths import refuse_link
+from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.storage import paths
 
 #: Relative to the top of a work tree.
 FOLDER = ".xexp"
@@ -64,6 +71,21 @@ class Config(NamedTuple):
     merge_key: tuple[str, ...] = ()  #: key columns of results tables that have no key
     merge_data_strategy: str = ""  #: the same for data
     merge_data_key: tuple[str, ...] = ()
+    #: Not settings: what of the file is not used and why, one sentence each; the settings that are
+    #: the user's own.
+    refused: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+
+
+#: Settings that send something elsewhere, or run something, and so are the user's own.
+OWN = {
+    "tag_push": "to push after every tag",
+    "tag_remote": "to push to it",
+}
+
+#: Settings that name files of the work tree.
+PATHS = ("results_databases", "params_files", "metrics_files", "data_paths", "models_paths",
+         "models_production", "models_candidates")  # fmt: skip
 
 
 def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
@@ -73,10 +95,11 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     """
     config = Config()
     if top is not None:
-        config = config._replace(**_from_file(top / FILE))
+        config = config._replace(**_from_file(top))
     if not git_values:
         return config
-    config = config._replace(**_from_git(git_values))
+    own = _from_git(git_values)
+    config = config._replace(**own, own=frozenset(own))
     return config._replace(models_slots=_git_slots(config.models_slots, git_values))
 
 
@@ -85,29 +108,117 @@ def is_set_up(top: Path) -> bool:
     return (top / FILE).is_file()
 
 
-def _from_file(path: Path) -> dict[str, Any]:
-    refuse_link(path)
+def _from_file(top: Path) -> dict[str, Any]:
+    path = top / FILE
+    paths.refuse_link(path)
     if not path.exists():
         return {}
     import tomllib  # 2 ms, which a repository without the file need not wait for
 
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise XexpError(f"{FILE} is not valid TOML: {error}", f"mend {path}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise XexpError(f"{FILE} is not valid TOML: {error}", f"fix {path}") from error
     except OSError as error:
         raise XexpError(f"cannot read {FILE}: {error.strerror}") from error
+    except ValueError as error:  # an integer of more digits than Python reads
+        raise XexpError(f"{FILE} is not valid TOML: {error}", f"fix {path}") from error
+    return _from_document(document)
+
+
+def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
     kinds = _kinds()
     found: dict[str, Any] = {}
+    refused: list[str] = []
     for section, table in document.items():
-        for key, value in table.items() if isinstance(table, dict) else ():
+        if not isinstance(table, dict):
+            refused.append(_unknown(section))
+            continue
+        for key, value in table.items():
             name = f"{section}_{key}"
             if section == "models" and isinstance(value, dict):
-                found["models_slots"] = (*found.get("models_slots", ()), _slot(key, value))
-            elif name in kinds and name != "models_slots":
+                slot = _slot(key, value, refused)
+                found["models_slots"] = (*found.get("models_slots", ()), *slot)
+            elif name not in kinds:
+                refused.append(_unknown(key, section))
+            else:
                 where = f"[{section}] {key} in {FILE}"
-                found[name] = _one_of(name, _checked(kinds[name], value, where), where)
-    return found
+                value = _one_of(name, _checked(kinds[name], value, where), where)
+                found |= _allowed(name, value, where, refused)
+    return found | {"refused": tuple(map(_printable, refused))}
+
+
+def _unknown(key: str, section: str = "") -> str:
+    known = [
+        f"[{first}] {rest}" for first, _, rest in (name.partition("_") for name in _kinds()) if rest
+    ]
+    name = f"[{section}] {key}" if section else key
+    like = suggestion(name, known)
+    return f"there is no setting '{_short(name)}' ({FILE})" + (f"; {like}" if like else "")
+
+
+def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str, Any]:
+    """``{name: value}`` as far as the tracked file may say it; the rest is ``refused``."""
+    key = _git_key(name)
+    if name in OWN and value not in (False, ""):
+        text = "true" if value is True else _quoted(value)
+        refused.append(f"{where} is not used: {OWN[name]}, run: git config {key} {text}")
+        return {}
+    if name == "worktree_path" and value and not _beside(value):
+        refused.append(
+            f"{where}: '{_short(value)}' is not used, it leads away from the folder of the "
+            f"repository; to allow it, run: git config {key} {_quoted(value)}"
+        )
+        return {}
+    if name == "models_extension" and _outside(f"model.{value}"):
+        refused.append(f"{where}: '{_short(value)}' is not used, it is no extension")
+        return {}
+    if name in PATHS:
+        many = isinstance(value, tuple)
+        outside = {
+            item: wrong for item in (value if many else (value,)) if (wrong := _outside(item))
+        }
+        for item, wrong in outside.items():
+            refused.append(
+                f"{where}: '{_short(item)}' is not used, it {wrong}; to allow it, run: "
+                f"git config {'--add ' if many else ''}{key} {_quoted(item)}"
+            )
+        if outside:
+            return {name: tuple(v for v in value if v not in outside)} if many else {}
+    return {name: value}
+
+
+def _outside(path: str) -> str | None:
+    """Why a path of the tracked file cannot be used; None for an ordinary one or a glob."""
+    return paths.problem(posixpath.normpath(path)) if path else None
+
+
+def _beside(pattern: str) -> bool:
+    """Whether a pattern of worktrees' places stays in the folder that the main one is in."""
+    if pattern.startswith("~"):
+        return False
+    below = posixpath.normpath(pattern.replace("{name}", "name"))
+    return below not in (".", "..") and not _outside(below.removeprefix("../"))
+
+
+def _git_key(name: str) -> str:
+    """A setting as git's configuration calls it."""
+    return "xexp." + name.replace("_", ".", 1).replace("_", "-")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def _quoted(text: str) -> str:
+    """``text`` as one word of a shell, on one line."""
+    import shlex  # for a message only
+
+    return shlex.quote(_printable(text))
 
 
 #: How data gets into a worktree; ``auto`` is the first of the others that works.
@@ -139,14 +250,21 @@ def _one_of(name: str, value: Any, where: str) -> Any:
 _SLOT_KEYS = ("production", "candidates", "extension")
 
 
-def _slot(name: str, table: Mapping[str, Any]) -> ModelSlot:
-    where = f"[models.{name}]"
-    known = {
-        key: _checked(str, table[key], f"{where} {key} in {FILE}")
-        for key in _SLOT_KEYS
-        if key in table
-    }
-    return ModelSlot(name, **known)
+def _slot(name: str, table: Mapping[str, Any], refused: list[str]) -> list[ModelSlot]:
+    """The slot; none where its name, its files or its folder cannot be used."""
+    known: dict[str, str] = {}
+    for key, value in table.items():
+        where = f"[models.{name}] {key} in {FILE}"
+        if key not in _SLOT_KEYS:
+            refused.append(_unknown(key, f"models.{name}"))
+            continue
+        known[key] = _checked(str, value, where)
+    named = {f"models/{name}": "name", f"model.{known.get('extension', 'bin')}": "extension"}
+    for path, key in (named | {known.get(k, ""): k for k in ("production", "candidates")}).items():
+        if problem := _outside(path):
+            refused.append(f"[models.{name}] in {FILE} is not used: its {key} {problem}")
+            return []
+    return [ModelSlot(name, **known)]
 
 
 def _git_slots(
@@ -168,7 +286,7 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, given in values.items():
         name = names.get(key.removeprefix("xexp.").replace(".", "").replace("-", "").lower())
-        if name is None or name == "models_slots":
+        if name not in kinds:
             continue
         kind = kinds[name]
         if kind is tuple:
@@ -184,9 +302,11 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
 
 def _kinds() -> dict[str, type]:
     """tuple (a list of strings), bool or str for each field, as its default is (None: bool)."""
+    others = ("models_slots", "refused", "own")
     return {
         name: bool if default is None else type(default)
         for name, default in Config._field_defaults.items()
+        if name not in others
     }
 
 
@@ -195,10 +315,10 @@ def _checked(kind: type, value: Any, where: str) -> Any:
         items = [value] if isinstance(value, str) else value
         if isinstance(items, list) and all(isinstance(item, str) for item in items):
             return tuple(items)
-        raise XexpError(f"{where}: expected a list of strings", f"mend {FILE}")
+        raise XexpError(f"{where}: expected a list of strings", f"fix {FILE}")
     if not isinstance(value, kind):
         expected = "true or false" if kind is bool else "a string"
-        raise XexpError(f"{where}: expected {expected}", f"mend {FILE}")
+        raise XexpError(f"{where}: expected {expected}", f"fix {FILE}")
     return value
 
 

@@ -141,7 +141,10 @@ class Project:
     @cached_property
     def config(self) -> Config:
         """The tracked configuration with git's own laid over it."""
-        return config.load(self.places.top, self.git.config(SETTINGS))
+        loaded = config.load(self.places.top, self.git.config(SETTINGS))
+        for sentence in loaded.refused:
+            self.notify(f"warning: {sentence}")
+        return loaded
 
     def forget_config(self) -> None:
         """Read the configuration again when it is next asked for."""

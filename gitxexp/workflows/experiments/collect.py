@@ -8,16 +8,19 @@ run that a parameter file holds under a dotted name (``lr`` and ``train.lr``) ta
 from __future__ import annotations
 
 import fnmatch
+import posixpath
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.notes import note
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
+from gitxexp.storage.paths import leaves
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.files import read_metrics, read_params
@@ -328,4 +331,8 @@ def _dvc_metrics(top: Path) -> list[str]:
     declared = list(document.get("metrics") or [])
     for stage in (document.get("stages") or {}).values():
         declared += stage.get("metrics") or []
-    return [str(next(iter(m))) if isinstance(m, Mapping) else str(m) for m in declared]
+    names = [str(next(iter(m))) if isinstance(m, Mapping) else str(m) for m in declared]
+    outside = {name for name in names if leaves(posixpath.normpath(name))}
+    for name in outside:
+        note(f"dvc.yaml: '{name}' is outside of the repository; it is not read")
+    return [name for name in names if name not in outside]

@@ -18,6 +18,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository import undo_worktrees
 from gitxexp.repository.config import LINKS
 from gitxexp.repository.repository import Project, Running
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs
@@ -165,7 +166,7 @@ def _branch(
     if request.kind == records.EXPLORE:
         return None, False, commit
     branch = request.branch or project.config.worktree_branch.replace("{name}", request.name)
-    if not project.git.ok("check-ref-format", "--branch", branch):
+    if branch.startswith("-") or not project.git.ok("check-ref-format", f"refs/heads/{branch}"):
         raise UsageError(
             f"'{branch}' is not a name that a branch can have", "letters, digits, - and _ are safe"
         )
@@ -197,6 +198,8 @@ def _path(project: Project, request: WorktreeRequest) -> Path:
     name = request.name.replace("/", "-")
     path = request.path or project.main_top / Path(pattern.replace("{name}", name)).expanduser()
     path = Path(os.path.realpath(path.parent)) / path.name
+    if request.path is None and "worktree_path" not in project.config.own:
+        _refuse_elsewhere(project, path)
     if os.path.lexists(path):
         raise XexpError(
             f"{path} exists already", "choose another name, or another place: --path DIR"
@@ -207,6 +210,17 @@ def _path(project: Project, request: WorktreeRequest) -> Path:
             "git xexp worktree prune",
         )
     return path
+
+
+def _refuse_elsewhere(project: Project, path: Path) -> None:
+    """A link may lead a worktree away from where the tracked configuration may put it."""
+    main = project.main_top.resolve()
+    inside = path.is_relative_to(main) and paths.problem(path.relative_to(main).as_posix())
+    if not path.is_relative_to(main.parent) or inside:
+        raise XexpError(
+            f"{path} is not beside the repository",
+            "name the place: --path DIR, or git config xexp.worktree.path DIR/{name}",
+        )
 
 
 def _exclude(project: Project, path: Path) -> str | None:
