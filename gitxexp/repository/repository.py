@@ -86,6 +86,7 @@ class Project:
         self.notify = notify
         self.progress: Progress | None = None  #: who watches work that may last; set by a verb
         self.state = places.common_dir / "xexp"
+        self._has_told = False
 
     @classmethod
     def open(
@@ -176,11 +177,17 @@ class Project:
     def experiments_later(self) -> Callable[[], list[Experiment]]:
         """:meth:`experiments`, begun now and waited for when the result is called."""
         later = repository_tags.tags_later(self.git, self.state / "tags.cache")
-        return lambda: later().experiments
+        return lambda: self._told(later()).experiments
 
     def tags(self) -> repository_tags.Tags:
         """The experiments, and the versions that are taken."""
-        return repository_tags.tags_later(self.git, self.state / "tags.cache")()
+        return self._told(repository_tags.tags_later(self.git, self.state / "tags.cache")())
+
+    def _told(self, tags: repository_tags.Tags) -> repository_tags.Tags:
+        for name, why in tags.skipped.items() if not self._has_told else ():
+            self.notify(f"note: tag {name} is not read: its message {why}")
+        self._has_told = True
+        return tags
 
     def require_set_up(self, *, registry: bool = True) -> None:
         """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of

@@ -11,10 +11,15 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from gitxexp.common import limits
+from gitxexp.common.errors import XexpError
 from gitxexp.trackers import column_names
 
 #: 1: [xexp], [params], [metrics], [artifacts]; 2: and [context]
 SCHEMA = 2
+
+#: Bytes of a message.
+MOST = 1_000_000
 
 #: What separates the fields of a headline.
 SEPARATOR = " | "
@@ -74,11 +79,25 @@ def encode(payload: Payload) -> str:
         values = {k: _storable(v) for k, v in getattr(payload, table).items() if v is not None}
         if values or table != "context":
             document[table] = dict(sorted(values.items()))
-    return f"{payload.headline}\n\n{tomli_w.dumps(document)}"
+    text = f"{payload.headline}\n\n{tomli_w.dumps(document)}"
+    if wrong := problem(text.encode("utf-8", "replace")):
+        raise XexpError(
+            f"the tag's message would not be readable: it {wrong}",
+            "leave parameters out: [params] ignore in .xexp/config.toml, or shorten the description",
+        )
+    return text
+
+
+def problem(message: bytes) -> str | None:
+    """Why a message is not read (it "is larger than 1 MB" …); None for one that is."""
+    if len(message) > MOST:
+        return f"is larger than {MOST // 1_000_000} MB"
+    text = message.decode("utf-8", "replace")
+    return limits.problem(text[text.index("[xexp]") :]) if "[xexp]" in text else None
 
 
 def decode(message: str) -> Payload:
-    """The payload of a tag message, signed or not; never raises."""
+    """The payload of a tag message, signed or not, that has no :func:`problem`; never raises."""
     found = re.search(_SIGNATURE, message, re.MULTILINE)
     if found:
         message = message[: found.start()]
@@ -163,7 +182,7 @@ def _document(text: str) -> dict[str, Any] | None:
 
         try:
             document = _storable(tomllib.loads(text[text.index("[xexp]") :]))
-        except (tomllib.TOMLDecodeError, RecursionError):
+        except (ValueError, RecursionError):
             return None
     return document if isinstance(document.get("xexp"), dict) else None
 
@@ -233,6 +252,8 @@ def _handwritten(headline: str) -> Payload:
 
 
 def _read_scalar(text: str) -> Scalar:
+    if len(text) > limits.MOST_DIGITS:
+        return text
     lowered = text.lower()
     if lowered in ("true", "false"):
         return lowered == "true"

@@ -28,12 +28,13 @@ from gitxexp.repository.version import PATTERNS, AnyVersion, NamedVersion
 from gitxexp.storage.git import Git, decode
 
 #: Parsed again when the way of parsing changes, or the Python (marshal's form is its own).
-_FORMAT = f"xexp tags 4 {sys.implementation.cache_tag}"
+_FORMAT = f"xexp tags 5 {sys.implementation.cache_tag}"
 
 #: The row of an object that is not in the repository; it may come, so that is not remembered.
 _ABSENT: list[Any] = []
 
-_TAGGER = r"tagger (.*?) ?<([^>]*)> (-?\d+) ([+-]\d{4})"
+_TAGGER = r"tagger (.*?) ?<([^>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})"
+_LAST = 253402300799  #: the end of the year 9999, the last that Python's dates know
 
 
 class Experiment(NamedTuple):
@@ -63,6 +64,7 @@ class Tags(NamedTuple):
 
     experiments: list[Experiment]
     names: list[str]
+    skipped: Mapping[str, str]  #: tags that are not read, and why
 
     @property
     def taken(self) -> list[AnyVersion]:
@@ -97,9 +99,10 @@ def tags_later(git: Git, cache: Path) -> Callable[[], Tags]:
         found = [
             Experiment(name, oid, row[0], row[1], row[2], payload(row[3]))
             for name, oid in named.items()
-            if (row := known[oid])
+            if (row := known[oid]) and type(row) is not str
         ]
-        return Tags(_newest_first(found), list(named))
+        skipped = {name: row for name, oid in named.items() if type(row := known[oid]) is str}
+        return Tags(_newest_first(found), list(named), skipped)
 
     return result
 
@@ -129,12 +132,15 @@ def _fresh(git: Git, cache: Path, known: Mapping[str, Any], oids: set[str]) -> M
     return {oid: row or None for oid, row in fresh.items()}
 
 
-def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | None:
-    """``[commit, date, tagger, [payload fields]]`` of a tag object that points at a commit."""
+def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | str | None:
+    """``[commit, date, tagger, [payload fields]]`` of a tag object that points at a commit, or why
+    it is not read."""
     if item is None:
         return _ABSENT
     if item[1] != "tag":
         return None
+    if wrong := payloads.problem(item[2]):
+        return wrong
     head, _, message = decode(item[2]).partition("\n\n")
     lines = head.split("\n")
     if len(lines) < 2 or lines[1] != "type commit":
@@ -142,7 +148,7 @@ def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | None:
     tagger, date = "", 0
     for line in lines[2:]:
         if match := re.fullmatch(_TAGGER, line):
-            tagger, date = match[1], int(match[3])
+            tagger, date = match[1], min(max(int(match[3]), 0), _LAST)
     payload = payloads.decode(message.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
     return [lines[0].removeprefix("object "), date, tagger, tuple(payload)]
 

@@ -11,6 +11,7 @@ from datetime import date, datetime, time
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common import limits
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import read_file
 from gitxexp.storage.dvc import plain_yaml
@@ -59,7 +60,12 @@ def _mapping(path: Path, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         kind = type(value).__name__
         raise XexpError(f"{path} holds a {kind}, not names and values", "expected: name: value")
-    plain: dict[str, Any] = _plain(value)
+    try:
+        plain: dict[str, Any] = _plain(value)
+    except ValueError as error:
+        raise XexpError(
+            f"cannot read {path}: {error}", "correct the file, then try again"
+        ) from error
     return plain
 
 
@@ -71,6 +77,8 @@ def _plain(value: Any) -> Any:
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int) and abs(value) >= 10**limits.MOST_DIGITS:
+        raise ValueError(f"it has a number of more than {limits.MOST_DIGITS} digits")
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)
@@ -92,7 +100,15 @@ def _yaml(text: str) -> Any:
 
 
 def _json(text: str) -> Any:
+    if wrong := limits.problem(text):
+        raise ValueError(f"it {wrong}")
     return json.loads(text) if text.strip() else None
+
+
+def _toml(text: str) -> Any:
+    if wrong := limits.problem(text):
+        raise ValueError(f"it {wrong}")
+    return tomllib.loads(text)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -138,5 +154,5 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     ".yaml": _yaml,
     ".yml": _yaml,
     ".json": _json,
-    ".toml": tomllib.loads,
+    ".toml": _toml,
 }
