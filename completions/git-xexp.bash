@@ -31,6 +31,7 @@ v	candidates	list or add candidate models
 v	promote	make a candidate the model in production
 v	prune	delete candidates that are stored elsewhere
 v	undo	take the last operation back
+v	redo	bring an undone operation back
 v	log	list the operations of this repository
 v	registry	rebuild the registry from the tags
 o	--version	-	once	Print the version
@@ -458,7 +459,16 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''undo'\'') spec='\''o	--force	-	once	Undo even if it was pushed or built upon
+o	-y --yes	-	once	Do not ask when a later command changed nothing
 o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	operations	once'\'' ;;
+'\''redo'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run

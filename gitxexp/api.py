@@ -768,15 +768,22 @@ class Repository:
     # -- go back and repair ----------------------------------------------------------------------
 
     def undo(
-        self, count: int = 1, *, force: bool = False, wait: bool = True
+        self, count: int = 1, *, force: bool = False, yes: bool = False, wait: bool = True
     ) -> Sequence[Operation]:
         """Take the last ``count`` operations back, as ``git xexp undo``; returns them.
 
-        ``force`` also takes back what was pushed or built upon.
+        ``force`` also takes back what was pushed or built upon, ``yes`` what is older than an
+        operation that changed nothing.
         """
         from gitxexp.repository.undo import undo_last
 
-        return undo_last(self._project, count, force=force, wait=wait)
+        return undo_last(self._project, count, force=force, passing=yes, wait=wait)
+
+    def redo(self, count: int = 1, *, wait: bool = True) -> Sequence[Operation]:
+        """Bring the last ``count`` undone operations back, as ``git xexp redo``; returns them."""
+        from gitxexp.repository.undo import redo_last
+
+        return redo_last(self._project, count, wait=wait)
 
     def log(self, limit: int | None = None) -> Sequence[Operation]:
         """The operations of the repository, newest first; at most ``limit`` of them."""

@@ -84,6 +84,7 @@ _NEXT = {
     "promote": "git xexp push",
     "prune": "git xexp candidates",
     "undo": "git xexp log",
+    "redo": "git xexp log",
     "worktree new": "work there, then: git xexp tag --all --name NAME",
     "worktree remove": "git xexp worktree list",
     "worktree prune": "git xexp worktree list",

@@ -60,6 +60,7 @@ SECTIONS = {
     },
     "Go back and repair": {
         "undo": "take the last operation back",
+        "redo": "bring an undone operation back",
         "log": "list the operations of this repository",
         "registry": "rebuild the registry from the tags",
     },

@@ -259,5 +259,13 @@ def open_project() -> Project:
     from gitxexp.repository.repository import Project
 
     context = click.get_current_context(silent=True)
-    git = context.obj if context else None
-    return Project.open(".", console.say, git)
+    project = Project.open(".", console.say, context.obj if context else None)
+    given = context.params if context else {}
+    if "no_wait" in given and not given.get("dry_run"):  # it changes something
+        project.recover_first(wait=not given["no_wait"])
+    for operation in project.half_done():
+        console.say(
+            f"'{operation.verb}' (operation {operation.id}) was interrupted: the next command that"
+            " changes something takes it back, or finishes it, first"
+        )
+    return project

@@ -18,7 +18,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
@@ -159,11 +160,34 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
             temporary.chmod(new_mode(path) if mode is None else mode)
             if durable:
                 sync(temporary)
-        temporary.replace(path)
+        put(temporary, path)
         if durable:
             sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+#: ``watcher(path, temporary)`` is called before ``temporary`` takes the place of ``path``.
+Watcher = Callable[[Path, Path], None]
+_watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
+
+
+def put(temporary: Path, path: Path) -> None:
+    """Have ``temporary``, complete and synced, take the place of ``path``; who watches knows first."""
+    watcher = _watcher.get()
+    if watcher is not None:
+        watcher(path, temporary)
+    temporary.replace(path)
+
+
+@contextlib.contextmanager
+def watched(watcher: Watcher) -> Iterator[None]:
+    """Call ``watcher`` before each replacement of a file that this thread makes in the block."""
+    token = _watcher.set(watcher)
+    try:
+        yield
+    finally:
+        _watcher.reset(token)
 
 
 def sync(path: Path) -> None:

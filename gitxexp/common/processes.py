@@ -17,6 +17,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 
@@ -29,6 +30,26 @@ def alive(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
+
+
+def open_elsewhere(path: Path) -> bool:
+    """Whether another process may have the file open: who writes to it would go on writing to a
+    file without a name if another took its place. True where nobody can tell (no proc(5))."""
+    try:
+        wanted = path.stat()
+        processes = [entry for entry in os.scandir("/proc") if entry.name.isdigit()]
+    except OSError:
+        return True
+    for process in processes:
+        if int(process.name) == os.getpid():
+            continue
+        with suppress(OSError):  # gone by now, or another user's
+            for handle in os.scandir(f"{process.path}/fd"):
+                with suppress(OSError):
+                    info = handle.stat()
+                    if (info.st_dev, info.st_ino) == (wanted.st_dev, wanted.st_ino):
+                        return True
+    return False
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()

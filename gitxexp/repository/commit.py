@@ -9,13 +9,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 from gitxexp.common.errors import XexpError
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
-from gitxexp.repository.undo import index_entries
-from gitxexp.storage.git import Git, GitError, encode
+from gitxexp.storage.git import Git, GitError, decode, encode
 from gitxexp.storage.git_write import GitWriter
 
 _IN_PROGRESS = {
@@ -93,8 +94,8 @@ def commit(
     branch, old = git.head()
     ref = f"refs/heads/{branch}" if branch else "HEAD"
     env = {"GIT_INDEX_FILE": str(_own_index(project, running, paths, everything=everything))}
-    place = {"ref": ref, "old": old, "worktree": str(project.top), "message": message}
-    seq = running.record("ref", **place, new=None)
+    step = RefMoved(ref, old, message, str(project.top))
+    seq = running.record(step)
     try:
         GitWriter(git).raw(
             "commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env
@@ -102,7 +103,7 @@ def commit(
     except GitError as error:
         raise XexpError(f"git commit refused: {error.message}", "nothing was changed") from error
     new = git.text("rev-parse", "HEAD")
-    running.amend(seq, "ref", **place, new=new)
+    running.amend(seq, replace(step, new=new))
     _follow(project, running, new)
     return new
 
@@ -138,12 +139,12 @@ def _follow(project: Project, running: Running, new: str) -> None:
     git = project.at_top
     paths = git.fields("diff-tree", "-r", "--no-commit-id", "--name-only", "-z", "--root", new)
     before = index_entries(git, paths)
-    seq = running.record("index", worktree=str(project.top), before=before, after=None)
+    step = IndexChanged(str(project.top), before)
+    seq = running.record(step)
     spec = encode("\0".join(paths))
     git.raw("--literal-pathspecs", "reset", "-q", "--pathspec-from-file=-", "--pathspec-file-nul",
             stdin=spec, ok=(0, 1))  # fmt: skip
-    after = index_entries(git, paths)
-    running.amend(seq, "index", worktree=str(project.top), before=before, after=after)
+    running.amend(seq, replace(step, after=index_entries(git, paths)))
 
 
 def tag(project: Project, running: Running, name: str, message: str, commit: str) -> str:
@@ -154,8 +155,8 @@ def tag(project: Project, running: Running, name: str, message: str, commit: str
     """
     git = project.at_top
     ref = f"refs/tags/{name}"
-    place = {"ref": ref, "old": None, "message": message}
-    seq = running.record("ref", **place, new=None)
+    step = RefMoved(ref, None, message)
+    seq = running.record(step)
     try:
         GitWriter(git).raw(
             "tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message)
@@ -163,7 +164,7 @@ def tag(project: Project, running: Running, name: str, message: str, commit: str
     except GitError as error:
         raise XexpError(f"git tag refused: {error.message}", "nothing was changed") from error
     oid = git.text("rev-parse", ref)
-    running.amend(seq, "ref", **place, new=oid)
+    running.amend(seq, replace(step, new=oid))
     if git.text("config", "--type=bool", "--default=false", "tag.gpgSign") == "true":
         _check_signed(git, name, oid)
     return oid
@@ -182,3 +183,132 @@ def _check_signed(git: Git, name: str, oid: str) -> None:
             f"the signature of {name} does not verify: {done.stderr.decode(errors='replace').strip()}",
             "check user.signingKey and gpg.format",
         )
+
+
+# -- the way back --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RefMoved(Step):
+    """A ref made (``old`` None) or moved; ``new`` is None until it was."""
+
+    kind: ClassVar[str] = "ref"
+
+    ref: str
+    old: str | None
+    message: str  #: of the commit or tag that it is moved to
+    worktree: str | None = None  #: where "HEAD" is meant
+    new: str | None = None
+    deleted: bool = False  #: the operation deletes it
+
+    def _git(self, at: Repository) -> Git:
+        return Git(self.worktree or at.places.git_dir, foreign=True)
+
+    def _current(self, git: Git) -> str | None:
+        done = git.call("rev-parse", "--verify", "--quiet", self.ref)
+        return done.stdout.decode().strip() or None
+
+    def check(self, at: Repository) -> Changed | None:
+        git = self._git(at)
+        current = self._current(git)
+        name = self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        if self.deleted and current not in (None, self.old):
+            return Changed(f"{name} has been made again since", "rename it: git tag")
+        if current is None or current == self.old:
+            return None
+        if current != self.new:
+            return Changed(
+                f"{name} has moved on since: later work stands on it",
+                "undo the later operations first (git xexp log), or take the tag back and leave the"
+                " commit: --force",
+            )
+        return self._on_remote(git, name) if self.old is not None and not self.deleted else None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        current = self._current(self._git(at))
+        if current == self.old or (current is None and not self.deleted):
+            return ()
+        gone = self.old is None
+        return (RefMoved(self.ref, current, "", self.worktree, self.old, deleted=gone),)
+
+    def _on_remote(self, git: Git, name: str) -> Changed | None:
+        holders = git.lines(
+            "for-each-ref", "--contains", str(self.new), "--format=%(refname:short)", "refs/remotes"
+        )
+        if not holders:
+            return None
+        return Changed(
+            f"the commit on {name} was pushed ({holders[0]} has it)",
+            "others may have it; take it back here all the same with --force",
+        )
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        git = self._git(at)
+        current = self._current(git)
+        if self.deleted and current is None:
+            git.raw("update-ref", "-m", "xexp: redo", self.ref, str(self.old), "0" * 40)
+            return
+        if current is None or current == self.old or not self._is_ours(git, current):
+            return
+        flags = ("--no-deref",) if self.ref == "HEAD" else ()
+        if self.old is None:
+            git.raw("update-ref", *flags, "-d", self.ref, current)
+        else:
+            git.raw("update-ref", *flags, "-m", "xexp: undo", self.ref, self.old, current)
+
+    def _is_ours(self, git: Git, current: str) -> bool:
+        """Whether the ref still is where the operation put it (it may have died before noting that)."""
+        if self.new is not None:
+            return self.new == current
+        head, _, message = decode(git.raw("cat-file", "-p", current)).partition("\n\n")
+        parents = [line[7:] for line in head.split("\n") if line.startswith("parent ")]
+        return message.startswith(self.message.rstrip("\n")) and (
+            self.old is None or parents[:1] == [self.old]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class IndexChanged(Step):
+    """Entries of a worktree's index: path → "mode oid", None where it has none."""
+
+    kind: ClassVar[str] = "index"
+
+    worktree: str
+    before: dict[str, str | None]
+    after: dict[str, str | None] | None = None  #: None until it was changed
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # what was staged since stays
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        if not Path(self.worktree).is_dir():
+            return ()
+        git = Git(self.worktree, foreign=True)
+        return (IndexChanged(self.worktree, index_entries(git, list(self.before)), self.before),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """Give back the entries that the operation changed; what the user staged since stays."""
+        if not Path(self.worktree).is_dir():
+            return
+        git = Git(self.worktree, foreign=True)
+        now = index_entries(git, list(self.before))
+        lines = []
+        for path, entry in self.before.items():
+            if now[path] == entry or (self.after is not None and now[path] != self.after[path]):
+                continue
+            mode, oid = entry.split(" ") if entry else ("0", "0" * 40)
+            lines.append(f"{mode} {oid}\t{path}\0")
+        if lines:
+            git.raw("update-index", "-z", "--index-info", stdin=encode("".join(lines)))
+            git.call("update-index", "-q", "--refresh")
+
+
+def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
+    """``"mode oid"`` of each path (from the top; git must stand there), None where it has none."""
+    found: dict[str, str | None] = dict.fromkeys(paths)
+    for field in git.fields("ls-files", "-s", "-z", "--full-name"):
+        meta, _, path = field.partition("\t")
+        mode, oid, stage = meta.split(" ")
+        if path in found and stage == "0":
+            found[path] = f"{mode} {oid}"
+    return found

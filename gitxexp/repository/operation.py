@@ -1,23 +1,161 @@
-"""The log of operations and the way back from each.
+"""Operations, the steps that they are made of, and the log of both.
 
 Every step is written down *before* it is taken, with what is needed to take it back; so a process
-that dies leaves its plan behind and the next one can clean up. The file lives in the git common
-dir and is never tracked.
+that dies leaves its plan behind and the next one can clean up. A step is a frozen dataclass that
+stands beside the code that takes it. The file lives in the git common dir and is never tracked.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal, Protocol, Self, cast
 
 from gitxexp.common.errors import XexpError
+from gitxexp.storage.git import Git, Places
+
+#: Where the class of each kind of step stands. Logs are kept for long: a kind is never renamed.
+STEPS = {
+    "irreversible": "gitxexp.repository.operation:Irreversible",
+    "file": "gitxexp.repository.files:FileChanged",
+    "created": "gitxexp.repository.files:Created",
+    "sealed": "gitxexp.repository.files:FileSealed",
+    "folder": "gitxexp.repository.files:FolderMade",
+    "ref": "gitxexp.repository.commit:RefMoved",
+    "index": "gitxexp.repository.commit:IndexChanged",
+    "stamp": "gitxexp.workflows.experiments.stamp:RowsStamped",
+    "database": "gitxexp.workflows.experiments.stamp:DatabaseWritten",
+    "restamp": "gitxexp.workflows.experiments.stamp:RowsRestamped",
+    "objects": "gitxexp.workflows.models.cache:ObjectsAdded",
+    "objects taken": "gitxexp.workflows.models.cache:ObjectsTaken",
+    "sections": "gitxexp.workflows.merge.driver.install:SectionsMade",
+    "configured": "gitxexp.workflows.merge.driver.install:SettingsRemoved",
+    "worktree": "gitxexp.workflows.worktrees.create:WorktreeMade",
+    "removed": "gitxexp.workflows.worktrees.remove:WorktreeRemoved",
+    "placed": "gitxexp.workflows.models.steps:ModelReplaced",
+    "put": "gitxexp.workflows.models.steps:ModelAdded",
+    "aside": "gitxexp.workflows.models.steps:ModelRemoved",
+}
+
+#: The form in which steps are written down. 1 had no version, and said less of what a step left.
+VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Undoing:
+    """The taking back of ``operation``: it failed or died, the user asked for it, or insists.
+
+    ``redo``: of what undo did to it.
+    """
+
+    operation: int
+    why: Literal["rollback", "undo", "force", "redo"]
+
+
+class Repository(Protocol):
+    """What a step needs of the repository to take itself back (a :class:`..repository.Project`)."""
+
+    git: Git
+    places: Places
+    state: Path
+    progress: Any
+
+    def notify(self, text: str, /) -> None:
+        """Say something to the user while the work goes on."""
+
+    def worktrees(self) -> list[dict[str, str]]:
+        """The worktrees of the repository; see :func:`gitxexp.storage.git.list_worktrees`."""
+
+    @property
+    def log(self) -> OpLog:
+        """The log of operations."""
+
+    @property
+    def main_top(self) -> Path:
+        """The top of the main work tree."""
+
+    @property
+    def stat_cache(self) -> Path:
+        """Where file stats are remembered beside their hashes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """Later work that taking a step back would lose: what it is, and how to go on."""
+
+    what: str
+    hint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One reversible change. It can be taken back twice, and where it was recorded but never taken."""
+
+    kind: ClassVar[str]
+
+    def check(self, at: Repository) -> Changed | None:
+        """Whether the world is what the operation found or left: None, or what was changed since."""
+        raise NotImplementedError
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """Make the world what the operation found; newer work is kept."""
+        raise NotImplementedError
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        """Steps whose :meth:`undo` does again what this one's is about to take back, from what is
+        there now; ``keep`` is the operation's folder. None are needed for what undo leaves alone."""
+        return (Irreversible(self.kind),)
+
+    def finish(self, at: Repository) -> str | None:
+        """Finish what a process that died had all but done, rather than take it back: the
+        operation's line for the log. None where that is not so."""
+        return None
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        """The step of logged ``data``, of any version."""
+        return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Irreversible(Step):
+    """A step of kind ``of`` was taken back that can only be taken again by its command."""
+
+    kind: ClassVar[str] = "irreversible"
+
+    of: str
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        return
+
+
+def load_step(kind: str, text: str) -> Step:
+    """The step that a row of the log holds; raises XexpError for one of a later program."""
+    data = json.loads(text)
+    if kind not in STEPS or data.pop("v", 1) > VERSION:
+        raise XexpError(
+            f"the operation log has a step '{kind}' that this git-xexp does not know",
+            "upgrade: pip install --upgrade git-xexp",
+        )
+    module, _, name = STEPS[kind].partition(":")
+    # late and by name: a step stands with what it undoes, on any floor
+    return cast(Step, getattr(importlib.import_module(module), name).load(data))
+
+
+def dump_step(step: Step) -> str:
+    """The step as the log holds it, JSON."""
+    return json.dumps({"v": VERSION, **asdict(step)})
+
 
 # 1: operations and their steps
 SCHEMA = """
@@ -33,21 +171,13 @@ CREATE TABLE IF NOT EXISTS operations (
     result TEXT NOT NULL DEFAULT '{}'  -- JSON, what undo has to know of the outcome
 );
 CREATE TABLE IF NOT EXISTS steps (
-    operation INTEGER NOT NULL REFERENCES operations(id),
+    operation INTEGER NOT NULL,     -- its id; negative: the steps of its undo, for redo
     seq INTEGER NOT NULL,
-    kind TEXT NOT NULL,             -- names the handler that takes it back
-    data TEXT NOT NULL,             -- JSON
+    kind TEXT NOT NULL,             -- names the class, see STEPS
+    data TEXT NOT NULL,             -- JSON, with its version as "v"
     PRIMARY KEY (operation, seq)
 ) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One reversible change: ``kind`` names who can take it back, ``data`` (JSON) is what it needs."""
-
-    kind: str
-    data: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +193,11 @@ class Operation:
     status: str
     pid: int
     result: dict[str, Any]
+
+    @property
+    def line(self) -> str:
+        """What it was, for people: ``'tag' (e0.2.0 …)``."""
+        return f"'{self.verb}'" + (f" ({self.summary})" if self.summary else "")
 
 
 def printable(path: Path) -> str:
@@ -94,17 +229,22 @@ class OpLog:
             ).fetchone()
             db.execute(
                 "INSERT INTO steps VALUES (?, ?, ?, ?)",
-                (operation, seq, step.kind, json.dumps(step.data)),
+                (operation, seq, step.kind, dump_step(step)),
             )
             return int(seq)
 
     def amend(self, operation: int, seq: int, step: Step) -> None:
-        """Replace the data of a recorded step (what it became is known only once it was taken)."""
+        """Replace a recorded step (what it became is known only once it was taken)."""
         with self._open() as db:
             db.execute(
                 "UPDATE steps SET data = ? WHERE operation = ? AND seq = ?",
-                (json.dumps(step.data), operation, seq),
+                (dump_step(step), operation, seq),
             )
+
+    def forget_steps(self, operation: int) -> None:
+        """Drop the steps of an operation."""
+        with self._open() as db:
+            db.execute("DELETE FROM steps WHERE operation = ?", (operation,))
 
     def finish(
         self, operation: int, status: str, summary: str = "", result: dict[str, Any] | None = None
@@ -133,7 +273,7 @@ class OpLog:
             rows = db.execute(
                 "SELECT kind, data FROM steps WHERE operation = ? ORDER BY seq", (operation,)
             ).fetchall()
-        return [Step(kind, json.loads(data)) for kind, data in rows]
+        return [load_step(kind, data) for kind, data in rows]
 
     def operations(self, status: str | None = None, limit: int = -1) -> list[Operation]:
         """The newest ``limit`` operations (all if negative), newest first."""

@@ -10,12 +10,14 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import watched
 from gitxexp.repository import config
 from gitxexp.repository import tags as repository_tags
 from gitxexp.repository.config import Config
@@ -23,7 +25,8 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.git import SETTINGS, Git, Places
 
 if TYPE_CHECKING:
-    from gitxexp.repository.operation import OpLog
+    from gitxexp.repository.files import FileChanged
+    from gitxexp.repository.operation import Operation, OpLog, Step
     from gitxexp.repository.registry import Registry
 
 
@@ -49,32 +52,51 @@ class Running(NamedTuple):
     #: and ``undo`` passes it over.
     outcome: dict[str, Any]
     summary: list[str]  #: the last one is the log's line
+    changing: dict[Path, tuple[int, FileChanged]]  #: the files of :meth:`save_file`
 
-    def record(self, kind: str, **data: Any) -> int:
-        """Write a step down before it is taken (see :mod:`gitxexp.repository.undo`); returns its number."""
-        from gitxexp.repository.operation import Step
+    def record(self, step: Step) -> int:
+        """Write a step down before it is taken; returns its number."""
+        return self.log.record(self.id, step)
 
-        return self.log.record(self.id, Step(kind, data))
-
-    def amend(self, seq: int, kind: str, **data: Any) -> None:
+    def amend(self, seq: int, step: Step) -> None:
         """Complete a recorded step with what it became."""
-        from gitxexp.repository.operation import Step
+        self.log.amend(self.id, seq, step)
 
-        self.log.amend(self.id, seq, Step(kind, data))
+    def save_file(self, path: Path) -> None:
+        """Record that ``path`` is about to be replaced, with a copy of it as it is.
 
-    def save_file(self, path: Path, *, undo: bool = False) -> None:
-        """Record that ``path`` is about to change, with a copy of it as it is.
-
-        ``undo`` says whether ``git xexp undo`` brings it back too; a rollback always does.
+        Whoever does it puts a whole file in its place (:func:`gitxexp.common.files.put`).
         """
-        backup = None
-        if path.exists():
-            import shutil
+        from gitxexp.repository.files import (  # late: no read needs it
+            FileChanged,
+            FileState,
+            keep_copy,
+        )
 
-            self.keep.mkdir(parents=True, exist_ok=True)
-            backup = self.keep / f"{len(list(self.keep.iterdir()))}.{path.name}"
-            shutil.copy2(path, backup)
-        self.record("file", path=str(path), backup=backup and str(backup), undo=undo)
+        found = FileState.of(path)
+        backup = None if found is None else keep_copy(path, self.keep)
+        step = FileChanged(str(path), backup, found)
+        self.changing[path] = self.record(step), step
+
+    def about_to_replace(self, path: Path, temporary: Path) -> None:
+        """Note what a file of :meth:`save_file` becomes, before it does."""
+        from gitxexp.repository.files import FileState
+
+        for saved, (seq, step) in self.changing.items():
+            if saved.name == path.name and _same_folder(saved, path):  # it may be named by /proc
+                self.amend(seq, replace(step, left=FileState.of(temporary), known=True))
+
+    def remove_file(self, path: Path) -> None:
+        """Delete a file of :meth:`save_file`."""
+        seq, step = self.changing[path]
+        self.amend(seq, replace(step, known=True))
+        path.unlink()
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    with suppress(FileNotFoundError):
+        return one.parent.samefile(other.parent)
+    return False
 
 
 class Project:
@@ -210,19 +232,23 @@ class Project:
 
         with self.locked(wait=wait):
             self.recover()
+            self._under_way.touch()
             number = self.log.begin(verb, self.places.top or self.places.git_dir)
-            running = Running(number, self.log, self.state / "ops" / str(number), {}, [])
+            running = Running(number, self.log, self.state / "ops" / str(number), {}, [], {})
             try:
-                yield running
+                with watched(running.about_to_replace):
+                    yield running
             except BaseException:
                 with repository_undo.uninterrupted():
                     repository_undo.roll_back(self, number)
                     self.log.finish(number, "failed")
+                    self._under_way.unlink(missing_ok=True)
                 raise
             summary = running.summary[-1] if running.summary else ""
             status = "unchanged" if running.outcome.get("unchanged") else "done"
             self.log.finish(number, status, summary, running.outcome)
-            repository_undo.forget_old(self)
+            self._under_way.unlink(missing_ok=True)
+            repository_undo.forget_old(self.state)
 
     @contextmanager
     def locked(self, *, wait: bool = True) -> Iterator[None]:
@@ -262,18 +288,30 @@ class Project:
                 told = True
             time.sleep(0.02)
 
+    @property
+    def _under_way(self) -> Path:
+        """A file that is there while an operation runs, so that most commands need not read the log."""
+        return self.state / "running"
+
+    def half_done(self) -> list[Operation]:
+        """Operations of processes that died; changes nothing."""
+        if not self._under_way.exists():
+            return []
+        with suppress(OSError), (self.state / "lock").open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # BlockingIOError: it is at work
+            statuses = ("undoing", "redoing", "running")
+            return [one for status in statuses for one in self.log.operations(status)]
+        return []
+
+    def recover_first(self, *, wait: bool = True) -> None:
+        """:meth:`recover`, before anything is planned from what an operation left half done."""
+        if self._under_way.exists():
+            with self.locked(wait=wait):
+                self.recover()
+
     def recover(self) -> None:
         """Take back what a process that died left half done. Call it with the lock held."""
         from gitxexp.repository import undo as repository_undo
 
-        for status in ("undoing", "running"):
-            for operation in self.log.operations(status):
-                if status == "undoing":
-                    repository_undo.undo_operation(self, operation, force=True)
-                    continue
-                repository_undo.roll_back(self, operation.id)
-                self.log.finish(operation.id, "recovered")
-                self.notify(
-                    f"'{operation.verb}' (operation {operation.id}) was interrupted;"
-                    " it has been rolled back"
-                )
+        repository_undo.recover(self)
+        self._under_way.unlink(missing_ok=True)

@@ -64,6 +64,8 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("get", "get", "e0.1.0", "data/train.csv", "-o", "copy.csv")
     run("prune --cache", "prune", "--cache", "--dry-run")
     run("undo")
+    run("redo")
+    run("undo")
     run("log")
     repo.git("tag", "-d", "e0.1.0")
     run("registry rebuild")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
-from gitxexp.cli import progress
+from gitxexp.cli import progress, prompts
 from gitxexp.cli.commands.log import facts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common.errors import NoAnswer
 
 if TYPE_CHECKING:
     from gitxexp.repository.operation import Operation
@@ -19,21 +21,38 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("count", type=click.IntRange(min=1), default=1, metavar="[N]")
 @click.option("--force", is_flag=True, help="Undo even if it was pushed or built upon.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask when a later command changed nothing.")
 @shared(no_wait=True, json=True)
-def undo(count: int, force: bool, no_wait: bool, as_json: bool) -> None:
+def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> None:
     """Take the last N operations back (one by default); your own files stay as they are."""
-    from gitxexp.repository.undo import undo_last
+    from gitxexp.repository.undo import plan, undo_last
 
     project = open_project()
+    planned = plan(project, min(count, 2**31), force=force)
+    for operation in planned.operations:
+        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.started))
+        console.say(f"taking back {operation.line} of {when}")
+    if planned.passed and not yes and prompts.can_ask():
+        console.say(f"the last operation, {planned.passed[0].line}, changed nothing")
+        yes = prompts.confirm(f"take back {planned.operations[0].line} before it?")
+        if not yes:
+            raise NoAnswer("nothing was taken back")
     done: list[Operation] = []
     try:
         with progress.line("undoing"):
-            undo_last(project, min(count, 2**31), force=force, wait=not no_wait, told=done.append)
+            undo_last(
+                project, len(planned.operations), force=force, wait=not no_wait, passing=yes,
+                told=done.append,
+            )  # fmt: skip
     finally:  # the first ones stay undone where a later one is refused
-        if not as_json:
-            for operation in done:
-                console.done(f"undone: {operation.verb} {operation.summary}".rstrip())
+        tell(done, "undone", as_json)
+
+
+def tell(operations: list[Operation], status: str, as_json: bool) -> None:
+    """Say what became of operations."""
     if as_json:
-        console.out(
-            console.as_json([facts(operation) | {"status": "undone"} for operation in done])
-        )
+        console.out(console.as_json([facts(item) | {"status": status} for item in operations]))
+        return
+    verb = "undone" if status == "undone" else "redone"
+    for item in operations:
+        console.done(f"{verb}: {item.verb} {item.summary}".rstrip())

@@ -26,6 +26,7 @@ KINDS = {
     "promote.version": "version",
     "promote.worktree": "worktree",
     "undo.count": "operations",
+    "redo.count": "operations",
     "merge.strategy": "choice:merge rebase keep",
     "conflicts resolve.paths": "unmerged",
     "version": "rev",

@@ -6,15 +6,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
+import io
+import json
 import logging
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write
 from gitxexp.storage.dvc.places import cache_dir, refuse_tracked_link
 from gitxexp.storage.dvc.pointer_file import Output
 
@@ -141,11 +146,71 @@ def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Ite
     with dvc_errors(action):
         from dvc.repo import Repo
 
+        _write_whole_files()
+        _remove_torn_lock(root / ".dvc" / "tmp")
         repo = Repo(str(root), config=config)
         try:
             yield repo
         finally:
             repo.close()
+
+
+def _write_whole_files() -> None:
+    """Have DVC replace pointers and ``.gitignore`` by whole files, known before they are there.
+
+    DVC 3.67 writes both in place (``dvc/utils/serialize/_common.py``, ``scmrepo/git/__init__.py``):
+    a process that dies leaves half of one.
+    """
+    from dvc.utils.serialize import _common, _yaml
+    from scmrepo.git import Git as ScmGit
+
+    if getattr(_yaml._dump_data, "whole", False):
+        return
+    in_place = _common._dump_data
+
+    def dump(path: Any, data: Any, dumper: Any, fs: Any = None, **kwargs: Any) -> None:
+        target = Path(os.fspath(path))
+        if target.is_symlink() or getattr(fs, "protocol", "local") not in (
+            "local",
+            ("local", "file"),
+        ):
+            in_place(path, data, dumper, fs=fs, **kwargs)
+            return
+        text = io.StringIO()
+        dumper(data, text, **kwargs)
+        with atomic_write(target) as temporary:
+            temporary.write_text(text.getvalue(), "utf-8")
+
+    def add_entry(scm: Any, entry: str, gitignore: str) -> None:
+        target = Path(gitignore)
+        with atomic_write(target) as temporary:
+            if target.exists():
+                shutil.copyfile(target, temporary)
+            append(scm, entry, str(temporary))
+
+    append: Any = ScmGit._add_entry_to_gitignore
+    dump.whole = True  # type: ignore[attr-defined]
+    _common._dump_data = _yaml._dump_data = dump
+    setattr(ScmGit, append.__name__, add_entry)
+
+
+def _remove_torn_lock(folder: Path) -> None:
+    """Remove a ``rwlock`` that a killed process was writing: DVC refuses every command because of it.
+
+    DVC writes it in place, holding ``rwlock.lock`` (``dvc/rwlock.py``): who can take that lock is
+    alone. What it lists are the paths that running DVC processes use.
+    """
+    path = folder / "rwlock"
+    try:
+        text = path.read_bytes()
+        json.loads(text)
+    except OSError:
+        return
+    except ValueError:
+        with suppress(OSError), (folder / "rwlock.lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if path.read_bytes() == text:
+                path.unlink()
 
 
 def current_hash(root: Path, path: Path) -> str | None:

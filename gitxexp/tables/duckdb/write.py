@@ -19,7 +19,7 @@ from typing import Any
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import Folder, Kind, kind_of
+from gitxexp.common.files import Folder, Kind, kind_of, put
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
 from gitxexp.tables.duckdb.parquet import (
     Manner,
@@ -532,7 +532,7 @@ def publish(temp: Path, out: Path) -> None:
         temp.chmod(_mode(out))
         settle(out)
         _sync(temp)
-        temp.replace(out)
+        put(temp, out)
         _sync(out.parent)
     except OSError as error:
         raise XexpError(f"cannot write {out}: {error.strerror}") from None

@@ -12,6 +12,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import put
 from gitxexp.common.processes import alive
 from gitxexp.common.sqlite import address
 from gitxexp.tables.sqlite.files import SMALL, Header, clear_errors, read_headers
@@ -116,7 +117,7 @@ class NewFile(Work):
             if self.replacing and self.hold and self.header and self.header.wal:
                 self.hold.rollback()
                 self.hold.execute("PRAGMA journal_mode=DELETE").fetchone()
-            self.temp.replace(self.out)
+            put(self.temp, self.out)
             _fsync(self.folder)
 
     def _same_owner(self) -> None:

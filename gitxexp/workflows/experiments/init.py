@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from gitxexp.common.text import some
 from gitxexp.repository import config as settings
+from gitxexp.repository.files import Created
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, session
@@ -133,6 +134,8 @@ def init(
     With ``track``, data, models and results that nothing tracks are added to DVC. Returns an empty
     ``done`` when nothing was missing.
     """
+    if not dry_run:
+        project.recover_first(wait=wait)
     top = project.top
     found = detect(top, project.at_top)
     loose = untracked(project)
@@ -146,17 +149,17 @@ def init(
     with project.operation("init", wait=wait) as running:
         done = []
         if dvc and not is_dvc_repo(top):
-            running.record("created", path=str(top / ".dvc"))
-            running.save_file(top / ".dvcignore", undo=True)
+            running.record(Created(str(top / ".dvc")))
+            running.save_file(top / ".dvcignore")
             session.init(top)
             done.append("DVC (.dvc/)")
         path = top / settings.FILE
         if not path.exists():
-            running.record("created", path=str(path))
+            running.record(Created(str(path)))
             paths.write(top, settings.FILE, config_text(found).encode("utf-8"))
             done.append(settings.FILE)
         if not (top / settings.REGISTRY).exists():
-            running.record("created", path=str(top / settings.REGISTRY))
+            running.record(Created(str(top / settings.REGISTRY)))
             project.registry.create()
             done.append(settings.REGISTRY)
         project.forget_config()

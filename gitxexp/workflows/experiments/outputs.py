@@ -29,6 +29,7 @@ from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import databases
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.merge.inputs import CommitContents
+from gitxexp.workflows.models.cache import objects_noted
 
 
 @dataclass(frozen=True)
@@ -272,7 +273,8 @@ def _is_at_stake(path: str) -> bool:
 
 def track(project: Project, running: Running, names: Sequence[str]) -> tuple[str, ...]:
     """``dvc add`` what nothing tracked yet; the files that git is to hold of it."""
-    for name in names:
-        running.save_file(project.top / f"{name}.dvc", undo=True)
-        running.save_file(project.top / PurePosixPath(name).parent / ".gitignore", undo=True)
-    return tuple(add(project.top, names, project.progress).touched)
+    with objects_noted(project, running, names):
+        for name in names:
+            running.save_file(project.top / f"{name}.dvc")
+            running.save_file(project.top / PurePosixPath(name).parent / ".gitignore")
+        return tuple(add(project.top, names, project.progress).touched)

@@ -20,13 +20,14 @@ class Rebuilt:
 
 def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     """Restore the registry of this work tree from the tags; nothing in it is deleted."""
+    project.recover_first(wait=wait)
     project.require_set_up(registry=False)
     known = project.registry.rows()
     tagged = {e.name: e.payload._replace(version=e.name) for e in project.experiments()}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:
-            running.save_file(project.registry.path, undo=True)
+            running.save_file(project.registry.path)
             with project.registry.rewrite() as db:
                 for number, name in enumerate(stale):
                     if project.progress is not None:

@@ -15,7 +15,6 @@ from gitxexp.repository import config as settings
 from gitxexp.repository import registry, tag_message, version
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.tags import taken
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
@@ -24,14 +23,15 @@ from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
-from gitxexp.trackers.stamps import STAMPED, StampRecord, restamp, stamp
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
 from gitxexp.workflows.experiments.outputs import LostRows, track, untracked
 from gitxexp.workflows.experiments.plan import Plan, Request
+from gitxexp.workflows.experiments.stamp import stamp_rows
 from gitxexp.workflows.merge.inputs import Selection
 from gitxexp.workflows.merge.merge import MergeRequest, merge
+from gitxexp.workflows.models.cache import objects_noted
 
 #: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
 Publish = Callable[[Running, AnyVersion, str | None, str], None]
@@ -65,6 +65,7 @@ def tag(
     """
     if request.everything and not request.commit:
         raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
+    project.recover_first(wait=wait)
     project.require_set_up()
     try:
         with project.operation("tag", wait=wait) as running:
@@ -94,7 +95,7 @@ def within(
     """:func:`tag` as a part of an operation that is under way."""
     tracked = track(project, running, untracked(project).every) if request.track else ()
     plan = experiments_plan.plan(project, request, elsewhere)
-    stamped = _stamp(project, running, plan)
+    stamped = stamp_rows(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
         touched = [*touched, database]
@@ -114,42 +115,6 @@ def within(
         publish(running, plan.version, plan.branch, commit)
     added = tuple(output.path for output in plan.changed)
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
-
-
-def _stamp(project: Project, running: Running, plan: Plan) -> int:
-    """Write the version into the run's rows that have none, or one that was never tagged.
-
-    Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
-    next when it began, and what it then did may have asked for another level.
-    """
-    run = plan.collected.run
-    if run is None or not plan.stamps:
-        return 0
-    said = (str(plan.version), plan.payload.run_commit, plan.payload.data)
-    values = dict(zip(STAMPED, said, strict=True))
-
-    def announce(record: StampRecord) -> None:
-        running.record("stamp", record=record.as_dict())
-
-    rows = sum(
-        stamp(run.database, each.table, each.run, values, announce, widen=each.widen).rows
-        for each in plan.stamps
-    )
-    others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
-    known = _versions_of(project, run.id) if others else set()
-    for old in others:
-        if old not in known:
-            place = {"path": str(run.database), "table": run.table, "run": run.id}
-            running.record("restamp", **place, old=old, new=str(plan.version))
-            rows += restamp(run.database, run.table, run.id, old, str(plan.version))
-    return rows
-
-
-def _versions_of(project: Project, run: str) -> set[str]:
-    """The versions in use, but not those of other runs: where two clones took one number, the one
-    that gave way left its rows with a version that is another experiment's."""
-    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
-    return set(map(str, taken(project.git))) - others
 
 
 def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
@@ -175,10 +140,12 @@ def _add(
     changed = experiments_plan.changed_outputs(project)
     if not changed:
         return replace(plan, changed=()), outputs, []
-    for pointer in {output.pointer for output in changed}:
-        running.save_file(project.top / pointer)
-        running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
-    touched = add(project.top, [out.path for out in changed], project.progress).touched
+    names = [output.path for output in changed]
+    with objects_noted(project, running, names):
+        for pointer in {output.pointer for output in changed}:
+            running.save_file(project.top / pointer)
+            running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
+        touched = add(project.top, names, project.progress).touched
     return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), list(touched)
 
 
@@ -195,7 +162,7 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
 
 
 def _register(project: Project, running: Running, final: Payload) -> None:
-    running.save_file(project.registry.path, undo=True)
+    running.save_file(project.registry.path)
     stored = tag_message.decode(
         tag_message.encode(final)
     )  # what the tag will give back, to the letter
@@ -215,6 +182,7 @@ def tag_and_push(
     When the remote has that version already, the snapshot is taken back, renumbered and pushed
     again. Any other failure takes everything back, so no stale tag is left behind.
     """
+    project.recover_first(wait=wait)
     branch, _ = project.git.head()
     name = choose_remote(project.git, branch, remote, project.config.tag_remote)
     for left in reversed(range(_TRIES)):

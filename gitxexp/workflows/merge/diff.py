@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.files import Folder
 from gitxexp.repository.repository import Project
 from gitxexp.tables import engine, row_diff
 from gitxexp.tables.row_changes import TableDiff
@@ -93,11 +93,13 @@ def _file(a: _DiffSide, b: _DiffSide, path: str, request: DiffRequest) -> FileDi
 def _contents(project: Project) -> Iterator[CommitContents]:
     try:
         project.state.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="diff-", dir=project.state)
-    except OSError:  # a repository that may only be read
-        folder = tempfile.TemporaryDirectory(prefix="xexp-diff-")
-    with folder as name:
-        yield CommitContents(project, Path(name), project.progress)
+        folder = Folder(project.state)
+    except (OSError, XexpError):  # a repository that may only be read
+        folder = Folder()
+    try:
+        yield CommitContents(project, folder.path, project.progress)
+    finally:
+        folder.close()
 
 
 class _DiffSide:

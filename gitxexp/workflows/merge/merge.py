@@ -14,10 +14,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
-from gitxexp.common.files import atomic_write, database_kind
+from gitxexp.common.files import Folder, atomic_write, database_kind
 from gitxexp.common.text import counted
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry
+from gitxexp.repository.files import Created, FileSealed
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tags import run_of_content
 from gitxexp.storage import paths
@@ -42,6 +43,7 @@ from gitxexp.workflows.merge.inputs import (
     Selection,
 )
 from gitxexp.workflows.models import inventory
+from gitxexp.workflows.models.cache import objects_noted
 
 LISTED = 100  #: rows of a table that the plan of a rebase names; their number is told anyway
 
@@ -138,6 +140,7 @@ def merge(
 
     Raises Conflicted where the options do not settle a conflict, XexpError for what cannot be read.
     """
+    project.recover_first(wait=wait)
     project.require_set_up()
     if request.commit and in_stage():
         raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
@@ -210,17 +213,26 @@ def _inputs(
     project: Project, request: MergeRequest, progress: Progress | None
 ) -> Iterator[MergeInputs]:
     """The jobs, with a private folder for what has to be fetched."""
-    try:
-        project.state.mkdir(parents=True, exist_ok=True)
-        folder = tempfile.TemporaryDirectory(prefix="merge-", dir=project.state)
-    except OSError as error:
-        raise XexpError(f"cannot write to {project.state}: {error.strerror}") from error
-    with folder as name:
+    with private_folder(project) as folder:
         mode = request.mode if request.mode is Mode.REBASE else None
-        contents = CommitContents(project, Path(name), progress)
+        contents = CommitContents(project, folder, progress)
         yield inputs.find_jobs(
             project, request.sources, request.selection, contents, request.strategy, mode
         )
+
+
+@contextmanager
+def private_folder(project: Project) -> Iterator[Path]:
+    """A folder of this process in the state folder; one that a killed process left goes with it."""
+    try:
+        project.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise XexpError(f"cannot write to {project.state}: {error.strerror}") from error
+    folder = Folder(project.state)
+    try:
+        yield folder.path
+    finally:
+        folder.close()
 
 
 def _planned(
@@ -228,12 +240,12 @@ def _planned(
 ) -> MergedArtifact:
     """One job's plan. The output is elsewhere: a linked target may be planned for as it is."""
     options = replace(job.strategy.over(request.options), in_place=False)
-    with tempfile.TemporaryDirectory(prefix="plan-", dir=project.state) as folder:
-        target = content_here(project, job, Path(folder))
+    with private_folder(project) as folder:
+        target = content_here(project, job, folder)
         report = engine.merge(
             target,
             distinct(job, target),
-            Path(folder) / os.path.basename(job.path),  # noqa: PTH119
+            folder / PurePosixPath(job.path).name,
             options,
             progress,
             engine=request.engine,
@@ -243,7 +255,7 @@ def _planned(
         if options.mode is not Mode.REBASE or not target.exists():
             return artifact
         incoming = distinct(job, target)
-        return replace(artifact, going=_going(target, incoming, Path(folder), options, report))
+        return replace(artifact, going=_going(target, incoming, folder, options, report))
 
 
 def _going(
@@ -283,13 +295,13 @@ class _Merge:
             self.save(running, job, target, options)
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
-            running.record("created", path=str(target))
+            running.record(Created(str(target)))
         incoming = distinct(job, target)
         report = engine.merge(target, incoming, None, options, self.progress, engine=self.engine)
         if not report.written or not report.changed:
             return _artifact(job, report, before, before)
         after = self.track(running, job, target)
-        running.record("sealed", path=str(target), hash=after)
+        running.record(FileSealed(str(target), after))
         return _artifact(job, report, before, after)
 
     def ready(self, running: Running, job: MergeJob, target: Path) -> str:
@@ -303,7 +315,7 @@ class _Merge:
                 f"{job.path} is a folder here", "merge its files one by one: --only PATH"
             )
         if out is not None and not target.exists() and out.oid:
-            running.record("created", path=str(target))
+            running.record(Created(str(target)))
             self.materialise(job)
         if not target.exists():
             return ""
@@ -350,7 +362,7 @@ class _Merge:
                 f"{job.path} was changed in place: git xexp undo cannot bring it back"
             )
             return
-        running.save_file(target, undo=True)
+        running.save_file(target)
 
     def track(self, running: Running, job: MergeJob, target: Path) -> str:
         """The merged content into DVC's cache and its hash into the pointer; the hash."""
@@ -359,9 +371,10 @@ class _Merge:
                 self.touched.append(job.path)
             return f"md5:{hash_file(target)}"
         top = self.project.top
-        for name in (job.output.pointer, _ignore_file(job.path)):
-            running.save_file(top / name, undo=True)
-        added = add(top, [job.path])
+        with objects_noted(self.project, running, [job.path]):
+            for name in (job.output.pointer, _ignore_file(job.path)):
+                running.save_file(top / name)
+            added = add(top, [job.path])
         self.touched += added.touched
         return next((out.hash or "" for out in added.outputs if out.path == job.path), "")
 
@@ -375,7 +388,7 @@ class _Merge:
             target = paths.inside(self.project.top, path)
             if target.exists() and hash_file(target) == hash_file(item.file):
                 continue
-            running.save_file(target, undo=True)
+            running.save_file(target)
             with (
                 paths.held(self.project.top, path, create=True) as place,
                 atomic_write(place) as temporary,
@@ -391,7 +404,7 @@ class _Merge:
         changed = [a for a in artifacts if a.report.changed]
         if not changed or in_stage():
             return []
-        running.save_file(self.project.top / config.REGISTRY, undo=True)
+        running.save_file(self.project.top / config.REGISTRY)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with self.project.registry.rewrite() as db:
             for item in changed:

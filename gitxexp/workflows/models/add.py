@@ -15,6 +15,7 @@ from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.models import inventory
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
 from gitxexp.workflows.models.run_facts import RunIndex
+from gitxexp.workflows.models.steps import ModelAdded
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def add(
     Raises XexpError: no such file, a folder, no such run, no results; NoAnswer when the run has
     another model as candidate already.
     """
+    project.recover_first(wait=wait)
     inventory.require_dvc(project)
     _check_source(path)
     store = ModelStore(project, progress)
@@ -65,7 +67,7 @@ def add(
         else:
             inventory.make_folder(project, running, (project.top / target).parent)
             known = inventory.file_facts(project, made, path)
-            running.record("put", path=str(project.top / target), new=known)
+            running.record(ModelAdded(str(project.top / target), known))
             how = link_or_copy(path, project.top / target)
         touched = inventory.update_folder_pointer(store, running, contents, {target: made.oid})
         running.summary.append(target)

@@ -12,18 +12,23 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any, ClassVar, Self
 
 from gitxexp.common.errors import NoAnswer
-from gitxexp.repository.repository import Project
+from gitxexp.repository.commit import RefMoved
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.add import exclusively
-from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
-from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output, outputs_in
 from gitxexp.storage.git import Git, GitError, decode
-from gitxexp.storage.objects import Objects
+from gitxexp.storage.objects import Objects, hash_file, object_path, parse_manifest
 from gitxexp.storage.sources import Stores, Strategy
 
 _FOLDER = re.compile(r"[0-9a-f]{2}")
@@ -121,6 +126,142 @@ def _objects(cache: Path) -> Iterator[tuple[str, Path]]:
                         yield folder.name + path.name, path
 
 
+# -- objects that an operation adds ----------------------------------------------------------------
+
+_COARSE = 20_000_000  #: ns; the clock of a file system may be this far behind
+
+
+@contextmanager
+def objects_noted(project: Project, running: Running, paths: Iterable[str]) -> Iterator[None]:
+    """Note what DVC takes into the cache for the outputs at ``paths`` in the block, so that it goes
+    again where the operation does not last: DVC overwrites without asking what its cache has."""
+    names = sorted(set(paths))
+    step = ObjectsAdded(str(project.top), names, time.time_ns() - _COARSE)
+    seq = running.record(step)
+    yield
+    outputs = [out for out in outputs_in(project.top) if out.path in names and out.oid]
+    known = [CachedObject(out.root, out.oid or "", out.legacy) for out in outputs]
+    running.amend(seq, replace(step, objects=known))
+
+
+@dataclass(frozen=True, slots=True)
+class CachedObject:
+    """One object of the cache of the DVC project at ``root``."""
+
+    root: str
+    oid: str
+    legacy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsAdded(Step):
+    """The content of the outputs ``paths`` taken into the cache, from the time ``since`` (ns) on.
+
+    ``objects`` are the outputs' own, None until they are known.
+    """
+
+    kind: ClassVar[str] = "objects"
+
+    top: str
+    paths: list[str]
+    since: int
+    objects: list[CachedObject] | None = None
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        objects = data.pop("objects")
+        known = None if objects is None else [CachedObject(**item) for item in objects]
+        return cls(**data, objects=known)
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # an object that something refers to stays
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        """Those that go are kept, by a second name, for a redo."""
+        folder, kept = keep / "objects", {}
+        for path in self._unused(at):
+            folder.mkdir(parents=True, exist_ok=True)
+            name = f"{path.parent.name}{path.name}"
+            with suppress(FileExistsError):
+                link_or_copy(path, folder / name)
+            kept[str(path)] = str(folder / name)
+        return (ObjectsTaken(kept, asdict(self)),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """Take out what came with the operation, and nothing refers to."""
+        for path in self._unused(at):
+            path.unlink(missing_ok=True)
+
+    def _unused(self, at: Repository) -> list[Path]:
+        project = Project(at.git, at.places, at.notify)
+        fresh = {oid: path for oid, path in self._candidates(project) if self._is_fresh(path)}
+        keep = used_objects(project).oids if fresh else frozenset()
+        return [path for oid, path in fresh.items() if oid not in keep]
+
+    def _is_fresh(self, path: Path) -> bool:
+        with suppress(FileNotFoundError):
+            return path.stat().st_ctime_ns >= self.since
+        return False
+
+    def _candidates(self, project: Project) -> Iterator[tuple[str, Path]]:
+        """The objects that may have come, as far as they lie in this repository's own caches."""
+        top = Path(self.top)
+        inside = [*project.tops(), project.places.common_dir]
+        for item in self.objects if self.objects is not None else self._as_it_is(top):
+            cache = Path(os.path.realpath(cache_dir(top / item.root)))
+            if not any(cache.is_relative_to(os.path.realpath(place)) for place in inside):
+                continue  # other repositories may use it
+            path = object_path(cache, item.oid, item.legacy)
+            if item.oid.endswith(".dir") and path.is_file():
+                for entry in parse_manifest(path.read_bytes()) or ():
+                    oid = (entry.hash or "")[4:]
+                    yield oid, object_path(cache, oid, item.legacy)
+            yield item.oid, path
+
+    def _as_it_is(self, top: Path) -> Iterator[CachedObject]:
+        """What the work tree has, where the operation died before it knew."""
+        outputs = [out for out in outputs_in(top) if out.path in self.paths]
+        for out in outputs:
+            place = top / out.path
+            files = [p for p in place.rglob("*") if p.is_file()] if place.is_dir() else [place]
+            for file in files:
+                if file.is_file() and not file.is_symlink():
+                    yield CachedObject(out.root, hash_file(file), out.legacy)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectsTaken(Step):
+    """Objects taken out of the cache: path → where each is ``kept``. ``added``: the step that they
+    came with (:class:`ObjectsAdded`)."""
+
+    kind: ClassVar[str] = "objects taken"
+
+    kept: dict[str, str]
+    added: dict[str, Any]
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (ObjectsAdded.load(dict(self.added)),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        for path, kept in self.kept.items():
+            if Path(kept).exists() and not Path(path).exists():
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                link_or_copy(Path(kept), Path(path))
+
+
+def link_or_copy(source: Path, target: Path) -> None:
+    """A second name for an object, which nobody writes to; a copy where that cannot be."""
+    try:
+        os.link(source, target)
+    except FileExistsError:
+        raise
+    except OSError:
+        shutil.copy2(source, target)
+
+
 _HASH = re.compile(rb"(?<![0-9a-f])[0-9a-f]{32}(?:\.dir)?(?![0-9a-f])")
 _GREP = ("-c", "grep.lineNumber=false", "-c", "grep.column=false", "grep", "-h", "-a", "-E",
          "--no-color", "--no-recurse-submodules", "-e", "[0-9a-f]{32}")  # fmt: skip
@@ -207,8 +348,8 @@ def _undoable(project: Project) -> Iterator[str]:
     """Where branches and tags would go back to by undo."""
     for operation in project.log.operations("done"):
         for step in project.log.steps(operation.id):
-            if step.kind == "ref":
-                yield from (oid for oid in (step.data["old"], step.data["new"]) if oid)
+            if isinstance(step, RefMoved):
+                yield from (oid for oid in (step.old, step.new) if oid)
 
 
 def _tree_ids(git: Git, oids: Iterable[str]) -> list[str]:
@@ -259,8 +400,9 @@ def _in_files(tree: Path, git: Git) -> set[bytes]:
 
 def _in_keeps(project: Project) -> set[bytes]:
     """Pointers among the backups of operations, which undo would bring back."""
-    keeps = project.state / "ops"
-    return _in_texts(p for p in keeps.rglob("*") if p.name.endswith((".dvc", "dvc.lock")))
+    done = [project.state / "ops" / str(o.id) for o in project.log.operations("done")]
+    files = (path for keep in done for path in keep.rglob("*"))
+    return _in_texts(path for path in files if path.name.endswith((".dvc", "dvc.lock")))
 
 
 def _in_texts(paths: Iterable[Path]) -> set[bytes]:

@@ -12,11 +12,12 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote
 
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.repository.config import Config, ModelSlot
+from gitxexp.repository.files import FolderMade
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
@@ -31,6 +32,8 @@ from gitxexp.storage.dvc.places import (
 )
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.objects import find_object, has_object, manifest
+from gitxexp.workflows.models.cache import objects_noted
+from gitxexp.workflows.models.steps import KnownFile
 
 if TYPE_CHECKING:
     from gitxexp.storage.objects import Progress
@@ -373,29 +376,28 @@ def _is_ours(top: Path, path: str) -> bool:
 # -- what changes them -----------------------------------------------------------------------------
 
 
-def file_facts(project: Project, model: Model, path: Path | None = None) -> dict[str, Any]:
-    """What :mod:`gitxexp.repository.undo_models` has to know of a file (at ``path``, else the
-    model's own)."""
+def file_facts(project: Project, model: Model, path: Path | None = None) -> KnownFile:
+    """A model's file (at ``path``, else its own) as the way back has to know it."""
     info = (path or project.top / model.path).stat()
-    return {
-        "size": info.st_size,
-        "mtime_ns": info.st_mtime_ns,
-        "mode": info.st_mode & 0o7777,
-        "ino": info.st_ino,
-        "md5": model.oid,
-        "top": str(project.top),
-        "root": model.root,
-        "legacy": model.legacy,
-        "remote": model.remote,
-        "name": model.path,
-    }
+    return KnownFile(
+        size=info.st_size,
+        mtime_ns=info.st_mtime_ns,
+        mode=info.st_mode & 0o7777,
+        md5=model.oid,
+        top=str(project.top),
+        root=model.root,
+        legacy=model.legacy,
+        remote=model.remote,
+        name=model.path,
+        ino=info.st_ino,
+    )
 
 
 def make_folder(project: Project, running: Running, folder: Path) -> None:
     """Make a folder, and each on the way to it, so that undo can take empty ones away again."""
     missing = [folder, *folder.parents]
     for path in reversed([path for path in missing if not path.exists()]):
-        running.record("folder", path=str(path))
+        running.record(FolderMade(str(path)))
         path.mkdir(exist_ok=True)
 
 
@@ -438,10 +440,11 @@ def update_folder_pointer(
     hashes = {top / path: digest for path, digest in members.items() if digest is not None}
     if not members or (contents.output is None and not hashes):
         return []
-    save_pointer(store, running, folder)
     output = contents.output
     if output is not None and output.stage is None and not output.legacy and output.hash:
-        return list(track_members(top, output, members, Tracked(hashes)))
+        with objects_noted(store.project, running, [folder]):
+            save_pointer(store, running, folder)
+            return list(track_members(top, output, members, Tracked(hashes)))
     absent = [model.path for model in contents.candidates if not model.there]
     if absent:
         raise XexpError(
@@ -450,15 +453,18 @@ def update_folder_pointer(
             f"dvc checkout '{folder}'",
         )  # fmt: skip
     root = output.root if output else root_of(store, folder)
-    return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
+    with objects_noted(store.project, running, [folder]):
+        save_pointer(store, running, folder)
+        return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
 
 
 def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
     """Bring the pointer of one file up to date, making it if there is none; files that changed."""
     top = store.project.top
-    save_pointer(store, running, path)
     root = root_of(store, path)
-    return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
+    with objects_noted(store.project, running, [path]):
+        save_pointer(store, running, path)
+        return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
 
 
 def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:
@@ -481,7 +487,7 @@ def save_pointer(store: ModelStore, running: Running, path: str) -> None:
     names = [owner.pointer if owner else f"{base}.dvc"]
     names.append(str(PurePosixPath(base).parent / ".gitignore"))
     for name in names:
-        running.save_file(store.project.top / name, undo=True)
+        running.save_file(store.project.top / name)
 
 
 def author(project: Project) -> str:

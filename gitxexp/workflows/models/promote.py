@@ -11,7 +11,8 @@ from uuid import uuid4
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository import commit as repository_commit
-from gitxexp.repository import config, registry, tag_message, undo_models
+from gitxexp.repository import config, registry, tag_message
+from gitxexp.repository.files import Created
 from gitxexp.repository.registry import Promotion
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.version import AnyVersion
@@ -30,6 +31,7 @@ from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
 from gitxexp.workflows.models.select import Choice
+from gitxexp.workflows.models.steps import ModelReplaced, duplicate, move
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,7 @@ def promote(
     Raises NoAnswer when what is found there then needs a question that nobody answered.
     """
     options = options or PromoteOptions()
+    project.recover_first(wait=options.wait)
     if options.commit:
         repository_commit.check_ready(project)
     if seen.already:
@@ -266,7 +269,7 @@ class _Promotion:
         kept = self.replace(swap)
         touched = self.update_pointers(swap, kept)
         promotion = self.promotion(swap)
-        running.save_file(project.registry.path, undo=True)
+        running.save_file(project.registry.path)
         _register(project, promotion)
         running.summary.append(plan.title)
         done = Promoted(plan, promotion, kept)
@@ -293,7 +296,7 @@ class _Promotion:
             return Swap(choice.file, path, self.md5(choice.file))
         place = self.project.top / self.plan.slot.production
         staged = place.with_name(f".{place.name}.{self.running.id}.incoming")
-        self.running.record("created", path=str(staged), undo=False)
+        self.running.record(Created(str(staged), undo_too=False))
         if choice.file is not None:
             link_or_copy(choice.file, staged)
             return Swap(staged, None, self.md5(staged))
@@ -343,18 +346,18 @@ class _Promotion:
         from_candidate = bool(swap.moved_from) and swap.incoming == project.top / str(
             swap.moved_from
         )
-        data = {
-            "path": str(place),
-            "source": str(swap.incoming) if from_candidate else None,
-            "new": inventory.file_facts(project, new, swap.incoming),
-            "old": inventory.file_facts(project, old) if old else None,
-            "kept": str(backup) if old else None,
-        }
+        step = ModelReplaced(
+            path=str(place),
+            source=str(swap.incoming) if from_candidate else None,
+            new=inventory.file_facts(project, new, swap.incoming),
+            old=inventory.file_facts(project, old) if old else None,
+            kept=str(backup) if old else None,
+        )
         inventory.make_folder(project, running, backup.parent)
-        running.record("placed", **data)
+        running.record(step)
         if old:
-            undo_models.duplicate(place, backup)
-        undo_models.move(swap.incoming, place)
+            duplicate(place, backup)
+        move(swap.incoming, place)
         return kept
 
     def kept_path(self, swap: Swap, old: Model) -> str | None:

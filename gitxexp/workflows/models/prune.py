@@ -17,7 +17,6 @@ from pathlib import Path
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import counted
 from gitxexp.repository import commit as repository_commit
-from gitxexp.repository import undo_models
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import remote
 from gitxexp.storage.dvc.add import store as store_object
@@ -30,6 +29,7 @@ from gitxexp.workflows.models.context import ModelContext, ranked
 from gitxexp.workflows.models.inventory import Model, ModelStore
 from gitxexp.workflows.models.manifests import tags_holding
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
+from gitxexp.workflows.models.steps import ModelRemoved, move
 
 #: The label that keeps a model for ever.
 KEEP = "keep"
@@ -284,6 +284,7 @@ def prune(
     back by a rename.
     """
     options = options or PruneOptions()
+    project.recover_first(wait=options.wait)
     if not seen.deletable and not (options.force and seen.only_copies):
         return Pruned((), 0, None, None)
     if options.commit:
@@ -321,9 +322,9 @@ def _move(project: Project, running: Running, gone: Sequence[Decision]) -> list[
         path = project.top / model.path
         facts = inventory.file_facts(project, model)
         kept = running.keep / "aside" / f"{number}.{path.name}"
-        running.record("aside", path=str(path), old=facts, kept=str(kept))
-        undo_models.move(path, kept)
-        if kept.stat().st_mtime_ns != facts["mtime_ns"] or kept.stat().st_size != facts["size"]:
+        running.record(ModelRemoved(str(path), facts, str(kept)))
+        move(path, kept)
+        if kept.stat().st_mtime_ns != facts.mtime_ns or kept.stat().st_size != facts.size:
             raise XexpError(f"{model.path} is being written to", "wait, then prune again")
         moved.append(kept)
     return moved

@@ -9,14 +9,16 @@ else it does.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.repository import undo_worktrees
 from gitxexp.repository.config import LINKS
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import place, pointers, remote
@@ -28,6 +30,7 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
+from gitxexp.workflows.worktrees.entry import admin_of, exclude, free_path
 from gitxexp.workflows.worktrees.records import Note, home_of, list_explored, list_worktrees
 
 
@@ -88,6 +91,7 @@ def create(
     Outputs that could not be had are in ``ready.missing``; the worktree stays.
     """
     verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
+    project.recover_first(wait=wait)
     plan_worktree(project, request)  # the answer "no" needs no lock
     with project.operation(verb, wait=wait) as running:
         plan = plan_worktree(project, request)
@@ -237,10 +241,20 @@ def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
     """The branch, the folder and git's entry; returns the entry."""
     missing = [folder for folder in plan.path.parents if not folder.exists()]
     running.record(
-        "worktree", path=str(plan.path), branch=plan.branch, made_branch=plan.new_branch,
-        commit=plan.commit, parents=[str(folder) for folder in missing], exclude=plan.exclude,
-    )  # fmt: skip
-    undo_worktrees.exclude(project, plan.exclude, present=True)
+        WorktreeMade(
+            path=str(plan.path),
+            branch=plan.branch,
+            made_branch=plan.new_branch,
+            commit=plan.commit,
+            parents=[str(folder) for folder in missing],
+            exclude=plan.exclude,
+            name=plan.name,
+            of=plan.kind,
+            links=list(plan.kinds),
+            fetch=plan.fetch,
+        )
+    )
+    exclude(project, plan.exclude, present=True)
     git = GitWriter(Git(project.main_top, foreign=True))
     flags: Sequence[str] = ("--detach",)
     if plan.branch:
@@ -252,7 +266,7 @@ def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
         raise XexpError(
             f"git worktree add refused: {error.message}", "nothing was changed"
         ) from error
-    admin = undo_worktrees.admin_of(project.places.common_dir, plan.path)
+    admin = admin_of(project.places.common_dir, plan.path)
     if admin is None:
         raise XexpError(f"git did not register {plan.path}", "git worktree list")
     records.write(admin, _note(plan))
@@ -344,7 +358,8 @@ class _Outputs:
             cached = self._find(wanted)
         linker = place.Linker(kinds)
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
-        items = place.adopt(cached.files, lambda out: shared[out.root])
+        absent = [f for f in cached.files if not os.path.lexists(f"{self.top}/{f.path}")]
+        items = place.adopt(absent, lambda out: shared[out.root])
         place.place(self.top, items, linker, self.progress)
         self._empty_folders(wanted)
         site = self._remember(items, wanted)
@@ -400,3 +415,140 @@ class _Outputs:
             except XexpError as error:
                 self.notes.append(error.message)
         return tuple(site)
+
+
+# -- the way back --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreeMade(Step):
+    """A worktree at ``path``, on ``branch`` (None: detached) at ``commit``. ``parents``: folders
+    made on the way; ``exclude``: its line in ``info/exclude``, or None. ``name``, ``of`` (its kind),
+    ``links`` and ``fetch`` are what finishing it needs; old logs do not have them."""
+
+    kind: ClassVar[str] = "worktree"
+
+    path: str
+    branch: str | None
+    made_branch: bool
+    commit: str
+    parents: list[str]
+    exclude: str | None
+    name: str = ""
+    of: str = records.WORKTREE
+    links: list[str] = field(default_factory=list)
+    fetch: bool = False
+
+    def check(self, at: Repository) -> Changed | None:
+        path = Path(self.path)
+        if Path(os.path.realpath(".")).is_relative_to(path):
+            return Changed(f"you are in {path}", f"change into another folder: cd '{at.main_top}'")
+        git = Git(at.places.common_dir, foreign=True)
+        ref = f"refs/heads/{self.branch}"
+        if self.made_branch and git.resolve(ref) not in (None, self.commit):
+            return Changed(
+                f"branch {self.branch} has commits of its own since the worktree was made",
+                f"remove it with its safety checklist: git xexp worktree remove '{path}'",
+            )
+        if path.exists() and (_work_in(path) or _data_changed(at, path)):
+            return Changed(
+                f"{path} has changes", f"keep or drop them: git xexp worktree remove '{path}'"
+            )
+        return None
+
+    def finish(self, at: Repository) -> str | None:
+        """A worktree that git registered, and whose checkout is complete, is made ready: the cache
+        shared, and every output that is not there placed; what is there already stays."""
+        path = Path(self.path)
+        admin = admin_of(at.places.common_dir, path)
+        if not self.name or admin is None or not (admin / "index").exists() or not path.is_dir():
+            return None
+        (admin / "index.lock").unlink(missing_ok=True)
+        plan = WorktreePlan(
+            self.name, path, self.branch, self.made_branch, self.commit, self.commit,
+            tuple(self.links), self.exclude, self.fetch, self.of,
+        )  # fmt: skip
+        _fill(Project(at.git, at.places, at.notify), plan, admin, None)
+        return f"{self.name} at {path}"
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """Folder, entry and branch gone again; a folder with other files in it is kept."""
+        path = Path(self.path)
+        admin = admin_of(at.places.common_dir, path)
+        if path.exists() and admin and _work_in(path):
+            if undoing.why == "rollback":
+                at.notify(
+                    f"{path} is not complete, and holds files that are not from git: it stays"
+                    f" (complete it: git -C '{path}' checkout -- . && dvc checkout)"
+                )
+                return
+            kept = free_path(at.state / "rescued" / path.name)
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(path, kept)
+            at.notify(f"the worktree had changes: its folder is now {kept}")
+        _clear(at.places.common_dir, path)
+        if admin is not None:
+            shutil.rmtree(admin, ignore_errors=True)
+        for folder in self.parents:
+            with suppress(OSError):
+                Path(folder).rmdir()
+        ref = f"refs/heads/{self.branch}"
+        git = Git(at.places.common_dir, foreign=True)
+        if self.made_branch and git.resolve(ref) == self.commit:
+            git.raw("update-ref", "-d", ref, self.commit)
+        exclude(at, self.exclude, present=False)
+
+
+def _clear(common_dir: Path, path: Path) -> None:
+    """Delete a worktree's folder, its ``.git`` last; a folder that is not ours stays."""
+    try:
+        pointer = os.fsdecode((path / ".git").read_bytes())
+    except OSError:
+        with suppress(OSError):
+            path.rmdir()
+        return
+    if not pointer.startswith(f"gitdir: {common_dir}/worktrees/"):
+        return
+    for entry in path.iterdir():
+        if entry.name == ".git":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+    (path / ".git").unlink()
+    path.rmdir()
+
+
+def _work_in(path: Path) -> bool:
+    """Whether the folder has anything that git would not bring back.
+
+    Where git died before it wrote the index, the commit is what the files are compared with; a file
+    that it was just writing is the beginning of the right one.
+    """
+    git = Git(path, foreign=True)
+    admin = git.places().git_dir
+    if (admin / "index").exists():
+        return bool(git.raw("status", "--porcelain", "-z", ok=(0, 128)))
+    env = {"GIT_INDEX_FILE": str(admin / "xexp-index")}
+    try:
+        git.raw("read-tree", "HEAD", env=env, ok=(0, 128))
+        fields = git.fields("status", "--porcelain", "-z", "--no-renames", env=env)
+    finally:
+        (admin / "xexp-index").unlink(missing_ok=True)
+    changed = [field[3:] for field in fields if field[:2] != " D"]
+    return any(not _is_begun(git, path / name, name) for name in changed)
+
+
+def _is_begun(git: Git, file: Path, name: str) -> bool:
+    """Whether a file is the first part of what HEAD has for it."""
+    whole = git.call("cat-file", "blob", f"HEAD:{name}")
+    return not whole.returncode and file.is_file() and whole.stdout.startswith(file.read_bytes())
+
+
+def _data_changed(at: Repository, path: Path) -> bool:
+    from gitxexp.storage.dvc import pointers
+    from gitxexp.storage.dvc.changes import changed  # late: only undo of a worktree needs them
+
+    outputs = pointers.outputs_in(path, Git(path, foreign=True))
+    return bool(changed(path, outputs, at.stat_cache, at.progress))

@@ -15,8 +15,8 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.repository import Project
-from gitxexp.repository.undo_worktrees import admin_of
 from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.workflows.worktrees.entry import admin_of
 
 NOTE = "xexp.json"
 

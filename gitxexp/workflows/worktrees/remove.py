@@ -12,22 +12,25 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.files import database_kind
-from gitxexp.repository import undo_worktrees
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
-from gitxexp.repository.undo_worktrees import ELSEWHERE
+from gitxexp.repository.undo import ELSEWHERE
 from gitxexp.storage import git as storage_git
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.changes import status
+from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.share import site_cache
 from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest, object_path
 from gitxexp.workflows.worktrees import records, safety
+from gitxexp.workflows.worktrees.entry import exclude, free_path
 from gitxexp.workflows.worktrees.records import EXPLORE, Worktree
 
 
@@ -71,6 +74,7 @@ def remove(
     project: Project, name: str, kind: str = records.WORKTREE, *, wait: bool = True
 ) -> Removed:
     """Take the worktree away without asking; the checklist is the caller's."""
+    project.recover_first(wait=wait)
     verb = "worktree remove" if kind == records.WORKTREE else "explore cleanup"
     with project.operation(verb, wait=wait) as running:
         tree = records.find(project, name, kind)
@@ -108,6 +112,8 @@ def cleanup(
 def prune(project: Project, *, wait: bool = True) -> list[Worktree]:
     """Forget the worktrees whose folder is gone; locked ones stay (their disk may be elsewhere)."""
 
+    project.recover_first(wait=wait)
+
     def gone() -> list[Worktree]:
         worktrees = records.list_worktrees(project)
         return [tree for tree in worktrees if tree.gone and tree.locked is None and not tree.main]
@@ -133,18 +139,21 @@ def _take(project: Project, running: Running, tree: Worktree) -> Removed:
     kept = None if tree.gone else _place_for(running, tree)
     running.keep.mkdir(parents=True, exist_ok=True)
     count = len(list(running.keep.glob("admin*")))
-    data = {
-        "path": str(tree.path),
-        "tree": kept and str(kept),
-        "admin": str(tree.admin),
-        "kept_admin": str(running.keep / f"admin{count}"),
-        "branch": delete,
-        "commit": tree.commit,
-        "exclude": tree.note.exclude if tree.note else None,
-    }
+    kept_admin = running.keep / f"admin{count}"
     thin = [] if kept is None else _thinnable(project, tree)
-    running.record("removed", **data, thinned=[name for name, _ in thin])
-    tree.admin.rename(str(data["kept_admin"]))  # first: git prunes entries without a folder
+    running.record(
+        WorktreeRemoved(
+            path=str(tree.path),
+            tree=None if kept is None else str(kept),
+            admin=str(tree.admin),
+            kept_admin=str(kept_admin),
+            branch=delete,
+            commit=tree.commit,
+            thinned=[name for name, _ in thin],
+            exclude=tree.note.exclude if tree.note else None,
+        )
+    )
+    tree.admin.rename(kept_admin)  # first: git prunes entries without a folder
     if kept is not None:
         tree.path.rename(kept)
         _thin(kept, thin)
@@ -153,7 +162,7 @@ def _take(project: Project, running: Running, tree: Worktree) -> Removed:
     if delete:
         git = Git(project.places.common_dir, foreign=True)
         git.raw("update-ref", "-d", f"refs/heads/{delete}", str(tree.commit))
-    undo_worktrees.exclude(project, tree.note.exclude if tree.note else None, present=False)
+    exclude(project, tree.note.exclude if tree.note else None, present=False)
     return Removed(tree, delete, None if delete else tree.branch)
 
 
@@ -269,3 +278,83 @@ def refuse_if_changed(project: Project, tree: Worktree) -> None:
         f"{tree.path} has changes: {names}",
         f"copy out what you need, then: git xexp explore cleanup {tree.name} --force",
     )
+
+
+# -- the way back --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WorktreeRemoved(Step):
+    """The worktree at ``path``: its folder is kept as ``tree`` (None: it was gone), its entry
+    ``admin`` below ``worktrees/`` as ``kept_admin``. ``branch`` is None unless the operation deletes
+    it; ``thinned``: files that are links for the time being."""
+
+    kind: ClassVar[str] = "removed"
+
+    path: str
+    tree: str | None
+    admin: str
+    kept_admin: str
+    branch: str | None
+    commit: str | None
+    thinned: list[str]
+    exclude: str | None
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # what is in its place now stays: it comes back beside that
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """Folder, entry and branch as they were.
+
+        Both are made right where they are kept and only then moved, so that this can be run again.
+        """
+        kept_admin, admin = Path(self.kept_admin), Path(self.admin)
+        tree, path = self.tree and Path(self.tree), Path(self.path)
+        if not self._branch_back(at) and kept_admin.exists():
+            (kept_admin / "HEAD").write_text(f"{self.commit}\n")
+        if tree and tree.exists():
+            _own_again(tree, self.thinned)
+            _folder_back(at, tree, path, kept_admin, free_path(admin))
+        elif kept_admin.exists():
+            admin.parent.mkdir(exist_ok=True)
+            kept_admin.rename(free_path(admin))
+        if tree and not path.exists():
+            at.notify(f"{path} is not kept any more: git worktree add '{path}' makes it anew")
+        exclude(at, self.exclude, present=True)
+
+    def _branch_back(self, at: Repository) -> bool:
+        """The deleted branch again; False when its name is in use for other work."""
+        if not self.branch:
+            return True
+        git, ref = Git(at.places.common_dir, foreign=True), f"refs/heads/{self.branch}"
+        if git.resolve(ref) is None:
+            git.raw("update-ref", "-m", "xexp: undo", ref, str(self.commit))
+        return git.resolve(ref) == self.commit
+
+
+def _folder_back(at: Repository, tree: Path, path: Path, kept_admin: Path, admin: Path) -> None:
+    """Move entry and folder back, or beside their places when something else is there now.
+
+    They name each other (gitrepository-layout(5), ``worktrees/<id>/gitdir``).
+    """
+    with suppress(OSError):
+        path.rmdir()
+    target = free_path(path)
+    if kept_admin.exists():
+        (tree / ".git").write_bytes(os.fsencode(f"gitdir: {admin}\n"))
+        (kept_admin / "gitdir").write_bytes(os.fsencode(f"{target}/.git\n"))
+        admin.parent.mkdir(exist_ok=True)
+        kept_admin.rename(admin)
+    else:
+        pointer = os.fsdecode((tree / ".git").read_bytes()).removeprefix("gitdir: ").strip("\n")
+        Path(pointer, "gitdir").write_bytes(os.fsencode(f"{target}/.git\n"))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    tree.rename(target)
+    if target != path:
+        at.notify(f"{path} is in use: the worktree is back as {target}")
+
+
+def _own_again(path: Path, thinned: list[str]) -> None:
+    for name in thinned:
+        with suppress(FileNotFoundError):
+            own_copy(path / name)

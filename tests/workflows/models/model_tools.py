@@ -79,7 +79,7 @@ def set_metric(repo: Repo, run: str, column: str, value: object) -> None:
 DIES = """
 import os, signal, sys
 left = int(sys.argv[1])
-from gitxexp.repository import commit, operation, undo_models
+from gitxexp.repository import commit, operation
 from gitxexp.workflows.models import inventory, promote, prune
 def at(module, name):
     function = getattr(module, name)
@@ -97,7 +97,7 @@ def at(module, name):
     setattr(module, name, wrapped)
 for module, name in (
     (operation.OpLog, "record"), (operation.OpLog, "amend"), (operation.OpLog, "finish"),
-    (undo_models, "duplicate"), (undo_models, "move"), (os, "replace"), (os, "link"),
+    (promote, "duplicate"), (promote, "move"), (prune, "move"), (os, "replace"), (os, "link"),
     (os, "unlink"), (inventory, "track_members"), (inventory, "track_file"),
     (promote, "_register"), (commit, "commit"), (commit, "_follow"), (prune, "_delete"),
 ):

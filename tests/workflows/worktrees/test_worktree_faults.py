@@ -22,8 +22,8 @@ DB = "results/experiments.db"
 KILLS_OF_NEW = [
     ("gitxexp.repository.operation:OpLog.begin", 1),
     ("gitxexp.repository.operation:OpLog.record", 1),
-    ("gitxexp.repository.undo_worktrees:exclude", 1),
-    ("gitxexp.repository.undo_worktrees:admin_of", 1),
+    ("gitxexp.workflows.worktrees.create:exclude", 1),
+    ("gitxexp.workflows.worktrees.create:admin_of", 1),
     ("gitxexp.workflows.worktrees.records:write", 1),
     ("gitxexp.storage.dvc.share:share", 1),
     ("gitxexp.storage.dvc.place:Linker.place", 1),
@@ -36,12 +36,23 @@ KILLS_OF_NEW = [
 
 @pytest.mark.parametrize(("at", "call"), KILLS_OF_NEW)
 def test_new_killed(trained: Repo, at: str, call: int) -> None:
-    """The next command finds what was half done, and takes it back."""
+    """The next command finds what was half done, and takes it back; a checkout that is complete is
+    made a whole worktree."""
     before = state(trained)
     dies(trained, "worktree", "new", "a", "--path", "trees/deep/a", at=at, call=call)
+    tree = Repo(trained / "trees/deep/a")
+    listed = trained.xexp("worktree", "list").good()
+    assert "'worktree new' (operation 1) was interrupted: the next command" in listed.err
     done = trained.xexp("worktree", "new", "b").good()
-    assert "was interrupted; it has been rolled back" in done.err
-    trained.xexp("undo").good()
+    if (at, call) in KILLS_OF_NEW[5:]:
+        assert f"was interrupted; it has been finished: a at {tree.path}" in done.err
+        assert tree.git("status", "--porcelain") == ""
+        assert (tree / DB).read_bytes() == (trained / DB).read_bytes()
+        assert "up to date" in tree.dvc("status")
+        trained.xexp("undo", "2").good()
+    else:
+        assert "was interrupted; it has been rolled back" in done.err
+        trained.xexp("undo").good()
     assert state(trained) == before
     assert not (trained / "trees").exists()
     trained.xexp("worktree", "new", "a", "--path", "trees/deep/a").good()
@@ -70,7 +81,7 @@ KILLS_OF_REMOVE = [
     ("pathlib:Path.rename", 1),
     ("gitxexp.workflows.worktrees.remove:_thin", 1),
     ("pathlib:Path.rename", 2),
-    ("gitxexp.repository.undo_worktrees:exclude", 1),
+    ("gitxexp.workflows.worktrees.remove:exclude", 1),
 ]
 
 

@@ -12,12 +12,15 @@ import re
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import config
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
@@ -154,12 +157,12 @@ def install(project: Project, running: Running) -> list[str]:
     todo = missing(project)
     if ATTRIBUTES in todo:
         path = paths.inside(project.top, ATTRIBUTES)
-        running.save_file(path, undo=True)
+        running.save_file(path)
         text = _BLOCK.sub("", _read(path))
         gap = "" if not text or text.endswith("\n") else "\n"
         paths.write(project.top, ATTRIBUTES, encode(text + gap + block(project)))
     if "merge and diff drivers" in todo:
-        running.record("sections", names=list(SECTIONS))
+        running.record(SectionsMade(list(SECTIONS)))
         for key, value in settings().items():
             project.git.raw("config", "--local", key, value)
     return todo
@@ -170,7 +173,7 @@ def uninstall(project: Project, running: Running) -> list[str]:
     done = []
     before = project.git.config(r"^(merge|diff)\.xexp\.")
     if before:
-        running.record("configured", values=before)
+        running.record(SettingsRemoved(before))
         for section in SECTIONS:
             project.git.call("config", "--local", "--remove-section", section)
         done.append("merge and diff drivers")
@@ -178,11 +181,11 @@ def uninstall(project: Project, running: Running) -> list[str]:
     text = _read(path)
     rest = _BLOCK.sub("", text)
     if rest != text:
-        running.save_file(path, undo=True)
+        running.save_file(path)
         if rest:
             paths.write(project.top, ATTRIBUTES, encode(rest))
         else:
-            path.unlink()
+            running.remove_file(path)
         done.append(ATTRIBUTES)
     return done
 
@@ -194,3 +197,46 @@ def _has(text: str, pattern: str) -> bool:
 
 def _read(path: Path) -> str:
     return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""
+
+
+# -- the way back --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SectionsMade(Step):
+    """Sections of the clone's own configuration that the operation makes."""
+
+    kind: ClassVar[str] = "sections"
+
+    names: list[str]
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (SettingsRemoved(at.git.config(r"^(merge|diff)\.xexp\.")),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        for name in self.names:
+            at.git.call("config", "--local", "--remove-section", name)
+
+
+@dataclass(frozen=True, slots=True)
+class SettingsRemoved(Step):
+    """Key → values of the clone's own configuration that the operation removes."""
+
+    kind: ClassVar[str] = "configured"
+
+    values: dict[str, list[str]]
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (SectionsMade(sorted({key.rpartition(".")[0] for key in self.values})),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        for key, values in self.values.items():
+            at.git.call("config", "--local", "--unset-all", key)
+            for value in values:
+                at.git.raw("config", "--local", "--add", key, value)

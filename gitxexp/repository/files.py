@@ -1,0 +1,278 @@
+"""Files that an operation replaces, makes or removes, and how each comes back.
+
+A file is replaced by a complete one that was written beside it; both are known before the rename:
+what is there after a crash is what the operation found, what it left, or somebody's newer work.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write, sync
+from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
+from gitxexp.storage.objects import hash_file
+
+#: linux/fs.h: FICLONE. A copy on the same blocks, where the file system can.
+_FICLONE = 0x40049409
+
+#: Files up to this size are hashed when they are recorded (0.1 s); of larger ones the stat must do.
+HASHED = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class FileState:
+    """What a file was: told again by its stat, and by its hash where the stat is another."""
+
+    size: int
+    mtime_ns: int
+    inode: int
+    md5: str | None = None
+
+    @classmethod
+    def of(cls, path: Path, *, hashed: bool = True) -> FileState | None:
+        """The state of ``path``; None where there is no such file."""
+        try:
+            info = path.stat()
+        except FileNotFoundError:
+            return None
+        md5 = hash_file(path) if hashed and info.st_size <= HASHED else None
+        return cls(info.st_size, info.st_mtime_ns, info.st_ino, md5)
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the file at ``path`` is this one; rows waiting in a ``-wal`` are another state."""
+        now = FileState.of(path, hashed=False)
+        if now is None or now.size != self.size or rows_wait(path):
+            return False
+        if (now.mtime_ns, now.inode) == (self.mtime_ns, self.inode):
+            return True
+        return self.md5 is not None and hash_file(path) == self.md5
+
+
+def rows_wait(path: Path) -> bool:
+    """Whether a database has rows that are not in its file yet."""
+    with suppress(OSError):
+        return path.with_name(path.name + "-wal").stat().st_size > 0
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class FileChanged(Step):
+    """``path`` replaced, made or removed. ``backup`` holds what was ``found``, None: there was nothing.
+
+    ``left`` is what the operation made of it (None: nothing is there), ``known`` whether it did so.
+    """
+
+    kind: ClassVar[str] = "file"
+
+    path: str
+    backup: str | None
+    found: FileState | None = None
+    left: FileState | None = None
+    known: bool = False
+    undo_too: bool = True  #: False in old logs: only a rollback brings it back
+    old_log: bool = False  #: which did not say what was left
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        if "found" not in data:
+            return cls(data["path"], data["backup"], undo_too=data["undo"], old_log=True)
+        found, left = data.pop("found"), data.pop("left")
+        return cls(**data, found=found and FileState(**found), left=left and FileState(**left))
+
+    def _is_found(self) -> bool:
+        """Whether the file is what the operation found, or is back already."""
+        path = Path(self.path)
+        if self.backup is None:
+            return not os.path.lexists(path)
+        if self.found is not None and self.found.is_at(path):
+            return True
+        was = FileState.of(Path(self.backup))
+        return was is None or was.is_at(path)
+
+    def _is_left(self) -> bool:
+        """Whether the file is what the operation left."""
+        path = Path(self.path)
+        if self.left is not None:
+            return self.left.is_at(path)
+        return self.known and not os.path.lexists(path)
+
+    def check(self, at: Repository) -> Changed | None:
+        if self.old_log or self._is_left() or self._is_found():
+            return None
+        return Changed(
+            f"{Path(self.path).name} has changed since: undo would lose what was written after it",
+            "keep it, or put the former file back all the same: --force",
+        )
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        path = Path(self.path)
+        if not self.undo_too or self._is_found():
+            return ()
+        present = FileState.of(path)
+        again = None if present is None else keep_copy(path, keep)
+        backup = None if self.backup is None else FileState.of(Path(self.backup))
+        return (FileChanged(self.path, again, present, backup, known=True),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        if undoing.why != "rollback" and not self.undo_too:
+            return
+        path = Path(self.path)
+        if self._is_found():
+            return
+        asked = self.old_log and undoing.why != "rollback"
+        if not (asked or self._is_left() or not os.path.lexists(path)):
+            self._keep_both(at, undoing)
+        elif self.backup is None:
+            path.unlink(missing_ok=True)
+        else:
+            restore(Path(self.backup), path)
+
+    def _keep_both(self, at: Repository, undoing: Undoing) -> None:
+        """Neither is lost: the newer file keeps its place unless the user insists."""
+        path = Path(self.path)
+        beside = path.with_name(f"{path.name}.xexp-{undoing.operation}")
+        if undoing.why == "force":
+            path.replace(beside)
+            if self.backup is not None:
+                restore(Path(self.backup), path)
+            at.notify(f"{path} had changed since: that file is now {beside}")
+        elif self.backup is None:
+            at.notify(f"{path} has changed since: it stays")
+        else:
+            restore(Path(self.backup), beside)
+            at.notify(f"{path} has changed since and stays; what it was before is in {beside}")
+
+
+@dataclass(frozen=True, slots=True)
+class Created(Step):
+    """A file or a whole folder that the operation makes."""
+
+    kind: ClassVar[str] = "created"
+
+    path: str
+    undo_too: bool = True  #: False for what is gone when the operation is done
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        return cls(data["path"], data.get("undo", data.get("undo_too", True)))
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        path = Path(self.path)
+        if not self.undo_too or not os.path.lexists(path):
+            return ()
+        if not path.is_file() or path.is_symlink():
+            return (Irreversible(self.kind),)
+        return (FileChanged(self.path, keep_copy(path, keep), FileState.of(path), known=True),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        path = Path(self.path)
+        if undoing.why != "rollback" and not self.undo_too:
+            return
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True, slots=True)
+class FileSealed(Step):
+    """The hash ("md5:…") of a file that the operation left: undo replaces nothing else."""
+
+    kind: ClassVar[str] = "sealed"
+
+    path: str
+    hash: str
+
+    def check(self, at: Repository) -> Changed | None:
+        path = Path(self.path)
+        if not path.is_file() or (not rows_wait(path) and f"md5:{hash_file(path)}" == self.hash):
+            return None
+        return Changed(
+            f"{path.name} has changed since: undo would lose what was written after it",
+            "keep it, or put the former file back all the same: --force",
+        )
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return ()
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        return
+
+
+@dataclass(frozen=True, slots=True)
+class FolderMade(Step):
+    """A folder that the operation makes (``made``), or takes away; it goes when it is empty."""
+
+    kind: ClassVar[str] = "folder"
+
+    path: str
+    made: bool = True
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (FolderMade(self.path, made=not self.made),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        if not self.made:
+            Path(self.path).mkdir(parents=True, exist_ok=True)
+            return
+        with suppress(OSError):
+            Path(self.path).rmdir()
+
+
+def restore(backup: Path, path: Path) -> None:
+    """Put ``backup`` back in the place of ``path``; where it can be renamed that needs no space."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            backup.replace(path)
+            sync(path.parent)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _copy_over(backup, path)
+    except OSError as error:
+        raise XexpError(
+            f"cannot restore {path}: {error.strerror}", f"its former content is in {backup}"
+        ) from error
+
+
+def _copy_over(backup: Path, path: Path) -> None:
+    with atomic_write(path) as temporary:
+        shutil.copy2(backup, temporary)
+
+
+def keep_copy(path: Path, keep: Path) -> str:
+    """A copy of ``path`` in an operation's folder, under a name of its own."""
+    keep.mkdir(parents=True, exist_ok=True)
+    number = len(list(keep.iterdir()))
+    while (backup := keep / f"{number}.{path.name}").exists():
+        number += 1
+    copy_file(path, backup)
+    return str(backup)
+
+
+def copy_file(path: Path, target: Path) -> None:
+    """A durable copy with the file's times and mode, sharing its blocks where the system can."""
+    with path.open("rb") as old, target.open("xb") as new:
+        try:
+            fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
+        except OSError:
+            shutil.copyfileobj(old, new, 1 << 20)
+    shutil.copystat(path, target)
+    sync(target)
+    sync(target.parent)

@@ -1,0 +1,136 @@
+"""The version of an experiment in the rows of its run, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from gitxexp.common.processes import open_elsewhere
+from gitxexp.repository import version
+from gitxexp.repository.files import FileState, copy_file, keep_copy, restore
+from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.tags import taken
+from gitxexp.trackers.stamps import STAMPED, StampRecord, restamp, stamp, unstamp
+from gitxexp.workflows.experiments.plan import Plan
+
+
+def stamp_rows(project: Project, running: Running, plan: Plan) -> int:
+    """Write the version into the run's rows that have none, or one that was never tagged.
+
+    Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
+    next when it began, and what it then did may have asked for another level.
+    """
+    run = plan.collected.run
+    if run is None or not plan.stamps:
+        return 0
+    said = (str(plan.version), plan.payload.run_commit, plan.payload.data)
+    values = dict(zip(STAMPED, said, strict=True))
+
+    path, backup = run.database, running.keep / f"unstamped.{run.database.name}"
+
+    def announce(record: StampRecord) -> None:
+        running.keep.mkdir(parents=True, exist_ok=True)
+        if not backup.exists():
+            copy_file(path, backup)
+        running.record(RowsStamped(record.as_dict()))
+
+    rows = sum(
+        stamp(path, each.table, each.run, values, announce, widen=each.widen).rows
+        for each in plan.stamps
+    )
+    others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
+    known = _versions_of(project, run.id) if others else set()
+    for old in others:
+        if old not in known:
+            new = str(plan.version)
+            running.record(RowsRestamped(str(path), run.table, run.id, old, new))
+            rows += restamp(path, run.table, run.id, old, new)
+    left = FileState.of(path)
+    if left is not None and backup.exists():
+        running.record(DatabaseWritten(str(path), str(backup), left))
+    return rows
+
+
+def _versions_of(project: Project, run: str) -> set[str]:
+    """The versions in use, but not those of other runs: where two clones took one number, the one
+    that gave way left its rows with a version that is another experiment's."""
+    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
+    return set(map(str, taken(project.git))) - others
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseWritten(Step):
+    """The bytes that a database had before its rows were stamped, kept as ``backup``.
+
+    Where it is still what the operation ``left``, they come back, so that git and DVC see no
+    change. Else the steps before this one change the rows back, and leave the newer ones.
+    """
+
+    kind: ClassVar[str] = "database"
+
+    path: str
+    backup: str
+    left: FileState
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        return cls(data["path"], data["backup"], FileState(**data["left"]))
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        path, before = Path(self.path), FileState.of(Path(self.backup))
+        if before is None or not self.left.is_at(path):
+            return (Irreversible(self.kind),)
+        return (DatabaseWritten(self.path, keep_copy(path, keep), before),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        path, backup = Path(self.path), Path(self.backup)
+        if backup.exists() and self.left.is_at(path) and not open_elsewhere(path):
+            restore(backup, path)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsStamped(Step):
+    """Cells filled; ``record`` is a :class:`~gitxexp.trackers.stamps.StampRecord`."""
+
+    kind: ClassVar[str] = "stamp"
+
+    record: dict[str, Any]
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # only cells that still hold the version are emptied
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return ()  # the database as it was is brought back by the step after this
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        if Path(self.record["path"]).exists():
+            unstamp(self.record)
+
+
+@dataclass(frozen=True, slots=True)
+class RowsRestamped(Step):
+    """The version ``old`` of a run's rows replaced by ``new``."""
+
+    kind: ClassVar[str] = "restamp"
+
+    path: str
+    table: str
+    run: str
+    old: str
+    new: str
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # only cells that still hold the version are changed
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return ()  # as for RowsStamped
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        if Path(self.path).exists():
+            restamp(Path(self.path), self.table, self.run, self.new, self.old)

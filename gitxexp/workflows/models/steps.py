@@ -1,0 +1,275 @@
+"""Model files that an operation replaces, adds or removes, and how they come back byte for byte."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.storage.objects import hash_file, matches
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A model file as it was, and where else its bytes are looked for: ``top`` of the work tree,
+    ``root`` of the DVC project in it, cache layout (``legacy``), ``remote``, and its ``name``."""
+
+    size: int
+    mtime_ns: int
+    mode: int
+    md5: str
+    top: str
+    root: str
+    legacy: bool
+    remote: str | None
+    name: str
+    ino: int | None = None
+
+    def is_at(self, path: Path) -> bool:
+        """Whether the file at ``path`` has this content."""
+        try:
+            info = path.stat()
+        except OSError:
+            return False
+        if info.st_size != self.size:
+            return False
+        if (info.st_mtime_ns, info.st_ino) == (self.mtime_ns, self.ino):
+            return True
+        return matches(path, self.md5, self.legacy)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReplaced(Step):
+    """A new model at ``path``. ``source``: where it was moved from (None: it was fetched); ``old``:
+    what it replaced, now at ``kept`` (None: there was none)."""
+
+    kind: ClassVar[str] = "placed"
+
+    path: str
+    source: str | None
+    new: KnownFile
+    old: KnownFile | None
+    kept: str | None
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        new, old = KnownFile(**data.pop("new")), data.pop("old")
+        return cls(**data, new=new, old=old and KnownFile(**old))
+
+    def check(self, at: Repository) -> Changed | None:
+        path = Path(self.path)
+        if path.exists() and not self.new.is_at(path):
+            return Changed(
+                f"{path} was changed since",
+                "keep it as a candidate (git xexp candidates add), or move it away: --force",
+            )
+        if self.old is None or self.kept is None:
+            return None
+        return _lost_since(at, self.old, path, Path(self.kept))
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        """The old file back in its place, the new one back where it came from."""
+        path, kept = Path(self.path), self.kept and Path(self.kept)
+        taken = self.new.is_at(path)
+        if self.source:
+            _give_back(at, path if taken else None, Path(self.source), self.new)
+        newer = path.exists() and not taken and not (self.old and self.old.is_at(path))
+        if newer and undoing.why == "rollback":
+            if self.old is not None:
+                beside = path.with_name(f"{path.name}.xexp-{undoing.operation}")
+                at.notify(f"{path} has changed since and stays; what it was before is in {beside}")
+                _regain(at, self.old, beside, kept or None)
+            return
+        if newer:
+            _rescue(at, path)
+        if self.old is None:
+            if self.new.is_at(path):
+                path.unlink()
+            return
+        if not self.old.is_at(path):
+            _regain(at, self.old, path, kept or None)
+        if kept and self.old.is_at(path) and self.old.is_at(kept):
+            kept.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAdded(Step):
+    """A model file that the operation makes."""
+
+    kind: ClassVar[str] = "put"
+
+    path: str
+    new: KnownFile
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        return cls(data["path"], KnownFile(**data["new"]))
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # a changed one stays
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        path = Path(self.path)
+        if self.new.is_at(path):
+            path.unlink(missing_ok=True)
+        elif path.exists():
+            at.notify(f"{path} was changed since; it stays")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRemoved(Step):
+    """A model file that the operation takes away, to ``kept``."""
+
+    kind: ClassVar[str] = "aside"
+
+    path: str
+    old: KnownFile
+    kept: str
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        return cls(data["path"], KnownFile(**data["old"]), data["kept"])
+
+    def check(self, at: Repository) -> Changed | None:
+        return _lost_since(at, self.old, Path(self.path), Path(self.kept))
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        path, kept = Path(self.path), Path(self.kept)
+        if not path.exists():
+            _regain(at, self.old, path, kept)
+        elif not self.old.is_at(path):
+            at.notify(f"{path} exists again with other content; it stays")
+        elif kept.exists():
+            kept.unlink()
+
+
+def _lost_since(at: Repository, old: KnownFile, path: Path, kept: Path) -> Changed | None:
+    """Whether nobody has the bytes that were at ``path`` any more."""
+    if old.is_at(path) or old.is_at(kept) or _copy(at, old) is not None:
+        return None
+    return Changed(_lost(old, path), "restore the DVC cache or remote; or: --force")
+
+
+def _give_back(at: Repository, placed_at: Path | None, source: Path, new: KnownFile) -> None:
+    """The promoted file where it came from, before another takes its place."""
+    if new.is_at(source):
+        return
+    if source.exists():
+        at.notify(f"{source} exists again with other content; it stays")
+        if placed_at is None:
+            return
+        source = at.state / "rescued" / source.name
+        at.notify(f"the model that was promoted is now {source}")
+    source.parent.mkdir(parents=True, exist_ok=True)
+    if placed_at is not None:
+        duplicate(placed_at, source)
+        return
+    _regain(at, new, source, None)
+
+
+# -- bytes ---------------------------------------------------------------------------------------
+
+
+def move(source: Path, target: Path) -> None:
+    """Rename, or copy and delete across file systems; ``target`` is complete or absent."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        duplicate(source, target)
+        source.unlink()
+
+
+def duplicate(source: Path, target: Path) -> None:
+    """A second name for a file (a hard link), or a copy where that cannot be; atomic."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(source, temporary, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, temporary, follow_symlinks=False)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _regain(at: Repository, known: KnownFile, path: Path, kept: Path | None) -> None:
+    """The file as it was at ``path``: from where it is kept, else a cache, else its remote.
+
+    Says so when no place has its bytes: nothing else may be held up by that.
+    """
+    if kept is not None and known.is_at(kept):
+        move(kept, path)
+        return
+    copy = _copy(at, known)
+    if copy is None:
+        at.notify(_lost(known, path))
+    else:
+        _write(copy, path, known)
+
+
+def _lost(known: KnownFile, path: Path) -> str:
+    return f"cannot bring {path} back: no cache and no remote has its bytes (md5 {known.md5})"
+
+
+def _copy(at: Repository, known: KnownFile) -> Path | None:
+    """A file outside the work tree that has the bytes, checked."""
+    for found in _copies(at, known):
+        if found.is_file() and matches(found, known.md5, known.legacy):
+            return found
+    return None
+
+
+def _copies(at: Repository, known: KnownFile) -> Iterator[Path]:
+    """Files that may have the bytes, nearest first."""
+    from gitxexp.storage.dvc.places import (  # late: only a way back that lost its own copy needs it
+        cache_dir,
+        cache_dirs,
+    )
+    from gitxexp.storage.dvc.pointers import Output
+    from gitxexp.storage.dvc.remote import fetch_objects
+    from gitxexp.storage.objects import object_path
+
+    top = Path(known.top)
+    trees = [Path(tree["worktree"]) / known.root for tree in at.worktrees()]
+    for cache in cache_dirs(top / known.root, trees):
+        yield object_path(cache, known.md5, known.legacy)
+    out = Output(
+        path=known.name, hash=f"md5:{known.md5}", size=known.size, nfiles=None,
+        remote=known.remote, pointer=f"{known.name}.dvc", stage=None,
+        legacy=known.legacy, root=known.root,
+    )  # fmt: skip
+    with suppress(XexpError):
+        fetch_objects(top, out, [known.md5])
+        cache = cache_dir(top / known.root)
+        yield object_path(cache, known.md5, known.legacy)
+
+
+def _write(source: Path, path: Path, known: KnownFile) -> None:
+    """A copy with the times and mode that the file had."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        shutil.copyfile(source, temporary)
+        temporary.chmod(known.mode)
+        os.utime(temporary, ns=(known.mtime_ns, known.mtime_ns))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _rescue(at: Repository, path: Path) -> None:
+    """Move a file that nobody expected out of the way, where it is kept."""
+    target = at.state / "rescued" / f"{hash_file(path)[:8]}.{path.name}"
+    move(path, target)
+    at.notify(f"{path} had been changed: that file is now {target}")

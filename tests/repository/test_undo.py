@@ -1,0 +1,311 @@
+"""Undo and redo: exact, said beforehand, and never over newer work."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gitxexp.common import files
+from gitxexp.repository.operation import OpLog
+from gitxexp.repository.repository import Project
+from tests.helpers import Repo, xexp_inside
+
+DB = "results/experiments.db"
+
+
+@pytest.fixture
+def ready(trained: Repo) -> Repo:
+    """``trained``, set up and committed."""
+    trained.xexp("init").good()
+    trained.commit("set up")
+    return trained
+
+
+def log_run(repo: Repo, run: str) -> None:
+    """One more row, as a training adds it."""
+    with closing(sqlite3.connect(repo / DB)) as db, db:
+        db.execute(
+            "INSERT INTO predictions (track_id, timestamp, f1, lr, model) VALUES (?, ?, 0.95, 0.5, 'mlp')",
+            (run, f"2030-01-01 00:00:00.{run}"),
+        )
+
+
+def runs(repo: Repo) -> set[str]:
+    with closing(sqlite3.connect(repo / DB)) as db:
+        return {row[0] for row in db.execute("SELECT DISTINCT track_id FROM predictions")}
+
+
+def everything(repo: Repo) -> dict[str, Any]:
+    """Refs, status, and every file of the work tree and of DVC's cache with its bytes."""
+    names = [p for p in repo.path.rglob("*") if p.is_file() and ".git" not in p.parts]
+    kept = {
+        str(p.relative_to(repo.path)): p.read_bytes()
+        for p in names
+        if ".dvc/tmp" not in str(p) and "__pycache__" not in p.parts
+    }
+    return {"refs": repo.refs(), "status": repo.git("status", "--porcelain"), **kept}
+
+
+def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+
+
+def test_undo_and_redo_of_a_tag_are_exact(ready: Repo) -> None:
+    log_run(ready, "mine")
+    ready.write("params.yaml", "model: softmax\nlr: 0.5\n")
+    before = everything(ready)
+    ready.xexp("tag", "--all", "-m", "one").good()
+    after = everything(ready)
+    assert differing(before, after)
+    for _ in range(2):
+        ready.xexp("undo").good()
+        assert differing(before, everything(ready)) == []
+        assert "modified" in ready.dvc("status")
+        done = ready.xexp("redo").good()
+        assert done.out.startswith("redone: tag e0.1.0 ")
+        assert differing(after, everything(ready)) == []
+    assert ready.xexp("redo").code == 1
+
+
+def test_redo_refuses_what_later_work_stands_in_the_way_of(ready: Repo) -> None:
+    ready.xexp("tag", "-m", "one").good()
+    ready.xexp("undo").good()
+    ready.write("later.py", "x = 1\n")
+    ready.commit("later")
+    before = everything(ready)
+    assert ready.xexp("redo").code == 1
+    assert differing(before, everything(ready)) == []
+    ready.xexp("tag", "-m", "another").good()
+    assert "nothing to redo" in ready.xexp("redo").err
+
+
+def test_undo_does_not_pass_over_an_operation_that_changed_nothing(ready: Repo) -> None:
+    ready.xexp("tag", "-m", "one").good()
+    ready.xexp("merge", "e0.1.0").good()
+    assert ready.xexp("log", "--json").good().json()[0]["status"] == "unchanged"
+    done = ready.xexp("undo")
+    assert done.code == 1
+    assert "the last operation, 'merge'" in done.err and "changed nothing" in done.err
+    assert "git xexp undo --yes" in done.err
+    assert ready.tags == ["e0.1.0"]
+    done = ready.xexp("undo", "--yes").good()
+    assert done.err.startswith("taking back 'tag' (e0.1.0 ")
+    assert ready.tags == []
+
+
+def test_a_refused_commit_leaves_every_byte(ready: Repo) -> None:
+    log_run(ready, "mine")
+    before = everything(ready)
+    hook = ready.write(".git/hooks/pre-commit", "#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    assert ready.xexp("tag", "--all", "-m", "one").code == 128
+    assert differing(before, everything(ready)) == []
+
+
+def test_forced_undo_keeps_a_newer_file_beside_the_former_one(ready: Repo) -> None:
+    ready.git("checkout", "-q", "-b", "side")
+    log_run(ready, "theirs")
+    ready.dvc("add", DB)
+    ready.commit("side")
+    ready.git("checkout", "-q", "main")
+    ready.dvc("checkout")
+    ready.xexp("merge", "side", "--only", "results").good()
+    log_run(ready, "mine")
+    assert ready.xexp("undo").code == 1
+    done = ready.xexp("undo", "--force").good()
+    beside = ready / f"{DB}.xexp-{ready.xexp('log', '--json').json()[0]['id']}"
+    assert str(beside) in done.err
+    assert "theirs" not in runs(ready) and "mine" not in runs(ready)
+    with closing(sqlite3.connect(beside)) as db:
+        assert db.execute(
+            "SELECT count(*) FROM predictions WHERE track_id = 'mine'"
+        ).fetchone() == (1,)
+
+
+# -- killed, then the user works -----------------------------------------------------------------
+
+
+def killed(repo: Repo, *words: str, moment: int) -> bool:
+    """Run a command that dies by SIGKILL at the ``moment``-th of the times before and after a step
+    is recorded or a file replaced; False when it ended before."""
+    pid = os.fork()
+    if pid == 0:
+        left = moment
+
+        def around(holder: Any, name: str) -> None:
+            function: Callable[..., Any] = getattr(holder, name)
+
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                for act in (lambda: None, lambda: function(*args, **kwargs)):
+                    result = act()
+                    nonlocal left
+                    left -= 1
+                    if left == 0:
+                        os.kill(os.getpid(), signal.SIGKILL)
+                return result
+
+            setattr(holder, name, wrapped)
+
+        with suppress(BaseException):
+            for name in ("record", "amend", "finish"):
+                around(OpLog, name)
+            around(Path, "replace")
+            xexp_inside(*words, cwd=repo.path)
+        os._exit(0)
+    _, status = os.waitpid(pid, 0)
+    return os.WIFSIGNALED(status)
+
+
+STRIDE = int(os.environ.get("XEXP_TEST_KILLS_STRIDE", "9"))
+
+
+def kept_anywhere(repo: Repo, run: str) -> bool:
+    """Whether the run is in the database, or in what was put beside it."""
+    return run in runs(repo)
+
+
+@pytest.mark.parametrize("retry", ["tag", "merge"])
+def test_killed_then_the_user_trains_then_again(ready: Repo, tmp_path: Path, retry: str) -> None:
+    ready.git("checkout", "-q", "-b", "side")
+    log_run(ready, "theirs")
+    ready.dvc("add", DB)
+    ready.commit("side")
+    ready.git("checkout", "-q", "main")
+    ready.dvc("checkout")
+    words = {
+        "tag": ("tag", "--all", "-m", "one"),
+        "merge": ("merge", "side", "--only", "results", "--commit", "-m", "mm"),
+    }[retry]
+    if retry == "tag":
+        log_run(ready, "before")
+    start = ready.path
+    moment, times = 1 + STRIDE // 2, 0
+    while True:
+        place = tmp_path / f"at-{moment}"
+        place.mkdir()
+        for name in ("repo", "remote"):
+            files_copied(start.parent / name, place / name)
+        repo = Repo(place / "repo")
+        if not killed(repo, *words, moment=moment):
+            break
+        log_run(repo, "newer")
+        done = repo.xexp(*words)
+        assert "newer" in runs(repo), (moment, done.err)
+        assert "run-lr-0.1" in runs(repo)
+        if retry == "merge" and done.code == 0:
+            assert "theirs" in runs(repo), (moment, done.err)
+        assert done.code == 0 or "older or newer" not in done.err, (moment, done.err)
+        times += 1
+        moment += STRIDE
+    assert times >= 2
+
+
+def files_copied(source: Path, target: Path) -> None:
+    import shutil
+
+    shutil.copytree(source, target, symlinks=True)
+
+
+def test_a_read_names_what_is_half_done_and_changes_nothing(ready: Repo) -> None:
+    log_run(ready, "mine")
+    assert killed(ready, "tag", "--all", "-m", "one", moment=8)
+    before = everything(ready)
+    for words in (["log"], ["explore", "list"], ["worktree", "list"], ["tag", "--dry-run"]):
+        done = ready.xexp(*words)
+        assert "'tag' (operation 2) was interrupted: the next command" in done.err, words
+        assert differing(before, everything(ready)) == []
+    done = ready.xexp("tag", "--all", "-m", "again").good()
+    assert "it has been rolled back" in done.err
+    assert "interrupted" not in ready.xexp("log").good().err
+
+
+def test_the_disk_after_a_power_cut(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was not synced is lost: every file that takes another's place was on the disk before,
+    and so was the way back."""
+    log_run(ready, "mine")
+    synced: set[int] = set()
+    unsafe: list[str] = []
+    fsync, put = os.fsync, files.put
+
+    def note(handle: int) -> None:
+        fsync(handle)
+        synced.add(os.fstat(handle).st_ino)
+
+    def check(temporary: Path, path: Path) -> None:
+        if temporary.stat().st_ino not in synced:
+            unsafe.append(f"{path} replaced by a file that is not on the disk")
+        put(temporary, path)
+        log = Project.open(ready.path).log
+        running = log.operations("running")
+        for step in log.steps(running[0].id) if running else ():
+            backup = getattr(step, "backup", None)
+            if backup and Path(backup).exists() and Path(backup).stat().st_ino not in synced:
+                unsafe.append(f"{backup} is not on the disk")
+
+    monkeypatch.setattr(os, "fsync", note)
+    monkeypatch.setattr(files, "put", check)
+    ready.xexp("tag", "--all", "-m", "one").good()
+    assert unsafe == []
+
+
+# -- logs of older versions ----------------------------------------------------------------------
+
+
+def as_version_1(repo: Repo) -> set[str]:
+    """Rewrite the log as the first version wrote it; the kinds of steps that it holds."""
+    kinds = set()
+    with closing(sqlite3.connect(repo / ".git/xexp/oplog.db")) as db, db:
+        for operation, seq, kind, text in db.execute("SELECT * FROM steps").fetchall():
+            data = json.loads(text)
+            for name in ("v", "found", "left", "known", "old_log", "deleted", "made"):
+                data.pop(name, None)
+            if "undo_too" in data:
+                data["undo"] = data.pop("undo_too")
+            if kind == "worktree":
+                for name in ("name", "of", "links", "fetch"):
+                    data.pop(name)
+            if kind in ("database", "objects"):  # there were none
+                db.execute("DELETE FROM steps WHERE operation = ? AND seq = ?", (operation, seq))
+                continue
+            kinds.add(kind)
+            db.execute(
+                "UPDATE steps SET data = ? WHERE operation = ? AND seq = ?",
+                (json.dumps(data), operation, seq),
+            )
+    return kinds
+
+
+def test_a_log_of_the_first_version_is_undone(modelled: Repo) -> None:
+    repo = modelled
+    repo.xexp("drivers", "uninstall").good()
+    repo.commit("without drivers")
+    before = everything(repo)
+    config = repo.git("config", "--local", "--list")
+    repo.xexp("drivers", "install").good()
+    repo.xexp("promote", "--best", "f1", "--no-commit").good()
+    repo.xexp("worktree", "new", "a").good()
+    repo.xexp("worktree", "remove", "a", "--force").good()
+    kinds = as_version_1(repo)
+    assert kinds >= {
+        "file",
+        "placed",
+        "worktree",
+        "removed",
+        "sections",
+        "configured",
+        "stamp",
+        "ref",
+    }
+    repo.xexp("undo", "4").good()
+    changed = differing(before, everything(repo))
+    assert [name for name in changed if not name.startswith(".dvc/cache/")] == []
+    assert repo.git("config", "--local", "--list") == config
+    assert not (repo.path.parent / "exp-a").exists()
