@@ -34,7 +34,7 @@ def log_run(repo: Repo, run: str) -> None:
     with closing(sqlite3.connect(repo / DB)) as db, db:
         db.execute(
             "INSERT INTO predictions (track_id, timestamp, f1, lr, model) VALUES (?, ?, 0.95, 0.5, 'mlp')",
-            (run, f"2030-01-01 00:00:00.{run}"),
+            (run, f"2030-01-01 00:00:{len(run):02}"),
         )
 
 
@@ -60,7 +60,8 @@ def differing(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
 
 def test_undo_and_redo_of_a_tag_are_exact(ready: Repo) -> None:
     log_run(ready, "mine")
-    ready.write("params.yaml", "model: softmax\nlr: 0.5\n")
+    ready.write("params.yaml", "model: mlp\nlr: 0.5\n")
+    ready.write("metrics.json", '{"f1": 0.95}\n')
     before = everything(ready)
     ready.xexp("tag", "--all", "-m", "one").good()
     after = everything(ready)
