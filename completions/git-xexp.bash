@@ -344,6 +344,8 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''conflicts resolve'\'') spec='\''o	--ours	-	once	Keep our value wherever both changed
 o	--theirs	-	once	Take theirs wherever both changed
+o	--both	-	once	Keep both rows where only their counted ids clash: theirs get new ids, and the rows that refer to them follow
+o	--renumber	-	once	The same as --both
 o	--row	side	many	Settle conflict N: N=ours or N=theirs (repeatable)
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON

@@ -372,6 +372,16 @@ def settled_in(table: str, options: MergeOptions) -> list[tuple[Conflict, OnConf
     return [(c, side) for c, side in options.settled if fold(c.table) == fold(table)]
 
 
+def clashing_numbers(conflicts: Iterable[Conflict]) -> bool:
+    """Whether rows disagree only because both sides counted on: new numbers keep them all."""
+    return any(conflict.kind == "primary key" for conflict in conflicts)
+
+
+def names_rows(key: Sequence[str]) -> bool:
+    """Whether a key may name single rows; a version or a run alone names several, for rebase."""
+    return not {fold(name) for name in key} <= set(DEFAULT_KEYS)
+
+
 # Words ------------------------------------------------------------------------------------------
 
 

@@ -13,6 +13,7 @@ from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import some, visible
 from gitxexp.tables.plan import OnConflict
+from gitxexp.tables.rules import clashing_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,7 +67,9 @@ def _show(found: Sequence[Report]) -> None:
         if report.message:
             console.out(f"{report.path}: {visible(report.message)}")
     if found:
-        hints.hint("next: git xexp conflicts resolve --ours | --theirs | --row N=ours ...")
+        every = (conflict for report in found for conflict in report.conflicts)
+        both = "--both | " if clashing_numbers(every) else ""
+        hints.hint(f"next: git xexp conflicts resolve {both}--ours | --theirs | --row N=ours ...")
     else:
         console.remark("there are no conflicts between rows")
 
@@ -75,6 +78,14 @@ def _show(found: Sequence[Report]) -> None:
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("--ours", "side", flag_value="ours", help="Keep our value wherever both changed.")
 @click.option("--theirs", "side", flag_value="theirs", help="Take theirs wherever both changed.")
+@click.option(
+    "--both",
+    "side",
+    flag_value="both",
+    help="Keep both rows where only their counted ids clash: theirs get new ids, and the "
+    "rows that refer to them follow.",
+)
+@click.option("--renumber", "side", flag_value="both", help="The same as --both.")
 @click.option("--row", "rows", type=Choice(), multiple=True, metavar="N=SIDE",
               help="Settle conflict N: N=ours or N=theirs (repeatable).")  # fmt: skip
 @shared(no_wait=True, json=True)

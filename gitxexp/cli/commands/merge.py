@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -204,15 +205,21 @@ def _files(given: Given, mode: Mode) -> Callable[[bool], Merged]:
     from gitxexp.tables.engine import Engine
     from gitxexp.workflows.merge.merge import files
 
-    for name in ("only", "models", "commit", "message", "strategy"):
+    for name in ("only", "models", "commit", "message"):
         if getattr(given, name):
             raise UsageError(f"--{name} is for artifacts of a repository, not for -o FILE")
     assert given.output is not None
     output, engine = given.output, Engine(given.engine)
+    project = None
+    with suppress(XexpError):  # plain files need no repository
+        project = open_project()
 
     def act(write: bool) -> Merged:
         with progress.line("merging") as show:
-            return files(given.sources, output, given.options(mode), engine, show, write=write)
+            return files(
+                given.sources, output, given.options(mode), engine, show, write=write,
+                project=project, strategy=given.strategy,
+            )  # fmt: skip
 
     return act
 

@@ -27,12 +27,7 @@ from gitxexp.tables.rules import (
     settled_whole,
 )
 from gitxexp.tables.sqlite.align import align, check_tables
-from gitxexp.tables.sqlite.counters import (
-    add_counters,
-    is_counter,
-    keep_counted_assets,
-    largest_counters,
-)
+from gitxexp.tables.sqlite.assets import keep_counted_assets, merge_assets
 from gitxexp.tables.sqlite.feed import Feed, make_feed, some_null, target_null
 from gitxexp.tables.sqlite.files import check_version, clear_errors
 from gitxexp.tables.sqlite.keyless import Subset, grouping, merge_keyless
@@ -224,8 +219,7 @@ class _Run:
         feeds = parents_first(con, feeds)
         write.moved.clear()
         for i, feed in enumerate(feeds):
-            counter = options.mode == Mode.MERGE and is_counter(feed.target, schema)
-            if not (counter and largest_counters(con, feed, write)):
+            if not merge_assets(con, None, feed, schema.tables, write):
                 self._table(feed, source, write)
             self._tick(i + 1, len(feeds))
         extras.collect(name, schema, {fold(t) for t in options.tables})
@@ -473,7 +467,7 @@ class _Three:
                 self._table(feed, base, theirs, write)
                 if self.progress is not None:
                     self.progress(i + 1, len(feeds), "tables")
-            self._assets(base, theirs, write)
+            self._assets(base, theirs)
             extras.collect(THEIRS, _newer(theirs, base), chosen)
             extras.finish()
             for side in self.sides:
@@ -493,7 +487,7 @@ class _Three:
             rename = renamed(old.name, names, self.options.rename, "the base")
             write.account.of(name).offered.append([rename.get(fold(n), n) for n in names])
             below = make_feed(BASE, old, feed.target, rename, "the base")
-        if is_counter(feed.target, theirs) and add_counters(con, below, feed, write):
+        if merge_assets(con, below, feed, theirs.tables, write):
             return
         if below is None:
             merge_table(con, feed, self.options, write)
@@ -507,12 +501,9 @@ class _Three:
             near = near_rows(con, below, feed, apart, self.ours.get(name), write)
             merge_table3(con, near.base, near.theirs, self.options, write, near)
 
-    def _assets(self, base: Schema, theirs: Schema, write: Writer) -> None:
+    def _assets(self, base: Schema, theirs: Schema) -> None:
         main = read_schema(self.work.con)
-        if all("assets" in s.tables and "counts" in s.tables for s in (main, base, theirs)) and all(
-            is_counter(s.tables["counts"], s) for s in (main, base, theirs)
-        ):
-            keep_counted_assets(self.work.con, THEIRS, BASE, write)
+        keep_counted_assets(self.work.con, (main, base, theirs), (BASE, THEIRS))
 
     def _without_dropped(
         self, ours: Schema, theirs: Schema, base: Schema, account: Account

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import posixpath
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from gitxexp.repository.config_hash import flatten
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
 from gitxexp.storage.paths import leaves
+from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.files import read_metrics, read_params
@@ -173,11 +175,28 @@ def _is_hidden(name: str) -> bool:
 
 
 def all_runs(top: Path, config: Config) -> list[Run]:
-    """Every run of every results database, newest first."""
+    """Every run of every results database once, newest first."""
     rules, table = role_rules(config), config.results_table or None
     paths = _having_table(sources(top, config), table)
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
-    return sorted(found, key=_when, reverse=True)
+    return sorted(_once(found), key=_when, reverse=True)
+
+
+def _once(runs: Sequence[Run]) -> list[Run]:
+    """The runs without those that another database has whole: the parts of a merged one."""
+    sizes = Counter(run.database for run in runs)
+    by_id: dict[str, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: -sizes[run.database]):
+        kept = by_id.setdefault(run.id, [])
+        if not any(run.database != one.database and _holds(one, run) for one in kept):
+            kept.append(run)
+    return [run for run in runs if any(run is one for one in by_id[run.id])]
+
+
+def _holds(whole: Run, part: Run) -> bool:
+    """Whether a run has all that ``part`` has; a tag may have stamped it since."""
+    values = {k: v for k, v in part.values.items() if v is not None and k.lower() not in STAMPS}
+    return all(k in whole.values and whole.values[k] == v for k, v in values.items())
 
 
 def _having_table(paths: list[Path], table: str | None) -> list[Path]:

@@ -15,6 +15,7 @@ from gitxexp.storage import paths as paths_gate
 from gitxexp.storage.dvc.pointer_file import is_lock
 from gitxexp.tables import engine
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict
+from gitxexp.tables.rules import clashing_numbers
 from gitxexp.tables.settle import by_sqlite, settle
 from gitxexp.workflows.merge import inputs
 from gitxexp.workflows.merge.driver import locks, pointers, result
@@ -277,7 +278,8 @@ def _refuse_rest(path: str, report: MergeReport) -> None:
     count = len(report.conflicts)
     raise NoAnswer(
         f"{path}: {count} {'conflict is' if count == 1 else 'conflicts are'} not settled",
-        "take one side for them: --ours or --theirs, or name each: --row N=ours",
+        ("keep both under new ids: --both; or " if clashing_numbers(report.conflicts) else "")
+        + "take one side for them: --ours or --theirs, or name each: --row N=ours",
     )
 
 

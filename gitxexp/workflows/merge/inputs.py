@@ -18,6 +18,7 @@ from __future__ import annotations
 import fnmatch
 import glob
 import posixpath
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,6 +35,7 @@ from gitxexp.storage.git import Git
 from gitxexp.storage.objects import Objects
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.tables.rules import names_rows
 from gitxexp.trackers.files import read_params
 from gitxexp.workflows.experiments import collect, describe, resolve
 from gitxexp.workflows.experiments.describe import Role
@@ -109,7 +111,8 @@ def find_jobs(
     Raises XexpError for a source that means nothing, NoAnswer when there is nothing to merge.
     """
     finder = _InputFinder(project, selection, contents)
-    for name in dict.fromkeys(one for pattern in names for one in expanded(project, pattern)):
+    given = list(dict.fromkeys(one for name in names for one in expanded(project, name)))
+    for name in given[finder.first_is_target(given) :]:
         finder.add(find_sources(project, name))
     if not finder.incoming and not finder.models:
         raise _nothing(names, selection)
@@ -144,6 +147,28 @@ class _InputFinder:
         self.incoming: dict[str, tuple[Role, list[IncomingFile]]] = {}
         self.models: list[IncomingFile] = []
         self.notes: list[str] = []
+        self.into = ""  #: the target of plain files, where the first of them is it
+
+    def first_is_target(self, names: Sequence[str]) -> int:
+        """1 where the first of several files is a results database of this project, else 0.
+
+        The others are then merged into it. Raises XexpError where it lies in the work tree and is
+        neither tracked nor configured: it may be a part like the others.
+        """
+        if len(names) < 2 or self.selection.paths or not all(map(_names_files, names)):
+            return 0
+        path = self.project.inside(Path(names[0]).resolve())
+        if path is None:
+            return 0
+        tracked = path in self.here or bool(self.project.at_top.ls_tree("HEAD", path))
+        if not tracked and path not in self.project.config.results_databases:
+            files = " ".join(shlex.quote(name) for name in names)
+            raise XexpError(
+                f"{names[0]} is not tracked: it may be the target or one of the sources",
+                f"to merge the others into it: git xexp merge {files} -o {shlex.quote(names[0])}",
+            )
+        self.into = path
+        return 1
 
     def add(self, source: MergeSource) -> None:
         """Everything of one source."""
@@ -195,8 +220,8 @@ class _InputFinder:
     def target_of(self, source: MergeSource) -> str:
         """The artifact that plain files are merged into."""
         top, paths = self.project.top, self.selection.paths
-        if len(paths) == 1:
-            return paths[0]
+        if self.into or len(paths) == 1:
+            return self.into or paths[0]
         known = [p.relative_to(top).as_posix() for p in collect.databases(top, self.project.config)]
         known = known or [path for path in self.here if engine.mergeable(path)]
         same = [path for path in known if Path(path).name == source.files[0].name]
@@ -376,10 +401,12 @@ class MergeStrategy:
 
     def over(self, options: MergeOptions) -> MergeOptions:
         """The options with this strategy's mode, and its key and tables where they name none."""
+        mode = self.mode or Mode.MERGE
+        own = self.key if mode is Mode.REBASE or names_rows(self.key) else ()
         return replace(
             options,
-            mode=self.mode or Mode.MERGE,
-            key=options.key or self.key,
+            mode=mode,
+            key=options.key or own,
             tables=options.tables or self.tables,
         )
 
@@ -401,6 +428,15 @@ def params_section(top: Path, config: Config) -> tuple[dict[str, Any], str]:
             if isinstance(section, Mapping):
                 return dict(section), name
     return {}, ""
+
+
+def strategy_of_file(project: Project | None, out: Path, asked: str | None) -> MergeStrategy:
+    """How plain files are merged into ``out``, by the parameters of the project or this folder."""
+    config = Config() if project is None else project.config
+    top = Path.cwd() if project is None else project.top
+    path = (project.inside(out.resolve()) if project else None) or out.name
+    section, file = params_section(top, config)
+    return strategy_for(describe.role(path, config), config, section, file, asked)
 
 
 def strategy_for(

@@ -32,6 +32,7 @@ from gitxexp.tables.duckdb.write import settle
 from gitxexp.tables.engine import Engine
 from gitxexp.tables.plan import MergeOptions, MergeReport, Mode, Progress
 from gitxexp.tables.row_changes import TableDiff
+from gitxexp.tables.rules import clashing_numbers
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.merge import inputs
@@ -118,9 +119,11 @@ class Conflicted(NoAnswer):
 
     def __init__(self, merged: Merged) -> None:
         count = sum(len(a.report.conflicts) for a in merged.artifacts)
+        numbers = clashing_numbers(c for a in merged.artifacts for c in a.report.conflicts)
         super().__init__(
             f"{counted(count, 'conflict')}: nothing was written",
-            "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs",
+            "settle them in the sources, or take one side: --on-conflict ours, --on-conflict theirs"
+            + ("; or keep both under new ids: --renumber" if numbers else ""),
         )
         self.merged = merged
 
@@ -187,11 +190,20 @@ def files(
     progress: Progress | None = None,
     *,
     write: bool = True,
+    project: Project | None = None,
+    strategy: str | None = None,
 ) -> Merged:
     """Merge plain files into ``out``, no repository needed; an ``out`` that is there is the target.
 
-    Raises Conflicted or XexpError.
+    ``strategy``, else the ``merge:`` section of the parameters of ``project`` (of this folder where
+    there is none), decides as for artifacts. Raises Conflicted or XexpError.
     """
+    decided = inputs.strategy_of_file(project, out, strategy)
+    if options.mode is Mode.REBASE:
+        decided = replace(decided, mode=Mode.REBASE)
+    if decided.mode is None:
+        raise NoAnswer(f"{out} is left alone: {decided.where}", "say another: --strategy merge")
+    options = decided.over(options)
     given = engine.expand(names)
     incoming = [p for p in given if not (out.exists() and p.exists() and p.samefile(out))]
     if not incoming:

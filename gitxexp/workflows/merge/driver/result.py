@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.common.text import counted
+from gitxexp.tables.rules import clashing_numbers
 
 if TYPE_CHECKING:
     from gitxexp.tables.plan import MergeReport
@@ -24,6 +25,8 @@ def place_for(folder: Path, name: str) -> Path:
 def conflict_line(name: str, report: MergeReport) -> str:
     """One line for people."""
     many = counted(len(report.conflicts), "conflict")
+    if clashing_numbers(report.conflicts):
+        return f"{name}: {many} between rows; keep both: git xexp conflicts resolve --both"
     return f"{name}: {many} between rows: git xexp conflicts"
 
 

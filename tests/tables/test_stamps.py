@@ -1,0 +1,129 @@
+"""The columns that a tag fills are no part of a row: stamped and unstamped, it is one row."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from gitxexp.tables import engine
+from gitxexp.tables.engine import Engine
+from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.tables.rules import earlier, merged_stamp
+
+Rows = list[tuple[object, ...]]
+PLAIN: Rows = [(None, "r1", 0, 0.5, None), (None, "r1", 1, 0.6, None)]
+FIRST: Rows = [("e0.2.0", "r1", 0, 0.5, "abc"), ("e0.2.0", "r1", 1, 0.6, "abc")]
+SECOND: Rows = [("e0.10.0", "r1", 0, 0.5, "def"), ("e0.10.0", "r1", 1, 0.6, "def")]
+OTHER: Rows = [("e0.3.0", "r2", 0, 0.7, "q")]
+KEYS = ["", ", PRIMARY KEY (track_id, step)"]
+TWICE = "t: a run was tagged twice, its rows keep e0.2.0, not e0.10.0"
+
+
+def write(path: Path, rows: Rows, key: str) -> Path:
+    with closing(sqlite3.connect(path)) as con:
+        con.execute(
+            "CREATE TABLE t (version TEXT, track_id TEXT, step INTEGER, f1 REAL, git_commit TEXT"
+            f"{key})"
+        )
+        con.executemany("INSERT INTO t VALUES (?, ?, ?, ?, ?)", rows)
+        con.commit()
+    return path
+
+
+def read(path: Path) -> Rows:
+    with closing(sqlite3.connect(path)) as con:
+        return con.execute("SELECT * FROM t ORDER BY track_id, step, version").fetchall()
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(
+    ("ours", "theirs", "notes"),
+    [(PLAIN, FIRST, []), (FIRST, PLAIN, []), (SECOND, FIRST, [TWICE]), (FIRST, SECOND, [TWICE])],
+)
+def test_one_row_with_the_earlier_stamp(
+    tmp_path: Path, ours: Rows, theirs: Rows, notes: list[str], mode: Mode, key: str
+) -> None:
+    target = write(tmp_path / "a.db", ours, key)
+    source = write(tmp_path / "b.db", [*theirs, *OTHER], key)
+    options = MergeOptions(mode=mode)
+    report = engine.merge(target, [source], None, options, engine=Engine.SQLITE)
+    assert read(target) == [*FIRST, *OTHER]
+    assert list(report.notes) == notes
+    (table,) = report.tables
+    assert (table.new, table.identical + table.filled, table.replaced) == (1, 2, 0)
+    assert not engine.merge(target, [source], None, options, engine=Engine.SQLITE).changed
+    assert read(target) == [*FIRST, *OTHER]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize(
+    ("base", "ours", "theirs", "expected"),
+    [
+        (PLAIN, PLAIN, FIRST, FIRST),
+        (PLAIN, FIRST, PLAIN, FIRST),
+        (PLAIN, SECOND, FIRST, FIRST),
+        (PLAIN, FIRST, SECOND, FIRST),
+        (PLAIN, [], FIRST, []),
+        (PLAIN, FIRST, [], []),
+        ([], PLAIN, FIRST, FIRST),
+        ([], SECOND, FIRST, FIRST),
+    ],
+)
+def test_three_ways(
+    tmp_path: Path, base: Rows, ours: Rows, theirs: Rows, expected: Rows, key: str
+) -> None:
+    sides = [
+        write(tmp_path / f"{name}.db", rows, key)
+        for name, rows in (("base", base), ("ours", ours), ("theirs", [*theirs, *OTHER]))
+    ]
+    report = engine.merge3(*sides, sides[1])
+    assert not report.conflicts
+    assert read(sides[1]) == [*expected, *OTHER]
+    assert bool(report.notes) == (SECOND in (ours, theirs))
+
+
+def test_two_versions_without_a_run_are_two_rows(tmp_path: Path) -> None:
+    """Where no column names the run, a version may be all that tells two rows apart."""
+    paths = [tmp_path / "a.db", tmp_path / "b.db"]
+    for path, version in zip(paths, ("e0.1.0", "e0.2.0"), strict=True):
+        with closing(sqlite3.connect(path)) as con:
+            con.execute("CREATE TABLE t (version TEXT, step INTEGER, f1 REAL)")
+            con.execute("INSERT INTO t VALUES (?, 0, 0.5)", (version,))
+            con.commit()
+    engine.merge(paths[0], paths[1:])
+    assert [row[0] for row in read_plain(paths[0])] == ["e0.1.0", "e0.2.0"]
+
+
+def read_plain(path: Path) -> Rows:
+    with closing(sqlite3.connect(path)) as con:
+        return con.execute("SELECT * FROM t ORDER BY 1").fetchall()
+
+
+def test_a_rebase_goes_by_the_run_where_the_version_is_missing(tmp_path: Path) -> None:
+    old: Rows = [(None, "r1", 0, 0.1, None), (None, "r9", 0, 0.9, None), *OTHER]
+    target = write(tmp_path / "a.db", old, "")
+    source = write(tmp_path / "b.db", FIRST, "")
+    report = engine.merge(target, [source], None, MergeOptions(mode=Mode.REBASE))
+    assert read(target) == [*FIRST, *OTHER, (None, "r9", 0, 0.9, None)]
+    assert report.tables[0].replaced == 1
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "expected"),
+    [
+        ((None, "a"), ("e0.1.0", None), ("e0.1.0", "a")),
+        (("e0.10.0", None), ("e0.9.0", "a"), ("e0.9.0", "a")),
+        (("e0.1.0", None), ("e0.2.0", "b"), ("e0.1.0", None)),
+        (("e0.1.0", "a"), ("e0.1.0", "b"), ("e0.1.0", "a")),
+    ],
+)
+def test_a_stamp_of_two(
+    ours: Sequence[str | None], theirs: Sequence[str | None], expected: Sequence[str | None]
+) -> None:
+    assert merged_stamp(tuple(ours), tuple(theirs), 1) == tuple(expected)
+    assert earlier("e0.9.0", "e0.10.0") and not earlier("e0.10.0", "e0.9.0")
