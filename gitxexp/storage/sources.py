@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
@@ -15,6 +16,7 @@ from gitxexp.common.processes import alive
 from gitxexp.storage.dvc.places import is_dvc_repo, remote_name
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.remote import fetch_objects
+from gitxexp.storage.dvc.repair import WorkTreeFiles, restore_object
 from gitxexp.storage.git import Git
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress, is_object, manifest, object_path
@@ -55,6 +57,11 @@ class Stores:
         """The caches of one DVC project: this worktree's own, then those of the others."""
         return self.objects.near(root)
 
+    @cached_property
+    def work_trees(self) -> WorkTreeFiles:
+        """The files of this work tree and of the others."""
+        return WorkTreeFiles((self.top, *self.objects.trees))
+
     @property
     def cached(self) -> bool:
         """Whether caches may serve."""
@@ -68,6 +75,10 @@ class Stores:
     def manifest(self, out: Output) -> tuple[File, ...] | None:
         """A directory's files, from a cache, else from the remote."""
         found = self.objects.manifest(out)
+        if found is None and out.oid and self.strategy is Strategy.AUTO:
+            home = self.objects.home(out.root)
+            if restore_object(home, out.oid, self.work_trees, legacy=out.legacy):
+                found = manifest(out, [home])
         if found is not None or not self.remotes or not out.oid or out.versioned:
             return found
         folder = self._folder(out)
@@ -85,6 +96,9 @@ class Stores:
                 file = object_path(cache, oid, out.legacy)
                 if is_object(file):
                     yield Place(file, "cache" if cache == own else f"cache {cache}")
+        if self.strategy is Strategy.AUTO:
+            for file in self.work_trees.copies(oid):
+                yield Place(file, "work tree")
         if not self.remotes:
             return
         name = out.remote or remote_name(self.top / out.root, self.remote)

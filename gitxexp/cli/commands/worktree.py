@@ -42,8 +42,8 @@ def new(
 ) -> None:
     """Make ../exp-NAME on branch exp/NAME, ready to work in.
 
-    Data and models are shared with the DVC cache without a copy where the file system can;
-    databases, and what the configuration calls writable, are real copies.
+    Large data is linked into the DVC cache. Everything that training writes (models, metrics,
+    results, plots, outputs of stages) is a file of its own, and so is data of up to 100 MB.
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.create import WorktreeRequest, create

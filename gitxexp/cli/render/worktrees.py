@@ -33,8 +33,8 @@ def show_made(made: CreatedWorktree, *, only_path: bool, as_json: bool) -> None:
         console.done(f"cd {shlex.quote(os.path.relpath(plan.path))}")
         if {"hardlink", "symlink"} & set(ready.used):
             console.say(
-                "note: linked files are shared and read-only: replace them, do not write into them"
-                " ([worktree] writable in .xexp/config.toml makes copies)"
+                "note: large data files are links into the DVC cache: replace them, do not write into"
+                " them (copies: --link copy, or [worktree] writable in .xexp/config.toml)"
             )
     console.notes(ready.notes)
     if ready.missing:

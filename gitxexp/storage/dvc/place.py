@@ -1,7 +1,7 @@
 """Outputs from the cache into a work tree: links where the file system can, real copies where the
 user will write.
 
-A database is never a link: written to through one, it changes the cache's object, and DVC (which
+What is written to is never a link: written through one, it changes the cache's object, and DVC (which
 trusts mode 0444) does not notice. Link types are DVC's own
 (dvc.org/doc/user-guide/large-dataset-optimization); reflinks are made by ioctl FICLONE
 (ioctl_ficlone(2)).
@@ -15,7 +15,7 @@ import os
 import shutil
 import stat
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
@@ -27,14 +27,7 @@ from gitxexp.common.notes import note
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.databases import SUFFIXES
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.objects import (
-    CorruptObject,
-    Progress,
-    manifest,
-    matches,
-    object_path,
-    take_in,
-)
+from gitxexp.storage.objects import CorruptObject, Progress, manifest, object_path, take_in
 
 _FICLONE = 0x40049409
 _READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  #: an object is no link, no pipe
@@ -71,12 +64,14 @@ class OutputFiles:
 def find_cached(
     outputs: Iterable[Output],
     caches: Callable[[Output], Sequence[Path]],
-    writable: Sequence[str] = (),
+    is_written: Callable[[str, Output], bool],
+    hashes: Callable[[Sequence[tuple[Path, bool]]], Mapping[Path, str]],
 ) -> OutputFiles:
     """Every file of these outputs, its object opened; nothing is written.
 
-    An object is damaged when its size is not the pointer's or its hash is wrong. Hashed is what DVC
-    did not protect itself (its own objects are read-only), a database, and every file of a
+    ``is_written`` says which files the user will write to, ``hashes`` gives the md5 of objects. An
+    object is damaged when its size is not the pointer's or its hash is wrong. Hashed is what will be
+    written to, what DVC did not protect itself (its own objects are read-only), and every file of a
     directory whose sizes do not add up to the pointer's.
     """
     files: list[CachedFile] = []
@@ -89,16 +84,17 @@ def find_cached(
             lacking[out.path] = out
             kept = [object_path(cache, out.oid or "", out.legacy) for cache in places]
             damaged += [path for path in kept if path.is_file()]
-        opened = [_opened(path, oid, places, out, writable) for path, oid in entries]
-        suspicious = _has_other_size(out, opened)
-        for (path, oid), file in zip(entries, opened, strict=True):
-            if file is None:
-                lacking[path] = out
-            elif not _is_valid(file, oid, out, hashed=suspicious or file.own or not file.protected):
-                lacking[path] = out
-                damaged.append(Path(file.source))
-            else:
+        opened = [_opened(path, oid, places, out, is_written) for path, oid in entries]
+        lacking |= dict.fromkeys(
+            (path for (path, _), file in zip(entries, opened, strict=True) if file is None), out
+        )
+        present = [file for file in opened if file is not None]
+        for file, valid in zip(present, _valid(out, opened, hashes), strict=True):
+            if valid:
                 files.append(file)
+            else:
+                lacking[file.path] = out
+                damaged.append(Path(file.source))
     return OutputFiles(tuple(files), lacking, tuple(dict.fromkeys(damaged)))
 
 
@@ -112,7 +108,11 @@ def _entries(out: Output, places: Sequence[Path]) -> Iterator[tuple[str, str]]:
 
 
 def _opened(
-    path: str, oid: str, places: Sequence[Path], out: Output, writable: Sequence[str]
+    path: str,
+    oid: str,
+    places: Sequence[Path],
+    out: Output,
+    is_written: Callable[[str, Output], bool],
 ) -> CachedFile | None:
     """The file with the first object that opens; None where no cache has one."""
     paths.object_id(oid, path)
@@ -130,12 +130,12 @@ def _opened(
         finally:
             os.close(handle)
         own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
-        own = own or out.executable or _matches(path, writable)
+        own = own or out.executable or is_written(path, out)
         return CachedFile(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
     return None
 
 
-def _matches(path: str, globs: Sequence[str]) -> bool:
+def matches_glob(path: str, globs: Sequence[str]) -> bool:
     """Whether a glob names the file or a folder that it lies in; ``**`` crosses folders."""
     if not globs:
         return False
@@ -151,10 +151,46 @@ def _has_other_size(out: Output, files: list[CachedFile | None]) -> bool:
     return sum(file.size for file in files if file) != out.size
 
 
-def _is_valid(file: CachedFile, oid: str, out: Output, *, hashed: bool) -> bool:
-    if not out.is_dir and out.size is not None and file.size != out.size:
-        return False
-    return not hashed or matches(Path(file.source), oid, out.legacy)
+def _valid(
+    out: Output,
+    opened: list[CachedFile | None],
+    hashes: Callable[[Sequence[tuple[Path, bool]]], Mapping[Path, str]],
+) -> list[bool]:
+    """Whether each object that is there is what its name says, as far as that is looked at."""
+    suspicious = _has_other_size(out, opened)
+    files = [file for file in opened if file is not None]
+    wrong_size = {f.source for f in files if not out.is_dir and out.size not in (None, f.size)}
+    asked = [
+        (Path(file.source), out.legacy)
+        for file in files
+        if file.source not in wrong_size and (suspicious or file.own or not file.protected)
+    ]
+    actual = hashes(asked) if asked else {}
+    return [
+        file.source not in wrong_size
+        and actual.get(Path(file.source), file.oid) == file.oid.removesuffix(".dir")
+        for file in files
+    ]
+
+
+#: Data of so many bytes in all is copied rather than linked where the file system has no reflinks:
+#: it takes a moment, and a script that writes to it in place does no harm.
+COPIED_BYTES = 100_000_000
+
+
+def with_small_copied(files: Sequence[CachedFile], limit: int | None = None) -> list[CachedFile]:
+    """The files, those of the smallest outputs to be copies as far as ``limit`` bytes
+    (default: :data:`COPIED_BYTES`) reach."""
+    sizes: Counter[str] = Counter()
+    for file in files:
+        sizes[file.output.path] += 0 if file.own else file.size
+    copied, left = set(), COPIED_BYTES if limit is None else limit
+    for path, size in sorted(sizes.items(), key=lambda item: item[1]):
+        left -= size
+        if left < 0:
+            break
+        copied.add(path)
+    return [replace(file, own=True) if file.output.path in copied else file for file in files]
 
 
 class Linker:

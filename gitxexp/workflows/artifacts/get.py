@@ -15,6 +15,7 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import local_remote_dir, remote_name, work_file
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import pull
+from gitxexp.storage.dvc.repair import write_object
 from gitxexp.storage.objects import CorruptObject, Objects, Progress
 from gitxexp.storage.sources import Place, Stores, Strategy, temporary_worktree
 from gitxexp.workflows.artifacts import write as artifacts_write
@@ -205,17 +206,32 @@ class _Get:
     ) -> bool:
         """Try each copy in turn; a corrupt one is noted and the next is tried."""
         assert file.output is not None and file.oid is not None
+        damaged: list[Path] = []
         for place in self.stores.places(file.output, file.oid):
             try:
                 attempt(place)
             except CorruptObject as error:
+                if place.name == "work tree":  # it was changed since
+                    continue
+                if place.name.startswith("cache"):
+                    damaged.append(place.file)
                 self.notes.append(
                     f"{place.name} has a corrupt copy of {file.path} ({error}): {place.file}"
                 )
                 continue
+            self.repair(file, place, damaged)
             self.done.append(GotFile(file.path, target.path, place.file.stat().st_size, place.name))
             return True
         return False
+
+    def repair(self, file: CommitFile, valid: Place, damaged: Iterable[Path]) -> None:
+        """Put the bytes of a valid copy in place of those of damaged cache objects."""
+        assert file.output is not None and file.oid is not None
+        legacy = file.output.legacy
+        for path in damaged:
+            cache = path.parents[1 if legacy else 3]
+            if write_object(cache, file.oid, valid.file, legacy=legacy):
+                self.notes.append(f"{path} was repaired from the {valid.name}")
 
     def copy(self, place: Place, out: BinaryIO, file: CommitFile) -> None:
         """One object's bytes, verified unless the user said not to."""

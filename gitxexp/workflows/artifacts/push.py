@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.repository import Project
@@ -12,6 +12,7 @@ from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
+from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.git import PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
@@ -143,7 +144,17 @@ def _push_outputs(
     mine = [out for out in outputs if _is_kept(out)]
     if not mine:
         return PushReport()
-    return dvc_remote.push(project.top, mine, remote, progress, other_worktrees(project))
+    trees = other_worktrees(project)
+    report = dvc_remote.push(project.top, mine, remote, progress, trees)
+    if report.complete:
+        return report
+    lost = [*report.missing, *report.corrupt]
+    damaged = [item.cached for item in report.corrupt if item.cached]
+    outputs = list(dict.fromkeys(item.output for item in lost))
+    if not restore(project.top, outputs, WorkTreeFiles((project.top, *trees)), damaged):
+        return report
+    again = dvc_remote.push(project.top, mine, remote, progress, trees)
+    return replace(report, missing=(), corrupt=()).and_then(again)
 
 
 def _is_kept(out: Output) -> bool:

@@ -23,11 +23,14 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
-from gitxexp.storage.dvc.places import cache_dir, cache_dirs
+from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, is_dvc_repo, read_config
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
+from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
 from gitxexp.workflows.worktrees.entry import admin_of, exclude, free_path
@@ -274,6 +277,19 @@ def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
     return admin
 
 
+def _remotes(root: Path) -> dict[str, dict[str, str]]:
+    """What a DVC configuration says of remotes."""
+    sections = read_config(root).items()
+    return {name: values for name, values in sections if name == "core" or name[:7] == "remote "}
+
+
+def _with_known_remote(top: Path, out: Output) -> Output:
+    """The output, without a remote of its own where no remote of that name is configured."""
+    if out.remote is None or f"remote {out.remote.lower()}" in read_config(top / out.root):
+        return out
+    return out._replace(remote=None)
+
+
 def _note(plan: WorktreePlan) -> Note:
     return Note(plan.name, plan.kind, plan.commit, plan.new_branch, exclude=plan.exclude)
 
@@ -353,16 +369,21 @@ class _Outputs:
         without = [out.path for out in self.outputs if out not in wanted]
         cached = self._find(wanted)
         fetched = 0
+        if cached.lacking:
+            self._restore(cached)
+            cached = self._find(wanted)
         if cached.lacking and fetch:
             fetched = self._fetch(list(dict.fromkeys(cached.lacking.values())), cached.damaged)
             cached = self._find(wanted)
         linker = place.Linker(kinds)
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
         absent = [f for f in cached.files if not os.path.lexists(f"{self.top}/{f.path}")]
-        items = place.adopt(absent, lambda out: shared[out.root])
-        place.place(self.top, items, linker, self.progress)
+        files = place.adopt(absent, lambda out: shared[out.root])
+        if len(kinds) > 1:
+            files = place.with_small_copied(files)
+        place.place(self.top, files, linker, self.progress)
         self._empty_folders(wanted)
-        site = self._remember(items, wanted)
+        site = self._remember(files, wanted)
         return PlacedOutputs(
             len(wanted), dict(linker.used), linker.copied, fetched,
             (*cached.lacking, *without), tuple(self.notes), site,
@@ -373,8 +394,27 @@ class _Outputs:
             root: cache_dirs(self.top / root, (other / root for other in self.siblings))
             for root in self.roots
         }
-        writable = self.project.config.worktree_writable
-        return place.find_cached(wanted, lambda out: caches[out.root], writable)
+        project = self.project
+        roles = {out.path: describe.role(out.path, project.config) for out in wanted}
+
+        def is_written(path: str, out: Output) -> bool:
+            """Whether training may overwrite the file: data is read, anything else is made."""
+            made = out.stage is not None or roles[out.path] is not describe.Role.DATA
+            return made or place.matches_glob(path, project.config.worktree_writable)
+
+        return place.find_cached(
+            wanted,
+            lambda out: caches[out.root],
+            is_written,
+            lambda objects: file_hashes(project.main_top, objects, project.stat_cache),
+        )
+
+    def _restore(self, cached: place.OutputFiles) -> None:
+        """Take objects that the cache lacks, or has damaged, from work trees that have their bytes."""
+        trees = WorkTreeFiles(tuple(self.siblings))
+        outputs = list(dict.fromkeys(cached.lacking.values()))
+        for path in restore(self.top, outputs, trees, cached.damaged):
+            self.notes.append(f"a cache object was restored from a work tree: {path}")
 
     def _fetch(self, outputs: list[Output], damaged: Sequence[Path]) -> int:
         """The number of objects that came; a damaged one stays if no better one can be had."""
@@ -383,11 +423,7 @@ class _Outputs:
             with suppress(FileNotFoundError):
                 path.rename(kept)
         try:
-            report = remote.fetch(self.top, outputs, None, self.progress, self.siblings)
-            return len(report.fetched)
-        except XexpError as error:
-            self.notes.append(error.message)
-            return 0
+            return self._fetch_from_remotes(outputs)
         finally:
             for path, kept in aside.items():
                 if path.exists():
@@ -395,6 +431,33 @@ class _Outputs:
                     self.notes.append(f"a damaged cache object was replaced: {path}")
                 elif kept.exists():
                     kept.rename(path)
+
+    def _fetch_from_remotes(self, outputs: list[Output]) -> int:
+        """Ask the remotes that this work tree is configured for, then those of the commit: they may
+        have moved since."""
+        problems = []
+        fetched = 0
+        for top in self._configurations():
+            mine = [_with_known_remote(top, out) for out in outputs if is_dvc_repo(top / out.root)]
+            try:
+                report = remote.fetch(top, mine, None, self.progress, self.siblings)
+            except XexpError as error:
+                problems.append(error.message)
+                continue
+            fetched += len(report.fetched)
+            if not report.missing and len(mine) == len(outputs):
+                return fetched
+        self.notes += problems
+        return fetched
+
+    def _configurations(self) -> list[Path]:
+        """Work trees whose DVC configurations name different remotes, today's first."""
+        here = self.project.places.top
+        if here is None or all(
+            _remotes(here / root) == _remotes(self.top / root) for root in self.roots
+        ):
+            return [self.top]
+        return [here, self.top]
 
     def _empty_folders(self, wanted: list[Output]) -> None:
         """A tracked folder without files is a folder all the same."""
@@ -404,7 +467,7 @@ class _Outputs:
                 if entries == ():
                     (self.top / out.path).mkdir(parents=True, exist_ok=True)
 
-    def _remember(self, items: list[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
+    def _remember(self, items: Sequence[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
         dvc_share.remember_stats(self.project.stat_cache, self.top, items)
         site: list[str] = []
         for root in self.roots:

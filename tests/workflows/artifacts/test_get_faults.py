@@ -48,19 +48,39 @@ def test_a_damaged_cache_object_is_told_and_the_remote_serves(
     trained: Repo, tmp_path: Path, kind: str
 ) -> None:
     kept = object_of(trained, "models/production/model.bin")
+    content = kept.read_bytes()
     damage(kept, kind)
+    (trained / "models/production/model.bin").unlink()
     done = trained.xexp("get", "HEAD", "models/production/model.bin", "-o", tmp_path / "m").good()
     assert done.out == f"{tmp_path / 'm'}  5.0 kB  from remote store\n"
-    assert (tmp_path / "m").read_bytes() == (trained / "models/production/model.bin").read_bytes()
+    assert (tmp_path / "m").read_bytes() == content
+    again = trained.xexp("get", "HEAD", "models/production/model.bin", "-o", tmp_path / "n",
+                         "--strategy", "cache")  # fmt: skip
     if kind == "missing":
         assert done.err == ""
+        assert again.code == 128 and "no place has a sound copy" in again.err
+        assert not (tmp_path / "n").exists()
     else:
         start = "warning: cache has a corrupt copy of models/production/model.bin ("
-        assert done.err.startswith(start) and done.err.endswith(f"{kept}\n")
-    refused = trained.xexp("get", "HEAD", "models/production/model.bin", "-o", tmp_path / "n",
-                           "--strategy", "cache")  # fmt: skip
-    assert refused.code == 128 and "no place has a sound copy" in refused.err
-    assert not (tmp_path / "n").exists()
+        repaired = f"{kept}\nwarning: {kept} was repaired from the remote store\n"
+        assert done.err.startswith(start) and done.err.endswith(repaired)
+        assert kept.read_bytes() == content and again.code == 0
+
+
+def test_a_work_tree_stands_in_for_the_cache(trained: Repo, tmp_path: Path) -> None:
+    """Nobody else has the bytes; a file that was changed since is not taken for them."""
+    path, kept = "models/production/model.bin", object_of(trained, "models/production/model.bin")
+    content = kept.read_bytes()
+    assert trained.remote
+    shutil.rmtree(trained.remote)
+    damage(kept, "garbage")
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m").good()
+    assert done.out.endswith("from work tree\n") and (tmp_path / "m").read_bytes() == content
+    assert kept.read_bytes() == content and kept.stat().st_mode & 0o777 == 0o444
+    damage(kept, "garbage")
+    trained.write(path, b"\2" * len(content))
+    done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "n")
+    assert done.code == 128 and not (tmp_path / "n").exists()
 
 
 @pytest.mark.parametrize("kind", ["missing", "truncated", "garbage"])
@@ -71,6 +91,7 @@ def test_nowhere_sound_is_an_error_and_leaves_nothing(
     assert trained.remote
     damage(object_of(trained, path), kind)
     damage(object_of(trained, path, trained.remote), kind)
+    (trained / path).unlink()
     (tmp_path / "o").mkdir()
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "o/m")
     assert done.code == 128 and done.out == ""
@@ -84,6 +105,7 @@ def test_nowhere_sound_is_an_error_and_leaves_nothing(
 def test_garbage_is_believed_only_when_told_not_to_look(trained: Repo, tmp_path: Path) -> None:
     path = "models/production/model.bin"
     damage(object_of(trained, path), "garbage")
+    (trained / path).unlink()
     trained.xexp("get", "HEAD", path, "-o", tmp_path / "m", "--no-verify").good()
     assert (tmp_path / "m").read_bytes() == b"\1" * 5000
     damage(object_of(trained, path), "truncated")
@@ -94,6 +116,7 @@ def test_garbage_is_believed_only_when_told_not_to_look(trained: Repo, tmp_path:
 def test_a_remote_out_of_reach_or_of_unknown_kind(trained: Repo, tmp_path: Path) -> None:
     path = "models/production/model.bin"
     damage(object_of(trained, path), "missing")
+    (trained / path).unlink()
     assert trained.remote
     trained.remote.rename(tmp_path / "unplugged")
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m")
@@ -113,14 +136,20 @@ def test_a_manifest_that_is_gone_or_garbage_comes_from_the_remote(
     add(dvc_repo.path, ["raw"])
     dvc_repo.commit()
     push(dvc_repo.path, outputs_in(dvc_repo.path))
+    listed = object_of(dvc_repo, "raw")
+    shutil.move(dvc_repo / "raw", tmp_path / "aside")
     for number, kind in enumerate(["garbage", "missing"]):
-        damage(object_of(dvc_repo, "raw"), kind)
+        damage(listed, kind)
         dvc_repo.xexp("get", "HEAD", "raw/f1", "-o", tmp_path / f"{number}").good()
         assert (tmp_path / f"{number}").read_text() == "1"
     assert dvc_repo.remote
     damage(object_of(dvc_repo, "raw", dvc_repo.remote), "missing")
+    listed.unlink(missing_ok=True)
     done = dvc_repo.xexp("get", "HEAD", "raw/f1", "-o", tmp_path / "lost")
     assert done.code == 128 and not (tmp_path / "lost").exists()
+    shutil.move(tmp_path / "aside", dvc_repo / "raw")
+    dvc_repo.xexp("get", "HEAD", "raw/f1", "-o", tmp_path / "back").good()
+    assert (tmp_path / "back").read_text() == "1", "the work tree's folder is the same"
 
 
 def test_an_unwritable_place_is_an_error_in_words(trained: Repo, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_a_branch_whose_artifacts_are_nowhere_stays(many: Repo, origin: Repo) ->
     add(many.path, ["model.bin"])
     many.commit("promoted")
     shutil.rmtree(many / ".dvc/cache")
+    (many / "model.bin").unlink()
     before = origin.refs()
     done = many.xexp("push")
     assert done.code == 1 and "model.bin: neither in a cache nor on remote" in done.err
@@ -145,6 +146,7 @@ def test_what_nobody_has_stops_the_refs_unless_told(many: Repo, origin: Repo) ->
     entries = manifest(outputs_in(many.path)[1], [many / ".dvc/cache"])
     assert entries
     object_path(many / ".dvc/cache", (entries[7].hash or "")[4:]).unlink()
+    (many / "raw" / entries[7].path).unlink()
     done = many.xexp("push")
     assert done.code == 1 and origin.refs() == ""
     assert done.err.startswith(
@@ -153,6 +155,22 @@ def test_what_nobody_has_stops_the_refs_unless_told(many: Repo, origin: Repo) ->
     assert f"raw/{entries[7].path}: neither in a cache nor on remote store" in done.err
     many.xexp("push", "--incomplete").good()
     assert origin.tags == ["e0.1.0"]
+
+
+def test_damaged_objects_are_restored_from_the_work_tree(many: Repo, origin: Repo) -> None:
+    """Of the same size, so that only a hash tells; the sound bytes are sent."""
+    model, folder = (next(o for o in outputs_in(many.path) if o.is_dir == d) for d in (False, True))
+    entries = manifest(folder, [many / ".dvc/cache"])
+    assert entries and model.oid
+    gone, damaged = (entries[7].hash or "")[4:], object_path(many / ".dvc/cache", model.oid)
+    object_path(many / ".dvc/cache", gone).unlink()
+    size = damaged.stat().st_size
+    damaged.chmod(0o644)
+    damaged.write_bytes(b"\1" * size)
+    many.xexp("push").good()
+    assert many.remote and object_path(many.remote, gone).is_file()
+    assert damaged.read_bytes() == (many / model.path).read_bytes()
+    assert object_path(many.remote, model.oid).read_bytes() == damaged.read_bytes()
 
 
 def test_a_clash_on_the_git_remote_pushes_no_ref(many: Repo, origin: Repo, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from tests.helpers import Repo
-from tests.workflows.worktrees.worktree_tools import cached, state
+from tests.workflows.worktrees.worktree_tools import state
 
 DB = "results/experiments.db"
 
@@ -24,11 +24,11 @@ def test_checkout_is_detached_and_has_its_data(trained: Repo) -> None:
     tree = Repo(repo.path.parent / "explore-e0.2.0")
     assert done.out == (
         f"explore-e0.2.0 detached, from e0.2.0 ({repo.head[:7]})\n"
-        "3 outputs ready: 2 hard links, 1 copied\n"
+        "3 outputs ready: 3 copied\n"
         "cd ../explore-e0.2.0\n"
     )
     assert tree.git("status", "--porcelain", "--branch") == "## HEAD (no branch)"
-    assert (tree / "data/train.csv").samefile(cached(repo, "data/train.csv"))
+    assert (tree / "data/train.csv").read_bytes() == (repo / "data/train.csv").read_bytes()
     assert "up to date" in tree.dvc("status")
     again = repo.xexp("explore", "checkout", "e0.2.0").good()
     assert again.out == "explore-e0.2.0 is there already\ncd ../explore-e0.2.0\n"

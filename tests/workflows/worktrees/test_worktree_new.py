@@ -23,15 +23,14 @@ def test_ready_shared_and_clean(trained: Repo) -> None:
     done = trained.xexp("worktree", "new", "a").good()
     assert done.out == (
         f"exp-a on branch exp/a, from HEAD ({trained.head[:7]})\n"
-        "3 outputs ready: 2 hard links, 1 copied\n"
+        "3 outputs ready: 3 copied\n"
         "cd ../exp-a\n"
     )
     tree = tree_of(trained)
-    assert (tree / "data/train.csv").samefile(cached(trained, "data/train.csv"))
-    assert (tree / "data/train.csv").stat().st_mode & 0o777 == 0o444
-    database = tree / DB
-    assert database.stat().st_nlink == 1 and database.stat().st_mode & 0o600 == 0o600
-    assert database.read_bytes() == (trained / DB).read_bytes()
+    for path in ("data/train.csv", "models/production/model.bin", DB):
+        file = tree / path
+        assert file.stat().st_nlink == 1 and file.stat().st_mode & 0o600 == 0o600
+        assert file.read_bytes() == (trained / path).read_bytes()
     assert tree.git("symbolic-ref", "HEAD") == "refs/heads/exp/a"
     assert tree.git("status", "--porcelain") == ""
     assert trained.git("status", "--porcelain", "--ignored") == before
@@ -62,7 +61,6 @@ def test_dvc_works_in_it(trained: Repo) -> None:
 
 @pytest.mark.parametrize("link", ["copy", "hardlink", "symlink"])
 def test_link_types(trained: Repo, link: str) -> None:
-    trained.git("config", "xexp.worktree.writable", "models/**")
     done = trained.xexp("worktree", "new", "a", "--link", link, "--json").good().json()
     tree = tree_of(trained)
     data, model = tree / "data/train.csv", tree / "models/production/model.bin"
@@ -91,10 +89,88 @@ def test_a_link_type_that_is_not_possible(trained: Repo, monkeypatch: pytest.Mon
     assert "hint: --link auto takes the best that is possible" in done.err
     assert state(trained) == before
     monkeypatch.setattr(place.os, "link", none)
+    monkeypatch.setattr(place, "COPIED_BYTES", 0)
     assert trained.xexp("worktree", "new", "a", "--json").good().json()["files"] == {
-        "symlink": 2,
-        "copy": 1,
+        "symlink": 1,
+        "copy": 2,
     }
+
+
+def test_small_data_is_copied_and_large_data_linked(
+    trained: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outputs of the least bytes first, as far as the limit reaches."""
+    from gitxexp.storage.dvc import place
+
+    trained.write("data/large.bin", b"x" * 5000)
+    trained.dvc("add", "data/large.bin")
+    trained.commit("large")
+    monkeypatch.setattr(place, "COPIED_BYTES", 4999)
+    done = trained.xexp("worktree", "new", "a").good()
+    tree = tree_of(trained)
+    assert (tree / "data/large.bin").samefile(cached(trained, "data/large.bin"))
+    assert (tree / "data/train.csv").stat().st_nlink == 1
+    assert "4 outputs ready: 1 hard links, 3 copied" in done.out
+    assert "note: large data files are links into the DVC cache" in done.err
+
+
+def test_writing_in_place_reaches_no_cache(trained: Repo) -> None:
+    """``open(path, "wb")`` and ``"r+b"``, as training scripts do, by whoever may write anything."""
+    trained.write("models/candidates/a.pkl", b"a model" * 100)
+    trained.write("eval/scores.json", '{"f1": 0.5}')
+    trained.write("plots/loss.csv", "step,loss\n1,0.5\n")
+    trained.write(
+        "dvc.yaml",
+        "stages:\n  prepare:\n    cmd: cp data/train.csv clean.csv\n    outs: [clean.csv]\n",
+    )
+    trained.dvc("repro", "-q")
+    trained.dvc("add", "models/candidates", "eval", "plots")
+    trained.commit("outputs of all kinds")
+    trained.xexp("worktree", "new", "a").good()
+    tree = tree_of(trained)
+    objects = {path: path.read_bytes() for path in (trained / CACHE).rglob("*") if path.is_file()}
+    mine = [
+        "models/candidates/a.pkl", "models/production/model.bin", "eval/scores.json", "plots/loss.csv",
+        "clean.csv", "data/train.csv", DB,
+    ]  # fmt: skip
+    for name in mine:
+        with (tree / name).open("r+b") as file:
+            file.write(b"in place")
+        (tree / name).write_bytes(b"from the start")
+    assert {path: path.read_bytes() for path in objects} == objects
+
+
+def test_objects_are_restored_from_work_trees(trained: Repo) -> None:
+    """One gone, one damaged, and the list of a folder: the files of this work tree have the bytes."""
+    trained.write("models/candidates/a.pkl", b"a model" * 100)
+    trained.dvc("add", "models/candidates")
+    trained.commit("candidates")
+    model, folder = "models/production/model.bin", cached(trained, "models/candidates")
+    cached(trained, model).unlink()
+    for path in (folder, cached(trained, "data/train.csv")):
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+    done = trained.xexp("worktree", "new", "a", "--no-fetch").good()
+    tree = tree_of(trained)
+    for name in (model, "models/candidates/a.pkl", "data/train.csv"):
+        assert (tree / name).read_bytes() == (trained / name).read_bytes()
+    assert done.err.count("a cache object was restored from a work tree") == 3
+    assert "up to date" in tree.dvc("status")
+
+
+def test_data_comes_from_the_remote_of_today(trained: Repo, tmp_path: Path) -> None:
+    """HEAD names another remote than the version, whose remote is gone."""
+    old = trained.head
+    assert trained.remote
+    trained.remote.rename(tmp_path / "moved")
+    trained.dvc("remote", "add", "-f", "-d", "fresh", str(tmp_path / "moved"))
+    trained.dvc("remote", "remove", "store")
+    trained.commit("the remote moved")
+    for path in ("models/production/model.bin", "data/train.csv", DB):
+        cached(trained, path).unlink()
+        (trained / path).unlink()
+    done = trained.xexp("worktree", "new", "a", "--at", old).good()
+    assert (tree_of(trained) / "models/production/model.bin").is_file(), done.err
 
 
 def test_from_a_version_and_an_existing_branch(trained: Repo) -> None:
@@ -145,6 +221,7 @@ def test_without_commits_and_without_dvc(tmp_path: Path, repo: Repo) -> None:
 def test_missing_objects_are_fetched_or_named(trained: Repo) -> None:
     model = cached(trained, "models/production/model.bin")
     model.unlink()
+    (trained / "models/production/model.bin").unlink()
     done = trained.xexp("worktree", "new", "a", "--no-fetch")
     assert done.code == 1
     assert (
@@ -160,6 +237,7 @@ def test_missing_objects_are_fetched_or_named(trained: Repo) -> None:
 def test_objects_that_nobody_has(trained: Repo) -> None:
     name = "models/production/model.bin"
     cached(trained, name).unlink()
+    (trained / name).unlink()
     assert trained.remote
     trained.remote.rename(trained.remote.with_name("unplugged"))
     done = trained.xexp("worktree", "new", "a")
@@ -181,6 +259,8 @@ def test_damaged_objects_are_replaced_from_the_remote(dvc_repo: Repo) -> None:
     entry = json.loads(manifest.read_bytes())[0]["md5"]
     inside = dvc_repo / CACHE / "files/md5" / entry[:2] / entry[2:]
     contents = {path: path.read_bytes() for path in (single, manifest, inside)}
+    for path in ("data/train.csv", "many/one.txt", "many/two.txt"):
+        (dvc_repo / path).unlink()
     for damage in (single, inside, manifest):
         damage.chmod(0o644)
         damage.write_bytes(contents[damage][:-7])
@@ -195,6 +275,7 @@ def test_a_database_written_through_a_link_is_not_handed_on(trained: Repo) -> No
     """Same size, same mode, other content: only a hash shows it."""
     kept = cached(trained, DB)
     content = kept.read_bytes()
+    (trained / DB).unlink()
     kept.chmod(0o644)
     kept.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     done = trained.xexp("worktree", "new", "a").good()

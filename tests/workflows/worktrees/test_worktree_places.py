@@ -18,8 +18,10 @@ def test_odd_paths_from_a_linked_worktree(trained: Repo, tmp_path: Path, folder:
     linked = tmp_path / "linked"
     trained.git("worktree", "add", "-q", str(linked))
     place = tmp_path / folder / "w"
-    done = Repo(linked).xexp("worktree", "new", "a", "--path", str(place), "--print-path").good()
-    assert done.out == f"{place}\n"
+    done = Repo(linked).xexp(
+        "worktree", "new", "a", "--path", str(place), "--link", "hardlink", "--print-path"
+    )
+    assert done.good().out == f"{place}\n"
     tree = Repo(place)
     assert tree.git("status", "--porcelain") == ""
     assert (place / "data/train.csv").samefile(cached(trained, "data/train.csv"))
@@ -73,7 +75,7 @@ def test_post_checkout_hook_of_dvc(trained: Repo, tmp_path: Path) -> None:
     marker = tmp_path / "marker"
     hook = trained / ".git/hooks/post-checkout"
     hook.write_text(hook.read_text().replace("\n", f"\npwd >> {marker}\n", 1))
-    done = trained.xexp("worktree", "new", "a").good()
+    done = trained.xexp("worktree", "new", "a", "--link", "hardlink").good()
     tree = tree_of(trained)
     assert marker.read_text() == f"{tree.path}\n" and "hook" not in done.err
     assert (tree / "data/train.csv").samefile(cached(trained, "data/train.csv"))
@@ -121,7 +123,7 @@ def test_from_a_hook_and_a_bare_repository(trained: Repo, tmp_path: Path) -> Non
     Repo(bare).git("worktree", "add", "-q", str(tmp_path / "first"), "main")
     first = Repo(tmp_path / "first", trained.remote)
     first.dvc("pull")
-    first.xexp("worktree", "new", "b", "--no-fetch").good()
+    first.xexp("worktree", "new", "b", "--no-fetch", "--link", "hardlink").good()
     second = tree_of(first, "b")
     assert (second / "data/train.csv").samefile(cached(first, "data/train.csv"))
     assert "up to date" in second.dvc("status")

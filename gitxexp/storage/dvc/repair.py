@@ -1,0 +1,140 @@
+"""Objects of a cache made whole again from the files of work trees.
+
+A work tree's file has the bytes of an object as long as nobody changed it, so it can stand in for an
+object that was damaged (written through a link, a bad disk) or is gone. Nothing is believed: what is
+written is hashed first.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write
+from gitxexp.storage import paths
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import walk
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.dvc.remote import objects_of
+from gitxexp.storage.objects import (
+    hash_file,
+    is_object,
+    manifest,
+    manifest_hash,
+    matches,
+    object_path,
+)
+
+
+@dataclass
+class WorkTreeFiles:
+    """The outputs of some work trees, by the objects that their pointers name."""
+
+    tops: tuple[Path, ...]
+
+    @cached_property
+    def _paths(self) -> dict[str, list[tuple[Path, str]]]:
+        by_oid: dict[str, list[tuple[Path, str]]] = {}
+        for top in self.tops:
+            for out in _outputs(top):
+                if out.is_dir:
+                    caches = cache_dirs(top / out.root, (other / out.root for other in self.tops))
+                    for entry in manifest(out, caches) or ():
+                        oid = (entry.hash or "")[4:]
+                        by_oid.setdefault(oid, []).append((top, f"{out.path}/{entry.path}"))
+                if out.oid:
+                    by_oid.setdefault(out.oid, []).append((top, out.path))
+        return by_oid
+
+    def copies(self, oid: str) -> Iterator[Path]:
+        """Files (for a manifest: folders) that had the object's bytes when they were placed."""
+        for top, name in self._paths.get(oid, ()):
+            with suppress(paths.Refused, OSError):
+                path = paths.inside(top, name)
+                if path.is_dir() if oid.endswith(".dir") else is_object(path):
+                    yield path
+
+
+def _outputs(top: Path) -> list[Output]:
+    """The outputs of a work tree; none of one whose pointers cannot be read now (a merge)."""
+    with suppress(XexpError, OSError):
+        return pointers.outputs_in(top)
+    return []
+
+
+def restore(
+    top: Path,
+    outputs: Iterable[Output],
+    trees: WorkTreeFiles,
+    damaged: Collection[Path] = (),
+) -> list[Path]:
+    """Put objects of these outputs that the cache of ``top`` lacks, or has ``damaged``, back from
+    work trees; the objects that are whole again."""
+    restored = []
+    for out in outputs:
+        if not out.oid or out.versioned:
+            continue
+        caches = cache_dirs(top / out.root, (other / out.root for other in trees.tops))
+        own = cache_dir(top / out.root)
+        entries = manifest(out, caches) if out.is_dir else ()
+        if entries is None and restore_object(own, out.oid, trees):
+            restored.append(object_path(own, out.oid))
+            entries = manifest(out, [own])
+        for want in objects_of(out, entries):
+            places = [object_path(cache, want.oid, out.legacy) for cache in caches]
+            present = [path for path in places if is_object(path)]
+            if any(path not in damaged for path in present):
+                continue
+            for path in present or [object_path(own, want.oid, out.legacy)]:
+                cache = path.parents[1 if out.legacy else 3]
+                if restore_object(cache, want.oid, trees, legacy=out.legacy):
+                    restored.append(path)
+    return restored
+
+
+def restore_object(cache: Path, oid: str, trees: WorkTreeFiles, *, legacy: bool = False) -> bool:
+    """Put one object back from the first work tree that has its bytes; whether there was one."""
+    return any(write_object(cache, oid, path, legacy=legacy) for path in trees.copies(oid))
+
+
+def write_object(cache: Path, oid: str, source: Path, *, legacy: bool = False) -> bool:
+    """Write the object from a file (a manifest from a folder), in place of what is there; False,
+    with nothing changed, where the bytes are others or the cache cannot be written to."""
+    target = object_path(cache, oid, legacy)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        below = target.relative_to(cache).as_posix()
+        with (
+            paths.held(cache, below, create=True) as place,
+            atomic_write(place, mode=0o444) as temporary,
+        ):
+            if source.is_dir():
+                temporary.write_bytes(_manifest(source))
+                valid = manifest_hash(temporary.read_bytes()) == oid
+            else:
+                shutil.copyfile(source, temporary)
+                valid = matches(temporary, oid, legacy)
+            if not valid:
+                raise _OtherBytes
+    except (OSError, paths.Refused, _OtherBytes):
+        return False
+    return True
+
+
+class _OtherBytes(Exception):
+    pass
+
+
+def _manifest(folder: Path) -> bytes:
+    """The list of a folder's files as DVC writes it (dvc_data/hashfile/tree.py, ``as_bytes``)."""
+    names = sorted(name for name, _ in walk(os.fspath(folder)))
+    entries = [{"md5": hash_file(folder / name), "relpath": name} for name in names]
+    return json.dumps(entries, sort_keys=True).encode()
