@@ -30,10 +30,10 @@ def call(*args: str | Path, cwd: Path) -> None:
 
 
 def build(folder: Path, megabytes: int, files: int) -> Path:
-    """The repository: ``model.bin`` and ``images/`` in the cache, linked."""
+    """The repository: ``train.bin`` and ``images/`` in the cache, linked."""
     repo = folder / "repo"
     (repo / "images").mkdir(parents=True)
-    with (repo / "model.bin").open("wb") as file:
+    with (repo / "train.bin").open("wb") as file:
         for _ in range(megabytes):
             file.write(os.urandom(1_000_000))
     for number in range(files):
@@ -41,7 +41,7 @@ def build(folder: Path, megabytes: int, files: int) -> Path:
     call("git", "init", "-q", "-b", "main", cwd=repo)
     call(PYTHON, "-m", "dvc", "init", "-q", cwd=repo)
     call(PYTHON, "-m", "dvc", "config", "--local", "cache.type", "hardlink", cwd=repo)
-    call(PYTHON, "-m", "dvc", "add", "-q", "model.bin", "images", cwd=repo)
+    call(PYTHON, "-m", "dvc", "add", "-q", "train.bin", "images", cwd=repo)
     call("git", "add", "-A", cwd=repo)
     call("git", "commit", "-q", "-m", "data", cwd=repo)
     os.sync()  # the data has long been on the disk when a user makes a worktree
@@ -69,7 +69,7 @@ def by_us(repo: Path, tree: Path) -> float:
 
 def blocks(tree: Path) -> int:
     """Bytes that the data takes for itself: files that are not links to the cache."""
-    data = [tree / "model.bin", *(tree / "images").iterdir()]
+    data = [tree / "train.bin", *(tree / "images").iterdir()]
     return sum(s.st_blocks * 512 for s in (p.lstat() for p in data) if s.st_nlink == 1)
 
 

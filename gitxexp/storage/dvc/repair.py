@@ -91,7 +91,7 @@ def restore(
         for want in objects_of(out, entries):
             places = [object_path(cache, want.oid, out.legacy) for cache in caches]
             present = [path for path in places if is_object(path)]
-            if any(path not in damaged for path in present):
+            if any(path not in damaged or path in restored for path in present):
                 continue
             for path in present or [object_path(own, want.oid, out.legacy)]:
                 cache = path.parents[1 if out.legacy else 3]
