@@ -316,7 +316,9 @@ class _Get:
             + ", ".join(tried or ["a temporary worktree"])
             + "".join(f"\n{note}" for note in self.notes)
         )
-        return XexpError(f"no place has a sound copy of {path} ({out.hash or 'no hash'})", hint)
+        return XexpError(
+            f"no valid copy of {path} in any cache or remote ({out.hash or 'no hash'})", hint
+        )
 
 
 def other_worktrees(project: Project) -> list[Path]:

@@ -58,7 +58,7 @@ def test_a_damaged_cache_object_is_told_and_the_remote_serves(
                          "--strategy", "cache")  # fmt: skip
     if kind == "missing":
         assert done.err == ""
-        assert again.code == 128 and "no place has a sound copy" in again.err
+        assert again.code == 128 and "no valid copy" in again.err
         assert not (tmp_path / "n").exists()
     else:
         start = "warning: cache has a corrupt copy of models/production/model.bin ("
@@ -95,7 +95,7 @@ def test_nowhere_sound_is_an_error_and_leaves_nothing(
     (tmp_path / "o").mkdir()
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "o/m")
     assert done.code == 128 and done.out == ""
-    assert done.err.startswith(f"fatal: no place has a sound copy of {path} (md5:")
+    assert done.err.startswith(f"fatal: no valid copy of {path} in any cache or remote (md5:")
     assert "hint: asked: cache" in done.err and "remote store" in done.err
     assert "does not exist" not in done.err
     assert list((tmp_path / "o").iterdir()) == []
@@ -120,7 +120,7 @@ def test_a_remote_out_of_reach_or_of_unknown_kind(trained: Repo, tmp_path: Path)
     assert trained.remote
     trained.remote.rename(tmp_path / "unplugged")
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m")
-    assert done.code == 128 and "no place has a sound copy" in done.err
+    assert done.code == 128 and "no valid copy" in done.err
     assert f"remote store ({trained.remote} does not exist)" in done.err
     trained.dvc("remote", "modify", "store", "url", "s3://nowhere/x")
     done = trained.xexp("get", "HEAD", path, "-o", tmp_path / "m", "--strategy", "dvc")

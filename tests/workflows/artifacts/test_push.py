@@ -98,7 +98,7 @@ def test_what_is_left_of_earlier_commits_does_not_stop_a_push(many: Repo, origin
         many.commit(text)
     object_path(many / ".dvc/cache", gone).unlink()
     done = many.xexp("push").good()
-    assert done.err == "warning: model.bin was not pushed: no sound copy\n"
+    assert done.err == "warning: model.bin was not pushed: no valid copy\n"
     assert many.head in origin.refs()
 
 

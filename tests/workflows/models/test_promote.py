@@ -252,7 +252,7 @@ def test_a_model_that_nobody_has(modelled: Repo) -> None:
     before = state(modelled)
     done = modelled.xexp("promote", "e0.1.0", "-y")
     assert done.code == 128
-    assert "no place has a sound copy of models/production/model.bin" in done.err
+    assert "no valid copy of models/production/model.bin" in done.err
     assert state(modelled) == before
 
 
