@@ -158,19 +158,18 @@ def test_what_nobody_has_stops_the_refs_unless_told(many: Repo, origin: Repo) ->
 
 
 def test_damaged_objects_are_restored_from_the_work_tree(many: Repo, origin: Repo) -> None:
-    """Of the same size, so that only a hash tells; the sound bytes are sent."""
-    model, folder = (next(o for o in outputs_in(many.path) if o.is_dir == d) for d in (False, True))
-    entries = manifest(folder, [many / ".dvc/cache"])
-    assert entries and model.oid
-    gone, damaged = (entries[7].hash or "")[4:], object_path(many / ".dvc/cache", model.oid)
+    """One gone, one damaged; of the same size, so that only a hash tells."""
+    entries = manifest(outputs_in(many.path)[1], [many / ".dvc/cache"])
+    assert entries and many.remote
+    gone, other = ((entries[number].hash or "")[4:] for number in (7, 8))
     object_path(many / ".dvc/cache", gone).unlink()
-    size = damaged.stat().st_size
+    damaged = object_path(many / ".dvc/cache", other)
+    content = damaged.read_bytes()
     damaged.chmod(0o644)
-    damaged.write_bytes(b"\1" * size)
+    damaged.write_bytes(b"\1" * len(content))
     many.xexp("push").good()
-    assert many.remote and object_path(many.remote, gone).is_file()
-    assert damaged.read_bytes() == (many / model.path).read_bytes()
-    assert object_path(many.remote, model.oid).read_bytes() == damaged.read_bytes()
+    assert object_path(many.remote, gone).is_file()
+    assert damaged.read_bytes() == object_path(many.remote, other).read_bytes() == content
 
 
 def test_a_clash_on_the_git_remote_pushes_no_ref(many: Repo, origin: Repo, tmp_path: Path) -> None:
