@@ -846,24 +846,31 @@ def open(path: PathLike = ".") -> Repository:  # the public name is gitxexp.open
 def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> dict[str, str | bool]:
     """What a training script passes to its tracker, so that every row can be traced.
 
-    Keys: ``version`` (the next one), ``git_commit``, ``git_branch`` ("" when detached), ``dirty``
-    (tracked files differ from the commit), ``dvc_hash`` (the six digits of a description),
-    ``data_commit`` (the last one that changed a data pointer, "" if none) and, if ``params`` are
-    given, ``config_hash``. Raises XexpError outside a repository or before its first commit.
+    Keys: ``version`` (the one that a tag of this run will make; "" where that is not known),
+    ``git_commit``, ``git_branch`` ("" when detached), ``dirty`` (tracked files differ from the
+    commit), ``dvc_hash`` (the six digits of a description), ``data_commit`` (the last one that
+    changed a data pointer, "" if none) and, if ``params`` are given, ``config_hash`` (of them, the
+    parameter files and, for what neither says, the last run). Pass the parameters of the run:
+    without them those of the last run are taken, and where a parameter of the last experiment is
+    in none of these, nothing is said of the version. Raises XexpError outside a repository or
+    before its first commit.
     """
-    from gitxexp.repository.config_hash import config_hash, flatten
+    from gitxexp.repository.config_hash import flatten
     from gitxexp.workflows.experiments.collect import Wanted
     from gitxexp.workflows.experiments.describe import data_outputs
     from gitxexp.workflows.experiments.plan import Request, plan
 
     project = Project.open(path)
     given = {} if params is None else flatten(params)
-    wanted = Wanted(params=given, use_run=False)
-    planned = plan(project, Request(wanted=wanted, everything=True))
+    wanted = Wanted(params=given, use_run=params is None)
+    planned = plan(project, Request(
+        wanted=wanted, everything=True, drop_rows=True, revert_outputs=True, track=False,
+        mismatch=True,
+    ))  # fmt: skip
     data = data_outputs(planned.payload.artifacts, project.config)
     pointers = {output.pointer for output in planned.outputs if output.path in data}
     facts: dict[str, str | bool] = {
-        "version": str(planned.version),
+        "version": "" if planned.lacking else str(planned.version),
         "git_commit": planned.head,
         "git_branch": planned.branch or "",
         "dirty": bool(planned.modified or planned.changed),
@@ -871,7 +878,7 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
         "data_commit": _last_change(project, pointers),
     }
     if params is not None:
-        facts["config_hash"] = config_hash(params)
+        facts["config_hash"] = "" if planned.lacking else planned.payload.config_hash
     return facts
 
 

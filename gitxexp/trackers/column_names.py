@@ -43,7 +43,10 @@ PARAM_ORDER = (
     "estimator", "classifier", "lr", "learning_rate", "batch_size", "batch", "epochs", "num_epochs",
     "n_epochs", "max_epochs", "optimizer", "scheduler", "dropout", "weight_decay", "hidden_size",
     "hidden_dim", "num_layers", "n_layers", "max_depth", "n_estimators", "alpha", "beta", "gamma",
-    "temperature", "threshold", "max_length", "max_len",
+    "temperature", "threshold", "max_length", "max_len", "n_est", "n_trees", "max_features",
+    "num_leaves", "kernel", "n_neighbors", "n_clusters", "n_components", "embedding_dim", "lora_r",
+    "max_tokens", "top_p", "top_k", "chunk_size", "retriever", "embedding_model", "prompt_version",
+    "horizon", "lookback", "strategy", "k",
 )  # fmt: skip
 #: Columns that name the code of a run.
 COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash",
@@ -55,6 +58,52 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 def words(name: str) -> list[str]:
     """The lower-case words of a name: ``valLoss``, ``val/loss`` and ``val-loss`` are the same."""
     return _WORD.findall(_HUMP.sub("_", name).lower())
+
+
+_ALIASES = (
+    (re.compile(r"(?<![a-z0-9])lr(?![a-z0-9])"), "learning_rate"),
+    (re.compile(r"(?<![a-z0-9])acc(?![a-z0-9])"), "accuracy"),
+    (re.compile(r"(?<![a-z0-9])bs(?![a-z0-9])"), "batch_size"),
+    (re.compile(r"(?<![a-z0-9])f1_?score(?![a-z0-9])"), "f1"),
+)
+
+
+@lru_cache(maxsize=4096)
+def canonical(name: str) -> str:
+    """One spelling for what people call by several names: ``lr`` and ``learning_rate``, ``acc`` and
+    ``accuracy``, ``bs`` and ``batch_size``, ``F1`` and ``f1_score``, also within a name (``val_acc``).
+
+    For comparing and listing; what is recorded keeps the user's spelling.
+    """
+    folded = name.lower()
+    for pattern, full in _ALIASES:
+        folded = pattern.sub(full, folded.replace("-", "_"))
+    return folded
+
+
+@lru_cache(maxsize=4096)
+def has_aliases(name: str) -> bool:
+    """Whether a thing of that name may have another one."""
+    full = canonical(name)
+    return full != name or any(
+        part in full for part in ("learning_rate", "accuracy", "batch_size", "f1")
+    )
+
+
+def alias_in(names: Iterable[str], name: str) -> str | None:
+    """The only one of ``names`` that is another name for ``name``; None if there is none."""
+    if not has_aliases(name):
+        return None
+    wanted = canonical(name)
+    found = [each for each in names if each != name and canonical(each) == wanted]
+    return found[0] if len(found) == 1 else None
+
+
+def bare(name: str) -> str:
+    """The name of a setting without where it stands: ``train.lr``, ``params_lr`` are lr."""
+    tail = name.rpartition(".")[2]
+    first, _, rest = tail.partition("_")
+    return bare(rest) if rest and first.lower() in vocabulary.PARAM_PREFIXES else tail
 
 
 def is_metric_name(name: str) -> bool:
@@ -350,7 +399,7 @@ def key_params_order(names: Iterable[str]) -> list[str]:
     last = ("seed", "random_state", "random_seed", "device", "num_workers", "n_jobs")
 
     def rank(name: str) -> tuple[int, int]:
-        tail = "_".join(words(name.rpartition(".")[2]))
+        tail = "_".join(words(bare(name)))
         if tail in PARAM_ORDER:
             return 0, PARAM_ORDER.index(tail)
         return (2 if tail in last or tail.endswith(("path", "file", "dir")) else 1), 0
@@ -360,7 +409,7 @@ def key_params_order(names: Iterable[str]) -> list[str]:
 
 def is_key_param(name: str) -> bool:
     """Whether a parameter is one that a short description names (:data:`PARAM_ORDER`)."""
-    return "_".join(words(name.rpartition(".")[2])) in PARAM_ORDER
+    return "_".join(words(bare(name))) in PARAM_ORDER
 
 
 METRIC_ORDER = ("f1", "accuracy", "acc", "auc", "r2", "map", "bleu", "score", "precision", "recall",

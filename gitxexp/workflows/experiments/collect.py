@@ -27,6 +27,7 @@ from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.roles import RoleRules
+from gitxexp.trackers.roles import kept as kept_params
 from gitxexp.trackers.runs import has_runs, latest_run
 from gitxexp.trackers.times import Moment, moment
 from gitxexp.workflows.experiments import describe
@@ -47,7 +48,8 @@ class Wanted:
     best: str | None = None  #: the metric whose best run is taken
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    use_run: bool = True  #: false before a run, when the latest one is the one before
+    #: false before a run: the latest one is the one before, and what is not given is as it had it
+    use_run: bool = True
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,14 @@ class Collected:
     metrics: dict[str, Any]
     run: Run | None = None
     notes: tuple[str, ...] = ()
+    context: dict[str, Any] = field(default_factory=dict)  #: recorded, never compared
+    roles: dict[str, Role] = field(default_factory=dict)  #: of the run's columns
+
+    def comparable(self, params: Mapping[str, Any], config: Config) -> dict[str, Any]:
+        """Of the parameters that a tag holds those that are such by today's roles and settings."""
+        today = self.roles | dict.fromkeys(self.params, Role.PARAM)
+        found = kept_params(params, today)
+        return {name: value for name, value in found.items() if not _ignored(name, config)}
 
 
 def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
@@ -66,12 +76,18 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     Raises XexpError when the run asked for is not in any results database.
     """
     run, notes = _choose(top, config, wanted)
+    before = None
+    if not wanted.use_run:
+        before, run = run, None
     written, recorded = _written(top, config), _recorded(top)
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config)
     if run is not None:
         params = overlay(params, run.params)
         metrics = overlay(metrics, run.metrics)
+        notes += run.notes
+    elif before is not None:
+        params = overlay(params, before.params)
     params = overlay(params, wanted.params)
     metrics = overlay(metrics, wanted.metrics)
     kept = {
@@ -83,7 +99,10 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     absent = tuple(
         f"{name} is not there: no run of it is looked at" for name in _absent(top, config)
     )
-    return Collected(kept, numbers, run, (*absent, *notes, *_edited_since(recorded, written)))
+    remarks = (*absent, *notes, *_edited_since(recorded, written))
+    source = run or before
+    roles = source.roles if source else {}
+    return Collected(kept, numbers, run, remarks, _context(run), roles)
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
@@ -239,8 +258,6 @@ def role_rules(config: Config) -> RoleRules:
 
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
-    if not wanted.use_run:
-        return None, []
     if wanted.best:
         return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
     if wanted.run:
@@ -296,8 +313,27 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
+#: Settings of this program and remarks in a parameter file: no part of a configuration.
+_NO_PARAMS = ("experiment.version", "experiment.description", "merge.*")
+
+
 def _ignored(name: str, config: Config) -> bool:
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in config.params_ignore)
+    ignored = (*_NO_PARAMS, *config.params_ignore)
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored)
+
+
+#: Longer texts of context stay in the database.
+_LONGEST_CONTEXT = 200
+
+
+def _context(run: Run | None) -> dict[str, Any]:
+    """The context of a run that a tag can hold."""
+    return {
+        name: value
+        for name, value in sorted(run.context.items() if run else ())
+        if isinstance(value, bool | int | float)
+        or (isinstance(value, str) and 0 < len(value) <= _LONGEST_CONTEXT)
+    }
 
 
 def _written(top: Path, config: Config) -> dict[str, Any]:

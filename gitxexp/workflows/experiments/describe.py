@@ -29,6 +29,8 @@ _DATA_FOLDERS = frozenset(("data", "dataset", "datasets"))
 #: How many parameters and metrics a headline names when nothing is configured.
 _MOST_PARAMS = 4
 _MOST_METRICS = 2
+#: How many more parameters it names because they changed.
+_MOST_CHANGED = 4
 
 
 #: What stages write as DVC's metrics and plots (``dvclive/metrics.json``, ``eval/plots/roc.json``):
@@ -101,11 +103,18 @@ def data_hash(data: Mapping[str, str]) -> str:
 
 
 def headline(
-    params: Mapping[str, Any], metrics: Mapping[str, Any], data: str, text: str, config: Config
+    params: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    data: str,
+    text: str,
+    config: Config,
+    changed: Iterable[str] = (),
 ) -> str:
-    """``model=… | lr=… | f1=… | data=3a2f1b | text``."""
-    fields = {name.rpartition(".")[2]: params[name] for name in _key_params(params, config)}
-    shown = {name: tag_message.show(value) for name, value in fields.items()}
+    """``model=… | lr=… | f1=… | data=3a2f1b | text``; what ``changed`` is always named."""
+    shown: dict[str, str] = {}
+    for name in _key_params(params, config, changed):
+        short, value = column_names.bare(name), tag_message.show(params[name])
+        shown[short if shown.get(short, value) == value else name] = value
     for name in key_metrics(metrics, config):
         shown[name] = _rounded(metrics[name])
     shown["data"] = data
@@ -145,23 +154,47 @@ def maximize(config: Config, metric: str) -> bool:
     return column_names.maximize(metric, overrides)
 
 
-def _key_params(params: Mapping[str, Any], config: Config) -> list[str]:
+def _key_params(
+    params: Mapping[str, Any], config: Config, changed: Iterable[str] = ()
+) -> list[str]:
+    """The parameters to name: the configured ones, else the best known, and what changed."""
+    new = column_names.key_params_order(name for name in changed if name in params)
     if config.params_key:
         wanted = [find_param(params, name) for name in config.params_key]
-        return [name for name in wanted if name]
-    model = find_param(params, config.params_model)
+        return list(dict.fromkeys([*(name for name in wanted if name), *new[:_MOST_CHANGED]]))
+    model = find_model(params, config)
     known = [
         name for name in column_names.key_params_order(params) if column_names.is_key_param(name)
     ]
-    return list(dict.fromkeys([*([model] if model else []), *known]))[:_MOST_PARAMS]
+    first = list(dict.fromkeys([*([model] if model else []), *known]))[:_MOST_PARAMS]
+    return list(dict.fromkeys([*first, *new[:_MOST_CHANGED]]))
 
 
 def find_param(params: Mapping[str, Any], name: str) -> str | None:
-    """The full name of the parameter ``name``: itself, or the only dotted one that ends in it."""
+    """The full name of the parameter ``name``: itself, the only dotted one that ends in it, or
+    another name for it (``learning_rate`` for ``lr``)."""
     if name in params:
         return name
     longer = [known for known in params if known.endswith(f".{name}")]
-    return longer[0] if len(longer) == 1 else None
+    if longer:
+        return longer[0] if len(longer) == 1 else None
+    return column_names.alias_in(params, name)
+
+
+#: What the parameter that is the architecture is called where it is not ``model``.
+_MODELS = ("model_name", "model_type", "architecture", "arch")
+
+
+def find_model(params: Mapping[str, Any], config: Config) -> str | None:
+    """The full name of the parameter that is the architecture."""
+    found = find_param(params, config.params_model)
+    if found or config.params_model != Config().params_model:
+        return found
+    for name in (config.params_model, *_MODELS):
+        for known in params:
+            if column_names.bare(known) == name:
+                return known
+    return None
 
 
 def _rounded(value: Any) -> str:
@@ -202,7 +235,7 @@ def choose_level(
     if data:
         return Choice(Level.MAJOR, f"{_some(data)} changed since {since}")
     params = changed_params(before, now)
-    model = find_param(now.params, config.params_model) or config.params_model
+    model = find_model(now.params, config) or config.params_model
     if model in params:
         return Choice(Level.MAJOR, f"{model} changed since {since}")
     if params:
@@ -219,7 +252,8 @@ def changed_params(before: Payload, now: Payload) -> list[str]:
     found = []
     for name in names:
         full = find_param(now.params, name) or name
-        if not same_value(before.params.get(name), now.params.get(full)):
+        old = name if name in before.params else find_param(before.params, name) or name
+        if not same_value(before.params.get(old), now.params.get(full)):
             found.append(full)
     return sorted(set(found))
 

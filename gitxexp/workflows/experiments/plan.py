@@ -73,6 +73,8 @@ class Plan:
     collected: Collected
     notes: tuple[str, ...] = ()
     stamps: tuple[Stampable, ...] = ()  #: the tables whose rows get the version
+    changed_params: tuple[str, ...] = ()  #: since the parent
+    lacking: tuple[str, ...] = ()  #: parameters of the parent of which nothing is known now
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
@@ -94,11 +96,13 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     if request.commit and request.track is None and not experiments:
         _refuse_untracked(project)
     artifacts = _artifacts(outputs.every, outputs.changed)
-    draft = describe_experiment(project, request, collected, artifacts, head)
-    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     parent = parent_of(project, experiments)
+    new = _changed_params(project, parent, collected)
+    draft = describe_experiment(project, request, collected, artifacts, head, new)
+    draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
     used += elsewhere
-    choice = _choice(project, request, draft, (head, modified), (experiments, parent))
+    known = (experiments, parent, collected)
+    choice = _choice(project, request, draft, (head, modified), known)
     number, reason = _number(project, request, used, choice, declared(collected.run, used))
     run = collected.run if request.commit else None
     stamps, unstamped = warnings.stamps(project, run, request.stamp)
@@ -125,7 +129,20 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
             *unstamped,
         ),
         stamps=stamps,
+        changed_params=new,
+        lacking=tuple(n for n in new if describe.find_param(collected.params, n) is None),
     )
+
+
+def _changed_params(
+    project: Project, parent: Experiment | None, collected: Collected
+) -> tuple[str, ...]:
+    """The parameters that differ from those of the parent, by today's roles."""
+    if parent is None:
+        return ()
+    params = collected.comparable(parent.payload.params, project.config)
+    before = parent.payload._replace(params=params)
+    return tuple(describe.changed_params(before, Payload("", params=collected.params)))
 
 
 def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
@@ -214,12 +231,14 @@ def describe_experiment(
     collected: Collected,
     artifacts: Mapping[str, str],
     head: str,
+    changed: Sequence[str] = (),
 ) -> Payload:
-    """The payload without version, code and reason, at the commit ``head``."""
+    """The payload without version, code and reason, at the commit ``head``; ``changed`` names the
+    parameters that differ from the parent's."""
     config, run = project.config, collected.run
     data = describe.data_hash(describe.data_outputs(artifacts, config))
     line = request.headline or describe.headline(
-        collected.params, collected.metrics, data, request.text, config
+        collected.params, collected.metrics, data, request.text, config, changed
     )
     return Payload(
         headline=line,
@@ -233,6 +252,7 @@ def describe_experiment(
         labels=tuple(sorted(set(request.labels))),
         params=collected.params,
         metrics=collected.metrics,
+        context=collected.context,
         artifacts=artifacts,
     )
 
@@ -246,15 +266,21 @@ def parent_of(project: Project, experiments: Sequence[Experiment]) -> Experiment
 
 
 def rerun_of(
-    experiments: Iterable[Experiment], payload: Payload, config: settings.Config
+    experiments: Iterable[Experiment],
+    payload: Payload,
+    config: settings.Config,
+    collected: Collected,
 ) -> Experiment | None:
-    """The newest experiment with the same configuration, data and code."""
+    """The newest experiment with the same configuration (by today's roles), data and code."""
     data = describe.data_outputs(payload.artifacts, config)
     for experiment in experiments:
         other = experiment.payload
-        if (other.config_hash, other.code) == (payload.config_hash, payload.code) and (
-            describe.data_outputs(other.artifacts, config) == data
-        ):
+        if not other.config_hash or other.code != payload.code:
+            continue
+        if describe.data_outputs(other.artifacts, config) != data:
+            continue
+        params = collected.comparable(other.params, config)
+        if payload.config_hash in (other.config_hash, config_hash.config_hash(params)):
             return experiment
     return None
 
@@ -337,21 +363,22 @@ def _choice(
     request: Request,
     draft: Payload,
     code: tuple[str, Sequence[str]],
-    known: tuple[Sequence[Experiment], Experiment | None],
+    known: tuple[Sequence[Experiment], Experiment | None, Collected],
 ) -> Choice:
-    experiments, parent = known
+    experiments, parent, collected = known
     if request.level is not None:
         return Choice(request.level, "as asked")
     if parent is None:
         return Choice(Level.MINOR, "the first experiment")
     before = parent.payload
+    before = before._replace(params=collected.comparable(before.params, project.config))
     if before.handwritten:
         at_parent = pointers.outputs_at(project.git, parent.commit)
         before = before._replace(artifacts=_artifacts(at_parent, ()))
     head, modified = code
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)
-    again = rerun_of(experiments, draft, project.config)
+    again = rerun_of(experiments, draft, project.config, collected)
     if again is None:
         return choice
     return Choice(choice.level, f"{choice.reason} (reruns {again.name})")

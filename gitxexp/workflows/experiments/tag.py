@@ -156,8 +156,9 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
     artifacts = {o.path: o.hash for o in sorted(outputs, key=lambda o: o.path) if o.hash}
     data = describe.data_hash(describe.data_outputs(artifacts, project.config))
     line = request.headline or describe.headline(
-        plan.collected.params, plan.collected.metrics, data, request.text, project.config
-    )
+        plan.collected.params, plan.collected.metrics, data, request.text, project.config,
+        plan.changed_params,
+    )  # fmt: skip
     return plan.payload._replace(artifacts=artifacts, data=data, headline=line)
 
 

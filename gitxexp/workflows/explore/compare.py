@@ -132,7 +132,7 @@ def param_changes(before: ComparedSide, after: ComparedSide) -> list[ValueChange
     for name, new in after.params.items():
         if name not in changes:
             full = describe.find_param(before.params, name) or name
-            changes[full] = ValueChange(full, before.params.get(full), new)
+            changes[name] = ValueChange(name, before.params.get(full), new)
     changed = [
         c
         for c in changes.values()
@@ -148,14 +148,17 @@ def deltas(
     project: Project, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> list[MetricChange]:
     """Every metric of either side, the primary one first."""
-    names = sorted({*before, *after})
+    # By the name that the later side has, where the two call one thing by two names.
+    old = {n if n in after else column_names.alias_in(after, n) or n: n for n in before}
+    names = sorted({*old, *after})
     primary = describe.primary_metric(names, project.config)
     ordered = [*([primary] if primary else []), *column_names.key_metrics_order(names)]
     known = directions(project.config)
-    return [
-        _delta(name, before.get(name), after.get(name), column_names.maximize(name, known))
-        for name in dict.fromkeys(ordered)
-    ]
+    found = []
+    for name in dict.fromkeys(ordered):
+        value = before.get(old.get(name, name))
+        found.append(_delta(name, value, after.get(name), column_names.maximize(name, known)))
+    return found
 
 
 def _delta(name: str, before: Any, after: Any, maximize: bool) -> MetricChange:

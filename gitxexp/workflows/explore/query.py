@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from gitxexp.common.errors import suggestion
 from gitxexp.repository.config import Config
+from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.trackers import column_names
@@ -92,9 +93,10 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
     )
 
     tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
+    by_hand = {e.name: e for e in known if e.payload.handwritten}  # their runs name the version
     runs = []
     for run in collect.all_runs(project.top, project.config):
-        experiment = tagged.get(run.id)
+        experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
         when = moment(run.ended)
         fields = {
             "run": run.id,
@@ -208,11 +210,13 @@ def _varies(kept: Sequence[Row], name: str) -> bool:
     first = None
     for row in kept:
         value = row.params.get(name)
+        if value is None and column_names.has_aliases(name):
+            value = ColumnName("param", name).value(row)
         if value is None:
             continue
         if first is None:
             first = value
-        elif value != first:
+        elif value != first and not same_value(value, first):
             return True
     return False
 

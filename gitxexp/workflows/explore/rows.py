@@ -18,6 +18,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository import version as versions
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import NamedVersion
+from gitxexp.trackers.column_names import alias_in, canonical, has_aliases
 from gitxexp.workflows.explore import filters
 from gitxexp.workflows.explore.filters import Predicate
 
@@ -134,17 +135,20 @@ def column(rows: Sequence[Row], name: ColumnName) -> list[Any]:
 
 
 def _by_tail(values: Mapping[str, Any], name: str) -> Any:
-    """The value of the only dotted name that ends in ``name``."""
+    """The value of the only dotted name that ends in ``name``, or of another name for it."""
     longer = [known for known in values if known.endswith(f".{name}")]
-    return values[longer[0]] if len(longer) == 1 else None
+    if longer:
+        return values[longer[0]] if len(longer) == 1 else None
+    other = alias_in(values, name)
+    return None if other is None else values[other]
 
 
 class ColumnNames:
     """The names that a set of rows knows."""
 
     def __init__(self, rows: Sequence[Row]) -> None:
-        self.metrics = list(dict.fromkeys(chain.from_iterable(row.metrics for row in rows)))
-        self.params = list(dict.fromkeys(chain.from_iterable(row.params for row in rows)))
+        self.metrics = _distinct([row.metrics for row in rows])
+        self.params = _distinct([row.params for row in rows])
         self.any = bool(rows)
 
     def find(self, name: str) -> ColumnName:
@@ -179,6 +183,21 @@ class ColumnNames:
         return XexpError(f"no parameter, metric or field is named '{name}'", hint)
 
 
+def _distinct(tables: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The names in the tables; of several for one thing the first, unless a table has two of them."""
+    names = list(dict.fromkeys(chain.from_iterable(tables)))
+    spelled: dict[str, list[str]] = {}
+    for name in filter(has_aliases, names):
+        spelled.setdefault(canonical(name), []).append(name)
+    other = {
+        name
+        for found in spelled.values()
+        if len(found) > 1 and all(sum(name in table for name in found) < 2 for table in tables)
+        for name in found[1:]
+    }
+    return [name for name in names if name not in other]
+
+
 def _prefixed(name: str) -> bool:
     return name.startswith(("metrics.", "params."))
 
@@ -193,7 +212,8 @@ def _known(name: str, known: Sequence[str]) -> str | None:
     if tails:
         return tails[0]
     folded = name.lower()
-    return next((item for item in known if item.lower() == folded), None)
+    found = next((item for item in known if item.lower() == folded), None)
+    return found or alias_in(known, name)
 
 
 # -- filtering -------------------------------------------------------------------------------------
