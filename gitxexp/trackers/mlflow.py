@@ -109,7 +109,7 @@ def _values(record: Record) -> dict[str, Any]:
 
 def _context(record: Record) -> dict[str, Any]:
     found: dict[str, Any] = {"run_name": record.name, "experiment_name": record.experiment}
-    found["status"] = record.status
+    found["run_status"] = record.status
     found |= {ours: record.tags.get(theirs, "") for theirs, ours in _TAGS.items()}
     own = {n: v for n, v in record.tags.items() if not n.startswith("mlflow.")}
     found |= {name: value for name, value in own.items() if name not in _VERSIONS}

@@ -135,7 +135,7 @@ def test_old_file_stores_of_mlflow(tmp_path: Path) -> None:
     assert found is not None and found.id == run.name
     assert (found.params, found.metrics) == ({"alpha": 0.5}, {"val/rmse": 0.7})
     assert found.context == {
-        "run_name": "old friend", "experiment_name": "Default", "status": "FINISHED",
+        "run_name": "old friend", "experiment_name": "Default", "run_status": "FINISHED",
     }  # fmt: skip
     assert found.ended == "2017-07-14 02:40:01+00:00"
 
