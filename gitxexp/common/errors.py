@@ -7,6 +7,8 @@ Every error says what happened and, in ``hint``, how to go on. Exit codes follow
 
 from __future__ import annotations
 
+from gitxexp.common.secrets import masked
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,9 +28,9 @@ class XexpError(Exception):
     exit_code: int = FATAL
 
     def __init__(self, message: str, hint: str | None = None, exit_code: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        self.message = masked(message)
+        self.hint = hint and masked(hint)
+        super().__init__(self.message)
         if exit_code is not None:
             self.exit_code = exit_code
 

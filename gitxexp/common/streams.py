@@ -9,6 +9,7 @@ import os
 import sys
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.secrets import masked
 
 CLOSED_PIPE = 128 + 13  #: as a shell says that SIGPIPE ended a command
 
@@ -66,7 +67,7 @@ def tell(text: str) -> None:
     """Write a line to standard error. A message holds names from anywhere: characters that steer a
     terminal become ``?``, as in git's own messages (usage.c)."""
     encoding = sys.stderr.encoding or "utf-8"
-    line = harmless(text).encode(encoding, "backslashreplace").decode(encoding)
+    line = harmless(masked(text)).encode(encoding, "backslashreplace").decode(encoding)
     try:  # noqa: SIM105 - what was said before stands before, also where both go to one file
         sys.stdout.flush()
     except OSError:

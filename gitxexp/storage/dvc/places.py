@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlparse
 
 from gitxexp.common.notes import note
+from gitxexp.common.secrets import know
 from gitxexp.storage.git import Git
 from gitxexp.storage.paths import Refused, inside, leaves, resolved, shown
 
@@ -78,6 +79,7 @@ def _parse(text: str, folder: Path) -> Config:
         elif "=" in line and not line.startswith("#"):
             key, _, value = line.partition("=")
             key, value = key.strip().lower(), _unquote(value.strip())
+            know(key, value)
             values[key] = _resolve(value, folder) if key in _PATHS else value
     return config
 

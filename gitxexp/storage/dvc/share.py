@@ -31,7 +31,7 @@ def share_cache(tree: Path, home: Path) -> None:
         config = Config(str(mine), validate=False)
         tracked = _moved(config.load_one("repo"), mine, theirs)
         carried = Config(str(theirs), validate=False).load_one("local")
-        _private(mine / "config.local", theirs / "config.local")
+        _private(mine / "config.local")
         config._save_config = lambda _, values: _write(mine / "config.local", values)
         with config.edit("local", validate=False) as local:
             merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
@@ -77,13 +77,11 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _private(path: Path, like: Path) -> None:
-    """Make the file with the mode of main's before credentials go into it."""
-    mode = like.stat().st_mode & 0o777 if like.exists() else 0o666
+def _private(path: Path) -> None:
+    """Make the file for its owner alone before credentials go into it."""
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode))
-    if like.exists():
-        path.chmod(mode)
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    path.chmod(0o600)
 
 
 def remember(
