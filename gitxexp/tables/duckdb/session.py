@@ -73,6 +73,11 @@ class Session:
             self.rows("SET threads = 1")
             self.rows(sql)
 
+    def statements(self, script: str) -> list[str]:
+        """The statements of a script, each as it is written there."""
+        with translated():
+            return [statement.query for statement in self._con.extract_statements(script)]
+
     def batches(self, sql: str, size: int = 4096) -> Iterator[list[tuple[Any, ...]]]:
         """The rows of a query in lists of at most ``size``."""
         with translated():
@@ -296,7 +301,8 @@ class Source:
     tables: tuple[Table, ...]
     alias: str = ""  #: the DuckDB catalog of a DuckDB file
     stamp: tuple[int, ...] = ()  #: how it was when opened; empty if a transaction holds it still
-    objects: Mapping[str, str] = field(default_factory=dict)  #: index/view name -> CREATE statement
+    #: SQLite's indexes, views and triggers: name -> CREATE statement
+    objects: Mapping[str, str] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
     handle: Any = None  #: the SQLite connection that holds the snapshot
 

@@ -128,7 +128,7 @@ def open_duckdb(session: Session, path: Path, read_only: bool = True) -> Source:
     def close() -> None:
         session.rows(f"DETACH {alias}")
 
-    return Source(path, "duckdb", tables, alias, before, _objects(session, alias), close)
+    return Source(path, "duckdb", tables, alias, before, close=close)
 
 
 def _duck_tables(session: Session, alias: str) -> list[Table]:
@@ -177,19 +177,6 @@ def _duck_keys(session: Session, alias: str, schema: str, name: str) -> tuple[tu
             names = [part.strip().strip('"') for part in inside.group(1).split(",")]
             keys.append(tuple(names))
     return tuple(keys)
-
-
-def _objects(session: Session, alias: str) -> dict[str, str]:
-    """Indexes and views with their CREATE statements."""
-    found = session.rows(
-        "SELECT index_name, sql FROM duckdb_indexes() WHERE database_name = $1 AND sql IS NOT NULL",
-        [alias],
-    )
-    found += session.rows(
-        "SELECT view_name, sql FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
-        [alias],
-    )
-    return dict(found)
 
 
 #: Rows that travel at once: larger lists gain nothing, and DuckDB 1.5 is quadratic in them.

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of, put
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
+from gitxexp.tables.duckdb.objects import Object, advance, create, new_objects
 from gitxexp.tables.duckdb.parquet import (
     Manner,
     arrow_schema,
@@ -30,7 +33,15 @@ from gitxexp.tables.duckdb.parquet import (
     write_parquet,
 )
 from gitxexp.tables.duckdb.rows import Outcome, final_query, listed, plain
-from gitxexp.tables.duckdb.session import Session, Source, connect_file, quote, text, translated
+from gitxexp.tables.duckdb.session import (
+    Session,
+    Shortage,
+    Source,
+    connect_file,
+    quote,
+    text,
+    translated,
+)
 from gitxexp.tables.duckdb.source import row_alias
 from gitxexp.tables.plan import MergeOptions, MergeReport
 
@@ -53,24 +64,32 @@ class Job:
             conflicts=tuple(c for o in self.outcomes for c in o.conflicts),
             similar=tuple(s for o in self.outcomes for s in o.table.similar),
             carried=tuple(o.table.name for o in self.outcomes if o.report.created and self.ours)
-            + tuple(name for name, _ in self.objects()),
+            + tuple(name for name, _ in self.sqlite_objects)
+            + tuple(item.label for item in self.duckdb_objects),
             notes=tuple(n for o in self.outcomes for n in o.notes) + self._as_text(),
         )
 
-    def objects(self) -> list[tuple[str, str]]:
-        """Indexes and views of inputs of the output's kind that the target lacks."""
-        if self.kind == "parquet":
+    @cached_property
+    def duckdb_objects(self) -> list[Object]:
+        """Types, sequences, macros, indexes, views and comments that a DuckDB target lacks."""
+        if self.kind != "duckdb":
             return []
-        inputs = list(self.others)
+        sources = [source for source in (self.ours, *self.others) if source is not None]
+        edit = self.ours is not None and self.ours.kind == "duckdb"
+        return new_objects(self.session, self.ours if edit else None, sources[edit:])
+
+    @cached_property
+    def sqlite_objects(self) -> list[tuple[str, str]]:
+        """Indexes, views and triggers of inputs that a SQLite target lacks: name and statement."""
+        if self.kind != "sqlite":
+            return []
         have: set[str] = set()
-        if self.ours is not None and self.ours.kind == self.kind:
+        if self.ours is not None and self.ours.kind == "sqlite":
             have = {name.lower() for name in self.ours.objects}
-        elif self.ours is not None:
-            inputs.insert(0, self.ours)
         found: dict[str, tuple[str, str]] = {}
-        for source in inputs:
+        for source in (*([self.ours] if self.ours else []), *self.others):
             for name, sql in source.objects.items():
-                if source.kind == self.kind and name.lower() not in have:
+                if name.lower() not in have:
                     found.setdefault(name.lower(), (name, sql))
         return list(found.values())
 
@@ -96,7 +115,7 @@ def write(job: Job, temp: Path, copy_of: Path | None) -> tuple[str, ...]:
         return _parquet(job, temp)
     if job.kind == "sqlite":
         base = job.ours.handle if job.ours is not None and job.ours.kind == "sqlite" else None
-        return write_sqlite(job.session, temp, base, job.outcomes, job.objects())
+        return write_sqlite(job.session, temp, base, job.outcomes, job.sqlite_objects)
     return _duckdb(job, temp)
 
 
@@ -118,12 +137,24 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     edit = job.ours is not None and job.ours.kind == "duckdb"
     place = job.session.workplace(temp)
     alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, place)
-    notes = write_duckdb(job.session, alias, job.outcomes, edit)
-    _, missed = carry(job.session, alias, job.objects())
+    early = create(job.session, alias, [item for item in job.duckdb_objects if item.early])
+    lost = list(write_duckdb(job.session, alias, job.outcomes, edit))
+    late = [item for item in job.duckdb_objects if item in early or not item.early]
+    failed = create(job.session, alias, late)
+    lost += [f"{item.label} was not carried over: {why}" for item, why in failed.items()]
+    advance(job.session, alias, job.others)
+    _accept(job, lost)
     finish_duckdb(job.session, alias)
     if place != temp:
         shutil.move(place, temp)
-    return (*notes, *missed)
+    return tuple(lost)
+
+
+def _accept(job: Job, lost: Sequence[str]) -> None:
+    """Refuse a merge that would lose what a source declares; not what reads other files."""
+    serious = [line for line in lost if "file system operations are disabled" not in line]
+    if serious and not job.options.allow_lossy:
+        raise XexpError(serious[0], "accept that with --allow-lossy")
 
 
 #: The oldest storage that still has all the types used here (duckdb.org/docs/internals/storage).
@@ -165,22 +196,6 @@ def finish_duckdb(session: Session, alias: str) -> None:
     session.rows(f"DETACH {alias}")
 
 
-def carry(
-    session: Session, alias: str, objects: Sequence[tuple[str, str]]
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Create indexes and views that only a source has; gives their names and notes on failures."""
-    done, notes = [], []
-    session.rows(f"USE {alias}")
-    for name, sql in objects:
-        try:
-            session.rows(sql)
-            done.append(name)
-        except XexpError as error:
-            notes.append(f"{name} was not carried over: {error.message}")
-    session.rows("USE memory")
-    return tuple(done), tuple(notes)
-
-
 def _parents_first(outcomes: Iterable[Outcome]) -> list[Outcome]:
     """Tables without foreign keys before those that refer to others."""
 
@@ -206,6 +221,7 @@ def _edit(session: Session, alias: str, outcome: Outcome) -> None:
         session.rows(
             f"ALTER TABLE {place} ADD COLUMN {quote(column)} {_stored(table.columns[column])}"
         )
+    _defaults(session, place, outcome)
     _fill(session, place, outcome)
     for column in table.dropped:
         session.rows(f"ALTER TABLE {place} DROP COLUMN {quote(column)}")
@@ -217,6 +233,30 @@ def _edit(session: Session, alias: str, outcome: Outcome) -> None:
     if outcome.add:
         names = listed(table.names)
         session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({outcome.add})")
+
+
+def _defaults(session: Session, place: str, outcome: Outcome) -> None:
+    """Let added columns have the default that a source declares, for rows that come later."""
+    added = {name.lower(): name for name in outcome.table.added}
+    for side in outcome.table.others:
+        if side.table.kind != "duckdb":
+            continue
+        catalog = side.table.relation.split(".")[0]
+        rows = session.rows(
+            "SELECT column_name, column_default FROM duckdb_columns() WHERE database_name = $1 "
+            "AND schema_name = $2 AND table_name = $3 AND column_default IS NOT NULL",
+            [catalog, side.table.schema, _short(side)],
+        )
+        for name, default in rows:
+            if name.lower() in added and name in side.table.columns:
+                column = quote(added.pop(name.lower()))
+                session.rows(f"ALTER TABLE {place} ALTER {column} SET DEFAULT {default}")
+
+
+def _short(side: Side) -> str:
+    """The name of a DuckDB table without its schema."""
+    name, schema = side.table.name or "", side.table.schema
+    return name if schema == "main" else name[len(schema) + 1 :]
 
 
 def _fill(session: Session, place: str, outcome: Outcome) -> None:
@@ -272,32 +312,54 @@ def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
 
 
 def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
+    """Create a table with its rows; gives what of its declaration could not be kept."""
     side = outcome.table.ours or outcome.table.others[0]
+    if side.table.kind == "duckdb":
+        session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
+        if _by_ddl(session, alias, side, outcome):
+            return []
     place = _place(alias, side, outcome.table.name)
-    notes: list[str] = []
-    if side.table.kind != "duckdb" or not _by_ddl(session, alias, side, outcome):
-        if side.table.kind == "duckdb":
-            notes.append(f"table {outcome.table.name} was created without its constraints")
-            session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
-        session.rows(f"CREATE TABLE {place} ({_columns(outcome, side)})")
+    session.rows(f"CREATE TABLE {place} ({_columns(outcome, side)})")
+    _insert_all(session, place, outcome)
+    if side.table.kind == "duckdb" and _DECLARES.search(side.table.ddl):
+        return [f"table {outcome.table.name} was created without its constraints and defaults"]
+    return []
+
+
+def _insert_all(session: Session, place: str, outcome: Outcome) -> None:
     names = listed(outcome.table.names)
     query = final_query(outcome)
     session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({query})")
-    return notes
+
+
+#: What a table's declaration may hold beside names and types.
+_DECLARES = re.compile(
+    r"\b(PRIMARY KEY|UNIQUE|CHECK|REFERENCES|NOT NULL|DEFAULT|GENERATED|COLLATE)\b", re.IGNORECASE
+)
 
 
 def _by_ddl(session: Session, alias: str, side: Side, outcome: Outcome) -> bool:
-    """Create the table as its source declares it, if that has the merged columns and types."""
-    if dict(side.table.columns) != dict(outcome.table.columns):
+    """Create and fill the table as its source declares it, where its columns have their types and
+    the rows of the others keep its constraints."""
+    place, columns = _place(alias, side, outcome.table.name), outcome.table.columns
+    if any(columns.get(name) != kind for name, kind in side.table.columns.items()):
         return False
     try:
-        session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
         session.rows(f"USE {alias}")
         session.rows(side.table.ddl)
-    except XexpError:
-        return False
-    finally:
         session.rows("USE memory")
+        for name in columns:
+            if name not in side.table.columns:
+                session.rows(
+                    f"ALTER TABLE {place} ADD COLUMN {quote(name)} {_stored(columns[name])}"
+                )
+        _insert_all(session, place, outcome)
+    except Shortage:
+        raise
+    except XexpError:
+        session.rows("USE memory")
+        session.rows(f"DROP TABLE IF EXISTS {place}")
+        return False
     return True
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -227,3 +228,114 @@ def test_three_way_columns_and_tables(tmp_path: Path) -> None:
     dropped = make(tmp_path / "dropped.duckdb", "CREATE TABLE t (a INTEGER)")
     (conflict,) = merge3_files(base, ours, dropped).conflicts
     assert (conflict.kind, conflict.column) == ("schema", "b")
+
+
+OBJECTS = [
+    "CREATE SCHEMA lab",
+    "CREATE TYPE mood AS ENUM ('good', 'bad')",
+    "CREATE TYPE lab.pair AS STRUCT(x INTEGER, y INTEGER)",
+    "CREATE SEQUENCE ids START 5",
+    """CREATE TABLE runs (id INTEGER PRIMARY KEY DEFAULT nextval('ids'), f1 DOUBLE CHECK (f1 <= 1),
+    feeling mood NOT NULL, part AS (f1 * 100))""",
+    "CREATE TABLE lab.steps (step INTEGER UNIQUE, day DATE DEFAULT current_date)",
+    "INSERT INTO runs (f1, feeling) VALUES (0.5, 'good'), (0.6, 'bad')",
+    "INSERT INTO lab.steps (step) VALUES (1)",
+    "CREATE INDEX by_f1 ON runs (f1)",
+    "CREATE VIEW good_ones AS SELECT * FROM runs WHERE feeling = 'good'",
+    "CREATE VIEW lab.best AS SELECT * FROM good_ones ORDER BY f1 DESC LIMIT 1",
+    "CREATE MACRO percent(x, digits := 2) AS round(100 * x, digits)",
+    "CREATE MACRO of_run(n) AS TABLE SELECT * FROM runs WHERE id = n",
+    "COMMENT ON TABLE runs IS 'one row a run, it''s said'",
+    "COMMENT ON COLUMN runs.f1 IS 'of the last epoch'",
+    "COMMENT ON VIEW lab.best IS 'the winner'",
+]
+
+
+def with_objects(path: Path, *more: str) -> Path:
+    with duckdb.connect(str(path)) as con:
+        for statement in (*OBJECTS, *more):
+            con.execute(statement)
+    return path
+
+
+def declared(path: Path, folder: Path) -> tuple[str, list[Any]]:
+    """What DuckDB itself says that a file declares, and the comments."""
+    with duckdb.connect(str(path)) as con:
+        con.execute(f"EXPORT DATABASE '{folder}'")
+        comments = "SELECT comment FROM {} WHERE comment IS NOT NULL AND NOT internal"
+        found = [
+            con.execute(comments.format(function)).fetchall()
+            for function in ("duckdb_tables()", "duckdb_columns()", "duckdb_views()")
+        ]
+    return (folder / "schema.sql").read_text(), found
+
+
+@pytest.mark.parametrize("target", ["none", "of SQLite", "with another table", "with all of it"])
+def test_what_a_file_declares_beside_its_tables_comes_along(target: str, tmp_path: Path) -> None:
+    source = with_objects(tmp_path / "source.duckdb")
+    out = tmp_path / "out.duckdb"
+    first, sources = out, [source]
+    if target == "of SQLite":
+        first = write(tmp_path / "x.db", {"n": "int"}, [{"n": 1}])
+    elif target == "with another table":
+        write(out, {"n": "int"}, [{"n": 1}])
+    elif target == "with all of it":
+        with_objects(out)
+    report = merge_files(first, sources, out)
+    assert report.written and report.notes == ()
+    wanted, comments = declared(source, tmp_path / "a")
+    found, kept = declared(out, tmp_path / "b")
+    lines = [line for line in found.splitlines() if not line.startswith("CREATE TABLE target(")]
+    mine = {line for line in lines if "CREATE TABLE x(" not in line and "out(" not in line}
+    assert set(wanted.splitlines()) <= mine
+    assert kept == comments
+    with duckdb.connect(str(out)) as con:
+        assert con.execute("SELECT id, f1, part FROM lab.best").fetchall() == [(5, 0.5, 50)]
+        assert con.execute("SELECT percent(0.123456)").fetchall() == [(Decimal("12.35"),)]
+        con.execute("INSERT INTO runs (f1, feeling) VALUES (0.7, 'good')")
+        assert con.execute("SELECT max(id) FROM runs").fetchall() == [(7,)]
+        with pytest.raises(duckdb.ConstraintException):
+            con.execute("INSERT INTO runs (f1, feeling) VALUES (1.5, 'good')")
+        with pytest.raises(duckdb.ConstraintException):
+            con.execute("INSERT INTO lab.steps VALUES (1, NULL)")
+
+
+def test_a_sequence_goes_on_after_the_highest_number_of_both(tmp_path: Path) -> None:
+    ours = with_objects(tmp_path / "ours.duckdb")
+    theirs = with_objects(
+        tmp_path / "theirs.duckdb", *["INSERT INTO runs (f1, feeling) VALUES (0.1, 'bad')"] * 3
+    )
+    assert merge_files(ours, [theirs]).written
+    with duckdb.connect(str(ours)) as con:
+        con.execute("INSERT INTO runs (f1, feeling) VALUES (0.7, 'good')")
+        assert con.execute("SELECT max(id) FROM runs").fetchall() == [(10,)]
+
+
+def test_a_default_of_a_new_column_holds_for_rows_that_come_later(tmp_path: Path) -> None:
+    ours, theirs = (tmp_path / f"{name}.duckdb" for name in ("ours", "theirs"))
+    for path, extra in ((ours, ""), (theirs, ", seed INTEGER DEFAULT 7")):
+        with duckdb.connect(str(path)) as con:
+            con.execute(f"CREATE TABLE runs (run VARCHAR{extra})")
+            con.execute("INSERT INTO runs (run) VALUES (?)", [path.stem])
+    merge_files(ours, [theirs])
+    with duckdb.connect(str(ours)) as con:
+        con.execute("INSERT INTO runs (run) VALUES ('later')")
+        rows = con.execute("SELECT run, seed FROM runs ORDER BY run").fetchall()
+    assert rows == [("later", 7), ("ours", None), ("theirs", 7)]
+
+
+def test_what_cannot_come_along_is_refused_unless_the_loss_is_accepted(tmp_path: Path) -> None:
+    """The rows of the second source have no value where the first says NOT NULL."""
+    one = with_objects(tmp_path / "one.duckdb")
+    other = tmp_path / "other.duckdb"
+    with duckdb.connect(str(other)) as con:
+        con.execute("CREATE TABLE runs (id INTEGER, f1 DOUBLE)")
+        con.execute("INSERT INTO runs VALUES (90, 0.9)")
+    out = tmp_path / "out.duckdb"
+    with pytest.raises(XexpError, match="without its constraints") as refused:
+        merge_files(out, [one, other])
+    assert "--allow-lossy" in str(refused.value.hint) and not out.exists()
+    report = merge_files(out, [one, other], options=MergeOptions(allow_lossy=True))
+    assert any("without its constraints" in note for note in report.notes)
+    with duckdb.connect(str(out)) as con:
+        assert con.execute("SELECT count(*) FROM runs").fetchall() == [(3,)]

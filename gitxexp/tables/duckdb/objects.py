@@ -1,0 +1,178 @@
+"""What a DuckDB file has beside its tables: schemas, types, sequences, macros, views, indexes, comments.
+
+A merge keeps those of the target, whose file it edits, and creates those that only a source has. The
+statements are DuckDB's own: ``EXPORT DATABASE`` of a copy of the schema in memory, because the
+functions that list objects do not tell the defaults of a macro's parameters, and do tell named types
+under other names. No view is evaluated on that way.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gitxexp.common.errors import XexpError
+from gitxexp.tables.duckdb.session import Session, Source, quote, text
+
+_NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
+_CREATE = re.compile(
+    rf"CREATE\s+(?:UNIQUE\s+)?(SCHEMA|SEQUENCE|TYPE|MACRO|VIEW|INDEX)\s+({_NAME}(?:\.{_NAME})?)"
+)
+_START = re.compile(r"(?<=\bSTART )-?\d+")
+
+#: Kinds that tables may need, in the order in which one may need another; the others need tables.
+_BEFORE = ("SCHEMA", "TYPE", "SEQUENCE", "MACRO")
+
+#: What may have a comment: the word for it, the function that lists it, its name there.
+_COMMENTED = (
+    ("TABLE", "duckdb_tables()", "table_name"),
+    ("VIEW", "duckdb_views()", "view_name"),
+    ("INDEX", "duckdb_indexes()", "index_name"),
+    ("SEQUENCE", "duckdb_sequences()", "sequence_name"),
+    ("TYPE", "duckdb_types()", "type_name"),
+    ("MACRO", "duckdb_functions()", "function_name"),
+)
+
+
+@dataclass(frozen=True)
+class Object:
+    """One of them. ``kind`` is SQL's word, or COMMENT; ``name`` as SQL has it, with its schema."""
+
+    kind: str
+    name: str
+    sql: str
+
+    @property
+    def label(self) -> str:
+        """In a report: views and indexes by their names alone, as SQLite's."""
+        plain = self.name.replace('"', "")
+        return plain if self.kind in ("VIEW", "INDEX") else f"{self.kind.lower()} {plain}"
+
+    @property
+    def early(self) -> bool:
+        """Whether it is created before the tables."""
+        return self.kind in _BEFORE
+
+
+def objects_of(session: Session, source: Source) -> list[Object]:
+    """All objects of an attached DuckDB file, in an order in which they may be created."""
+    if not _has_any(session, source.alias):
+        return []
+    return [*_created(session, source.alias), *_comments(session, source.alias)]
+
+
+def new_objects(session: Session, ours: Source | None, others: Sequence[Source]) -> list[Object]:
+    """What only the DuckDB files among ``others`` have; of one name the first file's."""
+    sources = [source for source in others if source.kind == "duckdb"]
+    found = {_key(o): o for source in reversed(sources) for o in objects_of(session, source)}
+    here = ours is not None and ours.kind == "duckdb"
+    if found and here and ours is not None:
+        for item in objects_of(session, ours):
+            found.pop(_key(item), None)
+    kinds = (*_BEFORE, "INDEX", "VIEW", "COMMENT")
+    return sorted(found.values(), key=lambda o: kinds.index(o.kind))
+
+
+def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Object, str]:
+    """Create the objects in the catalog ``alias``; those that could not be, with the reason.
+
+    A view may need one that comes later, so what failed is tried again as long as that helps.
+    """
+    failed: dict[Object, str] = dict.fromkeys(objects, "")
+    while failed:
+        before = len(failed)
+        session.rows(f"USE {alias}")
+        for item in list(failed):
+            try:
+                session.rows(item.sql)
+                del failed[item]
+            except XexpError as error:
+                failed[item] = error.message
+        session.rows("USE memory")
+        if len(failed) == before:
+            break
+    return failed
+
+
+def advance(session: Session, alias: str, sources: Sequence[Source]) -> None:
+    """Let each sequence go on after the highest number that any of the files has given out."""
+    ours = _next_numbers(session, alias)
+    for source in sources:
+        theirs = _next_numbers(session, source.alias) if source.kind == "duckdb" else {}
+        for (schema, name, step), number in theirs.items():
+            behind = (number - ours.get((schema, name, step), number)) // step
+            if behind > 0:
+                place = text(f"{alias}.{quote(schema)}.{quote(name)}")
+                session.rows(f"SELECT count(nextval({place})) FROM range({behind})")
+                ours[schema, name, step] = number
+
+
+def _next_numbers(session: Session, alias: str) -> dict[tuple[str, str, int], int]:
+    """(schema, name, step) of each sequence → the number that it gives next."""
+    rows = session.rows(
+        "SELECT schema_name, sequence_name, increment_by, sql FROM duckdb_sequences() "
+        "WHERE database_name = $1 AND NOT cycle",
+        [alias],
+    )
+    starts = {row[:3]: _START.search(row[3] or "") for row in rows}
+    return {key: int(found[0]) for key, found in starts.items() if found}
+
+
+def _key(item: Object) -> tuple[str, str]:
+    return item.kind, item.name.lower().replace('"', "")
+
+
+def _has_any(session: Session, alias: str) -> bool:
+    functions = {function for _, function, _ in _COMMENTED} - {"duckdb_tables()"}
+    counts = [
+        f"(SELECT count(*) FROM {function} WHERE database_name = $1"
+        f"{'' if function.startswith(('duckdb_seq', 'duckdb_ind')) else ' AND NOT internal'})"
+        for function in sorted(functions)
+    ]
+    counts += [
+        f"(SELECT count(*) FROM {function} WHERE database_name = $1 AND comment IS NOT NULL)"
+        for function in ("duckdb_tables()", "duckdb_columns()")
+    ]
+    return bool(session.rows(f"SELECT {' + '.join(counts)}", [alias])[0][0])
+
+
+def _created(session: Session, alias: str) -> list[Object]:
+    shape, folder = session.name("shape"), session.scratch / session.name("export")
+    session.rows(f"ATTACH ':memory:' AS {shape}")
+    try:
+        session.rows(f"COPY FROM DATABASE {alias} TO {shape} (SCHEMA)")
+        session.rows(f"USE {shape}")
+        session.rows(f"EXPORT DATABASE {text(str(folder))}")
+    finally:
+        session.rows("USE memory")
+        session.rows(f"DETACH {shape}")
+    found = []
+    for statement in session.statements((folder / "schema.sql").read_text("utf-8")):
+        match = _CREATE.match(statement.strip())
+        if match:
+            found.append(Object(match[1], match[2], statement.strip()))
+    return found
+
+
+def _comments(session: Session, alias: str) -> list[Object]:
+    found = []
+    for word, function, column in _COMMENTED:
+        rows = session.rows(
+            f"SELECT DISTINCT schema_name, {column}, comment FROM {function} "
+            "WHERE database_name = $1 AND comment IS NOT NULL",
+            [alias],
+        )
+        found += [_comment(word, f"{quote(s)}.{quote(n)}", comment) for s, n, comment in rows]
+    rows = session.rows(
+        "SELECT schema_name, table_name, column_name, comment FROM duckdb_columns() "
+        "WHERE database_name = $1 AND comment IS NOT NULL",
+        [alias],
+    )
+    names = ((".".join(map(quote, row[:3])), row[3]) for row in rows)
+    return [*found, *(_comment("COLUMN", name, comment) for name, comment in names)]
+
+
+def _comment(word: str, name: str, comment: str) -> Object:
+    sql = f"COMMENT ON {word} {name} IS {text(comment)}"
+    return Object("COMMENT", f"on {word.lower()} {name}", sql)
