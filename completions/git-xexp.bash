@@ -75,9 +75,12 @@ a	choice:bash zsh fish	once'\'' ;;
 '\''tag'\'') spec='\''o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number
 o	--patch	-	once	Raise the third number
-o	--name	experiment	once	Tag as exp-NAME-vN instead
+o	--name	experiment	once	Tag as exp-NAME-vN instead (default: the name of the worktree)
 o	--run	run	once	The tracker run to tag (default: the latest)
-o	--best	metric	once	The best run by METRIC
+o	--best	metric	once	The best untagged run by METRIC
+o	--where	text	once	With --best: of the runs that FILTER matches
+o	--of	text	once	With --best: of the runs that name VERSION
+o	--all-runs	-	once	With --best: of tagged runs, too
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
 o	-m --message	text	many	Text to add to the description

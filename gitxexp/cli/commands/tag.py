@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -19,14 +20,28 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.tag import Tagged
 
 
+#: ``--name`` without a value.
+_HERE = "."
+
+
 @click.command(cls=Command)
 @click.argument("version", type=VersionType(), required=False)
 @click.option("--major", "level", flag_value="major", help="Raise the first number.")
 @click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
 @click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
-@click.option("--name", type=Label(), metavar="NAME", help="Tag as exp-NAME-vN instead.")
+@click.option(
+    "--name",
+    type=Label(),
+    metavar="NAME",
+    is_flag=False,
+    flag_value=_HERE,
+    help="Tag as exp-NAME-vN instead (default: the name of the worktree).",
+)
 @click.option("--run", metavar="ID", help="The tracker run to tag (default: the latest).")
-@click.option("--best", metavar="METRIC", help="The best run by METRIC.")
+@click.option("--best", metavar="METRIC", help="The best untagged run by METRIC.")
+@click.option("--where", metavar="FILTER", help="With --best: of the runs that FILTER matches.")
+@click.option("--of", type=VersionType(), help="With --best: of the runs that name VERSION.")
+@click.option("--all-runs", is_flag=True, help="With --best: of tagged runs, too.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
 @shared(message="Text to add to the description.")
@@ -75,6 +90,9 @@ def tag(
     name: str | None,
     run: str | None,
     best: str | None,
+    where: str | None,
+    of: AnyVersion | None,
+    all_runs: bool,
     params: tuple[tuple[str, Any], ...],
     metrics: tuple[tuple[str, float], ...],
     message: str | None,
@@ -104,16 +122,19 @@ def tag(
     from gitxexp.cli.render import tags
     from gitxexp.repository.version import Level
     from gitxexp.workflows.experiments.collect import Wanted
+    from gitxexp.workflows.experiments.outputs import LostRows
     from gitxexp.workflows.experiments.plan import Request
 
     if (version and (level or name)) or (run and best):
         which = "--run and --best" if run and best else "a version and a level or --name"
         raise UsageError(f"{which} exclude each other")
+    if (where or of or all_runs) and not best:
+        raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
     project = open_project()
     request = Request(
         version=version,
         level=Level(level) if level else None,
-        name=name,
+        name=_worktree_name(project) if name == _HERE else name,
         wanted=Wanted(run=run, best=best, params=dict(params), metrics=dict(metrics)),
         text=message or "",
         labels=labels,
@@ -125,6 +146,9 @@ def tag(
         drop_rows=drop_rows,
         revert_outputs=revert_outputs,
         mismatch=allow_mismatch,
+        all_runs=all_runs,
+        of=of,
+        where=where,
     )
     if suggest:
         tags.show_next(_plan(project, request), as_json=as_json)
@@ -135,7 +159,28 @@ def tag(
     if edit or (message is None and not yes and prompts.can_ask()):
         request = _confirmed(project, request, edit=edit)
     pushes = project.config.tag_push if push is None else push
-    tags.show(_tag(project, request, remote, push=pushes, wait=not no_wait), as_json=as_json)
+    try:
+        done = _tag(project, request, remote, push=pushes, wait=not no_wait)
+    except LostRows as lost:
+        if yes or not prompts.can_ask():
+            raise
+        console.say(lost.message)
+        answer = prompts.ask("merge them in first? [yes]", ("yes", "no"), "yes")
+        if answer != "yes":
+            raise
+        request = replace(request, bring_rows=True)
+        done = _tag(project, request, remote, push=pushes, wait=not no_wait)
+    tags.show(done, as_json=as_json)
+
+
+def _worktree_name(project: Project) -> str:
+    """The name that ``worktree new`` gave the work tree."""
+    from gitxexp.workflows.worktrees.records import list_worktrees
+
+    here = next((tree for tree in list_worktrees(project) if tree.path == project.top), None)
+    if here is None or here.note is None:
+        raise UsageError("--name needs a NAME outside of a worktree that git xexp made")
+    return here.note.name
 
 
 def _tag(
@@ -158,8 +203,6 @@ def _plan(project: Project, request: Request) -> Plan:
 
 def _confirmed(project: Project, request: Request, *, edit: bool) -> Request:
     """The request with the description that the user accepted or edited."""
-    from dataclasses import replace
-
     plan = _plan(project, request)
     if edit:
         return replace(request, headline=_edit(project, plan))

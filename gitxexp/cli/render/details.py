@@ -58,6 +58,9 @@ def as_text(found: ExperimentDetails) -> str:
             "parameters", ((visible(n), _value(v)) for n, v in experiment.payload.params.items())
         ),
         *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
+        *section(
+            "context", ((visible(n), _value(v)) for n, v in experiment.payload.context.items())
+        ),
         *section("artifacts", _artifact_rows(found.artifacts)),
         *section("promotions", map(_promotion, found.promotions)),
         *_changes(found),
@@ -223,6 +226,7 @@ def as_object(found: ExperimentDetails) -> dict[str, Any]:
         "handwritten": said.handwritten,
         "params": dict(said.params),
         "metrics": dict(said.metrics),
+        "context": dict(said.context),
         "artifacts": [artifact._asdict() for artifact in found.artifacts],
         "promotions": [promotion._asdict() for promotion in found.promotions],
         "since_parent": comparison(found.since) if found.since else None,

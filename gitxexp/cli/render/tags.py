@@ -22,9 +22,12 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     message = tag_message.encode(plan.payload)
     if as_json:
         value = _facts(str(plan.version), plan.reason, plan.payload)
-        console.out(console.as_json(value | {"files": list(plan.files), "message": message}))
+        value |= {"files": list(plan.files), "message": message, "evidence": list(plan.evidence)}
+        console.out(console.as_json(value))
         return
     console.out(f"{plan.version}  {plan.reason}\n\n{message}")
+    for line in plan.evidence:
+        console.out(line)
     for output in plan.changed:
         console.out(f"would add     {output.path}")
     for path in plan.files:
@@ -61,5 +64,6 @@ def _facts(version: str, reason: str, payload: tag_message.Payload) -> dict[str,
         "labels": list(payload.labels),
         "params": dict(payload.params),
         "metrics": dict(payload.metrics),
+        "context": dict(payload.context),
         "artifacts": dict(payload.artifacts),
     }

@@ -46,6 +46,7 @@ class Wanted:
 
     run: str | None = None
     best: str | None = None  #: the metric whose best run is taken
+    among: frozenset[str] | None = None  #: the runs that compete for it; None: all
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     #: false before a run: the latest one is the one before, and what is not given is as it had it
@@ -259,7 +260,10 @@ def role_rules(config: Config) -> RoleRules:
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
     if wanted.best:
-        return _best(all_runs(top, config), wanted.best, maximize(config, wanted.best))
+        runs = all_runs(top, config)
+        if wanted.among is not None:
+            runs = [run for run in runs if run.id in wanted.among]
+        return _best(runs, wanted.best, maximize(config, wanted.best))
     if wanted.run:
         return _named(all_runs(top, config), wanted.run, config), []
     rules, table = role_rules(config), config.results_table or None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import Any
 
 from gitxexp.common.errors import UsageError, XexpError
-from gitxexp.common.text import some
+from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash
@@ -34,6 +35,7 @@ from gitxexp.workflows.experiments.outputs import (
     refuse_stale,
     untracked,
 )
+from gitxexp.workflows.explore.rows import ColumnNames, Row, select
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,9 @@ class Request:
     track: bool | None = None  #: add what nothing tracks; False: tag without it
     bring_rows: bool = False  #: merge the rows that the last commit has first
     mismatch: bool = False  #: although files contradict the run
+    all_runs: bool = False  #: tagged runs compete for the best, too
+    of: AnyVersion | None = None  #: only runs whose rows name this version do
+    where: str | None = None  #: only runs that this filter matches do
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,7 @@ class Plan:
     stamps: tuple[Stampable, ...] = ()  #: the tables whose rows get the version
     changed_params: tuple[str, ...] = ()  #: since the parent
     lacking: tuple[str, ...] = ()  #: parameters of the parent of which nothing is known now
+    evidence: tuple[str, ...] = ()  #: which run, which files are its own, and how that is known
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
@@ -107,7 +113,10 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     run = collected.run if request.commit else None
     stamps, unstamped = warnings.stamps(project, run, request.stamp)
     before = parent.name if parent else ""
-    payload = draft._replace(version=str(number), reason=reason, parent=before)
+    context = dict(draft.context)
+    if binding.writer is not None:
+        context["files_of"] = binding.writer.id
+    payload = draft._replace(version=str(number), reason=reason, parent=before, context=context)
     pointed = {output.pointer for output in outputs.changed}
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
     return Plan(
@@ -131,6 +140,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         stamps=stamps,
         changed_params=new,
         lacking=tuple(n for n in new if describe.find_param(collected.params, n) is None),
+        evidence=tuple(_evidence(request, collected, outputs, binding)),
     )
 
 
@@ -143,6 +153,30 @@ def _changed_params(
     params = collected.comparable(parent.payload.params, project.config)
     before = parent.payload._replace(params=params)
     return tuple(describe.changed_params(before, Payload("", params=collected.params)))
+
+
+def _evidence(
+    request: Request, collected: Collected, outputs: Outputs, binding: Binding
+) -> Iterator[str]:
+    run = collected.run
+    if run is None:
+        yield "run: none found; parameters and metrics are those of the files and options"
+        return
+    if request.wanted.best:
+        why = f"the best {request.wanted.best}"
+    else:
+        why = "asked for" if request.wanted.run else "wrote last"
+    yield f"run: {run.id} of {run.database.name}, {why}"
+    last = binding.writer
+    changed = some([output.path for output in outputs.changed], 5) or "no output"
+    if last is None:
+        yield f"files: of {run.id}, which wrote last ({changed} changed since the last commit)"
+    else:
+        yield f"files: as the last commit has them; {last.id} wrote last"
+    checked = (
+        "not checked" if request.mismatch else "parameter and metrics files do not contradict it"
+    )
+    yield f"values: {checked}"
 
 
 def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
@@ -165,18 +199,46 @@ def _collect(
 ) -> Collected:
     """The run and its values. Where the newest run is tagged, as after a merge that brought it, the
     newest one that the last commit does not have is taken. Raises LostRows."""
-    collected = collect(project.top, project.config, request.wanted)
+    wanted = request.wanted
+    if wanted.best:
+        wanted = replace(wanted, among=competing(project, request, experiments))
+    collected = collect(project.top, project.config, wanted)
     if not request.commit:
         return collected
     rows = [] if request.drop_rows else compare_rows(project, outputs, changes.modified)
     refuse_lost_rows(rows)
-    run, wanted = collected.run, request.wanted
+    run = collected.run
     tagged = {experiment.payload.run for experiment in experiments}
     new = {name for each in rows for name in each.new} - tagged
     if run is None or wanted.run or wanted.best or run.id not in tagged or not new:
         return collected
     newest = next(each for each in all_runs(project.top, project.config) if each.id in new)
     return collect(project.top, project.config, replace(wanted, run=newest.id))
+
+
+def competing(
+    project: Project, request: Request, experiments: Sequence[Experiment]
+) -> frozenset[str]:
+    """The runs that ``--best`` chooses from: those not tagged yet, unless told otherwise."""
+    runs = all_runs(project.top, project.config)
+    tagged = {experiment.payload.run: experiment.name for experiment in experiments}
+    kept = runs
+    if request.of is not None:
+        name = str(request.of)
+        kept = [run for run in runs if name in run.versions or tagged.get(run.id) == name]
+    elif not request.all_runs:
+        kept = [run for run in runs if run.id not in tagged]
+    if request.where is not None:
+        rows = [Row(run.params, run.metrics, None, {"run": run.id}) for run in kept]
+        kept_rows, _ = select(rows, request.where, ColumnNames(rows))
+        ids = {row.field("run") for row in kept_rows}
+        kept = [run for run in kept if run.id in ids]
+    if runs and not kept:
+        every = f"none of {counted(len(runs), 'run')}"
+        if request.of is None and request.where is None:
+            raise XexpError(f"{every} is untagged", "let tagged ones compete, too: --all-runs")
+        raise XexpError(f"{every} is left to choose from", "git xexp explore list --runs")
+    return frozenset(run.id for run in kept)
 
 
 def _bind(
@@ -252,9 +314,26 @@ def describe_experiment(
         labels=tuple(sorted(set(request.labels))),
         params=collected.params,
         metrics=collected.metrics,
-        context=collected.context,
+        context=_context(collected, head),
         artifacts=artifacts,
     )
+
+
+#: A longer text tells nobody where something ran.
+_LONGEST = 200
+
+
+def _context(collected: Collected, head: str) -> dict[str, Any]:
+    """Where it ran, as far as its rows tell; never part of a configuration."""
+    own = dict(collected.context)
+    if collected.run is None or not collected.run.commits:
+        own.setdefault("git_commit", head)
+    return {
+        name: value
+        for name, value in sorted(own.items())
+        if isinstance(value, bool | int | float)
+        or (isinstance(value, str) and len(value) <= _LONGEST)
+    }
 
 
 def parent_of(project: Project, experiments: Sequence[Experiment]) -> Experiment | None:

@@ -163,3 +163,40 @@ def test_verify_finds_the_wrong_tags_of_the_past(swept: Repo) -> None:
     wrong = {c["claim"] for c in verified["e0.2.0"]["claims"] if c["verdict"] == "wrong"}
     assert wrong == {"params.yaml", "metrics.json"}
     swept.xexp("explore", "verify", "e0.1.0").good()
+
+
+def test_best_chooses_among_untagged_runs(swept: Repo) -> None:
+    for run, lr, f1 in (("one", 0.2, 0.7), ("two", 0.3, 0.9), ("three", 0.4, 0.6)):
+        train(swept, run, lr, f1)
+    suggest = ("tag", "--all", "--allow-mismatch", "--best", "f1", "--dry-run", "--json")
+    assert swept.xexp(*suggest).good().json()["run"] == "two"
+    swept.xexp("tag", "--all", "--allow-mismatch", "--best", "f1").good()
+    assert swept.xexp(*suggest).good().json()["run"] == "one"
+    assert swept.xexp(*suggest, "--all-runs").good().json()["run"] == "two"
+    assert swept.xexp(*suggest, "--where", "lr > 0.3").good().json()["run"] == "three"
+    assert swept.xexp(*suggest, "--of", "e0.1.0").good().json()["run"] == "base"
+    done = swept.xexp(*suggest, "--where", "lr > 5")
+    assert done.code == 128 and "left to choose from" in done.err
+    assert swept.xexp("tag", "--all-runs").code == 129
+
+
+def test_a_dry_run_shows_its_evidence(swept: Repo) -> None:
+    train(swept, "new", 0.3, 0.9)
+    done = swept.xexp("tag", "--all", "--dry-run").good()
+    assert "run: new of experiments.db, wrote last" in done.out
+    assert "files: of new, which wrote last (models/production/model.bin, " in done.out
+
+
+def test_context_is_shown_and_never_hashed(swept: Repo) -> None:
+    train(swept, "new", 0.3, 0.9)
+    swept.xexp("tag", "--all").good()
+    shown = swept.xexp("explore", "show", "--json", swept.tags[-1]).good().json()
+    assert shown["context"]["git_commit"] and "git_commit" not in shown["params"]
+    assert "\n[context]\n" in swept.git("cat-file", "tag", swept.tags[-1])
+
+
+def test_a_name_is_that_of_the_worktree(swept: Repo) -> None:
+    swept.xexp("worktree", "new", "wide").good()
+    tree = Repo(swept.path.parent / "exp-wide")
+    assert tree.xexp("tag", "--name", "--suggest").good().out == "exp-wide-v1\n"
+    assert swept.xexp("tag", "--name", "--suggest").code == 129
