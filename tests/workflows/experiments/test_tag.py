@@ -128,22 +128,23 @@ def test_the_level_is_chosen_and_explained(ready: Repo, clock: Clock) -> None:
     out = ready.xexp("tag", "--best", "f1").good().out
     assert "e0.2.0  minor: lr changed since e0.1.1" in out
     ready.write("train.py", "print('other code')\n")
-    out = ready.xexp("tag", "--best", "f1", "-a").good().out
+    out = ready.xexp("tag", "--best", "f1", "--all-runs", "-a").good().out
     assert "e0.3.0  minor: train.py changed since e0.2.0" in out
-    assert "run run-lr-0.1 was tagged before" in ready.xexp("tag", "--best", "f1", "-n").err
+    again = ready.xexp("tag", "--best", "f1", "--all-runs", "-n").err
+    assert "run run-lr-0.1 was tagged before" in again
     ready.write("data/train.csv", "x,y\n1,1\n")
-    out = ready.xexp("tag", "--best", "f1").good().out
+    out = ready.xexp("tag", "--best", "f1", "--all-runs").good().out
     assert "added   data/train.csv" in out
     assert "e1.0.0  major: data/train.csv changed since e0.3.0" in out
-    out = ready.xexp("tag", "--best", "f1", "-P", "model=forest").good().out
+    out = ready.xexp("tag", "--best", "f1", "--all-runs", "-P", "model=forest").good().out
     assert "e2.0.0  major: model changed since e1.0.0" in out
     assert ready.tags == ["e0.1.0", "e0.1.1", "e0.2.0", "e0.3.0", "e1.0.0", "e2.0.0"]
 
 
 def test_going_back_to_an_old_configuration_says_so(ready: Repo) -> None:
-    ready.xexp("tag", "--best", "f1").good()
+    ready.xexp("tag", "--best", "f1", "--all-runs").good()
     ready.xexp("tag").good()
-    out = ready.xexp("tag", "--best", "f1").good().out
+    out = ready.xexp("tag", "--best", "f1", "--all-runs").good().out
     assert "e0.3.0  minor: lr changed since e0.2.0 (reruns e0.1.0)" in out
 
 
