@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.repository import Project
+from gitxexp.repository.tags import run_of_content
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.place import link_or_copy
 from gitxexp.storage.objects import Progress
@@ -39,7 +40,8 @@ def add(
     *,
     wait: bool = True,
 ) -> AddedCandidate:
-    """Put a copy of ``path`` in as the candidate of ``run`` (default: the latest run).
+    """Put a copy of ``path`` in as the candidate of ``run`` (default: the one that is recorded for
+    its bytes, else the latest, which wrote the files of the work tree).
 
     Raises XexpError: no such file, a folder, no such run, no results; NoAnswer when the run has
     another model as candidate already.
@@ -49,7 +51,8 @@ def add(
     _check_source(path)
     store = ModelStore(project, progress)
     chosen = inventory.choose_slot(store.slots, slot)
-    name = which_run(project, run)
+    name = which_run(project, run) if run else _recorded_run(store, chosen, path)
+    name = name or which_run(project, None)
     added = _already_added(store, chosen, path, name)
     if added is not None:
         return added
@@ -94,6 +97,17 @@ def _check_source(path: Path) -> None:
         )
     if not path.is_file():
         raise XexpError(f"there is no file {path}", "give the path of the trained model")
+
+
+def _recorded_run(store: ModelStore, slot: Slot, path: Path) -> str | None:
+    """The run that a record names for these bytes: a promotion, a candidate, or the oldest tag that
+    has them in production. The latest run may not be the one that wrote them."""
+    runs, contents = RunIndex(store.project), store.contents(slot)
+    content = _candidate(store, contents, slot.production, path).hash
+    made = (p.run for p in runs.promotions if p.slot == slot.name and p.hash_after == content)
+    kept = (m.run for m in contents.candidates if m.hash == content and m.state == "tracked")
+    recorded = next((run for run in (*made, *kept) if run), None)
+    return recorded or run_of_content(runs.experiments, slot.production, content)
 
 
 def which_run(project: Project, run: str | None) -> str:

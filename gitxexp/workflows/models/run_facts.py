@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.workflows.experiments import describe
@@ -67,7 +68,11 @@ class RunIndex:
         except XexpError as error:
             self.notes.append(error.message)
             return {}
-        return {run.id: run for run in reversed(newest_first)}
+        by_id: dict[str, Run] = {}
+        for run in reversed(newest_first):
+            by_id |= dict.fromkeys((part.run for part in run.parts), run)
+            by_id[run.id] = run
+        return by_id
 
     @cached_property
     def promotions(self) -> list[Promotion]:
@@ -101,7 +106,7 @@ class RunIndex:
             run=payload.run or None,
             version=experiment.name,
             params=payload.params,
-            metrics=payload.metrics,
+            metrics=metrics_today(payload.metrics, self.project.config),
             labels=frozenset(payload.labels),
             seconds=float(experiment.date),
         )
@@ -128,6 +133,22 @@ def _facts_of(run: Run) -> RunFacts:
         metrics=run.metrics,
         seconds=when.seconds if when.rank == 2 else None,
     )
+
+
+def metrics_today(metrics: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """Of the metrics that a tag holds those that are such by today's roles: a version before this
+    one took times of functions and counts of tokens for metrics."""
+    from gitxexp.trackers import column_names
+    from gitxexp.trackers.column_names import Role
+    from gitxexp.workflows.experiments.collect import role_rules  # late, as above
+
+    rules = role_rules(config)
+
+    def is_metric(name: str) -> bool:
+        known = rules.decide("", name) or column_names.role_of(name)
+        return known is None or known.role is Role.METRIC
+
+    return {name: value for name, value in metrics.items() if is_metric(name)}
 
 
 def number(value: Any) -> float | None:

@@ -13,16 +13,18 @@ from pathlib import Path
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.text import some
 from gitxexp.repository import tag_message
+from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, run_of_content
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.objects import is_object, matches, object_path
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.models import inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot
-from gitxexp.workflows.models.run_facts import RunFacts
+from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,40 @@ def by_run(context: ModelContext, run: str) -> Choice:
         if choice is not None:
             return choice
     return _without_model(context, run)
+
+
+@dataclass(frozen=True)
+class KeptFile:
+    """A file that a run left, kept since. ``path``: where the run had written it, from the top."""
+
+    path: str
+    file: Path  #: with exactly the bytes of ``md5``
+    md5: str
+
+
+def kept_files(project: Project, run: str) -> list[KeptFile]:
+    """The models of a run that were kept as candidates, for each slot that has one; verified.
+
+    A file of the work tree that was changed by hand is none, and neither is a candidate that no
+    cache has whole.
+    """
+    store, runs = ModelStore(project), RunIndex(project)
+    kept = []
+    for slot in store.slots:
+        context = ModelContext(store, runs, store.contents(slot))
+        model = next((m for m in context.contents.candidates if m.run == run), None)
+        if model is None:
+            continue
+        oid = (model.recorded or model.hash).partition(":")[2]
+        file = project.top / model.path if model.there and model.state != "edited" else None
+        for cache in () if file else store.caches(model.root):
+            cached = object_path(cache, oid, model.legacy)
+            if is_object(cached) and matches(cached, oid, model.legacy):
+                file = cached
+                break
+        if file is not None:
+            kept.append(KeptFile(slot.production, file, oid))
+    return kept
 
 
 def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:

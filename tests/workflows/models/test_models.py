@@ -9,7 +9,10 @@ import pytest
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.config import Config, ModelSlot
+from gitxexp.repository.repository import Project
 from gitxexp.workflows.models import inventory
+from gitxexp.workflows.models.run_facts import metrics_today
+from gitxexp.workflows.models.select import kept_files
 from tests.helpers import Repo
 from tests.workflows.models.model_tools import (
     FOLDER,
@@ -320,3 +323,31 @@ def test_candidates_that_git_tracks_are_refused(trained: Repo) -> None:
 def test_json_is_valid_with_nan(ready: Repo) -> None:
     set_metric(ready, "run-lr-0.1", "accuracy", float("inf"))
     json.loads(ready.xexp("candidates", "--json").good().out)
+
+
+def test_add_takes_the_run_that_is_recorded_for_the_bytes(ready: Repo) -> None:
+    """The latest run is another one: it did not write this file."""
+    source = ready.write("copy.bin", content("run-lr-0.01"))
+    done = ready.xexp("candidates", "add", source, "--json").good().json()
+    assert (done["run"], done["how"]) == ("run-lr-0.01", "there")
+
+
+def test_a_time_that_an_old_tag_took_for_a_metric_does_not_rank() -> None:
+    metrics = {"function_time": 0.1, "f1": 0.9, "own_measure": 3, "n_predictions": 8}
+    assert metrics_today(metrics, Config()) == {"f1": 0.9, "own_measure": 3}
+    config = Config(roles_metric=("function_time",))
+    assert "function_time" in metrics_today(metrics, config)
+
+
+def test_the_kept_files_of_a_run(ready: Repo) -> None:
+    """Its candidate, from the work tree or a cache, whole; nothing of a file that was changed."""
+    project = Project.open(ready.path)
+    (kept,) = kept_files(project, "run-lr-0.1")
+    assert kept.path == PRODUCTION and kept.file.read_bytes() == content("run-lr-0.1")
+    (ready / candidate("run-lr-0.1")).write_bytes(b"changed by hand")
+    (kept,) = kept_files(project, "run-lr-0.1")
+    assert kept.file.read_bytes() == content("run-lr-0.1")
+    kept.file.chmod(0o644)
+    kept.file.write_bytes(b"damaged")
+    assert kept_files(project, "run-lr-0.1") == []
+    assert kept_files(project, "run-lr-1.0") == [], "it was never kept as a candidate"
