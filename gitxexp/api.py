@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
+    from gitxexp.workflows.explore.verify import Verified
     from gitxexp.workflows.merge.check import MergeCheck
     from gitxexp.workflows.merge.conflicts import Resolved
     from gitxexp.workflows.merge.diff import FileDiff
@@ -165,14 +166,17 @@ class Repository:
 
     # -- start -----------------------------------------------------------------------------------
 
-    def init(self, *, dvc: bool = True, dry_run: bool = False, wait: bool = True) -> SetUp:
+    def init(
+        self, *, dvc: bool = True, track: bool = False, dry_run: bool = False, wait: bool = True
+    ) -> SetUp:
         """Set up the repository (safe to run again), as ``git xexp init``.
 
-        ``dvc=False`` leaves DVC out; ``dry_run`` only says what would be done.
+        ``dvc=False`` leaves DVC out; ``track`` adds untracked data, models and results to it;
+        ``dry_run`` only says what would be done.
         """
         from gitxexp.workflows.experiments.init import init
 
-        return init(self._project, dvc=dvc, dry_run=dry_run, wait=wait)
+        return init(self._project, dvc=dvc, track=track, dry_run=dry_run, wait=wait)
 
     # -- make and share --------------------------------------------------------------------------
 
@@ -192,6 +196,10 @@ class Repository:
         commit: bool = True,
         stamp: bool | None = None,
         drop_rows: bool = False,
+        track: bool | None = None,
+        bring_rows: bool = False,
+        revert_outputs: bool = False,
+        allow_mismatch: bool = False,
         push: bool = False,
         remote: str | None = None,
         wait: bool = True,
@@ -203,16 +211,19 @@ class Repository:
         metric. ``params`` and ``metrics`` add to or replace what was collected; ``message`` and
         ``labels`` go into the tag. ``include_modified`` commits modified tracked files too;
         ``commit=False`` tags HEAD as it is. ``stamp`` says whether the version is written into the
-        run's rows (None: as configured); ``drop_rows`` tags although results of the last commit
-        are gone. ``push`` sends artifacts, branch and tag to ``remote``, all or nothing. Raises
-        NoAnswer when it is refused.
+        run's rows (None: as configured); ``track`` whether untracked data, models and results are
+        added to DVC. ``drop_rows`` tags although results of the last commit are gone;
+        ``bring_rows`` merges them first; ``revert_outputs`` tags outputs of an older commit,
+        ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch and tag
+        to ``remote``, all or nothing. Raises NoAnswer when it is refused.
         """
         from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
         request = _tag_request(
             version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
             message=message, labels=labels, include_modified=include_modified, commit=commit,
-            stamp=stamp, drop_rows=drop_rows,
+            stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
+            revert_outputs=revert_outputs, allow_mismatch=allow_mismatch,
         )  # fmt: skip
         if push:
             return tag_and_push(self._project, request, remote, wait=wait)
@@ -234,16 +245,22 @@ class Repository:
         commit: bool = True,
         stamp: bool | None = None,
         drop_rows: bool = False,
+        track: bool | None = None,
+        bring_rows: bool = False,
+        revert_outputs: bool = False,
+        allow_mismatch: bool = False,
     ) -> Plan:
         """What :meth:`tag` would do now with ``version``, ``level``, ``name``, ``run``, ``best``,
         ``params``, ``metrics``, ``message``, ``labels``, ``include_modified``, ``commit``,
-        ``stamp`` and ``drop_rows``; changes nothing."""
+        ``stamp``, ``drop_rows``, ``track``, ``bring_rows``, ``revert_outputs`` and
+        ``allow_mismatch``; changes nothing."""
         from gitxexp.workflows.experiments.plan import plan
 
         request = _tag_request(
             version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
             message=message, labels=labels, include_modified=include_modified, commit=commit,
-            stamp=stamp, drop_rows=drop_rows,
+            stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
+            revert_outputs=revert_outputs, allow_mismatch=allow_mismatch,
         )  # fmt: skip
         return plan(self._project, request)
 
@@ -397,6 +414,13 @@ class Repository:
         from gitxexp.workflows.explore.show import details
 
         return details(self._project, version, ask_remote=ask_remote)
+
+    def verify(self, *versions: str) -> Sequence[Verified]:
+        """What the tags of ``versions`` (default: all) say against files, hashes, results and
+        registry, as ``git xexp explore verify``; ``Verified.wrong`` tells the wrong ones."""
+        from gitxexp.workflows.explore.verify import verify
+
+        return verify(self._project, versions)
 
     def compare(self, before: str, after: str | None = None) -> Comparison:
         """Parameters, metrics (with their change, better or worse), artifacts and code that differ
@@ -910,6 +934,10 @@ def _tag_request(
     commit: bool,
     stamp: bool | None,
     drop_rows: bool,
+    track: bool | None,
+    bring_rows: bool,
+    revert_outputs: bool,
+    allow_mismatch: bool,
 ) -> TagRequest:
     from gitxexp.workflows.experiments.collect import Wanted
     from gitxexp.workflows.experiments.plan import Request
@@ -928,6 +956,10 @@ def _tag_request(
         commit=commit,
         stamp=stamp,
         drop_rows=drop_rows,
+        track=track,
+        bring_rows=bring_rows,
+        revert_outputs=revert_outputs,
+        mismatch=allow_mismatch,
     )
 
 

@@ -44,7 +44,7 @@ METHODS = {
     "worktree new": "worktree", "worktree list": "worktrees",
     "worktree remove": "remove_worktree", "worktree prune": "prune_worktrees",
     "explore list": "list", "explore list --filter": "filter", "explore show": "show",
-    "explore diff": "compare", "explore columns": "columns",
+    "explore diff": "compare", "explore columns": "columns", "explore verify": "verify",
     "explore checkout": "checkout", "explore cleanup": "cleanup",
     "explore worktrees": "worktrees", "get": "get", "diff": "diff", "merge": "merge",
     "rebase": "rebase", "conflicts": "conflicts", "conflicts resolve": "resolve",
@@ -52,7 +52,7 @@ METHODS = {
     "drivers uninstall": "uninstall_drivers", "drivers status": "drivers",
     "candidates list": "candidates", "candidates add": "add_candidate", "promote": "promote",
     "promote --history": "promotions", "prune": "prune", "prune --cache": "free_cache",
-    "undo": "undo", "log": "log", "registry rebuild": "rebuild_registry",
+    "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion"}
@@ -100,7 +100,7 @@ def test_looking_back(ready: Repo, tmp_path: Path) -> None:
     project.tag(best="f1", message="best")
     params = (ready / "params.yaml").read_text()
     ready.write("params.yaml", params.replace("epochs: 3", "epochs: 9"))
-    project.tag(message="longer", include_modified=True, labels=["kept"])
+    project.tag(message="longer", include_modified=True, labels=["kept"], allow_mismatch=True)
     names = [experiment.name for experiment in project.experiments()]
     assert len(names) == 2
     assert [e.labels for e in project.filter("text ~ longer")] == [("kept",)]

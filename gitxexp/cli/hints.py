@@ -155,7 +155,4 @@ def elsewhere(ctx: click.Context | None, word: str = "") -> str:
 
 def error_as_json(message: str, hint: str | None, code: int) -> str:
     """One line of JSON: ``{"error": {"message", "hint" (or null), "exit_code"}}``."""
-    import json
-
-    facts = {"message": message, "hint": hint, "exit_code": code}
-    return json.dumps({"error": facts}, ensure_ascii=False)
+    return console.as_json({"error": {"message": message, "hint": hint, "exit_code": code}})

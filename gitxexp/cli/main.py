@@ -21,7 +21,7 @@ import click
 from gitxexp.cli import hints
 from gitxexp.cli.group import Root
 from gitxexp.common import streams
-from gitxexp.common.errors import FATAL, USAGE, XexpError, suggestion
+from gitxexp.common.errors import FATAL, NO, USAGE, XexpError, suggestion
 from gitxexp.common.notes import taken
 
 if TYPE_CHECKING:
@@ -130,8 +130,10 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
 
 def _interrupted(*, as_json: bool) -> int:
     code, text = 128 + signal.SIGINT, "interrupted; all changes were rolled back"
-    shown = "\n" if sys.stderr.isatty() else ""  # after the terminal's own ^C
-    _say(hints.error_as_json(text, None, code) if as_json else f"{shown}{text}")
+    if as_json:
+        _say(hints.error_as_json(text, None, code))
+    else:
+        _say(*([""] if sys.stderr.isatty() else []), text)  # after the terminal's own ^C
     return code
 
 
@@ -144,7 +146,7 @@ def _tell_notes() -> None:
 def _failed(error: Exception, *, as_json: bool) -> int:
     _tell_notes()
     if isinstance(error, click.exceptions.NoArgsIsHelpError) and not as_json:
-        _say(error.message)
+        _say(*error.message.splitlines())
         return USAGE
     if isinstance(error, XexpError):
         told = error.message, error.hint, error.exit_code
@@ -158,7 +160,11 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     if as_json:
         _say(hints.error_as_json(*told))
         return told[2]
-    return _report(*told)
+    lines = error.lines if isinstance(error, XexpError) else [told[0]]
+    _say(f"{'error' if told[2] == NO else 'fatal'}: {lines[0]}", *lines[1:])
+    if told[1]:
+        hints.hint(*told[1].splitlines())
+    return told[2]
 
 
 def _words(error: click.UsageError) -> str:
@@ -219,17 +225,10 @@ def _somewhere() -> bool:
         return False
 
 
-def _report(message: str, hint: str | None, code: int) -> int:
-    _say(f"{'error' if code == 1 else 'fatal'}: {message}")
-    if hint:
-        hints.hint(*hint.splitlines())
-    return code
-
-
-def _say(text: str) -> None:
+def _say(*lines: str) -> None:
     with suppress(XexpError):  # what went wrong first is said
         streams.flush()
-    streams.tell(text)
+    streams.tell(*lines)
 
 
 def _catch_termination() -> None:

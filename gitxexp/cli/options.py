@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.repository.version import AnyVersion
 
+#: As :data:`gitxexp.repository.config.LINKS`.
+LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.cli.render import console
+from gitxexp.common.text import one_line
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -47,7 +48,7 @@ class _Line:
     def __init__(self, label: str) -> None:
         import threading
 
-        self.label = label
+        self.label = one_line(label)
         self.begins = time.monotonic() + _delay()
         self.bar: tqdm[Any] | None = None
         self.lock = threading.Lock()

@@ -20,7 +20,7 @@ def ask(question: str, answers: Sequence[str], default: str) -> str | None:
     """Which of ``answers`` was given, by any beginning of it; None for the end of input."""
     while True:
         streams.flush()
-        sys.stderr.write(streams.harmless(f"{question} "))
+        sys.stderr.write(streams.shown(f"{question} "))
         sys.stderr.flush()
         line = sys.stdin.readline()
         if not line:

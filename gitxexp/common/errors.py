@@ -22,7 +22,8 @@ NO = 1
 class XexpError(Exception):
     """Something a user can understand and act on.
 
-    ``message`` is one sentence without a prefix; ``hint`` is the next step, possibly several lines.
+    ``message`` is one sentence without a prefix, and perhaps lines of detail that begin with two
+    spaces; ``hint`` is the next step, possibly several lines.
     """
 
     exit_code: int = FATAL
@@ -36,6 +37,12 @@ class XexpError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+    @property
+    def lines(self) -> list[str]:
+        """The message in lines. A line break in a name makes none: only detail begins with spaces."""
+        first, *more = self.message.split("\n  ")
+        return [first, *(f"  {line}" for line in more)]
 
 
 class UsageError(XexpError):
@@ -57,10 +64,16 @@ def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) ->
     """
     from difflib import SequenceMatcher, get_close_matches  # only for an error
 
+    from gitxexp.common.text import one_line
+
     lowered = {item.lower(): item for item in known}
     close = get_close_matches(name.lower(), lowered, 3, 0.5)
     alike = [SequenceMatcher(None, item, name.lower()).ratio() for item in close]
-    named = [lowered[item] for item, is_ in zip(close, alike, strict=True) if is_ > alike[0] - 0.2]
+    named = [
+        one_line(lowered[item])
+        for item, is_ in zip(close, alike, strict=True)
+        if is_ > alike[0] - 0.2
+    ]
     return f"did you mean {' or '.join(named)}?" if named else otherwise
 
 
@@ -72,6 +85,11 @@ class GitError(XexpError):
         self.returncode = returncode
         self.stderr = stderr
         super().__init__(_first_message(stderr) or f"{self.args_line} exited {returncode}")
+
+    @property
+    def lines(self) -> list[str]:
+        """git's own lines; git has made the names in them harmless."""
+        return self.message.splitlines()
 
 
 def _first_message(stderr: str) -> str:

@@ -10,6 +10,7 @@ import sys
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.secrets import masked
+from gitxexp.common.text import one_line
 
 CLOSED_PIPE = 128 + 13  #: as a shell says that SIGPIPE ended a command
 
@@ -63,17 +64,17 @@ def flush() -> None:
         raise _refused(error) from error
 
 
-def tell(text: str) -> None:
-    """Write a line to standard error. A message holds names from anywhere: characters that steer a
-    terminal become ``?``, as in git's own messages (usage.c)."""
+def tell(*lines: str) -> None:
+    """Write lines to standard error. A message holds names from anywhere: see :func:`one_line`."""
     encoding = sys.stderr.encoding or "utf-8"
-    line = harmless(masked(text)).encode(encoding, "backslashreplace").decode(encoding)
+    text = "\n".join(shown(masked(line)) for line in lines)
+    text = text.encode(encoding, "backslashreplace").decode(encoding)
     try:  # noqa: SIM105 - what was said before stands before, also where both go to one file
         sys.stdout.flush()
     except OSError:
         pass
     try:
-        sys.stderr.write(line + "\n")
+        sys.stderr.write(text + "\n")
     except BrokenPipeError:
         drop(2)
         raise
@@ -81,14 +82,9 @@ def tell(text: str) -> None:
         drop(2)
 
 
-def harmless(text: str) -> str:
-    """``text`` with what steers a terminal (control characters, reversed direction) as ``?``, but
-    for tabs and line breaks; what :func:`paint` marked is coloured."""
-    if text.isprintable():
-        return text
-    import re  # plain text needs it not
-
-    return coloured(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "?", text))
+def shown(line: str) -> str:
+    """A line as it is written: harmless, and what :func:`paint` marked coloured."""
+    return coloured(one_line(line))
 
 
 def paint(text: str, style: str) -> str:

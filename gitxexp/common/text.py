@@ -32,3 +32,22 @@ def visible(text: str) -> str:
 
 def _escaped(char: str) -> str:
     return ascii(char)[1:-1]
+
+
+#: Control characters (C0, C1) but for the tab, marks of direction, separators of lines: they steer
+#: a terminal, or make one line look like two (Unicode, UAX #9 and #14).
+STEERING = "\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+#: The longest line that is shown whole.
+MOST = 10_000
+
+
+def one_line(text: str) -> str:
+    """A line with whatever steers a terminal, and each break of it, as its escape; what is longer
+    than :data:`MOST` is cut. Tabs, which part the fields of a line, stay."""
+    if len(text) > MOST:
+        text = f"{text[: MOST - 1]}…"
+    if text.isprintable():
+        return text
+    import re  # plain text needs it not
+
+    return re.sub(f"[{STEERING}]", lambda found: _escaped(found[0]), text)

@@ -237,7 +237,7 @@ def test_names_ended_by_nul_are_as_they_are(repo: Repo) -> None:
     lines = repo.xexp("worktree", "list", "-z").good().out.split("\0")
     assert f"path {repo.path.parent / ODD}" in lines and lines[-3:] == ["locked no", "", ""]
     plain = repo.xexp("worktree", "list", "--porcelain").good().out
-    assert plain.replace("\n", "\0") == "\0".join(lines).replace("\n", "\0")
+    assert plain.splitlines() == [line.replace("\n", "\\n") for line in lines[:-1]]
     assert repo.xexp("explore", "worktrees", "-z").good().out == ""
 
 
@@ -434,5 +434,5 @@ def test_wide_and_combining_names_are_aligned(monkeypatch: pytest.MonkeyPatch) -
     assert console.clip("e\u0301te\u0301", 3) == "e\u0301te\u0301"
     monkeypatch.setattr(console, "is_terminal", lambda: True)
     columns = [console.Column("name", names), console.Column("n", list("123456"))]
-    lines = console.table(columns).splitlines()
+    lines = console.table(columns)
     assert {console.width(line) for line in lines} == {11}

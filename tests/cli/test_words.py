@@ -38,7 +38,7 @@ STEERING = "\x1b[31mred\x1b]0;title\x07\x9b5m\u202e"
 
 
 def test_no_word_steers_the_terminal(ready: Repo) -> None:
-    """Escape sequences in a message, a name or a label are shown as question marks."""
+    """Escape sequences in a message, a name or a label are shown as escapes."""
     ready.xexp("tag", "-m", f"said {STEERING}", "-P", f"lr=a{STEERING}", "-M", "f1=1").good()
     ready.git("tag", "-a", "-m", f"by hand {STEERING}", "e0.2.0")
     ready.git("branch", f"odd{chr(0x9B)}31m")
@@ -60,8 +60,8 @@ def test_no_word_steers_the_terminal(ready: Repo) -> None:
         (["-m", "caf\udce9"], "--message: 'caf\\udce9' is not UTF-8"),
         (["-l", "\udce9"], "--label: '\\udce9' is not UTF-8"),
         (["-l", " "], "--label: '' is not a name"),
-        (["-l", "a\nb"], "--label: 'a\nb' is not a name"),
-        (["-P", "a\nb=1"], "-P: 'a\nb' is not a name"),
+        (["-l", "a\nb"], "--label: 'a\\nb' is not a name"),
+        (["-P", "a\nb=1"], "-P: 'a\\nb' is not a name"),
     ],
 )
 def test_words_that_no_tag_can_hold(ready: Repo, words: list[str], said: str) -> None:

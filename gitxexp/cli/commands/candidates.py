@@ -31,7 +31,7 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_
         found = list_models(open_project(), slot, metric, ask_remote=ask_remote, progress=show)
     console.notes(found.notes)
     if as_json:
-        console.out(console.as_json(as_objects(found)))
+        console.print_json(as_objects(found))
     elif nul:
         console.names(row.model.path for row in found.rows)
     elif found.rows:
@@ -53,7 +53,7 @@ def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: b
         done = add(open_project(), path, run, slot, show, wait=not no_wait)
     if as_json:
         names = ("path", "run", "hash", "size", "how", "touched")
-        console.out(console.as_json({name: getattr(done, name) for name in names}))
+        console.print_json({name: getattr(done, name) for name in names})
     elif not done.touched and done.how == "there":
         console.done(f"{done.path} is there already: nothing to do")
     else:

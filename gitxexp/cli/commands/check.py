@@ -29,7 +29,7 @@ def check(ctx: click.Context, base: str, as_json: bool) -> None:
     with progress.line("checking") as project.progress:
         found = merges(project, base)
     if as_json:
-        console.out(console.as_json(found))
+        console.print_json(found)
     else:
         _show(found, base)
     ctx.exit(1 if found.dropped or found.problems else 0)

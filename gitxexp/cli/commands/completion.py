@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from gitxexp.cli.group import Command
-from gitxexp.cli.render import console
 from gitxexp.cli.shell.completion import SHELLS, script
+from gitxexp.common import streams
 
 
 @click.command(cls=Command)
@@ -16,4 +16,4 @@ def completion(shell: str) -> None:
 
     It can be sourced or saved.
     """
-    console.out(script(shell), end="")
+    streams.write(script(shell))

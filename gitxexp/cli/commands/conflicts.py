@@ -48,7 +48,7 @@ def conflicts(ctx: click.Context, nul: bool, as_json: bool) -> None:
 
     found = reports(open_project())
     if as_json:
-        console.out(console.as_json(found))
+        console.print_json(found)
     elif nul:
         console.names(report.path for report in found)
     else:
@@ -111,7 +111,7 @@ def resolve(
         done = conflicts.resolve(project, paths, chosen, dict(rows), wait=not no_wait)
     if as_json:
         left = [{"path": item.path, "left": list(item.left)} for item in done]
-        console.out(console.as_json(left))
+        console.print_json(left)
         return
     for item in done:
         console.done(f"resolved {item.path}")

@@ -24,4 +24,4 @@ def demo(directory: Path | None, as_json: bool) -> None:
 
     project = run_demo(directory, console.say if as_json else console.out)
     if as_json:
-        console.out(console.as_json({"path": str(project)}))
+        console.print_json({"path": str(project)})

@@ -70,10 +70,9 @@ def diff(
     )
     found = _compared(request)
     if as_json:
-        console.out(console.as_json(found))
+        console.print_json(found)
     elif found and not console.quiet():
-        text = rows.stat(found) if stat else rows.files(found)
-        (console.out if stat else console.page)(text)
+        console.page(rows.stat(found) if stat else rows.files(found))
     ctx.exit(NO if found and (exit_code or console.quiet()) else 0)
 
 

@@ -28,7 +28,7 @@ def install(no_wait: bool, as_json: bool) -> None:
 
     done = register(open_project(), wait=not no_wait)
     if as_json:
-        console.out(console.as_json({"registered": done}))
+        console.print_json({"registered": done})
         return
     if not done:
         console.done("everything is registered already")
@@ -47,7 +47,7 @@ def uninstall(no_wait: bool, as_json: bool) -> None:
 
     done = unregister(open_project(), wait=not no_wait)
     if as_json:
-        console.out(console.as_json({"removed": list(done)}))
+        console.print_json({"removed": list(done)})
         return
     if not done:
         console.done("nothing is registered here")
@@ -65,7 +65,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
 
     found = install.status(open_project())
     if as_json:
-        console.out(console.as_json(_facts(found)))
+        console.print_json(_facts(found))
     else:
         console.out(f"merge driver  {found.driver or 'not registered in this clone'}")
         console.out(f"textconv      {found.textconv or 'not registered in this clone'}")

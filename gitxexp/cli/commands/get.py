@@ -78,7 +78,7 @@ def get(
     with progress.line("getting") as show:
         report = get(project, request, show)
     if as_json:
-        console.out(console.as_json(_facts(report)))
+        console.print_json(_facts(report))
     elif nul:
         console.names(got.target for got in report.files)
         _notes(report)

@@ -35,10 +35,10 @@ def init(no_dvc: bool, track: bool, dry_run: bool, no_wait: bool, as_json: bool)
     if as_json:
         found = [{"kind": kind, "text": text} for kind, text in done.found]
         facts = {"done": lines, "next": list(done.advice), "found": found}
-        console.out(console.as_json(facts | {"untracked": list(done.untracked.every)}))
+        console.print_json(facts | {"untracked": list(done.untracked.every)})
         return
     for kind, text in done.found if lines else ():
-        console.out(f"{kind:<10} {console.visible(text)}")
+        console.out(f"{kind:<10} {text}")
     for line in lines or ("everything is set up already",):
         console.done(line)
     hints.hint(*(f"next: {command}" for command in done.advice))

@@ -23,7 +23,7 @@ def log(limit: int | None, as_json: bool) -> None:
     """List the operations of this repository, newest first."""
     found = open_project().log.operations(limit=min(limit, 2**31) if limit else -1)
     if as_json:
-        console.out(console.as_json([facts(operation) for operation in found]))
+        console.print_json([facts(operation) for operation in found])
         return
     if not found:
         console.remark("no operation has run in this repository yet")

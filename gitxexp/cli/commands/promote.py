@@ -79,7 +79,7 @@ def promote(
         return
     if not plan.already:
         if not as_json:
-            console.done(promotions.plan_text(plan))
+            console.done(*promotions.plan_text(plan))
         _ask(plan, yes=yes)
     how = models.PromoteOptions(
         keep=not no_keep, commit=not no_commit, tag=tag, yes=yes, wait=not no_wait

@@ -152,7 +152,7 @@ def _candidates(
     if asks.dry_run or not going:
         hints.hint()
         if asks.as_json:
-            console.out(console.as_json(prunings.plan_object(plan)))
+            console.print_json(prunings.plan_object(plan))
         elif plan.decisions and not (plan.only_copies or going):
             console.remark("nothing to prune")
         return NO if plan.only_copies and not going else 0
@@ -187,13 +187,13 @@ def _trees(project: Project, kinds: list[str], asks: _Asks, *, wait: bool) -> No
     going = [check for check in found if check.finished]
     if found and not asks.as_json:
         shown = console.out if asks.dry_run or not going else console.done
-        shown(prunings.trees_table(found))
+        shown(*prunings.trees_table(found))
     gone = []
     if going and not asks.dry_run:
         asks.confirm(f"remove {len(going)} of {counted(len(found), 'worktree')}?")
         gone = remove(project, going, wait=wait)
     if asks.as_json:
-        console.out(console.as_json(prunings.trees_objects(found, gone)))
+        console.print_json(prunings.trees_objects(found, gone))
     elif not asks.dry_run:
         undo = " (git xexp undo brings the last one back)" if gone else ""
         if not gone:

@@ -48,13 +48,15 @@ def push(
     with progress.line("asking the remote"):
         plan = push.plan(project, chosen, git_remote=git_remote, everything=everything)
     if dry_run:
-        shown = console.as_json(pushes.plan_object(plan)) if as_json else pushes.plan_text(plan)
-        console.out(shown)
+        if as_json:
+            console.print_json(pushes.plan_object(plan))
+        else:
+            console.out(*pushes.plan_text(plan))
         return
     with progress.line("pushing") as show:
         done = push.push(project, plan, remote=remote, incomplete=incomplete, progress=show)
     if as_json:
-        console.out(console.as_json(pushes.as_object(done)))
+        console.print_json(pushes.as_object(done))
     elif not plan.clashing or done.refs:
         pushes.show(done, known=bool(project.experiments()))
     if plan.clashing:

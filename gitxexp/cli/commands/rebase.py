@@ -42,6 +42,6 @@ def _confirm(plan: Merged) -> None:
         raise NoAnswer(f"this replaces {rows}", "go on with --yes, or look first with --dry-run")
     from gitxexp.cli.render import merges
 
-    console.say(merges.merged(plan))
+    console.say(*merges.merged(plan))
     if not prompts.confirm(f"replace {rows}?"):
         raise NoAnswer("nothing was replaced")

@@ -26,7 +26,7 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         done = rebuild(project, wait=not no_wait)
     if as_json:
         facts = {name: list(getattr(done, name)) for name in ("restored", "unchanged", "kept")}
-        console.out(console.as_json(facts))
+        console.print_json(facts)
         return
     for name in done.restored:
         console.done(f"restored  {name}")

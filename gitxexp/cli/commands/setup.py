@@ -45,7 +45,7 @@ def _install(*, as_json: bool) -> None:
     links = list(install.install())
     if as_json:
         placed = [{"topic": topic, "path": str(t), "state": what} for topic, t, what in links]
-        console.out(console.as_json({"links": placed, "checks": _facts(install.check())}))
+        console.print_json({"links": placed, "checks": _facts(install.check())})
         return
     for topic, target, what in links:
         topics.setdefault(topic, []).append(what)
@@ -73,7 +73,7 @@ def _uninstall(*, as_json: bool) -> None:
 
     removed = list(install.uninstall())
     if as_json:
-        console.out(console.as_json({"removed": [str(path) for path in removed]}))
+        console.print_json({"removed": [str(path) for path in removed]})
         return
     for path in removed:
         console.done(f"removed {path}")
@@ -86,7 +86,7 @@ def _check(*, as_json: bool) -> None:
 
     checks = install.check()
     if as_json:
-        console.out(console.as_json({"checks": _facts(checks)}))
+        console.print_json({"checks": _facts(checks)})
     for found in () if as_json else checks:
         mark = console.paint("ok", "green") if found.ok else console.paint("NO", "red")
         console.out(f"{mark}  {found.topic:<13} {found.text}")

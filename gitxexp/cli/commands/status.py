@@ -16,6 +16,6 @@ def status(*, as_json: bool) -> None:
     gc.disable()  # thousands of tags and no cycle to find
     found = experiments.status(open_project())
     if as_json:
-        console.out(console.as_json(as_object(found)))
+        console.print_json(as_object(found))
     else:
-        console.out(as_text(found, advice=hints.advises()))
+        console.out(*as_text(found, advice=hints.advises()))

@@ -206,7 +206,7 @@ def _confirmed(project: Project, request: Request, *, edit: bool) -> Request:
     plan = _plan(project, request)
     if edit:
         return replace(request, headline=_edit(project, plan))
-    console.say(f"{plan.version}  {plan.reason}\n{plan.payload.headline}")
+    console.say(f"{plan.version}  {plan.reason}", plan.payload.headline)
     answer = prompts.ask("use, edit or quit? [u]", ("use", "edit", "quit"), "use")
     if answer in ("quit", None):
         raise NoAnswer("nothing was tagged")

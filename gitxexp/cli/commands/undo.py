@@ -21,8 +21,7 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("count", type=click.IntRange(min=1), default=1, metavar="[N]")
 @click.option("--force", is_flag=True, help="Undo even if it was pushed or built upon.")
-@click.option("-y", "--yes", is_flag=True, help="Do not ask when a later command changed nothing.")
-@shared(no_wait=True, json=True)
+@shared(yes="Do not ask when a later command changed nothing.", no_wait=True, json=True)
 def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> None:
     """Take the last N operations back (one by default); your own files stay as they are."""
     from gitxexp.repository.undo import plan, undo_last
@@ -51,7 +50,7 @@ def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> No
 def tell(operations: list[Operation], status: str, as_json: bool) -> None:
     """Say what became of operations."""
     if as_json:
-        console.out(console.as_json([facts(item) | {"status": status} for item in operations]))
+        console.print_json([facts(item) | {"status": status} for item in operations])
         return
     verb = "undone" if status == "undone" else "redone"
     for item in operations:

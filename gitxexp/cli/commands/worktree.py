@@ -9,10 +9,9 @@ import click
 
 from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
-from gitxexp.cli.options import Label, open_project, shared
+from gitxexp.cli.options import LINKS, Label, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.errors import NoAnswer
-from gitxexp.repository.config import LINKS
 
 
 @click.group(cls=Group)
@@ -101,11 +100,11 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
         fixes = dict.fromkeys(check.fix for check in red if check.fix)
         hint = "\n".join([*fixes, f"or remove it anyway: git xexp worktree remove {name} --force"])
         if as_json:
-            console.out(console.as_json(worktrees.removal(tree, checks, None)))
+            console.print_json(worktrees.removal(tree, checks, None))
         raise NoAnswer(f"{tree.name} was not removed: something would be lost", hint)
     done = removal.remove(project, name, wait=not no_wait)
     if as_json:
-        console.out(console.as_json(worktrees.removal(tree, checks, done)))
+        console.print_json(worktrees.removal(tree, checks, done))
         return
     branch = f" and branch {done.branch}" if done.branch else ""
     kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
@@ -123,7 +122,7 @@ def prune(no_wait: bool, as_json: bool) -> None:
 
     done = removal.prune(open_project(), wait=not no_wait)
     if as_json:
-        console.out(console.as_json([worktrees.tree_object(tree) for tree in done]))
+        console.print_json([worktrees.tree_object(tree) for tree in done])
         return
     if not done:
         console.remark("nothing to prune: every worktree's folder is there")

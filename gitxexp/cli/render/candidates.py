@@ -15,7 +15,7 @@ from gitxexp.workflows.models.candidates import ListedModel, ModelList
 _MOST = 3
 
 
-def table(found: ModelList) -> str:
+def table(found: ModelList) -> list[str]:
     """Production and candidates, the best first; ``*`` marks the best, production is named."""
     rows = found.rows
     several = len({row.model.slot for row in rows}) > 1

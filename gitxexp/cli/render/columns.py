@@ -29,19 +29,19 @@ def as_objects(found: Sequence[ColumnFacts], top: Path) -> list[dict[str, Any]]:
     ]
 
 
-def as_text(found: Sequence[ColumnFacts], top: Path) -> str:
+def as_text(found: Sequence[ColumnFacts], top: Path) -> list[str]:
     """A table for each table of runs, and how to change a role."""
     places: dict[tuple[str, str], list[ColumnFacts]] = {}
     for each in found:
         places.setdefault((_path(each, top), each.table), []).append(each)
-    parts = []
+    lines = []
     for (path, table), columns in places.items():
         title = f"{table} of {path}" if table else path
-        parts.append(f"{title}\n{_table(columns)}")
-    return "\n\n".join([*parts, _HOW])
+        lines += [title, *_table(columns), ""]
+    return [*lines, _HOW]
 
 
-def _table(columns: Sequence[ColumnFacts]) -> str:
+def _table(columns: Sequence[ColumnFacts]) -> list[str]:
     return console.table(
         [
             console.Column("column", [each.column for each in columns]),

@@ -12,10 +12,8 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from gitxexp.common import streams
-from gitxexp.common.text import visible as escaped
+from gitxexp.common.text import STEERING, visible
 
-#: Of the characters that cannot be seen, those that words and emoji are made with.
-_JOINERS = "\u200c\u200d"
 #: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
 _NARROWEST, _CRAMPED = 12, 6
 
@@ -23,7 +21,7 @@ _NARROWEST, _CRAMPED = 12, 6
 class Column(NamedTuple):
     """One column of a table. ``marked`` holds the rows to show as best, ``red`` those to beware of.
 
-    Cells are plain text: what is no printable character is shown as ``?``.
+    Cells are plain text: what is no printable character is shown as its escape.
     """
 
     name: str
@@ -67,13 +65,6 @@ def width(text: str) -> int:
         else 1
         for c in text
     )
-
-
-def visible(text: str) -> str:
-    """``text`` with control characters shown as ``?``: a tag may come from anywhere."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in _JOINERS else "?" for c in text)
 
 
 def size(count: float | None) -> str:
@@ -152,8 +143,8 @@ def paint(text: str, style: str) -> str:
     return streams.paint(text, style) if colour() else text
 
 
-def table(columns: Sequence[Column]) -> str:
-    """The columns as an aligned table that fits the terminal, or as TSV where there is none.
+def table(columns: Sequence[Column]) -> list[str]:
+    """The lines of an aligned table that fits the terminal, or as TSV where there is none.
 
     A best value carries a star, because colour may be off.
     """
@@ -169,7 +160,7 @@ def table(columns: Sequence[Column]) -> str:
             style = "green" if row in column.marked else "red" if row in column.red else ""
             cells.append(paint(cell, style) if style else cell)
         lines.append(_line(cells))
-    return "\n".join(lines)
+    return lines
 
 
 def _visible(column: Column) -> Column:
@@ -218,26 +209,40 @@ def _pad(text: str, size: int, right: bool) -> str:
     return space + text if right else text + space
 
 
-def tsv(columns: Sequence[Column]) -> str:
+def tsv(columns: Sequence[Column]) -> list[str]:
     """A header and the rows, separated by tabs; tabs and line breaks in a cell become spaces."""
-    lines = zip(*(_on_one_line(column.cells) for column in columns), strict=True)
-    return "\n".join(["\t".join(c.name for c in columns), *map("\t".join, lines)])
+    rows = zip(*(_on_one_line(column.cells) for column in columns), strict=True)
+    return ["\t".join(_on_one_line([c.name for c in columns])), *map("\t".join, rows)]
+
+
+#: The longest cell that is shown whole where no terminal cuts it.
+_LONGEST = 2000
 
 
 def _on_one_line(cells: Sequence[str]) -> Sequence[str]:
-    if "".join(cells).isprintable():
+    if "".join(cells).isprintable() and max(map(len, cells), default=0) <= _LONGEST:
         return cells
-    return [c if c.isprintable() else escaped(" ".join(c.split())) for c in cells]
+    return [one_line(cell) for cell in cells]
 
 
-def as_json(value: Any) -> str:
-    """Indented JSON (RFC 8259) of :func:`plain`'s values; characters that cannot be seen are
-    escaped."""
+def one_line(cell: str) -> str:
+    """A cell without tabs and line breaks, cut where it is endless."""
+    cell = cell if len(cell) <= _LONGEST else f"{cell[: _LONGEST - 1]}…"
+    return cell if cell.isprintable() else visible(" ".join(cell.split()))
+
+
+def print_json(value: Any) -> None:
+    """Write indented JSON (RFC 8259) of :func:`plain`'s values to standard output."""
+    streams.write(f"{as_json(value, indent=2)}\n")
+
+
+def as_json(value: Any, indent: int | None = None) -> str:
+    """JSON of :func:`plain`'s values; characters that cannot be seen are escaped."""
     import json  # 1 ms, which a table needs not wait for
     import re
 
     utf8 = (sys.stdout.encoding or "utf-8").lower().replace("-", "") == "utf8"
-    dumped = json.dumps(plain(value), indent=2, ensure_ascii=not utf8)
+    dumped = json.dumps(plain(value), indent=indent, ensure_ascii=not utf8)
     unseen = (c for c in set(re.findall(r"[^\n -~]", dumped)) if not c.isprintable())
     return dumped.translate({ord(c): json.dumps(c)[1:-1] for c in unseen})
 
@@ -257,17 +262,16 @@ def plain(value: Any) -> Any:
     return value if names is None else {name: plain(getattr(value, name)) for name in names}
 
 
-def out(text: str, end: str = "\n") -> None:
-    """Write to standard output; bytes that no text can show are replaced, never an error, and
-    nothing but our own colours steers a terminal."""
-    shown = streams.harmless if is_terminal() else streams.coloured
-    streams.write(shown(text) + end)
+def out(*lines: str) -> None:
+    """Write lines to standard output; nothing but our own colours steers a terminal, or whatever
+    reads the pipe, and what its encoding does not have is replaced."""
+    streams.write("".join(f"{streams.shown(line)}\n" for line in lines))
 
 
-def done(text: str) -> None:
+def done(*lines: str) -> None:
     """Say on standard output what was changed, unless it is to be quiet."""
     if not _Chosen.quiet:
-        out(text)
+        out(*lines)
 
 
 def remark(text: str) -> None:
@@ -290,26 +294,33 @@ def names(values: Iterable[object]) -> None:
     streams.flush()
 
 
-def say(text: str) -> None:
-    """Write to standard error; a note is left out when it is to be quiet."""
-    if _Chosen.quiet and text.startswith("note: "):
+def say(*lines: str) -> None:
+    """Write lines to standard error; a note is left out when it is to be quiet."""
+    if _Chosen.quiet and lines and lines[0].startswith("note: "):
         return
-    streams.tell(text)
+    streams.tell(*lines)
 
 
-def page(text: str, patch: str = "") -> None:
-    """Write ``text``, through git's pager when it is longer than the terminal.
+def page(lines: Sequence[str], patch: str = "") -> None:
+    """Write lines, through git's pager when there are more than the terminal has.
 
-    A ``patch`` of git's follows after an empty line, in git's colours and as git shows it.
+    A ``patch`` of git's follows after an empty line, in git's colours.
     """
-    shown = streams.harmless if is_terminal() else streams.coloured
-    text = f"{shown(text)}\n\n{patch}" if patch else shown(text)
-    lines = text.count("\n") + 1
-    if not sys.stdout.isatty() or lines < _terminal()[1]:
+    text = "\n".join(map(streams.shown, lines))
+    if patch:
+        text = f"{text}\n\n{_harmless(patch)}"
+    if not sys.stdout.isatty() or text.count("\n") + 1 < _terminal()[1]:
         streams.write(f"{text}\n")
-        return
+    else:
+        _through_pager(text)
 
-    _through_pager(text)
+
+def _harmless(patch: str) -> str:
+    """A patch with nothing that steers a terminal but git's colours; CR LF stays."""
+    import re
+
+    steering = rf"(?!\n|\r\n|\x1b\[[0-9;]*m)[{STEERING}]"
+    return re.sub(steering, "?", patch)
 
 
 def _through_pager(text: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gitxexp.cli.render.console import paint, rounded, size, visible, width
+from gitxexp.cli.render.console import one_line, paint, rounded, size, width
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Promotion
@@ -38,35 +38,35 @@ def _short(value: Any) -> str:
 
 
 def _value(value: Any) -> str:
-    return "-" if value is None else visible(tag_message.show(value))
+    return "-" if value is None else one_line(tag_message.show(value))
 
 
 # -- show ----------------------------------------------------------------------------------------
 
 
-def as_text(found: ExperimentDetails) -> str:
+def as_text(found: ExperimentDetails) -> list[str]:
     """The whole page of ``explore show``."""
     experiment = found.experiment
     head = paint(experiment.name, "yellow")
     metrics = {delta.name: delta for delta in found.since.metrics} if found.since else {}
     own = experiment.payload.metrics
     lines = [
-        f"{head}  {visible(experiment.payload.headline)}",
+        f"{head}  {one_line(experiment.payload.headline)}",
         "",
         *section("tag", _facts(found)),
         *section(
-            "parameters", ((visible(n), _value(v)) for n, v in experiment.payload.params.items())
+            "parameters", ((one_line(n), _value(v)) for n, v in experiment.payload.params.items())
         ),
         *section("metrics", (_metric(n, v, metrics.get(n)) for n, v in own.items())),
         *section(
-            "context", ((visible(n), _value(v)) for n, v in experiment.payload.context.items())
+            "context", ((one_line(n), _value(v)) for n, v in experiment.payload.context.items())
         ),
         *section("artifacts", _artifact_rows(found.artifacts)),
         *section("promotions", map(_promotion, found.promotions)),
         *_changes(found),
         *section("rows", _row_lines(found)),
     ]
-    return "\n".join(lines).rstrip("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _facts(found: ExperimentDetails) -> Iterable[Cells]:
@@ -96,8 +96,8 @@ def _facts(found: ExperimentDetails) -> Iterable[Cells]:
 
 def _metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
     if delta is None or delta.delta is None:
-        return visible(name), _value(value)
-    return visible(name), _value(value), *_delta_cells(delta)
+        return one_line(name), _value(value)
+    return one_line(name), _value(value), *_delta_cells(delta)
 
 
 def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
@@ -138,7 +138,7 @@ def _row_lines(found: ExperimentDetails) -> Iterable[Cells]:
 # -- diff ----------------------------------------------------------------------------------------
 
 
-def comparison_text(found: Comparison) -> str:
+def comparison_text(found: Comparison) -> list[str]:
     """The whole page of ``explore diff``, without the patch."""
     lines = [
         f"{_title(found.before)} → {_title(found.after)}",
@@ -150,7 +150,7 @@ def comparison_text(found: Comparison) -> str:
     ]
     if not found.different:
         lines += ["nothing differs"]
-    return "\n".join(lines).rstrip("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def _title(side: ComparedSide) -> str:
@@ -164,7 +164,7 @@ def _change_rows(found: Comparison) -> Iterable[Cells]:
 
 
 def _change(change: ValueChange) -> Cells:
-    return visible(change.name), f"{_value(change.before)} → {_value(change.after)}"
+    return one_line(change.name), f"{_value(change.before)} → {_value(change.after)}"
 
 
 def _artifact_change(change: ValueChange) -> Cells:

@@ -7,6 +7,7 @@ from typing import Any
 
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, rounded
+from gitxexp.common.text import visible
 from gitxexp.repository import tag_message
 from gitxexp.workflows.explore.query import ExperimentList, ListColumn
 from gitxexp.workflows.explore.rows import ColumnName, Row, show_date
@@ -26,7 +27,7 @@ def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
     return _PORCELAIN_RUNS if runs else _PORCELAIN
 
 
-def as_table(found: ExperimentList, asked: Container[str] = ()) -> str:
+def as_table(found: ExperimentList, asked: Container[str] = ()) -> list[str]:
     """A table that fits the terminal; numbers rounded there, and in full in a pipe.
 
     Of columns that may be left out to fit, those that were ``asked`` for by name are not.
@@ -78,14 +79,15 @@ def cell(field: str, value: Any, *, short: bool) -> str:
 
 
 def as_csv(found: ExperimentList) -> str:
-    """RFC 4180 with a header, values in full; lines end in a plain newline."""
+    """RFC 4180 with a header, values in full but for control characters; lines end in a plain newline."""
     import csv
     import io
 
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow([shown.name.name for shown in found.columns])
-    writer.writerows(zip(*(_cells(shown, short=False) for shown in found.columns), strict=True))
+    writer.writerow([visible(shown.name.name) for shown in found.columns])
+    columns = (map(visible, _cells(shown, short=False)) for shown in found.columns)
+    writer.writerows(zip(*columns, strict=True))
     return out.getvalue()
 
 
@@ -96,7 +98,7 @@ def as_porcelain(found: ExperimentList, end: str) -> str:
         if shown.name == ColumnName("field", "date"):
             columns.append([str(int(value)) if value is not None else "" for value in shown.values])
         else:
-            columns.append([" ".join(text.split()) for text in _cells(shown, short=False)])
+            columns.append([console.one_line(text) for text in _cells(shown, short=False)])
     return "".join("\t".join(cells) + end for cells in zip(*columns, strict=True))
 
 

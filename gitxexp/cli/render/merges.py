@@ -32,12 +32,10 @@ _RARE = ("removed",)
 def show(found: Merged, *, dry_run: bool, as_json: bool) -> None:
     """Print the account of a merge or, with ``dry_run``, of what it would do."""
     if as_json:
-        console.out(console.as_json(facts(found)))
+        console.print_json(facts(found))
         return
     conflicting = any(a.report.conflicts for a in found.artifacts)
-    text = merged(found)
-    if text:
-        (console.out if conflicting or dry_run else console.done)(text)
+    (console.out if conflicting or dry_run else console.done)(*merged(found))
     console.notes(found.notes)
     if found.commit:
         console.done(f"committed {found.commit[:10]}")
@@ -48,19 +46,19 @@ def show(found: Merged, *, dry_run: bool, as_json: bool) -> None:
         hints.hint()
 
 
-def merged(found: Merged) -> str:
-    """The account as text: one table, then what the tables cannot hold."""
+def merged(found: Merged) -> list[str]:
+    """The lines of the account: one table, then what the tables cannot hold."""
     rows = [(a, t) for a in found.artifacts for t in a.report.tables]
-    lines = [_table(rows)] if rows else []
+    lines = _table(rows) if rows else []
     for item in found.artifacts:
         lines += _extras(item)
         lines += _going(item)
         lines += conflicts(item.report.conflicts, item.path)
     lines += [f"candidate {path}" for path in found.models]
-    return "\n".join(lines)
+    return lines
 
 
-def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> str:
+def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> list[str]:
     columns = []
     if len({a.path for a, _ in rows}) > 1:
         columns.append(Column("artifact", [a.path for a, _ in rows], flexible=True))

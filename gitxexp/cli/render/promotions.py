@@ -21,7 +21,10 @@ from gitxexp.workflows.models.run_facts import RunFacts
 
 def show_plan(plan: PromotePlan, *, as_json: bool) -> None:
     """Print what would be promoted."""
-    console.out(console.as_json(plan_object(plan)) if as_json else plan_text(plan))
+    if as_json:
+        console.print_json(plan_object(plan))
+    else:
+        console.out(*plan_text(plan))
     if plan.already:
         console.remark("it is in production already: nothing would be done")
 
@@ -29,7 +32,7 @@ def show_plan(plan: PromotePlan, *, as_json: bool) -> None:
 def show(done: Promoted, *, as_json: bool) -> None:
     """Print what was promoted."""
     if as_json:
-        console.out(console.as_json(promoted_object(done)))
+        console.print_json(promoted_object(done))
         return
     name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
     if done.promotion is None:
@@ -48,14 +51,14 @@ def show_history(project: Project, slot: str | None, *, as_json: bool) -> None:
     """Print who promoted what and when."""
     found = history(project, slot)
     if as_json:
-        console.out(console.as_json([promotion._asdict() for promotion in found]))
+        console.print_json([promotion._asdict() for promotion in found])
     elif found:
         console.page(history_table(found))
     else:
         console.remark("nothing has been promoted yet")
 
 
-def plan_text(plan: PromotePlan) -> str:
+def plan_text(plan: PromotePlan) -> list[str]:
     """Before and after: metrics with what became better or worse, sizes, hashes."""
     before, after = plan.before, plan.after
     rows = [("", "before", "after", "", "")]
@@ -64,7 +67,7 @@ def plan_text(plan: PromotePlan) -> str:
     rows += [_delta(delta) for delta in plan.deltas]
     rows.append(("size", size(before.size) if before else "-", size(after.model.size), "", ""))
     rows.append(("hash", before.oid[:8] if before else "-", after.model.oid[:8], "", ""))
-    return "\n".join(section(f"{plan.slot.production}  ←  {after.origin}", rows)).rstrip("\n")
+    return section(f"{plan.slot.production}  ←  {after.origin}", rows)[:-1]
 
 
 def _name(facts: RunFacts, model: Model | None) -> str:
@@ -122,7 +125,7 @@ def promoted_object(done: Promoted) -> dict[str, Any]:
     }
 
 
-def history_table(found: Sequence[Promotion]) -> str:
+def history_table(found: Sequence[Promotion]) -> list[str]:
     """Who promoted what and when, the newest first."""
     several = len({p.slot for p in found}) > 1
     runs = {p.id: p.run for p in found}

@@ -21,7 +21,7 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
         console.remark("there are no candidates")
         return
     asked = dry_run or not (plan.deletable or force)
-    (console.out if asked else console.done)(table(plan))
+    (console.out if asked else console.done)(*table(plan))
     if plan.only_copies and not force:
         console.say(f"not proved to be anywhere else: {len(plan.only_copies)}; they stay")
         if plan.problem:
@@ -35,7 +35,7 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
 def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
     """Print what went."""
     if as_json:
-        console.out(console.as_json(done_object(plan, done)))
+        console.print_json(done_object(plan, done))
         return
     console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
     if done.kept:
@@ -45,7 +45,7 @@ def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
 def show_freed(found: FreedCache, *, dry_run: bool, as_json: bool) -> None:
     """Print what a cache gave back, or would."""
     if as_json:
-        console.out(console.as_json(freed_object(found)))
+        console.print_json(freed_object(found))
         return
     verb, show = ("would free", console.out) if dry_run else ("freed", console.done)
     show(
@@ -54,7 +54,7 @@ def show_freed(found: FreedCache, *, dry_run: bool, as_json: bool) -> None:
     )
 
 
-def table(plan: PrunePlan) -> str:
+def table(plan: PrunePlan) -> list[str]:
     """Every candidate with what happens to it, in rank order."""
     decisions = plan.decisions
     models = [one.model for one in decisions]
@@ -133,7 +133,7 @@ def freed_object(freed: FreedCache) -> dict[str, Any]:
     }
 
 
-def trees_table(checks: Sequence[FinishedCheck]) -> str:
+def trees_table(checks: Sequence[FinishedCheck]) -> list[str]:
     """Every worktree with whether it is finished."""
     return console.table(
         [

@@ -10,7 +10,7 @@ from gitxexp.common.text import counted
 from gitxexp.workflows.artifacts.push import Pushed, PushPlan
 
 
-def plan_text(planned: PushPlan) -> str:
+def plan_text(planned: PushPlan) -> list[str]:
     """What would be checked and pushed, a line each."""
     lines = []
     for path, times in Counter(out.path for out in planned.every).items():
@@ -22,7 +22,7 @@ def plan_text(planned: PushPlan) -> str:
         f"would not push        {e.name}: {planned.git_remote} has another"
         for e in planned.clashing
     ]
-    return "\n".join(lines) or "nothing to push"
+    return lines or ["nothing to push"]
 
 
 def plan_object(planned: PushPlan) -> dict[str, object]:

@@ -15,9 +15,9 @@ from gitxexp.workflows.merge.diff import FileDiff
 MOST = 20
 
 
-def files(found: Sequence[FileDiff]) -> str:
+def files(found: Sequence[FileDiff]) -> list[str]:
     """Every file with its tables and rows."""
-    return "\n".join(line for item in found for line in _file(item))
+    return [line for item in found for line in _file(item)]
 
 
 def _file(found: FileDiff) -> Iterator[str]:
@@ -75,7 +75,7 @@ def cell(value: Value) -> str:
     return "NULL" if value is None else shown(value)
 
 
-def stat(found: Sequence[FileDiff]) -> str:
+def stat(found: Sequence[FileDiff]) -> list[str]:
     """Counts only, a line per table."""
     rows = [(f, t) for f in found for t in f.tables]
     columns = [

@@ -14,7 +14,7 @@ _NAMED_AT_MOST = 5
 _STANDING = ("changed", "from another commit", "missing")
 
 
-def as_text(found: Status, *, advice: bool) -> str:
+def as_text(found: Status, *, advice: bool) -> list[str]:
     """A few lines: where one is, the last experiment, what is not pushed or merged, what is next."""
     lines = [_where(found), *_last(found)]
     for word, names in (("unpushed", found.unpushed), ("unmerged", found.unmerged)):
@@ -27,7 +27,7 @@ def as_text(found: Status, *, advice: bool) -> str:
     if advice:
         lines.append(f"next       {found.next}")
     width = console.columns() if console.is_terminal() else 0
-    return "\n".join(console.clip(line, width) if width else line for line in lines)
+    return [console.clip(line, width) if width else line for line in lines]
 
 
 def _where(found: Status) -> str:
@@ -55,7 +55,7 @@ def _last(found: Status) -> list[str]:
     when = show_date(found.last.date)[:16].replace("T", " ")
     return [
         f"last       {name}  {when}{past}  ({found.total} in all)",
-        f"           {console.visible(found.last.payload.headline)}",
+        f"           {console.one_line(found.last.payload.headline)}",
     ]
 
 

@@ -13,8 +13,10 @@ from gitxexp.workflows.experiments.tag import Tagged
 
 def show_next(plan: Plan, *, as_json: bool) -> None:
     """Print the next version."""
-    facts = {"version": str(plan.version), "reason": plan.reason}
-    console.out(console.as_json(facts) if as_json else facts["version"])
+    if as_json:
+        console.print_json({"version": str(plan.version), "reason": plan.reason})
+    else:
+        console.out(str(plan.version))
 
 
 def show_plan(plan: Plan, *, as_json: bool) -> None:
@@ -23,11 +25,9 @@ def show_plan(plan: Plan, *, as_json: bool) -> None:
     if as_json:
         value = _facts(str(plan.version), plan.reason, plan.payload)
         value |= {"files": list(plan.files), "message": message, "evidence": list(plan.evidence)}
-        console.out(console.as_json(value))
+        console.print_json(value)
         return
-    console.out(f"{plan.version}  {plan.reason}\n\n{message}")
-    for line in plan.evidence:
-        console.out(line)
+    console.out(f"{plan.version}  {plan.reason}", "", *message.split("\n"), *plan.evidence)
     for output in plan.changed:
         console.out(f"would add     {output.path}")
     for path in plan.files:
@@ -40,16 +40,15 @@ def show(done: Tagged, *, as_json: bool) -> None:
     console.notes(done.notes)
     if as_json:
         facts = _facts(str(done.version), done.reason, done.payload)
-        console.out(console.as_json(facts | {"commit": done.commit, "tag": done.tag}))
+        console.print_json(facts | {"commit": done.commit, "tag": done.tag})
         return
     for path in done.added:
         console.done(f"added   {path}")
     if done.stamped:
         console.done(f"stamped {counted(done.stamped, 'row')} of run {done.payload.run}")
     version = console.paint(str(done.version), "yellow")
-    console.out(
-        version if console.quiet() else f"{version}  {done.reason}\n{done.payload.headline}"
-    )
+    console.out(version if console.quiet() else f"{version}  {done.reason}")
+    console.done(done.payload.headline)
 
 
 def _facts(version: str, reason: str, payload: tag_message.Payload) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def show_made(made: CreatedWorktree, *, only_path: bool, as_json: bool) -> None:
     """Print what was made; raises NoAnswer when outputs are missing."""
     plan, ready = made.plan, made.ready
     if as_json:
-        console.out(console.as_json(_made(made)))
+        console.print_json(_made(made))
     elif only_path:
         console.out(str(plan.path))
     else:
@@ -107,14 +107,14 @@ def show_rows(rows: Sequence[WorktreeStatus], *, porcelain: bool, nul: bool, as_
     """The list in one of its three forms."""
     console.notes(note for row in rows for note in row.notes)
     if as_json:
-        console.out(console.as_json([_row_facts(row) for row in rows]))
+        console.print_json([_row_facts(row) for row in rows])
     elif nul:
         console.names(line for row in rows for line in _porcelain(row))
     elif porcelain:
         for line in (line for row in rows for line in _porcelain(row)):
             console.out(line)
     else:
-        console.out(console.table(_columns(rows)))
+        console.out(*console.table(_columns(rows)))
 
 
 def _porcelain(row: WorktreeStatus) -> Iterator[str]:

@@ -24,6 +24,6 @@ def columns(table: str | None, as_json: bool) -> None:
     project = open_project()
     found = columns(project, table)
     if as_json:
-        console.out(console.as_json(as_objects(found, project.top)))
+        console.print_json(as_objects(found, project.top))
     else:
         console.page(as_text(found, project.top))

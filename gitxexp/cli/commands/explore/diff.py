@@ -54,7 +54,7 @@ def diff(
     patch = compare.patch(project, found, colour=console.colour() and not as_json) if code else ""
     if as_json:
         facts = details.comparison(found)
-        console.out(console.as_json(facts | {"patch": patch} if code else facts))
+        console.print_json(facts | {"patch": patch} if code else facts)
     else:
         console.page(details.comparison_text(found), patch)
     if exit_code and found.different:

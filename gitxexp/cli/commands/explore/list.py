@@ -11,6 +11,7 @@ from gitxexp.cli import hints
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common import streams
 from gitxexp.common.errors import UsageError
 
 
@@ -70,11 +71,11 @@ def list_(
         console.remark(_nothing(found.total, runs=runs) or none)
         hints.hint(*filter(None, [found.hint]))
     elif form == "json":
-        console.out(console.as_json(lists.as_objects(found, chosen=bool(names))))
+        console.print_json(lists.as_objects(found, chosen=bool(names)))
     elif form == "csv":
-        console.out(lists.as_csv(found), end="")
+        streams.write(lists.as_csv(found))
     elif form == "porcelain":
-        console.out(lists.as_porcelain(found, end="\0" if nul else "\n"), end="")
+        streams.write(lists.as_porcelain(found, end="\0" if nul else "\n"))
     else:
         console.page(lists.as_table(found, {name.lstrip("+") for name in names}))
 

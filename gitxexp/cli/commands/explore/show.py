@@ -27,6 +27,6 @@ def show(version: str, ask_remote: bool, as_json: bool) -> None:
         found = details(open_project(), version, ask_remote=ask_remote)
     console.notes(found.notes)
     if as_json:
-        console.out(console.as_json(as_object(found)))
+        console.print_json(as_object(found))
     else:
         console.page(as_text(found))

@@ -31,7 +31,7 @@ def verify(versions: tuple[str, ...], as_json: bool) -> None:
     with progress.line("verifying"):
         verified = verify(open_project(), versions)
     if as_json:
-        console.out(console.as_json([_object(one) for one in verified]))
+        console.print_json([_object(one) for one in verified])
     else:
         _show(verified)
     wrong = [one.version for one in verified if one.wrong]
@@ -43,7 +43,7 @@ def _show(verified: list[Verified]) -> None:
     lines = [(one.version, claim) for one in verified for claim in one.claims]
     wrong = frozenset(n for n, (_, claim) in enumerate(lines) if claim.verdict == "wrong")
     console.out(
-        console.table(
+        *console.table(
             [
                 Column("version", [version for version, _ in lines]),
                 Column("claim", [claim.name for _, claim in lines]),

@@ -10,9 +10,8 @@ import click
 
 from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Command
-from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.options import LINKS, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.repository.config import LINKS
 
 
 @click.command(cls=Command)
@@ -40,7 +39,7 @@ def checkout(
     if not isinstance(found, ExistingWorktree):
         show_made(found, only_path=print_path, as_json=as_json)
     elif as_json:
-        console.out(console.as_json({"name": found.name, "path": str(found.path)}))
+        console.print_json({"name": found.name, "path": str(found.path)})
     elif print_path:
         console.out(str(found.path))
     else:
@@ -81,7 +80,7 @@ def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> N
         project.progress = show
         done = cleanup(project, version, force=force, wait=not no_wait)
     if as_json:
-        console.out(console.as_json([tree_object(tree) for tree in done]))
+        console.print_json([tree_object(tree) for tree in done])
         return
     if not done:
         console.remark("nothing to remove: explore checkout made nothing that is still there")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import drop, tell
-from gitxexp.common.text import visible
+from gitxexp.common.text import one_line, visible
 from gitxexp.workflows.merge.driver.result import account, conflict_line, place_for, replace
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def textconv(args: list[str]) -> int:
         pointed = _pointed(path)
         if pointed is not None:
             text, path_or_none = pointed
-            out.write(text)
+            out.write(_harmless(text))
             if path_or_none is None:
                 return 0
             path = path_or_none
@@ -120,6 +120,12 @@ def textconv(args: list[str]) -> int:
     except BrokenPipeError:
         drop()
     return 0
+
+
+def _harmless(pointer: bytes) -> bytes:
+    """The lines of a pointer without what steers a terminal."""
+    lines = pointer.decode("utf-8", "surrogateescape").split("\n")
+    return "\n".join(map(one_line, lines)).encode("utf-8", "surrogateescape")
 
 
 def _pointed(path: Path) -> tuple[bytes, Path | None] | None:
