@@ -41,6 +41,8 @@ STEPS = {
     "removed": "gitxexp.workflows.worktrees.remove:WorktreeRemoved",
     "placed": "gitxexp.workflows.models.steps:ModelReplaced",
     "put": "gitxexp.workflows.models.steps:ModelAdded",
+    "put back": "gitxexp.workflows.models.steps:ModelPutBack",
+    "brought back": "gitxexp.workflows.models.steps:ModelBroughtBack",
     "aside": "gitxexp.workflows.models.steps:ModelRemoved",
 }
 

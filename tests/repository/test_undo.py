@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
@@ -165,16 +166,31 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
     return os.WIFSIGNALED(status)
 
 
-STRIDE = int(os.environ.get("XEXP_TEST_KILLS_STRIDE", "9"))
+#: XEXP_TEST_KILLS_STRIDE=1 dies at every moment.
+STRIDE = int(os.environ.get("XEXP_TEST_KILLS_STRIDE", "13"))
 
 
-def kept_anywhere(repo: Repo, run: str) -> bool:
-    """Whether the run is in the database, or in what was put beside it."""
-    return run in runs(repo)
+def copies(repo: Repo, tmp_path: Path, *words: str) -> Iterator[Repo]:
+    """Copies of the repository in which the command was killed, one moment later each time."""
+    moment = 1 + STRIDE // 2
+    while True:
+        place = tmp_path / f"at-{moment}"
+        for name in ("repo", "remote"):
+            shutil.copytree(repo.path.parent / name, place / name, symlinks=True)
+        copy = Repo(place / "repo")
+        if not killed(copy, *words, moment=moment):
+            return
+        yield copy
+        moment += STRIDE
 
 
-@pytest.mark.parametrize("retry", ["tag", "merge"])
-def test_killed_then_the_user_trains_then_again(ready: Repo, tmp_path: Path, retry: str) -> None:
+def has_bytes(folder: Path, data: bytes) -> bool:
+    """Whether a file in or below the folder holds these bytes."""
+    return any(p.is_file() and p.read_bytes() == data for p in folder.rglob("*"))
+
+
+@pytest.mark.parametrize("verb", ["tag", "merge", "rebase"])
+def test_killed_then_the_user_trains_then_again(ready: Repo, tmp_path: Path, verb: str) -> None:
     ready.git("checkout", "-q", "-b", "side")
     log_run(ready, "theirs")
     ready.dvc("add", DB)
@@ -184,35 +200,58 @@ def test_killed_then_the_user_trains_then_again(ready: Repo, tmp_path: Path, ret
     words = {
         "tag": ("tag", "--all", "-m", "one"),
         "merge": ("merge", "side", "--only", "results", "--commit", "-m", "mm"),
-    }[retry]
-    if retry == "tag":
+        "rebase": ("rebase", "side", "--only", "results", "--yes"),
+    }[verb]
+    if verb == "tag":
         log_run(ready, "before")
-    start = ready.path
-    moment, times = 1 + STRIDE // 2, 0
-    while True:
-        place = tmp_path / f"at-{moment}"
-        place.mkdir()
-        for name in ("repo", "remote"):
-            files_copied(start.parent / name, place / name)
-        repo = Repo(place / "repo")
-        if not killed(repo, *words, moment=moment):
-            break
+    times = 0
+    for repo in copies(ready, tmp_path, *words):
         log_run(repo, "newer")
         done = repo.xexp(*words)
-        assert "newer" in runs(repo), (moment, done.err)
-        assert "run-lr-0.1" in runs(repo)
-        if retry == "merge" and done.code == 0:
-            assert "theirs" in runs(repo), (moment, done.err)
-        assert done.code == 0 or "older or newer" not in done.err, (moment, done.err)
+        assert runs(repo) >= {"newer", "run-lr-0.1"}, (repo.path, done.err)
+        assert "Traceback" not in done.err
+        if verb != "tag" and done.code == 0:
+            assert "theirs" in runs(repo), (repo.path, done.err)
         times += 1
-        moment += STRIDE
     assert times >= 2
 
 
-def files_copied(source: Path, target: Path) -> None:
-    import shutil
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("promote", "--best", "f1"),
+        ("prune", "--keep", "0", "--force", "--yes"),
+        ("worktree", "new", "a"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_killed_then_the_user_writes_files_then_again(
+    modelled: Repo, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    times = 0
+    for repo in copies(modelled, tmp_path, *words):
+        repo.write("models/production/model.bin", b"new model")
+        repo.write("models/candidates/run-lr-0.01_model.bin", b"new candidate")
+        tree = repo.path.parent / "exp-a"
+        if tree.is_dir():
+            (tree / "notes.txt").write_bytes(b"my notes")
+        repo.xexp("candidates")
+        done = repo.xexp(*words)
+        assert "Traceback" not in done.err
+        for mine in (b"new model", b"new candidate", b"my notes"):
+            there = mine != b"my notes" or tree.is_dir()
+            assert not there or has_bytes(repo.path.parent, mine), (repo.path, mine, done.err)
+        times += 1
+    assert times >= 1
 
-    shutil.copytree(source, target, symlinks=True)
+
+def test_killed_then_again_without_a_word_from_the_user(modelled: Repo, tmp_path: Path) -> None:
+    """The first retry works, and what it makes is what an undisturbed command makes."""
+    for repo in copies(modelled, tmp_path, "promote", "--best", "f1"):
+        done = repo.xexp("promote", "--best", "f1").good()
+        assert "already" not in done.out, repo.path
+        assert repo.git("status", "--porcelain") == ""
+        assert repo.xexp("log", "--json").good().json()[0]["status"] == "done"
 
 
 def test_a_read_names_what_is_half_done_and_changes_nothing(ready: Repo) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-from collections.abc import Iterator
+import stat
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write, sync
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.storage.objects import hash_file, matches
 
@@ -74,6 +76,9 @@ class ModelReplaced(Step):
             return None
         return _lost_since(at, self.old, path, Path(self.kept))
 
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (ModelPutBack(asdict(self)),)
+
     def undo(self, at: Repository, undoing: Undoing) -> None:
         """The old file back in its place, the new one back where it came from."""
         path, kept = Path(self.path), self.kept and Path(self.kept)
@@ -115,6 +120,15 @@ class ModelAdded(Step):
     def check(self, at: Repository) -> Changed | None:
         return None  # a changed one stays
 
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        path = Path(self.path)
+        if not self.new.is_at(path):
+            return ()
+        kept = keep / "added" / f"{self.new.md5}.{path.name}"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        duplicate(path, kept)
+        return (ModelRemoved(self.path, self.new, str(kept)),)
+
     def undo(self, at: Repository, undoing: Undoing) -> None:
         path = Path(self.path)
         if self.new.is_at(path):
@@ -140,6 +154,9 @@ class ModelRemoved(Step):
     def check(self, at: Repository) -> Changed | None:
         return _lost_since(at, self.old, Path(self.path), Path(self.kept))
 
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (ModelBroughtBack(self.path, self.old, self.kept),)
+
     def undo(self, at: Repository, undoing: Undoing) -> None:
         path, kept = Path(self.path), Path(self.kept)
         if not path.exists():
@@ -148,6 +165,62 @@ class ModelRemoved(Step):
             at.notify(f"{path} exists again with other content; it stays")
         elif kept.exists():
             kept.unlink()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelPutBack(Step):
+    """The undo of a :class:`ModelReplaced`, whose fields are ``of``."""
+
+    kind: ClassVar[str] = "put back"
+
+    of: dict[str, Any]
+
+    def _replaced(self) -> ModelReplaced:
+        return ModelReplaced.load(dict(self.of))
+
+    def check(self, at: Repository) -> Changed | None:
+        step, path = self._replaced(), Path(self.of["path"])
+        if step.old.is_at(path) if step.old else not path.exists():
+            return None
+        return Changed(f"{path} was changed since", "promote the model again: git xexp promote")
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (self._replaced(),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        step = self._replaced()
+        path, source = Path(step.path), step.source and Path(step.source)
+        if step.new.is_at(path):
+            return
+        if step.kept and step.old and step.old.is_at(path):
+            Path(step.kept).parent.mkdir(parents=True, exist_ok=True)
+            duplicate(path, Path(step.kept))
+        _regain(at, step.new, path, source or None)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBroughtBack(Step):
+    """The undo of a :class:`ModelRemoved`, with the same fields."""
+
+    kind: ClassVar[str] = "brought back"
+
+    path: str
+    old: KnownFile
+    kept: str
+
+    @classmethod
+    def load(cls, data: dict[str, Any]) -> Self:
+        return cls(data["path"], KnownFile(**data["old"]), data["kept"])
+
+    def check(self, at: Repository) -> Changed | None:
+        return None  # a changed one stays
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (ModelRemoved(self.path, self.old, self.kept),)
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        if self.old.is_at(Path(self.path)):
+            move(Path(self.path), Path(self.kept))
 
 
 def _lost_since(at: Repository, old: KnownFile, path: Path, kept: Path) -> Changed | None:
@@ -178,29 +251,28 @@ def _give_back(at: Repository, placed_at: Path | None, source: Path, new: KnownF
 
 
 def move(source: Path, target: Path) -> None:
-    """Rename, or copy and delete across file systems; ``target`` is complete or absent."""
+    """Rename, or copy and delete across file systems; ``target`` is complete or absent, and both
+    folders are on the disk."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if not source.is_symlink():
+            sync(source)
         source.replace(target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
         duplicate(source, target)
         source.unlink()
+    sync(target.parent)
 
 
 def duplicate(source: Path, target: Path) -> None:
     """A second name for a file (a hard link), or a copy where that cannot be; atomic."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
-    try:
+    with atomic_write(target, mode=stat.S_IMODE(source.lstat().st_mode)) as temporary:
         try:
             os.link(source, temporary, follow_symlinks=False)
         except OSError:
             shutil.copy2(source, temporary, follow_symlinks=False)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _regain(at: Repository, known: KnownFile, path: Path, kept: Path | None) -> None:
@@ -258,14 +330,9 @@ def _copies(at: Repository, known: KnownFile) -> Iterator[Path]:
 def _write(source: Path, path: Path, known: KnownFile) -> None:
     """A copy with the times and mode that the file had."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with atomic_write(path, mode=known.mode) as temporary:
         shutil.copyfile(source, temporary)
-        temporary.chmod(known.mode)
         os.utime(temporary, ns=(known.mtime_ns, known.mtime_ns))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _rescue(at: Repository, path: Path) -> None:
