@@ -25,7 +25,7 @@ KILLS_OF_NEW = [
     ("gitxexp.workflows.worktrees.create:exclude", 1),
     ("gitxexp.workflows.worktrees.create:admin_of", 1),
     ("gitxexp.workflows.worktrees.records:write", 1),
-    ("gitxexp.storage.dvc.share:share", 1),
+    ("gitxexp.storage.dvc.share:share_cache", 1),
     ("gitxexp.storage.dvc.place:Linker.place", 1),
     ("gitxexp.storage.dvc.place:Linker.place", 3),
     ("gitxexp.storage.dvc.share:remember", 1),
