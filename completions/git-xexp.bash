@@ -97,6 +97,7 @@ o	--allow-mismatch	-	once	Tag although files contradict the run, or are another'
 o	--no-commit	-	once	Tag HEAD as it is
 o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
+o	--renumber	text	once	Give VERSION, which the remote has taken, the next number
 o	--suggest	-	once	Print the next version and do nothing
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock

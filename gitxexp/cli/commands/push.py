@@ -67,11 +67,10 @@ def _clash(planned: PushPlan) -> NoAnswer:
     """Two clones tagged at the same time, or a tag was moved: only people know which is meant."""
     remote, first = planned.git_remote, planned.clashing[0]
     names = ", ".join(found.name for found in planned.clashing)
-    run = f" --run {first.payload.run}" if first.payload.run else ""
     return NoAnswer(
         f"not pushed: {remote} has another {names}",
-        f"yours gets the next number: git tag -d {first.name} && git fetch --tags {remote} && "
-        f"git xexp tag{run}\nor take what {remote} has: git fetch --tags --force {remote}",
+        f"give yours the next number: git xexp tag --renumber {first.name}\n"
+        f"or take what {remote} has: git fetch --tags --force {remote}",
     )
 
 

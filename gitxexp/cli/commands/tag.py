@@ -82,6 +82,12 @@ _HERE = "."
     help="Push artifacts, branch and tag (default: xexp.tag.push).",
 )
 @click.option("--remote", metavar="NAME", help="The git remote to push to.")
+@click.option(
+    "--renumber",
+    type=VersionType(),
+    metavar="VERSION",
+    help="Give VERSION, which the remote has taken, the next number.",
+)
 @click.option("--suggest", is_flag=True, help="Print the next version and do nothing.")
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def tag(
@@ -109,6 +115,7 @@ def tag(
     no_commit: bool,
     push: bool | None,
     remote: str | None,
+    renumber: AnyVersion | None,
     suggest: bool,
     dry_run: bool,
     no_wait: bool,
@@ -131,6 +138,9 @@ def tag(
     if (where or of or all_runs) and not best:
         raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
     project = open_project()
+    if renumber is not None:
+        _renumber(project, renumber, remote, wait=not no_wait, as_json=as_json)
+        return
     request = Request(
         version=version,
         level=Level(level) if level else None,
@@ -181,6 +191,17 @@ def _worktree_name(project: Project) -> str:
     if here is None or here.note is None:
         raise UsageError("--name needs a NAME outside of a worktree that git xexp made")
     return here.note.name
+
+
+def _renumber(
+    project: Project, old: AnyVersion, remote: str | None, *, wait: bool, as_json: bool
+) -> None:
+    from gitxexp.cli.render import tags
+    from gitxexp.workflows.experiments.renumber import renumber
+
+    with progress.line("renumbering") as project.progress:
+        done = renumber(project, old, remote, wait=wait)
+    tags.show_renumbered(done, as_json=as_json)
 
 
 def _tag(

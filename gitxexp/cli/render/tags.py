@@ -8,6 +8,7 @@ from gitxexp.cli.render import console
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.workflows.experiments.plan import Plan
+from gitxexp.workflows.experiments.renumber import Renumbered
 from gitxexp.workflows.experiments.tag import Tagged
 
 
@@ -49,6 +50,16 @@ def show(done: Tagged, *, as_json: bool) -> None:
     version = console.paint(str(done.version), "yellow")
     console.out(version if console.quiet() else f"{version}  {done.reason}")
     console.done(done.payload.headline)
+
+
+def show_renumbered(done: Renumbered, *, as_json: bool) -> None:
+    """Print which number an experiment has now."""
+    if as_json:
+        facts = {"old": str(done.old), "version": str(done.new), "commit": done.commit}
+        console.out(console.as_json(facts | {"rows": done.rows, "theirs": done.theirs}))
+        return
+    whose = f"; {done.old} is the remote's now" if done.theirs else ""
+    console.out(f"{done.old} is {console.paint(str(done.new), 'yellow')}{whose}")
 
 
 def _facts(version: str, reason: str, payload: tag_message.Payload) -> dict[str, Any]:

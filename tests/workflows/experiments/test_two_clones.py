@@ -91,11 +91,22 @@ def test_one_number_taken_by_two(pair: tuple[Repo, Repo]) -> None:
     done = bob.xexp("push")
     assert done.code == 1 and "pushed main -> origin" in done.out
     assert "not pushed: origin has another e0.2.0" in done.err
-    assert "git tag -d e0.2.0 && git fetch --tags origin && git xexp tag --run bob" in done.err
+    assert "git xexp tag --renumber e0.2.0" in done.err
     assert "would not push        e0.2.0: origin has another" in bob.xexp("push", "-n").good().out
-    bob.git("tag", "-d", "e0.2.0")
-    bob.git("fetch", "-q", "--tags", "origin")
-    assert "e0.3.0" in bob.xexp("tag", "--run", "bob").good().out
+    before = (
+        bob.refs(),
+        versions(bob),
+        bob.xexp("explore", "show", "e0.2.0", "--json").good().json(),
+    )
+    bob.xexp("tag", "--renumber", "e0.2.0").good()
+    bob.xexp("undo").good()
+    after = bob.refs(), versions(bob), bob.xexp("explore", "show", "e0.2.0", "--json").good().json()
+    assert after == before
+    renumbered = bob.xexp("tag", "--renumber", "e0.2.0").good().out
+    assert renumbered == "e0.2.0 is e0.3.0; e0.2.0 is the remote's now\n"
+    assert bob.xexp("explore", "show", "e0.3.0", "--json").good().json()["text"] == "of bob"
+    assert bob.git("rev-parse", "e0.3.0^{commit}") == bob.head and clean(bob)
+    assert bob.xexp("registry", "rebuild", "--json").good().json()["restored"] == []
     assert versions(bob) == {"ann": "e0.2.0", "bob": "e0.3.0"}
     assert bob.xexp("push").good().out.endswith("pushed e0.3.0 -> origin\n")
     rows = bob.xexp("explore", "list", "--json").good().json()

@@ -1,0 +1,219 @@
+"""``tag --renumber``: our experiment gives way where a colleague pushed another under its number.
+
+Two clones that are apart choose the same next number. The remote has theirs first, so ours gets the
+next free one, with its text, labels, rows, registry row and promotions; theirs takes the old one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config as settings
+from gitxexp.repository import registry, tag_message, version
+from gitxexp.repository.commit import RefMoved
+from gitxexp.repository.files import FileState, copy_file
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import AnyVersion, Level, NamedVersion
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.add import add
+from gitxexp.storage.git import choose_remote
+from gitxexp.storage.git_write import GitWriter
+from gitxexp.trackers.stamps import restamp
+from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments.code_hash import code_hash
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.outputs import outputs_of
+from gitxexp.workflows.experiments.stamp import DatabaseWritten, RowsRestamped
+from gitxexp.workflows.models.cache import objects_noted
+
+#: Where the remote's tag of the same name is fetched to.
+_THEIRS = "refs/xexp/theirs/"
+
+
+@dataclass(frozen=True)
+class Renumbered:
+    """``old`` is ``new`` now; ``theirs``: the remote's experiment has the old number here, too."""
+
+    old: AnyVersion
+    new: AnyVersion
+    commit: str  #: that records it
+    rows: int  #: rows of the results that name the new version
+    theirs: bool
+
+
+def renumber(
+    project: Project, old: AnyVersion, remote: str | None = None, *, wait: bool = True
+) -> Renumbered:
+    """Give our experiment ``old`` the next free number. Undone by ``git xexp undo``.
+
+    Raises XexpError where there is no such experiment here, or it is the one that the remote has.
+    """
+    project.recover_first(wait=wait)
+    project.require_set_up()
+    branch, head = repository_commit.check_ready(project)
+    ours = next((e for e in project.experiments() if e.version == old), None)
+    if ours is None:
+        raise XexpError(f"there is no experiment {old} here", "git xexp explore list")
+    name = _remote(project, branch, remote)
+    there = GitWriter(project.git).remote_tags(name, "refs/tags/e*") if name else {}
+    if there.get(ours.name) == ours.oid:
+        raise XexpError(
+            f"{name} has this very {old}: others may use it",
+            "take a pushed experiment back with: git xexp undo --force",
+        )
+    with project.operation("tag --renumber", wait=wait) as running:
+        theirs = _fetched(project, name, ours) if ours.name in there else None
+        new = _next(project, ours, there)
+        rows, touched = _rows(project, running, ours, new)
+        here = _is_here(project, ours, head)
+        payload = _payload(project, ours, new, here=here)
+        _register(project, running, ours, theirs, payload)
+        files = sorted({*touched, settings.REGISTRY})
+        subject = f"Renumber {ours.name} to {new}\n"
+        commit = repository_commit.commit(project, running, files, subject, everything=False)
+        at = commit if here else ours.commit
+        repository_commit.tag(project, running, str(new), tag_message.encode(payload), at)
+        _give_way(project, running, ours, theirs)
+        running.summary.append(f"{ours.name} is {new}")
+        running.outcome.update(version=str(new), commit=commit)
+    return Renumbered(old, new, commit, rows, theirs is not None)
+
+
+def _remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
+    if wanted is None and not project.git.lines("remote"):
+        return None
+    return choose_remote(project.git, branch, wanted, project.config.tag_remote)
+
+
+def _fetched(project: Project, remote: str | None, ours: Experiment) -> Experiment | None:
+    """The remote's experiment of the same name; None where its tag is none of ours."""
+    assert remote is not None
+    ref = f"{_THEIRS}{ours.name}"
+    GitWriter(project.git).fetch(remote, [f"+refs/tags/{ours.name}:{ref}"], project.progress)
+    oid = project.git.text("rev-parse", ref)
+    project.git.raw("update-ref", "-d", ref)
+    found = next(iter(project.git.cat([oid])))
+    if found is None or found[1] != "tag":
+        return None
+    message = found[2].decode("utf-8", "replace").partition("\n\n")[2]
+    commit = project.git.text("rev-parse", f"{oid}^{{commit}}")
+    return ours._replace(oid=oid, commit=commit, payload=tag_message.decode(message))
+
+
+def _next(project: Project, ours: Experiment, there: Iterable[str]) -> AnyVersion:
+    """The next number at the level that ours has, free here, in the registry and on the remote."""
+    names = {*project.tags().names, *project.registry.rows(), *there}
+    used = [found for name in names if (found := version.parse(name)) is not None]
+    own = ours.version
+    if isinstance(own, NamedVersion):
+        return version.following_named(used, own.name)
+    level = ours.payload.reason.partition(":")[0]
+    known = {str(each) for each in Level}
+    return version.following(used, Level(level) if level in known else Level.PATCH)
+
+
+def _rows(
+    project: Project, running: Running, ours: Experiment, new: AnyVersion
+) -> tuple[int, tuple[str, ...]]:
+    """The rows of our run renamed, and the files that git is to hold of it.
+
+    A database with work that is not tagged yet is left to the next tag, which takes it as it is.
+    """
+    before = {output.path for output in outputs_of(project).changed}
+    count, written = 0, set[Path]()
+    for run in collect.all_runs(project.top, project.config):
+        if run.id != ours.payload.run or ours.name not in run.versions:
+            continue
+        path, backup = run.database, running.keep / f"renumbered.{run.database.name}"
+        running.keep.mkdir(parents=True, exist_ok=True)
+        copy_file(path, backup)
+        for part in run.parts:
+            running.record(RowsRestamped(str(path), part.table, part.run, ours.name, str(new)))
+            count += restamp(path, part.table, part.run, ours.name, str(new))
+        left = FileState.of(path)
+        if left is not None:
+            running.record(DatabaseWritten(str(path), str(backup), left))
+        written.add(path)
+    mine = {project.inside(path) for path in written}
+    changed = [out for out in outputs_of(project).changed if out.path in mine - before]
+    names = [output.path for output in changed]
+    tracked = [name for name in mine if name is not None and project.at_top.tracks(name)]
+    if not names:
+        return count, tuple(tracked)
+    with objects_noted(project, running, names):
+        for pointer in {output.pointer for output in changed}:
+            running.save_file(project.top / pointer)
+            running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
+        touched = add(project.top, names, project.progress).touched
+    return count, (*tracked, *touched)
+
+
+def _is_here(project: Project, ours: Experiment, head: str) -> bool:
+    """Whether HEAD holds what ours is made of: its code, and its outputs but for results, which a
+    merge adds to. Then the new tag stands on the commit that is made, else where the old one stood."""
+    if ours.commit == head:
+        return True
+    code = code_hash(project.at_top, head, project.config)
+    if ours.payload.code and ours.payload.code != code:
+        return False
+    hashes = {output.path: output.hash for output in pointers.outputs_at(project.git, head)}
+    return all(
+        hashes.get(path) == oid
+        for path, oid in ours.payload.artifacts.items()
+        if describe.role(path, project.config) is not Role.RESULTS
+    )
+
+
+def _payload(project: Project, ours: Experiment, new: AnyVersion, *, here: bool) -> Payload:
+    """What the new tag says: all that the old one did, with today's hashes where it stands ``here``."""
+    payload = ours.payload._replace(version=str(new), handwritten=False)
+    if not here:
+        return payload
+    hashes = {output.path: output.hash for output in outputs_of(project).every if output.hash}
+    artifacts = {path: hashes.get(path, oid) for path, oid in payload.artifacts.items()}
+    return payload._replace(artifacts=artifacts)
+
+
+def _register(
+    project: Project,
+    running: Running,
+    ours: Experiment,
+    theirs: Experiment | None,
+    payload: Payload,
+) -> None:
+    running.save_file(project.registry.path)
+    made = {*ours.payload.artifacts.values(), *payload.artifacts.values()}
+    promotions = [
+        replaced
+        for one in project.registry.promotions()
+        if one.version == ours.name
+        and (one.run == ours.payload.run or one.hash_after in made)
+        and (replaced := one._replace(version=payload.version))
+    ]
+    with project.registry.rewrite() as db:
+        registry.remove(db, ours.name)
+        if theirs is not None:
+            registry.put(db, ours.name, theirs.payload)
+        registry.put(db, payload.version, tag_message.decode(tag_message.encode(payload)))
+        for promotion in promotions:
+            db.table("promotions").update(promotion.id, {"version": promotion.version})
+
+
+def _give_way(
+    project: Project, running: Running, ours: Experiment, theirs: Experiment | None
+) -> None:
+    """The old tag becomes theirs, or goes."""
+    git = project.at_top
+    ref = f"refs/tags/{ours.name}"
+    if theirs is None:
+        running.record(RefMoved(ref, ours.oid, "", deleted=True))
+        git.raw("update-ref", "-d", ref, ours.oid)
+        return
+    running.record(RefMoved(ref, ours.oid, "", new=theirs.oid))
+    git.raw("update-ref", ref, theirs.oid, ours.oid)
