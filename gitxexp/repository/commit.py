@@ -222,7 +222,9 @@ class RefMoved(Step):
                 "undo the later operations first (git xexp log), or take the tag back and leave the"
                 " commit: --force",
             )
-        return self._on_remote(git, name) if self.old is not None and not self.deleted else None
+        if self.old is None or self.deleted or self.ref.startswith("refs/tags/"):
+            return None  # a tag that gave way to the remote's names what the remote has
+        return self._on_remote(git, name)
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
         current = self._current(self._git(at))
