@@ -660,14 +660,15 @@ bodies() {
     done
 }
 
-run_names() { bodies | sed -n \'s/^run = "\\(.*\\)"$/\\1/p\'; }
+run_names() { bodies | sed -n \'s/^run = "\\(.*\\)"$/\\1/p; s/^run = \'"\'\\\\(.*\\\\)\'"\'$/\\1/p\'; }
 
 keys() {
     bodies | awk -v want="[$1]" \'
         /^\\[/ { on = ($0 == want); next }
         !on { next }
         /^"/ { name = substr($0, 2); sub(/" *=.*/, "", name); gsub(/\\\\"/, "\\"", name) }
-        /^[^"#]+=/ { name = $0; sub(/ *=.*/, "", name) }
+        /^\\047/ { name = substr($0, 2); sub(/\\047 *=.*/, "", name) }
+        /^[^"\\047#]+=/ { name = $0; sub(/ *=.*/, "", name) }
         name != "" && !seen[name]++ { print name }
         { name = "" }\'
 }
@@ -679,9 +680,11 @@ labels() {
             /^\\[/ { on = 0 }
             on {
                 line = $0
-                while (match(line, /"([^"\\\\]|\\\\.)*"/)) {
+                while (match(line, /"([^"\\\\]|\\\\.)*"|\\047[^\\047]*\\047/)) {
                     name = substr(line, RSTART + 1, RLENGTH - 2)
-                    gsub(/\\\\"/, "\\"", name); gsub(/\\\\\\\\/, "\\\\", name)
+                    if (substr(line, RSTART, 1) == "\\"") {
+                        gsub(/\\\\"/, "\\"", name); gsub(/\\\\\\\\/, "\\\\", name)
+                    }
                     print name
                     line = substr(line, RSTART + RLENGTH)
                 }
