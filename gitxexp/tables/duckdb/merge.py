@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables
 from gitxexp.tables.duckdb.rows import Outcome, count, counted, listed
-from gitxexp.tables.duckdb.session import Session, Source, Table, stamp
-from gitxexp.tables.duckdb.source import open_duckdb, open_source
+from gitxexp.tables.duckdb.session import Refused, Session, Source, Table, stamp
+from gitxexp.tables.duckdb.source import damaged, open_duckdb, open_source
 from gitxexp.tables.duckdb.three_way import differing, restored, three_way, whole
 from gitxexp.tables.duckdb.two_way import key_of, merge_table, rebase_table
 from gitxexp.tables.duckdb.write import Job, beside, publish, write, writing
@@ -72,6 +72,7 @@ def run(
         ours = _open_target(session, stack, target, kind, temp, options)
         others = [_opened(session, stack, path, options) for path in sources]
         session.seal([*([ours] if ours else []), *others], temp)
+        stack.enter_context(_naming_damaged(session, [*([ours] if ours else []), *others]))
         tables = match_tables(ours, others, out, kind, options)
         _check_key(tables, options)
         outcomes: list[Outcome] = []
@@ -95,6 +96,20 @@ def run(
         _check_unmoved(target if same else None, before)
         publish(temp, out)
         return replace(report, written=True, notes=(*report.notes, *notes))
+
+
+@contextlib.contextmanager
+def _naming_damaged(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
+    """Say which file it is where a statement over several fails because one cannot be read."""
+    try:
+        yield
+    except Refused as error:
+        bad = next((source for source in inputs if damaged(session, source)), None)
+        if bad is None:
+            raise
+        if error.hint:  # it is known what this error means
+            raise XexpError(f"{bad.path}: {error.message}", hint=error.hint) from None
+        raise XexpError(f"{bad.path}: the parquet file is damaged", hint=error.message) from None
 
 
 def _two_way(session: Session, table: Matched, kind: Kind, options: MergeOptions) -> Outcome:

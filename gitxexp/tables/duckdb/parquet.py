@@ -224,6 +224,42 @@ def _fixed(kind: Any) -> bool:
     return str(kind).startswith("fixed_size_list<") or any(map(_fixed, inner))
 
 
+def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> bool:
+    """Write a file once more with pyarrow, its columns of the types that DuckDB cannot write.
+
+    Half floats, binary of a fixed size, and times in milliseconds are read by DuckDB as wider types;
+    a column that all ``files`` (the only inputs) store as one such type is cast back to it, which
+    is exact. False, and nothing is done, without pyarrow and where a cast is refused.
+    """
+    try:
+        import pyarrow as pa  # late: only for files with such columns
+        from pyarrow import parquet as pq
+    except ImportError:
+        return False
+    codec = {"UNCOMPRESSED": "none", "LZ4_RAW": "lz4"}.get(manner.codec, manner.codec.lower())
+    cast = written.with_name(f"{written.name}.cast")
+    try:
+        made = pq.ParquetFile(written)
+        schemas = [{f.name.lower(): f.type for f in pq.read_schema(file.path)} for file in files]
+        schema = made.schema_arrow
+        for at, field in enumerate(schema):
+            types = {str(s[field.name.lower()]) for s in schemas if field.name.lower() in s}
+            if len(types) == 1:
+                kind = next(s[field.name.lower()] for s in schemas if field.name.lower() in s)
+                schema = schema.set(at, field.with_type(kind))
+        with pq.ParquetWriter(
+            cast, schema, compression=codec, use_dictionary=manner.dictionary
+        ) as writer:
+            for group in range(made.num_row_groups):
+                writer.write_table(made.read_row_group(group).cast(schema), manner.rows)
+        cast.replace(written)
+    except (pa.ArrowException, OSError, ValueError):
+        return False
+    finally:
+        cast.unlink(missing_ok=True)
+    return True
+
+
 def stored_otherwise(session: Session, source: Source, written: Path) -> tuple[str, ...]:
     """A note for each column whose values are the same but which is stored as another type."""
     before = _stored(session, source.alias)

@@ -27,6 +27,10 @@ def text(value: str) -> str:
     return "'" + value.replace("'", "''") + "'"
 
 
+class Refused(XexpError):
+    """DuckDB could not do one of its steps."""
+
+
 class Shortage(XexpError):
     """DuckDB's memory limit was too small for one of its steps."""
 
@@ -235,7 +239,7 @@ def translated(what: str = "") -> Iterator[None]:
 
 
 def explain(error: Exception, what: str = "") -> XexpError:
-    """One of DuckDB's errors as an :class:`XexpError` with the next step."""
+    """One of DuckDB's errors as a :class:`Refused` (or :class:`Shortage`) with the next step."""
     first = str(error).strip().split("\n")[0]
     where = f"{what}: " if what else ""
     if "Out of Memory" in str(error):
@@ -244,8 +248,8 @@ def explain(error: Exception, what: str = "") -> XexpError:
         )
     for needle, message, hint in _KNOWN:
         if needle in str(error):
-            return XexpError(f"{where}{message}", hint=hint or first)
-    return XexpError(f"{where}{first}")
+            return Refused(f"{where}{message}", hint=hint or first)
+    return Refused(f"{where}{first}")
 
 
 _KNOWN = (

@@ -20,7 +20,16 @@ from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
 from gitxexp.tables.duckdb.align import EMPTY
-from gitxexp.tables.duckdb.session import Session, Source, Table, quote, stamp, text, translated
+from gitxexp.tables.duckdb.session import (
+    Session,
+    Shortage,
+    Source,
+    Table,
+    quote,
+    stamp,
+    text,
+    translated,
+)
 
 
 def open_source(
@@ -56,6 +65,7 @@ def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
                 columns[name] = EMPTY
     if not allow_lossy:
         _check_nanos(session, link, columns, path)
+        _check_decimals(session, link, path)
     row = "file_row_number"
     if row in {name.lower() for name in columns}:
         row = "xexp_row"
@@ -93,14 +103,21 @@ def _top_level(session: Session, link: str) -> list[tuple[str, str | None, str]]
 
 
 def _check_names(session: Session, link: str, path: Path) -> None:
-    seen: set[str] = set()
-    for name, _, _ in _top_level(session, link):
-        if name.lower() in seen:
-            raise XexpError(
-                f"{path} has two columns whose names differ only in case: {name}",
-                hint="rename one of them; columns are matched without regard to case",
-            )
-        seen.add(name.lower())
+    """Also inside of structs, where DuckDB would give one field the values of the other."""
+    rows = session.rows(f"SELECT name, num_children FROM parquet_schema({link})")
+    open_groups: list[tuple[int, set[str]]] = []  # fields still to come, names seen
+    for name, children in rows:
+        if open_groups:
+            left, seen = open_groups.pop()
+            if name.lower() in seen:
+                raise XexpError(
+                    f"{path} has two columns whose names differ only in case: {name}",
+                    hint="rename one of them; columns are matched without regard to case",
+                )
+            if left > 1:
+                open_groups.append((left - 1, {*seen, name.lower()}))
+        if children:
+            open_groups.append((children, set()))
 
 
 def _check_nanos(session: Session, link: str, columns: Mapping[str, str], path: Path) -> None:
@@ -113,6 +130,28 @@ def _check_nanos(session: Session, link: str, columns: Mapping[str, str], path: 
                 "would cut to microseconds",
                 hint="pip install --upgrade 'duckdb>=2', or accept the loss with --allow-lossy",
             )
+
+
+def _check_decimals(session: Session, link: str, path: Path) -> None:
+    """DuckDB reads decimals of more than 38 digits as DOUBLE, and rounds them."""
+    wide = session.rows(f"SELECT name, precision FROM parquet_schema({link}) WHERE precision > 38")
+    for name, digits in wide:
+        raise XexpError(
+            f"{path}: column {name} has decimals of {digits} digits, which DuckDB would round",
+            hint="accept the loss with --allow-lossy",
+        )
+
+
+def damaged(session: Session, source: Source) -> bool:
+    """Whether some part of a parquet file cannot be read: a statement over several does not say."""
+    try:
+        for table in source.tables if source.kind == "parquet" else ():
+            session.rows(f"SELECT count(h) FROM (SELECT hash(t) AS h FROM {table.relation} AS t)")
+    except Shortage:
+        return False
+    except XexpError:
+        return True
+    return False
 
 
 def open_duckdb(session: Session, path: Path, read_only: bool = True) -> Source:

@@ -29,6 +29,7 @@ from gitxexp.tables.duckdb.parquet import (
     arrow_schema,
     has_arrow_schema,
     manner_of,
+    store_as_before,
     stored_otherwise,
     write_parquet,
 )
@@ -128,6 +129,9 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     schema = arrow_schema(job.session, files, manner, outcome.table)
     write_parquet(job.session, outcome, manner, schema, temp)
     notes = stored_otherwise(job.session, model, temp) if model else ()
+    only_parquet = len(files) == len(inputs) and not manner.bloom
+    if model and notes and only_parquet and store_as_before(files, manner, temp):
+        notes = stored_otherwise(job.session, model, temp)
     if schema or not has_arrow_schema(job.session, files):
         return notes
     return (*notes, "the Arrow schema in the metadata no longer fits and was left out")

@@ -94,14 +94,38 @@ OTHERWISE = {
 }
 
 
+def with_type(folder: Path, case: str) -> tuple[Path, Path]:
+    """Two files with a column ``v`` of one of these types."""
+    kind, value, _ = OTHERWISE[case]
+    a, b = folder / "a.parquet", folder / "b.parquet"
+    for number, path in enumerate((a, b)):
+        table = pa.table({"n": [number], "v": pa.array([value], kind)})
+        pq.write_table(table, path, compression="zstd")
+    return a, b
+
+
+@pytest.mark.parametrize("case", OTHERWISE)
+def test_a_type_that_duckdb_cannot_write_stays_by_pyarrow(case: str, tmp_path: Path) -> None:
+    kind = OTHERWISE[case][0]
+    a, b = with_type(tmp_path, case)
+    assert merge_files(a, [b]).notes == ()
+    found = pq.read_table(a)
+    assert found.schema.field("v").type.equals(kind)
+    assert found["v"].to_pylist() == pq.read_table(b)["v"].to_pylist() * 2
+    assert pq.ParquetFile(a).metadata.row_group(0).column(1).compression == "ZSTD"
+    with duckdb.connect() as con:
+        con.execute(f"COPY (SELECT 9::BIGINT AS n) TO '{b}' (FORMAT parquet)")
+    assert merge_files(a, [b]).notes == ()
+    assert pq.read_schema(a).field("v").type.equals(kind)
+
+
 @pytest.mark.parametrize("case", OTHERWISE)
 def test_a_type_that_cannot_be_written_is_said_and_its_values_stay(
-    case: str, tmp_path: Path
+    case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kind, value, words = OTHERWISE[case]
-    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    for number, path in enumerate((a, b)):
-        pq.write_table(pa.table({"n": [number], "v": pa.array([value], kind)}), path)
+    _, value, words = OTHERWISE[case]
+    a, b = with_type(tmp_path, case)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
     (note,) = merge_files(a, [b]).notes
     assert f"column v: {words}" in note and "every value is the same" in note
     assert [row["v"] for row in read(a)] == [value, value]
@@ -145,3 +169,11 @@ def test_without_pyarrow_the_arrow_schema_stays_or_is_said_to_go(
     write(tmp_path / "c.duckdb", {"new": "int"}, [{"new": 1}])
     assert "Arrow schema" in merge_files(a, [tmp_path / "c.duckdb"]).notes[0]
     assert [row["span"] for row in read(a)] == [5, 5, None]
+
+
+def test_half_floats_of_one_side_do_not_round_the_others(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(pa.table({"v": pa.array([np.float16(1.5)])}), a)
+    pq.write_table(pa.table({"v": pa.array([0.1], pa.float32())}), b)
+    assert "float of 16 bits" in merge_files(a, [b]).notes[0]
+    assert [row["v"] for row in read(a)] == [1.5, np.float32(0.1)]

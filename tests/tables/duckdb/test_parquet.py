@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import random
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,41 @@ def test_minus_zero_and_nan_are_values(tmp_path: Path) -> None:
     pq.write_table(pa.table({"c": [-0.0, float("nan"), 0.0], "l": [[0.0], [1.0], [-0.0]]}), b)
     merge_files(a, [b])
     assert [str(v) for v in pq.read_table(a)["c"].to_pylist()] == ["0.0", "nan", "-0.0", "0.0"]
+
+
+def test_decimals_that_would_be_rounded_are_refused(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    wide = pa.array([Decimal("1" * 45 + ".25")], pa.decimal256(50, 2))
+    pq.write_table(pa.table({"v": wide}), a)
+    pq.write_table(pa.table({"v": wide}), b)
+    with pytest.raises(XexpError, match="50 digits"):
+        merge_files(a, [b])
+
+
+def test_fields_of_a_struct_whose_names_differ_only_in_case_are_refused(tmp_path: Path) -> None:
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    for path in (a, b):
+        pq.write_table(pa.table({"s": [{"x": 1, "in": {"a": 1, "A": 2}}], "in": [3]}), path)
+    with pytest.raises(XexpError, match="differ only in case: A"):
+        merge_files(a, [b])
+    pq.write_table(pa.table({"s": [{"x": 1, "s": {"S": 1}}], "x": [3]}), a)
+    pq.write_table(pa.table({"s": [{"x": 2, "s": {"S": 1}}], "x": [3]}), b)
+    assert merge_files(a, [b]).tables[0].new == 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_damaged_file_is_named_or_read_right(seed: int, tmp_path: Path) -> None:
+    """Bytes anywhere in the file are others, or missing."""
+    a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(pa.table({"n": range(100)}), a)
+    pq.write_table(pa.table({"n": range(50, 150)}), b)
+    before, raw, chance = a.read_bytes(), bytearray(b.read_bytes()), random.Random(seed)
+    at = chance.randrange(len(raw) - 20)
+    raw[at : at + 20] = chance.randbytes(chance.choice((0, 20)))
+    b.write_bytes(raw)
+    try:
+        merge_files(a, [b])
+    except XexpError as error:
+        assert str(b) in error.message and a.read_bytes() == before
+    else:
+        assert set(range(100)) <= set(pq.read_table(a)["n"].to_pylist())
