@@ -13,7 +13,16 @@ from typing import TypeVar
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, kind_of, reading
-from gitxexp.trackers.event_rows import condition, count_rows, last_writer, plain, summed
+from gitxexp.trackers.event_rows import (
+    Newest,
+    RunRows,
+    condition,
+    count_rows,
+    last_writer,
+    newest_run,
+    plain,
+    summed,
+)
 from gitxexp.trackers.join import Joined, Piece, join_all, join_one
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run
@@ -50,13 +59,14 @@ class EventTables(Adapter):
 
         def action(database: Database) -> Joined | None:
             tables = tables_of(database, query.table)
-            best: tuple[Moment, str | None, Table | None] = (moment(None), None, None)
+            best: tuple[Newest, Table] | None = None
             for table in tables:
-                when, run = last_writer(database, table)
-                if run is not None and (best[1] is None or when > best[0]):
-                    best = when, run, table
-            _, run, where = best
-            return None if run is None or where is None else _whole(database, tables, where, run)
+                found = newest_run(database, table)
+                if found.run is not None and (best is None or found.when > best[0].when):
+                    best = found, table
+            if best is None or best[0].run is None:
+                return None
+            return _whole(database, tables, best[1], best[0].run, best[0].rows)
 
         joined = reading(path, action)
         return _run(self.name, path, joined, query.rules) if joined else None
@@ -121,8 +131,14 @@ def is_database(path: Path) -> bool:
     return kind_of(path) is not None
 
 
-def _whole(database: Database, tables: Sequence[Table], table: Table, run: str) -> Joined | None:
-    rows = summed(database, table, run).get(run)
+def _whole(
+    database: Database,
+    tables: Sequence[Table],
+    table: Table,
+    run: str,
+    rows: RunRows | None = None,
+) -> Joined | None:
+    rows = rows or summed(database, table, run).get(run)
     return join_one(database, tables, Piece(table, run, rows)) if rows else None
 
 

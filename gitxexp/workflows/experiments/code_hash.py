@@ -1,7 +1,7 @@
 """Which files of a commit are code, their hash, and what of it changed between two commits.
 
-Code is every tracked file but pointers, parameters, metrics, our own folder, DVC's and prose: what
-those say is compared by itself.
+Code is every tracked file but pointers, parameters, metrics, databases, what trackers keep, our own
+folder, DVC's and prose: what those say is compared by itself.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ import fnmatch
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
+from gitxexp.common.files import SUFFIXES as DATABASES
 from gitxexp.repository.config import FOLDER, Config
 from gitxexp.storage.dvc.pointers import is_data_pointer
 from gitxexp.storage.git import Git, encode
 
 _PROSE = frozenset((".md", ".rst", ".txt"))
 _NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", "LICENSE", "dvc.lock"))
+#: Folders that trackers keep: what they hold is compared by itself.
+_TRACKERS = frozenset(("dvclive", "mlruns"))
 
 #: Hex digits kept of the hash of the code.
 _DIGITS = 12
@@ -26,7 +29,9 @@ def is_code(path: str, config: Config) -> bool:
     pure = PurePosixPath(path)
     if pure.parts[0] in (FOLDER, ".dvc") or pure.name in _NAMES or is_data_pointer(path):
         return False
-    if pure.suffix.lower() in _PROSE:
+    if pure.suffix.lower() in _PROSE or pure.suffix.lower() in DATABASES:
+        return False
+    if not _TRACKERS.isdisjoint(pure.parts[:-1]):
         return False
     others = (*config.params_files, *config.metrics_files, *config.results_databases,
               *config.models_paths, *config.data_paths)  # fmt: skip
