@@ -43,6 +43,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''init'\'') spec='\''o	--no-dvc	-	once	Do not set up DVC
 o	--track	-	once	Add untracked data, models and results to DVC
+o	--hooks	-	once	Have git push push artifacts first (pre-push hook)
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -159,6 +160,7 @@ o	--help	-	once	Show the manual page'\'' ;;
 '\''push'\'') spec='\''o	--all	-	once	Every experiment, pushed before or not
 o	-r --remote	dvcremote	once	The DVC remote (default: DVC'\''\'\'''\''s default)
 o	--git-remote	remote	once	The git remote to push to
+o	--artifacts	-	once	Push artifacts only, no branch and no tag
 o	--incomplete	-	once	Push even if artifacts are missing
 o	-n --dry-run	-	once	Show what would be pushed
 o	--json	-	once	Print JSON

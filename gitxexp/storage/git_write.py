@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from gitxexp.storage.objects import Progress
 
 
+#: Set for what this program itself fetches and pushes, so that its own hook has nothing to do.
+OURS = "GIT_XEXP_PUSH"
+
+
 class GitWriter(Git):
     """git in the folder and the environment of ``git``, its processes started by GitPython.
 
@@ -97,7 +101,7 @@ class GitWriter(Git):
     ) -> subprocess.CompletedProcess[str]:
         """The finished process, its progress told to ``progress`` while it ran."""
         gitpython = _gitpython()
-        process: Any = self._start(args, env=_in_english(self._env))
+        process: Any = self._start(args, env={**_in_english(self._env), OURS: "1"})
         process.stdout, process.stderr = _as_text(process.stdout), _as_text(process.stderr)
         out: list[str] = []
         told = _listener(gitpython.RemoteProgress, progress)

@@ -14,8 +14,11 @@ from gitxexp.common.text import some
 @click.command(cls=Command)
 @click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
 @click.option("--track", is_flag=True, help="Add untracked data, models and results to DVC.")
+@click.option("--hooks", is_flag=True, help="Have git push push artifacts first (pre-push hook).")
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
-def init(no_dvc: bool, track: bool, dry_run: bool, no_wait: bool, as_json: bool) -> None:
+def init(
+    no_dvc: bool, track: bool, hooks: bool, dry_run: bool, no_wait: bool, as_json: bool
+) -> None:
     """Set up a repository for git xexp; run again, it does only what is missing."""
     from gitxexp.workflows.experiments.init import SetUp, init
 
@@ -23,7 +26,14 @@ def init(no_dvc: bool, track: bool, dry_run: bool, no_wait: bool, as_json: bool)
 
     def set_up(track: bool) -> SetUp:
         with progress.line("setting up"):
-            return init(project, dvc=not no_dvc, track=track, dry_run=dry_run, wait=not no_wait)
+            return init(
+                project,
+                dvc=not no_dvc,
+                track=track,
+                hooks=hooks,
+                dry_run=dry_run,
+                wait=not no_wait,
+            )
 
     done = set_up(track)
     lines = list(done.done)

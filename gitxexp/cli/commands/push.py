@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 @click.option("--all", "everything", is_flag=True, help="Every experiment, pushed before or not.")
 @click.option("-r", "--remote", metavar="NAME", help="The DVC remote (default: DVC's default).")
 @click.option("--git-remote", metavar="NAME", help="The git remote to push to.")
+@click.option("--artifacts", is_flag=True, help="Push artifacts only, no branch and no tag.")
 @click.option("--incomplete", is_flag=True, help="Push even if artifacts are missing.")
 @shared(dry_run="Show what would be pushed.", json=True)
 def push(
@@ -30,6 +32,7 @@ def push(
     everything: bool,
     remote: str | None,
     git_remote: str | None,
+    artifacts: bool,
     incomplete: bool,
     dry_run: bool,
     as_json: bool,
@@ -47,6 +50,8 @@ def push(
     chosen = [_experiment(project, name) for name in versions] if versions else None
     with progress.line("asking the remote"):
         plan = push.plan(project, chosen, git_remote=git_remote, everything=everything)
+    if artifacts:
+        plan = replace(plan, refs=(), clashing=())
     if dry_run:
         if as_json:
             console.print_json(pushes.plan_object(plan))

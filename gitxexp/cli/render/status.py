@@ -22,6 +22,11 @@ def as_text(found: Status, *, advice: bool) -> list[str]:
             lines.append(f"{word:<10} {some(names, _NAMED_AT_MOST)}")
     if found.total and not found.has_remote:
         lines.append("unpushed   all: no remote branch is known here")
+    if found.incomplete:
+        lines.append(
+            f"incomplete {some(found.incomplete, _NAMED_AT_MOST)}: pushed by git alone, without"
+            " artifacts"
+        )
     if found.untracked:
         lines.append(f"untracked  {some(found.untracked, _NAMED_AT_MOST)}")
     if advice:
@@ -79,5 +84,6 @@ def as_object(found: Status) -> dict[str, Any]:
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
         "untracked": list(found.untracked),
+        "incomplete": list(found.incomplete),
         "next": found.next,
     }

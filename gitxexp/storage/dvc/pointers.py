@@ -25,6 +25,7 @@ __all__ = [
     "Output",
     "Source",
     "check_pointers",
+    "conflicted_at",
     "is_data_pointer",
     "output_named",
     "outputs_at",
@@ -54,6 +55,14 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
 
     wanted = [path for path in listing if is_definition(path)]
     return Parser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)
+
+
+def conflicted_at(git: Git, rev: str) -> list[str]:
+    """The pointers of a commit that hold conflict markers, by path."""
+    where = ("--", ":(top,glob)**/*.dvc", ":(top,glob)**/dvc.lock")
+    found = git.call("grep", "-l", "-z", "-e", "^<<<<<<< ", rev, *where)
+    names = decode(found.stdout).split("\0") if not found.returncode else []
+    return [name.removeprefix(f"{rev}:") for name in names if name]
 
 
 def output_named(git: Git, rev: str, path: str) -> Output | None:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.text import some
+from gitxexp.repository import unproved
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
@@ -78,6 +80,7 @@ def plan(
     commits = list(dict.fromkeys(experiment.commit for experiment in wanted))
     if chosen is None and branch and head and (everything or _ahead(project, name)):
         commits = list(dict.fromkeys([*commits, head]))
+    _refuse_conflicted(project, commits)
     outputs = _outputs_of(project, commits)
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
     heads = [ref for ref in refs if ref.startswith("refs/heads/")]
@@ -104,15 +107,28 @@ def push(
     )
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned, progress)
+    unproved.proved(project.state, (experiment.oid for experiment in planned.experiments))
     names = tuple(experiment.name for experiment in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     checked = sum(map(_is_kept, planned.every))
     return Pushed(names, report, checked, planned.git_remote, refs)
 
 
+def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:
+    """XexpError for pointers with conflict markers, whose data nobody could get."""
+    for commit in commits:
+        broken = pointers.conflicted_at(project.at_top, commit)
+        if broken:
+            raise XexpError(
+                f"commit {commit[:7]} holds conflict markers in {some(broken, 3)}",
+                "settle them (git xexp conflicts resolve, or by hand), commit, and push again",
+            )
+
+
 def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
     """Push the artifacts of a commit and prove the remote complete; what only the commits before
     it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
+    _refuse_conflicted(project, [commit])
     outputs = _outputs_of(project, [commit])
     earlier = _earlier(project, [commit], git_remote, outputs)
     _push_both(project, outputs, earlier, None, project.progress)

@@ -126,12 +126,14 @@ def init(
     *,
     dvc: bool = True,
     track: bool = False,
+    hooks: bool = False,
     dry_run: bool = False,
     wait: bool = True,
 ) -> SetUp:
     """Set the project up; where it is set up already, only what is missing on this machine.
 
-    With ``track``, data, models and results that nothing tracks are added to DVC. Returns an empty
+    With ``track``, data, models and results that nothing tracks are added to DVC; with ``hooks``, a
+    ``git push`` pushes their artifacts first. Returns an empty
     ``done`` when nothing was missing.
     """
     if not dry_run:
@@ -143,8 +145,13 @@ def init(
         done = [*_missing(top, dvc=dvc), *install.missing(project)]
         lines = [f"would create {name}" for name in done]
         lines += [f"would track {name}" for name in loose.every if track]
+        lines += [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
         return _set_up(project, found, lines, loose)
-    if not _missing(top, dvc=dvc) and not install.missing(project) and not (track and loose.every):
+    if (
+        not _missing(top, dvc=dvc)
+        and not install.missing(project)
+        and not ((track and loose.every) or (hooks and not install.has_hook(project)))
+    ):
         return _set_up(project, found, (), loose)
     with project.operation("init", wait=wait) as running:
         done = []
@@ -164,6 +171,9 @@ def init(
             done.append(settings.REGISTRY)
         project.forget_config()
         done += install.install(project, running)
+        if hooks and not install.has_hook(project):
+            install.add_hook(project, running)
+            done.append(install.HOOK)
         if track and loose.every and is_dvc_repo(top):
             add_untracked(project, running, loose.every)
         running.summary.append(", ".join((*done, *(loose.every if track else ()))))

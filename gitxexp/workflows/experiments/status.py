@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
-from gitxexp.repository import config
+from gitxexp.repository import config, unproved
 from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -41,6 +41,7 @@ class Status(NamedTuple):
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
     outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
     untracked: tuple[str, ...] = ()  #: data, models, results; looked for before the first tag only
+    incomplete: tuple[str, ...] = ()  #: tagged here, pushed by git alone: without their artifacts
     next: str = ""  #: a command
 
 
@@ -55,12 +56,16 @@ def status(project: Project) -> Status:
     local = set(project.git.lines(*here)) if has_remote else set()
     apart = set(project.git.lines(*STATUS_APART)) if commit else set()
     experiments = later()
+    without = unproved.read(project.state) if has_remote else set()
     last, since = _last(project, commit, experiments)
     found = Status(
         where, len(experiments), last, since, has_remote,
         unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
         unmerged=tuple(e.name for e in experiments if e.commit in apart),
         outputs=_outputs(project),
+        incomplete=tuple(
+            e.name for e in experiments if e.oid in without and e.commit not in local
+        ),
         untracked=() if experiments or project.places.top is None else _untracked(project),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
@@ -146,6 +151,8 @@ def _next(project: Project, found: Status) -> str:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:
         return f"git xexp merge {found.unmerged[0]}"
+    if found.incomplete:
+        return "git xexp push " + " ".join(found.incomplete[:3])
     if found.head.ahead or (found.unpushed and found.has_remote):
         return "git xexp push"
     return "git xexp explore list"

@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
-from gitxexp.repository import registry, tag_message, version
+from gitxexp.repository import registry, tag_message, unproved, version
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.version import AnyVersion
@@ -111,8 +111,10 @@ def within(
     oid = repository_commit.tag(project, running, final.version, tag_message.encode(final), commit)
     running.summary.append(f"{final.version} {final.headline}")
     running.outcome.update(version=final.version, commit=commit)
+    unproved.tagged(project.state, oid)
     if publish is not None:
         publish(running, plan.version, plan.branch, commit)
+        unproved.proved(project.state, [oid])
     added = tuple(output.path for output in plan.changed)
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
 

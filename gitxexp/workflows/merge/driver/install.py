@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import atomic_write, umask
 from gitxexp.repository import config
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
@@ -35,6 +36,42 @@ SECTIONS = ("merge.xexp", "diff.xexp")
 _BEGIN = "# git-xexp: rows are merged and shown row by row (git xexp drivers)"
 _END = "# git-xexp end"
 _BLOCK = re.compile(f"(?ms)^{re.escape(_BEGIN)}$.*?^{re.escape(_END)}$\n?")
+
+
+#: Artifacts go before the commits that name them, also when it is git that pushes.
+HOOK = "pre-push hook"
+_HOOK_TEXT = """\
+#!/bin/sh
+# git-xexp: artifacts go before the commits that name them (git xexp init --hooks)
+[ -n "$GIT_XEXP_PUSH" ] && exit 0
+exec {program} push --artifacts --git-remote "$1"
+"""
+
+
+def _hook(project: Project) -> Path:
+    return project.top / project.git.text("rev-parse", "--git-path", "hooks/pre-push")
+
+
+def has_hook(project: Project) -> bool:
+    """Whether ``git push`` pushes artifacts first. XexpError where another hook is in the way."""
+    path = _hook(project)
+    if not path.exists():
+        return False
+    if b"git-xexp: artifacts" in path.read_bytes():
+        return True
+    raise XexpError(
+        f"there is another pre-push hook: {path}",
+        f'call this in it: [ -n "$GIT_XEXP_PUSH" ] || {program()} push --artifacts --git-remote "$1"',
+    )
+
+
+def add_hook(project: Project, running: Running) -> None:
+    """Have ``git push`` push artifacts first."""
+    path = _hook(project)
+    running.save_file(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path, mode=0o777 & ~umask()) as temporary:
+        temporary.write_text(_HOOK_TEXT.format(program=program()), "utf-8")
 
 
 @dataclass(frozen=True)
