@@ -32,6 +32,8 @@ MOST = 10_000_000  #: characters, with every alias written out
 DEEPEST = 64
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s\[\]{},]", re.MULTILINE)
 _INDENT = re.compile(r"^ {64}", re.MULTILINE)
+_BRACKET = re.compile(r"""[\[\]{}]|"(?:[^"\\]|\\.)*"|'[^']*'""")
+_HOPELESS = 1000  #: brackets: ruamel would take minutes to find out
 _ITEMS = re.compile(r"(?:- ){8}|(?:\? ){8}")
 
 
@@ -59,9 +61,22 @@ def check(text: str, name: str = "YAML") -> None:
     """
     if len(text) > MOST:
         raise XexpError(f"{name} has {len(text):,} characters, more than {MOST:,}")
-    brackets = max(text.count("["), text.count("{"))
-    if brackets > DEEPEST or _ALIAS.search(text) or _INDENT.search(text) or _ITEMS.search(text):
+    depth = _flow_depth(text)
+    if depth > _HOPELESS:
+        raise XexpError(f"{name} is nested more than {DEEPEST} deep")
+    if depth > DEEPEST or _ALIAS.search(text) or _INDENT.search(text) or _ITEMS.search(text):
         _measure(text, name)
+
+
+def _flow_depth(text: str) -> int:
+    """How many brackets are open at once at most, quotes left out as far as they can be told."""
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return 0
+    depth = most = 0
+    for match in _BRACKET.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(match.group(), 0)
+        most = max(most, depth)
+    return most
 
 
 def _measure(text: str, name: str) -> None:

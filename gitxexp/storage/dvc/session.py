@@ -20,8 +20,9 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write
-from gitxexp.storage.dvc.places import cache_dir, refuse_tracked_link
+from gitxexp.storage.dvc.places import cache_dir, local_remote_dir, refuse_tracked_link
 from gitxexp.storage.dvc.pointer_file import Output
+from gitxexp.storage.paths import Refused
 
 
 class DvcError(XexpError):
@@ -135,7 +136,25 @@ def targets(top: Path, outputs: Iterable[Output]) -> list[str]:
 
     outputs = list(outputs)
     check_pointers(top, outputs)
+    for out in outputs:
+        _check_objects(top, out)
     return list(dict.fromkeys(str(top / out.addressing) for out in outputs))
+
+
+def _check_objects(top: Path, out: Output) -> None:
+    """Raises Refused where a cache or a remote that is a folder has a link or a pipe in the place of
+    an object: DVC would follow the one and wait for the other."""
+    from gitxexp.storage.objects import is_object, manifest, object_path
+
+    remote = local_remote_dir(top / out.root, out.remote)
+    folders = [cache_dir(top / out.root), *([remote] if remote else [])]
+    entries = manifest(out, folders) if out.is_dir and not out.versioned else ()
+    oids = [out.oid, *((entry.hash or "")[4:] for entry in entries or ())]
+    for oid in filter(None, oids if not out.versioned else ()):
+        for folder in folders:
+            place = object_path(folder, oid, out.legacy)
+            if os.path.lexists(place) and not is_object(place):
+                raise Refused(f"{place} is not a regular file", "remove it, then try again")
 
 
 @contextmanager

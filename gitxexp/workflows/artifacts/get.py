@@ -148,9 +148,21 @@ class _Get:
             if file.blob is None and not self.by_places(file, target):
                 last.append((file, target))
         if last and self.request.strategy is Strategy.AUTO:
+            self.refuse_known(last)
             self.by_worktree(last, None, base)
         elif last:
             raise self.nowhere(last[0][0])
+
+    def refuse_known(self, last: Sequence[tuple[CommitFile, Target]]) -> None:
+        """Raises XexpError for a file that DVC has nowhere else to look for: an ordinary output
+        whose remote is a folder, or none."""
+        for file, _ in last:
+            out = file.output
+            if out is None or out.versioned or out.source is not None:
+                continue
+            name = out.remote or remote_name(self.project.top / out.root, self.request.remote)
+            if name is None or self.stores.objects.remote(out, self.request.remote) is not None:
+                raise self.nowhere(file)
 
     def target(self, base: Path, rel: str) -> Target:
         """Where a file goes."""

@@ -465,7 +465,9 @@ class _Outputs:
             if out.is_dir and not (self.top / out.path).exists():
                 entries = manifest(out, cache_dirs(self.top / out.root))
                 if entries == ():
-                    (self.top / out.path).mkdir(parents=True, exist_ok=True)
+                    os.close(
+                        paths.open_folder(self.top, paths.resolved(self.top, out.path), create=True)
+                    )
 
     def _remember(self, items: Sequence[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
         dvc_share.remember_stats(self.project.stat_cache, self.top, items)
