@@ -10,11 +10,15 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.storage import paths
+
+if TYPE_CHECKING:
+    from gitxexp.storage.dvc.pipeline import Pipelines
 
 #: Relative to the top of a work tree.
 FOLDER = ".xexp"
@@ -29,6 +33,20 @@ class ModelSlot(NamedTuple):
     production: str = ""  #: the file that is the current best
     candidates: str = ""  #: the folder of the others
     extension: str = ""  #: of candidate files, with the dot
+
+
+class DeclaredHere:
+    """The pipelines of the work tree at ``top``, imported and read when they are first asked for."""
+
+    def __init__(self, top: Path) -> None:
+        self.top = top
+
+    @cached_property
+    def read(self) -> Pipelines:
+        """What they declare."""
+        from gitxexp.storage.dvc.pipeline import Pipelines  # late: a listing asks for nothing
+
+        return Pipelines(self.top)
 
 
 class Config(NamedTuple):
@@ -75,6 +93,7 @@ class Config(NamedTuple):
     #: the user's own.
     refused: tuple[str, ...] = ()
     own: frozenset[str] = frozenset()
+    pipelines: DeclaredHere | None = None  #: what DVC's pipelines say their files are
 
 
 #: Settings that send something elsewhere, or run something, and so are the user's own.
@@ -95,7 +114,7 @@ def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
     """
     config = Config()
     if top is not None:
-        config = config._replace(**_from_file(top))
+        config = config._replace(**_from_file(top), pipelines=DeclaredHere(top))
     if not git_values:
         return config
     own = _from_git(git_values)
@@ -302,7 +321,7 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
 
 def _kinds() -> dict[str, type]:
     """tuple (a list of strings), bool or str for each field, as its default is (None: bool)."""
-    others = ("models_slots", "refused", "own")
+    others = ("models_slots", "refused", "own", "pipelines")
     return {
         name: bool if default is None else type(default)
         for name, default in Config._field_defaults.items()

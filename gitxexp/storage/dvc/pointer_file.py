@@ -11,19 +11,15 @@ without it in the 2.x layout (``ab/…``, hashed with line ends made Unix: "md5-
 from __future__ import annotations
 
 import posixpath
-import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
-from gitxexp.storage.dvc import plain_yaml
+from gitxexp.storage.dvc.pipeline import Reader, fill, join, mapping, output_flags, stage_body
 from gitxexp.storage.paths import Refused, shown
-
-#: ``read(paths)`` gives the content of those paths that exist.
-Reader = Callable[[Iterable[str]], Mapping[str, bytes]]
 
 
 class File(NamedTuple):
@@ -137,8 +133,8 @@ class Parser:
 
     def single(self, path: str, text: bytes) -> Iterator[Output]:
         """The outputs of a ``.dvc`` file."""
-        data = _mapping(path, text)
-        wdir = _join(posixpath.dirname(path), data.get("wdir"))
+        data = mapping(path, text)
+        wdir = join(posixpath.dirname(path), data.get("wdir"))
         source = _source(data.get("deps"))
         for item in _items(data.get("outs")):
             out = self.output(item, item, path, None, wdir, source)
@@ -147,21 +143,21 @@ class Parser:
 
     def lock(self, path: str, text: bytes, texts: Mapping[str, bytes]) -> Iterator[Output]:
         """The outputs of a ``dvc.lock``, with the flags that its ``dvc.yaml`` gives them."""
-        data = _mapping(path, text)
+        data = mapping(path, text)
         folder = posixpath.dirname(path)
         pipeline = posixpath.join(folder, "dvc.yaml")
-        definition = _mapping(pipeline, texts[pipeline]) if pipeline in texts else None
+        definition = mapping(pipeline, texts[pipeline]) if pipeline in texts else None
         stages = data.get("stages", {}) if "schema" in data else data
         for stage, locked in stages.items() if isinstance(stages, dict) else ():
             if not isinstance(stage, str):
                 continue
-            body = _stage_body(definition, stage)
+            body = stage_body(definition, stage)
             if not isinstance(locked, dict) or body is None:
                 continue
-            wdir = _join(folder, self.render(body.get("wdir"), stage, folder, definition))
-            flags = list(_flags(body))
+            wdir = join(folder, fill(body.get("wdir"), stage, folder, definition, self.read))
+            flags = list(output_flags(body))
             for item in _items(locked.get("outs")):
-                flag = next((f for literal, f in flags if _fits(literal, str(item["path"]))), {})
+                flag = next((f.flags for f in flags if f.fits(str(item["path"]))), {})
                 out = self.output(item, flag, path, stage, wdir, None)
                 if out:
                     yield out
@@ -178,7 +174,7 @@ class Parser:
         """One entry of ``outs``; None when it lies outside the repository. Raises Refused."""
         cached = flags.get("cache", True) is not False
         named = str(item["path"])
-        path = named if _external(named) else _join(wdir, named)
+        path = named if _external(named) else join(wdir, named)
         if paths.leaves(path):
             if self.whole:
                 raise Refused(f"{pointer}: {shown(named)} is outside of the repository")
@@ -213,46 +209,6 @@ class Parser:
             executable=item.get("isexec") is True,
             persist=flags.get("persist") is True,
         )
-
-    def render(self, template: Any, stage: str, folder: str, definition: Any) -> Any:
-        """``${item}``, ``${key}`` and values of ``vars`` and ``params.yaml`` in a stage's wdir."""
-        if not isinstance(template, str) or "${" not in template:
-            return template
-        params = posixpath.join(folder, "params.yaml")
-        text = self.read([params]).get(params)
-        values = dict(_mapping(params, text)) if text else {}
-        entries = (definition or {}).get("vars")
-        for entry in entries if isinstance(entries, list) else ():
-            values.update(entry if isinstance(entry, dict) else {})
-        values["item"] = values["key"] = stage.partition("@")[2]
-
-        def value(match: re.Match[str]) -> str:
-            found: Any = values
-            for part in match.group(1).strip().split("."):
-                found = found.get(part) if isinstance(found, dict) else None
-            return match.group(0) if found is None else str(found)
-
-        return re.sub(r"\$\{([^}]*)\}", value, template)
-
-
-def _mapping(path: str, text: bytes) -> dict[str, Any]:
-    try:
-        value = plain_yaml.load(text.decode("utf-8"), path)
-    except UnicodeDecodeError as error:
-        raise XexpError(
-            f"{path} is not UTF-8 text", f"restore it: git checkout -- {path}"
-        ) from error
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise XexpError(f"{path} is not a DVC file", f"restore it: git checkout -- {path}")
-    return value
-
-
-def _join(folder: str, path: Any) -> str:
-    """A path made relative to the top; "" is the top itself."""
-    joined = posixpath.normpath(posixpath.join(folder, str(path))) if path else folder
-    return "" if joined == "." else joined
 
 
 def _external(path: str) -> bool:
@@ -298,44 +254,3 @@ def _source(deps: Any) -> Source | None:
         rev = repo.get("rev_lock") or repo.get("rev")
         return Source(str(repo.get("url")), path, True, str(rev) if rev else None)
     return Source(path, path, False)
-
-
-def _stage_body(definition: dict[str, Any] | None, stage: str) -> dict[str, Any] | None:
-    """A stage's definition, also of a ``foreach`` or ``matrix`` group; None when it is gone."""
-    if definition is None:
-        return {}
-    stages = definition.get("stages")
-    if not isinstance(stages, dict):
-        return None
-    body = stages.get(stage) or stages.get(stage.partition("@")[0])
-    if not isinstance(body, dict):
-        return None
-    inner = body.get("do", body)
-    return inner if isinstance(inner, dict) else None
-
-
-def _flags(body: dict[str, Any]) -> Iterator[tuple[list[str], dict[str, Any]]]:
-    """``(texts of the path, flags)`` of a stage's outputs; a template in a path matches anything."""
-    for kind in ("outs", "metrics", "plots"):
-        entries = body.get(kind)
-        for entry in entries if isinstance(entries, list) else ():
-            for path, flags in entry.items() if isinstance(entry, dict) else ():
-                literal = re.split(r"\$\{[^}]*\}", str(path))
-                yield literal, flags if isinstance(flags, dict) else {}
-
-
-def _fits(literal: Sequence[str], path: str) -> bool:
-    """Whether a path has these texts in this order, with something between any two."""
-    if len(literal) == 1:
-        return path == literal[0]
-    first, *middle, last = literal
-    end = len(path) - len(last)
-    if not (path.startswith(first) and path.endswith(last) and len(first) < end):
-        return False
-    at = len(first)
-    for part in middle:
-        at = path.find(part, at + 1, end - 1)
-        if at < 0:
-            return False
-        at += len(part)
-    return at < end

@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 from gitxexp.storage import paths
+from gitxexp.storage.dvc.pipeline import Reader
 from gitxexp.storage.dvc.pointer_file import (
     File,
     Output,
     Parser,
-    Reader,
     Source,
     is_data_pointer,
     is_definition,
@@ -48,10 +48,12 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
         elif line.endswith(b".dvc/config"):
             roots.add(decode(line.partition(b"\t")[2])[: -len(".dvc/config")].rstrip("/"))
 
-    def read(paths: Iterable[str]) -> dict[str, bytes]:
-        known = [path for path in paths if path in listing]
-        blobs = git.cat(listing[path] for path in known) if known else iter(())
-        return {path: blob[2] for path, blob in zip(known, blobs, strict=True) if blob}
+    def read(names: Iterable[str]) -> dict[str, bytes]:
+        """Pointers by their blobs; the files that a pipeline's ``vars`` name, by their paths."""
+        known = [n for n in names if n in listing or not (is_definition(n) or "\n" in n)]
+        blobs = git.cat(listing.get(n) or f"{rev}:{n}" for n in known) if known else iter(())
+        pairs = zip(known, blobs, strict=True)
+        return {name: blob[2] for name, blob in pairs if blob and blob[1] == "blob"}
 
     wanted = [path for path in listing if is_definition(path)]
     return Parser(read, lambda folder: _nearest(folder, roots), strict=False).parse(wanted)

@@ -33,6 +33,9 @@ def is_code(path: str, config: Config) -> bool:
         return False
     if not _TRACKERS.isdisjoint(pure.parts[:-1]):
         return False
+    pipelines = config.pipelines.read if config.pipelines else None
+    if pipelines and (pipelines.is_measure(path) or pipelines.is_params(path)):
+        return False
     others = (*config.params_files, *config.metrics_files, *config.results_databases,
               *config.models_paths, *config.data_paths)  # fmt: skip
     return not any(fnmatch.fnmatchcase(path, pattern) for pattern in others)

@@ -8,7 +8,6 @@ run that a parameter file holds under a dotted name (``lr`` and ``train.lr``) ta
 from __future__ import annotations
 
 import fnmatch
-import posixpath
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +20,6 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
-from gitxexp.storage.paths import leaves
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role
@@ -80,7 +78,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     before = None
     if not wanted.use_run:
         before, run = run, None
-    written, recorded = _written(top, config), _recorded(top)
+    written, recorded = _written(top, config), _recorded(top, config)
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config)
     if run is not None:
@@ -341,23 +339,36 @@ def _context(run: Run | None) -> dict[str, Any]:
 
 
 def _written(top: Path, config: Config) -> dict[str, Any]:
+    """What the parameter files hold: the configured ones, and those that a ``dvc.yaml`` names."""
     params: dict[str, Any] = {}
-    for name in config.params_files:
+    files: dict[str, tuple[str, ...]] = dict.fromkeys(config.params_files, ())
+    declared = config.pipelines.read.declared.params if config.pipelines else ()
+    for name, keys in (*files.items(), *(pair for pair in declared if pair[0] not in files)):
         file = readable(top, name)
-        if file is not None and file.is_file():
-            params |= flatten(read_params(file))
+        if file is not None and file.is_file() and not (name not in files and _is_python(name)):
+            values = flatten(read_params(file))
+            params |= {k: v for k, v in values.items() if not keys or _is_below(k, keys)}
     return params
 
 
-def _recorded(top: Path) -> dict[str, Any]:
-    """What the stages of ``dvc.lock`` ran with."""
-    lock = readable(top, "dvc.lock")
+def _is_python(name: str) -> bool:
+    return name.endswith(".py")
+
+
+def _is_below(name: str, keys: tuple[str, ...]) -> bool:
+    return any(name == key or name.startswith(f"{key}.") for key in keys)
+
+
+def _recorded(top: Path, config: Config) -> dict[str, Any]:
+    """What the stages of each ``dvc.lock`` ran with."""
     params: dict[str, Any] = {}
-    if lock is not None and lock.is_file():
-        stages = read_params(lock).get("stages") or {}
-        for stage in stages.values():
-            for values in (stage.get("params") or {}).values():
-                params |= flatten(values)
+    for name in config.pipelines.read.declared.locks if config.pipelines else ("dvc.lock",):
+        lock = readable(top, name)
+        stages = read_params(lock).get("stages") if lock is not None and lock.is_file() else None
+        for stage in stages.values() if isinstance(stages, dict) else ():
+            values = stage.get("params") if isinstance(stage, dict) else None
+            for written in values.values() if isinstance(values, dict) else ():
+                params |= flatten(written) if isinstance(written, dict) else {}
     return params
 
 
@@ -373,25 +384,40 @@ def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> li
 
 
 def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
+    """The numbers of the metrics files: the configured ones, then those that a pipeline declares.
+
+    A name that declared files give different values for is told apart by its file.
+    """
     metrics: dict[str, Any] = {}
-    for name in dict.fromkeys((*config.metrics_files, *_dvc_metrics(top))):
+    for name in config.metrics_files:
         file = readable(top, name)
         if file is not None and file.is_file():
             metrics |= flatten(read_metrics(file))
+    others = config.pipelines.read.declared.metrics if config.pipelines else ()
+    by_file = {
+        name: _declared_metrics(top, name) for name in others if name not in config.metrics_files
+    }
+    values: dict[str, set[Any]] = {}
+    for numbers in by_file.values():
+        for metric, value in numbers.items():
+            values.setdefault(metric, set()).add(value)
+    for name, numbers in by_file.items():
+        stem = name.rpartition(".")[0].replace("/", ".")
+        for metric, value in numbers.items():
+            metrics[metric if len(values[metric]) == 1 else f"{stem}.{metric}"] = value
     return {name: value for name, value in metrics.items() if _is_number(value)}
 
 
-def _dvc_metrics(top: Path) -> list[str]:
-    """The metrics files that ``dvc.yaml`` declares, at its top level and in its stages."""
-    pipeline = readable(top, "dvc.yaml")
-    if pipeline is None or not pipeline.is_file():
-        return []
-    document = read_params(pipeline)
-    declared = list(document.get("metrics") or [])
-    for stage in (document.get("stages") or {}).values():
-        declared += stage.get("metrics") or []
-    names = [str(next(iter(m))) if isinstance(m, Mapping) else str(m) for m in declared]
-    outside = {name for name in names if leaves(posixpath.normpath(name))}
-    for name in outside:
-        note(f"dvc.yaml: '{name}' is outside of the repository; it is not read")
-    return [name for name in names if name not in outside]
+def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
+    """The numbers of one declared file; none, with a note, where it is not here or no table of them."""
+    file = readable(top, name)
+    if file is None:
+        return {}
+    if not file.is_file():
+        note(f"{name} is declared as metrics and is not here: dvc pull")
+        return {}
+    try:
+        return {k: v for k, v in flatten(read_metrics(file)).items() if _is_number(v)}
+    except XexpError as error:
+        note(f"{error.message}; it is declared as metrics")
+        return {}

@@ -54,7 +54,8 @@ class Role(StrEnum):
 
 
 def role(path: str, config: Config) -> Role:
-    """The role of the output at ``path``: by configuration, else by its folder and suffix."""
+    """The role of the output at ``path``: by configuration, else by what DVC's pipelines declare,
+    else by its folder and suffix. What a stage makes is no source data."""
     if _matches(path, config.results_databases):
         return Role.RESULTS
     if config.data_paths and _matches(path, config.data_paths):
@@ -62,6 +63,9 @@ def role(path: str, config: Config) -> Role:
     if _matches(path, config.models_paths):
         return Role.MODEL
     pure = PurePosixPath(path)
+    declared = _declared(path, pure, config)
+    if declared is not None:
+        return declared
     if pure.parts[0] in _DATA_FOLDERS:
         return Role.DATA
     if pure.suffix.lower() in _DATABASE_SUFFIXES or pure.parts[0] == "results":
@@ -71,6 +75,21 @@ def role(path: str, config: Config) -> Role:
     if pure.suffix.lower() in _MODEL_SUFFIXES or _MODEL_FOLDERS & set(pure.parts):
         return Role.MODEL
     return Role.RESULTS if config.data_paths else Role.DATA
+
+
+def _declared(path: str, pure: PurePosixPath, config: Config) -> Role | None:
+    """What a pipeline says of the file; None where none makes or names it."""
+    if config.pipelines is None:
+        return None
+    pipelines = config.pipelines.read
+    if pipelines.is_model(path):
+        return Role.MODEL
+    if pipelines.is_measure(path):
+        return Role.RESULTS
+    if not pipelines.is_produced(path):
+        return None
+    named = pure.suffix.lower() in _MODEL_SUFFIXES and pure.parts[0] not in _DATA_FOLDERS
+    return Role.MODEL if named or _MODEL_FOLDERS & set(pure.parts) else Role.RESULTS
 
 
 def _is_measure(path: PurePosixPath) -> bool:
