@@ -19,6 +19,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Kind
 from gitxexp.tables.duckdb.session import Session, Source, Table, quote
 from gitxexp.tables.plan import MergeOptions, SimilarColumn
+from gitxexp.tables.rules import fold, missing_table, renamed, similar_columns
 
 
 @dataclass
@@ -71,7 +72,7 @@ def _parquet_name(source: Source, target: Source | None, options: MergeOptions) 
 def _check_asked(found: dict[str, Matched], options: MergeOptions) -> None:
     for name in options.tables:
         if name.lower() not in found:
-            raise XexpError(f"no input has a table called {name}")
+            raise missing_table(name)
 
 
 def _single(
@@ -309,13 +310,15 @@ def align(
     Raises :class:`XexpError` where there is no such type and the options do not accept the loss.
     """
     inputs = ([ours] if ours else []) + list(others)
-    renames = {old.lower(): new for old, new in options.rename.items()}
     spelled: dict[str, str] = {}
+    offered: list[list[str]] = []
     uses: dict[str, list[tuple[int, Use]]] = {}
     for index, (label, table) in enumerate(inputs):
         mine = index == 0 and ours is not None
+        rename = {} if mine else renamed(name, table.columns, options.rename, label)
+        offered.append([rename.get(fold(column), column) for column in table.columns])
         for column, kind in table.columns.items():
-            shown = column if mine else renames.get(column.lower(), column)
+            shown = rename.get(fold(column), column)
             key = shown.lower()
             spelled.setdefault(key, shown)
             use = Use(label, table.relation, column, kind, table.kind)
@@ -331,7 +334,8 @@ def align(
         _side(label, table, index, columns, uses) for index, (label, table) in enumerate(inputs)
     ]
     first = sides.pop(0) if ours else None
-    return Aligned(name, columns, first, tuple(sides), *_changes(name, first, columns, sides))
+    similar = tuple(similar_columns(name, offered[0], offered[1:]))
+    return Aligned(name, columns, first, tuple(sides), *_changes(first, columns), similar)
 
 
 def _side(
@@ -359,10 +363,11 @@ def _side(
 
 
 def _changes(
-    name: str, ours: Side | None, columns: Mapping[str, str], others: Sequence[Side]
-) -> tuple[tuple[str, ...], tuple[str, ...], tuple[SimilarColumn, ...]]:
+    ours: Side | None, columns: Mapping[str, str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The columns that ours gets, and those whose type is another then."""
     if ours is None:
-        return (), (), ()
+        return (), ()
     added = tuple(column for column in columns if column not in ours.has)
     before = {column.lower(): kind for column, kind in ours.table.columns.items()}
     widened = tuple(
@@ -370,24 +375,4 @@ def _changes(
         for column, kind in columns.items()
         if column in ours.has and before[column.lower()] not in (kind, EMPTY)
     )
-    there = frozenset().union(*(side.has for side in others))
-    lonely = [column for column in columns if column in ours.has and column not in there]
-    similar = tuple(
-        SimilarColumn(name, incoming, existing)
-        for incoming in added
-        for existing in lonely
-        if alike(incoming, existing)
-    )
-    return added, widened, similar
-
-
-def alike(one: str, other: str) -> bool:
-    """Whether two names may mean one thing: ``lr``/``learning_rate``, ``f1_score``/``f1Score``."""
-    a, b = (name.lower().replace("-", "_").replace(" ", "_") for name in (one, other))
-    if a.replace("_", "") == b.replace("_", ""):
-        return True
-    initials = ["".join(part[:1] for part in name.split("_")) for name in (a, b)]
-    if (len(a) > 1 and a == initials[1]) or (len(b) > 1 and b == initials[0]):
-        return True
-    short, long = sorted((a, b), key=len)
-    return len(short) > 2 and (long.startswith(short + "_") or long.endswith("_" + short))
+    return added, widened

@@ -17,10 +17,11 @@ from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tab
 from gitxexp.tables.duckdb.rows import Outcome, count, counted, listed
 from gitxexp.tables.duckdb.session import Refused, Session, Source, Table, stamp
 from gitxexp.tables.duckdb.source import damaged, open_duckdb, open_source
-from gitxexp.tables.duckdb.three_way import differing, restored, three_way, whole
+from gitxexp.tables.duckdb.three_way import differing, restored, three_way
 from gitxexp.tables.duckdb.two_way import key_of, merge_table, rebase_table
 from gitxexp.tables.duckdb.write import Job, beside, publish, write, writing
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
+from gitxexp.tables.rules import check_declared_key, dropped_with, settled_whole
 
 #: Decides one table: the outcome of its inputs, or None where the table leaves the result.
 Decide = Callable[[Session, Matched, Kind, MergeOptions], Outcome | None]
@@ -183,15 +184,12 @@ def _quietly(close: Callable[[], None]) -> Callable[[], None]:
 
 
 def _check_key(tables: Sequence[Matched], options: MergeOptions) -> None:
-    if not options.key:
-        return
+    new = list(options.rename.values())
+    names = []
     for table in tables:
         every = [t for _, t in ([table.ours] if table.ours else []) + table.others]
-        names = {c.lower() for t in every for c in t.columns}
-        names |= {new.lower() for new in options.rename.values()}
-        if all(key.lower() in names for key in options.key):
-            return
-    raise XexpError(f"no table has the key columns {', '.join(options.key)}")
+        names.append([*(c for t in every for c in t.columns), *new])
+    check_declared_key(options.key, names)
 
 
 def _check_unmoved(target: Path | None, before: tuple[int, ...]) -> None:
@@ -292,7 +290,7 @@ def _columns(
     dropped, clash, kept = set(), [], []
     for column in was.columns:
         held = [side for side, columns in has.items() if column.lower() in columns]
-        chosen = whole(name, column, options)
+        chosen = settled_whole(name, column, options)
         if len(held) == 2:
             continue
         if not held or (chosen in has and chosen not in held):
@@ -341,7 +339,7 @@ def _gone(
     Rows that the other side changed since are a conflict, settled for the side that is chosen.
     """
     left = table.ours or theirs
-    chosen = whole(table.name, None, options)
+    chosen = settled_whole(table.name, None, options)
     if count(session, f"SELECT 1 FROM {differing(session, table, {'b': base, 'o': left})}"):
         if chosen not in (OnConflict.OURS, OnConflict.THEIRS):
             kind = "change/delete" if table.ours else "delete/change"
@@ -356,5 +354,5 @@ def _gone(
     if table.ours is None:
         return None
     rows = still.report.here
-    note = f"table {table.name} dropped: theirs dropped it"
+    note = dropped_with("table", table.name)
     return Outcome(table, counted(table, rows, 0, removed=rows), notes=(note,), gone=True)

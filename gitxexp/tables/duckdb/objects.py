@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.tables.rules import carried
 
 _NAME = r'(?:"(?:[^"]|"")*"|[^\s(.";]+)'
 _CREATE = re.compile(
@@ -45,9 +46,8 @@ class Object:
 
     @property
     def label(self) -> str:
-        """In a report: views and indexes by their names alone, as SQLite's."""
-        plain = self.name.replace('"', "")
-        return plain if self.kind in ("VIEW", "INDEX") else f"{self.kind.lower()} {plain}"
+        """In a report, as SQLite's objects are named there."""
+        return carried(self.kind.lower(), self.name.replace('"', ""))
 
     @property
     def early(self) -> bool:

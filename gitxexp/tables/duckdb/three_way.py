@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from gitxexp.common.errors import NoAnswer
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import by_label, in_parts
 from gitxexp.tables.duckdb.rows import (
@@ -28,6 +27,7 @@ from gitxexp.tables.duckdb.rows import (
 from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.duckdb.two_way import check_unique, key_of
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
+from gitxexp.tables.rules import both_forbidden, settled_in
 
 
 def three_way(
@@ -66,8 +66,6 @@ def _three_way(
             table, here, incoming, new=new, removed=removed, identical=max(0, incoming - new)
         )
         return Outcome(table, report, add=add if new else "", drop=drop if removed else "")
-    if options.on_conflict is OnConflict.BOTH:
-        raise NoAnswer("both rows of one key cannot be kept", hint="choose ours or theirs")
     firm = session.keep("firm", f"SELECT * FROM {changes} WHERE {full}")
     if declared:
         _check_sides(session, table, firm, key)
@@ -172,7 +170,8 @@ class Pivot:
         drop = self._dropped(wide, loose_drop)
         change, filled, replaced = self._changed(wide)
         bad = count(self.session, f"SELECT 1 FROM {wide} WHERE xexp_bad")
-        stop = bad and self.options.on_conflict is OnConflict.FAIL
+        both = self.options.on_conflict is OnConflict.BOTH
+        stop = bad and (both or self.options.on_conflict is OnConflict.FAIL)
         removed = count(self.session, f"SELECT 1 FROM {drop}")
         added = new + loose[1]
         report = counted(
@@ -188,7 +187,8 @@ class Pivot:
         )
         outcome = Outcome(self.table, report, " UNION ALL ".join(parts), change)
         conflicts = tuple(self._conflicts(wide)) if stop else ()
-        return replace(outcome, drop=drop if removed else "", conflicts=conflicts)
+        notes = (both_forbidden(self.table.name),) if stop and both else ()
+        return replace(outcome, drop=drop if removed else "", conflicts=conflicts, notes=notes)
 
     @property
     def _names(self) -> list[str]:
@@ -322,19 +322,6 @@ class Pivot:
                 )
             )
         return found
-
-
-def settled_in(table: str, options: MergeOptions) -> list[tuple[Conflict, OnConflict]]:
-    """What was settled in one table."""
-    return [(c, side) for c, side in options.settled if c.table.lower() == table.lower()]
-
-
-def whole(table: str, column: str | None, options: MergeOptions) -> OnConflict:
-    """Which side has a column, or the whole table, that the other one dropped."""
-    for conflict, side in settled_in(table, options):
-        if not conflict.key and (conflict.column or "").lower() == (column or "").lower():
-            return side
-    return options.on_conflict
 
 
 def settled_rows(

@@ -1,19 +1,16 @@
-"""``merge`` by key: fill what is NULL, keep what agrees, report what does not.
+"""Two-way merge and rebase of one table.
 
-Rows of one key where there is at most one on each side: joined, which costs far less than grouped.
-
-``merge``: accumulate, by whole rows or by key.
-
-``rebase``: incoming rows replace ours by key; the later source wins.
+By key: fill what is NULL, keep what agrees, report what does not. Where there is at most one row on
+each side they are joined, which costs far less than grouping. Without a key whole rows are counted.
+A rebase drops what the offered rows replace; a plain merge brings them in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.tables.duckdb.align import ROW, Aligned, null
+from gitxexp.tables.duckdb.align import ROW, Aligned, Side, null
 from gitxexp.tables.duckdb.partition import in_parts
 from gitxexp.tables.duckdb.rows import (
     Fresh,
@@ -30,7 +27,21 @@ from gitxexp.tables.duckdb.rows import (
 )
 from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
-from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
+from gitxexp.tables.rules import (
+    VERSION_COLUMNS,
+    RowKey,
+    ambiguous_key,
+    both_forbidden,
+    fold,
+    keeps_both,
+    merge_key,
+    only_added,
+    rebase_key,
+    renumbered,
+    renumbers,
+    run_column,
+    stamps_of,
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,7 @@ class _Keyed:
     key: tuple[str, ...]
     options: MergeOptions
     rows: str
+    both: bool = False  #: rows that disagree both stay
     groups: str = ""
 
     @property
@@ -53,16 +65,16 @@ def merge_keyed(
     session: Session, table: Aligned, key: tuple[str, ...], declared: bool, options: MergeOptions
 ) -> Outcome:
     """Merge the rows whose key is whole by that key, the others as whole rows."""
-    _allow(declared, options)
     others = positioned([side.query for side in table.others])
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     rows = _gather(session, table, key, others, full)
-    if declared and options.on_conflict is not OnConflict.BOTH:
+    both = keeps_both(options, RowKey(key, declared))
+    if declared and not both:
         check_unique(session, table.name, rows, key)
-    work = _Keyed(session, table, key, options, rows)
-    work = _Keyed(session, table, key, options, rows, _groups(work))
+    work = _Keyed(session, table, key, options, rows, both)
+    work = replace(work, groups=_groups(work))
     bad = count(session, f"SELECT 1 FROM {work.groups} WHERE xexp_bad")
-    apart = options.on_conflict is OnConflict.BOTH or _renumbers(work)
+    apart = both or _renumbers(work)
     extra = _apart(work) if apart and bad else []
     nulls = _null_rows(work, full)
     fresh = [*_added(work, skip_bad=bool(apart)), *extra, *nulls]
@@ -80,23 +92,20 @@ def merge_keyed(
         conflicting=bad,
         identical=max(0, incoming - new - filled - replaced - (0 if apart else bad)),
     )
-    stop = bad and not apart and options.on_conflict is OnConflict.FAIL
+    stop = bad and not apart and options.on_conflict in (OnConflict.FAIL, OnConflict.BOTH)
     conflicts = _conflicts(work) if stop else []
-    add = joined(fresh)
-    return Outcome(table, report, add=add, change=change, conflicts=tuple(conflicts))
+    notes = []
+    if stop and options.on_conflict is OnConflict.BOTH:
+        notes.append(both_forbidden(table.name))
+    if _renumbers(work) and extra and extra[-1].count:
+        notes.append(renumbered(table.name, extra[-1].count, key[0]))
+    found = Outcome(table, report, add=joined(fresh), change=change)
+    return replace(found, conflicts=tuple(conflicts), notes=tuple(notes))
 
 
 def joined(parts: Sequence[Fresh]) -> str:
     """The rows of all parts one after the other; empty if there are none."""
     return " UNION ALL ".join(f"(SELECT * FROM ({p.query}))" for p in parts if p.count)
-
-
-def _allow(declared: bool, options: MergeOptions) -> None:
-    if options.on_conflict is OnConflict.BOTH and not declared:
-        raise NoAnswer(
-            "a unique key of the table forbids keeping both rows",
-            hint="choose --on-conflict ours or theirs",
-        )
 
 
 def _gather(session: Session, table: Aligned, key: Sequence[str], others: str, full: str) -> str:
@@ -121,22 +130,20 @@ def check_unique(session: Session, name: str, rows: str, key: Sequence[str]) -> 
         "HAVING count(*) > 1 LIMIT 3"
     )
     if found:
-        shown = "; ".join(f"{', '.join(map(str, row[:-1]))} ({row[-1]} rows)" for row in found)
-        raise XexpError(
-            f"--key {','.join(key)} does not identify one row in table {name}: {shown}",
-            hint="add columns to --key, merge without it, or keep all rows with --on-conflict both",
-        )
+        several = [(", ".join(map(str, row[:-1])), int(row[-1])) for row in found]
+        raise ambiguous_key(name, key, several)
 
 
 def _renumbers(work: _Keyed) -> bool:
     owner = work.table.ours or work.table.others[0]
-    return work.options.renumber and owner.table.primary
+    counted = owner.table.primary and (*owner.table.unique[0],) == work.key
+    return renumbers(work.options, counted)
 
 
 def _groups(work: _Keyed) -> str:
     """One row per key: each cell's merged value (v0…) and whether the inputs disagree (x0…)."""
     bad = " OR ".join(["false", *(f"x{i}" for i in range(len(work.cells)))])
-    if work.options.on_conflict is OnConflict.BOTH:
+    if work.both:
         bad += " OR xexp_many"
     if len(work.table.others) == 1 and single(work.session, work.rows, work.key):
         query = paired(work.table, work.key, work.cells, work.options, work.rows)
@@ -157,7 +164,7 @@ def _grouped(work: _Keyed) -> str:
             parts.append(f"{pick}({{'v': {cell}}}, xexp_pos)['v'] AS v{index}")
         parts.append(f"{_differs(work, name)} AS x{index}")
     many = "false"
-    if work.options.on_conflict is OnConflict.BOTH:
+    if work.both:
         many = "count(*) > count(DISTINCT xexp_side)"
     return (
         f"SELECT {listed(work.key)}, {''.join(part + ', ' for part in parts)}"
@@ -283,7 +290,8 @@ def _renumbered(work: _Keyed) -> list[Fresh]:
 def _conflicts(work: _Keyed) -> list[Conflict]:
     found: list[Conflict] = []
     owner = work.table.ours or work.table.others[0]
-    kind = "primary key" if owner.table.primary and not work.options.key else "value"
+    counted = owner.table.primary and (*owner.table.unique[0],) == work.key
+    kind = "primary key" if counted else "value"
     sources = {i: side.label for i, side in enumerate(work.table.others, 1)}
     for index, name in enumerate(work.cells):
         cell = quote(name)
@@ -350,19 +358,10 @@ def _disagree(table: Aligned, name: str, options: MergeOptions) -> str:
 
 
 def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool]:
-    """The key to merge by, in the aligned spelling, and whether the user declared it.
-
-    Empty where the table has none: then whole rows are compared.
-    """
-    spelled = {name.lower(): name for name in table.columns}
-    if options.key:
-        found = tuple(spelled[k.lower()] for k in options.key if k.lower() in spelled)
-        return (found, True) if len(found) == len(options.key) else ((), False)
+    """The key to merge by, in the aligned spelling, and whether the user declared it."""
     owner = table.ours or table.others[0]
-    for unique in owner.table.unique:
-        if all(column.lower() in spelled for column in unique):
-            return tuple(spelled[column.lower()] for column in unique), False
-    return (), False
+    key = merge_key(table.names, owner.table.unique, options.key)
+    return key.columns, key.declared
 
 
 def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
@@ -390,61 +389,111 @@ def _by_rows(session: Session, table: Aligned) -> Outcome:
     return Outcome(table, report, add=fresh.query if fresh.count else "")
 
 
-#: The key where none is declared: the experiment's version, else the tracker's run.
-DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
-
-
-def rebase_key(table: Aligned, options: MergeOptions) -> tuple[str, ...]:
-    """The key to replace by; empty where both sides do not have its columns."""
-    both = set(shared(table)) if table.ours else set(table.columns)
-    spelled = {name.lower(): name for name in both}
-    if options.key:
-        found = tuple(spelled[k.lower()] for k in options.key if k.lower() in spelled)
-        return found if len(found) == len(options.key) else ()
-    return next(((spelled[name],) for name in DEFAULT_KEYS if name in spelled), ())
-
-
 def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
     """Rows of ours whose key an input offers give way to the rows of the last input that has it.
 
     Rows that are the same on both sides stay where they are, so that a second run changes nothing.
     A table without the key's columns follows merge, and a note says so.
     """
-    key = rebase_key(table, options)
-    if not key:
-        wanted = ", ".join(options.key) or "version or run id"
-        note = f"table {table.name} has no {wanted}: its rows were added"
-        found = merge_table(session, table, replace(options, key=()))
-        return replace(found, notes=(note,)) if found.report.new else found
-    return in_parts(session, table, key, lambda part: _replaced(session, part, key))
-
-
-def _replaced(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
-    full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
-    exact = marks(table.columns, collated(table))
-    rows = _ranked(session, table, _gather_winners(session, table, key, full), exact)
-    drop = session.keep("drop", f"SELECT {ROW} FROM {rows} WHERE xexp_side = 0 AND xexp_i > n_s")
-    comes = f"SELECT * FROM {rows} WHERE xexp_side > 0 AND xexp_i > n_o ORDER BY xexp_pos"
-    fresh = [Fresh(f"SELECT {listed(table.names)} FROM ({comes})", count(session, comes))]
-    fresh += _rows_without_key(session, table, full, exact)
-    replaced = count(session, f"SELECT 1 FROM {drop}")
-    incoming = sum(count(session, side.query) for side in table.others)
+    plain = replace(options, key=())
+    both = set(shared(table)) if table.ours else set(table.columns)
+    names = rebase_key(sorted(both), options.key)
+    if not names:
+        merged = merge_table(session, table, plain)
+        note = only_added(table.name, options.key)
+        return replace(merged, notes=(*merged.notes, note)) if merged.report.new else merged
+    keyed, key = _with_key(session, table, names)
+    drop = in_parts(session, keyed, key, lambda part: _dropped(session, part, key)).drop
+    gone = count(session, f"SELECT 1 FROM {drop}") if drop else 0
+    merged = merge_table(session, _winners(keyed, table, key, drop), plain)
     here = count(session, table.ours.query) if table.ours else 0
-    new = sum(part.count for part in fresh)
-    report = counted(
-        table, here, incoming, new=new, replaced=replaced, identical=max(0, incoming - new)
+    incoming = sum(count(session, side.query) for side in table.others)
+    drops = [part for part in (drop, merged.drop) if part]
+    if len(drops) == 2:
+        drops = [session.keep("drop", " UNION ALL ".join(f"SELECT {ROW} FROM {d}" for d in drops))]
+    report = replace(
+        merged.report, here=here, incoming=incoming, replaced=merged.report.replaced + gone
     )
-    return Outcome(table, report, add=joined(fresh), drop=drop if replaced else "")
+    return replace(merged, table=table, report=report, drop=drops[0] if drops else "")
 
 
-def _ranked(session: Session, table: Aligned, rows: str, exact: list[str]) -> str:
+def _with_key(
+    session: Session, table: Aligned, names: tuple[str, ...]
+) -> tuple[Aligned, tuple[str, ...]]:
+    """The table with the key that decides: rows without a version go by their run.
+
+    That is the version that the run has elsewhere, else the run itself.
+    """
+    run = run_column(shared(table) if table.ours else table.columns)
+    sides = [*([table.ours] if table.ours else []), *table.others]
+    if len(names) > 1 or fold(names[0]) not in VERSION_COLUMNS or run is None:
+        return table, names
+    version, name = quote(names[0]), quote(run)
+    rows = " UNION ALL ".join(f"SELECT {version}, {name} FROM ({side.query})" for side in sides)
+    if not session.rows(
+        f"SELECT 1 FROM ({rows}) WHERE {version} IS NULL AND {name} IS NOT NULL LIMIT 1"
+    ):
+        return table, names
+    runs = session.keep(
+        "runs",
+        f"SELECT {name} AS xexp_run, min({version}::VARCHAR) AS xexp_version FROM ({rows}) "
+        f"WHERE {version} IS NOT NULL AND {name} IS NOT NULL GROUP BY {name}",
+    )
+
+    def keyed(side: Side) -> Side:
+        key = f"coalesce({version}::VARCHAR, xexp_version, {name}::VARCHAR) AS xexp_key"
+        query = (
+            f"SELECT mine.*, {key} FROM ({side.query}) AS mine "
+            f"LEFT JOIN {runs} ON {name} = xexp_run"
+        )
+        return replace(side, query=query)
+
+    ours = keyed(table.ours) if table.ours else None
+    columns = {**table.columns, "xexp_key": "VARCHAR"}
+    others = tuple(map(keyed, table.others))
+    return replace(table, columns=columns, ours=ours, others=others), ("xexp_key",)
+
+
+def _winners(keyed: Aligned, table: Aligned, key: tuple[str, ...], drop: str) -> Aligned:
+    """The table without what gives way: rows of ours, and of inputs before one with the same key."""
+    names = f"{listed(table.names)}, {ROW}"
+    same = " AND ".join(f"mine.{quote(k)} = later.{quote(k)}" for k in key)
+    others = []
+    for index, side in enumerate(keyed.others):
+        query = side.query
+        after = " UNION ALL ".join(
+            f"SELECT {listed(key)} FROM ({other.query})" for other in keyed.others[index + 1 :]
+        )
+        if after:
+            query = (
+                f"SELECT mine.* FROM ({query}) AS mine ANTI JOIN "
+                f"(SELECT DISTINCT {listed(key)} FROM ({after})) AS later ON {same}"
+            )
+        others.append(replace(side, query=f"SELECT {names} FROM ({query})"))
+    ours = table.ours
+    if ours is not None and drop:
+        query = f"SELECT * FROM ({ours.query}) WHERE {ROW} NOT IN (SELECT {ROW} FROM {drop})"
+        ours = replace(ours, query=query)
+    return replace(table, ours=ours, others=tuple(others))
+
+
+def _dropped(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
+    """Rows of ours that give way."""
+    full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
+    stamps = stamps_of(table.names, (*key_of(table, MergeOptions())[0], "xexp_key"))
+    columns = {c: kind for c, kind in table.columns.items() if c in key or not stamps.holds(c)}
+    rows = _ranked(session, columns, _gather_winners(session, table, key, full), table)
+    drop = session.keep("drop", f"SELECT {ROW} FROM {rows} WHERE xexp_side = 0 AND xexp_i > n_s")
+    return Outcome(table, counted(table, 0, 0), drop=drop)
+
+
+def _ranked(session: Session, columns: Mapping[str, str], rows: str, table: Aligned) -> str:
     """The rows numbered among their equals of one side, with how many each side has."""
-    cells = ", ".join([*map(quote, table.names), *exact])
+    cells = ", ".join([*map(quote, columns), *marks(columns, collated(table))])
     return session.keep(
         "ranked",
         f"SELECT *, row_number() OVER (PARTITION BY {cells}, xexp_side > 0 ORDER BY xexp_pos) "
-        f"AS xexp_i, count(*) FILTER (xexp_side > 0) OVER (PARTITION BY {cells}) AS n_s, "
-        f"count(*) FILTER (xexp_side = 0) OVER (PARTITION BY {cells}) AS n_o FROM {rows}",
+        f"AS xexp_i, count(*) FILTER (xexp_side > 0) OVER (PARTITION BY {cells}) AS n_s FROM {rows}",
     )
 
 
@@ -464,9 +513,3 @@ def _gather_winners(session: Session, table: Aligned, key: tuple[str, ...], full
             f"SEMI JOIN (SELECT DISTINCT {keys} FROM {rows}) AS theirs ON {same}"
         )
     return rows
-
-
-def _rows_without_key(session: Session, table: Aligned, full: str, exact: list[str]) -> list[Fresh]:
-    others = [f"SELECT * FROM ({side.query}) WHERE NOT ({full})" for side in table.others]
-    ours = f"SELECT * FROM ({table.ours.query}) WHERE NOT ({full})" if table.ours else None
-    return [missing_rows(session, table.columns, ours, others, exact, shared(table))]

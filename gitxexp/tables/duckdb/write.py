@@ -45,6 +45,13 @@ from gitxexp.tables.duckdb.session import (
 )
 from gitxexp.tables.duckdb.source import row_alias
 from gitxexp.tables.plan import MergeOptions, MergeReport
+from gitxexp.tables.rules import carried
+
+
+def statement_kind(sql: str) -> str:
+    """What a CREATE statement makes, in lower case."""
+    words = (word for word in sql.split() if word.lower() in ("index", "view", "trigger"))
+    return next(words, "index").lower()
 
 
 @dataclass(frozen=True)
@@ -61,14 +68,20 @@ class Job:
     def report(self) -> MergeReport:
         """What this merge does, before it does it."""
         return MergeReport(
-            tables=tuple(o.report for o in self.outcomes),
+            tables=tuple(o.report for o in self.outcomes if o.table.others or o.report.removed),
             conflicts=tuple(c for o in self.outcomes for c in o.conflicts),
             similar=tuple(s for o in self.outcomes for s in o.table.similar),
-            carried=tuple(o.table.name for o in self.outcomes if o.report.created and self.ours)
-            + tuple(name for name, _ in self.sqlite_objects)
+            carried=tuple(carried("table", name) for name in self._new_tables())
+            + tuple(carried(statement_kind(sql), name) for name, sql in self.sqlite_objects)
             + tuple(item.label for item in self.duckdb_objects),
             notes=tuple(n for o in self.outcomes for n in o.notes) + self._as_text(),
         )
+
+    def _new_tables(self) -> list[str]:
+        """Tables that the target lacks; parquet's one table has no name of its own."""
+        if self.kind == "parquet":
+            return []
+        return [o.table.name for o in self.outcomes if o.report.created]
 
     @cached_property
     def duckdb_objects(self) -> list[Object]:

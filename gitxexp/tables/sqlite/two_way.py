@@ -65,7 +65,8 @@ def _compare(
     everything, tally = feed, write.account.of(feed.target.name)
     feed = align_stamps(con, feed, key, write)
     cells = Cells(feed, options.fill)
-    if unique_on(con, feed, key):
+    alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
+    if renumbers(options, alias) or unique_on(con, feed, key):
         matched, clashing, fillable = con.execute(
             f"SELECT count(*), coalesce(sum({cells.conflict}), 0), "
             f"coalesce(sum({cells.fillable} AND NOT {cells.conflict}), 0) {feed.joined(key)}"
@@ -236,36 +237,39 @@ def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write
     offered = ", ".join(f"+{staged.expr(c.name)} AS {n}" for c, n in zip(rest, names, strict=True))
     held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(rest, names, strict=True))
     groups = con.execute(
-        f"SELECT group_concat(old), group_concat(rid) FROM (SELECT {offered}, "
-        f"{staged.expr(alias)} AS old, NULL AS rid {staged.source()} UNION ALL SELECT {held}, NULL, "
-        f"h.rid FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t "
-        f"ON t.{target.rowid} = h.rid) GROUP BY {grouping(rest, names)} HAVING count(old) > 0"
+        f"SELECT group_concat(turn), group_concat(rid) FROM (SELECT {offered}, s.rowid AS turn, "
+        f"NULL AS rid {staged.source()} UNION ALL SELECT {held}, NULL, h.rid "
+        f"FROM temp.hits AS h CROSS JOIN main.{quote(target.name)} AS t "
+        f"ON t.{target.rowid} = h.rid) GROUP BY {grouping(rest, names)} HAVING count(turn) > 0"
     ).fetchall()
+    old = dict(con.execute(f"SELECT s.rowid, {staged.expr(alias)} {staged.source()}").fetchall())
     highest = f"SELECT max({target.rowid}) FROM main.{quote(target.name)}"
     number = con.execute(highest).fetchone()[0] or 0
-    moved, fresh_numbers = dict[int, int](), list[tuple[int, int]]()
-    for olds, rids in groups:
+    known, added = dict[int, int](), list[int]()
+    for turns, rids in groups:
         free = set(map(int, rids.split(","))) if rids else set()
-        offers = sorted(map(int, olds.split(",")))
-        left = [old for old in offers if old not in free]
-        free -= set(offers)
-        for old, rid in zip(left, sorted(free), strict=False):
-            moved[old] = rid
-        fresh_numbers += [(old, 0) for old in left[len(free) :]]
-    fresh_numbers = [(old, number + i) for i, (old, _) in enumerate(sorted(fresh_numbers), 1)]
-    moved |= dict(fresh_numbers)
+        left = []
+        for turn in sorted(map(int, turns.split(","))):
+            if old[turn] in free:  # the same row under the same number
+                free.remove(old[turn])
+            else:
+                left.append(turn)
+        known |= dict(zip(left, sorted(free), strict=False))
+        added += left[len(free) :]
+    moved = known | {turn: number + i for i, turn in enumerate(sorted(added), 1)}
     name = f"moved{tally.number}"
-    fresh(con, name, "old INTEGER PRIMARY KEY, new INTEGER, added INTEGER")
-    added = dict(fresh_numbers)
+    fresh(con, name, "turn INTEGER PRIMARY KEY, old INTEGER, new INTEGER, added INTEGER")
     con.executemany(
-        f"INSERT INTO temp.{name} VALUES (?, ?, ?)", [(a, b, a in added) for a, b in moved.items()]
+        f"INSERT INTO temp.{name} VALUES (?, ?, ?, ?)",
+        [(turn, old[turn], new, turn not in known) for turn, new in moved.items()],
     )
+    con.execute(f"CREATE INDEX temp.{name}_old ON {name} (old)")
     write.moved[fold(target.name)] = name
     columns = [alias, *(c.name for c in rest)]
     picks = ", ".join(["m.new", *(staged.expr(c.name) for c in rest)])
     select = (
         f"SELECT {picks} FROM temp.{name} AS m CROSS JOIN temp.{staged.table.name} AS s "
-        f"ON {staged.expr(alias)} = m.old WHERE m.added ORDER BY m.new"
+        "ON s.rowid = m.turn WHERE m.added ORDER BY m.new"
     )
     new = write.insert(staged, columns, select, len(added))
     tally.new += new
@@ -281,7 +285,7 @@ def _follow_own(con: sqlite3.Connection, target: Table, moved: str, write: Write
         name = quote(column)
         con.execute(
             f"UPDATE main.{quote(target.name)} AS t SET {name} = "
-            f"(SELECT m.new FROM temp.{moved} AS m WHERE m.old = t.{name}) "
+            f"(SELECT m.new FROM temp.{moved} AS m WHERE m.old = t.{name} LIMIT 1) "
             f"WHERE t.{name} IN (SELECT old FROM temp.{moved}) AND (t.{target.rowid} IN "
             f"(SELECT new FROM temp.{moved} WHERE added) OR t.{target.rowid} > ?)",
             (write.account.of(target.name).last_rowid,),
@@ -317,7 +321,7 @@ def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Fee
         value, parent = feed.expr(column), columns.get(fold(column))
         if parent is None:
             return value
-        moved = f"SELECT m.new FROM temp.{write.moved[parent]} AS m WHERE m.old = {value}"
+        moved = f"SELECT m.new FROM temp.{write.moved[parent]} AS m WHERE m.old = {value} LIMIT 1"
         return f"ifnull(({moved}), {value})"
 
     picks = ", ".join(pick(c) for c in feed.columns)
@@ -511,6 +515,12 @@ class _RebaseValues:
     held: list[str]
     index: str = ""  #: the target's column to look up, where the key is the column itself
 
+    @property
+    def alike(self) -> list[str]:
+        """Tests that the offered row and the target's have the same key."""
+        pairs = zip(self.offered, self.held, strict=True)
+        return [f"+{s} IS +{t} COLLATE BINARY AND typeof({s}) = typeof({t})" for s, t in pairs]
+
 
 def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> _RebaseValues:
     """Rows without a version go by the one that their run has elsewhere, else by their run."""
@@ -569,15 +579,19 @@ def _delete_rows(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, who
     fresh(con, "hits", "rid INTEGER PRIMARY KEY")
     con.execute(f"INSERT OR IGNORE INTO temp.hits SELECT t.{target.rowid} FROM {found}")
     fresh(con, "doomed", "rid INTEGER PRIMARY KEY")
-    unlike = _unlike_by_key(con, feed, whole)
+    unlike = _unlike_by_key(con, feed, values, whole)
     if unlike is not None:
         con.execute(f"INSERT INTO temp.doomed {unlike}")
     else:
-        con.executemany("INSERT INTO temp.doomed VALUES (?)", _not_offered(con, feed, whole))
+        con.executemany(
+            "INSERT INTO temp.doomed VALUES (?)", _not_offered(con, feed, values, whole)
+        )
     return con.execute(f"DELETE FROM {table} WHERE {target.rowid} IN temp.doomed").rowcount
 
 
-def _unlike_by_key(con: sqlite3.Connection, feed: Feed, whole: str) -> str | None:
+def _unlike_by_key(
+    con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str
+) -> str | None:
     """SQL for the hits that equal no offered row, where both tables have the same unique key.
 
     None where they have not, or where a hit has a NULL in it: then rows must be counted.
@@ -597,20 +611,27 @@ def _unlike_by_key(con: sqlite3.Connection, feed: Feed, whole: str) -> str | Non
         return None
     linked = [f"{feed.expr(c)} = +t.{quote(c)}" for c in key.columns]
     equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(target)]
+    equal += values.alike
     return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {feed.source(whole, *linked, *equal)})"
 
 
-def _not_offered(con: sqlite3.Connection, feed: Feed, whole: str) -> Iterator[tuple[int]]:
+def _not_offered(
+    con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str
+) -> Iterator[tuple[int]]:
     """Rowids of hits beyond the multiplicity with which the source offers the same row."""
     columns = _identity(feed.target)
     names = [f"c{i}" for i in range(len(columns))]
     held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
     offered = ", ".join(f"+{feed.expr(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
+    keys = [f"k{i}" for i in range(len(values.held))]
+    held += "".join(f", +{v} AS {k}" for v, k in zip(values.held, keys, strict=True))
+    offered += "".join(f", +{v} AS {k}" for v, k in zip(values.offered, keys, strict=True))
+    terms = "".join(f", {k} COLLATE BINARY, typeof({k})" for k in keys)
     rows = con.execute(
         f"SELECT group_concat(rid), count(*) - count(rid) FROM (SELECT {held}, h.rid AS rid "
         f"FROM temp.hits AS h CROSS JOIN main.{quote(feed.target.name)} AS t "
         f"ON t.{feed.target.rowid} = h.rid UNION ALL SELECT {offered}, NULL {feed.source(whole)}) "
-        f"GROUP BY {grouping(columns, names)} HAVING count(rid) > count(*) - count(rid)"
+        f"GROUP BY {grouping(columns, names)}{terms} HAVING count(rid) > count(*) - count(rid)"
     )
     for rids, kept in rows:
         yield from ((rid,) for rid in sorted(map(int, rids.split(",")))[kept:])
@@ -626,6 +647,7 @@ def _delete_by_key(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, w
     """The same for a table WITHOUT ROWID, whose rows are all different."""
     table = f"main.{quote(feed.target.name)}"
     equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(feed.target)]
+    equal += values.alike
     return con.execute(
         f"DELETE FROM {table} AS t WHERE {_among('brought', values.held)} "
         f"AND NOT EXISTS (SELECT 1 {feed.source(whole, *equal)})"

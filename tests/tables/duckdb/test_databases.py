@@ -86,8 +86,8 @@ def test_tables_indexes_and_views_of_a_source_are_carried(tmp_path: Path) -> Non
             "CREATE VIEW w AS SELECT k FROM u",
         )
         report = merge_files(a, [b])
-        assert set(report.carried) == {"u", "ix", "w"}
-        assert [t.created for t in report.tables] == [False, True]
+        assert set(report.carried) == {"table u", "index ix", "view w"}
+        assert [t.created for t in report.tables] == [True]
         assert ask(a, "SELECT * FROM w") == [(1,)]
         with pytest.raises((duckdb.ConstraintException, sqlite3.IntegrityError)):
             ask(a, "INSERT INTO u VALUES (1, 'y')")
@@ -224,7 +224,7 @@ def test_three_way_columns_and_tables(tmp_path: Path) -> None:
     )
     report = merge3_files(base, ours, theirs)
     assert ask(ours, "SELECT * FROM t") == [(1, 1, 5), (2, 2, None)]
-    assert report.carried == ("u",)
+    assert report.carried == ("table u",)
     dropped = make(tmp_path / "dropped.duckdb", "CREATE TABLE t (a INTEGER)")
     (conflict,) = merge3_files(base, ours, dropped).conflicts
     assert (conflict.kind, conflict.column) == ("schema", "b")

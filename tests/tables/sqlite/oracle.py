@@ -396,10 +396,10 @@ def rebase(inputs, key=()) -> Outcome:
             rows = [r for r in rows if value(r) is None or value(r) not in taken]
             brought = {value(r) for r in rows} - {None}
             identity = [c for c in mine.columns if c not in STAMPS or c in mine.key] or mine.columns
-            offered = Counter(frozen(r, identity) for r in rows if value(r) is not None)
+            offered = Counter((value(r), frozen(r, identity)) for r in rows if value(r) is not None)
             kept = []
             for r in mine.rows:
-                row = frozen(r, identity)
+                row = (value(r), frozen(r, identity))
                 if value(r) in brought and offered[row] <= 0:
                     outcome.counts[name, "replaced"] += 1
                     continue
