@@ -34,6 +34,12 @@ v	undo	take the last operation back
 v	redo	bring an undone operation back
 v	log	list the operations of this repository
 v	registry	rebuild the registry from the tags
+s	list	explore list
+s	show	explore show
+s	info	explore show
+s	compare	explore diff
+s	checkout	explore checkout
+s	download	get
 o	--version	-	once	Print the version
 o	--json	-	once	Print the status page as JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -511,11 +517,13 @@ esac
 load() {
     spec_of "$path"
     verbs=\' \'
+    shorts=$NL
     default=
     IFS=$NL
     for line in $spec; do
         case $line in
         "v$TAB"*) line=${line#v"$TAB"}; verbs="$verbs${line%%"$TAB"*} " ;;
+        "s$TAB"*) shorts="$shorts${line#s"$TAB"}$NL" ;;
         "d$TAB"*) default=${line#d"$TAB"} ;;
         esac
     done
@@ -1127,6 +1135,12 @@ while [ $# -gt 1 ]; do
             ;;
         esac
     fi
+    case $shorts in *"$NL$word$TAB"*)
+        word=${shorts#*"$NL$word$TAB"}
+        word=${word%%"$NL"*}
+        case $word in *\' \'*) path=${word% *}; word=${word##* }; load ;; esac
+        ;;
+    esac
     case $verbs in
     *" $word "*)
         path="$path${path:+ }$word"

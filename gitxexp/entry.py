@@ -98,12 +98,14 @@ def _run(args: Sequence[str]) -> int:
 def _wanted(args: Sequence[str]) -> str | None:
     """Which of git's answers (a name in :mod:`gitxexp.repository.prefetch`) the command line will
     ask for, as far as can be told."""
-    if not args:
+    if args in ([], ["status"]):
         return "STATUS"
     if "-h" in args or "--help" in args:
         return None
     verb, default = args[0], len(args) == 1 or args[1].startswith("-")
     if verb == "explore" and (default or args[1] in ("list", "show", "diff")):
+        return "FIRST"
+    if verb in ("list", "show", "info", "compare"):
         return "FIRST"
     if verb == "candidates" and (default or args[1] == "list"):
         return "MODELS"

@@ -106,7 +106,8 @@ class Group(_Habits, click.Group):
     """Verbs. ``lazy`` maps those that are imported when they are used to ``module.command``;
     ``summaries`` has a line on each, and ``sections`` the order in which the help lists them.
 
-    ``default`` is the verb that is meant when none is given.
+    ``default`` is the verb that is meant when none is given. ``shorts`` are names that people type
+    for a verb and sub-verb of another name; no list shows them.
     """
 
     command_class = Command
@@ -117,6 +118,7 @@ class Group(_Habits, click.Group):
         lazy: Mapping[str, str] | None = None,
         sections: Mapping[str, Mapping[str, str]] | None = None,
         default: str | None = None,
+        shorts: Mapping[str, str] | None = None,
         **settings: Any,
     ) -> None:
         optional = "[COMMAND]" if settings.get("invoke_without_command") else "COMMAND"
@@ -125,6 +127,7 @@ class Group(_Habits, click.Group):
         self.lazy = lazy or {}
         self.sections = sections or {}
         self.default = default
+        self.shorts = shorts or {}
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The verbs, in the order that they are helped with."""
@@ -157,7 +160,9 @@ class Group(_Habits, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Like click's; an unknown verb is answered in git's words, with those that look like it."""
-        name, known = args[0], list(self.summaries(ctx))
+        if args[0] in self.shorts:
+            args = [*self.shorts[args[0]].split(), *args[1:]]
+        name, known = args[0], [*self.list_commands(ctx), *self.shorts]
         if self.get_command(ctx, name) is None:
             verb = ctx.command_path.replace(" ", "-", 1)
             close = suggestion(name, known, "") or ""

@@ -67,6 +67,16 @@ SECTIONS = {
 }
 _COMMANDS = "gitxexp.cli.commands"
 _VERBS = {name: f"{_COMMANDS}.{name}.{name}" for verbs in SECTIONS.values() for name in verbs}
+_VERBS["status"] = f"{_COMMANDS}.status.status"  # hidden: git xexp alone is the status page
+#: Names that people type for a verb, or a verb and its sub-verb, of another name.
+SHORTS = {
+    "list": "explore list",
+    "show": "explore show",
+    "info": "explore show",
+    "compare": "explore diff",
+    "checkout": "explore checkout",
+    "download": "get",
+}
 _VERBS["explore"] = f"{_COMMANDS}.explore.group.explore"
 
 #: ``-h`` is an option of ours (:mod:`gitxexp.cli.options`), not click's.
@@ -77,6 +87,7 @@ SETTINGS = {"help_option_names": [], "max_content_width": 100}
     cls=Root,
     lazy=_VERBS,
     sections=SECTIONS,
+    shorts=SHORTS,
     context_settings=SETTINGS,
     invoke_without_command=True,
     epilog="Every command takes -q, -v, --color=WHEN, -h and --help (its manual page).",
@@ -95,9 +106,9 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
         streams.write(f"git-xexp version {__version__}\n")
         ctx.exit()
     if ctx.invoked_subcommand is None:
-        from gitxexp.cli.commands.status import status
+        from gitxexp.cli.commands.status import show_status
 
-        status(as_json=as_json)
+        show_status(as_json=as_json)
 
 
 def run(argv: Sequence[str], git: Git | None = None) -> int:

@@ -111,6 +111,32 @@ def test_help_is_the_manual_page(
     assert (tmp_path / "shown").read_text().strip().endswith(f"/{page}")
 
 
+@pytest.mark.parametrize(
+    ("short", "words"),
+    [
+        ("list --json", "explore list --json"),
+        ("-q list -n 1", "explore list -n 1"),
+        ("show e1.0.0", "explore show e1.0.0"),
+        ("info e1.0.0", "explore show e1.0.0"),
+        ("compare e0.1.0 e1.0.0", "explore diff e0.1.0 e1.0.0"),
+        ("status", ""),
+        ("status --json", "--json"),
+        ("list -h", "explore list -h"),
+        ("download e1.0.0", "get e1.0.0"),
+    ],
+)
+def test_names_that_people_type(short: str, words: str, repo: Repo, clock: Clock) -> None:
+    experiments.three(repo, clock)
+    assert repo.xexp(*short.split()) == repo.xexp(*words.split())
+
+
+def test_names_that_people_type_are_in_no_list_but_are_meant(repo: Repo) -> None:
+    listed = {line.split()[0] for line in repo.xexp("-h").good().out.splitlines() if line.strip()}
+    assert not listed & {"list", "show", "info", "compare", "download", "status"}
+    for wrong, meant in (("lst", "list"), ("statsu", "status"), ("compre", "compare")):
+        assert f"Did you mean {meant}" in repo.xexp(wrong).err
+
+
 @pytest.mark.parametrize("words", ["nonsense --help", "help nonsense", "--help nonsense"])
 def test_help_on_nonsense_is_an_error(words: str, repo: Repo) -> None:
     done = repo.xexp(*words.split())

@@ -1,18 +1,29 @@
-"""``git xexp`` alone: the status page."""
+"""``git xexp`` alone, or ``git xexp status``: the status page."""
 
 from __future__ import annotations
 
 import gc
 
+import click
+
 from gitxexp.cli import hints
-from gitxexp.cli.options import open_project
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.cli.render.status import as_object, as_text
-from gitxexp.workflows.experiments import status as experiments
 
 
-def status(*, as_json: bool) -> None:
-    """Print where one is, and the next sensible command."""
+@click.command(cls=Command, hidden=True)
+@shared(json=True)
+def status(as_json: bool) -> None:
+    """Show where you are, the last experiment, and the next sensible command."""
+    show_status(as_json=as_json)
+
+
+def show_status(*, as_json: bool) -> None:
+    """Print the status page."""
+    from gitxexp.cli.render.status import as_object, as_text
+    from gitxexp.workflows.experiments import status as experiments
+
     gc.disable()  # thousands of tags and no cycle to find
     found = experiments.status(open_project())
     if as_json:

@@ -90,10 +90,12 @@ def commands(root: click.Command) -> Iterator[tuple[str, click.Command]]:
 
 
 def lines(path: str, command: click.Command) -> Iterator[str]:
-    """The engine's lines for one command: v(erbs), d(efault verb), o(ptions), a(rguments)."""
+    """The engine's lines for one command: v(erbs), s(hort forms), d(efault), o(ptions), a(rguments)."""
     if isinstance(command, Group):
         for name, text in command.summaries(click.Context(command)).items():
             yield f"v\t{name}\t{text}"
+        for name, words in command.shorts.items():
+            yield f"s\t{name}\t{words}"
         if command.default:
             yield f"d\t{command.default}"
     for option in options(command):

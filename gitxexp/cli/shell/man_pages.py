@@ -137,6 +137,9 @@ def _sections(root: Group) -> str:
         lines.append(f".SS {escape(title)}")
         for name, text in verbs.items():
             lines += [".TP", f".BR git\\-xexp\\-{escape(name)} (1)", escape(_sentence(text))]
+    lines.append(".SS Short forms")
+    for name, words in {**root.shorts, "status": "(alone)"}.items():
+        lines += [".TP", f".B git xexp {escape(name)}", f".B git xexp {escape(words)}"]
     return "\n".join(lines)
 
 

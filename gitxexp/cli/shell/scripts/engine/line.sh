@@ -94,6 +94,12 @@ while [ $# -gt 1 ]; do
             ;;
         esac
     fi
+    case $shorts in *"$NL$word$TAB"*)
+        word=${shorts#*"$NL$word$TAB"}
+        word=${word%%"$NL"*}
+        case $word in *' '*) path=${word% *}; word=${word##* }; load ;; esac
+        ;;
+    esac
     case $verbs in
     *" $word "*)
         path="$path${path:+ }$word"

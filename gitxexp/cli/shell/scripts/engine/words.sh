@@ -19,11 +19,13 @@ export GIT_OPTIONAL_LOCKS
 load() {
     spec_of "$path"
     verbs=' '
+    shorts=$NL
     default=
     IFS=$NL
     for line in $spec; do
         case $line in
         "v$TAB"*) line=${line#v"$TAB"}; verbs="$verbs${line%%"$TAB"*} " ;;
+        "s$TAB"*) shorts="$shorts${line#s"$TAB"}$NL" ;;
         "d$TAB"*) default=${line#d"$TAB"} ;;
         esac
     done
