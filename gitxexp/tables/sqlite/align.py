@@ -6,7 +6,7 @@ Two column names that may mean one thing: ``lr`` and ``learning_rate``.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gitxexp.common.errors import XexpError
@@ -165,6 +165,8 @@ def changes_value(column: Column, value: str) -> str:
 
 def _widen(con: sqlite3.Connection, feed: Feed, options: MergeOptions, account: Account) -> Feed:
     """Drop the declared type of every target column that would change an offered value."""
+    if feed.target.strict and feed.table.strict:
+        feed = _widen_strict(con, feed, account)
     doubtful = [c for c in feed.target.stored if _may_change(c, feed)]
     if not doubtful or (options.allow_lossy and feed.target.strict):
         return feed
@@ -177,12 +179,44 @@ def _widen(con: sqlite3.Connection, feed: Feed, options: MergeOptions, account: 
         for column in clashing:
             account.conflicts.append(_strict_conflict(con, feed, column))
         return feed
-    for column in clashing:
+    return _without_types(con, feed, clashing, account)
+
+
+def _without_types(
+    con: sqlite3.Connection, feed: Feed, columns: Sequence[Column], account: Account
+) -> Feed:
+    for column in columns:
         drop_column_type(con, feed.target, column)
         widened = f"{column.name}: {column.declared} -> any"
         account.of(feed.target.name).types_widened.append(widened)
     target = read_schema(con).tables[fold(feed.target.name)]
     return replace(feed, target=target)
+
+
+#: What a column of a STRICT table takes unchanged (sqlite.org/stricttables.html), by its type.
+_TAKES = {"INT": "integer", "INTEGER": "integer", "REAL": "real", "TEXT": "text", "BLOB": "blob"}
+
+
+def _widen_strict(con: sqlite3.Connection, feed: Feed, account: Account) -> Feed:
+    """Both sides declare a column's type, and not the same one: where a value does not fit ours, the
+    column takes ANY."""
+    clashing = []
+    for column in feed.target.stored:
+        taken = _TAKES.get(column.declared.upper())
+        if taken is None or not feed.has(column.name) or fold(column.name) == _alias(feed.target):
+            continue
+        value = feed.expr(column.name)
+        theirs = next(c for c in feed.table.columns if "s." + quote(c.name) == value)
+        if _TAKES.get(theirs.declared.upper()) == taken:
+            continue
+        odd = f"typeof({value}) NOT IN ('null', '{taken}')"
+        if con.execute(f"SELECT 1 {feed.source(odd)} LIMIT 1").fetchone():
+            clashing.append(column)
+    return _without_types(con, feed, clashing, account) if clashing else feed
+
+
+def _alias(table: Table) -> str:
+    return fold(table.alias) if table.alias else ""
 
 
 def _may_change(column: Column, feed: Feed) -> bool:
@@ -222,7 +256,7 @@ def drop_column_type(con: sqlite3.Connection, table: Table, column: Column) -> N
     row = con.execute(
         "SELECT sql FROM main.sqlite_schema WHERE type = 'table' AND name = ?", (table.name,)
     ).fetchone()
-    sql = drop_type(row[0], column.name)
+    sql = drop_type(row[0], column.name, "ANY" if table.strict else "")
     if sql is None:
         raise XexpError(f"the declaration of {table.name}.{column.name} cannot be read")
     version = con.execute("PRAGMA main.schema_version").fetchone()[0]

@@ -61,10 +61,12 @@ def _has_keyword(declared: str) -> bool:
     return any(word.upper() in _CONSTRAINTS for word in re.findall(r"\w+", declared))
 
 
-def drop_type(create: str, column: str) -> str | None:
-    """``CREATE TABLE`` text without the declared type of ``column``; None if it is not there.
+def drop_type(create: str, column: str, instead: str = "") -> str | None:
+    """``CREATE TABLE`` text with ``instead`` as the declared type of ``column``; None if it is not
+    there.
 
-    Without a type the column has no affinity and keeps every value bit for bit.
+    Without a type the column has no affinity and keeps every value bit for bit; so does ``ANY`` in a
+    STRICT table, where a type must stand (sqlite.org/stricttables.html).
     """
     for group in _definitions(create):
         first = group[0]
@@ -75,7 +77,8 @@ def drop_type(create: str, column: str) -> str | None:
         span = _type_span(group[1:])
         if span is None:
             return create
-        return create[: span[0]].rstrip() + " " + create[span[1] :].lstrip()
+        parts = (create[: span[0]].rstrip(), instead, create[span[1] :].lstrip())
+        return " ".join(filter(None, parts))
     return None
 
 

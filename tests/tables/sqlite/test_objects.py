@@ -210,3 +210,38 @@ def test_a_real_tracker_database(tmp_path, monkeypatch):
     assert not merge_files(merged, paths).changed
     three = merge3_files(paths[0], merged, paths[1], tmp_path / "three.db")
     assert three.written or three.conflicts
+
+
+STRICT = "CREATE TABLE t (k INTEGER PRIMARY KEY, v TEXT) STRICT; INSERT INTO t VALUES (1, 'a');"
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "values", "declared"),
+    [
+        ("INTEGER", "REAL", ("7", "7.5"), "ANY"),
+        ("REAL", "INT", ("1.0", "1"), "ANY"),
+        ("TEXT", "ANY", ("'1'", "1"), "ANY"),
+        ("BLOB", "TEXT", ("x'01'", "'q'"), "ANY"),
+        ("INT", "INTEGER", ("1", "2"), "INT"),
+        ("REAL", "ANY", ("1.0", "2.5"), "REAL"),
+    ],
+)
+@pytest.mark.parametrize("three", [False, True])
+def test_a_new_column_of_two_types_in_a_strict_table(tmp_path, one, two, values, declared, three):
+    base = script(tmp_path / "b.db", STRICT)
+    sides = [
+        script(
+            tmp_path / f"{n}.db",
+            f"{STRICT}ALTER TABLE t ADD COLUMN m {kind}; INSERT INTO t VALUES ({n}, 'x', {value});",
+        )
+        for n, kind, value in zip((2, 3), (one, two), values, strict=True)
+    ]
+    expected = [query(side, "SELECT k, m, typeof(m) FROM t WHERE k > 1")[0] for side in sides]
+    out = tmp_path / "out.db"
+    report = merge3_files(base, *sides, out) if three else merge_files(sides[0], sides[1:], out)
+    assert report.written and report.conflicts == ()
+    assert query(out, "SELECT k, m, typeof(m) FROM t ORDER BY k") == [(1, None, "null"), *expected]
+    assert ("m", declared) in query(out, "SELECT name, type FROM pragma_table_info('t')")
+    with pytest.raises(sqlite3.IntegrityError):
+        query(out, "INSERT INTO t VALUES (9, x'00', NULL)")
+    check_sound(out)
