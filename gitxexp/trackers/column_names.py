@@ -199,6 +199,14 @@ def _in_section(name: str) -> Named | None:
     return role_of(rest)
 
 
+#: What is set, before what it is of: ``weight_value``, ``coef_value_loss``.
+_HEADS = frozenset(("coef", "weight", "weights", "lambda", "lr", "temperature", "threshold", "dropout",
+                    "noise"))  # fmt: skip
+_BYTES = frozenset(("kb", "mb", "gb", "tb", "mib", "gib", "bytes"))
+#: Endings of a setting, or, after the name of a metric, of another form of it: ``acc_norm``.
+_FORMS = frozenset(("norm", "rank", "coefficient", "coeff", "coef", "ratio", "factor", "index"))
+_SCALED = frozenset(("loss", "kl", "entropy", "reward", "return", "cost", "energy", "divergence",
+                     "distance", "gain", "value"))  # fmt: skip
 _COUNTING = ("n", "num", "nb", "number", "count", "no")
 _SUMMING = ("mean", "avg", "average", "median", "best", "worst", "final")
 _PERCENTILE = re.compile(r"(?:p|q)\d{2,4}|median|mean|std")
@@ -228,6 +236,9 @@ def _by_prefix(parts: list[str]) -> Named | None:
         return None
     if first in vocabulary.PARAM_PREFIXES:
         return Named(Role.PARAM, f"one of {first}_…")
+    sized = parts[1] == "size" and parts[-1] not in _BYTES
+    if first in _HEADS or sized or parts[:2] == ["learning", "rate"]:
+        return Named(Role.PARAM, f"{first}_…")
     inner = _whole(rest) or _compound(rest)
     role = inner.role if inner else None
     if first in ("max", "min", "maximum", "minimum"):
@@ -239,6 +250,8 @@ def _by_prefix(parts: list[str]) -> Named | None:
     if first in vocabulary.SWITCHES and role is not Role.METRIC:
         return Named(Role.PARAM, f"a switch: {first}_…")
     if first in ("is", "has", "was"):
+        if role is Role.METRIC:
+            return inner
         return Named(Role.OUTPUT, f"says of a row: {first}_…")
     return None
 
@@ -250,6 +263,8 @@ def _by_count(parts: list[str]) -> Named | None:
         rest = parts[2:]
     if first in _COUNTING and rest:
         noun = "_".join(rest)
+        if "per" in rest[1:]:
+            return Named(Role.PARAM, f"how many {noun}")
         if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, rest[0], rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
         return Named(Role.CONTEXT, f"counts {noun}")
@@ -268,15 +283,26 @@ def _by_ratio(parts: list[str]) -> Named | None:
         return Named(Role.PARAM, f"{one} per {each}")
     if is_rate(parts):
         return Named(Role.METRIC, f"an outcome's {parts[-1]}")
+    if len(parts) > 1 and parts[-1] == "rate":
+        return Named(Role.PARAM, f"…_{parts[-2]}_rate")
     return None
+
+
+def is_plural(word: str) -> bool:
+    """Whether a word is the plural of something that one counts."""
+    return len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is", "as"))
 
 
 def is_rate(parts: list[str]) -> bool:
     """Whether words end as the rate of an outcome: ``error_rate``, not ``dropout_rate``."""
-    return (
-        len(parts) > 1
-        and parts[-1] in ("rate", "ratio", "pct", "percent", "percentage")
-        and any(part in OUTCOMES for part in parts[:-1])
+    if len(parts) < 2:
+        return False
+    if parts[-1] in ("rate", "ratio"):
+        if parts[-2] in vocabulary.SET_RATES or "_".join(parts[-3:-1]) in vocabulary.SET_RATES:
+            return False
+        return parts[-1] == "rate" or any(part in OUTCOMES for part in parts[:-1])
+    return parts[-1] in ("pct", "percent", "percentage") and any(
+        part in OUTCOMES for part in parts[:-1]
     )
 
 
@@ -291,6 +317,8 @@ def _by_machine(parts: list[str]) -> Named | None:
         if _ANSWERING.intersection(parts):
             return Named(Role.METRIC, "how long an answer takes")
         return Named(Role.CONTEXT, "how long it took")
+    if "tokens" in parts[:-1] or (parts[-1] == "tokens" and parts[0] == "total"):
+        return Named(Role.CONTEXT, "counts tokens")
     if parts[0] in vocabulary.CONTEXT_PREFIXES and len(parts) > 1:
         return Named(Role.CONTEXT, f"one of {parts[0]}_…")
     return None
@@ -301,12 +329,25 @@ def _by_ending(parts: list[str]) -> Named | None:
     if len(parts) < 2:
         return None
     last, joined = parts[-1], "_".join(parts)
+    if "at" in parts[1:] and (measure := _metric_core(parts[: parts.index("at", 1)])):
+        return Named(Role.METRIC, measure)
     if last in vocabulary.KEY_ENDINGS and joined not in vocabulary.NOT_KEYS:
         return Named(Role.KEY, f"…_{last}")
-    if last in vocabulary.TIME_ENDINGS:
+    if last in _BYTES:
+        return Named(Role.CONTEXT, "a size in bytes")
+    if last in ("days", "hours", "weeks", "months", "years"):
+        if vocabulary.SET_SPANS.isdisjoint(parts) or parts[0] in _SUMMING:
+            return Named(Role.CONTEXT, "how long it was")
+        return Named(Role.PARAM, f"…_{last}")
+    if last in _FORMS:
+        measured = parts[-2] in METRICS and parts[-2] not in _SCALED
+        return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}")
+    if last in vocabulary.TIME_ENDINGS and (
+        last != "at" or parts[-2].endswith("ed") or parts[-2] in ("ran", "run")
+    ):
         return Named(Role.CONTEXT, "a point in time")
     core = _without_units(parts)
-    if core != parts and (named := _whole(core)):
+    if core != parts and (named := _whole(core)) and named.role is not Role.OUTPUT:
         return named
     for tail in ("_".join(core[-2:]), core[-1] if core else ""):
         if tail in METRICS and tail not in vocabulary.PARAM_ENDINGS:
@@ -331,6 +372,8 @@ def _by_measure(parts: list[str]) -> Named | None:
         inner = _whole(bare) or _compound(bare)
         if inner:
             return inner
+    if parts[0] in SPLITS and len(parts) > 1 and is_plural(parts[-1]):
+        return Named(Role.CONTEXT, f"counts {parts[-1]}")
     if parts[0] in SPLITS - {"train", "training", "trn"} and len(parts) > 1:
         return Named(Role.METRIC, f"{parts[0]}_…")
     if all(part in vocabulary.UNITS or _PERCENTILE.fullmatch(part) for part in parts):
@@ -338,6 +381,8 @@ def _by_measure(parts: list[str]) -> Named | None:
     if len(parts) > 1:
         if parts[0] in vocabulary.PARAM_BEGINNINGS or "noise" in parts:
             return Named(Role.PARAM, f"{parts[0]}_…")
+        if parts[0] in ("total", "cum", "cumulative"):
+            return Named(Role.CONTEXT, "a total")
         if parts[0] in _SUMMING or parts[-1] in ("mean", "avg", "median"):
             return Named(Role.METRIC, "a statistic")
     return None

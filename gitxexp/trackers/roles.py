@@ -89,7 +89,7 @@ def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES)
     return (
         rules.decide(table, column)
         or _by_name(column, values)
-        or _by_values(values)
+        or _by_values(column, values)
         or Decision(Role.CONTEXT, "nothing says what it is")
     )
 
@@ -127,7 +127,7 @@ def _by_name(column: str, values: Values) -> Decision | None:
     if named.role is Role.PARAM:
         if column.lower() in _IN_FINANCE and not values.beside.isdisjoint(_FINANCE):
             return _metric(column, f"{named.why}, beside returns", values)
-        return _param(named.why, values)
+        return _param(column, named.why, values)
     return Decision(named.role, named.why)
 
 
@@ -154,11 +154,21 @@ def _metric(column: str, why: str, values: Values) -> Decision:
     return Decision(Role.CONTEXT, f"{why}, but holds no number")
 
 
-def _param(why: str, values: Values) -> Decision:
+#: What a setting is chosen from by name, never a number with a fraction.
+_CHOSEN = [
+    [word]
+    for word in ("selection", "strategy", "method", "type", "mode", "name", "fn", "function", "scheme",
+                 "protocol", "model", "metric", "scorer", "backend", "engine", "policy", "template")
+]  # fmt: skip
+
+
+def _param(column: str, why: str, values: Values) -> Decision:
     if not values.constant:
         if _is_long(values.value):
             return Decision(Role.OUTPUT, f"{why}, but long text that differs within the run")
         return Decision(Role.CONTEXT, f"{why}, but differs within the run")
+    if values.fractions and column_names.words(column)[-1:] in _CHOSEN:
+        return Decision(Role.METRIC, f"{why}, but a number with a fraction")
     text = values.value if isinstance(values.value, str) else ""
     if len(text) > LONGEST_PARAM:
         return Decision(Role.OUTPUT, f"{why}, but very long text")
@@ -177,10 +187,13 @@ _HEX = re.compile(
 _VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)+\S*")
 
 
-def _by_values(values: Values) -> Decision | None:
+def _by_values(column: str, values: Values) -> Decision | None:
     if not values.filled:
         return None
     if values.numeric:
+        words = column_names.words(column)
+        if words and column_names.is_plural(words[-1]) and not values.fractions:
+            return Decision(Role.CONTEXT, f"counts {words[-1]}")
         return _number(values)
     value = values.value
     if isinstance(value, bool):
@@ -195,6 +208,8 @@ def _by_values(values: Values) -> Decision | None:
         return Decision(Role.OUTPUT, "long text")
     if _HEX.fullmatch(value) or _VERSION.fullmatch(value) or _is_place(value):
         return Decision(Role.CONTEXT, "a hash, a version or a place")
+    if not values.constant:
+        return Decision(Role.OUTPUT, "text that differs within the run")
     return _repeated(values, "short text")
 
 

@@ -164,45 +164,48 @@ PARAMS = _set("""
     stop_loss_pct take_profit_pct sl tp_pct sl_pct bb_period bb_std macd_fast macd_slow macd_signal
     ema_fast ema_slow sma_fast sma_slow sma_window ema_window z_entry z_exit zscore_window
     spread_type hedge_ratio pair cash borrow_rate short_allowed entry_rule exit_rule regime_filter
- timeframe_minutes vol_lookback target_leverage rf_rate mar_target
+    timeframe_minutes vol_lookback target_leverage rf_rate mar_target
     # how a measurement is made
     concurrency n_concurrent num_threads_client rate_limit qps_target num_prompts request_rate
     max_concurrency warmup_iters repeats n_repeats batch_mode n_jobs num_workers workers max_retries
-    timeout timeout_s
+    timeout timeout_s normalization_bias torch_deterministic collar agent guardrail hierarchical
+    purge spacing date_col id_col drop_first meta_learner stft_hop mel_fmin mel_fmax weights
+    ou_theta user_based item_based discount_rate sync_bn rerank_top_n dataset_mix hpo_trials
+    vad_onset alpha_confidence per_beta_start
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
 PARAM_ENDINGS = _set("""
-    size sizes rate dim dims depth width height layers layer units type types fn function seed
-    epochs iter iters iterations threshold thres thresh thr weight weights ratio fraction frac split
-    mode strategy method scheduler schedule optimizer decay dropout momentum patience workers jobs
-    len length config kwargs interval every freq frequency window limit budget penalty smoothing
-    backend dtype enabled folds model model_name dataset coef coeff coefficient factor scale scaling
-    temperature prob probability_threshold capacity alpha beta gamma lambda eps epsilon sigma tau lr
-    learning_rate bins period periods lag lags horizon order degree kernel solver algorithm algo
-    policy sampler sampling_strategy scaler encoder decoder tokenizer template activation norm_type
-    init initializer regularizer regularization reg augmentation transform resolution stride padding
+    size sizes dim dims depth width height layers layer units type types fn function seed epochs
+    iter iters iterations threshold thres thresh thr weight weights fraction frac split mode
+    strategy method scheduler schedule optimizer decay dropout momentum patience workers jobs len
+    length config kwargs interval every freq frequency window limit budget penalty smoothing backend
+    dtype enabled folds model model_name dataset coef factor scale scaling temperature prob
+    probability_threshold capacity alpha beta gamma lambda eps epsilon sigma tau lr learning_rate
+    bins period periods lag lags horizon order degree kernel solver algorithm algo policy sampler
+    sampling_strategy scaler encoder decoder tokenizer template activation norm_type init
+    initializer regularizer regularization reg augmentation transform resolution stride padding
     dilation channels filters blocks heads head_dim estimators clip warmup tolerance tol cutoff
-    quantile quantiles percentile margin rank bits precision_mode multiplier exponent offset steps
+    quantile quantiles percentile margin bits precision_mode multiplier exponent offset steps
     variant version_name strength noise_level wd shots budget_tokens effort lookback capital overlap
     neighbors components clusters backbone arch architecture algorithm_name optimizer_name criterion
     objective loss_fn loss_function engine metric_name scoring bps top_k top_p k dim_out cap
     floor_value schedule_type grid stage flag option options preset setting settings technique
     approach capital_usd leaf leaves features_max max_iter est estimators_count trees rounds
-    negatives beams interactions perturb augment norm normalization normalisation side band mult
-    floor ceil exclude emb emb_dim range bounds bound smooth minmax drop maps windows engineering
-    padding_mode mixing jitter noise prefix suffix delay protocol rule filter selection
-    initialization schema arch_name lookback_window span width_mult allowed pool cost_bps fee
-    commission slippage tax allocation encoding embedding_type loss_type reduction aggregation
+    negatives beams perturb augment normalization normalisation side band mult floor ceil exclude
+    emb emb_dim range bounds bound smooth minmax drop maps windows engineering padding_mode mixing
+    jitter noise prefix suffix delay protocol rule filter selection initialization schema arch_name
+    lookback_window span width_mult allowed pool cost_bps fee commission slippage tax allocation
+    encoding embedding_type loss_type reduction aggregation bonus shaping bias_init clipping terms
+    covariates holidays learner estimator constraints weighting
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
 PARAM_BEGINNINGS = _set("""
-    weight weights coef lambda alpha beta penalty opt optim optimizer sched scheduler model encoder
-    decoder backbone net network policy actor critic lora adam adamw sgd aug augment augmentation
-    tokenizer dataset loss_fn lr sampling generation retriever reranker embedding search kernel
-    booster tree layer attn attention strategy env teacher student noise freeze init quant
-    preprocess imputer scaler target_net reg dropout feature_selection grid
+    penalty opt optim optimizer sched scheduler encoder decoder backbone policy actor critic lora
+    adam adamw sgd aug augment augmentation tokenizer loss_fn sampling generation retriever reranker
+    embedding search kernel booster attn attention strategy teacher student noise freeze init quant
+    preprocess imputer scaler dropout feature_selection grid
 """)
 
 #: What one counts to configure: ``n_layers`` is a setting, ``n_samples`` a fact of the data.
@@ -221,7 +224,8 @@ COUNTED_SETTINGS = _set("""
     train_epochs stack stacks boost_round stocks long short bag bags init inits ensemble ensembles
     member members ply sweep sweeps hop hops rollout rollouts emb maps fourier filter_maps agents
     agent generations interactions_min few_shot examples_few_shot kv_heads return_sequences
-    inference_steps diffusion_steps warmup_steps interest interests
+    inference_steps diffusion_steps warmup_steps interest interests lookback window windows
+    distractors distractor lags_max trees_max
 """)
 
 #: Words before a name that make it a switch.
@@ -269,7 +273,9 @@ HIGHER = _set("""
     equity_peak sdri sisdri si_sdri snri aps apm apl ar100 ar_100 delta1 delta2 wins upside
     accuracies precisions recalls scores rewards f1s aucs maps_at_k hits_at_k ctrs avg_reward picp
     sharpness usefulness safety solve_rate resolved solved bits_saved compression completeness_score
-    validity uniqueness nps csat
+    validity uniqueness nps csat mp mr mc1 mc2 nisqa rtfx fwiou compliance personalization
+    skill_score robustness recall_score valid_json schema_valid tool_selection
+    information_coefficient mean_reciprocal_rank reciprocal_rank
 """)
 #: … less is better.
 LOWER = _set("""
@@ -290,7 +296,8 @@ LOWER = _set("""
     interval_score energy_score dtw tdi pbias theil_u theils_u ql ibs poisson_deviance voe rvd
     ulcer_index avg_loss worst_day dd_duration real_time_factor word_error char_error warpq
     vuv_error kl_penalty policy_gradient_loss max_drawdown nmae medape rmsre ttfb tbt tail_latency
-    footprint co2 lag_error missed calib_error rmspe mpe mre mad
+    footprint co2 lag_error missed calib_error rmspe mpe mre mad cmmd wrmsse fva theils_u2 hausdorff
+    p_value pvalue residual_std flicker
 """)
 #: Measured, and neither way is better.
 NEUTRAL = _set("""
@@ -298,7 +305,8 @@ NEUTRAL = _set("""
     skew skewness kurtosis std_dev gini_index popularity popularity_bias average_popularity
     insertions deletions substitutions true_positives false_positives true_negatives false_negatives
     explained alpha_loss feasibility bias param_norm update_norm fairness parity equalized_odds
-    demographic_parity calibration_slope
+    demographic_parity calibration_slope t_stat tstat z_score value_estimate tracking_signal
+    elo_rating
 """)
 METRICS = HIGHER | LOWER | NEUTRAL
 
@@ -312,6 +320,25 @@ OUTCOMES = _set("""
     hits retry valid invalid correct wrong overlap_score fill default agreement abandonment purchase
     escalation resolution deflection truncation attack poison defect fault jailbreak cache_hit
     real_time bounce cart compliance utilization occupancy violation
+""")
+
+#: Rates and ratios that are set; any other is measured.
+SET_RATES = _set("""
+    learning dropout drop sample sampling decay mutation crossover frame refresh growth request risk
+    free exploration mixing subsample subsampling upsample downsample pruning prune masking mask
+    sparsity update noise augmentation aug swap discount interest borrow bit tax commission
+    forgetting ema polyak smoothing path keep teacher forcing anneal cooling replacement tick poll
+    emission l1 l2 l1_l2 warmup train test val valid validation split mlp clip hedge neg negative
+    negatives undersample oversample aspect expansion squeeze se width depth capacity crop trust
+    replay utd patch mixup cutmix label data holdout reduction overlap resize scale blend
+    teacher_forcing shrink positive_sampling down up lr leverage target_sampling eval dev masked
+    corruption
+""")
+
+#: Days, hours: a setting with one of these words, else how long something was.
+SET_SPANS = _set("""
+    max min warmup lookback lookahead embargo purge holding hold rebalance freq decay horizon train
+    test history cooldown gap window delay half life timeout limit interval retention
 """)
 
 #: Where or how a value was measured; says nothing about what it is.
@@ -409,7 +436,10 @@ CONTEXT = _set("""
     eval_time eval_seconds test_time predict_time duration duration_s duration_sec duration_ms
     duration_seconds run_duration training_duration gpu_hours cpu_hours compute_hours setup_time
     load_time data_time queue_time samples_per_second steps_per_second train_samples_per_second
-    train_steps_per_second eval_samples_per_second eval_steps_per_second
+    train_steps_per_second eval_samples_per_second eval_steps_per_second region model_fingerprint
+    system_fingerprint target_rate class_ratio event_rate positive_rate label_rate imbalance_ratio
+    buffer_fill class_distribution recovery_days time_underwater input_tokens_total
+    output_tokens_total total_audio_s
 """)
 #: Context as the last word of a name.
 CONTEXT_ENDINGS = _set("""
@@ -419,11 +449,11 @@ CONTEXT_ENDINGS = _set("""
     name_of_run dirty uuid_of tags remark tokens token_count bytes params parameters epoch episode
     iteration iter index idx step number num_seen seen processed completed failed successful skipped
     dropped remaining done rows samples examples records observations images utterances documents
-    docs sentences words users items customers sessions features trades transactions days bars
-    frames files timesteps updates episodes gpus nodes cpus threads accounts calls requests retries
+    docs sentences words users items customers sessions features trades transactions bars frames
+    files timesteps updates episodes gpus nodes cpus threads accounts calls requests retries
     entities triples edges series points instances players videos clips speakers hours_of_audio
     events interactions clicks tickers assets symbols visits patients genes cells molecules
-    labels_count groups_count columns cols
+    labels_count groups_count columns cols imgs fingerprint sizes_kb
 """)
 #: The first word of a name of machine, software, version control or bookkeeping.
 CONTEXT_PREFIXES = _set("""
@@ -465,50 +495,51 @@ KEY_ENDINGS = _set("""
 
 #: When: beside the table's own column of times these are context.
 TIMES = _set("""
-    timestamp created_at logged_at datetime date_time time date ts created updated_at
-    updated finished_at finished end_time start_time started_at started ended ended_at started_on
-    run_at ran_at logged recorded_at run_date date_run time_start time_end datetime_start
-    datetime_complete evaluated_at trained_at completed_at submitted_at tagged_at walltime_start utc
-    utc_time wall_time_start creation_time last_update_time start_timestamp end_timestamp
+    timestamp created_at logged_at datetime date_time time date ts created updated_at updated
+    finished_at finished end_time start_time started_at started ended ended_at started_on run_at
+    ran_at logged recorded_at run_date date_run time_start time_end datetime_start datetime_complete
+    evaluated_at trained_at completed_at submitted_at tagged_at walltime_start utc utc_time
+    wall_time_start creation_time last_update_time start_timestamp end_timestamp
 """)
 TIME_ENDINGS = _set("""
-    at timestamp datetime
+    at timestamp datetime ts
 """)
 
 # -- what came out -----------------------------------------------------------------------------------
 
 #: What goes into a model for one row and comes out of it: the whole name.
 OUTPUTS = _set("""
-    prediction predictions predicted pred preds predict yhat y_hat yhat_lower
-    yhat_upper y_pred y_true y_test y_prob y_proba y_score predicted_label predicted_class
-    predicted_value predicted_rating predicted_price ground_truth groundtruth gt truth true_label
-    true_class true_value gold gold_label gold_answer expected expected_output expected_answer
-    actual actuals observed label labels class_label class_name target_text target_value answer
-    answers question questions query queries prompt prompts prompt_text user_prompt user_input
-    user_message system_message response responses raw_response raw_output raw raw_text
-    model_response model_output model_answer completion completions generations generated
-    generated_text output outputs output_text input inputs input_text text texts text_input
-    transcript transcription transcripts hypothesis hyp ref reference references caption captions
-    translation summary summary_text source_text contexts context retrieved retrieved_docs
-    retrieved_ids retrieved_context documents passages passage sources citations snippet chunk
-    chunks_used rating rating_true user_rating human_rating human_score thumbs logits logit probs
-    proba probas probability probabilities confidence confidences uncertainty interval bbox bboxes
-    boxes box_coords pred_boxes mask masks segmentation heatmap saliency attention_map keypoints
-    landmarks polygon image images image_path img img_path image_file audio audio_path audio_file
-    wav wav_path video video_path filename file_name file filepath trajectory action actions
-    observation observations obs next_obs state reward_signal signal signals position positions
-    order_side side quantity fill_price entry_price exit_price forecast forecasts forecast_value
-    value values residual_value fitted recommended recommended_items recommendations recs
-    ranked_items ranking items top_items clicked clicks purchased explanation explanations rationale
-    reasoning thought thoughts chain_of_thought cot feedback review review_text message messages
-    conversation history_text dialogue tool_calls tool_call function_call stdout stderr traceback
-    stack_trace exception error_message error_msg warning warning_message log logs judge_comment
-    judge_reasoning judge_output verdict decision correct is_correct anomaly is_anomaly anomaly_flag
-    outlier cluster_label topic_label embedding_vector embeddings vector feature_vector
-    features_vector shap_values feature_importances feature_importance importances coefficients
-    confusion_matrix classification_report best_params params_json config_json json payload blob
-    metadata_json result result_json open high low close ticker symbol y x ds sentence sentences
-    document passage_text title_text body content utterance turn_text code code_output test_output
+    prediction predictions predicted pred preds predict yhat y_hat yhat_lower yhat_upper y_pred
+    y_true y_test y_prob y_proba y_score predicted_label predicted_class predicted_value
+    predicted_rating predicted_price ground_truth groundtruth gt truth true_label true_class
+    true_value gold gold_label gold_answer expected expected_output expected_answer actual actuals
+    observed label labels class_label class_name target_text target_value answer answers question
+    questions query queries prompt prompts prompt_text user_prompt user_input user_message
+    system_message response responses raw_response raw_output raw raw_text model_response
+    model_output model_answer completion completions generations generated generated_text output
+    outputs output_text input inputs input_text text texts text_input transcript transcription
+    transcripts hypothesis hyp ref reference references caption captions translation summary
+    summary_text source_text contexts context retrieved retrieved_docs retrieved_ids
+    retrieved_context documents passages passage sources citations snippet chunk chunks_used rating
+    rating_true user_rating human_rating human_score thumbs logits logit probs proba probas
+    probability probabilities confidence confidences uncertainty interval bbox bboxes boxes
+    box_coords pred_boxes mask masks segmentation heatmap saliency attention_map keypoints landmarks
+    polygon image images image_path img img_path image_file audio audio_path audio_file wav wav_path
+    video video_path filename file_name file filepath trajectory action actions observation
+    observations obs next_obs state reward_signal signal signals position positions order_side side
+    quantity fill_price entry_price exit_price forecast forecasts forecast_value value values
+    residual_value fitted recommended recommended_items recommendations recs ranked_items ranking
+    items top_items clicked clicks purchased explanation explanations rationale reasoning thought
+    thoughts chain_of_thought cot feedback review review_text message messages conversation
+    history_text dialogue tool_calls tool_call function_call stdout stderr traceback stack_trace
+    exception error_message error_msg warning warning_message log logs judge_comment judge_reasoning
+    judge_output verdict decision correct is_correct anomaly is_anomaly anomaly_flag outlier
+    cluster_label topic_label embedding_vector embeddings vector feature_vector features_vector
+    shap_values feature_importances feature_importance importances coefficients confusion_matrix
+    classification_report best_params params_json config_json json payload blob metadata_json result
+    result_json open high low close ticker symbol y x ds sentence sentences document passage_text
+    title_text body content utterance turn_text code code_output test_output evaluation
+    generated_sql gold_sql tool_args retrieved_chunks fitted_values judge_verdict
 """)
 #: What came out as the last word of a name.
 OUTPUT_ENDINGS = _set("""
@@ -517,5 +548,5 @@ OUTPUT_ENDINGS = _set("""
     completion completions output outputs input inputs message messages label labels truth
     true_label boxes bbox masks mask explanation rationale reasoning content json confusion_matrix
     traceback exception items recs embedding_vector vector rating actual forecast img utterance
-    sentence action observation prices_list
+    sentence action observation prices_list sql verdict chunks tool_args passages snippets
 """)
