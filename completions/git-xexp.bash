@@ -498,12 +498,22 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''registry'\'') spec='\''v	rebuild	restore from the tags everything that tags hold; nothing in the registry is deleted
+v	restore-tags	make the tags again of experiments that only the registry knows
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''registry rebuild'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page'\'' ;;
+'\''registry restore-tags'\'') spec='\''o	--git-remote	remote	once	The git remote to fetch tags from
+o	--no-fetch	-	once	Make the tags again without asking a remote
+o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run

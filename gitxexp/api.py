@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.plan import Plan
     from gitxexp.workflows.experiments.plan import Request as TagRequest
     from gitxexp.workflows.experiments.rebuild import Rebuilt
+    from gitxexp.workflows.experiments.restore_tags import RestoredTags
     from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.query import ExperimentList
@@ -818,6 +819,17 @@ class Repository:
         from gitxexp.workflows.experiments.rebuild import rebuild
 
         return rebuild(self._project, wait=wait)
+
+    def restore_tags(
+        self, remote: str | None = None, *, fetch: bool = True, wait: bool = True
+    ) -> RestoredTags:
+        """Give experiments of the registry their tags again, as ``git xexp registry restore-tags``.
+
+        ``fetch`` asks the git remote (``remote``, or the one to push to) for its own tags first.
+        """
+        from gitxexp.workflows.experiments.restore_tags import restore_tags
+
+        return restore_tags(self._project, remote, fetch=fetch, wait=wait)
 
     # -- within ----------------------------------------------------------------------------------
 

@@ -147,9 +147,17 @@ def _follow(project: Project, running: Running, new: str) -> None:
     running.amend(seq, replace(step, after=index_entries(git, paths)))
 
 
-def tag(project: Project, running: Running, name: str, message: str, commit: str) -> str:
+def tag(
+    project: Project,
+    running: Running,
+    name: str,
+    message: str,
+    commit: str,
+    date: str | None = None,
+) -> str:
     """Make the annotated tag ``name`` at ``commit``, message verbatim; returns the tag's object id.
 
+    ``date``: as git's environment takes it, where it is not that of today.
     With ``tag.gpgSign`` the tag is signed and the signature looked for: git 2.39 exits 0 and leaves
     an unsigned tag when an ssh key is missing.
     """
@@ -159,8 +167,9 @@ def tag(project: Project, running: Running, name: str, message: str, commit: str
     seq = running.record(step)
     try:
         GitWriter(git).raw(
-            "tag", "-a", "-F", "-", "--cleanup=verbatim", name, commit, stdin=encode(message)
-        )
+            "tag", "-a", "-F", "-", "--cleanup=verbatim", "--", name, commit,
+            stdin=encode(message), env={"GIT_COMMITTER_DATE": date} if date else None,
+        )  # fmt: skip
     except GitError as error:
         raise XexpError(f"git tag refused: {error.message}", "nothing was changed") from error
     oid = git.text("rev-parse", ref)

@@ -203,6 +203,20 @@ class Registry:
             raise self._unusable(error) from error
 
 
+def versions_in(data: bytes) -> set[str]:
+    """The versions in a registry's bytes, such as those of another commit; none if it is not one."""
+    if not data.startswith(b"SQLite format 3\0"):  # a pointer of LFS, say
+        return set()
+    with closing(sqlite.connect("file::memory:")) as db:
+        try:
+            db.deserialize(data)
+            db.limit(_SECONDS, _CELL)
+            _check(db)
+            return {str(name) for (name,) in db.execute("SELECT version FROM experiments")}
+        except (sqlite3.Error, XexpError):
+            return set()
+
+
 def put(db: Database, version: str, payload: Payload) -> None:
     """Insert the experiment with all that belongs to it, in place of an older row of ``version``."""
     remove(db, version)

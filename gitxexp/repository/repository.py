@@ -198,12 +198,17 @@ class Project:
 
     def experiments_later(self) -> Callable[[], list[Experiment]]:
         """:meth:`experiments`, begun now and waited for when the result is called."""
-        later = repository_tags.tags_later(self.git, self.state / "tags.cache")
-        return lambda: self._told(later()).experiments
+        later = self.tags_later()
+        return lambda: later().experiments
 
     def tags(self) -> repository_tags.Tags:
         """The experiments, and the versions that are taken."""
-        return self._told(repository_tags.tags_later(self.git, self.state / "tags.cache")())
+        return self.tags_later()()
+
+    def tags_later(self) -> Callable[[], repository_tags.Tags]:
+        """:meth:`tags`, begun now and waited for when the result is called."""
+        later = repository_tags.tags_later(self.git, self.state / "tags.cache")
+        return lambda: self._told(later())
 
     def _told(self, tags: repository_tags.Tags) -> repository_tags.Tags:
         for name, why in tags.skipped.items() if not self._has_told else ():

@@ -62,7 +62,8 @@ class Payload(NamedTuple):
     context: Mapping[str, Any] = {}
 
 
-_TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "code", "parent", "reason",
+#: The fields of a payload that are one text each, the headline apart.
+TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "code", "parent", "reason",
           "results", "table")  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def encode(payload: Payload) -> str:
     import tomli_w  # 4 ms that only a writer pays
 
     head: dict[str, Any] = {"schema": SCHEMA}
-    head |= {name: value for name in _TEXTS if (value := getattr(payload, name))}
+    head |= {name: value for name in TEXTS if (value := getattr(payload, name))}
     if payload.labels:
         head["labels"] = list(payload.labels)
     document: dict[str, Any] = {"xexp": head}
@@ -106,7 +107,7 @@ def decode(message: str) -> Payload:
     if document is None:
         return _handwritten(headline.strip())
     head = document["xexp"]
-    texts: dict[str, Any] = {name: str(head[name]) for name in _TEXTS if name in head}
+    texts: dict[str, Any] = {name: str(head[name]) for name in TEXTS if name in head}
     labels = head.get("labels", [])
     return Payload(
         headline=headline.strip(),

@@ -63,11 +63,15 @@ class GitWriter(Git):
         process.proc = None  # or GitPython ends it as soon as this wrapper is forgotten
         return started
 
+    def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
+        """Full name → object of the refs that ``remote`` has; asks the remote."""
+        lines = self.lines("ls-remote", "--refs", "--", remote, *patterns)
+        return {name: oid for oid, _, name in (line.partition("\t") for line in lines)}
+
     def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
         """Short name → object of the tags that ``remote`` has; asks the remote."""
-        lines = self.lines("ls-remote", "--tags", "--refs", "--", remote, *patterns)
-        pairs = (line.partition("\t") for line in lines)
-        return {name.removeprefix("refs/tags/"): oid for oid, _, name in pairs}
+        refs = self.remote_refs(remote, *(patterns or ("refs/tags/*",)))
+        return {name.removeprefix("refs/tags/"): oid for name, oid in refs.items()}
 
     def fetch(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
         """Fetch exactly ``refspecs``, no tags besides. Raises GitError when that fails."""

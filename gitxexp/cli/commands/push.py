@@ -11,12 +11,11 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.errors import XexpError
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.repository.tags import Experiment
-    from gitxexp.workflows.artifacts.push import PushPlan
 
 
 @click.command(cls=Command)
@@ -65,18 +64,7 @@ def push(
     elif not plan.clashing or done.refs:
         pushes.show(done, known=bool(project.experiments()))
     if plan.clashing:
-        raise _clash(plan)
-
-
-def _clash(planned: PushPlan) -> NoAnswer:
-    """Two clones tagged at the same time, or a tag was moved: only people know which is meant."""
-    remote, first = planned.git_remote, planned.clashing[0]
-    names = ", ".join(found.name for found in planned.clashing)
-    return NoAnswer(
-        f"not pushed: {remote} has another {names}",
-        f"give yours the next number: git xexp tag --renumber {first.name}\n"
-        f"or take what {remote} has: git fetch --tags --force {remote}",
-    )
+        raise push.clash(plan)
 
 
 def _experiment(project: Project, name: str) -> Experiment:

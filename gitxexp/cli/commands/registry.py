@@ -36,3 +36,35 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
     )
     if done.restored:
         hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
+
+
+@registry.command("restore-tags")
+@click.option("--git-remote", metavar="NAME", help="The git remote to fetch tags from.")
+@click.option("--no-fetch", is_flag=True, help="Make the tags again without asking a remote.")
+@shared(no_wait=True, json=True)
+def restore_tags(git_remote: str | None, no_fetch: bool, no_wait: bool, as_json: bool) -> None:
+    """Make the tags again of experiments that only the registry knows.
+
+    A tag that the git remote has is fetched; another is made from the registry's row, at the commit
+    that brought the row.
+    """
+    from gitxexp.workflows.experiments.restore_tags import restore_tags
+
+    project = open_project()
+    with progress.line("restoring tags") as project.progress:
+        done = restore_tags(project, git_remote, fetch=not no_fetch, wait=not no_wait)
+    if as_json:
+        facts = {name: list(getattr(done, name)) for name in ("fetched", "made", "lost")}
+        console.out(console.as_json(facts))
+        return
+    for word in ("fetched", "made"):
+        for name in getattr(done, word):
+            console.done(f"{word:<8}  {name}")
+    for name in done.lost:
+        console.say(
+            f"warning: {name} is in the registry, and no commit here is known to have made it"
+        )
+    if not any((done.fetched, done.made, done.lost)):
+        console.done("every experiment of the registry has its tag")
+    if done.lost:
+        hints.hint("a shallow clone has few commits: git fetch --unshallow")

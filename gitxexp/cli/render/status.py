@@ -27,6 +27,8 @@ def as_text(found: Status, *, advice: bool) -> list[str]:
             f"incomplete {some(found.incomplete, _NAMED_AT_MOST)}: pushed by git alone, without"
             " artifacts"
         )
+    if found.untagged:
+        lines.append(f"no tag     {some(found.untagged, _NAMED_AT_MOST)}")
     if found.untracked:
         lines.append(f"untracked  {some(found.untracked, _NAMED_AT_MOST)}")
     if advice:
@@ -83,6 +85,7 @@ def as_object(found: Status) -> dict[str, Any]:
         },
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),
+        "untagged": list(found.untagged),
         "untracked": list(found.untracked),
         "incomplete": list(found.incomplete),
         "next": found.next,

@@ -25,7 +25,8 @@ from gitxexp.workflows.artifacts.get import other_worktrees
 class PushPlan:
     """What to push: the artifacts of these experiments, and these refs to this git remote.
 
-    ``clashing``: the remote has another experiment, or another tag of it, under that version.
+    ``clashing``: the remote has another experiment, or another tag of it, under that version. Where
+    one of these is new here (``taken``), nothing is sent: the branch would bring its row.
     ``earlier``: outputs that only the branches' commits on the way have. They go along as far as
     there is anything of them, as git-lfs pushes every object of the commits that are pushed.
     """
@@ -35,6 +36,8 @@ class PushPlan:
     git_remote: str | None  #: None: the repository has no git remote
     refs: tuple[str, ...]
     clashing: tuple[Experiment, ...] = ()
+    taken: tuple[Experiment, ...] = ()
+    behind: bool = False  #: the remote's branch has commits that are not here
     earlier: tuple[Output, ...] = ()
 
     @property
@@ -72,11 +75,19 @@ def plan(
     name = _git_remote(project, branch, git_remote)
     wanted = list(chosen if chosen is not None else project.experiments())
     clashing: list[Experiment] = []
-    if chosen is None and name is not None:
-        there = GitWriter(project.git).remote_tags(name, "refs/tags/e*")
+    behind = False
+    if name is not None:
+        refs_there = GitWriter(project.git).remote_refs(
+            name, "refs/tags/e*", f"refs/heads/{branch}"
+        )
+        there = {ref.removeprefix("refs/tags/"): oid for ref, oid in refs_there.items()}
         clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
-        skipped = {e.name for e in clashing} if everything else set(there)
+        skipped = {e.name for e in clashing} if everything or chosen is not None else set(there)
         wanted = [experiment for experiment in wanted if experiment.name not in skipped]
+        tip = refs_there.get(f"refs/heads/{branch}")
+        behind = tip is not None and not project.git.ok("merge-base", "--is-ancestor", tip, "HEAD")
+    unknown = ("--max-count=1", "--not", f"--remotes={name}", "--not")
+    taken = [e for e in clashing if project.git.lines("rev-list", *unknown, e.commit)]
     commits = list(dict.fromkeys(experiment.commit for experiment in wanted))
     if chosen is None and branch and head and (everything or _ahead(project, name)):
         commits = list(dict.fromkeys([*commits, head]))
@@ -85,7 +96,16 @@ def plan(
     refs = [*_branches(project, branch, head, commits), *(f"refs/tags/{e.name}" for e in wanted)]
     heads = [ref for ref in refs if ref.startswith("refs/heads/")]
     earlier = _earlier(project, heads, name, outputs)
-    return PushPlan(tuple(wanted), tuple(outputs), name, tuple(refs), tuple(clashing), earlier)
+    return PushPlan(
+        tuple(wanted),
+        tuple(outputs),
+        name,
+        tuple(refs),
+        tuple(clashing),
+        tuple(taken),
+        behind,
+        earlier,
+    )
 
 
 def push(
@@ -102,6 +122,8 @@ def push(
     failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
+    if planned.taken:
+        raise clash(planned)
     report = _push_both(
         project, planned.outputs, planned.earlier, remote, progress, incomplete=incomplete
     )
@@ -123,6 +145,19 @@ def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:
                 f"commit {commit[:7]} holds conflict markers in {some(broken, 3)}",
                 "settle them (git xexp conflicts resolve, or by hand), commit, and push again",
             )
+
+
+def clash(planned: PushPlan) -> NoAnswer:
+    """Two clones tagged at the same time, or a tag was moved: only people know which is meant."""
+    remote, first = planned.git_remote, planned.clashing[0]
+    names = ", ".join(experiment.name for experiment in planned.clashing)
+    mine = f"give yours the next number: git xexp tag --renumber {first.name}"
+    if planned.behind:
+        mine = f"bring its work in: git pull --rebase {remote}, then {mine}"
+    return NoAnswer(
+        f"not pushed: {remote} has another {names}",
+        f"{mine}\nor take what {remote} has: git fetch --tags --force {remote}",
+    )
 
 
 def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
@@ -244,12 +279,6 @@ def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -
     except PushRejected as error:
         if any(ref.startswith("refs/tags/") for ref in error.refs):
             hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
-        elif planned.clashing:
-            names = ", ".join(e.name for e in planned.clashing)
-            hint = (
-                f"{name} has another {names} too: take yours back (git xexp undo), bring its work "
-                f"in (git stash, git pull {name}, git stash pop), and tag again"
-            )
         else:
             hint = f"bring its work in first: git pull --rebase {name}"
         raise XexpError(f"{error.message}; the artifacts are pushed, no ref is", hint) from error

@@ -14,6 +14,7 @@ from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash
 from gitxexp.repository import version as versions
 from gitxexp.repository.commit import Changes
+from gitxexp.repository.numbers import registered_versions, untagged
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
@@ -106,7 +107,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     new = _changed_params(project, parent, collected)
     draft = describe_experiment(project, request, collected, artifacts, head, new)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
-    used += elsewhere
+    used += [*registered_versions(project), *elsewhere]
     known = (experiments, parent, collected)
     choice = _choice(project, request, draft, (head, modified), known)
     number, reason = _number(project, request, used, choice, declared(collected.run, used))
@@ -134,6 +135,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
             *warnings.of(
                 project, payload, (collected, experiments, branch), outputs.absent, staged
             ),
+            *_without_tag(project, tags.names),
             *binding.notes,
             *unstamped,
         ),
@@ -177,6 +179,14 @@ def _evidence(
         "not checked" if request.mismatch else "parameter and metrics files do not contradict it"
     )
     yield f"values: {checked}"
+
+
+def _without_tag(project: Project, names: Sequence[str]) -> tuple[str, ...]:
+    """A remark on experiments that are compared with nothing, for they have no tag here."""
+    missing = untagged(project, set(names))
+    if not missing:
+        return ()
+    return (f"no tag here for {some(missing, 3)} of the registry: git xexp registry restore-tags",)
 
 
 def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gitxexp.repository import registry
+from gitxexp.repository import registry, tag_message
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.tags import Experiment
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,14 @@ class Rebuilt:
 
 
 def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
-    """Restore the registry of this work tree from the tags; nothing in it is deleted."""
+    """Restore the registry of this work tree from the tags.
+
+    Nothing that only the registry holds is removed or blanked, as where a tag was made again by hand.
+    """
     project.recover_first(wait=wait)
     project.require_set_up(registry=False)
     known = project.registry.rows()
-    tagged = {e.name: e.payload._replace(version=e.name) for e in project.experiments()}
+    tagged = {e.name: _merged(known.get(e.name), e) for e in project.experiments()}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:
@@ -38,6 +42,28 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
         restored=tuple(stale),
         unchanged=tuple(name for name in tagged if name not in stale),
         kept=tuple(sorted(known.keys() - tagged.keys())),
+    )
+
+
+def _merged(known: Payload | None, experiment: Experiment) -> Payload:
+    """What the tag says, and of its row what the tag does not say.
+
+    A tag that a person wrote has other words for the experiment, and no record of it: where there
+    is a record, only the words are taken.
+    """
+    said = experiment.payload._replace(version=experiment.name)
+    if known is None:
+        return said
+    if said.handwritten and (known.run or known.config_hash or known.params):
+        return known._replace(headline=said.headline, text=said.text or known.text)
+    texts = {name: getattr(said, name) or getattr(known, name) for name in tag_message.TEXTS}
+    return said._replace(
+        **texts,
+        labels=tuple(sorted({*known.labels, *said.labels})),
+        params={**known.params, **said.params},
+        metrics={**known.metrics, **said.metrics},
+        context={**known.context, **said.context},
+        artifacts={**known.artifacts, **said.artifacts},
     )
 
 

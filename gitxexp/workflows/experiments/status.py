@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import config, unproved
+from gitxexp.repository.numbers import untagged
 from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
@@ -43,11 +44,12 @@ class Status(NamedTuple):
     untracked: tuple[str, ...] = ()  #: data, models, results; looked for before the first tag only
     incomplete: tuple[str, ...] = ()  #: tagged here, pushed by git alone: without their artifacts
     next: str = ""  #: a command
+    untagged: tuple[str, ...] = ()  #: experiments that only the registry of this work tree has
 
 
 def status(project: Project) -> Status:
     """The status of the repository, from plumbing calls and the cache of tags."""
-    later = project.experiments_later()
+    later = project.tags_later()
     where = _head(project)
     commit = where.commit
     has_remote = bool(project.git.refs("refs/remotes"))
@@ -55,7 +57,8 @@ def status(project: Project) -> Status:
     here = ("rev-list", "--branches", *head, "--not", "--remotes")
     local = set(project.git.lines(*here)) if has_remote else set()
     apart = set(project.git.lines(*STATUS_APART)) if commit else set()
-    experiments = later()
+    tags = later()
+    experiments = tags.experiments
     without = unproved.read(project.state) if has_remote else set()
     last, since = _last(project, commit, experiments)
     found = Status(
@@ -66,6 +69,7 @@ def status(project: Project) -> Status:
         incomplete=tuple(
             e.name for e in experiments if e.oid in without and e.commit not in local
         ),
+        untagged=untagged(project, set(tags.names)) if project.places.top else (),
         untracked=() if experiments or project.places.top is None else _untracked(project),
     )  # fmt: skip
     return found._replace(next=_next(project, found))
@@ -141,6 +145,8 @@ def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
     if project.places.top is not None and not _is_set_up(project, project.places.top):
         return "git xexp init"
+    if found.untagged and not found.total:
+        return "git xexp registry restore-tags"
     outputs = found.outputs
     asked = outputs.changed or found.head.changed  # then a training may have made them again
     if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):

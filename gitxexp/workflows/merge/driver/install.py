@@ -135,13 +135,18 @@ def _folders(project: Project) -> list[str]:
     return found
 
 
+_BARE = " -filter"
+
+
 def block(project: Project) -> str:
-    """The lines for ``.gitattributes``. Pointers stay text; the rest is never converted."""
+    """The lines for ``.gitattributes``. Pointers stay text; the rest is never converted, and the
+    registry goes through no filter, such as that of LFS: the driver would merge two pointers."""
     lines = []
     for pattern in patterns(project):
         quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
         text = " -text" if not pattern.endswith((".dvc", ".lock")) else ""
         diff = " diff=xexp" if pattern != "dvc.lock" else ""
+        text += _BARE if pattern == f"/{config.REGISTRY}" else ""
         lines.append(f"{quoted}{text} merge=xexp{diff}")
     return "\n".join((_BEGIN, *lines, _END)) + "\n"
 
@@ -229,7 +234,8 @@ def uninstall(project: Project, running: Running) -> list[str]:
 
 def _has(text: str, pattern: str) -> bool:
     starts = (f"{pattern} ", f'"{pattern}" ')
-    return any(line.startswith(starts) for line in text.splitlines())
+    bare = _BARE if pattern == f"/{config.REGISTRY}" else ""
+    return any(line.startswith(starts) and bare in line for line in text.splitlines())
 
 
 def _read(path: Path) -> str:

@@ -1,0 +1,124 @@
+"""``registry restore-tags``: tags of experiments that only the registry knows.
+
+A tag is missing where git pruned it or a clone has none (``--no-tags``, a CI checkout). The remote's
+own tag is fetched where it has it, for another one would clash with it; else the tag is made again
+from the registry's row, at the commit that brought the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import GitError, XexpError
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config, registry, tag_message
+from gitxexp.repository.commit import RefMoved
+from gitxexp.repository.repository import Project, Running
+from gitxexp.storage.git import choose_remote
+from gitxexp.storage.git_write import GitWriter
+
+
+@dataclass(frozen=True)
+class RestoredTags:
+    """Versions whose tag was fetched, was made again, and those of which no commit here is known."""
+
+    fetched: tuple[str, ...] = ()
+    made: tuple[str, ...] = ()
+    lost: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The commit that an experiment's tag belongs to, and when it was made."""
+
+    commit: str
+    date: str  #: seconds and zone, as git's environment takes it
+
+
+def restore_tags(
+    project: Project, remote: str | None = None, *, fetch: bool = True, wait: bool = True
+) -> RestoredTags:
+    """Give every experiment of this work tree's registry its tag again.
+
+    Without ``fetch`` no remote is asked. Raises XexpError when one cannot be reached.
+    """
+    project.recover_first(wait=wait)
+    project.require_set_up()
+    rows = project.registry.rows()
+    missing = sorted(rows.keys() - set(project.tags().names))
+    if not missing:
+        return RestoredTags()
+    with project.operation("registry restore-tags", wait=wait) as running:
+        fetched = _fetch(project, running, remote, missing) if fetch else []
+        rest = [name for name in missing if name not in fetched]
+        origins = _origins(project, rest)
+        for name, origin in origins.items():
+            message = tag_message.encode(rows[name]._replace(version=name))
+            repository_commit.tag(project, running, name, message, origin.commit, origin.date)
+        running.summary.append(f"{len(fetched) + len(origins)} tags restored")
+        if not fetched and not origins:
+            running.outcome["unchanged"] = True
+    lost = tuple(name for name in rest if name not in origins)
+    return RestoredTags(tuple(fetched), tuple(origins), lost)
+
+
+def _fetch(
+    project: Project, running: Running, remote: str | None, missing: Iterable[str]
+) -> list[str]:
+    """Fetch those tags that the remote has; their names."""
+    if not remote and not project.git.lines("remote"):
+        return []
+    branch, _ = project.git.head()
+    name = choose_remote(project.git, branch, remote, project.config.tag_remote)
+    git = GitWriter(project.git)
+    try:
+        there = git.remote_tags(name)
+        found = [version for version in missing if version in there]
+        for version in found:
+            running.record(RefMoved(f"refs/tags/{version}", None, "", new=there[version]))
+        if found:
+            refs = [f"refs/tags/{version}" for version in found]
+            git.fetch(name, [f"{ref}:{ref}" for ref in refs], project.progress)
+    except GitError as error:
+        raise XexpError(
+            error.message, "make the tags again without asking it: --no-fetch"
+        ) from error
+    return found
+
+
+def _origins(project: Project, names: Iterable[str]) -> dict[str, Origin]:
+    """The commit that brought each version's row: the first whose registry holds it.
+
+    The oldest commits of a shallow clone hold rows that others brought; of these only one that was
+    made by tagging the version counts.
+    """
+    wanted = set(names)
+    if not wanted:
+        return {}
+    git = project.at_top
+    log = git.text(
+        "log", "-z", "--reverse", "--topo-order", "--full-history", "--date=raw",
+        "--format=%H%x1f%cd%x1f%s", "HEAD", "--branches", "--remotes", "--", config.REGISTRY,
+    )  # fmt: skip
+    commits = [line.split("\x1f", 2) for line in log.split("\0") if line]
+    cut = _shallow(project.places.common_dir)
+    blobs = git.cat(f"{commit}:{config.REGISTRY}" for commit, _, _ in commits)
+    found: dict[str, Origin] = {}
+    known: dict[str, set[str]] = {}
+    for (commit, date, subject), item in zip(commits, blobs, strict=True):
+        if item is None:
+            continue
+        if item[0] not in known:
+            known[item[0]] = registry.versions_in(item[2]) & wanted
+        for version in known[item[0]] - found.keys():
+            if commit not in cut or subject.startswith(f"{version}: "):
+                found[version] = Origin(commit, date)
+    return {version: found[version] for version in sorted(found)}
+
+
+def _shallow(common_dir: Path) -> set[str]:
+    """The commits whose parents a shallow clone lacks (gitrepository-layout(5))."""
+    file = common_dir / "shallow"
+    return set(file.read_text().split()) if file.is_file() else set()
