@@ -68,6 +68,7 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("undo")
     run("log")
     repo.git("tag", "-d", "e0.1.0")
+    run("registry restore-tags")
     run("registry rebuild")
 
 
