@@ -432,9 +432,11 @@ def _number(
     """The version and why; ``said`` is what the run itself says."""
     if request.version is not None:
         if request.version in used:
+            here = project.git.resolve(f"refs/tags/{request.version}", "object")
             raise XexpError(
                 f"{request.version} exists already",
-                f"the next free version is {versions.following(used, Level.PATCH)}",
+                f"the next free version is {versions.following(used, Level.PATCH)}"
+                + ("" if here else "; its tag is not here: git xexp registry restore-tags"),
             )
         return request.version, "as asked"
     reason = f"{choice.level}: {choice.reason}"

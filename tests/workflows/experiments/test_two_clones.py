@@ -121,8 +121,7 @@ def test_one_number_taken_by_two(pair: tuple[Repo, Repo]) -> None:
 
 def test_a_tag_that_was_moved_does_not_stop_the_others(pair: tuple[Repo, Repo]) -> None:
     ann, bob = pair
-    ann.git("tag", "-d", "e0.1.0")
-    ann.xexp("tag", "e0.1.0", "--no-commit", "-m", "moved").good()
+    ann.git("tag", "-f", "-a", "-m", "moved", "e0.1.0")
     ann.git("push", "-q", "-f", "origin", "e0.1.0")
     bob.xexp("tag", "e0.5.0", "--no-commit", "--no-stamp").good()
     bob.dvc("pull")
