@@ -24,6 +24,9 @@ from gitxexp.common import processes
 Mode = Literal["ro", "rw", "rwc"]
 TableKind = Literal["table", "virtual", "shadow"]
 
+#: Bytes of the largest cell that is read for showing it or for summing it up.
+CELL = 256_000_000
+
 #: Steps of SQLite's machine between two looks at the clock: some milliseconds.
 _STEPS = 1_000_000
 
@@ -45,6 +48,10 @@ class Connection(sqlite3.Connection):
 
     _end = float("inf")
 
+    def limit_cells(self, size: int = CELL) -> None:
+        """Refuse larger cells (bytes): a generated column can make a giant one of nothing."""
+        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, size)
+
     def execute(self, *args: Any) -> sqlite3.Cursor:
         """Like sqlite3's; raises KeyboardInterrupt where that was the reason of a failure."""
         try:
@@ -59,7 +66,7 @@ class Connection(sqlite3.Connection):
         """Interrupt whatever still runs after so many seconds, and refuse larger cells (bytes)."""
         self._end = time.monotonic() + seconds
         self.set_progress_handler(self._late, _STEPS)
-        self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, cell)
+        self.limit_cells(cell)
 
     def _late(self) -> bool:
         return time.monotonic() > self._end

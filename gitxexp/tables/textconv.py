@@ -86,6 +86,7 @@ def sqlite_key(con: sqlite3.Connection, name: str) -> tuple[str, ...]:
 def _sqlite(path: Path) -> Iterator[TableRows]:
     try:
         with closing(sqlite.connect(path, "ro", immutable=True)) as con:
+            con.limit_cells()
             con.text_factory = lambda raw: raw.decode("utf-8", "backslashreplace")
             for name, _ in sqlite_tables(con):
                 yield _sqlite_table(con, name)

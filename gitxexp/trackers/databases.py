@@ -145,6 +145,7 @@ def _sqlite(
     path: Path, mode: sqlite.Mode, timeout: float = 10.0, *, immutable: bool = False
 ) -> sqlite.Connection:
     connection = sqlite.connect(path, mode, immutable=immutable, timeout=timeout)
+    connection.limit_cells()
     connection.text_factory = lambda data: data.decode("utf-8", "replace")
     return connection
 

@@ -88,6 +88,17 @@ def test_a_hostile_database_is_read_merged_and_stamped_like_any_other(
     assert time.monotonic() - began < 20
 
 
+def test_a_giant_cell_that_is_made_when_it_is_read_is_refused(tmp_path: Path) -> None:
+    """It would take 1.2 GB, for each row again."""
+    path = database(
+        tmp_path / "x.db",
+        "ALTER TABLE runs ADD COLUMN note TEXT GENERATED ALWAYS AS (hex(zeroblob(400000000)))",
+    )
+    assert [run.id for run in runs(path)] == ["r1", "r0"]
+    with pytest.raises(XexpError, match="too big"):
+        list(textconv(path))
+
+
 def test_a_stamp_that_a_constraint_would_answer_by_deleting_a_row_is_refused(
     tmp_path: Path,
 ) -> None:

@@ -4,6 +4,9 @@
 files on the way. It prints for every pair, per rowid table, the rowid ranges of the leaf pages that
 are not the same in both; or ``null`` where that cannot be told from the pages alone.
 
+It is a file apart from :mod:`gitxexp.tables.sqlite.pages`, which asks it: with that one's imports the
+process took 124 ms of processor time to start instead of 51, and a merge of 200,000 rows takes 140.
+
 The b-trees of a database file, read without SQLite: which rows stand on pages that differ.
 
 Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
