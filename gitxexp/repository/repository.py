@@ -317,6 +317,9 @@ class Project:
     def recover(self) -> None:
         """Take back what a process that died left half done. Call it with the lock held."""
         from gitxexp.repository import undo as repository_undo
+        from gitxexp.storage.dvc.session import remove_torn_lock
 
         repository_undo.recover(self)
+        if self.places.top and remove_torn_lock(self.places.top / ".dvc" / "tmp"):
+            self.notify("a DVC process that was killed left half a .dvc/tmp/rwlock: it was removed")
         self._under_way.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
@@ -265,6 +266,18 @@ def test_a_read_names_what_is_half_done_and_changes_nothing(ready: Repo) -> None
     done = ready.xexp("tag", "--all", "-m", "again").good()
     assert "it has been rolled back" in done.err
     assert "interrupted" not in ready.xexp("log").good().err
+
+
+def test_half_a_lock_of_dvc_is_removed_when_nobody_holds_it(ready: Repo) -> None:
+    log_run(ready, "mine")
+    torn = ready.write(".dvc/tmp/rwlock", '{"write": {"/tmp')
+    with (ready / ".dvc/tmp/rwlock.lock").open("ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert ready.xexp("tag", "--all", "-m", "one").code == 128
+    assert torn.read_text() == '{"write": {"/tmp'
+    done = ready.xexp("tag", "--all", "-m", "one").good()
+    assert "left half a .dvc/tmp/rwlock: it was removed" in done.err
+    assert ready.dvc("status").startswith("Data and pipelines are up to date")
 
 
 def test_the_disk_after_a_power_cut(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,7 +166,7 @@ def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Ite
         from dvc.repo import Repo
 
         _write_whole_files()
-        _remove_torn_lock(root / ".dvc" / "tmp")
+        remove_torn_lock(root / ".dvc" / "tmp")
         repo = Repo(str(root), config=config)
         try:
             yield repo
@@ -213,8 +213,9 @@ def _write_whole_files() -> None:
     setattr(ScmGit, append.__name__, add_entry)
 
 
-def _remove_torn_lock(folder: Path) -> None:
+def remove_torn_lock(folder: Path) -> bool:
     """Remove a ``rwlock`` that a killed process was writing: DVC refuses every command because of it.
+    Whether there was one.
 
     DVC writes it in place, holding ``rwlock.lock`` (``dvc/rwlock.py``): who can take that lock is
     alone. What it lists are the paths that running DVC processes use.
@@ -224,12 +225,14 @@ def _remove_torn_lock(folder: Path) -> None:
         text = path.read_bytes()
         json.loads(text)
     except OSError:
-        return
+        return False
     except ValueError:
         with suppress(OSError), (folder / "rwlock.lock").open("ab") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if path.read_bytes() == text:
                 path.unlink()
+                return True
+    return False
 
 
 def current_hash(root: Path, path: Path) -> str | None:

@@ -414,7 +414,8 @@ class _Promotion:
         run = facts.run or plan.after.model.run
         text = self.request.why or f"in production: {plan.slot.production}"
         if run and run in plan.context.runs.logged:
-            return TagRequest(wanted=Wanted(run=run), text=text)
+            # its model is in production now, whatever run wrote the files last
+            return TagRequest(wanted=Wanted(run=run), text=text, mismatch=True)
         wanted = Wanted(use_run=False, params=dict(facts.params), metrics=dict(facts.metrics))
         return TagRequest(wanted=wanted, text=text)
 

@@ -134,7 +134,7 @@ def test_new_interrupted(
     interrupt(monkeypatch, dvc_place.Linker, "copy", error)
     done = trained.xexp("worktree", "new", "a")
     assert done.code == (130 if isinstance(error, KeyboardInterrupt) else 128)
-    assert "nothing was left" in done.err or "No space left" in done.err
+    assert "rolled back" in done.err or "No space left" in done.err
     assert state(trained) == before
 
 
