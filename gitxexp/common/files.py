@@ -153,7 +153,7 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
     the block fails; what a killed process left is removed by the next write to the same file.
     """
     temporary = path.with_name(f".{path.name[:100]}.xexp-{os.getpid()}-{os.urandom(4).hex()}.tmp")
-    _remove_left(path)
+    remove_left(path)
     try:
         yield temporary
         if not temporary.is_symlink():
@@ -199,7 +199,7 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
-def _remove_left(path: Path) -> None:
+def remove_left(path: Path) -> None:
     """Remove what killed writers of this file left: their processes are gone."""
     from gitxexp.common.processes import alive
 

@@ -210,6 +210,10 @@ class RefMoved(Step):
     new: str | None = None
     deleted: bool = False  #: the operation deletes it
 
+    @property
+    def subject(self) -> str | None:
+        return self.ref
+
     def _git(self, at: Repository) -> Git:
         return Git(self.worktree or at.places.git_dir, foreign=True)
 

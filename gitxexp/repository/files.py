@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write, sync
+from gitxexp.common.files import atomic_write, remove_left, sync
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
 from gitxexp.storage.objects import hash_file
 
@@ -88,6 +88,10 @@ class FileChanged(Step):
         found, left = data.pop("found"), data.pop("left")
         return cls(**data, found=found and FileState(**found), left=left and FileState(**left))
 
+    @property
+    def subject(self) -> str | None:
+        return self.path
+
     def _is_found(self) -> bool:
         """Whether the file is what the operation found, or is back already."""
         path = Path(self.path)
@@ -126,6 +130,8 @@ class FileChanged(Step):
         if undoing.why != "rollback" and not self.undo_too:
             return
         path = Path(self.path)
+        if undoing.why == "rollback":
+            remove_left(path)
         if self._is_found():
             return
         asked = self.old_log and undoing.why != "rollback"

@@ -102,6 +102,11 @@ class Step:
 
     kind: ClassVar[str]
 
+    @property
+    def subject(self) -> str | None:
+        """What may be changed more than once in an operation: only the last step left it as it is."""
+        return None
+
     def check(self, at: Repository) -> Changed | None:
         """Whether the world is what the operation found or left: None, or what was changed since."""
         raise NotImplementedError

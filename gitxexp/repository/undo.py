@@ -175,10 +175,13 @@ def _refuse_if_changed(
     at: Repository, operation: Operation, steps: Sequence[Step] | None = None
 ) -> None:
     """Raises NoAnswer, saying why, when later work stands on it or it was pushed."""
-    for step in at.log.steps(operation.id) if steps is None else steps:
-        changed = step.check(at)
+    seen = set()
+    for step in reversed(at.log.steps(operation.id) if steps is None else steps):
+        changed = step.check(at) if step.subject not in seen else None
         if changed is not None:
             raise NoAnswer(changed.what, changed.hint)
+        if step.subject is not None:
+            seen.add(step.subject)
     if steps is None and operation.result.get("pushed"):
         raise NoAnswer(
             f"'{operation.verb}' ({operation.summary}) was pushed to {operation.result['pushed']}",
