@@ -123,6 +123,15 @@ def is_counter(name: str) -> bool:
     return "_".join(words(name.rpartition(".")[2])) in vocabulary.COUNTERS
 
 
+def hints_at_setting(name: str) -> bool:
+    """Whether any word of a name is one of settings and none of metrics: ``layer_freeze``."""
+    parts = words(name)
+    if not METRICS.isdisjoint(parts):
+        return False
+    known = (vocabulary.PARAMS, vocabulary.PARAM_ENDINGS, vocabulary.PARAM_BEGINNINGS)
+    return any(part in each for part in parts if len(part) > 2 for each in known)
+
+
 @lru_cache(maxsize=4096)
 def role_of(name: str) -> Named | None:
     """The role that ``name`` alone speaks for; None where it says nothing."""
@@ -213,6 +222,10 @@ _PERCENTILE = re.compile(r"(?:p|q)\d{2,4}|median|mean|std")
 _MACHINE = frozenset(("gpu", "cpu", "ram", "mem", "memory", "vram", "disk"))
 _LOAD = frozenset(("mem", "memory", "util", "utilization", "usage", "used", "power", "load", "temp",
                    "allocated", "reserved", "percent", "gb", "mb"))  # fmt: skip
+#: What goes through a model one by one, and how its length is called.
+_PIECES = frozenset(("audio", "clip", "utt", "utterance", "text", "prompt", "response", "question",
+                     "answer", "input", "output", "doc", "document", "sentence", "video"))  # fmt: skip
+_LENGTHS = frozenset(("len", "length", "duration", "chars", "words"))
 #: Durations of an answer are metrics; of a training they tell of the machine.
 _ANSWERING = frozenset(("inference", "response", "decode", "decoding", "token", "search", "query",
                         "render", "generation", "wait", "lookup", "serving", "retrieval"))  # fmt: skip
@@ -263,12 +276,14 @@ def _by_count(parts: list[str]) -> Named | None:
         rest = parts[2:]
     if first in _COUNTING and rest:
         noun = "_".join(rest)
+        if rest[-1] in _SUMMING:
+            return Named(Role.CONTEXT, f"counts {noun}")
         if "per" in rest[1:]:
             return Named(Role.PARAM, f"how many {noun}")
         if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, rest[0], rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
         return Named(Role.CONTEXT, f"counts {noun}")
-    if len(parts) > 1 and parts[-1] in ("count", "counts", "cnt"):
+    if len(parts) > 1 and parts[-1] in ("count", "counts", "cnt", "no", "nr"):
         return Named(Role.CONTEXT, "a count")
     return None
 
@@ -317,6 +332,8 @@ def _by_machine(parts: list[str]) -> Named | None:
         if _ANSWERING.intersection(parts):
             return Named(Role.METRIC, "how long an answer takes")
         return Named(Role.CONTEXT, "how long it took")
+    if not _PIECES.isdisjoint(parts[:-1]) and not _LENGTHS.isdisjoint(core[-1:]):
+        return Named(Role.CONTEXT, f"the length of each {parts[0]}")
     if "tokens" in parts[:-1] or (parts[-1] == "tokens" and parts[0] == "total"):
         return Named(Role.CONTEXT, "counts tokens")
     if parts[0] in vocabulary.CONTEXT_PREFIXES and len(parts) > 1:

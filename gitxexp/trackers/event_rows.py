@@ -127,13 +127,13 @@ class RunRows:
     def decisions(self, rules: RoleRules) -> dict[str, Decision]:
         """The role of each column, by :mod:`gitxexp.trackers.roles`."""
         names = frozenset(name.lower() for name in self.table.columns)
-        varied = any(self._varies(name, column) for name, column in self._states())
+        sparse = any(0 < c.count < self.count and c.number is not None for c in self.columns)
         found = {}
         for name, column in self._states():
             full = column.count == self.count
             facts = Values(
                 self.count, column.count, column.value, column.constant, column.numeric,
-                column.has_float, column.number, varied and full and column.constant, names,
+                column.has_float, column.number, sparse and full and column.constant, names,
             )  # fmt: skip
             own = rules.decide(self.table.name, name) or _structure(self.table, name)
             found[name] = own or roles.decide(self.table.name, name, facts, rules)
@@ -161,12 +161,6 @@ class RunRows:
 
     def _states(self) -> Iterable[tuple[str, Column]]:
         return zip(self.table.columns, self.columns, strict=True)
-
-    def _varies(self, name: str, column: Column) -> bool:
-        """Whether a column tells rows of the run apart: a curve, or a value of some rows only."""
-        if name in (self.table.time_column, self.table.run_column) or not column.count:
-            return False
-        return column.count < self.count or (column.has_float and not column.constant)
 
 
 class Split(NamedTuple):

@@ -7,8 +7,8 @@ For every column the first that knows decides:
    context, an unpacked dataclass (``params_…``, ``config_…``) is parameters.
 3. The name (:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has
    numbers, a parameter has one value in the whole run.
-4. The values: a number that varies with a fraction is a metric, long text is output, and what
-   every row of a run repeats while others vary is a parameter.
+4. The values: a number that varies with a fraction is a metric, long text is output; short text
+   that every row of a run repeats is a parameter, and a number if others are in some rows only.
 5. Else it is context: shown, and no part of a configuration.
 
 A column that is not certainly a setting is never taken for one, because an identical rerun must
@@ -80,7 +80,8 @@ class Values(NamedTuple):
     numeric: bool = True  #: every value is a number
     fractions: bool = False  #: any of them is no integer
     number: float | int | None = None  #: the last one that is a number
-    attached: bool = False  #: other columns vary or are empty in some rows, and this one does not
+    #: other numbers are in some rows only, this one in all: as trackers attach parameters
+    attached: bool = False
     beside: frozenset[str] = frozenset()  #: the columns of the table, in lower case
 
 
@@ -194,7 +195,7 @@ def _by_values(column: str, values: Values) -> Decision | None:
         words = column_names.words(column)
         if words and column_names.is_plural(words[-1]) and not values.fractions:
             return Decision(Role.CONTEXT, f"counts {words[-1]}")
-        return _number(values)
+        return _number(column, values)
     value = values.value
     if isinstance(value, bool):
         return _repeated(values, "true or false")
@@ -219,18 +220,18 @@ def _repeated(values: Values, what: str) -> Decision | None:
     return None
 
 
-def _number(values: Values) -> Decision | None:
+def _number(column: str, values: Values) -> Decision | None:
     if not values.constant:
         if values.fractions:
             return Decision(Role.METRIC, "numbers that vary")
         return None
     if values.filled < values.rows:
         return Decision(Role.METRIC, "a number in some rows only")
-    if values.attached:
+    if values.attached or column_names.hints_at_setting(column):
         return Decision(Role.PARAM, "a number that every row repeats")
     if values.fractions:
         return Decision(Role.METRIC, "a number with a fraction")
-    return _repeated(values, "a whole number")
+    return None
 
 
 def _is_choice(values: Values) -> bool:

@@ -171,7 +171,9 @@ PARAMS = _set("""
     timeout timeout_s normalization_bias torch_deterministic collar agent guardrail hierarchical
     purge spacing date_col id_col drop_first meta_learner stft_hop mel_fmin mel_fmax weights
     ou_theta user_based item_based discount_rate sync_bn rerank_top_n dataset_mix hpo_trials
-    vad_onset alpha_confidence per_beta_start
+    vad_onset alpha_confidence per_beta_start box_gain obj_gain cls_gain dfl_gain rounds flash_attn
+    bpe_vocab vocab season col_sample outlier_cut chunk_ms left_context right_context cut attn
+    freeze_layers rebal vendor_adjust
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
@@ -197,7 +199,7 @@ PARAM_ENDINGS = _set("""
     jitter noise prefix suffix delay protocol rule filter selection initialization schema arch_name
     lookback_window span width_mult allowed pool cost_bps fee commission slippage tax allocation
     encoding embedding_type loss_type reduction aggregation bonus shaping bias_init clipping terms
-    covariates holidays learner estimator constraints weighting
+    covariates holidays learner estimator constraints weighting scheme cut vocab attn
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
@@ -275,7 +277,7 @@ HIGHER = _set("""
     sharpness usefulness safety solve_rate resolved solved bits_saved compression completeness_score
     validity uniqueness nps csat mp mr mc1 mc2 nisqa rtfx fwiou compliance personalization
     skill_score robustness recall_score valid_json schema_valid tool_selection
-    information_coefficient mean_reciprocal_rank reciprocal_rank
+    information_coefficient mean_reciprocal_rank reciprocal_rank ret rets thumbs_up
 """)
 #: … less is better.
 LOWER = _set("""
@@ -306,7 +308,7 @@ NEUTRAL = _set("""
     insertions deletions substitutions true_positives false_positives true_negatives false_negatives
     explained alpha_loss feasibility bias param_norm update_norm fairness parity equalized_odds
     demographic_parity calibration_slope t_stat tstat z_score value_estimate tracking_signal
-    elo_rating
+    elo_rating confusion confusion_tp confusion_fp confusion_tn confusion_fn
 """)
 METRICS = HIGHER | LOWER | NEUTRAL
 
@@ -338,7 +340,8 @@ SET_RATES = _set("""
 #: Days, hours: a setting with one of these words, else how long something was.
 SET_SPANS = _set("""
     max min warmup lookback lookahead embargo purge holding hold rebalance freq decay horizon train
-    test history cooldown gap window delay half life timeout limit interval retention
+    test history cooldown gap window delay half life timeout limit interval retention formation skip
+    rebal
 """)
 
 #: Where or how a value was measured; says nothing about what it is.
@@ -539,7 +542,8 @@ OUTPUTS = _set("""
     classification_report best_params params_json config_json json payload blob metadata_json result
     result_json open high low close ticker symbol y x ds sentence sentences document passage_text
     title_text body content utterance turn_text code code_output test_output evaluation
-    generated_sql gold_sql tool_args retrieved_chunks fitted_values judge_verdict
+    generated_sql gold_sql tool_args retrieved_chunks fitted_values judge_verdict top_feature
+    top_features best_feature
 """)
 #: What came out as the last word of a name.
 OUTPUT_ENDINGS = _set("""
@@ -548,5 +552,5 @@ OUTPUT_ENDINGS = _set("""
     completion completions output outputs input inputs message messages label labels truth
     true_label boxes bbox masks mask explanation rationale reasoning content json confusion_matrix
     traceback exception items recs embedding_vector vector rating actual forecast img utterance
-    sentence action observation prices_list sql verdict chunks tool_args passages snippets
+    sentence action observation prices_list sql verdict chunks tool_args passages snippets item
 """)

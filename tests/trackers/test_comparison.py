@@ -164,3 +164,14 @@ def test_context_says_only_what_it_knows(tracked: Repo) -> None:
     unknown = gitxexp.context({"lr": 0.3}, tracked.path)
     assert (unknown["version"], unknown["config_hash"]) == ("", "")
     assert gitxexp.context({"lr": 0.3, "model": "cnn"}, tracked.path)["version"] == "e1.0.0"
+
+
+def test_a_number_of_which_nothing_is_known_is_no_parameter_and_said(tracked: Repo) -> None:
+    for second, (run, kind) in enumerate((("a", 3), ("b", 4))):
+        log(tracked / "r.db", run, second, lr=0.1, marble=kind, f1=0.8)
+        done = tracked.xexp("tag").good()
+    assert "e0.1.1" in done.out
+    assert "marble changed, and nothing says whether that is a parameter" in done.err
+    tracked.git("config", "xexp.roles.param", "marble")
+    log(tracked / "r.db", "c", 5, lr=0.1, marble=5, f1=0.8)
+    assert "e0.2.0" in tracked.xexp("tag").good().out

@@ -21,7 +21,8 @@ from tests.helpers import Repo
 
 FOLDER = Path(__file__).with_name("columns")
 FIELDS = ("vision", "language", "speech", "recommendation", "reinforcement", "forecasting",
-          "tabular", "finance")  # fmt: skip
+          "tabular", "finance", "detector", "finetune", "asr", "recsys", "rl", "ts", "tab",
+          "fin")  # fmt: skip
 
 
 def value(text: str) -> Any:
@@ -82,12 +83,16 @@ def test_names_of_public_projects() -> None:
         ("lr", Values(2, 2, 0.1, constant=False, fractions=True, number=0.1), Role.CONTEXT),
         ("model", Values(1, 1, "/home/ada/model", numeric=False), Role.CONTEXT),
         ("prompt_template", Values(1, 1, "x" * 2000, numeric=False), Role.OUTPUT),
-        ("zeta_flavour", Values(2, 2, "sweet", numeric=False), Role.PARAM),
-        ("zeta_flavour", Values(2, 2, "9f3c2ab71d", numeric=False), Role.CONTEXT),
-        ("zeta_flavour", Values(2, 2, "word " * 40, numeric=False), Role.OUTPUT),
-        ("zeta_flavour", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
-        ("zeta_flavour", Values(2, 2, 7, number=7, attached=True), Role.PARAM),
-        ("zeta_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
+        ("marble_flavour", Values(2, 2, "sweet", numeric=False), Role.PARAM),
+        ("marble_flavour", Values(2, 2, "9f3c2ab71d", numeric=False), Role.CONTEXT),
+        ("marble_flavour", Values(2, 2, "word " * 40, numeric=False), Role.OUTPUT),
+        ("marble_flavour", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("marble_flavour", Values(2, 2, 7, number=7, attached=True), Role.PARAM),
+        ("marble_flavour", Values(2, 2, 7, number=7), Role.CONTEXT),
+        ("marble_freeze", Values(2, 2, 7, number=7), Role.PARAM),
+        ("marble_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
+        ("marble_kinds", Values(2, 2, 7, number=7, attached=True), Role.CONTEXT),
+        ("tool_selection", Values(2, 2, 0.9, fractions=True, number=0.9), Role.METRIC),
         ("beta", Values(1, 1, 0.9, fractions=True, number=0.9), Role.PARAM),
         ("beta", Values(1, 1, 0.9, fractions=True, number=0.9, beside=frozenset(["sharpe"])),
          Role.METRIC),

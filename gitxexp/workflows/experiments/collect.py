@@ -22,7 +22,7 @@ from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
-from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.column_names import Role, role_of
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.roles import kept as kept_params
@@ -67,6 +67,18 @@ class Collected:
         today = self.roles | dict.fromkeys(self.params, Role.PARAM)
         found = kept_params(params, today)
         return {name: value for name, value in found.items() if not _ignored(name, config)}
+
+    def undecided(self, before: Mapping[str, Any]) -> list[str]:
+        """Numbers of which nothing says whether they are settings, and that differ from ``before``."""
+        return [
+            name
+            for name, value in self.context.items()
+            if isinstance(value, int)
+            and name in before
+            and before[name] != value
+            and self.roles.get(name) is Role.CONTEXT
+            and role_of(name) is None
+        ]
 
 
 def collect(top: Path, config: Config, wanted: Wanted) -> Collected:

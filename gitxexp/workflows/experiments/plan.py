@@ -137,6 +137,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
             ),
             *_without_tag(project, tags.names),
             *binding.notes,
+            *_undecided(parent, collected),
             *unstamped,
         ),
         stamps=stamps,
@@ -144,6 +145,16 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         lacking=tuple(n for n in new if describe.find_param(collected.params, n) is None),
         evidence=tuple(_evidence(request, collected, outputs, binding)),
     )
+
+
+def _undecided(parent: Experiment | None, collected: Collected) -> list[str]:
+    """A remark on what may be a parameter that changed, and is not known as one."""
+    before = parent.payload if parent else Payload("")
+    names = collected.undecided({**before.params, **before.context})
+    if not names:
+        return []
+    said = f"{some(names, 3)} changed, and nothing says whether that is a parameter"
+    return [f"{said}: git config xexp.roles.param {names[0]} (or .context)"]
 
 
 def _changed_params(
