@@ -259,6 +259,7 @@ class StampedGroup:
     theirs: dict[int, Stamp] = field(default_factory=dict)
     base: dict[int, Stamp] = field(default_factory=dict)
     added: list[StampedRow] = field(default_factory=list)
+    partners: dict[int, int] = field(default_factory=dict)  #: of rows that both added: theirs, ours
     differing: list[tuple[Value, Value]] = field(default_factory=list)  #: kept, given up
 
 
@@ -299,6 +300,7 @@ def merge_stamped(
         stamp = merged_stamp(partner.stamp, row.stamp, versions)
         _tell(done, partner, row, stamp, versions)
         done.ours[partner.place], done.theirs[row.place] = stamp, stamp
+        done.partners[row.place] = partner.place
     return done
 
 

@@ -10,15 +10,22 @@ from pathlib import Path
 import pytest
 
 from gitxexp.tables import engine
+from gitxexp.tables.duckdb import merge as duckdb_merge
 from gitxexp.tables.engine import Engine
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.rules import earlier, merged_stamp
+from gitxexp.tables.sqlite import merge as sqlite_merge
 
 Rows = list[tuple[object, ...]]
 PLAIN: Rows = [(None, "r1", 0, 0.5, None), (None, "r1", 1, 0.6, None)]
 FIRST: Rows = [("e0.2.0", "r1", 0, 0.5, "abc"), ("e0.2.0", "r1", 1, 0.6, "abc")]
 SECOND: Rows = [("e0.10.0", "r1", 0, 0.5, "def"), ("e0.10.0", "r1", 1, 0.6, "def")]
 OTHER: Rows = [("e0.3.0", "r2", 0, 0.7, "q")]
+ENGINES = [Engine.SQLITE, Engine.DUCKDB]
+MERGE3 = {
+    Engine.SQLITE: sqlite_merge.merge3_files,
+    Engine.DUCKDB: duckdb_merge.merge3_files,
+}
 KEYS = ["", ", PRIMARY KEY (track_id, step)"]
 TWICE = "t: a run was tagged twice, its rows keep e0.2.0, not e0.10.0"
 
@@ -39,6 +46,7 @@ def read(path: Path) -> Rows:
         return con.execute("SELECT * FROM t ORDER BY track_id, step, version").fetchall()
 
 
+@pytest.mark.parametrize("by", ENGINES)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize("mode", list(Mode))
 @pytest.mark.parametrize(
@@ -46,20 +54,21 @@ def read(path: Path) -> Rows:
     [(PLAIN, FIRST, []), (FIRST, PLAIN, []), (SECOND, FIRST, [TWICE]), (FIRST, SECOND, [TWICE])],
 )
 def test_one_row_with_the_earlier_stamp(
-    tmp_path: Path, ours: Rows, theirs: Rows, notes: list[str], mode: Mode, key: str
+    tmp_path: Path, ours: Rows, theirs: Rows, notes: list[str], mode: Mode, key: str, by: Engine
 ) -> None:
     target = write(tmp_path / "a.db", ours, key)
     source = write(tmp_path / "b.db", [*theirs, *OTHER], key)
     options = MergeOptions(mode=mode)
-    report = engine.merge(target, [source], None, options, engine=Engine.SQLITE)
+    report = engine.merge(target, [source], None, options, engine=by)
     assert read(target) == [*FIRST, *OTHER]
     assert list(report.notes) == notes
     (table,) = report.tables
     assert (table.new, table.identical + table.filled, table.replaced) == (1, 2, 0)
-    assert not engine.merge(target, [source], None, options, engine=Engine.SQLITE).changed
+    assert not engine.merge(target, [source], None, options, engine=by).changed
     assert read(target) == [*FIRST, *OTHER]
 
 
+@pytest.mark.parametrize("by", ENGINES)
 @pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     ("base", "ours", "theirs", "expected"),
@@ -75,19 +84,20 @@ def test_one_row_with_the_earlier_stamp(
     ],
 )
 def test_three_ways(
-    tmp_path: Path, base: Rows, ours: Rows, theirs: Rows, expected: Rows, key: str
+    tmp_path: Path, base: Rows, ours: Rows, theirs: Rows, expected: Rows, key: str, by: Engine
 ) -> None:
     sides = [
         write(tmp_path / f"{name}.db", rows, key)
         for name, rows in (("base", base), ("ours", ours), ("theirs", [*theirs, *OTHER]))
     ]
-    report = engine.merge3(*sides, sides[1])
+    report = MERGE3[by](*sides, sides[1])
     assert not report.conflicts
     assert read(sides[1]) == [*expected, *OTHER]
     assert bool(report.notes) == (SECOND in (ours, theirs))
 
 
-def test_two_versions_without_a_run_are_two_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ENGINES)
+def test_two_versions_without_a_run_are_two_rows(tmp_path: Path, by: Engine) -> None:
     """Where no column names the run, a version may be all that tells two rows apart."""
     paths = [tmp_path / "a.db", tmp_path / "b.db"]
     for path, version in zip(paths, ("e0.1.0", "e0.2.0"), strict=True):
@@ -95,7 +105,7 @@ def test_two_versions_without_a_run_are_two_rows(tmp_path: Path) -> None:
             con.execute("CREATE TABLE t (version TEXT, step INTEGER, f1 REAL)")
             con.execute("INSERT INTO t VALUES (?, 0, 0.5)", (version,))
             con.commit()
-    engine.merge(paths[0], paths[1:])
+    engine.merge(paths[0], paths[1:], engine=by)
     assert [row[0] for row in read_plain(paths[0])] == ["e0.1.0", "e0.2.0"]
 
 
@@ -104,11 +114,12 @@ def read_plain(path: Path) -> Rows:
         return con.execute("SELECT * FROM t ORDER BY 1").fetchall()
 
 
-def test_a_rebase_goes_by_the_run_where_the_version_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ENGINES)
+def test_a_rebase_goes_by_the_run_where_the_version_is_missing(tmp_path: Path, by: Engine) -> None:
     old: Rows = [(None, "r1", 0, 0.1, None), (None, "r9", 0, 0.9, None), *OTHER]
     target = write(tmp_path / "a.db", old, "")
     source = write(tmp_path / "b.db", FIRST, "")
-    report = engine.merge(target, [source], None, MergeOptions(mode=Mode.REBASE))
+    report = engine.merge(target, [source], None, MergeOptions(mode=Mode.REBASE), engine=by)
     assert read(target) == [*FIRST, *OTHER, (None, "r9", 0, 0.9, None)]
     assert report.tables[0].replaced == 1
 

@@ -25,6 +25,7 @@ from gitxexp.tables.duckdb.rows import (
     plain,
 )
 from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.stamps import Restamped, restamped
 from gitxexp.tables.duckdb.two_way import check_unique, key_of
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
 from gitxexp.tables.rules import both_forbidden, settled_in
@@ -35,12 +36,16 @@ def three_way(
 ) -> Outcome:
     """What must happen to ours so that it holds both sides' changes since ``base``."""
     key, declared = key_of(table, options)
+    stamped = Restamped(table)
+    if theirs is not None and (base is not None or table.ours is not None):
+        stamped = restamped(session, table, key, base)
 
     def decide(part: Aligned) -> Outcome:
         sides = (by_label(part, base), by_label(part, theirs))
         return _three_way(session, part, *sides, key, declared, options)
 
-    return in_parts(session, table, key, decide)
+    merged = in_parts(session, stamped.table, key, decide)
+    return stamped.outcome(session, merged)
 
 
 def _three_way(

@@ -26,6 +26,7 @@ from gitxexp.tables.duckdb.rows import (
     shared,
 )
 from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.stamps import restamped
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict
 from gitxexp.tables.rules import (
     VERSION_COLUMNS,
@@ -367,6 +368,7 @@ def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool
 def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
     """Bring the others' rows into ours; ours may be absent."""
     key, declared = key_of(table, options)
+    stamped = restamped(session, table, key)
 
     def decide(part: Aligned) -> Outcome:
         if key:
@@ -374,7 +376,8 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
         return _by_rows(session, part)
 
     # new numbers continue after the highest of the whole table
-    return in_parts(session, table, key, decide, whole=options.renumber)
+    merged = in_parts(session, stamped.table, key, decide, whole=options.renumber)
+    return stamped.outcome(session, merged)
 
 
 def _by_rows(session: Session, table: Aligned) -> Outcome:

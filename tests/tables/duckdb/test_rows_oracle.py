@@ -101,25 +101,27 @@ def test_three_way_without_base_is_a_two_way_merge(kind: str, tmp_path: Path) ->
 @budget
 @given(data=st.data())
 def test_rebase_replaces_by_key_and_the_later_source_wins(kind: str, data: Any) -> None:
-    schema = {"version": "str", **data.draw(schemas())}
+    schema = {"group": "str", **data.draw(schemas())}
     inputs = [data.draw(tables(schema)) for _ in range(3)]
     inputs = [
-        ({"version": "str", **types}, [{"version": None, **row} for row in rows])
+        ({"group": "str", **types}, [{"group": None, **row} for row in rows])
         for types, rows in inputs
     ]
     tight = data.draw(st.booleans())
     with tempfile.TemporaryDirectory() as folder, little_memory(tight):
         paths = [write(Path(folder) / f"{i}.{kind}", *given) for i, given in enumerate(inputs)]
-        merge_files(paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE))
+        merge_files(paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE, key=("group",)))
         rows = [rows for _, rows in inputs]
-        expected = most(*([r for r in part if r["version"] is None] for part in rows))
+        expected = most(*([r for r in part if r["group"] is None] for part in rows))
         owner = {
-            r["version"]: i for i, part in enumerate(rows) for r in part if r["version"] is not None
+            r["group"]: i for i, part in enumerate(rows) for r in part if r["group"] is not None
         }
-        for row in (r for i, part in enumerate(rows) for r in part if owner.get(r["version"]) == i):
+        for row in (r for i, part in enumerate(rows) for r in part if owner.get(r["group"]) == i):
             expected[mark(row)] += 1
         assert bag(read(paths[0])) == expected
-        assert not merge_files(paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE)).changed
+        assert not merge_files(
+            paths[0], paths[1:], options=MergeOptions(mode=Mode.REBASE, key=("group",))
+        ).changed
 
 
 def test_rows_keep_the_order_of_the_inputs(tmp_path: Path) -> None:
