@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, MergeOptions
 from gitxexp.tables.rules import carried, fold, missing_table, renamed
 from gitxexp.tables.sqlite.feed import Feed, make_feed
@@ -19,7 +20,6 @@ from gitxexp.tables.sqlite.schema import (
     Table,
     drop_type,
     literal,
-    quote,
     read_schema,
     type_sql,
 )

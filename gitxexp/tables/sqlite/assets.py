@@ -5,11 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.assets import Kind, Pairs, kind_of, merge_counts, merge_keys
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
-from gitxexp.tables.sqlite.schema import Schema, quote, read_schema
+from gitxexp.tables.sqlite.schema import Schema, read_schema
 from gitxexp.tables.sqlite.write import Writer
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
-from gitxexp.tables.sqlite.schema import Column, Key, Table, quote
+from gitxexp.tables.sqlite.schema import Column, Key, Table
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import (
     Stamp,
     StampedRow,
@@ -24,7 +25,7 @@ from gitxexp.tables.rules import (
     two_stamps,
 )
 from gitxexp.tables.sqlite.feed import Feed, tree, typed
-from gitxexp.tables.sqlite.schema import Column, Table, quote
+from gitxexp.tables.sqlite.schema import Column, Table
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh, stage
 
 SAMPLE = 2000  #: rows looked at to choose a discriminating column

@@ -8,9 +8,10 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, Value
 from gitxexp.tables.rules import dropped_with, fold
-from gitxexp.tables.sqlite.schema import Schema, quote, read_schema
+from gitxexp.tables.sqlite.schema import Schema, read_schema
 from gitxexp.tables.sqlite.write import Account
 
 Violations = Counter[tuple[object, ...]]

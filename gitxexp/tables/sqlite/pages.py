@@ -16,10 +16,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.feed import Feed
 from gitxexp.tables.sqlite.files import child, clear_errors
-from gitxexp.tables.sqlite.schema import Schema, Table, quote, read_schema
+from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, create_private
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh
 

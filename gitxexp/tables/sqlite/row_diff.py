@@ -18,6 +18,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import Found, RowChange, TableDiff
 from gitxexp.tables.rules import fold
@@ -25,7 +26,7 @@ from gitxexp.tables.sqlite.feed import tree, typed
 from gitxexp.tables.sqlite.files import clear_errors
 from gitxexp.tables.sqlite.keyless import grouping
 from gitxexp.tables.sqlite.pages import Apart, Copies, stage_ranges
-from gitxexp.tables.sqlite.schema import Column, Key, Table, quote, read_schema
+from gitxexp.tables.sqlite.schema import Column, Key, Table, read_schema
 from gitxexp.tables.sqlite.source import ENCODINGS, Source, connect, open_sources, transcode
 
 Tables = Mapping[str, Table]

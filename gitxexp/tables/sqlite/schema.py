@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from gitxexp.common import sqlite
-from gitxexp.common.sqlite import quote as quote
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 
 _TOKEN = re.compile(

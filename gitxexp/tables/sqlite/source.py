@@ -16,9 +16,10 @@ from pathlib import Path
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.files import Header, child, clear_errors, read_headers
-from gitxexp.tables.sqlite.schema import Schema, Table, quote, read_schema
+from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
 
 BUSY_SECONDS = 5.0
 CHECKED_BYTES = 4 << 20  #: files up to this size are checked wholly before they are used

@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, field, replace
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
     Stamps,
@@ -31,7 +32,7 @@ from gitxexp.tables.sqlite.keyless import (
     write_stamps,
 )
 from gitxexp.tables.sqlite.pages import Near
-from gitxexp.tables.sqlite.schema import Column, Key, quote
+from gitxexp.tables.sqlite.schema import Column, Key
 from gitxexp.tables.sqlite.two_way import merge_keyed, unique_on
 from gitxexp.tables.sqlite.write import SHOWN, WIDE, Writer, fresh, stage
 

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
     VERSION_COLUMNS,
@@ -29,7 +30,7 @@ from gitxexp.tables.rules import (
 )
 from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, target_null
 from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_keyless
-from gitxexp.tables.sqlite.schema import Column, Key, Table, literal, quote
+from gitxexp.tables.sqlite.schema import Column, Key, Table, literal
 from gitxexp.tables.sqlite.write import Cells, Writer, fresh, list_conflicts, stage, update_cells
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import (
     Conflict,
     MergeOptions,
@@ -24,7 +25,7 @@ from gitxexp.tables.plan import (
 )
 from gitxexp.tables.rules import carried, fold, only_added, renamed, similar_columns
 from gitxexp.tables.sqlite.feed import Feed, make_feed, same, tree
-from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, quote, read_schema
+from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 
 SHOWN = 100_000  #: conflicts kept whole; more are only counted, so that memory stays bounded
 

@@ -338,7 +338,7 @@ def test_init_installs_it_in_a_clone_too(trained: Repo, tmp_path: Path) -> None:
     trained.xexp("drivers", "status").good()
     run("git", "clone", "-q", trained.path, "mate", cwd=tmp_path).good()
     mate = Repo(tmp_path / "mate")
-    assert mate.xexp("init").good().out.startswith("created merge and diff drivers\n")
+    assert "created merge and diff drivers\n" in mate.xexp("init").good().out
     mate.xexp("drivers", "status").good()
     assert mate.git("status", "--porcelain") == ""
 
