@@ -107,6 +107,7 @@ class Project:
         self.places = places
         self.notify = notify
         self.progress: Progress | None = None  #: who watches work that may last; set by a verb
+        self.finished: list[int] = []  #: operations of dead processes that :meth:`recover` finished
         self.state = places.common_dir / "xexp"
         self._has_told = False
 
@@ -319,7 +320,7 @@ class Project:
         from gitxexp.repository import undo as repository_undo
         from gitxexp.storage.dvc.session import remove_torn_lock
 
-        repository_undo.recover(self)
+        self.finished += repository_undo.recover(self)
         if self.places.top and remove_torn_lock(self.places.top / ".dvc" / "tmp"):
             self.notify("a DVC process that was killed left half a .dvc/tmp/rwlock: it was removed")
         self._under_way.unlink(missing_ok=True)

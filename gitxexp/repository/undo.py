@@ -48,15 +48,18 @@ def roll_back(at: Repository, operation: int) -> None:
     drop_kept(at.state / "ops" / str(operation))
 
 
-def recover(at: Repository) -> None:
-    """Take back what processes that died left half done. Call it with the lock held."""
+def recover(at: Repository) -> list[int]:
+    """Take back what processes that died left half done; the numbers of the operations that were
+    finished instead. Call it with the lock held."""
     sweep(at.state)
+    finished = []
     for operation in at.log.operations("undoing"):
         _take_back(at, operation, force=False)
     for operation in at.log.operations("redoing"):
         _bring_back(at, operation)
     for operation in at.log.operations("running"):
         if _finished(at, operation):
+            finished.append(operation.id)
             continue
         roll_back(at, operation.id)
         at.log.finish(operation.id, "recovered")
@@ -64,6 +67,7 @@ def recover(at: Repository) -> None:
             f"'{operation.verb}' (operation {operation.id}) was interrupted;"
             " it has been rolled back"
         )
+    return finished
 
 
 def _finished(at: Repository, operation: Operation) -> bool:

@@ -95,6 +95,9 @@ def create(
     """
     verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
     project.recover_first(wait=wait)
+    finished = _finished(project, request)
+    if finished is not None:
+        return finished
     plan_worktree(project, request)  # the answer "no" needs no lock
     with project.operation(verb, wait=wait) as running:
         plan = plan_worktree(project, request)
@@ -102,6 +105,19 @@ def create(
         ready = _fill(project, plan, admin, progress)
         running.summary.append(f"{plan.name} at {plan.path}")
     return CreatedWorktree(plan, ready)
+
+
+def _finished(project: Project, request: WorktreeRequest) -> CreatedWorktree | None:
+    """The worktree that was asked for, where an interrupted command began it and recovery has just
+    finished it: then the same command has been run again."""
+    steps = [step for number in project.finished for step in project.log.steps(number)]
+    for step in steps:
+        if not isinstance(step, WorktreeMade) or step.name != request.name:
+            continue
+        same = request.at == "HEAD" or _start(project, request.at)[0] == step.commit
+        if same and step.of == request.kind and Path(step.path) == _wanted_path(project, request):
+            return CreatedWorktree(step.plan(), PlacedOutputs())
+    return None
 
 
 def checkout(
@@ -198,13 +214,17 @@ def _branch(
     return branch, False, there
 
 
-def _path(project: Project, request: WorktreeRequest) -> Path:
+def _wanted_path(project: Project, request: WorktreeRequest) -> Path:
     pattern = (
         "../explore-{name}" if request.kind == records.EXPLORE else project.config.worktree_path
     )
     name = request.name.replace("/", "-")
     path = request.path or project.main_top / Path(pattern.replace("{name}", name)).expanduser()
-    path = Path(os.path.realpath(path.parent)) / path.name
+    return Path(os.path.realpath(path.parent)) / path.name
+
+
+def _path(project: Project, request: WorktreeRequest) -> Path:
+    path = _wanted_path(project, request)
     if request.path is None and "worktree_path" not in project.config.own:
         _refuse_elsewhere(project, path)
     if os.path.lexists(path):
@@ -521,6 +541,13 @@ class WorktreeMade(Step):
             )
         return None
 
+    def plan(self) -> WorktreePlan:
+        """What was to be made."""
+        return WorktreePlan(
+            self.name, Path(self.path), self.branch, self.made_branch, self.commit, self.commit,
+            tuple(self.links), self.exclude, self.fetch, self.of,
+        )  # fmt: skip
+
     def finish(self, at: Repository) -> str | None:
         """A worktree that git registered, and whose checkout is complete, is made ready: the cache
         shared, and every output that is not there placed; what is there already stays."""
@@ -529,10 +556,7 @@ class WorktreeMade(Step):
         if not self.name or admin is None or not (admin / "index").exists() or not path.is_dir():
             return None
         (admin / "index.lock").unlink(missing_ok=True)
-        plan = WorktreePlan(
-            self.name, path, self.branch, self.made_branch, self.commit, self.commit,
-            tuple(self.links), self.exclude, self.fetch, self.of,
-        )  # fmt: skip
+        plan = self.plan()
         _fill(Project(at.git, at.places, at.notify), plan, admin, None)
         return f"{self.name} at {path}"
 

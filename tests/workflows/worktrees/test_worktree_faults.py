@@ -58,6 +58,17 @@ def test_new_killed(trained: Repo, at: str, call: int) -> None:
     trained.xexp("worktree", "new", "a", "--path", "trees/deep/a").good()
 
 
+def test_new_killed_and_run_again(trained: Repo) -> None:
+    """The same command again has what it asked for, whether it was taken back or finished."""
+    for name, at in (("a", KILLS_OF_NEW[3][0]), ("b", KILLS_OF_NEW[5][0])):
+        dies(trained, "worktree", "new", name, at=at)
+        made = trained.xexp("worktree", "new", name, "--json").good().json()
+        tree = tree_of(trained, name)
+        assert made["path"] == str(tree.path)
+        assert (tree / DB).read_bytes() == (trained / DB).read_bytes()
+        assert trained.xexp("worktree", "new", name).code == 128
+
+
 def test_new_killed_in_git(trained: Repo) -> None:
     """git dies between making the folder and registering it: an empty folder is left."""
     before = state(trained)
