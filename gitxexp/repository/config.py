@@ -102,6 +102,9 @@ OWN = {
     "tag_remote": "to push to it",
 }
 
+#: Fields of :class:`Config` that no key of the file sets by itself.
+NO_SETTINGS = ("models_slots", "refused", "own", "pipelines")
+
 #: Settings that name files of the work tree.
 PATHS = ("results_databases", "params_files", "metrics_files", "data_paths", "models_paths",
          "models_production", "models_candidates")  # fmt: skip
@@ -321,11 +324,10 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
 
 def _kinds() -> dict[str, type]:
     """tuple (a list of strings), bool or str for each field, as its default is (None: bool)."""
-    others = ("models_slots", "refused", "own", "pipelines")
     return {
         name: bool if default is None else type(default)
         for name, default in Config._field_defaults.items()
-        if name not in others
+        if name not in NO_SETTINGS
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gitxexp.cli.main import SECTIONS, main
 from gitxexp.cli.shell import install, man_pages
-from gitxexp.repository.config import Config
+from gitxexp.repository.config import NO_SETTINGS, Config
 from tests.conftest import ROOT
 from tests.helpers import Repo, run, xexp_process
 
@@ -48,7 +48,7 @@ def test_no_linter_has_anything_to_say() -> None:
 
 def test_every_setting_is_listed() -> None:
     text = (PROSE / "git-xexp.md").read_text("utf-8")
-    fields = {*Config._fields} - {"models_slots"}
+    fields = {*Config._fields} - {*NO_SETTINGS}
     missing = [
         name for name in fields
         if "xexp." + name.replace("_", ".") not in text

@@ -24,7 +24,7 @@ from gitxexp.cli.shell import completion_spec
 DATE = "2026-11-21"
 #: In git's order; OPTIONS and COMMANDS come from the click tree.
 _SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
-             "FILES", "SEE ALSO")  # fmt: skip
+             "SECURITY", "FILES", "SEE ALSO")  # fmt: skip
 #: Pages of section 7.
 _ESSAYS = ("workflows", "json")
 _MANUAL = "Git Experiments Manual"
