@@ -19,6 +19,7 @@ v	completion	print the completion script of a shell
 v	tag	snapshot the experiment as the next version
 v	worktree	one experiment, one branch, one folder
 v	push	push artifacts, branches and tags of experiments
+v	pull	pull commits and experiments, and bring the outputs along
 v	explore	list, show and compare experiments
 v	get	get a file of any experiment
 v	diff	show the rows that differ between two versions
@@ -176,6 +177,16 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many\' ;;
+\'pull\') spec=\'o	--rebase --no-rebase	-	once	Rebase or merge (default: as git is configured)
+o	--no-data	-	once	Leave the outputs in the work tree as they are
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	dvcremote	once
+a	branch	once\' ;;
 \'explore\') spec=\'v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
 v	columns	show what each column of the results is, and why

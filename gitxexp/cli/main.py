@@ -40,6 +40,7 @@ SECTIONS = {
         "tag": "snapshot the experiment as the next version",
         "worktree": "one experiment, one branch, one folder",
         "push": "push artifacts, branches and tags of experiments",
+        "pull": "pull commits and experiments, and bring the outputs along",
     },
     "Look at them": {
         "explore": "list, show and compare experiments",

@@ -176,6 +176,26 @@ def missing(project: Project) -> list[str]:
     return todo
 
 
+def register_here(project: Project) -> bool:
+    """Register the drivers for this clone where its attributes name them and it has none; whether
+    that was done. No tracked file changes."""
+    if not lacks_drivers(project):
+        return False
+    with project.operation("drivers install") as running:
+        running.record(SectionsMade(list(SECTIONS)))
+        for key, value in settings().items():
+            project.git.raw("config", "--local", key, value)
+        running.summary.append("merge and diff drivers")
+    return True
+
+
+def lacks_drivers(project: Project) -> bool:
+    """Whether the tracked attributes name the merge driver and this clone has none of that name."""
+    if "merge=xexp" not in _read(project.top / ATTRIBUTES):
+        return False
+    return not project.git.config(r"^merge\.xexp\.driver$")
+
+
 def register(project: Project, *, wait: bool = True) -> list[str]:
     """:func:`install` as an operation of its own, where something is missing; what was done."""
     if not missing(project):

@@ -1,0 +1,54 @@
+"""How a pull looks: what came, what was left as it is, and what is not right yet."""
+
+from __future__ import annotations
+
+from gitxexp.cli import hints
+from gitxexp.cli.render import console
+from gitxexp.common.text import counted, some
+from gitxexp.workflows.artifacts.pull import Pulled, advice_on_numbers
+
+_NAMED = 5
+
+
+def show(done: Pulled) -> None:
+    """Print one report: commits, experiments, outputs, production, and what is left to do."""
+    if done.registered:
+        console.done("registered the merge drivers for this clone")
+    if done.commits:
+        console.done(f"{counted(done.commits, 'commit')}, now at {(done.after or '')[:7]}")
+    if done.experiments:
+        console.done(f"experiments: {some(done.experiments, _NAMED)}")
+    if done.updated:
+        fetched = f" ({counted(done.fetched, 'object')} fetched)" if done.fetched else ""
+        console.done(f"outputs: {some(done.updated, _NAMED)}{fetched}")
+    for promotion in done.promotions[:1]:
+        who = promotion.who.partition(" <")[0]
+        model = promotion.run or promotion.version or promotion.hash_after[4:12]
+        console.done(f"production is now {model}, promoted by {who} on {promotion.at[:10]}")
+    if not (done.commits or done.experiments or done.updated):
+        console.done("already up to date")
+    if done.kept:
+        console.say(f"note: changed here, left as it is: {some(done.kept, _NAMED)}")
+    console.notes(done.notes)
+    for path in done.missing:
+        console.say(f"missing: {path}")
+    if done.clashing:
+        hints.hint(advice_on_numbers(done.remote, done.clashing))
+
+
+def as_object(done: Pulled) -> dict[str, object]:
+    """``pull --json``."""
+    return {
+        "before": done.before,
+        "after": done.after,
+        "commits": done.commits,
+        "experiments": list(done.experiments),
+        "outputs_updated": list(done.updated),
+        "objects_fetched": done.fetched,
+        "kept": list(done.kept),
+        "missing": list(done.missing),
+        "clashing": list(done.clashing),
+        "promotions": [promotion._asdict() for promotion in done.promotions],
+        "drivers_registered": done.registered,
+        "notes": list(done.notes),
+    }

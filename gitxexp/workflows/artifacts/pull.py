@@ -1,0 +1,255 @@
+"""``pull``: a colleague's work brought in whole: commits, experiments, and the outputs they name.
+
+git does the merge or rebase as it is configured, row by row where the drivers are. What is in the work
+tree and in no cache is work of one's own: it stays as it is, and is named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.text import some
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc import remote as dvc_remote
+from gitxexp.storage.dvc.changes import Kind, status
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import choose_remote
+from gitxexp.storage.git_write import GitWriter
+from gitxexp.storage.objects import Objects, Progress
+from gitxexp.workflows.artifacts.get import other_worktrees
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.merge.driver import install
+
+if TYPE_CHECKING:
+    from gitxexp.repository.registry import Promotion
+
+#: The tags that may be experiments.
+_PATTERNS = ("refs/tags/e*", "refs/tags/exp-*")
+
+
+@dataclass(frozen=True)
+class PullRequest:
+    """What to pull. ``remote`` and ``branch`` None: what the current branch follows."""
+
+    remote: str | None = None
+    branch: str | None = None
+    rebase: bool | None = None  #: None: as git is configured, else a merge
+    data: bool = True  #: outputs as well
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """What came. ``kept``: outputs changed here, left as they are; ``missing``: those of which no
+    cache and no remote has the content; ``clashing``: versions that the remote gives to other
+    experiments than this clone."""
+
+    before: str | None
+    after: str | None
+    commits: int
+    experiments: tuple[str, ...]
+    updated: tuple[str, ...]
+    fetched: int
+    kept: tuple[str, ...]
+    missing: tuple[str, ...]
+    clashing: tuple[str, ...]
+    remote: str  #: the git remote
+    promotions: tuple[Promotion, ...]  #: that production has changed by, newest first
+    registered: bool  #: the merge drivers were registered for this clone
+    notes: tuple[str, ...] = ()
+
+
+def pull(project: Project, request: PullRequest, progress: Progress | None = None) -> Pulled:
+    """Bring in commits, tags and outputs.
+
+    Raises XexpError where git refuses (nothing is changed then), NoAnswer where its merge stops at
+    conflicts: what is settled then goes on as after ``git pull``.
+    """
+    project.require_set_up(registry=False)
+    registered = install.register_here(project)
+    before = project.git.resolve("HEAD")
+    known = set(project.git.refs("refs/tags"))
+    promoted = {promotion.id for promotion in _promotions(project)}
+    branch, _ = project.git.head()
+    remote = choose_remote(project.git, branch, request.remote, project.config.tag_remote)
+    clashing = _fetch_tags(project, remote, progress)
+    _git_pull(project, request, remote, branch, clashing)
+    after = project.git.resolve("HEAD")
+    span = f"{before}..{after}" if before else str(after)
+    commits = len(project.git.lines("rev-list", span)) if after and before != after else 0
+    new = {name.removeprefix("refs/tags/") for name in set(project.git.refs("refs/tags")) - known}
+    brought = _Brought()
+    if request.data and is_dvc_repo(project.top):
+        brought = _bring(project, progress)
+    return Pulled(
+        before=before,
+        after=after,
+        commits=commits,
+        experiments=tuple(e.name for e in project.experiments() if e.name in new),
+        updated=brought.updated,
+        fetched=brought.fetched,
+        kept=brought.kept,
+        missing=brought.missing,
+        clashing=tuple(clashing),
+        remote=remote,
+        promotions=tuple(p for p in _promotions(project) if p.id not in promoted),
+        registered=registered,
+        notes=brought.notes,
+    )
+
+
+def _promotions(project: Project) -> list[Promotion]:
+    try:
+        return project.registry.promotions()
+    except XexpError:  # a conflict that is not settled yet
+        return []
+
+
+# -- git -------------------------------------------------------------------------------------------
+
+
+def _git_pull(
+    project: Project,
+    request: PullRequest,
+    remote: str,
+    branch: str | None,
+    clashing: Sequence[str],
+) -> None:
+    """``git pull``; raises as :func:`pull`."""
+    named = [remote, *([request.branch] if request.branch else [])]
+    if request.remote is None and request.branch is None and _follows(project, branch):
+        named = []
+    elif not request.branch and branch:
+        named = [remote, branch]
+    if any(name.startswith("-") for name in named):
+        raise XexpError(f"'{named[-1]}' is not a name of a branch", "git branch -r lists them")
+    args = ["pull", "--no-edit", *_how(project, request.rebase)]
+    done = GitWriter(project.at_top).call(*args, *(["--", *named] if named else []))
+    if done.returncode == 0:
+        return
+    unmerged = project.at_top.fields("diff", "--name-only", "--diff-filter=U", "-z")
+    if unmerged:
+        raise NoAnswer(
+            f"git pull stopped at conflicts: {some(unmerged, 5)}",
+            "rows and pointers: git xexp conflicts; then git commit (or git rebase --continue),"
+            " and git xexp pull once more\nor give up: git merge --abort, git rebase --abort"
+            + (f"\n{advice_on_numbers(remote, clashing)}" if clashing else ""),
+        )
+    said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+    refused = [line for line in said if line.startswith(("error:", "fatal:"))] or said[-1:]
+    message = "; ".join(line.partition(": ")[2] or line for line in refused[:3])
+    hint = "commit, tag (git xexp tag) or stash (git stash) what you changed, then pull again"
+    raise XexpError(f"git pull refused: {message}", hint if "overwritten" in message else None)
+
+
+def advice_on_numbers(remote: str, clashing: Sequence[str]) -> str:
+    """How to give an experiment of one's own another number than the remote's of that name."""
+    return (
+        f"{remote} has another {some(clashing, 3)}: take yours back (git xexp undo), pull,"
+        " and tag again"
+    )
+
+
+def _follows(project: Project, branch: str | None) -> bool:
+    return branch is not None and project.git.ok("rev-parse", "--verify", "-q", "@{upstream}")
+
+
+def _how(project: Project, rebase: bool | None) -> list[str]:
+    """The option that says how to join diverged branches, where nobody configured it."""
+    if rebase is not None:
+        return ["--rebase"] if rebase else ["--no-rebase"]
+    configured = project.git.config(r"^(pull\.(rebase|ff)|branch\..*\.rebase)$")
+    return [] if configured else ["--no-rebase"]
+
+
+def _fetch_tags(project: Project, remote: str, progress: Progress | None) -> list[str]:
+    """Every experiment's tag that the remote has and this clone has not; the names that both have
+    for different ones."""
+    git = GitWriter(project.git)
+    theirs = git.remote_tags(remote, *_PATTERNS)
+    mine = {name.removeprefix("refs/tags/"): oid for name, oid in git.refs("refs/tags").items()}
+    absent = [name for name in theirs if name not in mine]
+    if absent:
+        git.fetch(remote, [f"refs/tags/{name}:refs/tags/{name}" for name in absent], progress)
+    ours = {experiment.name for experiment in project.experiments()}
+    return sorted(n for n, oid in theirs.items() if n in ours and mine.get(n, oid) != oid)
+
+
+# -- outputs ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Brought:
+    updated: tuple[str, ...] = ()
+    fetched: int = 0
+    kept: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def _bring(project: Project, progress: Progress | None) -> _Brought:
+    """Every output as its pointer says now, but for those with work of one's own."""
+    top = project.top
+    try:
+        outputs = pointers.outputs_in(top, project.git)
+    except XexpError as error:
+        return _Brought(notes=(f"outputs were left as they are: {error.message}",))
+    objects = Objects(top, lambda: other_worktrees(project))
+    kept: list[Output] = []
+    stale: list[Output] = []
+    for change in status(top, outputs, project.stat_cache, progress):
+        if change.kind is Kind.NEW or not change.output.hash:
+            continue
+        own = change.kind is Kind.MODIFIED and not _is_stored(objects, change.output, change.actual)
+        (kept if own else stale).append(change.output)
+    if not stale:
+        return _Brought(kept=tuple(out.path for out in kept))
+    notes: list[str] = []
+    fetched: Sequence[str] = ()
+    missing: set[str] = set()
+    try:
+        report = dvc_remote.fetch(top, stale, None, progress, other_worktrees(project))
+        fetched, lost = report.fetched, report.missing
+        missing = {o.path for o in stale if any(_inside(path, o) for path in lost)}
+    except XexpError as error:
+        notes.append(error.message)
+        missing = {o.path for o in stale if not _is_whole(objects, o)}
+    there = [out for out in stale if out.path not in missing]
+    _checkout(project, there)
+    return _Brought(
+        updated=tuple(out.path for out in there),
+        fetched=len(fetched),
+        kept=tuple(out.path for out in kept),
+        missing=tuple(sorted(missing)),
+        notes=tuple(notes),
+    )
+
+
+def _is_stored(objects: Objects, out: Output, actual: str | None) -> bool:
+    """Whether what is in the work tree is in a cache: then it is another commit's, and not lost."""
+    oid = actual.partition(":")[2] if actual else ""
+    return bool(oid) and objects.find(out, oid) is not None
+
+
+def _is_whole(objects: Objects, out: Output) -> bool:
+    entries = objects.manifest(out) if out.is_dir else ()
+    wanted = dvc_remote.objects_of(out, entries)
+    return entries is not None and all(objects.find(out, want.oid) for want in wanted)
+
+
+def _inside(path: str, out: Output) -> bool:
+    return path == out.path or path.startswith(f"{out.path}/")
+
+
+def _checkout(project: Project, outputs: Sequence[Output]) -> None:
+    """Data as DVC is configured to link it; what is written to as a file of its own."""
+    config = project.config
+    data = [out for out in outputs if describe.role(out.path, config) is describe.Role.DATA]
+    made = [out for out in outputs if out not in data]
+    for members, links in ((data, None), (made, ["reflink", "copy"])):
+        if members:
+            dvc_remote.checkout(project.top, members, force=True, links=links)

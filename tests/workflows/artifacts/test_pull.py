@@ -1,0 +1,131 @@
+"""``git xexp pull``: two clones of real git, DVC and trackers' databases."""
+
+from __future__ import annotations
+
+from tests.helpers import Repo
+from tests.workflows.experiments.test_two_clones import (  # noqa: F401 (fixtures)
+    DB,
+    log,
+    pair,
+    pair_template,
+    versions,
+)
+
+MODEL = "models/production/model.bin"
+Pair = tuple[Repo, Repo]
+
+
+def train(repo: Repo, run_id: str, lr: float, model: bytes) -> None:
+    """A run as a training leaves it: rows, a model written anew, its parameters."""
+    log(repo, run_id, lr)
+    path = repo / MODEL
+    path.unlink(missing_ok=True)
+    path.write_bytes(model)
+    repo.write("params.yaml", f"model: softmax\nlr: {lr}\nepochs: 3\n")
+
+
+def test_a_new_clone_has_everything(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    done = bob.xexp("pull").good()
+    assert done.out.startswith("registered the merge drivers for this clone\noutputs: ")
+    assert bob.git("config", "merge.xexp.driver").strip()
+    for name in (DB, MODEL, "data/train.csv"):
+        assert (bob / name).read_bytes() == (ann / name).read_bytes()
+    for name in (DB, MODEL):
+        assert (bob / name).stat().st_nlink == 1 and (bob / name).stat().st_mode & 0o200
+    assert bob.git("status", "--porcelain") == ""
+    assert bob.xexp("pull").good().out == "already up to date\n"
+
+
+def test_a_colleagues_run_comes_in_whole(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
+    done = bob.xexp("pull", "--json").good().json()
+    assert done["experiments"] == ["e0.2.0"] and done["commits"] == 1 and not done["kept"]
+    assert set(done["outputs_updated"]) == {DB, MODEL}
+    assert (bob / MODEL).read_bytes() == b"their model" * 9
+    assert versions(bob) == {"theirs": "e0.2.0"}
+    assert bob.xexp("--json").good().json()["outputs"] == {
+        "changed": [],
+        "stale": [],
+        "missing": [],
+    }
+
+
+def test_work_of_ones_own_stays(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
+    (bob / MODEL).unlink()
+    bob.write(MODEL, b"mine")
+    done = bob.xexp("pull").good()
+    assert f"note: changed here, left as it is: {MODEL}\n" in done.err
+    assert (bob / MODEL).read_bytes() == b"mine" and versions(bob) == {"theirs": "e0.2.0"}
+
+
+def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
+    log(bob, "mine", 0.7)
+    bob.xexp("tag", "--run", "mine", "-m", "mine").good()
+    done = bob.xexp("pull")
+    assert done.code == 1 and "git pull stopped at conflicts: .xexp/registry.db" in done.err
+    assert "origin has another e0.2.0: take yours back (git xexp undo), pull, and tag" in done.err
+    bob.git("merge", "--abort")
+    bob.xexp("undo").good()
+    kept = bob.xexp("pull").good()
+    assert f"changed here, left as it is: {DB}" in kept.err
+    bob.xexp("merge", "HEAD").good()
+    bob.xexp("tag", "--run", "mine", "-m", "mine").good()
+    assert versions(bob) == {"theirs": "e0.2.0", "mine": "e0.3.0"}
+    assert (bob / MODEL).read_bytes() == b"their model" * 9
+
+
+def test_rows_of_both_are_merged(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    log(bob, "mine", 0.7)
+    bob.dvc("add", DB)
+    bob.git("commit", "-qam", "a run that is not tagged yet")
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
+    done = bob.xexp("pull", "--json").good().json()
+    assert done["commits"] == 2 and done["kept"] == [] == done["clashing"]
+    assert versions(bob) == {"theirs": "e0.2.0", "mine": None}
+    assert (bob / MODEL).read_bytes() == b"their model" * 9
+    assert bob.git("status", "--porcelain") == ""
+
+
+def test_conflicts_and_refusals_say_how_to_go_on(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    ann.write("train.py", "print('ann')\n")
+    ann.commit("ann's code")
+    ann.git("push", "-q")
+    bob.write("train.py", "print('bob')\n")
+    before = bob.head
+    refused = bob.xexp("pull")
+    assert refused.code == 128 and "git pull refused: " in refused.err and "hint: " in refused.err
+    assert bob.head == before and (bob / "train.py").read_text() == "print('bob')\n"
+    bob.commit("bob's code")
+    stopped = bob.xexp("pull")
+    assert stopped.code == 1 and "git pull stopped at conflicts: train.py" in stopped.err
+    bob.git("merge", "--abort")
+    bob.git("config", "pull.rebase", "true")
+    assert "stopped at conflicts" in bob.xexp("pull").err
+    bob.git("rebase", "--abort")
+
+
+def test_what_nobody_has_is_named(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.xexp("tag", "--all", "-m", "theirs").good()
+    ann.git("push", "-q")
+    done = bob.xexp("pull")
+    assert done.code == 1 and f"missing: {MODEL}\n" in done.err
+    assert (bob / "data/train.csv").read_bytes() == (ann / "data/train.csv").read_bytes()
