@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitxexp.cli.render import console
 from gitxexp.common import streams
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
 
 
 def begin() -> None:
@@ -102,6 +105,14 @@ class _Hinted:
     """Whether the verb has said itself what comes next."""
 
     given = False
+
+
+def note_drivers(project: Project) -> None:
+    """Say so in a clone that has not the merge drivers which its tracked attributes name."""
+    from gitxexp.workflows.merge.driver.install import lacks_drivers
+
+    if project.places.top is not None and lacks_drivers(project):
+        console.say("note: this clone has no merge drivers, so git merges no rows: git xexp init")
 
 
 def hint(*lines: str) -> None:

@@ -35,6 +35,8 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     def run(heading: str, *words: str, code: int = 0) -> Any:
         return scenes.keep(heading, repo.xexp(*(words or heading.split()), "--json"), code)
 
+    mate = Repo(repo.path.parent / "mate", repo.remote)
+    repo.git("clone", "-q", ".", "../mate")
     run("tag --suggest")
     run("tag --dry-run")
     run("candidates list")
@@ -58,6 +60,7 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("prune", "prune", "--keep", "0", "--dry-run")
     run("prune", "prune", "--keep", "0", "--push", "--yes")
     run("push")
+    scenes.keep("pull", mate.xexp("pull", "--json"))
     model = repo.write("more.bin", content("more"))
     run("candidates add", "candidates", "add", str(model), "--run", "run-lr-0.01")
     model.unlink()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli import progress
+from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.common.errors import UsageError, XexpError
@@ -232,6 +232,7 @@ def _repository(given: Given, mode: Mode) -> Callable[[bool], Merged]:
     try:
         project = open_project()
         project.require_set_up()
+        hints.note_drivers(project)
     except XexpError as error:
         if all(Path(name).exists() for name in given.sources):
             raise XexpError(

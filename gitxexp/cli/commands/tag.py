@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli import progress, prompts
+from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Assignment, Label, Number, VersionType, open_project, shared
 from gitxexp.cli.render import console
@@ -141,6 +141,7 @@ def tag(
     if renumber is not None:
         _renumber(project, renumber, remote, wait=not no_wait, as_json=as_json)
         return
+    hints.note_drivers(project)
     request = Request(
         version=version,
         level=Level(level) if level else None,

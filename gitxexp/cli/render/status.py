@@ -29,6 +29,10 @@ def as_text(found: Status, *, advice: bool) -> list[str]:
         )
     if found.untagged:
         lines.append(f"no tag     {some(found.untagged, _NAMED_AT_MOST)}")
+    if not found.drivers:
+        lines.append(
+            "drivers    not registered in this clone, so git merges no rows: git xexp init"
+        )
     if found.untracked:
         lines.append(f"untracked  {some(found.untracked, _NAMED_AT_MOST)}")
     if advice:
@@ -88,5 +92,6 @@ def as_object(found: Status) -> dict[str, Any]:
         "untagged": list(found.untagged),
         "untracked": list(found.untracked),
         "incomplete": list(found.incomplete),
+        "drivers": found.drivers,
         "next": found.next,
     }

@@ -43,6 +43,7 @@ class Status(NamedTuple):
     outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
     untracked: tuple[str, ...] = ()  #: data, models, results; looked for before the first tag only
     incomplete: tuple[str, ...] = ()  #: tagged here, pushed by git alone: without their artifacts
+    drivers: bool = True  #: git merges rows here, or nothing says that it should
     next: str = ""  #: a command
     untagged: tuple[str, ...] = ()  #: experiments that only the registry of this work tree has
 
@@ -72,6 +73,8 @@ def status(project: Project) -> Status:
         untagged=untagged(project, set(tags.names)) if project.places.top else (),
         untracked=() if experiments or project.places.top is None else _untracked(project),
     )  # fmt: skip
+    top = project.places.top
+    found = found._replace(drivers=top is None or _has_drivers(project, top))
     return found._replace(next=_next(project, found))
 
 
@@ -132,10 +135,8 @@ def _last(
     return found, behind
 
 
-def _is_set_up(project: Project, top: Path) -> bool:
-    """Whether ``init`` has run, in this clone too where the attributes name the merge driver."""
-    if not config.is_set_up(top):
-        return False
+def _has_drivers(project: Project, top: Path) -> bool:
+    """Whether this clone has the merge driver that the tracked attributes name, if they do."""
     path = top / ".gitattributes"
     named = path.is_file() and b"merge=xexp" in path.read_bytes()
     return not named or bool(project.git.config(STATUS_DRIVER))
@@ -143,7 +144,8 @@ def _is_set_up(project: Project, top: Path) -> bool:
 
 def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
-    if project.places.top is not None and not _is_set_up(project, project.places.top):
+    top = project.places.top
+    if top is not None and not (found.drivers and config.is_set_up(top)):
         return "git xexp init"
     if found.untagged and not found.total:
         return "git xexp registry restore-tags"

@@ -129,3 +129,19 @@ def test_what_nobody_has_is_named(pair: Pair) -> None:  # noqa: F811
     done = bob.xexp("pull")
     assert done.code == 1 and f"missing: {MODEL}\n" in done.err
     assert (bob / "data/train.csv").read_bytes() == (ann / "data/train.csv").read_bytes()
+
+
+def test_a_clone_without_drivers_says_so(pair: Pair) -> None:  # noqa: F811
+    _, bob = pair
+    line = "this clone has no merge drivers, so git merges no rows: git xexp init\n"
+    status = bob.xexp().good()
+    assert (
+        "\ndrivers    not registered in this clone, so git merges no rows: git xexp init"
+        in status.out
+    )
+    assert bob.xexp("--json").good().json()["drivers"] is False
+    for words in (("tag", "--dry-run"), ("merge", "HEAD", "--dry-run")):
+        assert f"note: {line}" in bob.xexp(*words).err
+    bob.xexp("init").good()
+    assert "drivers " not in bob.xexp().good().out
+    assert line not in bob.xexp("tag", "--dry-run").err
