@@ -5,7 +5,7 @@ from __future__ import annotations
 from gitxexp.cli import hints
 from gitxexp.cli.render import console
 from gitxexp.common.text import counted, some
-from gitxexp.workflows.artifacts.pull import Pulled, advice_on_numbers
+from gitxexp.workflows.artifacts.pull import Pulled
 
 _NAMED = 5
 
@@ -16,12 +16,14 @@ def show(done: Pulled) -> None:
         console.done("registered the merge drivers for this clone")
     if done.commits:
         console.done(f"{counted(done.commits, 'commit')}, now at {(done.after or '')[:7]}")
+    for old, new in done.renumbered:
+        console.done(f"{old} of this clone is {new} now: {done.remote} has another {old}")
     if done.experiments:
         console.done(f"experiments: {some(done.experiments, _NAMED)}")
     if done.updated:
         fetched = f" ({counted(done.fetched, 'object')} fetched)" if done.fetched else ""
         console.done(f"outputs: {some(done.updated, _NAMED)}{fetched}")
-    for promotion in done.promotions[:1]:
+    for promotion in done.production:
         who = promotion.who.partition(" <")[0]
         model = promotion.run or promotion.version or promotion.hash_after[4:12]
         console.done(f"production is now {model}, promoted by {who} on {promotion.at[:10]}")
@@ -33,7 +35,7 @@ def show(done: Pulled) -> None:
     for path in done.missing:
         console.say(f"missing: {path}")
     if done.clashing:
-        hints.hint(advice_on_numbers(done.remote, done.clashing))
+        hints.hint(*(f"git xexp tag --renumber {name}" for name in done.clashing))
 
 
 def as_object(done: Pulled) -> dict[str, object]:
@@ -47,6 +49,7 @@ def as_object(done: Pulled) -> dict[str, object]:
         "objects_fetched": done.fetched,
         "kept": list(done.kept),
         "missing": list(done.missing),
+        "renumbered": [new for _, new in done.renumbered],
         "clashing": list(done.clashing),
         "promotions": [promotion._asdict() for promotion in done.promotions],
         "drivers_registered": done.registered,

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import some
+from gitxexp.repository import version
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
@@ -23,6 +24,7 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress
 from gitxexp.workflows.artifacts.get import other_worktrees
 from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments.renumber import renumber
 from gitxexp.workflows.merge.driver import install
 
 if TYPE_CHECKING:
@@ -45,8 +47,8 @@ class PullRequest:
 @dataclass(frozen=True)
 class Pulled:
     """What came. ``kept``: outputs changed here, left as they are; ``missing``: those of which no
-    cache and no remote has the content; ``clashing``: versions that the remote gives to other
-    experiments than this clone."""
+    cache and no remote has the content; ``renumbered``: experiments of this clone whose number the
+    remote had given to another, with their number now; ``clashing``: those that kept it."""
 
     before: str | None
     after: str | None
@@ -56,9 +58,11 @@ class Pulled:
     fetched: int
     kept: tuple[str, ...]
     missing: tuple[str, ...]
+    renumbered: tuple[tuple[str, str], ...]
     clashing: tuple[str, ...]
     remote: str  #: the git remote
-    promotions: tuple[Promotion, ...]  #: that production has changed by, newest first
+    promotions: tuple[Promotion, ...]  #: newest first
+    production: tuple[Promotion, ...]  #: those of them that are in production now, one a slot
     registered: bool  #: the merge drivers were registered for this clone
     notes: tuple[str, ...] = ()
 
@@ -76,8 +80,8 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
     promoted = {promotion.id for promotion in _promotions(project)}
     branch, _ = project.git.head()
     remote = choose_remote(project.git, branch, request.remote, project.config.tag_remote)
-    clashing = _fetch_tags(project, remote, progress)
-    _git_pull(project, request, remote, branch, clashing)
+    numbers = _renumbered(project, _fetch_tags(project, remote, progress), remote)
+    _git_pull(project, request, remote, branch)
     after = project.git.resolve("HEAD")
     span = f"{before}..{after}" if before else str(after)
     commits = len(project.git.lines("rev-list", span)) if after and before != after else 0
@@ -85,6 +89,8 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
     brought = _Brought()
     if request.data and is_dvc_repo(project.top):
         brought = _bring(project, progress)
+    promotions = _promotions(project)
+    latest = {promotion.slot: promotion for promotion in reversed(promotions)}
     return Pulled(
         before=before,
         after=after,
@@ -94,11 +100,13 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
         fetched=brought.fetched,
         kept=brought.kept,
         missing=brought.missing,
-        clashing=tuple(clashing),
+        renumbered=numbers.renumbered,
+        clashing=numbers.clashing,
         remote=remote,
-        promotions=tuple(p for p in _promotions(project) if p.id not in promoted),
+        promotions=tuple(p for p in promotions if p.id not in promoted),
+        production=tuple(p for p in latest.values() if p.id not in promoted),
         registered=registered,
-        notes=brought.notes,
+        notes=(*numbers.notes, *brought.notes),
     )
 
 
@@ -117,7 +125,6 @@ def _git_pull(
     request: PullRequest,
     remote: str,
     branch: str | None,
-    clashing: Sequence[str],
 ) -> None:
     """``git pull``; raises as :func:`pull`."""
     named = [remote, *([request.branch] if request.branch else [])]
@@ -136,8 +143,7 @@ def _git_pull(
         raise NoAnswer(
             f"git pull stopped at conflicts: {some(unmerged, 5)}",
             "rows and pointers: git xexp conflicts; then git commit (or git rebase --continue),"
-            " and git xexp pull once more\nor give up: git merge --abort, git rebase --abort"
-            + (f"\n{advice_on_numbers(remote, clashing)}" if clashing else ""),
+            " and git xexp pull once more\nor give up: git merge --abort, git rebase --abort",
         )
     said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
     refused = [line for line in said if line.startswith(("error:", "fatal:"))] or said[-1:]
@@ -146,12 +152,25 @@ def _git_pull(
     raise XexpError(f"git pull refused: {message}", hint if "overwritten" in message else None)
 
 
-def advice_on_numbers(remote: str, clashing: Sequence[str]) -> str:
-    """How to give an experiment of one's own another number than the remote's of that name."""
-    return (
-        f"{remote} has another {some(clashing, 3)}: take yours back (git xexp undo), pull,"
-        " and tag again"
-    )
+@dataclass(frozen=True)
+class _Numbers:
+    renumbered: tuple[tuple[str, str], ...]
+    clashing: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def _renumbered(project: Project, clashing: Sequence[str], remote: str) -> _Numbers:
+    """Ours give way where the remote has another experiment of that number."""
+    renumbered, left, notes = [], [], []
+    for name in clashing:
+        old = version.parse(name)
+        assert old is not None
+        try:
+            renumbered.append((name, str(renumber(project, old, remote).new)))
+        except XexpError as error:
+            left.append(name)
+            notes.append(f"{name} was not renumbered: {error.message}")
+    return _Numbers(tuple(renumbered), tuple(left), tuple(notes))
 
 
 def _follows(project: Project, branch: str | None) -> bool:

@@ -73,17 +73,12 @@ def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:  # noqa: F
     ann.xexp("tag", "--all", "-m", "theirs", "--push").good()
     log(bob, "mine", 0.7)
     bob.xexp("tag", "--run", "mine", "-m", "mine").good()
-    done = bob.xexp("pull")
-    assert done.code == 1 and "git pull stopped at conflicts: .xexp/registry.db" in done.err
-    assert "origin has another e0.2.0: take yours back (git xexp undo), pull, and tag" in done.err
-    bob.git("merge", "--abort")
-    bob.xexp("undo").good()
-    kept = bob.xexp("pull").good()
-    assert f"changed here, left as it is: {DB}" in kept.err
-    bob.xexp("merge", "HEAD").good()
-    bob.xexp("tag", "--run", "mine", "-m", "mine").good()
+    done = bob.xexp("pull").good()
+    assert "e0.2.0 of this clone is e0.3.0 now: origin has another e0.2.0\n" in done.out
     assert versions(bob) == {"theirs": "e0.2.0", "mine": "e0.3.0"}
     assert (bob / MODEL).read_bytes() == b"their model" * 9
+    assert bob.git("status", "--porcelain") == "" and bob.tags[-2:] == ["e0.2.0", "e0.3.0"]
+    bob.xexp("push").good()
 
 
 def test_rows_of_both_are_merged(pair: Pair) -> None:  # noqa: F811
@@ -145,3 +140,44 @@ def test_a_clone_without_drivers_says_so(pair: Pair) -> None:  # noqa: F811
     bob.xexp("init").good()
     assert "drivers " not in bob.xexp().good().out
     assert line not in bob.xexp("tag", "--dry-run").err
+
+
+def promote(repo: Repo, run_id: str, model: bytes) -> None:
+    """The model of a run made a candidate and put into production, pushed."""
+    source = repo.write("new.bin", model)
+    repo.xexp("candidates", "add", source, "--run", run_id).good()
+    source.unlink()
+    repo.xexp("promote", "--run", run_id, "-y").good()
+
+
+def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:  # noqa: F811
+    """One model, two people: no conflict, and both stay in the history."""
+    ann, bob = pair
+    bob.xexp("pull").good()
+    promote(ann, "run-lr-0.1", b"ann's" * 9)
+    ann.xexp("push").good()
+    promote(bob, "run-lr-0.01", b"bob's" * 9)
+    done = bob.xexp("pull").good()
+    assert (bob / MODEL).read_bytes() == b"bob's" * 9
+    assert "production is now" not in done.out, "bob's own is later"
+    history = bob.xexp("promote", "--history", "--json").good().json()
+    assert [entry["run"] for entry in history] == ["run-lr-0.01", "run-lr-0.1"]
+    assert bob.git("status", "--porcelain") == ""
+    bob.xexp("push").good()
+    done = ann.xexp("pull").good()
+    assert "production is now run-lr-0.01, promoted by " in done.out
+    assert (ann / MODEL).read_bytes() == b"bob's" * 9
+    runs = {row["run"] for row in ann.xexp("candidates", "--json").good().json()}
+    assert runs == {"run-lr-0.01", "run-lr-0.1", "run-lr-1.0"}
+
+
+def test_the_earlier_promotion_gives_way_in_a_rebase(pair: Pair) -> None:  # noqa: F811
+    ann, bob = pair
+    bob.xexp("pull").good()
+    promote(bob, "run-lr-0.01", b"bob's" * 9)
+    promote(ann, "run-lr-0.1", b"ann's" * 9)
+    ann.xexp("push").good()
+    done = bob.xexp("pull", "--rebase").good()
+    assert "production is now run-lr-0.1, promoted by " in done.out
+    assert (bob / MODEL).read_bytes() == b"ann's" * 9
+    assert len(bob.xexp("promote", "--history", "--json").good().json()) == 2

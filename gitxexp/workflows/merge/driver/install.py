@@ -30,11 +30,13 @@ from gitxexp.storage.git import encode
 from gitxexp.storage.objects import manifest
 from gitxexp.tables import engine
 from gitxexp.workflows.experiments.collect import SUFFIXES
+from gitxexp.workflows.models.inventory import all_slots
 
 ATTRIBUTES = ".gitattributes"
 SECTIONS = ("merge.xexp", "diff.xexp")
 _BEGIN = "# git-xexp: rows are merged and shown row by row (git xexp drivers)"
 _END = "# git-xexp end"
+_SPECIAL = re.compile(r"""[\\"'*?!#\[\]]""")  #: what an attribute's pattern reads specially
 _BLOCK = re.compile(f"(?ms)^{re.escape(_BEGIN)}$.*?^{re.escape(_END)}$\n?")
 
 
@@ -109,7 +111,7 @@ def settings() -> dict[str, str]:
 
 def patterns(project: Project) -> list[str]:
     """The attribute patterns: databases by their endings and as configured, parquet data, their
-    pointers and ``dvc.lock``, the registry.
+    pointers, those of models that are promoted, ``dvc.lock``, the registry.
 
     By all endings, not only what is configured now: a database that comes later merges as well.
 
@@ -120,7 +122,12 @@ def patterns(project: Project) -> list[str]:
     for name in (*(f"*{suffix}" for suffix in SUFFIXES), "*.parquet", *others):
         pattern = name if name.startswith("*.") else f"/{name}"
         found += [pattern, f"{pattern}.dvc"]
-    return [*found, "dvc.lock", f"/{config.REGISTRY}"]
+    models = [
+        f"/{_SPECIAL.sub('?', path)}.dvc"
+        for slot in all_slots(project.config)
+        for path in (slot.production, slot.candidates)
+    ]
+    return list(dict.fromkeys([*found, *models, "dvc.lock", f"/{config.REGISTRY}"]))
 
 
 def _folders(project: Project) -> list[str]:
@@ -131,7 +138,7 @@ def _folders(project: Project) -> list[str]:
             if out.stage is None and out.is_dir:
                 files = manifest(out, cache_dirs(project.top / out.root)) or ()
                 if any(engine.mergeable(file.path) for file in files):
-                    found.append("/" + re.sub(r"""[\\"'*?!#\[\]]""", "?", out.pointer))
+                    found.append("/" + _SPECIAL.sub("?", out.pointer))
     return found
 
 

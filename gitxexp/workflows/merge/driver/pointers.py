@@ -32,6 +32,7 @@ from gitxexp.workflows.merge.driver.objects import (
     waits,
 )
 from gitxexp.workflows.merge.driver.place import GitPlace
+from gitxexp.workflows.merge.driver.promotions import later_promotion
 from gitxexp.workflows.merge.driver.result import account, conflict_line, place_for, put, write
 
 #: The pointer's text on each side: ancestor, ours, theirs.
@@ -118,6 +119,10 @@ def merged_output(
         if base is not None and base.oid == one.oid:
             return None, _data(other)
     if ours.is_dir != theirs.is_dir or not (ours.is_dir or engine.mergeable(ours.path)):
+        promoted = later_promotion(place, folder, ours, theirs)
+        if promoted is not None and options.on_conflict is OnConflict.FAIL:
+            tell(promoted.text)
+            return None, _data(promoted.output)
         return None, _one_side(ours, theirs, options)
     known = base if base is not None and base.is_dir == ours.is_dir else None
     merge = merge_folder if ours.is_dir else _merge_file
