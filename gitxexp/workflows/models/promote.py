@@ -4,9 +4,10 @@ is replaced at once and nothing is lost on the way."""
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 from gitxexp.common.errors import NoAnswer, XexpError
@@ -279,7 +280,7 @@ class _Promotion:
         if self.options.commit:
             body = f"\n{self.request.why}\n" if self.request.why else ""
             message = f"promote: {plan.title}\n{body}"
-            files = sorted({*touched, config.REGISTRY})
+            files = sorted({*touched, *_new_ignore_files(project, touched), config.REGISTRY})
             return replace(done, commit=repository_commit.commit(project, running, files, message))
         return done
 
@@ -425,6 +426,13 @@ def _require_file(plan: PromotePlan) -> None:
     file = plan.after.file
     if file is not None and not file.is_file():
         raise XexpError(f"{file} is gone", f"what is there: ls '{plan.slot.candidates}'")
+
+
+def _new_ignore_files(project: Project, pointers: Sequence[str]) -> list[str]:
+    """The ``.gitignore`` files beside these pointers that git does not hold yet: ``candidates add``
+    made them, and the pointers that are committed need them."""
+    names = {str(PurePosixPath(name).with_name(".gitignore")) for name in pointers}
+    return project.at_top.fields("ls-files", "-z", "--others", "--", *sorted(names))
 
 
 def _register(project: Project, promotion: Promotion) -> None:

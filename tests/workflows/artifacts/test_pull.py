@@ -156,6 +156,7 @@ def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:  # noqa:
     bob.xexp("pull").good()
     promote(ann, "run-lr-0.1", b"ann's" * 9)
     ann.xexp("push").good()
+    earlier = ann.head
     promote(bob, "run-lr-0.01", b"bob's" * 9)
     done = bob.xexp("pull").good()
     assert (bob / MODEL).read_bytes() == b"bob's" * 9
@@ -168,7 +169,9 @@ def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:  # noqa:
     assert "production is now run-lr-0.01, promoted by " in done.out
     assert (ann / MODEL).read_bytes() == b"bob's" * 9
     runs = {row["run"] for row in ann.xexp("candidates", "--json").good().json()}
-    assert runs == {"run-lr-0.01", "run-lr-0.1", "run-lr-1.0"}
+    assert runs == {"run-lr-0.01", "run-lr-1.0"}, "the one before is a candidate on both sides"
+    ann.xexp("get", earlier, MODEL, "-o", "earlier.bin").good()
+    assert (ann / "earlier.bin").read_bytes() == b"ann's" * 9
 
 
 def test_the_earlier_promotion_gives_way_in_a_rebase(pair: Pair) -> None:  # noqa: F811
