@@ -60,7 +60,9 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("prune", "prune", "--keep", "0", "--dry-run")
     run("prune", "prune", "--keep", "0", "--push", "--yes")
     run("push")
-    scenes.keep("pull", mate.xexp("pull", "--json"))
+    scenes.keep(
+        "pull", mate.xexp("pull", "--json"), 1
+    )  # the last commit has no tag, so nobody pushed it
     model = repo.write("more.bin", content("more"))
     run("candidates add", "candidates", "add", str(model), "--run", "run-lr-0.01")
     model.unlink()
