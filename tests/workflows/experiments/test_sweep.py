@@ -58,6 +58,7 @@ def sweep_template(dvc_template: Path, sealed: Path) -> Path:
     repro(made, 0.1)
     made.commit("pipeline")
     made.xexp("init").good()
+    made.git("config", "xexp.results.stamp", "true")  # a table of its own, that inserts by name
     made.commit("set up")
     made.xexp("tag").good()
     return folder
