@@ -203,7 +203,7 @@ class _Run:
                         self._one(name, source, account, extras, write)
                 if batch is batches[-1]:
                     extras.finish()
-                    if self.options.mode is Mode.REBASE:
+                    if self.options.mode == Mode.REBASE:
                         account.note_unkeyed(self.options.key)
                 for source in batch:
                     source.unchanged()
@@ -295,7 +295,7 @@ def merge_table(
     """Merge (or rebase) every offered row; ``ranges`` are the target rows worth comparing."""
     table, tally = feed.target, write.account.of(feed.target.name)
     declared, claims = options.key, ""
-    if options.mode is Mode.REBASE:
+    if options.mode == Mode.REBASE:
         declared = ()
         both = [c for c in tally.before if feed.has_column(c)]
         names = () if table.virtual else rebase_key(both, options.key)
