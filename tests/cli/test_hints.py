@@ -206,7 +206,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
         "experiments": 3, "last": "e1.0.0", "commits_since_last": 0,
         "outputs": {"changed": [], "stale": [], "missing": []},
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
-        "next": "git xexp init",
+        "next": "git xexp init", "untracked": [], "untagged": [], "incomplete": [],
     }  # fmt: skip
 
 
@@ -429,16 +429,18 @@ def test_every_setting_can_be_given_for_one_command(repo: Repo) -> None:
         "from gitxexp.repository.repository import Project; print(repr(Project.open('.').config))"
     )
     hints = get_type_hints(Config)
-    names = [name for name in Config._fields if name != "models_slots"]
+    names = [name for name in Config._fields if "_" in name and name != "models_slots"]
     chosen = {"worktree_link": "copy", "merge_strategy": "keep", "merge_data_strategy": "rebase"}
-    given = {name: chosen.get(name, "no" if hints[name] is bool else "a,b") for name in names}
+    truths = {name for name in names if hints[name] in (bool, bool | None)}
+    given = {name: chosen.get(name, "no" if name in truths else "a,b") for name in names}
     words = [
         word for name in names for word in ("-c", f"xexp.{name.replace('_', '.')}={given[name]}")
     ]
     alias = ("-c", f'alias.show-config=!{sys.executable} -c "{script}"')
     shown = repo.git(*words, *alias, "show-config")
     for name in names:
-        value = {bool: "False", str: repr(given[name])}.get(hints[name], "('a', 'b')")
+        value = repr(given[name]) if hints[name] is str else "('a', 'b')"
+        value = "False" if name in truths else value
         assert f"{name}={value}" in shown, name
 
 

@@ -30,7 +30,7 @@ def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> No
     planned = plan(project, min(count, 2**31), force=force)
     for operation in planned.operations:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.started))
-        console.say(f"taking back {operation.line} of {when}")
+        console.remark(f"taking back {operation.line} of {when}")
     if planned.passed and not yes and prompts.can_ask():
         console.say(f"the last operation, {planned.passed[0].line}, changed nothing")
         yes = prompts.confirm(f"take back {planned.operations[0].line} before it?")
