@@ -1,0 +1,187 @@
+"""Three clones of one project, used in any order: nothing that was ever logged is lost.
+
+A model of the team keeps what each member logged and tagged; after every step the clone must agree.
+``XEXP_TEST_STEPS=300 XEXP_TEST_EXAMPLES=5`` is a longer run.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import tempfile
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.conftest import copy_template
+from tests.helpers import Clock, Done, Repo, run
+
+DB = "results/experiments.db"
+MODEL = "models/production/model.bin"
+ROWS = 2
+NAMES = ("ann", "bob", "cleo")
+members = st.sampled_from(NAMES)
+
+
+@pytest.fixture(scope="module")
+def team_template(trained_template: Path, sealed: Path) -> Path:
+    """``repo`` (ann) with e0.1.0 pushed to ``origin``; ``bob`` and ``cleo`` are clones with data."""
+    Clock().tick(600)
+    folder = sealed / "team-template"
+    ann = copy_template(trained_template, folder)
+    ann.xexp("init").good()
+    ann.commit("set up")
+    ann.git("init", "-q", "--bare", "-b", "main", "../origin")
+    ann.git("remote", "add", "origin", "../origin")
+    ann.git("push", "-q", "-u", "origin", "main")
+    ann.xexp("tag", "-m", "first").good()
+    ann.xexp("push").good()
+    for name in NAMES[1:]:
+        run("git", "clone", "-q", "origin", name, cwd=folder).good()
+        clone = Repo(folder / name)
+        clone.xexp("init").good()
+        clone.dvc("pull", "-q")
+    return folder
+
+
+class Team(RuleBasedStateMachine):
+    """What each member logged, and what the tags must hold."""
+
+    template: Path
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.folder = tempfile.TemporaryDirectory()
+        self.clock = Clock()
+        self.count = 0
+        self.logged: dict[str, list[str]] = {name: [] for name in NAMES}
+        self.models: dict[str, bytes] = {}  #: run → the model that it wrote
+
+    @initialize()
+    def clone(self) -> None:
+        place = Path(self.folder.name)
+        for name in ("repo", "remote", "origin", *NAMES[1:]):
+            run("cp", "-a", self.template / name, place, cwd=place).good()
+        self.repos = {"ann": Repo(place / "repo"), **{n: Repo(place / n) for n in NAMES[1:]}}
+        for repo in self.repos.values():
+            repo.git("remote", "set-url", "origin", "../origin")
+            repo.git("update-index", "-q", "--refresh")
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    # -- what members do -----------------------------------------------------------------------
+
+    @rule(who=members, lr=st.sampled_from((0.01, 0.1, 0.3)))
+    def train(self, who: str, lr: float) -> None:
+        self.count += 1
+        repo, name = self.repos[who], f"{who}-{self.count}"
+        repo.write("params.yaml", f"model: softmax\nlr: {lr}\nepochs: 3\n")
+        with closing(sqlite3.connect(repo / DB)) as db, db:
+            for step in range(ROWS):
+                values = (name, f"2031-01-01 00:{self.count:02d}:0{step}", "softmax", lr, 0.5)
+                columns = "track_id, timestamp, model, lr, f1"
+                db.execute(f"INSERT INTO predictions ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+        self.models[name] = f"weights of {name}".encode()
+        repo.write(MODEL, self.models[name])
+        self.logged[who].append(name)
+
+    @rule(who=members)
+    def tag(self, who: str) -> None:
+        repo = self.repos[who]
+        self.clock.tick()
+        before = repo.refs(), repo.git("status", "--porcelain")
+        done = self.told(repo, "tag", "--all", "-m", f"by {who}")
+        if done.code:
+            assert (repo.refs(), repo.git("status", "--porcelain")) == before, done.err
+
+    @rule(who=members)
+    def push(self, who: str) -> None:
+        repo = self.repos[who]
+        done = self.told(repo, "push")
+        if "--renumber" in done.err:
+            word = done.err.partition("--renumber ")[2].split()[0]
+            self.told(repo, "tag", "--renumber", word)
+
+    @rule(who=members)
+    @precondition(lambda self: self.count)
+    def pull(self, who: str) -> None:
+        repo = self.repos[who]
+        if repo.git("status", "--porcelain", "-uno"):
+            return
+        self.clock.tick()
+        self.told(repo, "pull")
+        if (repo / ".git/MERGE_HEAD").exists():
+            run("git", "checkout", "--ours", "--", "params.yaml", cwd=repo.path)
+            run("git", "add", "params.yaml", cwd=repo.path)
+            run("git", "checkout", "--ours", "--", f"{MODEL}.dvc", cwd=repo.path)
+            run("git", "add", f"{MODEL}.dvc", cwd=repo.path)
+            self.told(repo, "conflicts", "resolve", "--ours")
+            if run("git", "commit", "-q", "--no-edit", cwd=repo.path).code:
+                repo.git("merge", "--abort")
+            run("dvc", "checkout", "-q", MODEL, cwd=repo.path)
+
+    @rule(who=members)
+    def undo(self, who: str) -> None:
+        self.told(self.repos[who], "undo", "--yes")
+
+    def told(self, repo: Repo, *args: str) -> Done:
+        done = repo.xexp(*args)
+        assert done.code in (0, 1, 128) and "Traceback" not in done.err, done.err
+        return done
+
+    # -- what must hold ------------------------------------------------------------------------
+
+    @invariant()
+    def every_row_is_there_once(self) -> None:
+        for who, names in self.logged.items():
+            with closing(sqlite3.connect(self.repos[who] / DB)) as db:
+                sql = "SELECT track_id, count(*) FROM predictions GROUP BY 1"
+                rows = dict(db.execute(sql).fetchall())
+            wrong = {name: rows.get(name, 0) for name in names if rows.get(name, 0) != ROWS}
+            assert not wrong, f"{who}: {wrong}"
+            assert all(count == ROWS for name, count in rows.items() if "-lr-" not in name), rows
+
+    @invariant()
+    def tags_hold_what_ran(self) -> None:
+        for repo in self.repos.values():
+            for line in repo.git(
+                "for-each-ref", "--format=%(refname:short)", "refs/tags/e*"
+            ).split():
+                message = repo.git("for-each-ref", "--format=%(contents)", f"refs/tags/{line}")
+                name = message.partition('\nrun = "')[2].partition('"')[0]
+                if name in self.models:
+                    pointer = repo.git("show", f"{line}:{MODEL}.dvc")
+                    assert md5(self.models[name]) in pointer, f"{line} is of {name}"
+
+
+def md5(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def test_a_week_of_three_clones(team_template: Path) -> None:
+    machine = type("Machine", (Team,), {"template": team_template})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "2")),
+            stateful_step_count=int(os.environ.get("XEXP_TEST_STEPS", "25")),
+            deadline=None,
+            derandomize="XEXP_TEST_STEPS" not in os.environ,
+            phases=(Phase.generate,),
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
