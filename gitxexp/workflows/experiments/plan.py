@@ -230,11 +230,33 @@ def _collect(
     refuse_lost_rows(rows)
     run = collected.run
     tagged = {experiment.payload.run for experiment in experiments}
-    new = {name for each in rows for name in each.new} - tagged
-    if run is None or wanted.run or wanted.best or run.id not in tagged or not new:
+    if run is None or wanted.run or wanted.best or run.id not in tagged:
         return collected
-    newest = next(each for each in all_runs(project.top, project.config) if each.id in new)
-    return collect(project.top, project.config, replace(wanted, run=newest.id))
+    new = {name for each in rows for name in each.new} - tagged
+    runs = all_runs(project.top, project.config)
+    own = next((each.id for each in runs if each.id in new), None)
+    own = own or _run_of_models(project, outputs, experiments)
+    if own is None or own == run.id:
+        return collected
+    return collect(project.top, project.config, replace(wanted, run=own))
+
+
+def _run_of_models(
+    project: Project, outputs: Outputs, experiments: Sequence[Experiment]
+) -> str | None:
+    """The run of the newest experiment that has the models of the work tree: after a merge that
+    kept ours, the newest run is theirs and the models are not."""
+    artifacts = _artifacts(outputs.every, outputs.changed)
+    models = {
+        path: oid
+        for path, oid in artifacts.items()
+        if describe.role(path, project.config) is describe.Role.MODEL
+    }
+    for experiment in experiments if models else ():
+        said = experiment.payload
+        if said.run and all(said.artifacts.get(path) == oid for path, oid in models.items()):
+            return said.run
+    return None
 
 
 def competing(
