@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from gitxexp.tables.plan import MergeOptions, Mode
     from gitxexp.trackers.run import ColumnFacts
     from gitxexp.workflows.artifacts.get import GetReport
+    from gitxexp.workflows.artifacts.pull import Pulled
     from gitxexp.workflows.artifacts.push import Pushed
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
@@ -289,6 +290,25 @@ class Repository:
             names = ", ".join(experiment.name for experiment in planned.clashing)
             raise NoAnswer(f"not pushed: {planned.git_remote} has another {names}")
         return done
+
+    def pull(
+        self,
+        git_remote: str | None = None,
+        branch: str | None = None,
+        *,
+        rebase: bool | None = None,
+        data: bool = True,
+    ) -> Pulled:
+        """Pull commits, experiments and the outputs they name, as ``git xexp pull``.
+
+        ``git_remote`` and ``branch`` default to what the current branch follows; ``rebase`` None is
+        as git is configured; ``data=False`` leaves the outputs as they are. ``missing`` names those
+        whose content no cache and no remote has. Raises NoAnswer where git's merge stops at
+        conflicts.
+        """
+        from gitxexp.workflows.artifacts.pull import PullRequest, pull
+
+        return pull(self._project, PullRequest(git_remote, branch, rebase, data))
 
     def worktree(
         self,

@@ -41,6 +41,7 @@ def test_the_verbs(ready: Repo) -> None:
 #: Verb of the command line → method.
 METHODS = {
     "init": "init", "tag": "tag", "tag --dry-run": "plan", "push": "push",
+    "pull": "pull",
     "worktree new": "worktree", "worktree list": "worktrees",
     "worktree remove": "remove_worktree", "worktree prune": "prune_worktrees",
     "explore list": "list", "explore list --filter": "filter", "explore show": "show",
@@ -53,6 +54,7 @@ METHODS = {
     "candidates list": "candidates", "candidates add": "add_candidate", "promote": "promote",
     "promote --history": "promotions", "prune": "prune", "prune --cache": "free_cache",
     "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
+    "registry restore-tags": "restore_tags",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion"}
@@ -123,6 +125,9 @@ def test_sharing_and_worktrees(ready: Repo, tmp_path: Path) -> None:
     project.tag(message="one", push=True)
     assert "e0.1.0" in ready.git("ls-remote", "--tags", "origin")
     assert project.push().refs == ()
+    ready.git("clone", "-q", str(tmp_path / "origin.git"), str(tmp_path / "mate"))
+    pulled = gitxexp.open(tmp_path / "mate").pull()
+    assert pulled.registered and pulled.missing == () and "data/train.csv" in pulled.updated
     made = project.worktree("wide", at="e0.1.0")
     assert made.ready.missing == () and (made.plan.path / "data/train.csv").is_file()
     (made.plan.path / "note.txt").write_text("only here")

@@ -10,6 +10,7 @@ Written with sqlite-utils, read with sqlite3 alone.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -159,7 +160,8 @@ class Registry:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         memory.execute("PRAGMA schema_version = 1")
         with atomic_write(self.path) as temporary:
-            memory.execute("VACUUM INTO ?", (str(temporary),))
+            # as bytes: a folder's name need not be UTF-8
+            memory.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(temporary),))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:

@@ -207,6 +207,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
         "outputs": {"changed": [], "stale": [], "missing": []},
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init", "untracked": [], "untagged": [], "incomplete": [],
+        "drivers": True,
     }  # fmt: skip
 
 

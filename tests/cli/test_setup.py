@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import sysconfig
+import tomllib
 import venv
 import zipfile
 from collections.abc import Callable
@@ -19,7 +21,8 @@ from tests.cli.shells import GIT_BASH
 from tests.conftest import GUARD, ROOT
 from tests.helpers import Done, Repo, run
 
-DEPENDENCIES = ("click", "dvc", "duckdb", "ruamel.yaml", "tomli-w")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+DEPENDENCIES = [re.split("[<>=]", line)[0] for line in PROJECT["dependencies"]]
 OFFLINE = {"PIP_NO_INDEX": "1", "PIP_BREAK_SYSTEM_PACKAGES": "1",
            "PIP_DISABLE_PIP_VERSION_CHECK": "1", "UV_OFFLINE": "1", "PIP_NO_COMPILE": "1"}  # fmt: skip
 

@@ -157,7 +157,8 @@ def init(
         done = []
         if dvc and not is_dvc_repo(top):
             running.record(Created(str(top / ".dvc")))
-            running.save_file(top / ".dvcignore")
+            if not (top / ".dvcignore").exists():  # else DVC leaves it as it is
+                running.record(Created(str(top / ".dvcignore")))
             session.init(top)
             done.append("DVC (.dvc/)")
         path = top / settings.FILE
