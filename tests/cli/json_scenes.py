@@ -154,6 +154,20 @@ def of_merges(scenes: Scenes, repo: Repo, folder: Path) -> None:
     run("conflicts resolve", "conflicts", "resolve", "--ours")
 
 
+def of_team(scenes: Scenes, repo: Repo) -> None:
+    """One number given by two clones, on ``trained``."""
+    repo.xexp("init").good()
+    repo.commit("set up")
+    repo.dvc("push")
+    repo.git("clone", "-q", ".", "../mate")
+    mate = Repo(repo.path.parent / "mate", repo.remote)
+    mate.xexp("init").good()
+    mate.dvc("pull")
+    repo.xexp("tag", "-m", "ours").good()
+    mate.xexp("tag", "-m", "mine").good()
+    scenes.keep("tag --renumber", mate.xexp("tag", "--renumber", "e0.1.0", "--json"))
+
+
 def of_demo(scenes: Scenes, folder: Path) -> None:
     """The demo."""
     scenes.keep("demo", xexp_inside("demo", "demo", "--json", cwd=folder))

@@ -24,6 +24,9 @@ from gitxexp.storage.dvc.places import cache_dir, local_remote_dir, refuse_track
 from gitxexp.storage.dvc.pointer_file import Output
 from gitxexp.storage.paths import Refused
 
+#: What ``dvc init`` makes and stages.
+MADE = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
+
 
 class DvcError(XexpError):
     """DVC refused or failed; the message is DVC's own."""
@@ -270,5 +273,4 @@ def init(top: Path) -> list[str]:
         raise DvcError(
             error.message, error.hint or "go without DVC: git xexp init --no-dvc"
         ) from error
-    made = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
-    return [name for name in made if (top / name).exists()]
+    return [name for name in MADE if (top / name).exists()]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from gitxexp.common.text import some
 from gitxexp.repository import config as settings
+from gitxexp.repository.commit import IndexChanged, index_entries
 from gitxexp.repository.files import Created
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
@@ -159,6 +160,8 @@ def init(
             running.record(Created(str(top / ".dvc")))
             if not (top / ".dvcignore").exists():  # else DVC leaves it as it is
                 running.record(Created(str(top / ".dvcignore")))
+            names = session.MADE
+            running.record(IndexChanged(str(top), index_entries(project.at_top, [*names])))
             session.init(top)
             done.append("DVC (.dvc/)")
         path = top / settings.FILE

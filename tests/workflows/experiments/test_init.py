@@ -5,6 +5,8 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import Repo, run
 
 
@@ -58,8 +60,10 @@ def test_the_next_command_it_names_works(trained: Repo) -> None:
     trained.xexp("tag").good()
 
 
-def test_undo_takes_it_back(repo: Repo) -> None:
-    repo.xexp("init", "--no-dvc").good()
+@pytest.mark.parametrize("words", [(), ("--no-dvc",)])
+def test_undo_takes_it_back(repo: Repo, words: tuple[str, ...]) -> None:
+    """With DVC, undo said that .dvcignore had changed, and what DVC stages stayed staged."""
+    repo.xexp("init", *words).good()
     repo.xexp("undo").good()
     assert repo.git("status", "--porcelain", "--ignored") == ""
 
