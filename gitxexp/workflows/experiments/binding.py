@@ -20,6 +20,7 @@ from gitxexp.common.text import some
 from gitxexp.repository.config_hash import flatten, same_value
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
+from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import GitError
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.files import read_metrics, read_params
@@ -115,8 +116,8 @@ def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str])
 def _params(project: Project, run: Run) -> Iterator[Contradiction]:
     """Where a parameter file and the run have another value under one name."""
     for file in project.config.params_files:
-        path = project.top / file
-        if path.is_file():
+        path = readable(project.top, file)
+        if path is not None and path.is_file():
             yield from differing_params(file, flatten(read_params(path)), run.params)
 
 
@@ -164,9 +165,10 @@ def _metrics(project: Project, run: Run, touched: set[str]) -> Iterator[Contradi
     """Where a metrics file that was written since the last commit has what the run never logged."""
     for file in project.config.metrics_files:
         inside = any(file == path or file.startswith(f"{path}/") for path in touched)
-        if not inside or not (project.top / file).is_file():
+        path = readable(project.top, file) if inside else None
+        if path is None or not path.is_file():
             continue
-        written = flatten(read_metrics(project.top / file))
+        written = flatten(read_metrics(path))
         for found in differing_metrics(file, written, run.metrics):
             if not any(_close(found.written, logged) for logged in _logged(run, found.name)):
                 yield found
