@@ -120,8 +120,7 @@ def test_it_is_silent_when_short_quiet_or_nowhere(
 
 def test_a_statement_without_an_end_is_ended(tmp_path: Path) -> None:
     script = (
-        "import sqlite3\nfrom gitxexp.common.sqlite import Connection\n"
-        "db = sqlite3.connect(':memory:', factory=Connection)\n"
+        "import sqlite3\nfrom gitxexp.common import sqlite\ndb = sqlite.connect(':memory:')\n"
         "try:\n    print('begun', flush=True)\n"
         "    db.execute('WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)'\n"
         "               ' SELECT count(*) FROM c')\n"
