@@ -196,7 +196,7 @@ def test_a_tag_that_the_remote_has_otherwise(many: Repo, origin: Repo, tmp_path:
     other.git("tag", "-f", "-a", "-m", "different", "e0.1.0")
     other.git("push", "-q", str(origin.path), "e0.1.0")
     done = many.xexp("push", "e0.1.0")
-    assert done.code == 1 and "git fetch --tags origin" in done.err
+    assert done.code == 1 and "git fetch --tags --force origin" in done.err
     assert origin.tags == ["e0.1.0"] and "refs/heads" not in origin.refs()
 
 
