@@ -321,15 +321,20 @@ def _three(base: Stamp, ours: Stamp, theirs: Stamp, versions: int) -> Stamp:
     return theirs if ours == base else merged_stamp(ours, theirs, versions)
 
 
+def _same(one: Value, other: Value) -> bool:
+    """Whether two values are one, their type included: 1 and 1.0 are two versions."""
+    return type(one) is type(other) and one == other
+
+
 def _pairs(
     rows: Sequence[StampedRow], others: Sequence[StampedRow], always: bool
 ) -> dict[int, StampedRow]:
     """The partner of each of ``rows``: the same, else one with a fuller stamp, else any allowed."""
     tests: list[Callable[[StampedRow, StampedRow], bool]] = [
-        lambda a, b: a.stamp == b.stamp,
-        lambda a, b: all(x is None or x == y for x, y in zip(a.stamp, b.stamp, strict=True)),
+        lambda a, b: all(_same(x, y) for x, y in zip(a.stamp, b.stamp, strict=True)),
+        lambda a, b: all(x is None or _same(x, y) for x, y in zip(a.stamp, b.stamp, strict=True)),
         lambda a, b: all(
-            x is None or y is None or x == y for x, y in zip(a.stamp, b.stamp, strict=True)
+            x is None or y is None or _same(x, y) for x, y in zip(a.stamp, b.stamp, strict=True)
         ),
         lambda a, b: always or one_run(a, b),
     ]

@@ -145,7 +145,8 @@ def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -
 def one_row(feed: Feed, stamps: Stamps) -> str:
     """SQL: the stamps of ``s`` and ``t`` may be two of one row (:func:`rules.merge_stamped`)."""
     gaps = " AND ".join(
-        f"(t.{quote(c)} IS NULL OR {feed.expr(c)} IS NULL OR +t.{quote(c)} IS +{feed.expr(c)})"
+        f"(t.{quote(c)} IS NULL OR {feed.expr(c)} IS NULL OR (+t.{quote(c)} IS +{feed.expr(c)} "
+        f"AND typeof(t.{quote(c)}) = typeof({feed.expr(c)})))"
         for c in stamps.columns
     )
     if stamps.run is None or not feed.has(stamps.run):

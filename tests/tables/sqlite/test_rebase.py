@@ -101,3 +101,16 @@ def test_a_table_that_only_a_later_source_has_confuses_nothing(tmp_path):
             for n, extra in (("x", []), ("y", [before]), ("z", []))]  # fmt: skip
     assert merge_files(both[0], both[1:]).tables[-1].name
     assert len(oracle.read(both[0])["m"].rows) == 1
+
+
+def test_versions_of_two_types_are_two_versions(tmp_path):
+    """1 and 1.0 are two keys, so each source's rows stay; a row was lost where all else is equal."""
+    make = ("CREATE TABLE a (version, v)", ())
+    target = write(tmp_path / "t.db", [make])
+    sources = [
+        write(tmp_path / f"{value}.db", [make, ("INSERT INTO a VALUES (?, 'same')", (value,))])
+        for value in (1, 1.0)
+    ]
+    assert merge_files(target, sources, options=REBASE).written
+    versions = {r["version"] for r in oracle.read(target)["a"].rows}
+    assert versions == {("int", 1), ("float", 1.0)}
