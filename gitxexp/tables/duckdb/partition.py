@@ -130,10 +130,12 @@ def _split(session: Session, table: Aligned, key: Sequence[str], parts: int) -> 
 
     ours = ordered(table.ours) if table.ours else None
     whole = replace(table, ours=ours, others=tuple(map(ordered, table.others)))
-    return [_where(whole, f"xexp_part = {i}") for i in range(parts)]
+    return [narrowed(whole, f"xexp_part = {i}") for i in range(parts)]
 
 
-def _where(table: Aligned, test: str) -> Aligned:
+def narrowed(table: Aligned, test: str) -> Aligned:
+    """The rows of every side that pass ``test``."""
+
     def narrow(side: Side) -> Side:
         return replace(side, query=f"SELECT * FROM ({side.query}) WHERE {test}")
 

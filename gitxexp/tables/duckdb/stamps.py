@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
+from gitxexp.tables.duckdb.partition import MOST, NEXT, narrowed
 from gitxexp.tables.duckdb.rows import Outcome, candidates, collated, count, listed, marks, shared
-from gitxexp.tables.duckdb.session import Session, quote
+from gitxexp.tables.duckdb.session import Session, Shortage, quote
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import (
     Stamp,
@@ -66,7 +67,11 @@ def restamped(
     sides = [*([table.ours] if table.ours else []), *table.others]
     if not stamps.columns or not identity or len(sides) < 2:
         return Restamped(table)
-    groups = session.rows(_groups(session, table, sides, identity, stamps))
+    suspects = _suspected(session, table, identity, stamps)
+    if not count(session, f"SELECT 1 FROM {suspects}"):
+        return Restamped(table)
+    test = f"hash({listed(identity)}) IN (SELECT h FROM {suspects})"
+    groups = _grouped(session, narrowed(table, test), identity, stamps)
     if not groups:
         return Restamped(table)
     changes = _Changes(len(sides))
@@ -81,10 +86,64 @@ def restamped(
     return _applied(session, table, stamps, changes)
 
 
-def _groups(
-    session: Session, table: Aligned, sides: Sequence[Side], identity: Sequence[str], stamps: Stamps
-) -> str:
+def _suspected(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
+    """The table of :func:`_suspects`, made part by part where the memory is too small for it."""
+    parts = 1
+    while True:
+        mark = session.mark()
+        try:
+            name = session.keep("suspects", "SELECT 0::UBIGINT AS h WHERE false")
+            for part in range(parts):
+                test = f"hash({listed(identity)}) % {parts} = {part}"
+                view = narrowed(table, test) if parts > 1 else table
+                session.rows(f"INSERT INTO {name} {_suspects(view, identity, stamps)}")
+            return name
+        except Shortage:
+            session.forget(mark)
+            parts = max(NEXT, parts * 4)
+            if parts > MOST:
+                raise
+
+
+def _suspects(table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
+    """A query for the hashes of rows that several sides have with stamps that differ.
+
+    Mostly there are none: a few numbers a row tell that, where the rows themselves would not fit.
+    """
+    sides = [*([table.ours] if table.ours else []), *table.others]
+    rows = " UNION ALL ".join(
+        f"SELECT hash({listed(identity)}) AS h, {n} AS n, hash({listed(stamps.columns)}) AS s "
+        f"FROM ({side.query})"
+        for n, side in enumerate(sides)
+    )
+    return f"SELECT h FROM ({rows}) GROUP BY h HAVING min(n) <> max(n) AND min(s) <> max(s)"
+
+
+def _grouped(
+    session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps
+) -> list[tuple[Any, ...]]:
+    """The groups in which stamps differ, from parts of the table where the memory is too small."""
+    parts = 1
+    while True:
+        mark = session.mark()
+        try:
+            found: list[tuple[Any, ...]] = []
+            for part in range(parts):
+                test = f"hash({listed(identity)}) % {parts} = {part}"
+                view = narrowed(table, test) if parts > 1 else table
+                found += session.rows(_groups(session, view, identity, stamps))
+                session.forget(mark)
+            return found
+        except Shortage:
+            session.forget(mark)
+            parts = max(NEXT, parts * 4)
+            if parts > MOST:
+                raise
+
+
+def _groups(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
     """A query for the rows of each group in which stamps differ: lists of (side, row, run, stamp)."""
+    sides = [*([table.ours] if table.ours else []), *table.others]
     columns = {c: table.columns[c] for c in identity}
     full = " AND ".join(f"{quote(c)} IS NOT NULL" for c in identity)
     keyed = len(identity) + len(stamps.columns) < len(table.columns)

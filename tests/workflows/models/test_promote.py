@@ -441,7 +441,7 @@ def test_the_python_interface(modelled: Repo) -> None:
 
     here = gitxexp.open(modelled.path)
     assert here.candidates().rows[0].facts.run == "run-lr-0.1"
-    done = here.promote(best="f1", why="from Python")
+    done = here.promote(best="f1", message="from Python")
     assert done.promotion is not None
     assert (modelled / PRODUCTION).read_bytes() == content("run-lr-0.1")
     with pytest.raises(NoAnswer, match="worse than production"):
