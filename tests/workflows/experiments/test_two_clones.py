@@ -238,7 +238,7 @@ def test_a_pointer_that_is_staged_and_changed_again(fork: Repo) -> None:
 @pytest.mark.parametrize("wal", [False, True])
 def test_a_database_in_git_is_committed_with_its_stamps(repo: Repo, wal: bool) -> None:
     """The stamps were left uncommitted, so the tag held rows without its version."""
-    create = "CREATE TABLE runs (run_id TEXT, timestamp INTEGER, lr REAL)"
+    create = "CREATE TABLE runs (run_id TEXT, timestamp INTEGER, lr REAL, version TEXT)"
     writer = sqlite3.connect(repo / "runs.db", isolation_level=None)
     if wal:
         writer.execute("PRAGMA journal_mode=WAL")
@@ -247,7 +247,7 @@ def test_a_database_in_git_is_committed_with_its_stamps(repo: Repo, wal: bool) -
     repo.write(".gitignore", "*-wal\n*-shm\n")
     repo.xexp("init", "--no-dvc").good()
     repo.commit("set up")
-    writer.execute("INSERT INTO runs VALUES ('a', 1, 0.5)")
+    writer.execute("INSERT INTO runs VALUES ('a', 1, 0.5, NULL)")
     if not wal:
         repo.commit("a run")
     repo.xexp("tag").good()
