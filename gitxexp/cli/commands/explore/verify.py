@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("versions", nargs=-1, metavar="[VERSION]...")
+@click.argument("versions", nargs=-1, metavar="[VERSION...]")
 @shared(json=True)
 def verify(versions: tuple[str, ...], as_json: bool) -> None:
     """Check what past tags say against files, hashes, results and registry.
