@@ -95,9 +95,19 @@ class _Line:
             bar_format=known if total else _COUNT if unit else _UNKNOWN,
             file=sys.stderr,
             leave=False,
-            dynamic_ncols=True,
+            **_size(),
             disable=False,  # TQDM_DISABLE, by which DVC's own bars are silenced, is not meant
         )
+
+
+def _size() -> dict[str, Any]:
+    """How tqdm learns the terminal's size: it draws nothing on one that does not say its own."""
+    try:
+        if os.get_terminal_size(sys.stderr.fileno()).columns > 0:
+            return {"dynamic_ncols": True}
+    except OSError:
+        pass
+    return {"ncols": 80, "nrows": 24}
 
 
 def _delay() -> float:

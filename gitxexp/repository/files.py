@@ -69,6 +69,7 @@ class FileChanged(Step):
     """``path`` replaced, made or removed. ``backup`` holds what was ``found``, None: there was nothing.
 
     ``left`` is what the operation made of it (None: nothing is there), ``known`` whether it did so.
+    A file that is written more than once is ``earlier`` until the last rename.
     """
 
     kind: ClassVar[str] = "file"
@@ -77,6 +78,7 @@ class FileChanged(Step):
     backup: str | None
     found: FileState | None = None
     left: FileState | None = None
+    earlier: FileState | None = None
     known: bool = False
     undo_too: bool = True  #: False in old logs: only a rollback brings it back
     old_log: bool = False  #: which did not say what was left
@@ -85,8 +87,8 @@ class FileChanged(Step):
     def load(cls, data: dict[str, Any]) -> Self:
         if "found" not in data:
             return cls(data["path"], data["backup"], undo_too=data["undo"], old_log=True)
-        found, left = data.pop("found"), data.pop("left")
-        return cls(**data, found=found and FileState(**found), left=left and FileState(**left))
+        states = {name: data.pop(name, None) for name in ("found", "left", "earlier")}
+        return cls(**data, **{name: at and FileState(**at) for name, at in states.items()})
 
     @property
     def subject(self) -> str | None:
@@ -124,7 +126,7 @@ class FileChanged(Step):
         present = FileState.of(path)
         again = None if present is None else keep_copy(path, keep)
         backup = None if self.backup is None else FileState.of(Path(self.backup))
-        return (FileChanged(self.path, again, present, backup, known=True),)
+        return (FileChanged(self.path, again, present, left=backup, known=True),)
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         if undoing.why != "rollback" and not self.undo_too:
@@ -135,6 +137,8 @@ class FileChanged(Step):
         if self._is_found():
             return
         asked = self.old_log and undoing.why != "rollback"
+        if undoing.why == "rollback" and self.earlier is not None:
+            asked = self.earlier.is_at(path)
         if not (asked or self._is_left() or not os.path.lexists(path)):
             self._keep_both(at, undoing)
         elif self.backup is None:

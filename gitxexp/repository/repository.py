@@ -82,14 +82,16 @@ class Running(NamedTuple):
         """Note what a file of :meth:`save_file` becomes, before it does."""
         from gitxexp.repository.files import FileState
 
-        for saved, (seq, step) in self.changing.items():
+        for saved, (seq, step) in list(self.changing.items()):
             if saved.name == path.name and _same_folder(saved, path):  # it may be named by /proc
-                self.amend(seq, replace(step, left=FileState.of(temporary), known=True))
+                step = replace(step, earlier=step.left, left=FileState.of(temporary), known=True)
+                self.amend(seq, step)
+                self.changing[saved] = seq, step
 
     def remove_file(self, path: Path) -> None:
         """Delete a file of :meth:`save_file`."""
         seq, step = self.changing[path]
-        self.amend(seq, replace(step, known=True))
+        self.amend(seq, replace(step, earlier=step.left, left=None, known=True))
         path.unlink()
 
 

@@ -105,7 +105,7 @@ def test_a_shallow_clone_can_tag(ready: Repo, tmp_path: Path) -> None:
         (("tag", "v1.0"), "'v1.0' is not a version"),
         (("tag", "-P", "novalue"), "'novalue' is not key=value"),
         (("tag", "-M", "f1=good"), "'f1=good': a metric is a number"),
-        (("tag", "--major", "e1.0.0"), "give a version, a level or --name"),
+        (("tag", "--major", "e1.0.0"), "a version and a level or --name exclude each other"),
         (("tag", "--run", "a", "--best", "f1"), "--run and --best exclude each other"),
         (("tga",), "'tga' is not a git-xexp command. Did you mean tag?"),
         (("tag", "--nonsense"), "--nonsense"),

@@ -329,5 +329,5 @@ def test_progress_on_a_terminal_only(trained: Repo) -> None:
     shown = os.read(main, 10_000).decode()
     os.close(main)
     assert done.stdout.decode() == f"{tree_of(trained).path}\n"
-    assert "\r\x1b[Ka: " in shown and shown.endswith("\r\x1b[K")
+    assert "\ra: " in shown and shown.endswith(" \r")
     assert trained.xexp("worktree", "new", "b", "--print-path").good().err == ""
