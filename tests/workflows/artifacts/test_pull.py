@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 from tests.helpers import Repo
-from tests.workflows.experiments.test_two_clones import (  # noqa: F401 (fixtures)
-    DB,
-    log,
-    pair,
-    pair_template,
-    versions,
-)
+from tests.workflows.experiments.test_two_clones import DB, log, versions
 
 MODEL = "models/production/model.bin"
 Pair = tuple[Repo, Repo]
@@ -24,7 +18,7 @@ def train(repo: Repo, run_id: str, lr: float, model: bytes) -> None:
     repo.write("params.yaml", f"model: softmax\nlr: {lr}\nepochs: 3\n")
 
 
-def test_a_new_clone_has_everything(pair: Pair) -> None:  # noqa: F811
+def test_a_new_clone_has_everything(pair: Pair) -> None:
     ann, bob = pair
     done = bob.xexp("pull").good()
     assert done.out.startswith("registered the merge drivers for this clone\noutputs: ")
@@ -37,7 +31,7 @@ def test_a_new_clone_has_everything(pair: Pair) -> None:  # noqa: F811
     assert bob.xexp("pull").good().out == "already up to date\n"
 
 
-def test_a_colleagues_run_comes_in_whole(pair: Pair) -> None:  # noqa: F811
+def test_a_colleagues_run_comes_in_whole(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     train(ann, "theirs", 0.3, b"their model" * 9)
@@ -54,7 +48,7 @@ def test_a_colleagues_run_comes_in_whole(pair: Pair) -> None:  # noqa: F811
     }
 
 
-def test_work_of_ones_own_stays(pair: Pair) -> None:  # noqa: F811
+def test_work_of_ones_own_stays(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     train(ann, "theirs", 0.3, b"their model" * 9)
@@ -66,7 +60,7 @@ def test_work_of_ones_own_stays(pair: Pair) -> None:  # noqa: F811
     assert (bob / MODEL).read_bytes() == b"mine" and versions(bob) == {"theirs": "e0.2.0"}
 
 
-def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:  # noqa: F811
+def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     train(ann, "theirs", 0.3, b"their model" * 9)
@@ -81,7 +75,7 @@ def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:  # noqa: F
     bob.xexp("push").good()
 
 
-def test_rows_of_both_are_merged(pair: Pair) -> None:  # noqa: F811
+def test_rows_of_both_are_merged(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     log(bob, "mine", 0.7)
@@ -96,7 +90,7 @@ def test_rows_of_both_are_merged(pair: Pair) -> None:  # noqa: F811
     assert bob.git("status", "--porcelain") == ""
 
 
-def test_conflicts_and_refusals_say_how_to_go_on(pair: Pair) -> None:  # noqa: F811
+def test_conflicts_and_refusals_say_how_to_go_on(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     ann.write("train.py", "print('ann')\n")
@@ -116,7 +110,7 @@ def test_conflicts_and_refusals_say_how_to_go_on(pair: Pair) -> None:  # noqa: F
     bob.git("rebase", "--abort")
 
 
-def test_what_nobody_has_is_named(pair: Pair) -> None:  # noqa: F811
+def test_what_nobody_has_is_named(pair: Pair) -> None:
     ann, bob = pair
     train(ann, "theirs", 0.3, b"their model" * 9)
     ann.xexp("tag", "--all", "-m", "theirs").good()
@@ -126,7 +120,7 @@ def test_what_nobody_has_is_named(pair: Pair) -> None:  # noqa: F811
     assert (bob / "data/train.csv").read_bytes() == (ann / "data/train.csv").read_bytes()
 
 
-def test_a_clone_without_drivers_says_so(pair: Pair) -> None:  # noqa: F811
+def test_a_clone_without_drivers_says_so(pair: Pair) -> None:
     _, bob = pair
     line = "this clone has no merge drivers, so git merges no rows: git xexp init\n"
     status = bob.xexp().good()
@@ -150,7 +144,7 @@ def promote(repo: Repo, run_id: str, model: bytes) -> None:
     repo.xexp("promote", "--run", run_id, "-y").good()
 
 
-def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:  # noqa: F811
+def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:
     """One model, two people: no conflict, and both stay in the history."""
     ann, bob = pair
     bob.xexp("pull").good()
@@ -174,7 +168,7 @@ def test_of_two_promotions_the_later_is_production(pair: Pair) -> None:  # noqa:
     assert (ann / "earlier.bin").read_bytes() == b"ann's" * 9
 
 
-def test_the_earlier_promotion_gives_way_in_a_rebase(pair: Pair) -> None:  # noqa: F811
+def test_the_earlier_promotion_gives_way_in_a_rebase(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
     promote(bob, "run-lr-0.01", b"bob's" * 9)

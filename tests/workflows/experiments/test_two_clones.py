@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import copy_template
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Repo, run
 from tests.workflows.merge.test_driver_pointers import (
     BOTH,
     DB,
@@ -33,32 +32,6 @@ def versions(repo: Repo) -> dict[str, str | None]:
     with closing(sqlite3.connect(repo / DB)) as db:
         query = "SELECT track_id, max(version) FROM predictions GROUP BY 1"
         return {run_id: version for run_id, version in db.execute(query) if "-lr-" not in run_id}
-
-
-@pytest.fixture(scope="session")
-def pair_template(trained_template: Path, sealed: Path) -> Path:
-    """``repo`` (ann) with e0.1.0 pushed to ``origin``, and ``mate`` (bob), its clone with data."""
-    Clock().tick(240)
-    folder = sealed / "pair-template"
-    ann = copy_template(trained_template, folder)
-    ann.xexp("init").good()
-    ann.commit("set up")
-    ann.git("init", "-q", "--bare", "-b", "main", "../origin")
-    ann.git("remote", "add", "origin", "../origin")
-    ann.xexp("tag", "--push").good()
-    ann.git("push", "-q", "-u", "origin", "main")
-    ann.git("clone", "-q", "../origin", "../mate")
-    return folder
-
-
-@pytest.fixture
-def pair(pair_template: Path, tmp_path: Path) -> tuple[Repo, Repo]:
-    ann = copy_template(pair_template, tmp_path)
-    for name in ("origin", "mate"):
-        run("cp", "-r", pair_template / name, tmp_path, cwd=tmp_path).good()
-    bob = Repo(tmp_path / "mate", ann.remote)
-    bob.git("remote", "set-url", "origin", "../origin")
-    return ann, bob
 
 
 def test_what_a_new_clone_is_told(pair: tuple[Repo, Repo]) -> None:
