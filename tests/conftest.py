@@ -35,6 +35,13 @@ settings.register_profile(
 settings.load_profile("xexp")
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Repositories lie in memory where there is room: the tests wait for the disk half of the time."""
+    memory = Path("/dev/shm")
+    if memory.is_dir() and shutil.disk_usage(memory).free > 8 << 30 and os.access(memory, os.W_OK):
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
+
+
 def seal(home: Path) -> None:
     """Point everything that git, DVC and this program read outside a repository into ``home``."""
     for name in list(os.environ):
@@ -243,6 +250,38 @@ def trained(trained_template: Path, tmp_path: Path) -> Repo:
     by DVC, pushed and committed; nothing is tagged and ``git xexp init`` has not been run.
     """
     return copy_template(trained_template, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def set_up_template(trained_template: Path, sealed: Path) -> Path:
+    """The folder that ``set_up`` copies."""
+    Clock().tick(60)
+    folder = sealed / "set-up-template"
+    made = copy_template(trained_template, folder)
+    made.xexp("init").good()
+    made.commit("set up")
+    return folder
+
+
+@pytest.fixture
+def set_up(set_up_template: Path, tmp_path: Path) -> Repo:
+    """``trained`` after ``git xexp init``, committed."""
+    return copy_template(set_up_template, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tagged_template(set_up_template: Path, sealed: Path) -> Path:
+    """The folder that ``tagged`` copies."""
+    Clock().tick(60)
+    folder = sealed / "tagged-template"
+    copy_template(set_up_template, folder).xexp("tag").good()
+    return folder
+
+
+@pytest.fixture
+def tagged(tagged_template: Path, tmp_path: Path) -> Repo:
+    """``set_up`` with its newest run tagged e0.1.0."""
+    return copy_template(tagged_template, tmp_path)
 
 
 @pytest.fixture(scope="session")

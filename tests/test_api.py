@@ -17,12 +17,10 @@ from tests.helpers import Repo
 
 
 @pytest.fixture
-def ready(trained: Repo) -> Repo:
-    """``trained``, set up and committed; the current folder."""
-    trained.xexp("init").good()
-    trained.commit("set up")
-    os.chdir(trained.path)
-    return trained
+def ready(set_up: Repo) -> Repo:
+    """The current folder."""
+    os.chdir(set_up.path)
+    return set_up
 
 
 def test_the_verbs(ready: Repo) -> None:

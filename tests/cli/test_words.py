@@ -132,11 +132,9 @@ def test_nothing_done_has_no_next_step(ready: Repo) -> None:
     assert on_terminal(ready, "drivers", "uninstall") == ("nothing is registered here\n", 0)
 
 
-def test_merging_what_is_there_already_has_no_next_step(trained: Repo) -> None:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag").good()
-    text, code = on_terminal(trained, "merge", "e0.1.0")
+def test_merging_what_is_there_already_has_no_next_step(set_up: Repo) -> None:
+    set_up.xexp("tag").good()
+    text, code = on_terminal(set_up, "merge", "e0.1.0")
     assert code == 0 and "nothing to merge: every row is here already" in text
     assert "hint" not in text
 

@@ -194,27 +194,25 @@ def add(repo: Repo, paths: Sequence[str]) -> None:
         dvc.add([str(repo / path) for path in paths], relink=False)
 
 
-def test_the_status_page_says_how_outputs_stand(trained: Repo) -> None:
+def test_the_status_page_says_how_outputs_stand(set_up: Repo) -> None:
     """git status says "clean" of a database that DVC tracks, whatever was logged into it."""
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag").good()
-    assert "  clean\n" in trained.xexp().good().out
-    database = trained / "results/experiments.db"
+    set_up.xexp("tag").good()
+    assert "  clean\n" in set_up.xexp().good().out
+    database = set_up / "results/experiments.db"
     sql(database, "INSERT INTO predictions (track_id, timestamp) VALUES ('x', '2030-01-01')")
-    (trained / "models/production/model.bin").unlink()
-    page = trained.xexp().good().out
+    (set_up / "models/production/model.bin").unlink()
+    page = set_up.xexp().good().out
     assert "  clean, 1 output changed, 1 output missing\n" in page
     assert "next       git xexp tag\n" in page
     # as after git checkout, which brings pointers and no data
-    trained.xexp("tag").good()
-    trained.git("checkout", "-q", "HEAD~1")
-    trained.dvc("checkout")
-    trained.git("checkout", "-q", "main")
-    page = trained.xexp().good().out
+    set_up.xexp("tag").good()
+    set_up.git("checkout", "-q", "HEAD~1")
+    set_up.dvc("checkout")
+    set_up.git("checkout", "-q", "main")
+    page = set_up.xexp().good().out
     assert "1 output from another commit" in page and "next       dvc checkout\n" in page
-    trained.dvc("checkout")
-    assert "  clean\n" in trained.xexp().good().out
+    set_up.dvc("checkout")
+    assert "  clean\n" in set_up.xexp().good().out
 
 
 def test_the_status_page_reads_no_large_file(

@@ -17,12 +17,8 @@ from tests.helpers import Repo, run, xexp_inside, xexp_process
 
 
 @pytest.fixture
-def ready(trained: Repo) -> Repo:
-    """``trained``, set up, committed, one experiment tagged."""
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag").good()
-    return trained
+def ready(tagged: Repo) -> Repo:
+    return tagged
 
 
 def everything(repo: Repo) -> tuple[object, ...]:

@@ -174,14 +174,12 @@ def test_a_wrong_setting_is_named(ready: Repo, key: str, value: str, hint: str) 
     assert advice == f"hint: {hint}"
 
 
-def test_a_results_database_that_is_not_there_is_named(trained: Repo) -> None:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.git("config", "xexp.results.databases", "results/other.db")
+def test_a_results_database_that_is_not_there_is_named(set_up: Repo) -> None:
+    set_up.git("config", "xexp.results.databases", "results/other.db")
     note = "note: results/other.db is not there: no run of it is looked at\n"
-    assert note in trained.xexp("tag", "-n").good().err
-    trained.git("config", "xexp.results.databases", "results/*.db")
-    assert note not in trained.xexp("tag", "-n").good().err
+    assert note in set_up.xexp("tag", "-n").good().err
+    set_up.git("config", "xexp.results.databases", "results/*.db")
+    assert note not in set_up.xexp("tag", "-n").good().err
 
 
 def test_a_shallow_clone_has_no_tags(ready: Repo, tmp_path: Path) -> None:

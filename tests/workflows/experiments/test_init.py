@@ -68,10 +68,8 @@ def test_undo_takes_it_back(repo: Repo, words: tuple[str, ...]) -> None:
     assert repo.git("status", "--porcelain", "--ignored") == ""
 
 
-def test_a_clone_needs_only_the_local_part(trained: Repo, tmp_path: Path) -> None:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.git("clone", "-q", ".", str(tmp_path / "clone"))
+def test_a_clone_needs_only_the_local_part(set_up: Repo, tmp_path: Path) -> None:
+    set_up.git("clone", "-q", ".", str(tmp_path / "clone"))
     clone = Repo(tmp_path / "clone")
     clone.xexp("init").good()
     assert clone.git("status", "--porcelain") == ""

@@ -18,11 +18,8 @@ from tests.helpers import Clock, Done, Repo, run
 
 
 @pytest.fixture
-def ready(trained: Repo) -> Repo:
-    """``trained``, set up and committed."""
-    trained.xexp("init").good()
-    trained.commit("set up")
-    return trained
+def ready(set_up: Repo) -> Repo:
+    return set_up
 
 
 def message(repo: Repo, tag: str) -> Payload:

@@ -11,14 +11,12 @@ from tests.helpers import Repo
 
 
 @pytest.fixture
-def ready(trained: Repo, tmp_path: Path) -> Repo:
-    """``trained``, set up, with a git remote that has its main branch."""
-    trained.git("init", "-q", "--bare", "-b", "main", str(tmp_path / "origin.git"))
-    trained.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.git("push", "-q", "-u", "origin", "main")
-    return trained
+def ready(set_up: Repo, tmp_path: Path) -> Repo:
+    """``set_up`` with a git remote that has its main branch."""
+    set_up.git("init", "-q", "--bare", "-b", "main", str(tmp_path / "origin.git"))
+    set_up.git("remote", "add", "origin", str(tmp_path / "origin.git"))
+    set_up.git("push", "-q", "-u", "origin", "main")
+    return set_up
 
 
 def origin_refs(repo: Repo) -> set[str]:

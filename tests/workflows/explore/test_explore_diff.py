@@ -95,16 +95,14 @@ def test_handwritten_tags_are_asked_only_for_what_they_name(repo: Repo, clock: C
     assert [(d["name"], d["better"]) for d in found["metrics"]] == [("f1", True)]
 
 
-def test_what_have_i_changed(trained: Repo, clock: Clock) -> None:
-    trained.xexp("init").good()
-    trained.commit("set up")
+def test_what_have_i_changed(set_up: Repo, clock: Clock) -> None:
     clock.tick()
-    trained.xexp("tag", "--run", "run-lr-0.1", "-m", "start").good()
-    trained.write("train.py", "print('changed')\n")
-    trained.write("data/train.csv", "x,y\n1,2\n")
-    refs = trained.refs()
-    done = trained.xexp("explore", "diff", "e0.1.0").good()
-    assert trained.refs() == refs
+    set_up.xexp("tag", "--run", "run-lr-0.1", "-m", "start").good()
+    set_up.write("train.py", "print('changed')\n")
+    set_up.write("data/train.csv", "x,y\n1,2\n")
+    refs = set_up.refs()
+    done = set_up.xexp("explore", "diff", "e0.1.0").good()
+    assert set_up.refs() == refs
     lines = done.out.splitlines()
     assert lines[0] == "e0.1.0 (run run-lr-0.1) → work tree (run run-lr-1.0)"
     assert "  lr  0.1 → 1.0" in lines
@@ -112,8 +110,7 @@ def test_what_have_i_changed(trained: Repo, clock: Clock) -> None:
     assert any(line.startswith("  train.py ") for line in lines)
     assert any(line.split()[:3] == ["f1", "0.9", "→"] and "worse" in line for line in lines)
     assert (
-        trained.xexp("explore", "diff", "e0.1.0", "--code").good().out.count("print('changed')")
-        == 1
+        set_up.xexp("explore", "diff", "e0.1.0", "--code").good().out.count("print('changed')") == 1
     )
 
 

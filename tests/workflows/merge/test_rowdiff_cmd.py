@@ -87,21 +87,19 @@ def test_revisions_and_the_work_tree(repo: Repo) -> None:
     assert "@@ runs: dropped table @@" in repo.xexp("diff", "HEAD", "--", "other.db").good().out
 
 
-def test_through_pointers_and_versions(trained: Repo) -> None:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag", "--no-stamp", "-m", "first").good()
-    sql(trained / "results/experiments.db",
+def test_through_pointers_and_versions(set_up: Repo) -> None:
+    set_up.xexp("tag", "--no-stamp", "-m", "first").good()
+    sql(set_up / "results/experiments.db",
         "INSERT INTO predictions (track_id, timestamp, f1) VALUES ('more', '2030', 0.7)")  # fmt: skip
-    assert '+ track_id="more"' in trained.xexp("diff", "e0.1.0").good().out.replace(
+    assert '+ track_id="more"' in set_up.xexp("diff", "e0.1.0").good().out.replace(
         ' timestamp="2030"', ""
     )
-    trained.xexp("tag", "--no-stamp", "-m", "second").good()
-    second = trained.tags[-1]
-    done = trained.xexp("diff", "e0.1.0", second, "--json").good().json()
+    set_up.xexp("tag", "--no-stamp", "-m", "second").good()
+    second = set_up.tags[-1]
+    done = set_up.xexp("diff", "e0.1.0", second, "--json").good().json()
     (found,) = [f for f in done if f["path"] == "results/experiments.db"]
     assert found["tables"][0]["added"] == 1
-    assert trained.xexp("diff", second).good().out == ""
+    assert set_up.xexp("diff", second).good().out == ""
 
 
 def test_parquet_and_duckdb(tmp_path: Path) -> None:
