@@ -87,8 +87,9 @@ class FileChanged(Step):
     def load(cls, data: dict[str, Any]) -> Self:
         if "found" not in data:
             return cls(data["path"], data["backup"], undo_too=data["undo"], old_log=True)
-        states = {name: data.pop(name, None) for name in ("found", "left", "earlier")}
-        return cls(**data, **{name: at and FileState(**at) for name, at in states.items()})
+        for name in ("found", "left", "earlier"):
+            data[name] = FileState(**data[name]) if data.get(name) else None
+        return cls(**data)
 
     @property
     def subject(self) -> str | None:
