@@ -89,6 +89,8 @@ class Config(NamedTuple):
     merge_key: tuple[str, ...] = ()  #: key columns of results tables that have no key
     merge_data_strategy: str = ""  #: the same for data
     merge_data_key: tuple[str, ...] = ()
+    check_ignore: tuple[str, ...] = ()  #: ``RULE: why`` or ``RULE@GLOB: why``
+    check_bounds: tuple[str, ...] = ()  #: ``samples=50``, ``tolerance=1e-6``, ``METRIC=0..10``
     #: Not settings: what of the file is not used and why, one sentence each; the settings that are
     #: the user's own.
     refused: tuple[str, ...] = ()

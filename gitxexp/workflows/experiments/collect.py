@@ -90,7 +90,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     before = None
     if not wanted.use_run:
         before, run = run, None
-    written, recorded = _written(top, config), _recorded(top, config)
+    written, recorded = written_params(top, config), _recorded(top, config)
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config)
     if run is not None:
@@ -350,7 +350,7 @@ def _context(run: Run | None) -> dict[str, Any]:
     }
 
 
-def _written(top: Path, config: Config) -> dict[str, Any]:
+def written_params(top: Path, config: Config) -> dict[str, Any]:
     """What the parameter files hold: the configured ones, and those that a ``dvc.yaml`` names."""
     params: dict[str, Any] = {}
     files: dict[str, tuple[str, ...]] = dict.fromkeys(config.params_files, ())

@@ -1,0 +1,148 @@
+"""The rules applied: to a work tree before a run, to what is recorded after one, to any results file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+from gitxexp.common.errors import UsageError, suggestion
+from gitxexp.repository.config import Config
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.checks.context import Context, Request
+from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope, rules
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A finding that the configuration ignores, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A rule that could not be applied, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, the gravest first; ``rules`` are those that were applied."""
+
+    findings: tuple[Finding, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    rules: tuple[str, ...] = ()
+    unchanged: bool = False  #: nothing has changed since, and this is what was found then
+
+    def count(self, level: Level) -> int:
+        """How many findings have that level."""
+        return sum(one.level is level for one in self.findings)
+
+    def failed(self, *, strict: bool = False) -> bool:
+        """Whether anything is wrong: an error, or with ``strict`` a warning."""
+        return bool(self.count(Level.ERROR) or (strict and self.count(Level.WARNING)))
+
+
+def check(project: Project | None, request: Request) -> Report:
+    """Apply the rules that ``request`` asks for. ``project`` is None outside of a repository.
+
+    Raises UsageError for a rule that does not exist, XexpError for a file that was named and cannot
+    be read.
+    """
+    context = Context(project, request)
+    chosen = _chosen(request)
+    found = list(_found(chosen, context))
+    kept, ignored = _sorted_out(found, context.config)
+    skipped = (Skipped(rule, why) for rule, why in context.skipped)
+    return Report(tuple(kept), tuple(ignored), tuple(skipped), tuple(rule.id for rule in chosen))
+
+
+def checks_before(
+    project: Project,
+    *,
+    params: Mapping[str, Any] | None = None,
+    version: str | None = None,
+    jobs: int = 1,
+    only: Iterable[str] = (),
+    skip: Iterable[str] = (),
+) -> list[Finding]:
+    """What ``check --before`` finds, the gravest first, without what the configuration ignores.
+
+    ``params`` are those that the run will log beside the parameter files, by name; ``version`` is the
+    one that it will name, ``jobs`` the number of processes that will write results at once. Raises
+    UsageError for a rule of ``only`` or ``skip`` that does not exist.
+    """
+    request = Request(
+        before=True, only=frozenset(only), skip=frozenset(skip), params=params or {}, version=version,
+        jobs=jobs,
+    )  # fmt: skip
+    return list(check(project, request).findings)
+
+
+def _chosen(request: Request) -> list[Rule]:
+    known = {rule.id: rule for rule in rules()}
+    for name in sorted(request.only | request.skip):
+        if name not in known:
+            raise UsageError(f"there is no rule '{name}'", suggestion(name, list(known)))
+    if request.only:
+        wanted = [known[name] for name in known if name in request.only]
+    else:
+        scopes = _scopes(request)
+        wanted = [rule for rule in known.values() if rule.scope in scopes]
+    return [rule for rule in wanted if rule.id not in request.skip]
+
+
+def _scopes(request: Request) -> set[Scope]:
+    if request.before:
+        return {Scope.BEFORE}
+    scopes = {Scope.DATA} if request.train else set()
+    scopes |= {Scope.MERGE} if request.base else set()
+    if request.paths or not scopes:
+        scopes |= {Scope.TABLE, Scope.FILE}
+        scopes |= set() if request.paths else {Scope.REPOSITORY}
+    return scopes
+
+
+def _found(chosen: list[Rule], context: Context) -> Iterator[Finding]:
+    for rule in chosen:
+        if rule.scope in (Scope.BEFORE, Scope.REPOSITORY) and context.at is None:
+            context.skip(rule.id, "there is no repository")
+        elif rule.scope not in (Scope.TABLE, Scope.FILE):
+            yield from rule.run(context)
+
+
+_ORDER = list(Level)
+
+
+def _sorted_out(found: Iterable[Finding], config: Config) -> tuple[list[Finding], list[Ignored]]:
+    """What counts, the gravest first, and what ``[check] ignore`` takes out."""
+    rules = [_ignoring(text) for text in config.check_ignore]
+    kept: list[Finding] = []
+    ignored: list[Ignored] = []
+    for finding in found:
+        why = next((why for name, glob, why in rules if _is_meant(finding, name, glob)), None)
+        if why is None:
+            kept.append(finding)
+        else:
+            ignored.append(Ignored(finding, why))
+    return sorted(kept, key=lambda one: _ORDER.index(one.level)), ignored
+
+
+def _ignoring(text: str) -> tuple[str, str, str]:
+    """``RULE: why`` or ``RULE@GLOB: why``."""
+    name, _, why = text.partition(":")
+    name, _, glob = name.strip().partition("@")
+    return name, glob, why.strip()
+
+
+def _is_meant(finding: Finding, name: str, glob: str) -> bool:
+    if name != finding.rule:
+        return False
+    places = (finding.subject, finding.path, finding.table, finding.place)
+    return not glob or any(place and fnmatchcase(place, glob) for place in places)

@@ -1,0 +1,142 @@
+"""What a check was asked for, and what its rules have in common: read once, when first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.config import Config
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import Standing, standing
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.trackers.run import Run
+from gitxexp.trackers.runs import latest_run
+from gitxexp.workflows.experiments import collect
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is looked at.
+
+    ``paths`` are results files (none: those of the repository). ``before`` asks for the rules before a
+    run, else those after one. ``only`` and ``skip`` are ids of rules. ``since`` is a version: what was
+    there before is not looked at; ``run`` the only run that is. ``id_column`` names the inputs of an
+    evaluation; ``train`` and ``test`` are two files of data. ``base`` has the merges since it looked at.
+    ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be logged by the run, ``version`` is
+    its version, ``jobs`` the number of processes that will write.
+    """
+
+    paths: tuple[Path, ...] = ()
+    before: bool = False
+    only: frozenset[str] = frozenset()
+    skip: frozenset[str] = frozenset()
+    since: str | None = None
+    run: str | None = None
+    id_column: str | None = None
+    train: Path | None = None
+    test: Path | None = None
+    base: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    params_from: str | None = None
+    version: str | None = None
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Changed:
+    """A file that differs from HEAD, or that git does not have: ``state`` is git's two letters."""
+
+    path: str
+    state: str
+
+    @property
+    def is_new(self) -> bool:
+        """Whether git does not track it."""
+        return self.state == "??"
+
+
+class Context:
+    """One check. Without a repository ``at`` is None, and only files are looked at."""
+
+    def __init__(self, project: Project | None, request: Request) -> None:
+        self.at = project
+        self.request = request
+        self.skipped: list[tuple[str, str]] = []  #: rules that could not be applied, and why
+
+    @property
+    def project(self) -> Project:
+        """The repository; of use to rules that are asked only where there is one."""
+        assert self.at is not None
+        return self.at
+
+    @cached_property
+    def config(self) -> Config:
+        """The settings of the repository, or the defaults."""
+        return self.at.config if self.at is not None else Config()
+
+    def skip(self, rule: str, why: str) -> None:
+        """Remember that a rule could not be applied."""
+        if (rule, why) not in self.skipped:
+            self.skipped.append((rule, why))
+
+    def shown(self, path: Path) -> str:
+        """A path from the top of the work tree, or as it is."""
+        if self.at is None or self.at.places.top is None:
+            return str(path)
+        return self.at.inside(path.absolute()) or str(path)
+
+    @cached_property
+    def changes(self) -> tuple[Changed, ...]:
+        """What ``git status`` lists."""
+        fields = iter(self.project.at_top.fields("status", "--porcelain", "-z"))
+        return tuple(_changes(fields))
+
+    @cached_property
+    def outputs(self) -> tuple[Output, ...]:
+        """The DVC outputs of the work tree; none where a pointer cannot be read, which is for the
+        verb that needs it to say."""
+        top = self.project.top
+        try:
+            return tuple(pointers.outputs_in(top)) if is_dvc_repo(top) else ()
+        except XexpError:
+            return ()
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Which outputs are not as their pointers say."""
+        if not self.outputs:
+            return Standing()
+        return standing(self.project.top, self.outputs, self.project.stat_cache)
+
+    @cached_property
+    def databases(self) -> list[Path]:
+        """The results databases of the repository."""
+        return collect.databases(self.project.top, self.config)
+
+    @cached_property
+    def latest(self) -> list[Run]:
+        """The latest run of each results database that can be read."""
+        rules, table = collect.role_rules(self.config), self.config.results_table or None
+        found = []
+        for path in self.databases:
+            try:
+                run = latest_run(path, table, rules)
+            except XexpError:
+                continue
+            if run is not None:
+                found.append(run)
+        return found
+
+
+def _changes(fields: Iterator[str]) -> Iterator[Changed]:
+    """git-status(1), porcelain format version 1 with ``-z``: a rename has the old path after it."""
+    for item in fields:
+        if item[:1] in ("R", "C"):
+            next(fields, None)
+        yield Changed(item[3:], item[:2])

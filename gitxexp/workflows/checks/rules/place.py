@@ -1,0 +1,86 @@
+"""Before a run: where it takes place, and under which version."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitxexp.repository import numbers, version
+from gitxexp.repository.version import Level as VersionLevel
+from gitxexp.storage.dvc.places import is_dvc_repo, remote_name
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+from gitxexp.workflows.experiments.collect import written_params
+
+#: Names in a parameter file under which people keep the version of the experiment.
+_VERSIONS = ("experiment.version", "experiment_version", "version")
+_MAIN = ("main", "master", "trunk")
+
+
+@rule("version-taken", Level.ERROR, Scope.BEFORE)
+def version_taken(context: Context) -> Iterator[Finding]:
+    """The version that the run will name is taken: a tag or the registry has it already.
+
+    Its rows would stand beside those of another experiment under one name, and `git xexp tag` would have
+    to give another number than the rows say. The version is the one given to `run`, else what a
+    parameter file says (`experiment.version`, `experiment_version` or `version`).
+
+    Take the next one: `git xexp tag --suggest` prints it.
+    """
+    wanted = context.request.version
+    where = "asked for"
+    if wanted is None:
+        params = written_params(context.project.top, context.config)
+        name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
+        wanted, where = (str(params[name]), f"{name} says") if name else (None, "")
+    parsed = version.parse(wanted) if wanted else None
+    if parsed is None:
+        return
+    taken = [*context.project.tags().taken, *numbers.registered_versions(context.project)]
+    if parsed in taken:
+        free = version.following(taken, VersionLevel.PATCH)
+        yield found(
+            f"{parsed} is taken ({where} it)",
+            subject=str(parsed),
+            hint=f"the next free one is {free}",
+        )
+
+
+@rule("on-main", Level.NOTE, Scope.BEFORE)
+def on_main(context: Context) -> Iterator[Finding]:
+    """The experiment would be made on the main branch.
+
+    The habit that keeps main fit for use is one branch for each experiment: what does not work out is never
+    merged, and several can run at once.
+
+    `git xexp worktree new NAME` makes a branch and a folder for it, `git switch -c NAME` a branch.
+    Where experiments are made on main on purpose, ignore the rule (see *Ignoring* below).
+    """
+    git = context.project.git
+    branch, _ = git.head()
+    default = git.text("rev-parse", "--abbrev-ref", "--verify", "-q", "origin/HEAD", ok=(0, 1, 128))
+    names = {default.removeprefix("origin/")} if default and default != "origin/HEAD" else _MAIN
+    if branch is not None and branch in names:
+        yield found(
+            f"on {branch}: experiments are made on branches of their own", subject=branch,
+            hint="git xexp worktree new NAME, or git switch -c NAME",
+        )  # fmt: skip
+
+
+@rule("remote-missing", Level.WARNING, Scope.BEFORE)
+def remote_missing(context: Context) -> Iterator[Finding]:
+    """There is no remote of git's, or none of DVC's, to push to.
+
+    What is only on this machine is lost with it: `git xexp push` has nowhere to send the experiment,
+    its data and its model.
+
+    `git remote add origin URL`; `dvc remote add -d NAME URL`, and commit `.dvc/config`.
+    """
+    if not context.project.git.lines("remote"):
+        yield found("git has no remote", subject="git", hint="git remote add origin URL")
+    top = context.project.top
+    if is_dvc_repo(top) and remote_name(top) is None:
+        yield found(
+            "DVC has no default remote",
+            subject="dvc",
+            hint="dvc remote add -d NAME URL, and commit",
+        )
