@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # 1: experiments, params, metrics, labels, artifacts, promotions, merges
 # 2: context
+# 3: runs, packages
 SCHEMA = {
     "experiments": """
     version TEXT PRIMARY KEY NOT NULL,  -- eX.Y.Z or exp-NAME-vN
@@ -74,14 +75,46 @@ SCHEMA = {
     at TEXT NOT NULL, mode TEXT NOT NULL, counts TEXT NOT NULL,  -- counts: JSON
     hash_before TEXT NOT NULL, hash_after TEXT NOT NULL
 """,
+    "runs": """
+    id TEXT PRIMARY KEY NOT NULL,       -- start and random digits, so that two machines never clash
+    version TEXT NOT NULL,              -- the experiment that it was tagged as, or ""
+    status TEXT NOT NULL,               -- done, failed, stopped, timeout or killed
+    code INTEGER,                       -- exit code; 128 and the signal that ended it
+    command TEXT NOT NULL,              -- its words, JSON
+    started TEXT NOT NULL, ended TEXT NOT NULL,  -- ISO 8601, UTC
+    host TEXT NOT NULL, "user" TEXT NOT NULL, python TEXT NOT NULL,
+    packages TEXT NOT NULL,             -- hash of their list
+    params TEXT NOT NULL, metrics TEXT NOT NULL,  -- JSON
+    config_hash TEXT NOT NULL, data TEXT NOT NULL,
+    run_commit TEXT NOT NULL,           -- the code that ran
+    code_hash TEXT NOT NULL,            -- of its code files
+    branch TEXT NOT NULL,
+    patch TEXT NOT NULL,                -- hash of what differed from the commit, or ""
+    outputs TEXT NOT NULL,              -- path → hash, JSON: what it changed
+    kept TEXT NOT NULL,                 -- the same of what is kept of it
+    log TEXT NOT NULL,                  -- hash of its log
+    tables TEXT NOT NULL,               -- its rows: database, table, run and number, JSON
+    sweep TEXT NOT NULL,                -- the sweep that it is of, or ""
+    note TEXT NOT NULL                  -- why there is less than there could be
+""",
+    "packages": """
+    hash TEXT PRIMARY KEY NOT NULL,
+    list TEXT NOT NULL                  -- name==version, a line each
+""",
 }
-USER_VERSION = 2
+USER_VERSION = 3
 
 #: What belongs to an experiment, by its version.
 _PARTS = ("params", "metrics", "context", "labels", "artifacts")
 
 #: Bounds for a registry that somebody else wrote: a cell's bytes, a statement's seconds.
 _CELL, _SECONDS = 16_000_000, 20.0
+
+#: Columns of ``runs``, and those of them that hold JSON.
+RUN_COLUMNS = ("id", "version", "status", "code", "command", "started", "ended", "host", "user", "python",
+               "packages", "params", "metrics", "config_hash", "data", "run_commit", "code_hash",
+               "branch", "patch", "outputs", "kept", "log", "tables", "sweep", "note")  # fmt: skip
+_RUN_JSON = frozenset(("command", "params", "metrics", "outputs", "kept", "tables"))
 
 _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "code", "parent",
             "reason", "results", "table")  # fmt: skip
@@ -133,6 +166,24 @@ class Registry:
         sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
         with self._reading() as db:
             return [Promotion(*row) for row in db.execute(sql)] if db else []
+
+    def runs(self) -> list[dict[str, Any]]:
+        """Every run record, newest first, as a mapping of its columns; none when there is no
+        registry, or one of an older format."""
+        names = ", ".join(f'"{name}"' for name in RUN_COLUMNS)
+        with self._reading() as db:
+            if db is None or "runs" not in _tables(db):
+                return []
+            rows = db.execute(f"SELECT {names} FROM runs ORDER BY started DESC, id DESC")
+            return [_loaded(dict(zip(RUN_COLUMNS, row, strict=True))) for row in rows]
+
+    def packages(self, hash: str) -> list[str]:
+        """The packages of that hash, ``name==version`` each; none where it is not known."""
+        with self._reading() as db:
+            if db is None or "packages" not in _tables(db):
+                return []
+            found = db.execute("SELECT list FROM packages WHERE hash = ?", (hash,)).fetchone()
+            return str(found[0]).split("\n") if found else []
 
     @contextmanager
     def rewrite(self) -> Iterator[Database]:
@@ -250,6 +301,27 @@ def put_merge(db: Database, merge: Mapping[str, Any]) -> None:
 def add_promotion(db: Database, promotion: Promotion) -> None:
     """Insert a promotion."""
     db.table("promotions").insert(promotion._asdict())
+
+
+def put_run(db: Database, run: Mapping[str, Any]) -> None:
+    """Insert a run record (:data:`RUN_COLUMNS`), in place of an older one of its id."""
+    row = {
+        name: json.dumps(run[name], sort_keys=True, ensure_ascii=False)
+        if name in _RUN_JSON
+        else run[name]
+        for name in RUN_COLUMNS
+    }
+    db.table("runs").upsert(row, pk="id")
+
+
+def put_packages(db: Database, hash: str, names: Iterable[str]) -> None:
+    """Keep a list of packages, once."""
+    db.table("packages").upsert({"hash": hash, "list": "\n".join(names)}, pk="hash")
+
+
+def _loaded(row: dict[str, Any]) -> dict[str, Any]:
+    """A row of ``runs`` with what JSON holds read."""
+    return {name: json.loads(v) if name in _RUN_JSON else v for name, v in row.items()}
 
 
 def remove(db: Database, version: str) -> None:

@@ -1,0 +1,416 @@
+"""Run records: what ``run``, ``sweep`` and ``rerun`` know of each run, in the registry.
+
+A run under way is a folder ``xexp/runs/ID`` in the git common directory with a lock that its process
+holds (``flock(2)``: the kernel drops it however the process ends), its log, and what is known of it
+already. When it has ended its record becomes a row of ``runs`` in the registry. Where the process
+was killed, :func:`settle` makes that row at the next command.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import getpass
+import json
+import os
+import re
+import secrets
+import signal
+import socket
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, Literal
+
+from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.files import atomic_write
+from gitxexp.repository import config as settings
+from gitxexp.repository import registry
+from gitxexp.repository.registry import Registry
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+    from gitxexp.repository.repository import Project
+
+#: How a run ended, or that it is under way: by itself with exit code 0, with another one, by Ctrl-C
+#: or on request, because its time was over, or because whoever ran it was killed.
+Status = Literal["running", "done", "failed", "stopped", "timeout", "killed"]
+
+_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}\Z")
+
+
+@dataclass(frozen=True)
+class RowsFound:
+    """Rows that a run logged: the database by path from the top, the table, the tracker's id of the
+    run there, and how many rows are new."""
+
+    database: str
+    table: str
+    run: str
+    rows: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run. Times are ISO 8601, UTC; hashes say their algorithm; texts are "" where not known."""
+
+    id: str
+    status: Status
+    command: tuple[str, ...] = ()  #: its words, as they were given
+    version: str = ""  #: the experiment that it was tagged as
+    code: int | None = None  #: exit code; 128 and the number of the signal that ended it
+    started: str = ""
+    ended: str = ""
+    host: str = ""
+    user: str = ""
+    python: str = ""  #: the version of the Python that ran
+    packages: str = ""  #: the hash of its packages; :meth:`Registry.packages` has them
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    config_hash: str = ""  #: of the parameters
+    data: str = ""  #: the data hash, six digits
+    run_commit: str = ""  #: the commit that ran
+    code_hash: str = ""  #: of its code files, whatever the rest of the commit
+    branch: str = ""
+    patch: str = ""  #: the hash of what differed from the commit (``--dirty``)
+    outputs: Mapping[str, str] = field(default_factory=dict)  #: path → hash of what it changed
+    kept: Mapping[str, str] = field(default_factory=dict)  #: the same of what is kept in its folder
+    log: str = ""  #: the hash of its log
+    tables: tuple[RowsFound, ...] = ()
+    sweep: str = ""  #: the id of the sweep that it is of
+    note: str = ""  #: why there is less than there could be
+
+    @property
+    def tracker_run(self) -> str:
+        """The tracker's id of the run, the last one where it logged several; "" where none."""
+        return self.tables[-1].run if self.tables else ""
+
+    @property
+    def name(self) -> str:
+        """The id that a tag gives the run: the tracker's, else its own."""
+        return self.tracker_run or self.id
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, where that is known."""
+        began, ended = seconds_of(self.started), seconds_of(self.ended)
+        return None if began is None or ended is None else ended - began
+
+    def named(self, text: str) -> bool:
+        """Whether a text is one of the ids of the run."""
+        return text == self.id or any(text == rows.run for rows in self.tables)
+
+    def as_row(self) -> dict[str, Any]:
+        """As the registry holds it."""
+        return asdict(self)
+
+
+_NAMES = tuple(one.name for one in fields(RunRecord))
+_TEXTS = tuple(one.name for one in fields(RunRecord) if one.type == "str")
+
+
+def new_id(now: float | None = None) -> str:
+    """The id of a new run: when it starts (UTC), and random digits, so that ids sort by time."""
+    start = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
+    return f"{start}-{secrets.token_hex(3)}"
+
+
+def timestamp(seconds: float | None = None) -> str:
+    """A time (default: now) as records hold it."""
+    seconds = time.time() if seconds is None else seconds
+    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+    return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
+
+
+def seconds_of(text: str) -> float | None:
+    """A time of a record in seconds since 1970; None where it is none."""
+    from datetime import datetime  # late: a list of experiments needs none
+
+    with suppress(ValueError):
+        return datetime.fromisoformat(text).timestamp()
+    return None
+
+
+def whose() -> dict[str, str]:
+    """``host`` and ``user`` of a record that begins here."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return {"host": socket.gethostname(), "user": user}
+
+
+def loaded(row: Mapping[str, Any]) -> RunRecord:
+    """The record of a row of the registry, which anybody may have written."""
+    known = {name: row[name] for name in _NAMES if name in row}
+    for name in _TEXTS:
+        known[name] = str(known.get(name) or "")
+    for name in ("params", "metrics", "outputs", "kept"):
+        value = known.get(name)
+        known[name] = value if isinstance(value, dict) else {}
+    for name in ("outputs", "kept"):
+        known[name] = {path: str(value) for path, value in known[name].items()}
+    words = known.get("command")
+    known["command"] = tuple(map(str, words)) if isinstance(words, list | tuple) else ()
+    known["tables"] = tuple(_rows_found(known.get("tables")))
+    code = known.get("code")
+    known["code"] = code if isinstance(code, int) else None
+    known["status"] = known.get("status") or "killed"
+    return RunRecord(**known)
+
+
+def _rows_found(value: Any) -> Iterator[RowsFound]:
+    for each in value if isinstance(value, list | tuple) else ():
+        with suppress(TypeError, ValueError, KeyError):
+            own = dict(each)
+            yield RowsFound(
+                str(own["database"]), str(own["table"]), str(own["run"]), int(own["rows"])
+            )
+
+
+# -- in the registry -----------------------------------------------------------------------------
+
+
+def put(db: Database, records: Iterable[RunRecord]) -> None:
+    """Insert records into a registry that is being rewritten (:meth:`Registry.rewrite`), each in
+    place of an older one of its id."""
+    for record in records:
+        registry.put_run(db, record.as_row())
+
+
+def write(
+    project: Project,
+    records: Sequence[RunRecord],
+    packages: Mapping[str, Sequence[str]] | None = None,
+) -> None:
+    """Write records, and lists of packages by their hashes, into the registry of the work tree in
+    one step; does nothing where there are none. Call it with the repository's lock held, or in an
+    operation that saved the file."""
+    if not records:
+        return
+    with project.registry.rewrite() as db:
+        put(db, records)
+        for digest, names in (packages or {}).items():
+            registry.put_packages(db, digest, names)
+
+
+def read(project: Project) -> list[RunRecord]:
+    """Every run record that is known here, newest first: those of the registry, and those that are
+    under way or were killed and not settled yet. Writes nothing."""
+    known = [loaded(row) for row in project.registry.runs()] if project.places.top else []
+    ids = {record.id for record in known}
+    unsettled = [record for record in RunFolders(project.state).unsettled() if record.id not in ids]
+    return sorted([*known, *unsettled], key=lambda one: (one.started, one.id), reverse=True)
+
+
+def find(records: Sequence[RunRecord], name: str) -> RunRecord | None:
+    """The record of that id, of that tracker's run, or the newest one tagged as that version; else
+    the only one whose id begins with ``name``.
+
+    Raises XexpError where several begin with it. None where there is none.
+    """
+    for matches in (
+        [one for one in records if one.named(name)],
+        [one for one in records if one.version == name],
+    ):
+        if matches:
+            return matches[0]
+    begin = [
+        one
+        for one in records
+        if one.id.startswith(name) or any(rows.run.startswith(name) for rows in one.tables)
+    ]
+    if len(begin) > 1:
+        ids = ", ".join(one.id for one in begin[:5])
+        raise XexpError(f"run '{name}' is ambiguous: {ids}", "give more of its id")
+    return begin[0] if begin else None
+
+
+def require(records: Sequence[RunRecord], name: str) -> RunRecord:
+    """As :func:`find`; raises XexpError naming similar ids where there is none."""
+    found = find(records, name)
+    if found is not None:
+        return found
+    ids = [word for one in records for word in (one.id, one.version, one.tracker_run) if word]
+    newest = f"the newest are: {', '.join(one.id for one in records[:3])}" if records else (
+        "git xexp run makes one: git xexp run -- python train.py"
+    )  # fmt: skip
+    raise XexpError(f"there is no record of a run '{name}'", suggestion(name, ids, newest))
+
+
+# -- folders of runs -----------------------------------------------------------------------------
+
+
+class RunFolders:
+    """The folders of runs below the state directory ``state`` (``xexp`` in the git common dir)."""
+
+    def __init__(self, state: Path) -> None:
+        self.path = state / "runs"
+
+    def of(self, id: str) -> Path:
+        """The folder of a run. Raises XexpError for what is no id, as of a registry from elsewhere."""
+        if not _ID.match(id):
+            raise XexpError(f"'{id}' is not the id of a run")
+        return self.path / id
+
+    def log(self, id: str) -> Path:
+        """The log of a run, there or not."""
+        return self.of(id) / "log"
+
+    def kept(self, id: str, path: str) -> Path:
+        """Where the file ``path`` (from the top) of a run is kept, there or not."""
+        return self.of(id) / "files" / path.replace("%", "%25").replace("/", "%2F")
+
+    @contextmanager
+    def under_way(self, record: RunRecord, work_tree: Path) -> Iterator[UnderWay]:
+        """The new folder of a run that begins now. It is settled when the block ends with
+        :meth:`UnderWay.settled` called; else the next command finds it as one that was killed."""
+        folder = self.of(record.id)
+        folder.mkdir(parents=True, exist_ok=False)
+        with (folder / "running").open("w+", encoding="utf-8") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            started = UnderWay(folder, file, str(work_tree))
+            started.note(record)
+            yield started
+
+    def unsettled(self) -> list[RunRecord]:
+        """The runs under way, and those whose process was killed (their status says which)."""
+        found = []
+        for path in self._journals():
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                held, journal = _look(path)
+                record = loaded(journal["record"])
+                if held:
+                    found.append(replace(record, status="running"))
+                else:
+                    found.append(_killed(record, path))
+        return found
+
+    def killed(self) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """The journal, and what it says, of each run whose process was killed."""
+        for path in self._journals():
+            with suppress(OSError, ValueError):
+                held, journal = _look(path)
+                if not held:
+                    yield path, journal
+
+    @property
+    def any(self) -> bool:
+        """Whether a run is under way or was killed; costs next to nothing."""
+        return next(self._journals(), None) is not None
+
+    def _journals(self) -> Iterator[Path]:
+        with suppress(OSError), os.scandir(self.path) as entries:
+            for entry in entries:
+                path = Path(entry.path, "running")
+                if path.exists():
+                    yield path
+
+
+@dataclass
+class UnderWay:
+    """A run that has begun: its folder and its journal."""
+
+    folder: Path
+    file: IO[str]
+    work_tree: str
+    group: int = 0
+
+    @cached_property
+    def log(self) -> Path:
+        """The file of its log."""
+        return self.folder / "log"
+
+    def note(self, record: RunRecord, group: int | None = None) -> None:
+        """Write down what is known by now; ``group``: the process group of the command."""
+        self.group = self.group if group is None else group
+        text = json.dumps(
+            {"record": record.as_row(), "work_tree": self.work_tree, "group": self.group}
+        )
+        self.file.seek(0)
+        self.file.write(text)
+        self.file.truncate()
+        self.file.flush()
+
+    def keep(self, top: Path, path: str) -> None:
+        """Keep a copy of the small file ``path`` of the work tree at ``top``."""
+        target = RunFolders(self.folder.parent.parent).kept(self.folder.name, path)
+        target.parent.mkdir(exist_ok=True)
+        with atomic_write(target, durable=False) as temporary:
+            temporary.write_bytes((top / path).read_bytes())
+
+    def settled(self) -> None:
+        """The record is in the registry: nothing is left to do."""
+        (self.folder / "running").unlink(missing_ok=True)
+
+
+def _look(path: Path) -> tuple[bool, dict[str, Any]]:
+    """Whether a process holds the journal, and what it says."""
+    with path.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            held = False
+        except BlockingIOError:
+            held = True
+        text = file.read()
+    return held, json.loads(text) if text else {}
+
+
+def _killed(record: RunRecord, journal: Path) -> RunRecord:
+    """The record of a run whose process is gone. It ended, as far as anyone knows, when it printed
+    last."""
+    log = journal.with_name("log")
+    last = (log if log.exists() else journal).stat().st_mtime
+    note = "git xexp was killed while it ran"
+    return replace(record, status="killed", ended=timestamp(last), note=note)
+
+
+def settle(project: Project, *, wait: bool = True) -> list[RunRecord]:
+    """Record the runs whose process was killed, and end what is left of their commands.
+
+    Returns them. Each goes into the registry of the work tree that it ran in, where that is still
+    there, else into this one. Call it before a command that changes something.
+    """
+    folders = RunFolders(project.state)
+    if not folders.any:
+        return []
+    settled = []
+    with project.locked(wait=wait):
+        for path, journal in list(folders.killed()):
+            if not journal:  # killed before it said anything
+                path.unlink(missing_ok=True)
+                continue
+            record = _killed(loaded(journal["record"]), path)
+            _end(record.id, journal.get("group"))
+            for place in (journal.get("work_tree"), str(project.places.top or "")):
+                if place and settings.is_set_up(Path(place)):
+                    settled += _put_missing(Registry(Path(place) / settings.REGISTRY), record)
+                    break
+            path.unlink(missing_ok=True)
+    return settled
+
+
+def _put_missing(own: Registry, record: RunRecord) -> list[RunRecord]:
+    """Insert a record, unless it was written before its process was killed; those inserted."""
+    if any(row["id"] == record.id for row in own.runs()):
+        return []
+    with own.rewrite() as db:
+        put(db, [record])
+    return [record]
+
+
+def _end(id: str, group: Any) -> None:
+    """End the processes of a run that nobody waits for; a number that another process has by now is
+    told by its environment."""
+    from gitxexp.workflows.runs.execute import processes_of  # late: hardly ever needed
+
+    left = processes_of(id)
+    if isinstance(group, int) and group in left:
+        with suppress(OSError):
+            os.killpg(group, signal.SIGKILL)
+    for pid in left:
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
