@@ -156,7 +156,7 @@ def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
     branch, new, commit = _branch(project, request, commit)
     path = _path(project, request)
     return WorktreePlan(
-        request.name, path, branch, new, commit, at, _kinds(project, request.link),
+        request.name, path, branch, new, commit, at, kinds_of(project, request.link),
         _exclude(project, path), request.fetch, request.kind,
     )  # fmt: skip
 
@@ -175,7 +175,7 @@ def _start(project: Project, name: str) -> tuple[str, str]:
     return resolved.commit, exact.name if exact else name
 
 
-def _kinds(project: Project, link: str | None) -> tuple[str, ...]:
+def kinds_of(project: Project, link: str | None) -> tuple[str, ...]:
     link = link or project.config.worktree_link
     if link not in LINKS:
         raise UsageError(f"'{link}' is not a link type", f"one of: {', '.join(LINKS)}")
@@ -360,6 +360,25 @@ class PlacedOutputs:
         return next((kind for kind in LINKS[1:] if kind in self.used), "copy")
 
 
+@dataclass(frozen=True)
+class GatheredFiles:
+    """The files to place in a worktree, the outputs that they are of, and what nobody has."""
+
+    files: list[place.CachedFile]
+    outputs: list[Output]
+    missing: tuple[str, ...]
+    fetched: int
+
+
+def gather(
+    project: Project, top: Path, kinds: Sequence[str], progress: Progress | None = None
+) -> GatheredFiles:
+    """What belongs into the new worktree at ``top``, which shares the DVC cache from now on."""
+    work = _Outputs(project, top, progress)
+    work.share()
+    return work.gather(kinds, fetch=True)
+
+
 class _Outputs:
     """The work on one new worktree at ``top``, whose commit is checked out."""
 
@@ -385,6 +404,18 @@ class _Outputs:
 
     def run(self, kinds: Sequence[str], *, fetch: bool) -> PlacedOutputs:
         """Fetch, place and record; the answer says what could not be had."""
+        found = self.gather(kinds, fetch=fetch)
+        linker = place.Linker(kinds)
+        place.place(self.top, found.files, linker, self.progress)
+        self._empty_folders(found.outputs)
+        site = self._remember(found.files, found.outputs)
+        return PlacedOutputs(
+            len(found.outputs), dict(linker.used), linker.copied, found.fetched,
+            found.missing, tuple(self.notes), site,
+        )  # fmt: skip
+
+    def gather(self, kinds: Sequence[str], *, fetch: bool) -> GatheredFiles:
+        """What there is to place, fetched where it has to be; nothing is placed."""
         wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
         without = [out.path for out in self.outputs if out not in wanted]
         cached = self._find(wanted)
@@ -395,19 +426,12 @@ class _Outputs:
         if cached.lacking and fetch:
             fetched = self._fetch(list(dict.fromkeys(cached.lacking.values())), cached.damaged)
             cached = self._find(wanted)
-        linker = place.Linker(kinds)
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
         absent = [f for f in cached.files if not os.path.lexists(f"{self.top}/{f.path}")]
         files = place.adopt(absent, lambda out: shared[out.root])
         if len(kinds) > 1:
             files = place.with_small_copied(files)
-        place.place(self.top, files, linker, self.progress)
-        self._empty_folders(wanted)
-        site = self._remember(files, wanted)
-        return PlacedOutputs(
-            len(wanted), dict(linker.used), linker.copied, fetched,
-            (*cached.lacking, *without), tuple(self.notes), site,
-        )  # fmt: skip
+        return GatheredFiles(files, wanted, (*cached.lacking, *without), fetched)
 
     def _find(self, wanted: list[Output]) -> place.OutputFiles:
         caches = {

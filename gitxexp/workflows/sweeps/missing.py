@@ -1,0 +1,16 @@
+"""What to say where a package of an extra is not installed."""
+
+from __future__ import annotations
+
+from gitxexp.common.errors import UsageError
+
+
+def missing_package(package: str, why: str, extra: str | None = None) -> UsageError:
+    """The error, with the command for each way in which git-xexp may have been installed."""
+    wanted = f"'git-xexp[{extra}]'" if extra else package
+    lines = [
+        f"python -m pip install {wanted}",
+        f"pipx inject git-xexp {package}",
+        f"uv tool install --with {package} git-xexp",
+    ]
+    return UsageError(f"{package} is not installed: {why}", "\n".join(lines), exit_code=128)

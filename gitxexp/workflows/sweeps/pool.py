@@ -1,0 +1,349 @@
+"""The worktrees that the runs of a sweep use: as many as jobs, made in one process, reset between runs.
+
+They lie in the git common dir, are at the commit that the sweep runs, and share the DVC cache. Data is
+linked or copied as ``worktree new`` does; what training writes is a file of its own. Results
+databases have the tables of the user's own and no rows of runs, so that all their rows are the run's.
+Nothing of the user's work tree is touched, and no branch, note or operation is made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import place
+from gitxexp.storage.git import Git, GitError
+from gitxexp.storage.objects import Progress
+from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.sweeps.blank import write_blank
+from gitxexp.workflows.worktrees.create import gather, kinds_of
+from gitxexp.workflows.worktrees.entry import admin_of
+
+#: What a file was: mode, size, modification time (ns) and inode.
+Stat = tuple[int, int, int, int]
+
+#: Folders of DVC's own that it may write to in any run.
+_LEFT_ALONE = (".dvc/tmp", ".dvc/cache")
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where the bytes of a file come from that git does not have: a cache, or a folder of ours."""
+
+    source: str
+    own: bool
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Differences:
+    """What a run did to its worktree, by path from its top: files that are new, or were changed, and
+    those that are gone."""
+
+    written: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+
+
+@dataclass
+class Tree:
+    """One worktree at ``top``; ``admin`` is git's entry of it."""
+
+    number: int
+    top: Path
+    admin: Path
+    commit: str
+    kinds: tuple[str, ...] = ()
+    placed: dict[str, Placed] = field(default_factory=dict)
+    files: dict[str, Stat] = field(default_factory=dict)
+    index: Stat | None = None
+
+    # -- its state ---------------------------------------------------------------------------------
+
+    def seal(self) -> None:
+        """Remember the files as they are, here and beside the worktree for other processes."""
+        self.files = _walk(self.top)
+        self.index = _stat(self.admin / "index")
+        state = {
+            "commit": self.commit,
+            "admin": str(self.admin),
+            "kinds": self.kinds,
+            "placed": {p: [s.source, s.own, s.executable] for p, s in self.placed.items()},
+            "files": self.files,
+            "index": self.index,
+        }
+        path = self.top.with_suffix(".json")
+        temporary = path.with_suffix(".tmp")
+        temporary.write_bytes(json.dumps(state).encode("utf-8", "surrogateescape"))
+        temporary.replace(path)
+
+    @classmethod
+    def load(cls, top: Path) -> Tree:
+        """The sealed worktree at ``top``; raises XexpError where there is none."""
+        try:
+            text = top.with_suffix(".json").read_bytes().decode("utf-8", "surrogateescape")
+            state: dict[str, Any] = json.loads(text)
+        except (OSError, ValueError) as error:
+            raise XexpError(f"the worktree {top} of the sweep is gone: {error}") from error
+        return cls(
+            int(top.name),
+            top,
+            Path(state["admin"]),
+            state["commit"],
+            tuple(state["kinds"]),
+            {path: Placed(*value) for path, value in state["placed"].items()},
+            {path: _as_stat(value) for path, value in state["files"].items()},
+            _as_stat(state["index"]) if state["index"] else None,
+        )
+
+    def differences(self) -> Differences:
+        """What is different since it was sealed."""
+        now = _walk(self.top)
+        before = self.files
+        return Differences(
+            tuple(sorted(path for path, info in now.items() if before.get(path) != info)),
+            tuple(sorted(before.keys() - now.keys())),
+        )
+
+    # -- its files ---------------------------------------------------------------------------------
+
+    def reset(self) -> None:
+        """Make every file what it was when the worktree was sealed; what is more goes.
+
+        A worktree that a run deleted, or whose HEAD it moved, is made anew.
+        """
+        is_whole = self._is_whole()
+        if is_whole and self._head() == self.commit and self.index == _stat(self.admin / "index"):
+            found = self.differences()
+            if not found.written and not found.removed:
+                return
+        else:
+            found = None
+        if not is_whole:
+            self._make_anew()
+        self._clear(found)
+        git = Git(self.top, foreign=True)
+        (self.admin / "index.lock").unlink(missing_ok=True)
+        if found is None or any(p in self.files and p not in self.placed for p in _all(found)):
+            if self._head() != self.commit:
+                git.raw("checkout", "-q", "-f", "--detach", self.commit)
+            git.raw("reset", "-q", "--hard", "--no-recurse-submodules", self.commit)
+        self._place(self.placed)
+        self.seal()
+
+    def make(self, gathered: Mapping[str, Placed], kinds: Sequence[str]) -> None:
+        """Place what git does not have, and seal it."""
+        self.placed, self.kinds = dict(gathered), tuple(kinds)
+        self._place(self.placed)
+        self.seal()
+
+    def remove(self) -> None:
+        """Leave nothing of it."""
+        shutil.rmtree(self.top, onerror=_make_writable)
+        shutil.rmtree(self.admin, ignore_errors=True)
+        self.top.with_suffix(".json").unlink(missing_ok=True)
+
+    def _is_whole(self) -> bool:
+        try:
+            return (self.top / ".git").read_text("utf-8").strip() == f"gitdir: {self.admin}"
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def _head(self) -> str:
+        try:
+            return (self.admin / "HEAD").read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            return ""
+
+    def _make_anew(self) -> None:
+        local = self.top.with_suffix(".local")
+        shutil.rmtree(self.top, onerror=_make_writable)
+        self.top.mkdir(parents=True, exist_ok=True)
+        (self.top / ".git").write_text(f"gitdir: {self.admin}\n", "utf-8")
+        if not (self.admin / "HEAD").exists():
+            raise XexpError(f"git's entry of {self.top} is gone", "the same command goes on")
+        (self.admin / "index").unlink(missing_ok=True)
+        git = Git(self.top, foreign=True)
+        git.raw("update-ref", "--no-deref", "HEAD", self.commit)
+        git.raw("reset", "-q", "--hard", "--no-recurse-submodules", self.commit)
+        if local.exists():
+            shutil.copyfile(local, self.top / ".dvc" / "config.local")
+
+    def _clear(self, found: Differences | None) -> None:
+        """Take out what is not as it was. Placed files are put back afterwards."""
+        found = found or self.differences()
+        for path in found.written:
+            if path not in self.files or path in self.placed:
+                with suppress(FileNotFoundError):
+                    (self.top / path).unlink()
+        known = {parent for path in self.files for parent in _parents(path)}
+        for folder, folders, _ in os.walk(self.top, topdown=False):
+            for name in folders:
+                path = os.path.relpath(f"{folder}/{name}", self.top)
+                if path not in known and not path.startswith(_LEFT_ALONE) and path != ".dvc":
+                    with suppress(OSError):
+                        os.rmdir(f"{folder}/{name}")  # noqa: PTH106 - there may be many
+
+    def _place(self, placed: Mapping[str, Placed]) -> None:
+        linker = _linker(self.kinds or ("copy",))
+        for path, what in placed.items():
+            target = self.top / path
+            if os.path.lexists(target):
+                if path in self.files:
+                    continue
+                target.unlink()  # git's own copy of a results database
+            target.parent.mkdir(parents=True, exist_ok=True)
+            size = os.stat(what.source).st_size  # noqa: PTH116 - as quick as can be
+            file = place.CachedFile(path, "", what.source, _NO_OUTPUT, size, True, what.own)
+            linker.place(file, str(target))
+            if what.executable:
+                target.chmod(target.stat().st_mode | 0o111)
+
+
+_NO_OUTPUT: Any = None  #: what is placed here is of no output any more
+
+
+@cache
+def _linker(kinds: tuple[str, ...]) -> place.Linker:
+    """One for all threads: it asks for the umask, which can only be read by setting it."""
+    return place.Linker(kinds)
+
+
+def make(
+    project: Project, folder: Path, commit: str, count: int, progress: Progress | None = None
+) -> list[Tree]:
+    """``count`` worktrees below ``folder`` at ``commit``; raises XexpError, leaving none behind."""
+    remove(project, folder)
+    folder.mkdir(parents=True)
+    trees: list[Tree] = []
+    try:
+        for number in range(1, count + 1):
+            trees.append(_checked_out(project, folder / str(number), commit))
+        first = trees[0].top
+        kinds = kinds_of(project, None)
+        gathered = gather(project, first, kinds, progress)
+        if gathered.missing:
+            names = ", ".join(gathered.missing[:3])
+            raise XexpError(f"data is missing: {names}", "fetch it first: dvc fetch")
+        placed = {
+            f.path: Placed(f.source, f.own, bool(f.output.executable)) for f in gathered.files
+        }
+        placed |= _blanks(project, folder, commit)
+        for tree in trees:
+            _share(first, tree.top)
+            tree.make(placed, kinds)
+    except BaseException:
+        remove(project, folder)
+        raise
+    return trees
+
+
+def remove(project: Project, folder: Path) -> None:
+    """Leave no worktree below ``folder``, whoever made it and however far that came."""
+    worktrees = project.places.common_dir / "worktrees"
+    for pointer in sorted(worktrees.glob("*/gitdir")):
+        with suppress(OSError):
+            top = Path(os.fsdecode(pointer.read_bytes()).rstrip("\n")).parent
+            if top.parent == folder:
+                shutil.rmtree(pointer.parent, ignore_errors=True)
+    shutil.rmtree(folder, onerror=_make_writable)
+    with suppress(OSError):
+        worktrees.rmdir()  # git does so with the last one, too
+
+
+def _checked_out(project: Project, top: Path, commit: str) -> Tree:
+    git = Git(project.main_top, foreign=True)
+    try:
+        git.raw("worktree", "add", "-q", "--no-checkout", "--detach", "--", str(top), commit)
+    except GitError as error:
+        raise XexpError(f"git worktree add refused: {error.message}") from error
+    admin = admin_of(project.places.common_dir, top)
+    if admin is None:
+        raise XexpError(f"git did not register {top}", "git worktree list")
+    (admin / "locked").write_text("of git xexp sweep, which removes it\n", "utf-8")
+    Git(top, foreign=True).raw("reset", "-q", "--hard", "--no-recurse-submodules")
+    return Tree(int(top.name), top, admin, commit)
+
+
+def _share(first: Path, top: Path) -> None:
+    """The configuration that the first worktree got, for each DVC project of another one."""
+    for local in [*first.glob(".dvc/config.local"), *first.glob("**/.dvc/config.local")]:
+        target = top / local.relative_to(first)
+        if target != local and target.parent.is_dir():
+            shutil.copy2(local, target)
+        if local.parent.parent == first:
+            shutil.copy2(local, top.with_suffix(".local"))
+
+
+def _blanks(project: Project, folder: Path, commit: str) -> dict[str, Placed]:
+    """The user's results databases without their runs."""
+    found = {}
+    for number, path in enumerate(collect.databases(project.top, project.config)):
+        name = project.inside(path)
+        blank = folder / f"blank-{number}"
+        if name is not None and write_blank(path, blank):
+            found[name] = Placed(str(blank), own=True)
+    return found
+
+
+def _all(found: Differences) -> Iterable[str]:
+    return (*found.written, *found.removed)
+
+
+def _walk(top: Path) -> dict[str, Stat]:
+    """Every file below ``top`` but git's and what DVC may write to at any time."""
+    files: dict[str, Stat] = {}
+    base = len(str(top)) + 1
+    folders = [str(top)]
+    while folders:
+        folder = folders.pop()
+        try:
+            entries = list(os.scandir(folder))
+        except OSError:
+            continue
+        for entry in entries:
+            path = entry.path[base:]
+            if path == ".git":
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if path not in _LEFT_ALONE:
+                    folders.append(entry.path)
+                continue
+            with suppress(OSError):
+                info = entry.stat(follow_symlinks=False)
+                files[path] = info.st_mode, info.st_size, info.st_mtime_ns, info.st_ino
+    return files
+
+
+def _stat(path: Path) -> Stat | None:
+    with suppress(OSError):
+        info = path.stat()
+        return info.st_mode, info.st_size, info.st_mtime_ns, info.st_ino
+    return None
+
+
+def _as_stat(values: Sequence[int]) -> Stat:
+    mode, size, time, inode = values
+    return mode, size, time, inode
+
+
+def _parents(path: str) -> Iterable[str]:
+    parts = path.split("/")[:-1]
+    return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
+
+
+def _make_writable(function: Any, path: str, _error: Any) -> None:
+    """A run may leave folders that nobody may write to."""
+    with suppress(OSError):
+        parent = Path(path).parent
+        parent.chmod(parent.stat().st_mode | stat.S_IRWXU)
+        function(path)

@@ -1,0 +1,328 @@
+"""The queue: every sweep of the repository and the state of each of its runs.
+
+One SQLite file in the git common dir, never tracked. A run goes through the states of
+:class:`State`, each written down after what it says is on the disk, so that whoever takes a sweep
+up again knows where each run stands.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common import sqlite
+from gitxexp.common.errors import NoAnswer, XexpError
+
+# 1: sweeps and their tasks
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS sweeps (
+    id TEXT PRIMARY KEY NOT NULL,   -- of the command, the configurations, the code and the data
+    request TEXT NOT NULL,          -- JSON: what the user asked for, to go on without being told
+    code TEXT NOT NULL,             -- hash of the code
+    data TEXT NOT NULL,             -- hash of the data
+    revision TEXT NOT NULL,         -- the commit that runs
+    started REAL NOT NULL,          -- seconds since the epoch
+    ended REAL,                     -- NULL: not yet, or it was interrupted
+    pid INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS tasks (
+    sweep TEXT NOT NULL,
+    number INTEGER NOT NULL,
+    params TEXT NOT NULL,           -- JSON: what the configuration sets
+    key TEXT NOT NULL,              -- hash of all parameters, as they are before the run
+    state TEXT NOT NULL,            -- queued | started | ended | merged | recorded
+    result TEXT NOT NULL DEFAULT '',-- "", done, failed, timeout, stopped, skipped
+    attempts INTEGER NOT NULL DEFAULT 0,
+    run TEXT NOT NULL DEFAULT '',   -- the name of the run
+    started REAL,
+    ended REAL,
+    outcome TEXT NOT NULL DEFAULT '{}',  -- JSON: what the run left
+    PRIMARY KEY (sweep, number)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS tasks_by_key ON tasks (key, state);
+"""
+
+
+class State(StrEnum):
+    """Where a run stands. Ended: what it left is kept in its folder; merged: its rows are in the
+    results; recorded: the registry has it."""
+
+    QUEUED = "queued"
+    STARTED = "started"
+    ENDED = "ended"
+    MERGED = "merged"
+    RECORDED = "recorded"
+
+
+class Result(StrEnum):
+    """How a run ended."""
+
+    NONE = ""
+    DONE = "done"
+    FAILED = "failed"
+    TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    SKIPPED = "skipped"
+
+
+#: The states that a run may go to from each; from any of them back to the queue, to be run again.
+NEXT = {
+    State.QUEUED: (State.STARTED, State.RECORDED),  # recorded at once: skipped
+    State.STARTED: (State.ENDED,),
+    State.ENDED: (State.MERGED,),
+    State.MERGED: (State.RECORDED,),
+    State.RECORDED: (),
+}
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a sweep."""
+
+    sweep: str
+    number: int
+    params: dict[str, Any]
+    key: str
+    state: State = State.QUEUED
+    result: Result = Result.NONE
+    attempts: int = 0
+    run: str = ""
+    started: float | None = None
+    ended: float | None = None
+    outcome: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One sweep. ``running``: whether a process works on it now."""
+
+    id: str
+    request: dict[str, Any]
+    code: str
+    data: str
+    revision: str
+    started: float
+    ended: float | None
+    pid: int
+    running: bool = False
+
+
+_TASK = "sweep, number, params, key, state, result, attempts, run, started, ended, outcome"
+_SWEEP = "id, request, code, data, revision, started, ended, pid"
+
+
+class Queue:
+    """The queue in ``folder``; made when first written to."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.path = folder / "queue.db"
+        self._db: sqlite3.Connection | None = None
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    # -- sweeps ------------------------------------------------------------------------------------
+
+    def begin(self, sweep: Sweep, tasks: Sequence[Task]) -> bool:
+        """Enter a sweep with its runs; False where it is there already, and then it is open again."""
+        with self._write() as db:
+            row = (sweep.id, json.dumps(sweep.request), sweep.code, sweep.data, sweep.revision,
+                   sweep.started, None, os.getpid())  # fmt: skip
+            done = db.execute(
+                f"INSERT OR IGNORE INTO sweeps ({_SWEEP}) VALUES (?,?,?,?,?,?,?,?)", row
+            )
+            if not done.rowcount:
+                sql = "UPDATE sweeps SET ended = NULL, pid = ?, request = ? WHERE id = ?"
+                db.execute(sql, (os.getpid(), json.dumps(sweep.request), sweep.id))
+                return False
+            self._add(db, tasks)
+            return True
+
+    def add(self, tasks: Sequence[Task]) -> None:
+        """Enter further runs."""
+        with self._write() as db:
+            self._add(db, tasks)
+
+    def _add(self, db: sqlite3.Connection, tasks: Sequence[Task]) -> None:
+        rows = ((t.sweep, t.number, json.dumps(t.params), t.key) for t in tasks)
+        db.executemany(
+            "INSERT INTO tasks (sweep, number, params, key, state) VALUES (?, ?, ?, ?, 'queued')",
+            rows,
+        )
+
+    def finish(self, sweep: str) -> None:
+        """Nothing of the sweep is left to do."""
+        with self._write() as db:
+            db.execute("UPDATE sweeps SET ended = ? WHERE id = ?", (time.time(), sweep))
+
+    def sweeps(self) -> list[Sweep]:
+        """Every sweep, the newest first."""
+        if not self.path.exists():
+            return []
+        rows = self._read(f"SELECT {_SWEEP} FROM sweeps ORDER BY started DESC, id")
+        return [
+            Sweep(
+                id, json.loads(request), code, data, revision, began, ended, pid, self.is_held(id)
+            )
+            for id, request, code, data, revision, began, ended, pid in rows
+        ]
+
+    def sweep(self, name: str | None = None) -> Sweep:
+        """The sweep whose id begins with ``name`` (None: the newest). Raises XexpError."""
+        known = self.sweeps()
+        if not known:
+            raise XexpError("there is no sweep in this repository", "git xexp sweep -h")
+        found = [each for each in known if name is None or each.id.startswith(name)]
+        if not found:
+            raise XexpError(f"there is no sweep {name}", "git xexp sweep --list")
+        if name is not None and len(found) > 1:
+            raise XexpError(f"'{name}' is ambiguous", "git xexp sweep --list")
+        return found[0]
+
+    @contextmanager
+    def held(self, sweep: str) -> Iterator[None]:
+        """Work on a sweep; no other process does meanwhile. The lock goes with the process.
+
+        Raises NoAnswer where another one does.
+        """
+        path = self._lock(sweep)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(handle)
+            raise NoAnswer(
+                f"sweep {sweep} is running already",
+                "watch it: git xexp sweep --status; end it: git xexp sweep --stop",
+            ) from None
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+            os.close(handle)
+
+    def is_held(self, sweep: str) -> bool:
+        """Whether a process works on the sweep."""
+        with suppress(FileNotFoundError), self._lock(sweep).open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def _lock(self, sweep: str) -> Path:
+        return self.folder / f"{sweep}.lock"
+
+    # -- runs --------------------------------------------------------------------------------------
+
+    def tasks(self, sweep: str, *states: State) -> list[Task]:
+        """The runs of a sweep, in ``states`` or all, by number."""
+        marks = ", ".join("?" * len(states))
+        only = f" AND state IN ({marks})" if states else ""
+        sql = f"SELECT {_TASK} FROM tasks WHERE sweep = ?{only} ORDER BY number"
+        return [_task(row) for row in self._read(sql, sweep, *states)]
+
+    def counts(self, sweep: str) -> dict[tuple[State, Result], int]:
+        """How many runs are in each state, by how they ended."""
+        sql = "SELECT state, result, count(*) FROM tasks WHERE sweep = ? GROUP BY 1, 2"
+        return {(State(s), Result(r)): count for s, r, count in self._read(sql, sweep)}
+
+    def done(
+        self, keys: Iterable[str], command: Sequence[str], code: str, data: str
+    ) -> dict[str, str]:
+        """Of the ``keys`` those that ran well with this command, code and data; key → run."""
+        found: dict[str, str] = {}
+        wanted = set(keys)
+        sql = (
+            "SELECT tasks.key, tasks.run, sweeps.request FROM tasks JOIN sweeps ON sweeps.id = sweep"
+            " WHERE result = 'done' AND state IN ('ended', 'merged', 'recorded')"
+            " AND code = ? AND data = ?"
+        )
+        for key, run, request in self._read(sql, code, data) if self.path.exists() else ():
+            if key in wanted and json.loads(request).get("command") == list(command):
+                found.setdefault(key, run)
+        return found
+
+    def move(
+        self,
+        tasks: Iterable[Task],
+        state: State,
+        facts: Mapping[int, Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Bring runs to ``state``; ``facts`` are columns to set, by number.
+
+        A run whose state does not lead there stays as it is: somebody else has moved it.
+        """
+        before = [other for other, after in NEXT.items() if state in after]
+        if state is State.QUEUED:
+            before = list(State)
+        with self._write() as db:
+            for task in tasks:
+                columns = {"state": state, **(facts or {}).get(task.number, {})}
+                if "outcome" in columns:
+                    columns["outcome"] = json.dumps(columns["outcome"])
+                named = ", ".join(f"{name} = ?" for name in columns)
+                marks = ", ".join("?" * len(before))
+                db.execute(
+                    f"UPDATE tasks SET {named} WHERE sweep = ? AND number = ? AND state IN ({marks})",
+                    (*columns.values(), task.sweep, task.number, *before),
+                )
+
+    # -- the file ----------------------------------------------------------------------------------
+
+    def _open(self) -> sqlite3.Connection:
+        if self._db is None:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            db = sqlite.connect(self.path, timeout=30)
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = NORMAL")
+            if not db.execute("PRAGMA user_version").fetchone()[0]:
+                db.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = 1; COMMIT;")
+            self._db = db
+        return self._db
+
+    def _read(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self._errors():
+            return self._open().execute(sql, values).fetchall()
+
+    @contextmanager
+    def _write(self) -> Iterator[sqlite3.Connection]:
+        with self._errors():
+            db = self._open()
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+            except BaseException:
+                db.execute("ROLLBACK")
+                raise
+            db.execute("COMMIT")
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            raise XexpError(
+                f"the queue {self.path} cannot be used: {error}",
+                "check the free space; the same command goes on with the sweep",
+            ) from error
+
+
+def _task(row: Sequence[Any]) -> Task:
+    sweep, number, params, key, state, result, attempts, run, started, ended, outcome = row
+    return Task(sweep, number, json.loads(params), key, State(state), Result(result), attempts, run,
+                started, ended, json.loads(outcome))  # fmt: skip

@@ -1,0 +1,118 @@
+"""The rows of runs into the results of the user's work tree, by the merge engine.
+
+They go into the database itself, in one transaction, as if the tracker had written them there:
+SQLite keeps other writers out meanwhile, and whoever has the file open reads on. A merge that was
+killed has written all of it or nothing, and is done again; rows that are there are no second ones.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import database_kind
+from gitxexp.common.processes import open_elsewhere
+from gitxexp.repository.repository import Project
+from gitxexp.storage import paths
+from gitxexp.storage.dvc.databases import own_copy
+from gitxexp.tables import engine
+from gitxexp.tables.plan import MergeOptions, MergeReport
+from gitxexp.trackers.databases import Locked, writing
+
+#: Databases that are merged into one at a time (SQLite attaches ten at most).
+_AT_ONCE = 8
+
+#: Rows of the same number are other rows, for each run began to count where the user's are.
+_OPTIONS = MergeOptions(renumber=True)
+
+
+class Busy(XexpError):
+    """Another process writes to the database; its rows are merged later."""
+
+
+@dataclass
+class Merge:
+    """What :func:`merge` did: the rows that are new, and why files of runs were not merged."""
+
+    rows: int = 0
+    refused: dict[Path, str] = field(default_factory=dict)
+
+
+def merge(project: Project, files: Mapping[str, Sequence[Path]]) -> Merge:
+    """Merge the runs' files into those of the work tree, by path from its top.
+
+    Raises Busy where another process writes to one of them; the rest may be merged by then.
+    """
+    done = Merge()
+    for path, sources in files.items():
+        target = paths.inside(project.top, path)
+        if not engine.mergeable(path):
+            for source in sources:
+                _place(project, source, path)
+            continue
+        for batch in _batches(sources):
+            _into(target, batch, done)
+    return done
+
+
+def _batches(sources: Sequence[Path]) -> Iterator[Sequence[Path]]:
+    for at in range(0, len(sources), _AT_ONCE):
+        yield sources[at : at + _AT_ONCE]
+
+
+def _into(target: Path, sources: Sequence[Path], done: Merge) -> None:
+    """Merge one batch; a file that cannot be merged does not hold up the others."""
+    try:
+        report = _merged(target, sources)
+    except (Busy, Locked):
+        raise
+    except XexpError as error:
+        if len(sources) > 1:
+            for source in sources:
+                _into(target, [source], done)
+            return
+        done.refused[sources[0]] = error.message
+        return
+    if report.conflicts and not report.written:
+        if len(sources) > 1:
+            for source in sources:
+                _into(target, [source], done)
+            return
+        done.refused[sources[0]] = (
+            f"{len(report.conflicts)} rows differ from those in {target.name}"
+        )
+        return
+    done.rows += sum(table.new for table in report.tables)
+
+
+def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        return engine.merge(target, sources, None, _OPTIONS)
+    own_copy(target)
+    if database_kind(target) != "sqlite" or any(database_kind(s) != "sqlite" for s in sources):
+        if open_elsewhere(target):
+            raise Busy(f"{target} is in use by another process")
+        return engine.merge(target, sources, None, _OPTIONS)
+    try:
+        with writing(target, timeout=0.5):
+            pass  # nobody writes just now; who begins meanwhile is waited for
+    except Locked as error:
+        raise Busy(error.message, error.hint) from error
+    in_place = MergeOptions(renumber=True, in_place=True)
+    return engine.merge(target, sources, None, in_place)
+
+
+def _place(project: Project, source: Path, path: str) -> None:
+    """A file of a tracker that keeps files goes where it would have been; one that is there stays."""
+    target = project.top / path
+    if os.path.lexists(target):
+        return
+    with paths.held(project.top, path, create=True) as place:
+        temporary = place.with_name(f".{place.name}.{os.getpid()}.tmp")
+        shutil.copyfile(source, temporary)
+        temporary.replace(place)
