@@ -34,13 +34,17 @@ v	prune	delete candidates that are stored elsewhere
 v	undo	take the last operation back
 v	redo	bring an undone operation back
 v	log	list the operations of this repository
-v	registry	rebuild the registry from the tags
+v	registry	search, label, describe, export, delete and rebuild experiments
 s	list	explore list
 s	show	explore show
 s	info	explore show
 s	compare	explore diff
 s	checkout	explore checkout
 s	download	get
+s	search	registry search
+s	label	registry label
+s	describe	registry describe
+s	delete	registry delete
 o	--version	-	once	Print the version
 o	--json	-	once	Print the status page as JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -95,7 +99,7 @@ o	-m --message	text	many	Text to add to the description
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Accept the suggested description without asking
 o	-a --all	-	once	Include modified tracked files
-o	-l --label	label	many	Attach a label (repeatable)
+o	-l --label	label	many	Attach a label (repeatable, or several with commas)
 o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
 o	--track --no-track	-	once	Add untracked data, models and results, or leave them
 o	--bring-rows	-	once	Merge the results of the last commit first
@@ -508,13 +512,50 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''registry'\'') spec='\''v	rebuild	restore from the tags everything that tags hold; nothing in the registry is deleted
-v	restore-tags	make the tags again of experiments that only the registry knows
+'\''registry'\'') spec='\''v	label	add labels to experiments, or remove them
+v	describe	give an experiment another description
+v	delete	delete experiments: their tags and their rows
+v	rebuild	restore what tags hold
+v	restore-tags	make tags again that only the registry knows
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
+'\''registry label'\'') spec='\''o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	many'\'' ;;
+'\''registry describe'\'') spec='\''o	-m --message	text	many	The description
+o	-e --edit	-	once	Write it in the editor
+o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	once'\'' ;;
+'\''registry delete'\'') spec='\''o	--force	-	once	Delete without asking, pushed or in production too
+o	--remote	-	once	Delete the tags on the git remote too
+o	--git-remote	remote	once	The git remote (default: the one pushed to)
+o	--no-commit	-	once	Leave the changed registry uncommitted
+o	-y --yes	-	once	Do not ask
+o	-n --dry-run	-	once	Show what would be deleted
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	many'\'' ;;
 '\''registry rebuild'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors

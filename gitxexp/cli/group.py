@@ -102,6 +102,31 @@ class Command(_Habits):
         return result
 
 
+class WordCommand(Command):
+    """A verb whose arguments may begin with a dash (``-word``): options are those that it has."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Moves what is an argument behind a ``--``."""
+        takes = {
+            name: isinstance(param, click.Option) and not param.is_flag and not param.count
+            for param in self.get_params(ctx)
+            for name in param.opts
+        }
+        options: list[str] = []
+        words: list[str] = []
+        left = iter(args)
+        for arg in left:
+            if arg == "--":
+                words += left
+            elif arg.startswith("--") or arg in takes or (arg[:2] in takes and arg[2:].isdigit()):
+                options.append(arg)
+                options += [following for following in [next(left, None)] if following is not None
+                            ] if takes.get(arg) else []  # fmt: skip
+            else:
+                words.append(arg)
+        return super().parse_args(ctx, [*options, "--", *words])
+
+
 class Group(_Habits, click.Group):
     """Verbs. ``lazy`` maps those that are imported when they are used to ``module.command``;
     ``summaries`` has a line on each, and ``sections`` the order in which the help lists them.

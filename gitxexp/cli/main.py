@@ -63,7 +63,7 @@ SECTIONS = {
         "undo": "take the last operation back",
         "redo": "bring an undone operation back",
         "log": "list the operations of this repository",
-        "registry": "rebuild the registry from the tags",
+        "registry": "search, label, describe, export, delete and rebuild experiments",
     },
 }
 _COMMANDS = "gitxexp.cli.commands"
@@ -77,8 +77,12 @@ SHORTS = {
     "compare": "explore diff",
     "checkout": "explore checkout",
     "download": "get",
+    "search": "registry search",
+    "label": "registry label",
+    "describe": "registry describe",
+    "delete": "registry delete",
 }
-_VERBS["explore"] = f"{_COMMANDS}.explore.group.explore"
+_VERBS |= {name: f"{_COMMANDS}.{name}.group.{name}" for name in ("explore", "registry")}
 
 #: ``-h`` is an option of ours (:mod:`gitxexp.cli.options`), not click's.
 SETTINGS = {"help_option_names": [], "max_content_width": 100}

@@ -68,6 +68,20 @@ class Label(Text):
         return text
 
 
+class Labels(click.ParamType[tuple[str, ...]]):
+    """Names separated by commas, each once."""
+
+    name = "labels"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        if isinstance(value, tuple):
+            return value
+        parts = str(value).split(",")
+        return tuple(dict.fromkeys(Label().convert(part, param, ctx) for part in parts))
+
+
 class Assignment(click.ParamType[tuple[str, Any]]):
     """``key=value``; the value is a number or truth value if it spells one."""
 

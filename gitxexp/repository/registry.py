@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # 1: experiments, params, metrics, labels, artifacts, promotions, merges
 # 2: context
 # 3: runs, packages
+# 4: changes, configurations, configuration_labels; foreign keys, indices
 SCHEMA = {
     "experiments": """
     version TEXT PRIMARY KEY NOT NULL,  -- eX.Y.Z or exp-NAME-vN
@@ -43,24 +44,50 @@ SCHEMA = {
     "table" TEXT NOT NULL DEFAULT ''    -- and its table
 """,
     "params": """
-    version TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
     PRIMARY KEY (version, name)
 """,
     "metrics": """
-    version TEXT NOT NULL, name TEXT NOT NULL, value NOT NULL,
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    name TEXT NOT NULL, value NOT NULL,  -- value: a number, or text where SQLite has none for it
     PRIMARY KEY (version, name)
 """,
     "context": """
-    version TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    name TEXT NOT NULL, value TEXT NOT NULL,  -- value: JSON
     PRIMARY KEY (version, name)
 """,
     "labels": """
-    version TEXT NOT NULL, label TEXT NOT NULL,
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    label TEXT NOT NULL,                -- as the tag has it; see changes
     PRIMARY KEY (version, label)
 """,
     "artifacts": """
-    version TEXT NOT NULL, path TEXT NOT NULL, hash TEXT NOT NULL,
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    path TEXT NOT NULL, hash TEXT NOT NULL,
     PRIMARY KEY (version, path)
+""",
+    "changes": """
+    version TEXT NOT NULL REFERENCES experiments (version) ON DELETE CASCADE,
+    at TEXT NOT NULL,                   -- ISO 8601, UTC: of two changes the later one holds
+    what TEXT NOT NULL,                 -- '+' a label added, '-' one removed, 'text' a description
+    value TEXT NOT NULL,                -- the label, or the description
+    who TEXT NOT NULL,
+    PRIMARY KEY (version, at, what, value, who)
+""",
+    "configurations": """
+    hash TEXT PRIMARY KEY NOT NULL,     -- config hash of the parameters
+    params TEXT NOT NULL,               -- JSON
+    description TEXT NOT NULL DEFAULT '',
+    source TEXT NOT NULL DEFAULT '',    -- the file that it was read from
+    who TEXT NOT NULL DEFAULT '',
+    at TEXT NOT NULL DEFAULT ''         -- ISO 8601, UTC
+""",
+    "configuration_labels": """
+    hash TEXT NOT NULL REFERENCES configurations (hash) ON DELETE CASCADE,
+    label TEXT NOT NULL,
+    PRIMARY KEY (hash, label)
 """,
     "promotions": """
     id TEXT PRIMARY KEY NOT NULL,       -- random, so that two machines never clash
@@ -102,9 +129,19 @@ SCHEMA = {
     list TEXT NOT NULL                  -- name==version, a line each
 """,
 }
-USER_VERSION = 3
+USER_VERSION = 4
 
-#: What belongs to an experiment, by its version.
+#: What is looked for by other columns than those that a table is ordered by.
+INDICES = {
+    "experiments by config_hash": "experiments (config_hash)",
+    "experiments by run": "experiments (run)",
+    "params by name": "params (name, value)",
+    "metrics by name": "metrics (name, value)",
+    "labels by label": "labels (label)",
+    "artifacts by hash": "artifacts (hash)",
+}
+
+#: What a tag says of its experiment, by its version.
 _PARTS = ("params", "metrics", "context", "labels", "artifacts")
 
 #: Bounds for a registry that somebody else wrote: a cell's bytes, a statement's seconds.
@@ -134,6 +171,28 @@ class Promotion(NamedTuple):
     value: Any
     hash_before: str
     hash_after: str
+
+
+class Change(NamedTuple):
+    """A label or description given to an experiment after it was tagged."""
+
+    version: str
+    at: str  #: ISO 8601, UTC, so that text order is time order
+    what: str  #: "+", "-" or "text"
+    value: str
+    who: str
+
+
+class Configuration(NamedTuple):
+    """A configuration that was registered without a run: by a file, or from Python."""
+
+    hash: str
+    params: Mapping[str, Any]
+    description: str = ""
+    labels: tuple[str, ...] = ()
+    source: str = ""
+    who: str = ""
+    at: str = ""
 
 
 class Registry:
@@ -184,6 +243,28 @@ class Registry:
                 return []
             found = db.execute("SELECT list FROM packages WHERE hash = ?", (hash,)).fetchone()
             return str(found[0]).split("\n") if found else []
+
+    def changes(self) -> list[Change]:
+        """Every label and description given later, the oldest first; none without a registry."""
+        names = ", ".join(Change._fields)
+        with self._reading() as db:
+            if db is None or "changes" not in _tables(db):
+                return []
+            return [Change(*row) for row in db.execute(f"SELECT {names} FROM changes ORDER BY at")]
+
+    def configurations(self) -> list[Configuration]:
+        """The configurations that were registered without a run, the newest first."""
+        with self._reading() as db:
+            if db is None or "configurations" not in _tables(db):
+                return []
+            labels = _grouped(
+                db, "SELECT hash, label, label FROM configuration_labels ORDER BY 1, 2"
+            )
+            sql = "SELECT hash, params, description, source, who, at FROM configurations ORDER BY at DESC, 1"
+            return [
+                Configuration(hash, json.loads(params), text, tuple(labels.get(hash, ())), *rest)
+                for hash, params, text, *rest in db.execute(sql)
+            ]
 
     @contextmanager
     def rewrite(self) -> Iterator[Database]:
@@ -324,10 +405,45 @@ def _loaded(row: dict[str, Any]) -> dict[str, Any]:
     return {name: json.loads(v) if name in _RUN_JSON else v for name, v in row.items()}
 
 
+def add_changes(db: Database, changes: Iterable[Change]) -> None:
+    """Insert labels and descriptions given later; one that is there stays one."""
+    db.table("changes").insert_all((change._asdict() for change in changes), ignore=True)
+
+
+def put_configuration(db: Database, found: Configuration) -> None:
+    """Insert a configuration, in place of an older row of its hash."""
+    row = found._asdict() | {"params": json.dumps(found.params, sort_keys=True)}
+    labels = row.pop("labels")
+    db.table("configurations").upsert(row, pk="hash")
+    db.table("configuration_labels").delete_where("hash = ?", [found.hash])
+    db.table("configuration_labels").insert_all(
+        {"hash": found.hash, "label": label} for label in sorted(set(labels))
+    )
+
+
+def remove_configuration(db: Database, hash_: str) -> None:
+    """Delete a configuration that was registered without a run."""
+    for table in ("configuration_labels", "configurations"):
+        db.table(table).delete_where("hash = ?", [hash_])
+
+
 def remove(db: Database, version: str) -> None:
-    """Delete the experiment ``version`` and all that belongs to it."""
-    for table in ("experiments", *_PARTS):
+    """Delete what the tag of ``version`` says; what was said of it later stays."""
+    for table in (*_PARTS, "experiments"):
         db.table(table).delete_where("version = ?", [version])
+
+
+def delete(db: Database, version: str) -> None:
+    """Delete the experiment ``version`` and all that was ever said of it; promotions and the
+    record of its run stay."""
+    db.execute("UPDATE runs SET version = '' WHERE version = ?", (version,))
+    db.table("changes").delete_where("version = ?", [version])
+    remove(db, version)
+
+
+def rename(db: Database, version: str, new: str) -> None:
+    """Give what was said later of ``version`` to ``new``."""
+    db.execute("UPDATE OR REPLACE changes SET version = ? WHERE version = ?", (new, version))
 
 
 def _put_parts(
@@ -443,6 +559,7 @@ def _migrate(db: Database) -> None:
     (version,) = db.conn.execute("PRAGMA user_version").fetchone()
     if version == USER_VERSION and all(found.get(name) == sql for name, sql in wanted.items()):
         return
+    db.execute("PRAGMA legacy_alter_table = ON")  # or references follow the table that goes
     for name, sql in wanted.items():
         if name not in found:
             db.execute(sql)
@@ -455,4 +572,6 @@ def _migrate(db: Database) -> None:
                 db.table(name).add_column(column, kind)
         db.table(name).insert_all(old.rows)
         old.drop()
+    for name, columns in INDICES.items():
+        db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {columns}')
     db.execute(f"PRAGMA user_version = {USER_VERSION}")

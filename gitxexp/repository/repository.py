@@ -25,6 +25,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.git import SETTINGS, Git, Places
 
 if TYPE_CHECKING:
+    from gitxexp.repository.annotations import Annotations
     from gitxexp.repository.files import FileChanged
     from gitxexp.repository.operation import Operation, OpLog, Step
     from gitxexp.repository.registry import Registry
@@ -111,7 +112,7 @@ class Project:
         self.progress: Progress | None = None  #: who watches work that may last; set by a verb
         self.finished: list[int] = []  #: operations of dead processes that :meth:`recover` finished
         self.state = places.common_dir / "xexp"
-        self._has_told = False
+        self._has_told = self._has_warned = False
 
     @classmethod
     def open(
@@ -196,7 +197,7 @@ class Project:
         return self.state / "stat.db"
 
     def experiments(self) -> list[Experiment]:
-        """Every experiment of the repository, newest first."""
+        """Every experiment of the repository, newest first, as it is described and labelled today."""
         return self.experiments_later()()
 
     def experiments_later(self) -> Callable[[], list[Experiment]]:
@@ -210,8 +211,42 @@ class Project:
 
     def tags_later(self) -> Callable[[], repository_tags.Tags]:
         """:meth:`tags`, begun now and waited for when the result is called."""
+        later = self._tags_later()
+        return lambda: self._annotated(later())
+
+    def tags_as_made(self) -> repository_tags.Tags:
+        """:meth:`tags` with what each tag itself says."""
+        return self._tags_later()()
+
+    def _tags_later(self) -> Callable[[], repository_tags.Tags]:
         later = repository_tags.tags_later(self.git, self.state / "tags.cache")
         return lambda: self._told(later())
+
+    def _annotated(self, tags: repository_tags.Tags) -> repository_tags.Tags:
+        found = self.annotations
+        if not found:
+            return tags
+        named = [e._replace(payload=found.over(e.name, e.payload)) for e in tags.experiments]
+        return tags._replace(experiments=named)
+
+    @property
+    def annotations(self) -> Annotations:
+        """What was said of experiments after they were tagged, as this work tree's registry has it.
+
+        A registry that cannot be read is told of: its other labels are not shown.
+        """
+        from gitxexp.repository import annotations
+
+        if self.places.top is None:
+            return annotations.Annotations()
+        cache = self.places.git_dir / "xexp-changes"
+        try:
+            return annotations.load(self.top / config.REGISTRY, cache)
+        except XexpError as error:
+            if not self._has_warned:
+                self.notify(f"warning: labels given later are not shown: {error.message}")
+            self._has_warned = True
+            return annotations.Annotations()
 
     def _told(self, tags: repository_tags.Tags) -> repository_tags.Tags:
         for name, why in tags.skipped.items() if not self._has_told else ():

@@ -85,7 +85,22 @@ class GitWriter(Git):
 
         Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
         """
-        args = ("push", "--porcelain", "--atomic", *_shown(progress))
+        self._push(remote, (), refspecs, progress)
+
+    def delete(self, remote: str, refs: Mapping[str, str]) -> None:
+        """Delete refs of ``remote``, all or none, and none that is another object than ``refs``
+        says. Raises like :meth:`push`."""
+        leases = [f"--force-with-lease={ref}:{oid}" for ref, oid in refs.items()]
+        self._push(remote, leases, [f":{ref}" for ref in refs], None)
+
+    def _push(
+        self,
+        remote: str,
+        options: Sequence[str],
+        refspecs: Sequence[str],
+        progress: Progress | None,
+    ) -> None:
+        args = ("push", "--porcelain", "--atomic", *_shown(progress), *options)
         done = self._watched((*args, "--", remote, *refspecs), progress)
         if done.returncode == 0:
             return

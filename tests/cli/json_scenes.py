@@ -72,9 +72,24 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("redo")
     run("undo")
     run("log")
+    of_registry(scenes, repo)
     repo.git("tag", "-d", "e0.1.0")
     run("registry restore-tags")
     run("registry rebuild")
+
+
+def of_registry(scenes: Scenes, repo: Repo) -> None:
+    """Labels, descriptions, deletion: on what :func:`of_models` left."""
+
+    def run(heading: str, *words: str) -> Any:
+        return scenes.keep(heading, repo.xexp(*words, "--json"))
+
+    run("registry label", "label", "e0.1.0", "+later,kept", "-none")
+    run("registry describe", "describe", "e0.1.0", "-m", "in other words")
+    run("explore show", "show", "e0.1.0")
+    run("registry delete --dry-run", "delete", "e0.1.0", "--dry-run")
+    run("registry delete", "delete", "e0.1.0", "--force")
+    repo.xexp("undo").good()
 
 
 def of_trees(scenes: Scenes, repo: Repo) -> None:

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
-from gitxexp.cli.options import Assignment, Label, Number, VersionType, open_project, shared
+from gitxexp.cli.options import (
+    Assignment,
+    Label,
+    Labels,
+    Number,
+    VersionType,
+    open_project,
+    shared,
+)
 from gitxexp.cli.render import console
 from gitxexp.common.errors import NoAnswer, UsageError
 
@@ -52,10 +61,10 @@ _HERE = "."
     "-l",
     "--label",
     "labels",
-    type=Label(),
+    type=Labels(),
     metavar="TEXT",
     multiple=True,
-    help="Attach a label (repeatable).",
+    help="Attach a label (repeatable, or several with commas).",
 )
 @click.option(
     "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
@@ -105,7 +114,7 @@ def tag(
     edit: bool,
     yes: bool,
     everything: bool,
-    labels: tuple[str, ...],
+    labels: tuple[tuple[str, ...], ...],
     stamp: bool | None,
     track: bool | None,
     bring_rows: bool,
@@ -148,7 +157,7 @@ def tag(
         name=_worktree_name(project) if name == _HERE else name,
         wanted=Wanted(run=run, best=best, params=dict(params), metrics=dict(metrics)),
         text=message or "",
-        labels=labels,
+        labels=tuple(dict.fromkeys(chain.from_iterable(labels))),
         everything=everything,
         commit=not no_commit,
         stamp=stamp,

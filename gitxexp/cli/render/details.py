@@ -8,7 +8,7 @@ from typing import Any
 from gitxexp.cli.render.console import one_line, paint, rounded, size, width
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
-from gitxexp.repository.registry import Promotion
+from gitxexp.repository.registry import Change, Promotion
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import ComparedSide, Comparison, MetricChange, ValueChange
 from gitxexp.workflows.explore.rows import show_date
@@ -63,6 +63,7 @@ def as_text(found: ExperimentDetails) -> list[str]:
         ),
         *section("artifacts", _artifact_rows(found.artifacts)),
         *section("promotions", map(_promotion, found.promotions)),
+        *section("noted later", map(_noted, found.changes)),
         *_changes(found),
         *section("rows", _row_lines(found)),
     ]
@@ -116,6 +117,17 @@ def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
 def _promotion(promotion: Promotion) -> Cells:
     at = f"{promotion.at[:19].replace('T', ' ')}Z"
     return at, promotion.slot, promotion.hash_after[4:12], promotion.who, promotion.why
+
+
+def _change_object(change: Change) -> dict[str, Any]:
+    kinds = {"+": "label added", "-": "label removed", "text": "description"}
+    what = kinds.get(change.what, change.what)
+    return {"at": change.at, "who": change.who, "what": what, "value": change.value}
+
+
+def _noted(change: Change) -> Cells:
+    what = change.value if change.what == "text" else f"{change.what}{change.value}"
+    return f"{change.at[:19].replace('T', ' ')}Z", change.who, one_line(what)
 
 
 def _changes(found: ExperimentDetails) -> list[str]:
@@ -229,6 +241,7 @@ def as_object(found: ExperimentDetails) -> dict[str, Any]:
         "context": dict(said.context),
         "artifacts": [artifact._asdict() for artifact in found.artifacts],
         "promotions": [promotion._asdict() for promotion in found.promotions],
+        "changes": [_change_object(change) for change in found.changes],
         "since_parent": comparison(found.since) if found.since else None,
         "rows": [link._asdict() | {"database": str(link.database)} for link in found.rows],
     }

@@ -27,7 +27,7 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     project.recover_first(wait=wait)
     project.require_set_up(registry=False)
     known = project.registry.rows()
-    tagged = {e.name: _merged(known.get(e.name), e) for e in project.experiments()}
+    tagged = {e.name: _merged(known.get(e.name), e) for e in project.tags_as_made().experiments}
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:

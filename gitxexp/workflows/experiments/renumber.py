@@ -57,7 +57,7 @@ def renumber(
     project.recover_first(wait=wait)
     project.require_set_up()
     branch, head = repository_commit.check_ready(project)
-    ours = next((e for e in project.experiments() if e.version == old), None)
+    ours = next((e for e in project.tags_as_made().experiments if e.version == old), None)
     if ours is None:
         raise XexpError(f"there is no experiment {old} here", "git xexp explore list")
     name = _remote(project, branch, remote)
@@ -201,6 +201,7 @@ def _register(
         if theirs is not None:
             registry.put(db, ours.name, theirs.payload)
         registry.put(db, payload.version, tag_message.decode(tag_message.encode(payload)))
+        registry.rename(db, ours.name, payload.version)
         for promotion in promotions:
             db.table("promotions").update(promotion.id, {"version": promotion.version})
 

@@ -17,7 +17,7 @@ from gitxexp.workflows.explore.compare import Comparison
 from gitxexp.workflows.models import history
 
 if TYPE_CHECKING:
-    from gitxexp.repository.registry import Promotion
+    from gitxexp.repository.registry import Change, Promotion
     from gitxexp.trackers.stamps import Linked
 
 
@@ -32,6 +32,7 @@ class ExperimentDetails(NamedTuple):
     branches: Sequence[str]
     same_config: Sequence[str]  #: other experiments with the same configuration
     promotions: Sequence[Promotion]  #: of its model, newest first
+    changes: Sequence[Change]  #: labels and descriptions given after it was tagged, oldest first
     notes: Sequence[str]
 
 
@@ -72,6 +73,7 @@ def details(project: Project, name: str, *, ask_remote: bool = False) -> Experim
         branches=_branches(project, experiment.commit),
         same_config=[e.name for e in known if _same_config(e, experiment)],
         promotions=_promotions(project, experiment),
+        changes=project.annotations.of(experiment.name),
         notes=[*notes, *remarks, *problems],
     )
 

@@ -68,7 +68,7 @@ def verify(project: Project, names: Sequence[str] = ()) -> list[Verified]:
     Reads the repository and the local caches; asks no remote. Raises XexpError for a name that
     means nothing.
     """
-    known = project.experiments()
+    known = project.tags_as_made().experiments
     chosen = [experiment_of(project, name, known)[0] for name in names] if names else known
     rows = _registry(project)
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:

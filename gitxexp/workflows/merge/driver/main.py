@@ -18,7 +18,14 @@ from typing import TYPE_CHECKING
 from gitxexp.common.errors import XexpError
 from gitxexp.common.streams import drop, tell
 from gitxexp.common.text import one_line, visible
-from gitxexp.workflows.merge.driver.result import account, conflict_line, place_for, replace
+from gitxexp.repository.config import REGISTRY
+from gitxexp.workflows.merge.driver.result import (
+    Sides,
+    account,
+    conflict_line,
+    place_for,
+    replace,
+)
 
 if TYPE_CHECKING:
     from gitxexp.workflows.merge.driver.place import GitPlace
@@ -71,7 +78,12 @@ def _merge_file(
                 "let the program that writes them finish, commit, and merge again",
             )
     out = place_for(folder, name)
-    report = engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
+    if name == REGISTRY:
+        from gitxexp.workflows.merge.driver.registry import merge_registries
+
+        report = merge_registries(folder, Sides(base, ours, theirs), out)
+    else:
+        report = engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
     if not report.written:
         reports.save(place, name, report.conflicts)
         tell(conflict_line(name, report))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,15 @@ from gitxexp.tables.rules import clashing_numbers
 
 if TYPE_CHECKING:
     from gitxexp.tables.plan import MergeReport
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The three files that git hands a driver; the base is empty where both sides added the path."""
+
+    base: Path
+    ours: Path
+    theirs: Path
 
 
 def place_for(folder: Path, name: str) -> Path:

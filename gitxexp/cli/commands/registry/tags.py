@@ -1,21 +1,16 @@
-"""``git xexp registry``."""
+"""``git xexp registry rebuild`` and ``restore-tags``: tags and registry, each from the other."""
 
 from __future__ import annotations
 
 import click
 
 from gitxexp.cli import hints, progress
-from gitxexp.cli.group import Group
+from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 
 
-@click.group(cls=Group)
-def registry() -> None:
-    """The tracked table of all experiments (.xexp/registry.db)."""
-
-
-@registry.command()
+@click.command(cls=Command)
 @shared(no_wait=True, json=True)
 def rebuild(no_wait: bool, as_json: bool) -> None:
     """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
@@ -38,7 +33,7 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
 
 
-@registry.command("restore-tags")
+@click.command("restore-tags", cls=Command)
 @click.option("--git-remote", metavar="NAME", help="The git remote to fetch tags from.")
 @click.option("--no-fetch", is_flag=True, help="Make the tags again without asking a remote.")
 @shared(no_wait=True, json=True)

@@ -1,0 +1,49 @@
+"""``git xexp registry label``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import chain
+
+import click
+
+from gitxexp.cli.group import WordCommand
+from gitxexp.cli.options import Labels, open_project, shared
+from gitxexp.cli.render import console
+from gitxexp.common.errors import UsageError
+
+
+@click.command(cls=WordCommand)
+@click.argument("versions", nargs=-1, required=True, metavar="VERSION... [+LABEL|-LABEL]...")
+@click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@shared(no_wait=True, json=True)
+def label(versions: tuple[str, ...], no_commit: bool, no_wait: bool, as_json: bool) -> None:
+    """Add labels to experiments, or remove them; without any, print those that they have.
+
+    +LABEL adds and -LABEL removes, several with commas. Who did it and when is kept in the
+    registry; the tag is not touched.
+    """
+    from gitxexp.workflows.registry.annotate import Annotation, annotate
+
+    names = [word for word in versions if not word.startswith(("+", "-"))]
+    if not names:
+        raise UsageError("VERSION is missing", "such as: git xexp registry label e0.1.0 +baseline")
+    wanted = Annotation(_labels(versions, "+"), _labels(versions, "-"))
+    done = annotate(open_project(), names, wanted, commit=not no_commit, wait=not no_wait)
+    if as_json:
+        console.print_json([vars_of(one) for one in done])
+        return
+    for one in done:
+        console.out(f"{one.version}  {', '.join(one.labels) or '(no labels)'}")
+
+
+def vars_of(one: object) -> dict[str, object]:
+    """An experiment with its labels and text, as JSON has it."""
+    names = ("version", "labels", "text", "changed")
+    return {name: getattr(one, name) for name in names}
+
+
+def _labels(words: Iterable[str], sign: str) -> tuple[str, ...]:
+    """The labels of the words with that sign, each once."""
+    given = (Labels().convert(word[1:], None, None) for word in words if word.startswith(sign))
+    return tuple(dict.fromkeys(chain.from_iterable(given)))

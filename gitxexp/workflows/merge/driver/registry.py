@@ -1,0 +1,84 @@
+"""Two registries met in a merge: rows of both, in today's format where they have two formats."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gitxexp.common import sqlite
+from gitxexp.tables import engine
+from gitxexp.workflows.merge.driver.result import Sides
+
+if TYPE_CHECKING:
+    from gitxexp.tables.plan import MergeReport
+
+
+def merge_registries(folder: Path, sides: Sides, out: Path) -> MergeReport:
+    """Merge three registries into ``out``.
+
+    Registries of two formats are brought to today's first, as copies. What one side said later of
+    an experiment that the other deleted goes with it.
+    """
+    files = [sides.base, sides.ours, sides.theirs]
+    there = [file for file in files if file.stat().st_size]
+    if len({_format(file) for file in there}) > 1:
+        files = [_of_today(file, folder / f"side-{n}") if file in there else file
+                 for n, file in enumerate(files)]  # fmt: skip
+    base, ours, theirs = files
+    if base.stat().st_size:
+        before, mine, other = map(_versions, files)
+        ours = _without(ours, before - other, folder / "ours")
+        theirs = _without(theirs, before - mine, folder / "theirs")
+    return engine.merge3(base if base.stat().st_size else None, ours, theirs, out)
+
+
+def _format(file: Path) -> int:
+    """The format's number: ``user_version`` at byte 60 (sqlite.org/fileformat.html)."""
+    with file.open("rb") as stream:
+        return int.from_bytes(stream.read(64)[60:64], "big")
+
+
+def _of_today(file: Path, folder: Path) -> Path:
+    from gitxexp.repository.registry import Registry  # its writing side is needed here alone
+
+    copy = _copy(file, folder)
+    with Registry(copy).rewrite():
+        pass
+    return copy
+
+
+def _copy(file: Path, folder: Path) -> Path:
+    folder.mkdir()
+    return Path(shutil.copyfile(file, folder / "registry.db"))
+
+
+def _versions(file: Path) -> set[str]:
+    """The experiments of a registry; the merge itself says what is wrong with a file that is none."""
+    with closing(sqlite.connect(file, "ro")) as db:
+        try:
+            return {name for (name,) in db.execute("SELECT version FROM experiments")}
+        except sqlite3.Error:
+            return set()
+
+
+def _without(file: Path, versions: Iterable[str], folder: Path) -> Path:
+    """``file``, or a copy without what was said later of experiments that the other side deleted."""
+    with closing(sqlite.connect(file, "ro")) as db:
+        try:
+            said = {name for (name,) in db.execute("SELECT DISTINCT version FROM changes")}
+        except sqlite3.Error:  # a format without them
+            return file
+    gone = said.intersection(versions)
+    if not gone:
+        return file
+    copy = _copy(file, folder)
+    with closing(sqlite.connect(copy, "rw")) as db:
+        db.execute("BEGIN")
+        for name in gone:
+            db.execute("DELETE FROM changes WHERE version = ?", (name,))
+        db.execute("COMMIT")
+    return copy

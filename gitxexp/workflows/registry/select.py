@@ -1,0 +1,70 @@
+"""Which experiments a command on the registry means, tagged or only in the registry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import config
+from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.tag_message import Payload
+from gitxexp.repository.tags import Experiment
+from gitxexp.workflows.experiments.resolve import resolve
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One experiment: ``tag`` as it was made, ``row`` as the registry has it; one may be missing."""
+
+    version: str
+    tag: Experiment | None
+    row: Payload | None
+
+    @property
+    def payload(self) -> Payload:
+        """What was recorded of it when it was made."""
+        if self.row is not None:
+            return self.row
+        assert self.tag is not None
+        return self.tag.payload._replace(version=self.version)
+
+
+def entries(project: Project, names: Sequence[str]) -> list[Entry]:
+    """The experiments that ``names`` mean, each once: versions, runs, starts of hashes, revisions.
+
+    Raises XexpError for a name that is no experiment, and with the candidates for an ambiguous one.
+    """
+    tagged = {e.name: e for e in project.tags_as_made().experiments}
+    rows = project.registry.rows()
+    found: dict[str, Entry] = {}
+    for name in names:
+        version = _version(project, name, tagged, rows)
+        found[version] = Entry(version, tagged.get(version), rows.get(version))
+    return list(found.values())
+
+
+def _version(
+    project: Project, name: str, tagged: Mapping[str, Experiment], rows: Mapping[str, Payload]
+) -> str:
+    if name in tagged or name in rows:
+        return name
+    resolved = resolve(project, name, list(tagged.values()))
+    if resolved.experiment is None or not resolved.exact:
+        near = resolved.experiment
+        hint = f"the nearest before it: {near.name}" if near else "all of them: git xexp list"
+        raise XexpError(f"'{name}' is not an experiment", hint)
+    return resolved.experiment.name
+
+
+def now() -> str:
+    """The time as the registry writes it: ISO 8601, UTC, so that text order is time order."""
+    return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")
+
+
+def commit_registry(project: Project, running: Running, subject: str) -> str:
+    """Commit the registry alone; the commit's id."""
+    return repository_commit.commit(project, running, [config.REGISTRY], f"{subject}\n")
