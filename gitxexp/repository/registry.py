@@ -339,16 +339,25 @@ class Registry:
 
 def versions_in(data: bytes) -> set[str]:
     """The versions in a registry's bytes, such as those of another commit; none if it is not one."""
+    return {str(name) for (name,) in _rows_in(data, "SELECT version FROM experiments")}
+
+
+def promotions_in(data: bytes) -> set[str]:
+    """The ids of the promotions in a registry's bytes; none if it is not one."""
+    return {str(each) for (each,) in _rows_in(data, "SELECT id FROM promotions")}
+
+
+def _rows_in(data: bytes, query: str) -> list[tuple[Any, ...]]:
     if not data.startswith(b"SQLite format 3\0"):  # a pointer of LFS, say
-        return set()
+        return []
     with closing(sqlite.connect("file::memory:")) as db:
         try:
             db.deserialize(data)
             db.limit(_SECONDS, _CELL)
             _check(db)
-            return {str(name) for (name,) in db.execute("SELECT version FROM experiments")}
+            return db.execute(query).fetchall()
         except (sqlite3.Error, XexpError):
-            return set()
+            return []
 
 
 def put(db: Database, version: str, payload: Payload) -> None:

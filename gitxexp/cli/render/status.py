@@ -6,6 +6,7 @@ from typing import Any
 
 from gitxexp.cli.render import console
 from gitxexp.common.text import counted, some
+from gitxexp.repository.registry import Promotion
 from gitxexp.workflows.experiments.status import Status
 from gitxexp.workflows.explore.rows import show_date
 
@@ -29,6 +30,8 @@ def as_text(found: Status, *, advice: bool) -> list[str]:
         )
     if found.untagged:
         lines.append(f"no tag     {some(found.untagged, _NAMED_AT_MOST)}")
+    for promotion in found.promoted:
+        lines.append(f"production {_promotion(promotion)}")
     if not found.drivers:
         lines.append(
             "drivers    not registered in this clone, so git merges no rows: git xexp init"
@@ -55,6 +58,14 @@ def _where(found: Status) -> str:
     if head.behind:
         parts.append(f"{head.behind} behind {head.upstream}")
     return f"on         {where}  {commit}  {', '.join(parts)}"
+
+
+def _promotion(promotion: Promotion) -> str:
+    """What came into production by somebody else's promotion."""
+    who = promotion.who.partition(" <")[0]
+    what = promotion.version or promotion.run or promotion.hash_after[4:12]
+    at = f"{promotion.at[:16].replace('T', ' ')}Z"
+    return console.one_line(f"of {promotion.slot} changed: {what}, promoted by {who} {at}")
 
 
 def _last(found: Status) -> list[str]:
@@ -92,6 +103,7 @@ def as_object(found: Status) -> dict[str, Any]:
         "untagged": list(found.untagged),
         "untracked": list(found.untracked),
         "incomplete": list(found.incomplete),
+        "production": [promotion._asdict() for promotion in found.promoted],
         "drivers": found.drivers,
         "next": found.next,
     }

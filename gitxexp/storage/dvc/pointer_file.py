@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.notes import note
+from gitxexp.common.text import one_line
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.pipeline import Reader, fill, join, mapping, output_flags, stage_body
 from gitxexp.storage.paths import Refused, shown
@@ -37,6 +38,7 @@ class Source(NamedTuple):
     path: str
     repo: bool
     rev: str | None = None
+    hash: str | None = None  #: of what a url had when it was imported: "md5:…" or "etag:…"
 
 
 class Output(NamedTuple):
@@ -71,11 +73,24 @@ class Output(NamedTuple):
         return self.hash.partition(":")[2] if self.hash else None
 
     @property
+    def content(self) -> str | None:
+        """What tells its content: the hash; for an import that was never downloaded
+        (``--no-download``) that of its source, or "rev:…", the commit of the repository it is from."""
+        if self.hash or self.source is None:
+            return self.hash
+        return f"rev:{self.source.rev}" if self.source.rev else self.source.hash
+
+    @property
     def addressing(self) -> str:
         """What a ``dvc`` command calls it: the ``.dvc`` file, or ``dvc.yaml:stage``."""
         if self.stage is None:
             return self.pointer
         return posixpath.join(posixpath.dirname(self.pointer), f"dvc.yaml:{self.stage}")
+
+
+def contents(outputs: Iterable[Output]) -> dict[str, str]:
+    """What a tag says of outputs: path → content, sorted; what was never committed is left out."""
+    return {o.path: o.content for o in sorted(outputs, key=lambda o: o.path) if o.content}
 
 
 def is_data_pointer(path: str) -> bool:
@@ -253,4 +268,7 @@ def _source(deps: Any) -> Source | None:
     if isinstance(repo, dict):
         rev = repo.get("rev_lock") or repo.get("rev")
         return Source(str(repo.get("url")), path, True, str(rev) if rev else None)
+    for kind in ("md5", "etag", "checksum"):
+        if isinstance(first.get(kind), str):
+            return Source(path, path, False, hash=f"{kind}:{one_line(first[kind])}")
     return Source(path, path, False)

@@ -14,6 +14,7 @@ from gitxexp.storage.dvc.pointer_file import (
     Output,
     Parser,
     Source,
+    contents,
     is_data_pointer,
     is_definition,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "Source",
     "check_pointers",
     "conflicted_at",
+    "contents",
     "is_data_pointer",
     "output_named",
     "outputs_at",

@@ -415,7 +415,7 @@ def _ran_at(project: Project, commits: Sequence[str], head: str) -> str:
 
 def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str, str]:
     merged = {output.path: output for output in (*outputs, *changed)}
-    return {path: o.hash for path, o in sorted(merged.items()) if o.hash}
+    return pointers.contents(merged.values())
 
 
 def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:

@@ -162,7 +162,7 @@ def _is_here(project: Project, ours: Experiment, head: str) -> bool:
     code = code_hash(project.at_top, head, project.config)
     if ours.payload.code and ours.payload.code != code:
         return False
-    hashes = {output.path: output.hash for output in pointers.outputs_at(project.git, head)}
+    hashes = pointers.contents(pointers.outputs_at(project.git, head))
     return all(
         hashes.get(path) == oid
         for path, oid in ours.payload.artifacts.items()
@@ -175,7 +175,7 @@ def _payload(project: Project, ours: Experiment, new: AnyVersion, *, here: bool)
     payload = ours.payload._replace(version=str(new), handwritten=False)
     if not here:
         return payload
-    hashes = {output.path: output.hash for output in outputs_of(project).every if output.hash}
+    hashes = pointers.contents(outputs_of(project).every)
     artifacts = {path: hashes.get(path, oid) for path, oid in payload.artifacts.items()}
     return payload._replace(artifacts=artifacts)
 

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
-from gitxexp.repository import config, unproved
+from gitxexp.repository import config, registry, unproved
 from gitxexp.repository.numbers import untagged
 from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
+from gitxexp.repository.registry import Promotion
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
@@ -46,6 +47,7 @@ class Status(NamedTuple):
     drivers: bool = True  #: git merges rows here, or nothing says that it should
     next: str = ""  #: a command
     untagged: tuple[str, ...] = ()  #: experiments that only the registry of this work tree has
+    promoted: tuple[Promotion, ...] = ()  #: production models that the last pull or merge changed
 
 
 def status(project: Project) -> Status:
@@ -75,6 +77,8 @@ def status(project: Project) -> Status:
     )  # fmt: skip
     top = project.places.top
     found = found._replace(drivers=top is None or _has_drivers(project, top))
+    if top is not None:
+        found = found._replace(promoted=_promoted(project))
     return found._replace(next=_next(project, found))
 
 
@@ -133,6 +137,27 @@ def _last(
     found = nearest(project, commit, experiments)
     behind = len(project.git.lines("rev-list", f"{found.commit}..HEAD")) if found else 0
     return found, behind
+
+
+def _promoted(project: Project) -> tuple[Promotion, ...]:
+    """The newest promotion of each slot, where it came with the last pull, merge or rebase: those
+    leave where HEAD was in ORIG_HEAD (git-merge(1), git-rebase(1))."""
+    if not (project.places.git_dir / "ORIG_HEAD").exists():
+        return ()
+    names = [f"{rev}:{config.REGISTRY}" for rev in ("ORIG_HEAD", "HEAD")]
+    if len(set(project.git.text("rev-parse", *names, ok=(0, 128)).split())) != 2:
+        return ()
+    before = next(iter(project.git.cat(names[:1])), None)
+    known = registry.promotions_in(before[2]) if before else set()
+    try:
+        promotions = project.registry.promotions()
+    except XexpError:  # for the verb that needs it
+        return ()
+    newest = {p.slot: p for p in reversed(promotions)}.values()
+    if all(p.id in known for p in newest):
+        return ()
+    known |= {str(o.result.get("promotion")) for o in project.log.operations("done")}
+    return tuple(p for p in newest if p.id not in known)
 
 
 def _has_drivers(project: Project, top: Path) -> bool:

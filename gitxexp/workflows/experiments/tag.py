@@ -155,7 +155,7 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
     """The payload with the hashes that the outputs really have."""
     if not request.commit:
         return plan.payload
-    artifacts = {o.path: o.hash for o in sorted(outputs, key=lambda o: o.path) if o.hash}
+    artifacts = pointers.contents(outputs)
     data = describe.data_hash(describe.data_outputs(artifacts, project.config))
     line = request.headline or describe.headline(
         plan.collected.params, plan.collected.metrics, data, request.text, project.config,

@@ -45,7 +45,7 @@ def artifacts(
 ) -> tuple[list[ArtifactPlaces], list[str]]:
     """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
-    known = {output.path: output for output in outputs if output.hash}
+    known = {output.path: output for output in outputs if output.content}
     recorded = experiment.payload.artifacts
     siblings = _siblings(project)
     remote, notes = _on_remotes(project, list(known.values()), siblings, ask=ask_remote)
@@ -73,7 +73,7 @@ def _artifact(
     return ArtifactPlaces(
         path=output.path,
         role=describe.role(output.path, project.config).value,
-        hash=output.hash or "",
+        hash=output.content or "",
         size=output.size,
         files=output.nfiles,
         cached=_in_cache(project, output, siblings),

@@ -84,7 +84,7 @@ def of_experiment(project: Project, experiment: Experiment) -> ComparedSide:
     artifacts: Mapping[str, str] = payload.artifacts
     if payload.handwritten:
         outputs = pointers.outputs_at(project.git, experiment.commit)
-        artifacts = {output.path: output.hash for output in outputs if output.hash}
+        artifacts = pointers.contents(outputs)
     return ComparedSide(experiment.name, experiment.commit, payload.params, payload.metrics, artifacts,
                 payload.run, payload.handwritten)  # fmt: skip
 
@@ -98,7 +98,7 @@ def of_work_tree(project: Project) -> ComparedSide:
 
     collected = collect.collect(top, project.config, collect.Wanted())
     outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
-    artifacts = {o.path: o.hash for o in outputs if o.hash}
+    artifacts = pointers.contents(outputs)
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
         if change.kind is not Kind.MISSING:  # not checked out is not changed
             artifacts[change.output.path] = change.actual or UNWRITTEN

@@ -112,7 +112,7 @@ class _Check:
 
     def _artifacts(self, artifacts: Mapping[str, str]) -> Claim:
         """The hashes against the pointers of the commit and the objects in the caches."""
-        others = {path: output.hash for path, output in self.outputs.items()}
+        others = pointers.contents(self.outputs.values())
         wrong = [path for path, oid in artifacts.items() if others.get(path) != oid]
         if wrong:
             return Claim("artifacts", Verdict.WRONG, f"the commit has another {some(wrong, 3)}")

@@ -272,6 +272,7 @@ class _Promotion:
         promotion = self.promotion(swap)
         running.save_file(project.registry.path)
         _register(project, promotion)
+        running.outcome["promotion"] = promotion.id
         running.summary.append(plan.title)
         done = Promoted(plan, promotion, kept)
         if self.options.tag:

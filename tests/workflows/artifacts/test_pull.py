@@ -176,5 +176,8 @@ def test_the_earlier_promotion_gives_way_in_a_rebase(pair: Pair) -> None:
     ann.xexp("push").good()
     done = bob.xexp("pull", "--rebase").good()
     assert "production is now run-lr-0.1, promoted by " in done.out
+    assert "production of model changed: run-lr-0.1, promoted by Ada Lovelace" in bob.xexp().out
+    assert [p["run"] for p in bob.xexp("--json").json()["production"]] == ["run-lr-0.1"]
+    assert ann.xexp("--json").json()["production"] == []  # it was ann who did it
     assert (bob / MODEL).read_bytes() == b"ann's" * 9
     assert len(bob.xexp("promote", "--history", "--json").good().json()) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import subprocess
@@ -442,3 +443,28 @@ def test_outputs_that_are_not_here_are_said(ready: Repo) -> None:
         "note: not in the work tree, and taken as the last commit has it: results/experiments.db"
         " (dvc pull)\n" in done.err
     )
+
+
+def test_an_import_that_was_never_downloaded_is_an_artifact(dvc_repo: Repo, tmp_path: Path) -> None:
+    """Of a repository by its commit, of a url by what it held: it has no hash of its own."""
+    source = Repo(tmp_path / "source")
+    source.path.mkdir()
+    source.git("init", "-q", "-b", "main")
+    source.dvc("init", "-q")
+    source.write("m.bin", b"weights")
+    source.dvc("add", "-q", "m.bin")
+    source.commit("model")
+    url = source.write("ext.csv", "1\n2\n")
+    (dvc_repo / "models").mkdir()
+    dvc_repo.dvc("import", "-q", "--no-download", str(source.path), "m.bin", "-o", "models/m.bin")
+    dvc_repo.dvc("import-url", "-q", "--no-download", str(url), "data/ext.csv")
+    dvc_repo.xexp("init").good()
+    dvc_repo.commit("imports")
+    dvc_repo.xexp("tag").good()
+    said = message(dvc_repo, "e0.1.0").artifacts
+    assert said["models/m.bin"] == f"rev:{source.git('rev-parse', 'HEAD')}"
+    assert said["data/ext.csv"] == f"md5:{hashlib.md5(url.read_bytes()).hexdigest()}"
+    shown = dvc_repo.xexp("explore", "show", "e0.1.0", "--json").good().json()
+    assert {a["path"] for a in shown["artifacts"]} == said.keys()
+    verified = dvc_repo.xexp("explore", "verify", "e0.1.0", "--json").good().json()
+    assert "wrong" not in {c["verdict"] for c in verified[0]["claims"]}
