@@ -512,7 +512,8 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'registry\') spec=\'v	label	add labels to experiments, or remove them
+\'registry\') spec=\'v	search	find experiments by words, the best first
+v	label	add labels to experiments, or remove them
 v	describe	give an experiment another description
 v	delete	delete experiments: their tags and their rows
 v	rebuild	restore what tags hold
@@ -522,6 +523,15 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
+\'registry search\') spec=\'o	-l --label	label	many	Only with this label (repeatable, or several with commas)
+o	-n --limit	text	once	Only the best N (default: 100; 0: all)
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	text	many\' ;;
 \'registry label\') spec=\'o	--no-commit	-	once	Leave the changed registry uncommitted
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON

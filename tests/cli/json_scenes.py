@@ -85,6 +85,7 @@ def of_registry(scenes: Scenes, repo: Repo) -> None:
         return scenes.keep(heading, repo.xexp(*words, "--json"))
 
     run("registry label", "label", "e0.1.0", "+later,kept", "-none")
+    run("registry search", "search", "later", "softmax")
     run("registry describe", "describe", "e0.1.0", "-m", "in other words")
     run("explore show", "show", "e0.1.0")
     run("registry delete --dry-run", "delete", "e0.1.0", "--dry-run")

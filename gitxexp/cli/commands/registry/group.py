@@ -7,6 +7,7 @@ import click
 from gitxexp.cli.group import Group
 
 _SUMMARIES = {
+    "search": "find experiments by words, the best first",
     "label": "add labels to experiments, or remove them",
     "describe": "give an experiment another description",
     "delete": "delete experiments: their tags and their rows",
@@ -15,6 +16,7 @@ _SUMMARIES = {
 }
 _HERE = "gitxexp.cli.commands.registry"
 _VERBS = {
+    "search": f"{_HERE}.search.search",
     "label": f"{_HERE}.label.label",
     "describe": f"{_HERE}.describe.describe",
     "delete": f"{_HERE}.delete.delete",

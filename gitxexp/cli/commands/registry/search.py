@@ -1,0 +1,99 @@
+"""``git xexp registry search``."""
+
+from __future__ import annotations
+
+import gc
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitxexp.cli.group import WordCommand
+from gitxexp.cli.options import Labels, open_project, shared
+from gitxexp.cli.render import console
+from gitxexp.cli.render.console import Column
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitxexp.workflows.registry.search import Match
+
+
+@click.command(cls=WordCommand)
+@click.argument("words", nargs=-1, metavar="WORD...")
+@click.option(
+    "-l",
+    "--label",
+    "labels",
+    type=Labels(),
+    metavar="LABEL",
+    multiple=True,
+    help="Only with this label (repeatable, or several with commas).",
+)
+@click.option(
+    "-n",
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    default=100,
+    help="Only the best N (default: 100; 0: all).",
+)
+@shared(json=True)
+def search(
+    words: tuple[str, ...], labels: tuple[tuple[str, ...], ...], limit: int, as_json: bool
+) -> None:
+    """Find experiments by words in all that is known of them, the best first.
+
+    Descriptions, labels, parameters, names of runs, commands, subjects of commits and the ends of
+    logs are searched. bert* finds any ending, -draft leaves out what has the word, and '"two words"'
+    stand beside each other. Runs that were not tagged are found, too.
+    """
+    from gitxexp.workflows.registry.search import search
+
+    gc.disable()  # many rows and no cycle
+    most = limit + 1 if limit else None
+    found = search(open_project(), words, labels=tuple(chain.from_iterable(labels)), limit=most)
+    if limit and len(found) > limit:
+        found = found[:limit]
+        console.remark(f"the best {limit}; all of them: --limit 0")
+    if as_json:
+        console.print_json([_object(one) for one in found])
+    elif not found:
+        console.remark("nothing matches")
+    else:
+        console.page(console.table(_columns(found)))
+
+
+def _columns(found: Sequence[Match]) -> list[Column]:
+    from gitxexp.workflows.explore.rows import show_date
+
+    dates = ["" if one.date is None else show_date(one.date) for one in found]
+    if console.is_terminal():
+        dates = [date[:16].replace("T", " ") for date in dates]
+    return [
+        Column("version", [one.version or one.run for one in found]),
+        Column("date", dates, optional=1),
+        Column("in", [one.where for one in found], optional=2),
+        Column("match", [_marked(one) for one in found], flexible=True),
+    ]
+
+
+def _marked(one: Match) -> str:
+    from gitxexp.workflows.registry.search import MARKS
+
+    return one.excerpt.replace(MARKS[0], "[").replace(MARKS[1], "]")
+
+
+def _object(one: Match) -> dict[str, Any]:
+    from gitxexp.workflows.explore.rows import show_date
+
+    return {
+        "version": one.version or None,
+        "run": one.run or None,
+        "date": None if one.date is None else show_date(one.date),
+        "headline": one.headline,
+        "labels": list(one.labels),
+        "in": one.where,
+        "match": _marked(one),
+        "score": one.score,
+    }

@@ -1,0 +1,324 @@
+"""``registry search``: words in whatever is known of experiments and runs, the best first.
+
+The words stand in a full-text index (sqlite.org/fts5.html) of its own under the git common dir, so
+that the tracked registry stays small. It is made anew when the tags or the registry are others than
+it was made of, and may be deleted at any time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gitxexp.common import sqlite
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.repository.version import PATTERNS
+
+_FORMAT = 2
+
+#: What is searched, and how much a word counts there.
+_FIELDS = {
+    "headline": 4.0, "text": 4.0, "labels": 6.0, "name": 8.0, "params": 2.0, "run": 4.0,
+    "command": 2.0, "subject": 2.0, "log": 0.5,
+}  # fmt: skip
+
+#: Bytes at the end of a log that are searched.
+_LOG = 8192
+
+#: What surrounds a match in a snippet.
+MARKS = ("\x01", "\x02")
+
+
+class Match(NamedTuple):
+    """What was found: an experiment, or a run without a version. ``excerpt`` has :data:`MARKS` around
+    each match, and ``where`` names the field that it is of."""
+
+    version: str  #: "" for a run that was not tagged
+    run: str  #: the tracker's run, and the id of the record
+    date: int | None  #: seconds since 1970
+    headline: str
+    labels: tuple[str, ...]
+    where: str
+    excerpt: str
+    score: float  #: higher is better
+
+
+def search(
+    project: Project, words: Sequence[str], *, labels: Sequence[str] = (), limit: int | None = None
+) -> list[Match]:
+    """Experiments and runs that have all of ``words`` and all of ``labels``, the best first.
+
+    A word may end in ``*`` (any ending) or begin with ``-`` (must not be there); words in double
+    quotes stand beside each other. Raises UsageError where there is nothing to look for.
+    """
+    wanted = query(words)
+    if not wanted and not labels:
+        raise UsageError("there is nothing to search for", "such as: git xexp search bert -draft")
+    refs = project.git.refs_later("HEAD", *PATTERNS)
+    stamp = _stamp(project, refs())
+    path = project.state / f"search-{zlib.crc32(os.fsencode(_place(project))):08x}.db"
+    try:
+        return _ask(path, stamp, wanted, labels, limit)
+    except (sqlite3.Error, _Stale):
+        make(project, path, stamp)
+        return _ask(path, stamp, wanted, labels, limit)
+
+
+def query(words: Sequence[str]) -> str:
+    """The words as FTS5's query language has them; "" where nothing is to be found.
+
+    Every word becomes a phrase of its own, so nothing in it is read as an operator.
+    """
+    must: list[str] = []
+    without: list[str] = []
+    for text, negative, prefix in _terms(" ".join(words)):
+        term = '"' + text.replace('"', '""') + '"' + ("*" if prefix else "")
+        (without if negative else must).append(term)
+    if not must and without:
+        must = [f"{{anything}} : {_ANYTHING}"]
+    found = " AND ".join(must)
+    return found if not without else f"({found}) NOT ({' OR '.join(without)})"
+
+
+#: A word that every document has, for what is only told by words that are not there.
+_ANYTHING = "xexpdocument"
+
+
+def _terms(text: str) -> Iterator[tuple[str, bool, bool]]:
+    """Each word or quoted phrase: text, whether it must be absent, whether any ending will do."""
+    at = 0
+    while at < len(text):
+        if text[at].isspace():
+            at += 1
+            continue
+        negative = text[at] == "-" and at + 1 < len(text) and not text[at + 1].isspace()
+        at += negative
+        if text[at] == '"':
+            end = text.find('"', at + 1)
+            end = len(text) if end < 0 else end
+            word, at = text[at + 1 : end], end + 1
+        else:
+            end = next((n for n in range(at, len(text)) if text[n].isspace()), len(text))
+            word, at = text[at:end], end
+        prefix = text[at : at + 1] == "*" or word.endswith("*")
+        at += text[at : at + 1] == "*"
+        word = word.rstrip("*")
+        if any(char.isalnum() for char in word):
+            yield word, negative, prefix
+
+
+# -- the index -----------------------------------------------------------------------------------
+
+
+class _Stale(Exception):
+    """The index was made of other tags, or of another registry."""
+
+
+def _place(project: Project) -> Path:
+    return project.places.top or project.places.git_dir
+
+
+def _stamp(project: Project, refs: Mapping[str, str]) -> str:
+    """What an index is made of: the tags, and the state of the registry."""
+    tags = zlib.crc32(
+        "".join(f"{name} {oid}\n" for name, oid in refs.items()).encode("utf-8", "replace")
+    )
+    found = None
+    if project.places.top is not None:
+        with suppress(OSError):
+            stat = project.registry.path.stat()
+            found = (stat.st_size, stat.st_mtime_ns, stat.st_ino)
+    return f"{_FORMAT} {tags:08x} {len(refs)} {found}"
+
+
+def _ask(
+    path: Path, stamp: str, wanted: str, labels: Sequence[str], limit: int | None
+) -> list[Match]:
+    with closing(sqlite.connect(path, "ro")) as db:
+        row = db.execute("SELECT stamp FROM source").fetchone()
+        if row is None or row[0] != stamp:
+            raise _Stale
+        return list(_matches(db, wanted, labels, limit))
+
+
+def _matches(
+    db: sqlite3.Connection, wanted: str, labels: Sequence[str], limit: int | None
+) -> Iterator[Match]:
+    weights = ", ".join(str(weight) for weight in (*_FIELDS.values(), 0.0))
+    own = "".join(" AND instr(char(10) || d.label_list || char(10), ?)" for _ in labels)
+    values: list[Any] = [f"\n{label}\n" for label in labels]
+    columns = "d.version, d.run, d.date, d.headline, d.label_list"
+    if wanted:
+        first, last = MARKS
+        sql = (
+            f"SELECT {columns}, snippet(documents_fts, -1, '{first}', '{last}', '…', 24),"
+            f" -bm25(documents_fts, {weights}) AS score, {', '.join(f'd.{n}' for n in _FIELDS)}"
+            " FROM documents_fts JOIN documents d ON d.rowid = documents_fts.rowid"
+            f" WHERE documents_fts MATCH ?{own} ORDER BY score DESC, d.date DESC LIMIT ?"
+        )
+        values = [wanted, *values]
+    else:
+        sql = (
+            f"SELECT {columns}, d.headline, 0.0, d.headline FROM documents d WHERE true{own}"
+            " ORDER BY d.date DESC LIMIT ?"
+        )
+    names = tuple(_FIELDS) if wanted else ("headline",)
+    for version, run, date, headline, listed, excerpt, score, *texts in db.execute(
+        sql, [*values, -1 if limit is None else limit]
+    ):
+        where = _field_of(excerpt, names, texts)
+        shown = " ".join(excerpt.split()) if where else headline
+        own_labels = tuple(filter(None, listed.split("\n")))
+        yield Match(version, run, date, headline, own_labels, where, shown, round(score, 6))
+
+
+def _field_of(excerpt: str, names: Sequence[str], texts: Sequence[str]) -> str:
+    """The field that an excerpt is of; "" for one of no field that is shown."""
+    first, last = MARKS
+    plain = excerpt.replace(first, "").replace(last, "").strip("…")
+    found = (name for name, text in zip(names, texts, strict=True) if plain in text)
+    return next(found, "")
+
+
+def make(project: Project, path: Path, stamp: str) -> None:
+    """Make the index anew, beside its place and renamed into it."""
+    from gitxexp.common.files import atomic_write
+    from gitxexp.storage.sqlite_write import database  # 130 ms, for the first search after a change
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
+        db = database(connection)
+        with db.atomic():
+            table = db.table("documents")
+            table.insert_all(_documents(project), columns={"date": int})
+            if not table.exists():
+                table.create(dict.fromkeys(_COLUMNS, str) | {"date": int})
+            names = [*_FIELDS, "anything"]
+            table.enable_fts(names, fts_version="FTS5", tokenize="unicode61 remove_diacritics 2")
+            db.table("source").insert({"stamp": stamp})
+
+
+_COLUMNS = ("version", "date", "label_list", *_FIELDS, "anything")
+
+
+def _documents(project: Project) -> Iterator[dict[str, Any]]:
+    experiments = project.experiments()
+    runs = project.registry.runs() if project.places.top is not None else []
+    by_version = {run["version"]: run for run in reversed(runs) if run["version"]}
+    subjects = _subjects(project, [e.commit for e in experiments])
+    for experiment in experiments:
+        payload = experiment.payload
+        run = by_version.pop(experiment.name, None)
+        yield _document(
+            version=experiment.name, date=experiment.date, name=experiment.name,
+            headline=payload.headline, text=payload.text, labels=payload.labels,
+            params=payload.params, run=" ".join(filter(None, [payload.run, run and run["id"]])),
+            command=run, subject=subjects.get(experiment.commit, ""), log=_end_of_log(project, run),
+        )  # fmt: skip
+    if project.places.top is None:
+        return
+    known = {experiment.name for experiment in experiments}
+    annotations = project.annotations
+    for version, row in project.registry.rows().items():
+        if version in known:
+            continue
+        payload = annotations.over(version, row)
+        yield _document(
+            version=version, date=None, name=version, headline=payload.headline, text=payload.text,
+            labels=payload.labels, params=payload.params, run=payload.run,
+            command=by_version.pop(version, None), subject="", log="",
+        )  # fmt: skip
+    for run in runs:
+        if not run["version"]:
+            yield _document(
+                version="", date=_seconds(run["started"]), name=run["id"],
+                headline=f"run {run['id']} {run['status']}", text=str(run["note"] or ""), labels=(),
+                params=run["params"], run=" ".join([run["id"], *_tracker_runs(run)]), command=run,
+                subject="", log=_end_of_log(project, run),
+            )  # fmt: skip
+
+
+def _document(
+    *,
+    version: str,
+    date: int | None,
+    name: str,
+    headline: str,
+    text: str,
+    labels: Sequence[str],
+    params: Any,
+    run: str,
+    command: Mapping[str, Any] | None,
+    subject: str,
+    log: str,
+) -> dict[str, Any]:
+    pairs = params.items() if isinstance(params, Mapping) else ()
+    words = command["command"] if command else ()
+    return {
+        "version": version,
+        "date": date,
+        "label_list": "\n".join(labels),
+        "name": name,
+        "headline": headline,
+        "labels": ", ".join(labels),
+        "text": text,
+        "params": " ".join(f"{key}={_shown(value)}" for key, value in pairs),
+        "run": run,
+        "command": " ".join(map(str, words)) if isinstance(words, list | tuple) else str(words),
+        "subject": subject,
+        "log": log,
+        "anything": _ANYTHING,
+    }
+
+
+def _shown(value: Any) -> str:
+    from gitxexp.repository.tag_message import show
+
+    return json.dumps(value) if isinstance(value, list | dict) else show(value)
+
+
+def _tracker_runs(run: Mapping[str, Any]) -> list[str]:
+    tables = run["tables"] if isinstance(run["tables"], list) else []
+    return [str(each["run"]) for each in tables if isinstance(each, dict) and "run" in each]
+
+
+def _seconds(text: str) -> int | None:
+    from datetime import datetime
+
+    try:
+        return int(datetime.fromisoformat(text).timestamp())
+    except ValueError:
+        return None
+
+
+def _subjects(project: Project, commits: Iterable[str]) -> dict[str, str]:
+    """The first line of each commit's message; a commit that is not here has none."""
+    wanted = list(dict.fromkeys(commits))
+    found: dict[str, str] = {}
+    for commit, item in zip(wanted, project.git.cat(wanted), strict=True):
+        if item is not None:
+            message = item[2].decode("utf-8", "replace").partition("\n\n")[2]
+            found[commit] = message.partition("\n")[0]
+    return found
+
+
+def _end_of_log(project: Project, run: Mapping[str, Any] | None) -> str:
+    """The last part of a run's log; "" where it is not here."""
+    from gitxexp.workflows.runs.record import RunFolders  # late: an index is made of it, not asked
+
+    if run is None:
+        return ""
+    with (
+        suppress(OSError, XexpError),
+        RunFolders(project.state).log(run["id"]).open("rb") as stream,
+    ):
+        stream.seek(max(0, os.fstat(stream.fileno()).st_size - _LOG))
+        return stream.read(_LOG).decode("utf-8", "replace")
+    return ""
