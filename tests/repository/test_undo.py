@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -15,10 +16,9 @@ from typing import Any
 
 import pytest
 
-from gitxexp.common import files
 from gitxexp.repository.operation import OpLog
-from gitxexp.repository.repository import Project
 from tests.helpers import Repo, xexp_inside
+from tests.workflows.models.model_tools import RUNS, content
 
 DB = "results/experiments.db"
 
@@ -168,7 +168,9 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
 STRIDE = int(os.environ.get("XEXP_TEST_KILLS_STRIDE", "13"))
 
 
-def copies(repo: Repo, tmp_path: Path, *words: str) -> Iterator[Repo]:
+def copies(
+    repo: Repo, tmp_path: Path, *words: str, by: Callable[..., bool] = killed
+) -> Iterator[Repo]:
     """Copies of the repository in which the command was killed, one moment later each time."""
     moment = 1 + STRIDE // 2
     while True:
@@ -176,7 +178,7 @@ def copies(repo: Repo, tmp_path: Path, *words: str) -> Iterator[Repo]:
         for name in ("repo", "remote"):
             shutil.copytree(repo.path.parent / name, place / name, symlinks=True)
         copy = Repo(place / "repo")
-        if not killed(copy, *words, moment=moment):
+        if not by(copy, *words, moment=moment):
             return
         yield copy
         moment += STRIDE
@@ -277,33 +279,75 @@ def test_half_a_lock_of_dvc_is_removed_when_nobody_holds_it(ready: Repo) -> None
     assert ready.dvc("status").startswith("Data and pipelines are up to date")
 
 
-def test_the_disk_after_a_power_cut(ready: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What was not synced is lost: every file that takes another's place was on the disk before,
-    and so was the way back."""
-    log_run(ready, "mine")
-    synced: set[int] = set()
-    unsafe: list[str] = []
-    fsync, put = os.fsync, files.put
+# -- the power goes -------------------------------------------------------------------------------
 
-    def note(handle: int) -> None:
+
+def cut(repo: Repo, *words: str, moment: int) -> bool:
+    """:func:`killed`, and of every file written since then only what was synced is on the disk: the
+    others are empty, as ext4 leaves them. False when the command ended before.
+
+    Files of git's and DVC's own object stores are as those leave them; SQLite syncs by itself.
+    """
+    synced = repo.path.parent / "synced"
+    begun = time.time_ns()
+    in_place = (repo / DB).stat().st_ino
+    fsync = os.fsync
+
+    def noted(handle: int) -> None:
         fsync(handle)
-        synced.add(os.fstat(handle).st_ino)
+        info = os.fstat(handle)
+        with synced.open("a") as log:
+            log.write(f"{info.st_ino} {info.st_mtime_ns} {info.st_size}\n")
 
-    def check(temporary: Path, path: Path) -> None:
-        if temporary.stat().st_ino not in synced:
-            unsafe.append(f"{path} replaced by a file that is not on the disk")
-        put(temporary, path)
-        log = Project.open(ready.path).log
-        running = log.operations("running")
-        for step in log.steps(running[0].id) if running else ():
-            backup = getattr(step, "backup", None)
-            if backup and Path(backup).exists() and Path(backup).stat().st_ino not in synced:
-                unsafe.append(f"{backup} is not on the disk")
+    os.fsync = noted
+    try:
+        died = killed(repo, *words, moment=moment)
+    finally:
+        os.fsync = fsync
+    kept = set(synced.read_text().splitlines()) if synced.exists() else set()
+    apart = (repo / ".git/objects", repo / ".dvc/cache", repo / ".dvc/tmp")
+    for path in repo.path.rglob("*"):
+        own = path.is_relative_to(repo / ".git/xexp") and not path.name.startswith("oplog.db")
+        worked = not path.is_relative_to(repo / ".git")
+        if path.is_file() and not path.is_symlink() and (own or worked):
+            info = path.stat()
+            written = info.st_mtime_ns > begun and info.st_nlink == 1 and info.st_ino != in_place
+            is_kept = f"{info.st_ino} {info.st_mtime_ns} {info.st_size}" in kept
+            if written and not is_kept and not any(path.is_relative_to(p) for p in apart):
+                os.truncate(path, 0)
+    return died
 
-    monkeypatch.setattr(os, "fsync", note)
-    monkeypatch.setattr(files, "put", check)
-    ready.xexp("tag", "--all", "-m", "one").good()
-    assert unsafe == []
+
+@pytest.mark.parametrize("verb", ["tag", "merge", "promote"])
+def test_what_was_not_synced_is_lost_with_the_power(
+    modelled: Repo, tmp_path: Path, verb: str
+) -> None:
+    """At any moment, rows and models are there, or come back with the next command."""
+    if verb == "merge":
+        modelled.git("checkout", "-q", "-b", "side")
+        log_run(modelled, "theirs")
+        modelled.dvc("add", DB)
+        modelled.commit("side")
+        modelled.git("checkout", "-q", "main")
+        modelled.dvc("checkout")
+    else:
+        log_run(modelled, "mine")
+    words = {
+        "tag": ("tag", "--all", "-m", "one"),
+        "merge": ("merge", "side", "--only", "results", "--commit", "-m", "mm"),
+        "promote": ("promote", "--best", "f1", "-y"),
+    }[verb]
+    before = runs(modelled)
+    times = 0
+    for repo in copies(modelled, tmp_path, *words, by=cut):
+        done = repo.xexp(*words)
+        assert done.code in (0, 1), (repo.path, done.err)  # 1: it was done already
+        assert runs(repo) >= before, (repo.path, done.err)
+        repo.xexp("candidates").good()
+        for run_id in RUNS:
+            assert has_bytes(repo.path, content(run_id)), (repo.path, run_id, done.err)
+        times += 1
+    assert times >= 2
 
 
 # -- logs of older versions ----------------------------------------------------------------------
