@@ -115,6 +115,20 @@ def test_remove_killed(trained: Repo, at: str, call: int) -> None:
     assert (state(trained), contents(tree)) == before
 
 
+@pytest.mark.parametrize(("at", "call"), KILLS_OF_REMOVE[1:5])
+def test_remove_killed_then_the_user_works(trained: Repo, at: str, call: int) -> None:
+    """Whatever is written where the worktree was, or still is, stays; so does what was in it."""
+    trained.xexp("worktree", "new", "a", "--link", "copy").good()
+    tree = tree_of(trained)
+    tree.write("draft.txt", "mine")
+    dies(trained, "worktree", "remove", "a", "--force", at=at, call=call)
+    tree.write("later.txt", "later")
+    trained.xexp("worktree", "prune")
+    texts = {p.name: p.read_text() for p in tree.path.parent.glob("exp-a*/*.txt")}
+    assert texts == {"draft.txt": "mine", "later.txt": "later"}
+    assert trained.xexp("log", "--json").good().json()[0]["status"] != "running"
+
+
 @pytest.mark.parametrize("call", [1, 2])
 def test_undo_killed_where_the_place_is_taken(trained: Repo, call: int) -> None:
     trained.xexp("worktree", "new", "a").good()
