@@ -30,6 +30,7 @@ STEPS = {
     "folder": "gitxexp.repository.files:FolderMade",
     "ref": "gitxexp.repository.commit:RefMoved",
     "index": "gitxexp.repository.commit:IndexChanged",
+    "published": "gitxexp.workflows.experiments.tag:Published",
     "stamp": "gitxexp.workflows.experiments.stamp:RowsStamped",
     "database": "gitxexp.workflows.experiments.stamp:DatabaseWritten",
     "restamp": "gitxexp.workflows.experiments.stamp:RowsRestamped",
@@ -97,6 +98,14 @@ class Changed:
 
 
 @dataclass(frozen=True, slots=True)
+class Finished:
+    """The operation of a dead process as it was finished: its line for the log, and its result."""
+
+    summary: str
+    result: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One reversible change. It can be taken back twice, and where it was recorded but never taken."""
 
@@ -120,9 +129,9 @@ class Step:
         there now; ``keep`` is the operation's folder. None are needed for what undo leaves alone."""
         return (Irreversible(self.kind),)
 
-    def finish(self, at: Repository) -> str | None:
-        """Finish what a process that died had all but done, rather than take it back: the
-        operation's line for the log. None where that is not so."""
+    def finish(self, at: Repository) -> Finished | None:
+        """Finish what a process that died had all but done, rather than take it back. None where
+        that is not so."""
         return None
 
     @classmethod

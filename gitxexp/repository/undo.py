@@ -73,12 +73,12 @@ def recover(at: Repository) -> list[int]:
 def _finished(at: Repository, operation: Operation) -> bool:
     """Whether a step could finish the operation of a process that died."""
     for step in at.log.steps(operation.id):
-        summary = step.finish(at)
-        if summary is not None:
-            at.log.finish(operation.id, "done", summary)
+        finished = step.finish(at)
+        if finished is not None:
+            at.log.finish(operation.id, "done", finished.summary, finished.result)
             at.notify(
                 f"'{operation.verb}' (operation {operation.id}) was interrupted;"
-                f" it has been finished: {summary}"
+                f" it has been finished: {finished.summary}"
             )
             return True
     return False

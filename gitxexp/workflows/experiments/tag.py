@@ -5,14 +5,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import registry, tag_message, unproved, version
+from gitxexp.repository.operation import (
+    Changed,
+    Finished,
+    Irreversible,
+    Repository,
+    Step,
+    Undoing,
+)
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.version import AnyVersion
@@ -219,11 +228,50 @@ def _publish(
     commit: str,
 ) -> None:
     push_artifacts(project, commit, remote)
-    refs = [f"refs/tags/{made}"]
+    ref = f"refs/tags/{made}"
+    oid = project.git.text("rev-parse", ref)
+    running.record(Published(remote, ref, oid, running.summary[-1], dict(running.outcome)))
+    refs = [ref]
     if branch is not None:
         refs.insert(0, f"{commit}:refs/heads/{branch}")
     GitWriter(project.git).push(remote, refs, project.progress)
     running.outcome["pushed"] = remote
+
+
+@dataclass(frozen=True, slots=True)
+class Published(Step):
+    """The tag ``ref`` is sent to ``remote``, the last thing that is done: ``summary`` and
+    ``outcome`` are the operation's."""
+
+    kind: ClassVar[str] = "published"
+
+    remote: str
+    ref: str
+    oid: str
+    summary: str
+    outcome: dict[str, Any]
+
+    def check(self, at: Repository) -> Changed | None:
+        return None
+
+    def undo(self, at: Repository, undoing: Undoing) -> None:
+        return
+
+    def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
+        return (Irreversible(self.kind),)
+
+    def finish(self, at: Repository) -> Finished | None:
+        """What others have is not taken back here; nor where the remote cannot be asked."""
+        if at.git.resolve(self.ref, "tag") != self.oid:
+            return None
+        try:
+            there = GitWriter(at.git).remote_refs(self.remote, self.ref).get(self.ref)
+        except XexpError:
+            return Finished(f"{self.summary} ({self.remote} could not be asked)", self.outcome)
+        if there != self.oid:
+            return None
+        unproved.proved(at.state, [self.oid])
+        return Finished(self.summary, self.outcome | {"pushed": self.remote})
 
 
 def _explained(error: PushRejected, remote: str) -> XexpError:

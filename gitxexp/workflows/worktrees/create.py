@@ -18,7 +18,7 @@ from typing import ClassVar
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.config import LINKS
-from gitxexp.repository.operation import Changed, Repository, Step, Undoing
+from gitxexp.repository.operation import Changed, Finished, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import place, pointers, remote
@@ -572,7 +572,7 @@ class WorktreeMade(Step):
             tuple(self.links), self.exclude, self.fetch, self.of,
         )  # fmt: skip
 
-    def finish(self, at: Repository) -> str | None:
+    def finish(self, at: Repository) -> Finished | None:
         """A worktree that git registered, and whose checkout is complete, is made ready: the cache
         shared, and every output that is not there placed; what is there already stays."""
         path = Path(self.path)
@@ -582,7 +582,7 @@ class WorktreeMade(Step):
         (admin / "index.lock").unlink(missing_ok=True)
         plan = self.plan()
         _fill(Project(at.git, at.places, at.notify), plan, admin, None)
-        return f"{self.name} at {path}"
+        return Finished(f"{self.name} at {path}")
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         """Folder, entry and branch gone again; a folder with other files in it is kept."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.helpers import Repo
+from tests.workflows.worktrees.worktree_tools import dies
 
 
 @pytest.fixture
@@ -100,3 +101,27 @@ def test_a_detached_head_pushes_the_tag_alone(ready: Repo) -> None:
     ready.xexp("tag", "--push").good()
     assert ready.git("ls-remote", "origin", "refs/heads/main") == before
     assert "refs/tags/e0.1.0" in origin_refs(ready)
+
+
+@pytest.mark.parametrize(
+    ("at", "sent"),
+    [
+        ("gitxexp.storage.git_write:GitWriter.push", True),
+        ("gitxexp.workflows.experiments.tag:push_artifacts", False),
+    ],
+)
+def test_killed_around_the_push(ready: Repo, at: str, sent: bool) -> None:
+    """What others have is not taken back here; what nobody has is."""
+    dies(ready, "tag", "--push", "-m", "pushed", at=at)
+    there = "refs/tags/e0.1.0" in origin_refs(ready)
+    assert there is sent
+    ready.xexp("worktree", "prune").good()
+    assert ready.tags == (["e0.1.0"] if sent else [])
+    assert ready.git("status", "--porcelain", "-uno") == ""
+    if sent:
+        assert ready.git("ls-remote", "origin", "refs/heads/main").split()[0] == ready.head
+        done = ready.xexp("undo")
+        assert done.code == 1
+        assert "was pushed" in done.err
+    else:
+        ready.xexp("tag", "--push", "-m", "again").good()
