@@ -38,6 +38,7 @@ SECTIONS = {
     },
     "Make and share experiments": {
         "tag": "snapshot the experiment as the next version",
+        "sweep": "run a command for each configuration, in parallel",
         "worktree": "one experiment, one branch, one folder",
         "push": "push artifacts, branches and tags of experiments",
         "pull": "pull commits and experiments, and bring the outputs along",

@@ -17,6 +17,7 @@ from gitxexp.common import streams
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.repository.version import AnyVersion
+    from gitxexp.workflows.sweeps.grid import Axis
 
 #: As :data:`gitxexp.repository.config.LINKS`.
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
@@ -135,6 +136,42 @@ class Age(click.ParamType[float]):
         if unit not in self.units or not 0 <= number < 1e6:
             self.fail(f"'{value}' is not an age (like 12h, 30d, 2w, 6mo or 1y)", param, ctx)
         return number * self.units[unit]
+
+
+class Duration(click.ParamType[float]):
+    """A length of time in seconds: ``90``, ``90s``, ``5min`` or ``2h``."""
+
+    name = "time"
+    units: ClassVar[dict[str, float]] = {"": 1, "s": 1, "min": 60, "m": 60, "h": 3600, "d": 86400}
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        text = str(value).strip().lower()
+        digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+        unit = text[len(digits) :].strip()
+        try:
+            number = float(digits)
+        except ValueError:
+            number = -1.0
+        if unit not in self.units or not 0 < number < 1e9:
+            self.fail(f"'{value}' is not a length of time (like 90s, 5min or 2h)", param, ctx)
+        return number * self.units[unit]
+
+
+class Values(click.ParamType["Axis"]):
+    """``name=value,…``: a parameter of a grid."""
+
+    name = "name=values"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Axis:
+        from gitxexp.workflows.sweeps import grid
+
+        return (
+            value if isinstance(value, grid.Axis) else grid.parse(Text().convert(value, param, ctx))
+        )
 
 
 class Columns(click.ParamType[tuple[str, ...]]):

@@ -1,0 +1,136 @@
+"""``git xexp sweep``."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Columns, Duration, Values, open_project, shared
+from gitxexp.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.sweeps.grid import Axis
+
+
+@click.command(cls=Command, context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, type=click.UNPROCESSED)
+@click.option(
+    "-S", "axes", type=Values(), multiple=True, help="Values of a parameter; several multiply."
+)
+@click.option("--zip", "zipped", is_flag=True, help="Pair the values of -S instead.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), help="Read the grid from a TOML, YAML or CSV file."
+)
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Run N of them, by chance.")
+@click.option("--seed", type=int, default=0, metavar="S", help="The same choice for the same S.")
+@click.option(
+    "--sampler", type=click.Choice(("tpe", "random")), help="Let Optuna choose the values."
+)
+@click.option("--trials", type=click.IntRange(1), metavar="N", help="With --sampler: run N.")
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Run N at a time.")
+@click.option("--timeout", type=Duration(), help="End a run after this time (like 90s, 2h).")
+@click.option(
+    "--retries", type=click.IntRange(0), default=0, metavar="N", help="Run a failed one again."
+)
+@click.option("--gpus", type=Columns(), metavar="LIST", help="Give each job one of these GPUs.")
+@click.option("--metric", metavar="NAME", help="Rank by NAME (default: the primary metric).")
+@click.option("--keep", type=click.IntRange(0), metavar="K", help="Keep the models of the best K.")
+@click.option("--tag", "tags", is_flag=True, help="Tag the winner, with its own files.")
+@click.option("--force", is_flag=True, help="Also run what ran already.")
+@click.option("--engine", metavar="ADDRESS", help="Run on a Dask cluster (tcp://… or local).")
+@click.option("--status", is_flag=True, help="Show how far the last sweep is.")
+@click.option("--list", "lists", is_flag=True, help="List the sweeps.")
+@click.option("--stop", is_flag=True, help="End the sweep that runs.")
+@click.option("--retry-failed", is_flag=True, help="Run again what failed.")
+@shared(dry_run="List the configurations, and what is skipped and why.", json=True)
+def sweep(
+    command: tuple[str, ...],
+    axes: tuple[Axis, ...],
+    file: Path | None,
+    zipped: bool,
+    sample: int | None,
+    seed: int,
+    sampler: str | None,
+    trials: int | None,
+    jobs: int | None,
+    timeout: float | None,
+    retries: int,
+    gpus: tuple[str, ...] | None,
+    metric: str | None,
+    keep: int | None,
+    tags: bool,
+    force: bool,
+    engine: str | None,
+    status: bool,
+    lists: bool,
+    stop: bool,
+    retry_failed: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> int:
+    """Run a command once for each configuration, in parallel.
+
+    Each run has a worktree of the last commit for itself. Its rows are merged into the results, and
+    it is recorded whatever becomes of it. The same command goes on with a sweep that was ended.
+    """
+    from gitxexp.cli.render import sweeps as render
+    from gitxexp.workflows.sweeps import overview
+    from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+    from gitxexp.workflows.sweeps.sweep import sweep as run_sweep
+
+    if bool(sampler) != bool(trials):
+        raise UsageError("--sampler and --trials go together", "like: --sampler tpe --trials 50")
+    if sampler and (sample or zipped):
+        raise UsageError("--sampler excludes --sample and --zip")
+    if status + lists + stop > 1:
+        raise UsageError("--status, --list and --stop exclude each other")
+    project = open_project()
+    if lists:
+        render.show_list(overview.sweeps(project), as_json=as_json)
+        return 0
+    if status:
+        render.show_status(overview.status(project, _only(command)), as_json=as_json)
+        return 0
+    if stop:
+        render.show_stopped(overview.stop(project, _only(command)), as_json=as_json)
+        return 0
+    request = SweepRequest(
+        command=command,
+        axes=axes,
+        file=file,
+        zipped=zipped,
+        sample=sample,
+        seed=seed,
+        sampler=sampler,
+        trials=trials,
+        metric=metric,
+        jobs=jobs,
+        timeout=timeout,
+        retries=retries,
+        gpus=gpus or (),
+        keep=keep,
+        force=force,
+        retry_failed=retry_failed,
+        engine=engine,
+    )
+    planned = plan(project, request)
+    if dry_run:
+        render.show_plan(planned, as_json=as_json)
+        return 0
+    with render.watching(as_json=as_json) as watch:
+        done = run_sweep(project, planned, watch)
+    render.show(done, as_json=as_json)
+    if done.interrupted:
+        return 128 + signal.SIGINT
+    return 1 if done.failures else 0
+
+
+def _only(command: tuple[str, ...]) -> str | None:
+    """The sweep that is named, if one is."""
+    if len(command) > 1:
+        raise UsageError("name one sweep: git xexp sweep --list")
+    return command[0] if command else None

@@ -1,0 +1,73 @@
+"""Who does the jobs of a sweep: threads of this process, or the workers of a Dask cluster.
+
+Both are a :class:`concurrent.futures.Executor` as far as a sweep is concerned: a job goes in, a
+future of its outcome comes out.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+from gitxexp.workflows.sweeps import job as sweeps_job
+from gitxexp.workflows.sweeps.job import Job, Outcome
+
+
+class Engine(ABC):
+    """Runs jobs. ``stop`` is the file whose presence asks every job to end."""
+
+    def __init__(self, stop: Path) -> None:
+        self.stop = stop
+
+    @abstractmethod
+    def submit(self, job: Job) -> Future[Outcome]:
+        """Begin a job; its future raises EngineLost where nobody knows what became of it."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """End every job at once."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let everything go; no job is under way any more."""
+
+
+class EngineLost(Exception):
+    """The workers, or the way to them, are gone."""
+
+
+class Threads(Engine):
+    """Threads that start the commands on this machine, each in a process group of its own."""
+
+    def __init__(self, stop: Path, jobs: int) -> None:
+        super().__init__(stop)
+        self._executor = ThreadPoolExecutor(jobs, thread_name_prefix="sweep")
+        self._groups: dict[int, int] = {}
+
+    def submit(self, job: Job) -> Future[Outcome]:
+        return self._executor.submit(self._run, job)
+
+    def _run(self, job: Job) -> Outcome:
+        try:
+            return sweeps_job.run(job, self.stop.exists, self._starter(job.number))
+        finally:
+            self._groups.pop(job.number, None)
+
+    def _starter(self, number: int) -> Callable[[int], None]:
+        def started(group: int) -> None:
+            self._groups[number] = group
+
+        return started
+
+    def kill(self) -> None:
+        for group in list(self._groups.values()):
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(group, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,301 @@
+"""One run of a sweep: in a worktree of the pool, from its parameters to what it leaves.
+
+It needs nothing but files that all processes of the sweep see, so that a thread or the worker of a
+cluster may do it. What is left goes into a folder of the run's own; ``outcome.json`` is written last,
+and says that the run has ended.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common import sqlite
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import database_kind
+from gitxexp.repository.config import Config, DeclaredHere
+from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments.collect import Collected, Wanted
+from gitxexp.workflows.runs import parameters
+from gitxexp.workflows.runs.environment import RunContext, environment, words
+from gitxexp.workflows.runs.execute import Execution, execute, processes_of
+from gitxexp.workflows.sweeps.pool import Differences, Tree
+
+#: Bytes of the end of a log that are kept with the outcome.
+_TAIL = 4000
+_OUTCOME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run. ``tree`` is the worktree, ``folder`` where what the run leaves goes, ``below`` the
+    folder in the worktree that the command runs in."""
+
+    number: int
+    attempt: int
+    tree: Path
+    folder: Path
+    below: str
+    command: tuple[str, ...]
+    params: dict[str, Any]
+    context: RunContext
+    variables: dict[str, str]
+    config: Config
+    timeout: float | None = None
+
+    @property
+    def kept(self) -> Path:
+        """The folder of the files that are kept, named as by :meth:`RunFolders.kept`."""
+        return self.folder / "files"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A file that the run left, now in its folder. ``role``: model, results, metrics, params or
+    output."""
+
+    path: str
+    role: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a run. ``why``: exit, timeout, stopped, or error (it could not be started)."""
+
+    attempt: int
+    code: int
+    why: str
+    started: float
+    ended: float
+    log_hash: str = ""
+    log_size: int = 0
+    tail: str = ""
+    params: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    kept: tuple[Kept, ...] = ()
+    tracker_run: str = ""  #: the tracker's own name of it
+    results: str = ""  #: the results database that has it
+    table: str = ""
+    rows: int = 0
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, folder: Path) -> Outcome | None:
+        """The outcome in a run's folder; None while there is none."""
+        try:
+            return cls.of(json.loads((folder / _OUTCOME).read_text("utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Outcome:
+        """The outcome that :meth:`as_dict` gave."""
+        kept = tuple(Kept(**item) for item in data.get("kept", ()))
+        return cls(**{**data, "kept": kept, "notes": tuple(data.get("notes", ()))})
+
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return asdict(self)
+
+    def save(self, folder: Path) -> None:
+        """Write it into the run's folder, in one step."""
+        temporary = folder / f"{_OUTCOME}.{os.getpid()}"
+        temporary.write_text(json.dumps(self.as_dict()), "utf-8")
+        temporary.replace(folder / _OUTCOME)
+
+
+def run(
+    job: Job, stop: Callable[[], bool], started: Callable[[int], None] | None = None
+) -> Outcome:
+    """Do the job; never raises for what the command does. ``started`` hears its process group."""
+    if job.folder.exists():  # of an attempt whose worker was killed
+        end_processes(job.context.run)
+        shutil.rmtree(job.folder, ignore_errors=True)
+    job.folder.mkdir(parents=True)
+    tree = _tree(job.tree)
+    try:
+        tree.reset()
+        files = parameters.plan(tree.top, job.config, _for_files(job))
+        parameters.write(tree.top, files)
+        done = execute(
+            words(job.command, job.context, job.params),
+            cwd=tree.top / job.below,
+            env=environment(job.context, job.variables),
+            log=job.context.log,
+            timeout=job.timeout,
+            stop=stop,
+            echo=False,
+            started=started,
+        )
+    except (XexpError, OSError) as error:
+        outcome = _not_run(job, error)
+    else:
+        outcome = _left(job, tree, done)
+    outcome.save(job.folder)
+    return outcome
+
+
+def end_processes(run: str) -> None:
+    """End what a run that nobody watches any more has left."""
+    for pid in processes_of(run):
+        with suppress(OSError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@cache
+def _tree(top: Path) -> Tree:
+    return Tree.load(top)
+
+
+def _for_files(job: Job) -> dict[str, Any]:
+    """The parameters that go into files: all but those that only a word of the command takes."""
+    names = parameters.unknown(job.tree, job.config, job.params)
+    return {name: value for name, value in job.params.items() if name not in names}
+
+
+def _not_run(job: Job, error: Exception) -> Outcome:
+    import time
+
+    now = time.time()
+    text = error.message if isinstance(error, XexpError) else str(error)
+    with suppress(OSError):
+        job.context.log.parent.mkdir(parents=True, exist_ok=True)
+        job.context.log.write_text(f"{text}\n", "utf-8")
+    return Outcome(job.attempt, 127, "error", now, now, tail=text, notes=(text,))
+
+
+def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
+    """What the run left, moved into its folder."""
+    notes: list[str] = [done.log_error] if done.log_error else []
+    try:
+        found = tree.differences()
+        config = job.config._replace(pipelines=DeclaredHere(tree.top))
+        collected = _collected(tree, config, found, done)
+        kept = tuple(_keep(job, tree, config, found))
+    except (XexpError, OSError, sqlite3.Error) as error:
+        found, collected, kept = Differences(), Collected({}, {}), ()
+        notes.append(f"what it left cannot be read: {error}")
+    its = collected.run
+    return Outcome(
+        job.attempt,
+        done.code,
+        done.why,
+        done.started,
+        done.ended,
+        done.log_hash,
+        done.log_size,
+        _tail(job.context.log),
+        collected.params,
+        collected.metrics,
+        collected.context,
+        kept,
+        its.id if its else "",
+        os.path.relpath(its.database, tree.top) if its else "",
+        its.table if its else "",
+        its.rows if its else 0,
+        tuple(notes),
+    )
+
+
+def _tail(log: Path) -> str:
+    try:
+        with log.open("rb") as stream:
+            size = stream.seek(0, os.SEEK_END)
+            stream.seek(max(0, size - _TAIL))
+            return stream.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def _collected(tree: Tree, config: Config, found: Differences, done: Execution) -> Collected:
+    """Parameters and metrics of this run only: of the files and databases that it wrote."""
+    written = set(found.written)
+    measures = config.pipelines.read.declared.metrics if config.pipelines else ()
+    for name in measures:
+        if name not in written:
+            (tree.top / name).unlink(missing_ok=True)  # of an earlier run; a reset brings it back
+    sources = [name for name in written if _is_results(tree.top / name)]
+    folders = {
+        folder
+        for name in written
+        for folder in _parents(name)
+        if folder.rpartition("/")[2] in ("dvclive", "mlruns")
+    }
+    only = config._replace(
+        metrics_files=tuple(name for name in config.metrics_files if name in written),
+        results_databases=(*sorted(sources), *sorted(folders)) or ("*.no-database-was-written",),
+    )
+    return collect.collect(tree.top, only, Wanted())
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def _is_results(path: Path) -> bool:
+    if path.suffix.lower() not in collect.SUFFIXES:
+        return False
+    try:
+        return database_kind(path) in ("sqlite", "duckdb")
+    except XexpError:
+        return False
+
+
+def _keep(job: Job, tree: Tree, config: Config, found: Differences) -> Iterator[Kept]:
+    """Move what is worth keeping into the run's folder, and its parameter files."""
+    written = set(found.written)
+    for path in (*found.written, *(name for name in config.params_files if name not in written)):
+        role = _role(path, tree, config)
+        source = tree.top / path
+        if role is None or source.is_symlink() or not source.is_file():
+            continue
+        if role == "results" and _is_results(source):
+            _settle(source)
+        target = job.kept / path.replace("%", "%25").replace("/", "%2F")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if path in written:
+            source.replace(target)
+        else:
+            shutil.copyfile(source, target)
+        yield Kept(path, role, target.stat().st_size)
+
+
+def _settle(database: Path) -> None:
+    """Bring the rows of a ``-wal`` into the file itself."""
+    if not database.with_name(f"{database.name}-wal").exists():
+        return
+    with suppress(sqlite3.Error), closing(sqlite.connect(database, "rw")) as db:
+        db.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def _role(path: str, tree: Tree, config: Config) -> str | None:
+    """What a written file is to its run; None for what is not kept."""
+    if path.endswith(("-wal", "-shm", "-journal")):
+        return None
+    if path in config.params_files:
+        return "params"
+    if path in config.metrics_files:
+        return "metrics"
+    if _is_results(tree.top / path) or path.startswith("mlruns/"):
+        return "results"
+    role = describe.role(path, config)
+    if role is describe.Role.MODEL and _is_model(path):
+        return "model"
+    return "output" if path in tree.placed or role is describe.Role.RESULTS else None
+
+
+def _is_model(path: str) -> bool:
+    return not path.endswith((".pyc", ".gitignore", ".dvc"))

@@ -1,0 +1,286 @@
+"""What a sweep will run: the configurations, which of them ran already, and what the sweep is called.
+
+A sweep is its command, its configurations, the code and the data: the same command goes on with the
+same sweep, and after a change of the code it is another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.text import some
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository.config_hash import canonical, config_hash, same_value
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import changed
+from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments.code_hash import code_hash, is_code
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.runs import parameters, record
+from gitxexp.workflows.runs.environment import uses
+from gitxexp.workflows.sweeps import grid
+from gitxexp.workflows.sweeps.grid import Axis, Configuration, Grid
+from gitxexp.workflows.sweeps.queue import Queue
+
+#: The section of ``params.yaml`` with the grid, where none is given.
+SECTION = "sweep"
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """What the user asked for. ``axes`` are the ``-S``; ``jobs`` None: as many as processors."""
+
+    command: tuple[str, ...]
+    axes: tuple[Axis, ...] = ()
+    file: Path | None = None
+    zipped: bool = False
+    sample: int | None = None
+    seed: int = 0
+    sampler: str | None = None
+    trials: int | None = None
+    metric: str | None = None
+    jobs: int | None = None
+    timeout: float | None = None
+    retries: int = 0
+    gpus: tuple[str, ...] = ()
+    keep: int | None = None
+    force: bool = False
+    retry_failed: bool = False
+    engine: str | None = None
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One configuration. ``key`` is the hash of all parameters; ``ran`` names the run that had it
+    already, "" where none did."""
+
+    number: int
+    params: Configuration
+    key: str
+    ran: str = ""
+
+
+@dataclass(frozen=True)
+class SweepPlan:
+    """Everything that is decided before anything runs. ``base`` are the parameters of the files,
+    ``below`` the folder in the work tree that the command runs in."""
+
+    id: str
+    request: SweepRequest
+    runs: tuple[PlannedRun, ...]
+    grid: Grid
+    base: Mapping[str, Any]
+    revision: str
+    branch: str
+    code: str
+    data: str
+    below: str
+    command: tuple[str, ...]
+    metric: str | None
+
+    @property
+    def left(self) -> list[PlannedRun]:
+        """The configurations that have to run."""
+        return [run for run in self.runs if not run.ran]
+
+    def key(self, params: Mapping[str, Any]) -> str:
+        """The hash of a configuration with the parameters of the files."""
+        return config_hash(collect.overlay(self.base, params))
+
+
+def plan(project: Project, request: SweepRequest) -> SweepPlan:
+    """The plan; changes nothing. Raises XexpError or UsageError for what cannot be run."""
+    project.require_set_up()
+    if not request.command:
+        raise UsageError(
+            "there is no command to run", "like: git xexp sweep -S lr=0.1,0.01 -- python train.py"
+        )
+    branch, head = project.at_top.head()
+    if head is None:
+        raise XexpError("there are no commits yet", "git add -A && git commit")
+    _refuse_changes(project, request.command)
+    found = _grid(project, request)
+    _check_names(project, request.command, found.names or [axis.name for axis in found.axes])
+    code = code_hash(project.at_top, head, project.config)
+    data = _data(project)
+    base = _base(project)
+    configurations = [] if request.sampler else found.configurations(request.sample, request.seed)
+    below = os.path.relpath(project.git.cwd.resolve(), project.top)
+    command = _command(project, request.command)
+    identity = [
+        request.command, below, code, data, request.sampler,
+        sorted(map(canonical, configurations)) or [repr(axis) for axis in found.axes],
+    ]  # fmt: skip
+    id = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    keys = [config_hash(collect.overlay(base, each)) for each in configurations]
+    ran = (
+        {}
+        if request.force
+        else ran_before(project, request.command, code, data, base, configurations)
+    )
+    runs = tuple(
+        PlannedRun(number, each, key, ran.get(number, ""))
+        for number, (each, key) in enumerate(zip(configurations, keys, strict=True))
+    )
+    return SweepPlan(
+        id, request, runs, found, base, head, branch or "", code, data, below, command,
+        request.metric or project.config.metrics_primary or None,
+    )  # fmt: skip
+
+
+def queue_of(project: Project) -> Queue:
+    """The queue of the repository."""
+    return Queue(project.state / "sweeps")
+
+
+def _refuse_changes(project: Project, command: Sequence[str]) -> None:
+    """XexpError where the work tree has what the runs would not see: they are of the last commit."""
+    changes = repository_commit.changes(project.at_top)
+    config = project.config
+    wrong = [
+        path
+        for path in (*changes.modified, *changes.staged_new, *changes.unmerged)
+        if is_code(path, config) or path in config.params_files
+    ]
+    wrong += [
+        word
+        for word in command[:3]
+        if (inside := project.inside((project.git.cwd / word).resolve())) is not None
+        and inside in changes.untracked
+    ]
+    if wrong:
+        names = some(sorted(set(wrong)), 5)
+        raise XexpError(
+            f"not in the last commit, which is what a sweep runs: {names}",
+            "commit them: git add -A && git commit, or git xexp tag -a",
+        )
+    outputs = [
+        out
+        for out in pointers.outputs_in(project.top)
+        if describe.role(out.path, config) is describe.Role.DATA and out.stage is None
+    ]
+    data = [out.path for out in changed(project.top, outputs, project.stat_cache)]
+    if data:
+        raise XexpError(
+            f"data is not what its pointer says: {some(data, 5)}",
+            f"keep it: dvc add {data[0]} and commit, or drop it: dvc checkout {data[0]}",
+        )
+
+
+def _grid(project: Project, request: SweepRequest) -> Grid:
+    """The configurations that are asked for; the section of the parameter files where none are."""
+    grids = []
+    if request.file is not None:
+        grids.append(grid.read(request.file))
+    if request.axes:
+        grids.append(grid.multiplied(request.axes, zipped=request.zipped))
+    if not grids:
+        section = _section(project)
+        if not section:
+            raise UsageError(
+                "there is nothing to vary",
+                "like: -S lr=0.1,0.01, --file grid.toml, or a section sweep: in params.yaml",
+            )
+        grids.append(grid.of_mapping(section, SECTION))
+    found = grid.joined(grids)
+    if request.sampler is None:
+        empty = next((axis.name for axis in found.axes if not axis.values), None)
+        if empty:
+            raise UsageError(
+                f"{empty}: how many values?",
+                f"like: -S '{empty}=log(1e-4,1e-1,4)', or --sampler tpe",
+            )
+    return found
+
+
+def _section(project: Project) -> Mapping[str, Any]:
+    from gitxexp.trackers.files import read_params
+
+    for name in project.config.params_files:
+        path = project.top / name
+        section = read_params(path).get(SECTION) if path.is_file() else None
+        if isinstance(section, dict):
+            return section
+    return {}
+
+
+def _check_names(project: Project, command: Sequence[str], names: Sequence[str]) -> None:
+    """Raises as :func:`parameters.plan` for what neither a file nor a word of the command takes."""
+    missing = set(parameters.unknown(project.top, project.config, names))
+    for name in names:
+        if name not in missing or not uses(command, name):
+            parameters.plan(project.top, project.config, {name: ""})
+
+
+def _command(project: Project, command: Sequence[str]) -> tuple[str, ...]:
+    """The command, its program by an absolute path where it is named by one that git does not track
+    (``.venv/bin/python``): a worktree does not have it."""
+    program = command[0]
+    if "/" in program and not Path(program).is_absolute():
+        path = project.git.cwd / program
+        if path.exists() and not project.git.tracks(program):
+            return (str(path.absolute()), *command[1:])
+    elif "/" not in program and shutil.which(program) is None:
+        raise XexpError(f"there is no command '{program}'", "name it by its path, or set PATH")
+    return tuple(command)
+
+
+def _data(project: Project) -> str:
+    artifacts = {
+        out.path: out.hash for out in pointers.outputs_at(project.at_top, "HEAD") if out.hash
+    }
+    return describe.data_hash(describe.data_outputs(artifacts, project.config))
+
+
+def _base(project: Project) -> dict[str, Any]:
+    """The parameters of the files, as they are without the sweep's."""
+    config = project.config._replace(results_databases=("*.none",), metrics_files=())
+    return collect.collect(project.top, config, Wanted()).params
+
+
+def ran_before(
+    project: Project,
+    command: Sequence[str],
+    code: str,
+    data: str,
+    base: Mapping[str, Any],
+    configurations: Sequence[Configuration],
+) -> dict[int, str]:
+    """The configurations that ran well with this command, code and data, whoever ran them; number →
+    run."""
+    keys = [config_hash(collect.overlay(base, each)) for each in configurations]
+    done = queue_of(project).done(keys, command, code, data)
+    found = {number: done[key] for number, key in enumerate(keys) if key in done}
+    records = [
+        each
+        for each in record.read(project)
+        if each.status == "done" and each.code_hash == code and each.data == data
+        and not each.patch and each.command == tuple(command)
+    ]  # fmt: skip
+    if not records:
+        return found
+    by_hash = {each.config_hash: each.id for each in records}
+    for number, (params, key) in enumerate(zip(configurations, keys, strict=True)):
+        if number in found:
+            continue
+        wanted = collect.overlay(base, params)
+        same = by_hash.get(key) or next(
+            (each.id for each in records if _has(each.params, wanted)), None
+        )
+        if same:
+            found[number] = same
+    return found
+
+
+def _has(params: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether a run had all these parameters; its tracker may have logged more."""
+    return all(name in params and same_value(params[name], v) for name, v in wanted.items())

@@ -1,0 +1,531 @@
+"""``sweep``: run every configuration of a plan, whatever happens meanwhile.
+
+The coordinator gives jobs to an engine, writes down where each stands, and brings what has ended into
+the user's results and registry in batches. Whatever kills it, the same command goes on: runs that
+were under way are ended and begun again, what has ended is merged and recorded, and neither is done
+twice.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.storage.objects import hash_file
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.runs import record
+from gitxexp.workflows.runs.environment import RunContext
+from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
+from gitxexp.workflows.sweeps import pool, results
+from gitxexp.workflows.sweeps.engine import Engine, EngineLost, Threads
+from gitxexp.workflows.sweeps.job import Job, Outcome, end_processes
+from gitxexp.workflows.sweeps.plan import SweepPlan, queue_of
+from gitxexp.workflows.sweeps.queue import Queue, Result, State, Sweep, Task
+from gitxexp.workflows.sweeps.ranking import ranked, value_of
+from gitxexp.workflows.sweeps.sampler import Sampler
+
+#: Seconds between merges, and the number of ended runs that are not waited with.
+_EVERY, _BATCH = 2.0, 100
+#: Seconds between looks at the flag that ends a sweep.
+_TICK = 0.25
+
+
+@dataclass
+class Progress:
+    """How far a sweep is. ``best`` is the best run by the metric so far, ``ended`` the run that has
+    just ended; None: nothing has, only time went by."""
+
+    sweep: str
+    total: int
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    running: int = 0
+    began: float = field(default_factory=time.monotonic)
+    metric: str | None = None
+    best: Task | None = None
+    ended: Task | None = None
+    said: str = ""  #: something to tell, such as what is waited for
+
+    @property
+    def left(self) -> int:
+        """Runs that have not begun."""
+        return self.total - self.done - self.failed - self.skipped - self.running
+
+    @property
+    def seconds_left(self) -> float | None:
+        """At the speed so far; None while nothing has ended."""
+        ended = self.done + self.failed
+        if not ended:
+            return None
+        passed = time.monotonic() - self.began
+        return passed / ended * (self.left + self.running / 2)
+
+
+#: ``watch(progress)``: called whenever something changes, and some times a second.
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What became of a sweep. ``interrupted``: something is left to run; ``tasks`` are all of its
+    runs, ``rows`` the rows that are new in the results."""
+
+    id: str
+    metric: str | None
+    maximize: bool
+    tasks: tuple[Task, ...]
+    rows: int
+    interrupted: bool
+    notes: tuple[str, ...] = ()
+
+    @property
+    def ranking(self) -> list[Task]:
+        """The runs with a number for the metric, the best first."""
+        return ranked(self.tasks, self.metric, maximize=self.maximize)
+
+    @property
+    def failures(self) -> list[Task]:
+        """The runs that failed."""
+        return [task for task in self.tasks if task.result in (Result.FAILED, Result.TIMEOUT)]
+
+
+def sweep(project: Project, plan: SweepPlan, watch: Watch) -> Swept:
+    """Run what the plan has left, and bring in what ran; returns when all is done, or when it was
+    interrupted (Ctrl-C, ``--stop``), with nothing left behind.
+
+    Raises NoAnswer where another process runs the same sweep.
+    """
+    project.recover_first()
+    queue = queue_of(project)
+    try:
+        with queue.held(plan.id):
+            return _Coordinator(project, plan, queue, watch).run()
+    finally:
+        queue.close()
+
+
+def stop_file(project: Project, sweep: str) -> Path:
+    """The file whose presence ends the sweep."""
+    return project.state / "sweeps" / f"{sweep}.stop"
+
+
+def trees_of(project: Project, sweep: str) -> Path:
+    """The folder of a sweep's worktrees."""
+    return project.state / "sweeps" / sweep / "trees"
+
+
+class _Coordinator:
+    """One sweep under way."""
+
+    def __init__(self, project: Project, plan: SweepPlan, queue: Queue, watch: Watch) -> None:
+        self.project, self.plan, self.queue, self.watch = project, plan, queue, watch
+        self.request = plan.request
+        self.folders = RunFolders(project.state)
+        self.stop = stop_file(project, plan.id)
+        self.trees = trees_of(project, plan.id)
+        self.progress = Progress(plan.id, 0, metric=plan.metric)
+        self.futures: dict[Future[Outcome], tuple[Task, pool.Tree]] = {}
+        self.asked = 0  #: how often it was asked to end
+        self.rows = 0
+        self.notes: list[str] = []
+        self.flushed = time.monotonic()
+        self.engine: Engine | None = None
+        self.sampler: Sampler | None = None
+        self.who = record.whose()
+
+    # -- the whole ---------------------------------------------------------------------------------
+
+    def run(self) -> Swept:
+        self.stop.unlink(missing_ok=True)
+        self._enter()
+        self._take_up()
+        try:
+            with self._signals():
+                if self._open():
+                    self._work()
+                self._flush(patient=True)
+        finally:
+            self._leave()
+        is_left = bool(self._open())
+        if not is_left:
+            self.queue.finish(self.plan.id)
+            shutil.rmtree(self.trees.parent, ignore_errors=True)
+        metric = self.progress.metric
+        tasks = tuple(self.queue.tasks(self.plan.id))
+        return Swept(
+            self.plan.id, metric, self._maximize(metric), tasks, self.rows,
+            is_left, tuple(self.notes),
+        )  # fmt: skip
+
+    def _enter(self) -> None:
+        """The sweep into the queue; one that is there goes on."""
+        plan, now = self.plan, time.time()
+        before = {sweep.id: sweep for sweep in self.queue.sweeps()}.get(plan.id)
+        request = {
+            "command": list(self.request.command),
+            "settings": sorted({name for run in plan.runs for name in run.params}),
+            "metric": plan.metric,
+            "retries": self.request.retries,
+            "branch": plan.branch,
+        }
+        new = Sweep(plan.id, request, plan.code, plan.data, plan.revision, now, None, os.getpid())
+        tasks = [Task(plan.id, run.number, run.params, run.key) for run in plan.runs]
+        self.queue.begin(new, tasks)
+        known = {task.number: task for task in self.queue.tasks(plan.id)}
+        if self.request.force and (before is None or before.ended is not None):
+            self._again(known.values())
+        elif self.request.retry_failed:
+            self._again(t for t in known.values() if t.result in (Result.FAILED, Result.TIMEOUT))
+        elif before is None:
+            self._skip([(known[run.number], run.ran) for run in plan.runs if run.ran])
+        if self.request.sampler:
+            self._begin_study()
+
+    def _skip(self, ran: list[tuple[Task, str]]) -> None:
+        """Note which runs had these configurations already, and what they measured."""
+        records = {each.id: each for each in record.read(self.project)} if ran else {}
+        facts: dict[int, dict[str, Any]] = {}
+        for task, id in ran:
+            known = records.get(id)
+            metrics = dict(known.metrics) if known else {}
+            facts[task.number] = {
+                "result": Result.SKIPPED, "run": id, "outcome": {"metrics": metrics},
+            }  # fmt: skip
+        self.queue.move([task for task, _ in ran], State.RECORDED, facts)
+
+    def _begin_study(self) -> None:
+        metric = self.plan.metric
+        if metric is None:
+            raise XexpError(
+                "a sampler needs a metric to go by", "name it: --metric f1, or [metrics] primary"
+            )
+        journal = self.trees.parent / "optuna.log"
+        self.sampler = Sampler(
+            journal, self.plan.grid.axes, self.request.sampler or "", self.request.seed,
+            maximize=self._maximize(metric),
+        )  # fmt: skip
+        known = {task.number for task in self.queue.tasks(self.plan.id)}
+        lost = {n: c for n, c in self.sampler.trials().items() if n not in known}
+        self.queue.add([Task(self.plan.id, n, c, self.plan.key(c)) for n, c in lost.items()])
+
+    def _again(self, tasks: Iterable[Task]) -> None:
+        every = list(tasks)
+        blank = {"result": Result.NONE, "attempts": 0, "run": "", "outcome": {}}
+        self.queue.move(every, State.QUEUED, {task.number: blank for task in every})
+
+    def _take_up(self) -> None:
+        """What a process that was killed has left: what ended is kept, what ran is run again."""
+        pool.remove(self.project, self.trees)
+        for task in self.queue.tasks(self.plan.id, State.STARTED):
+            end_processes(task.run)
+            outcome = Outcome.load(self.folders.of(task.run))
+            if outcome is not None and outcome.attempt == task.attempts:
+                self._ended(task, outcome)
+            else:
+                self.queue.move([task], State.QUEUED)
+        self._count()
+
+    def _open(self) -> list[Task]:
+        """The runs that are left, and one that a sampler may still choose."""
+        queued = self.queue.tasks(self.plan.id, State.QUEUED, State.STARTED)
+        if not queued and self.sampler and self.sampler.asked < (self.request.trials or 0):
+            return [Task(self.plan.id, -1, {}, "")]
+        return queued
+
+    def _leave(self) -> None:
+        """Nothing of the sweep stays but its place in the queue and what its runs left."""
+        if self.engine is not None:
+            self.stop.touch()
+            self.engine.kill()
+            self.engine.close()
+        pool.remove(self.project, self.trees)
+        self.stop.unlink(missing_ok=True)
+        back = [task for task, _ in self.futures.values()]
+        self.queue.move(back, State.QUEUED)
+
+    # -- the loop ----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        jobs = max(1, min(self._jobs(), len(self._open()) if not self.sampler else self._jobs()))
+        self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
+        free = pool.make(self.project, self.trees, self.plan.revision, jobs)
+        self._say("")
+        self.engine = self._engine(jobs)
+        queued = self._queued()
+        self.progress.began = time.monotonic()
+        while True:
+            while free and not self._ends:
+                task = next(queued, None)
+                if task is None:
+                    break
+                self._start(task, free.pop(0))
+            if not self.futures:
+                break
+            done, _ = wait(self.futures, timeout=_TICK, return_when=FIRST_COMPLETED)
+            for future in done:
+                task, tree = self.futures.pop(future)
+                again = self._finish(task, future)
+                free.append(tree)
+                if again is not None:
+                    queued = _and_then(queued, again)
+            self._flush_in_time()
+            self._tell(None)
+
+    @property
+    def _ends(self) -> bool:
+        """Whether nothing is to be begun any more."""
+        if not self.asked and self.stop.exists():
+            self.asked = 1
+        return self.asked > 0
+
+    def _jobs(self) -> int:
+        wanted = self.request.jobs or len(self.request.gpus)
+        return wanted or len(os.sched_getaffinity(0))
+
+    def _engine(self, jobs: int) -> Engine:
+        if self.request.engine is None:
+            return Threads(self.stop, jobs)
+        from gitxexp.workflows.sweeps.dask_engine import DaskEngine  # an extra
+
+        return DaskEngine(self.stop, jobs, self.request.engine)
+
+    def _queued(self) -> Iterator[Task]:
+        yield from self.queue.tasks(self.plan.id, State.QUEUED)
+        while self.sampler and self.sampler.asked < (self.request.trials or 0):
+            number, params = self.sampler.ask()
+            task = Task(self.plan.id, number, params, self.plan.key(params))
+            self.queue.add([task])
+            self.progress.total += 1
+            yield task
+
+    def _start(self, task: Task, tree: pool.Tree) -> None:
+        assert self.engine is not None
+        run = record.new_id()
+        begun = replace(task, run=run, attempts=task.attempts + 1, started=time.time())
+        facts = {"run": run, "attempts": begun.attempts, "started": begun.started}
+        self.queue.move([task], State.STARTED, {task.number: facts})
+        context = RunContext(
+            run, run, self.plan.revision, self.plan.branch, self.plan.data, task.key,
+            self.folders.log(run), self.plan.id,
+        )  # fmt: skip
+        gpus = self.request.gpus
+        gpu = {"CUDA_VISIBLE_DEVICES": gpus[(tree.number - 1) % len(gpus)]} if gpus else {}
+        config = self.project.config._replace(pipelines=None)
+        job = Job(
+            task.number, begun.attempts, tree.top, self.folders.of(run), self.plan.below,
+            self.plan.command, task.params, context, gpu, config, self.request.timeout,
+        )  # fmt: skip
+        self.futures[self.engine.submit(job)] = begun, tree
+        self.progress.running += 1
+
+    def _finish(self, task: Task, future: Future[Outcome]) -> Task | None:
+        """Note what became of a run; the task where it is to be run again."""
+        self.progress.running -= 1
+        try:
+            outcome = future.result()
+        except EngineLost as error:
+            self.queue.move([task], State.QUEUED)
+            self.asked = max(self.asked, 1)
+            self.notes.append(f"{error}: what it ran is run again by the same command")
+            return None
+        if outcome.why in ("stopped", "interrupted"):
+            self.queue.move([task], State.QUEUED)
+            shutil.rmtree(self.folders.of(task.run), ignore_errors=True)
+            return None
+        is_failure = outcome.code != 0 or outcome.why != "exit"
+        if is_failure and task.attempts <= self.request.retries and not self._ends:
+            self.queue.move([task], State.QUEUED)
+            shutil.rmtree(self.folders.of(task.run), ignore_errors=True)
+            return task
+        ended = self._ended(task, outcome)
+        if self.sampler is not None:
+            self.sampler.tell(task.number, value_of(ended, self.plan.metric))
+        self._count_one(ended)
+        self._tell(ended)
+        return None
+
+    def _ended(self, task: Task, outcome: Outcome) -> Task:
+        result = Result.DONE
+        if outcome.why == "timeout":
+            result = Result.TIMEOUT
+        elif outcome.code != 0 or outcome.why != "exit":
+            result = Result.FAILED
+        facts = {"result": result, "ended": outcome.ended, "outcome": outcome.as_dict()}
+        self.queue.move([task], State.ENDED, {task.number: facts})
+        return replace(
+            task, state=State.ENDED, result=result, ended=outcome.ended, outcome=outcome.as_dict()
+        )
+
+    # -- results and registry ----------------------------------------------------------------------
+
+    def _flush_in_time(self) -> None:
+        ended = self.progress.done + self.progress.failed
+        late = time.monotonic() - self.flushed > _EVERY
+        if late or (ended and ended % _BATCH == 0):
+            self._flush()
+
+    def _flush(self, *, patient: bool = False) -> None:
+        """Bring in what has ended. Where another process writes to the results, later; ``patient``:
+        wait for it, until Ctrl-C."""
+        self.flushed = time.monotonic()
+        while True:
+            try:
+                self._merge(self.queue.tasks(self.plan.id, State.ENDED))
+                self._record(self.queue.tasks(self.plan.id, State.MERGED))
+                return
+            except results.Busy as error:
+                if not patient or self.asked:
+                    if patient:
+                        self.notes.append(f"{error.message}: the same command merges the rest")
+                    return
+                self._say(f"waiting: {error.message}")
+                time.sleep(_TICK)
+
+    def _merge(self, tasks: list[Task]) -> None:
+        for at in range(0, len(tasks), _BATCH):
+            batch = tasks[at : at + _BATCH]
+            files: dict[str, list[Path]] = {}
+            whose: dict[Path, Task] = {}
+            for task in batch:
+                for kept in Outcome.of(task.outcome).kept:
+                    path = self.folders.kept(task.run, kept.path)
+                    if kept.role == "results" and path.exists():
+                        files.setdefault(kept.path, []).append(path)
+                        whose[path] = task
+            facts: dict[int, dict[str, Any]] = {}
+            if files:
+                with self.project.locked():
+                    done = results.merge(self.project, files)
+                self.rows += done.rows
+                for path, why in done.refused.items():
+                    task = whose[path]
+                    said = f"its rows were not merged, they are kept in {path}: {why}"
+                    noted = [*task.outcome.get("notes", ()), said]
+                    facts[task.number] = {"outcome": {**task.outcome, "notes": noted}}
+                    self.notes.append(f"run {task.run}: {said}")
+            self.queue.move(batch, State.MERGED, facts)
+            for path in whose:
+                if not files or path not in done.refused:
+                    path.unlink(missing_ok=True)
+
+    def _record(self, tasks: list[Task]) -> None:
+        """One registry row a run, and only the models of those that are to be kept."""
+        if not tasks:
+            return
+        records = [self._as_record(task) for task in tasks]
+        with self.project.locked():
+            record.write(self.project, records)
+        self.queue.move(tasks, State.RECORDED)
+        for task in tasks:
+            (self.folders.of(task.run) / "outcome.json").unlink(missing_ok=True)
+
+    def _as_record(self, task: Task) -> RunRecord:
+        outcome = Outcome.of(task.outcome)
+        kept: dict[str, str] = {}
+        for each in outcome.kept:
+            path = self.folders.kept(task.run, each.path)
+            if path.is_file():
+                kept[each.path] = f"md5:{hash_file(path)}"
+        found = RowsFound(outcome.results, outcome.table, outcome.tracker_run, outcome.rows)
+        return RunRecord(
+            id=task.run,
+            status=task.result.value,  # type: ignore[arg-type]
+            command=self.request.command,
+            code=outcome.code,
+            started=record.timestamp(outcome.started),
+            ended=record.timestamp(outcome.ended),
+            params=outcome.params,
+            metrics=outcome.metrics,
+            config_hash=task.key,
+            data=self.plan.data,
+            run_commit=self.plan.revision,
+            code_hash=self.plan.code,
+            branch=self.plan.branch,
+            outputs=kept,
+            kept=kept,
+            log=outcome.log_hash,
+            tables=(found,) if outcome.tracker_run else (),
+            sweep=self.plan.id,
+            note="; ".join(outcome.notes),
+            **self.who,
+        )
+
+    # -- what is told ------------------------------------------------------------------------------
+
+    def _maximize(self, metric: str | None) -> bool:
+        return metric is not None and describe.maximize(self.project.config, metric)
+
+    def _count(self) -> None:
+        """The progress as the queue has it."""
+        tasks = self.queue.tasks(self.plan.id)
+        self.progress.total = max(len(tasks), self.request.trials or 0)
+        for task in tasks:
+            self._count_one(task)
+
+    def _count_one(self, task: Task) -> None:
+        progress = self.progress
+        if task.result is Result.SKIPPED:
+            progress.skipped += 1
+        elif task.result is Result.DONE:
+            progress.done += 1
+        elif task.result is not Result.NONE:
+            progress.failed += 1
+        metrics = task.outcome.get("metrics", {})
+        if progress.metric is None and metrics:
+            progress.metric = describe.primary_metric(metrics, self.project.config)
+        if progress.metric and value_of(task, progress.metric) is not None:
+            both = [task] if progress.best is None else [progress.best, task]
+            progress.best = ranked(both, progress.metric, maximize=self._maximize(progress.metric))[
+                0
+            ]
+
+    def _tell(self, ended: Task | None) -> None:
+        self.progress.ended = ended
+        self.watch(self.progress)
+
+    def _say(self, text: str) -> None:
+        self.progress.said = text
+        self._tell(None)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Ctrl-C once: begin nothing more, ask what runs to end. Twice: end it at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def asked(_number: int, _frame: FrameType | None) -> None:
+            self.asked += 1
+            with suppress(OSError):
+                self.stop.touch()
+            if self.asked > 1 and self.engine is not None:
+                self.engine.kill()
+
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before: Mapping[int, Any] = {number: signal.getsignal(number) for number in numbers}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, asked)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler or signal.SIG_DFL)
+
+
+def _and_then(tasks: Iterator[Task], task: Task) -> Iterator[Task]:
+    yield from tasks
+    yield replace(task, state=State.QUEUED)

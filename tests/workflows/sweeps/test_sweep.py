@@ -1,0 +1,77 @@
+"""``git xexp sweep``: every configuration once, its rows and files its own, and nothing left over."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tests.helpers import Repo
+from tests.workflows.sweeps.sweep_tools import (
+    TRAINING,
+    assert_nothing_left,
+    records,
+    rows,
+    trainable,
+)
+
+GRID = ("-S", "lr=0.1,0.01", "-S", "seed=7,13", "-j", "2")
+
+
+def test_a_grid_runs_and_the_same_command_runs_only_what_is_left(set_up: Repo) -> None:
+    repo = trainable(set_up)
+    model, params = (
+        (repo / "models/production/model.bin").read_bytes(),
+        (repo / "params.yaml").read_text(),
+    )
+    planned = repo.xexp("sweep", *GRID, "--dry-run", "--json", "--", *TRAINING).good().json()
+    assert [run["params"] for run in planned["runs"]] == [
+        {"lr": lr, "seed": seed} for lr in (0.1, 0.01) for seed in (7, 13)
+    ]
+    done = repo.xexp("sweep", *GRID, "--", *TRAINING)
+    assert done.code == 1, done.err  # two failed
+    assert "2 done, 2 failed" in done.out and done.err.count("diverged") == 2
+    lines = [line for line in done.out.splitlines() if line.startswith("[")]
+    assert len(lines) == 4 and sum("failed (exit 1)" in line for line in lines) == 2
+    ranking = done.out.splitlines()[4:7]
+    assert [line.split("\t")[:3] for line in ranking] == [
+        ["rank", "f1", "lr"], ["1", "0.9", "0.1"], ["2", "0.81", "0.01"]
+    ]  # fmt: skip
+    assert rows(repo) == [(0.01, 0.81), (0.1, 0.9)]
+    # the user's own tree has new rows and records, and nothing else
+    assert (repo / "models/production/model.bin").read_bytes() == model
+    assert (repo / "params.yaml").read_text() == params
+    assert repo.git("status", "--porcelain").split() == ["M", ".xexp/registry.db"]
+    assert_nothing_left(repo)
+    # each run is recorded, with what it was and left
+    known = records(repo)
+    assert sorted(each.status for each in known) == ["done", "done", "failed", "failed"]
+    assert {each.sweep for each in known} == {planned["sweep"]}
+    best = next(each for each in known if each.metrics.get("f1") == 0.9)
+    assert best.params["lr"] == 0.1 and best.params["epochs"] == 3 and best.command == TRAINING
+    assert best.run_commit == repo.head and best.tracker_run == f"t-{best.id}" and best.code == 0
+    kept = Path(repo / ".git/xexp/runs" / best.id)
+    assert (kept / "files/models%2Fproduction%2Fmodel.bin").read_bytes() == b"model of 0.1"
+    assert "lr: 0.1\n" in (kept / "files/params.yaml").read_text()
+    assert set(best.kept) == {"params.yaml", "metrics.json", "models/production/model.bin"}
+    assert (kept / "log").read_text() == "training 0.1\n"
+    # nothing is left to run; what failed is when it is asked for, a larger grid runs the rest
+    again = repo.xexp("sweep", *GRID, "--", *TRAINING)
+    assert "[" not in again.out and len(records(repo)) == 4
+    retried = repo.xexp("sweep", *GRID, "--retry-failed", "--retries", "1", "--", *TRAINING)
+    assert retried.code == 1 and retried.out.count("failed (exit 1)") == 2
+    assert len(records(repo)) == 6
+    larger = repo.xexp("sweep", "-S", "lr=0.1,0.01,0.2", "--json", "--", *TRAINING).good()
+    events = [json.loads(line) for line in larger.out.splitlines()]
+    assert [event["event"] for event in events] == ["run", "sweep"]
+    assert events[0]["params"] == {"lr": 0.2} and events[0]["metrics"] == {"f1": 0.8}
+    assert events[1]["skipped"] == 2 and events[1]["done"] == 1
+    assert len(events[1]["ranking"]) == 3 and events[1]["ranking"][0] == best.id
+    assert rows(repo) == [(0.01, 0.81), (0.1, 0.9), (0.2, 0.8)]
+    forced = repo.xexp("sweep", "-S", "lr=0.1", "--force", "--", *TRAINING).good()
+    assert "1 done" in forced.out and len(rows(repo)) == 4
+    status = repo.xexp("sweep", "--status", "--json").good().json()
+    assert status["state"] == "done" and status["best"]["params"] == {"lr": 0.1}
+    listed = repo.xexp("sweep", "--list", "--json").good().json()
+    assert [each["done"] for each in listed] == [1, 1, 2]
+    assert repo.xexp("sweep", "--stop").code == 1
+    assert_nothing_left(repo)
