@@ -38,7 +38,7 @@ _OUTCOME = "outcome.json"
 @dataclass(frozen=True)
 class Job:
     """What to run. ``tree`` is the worktree, ``folder`` where what the run leaves goes, ``below`` the
-    folder in the worktree that the command runs in."""
+    folder in the worktree that the command runs in, ``whole`` all parameters with those to set."""
 
     number: int
     attempt: int
@@ -47,6 +47,7 @@ class Job:
     below: str
     command: tuple[str, ...]
     params: dict[str, Any]
+    whole: dict[str, Any]
     context: RunContext
     variables: dict[str, str]
     config: Config
@@ -172,12 +173,14 @@ def _not_run(job: Job, error: Exception) -> Outcome:
     with suppress(OSError):
         job.context.log.parent.mkdir(parents=True, exist_ok=True)
         job.context.log.write_text(f"{text}\n", "utf-8")
-    return Outcome(job.attempt, 127, "error", now, now, tail=text, notes=(text,))
+    return Outcome(job.attempt, 127, "error", now, now, tail=text, params=job.whole, notes=(text,))
 
 
 def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
     """What the run left, moved into its folder."""
     notes: list[str] = [done.log_error] if done.log_error else []
+    if not (tree.top / ".git").exists():
+        notes.append("it deleted its worktree")
     try:
         found = tree.differences()
         config = job.config._replace(pipelines=DeclaredHere(tree.top))
@@ -196,7 +199,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         done.log_hash,
         done.log_size,
         _tail(job.context.log),
-        collected.params,
+        collected.params or job.whole,
         collected.metrics,
         collected.context,
         kept,

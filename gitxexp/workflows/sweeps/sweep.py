@@ -24,7 +24,7 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.storage.objects import hash_file
-from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.environment import RunContext
 from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
@@ -252,6 +252,8 @@ class _Coordinator:
             self.engine.kill()
             self.engine.close()
         pool.remove(self.project, self.trees)
+        with suppress(OSError):
+            self.trees.parent.rmdir()  # a study stays
         self.stop.unlink(missing_ok=True)
         back = [task for task, _ in self.futures.values()]
         self.queue.move(back, State.QUEUED)
@@ -326,7 +328,8 @@ class _Coordinator:
         config = self.project.config._replace(pipelines=None)
         job = Job(
             task.number, begun.attempts, tree.top, self.folders.of(run), self.plan.below,
-            self.plan.command, task.params, context, gpu, config, self.request.timeout,
+            self.plan.command, task.params,
+            collect.overlay(self.plan.base, task.params), context, gpu, config, self.request.timeout,
         )  # fmt: skip
         self.futures[self.engine.submit(job)] = begun, tree
         self.progress.running += 1
