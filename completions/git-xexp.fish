@@ -17,6 +17,7 @@ v	demo	make a real experiment repository and walk through it
 v	setup	enable man pages and completion
 v	completion	print the completion script of a shell
 v	tag	snapshot the experiment as the next version
+v	sweep	run a command for each configuration, in parallel
 v	worktree	one experiment, one branch, one folder
 v	push	push artifacts, branches and tags of experiments
 v	pull	pull commits and experiments, and bring the outputs along
@@ -120,6 +121,32 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	next	once\' ;;
+\'sweep\') spec=\'o	-S --set	param=	many	Values of a parameter; several multiply
+o	--zip	-	once	Pair the values of -S instead
+o	--file	file	once	Read the grid from a TOML, YAML or CSV file
+o	--sample	text	once	Run N of them, by chance
+o	--seed	text	once	The same choice for the same S
+o	--sampler	choice:tpe random	once	Let Optuna choose the values
+o	--trials	text	once	With --sampler: run N
+o	-j --jobs	text	once	Run N at a time
+o	--timeout	text	once	End a run after this time (like 90s, 2h)
+o	--retries	text	once	Run a failed one again
+o	--gpus	text	once	Give each job one of these GPUs
+o	--metric	metric	once	Rank by NAME (default: the primary metric)
+o	--force	-	once	Also run what ran already
+o	--engine	text	once	Run on a Dask cluster (tcp://… or local)
+o	--status	-	once	Show how far the last sweep is
+o	--list	-	once	List the sweeps
+o	--stop	-	once	End the sweep that runs
+o	--retry-failed	-	once	Run again what failed
+o	-n --dry-run	-	once	List the configurations, and what is skipped and why
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	text	many\' ;;
 \'worktree\') spec=\'v	new	make ../exp-NAME on branch exp/NAME, ready to work in
 v	list	list the worktrees and what is only there
 v	remove	remove a worktree, if nothing in it would be lost

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import sqlite3
 from contextlib import closing
@@ -10,6 +11,7 @@ from typing import Any
 
 from tests.helpers import Done, Repo, xexp_inside
 from tests.workflows.models.model_tools import content
+from tests.workflows.sweeps.sweep_tools import TRAINING, trainable
 from tests.workflows.worktrees.worktree_tools import tree_of
 
 DB = "results/experiments.db"
@@ -124,6 +126,27 @@ def of_trees(scenes: Scenes, repo: Repo) -> None:
     run("setup")
     run("setup", "setup", "--check", code=1)
     run("setup", "setup", "--uninstall")
+
+
+def of_sweeps(scenes: Scenes, repo: Repo) -> None:
+    """A sweep of three, one of which fails, on ``trained``."""
+    trainable(repo)
+    words = ("sweep", "-S", "lr=0.1,0.01", "-S", "seed=7,13", "-j", "2")
+
+    def run(heading: str, *words: str, code: int = 0) -> Any:
+        return scenes.keep(heading, repo.xexp(*words, "--json"), code)
+
+    repo.xexp("init").good()
+    repo.commit("set up")
+    for code in (1, 1):
+        done = repo.xexp(*words, "--json", "--", *TRAINING)
+        assert done.code == code, done.err
+        lines = [json.loads(line) for line in done.out.splitlines()]
+        scenes.found.setdefault("sweep", []).extend(lines)
+        planned = repo.xexp(*words, "--dry-run", "--json", "--", *TRAINING)
+        scenes.keep("sweep --dry-run", planned)
+    run("sweep --status", "sweep", "--status")
+    run("sweep --list", "sweep", "--list")
 
 
 def of_merges(scenes: Scenes, repo: Repo, folder: Path) -> None:

@@ -145,6 +145,7 @@ def test_documents_are_what_the_manual_says(
     json_scenes.of_models(scenes, copy_template(models_template, tmp_path / "models"))
     json_scenes.of_trees(scenes, copy_template(trained_template, tmp_path / "trees"))
     json_scenes.of_merges(scenes, repo, tmp_path)
+    json_scenes.of_sweeps(scenes, copy_template(trained_template, tmp_path / "sweeps"))
     json_scenes.of_team(scenes, copy_template(trained_template, tmp_path / "team"))
     json_scenes.of_demo(scenes, tmp_path)
     done = repo.xexp("explore", "show", "e9.9.9", "--json")

@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 @click.command(cls=Command, context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 @click.option(
-    "-S", "axes", type=Values(), multiple=True, help="Values of a parameter; several multiply."
+    "-S",
+    "--set",
+    "axes",
+    type=Values(),
+    multiple=True,
+    help="Values of a parameter; several multiply.",
 )
 @click.option("--zip", "zipped", is_flag=True, help="Pair the values of -S instead.")
 @click.option(
@@ -38,8 +43,6 @@ if TYPE_CHECKING:
 )
 @click.option("--gpus", type=Columns(), metavar="LIST", help="Give each job one of these GPUs.")
 @click.option("--metric", metavar="NAME", help="Rank by NAME (default: the primary metric).")
-@click.option("--keep", type=click.IntRange(0), metavar="K", help="Keep the models of the best K.")
-@click.option("--tag", "tags", is_flag=True, help="Tag the winner, with its own files.")
 @click.option("--force", is_flag=True, help="Also run what ran already.")
 @click.option("--engine", metavar="ADDRESS", help="Run on a Dask cluster (tcp://… or local).")
 @click.option("--status", is_flag=True, help="Show how far the last sweep is.")
@@ -61,8 +64,6 @@ def sweep(
     retries: int,
     gpus: tuple[str, ...] | None,
     metric: str | None,
-    keep: int | None,
-    tags: bool,
     force: bool,
     engine: str | None,
     status: bool,
@@ -112,7 +113,6 @@ def sweep(
         timeout=timeout,
         retries=retries,
         gpus=gpus or (),
-        keep=keep,
         force=force,
         retry_failed=retry_failed,
         engine=engine,

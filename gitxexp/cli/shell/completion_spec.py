@@ -43,6 +43,7 @@ KINDS = {
     "metric": "metric",
     "metrics": "metric=",
     "params": "param=",
+    "axes": "param=",
     "columns": "columns",
     "labels": "label",
     "run": "run",

@@ -52,7 +52,6 @@ class SweepRequest:
     timeout: float | None = None
     retries: int = 0
     gpus: tuple[str, ...] = ()
-    keep: int | None = None
     force: bool = False
     retry_failed: bool = False
     engine: str | None = None
