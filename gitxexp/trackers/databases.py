@@ -7,14 +7,16 @@ trackers. Neither is ever asked to do more than standard SQL here.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, TypeVar
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import Folder
 
 Kind = Literal["sqlite", "duckdb"]
 T = TypeVar("T")
@@ -97,8 +99,9 @@ class Database:
         return sqlite.triggers_aside(self.raw, *tables, views=views)
 
 
-def reading(path: Path, action: Callable[[Database], T]) -> T:
-    """``action`` on a read-only connection; its result.
+def reading(path: Path, action: Callable[[Database], T], memory: int = 0) -> T:
+    """``action`` on a read-only connection; its result. ``memory``: bytes that DuckDB may use, what is
+    beyond them being spilled (0: as it likes).
 
     A SQLite file in WAL mode that nobody has open is read as immutable, because any other way
     leaves ``-wal`` and ``-shm`` files behind. Should a writer come meanwhile, ``action`` is run
@@ -108,8 +111,15 @@ def reading(path: Path, action: Callable[[Database], T]) -> T:
     kind = _usable(path, head)
     with _explained(path):
         if kind == "duckdb":
-            with _closing(path, kind, _duckdb(path, read_only=True)) as database:
-                return action(database)
+            with Folder() if memory else nullcontext() as scratch:
+                limits = (
+                    {"memory_limit": f"{memory}B", "temp_directory": str(scratch.path)}
+                    if scratch
+                    else {}
+                )
+                raw = _duckdb(path, read_only=True, limits=limits)
+                with _closing(path, kind, raw) as database:
+                    return action(database)
         if head[18:20] == bytes((WAL_VERSION, WAL_VERSION)) and not _wal(path).exists():
             before = _state(path)
             with _closing(path, kind, _sqlite(path, "ro", immutable=True)) as database:
@@ -150,14 +160,14 @@ def _sqlite(
     return connection
 
 
-def _duckdb(path: Path, read_only: bool) -> Any:
+def _duckdb(path: Path, read_only: bool, limits: Mapping[str, str] = MappingProxyType({})) -> Any:
     from gitxexp.tables.duckdb.session import connect_file, connect_parquet  # 110 ms
 
     if not _head(path).startswith(PARQUET_MAGIC):
-        return connect_file(path, read_only=read_only)
+        return connect_file(path, read_only=read_only, limits=limits)
     if not read_only:
         raise DatabaseProblem(f"a parquet file is written once and not changed: {path}")
-    return connect_parquet(path)
+    return connect_parquet(path, limits)
 
 
 @contextmanager

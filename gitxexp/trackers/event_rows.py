@@ -135,7 +135,7 @@ class RunRows:
                 self.count, column.count, column.value, column.constant, column.numeric,
                 column.has_float, column.number, sparse and full and column.constant, names,
             )  # fmt: skip
-            own = rules.decide(self.table.name, name) or _structure(self.table, name)
+            own = rules.decide(self.table.name, name) or structure(self.table, name)
             found[name] = own or roles.decide(self.table.name, name, facts, rules)
         return found
 
@@ -172,8 +172,8 @@ class Split(NamedTuple):
     series: tuple[str, ...]
 
 
-def _structure(table: Table, name: str) -> Decision | None:
-    """What the table itself says of a column."""
+def structure(table: Table, name: str) -> Decision | None:
+    """The role that the table itself gives a column, if it does."""
     if name == table.run_column or (name.lower() == "id" and not table.run_column):
         return Decision(Role.KEY, "the run's id")
     if name == table.time_column:

@@ -198,22 +198,22 @@ _SEALED = {
 }
 
 
-def connect_file(path: Path, *, read_only: bool) -> Any:
+def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | None = None) -> Any:
     """A connection to one DuckDB file, and to nothing else: its views and macros reach no other
-    file. Raises ``duckdb.Error``."""
+    file. ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
     import duckdb
 
-    con = duckdb.connect(str(path), read_only=read_only, config=dict(_SEALED))
+    con = duckdb.connect(str(path), read_only=read_only, config={**_SEALED, **(limits or {})})
     processes.interruptible(con)
     return con
 
 
-def connect_parquet(path: Path) -> Any:
+def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
     """A connection whose one table, named as the file, has its rows; it reaches no file any more.
-    Raises ``duckdb.Error``."""
+    ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
     import duckdb
 
-    con = duckdb.connect(":memory:")
+    con = duckdb.connect(":memory:", config=dict(limits or {}))
     processes.interruptible(con)
     rows = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
     con.execute(f"CREATE TABLE {quote(path.stem)} AS {rows}", [str(path)])

@@ -10,6 +10,7 @@ from typing import Any
 from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
+from gitxexp.workflows.checks import results
 from gitxexp.workflows.checks.context import Context, Request
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope, rules
 
@@ -60,7 +61,12 @@ def check(project: Project | None, request: Request) -> Report:
     found = list(_found(chosen, context))
     kept, ignored = _sorted_out(found, context.config)
     skipped = (Skipped(rule, why) for rule, why in context.skipped)
-    return Report(tuple(kept), tuple(ignored), tuple(skipped), tuple(rule.id for rule in chosen))
+    return Report(
+        tuple(kept),
+        tuple(ignored),
+        tuple(skipped),
+        tuple(dict.fromkeys(rule.id for rule in chosen)),
+    )
 
 
 def checks_before(
@@ -86,15 +92,16 @@ def checks_before(
 
 
 def _chosen(request: Request) -> list[Rule]:
-    known = {rule.id: rule for rule in rules()}
+    known = list(dict.fromkeys(rule.id for rule in rules()))
     for name in sorted(request.only | request.skip):
         if name not in known:
-            raise UsageError(f"there is no rule '{name}'", suggestion(name, list(known)))
+            raise UsageError(f"there is no rule '{name}'", suggestion(name, known))
+    scopes = _scopes(request)
+    wanted = [rule for rule in rules() if rule.scope in scopes]
     if request.only:
-        wanted = [known[name] for name in known if name in request.only]
-    else:
-        scopes = _scopes(request)
-        wanted = [rule for rule in known.values() if rule.scope in scopes]
+        named = [rule for rule in rules() if rule.id in request.only]
+        within = {rule.id for rule in wanted}
+        wanted = [rule for rule in named if rule.scope in scopes or rule.id not in within]
     return [rule for rule in wanted if rule.id not in request.skip]
 
 
@@ -115,6 +122,9 @@ def _found(chosen: list[Rule], context: Context) -> Iterator[Finding]:
             context.skip(rule.id, "there is no repository")
         elif rule.scope not in (Scope.TABLE, Scope.FILE):
             yield from rule.run(context)
+    of_files = [rule for rule in chosen if rule.scope in (Scope.TABLE, Scope.FILE)]
+    if of_files:
+        yield from results.found(of_files, context)
 
 
 _ORDER = list(Level)

@@ -17,7 +17,10 @@ from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import latest_run
+from gitxexp.workflows.checks import bounds
+from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
 from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.merge.check import MergeCheck, merges
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,11 @@ class Context:
         """The settings of the repository, or the defaults."""
         return self.at.config if self.at is not None else Config()
 
+    @cached_property
+    def bounds(self) -> bounds.Bounds:
+        """The bounds of the rules."""
+        return bounds.parse(self.config.check_bounds)
+
     def skip(self, rule: str, why: str) -> None:
         """Remember that a rule could not be applied."""
         if (rule, why) not in self.skipped:
@@ -98,6 +106,22 @@ class Context:
         return tuple(_changes(fields))
 
     @cached_property
+    def fields(self) -> Fields | None:
+        """The dataclass that is named."""
+        name = self.request.params_from
+        return fields_of(self.project.top, name) if name else None
+
+    @cached_property
+    def params(self) -> dict[str, Any]:
+        """The parameters that a run will log, by dotted name: those of the dataclass that is named, else
+        of the parameter files; and what the caller knows."""
+        if self.fields is not None:
+            return {**self.fields.values, **self.request.params}
+        written = collect.written_params(self.project.top, self.config)
+        own = {n: v for n, v in written.items() if not collect.is_ignored(n, self.config)}
+        return {**own, **self.request.params}
+
+    @cached_property
     def outputs(self) -> tuple[Output, ...]:
         """The DVC outputs of the work tree; none where a pointer cannot be read, which is for the
         verb that needs it to say."""
@@ -113,6 +137,11 @@ class Context:
         if not self.outputs:
             return Standing()
         return standing(self.project.top, self.outputs, self.project.stat_cache)
+
+    @cached_property
+    def merges(self) -> MergeCheck | None:
+        """The merges since the commit that is named, if one is."""
+        return merges(self.project, self.request.base) if self.request.base else None
 
     @cached_property
     def databases(self) -> list[Path]:

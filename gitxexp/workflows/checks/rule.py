@@ -40,10 +40,12 @@ class Scope(StrEnum):
 
 
 class Fix(NamedTuple):
-    """A safe way to correct something: what it does in one line, and how, inside an operation."""
+    """A safe way to correct something: what it does in one line, and how: ``inside`` an operation that
+    may hold several of them, or ``alone``, as the operation of its own that a verb makes."""
 
     summary: str
-    apply: Callable[[Project, Running], None]
+    inside: Callable[[Project, Running], None] | None = None
+    alone: Callable[[Project], None] | None = None
 
 
 @dataclass(frozen=True)
@@ -104,15 +106,16 @@ class Rule:
         ]
 
 
-_known: dict[str, Rule] = {}
+_known: dict[tuple[str, Scope], Rule] = {}
 
 
 def rule(id: str, level: Level, scope: Scope) -> Callable[[Callable[..., Iterable[Finding]]], Rule]:
-    """Make a rule of a function that yields :func:`found`."""
+    """Make a rule of a function that yields :func:`found`; one that looks at several things (say a table,
+    and two files) is made of several functions of one id."""
 
     def declared(function: Callable[..., Iterable[Finding]]) -> Rule:
-        _known[id] = Rule(id, level, scope, function)
-        return _known[id]
+        made = _known[id, scope] = Rule(id, level, scope, function)
+        return made
 
     return declared
 

@@ -66,7 +66,7 @@ class Collected:
         """Of the parameters that a tag holds those that are such by today's roles and settings."""
         today = self.roles | dict.fromkeys(self.params, Role.PARAM)
         found = kept_params(params, today)
-        return {name: value for name, value in found.items() if not _ignored(name, config)}
+        return {name: value for name, value in found.items() if not is_ignored(name, config)}
 
     def undecided(self, before: Mapping[str, Any]) -> list[str]:
         """Numbers of which nothing says whether they are settings, and that differ from ``before``."""
@@ -104,7 +104,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     kept = {
         name: value
         for name, value in sorted(params.items())
-        if value is not None and not _ignored(name, config) and name not in wanted.metrics
+        if value is not None and not is_ignored(name, config) and name not in wanted.metrics
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
     absent = tuple(
@@ -331,7 +331,8 @@ def _is_number(value: Any) -> bool:
 _NO_PARAMS = ("experiment.version", "experiment.description", "merge.*")
 
 
-def _ignored(name: str, config: Config) -> bool:
+def is_ignored(name: str, config: Config) -> bool:
+    """Whether a name of a parameter file is no part of a configuration."""
     ignored = (*_NO_PARAMS, *config.params_ignore)
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored)
 

@@ -135,4 +135,4 @@ def _added(context: Context, names: tuple[str, ...]) -> Fix | None:
     def apply(project: Project, running: Running) -> None:
         outputs.track(project, running, names)
 
-    return Fix(f"dvc add {some(names, _NAMED)}", apply)
+    return Fix(f"dvc add {some(names, _NAMED)}", inside=apply)

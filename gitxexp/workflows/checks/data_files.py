@@ -1,0 +1,136 @@
+"""Two files of data beside each other: which rows both have, found by DuckDB within bounded memory."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common import sqlite
+from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.files import database_kind
+from gitxexp.tables.duckdb.session import Session, quote, text
+from gitxexp.trackers.event_rows import plain
+from gitxexp.workflows.checks.profile import ID_COLUMNS, MOST
+
+#: Bytes that DuckDB may use; it spills the rest.
+MEMORY = 400_000_000
+_LINES = (".jsonl", ".ndjson", ".json")
+_TEXT = (".csv", ".tsv", ".txt", ".tab")
+
+
+@dataclass(frozen=True)
+class Shared:
+    """The rows that both files have; ``by`` says what makes two rows one."""
+
+    total: int
+    by: str
+    rows: tuple[Mapping[str, Any], ...]
+
+
+def shared(train: Path, test: Path, key: str | None) -> Shared:
+    """The rows of ``test`` that ``train`` has too: by the column ``key``, else by one that names inputs in
+    both, else by all columns that both have.
+
+    Raises XexpError for a file that cannot be read, and where there is no such column.
+    """
+    with Session(MEMORY) as session:
+        names = [
+            _opened(session, path, alias) for path, alias in ((train, "train"), (test, "test"))
+        ]
+        columns = [list(session.describe(name)) for name in names]
+        both = [name for name in columns[0] if name in columns[1]]
+        if not both:
+            raise XexpError(
+                f"{train} and {test} have no column in common",
+                f"columns: {', '.join(columns[0][:10])}; {', '.join(columns[1][:10])}",
+            )
+        chosen = _key(both, key, train, test)
+        by = [chosen] if chosen else both
+        listed = ", ".join(quote(name) for name in by)
+        tests = " AND ".join(
+            f"CAST(a.{quote(name)} AS VARCHAR) IS NOT DISTINCT FROM CAST(b.{quote(name)} AS VARCHAR)"
+            for name in by
+        )
+        some = f"AND b.{quote(chosen)} IS NOT NULL" if chosen else ""
+        inner = (
+            f"SELECT {', '.join(f'b.{quote(name)}' for name in both)} FROM {names[1]} AS b"
+            f" SEMI JOIN (SELECT DISTINCT {listed} FROM {names[0]}) AS a ON {tests} {some}"
+        )
+        total = session.value(f"SELECT count(*) FROM ({inner}) AS s")
+        rows = session.rows(f"{inner} LIMIT {MOST}") if total else []
+        found = tuple(dict(zip(both, map(plain, row), strict=True)) for row in rows)
+        return Shared(total, f"by {chosen}" if chosen else "whole rows", found)
+
+
+def _key(both: list[str], asked: str | None, train: Path, test: Path) -> str | None:
+    if asked:
+        if asked not in both:
+            raise XexpError(
+                f"{train} and {test} do not both have a column {asked}",
+                suggestion(asked, both, f"both have: {', '.join(both[:10])}"),
+            )
+        return asked
+    lowered = {name.lower(): name for name in both}
+    return next((lowered[name] for name in (*ID_COLUMNS, "id") if name in lowered), None)
+
+
+def _opened(session: Session, path: Path, alias: str) -> str:
+    """A FROM item of the file."""
+    if not path.is_file():
+        raise XexpError(f"no such file: {path}", "is it pulled? dvc pull")
+    kind = database_kind(path)
+    if kind == "sqlite":
+        return _from_sqlite(session, path, alias)
+    if kind == "duckdb":
+        session.rows(f"ATTACH {text(session.link(path, '.duckdb'))} AS {alias} (READ_ONLY)")
+        tables = session.rows(
+            "SELECT table_name FROM duckdb_tables() WHERE database_name = ? AND NOT internal",
+            [alias],
+        )
+        return f"{alias}.{quote(_only_table([name for (name,) in tables], path))}"
+    suffix = ".parquet" if kind == "parquet" else path.suffix.lower()
+    link = text(session.link(path, suffix))
+    if kind == "parquet":
+        return f"read_parquet({link}, hive_partitioning = false)"
+    if suffix in _LINES:
+        return f"read_json_auto({link})"
+    if suffix in _TEXT:
+        return f"read_csv({link}, all_varchar = true)"
+    raise XexpError(
+        f"cannot tell what kind of file {path} is",
+        "CSV, TSV, JSON lines, parquet, SQLite or DuckDB",
+    )
+
+
+def _only_table(names: list[str], path: Path) -> str:
+    if len(names) != 1:
+        raise XexpError(
+            f"{path} has {len(names)} tables, where one is wanted",
+            f"tables: {', '.join(names[:10])}",
+        )
+    return names[0]
+
+
+def _from_sqlite(session: Session, path: Path, alias: str) -> str:
+    """A SQLite table copied to a table that spills: DuckDB reads SQLite by an extension only."""
+    import csv  # for a SQLite file only
+
+    con = sqlite.connect(path, "ro")
+    try:
+        names = [item.name for item in sqlite.tables(con) if item.kind == "table"]
+        table = _only_table(names, path)
+        cursor = con.execute(f"SELECT * FROM {sqlite.quote(table)}")
+        copy = session.scratch / f"{alias}.csv"
+        with copy.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow([item[0] for item in cursor.description])
+            while rows := cursor.fetchmany(5000):
+                writer.writerows(rows)
+    except sqlite3.Error as error:
+        raise XexpError(f"cannot read {path}: {error}") from error
+    finally:
+        con.close()
+    return f"read_csv({text(str(copy))}, all_varchar = true)"

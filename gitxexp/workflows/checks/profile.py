@@ -1,0 +1,497 @@
+"""A table of results, summed up run by run by the database itself: what the rules look at.
+
+One statement counts, and finds the extremes and sums of, every column for each run; no row comes to
+Python. Where the parameters of an evaluation vary within a run, the rows of a run with one configuration
+are a group of their own. What a rule shows of single rows, it asks for afterwards.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.trackers import column_names, roles
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.databases import Database
+from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
+from gitxexp.trackers.roles import Decision, RoleRules, Values
+from gitxexp.trackers.tables import Table, quoted
+from gitxexp.workflows.checks.rule import Finding, Level, found
+
+#: Rows shown of what a rule finds.
+MOST = 20
+#: Runs of a table that are told apart; of more, the table is one.
+RUNS = 100_000
+#: Configurations within runs that are told apart.
+CONFIGURATIONS = 1_000
+
+#: Columns that name the input of an evaluation, the surest first.
+ID_COLUMNS = ("input_id", "sample_id", "example_id", "item_id", "instance_id", "case_id", "question_id",
+              "prompt_id", "query_id", "doc_id", "document_id", "image_id", "record_id", "row_id", "data_id",
+              "datapoint_id", "text_id", "utterance_id", "uid", "uuid", "input_hash", "sample_idx",
+              "example_idx")  # fmt: skip
+SPLITS = ("split", "data_split", "dataset_split", "subset", "fold_type", "partition")
+ERRORS = ("error", "exception", "error_message", "err", "error_msg", "failure")
+PREDICTIONS = (
+    "prediction",
+    "predicted",
+    "pred",
+    "y_pred",
+    "predicted_label",
+    "prediction_label",
+    "y_hat",
+)
+TRUTHS = ("ground_truth", "groundtruth", "y_true", "label", "target", "expected", "actual", "gold",
+          "true_label", "gold_label", "truth", "y")  # fmt: skip
+RAW = ("raw_response", "response", "raw_output", "raw", "completion", "llm_response", "output_text",
+       "raw_prediction", "model_output")  # fmt: skip
+_NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """What a column holds in a group: rows with a value, the extremes, and the sum of numbers."""
+
+    filled: int = 0
+    least: Any = None
+    most: Any = None
+    total: float | None = None
+
+    @property
+    def constant(self) -> bool:
+        """Whether all values are one."""
+        return self.filled > 0 and type(self.least) is type(self.most) and self.least == self.most
+
+    @property
+    def mean(self) -> float | None:
+        """The mean of numbers."""
+        return None if self.total is None or not self.filled else self.total / self.filled
+
+
+@dataclass(frozen=True)
+class Group:
+    """The rows of one run that have one configuration.
+
+    ``matches`` counts the rows where prediction and truth are there, and those where they are equal;
+    ``misses`` are the sums of the absolute and of the squared differences, where both are numbers.
+    ``ends`` are the first and the last rowid, where the table has them.
+    """
+
+    run: str
+    rows: int
+    cells: Mapping[str, Cells]
+    matches: tuple[int, int] = (0, 0)
+    misses: tuple[float, float] | None = None
+    varying: Mapping[str, Any] = field(default_factory=dict)  #: by column, where a run has several
+    ends: tuple[int, int] | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from the other groups of the table."""
+        return (self.run, *self.varying.values())
+
+    def value(self, column: str | None) -> Any:
+        """The one value of a column; None where it has none, or several."""
+        name = column or ""
+        if name in self.varying:
+            return self.varying[name]
+        cells = self.cells.get(name)
+        return cells.least if cells is not None and cells.constant else None
+
+
+class Spread(NamedTuple):
+    """So many ``inputs`` are in ``rows`` rows each, of ``groups`` groups."""
+
+    rows: int
+    groups: int
+    inputs: int
+
+
+class TableProfile:
+    """One table of an open database. ``shown`` is the file as findings name it."""
+
+    def __init__(
+        self, database: Database, table: Table, shown: str, rules: RoleRules, id_column: str | None
+    ) -> None:
+        self.database, self.table, self.shown, self.rules = database, table, shown, rules
+        self._asked_id = id_column
+        self._overlaps: dict[int, tuple[int, list[dict[str, Any]]]] = {}
+        self.chosen: Sequence[Group] = self.groups
+
+    # -- columns -----------------------------------------------------------------------------------
+
+    @cached_property
+    def run_column(self) -> str | None:
+        """The column that tells runs apart: their id, else the version that rows name."""
+        return self.table.run_column or next(iter(self.table.version_columns), None)
+
+    @cached_property
+    def id_column(self) -> str | None:
+        """The column that names the inputs of an evaluation."""
+        if self._asked_id:
+            return self.table.first_of((self._asked_id.lower(),))
+        return self.table.first_of(ID_COLUMNS)
+
+    @cached_property
+    def split_column(self) -> str | None:
+        """The column that says which part of the data an input is of."""
+        return self.table.first_of(SPLITS)
+
+    @cached_property
+    def error_column(self) -> str | None:
+        """The column that holds the error of a row that failed."""
+        return self.table.first_of(ERRORS)
+
+    @cached_property
+    def cache_column(self) -> str | None:
+        """xetrack's: the run that computed what a row took from the cache, "" if it did itself."""
+        return self.table.first_of(("cache",))
+
+    @cached_property
+    def prediction_columns(self) -> tuple[str, str] | None:
+        """Prediction and truth, where the table has both."""
+        pair = self.table.first_of(PREDICTIONS), self.table.first_of(TRUTHS)
+        return (pair[0], pair[1]) if pair[0] and pair[1] else None
+
+    def of_role(self, role: Role) -> list[str]:
+        """The columns of that role."""
+        return [name for name in self.table.columns if self.roles[name].role is role]
+
+    @cached_property
+    def params(self) -> frozenset[str]:
+        """The columns that are parameters by their role, or by their names in some rows."""
+        names = {n for n in self.table.columns if _is_param(n, self.table, self.rules)}
+        return frozenset({*names, *self.of_role(Role.PARAM)})
+
+    def is_number(self, column: str) -> bool:
+        """Whether the declared type of a column is one of numbers."""
+        declared = self.table.types.get(column, "").upper()
+        return any(word in declared for word in _NUMBERS) and not declared.endswith("[]")
+
+    # -- the statement -----------------------------------------------------------------------------
+
+    @cached_property
+    def groups(self) -> Sequence[Group]:
+        """The runs of the table, the oldest first; of an evaluation the configurations in each."""
+        groups = self._read(())
+        varying = self._varying(groups) if self.id_column else ()
+        if varying:
+            parts = self._read(varying)
+            if len(parts) <= CONFIGURATIONS:
+                groups = parts
+        return sorted(groups, key=self._begin)
+
+    def _begin(self, group: Group) -> tuple[str, str]:
+        time = group.cells.get(self.table.time_column or "", Cells())
+        return str(time.least or ""), group.run
+
+    def _read(self, varying: Sequence[str]) -> list[Group]:
+        by = [quoted(name) for name in (self.run_column, *varying) if name]
+        groups = self._grouped(by, varying)
+        if len(groups) > RUNS:
+            return self._grouped([], ())
+        return groups
+
+    def _grouped(self, by: Sequence[str], varying: Sequence[str]) -> list[Group]:
+        parts: list[str] = []
+        taken: list[tuple[str, int]] = []
+        for name in self.table.columns:
+            wanted = self._aggregates(name)
+            taken.append((name, len(wanted)))
+            parts += wanted
+        keys = [*by] or ["NULL"]
+        grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
+        ends = ["min(rowid)", "max(rowid)"] if self.table.has_rowid else ["NULL", "NULL"]
+        sql = (
+            f"SELECT {', '.join([*keys, 'count(*)', *ends, *self._matching(), *parts])}"
+            f" FROM {quoted(self.table.name)}{grouping}"
+        )
+        found = []
+        for row in self.database.rows(sql):
+            key, (rows, first, last, both, equal, off, square) = (
+                row[: len(keys)],
+                row[len(keys) :][:7],
+            )
+            if not rows:
+                continue
+            own = zip(varying, map(plain, key[-len(varying) :]), strict=True) if varying else ()
+            run = key[0] if self.run_column and by else None
+            found.append(Group(
+                "" if run is None else str(run),
+                rows,
+                dict(_cells(taken, row[len(keys) + 7 :])),
+                (int(both or 0), int(equal or 0)),
+                None if off is None else (float(off), float(square)),
+                dict(own),
+                None if first is None else (first, last),
+            ))  # fmt: skip
+        return found
+
+    def _aggregates(self, name: str) -> list[str]:
+        column = quoted(name)
+        if name in (self.error_column, self.cache_column):
+            text = column if self.database.kind == "sqlite" else f"CAST({column} AS VARCHAR)"
+            return [f"count(nullif({text}, ''))"]
+        if not self._has_extremes(name):
+            return [f"count({column})"]
+        wanted = [f"count({column})", f"min({column})", f"max({column})"]
+        if self.is_number(name) and not _is_param(name, self.table, self.rules):
+            number = column if self.database.kind == "sqlite" else f"CAST({column} AS DOUBLE)"
+            wanted.append(f"{'total' if self.database.kind == 'sqlite' else 'sum'}({number})")
+        return wanted
+
+    def _has_extremes(self, name: str) -> bool:
+        declared = self.table.types.get(name, "").upper()
+        if any(word in declared for word in ("BLOB", "STRUCT", "MAP", "[", "UNION", "JSON")):
+            return False
+        if name in (self.id_column, self.table.run_column) or (
+            self.table.is_xetrack and name in _LONG
+        ):
+            return False
+        named = column_names.role_of(name)
+        return self.is_number(name) or named is None or named.role is not Role.OUTPUT
+
+    def _matching(self) -> list[str]:
+        if self.prediction_columns is None:
+            return ["NULL"] * 4
+        one, other = map(quoted, self.prediction_columns)
+        numbers = all(map(self.is_number, self.prediction_columns))
+        texts = (one, other)
+        if self.database.kind == "duckdb" and not numbers:
+            texts = (f"CAST({one} AS VARCHAR)", f"CAST({other} AS VARCHAR)")
+        same = f"{texts[0]} = {texts[1]}"
+        both, equal = f"count({same})", f"sum(CAST({same} AS INTEGER))"
+        if self.database.kind == "sqlite":
+            equal = f"sum({same})"
+        if not numbers:
+            return [both, equal, "NULL", "NULL"]
+        difference = f"CAST({one} AS DOUBLE) - CAST({other} AS DOUBLE)"
+        return [both, equal, f"sum(abs({difference}))", f"sum(({difference}) * ({difference}))"]
+
+    def _varying(self, groups: Iterable[Group]) -> tuple[str, ...]:
+        """Parameters by their names that have several values within a run."""
+        groups = list(groups)
+        return tuple(
+            name
+            for name in self.table.columns
+            if _is_param(name, self.table, self.rules)
+            and any(not cells.constant for g in groups if (cells := g.cells[name]).filled)
+        )
+
+    # -- roles -------------------------------------------------------------------------------------
+
+    @cached_property
+    def roles(self) -> dict[str, Decision]:
+        """What each column is to an experiment, and why."""
+        varying = {name for group in self.groups for name in group.varying}
+        beside = frozenset(name.lower() for name in self.table.columns)
+        rows = sum(group.rows for group in self.groups)
+        facts = {name: self._facts(name, rows) for name in self.table.columns}
+        sparse = any(0 < f.filled < rows and f.number is not None for f in facts.values())
+        decided = {}
+        for name, fact in facts.items():
+            attached = sparse and fact.filled == rows and fact.constant
+            own = self.rules.decide(self.table.name, name) or structure(self.table, name)
+            if own is None and name in varying:
+                own = Decision(Role.PARAM, "a parameter of each row")
+            values = fact._replace(attached=attached, beside=beside)
+            decided[name] = own or roles.decide(self.table.name, name, values, self.rules)
+        return decided
+
+    def _facts(self, name: str, rows: int) -> Values:
+        every = [group.cells[name] for group in self.groups]
+        filled = [cells for cells in every if cells.filled]
+        last = filled[-1] if filled else Cells()
+        numeric = bool(filled) and all(_is_number(c.least) and _is_number(c.most) for c in filled)
+        fractions = any(isinstance(v, float) for c in filled for v in (c.least, c.most))
+        return Values(
+            rows, sum(cells.filled for cells in every), plain(last.most),
+            all(cells.constant for cells in filled), numeric, fractions,
+            last.most if _is_number(last.most) else None,
+        )  # fmt: skip
+
+    def config(self, group: Group) -> dict[str, Any]:
+        """The parameters of a group by name, those that are NULL left out."""
+        return {
+            name: plain(value)
+            for name in self.of_role(Role.PARAM)
+            if (value := group.value(name)) is not None
+        }
+
+    def by_config(self) -> dict[str, list[Group]]:
+        """The groups that are looked at, by their configuration."""
+        found: dict[str, list[Group]] = {}
+        for group in self.chosen:
+            found.setdefault(repr(sorted(self.config(group).items())), []).append(group)
+        return found
+
+    def label(self, group: Group) -> str:
+        """A group for people: its configuration in short, else its run."""
+        varied = self._varied
+        config = {name: value for name, value in self.config(group).items() if name in varied}
+        named = ", ".join(f"{column_names.bare(n)}={v}" for n, v in list(config.items())[:3])
+        return named or group.run or self.table.name
+
+    @cached_property
+    def _varied(self) -> frozenset[str]:
+        """The parameters of which groups have different values."""
+        configs = [self.config(group) for group in self.groups]
+        names = {name for config in configs for name in config}
+        return frozenset(n for n in names if len({repr(c.get(n)) for c in configs}) > 1)
+
+    # -- rows --------------------------------------------------------------------------------------
+
+    @property
+    def from_table(self) -> str:
+        """The table as an item of FROM."""
+        return quoted(self.table.name)
+
+    @property
+    def varying_names(self) -> list[str]:
+        """The parameters that have several values within a run."""
+        return list(self.groups[0].varying) if self.groups else []
+
+    def all_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The table's own spelling of those of ``names`` that it has."""
+        return self.table.all_of(names)
+
+    def _key(self) -> str:
+        """An SQL expression that tells groups apart."""
+        names = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
+        if len(names) < 2:
+            return names[0] if names else "1"
+        unit = "char(31)" if self.database.kind == "sqlite" else "chr(31)"
+        return f" || {unit} || ".join(f"coalesce(CAST({name} AS VARCHAR), '')" for name in names)
+
+    @property
+    def _same(self) -> str:
+        """Equality of values that may be NULL."""
+        return "IS" if self.database.kind == "sqlite" else "IS NOT DISTINCT FROM"
+
+    @cached_property
+    def spread(self) -> Sequence[Spread]:
+        """How often each input occurs, counted in one sort; nothing without a column of inputs."""
+        if self.id_column is None:
+            return ()
+        key = quoted(self.id_column)
+        where, params = self.where(self.chosen)
+        sql = (
+            "SELECT c, r, count(*) FROM (SELECT count(*) AS c,"
+            f" count(DISTINCT {self._key()}) AS r FROM {self.from_table}"
+            f" WHERE {key} IS NOT NULL AND {where} GROUP BY {key}) AS s GROUP BY 1, 2"
+        )
+        return [Spread(*row) for row in self.database.rows(sql, params)]
+
+    def overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
+        """How many inputs are in several runs of groups of one configuration, and the first."""
+        known = self._overlaps.get(id(groups[0]))
+        if known is None:
+            known = self._overlaps[id(groups[0])] = self._overlap(groups)
+        return known
+
+    def _overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
+        key, run = quoted(self.require_id()), quoted(self.run_column or "")
+        where, params = self.where(groups, always=True)
+        for name, value in groups[0].varying.items():
+            where += f" AND {quoted(name)} {self._same} ?"
+            params.append(value)
+        inner = (
+            f"SELECT {key} AS input, count(DISTINCT {run}) AS runs, count(*) AS times"
+            f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where} GROUP BY {key}"
+            f" HAVING count(DISTINCT {run}) > 1"
+        )
+        total = self.value(f"SELECT count(*) FROM ({inner}) AS s", params)
+        return total, self.ask(f"{inner} LIMIT {MOST}", params) if total else []
+
+    def by_group(self, expression: str, condition: str = "1 = 1") -> dict[tuple[Any, ...], Any]:
+        """The value of an aggregate for each group that is looked at, by :attr:`Group.key`."""
+        by = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
+        where, params = self.where(self.chosen)
+        sql = f"SELECT {', '.join([*by, expression])} FROM {self.from_table}"
+        sql += f" WHERE {condition} AND {where}" + (f" GROUP BY {', '.join(by)}" if by else "")
+        found = {}
+        for row in self.database.rows(sql, params):
+            run = "" if not self.run_column or row[0] is None else str(row[0])
+            found[(run, *map(plain, row[1:-1] if self.run_column else row[:-1]))] = row[-1]
+        return found
+
+    def where(self, groups: Sequence[Group], *, always: bool = False) -> tuple[str, list[Any]]:
+        """A condition for the rows of groups, by their runs; "1 = 1" for all, unless ``always``."""
+        runs = {group.run for group in groups}
+        every = len(groups) == len(self.groups) and not always
+        if self.run_column is None or every or len(runs) > 30_000:
+            return "1 = 1", []
+        column = quoted(self.run_column)
+        if self.database.kind == "duckdb":
+            column = f"CAST({column} AS VARCHAR)"
+        return f"{column} IN ({', '.join('?' * len(runs))})", sorted(runs)
+
+    def ask(self, sql: str, params: Sequence[Any] = ()) -> list[dict[str, Any]]:
+        """The rows of a statement by the names of its columns."""
+        cursor = self.database.raw.execute(sql, list(params))
+        names = [item[0] for item in cursor.description]
+        return [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
+
+    def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """The first column of the first row."""
+        return next(iter(self.database.rows(sql, params)))[0]
+
+    def found(
+        self,
+        message: str,
+        *,
+        subject: str,
+        level: Level | None = None,
+        count: int = 1,
+        rows: Iterable[Mapping[str, Any]] = (),
+        hint: str = "",
+    ) -> Finding:
+        """A finding in this table."""
+        return found(
+            message, level=level, path=self.shown, table=self.table.name, subject=subject, count=count,
+            rows=rows, hint=hint,
+        )  # fmt: skip
+
+    def require_id(self) -> str:
+        """The column of inputs; raises XexpError where the one that was asked for is not there."""
+        if self.id_column is None:
+            names = list(self.table.columns)
+            raise XexpError(
+                f"no column {self._asked_id} in {self.table.name} of {self.shown}",
+                suggestion(self._asked_id or "", names, f"columns there: {', '.join(names)}"),
+            )
+        return self.id_column
+
+
+#: xetrack's own columns that hold texts of any length.
+_LONG = XETRACK_COLUMNS & {"args", "kwargs", "function_result", "error"}
+
+
+def _cells(taken: Sequence[tuple[str, int]], values: Sequence[Any]) -> Iterable[tuple[str, Cells]]:
+    at = 0
+    for name, count in taken:
+        part = values[at : at + count]
+        at += count
+        total = float(part[3]) if count == 4 and part[3] is not None else None
+        least, most = (None, None) if count == 1 else (plain(part[1]), plain(part[2]))
+        yield name, Cells(int(part[0]), least, most, total)
+
+
+def _is_param(name: str, table: Table, rules: RoleRules) -> bool:
+    own = rules.decide(table.name, name) or structure(table, name)
+    if own is not None:
+        return own.role is Role.PARAM
+    return column_names.is_param_name(name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def is_finite(value: Any) -> bool:
+    """Whether a value is a number, and neither NaN nor infinite."""
+    return _is_number(value) and math.isfinite(value)

@@ -1,0 +1,69 @@
+"""Before a run: whether several processes can write what they will write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitxexp.common.files import database_kind
+from gitxexp.common.text import some
+from gitxexp.storage.git import Git
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+
+#: Python code that starts several processes, chooses xetrack's DuckDB engine, monitors the system; as
+#: extended regular expressions for git-grep(1).
+_POOL = (
+    r"multiprocessing|ProcessPoolExecutor|joblib|n_jobs *=|torch\.distributed|mp\.spawn|dask|ray\.init|"
+    r"accelerate\.|pathos"
+)
+_DUCKDB = r"engine *= *[\"']duckdb[\"']"
+_MONITOR = r"log_system_params *= *True"
+_TRACKER = r"(from|import) +xetrack"
+
+
+@rule("engine", Level.WARNING, Scope.BEFORE)
+def engine(context: Context) -> Iterator[Finding]:
+    """Several processes will write a DuckDB file, use xetrack's DuckDB engine, or monitor the system each.
+
+    DuckDB lets one process write: the second one fails, after it has computed. xetrack's monitoring
+    starts a process for every call, which the worker of a pool (a daemon) may not do. Whether there will
+    be several is known of `git xexp sweep`; else the Python files of the repository are searched for pools.
+
+    Let the workers return their rows and one process write them; use SQLite (xetrack's default) for
+    several; switch `log_system_params` off in a pool.
+    """
+    git = context.project.at_top
+    pools = _files(git, _POOL)
+    many = context.request.jobs > 1
+    databases = [path for path in context.databases if database_kind(path) == "duckdb"]
+    names = [context.shown(path) for path in databases]
+    if names and (many or pools):
+        who = f"{context.request.jobs} processes" if many else f"the processes of {some(pools, 3)}"
+        yield found(
+            f"{who} will write {some(names, 3)}, which DuckDB lets one do",
+            level=Level.ERROR if many else Level.WARNING, path=names[0], count=len(names),
+            rows=({"path": name} for name in names),
+            hint="write from one process, or use SQLite",
+        )  # fmt: skip
+    tracked = set(_files(git, _TRACKER))
+    for pattern, what, how in (
+        (
+            _DUCKDB,
+            "xetrack's DuckDB engine with several processes",
+            "leave engine out: SQLite it is",
+        ),
+        (_MONITOR, "system monitoring with several processes", "log_system_params=False"),
+    ):
+        used = [name for name in _files(git, pattern) if name in tracked]
+        both = used if many else [name for name in used if name in pools]
+        if both:
+            yield found(
+                f"{what}: {some(both, 3)}", path=both[0], count=len(both),
+                rows=({"path": name} for name in both), hint=how,
+            )  # fmt: skip
+
+
+def _files(git: Git, pattern: str) -> tuple[str, ...]:
+    """The Python files of the work tree, tracked or new, that match."""
+    words = ("grep", "-z", "-l", "-I", "--untracked", "-E", "-e", pattern, "--", "*.py", "*.ipynb")
+    return tuple(git.fields(*words, ok=(0, 1)))

@@ -1,0 +1,155 @@
+"""After a run: rows that failed, answers that were not kept, results that came from a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gitxexp.common.text import counted
+from gitxexp.trackers.tables import quoted
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.profile import MOST, RAW, Group, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+
+_SHORT = 60
+
+
+@rule("failures", Level.WARNING, Scope.TABLE)
+def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """Rows hold an error in place of a result; from a share of 10% on this is an error.
+
+    What failed is rarely a random sample: long inputs run out of memory, hard ones out of time. A mean of
+    the rest is a mean of the easy ones.
+
+    Run the failed inputs again, or count them as wrong. Another share: `xexp.check.bounds failures=0.02`.
+    """
+    name = table.error_column
+    if name is None:
+        return
+    total = sum(group.rows for group in table.chosen)
+    failed = sum(group.cells[name].filled for group in table.chosen)
+    if not failed:
+        return
+    column = quoted(name)
+    model = table.table.first_of(("model", "params_model", "params_model_name", "model_name"))
+    by = [f"CAST({column} AS VARCHAR)", *([quoted(model)] if model else [])]
+    picks = [f"{by[0]} AS error", *([f"{by[1]} AS model"] if model else []), "count(*) AS rows"]
+    where, params = table.where(table.chosen)
+    rows = table.ask(
+        f"SELECT {', '.join(picks)} FROM {table.from_table} WHERE {column} IS NOT NULL"
+        f" AND CAST({column} AS VARCHAR) <> '' AND {where} GROUP BY {', '.join(by)}"
+        f" ORDER BY count(*) DESC LIMIT {MOST}", params,
+    )  # fmt: skip
+    first = str(rows[0]["error"]).strip().split("\n")[0] if rows else ""
+    short = first if len(first) <= _SHORT else f"{first[: _SHORT - 1]}…"
+    share = failed / total
+    yield table.found(
+        f"{failed} of {counted(total, 'row')} failed ({share:.1%}): {short}",
+        level=Level.ERROR if share >= context.bounds.failures else Level.WARNING,
+        subject=name, count=failed, rows=rows,
+        hint="run the failed inputs again, or count them as wrong",
+    )  # fmt: skip
+
+
+@rule("raw-missing", Level.NOTE, Scope.TABLE)
+def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """Predictions are there without the raw response that they were taken from.
+
+    A prediction is what a parser made of an answer. Without the answer a mistake of the parser cannot be told
+    from one of the model, and the evaluation cannot be done again without paying for all calls again.
+
+    Log the raw response beside the prediction (`raw_response`).
+    """
+    raw = table.table.first_of(RAW)
+    prediction = (table.prediction_columns or (None,))[0]
+    if raw is None or prediction is None or raw == prediction:
+        return
+    rows: list[dict[str, Any]] = [
+        {"run": g.run, "predictions": g.cells[prediction].filled, "raw": g.cells[raw].filled}
+        for g in table.chosen
+        if g.cells[raw].filled < g.cells[prediction].filled
+    ]
+    missing = sum(row["predictions"] - row["raw"] for row in rows)
+    if missing:
+        yield table.found(
+            f"{counted(missing, 'prediction')} without {raw}, in {counted(len(rows), 'run')}",
+            subject=raw, count=missing, rows=rows[:MOST],
+            hint="log the raw response beside the prediction",
+        )  # fmt: skip
+
+
+#: Columns that say which code computed a row, the surest first.
+_CODE = ("git_commit", "git_commit_hash", "run_commit", "commit", "experiment_version", "version")
+
+
+@rule("cache", Level.NOTE, Scope.TABLE)
+def cache(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """How many results xetrack took from its cache, by configuration; results that another code version
+    computed, or a run that is not in the table, are a warning.
+
+    xetrack's cache knows the function, its arguments and the parameters, not the code: after a change of
+    the function the old results come back, and are logged under the new version. The column `cache`
+    holds the run that computed a result, and nothing where it was computed anew.
+
+    Delete the cache after a change of the code, or call `track(..., cache_force=True)`.
+    """
+    name = table.cache_column
+    if name is None or not table.table.is_xetrack:
+        return
+    hits = sum(group.cells[name].filled for group in table.chosen)
+    total = sum(group.rows for group in table.chosen)
+    if not hits:
+        return
+    rows = [_effect(table, groups, name) for groups in table.by_config().values()]
+    yield table.found(
+        f"{hits} of {counted(total, 'result')} from the cache ({hits / total:.1%})",
+        subject=name, count=hits,
+        rows=sorted(rows, key=lambda row: -row["share"])[:MOST],
+    )  # fmt: skip
+    yield from _lineage(table, name)
+
+
+def _effect(table: TableProfile, groups: list[Group], name: str) -> dict[str, Any]:
+    hits, rows = sum(g.cells[name].filled for g in groups), sum(g.rows for g in groups)
+    return {
+        "configuration": table.label(groups[0]),
+        "hits": hits,
+        "misses": rows - hits,
+        "share": round(hits / rows, 4),
+    }
+
+
+def _lineage(table: TableProfile, name: str) -> Iterator[Finding]:
+    column, run = quoted(name), quoted(table.run_column or "")
+    where, params = table.where(table.chosen)
+    pairs = table.ask(
+        f"SELECT {run} AS run, {column} AS source, count(*) AS rows FROM {table.from_table}"
+        f" WHERE {column} IS NOT NULL AND {column} <> '' AND {where} GROUP BY 1, 2 LIMIT 100000", params,
+    )  # fmt: skip
+    known = {group.run: group for group in table.groups}
+    code = table.table.first_of(_CODE)
+    lost = [pair for pair in pairs if pair["source"] not in known]
+    other = []
+    for pair in pairs:
+        one, source = known.get(str(pair["run"])), known.get(str(pair["source"]))
+        if code and one and source and one is not source:
+            here, there = one.value(code), source.value(code)
+            if here and there and here != there:
+                other.append({**pair, "code": here, "source_code": there})
+    if other:
+        count = sum(pair["rows"] for pair in other)
+        runs = {pair["run"] for pair in other}
+        yield table.found(
+            f"{counted(count, 'result')} of {counted(len(runs), 'run')} computed by another code version:"
+            f" {other[0]['run']} ({code} {other[0]['code']}) from {other[0]['source']}"
+            f" ({other[0]['source_code']})",
+            level=Level.WARNING, subject=name, count=count,
+            rows=other[:MOST], hint="compute them again: track(..., cache_force=True)",
+        )  # fmt: skip
+    if lost:
+        count = sum(pair["rows"] for pair in lost)
+        yield table.found(
+            f"{counted(count, 'result')} from a run that is not in the table: {lost[0]['source']}",
+            level=Level.WARNING, subject=name, count=count,
+            rows=lost[:MOST], hint="merge its rows: git xexp merge, or compute them again",
+        )  # fmt: skip

@@ -1,0 +1,174 @@
+"""After a run: which inputs were evaluated, by whom, how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gitxexp.common.text import counted
+from gitxexp.trackers.tables import quoted
+from gitxexp.workflows.checks import data_files
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
+
+_NO_ID = "no column names the inputs (--id COLUMN)"
+#: Columns that number the repetitions of an input that are meant.
+_REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
+#: Words of a split that is trained on; every other is held out.
+_TRAINED = ("train", "training", "fit", "tr")
+
+
+@rule("leak", Level.ERROR, Scope.TABLE)
+def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """An input was evaluated more often than once with one configuration, in one run or in several, or is
+    both in the training and in the test data.
+
+    A mean over rows of which some are the same counts these twice, and a model that has seen what it is
+    tested on is better than it will ever be again. The input is named by a column such as `input_id`
+    (`--id COLUMN` names another), the part of the data by one such as `split`; runs have one configuration
+    where all their parameters are the same.
+
+    To compare two files of data, by their key or row by row where they have none:
+
+    ```console
+    $ git xexp check --train data/iris.csv --test data/iris.csv || true
+    ```
+
+    Take the rows out of the training data, and run again. Where an input was evaluated twice on purpose, make
+    the repetition a parameter (`seed`, `repeat`), so that it is another configuration.
+    """
+    if table.id_column is None:
+        context.skip("leak", f"{table.shown}: {table.table.name}: {_NO_ID}")
+        return
+    if any(one.rows > one.groups for one in table.spread):
+        yield from _within_runs(table)
+    yield from _between_runs(table)
+    yield from _between_splits(table)
+
+
+def _within_runs(table: TableProfile) -> Iterator[Finding]:
+    key = quoted(table.require_id())
+    run = quoted(table.run_column) if table.run_column else "''"
+    where, params = table.where(table.chosen)
+    names = [name for name in (table.run_column, table.id_column) if name]
+    names += [*table.varying_names, *table.all_of(_REPETITIONS)]
+    inner = (
+        f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {table.from_table}"
+        f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
+        " HAVING count(*) > 1"
+    )
+    total = table.value(f"SELECT count(*) FROM ({inner}) AS s", params)
+    if total:
+        yield table.found(
+            f"{counted(total, 'input')} evaluated more than once within a run",
+            subject=table.require_id(), count=total,
+            rows=table.ask(f"{inner} LIMIT {MOST}", params),
+            hint="evaluate each input once, or make the repetition a parameter",
+        )  # fmt: skip
+
+
+def _between_runs(table: TableProfile) -> Iterator[Finding]:
+    again = {text: groups for text, groups in table.by_config().items() if len(_runs(groups)) > 1}
+    if not again or table.run_column is None or all(one.groups < 2 for one in table.spread):
+        return
+    for groups in list(again.values())[:MOST]:
+        total, rows = table.overlap(groups)
+        if total:
+            runs = _runs(groups)
+            yield table.found(
+                f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
+                f" ({table.label(groups[0])})",
+                subject=table.require_id(), count=total,
+                rows=rows, hint=f"keep one of the runs {', '.join(runs[:5])}",
+            )  # fmt: skip
+
+
+def _runs(groups: Sequence[Group]) -> list[str]:
+    return list(dict.fromkeys(group.run for group in groups))
+
+
+def _between_splits(table: TableProfile) -> Iterator[Finding]:
+    if table.split_column is None:
+        return
+    key, split = quoted(table.require_id()), quoted(table.split_column)
+    trained = ", ".join(f"'{word}'" for word in _TRAINED)
+    kind = f"CASE WHEN lower(CAST({split} AS VARCHAR)) IN ({trained}) THEN 1 ELSE 0 END"
+    where, params = table.where(table.chosen)
+    inner = (
+        f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {table.from_table}"
+        f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where} GROUP BY {key}"
+        f" HAVING min({kind}) <> max({kind})"
+    )
+    total = table.value(f"SELECT count(*) FROM ({inner}) AS s", params)
+    if total:
+        yield table.found(
+            f"{counted(total, 'input')} both in the training and in the held-out data",
+            subject=table.split_column, count=total,
+            rows=table.ask(f"{inner} LIMIT {MOST}", params),
+            hint="take them out of the training data, and run again",
+        )  # fmt: skip
+
+
+@rule("leak", Level.ERROR, Scope.DATA)
+def leak_between_files(context: Context) -> Iterator[Finding]:
+    """Of two files (CSV, TSV, JSON lines, parquet, SQLite or DuckDB) those inputs count that both have."""
+    train, test = context.request.train, context.request.test
+    if train is None or test is None:
+        return
+    shared = data_files.shared(train, test, context.request.id_column)
+    if shared.total:
+        yield found(
+            f"{counted(shared.total, 'row')} of {context.shown(test)} in {context.shown(train)}"
+            f" ({shared.by})",
+            path=context.shown(test), subject=shared.by, count=shared.total, rows=shared.rows,
+            hint="take them out of the training data, and train again",
+        )  # fmt: skip
+
+
+@rule("unbalanced", Level.WARNING, Scope.TABLE)
+def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """Configurations were evaluated on different numbers, or different sets, of inputs.
+
+    Two means over different inputs differ by the inputs, too. A run that was stopped early, or whose hard
+    inputs failed, looks better than it is.
+
+    Evaluate what is missing, or compare on the inputs that all have: the query is
+    `WHERE input_id IN (SELECT input_id ... GROUP BY input_id HAVING count(DISTINCT track_id) = N)`.
+    """
+    if table.id_column is None:
+        context.skip("unbalanced", f"{table.shown}: {table.table.name}: {_NO_ID}")
+        return
+    configs = table.by_config()
+    if len(configs) < 2:
+        return
+    every = len(table.chosen)
+    if all(one.groups == every for one in table.spread):
+        return
+    rows = _inputs_by_config(table, configs)
+    counts = sorted({row["inputs"] for row in rows})
+    total = sum(one.inputs for one in table.spread)
+    if len(counts) == 1 and counts[0] == total:
+        return
+    said = (
+        f"from {counts[0]} to {counts[-1]} inputs" if len(counts) > 1
+        else f"{counts[0]} inputs each, of {total}"
+    )  # fmt: skip
+    yield table.found(
+        f"{len(configs)} configurations were evaluated on different inputs: {said}",
+        subject=table.id_column, count=len(configs),
+        rows=sorted(rows, key=lambda row: row["inputs"])[:MOST],
+        hint="evaluate the missing ones, or compare on the inputs that all have",
+    )  # fmt: skip
+
+
+def _inputs_by_config(table: TableProfile, configs: dict[str, list[Group]]) -> list[dict[str, Any]]:
+    found = table.by_group(f"count(DISTINCT {quoted(table.require_id())})")
+    return [
+        {
+            "configuration": table.label(groups[0]),
+            "runs": len(groups),
+            "inputs": max(found.get(one.key, 0) for one in groups),
+        }
+        for groups in configs.values()
+    ]

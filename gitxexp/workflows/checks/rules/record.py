@@ -1,0 +1,157 @@
+"""After a run: whether what is recorded is true, complete, and elsewhere too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.text import counted, some
+from gitxexp.repository.numbers import untagged
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.places import cache_dirs
+from gitxexp.storage.objects import find_object
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
+from gitxexp.workflows.experiments.rebuild import rebuild
+from gitxexp.workflows.explore.verify import Verdict, verify
+from gitxexp.workflows.merge.driver.install import lacks_drivers, register
+
+_NAMED = 5
+
+
+@rule("record", Level.ERROR, Scope.REPOSITORY)
+def record(context: Context) -> Iterator[Finding]:
+    """The newest experiment is not what its tag says: its files, its hashes, its parameters or its row in
+    the registry are other ones.
+
+    Somebody who takes the tag at its word publishes something else. `git xexp explore verify` looks at the
+    same claims, of every experiment.
+
+    What a tag says is never changed. Tag again what is there: `git xexp tag`.
+    """
+    experiments = context.project.experiments()
+    since = context.request.since
+    names = [since] if since else [one.name for one in experiments[:1]]
+    for one in verify(context.project, names) if names else ():
+        wrong = [claim for claim in one.claims if claim.verdict is Verdict.WRONG]
+        if wrong:
+            yield found(
+                f"{one.version}: {wrong[0].name} is not as tagged"
+                + (f": {wrong[0].detail}" if wrong[0].detail else ""),
+                subject=one.version, count=len(wrong),
+                rows=({"claim": claim.name, "detail": claim.detail} for claim in wrong),
+                hint=f"git xexp explore verify {one.version}",
+            )  # fmt: skip
+
+
+@rule("unpushed", Level.NOTE, Scope.REPOSITORY)
+def unpushed(context: Context) -> Iterator[Finding]:
+    """Experiments are on no remote branch, as far as is known here.
+
+    They are lost with this machine, and nobody else can look at them. Without a remote nothing is said:
+    `remote-missing` does.
+
+    `git xexp push` pushes artifacts, branches and tags.
+    """
+    git = context.project.git
+    if not git.refs("refs/remotes"):
+        return
+    here = set(git.lines("rev-list", "--branches", "HEAD", "--not", "--remotes"))
+    names = [one.name for one in context.project.experiments() if one.commit in here]
+    if names:
+        yield found(
+            f"{counted(len(names), 'experiment')} not pushed: {some(names, _NAMED)}",
+            count=len(names), rows=({"version": name} for name in names), hint="git xexp push",
+        )  # fmt: skip
+
+
+@rule("corrupt-cache", Level.ERROR, Scope.REPOSITORY)
+def corrupt_cache(context: Context) -> Iterator[Finding]:
+    """An object in DVC's cache has other bytes than its name says.
+
+    The next `dvc checkout` puts these bytes into the work tree, and `dvc push` sends them to everybody.
+    A script that wrote through a link into the cache does this. The outputs of the work tree are looked at;
+    what has not changed since the last time is not read again.
+
+    `git xexp get` and `git xexp push` restore the object from a work tree that has its bytes; else delete it
+    and fetch it again: `dvc fetch`.
+    """
+    top = context.project.top
+    objects = {}
+    for out in context.outputs:
+        if out.oid is not None and out.cached:
+            path = find_object(cache_dirs(top / out.root), out.oid, out.legacy)
+            if path is not None:
+                objects[path] = out
+    hashes = file_hashes(
+        top, [(path, out.legacy) for path, out in objects.items()], context.project.stat_cache
+    )
+    wrong = [
+        (path, out) for path, out in objects.items()
+        if hashes[path] != (out.oid or "").removesuffix(".dir")
+    ]  # fmt: skip
+    for path, out in wrong:
+        yield found(
+            f"the cache has other bytes than {out.path} had", path=out.path, subject=out.path,
+            rows=({"path": out.path, "object": str(path), "is": hashes[path]},),
+            hint=f"rm {path}, then: dvc fetch {out.path}",
+        )  # fmt: skip
+
+
+@rule("stale-registry", Level.WARNING, Scope.REPOSITORY)
+def stale_registry(context: Context) -> Iterator[Finding]:
+    """The registry and the tags have not the same experiments.
+
+    What only the registry has, git does not show: `git tag` lists no such version. What only tags have, a
+    clone without tags does not know, and could give the number again.
+
+    `git xexp registry rebuild`, which `--fix` does, takes the tags into the registry;
+    `git xexp registry restore-tags` makes the missing tags again.
+    """
+    project = context.project
+    tagged = {one.name for one in project.experiments() if not one.payload.handwritten}
+    absent = untagged(project, set(project.tags().names))
+    if absent:
+        yield found(
+            f"the registry has {counted(len(absent), 'experiment')} without a tag:"
+            f" {some(absent, _NAMED)}",
+            count=len(absent), rows=({"version": name} for name in absent),
+            hint="git xexp registry restore-tags",
+        )  # fmt: skip
+    try:
+        known = set(project.registry.versions())
+    except XexpError as error:
+        yield found(error.message, level=Level.ERROR, hint=error.hint or "")
+        return
+    lost = sorted(tagged - known) if known else []
+    if lost:
+        yield found(
+            f"the registry lacks {counted(len(lost), 'tagged experiment')}: {some(lost, _NAMED)}",
+            count=len(lost), rows=({"version": name} for name in lost),
+            hint="git xexp registry rebuild", fix=Fix("git xexp registry rebuild", alone=_rebuild),
+        )  # fmt: skip
+
+
+def _rebuild(project: Project) -> None:
+    rebuild(project)
+
+
+@rule("drivers-missing", Level.WARNING, Scope.REPOSITORY)
+def drivers_missing(context: Context) -> Iterator[Finding]:
+    """The tracked attributes name the merge drivers, and this clone has none.
+
+    `git merge` then takes one side of a database that both sides changed, and the rows of the other are
+    gone without a word.
+
+    `git xexp init` (or `git xexp drivers install`), which `--fix` does, registers them.
+    """
+    if lacks_drivers(context.project):
+        yield found(
+            "this clone has no merge drivers, so git merges no rows", subject="merge.xexp",
+            hint="git xexp drivers install", fix=Fix("git xexp drivers install", alone=_register),
+        )  # fmt: skip
+
+
+def _register(project: Project) -> None:
+    register(project)

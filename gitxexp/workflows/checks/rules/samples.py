@@ -1,0 +1,252 @@
+"""After a run: whether a difference is one, and whether a run says anything new."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gitxexp.common.text import counted
+from gitxexp.trackers import column_names
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.tables import quoted
+from gitxexp.workflows.checks import intervals
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.intervals import Interval
+from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.experiments import describe
+
+#: The name of what is computed from prediction and truth.
+_ACCURACY = "accuracy (prediction = truth)"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One configuration of an evaluation: its rows, and the interval of its metric."""
+
+    label: str
+    groups: Sequence[Group]
+    interval: Interval
+    values: Sequence[float] = ()  #: of a mean of few rows
+
+
+@rule("few-samples", Level.WARNING, Scope.TABLE)
+def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """The best configuration is no better than the next one, as far as its rows can tell; or there are fewer
+    than 100 rows of one.
+
+    On 50 rows an accuracy of 0.84 is anything from 0.71 to 0.92, and "better by 0.004" is noise. Rates (0 or
+    1 for each row, or prediction and truth) have Wilson's interval, and Newcombe's for a difference; means
+    have that of a bootstrap. All are 95% intervals. A difference whose interval holds 0 may be none.
+
+    Evaluate more inputs, the same for all configurations. Another bound: `xexp.check.bounds samples=50`.
+    """
+    if table.id_column is None:
+        context.skip(
+            "few-samples", f"{table.shown}: {table.table.name}: no column names the inputs"
+        )
+        return
+    metric = _metric(table, context)
+    if metric is None:
+        return
+    samples = _samples(table, metric)
+    few = [one for one in samples if one.interval.n < context.bounds.samples]
+    if few:
+        least = min(few, key=lambda one: one.interval.n)
+        yield table.found(
+            f"{metric} of {least.label} is {_shown(least.interval)}, on"
+            f" {counted(least.interval.n, 'row')} only"
+            + (f", and {counted(len(few) - 1, 'more configuration')} alike" if few[1:] else ""),
+            subject=metric, count=len(few), rows=[_row(one) for one in few[:MOST]],
+            hint=f"evaluate at least {context.bounds.samples} inputs",
+        )  # fmt: skip
+    if len(samples) > 1:
+        yield from _noise(table, samples, metric, context)
+
+
+def _noise(
+    table: TableProfile, samples: Sequence[Sample], metric: str, context: Context
+) -> Iterator[Finding]:
+    most = metric == _ACCURACY or describe.maximize(context.config, metric)
+    ranked = sorted(samples, key=lambda one: one.interval.value, reverse=most)
+    best, next_ = ranked[0], ranked[1]
+    difference = _difference(best, next_)
+    if difference.value and not difference.excludes(0):
+        yield table.found(
+            f"{best.label} is better than {next_.label} by {abs(difference.value):.4g} of {metric} on"
+            f" {counted(difference.n, 'row')}: that is noise (95% interval of the difference"
+            f" {difference.low:.4g} to {difference.high:.4g})",
+            level=Level.WARNING if difference.n < 10 * context.bounds.samples else Level.NOTE,
+            subject=metric, rows=[_row(best), _row(next_)], count=2,
+            hint="call them equal, or evaluate more inputs",
+        )  # fmt: skip
+
+
+def _difference(one: Sample, other: Sample) -> Interval:
+    if one.values and other.values:
+        return intervals.difference_of_means(one.values, other.values)
+    if not one.values and not other.values:
+        return intervals.difference_of_rates(one.interval, other.interval)
+    half = [(each.interval.high - each.interval.low) / 2 for each in (one, other)]
+    delta = one.interval.value - other.interval.value
+    wide = (half[0] ** 2 + half[1] ** 2) ** 0.5
+    return Interval(delta, delta - wide, delta + wide, min(one.interval.n, other.interval.n))
+
+
+def _shown(interval: Interval) -> str:
+    return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
+
+
+def _row(sample: Sample) -> dict[str, Any]:
+    value, low, high, n = sample.interval
+    return {
+        "configuration": sample.label, "value": round(value, 6), "low": round(low, 6),
+        "high": round(high, 6), "rows": n,
+    }  # fmt: skip
+
+
+def _metric(table: TableProfile, context: Context) -> str | None:
+    """The metric of each row that ranks configurations."""
+    names = [
+        name
+        for name in table.of_role(Role.METRIC)
+        if table.is_number(name) and any(group.cells[name].filled > 1 for group in table.chosen)
+    ]
+    primary = context.config.metrics_primary
+    if primary in names:
+        return primary
+    if table.prediction_columns is not None and any(group.matches[1] for group in table.chosen):
+        return _ACCURACY
+    return describe.primary_metric(names, context.config)
+
+
+def _samples(table: TableProfile, metric: str) -> list[Sample]:
+    found = []
+    for groups in table.by_config().values():
+        if (one := _sample(table, groups, metric)) is not None:
+            found.append(one)
+    return found
+
+
+def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Sample | None:
+    label = table.label(groups[0])
+    if metric == _ACCURACY:
+        n = sum(group.matches[0] for group in groups)
+        hits = sum(group.matches[1] for group in groups)
+        return Sample(label, groups, intervals.wilson(hits, n)) if n else None
+    cells = [group.cells[metric] for group in groups if group.cells[metric].filled]
+    n = sum(each.filled for each in cells)
+    if not n or any(isinstance(v, str) for each in cells for v in (each.least, each.most)):
+        return None
+    total = sum(each.total or 0.0 for each in cells)
+    where, params = _rows_of(table, groups)
+    column = quoted(metric)
+    ends = {value for each in cells for value in (each.least, each.most)}
+    if ends <= {0, 1}:
+        odd = f"SELECT count(*) FROM {table.from_table} WHERE {column} NOT IN (0, 1) AND {where}"
+        if not table.value(odd, params):
+            return Sample(label, groups, intervals.wilson(total, n))
+    if n < intervals.LARGE:
+        sql = f"SELECT {column} FROM {table.from_table} WHERE {column} IS NOT NULL AND {where}"
+        values = [float(value) for (value,) in table.database.rows(sql, params)]
+        return Sample(label, groups, intervals.bootstrap(values), values)
+    mean = total / n
+    square = f"SELECT sum(({column} - ?) * ({column} - ?)) FROM {table.from_table} WHERE {where}"
+    spread = (float(table.value(square, [mean, mean, *params]) or 0) / (n - 1) / n) ** 0.5
+    return Sample(
+        label, groups, Interval(mean, mean - intervals.Z * spread, mean + intervals.Z * spread, n)
+    )
+
+
+def _rows_of(table: TableProfile, groups: Sequence[Group]) -> tuple[str, list[Any]]:
+    where, params = table.where(groups, always=True)
+    for name, value in groups[0].varying.items():
+        where += f" AND {quoted(name)} = ?"
+        params.append(value)
+    return where, params
+
+
+#: Columns that say which code and which data a run had.
+_CODE = ("git_commit", "git_commit_hash", "run_commit", "commit")
+_DATA = ("dvc_hash", "data_hash", "data_version")
+#: Words of metrics that differ from run to run whatever one does.
+_TIMED = (
+    "latency",
+    "time",
+    "duration",
+    "seconds",
+    "throughput",
+    "ms",
+    "speed",
+    "elapsed",
+    "runtime",
+)
+
+
+@rule("duplicate-run", Level.NOTE, Scope.TABLE)
+def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """A configuration was computed again with the same code and data: with other metrics, which is a warning,
+    for the result is not deterministic; or with the same, which was a waste.
+
+    If a repetition gives another accuracy, the difference of two configurations has to be larger than that
+    of two repetitions to mean anything. Times (`latency`) differ always, and are not compared.
+
+    Set the seed, and log it as a parameter; or report the mean of several seeds. The relative tolerance is
+    1e-6: `xexp.check.bounds tolerance=0.001` is another.
+    """
+    if not table.of_role(Role.PARAM) or table.run_column is None:
+        return
+    for groups in table.by_config().values():
+        for same in _same_code(table, groups):
+            if len({group.run for group in same}) < 2 or not table.config(same[0]):
+                continue
+            if table.id_column is not None and not table.overlap(same)[0]:
+                continue  # the parts of one evaluation
+            yield from _compared(table, same, context)
+
+
+def _same_code(table: TableProfile, groups: Sequence[Group]) -> list[list[Group]]:
+    columns = [table.table.first_of(names) for names in (_CODE, _DATA)]
+    found: dict[str, list[Group]] = {}
+    for group in groups:
+        found.setdefault(repr([group.value(column) for column in columns]), []).append(group)
+    return list(found.values())
+
+
+def _compared(table: TableProfile, same: Sequence[Group], context: Context) -> Iterator[Finding]:
+    runs = list(dict.fromkeys(group.run for group in same))
+    named = f"{len(runs)} runs of one configuration ({table.label(same[0])})"
+    compared = _means(table, same)
+    for metric, means in compared.items():
+        if _apart(list(means.values()), context.bounds.tolerance):
+            yield table.found(
+                f"{named} have {metric} from {min(means.values()):.6g} to {max(means.values()):.6g}:"
+                " not deterministic",
+                level=Level.WARNING, subject=runs[-1], count=len(runs),
+                rows=[{"run": run, metric: value} for run, value in list(means.items())[:MOST]],
+                hint="set the seed, and log it",
+            )  # fmt: skip
+            return
+    if compared:
+        yield table.found(
+            f"{named} have the same metrics", subject=runs[-1], count=len(runs),
+            rows=[{"run": run} for run in runs[:MOST]], hint="a run that is there need not be made again",
+        )  # fmt: skip
+
+
+def _means(table: TableProfile, same: Sequence[Group]) -> dict[str, dict[str, float]]:
+    """The metrics that several of the runs have, without times, each by run."""
+    found: dict[str, dict[str, float]] = {}
+    for metric in table.of_role(Role.METRIC):
+        if set(_TIMED).isdisjoint(column_names.words(metric)):
+            means = {group.run: group.cells[metric].mean for group in same}
+            found[metric] = {run: mean for run, mean in means.items() if mean is not None}
+    if table.prediction_columns is not None:
+        found[_ACCURACY] = {g.run: g.matches[1] / g.matches[0] for g in same if g.matches[0]}
+    return {metric: means for metric, means in found.items() if len(means) > 1}
+
+
+def _apart(values: Sequence[float], tolerance: float) -> bool:
+    least, most = min(values), max(values)
+    return most - least > tolerance * max(abs(least), abs(most))

@@ -1,0 +1,293 @@
+"""After a run: values that are missing, impossible, or of two kinds."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from gitxexp.common.text import counted
+from gitxexp.trackers import column_names
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.tables import quoted
+from gitxexp.trackers.times import moment
+from gitxexp.workflows.checks.bounds import Range
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.profile import MOST, Cells, Group, TableProfile
+from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+
+#: Values of a metric from which on it is remarkable that they are all one.
+_FEW = 5
+#: A metric in percent goes up to this; of one that is a fraction more than 1 and up to this is wrong.
+_PERCENT, _NEAR_ONE = 100.0, 2.0
+#: Rows of a table up to which the order of its times is looked at row by row.
+_ORDERED = 200_000
+#: Seconds that a clock without a time zone may be ahead of ours.
+_ZONES = 15 * 3600.0
+
+
+@rule("missing-params", Level.WARNING, Scope.TABLE)
+def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """A parameter is NULL in some rows.
+
+    Rows without the value belong to no configuration: they are left out of one comparison and counted in
+    another, and the hash of the configuration is that of a run without the parameter.
+
+    Log all parameters with every row (`Tracker(params=...)`, or one frozen dataclass that is passed to
+    the function). Where a parameter came later, fill the rows before with the default of then.
+    """
+    total = sum(group.rows for group in table.chosen)
+    for name in table.of_role(Role.PARAM):
+        rows: list[dict[str, Any]] = [
+            {"run": g.run, "null": g.rows - g.cells[name].filled, "rows": g.rows,
+             "share": round(1 - g.cells[name].filled / g.rows, 4)}
+            for g in table.chosen
+            if g.cells[name].filled < g.rows
+        ]  # fmt: skip
+        null = sum(row["null"] for row in rows)
+        if null and null < total:
+            yield table.found(
+                f"{name} is NULL in {counted(null, 'row')} of {total} ({null / total:.1%}), in"
+                f" {counted(len(rows), 'run')}",
+                subject=name, count=null, rows=rows[:MOST],
+                hint="log all parameters with every row",
+            )  # fmt: skip
+
+
+@rule("constant-metric", Level.WARNING, Scope.TABLE)
+def constant_metric(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """A metric has one value in all rows of all runs.
+
+    It measures nothing: a constant was logged, the evaluation does not depend on the model, or all
+    predictions are one class. Five values are needed before this is said.
+
+    Look at where it is computed. A quantity that is set and not measured is a parameter: say so with
+    `xexp.roles.param`.
+    """
+    for name in table.of_role(Role.METRIC):
+        every = [group.cells[name] for group in table.chosen if group.cells[name].filled]
+        filled = sum(cells.filled for cells in every)
+        values = {repr(cells.least) for cells in every if cells.constant}
+        if filled >= _FEW and len(values) == 1 and all(cells.constant for cells in every):
+            yield table.found(
+                f"{name} is {every[0].least} in all {filled} rows",
+                subject=name, count=filled,
+                hint="look at where it is computed",
+            )  # fmt: skip
+
+
+@rule("metric-out-of-range", Level.ERROR, Scope.TABLE)
+def metric_out_of_range(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """A metric has a value that it cannot have: an accuracy of 1.3, a negative squared error, NaN, infinity.
+
+    One such row turns a mean into nonsense, and a NaN hides whatever else there is. Ranges are known by
+    name (accuracy, f1, auc and other rates from 0 to 1, or in percent throughout; correlations from -1 to 1;
+    squared and absolute errors, cross entropy and latency from 0). Of a loss in general nothing is known.
+
+    Correct the computation and run again. The range of a metric of your own: `xexp.check.bounds score=0..10`.
+    """
+    for name in table.of_role(Role.METRIC):
+        groups = [group for group in table.chosen if group.cells[name].filled]
+        yield from _not_finite(table, name, groups)
+        span = context.bounds.range_of(name)
+        if span is not None and groups:
+            yield from _outside(table, name, groups, span, given=name in context.bounds.ranges)
+
+
+def _not_finite(table: TableProfile, name: str, groups: Sequence[Group]) -> Iterator[Finding]:
+    odd = [g for g in groups if any(map(_is_odd, (g.cells[name].least, g.cells[name].most)))]
+    if odd:
+        ends = [v for g in odd for v in (g.cells[name].least, g.cells[name].most)]
+        values = sorted({str(value) for value in ends if _is_odd(value)})
+        yield table.found(
+            f"{name} is {' or '.join(values)} in {counted(len(odd), 'run')}",
+            subject=name, count=len(odd),
+            rows=[_extremes(group, name) for group in odd[:MOST]],
+            hint="look at the rows with -v, and at where it is computed",
+        )  # fmt: skip
+
+
+def _is_odd(value: Any) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower().lstrip("+-") in ("nan", "inf", "infinity")
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+def _outside(
+    table: TableProfile, name: str, groups: Sequence[Group], span: Range, *, given: bool
+) -> Iterator[Finding]:
+    low, high = span
+    most = max((v for g in groups if (v := _number(g.cells[name].most)) is not None), default=0.0)
+    if high == 1 and low >= 0 and _NEAR_ONE < most <= _PERCENT and not given:
+        high = _PERCENT
+        mixed = [g for g in groups if (_number(g.cells[name].most) or 0) <= 1]
+        if mixed and len(mixed) < len(groups) and not table.id_column:
+            yield table.found(
+                f"{name} is in percent in some runs and a fraction in {counted(len(mixed), 'run')}",
+                level=Level.WARNING, subject=name,
+                count=len(mixed), rows=[_extremes(group, name) for group in mixed[:MOST]],
+                hint="log one of them everywhere",
+            )  # fmt: skip
+    wrong = [g for g in groups if not _lies(g.cells[name], Range(low, high))]
+    if wrong:
+        least, most = (
+            min(v for g in wrong if (v := _number(g.cells[name].least)) is not None),
+            max(v for g in wrong if (v := _number(g.cells[name].most)) is not None),
+        )  # fmt: skip
+        value = most if most > high else least
+        yield table.found(
+            f"{name} is {value:g} in run {wrong[0].run}, outside of {Range(low, high)}"
+            + (f", and in {counted(len(wrong) - 1, 'more run')}" if wrong[1:] else ""),
+            subject=name, count=len(wrong),
+            rows=[_extremes(group, name) for group in wrong[:MOST]],
+            hint=f"correct it; where it may be: git config --add xexp.check.bounds {name}=LOW..HIGH",
+        )  # fmt: skip
+
+
+def _number(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if number else None
+
+
+def _lies(cells: Cells, span: Range) -> bool:
+    slack = 1e-9
+    numbers = [n for n in map(_number, (cells.least, cells.most)) if n is not None]
+    return all(span.low - slack <= number <= span.high + slack for number in numbers)
+
+
+def _extremes(group: Group, name: str) -> dict[str, Any]:
+    cells = group.cells[name]
+    return {"run": group.run, "least": cells.least, "most": cells.most, "rows": cells.filled}
+
+
+@rule("mixed-types", Level.WARNING, Scope.TABLE)
+def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """A column of numbers holds text in some rows.
+
+    SQLite keeps what it is given, and sorts text above every number: the maximum of such a column is a
+    word, its mean takes text for 0, and DuckDB refuses to read it.
+
+    Correct the rows (`UPDATE ... SET x = CAST(x AS REAL)`), and log numbers as numbers.
+    """
+    for name in table.table.columns:
+        if table.roles[name].role not in (Role.PARAM, Role.METRIC, Role.CONTEXT):
+            continue
+        count = _texts(table, name)
+        if count:
+            column = quoted(name)
+            kind = f"typeof({column})" if table.database.kind == "sqlite" else "'VARCHAR'"
+            test = f"typeof({column}) = 'text'" if table.database.kind == "sqlite" else (
+                f"TRY_CAST({column} AS DOUBLE) IS NULL AND {column} IS NOT NULL")  # fmt: skip
+            where, params = table.where(table.chosen)
+            run = quoted(table.run_column) if table.run_column else "''"
+            rows = table.ask(
+                f"SELECT {run} AS run, {column} AS value, {kind} AS type FROM {table.from_table}"
+                f" WHERE {test} AND {where} LIMIT {MOST}", params,
+            )  # fmt: skip
+            yield table.found(
+                f"{name} holds numbers, and text in {counted(count, 'row')}: {rows[0]['value']!r}"
+                if rows else f"{name} holds numbers and text",
+                subject=name, count=count, rows=rows,
+                hint="log numbers as numbers, and correct these rows",
+            )  # fmt: skip
+
+
+def _texts(table: TableProfile, name: str) -> int:
+    """How many rows hold text in a column that is one of numbers."""
+    cells = [group.cells[name] for group in table.chosen if group.cells[name].filled]
+    column = quoted(name)
+    where, params = table.where(table.chosen)
+    if table.database.kind == "sqlite":
+        texts = any(isinstance(each.most, str) for each in cells)
+        numbers = any(isinstance(each.least, int | float) for each in cells)
+        declared = table.is_number(name) and any(isinstance(each.most, str) for each in cells)
+        if not (texts and (numbers or declared)):
+            return 0
+        sql = f"SELECT sum(typeof({column}) = 'text') FROM {table.from_table} WHERE {where}"
+        return int(table.value(sql, params) or 0)
+    if not table.table.types.get(name, "").upper().startswith("VARCHAR"):
+        return 0
+    named = column_names.role_of(name)
+    if named is None or named.role not in (Role.PARAM, Role.METRIC) or not _looks_numeric(cells):
+        return 0
+    number = f"TRY_CAST({column} AS DOUBLE)"
+    sql = f"SELECT count({column}) - count({number}), count({number}) FROM {table.from_table} WHERE {where}"
+    texts_, numbers_ = next(iter(table.database.rows(sql, params)))
+    return int(texts_) if numbers_ > texts_ else 0
+
+
+def _looks_numeric(cells: Sequence[Cells]) -> bool:
+    def reads(value: Any) -> bool:
+        try:
+            return bool(float(value) or True)
+        except (TypeError, ValueError):
+            return False
+
+    return any(reads(each.least) for each in cells)
+
+
+@rule("clock", Level.WARNING, Scope.TABLE)
+def clock(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """Times are in the future, or go backwards within a run.
+
+    The latest run is the one with the latest time: it is tagged, its metrics are the last ones. A clock
+    that was wrong for an hour makes the wrong run the latest. Of large tables the first and the last
+    row of each run are looked at.
+
+    Correct the clock of the machine, and the times of these rows.
+    """
+    name = table.table.time_column
+    if name is None:
+        return
+    limit = time.time() + _ZONES
+    late = [g for g in table.chosen if moment(g.cells[name].most).seconds > limit]
+    if late:
+        yield table.found(
+            f"{counted(len(late), 'run')} of the future: {late[0].run} at {late[0].cells[name].most}",
+            subject=name, count=len(late),
+            rows=[_extremes(group, name) for group in late[:MOST]],
+            hint="correct the clock of the machine, and these rows",
+        )  # fmt: skip
+    if table.table.has_rowid and table.run_column:
+        rows = _backwards(table, name)
+        if rows:
+            yield table.found(
+                f"times go backwards in {counted(len(rows), 'run')}: {rows[0]['run']}",
+                subject=name, count=len(rows),
+                rows=rows[:MOST], hint="was the clock set back, or were rows written by hand?",
+            )  # fmt: skip
+
+
+def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
+    """The runs of which a row is older than the one written before it."""
+    column, run = quoted(name), quoted(table.run_column or "")
+    where, params = table.where(table.chosen)
+    kinds = {
+        type(v)
+        for g in table.chosen
+        for v in (g.cells[name].least, g.cells[name].most)
+        if v is not None
+    }
+    if len(kinds) != 1:  # times of several kinds do not compare
+        return []
+    source = f"FROM {table.from_table} WHERE {column} IS NOT NULL AND {where}"
+    if sum(group.rows for group in table.chosen) <= _ORDERED:
+        sql = (
+            f"SELECT run, count(*) AS rows, min(at) AS at FROM (SELECT {run} AS run, {column} AS at,"
+            f" lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
+            " WHERE at < before GROUP BY run ORDER BY 2 DESC"
+        )
+        return table.ask(sql, params)
+    rows = []
+    for group in table.chosen:
+        first, last = (_at(table, column, rowid) for rowid in group.ends or ())
+        cells = group.cells[name]
+        if first is not None and last is not None and (first > cells.least or last < cells.most):
+            rows.append({"run": group.run, "first": first, "last": last, "most": cells.most})
+    return rows
+
+
+def _at(table: TableProfile, column: str, rowid: int) -> Any:
+    sql = f"SELECT {column} AS at FROM {table.from_table} WHERE rowid = ?"
+    return table.ask(sql, [rowid])[0]["at"]
