@@ -27,7 +27,7 @@ v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
 v	conflicts	list and settle rows that git merge could not merge
-v	check	report whether a merge dropped rows
+v	check	report whether a benchmark is sound
 v	drivers	let git merge and show results row by row
 v	candidates	list or add candidate models
 v	promote	make a candidate the model in production
@@ -409,13 +409,31 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	unmerged	many'\'' ;;
-'\''check'\'') spec='\''o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
+'\''check'\'') spec='\''o	--before	-	once	Apply the rules before a run
+o	--after	-	once	Apply the rules after a run (the default)
+o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply these rules alone
+o	--skip	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Leave these rules out
+o	--since	version	once	Look at what was logged after VERSION
+o	--run	run	once	Look at this run alone
+o	--id	text	once	The column that names the inputs
+o	--train	file	once	Training data, to compare with --test
+o	--test	file	once	Test data, to look for in --train
+o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
+o	--params-from	text	once	The dataclass whose fields the run will log
+o	--strict	-	once	Exit 1 for warnings, too
+o	--fix	-	once	Correct what is safe to correct
+o	-y --yes	-	once	With --fix: correct all of it
+o	-n --dry-run	-	once	With --fix: show what would be corrected
+o	-v --verbose	-	once	Show the rows behind each finding
+o	--md	-	once	Print Markdown, for a pull request
+o	--github	-	once	Print annotations for GitHub Actions
+o	--ci	choice:github gitlab	once	Print a workflow that runs this
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
-o	--help	-	once	Show the manual page'\'' ;;
+o	--help	-	once	Show the manual page
+a	file:db sqlite sqlite3 duckdb parquet	many'\'' ;;
 '\''drivers'\'') spec='\''v	install	register the merge driver and the textconv in this clone and in .gitattributes
 v	uninstall	take both out again; merges are git'\''\'\'''\''s own then
 v	status	say what is registered; exit 1 where git would not merge rows by itself

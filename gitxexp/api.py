@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.artifacts.get import GetReport
     from gitxexp.workflows.artifacts.pull import Pulled
     from gitxexp.workflows.artifacts.push import Pushed
+    from gitxexp.workflows.checks.report import Report as CheckReport
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
     from gitxexp.workflows.experiments.plan import Request as TagRequest
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
     from gitxexp.workflows.explore.verify import Verified
-    from gitxexp.workflows.merge.check import MergeCheck
     from gitxexp.workflows.merge.conflicts import Resolved
     from gitxexp.workflows.merge.diff import FileDiff
     from gitxexp.workflows.merge.driver.install import Status as DriverStatus
@@ -662,12 +662,46 @@ class Repository:
         every = OnConflict(side) if side else None
         return resolve(self._project, paths, every, chosen, wait=wait)
 
-    def check(self, base: str) -> MergeCheck:
-        """Whether the merges that HEAD has and ``base`` has not dropped rows, as ``git xexp check
-        --merge``."""
-        from gitxexp.workflows.merge.check import merges
+    def check(
+        self,
+        base: str | None = None,
+        *,
+        paths: Sequence[PathLike] = (),
+        before: bool = False,
+        only: Sequence[str] = (),
+        skip: Sequence[str] = (),
+        since: str | None = None,
+        run: str | None = None,
+        id_column: str | None = None,
+        train: PathLike | None = None,
+        test: PathLike | None = None,
+        params_from: str | None = None,
+    ) -> CheckReport:
+        """Whether a benchmark is sound, as ``git xexp check``; what was found is in ``findings``.
 
-        return merges(self._project, base)
+        With ``base`` only the merges that HEAD has and it has not are looked at (``dropped``); with
+        ``paths`` only these results files; ``before`` applies the rules before a run. ``only`` and ``skip``
+        are ids of rules; ``since`` a version, ``run`` a run; ``id_column`` names the inputs. ``train`` and
+        ``test`` are two files of data to compare, ``params_from`` is the dataclass MODULE:CLASS that a
+        run will log. Raises UsageError for a rule that does not exist.
+        """
+        from gitxexp.workflows.checks.check import check
+        from gitxexp.workflows.checks.report import Request
+
+        request = Request(
+            paths=tuple(map(Path, paths)),
+            before=before,
+            only=frozenset(only),
+            skip=frozenset(skip),
+            since=since,
+            run=run,
+            id_column=id_column,
+            train=None if train is None else Path(train),
+            test=None if test is None else Path(test),
+            base=base,
+            params_from=params_from,
+        )
+        return check(self._project, request)
 
     def drivers(self) -> DriverStatus:
         """What of the merge driver and the textconv is registered, as ``git xexp drivers status``."""

@@ -52,7 +52,7 @@ SECTIONS = {
         "merge": "bring in the rows of other experiments, losing none",
         "rebase": "bring in the rows of other experiments, replacing by key",
         "conflicts": "list and settle rows that git merge could not merge",
-        "check": "report whether a merge dropped rows",
+        "check": "report whether a benchmark is sound",
         "drivers": "let git merge and show results row by row",
     },
     "Choose models": {

@@ -107,6 +107,8 @@ def of_trees(scenes: Scenes, repo: Repo) -> None:
     repo.xexp("tag", "-m", "first").good()
     run("drivers status")
     run("drivers uninstall")
+    run("check", "check", "--only", "drivers-missing", "--fix")
+    run("drivers uninstall")
     run("drivers install")
     repo.xexp("drivers", "install").good()
     repo.commit("drivers")
@@ -184,6 +186,13 @@ def of_merges(scenes: Scenes, repo: Repo, folder: Path) -> None:
     scenes.keep("merge", xexp_inside("merge", *files, "-o", "all.db", "--json", cwd=folder))
     repo.git("merge", "-q", "--no-edit", "-s", "ours", "fourth")
     run("check", "check", "--merge", "HEAD~1", code=1)
+    sql(repo / "odd.db", "CREATE TABLE runs (run_id TEXT, timestamp TEXT, f1 REAL)",
+        "INSERT INTO runs VALUES ('one', '2026-01-01 10:00:00', 1.5)")  # fmt: skip
+    repo.git("config", "xexp.check.ignore", "metric-out-of-range@runs: on purpose")
+    run("check", "check", "odd.db", "--only", "metric-out-of-range,leak")
+    repo.git("config", "--unset", "xexp.check.ignore")
+    run("check", "check", "odd.db", code=1)
+    (repo / "odd.db").unlink()
     repo.git("config", "merge.conflictStyle", "merge")
     repo.xexp("drivers", "install").good()
     from tests.helpers import run as command

@@ -1,41 +1,235 @@
-"""``git xexp check --merge BASE``."""
+"""``git xexp check``."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gitxexp.cli import hints, progress
+from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
-from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common import streams
+from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.merge.check import MergeCheck
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.checks.report import Report, Request
+    from gitxexp.workflows.checks.rule import Fix
+
+_FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.option("--merge", "base", metavar="BASE", required=True,
+@click.argument("paths", nargs=-1, type=_FILE, metavar="[PATH]...")
+@click.option("--before", "stage", flag_value="before", help="Apply the rules before a run.")
+@click.option("--after", "stage", flag_value="after",
+              help="Apply the rules after a run (the default).")  # fmt: skip
+@click.option("--only", type=Columns(), metavar="RULES", help="Apply these rules alone.")
+@click.option("--skip", type=Columns(), metavar="RULES", help="Leave these rules out.")
+@click.option("--since", metavar="VERSION", help="Look at what was logged after VERSION.")
+@click.option("--run", metavar="ID", help="Look at this run alone.")
+@click.option("--id", "id_column", metavar="COLUMN", help="The column that names the inputs.")
+@click.option("--train", type=_FILE, metavar="FILE", help="Training data, to compare with --test.")
+@click.option("--test", type=_FILE, metavar="FILE", help="Test data, to look for in --train.")
+@click.option("--merge", "base", metavar="BASE",
               help="Look at the merges that HEAD has and BASE has not.")  # fmt: skip
+@click.option("--params-from", metavar="MODULE:CLASS",
+              help="The dataclass whose fields the run will log.")  # fmt: skip
+@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
+@click.option("--fix", is_flag=True, help="Correct what is safe to correct.")
+@shared(dry_run="With --fix: show what would be corrected.", yes="With --fix: correct all of it.")
+@click.option("-v", "--verbose", is_flag=True, help="Show the rows behind each finding.")
+@click.option("--md", is_flag=True, help="Print Markdown, for a pull request.")
+@click.option("--github", is_flag=True, help="Print annotations for GitHub Actions.")
+@click.option("--ci", type=click.Choice(("github", "gitlab")),
+              help="Print a workflow that runs this.")  # fmt: skip
 @shared(json=True)
 @click.pass_context
-def check(ctx: click.Context, base: str, as_json: bool) -> None:
-    """Say whether merges that were made without the merge driver dropped rows; exit 1 if so."""
-    from gitxexp.workflows.merge.check import merges
+def check(
+    ctx: click.Context,
+    paths: tuple[Path, ...],
+    stage: str | None,
+    only: tuple[str, ...] | None,
+    skip: tuple[str, ...] | None,
+    since: str | None,
+    run: str | None,
+    id_column: str | None,
+    train: Path | None,
+    test: Path | None,
+    base: str | None,
+    params_from: str | None,
+    strict: bool,
+    fix: bool,
+    dry_run: bool,
+    yes: bool,
+    verbose: bool,
+    md: bool,
+    github: bool,
+    ci: str | None,
+    as_json: bool,
+) -> None:
+    """Say whether a benchmark is sound; exit 1 where it is not.
 
-    project = open_project()
-    with progress.line("checking") as project.progress:
-        found = merges(project, base)
-    if as_json:
-        console.print_json(found)
+    Looks at the results, the record and the data after a run, or with --before at what would not be on
+    record; with PATH at any SQLite, DuckDB or parquet file.
+    """
+    from gitxexp.workflows.checks.report import Request
+
+    if ci:
+        _print_workflow(ci)
+        return
+    _refuse(paths, stage, train, test, base, sum((md, github, as_json)), fix=fix, dry_run=dry_run)
+    request = Request(
+        paths=_files(paths),
+        before=stage == "before" or (params_from is not None and stage is None),
+        only=frozenset(only or ()),
+        skip=frozenset(skip or ()),
+        since=since,
+        run=run,
+        id_column=id_column,
+        train=train,
+        test=test,
+        base=base,
+        params_from=params_from,
+    )
+    project = _project(request)
+    report = _report(project, request, fix=fix)
+    fixed: tuple[str, ...] = ()
+    if fix:
+        report, fixed = _fixed(
+            project, request, report, dry_run=dry_run, yes=yes or not prompts.can_ask()
+        )
+    if as_json or md or github:
+        _print(report, fixed, md=md, github=github)
+    elif base and not (stage or only or paths or train):
+        _show_merges(report, base)
     else:
-        _show(found, base)
-    ctx.exit(1 if found.dropped or found.problems else 0)
+        _show(report, verbose=verbose)
+    ctx.exit(1 if report.failed(strict=strict) else 0)
 
 
-def _show(found: MergeCheck, base: str) -> None:
+def _refuse(
+    paths: tuple[Path, ...],
+    stage: str | None,
+    train: Path | None,
+    test: Path | None,
+    base: str | None,
+    formats: int,
+    *,
+    fix: bool,
+    dry_run: bool,
+) -> None:
+    if formats > 1:
+        raise UsageError("--json, --md and --github exclude each other")
+    if (train is None) != (test is None):
+        raise UsageError("--train and --test need each other")
+    if paths and stage == "before":
+        raise UsageError("--before looks at the repository: it takes no PATH")
+    if base and stage == "before":
+        raise UsageError("--merge and --before exclude each other")
+    if dry_run and not fix:
+        raise UsageError("--dry-run is for --fix: a check changes nothing")
+
+
+def _files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
+    """The files that are named, and the databases in folders that are."""
+    from gitxexp.common.files import SUFFIXES
+
+    found: dict[Path, None] = {}
+    for path in paths:
+        inside = [path]
+        if path.is_dir():
+            inside = sorted(
+                p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
+            )
+            if not inside:
+                raise XexpError(f"no database in {path}", f"looked for {', '.join(SUFFIXES)}")
+        found.update(dict.fromkeys(inside))
+    return tuple(found)
+
+
+def _project(request: Request) -> Project | None:
+    """The repository; None outside of one, where files are named."""
+    try:
+        return open_project()
+    except XexpError:
+        if request.paths or request.train:
+            return None
+        raise
+
+
+def _report(project: Project | None, request: Request, *, fix: bool) -> Report:
+    from gitxexp.workflows.checks.unchanged import known
+
+    if project is not None and not fix and (report := known(project, request)):
+        return report
+    from gitxexp.workflows.checks.check import check
+
+    if project is None:
+        return check(None, request)
+    with progress.line("checking") as project.progress:
+        return check(project, request)
+
+
+def _fixed(
+    project: Project | None, request: Request, report: Report, *, dry_run: bool, yes: bool
+) -> tuple[Report, tuple[str, ...]]:
+    """The report after what is corrected, and what that is."""
+    from gitxexp.workflows.checks.fixes import apply, fixable
+
+    fixes = fixable(report.findings)
+    if dry_run or project is None or not fixes:
+        for one in fixes:
+            console.say(f"would: {one.summary}")
+        if not fixes:
+            console.remark("nothing that is safe to correct")
+        return report, ()
+    chosen = [one for one in fixes if yes or _is_wanted(one)]
+    done = apply(project, chosen)
+    for text in done:
+        console.say(f"corrected: {text}")
+    if not done:
+        return report, ()
+    return _report(project, request, fix=True), done
+
+
+def _is_wanted(one: Fix) -> bool:
+    return prompts.confirm(f"{one.summary}?")
+
+
+def _print(report: Report, fixed: tuple[str, ...], *, md: bool, github: bool) -> None:
+    from gitxexp.cli.render import checks
+
+    if md:
+        streams.write(checks.as_markdown(report))
+    elif github:
+        console.out(*checks.as_annotations(report))
+    else:
+        console.print_json(checks.as_object(report, fixed))
+
+
+def _show(report: Report, *, verbose: bool) -> None:
+    from gitxexp.cli.render import checks
+
+    console.out(*checks.as_text(report, rows=verbose))
+    if report.findings and not verbose:
+        if not console.is_terminal():
+            console.remark(checks.summary(report))
+        hints.hint("git xexp check -v shows the rows, and how to go on")
+
+
+def _print_workflow(name: str) -> None:
+    from importlib.resources import files
+
+    text = files("gitxexp.cli.shell").joinpath("ci", f"{name}.yml").read_text("utf-8")
+    streams.write(text)
+
+
+def _show_merges(found: Report, base: str) -> None:
     from gitxexp.cli.render import rows
 
     for item in found.dropped:

@@ -32,6 +32,8 @@ KINDS = {
     "redo.count": "operations",
     "merge.strategy": "choice:merge rebase keep",
     "conflicts resolve.paths": "unmerged",
+    "check.paths": "file:" + DATABASES,
+    "check.since": "version",
     "version": "rev",
     "before": "range",
     "after": "rev",
@@ -72,6 +74,10 @@ def kind_of(verb: str, param: click.Parameter) -> str:
     if isinstance(param.type, click.Choice):
         return "choice:" + " ".join(str(choice) for choice in param.type.choices)
     name = param.name or ""
+    if verb == "check" and name in ("only", "skip"):
+        from gitxexp.workflows.checks.rule import rules  # for the generator alone
+
+        return "choice:" + " ".join(dict.fromkeys(rule.id for rule in rules()))
     for key in (f"{verb}.{name}", name):
         if key in KINDS:
             return KINDS[key]

@@ -23,7 +23,7 @@ from gitxexp.cli.shell import completion_spec
 #: Of the text, not of the build: pages made twice are the same.
 DATE = "2026-11-21"
 #: In git's order; OPTIONS and COMMANDS come from the click tree.
-_SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
+_SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "RULES", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
              "SECURITY", "FILES", "SEE ALSO")  # fmt: skip
 #: Pages of section 7.
 _ESSAYS = ("workflows", "json")
@@ -43,6 +43,8 @@ def generate(root: click.Command) -> dict[str, str]:
 def page(name: str, path: str, command: click.Command, summary: str) -> str:
     """The page of one verb (a group's holds its sub-verbs), or of git-xexp itself."""
     prose = sections(_prose(path or "git-xexp"))
+    if path == "check":
+        prose["RULES"] = f"{prose['RULES']}\n\n{_rules()}"
     parts = {
         **{title: roff(text) for title, text in prose.items()},
         "DESCRIPTION": _described(command, prose),
@@ -55,6 +57,18 @@ def page(name: str, path: str, command: click.Command, summary: str) -> str:
     head += [".SH SYNOPSIS", *_synopsis(path, command)]
     body = [f".SH {title}\n{parts[title]}" for title in _SECTIONS if parts.get(title)]
     return joined([*head, *body])
+
+
+def _rules() -> str:
+    """What the rules of ``check`` say of themselves, those of one id together."""
+    from gitxexp.workflows.checks.rule import rules  # for this page alone
+
+    found: dict[str, list[str]] = {}
+    for one in rules():
+        when = ", before a run" if one.is_before else ""
+        head = "" if one.id in found else f"### {one.id} ({one.level}{when})\n"
+        found.setdefault(one.id, []).append(f"{head}{one.manual}")
+    return "\n\n".join(text for texts in found.values() for text in texts)
 
 
 def essay(name: str) -> str:

@@ -3,51 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
 from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.checks import results
-from gitxexp.workflows.checks.context import Context, Request
+from gitxexp.workflows.checks import results, unchanged
+from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope, rules
-
-
-@dataclass(frozen=True)
-class Ignored:
-    """A finding that the configuration ignores, and why."""
-
-    finding: Finding
-    reason: str
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A rule that could not be applied, and why."""
-
-    rule: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was found, the gravest first; ``rules`` are those that were applied."""
-
-    findings: tuple[Finding, ...] = ()
-    ignored: tuple[Ignored, ...] = ()
-    skipped: tuple[Skipped, ...] = ()
-    rules: tuple[str, ...] = ()
-    unchanged: bool = False  #: nothing has changed since, and this is what was found then
-
-    def count(self, level: Level) -> int:
-        """How many findings have that level."""
-        return sum(one.level is level for one in self.findings)
-
-    def failed(self, *, strict: bool = False) -> bool:
-        """Whether anything is wrong: an error, or with ``strict`` a warning."""
-        return bool(self.count(Level.ERROR) or (strict and self.count(Level.WARNING)))
+from gitxexp.workflows.merge.check import MergeCheck
 
 
 def check(project: Project | None, request: Request) -> Report:
@@ -60,13 +26,16 @@ def check(project: Project | None, request: Request) -> Report:
     chosen = _chosen(request)
     found = list(_found(chosen, context))
     kept, ignored = _sorted_out(found, context.config)
-    skipped = (Skipped(rule, why) for rule, why in context.skipped)
-    return Report(
-        tuple(kept),
-        tuple(ignored),
-        tuple(skipped),
-        tuple(dict.fromkeys(rule.id for rule in chosen)),
-    )
+    skipped = tuple(Skipped(rule, why) for rule, why in context.skipped)
+    names = tuple(dict.fromkeys(rule.id for rule in chosen))
+    merges = context.merges or MergeCheck(0, ())
+    report = Report(
+        tuple(kept), tuple(ignored), skipped, names, merges=merges.merges, dropped=merges.dropped,
+        problems=merges.problems,
+    )  # fmt: skip
+    if project is not None:
+        unchanged.remember(project, request, report, context.watched)
+    return report
 
 
 def checks_before(

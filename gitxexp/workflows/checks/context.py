@@ -1,9 +1,9 @@
-"""What a check was asked for, and what its rules have in common: read once, when first asked for."""
+"""What the rules of a check have in common: read once, when first asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,42 +13,16 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.objects import find_object
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.runs import latest_run
 from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
+from gitxexp.workflows.checks.report import Request
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.merge.check import MergeCheck, merges
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is looked at.
-
-    ``paths`` are results files (none: those of the repository). ``before`` asks for the rules before a
-    run, else those after one. ``only`` and ``skip`` are ids of rules. ``since`` is a version: what was
-    there before is not looked at; ``run`` the only run that is. ``id_column`` names the inputs of an
-    evaluation; ``train`` and ``test`` are two files of data. ``base`` has the merges since it looked at.
-    ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be logged by the run, ``version`` is
-    its version, ``jobs`` the number of processes that will write.
-    """
-
-    paths: tuple[Path, ...] = ()
-    before: bool = False
-    only: frozenset[str] = frozenset()
-    skip: frozenset[str] = frozenset()
-    since: str | None = None
-    run: str | None = None
-    id_column: str | None = None
-    train: Path | None = None
-    test: Path | None = None
-    base: str | None = None
-    params: Mapping[str, Any] = field(default_factory=dict)
-    params_from: str | None = None
-    version: str | None = None
-    jobs: int = 1
 
 
 @dataclass(frozen=True)
@@ -130,6 +104,22 @@ class Context:
             return tuple(pointers.outputs_in(top)) if is_dvc_repo(top) else ()
         except XexpError:
             return ()
+
+    @cached_property
+    def objects(self) -> dict[Path, Output]:
+        """The objects in the cache of what DVC keeps for the work tree."""
+        found = {}
+        for out in self.outputs:
+            if out.oid is not None and out.cached:
+                path = find_object(cache_dirs(self.project.top / out.root), out.oid, out.legacy)
+                if path is not None:
+                    found[path] = out
+        return found
+
+    @property
+    def watched(self) -> list[Path]:
+        """Files outside of what git lists that a check looks at."""
+        return list(self.objects) if self.at is not None and self.at.places.top is not None else []
 
     @cached_property
     def standing(self) -> Standing:

@@ -9,8 +9,6 @@ from gitxexp.common.text import counted, some
 from gitxexp.repository.numbers import untagged
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.dvc.places import cache_dirs
-from gitxexp.storage.objects import find_object
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
 from gitxexp.workflows.experiments.rebuild import rebuild
@@ -78,12 +76,7 @@ def corrupt_cache(context: Context) -> Iterator[Finding]:
     and fetch it again: `dvc fetch`.
     """
     top = context.project.top
-    objects = {}
-    for out in context.outputs:
-        if out.oid is not None and out.cached:
-            path = find_object(cache_dirs(top / out.root), out.oid, out.legacy)
-            if path is not None:
-                objects[path] = out
+    objects = context.objects
     hashes = file_hashes(
         top, [(path, out.legacy) for path, out in objects.items()], context.project.stat_cache
     )

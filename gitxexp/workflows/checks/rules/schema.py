@@ -41,7 +41,8 @@ def schema_drift(context: Context) -> Iterator[Finding]:
     ```
 
     `--fix` renames the column in all tables that have it: one rename after the other is asked for on a
-    terminal, and all are one operation that `git xexp undo` takes back. To keep the old name, put it back into the parameter file.
+    terminal, and all are one operation that `git xexp undo` takes back. To keep the old name, put it back
+    into the parameter file.
     """
     params = {column_names.bare(name): value for name, value in context.params.items()}
     for run in context.latest:
@@ -74,19 +75,22 @@ def _drift(params: Mapping[str, Any], run: Run, context: Context) -> Iterator[Fi
     for name, column in columns.items():
         if name in params and _is_number(run.params[column]) and isinstance(params[name], str):
             yield found(
-                f"{column} holds numbers, and will get text: {params[name]!r}", path=shown, table=run.table, subject=column,
+                f"{column} holds numbers, and will get text: {params[name]!r}",
+                path=shown, table=run.table, subject=column,
                 rows=({"column": column, "was": run.params[column], "is": params[name]},),
                 hint="write it as a number",
             )  # fmt: skip
     if lost:
         yield found(
             f"the last run had {some(sorted(lost), _NAMED)}, and the parameters have not",
-            level=Level.NOTE, path=shown, table=run.table, count=len(lost), rows=({"parameter": name} for name in lost),
+            level=Level.NOTE, path=shown, table=run.table, count=len(lost),
+            rows=({"parameter": name} for name in lost),
         )  # fmt: skip
     if new and len(new) < len(params):
         yield found(
             f"new: {some(sorted(new), _NAMED)}",
-            level=Level.NOTE, path=shown, table=run.table, count=len(new), rows=({"parameter": name} for name in new),
+            level=Level.NOTE, path=shown, table=run.table, count=len(new),
+            rows=({"parameter": name} for name in new),
         )  # fmt: skip
 
 

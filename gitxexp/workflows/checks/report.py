@@ -1,0 +1,79 @@
+"""What a check is asked for, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.workflows.checks.rule import Finding, Level
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.check import DroppedRows
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is looked at.
+
+    ``paths`` are results files (none: those of the repository). ``before`` asks for the rules before a
+    run, else those after one. ``only`` and ``skip`` are ids of rules. ``since`` is a version: what was
+    there before is not looked at; ``run`` the only run that is. ``id_column`` names the inputs of an
+    evaluation; ``train`` and ``test`` are two files of data. ``base`` has the merges since it looked at.
+    ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be logged by the run, ``version`` is
+    its version, ``jobs`` the number of processes that will write.
+    """
+
+    paths: tuple[Path, ...] = ()
+    before: bool = False
+    only: frozenset[str] = frozenset()
+    skip: frozenset[str] = frozenset()
+    since: str | None = None
+    run: str | None = None
+    id_column: str | None = None
+    train: Path | None = None
+    test: Path | None = None
+    base: str | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    params_from: str | None = None
+    version: str | None = None
+    jobs: int = 1
+
+
+@dataclass(frozen=True)
+class Ignored:
+    """A finding that the configuration ignores, and why."""
+
+    finding: Finding
+    reason: str
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A rule that could not be applied, and why."""
+
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found, the gravest first; ``rules`` are those that were applied."""
+
+    findings: tuple[Finding, ...] = ()
+    ignored: tuple[Ignored, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    rules: tuple[str, ...] = ()
+    unchanged: bool = False  #: nothing has changed since, and this is what was found then
+    merges: int = 0  #: merge commits that were looked at
+    dropped: tuple[DroppedRows, ...] = ()  #: what they dropped
+    problems: tuple[str, ...] = ()  #: those that could not be compared
+
+    def count(self, level: Level) -> int:
+        """How many findings have that level."""
+        return sum(one.level is level for one in self.findings)
+
+    def failed(self, *, strict: bool = False) -> bool:
+        """Whether anything is wrong: an error, or with ``strict`` a warning."""
+        return bool(self.count(Level.ERROR) or (strict and self.count(Level.WARNING)))
