@@ -91,12 +91,12 @@ class Assignment(click.ParamType[tuple[str, Any]]):
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, Any]:
-        from gitxexp.repository.tag_message import read_scalar
+        from gitxexp.common.limits import scalar
 
         key, equals, text = Text().convert(value, param, ctx).partition("=")
         if not equals or not key.strip():
             self.fail(f"'{value}' is not key=value", param, ctx)
-        return Label().convert(key, param, ctx), read_scalar(text)
+        return Label().convert(key, param, ctx), scalar(text)
 
 
 class Number(click.ParamType[tuple[str, float]]):

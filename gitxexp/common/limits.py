@@ -11,6 +11,24 @@ import re
 DEEPEST = 64
 MOST_DIGITS = 400
 
+
+def number(text: str) -> int | float | str:
+    """The number that a text spells, else itself."""
+    if len(text) <= MOST_DIGITS:
+        for kind in (int, float):
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    return text
+
+
+def scalar(text: str) -> bool | int | float | str:
+    """The number or truth value that a text spells (``True``, ``false``), else itself."""
+    lowered = text.lower()
+    return lowered == "true" if lowered in ("true", "false") else number(text)
+
+
 _QUOTED = (
     r"#[^\n]*|"
     r'"""(?:[^\\]|\\.)*?"""|'

@@ -235,7 +235,7 @@ def _handwritten(headline: str) -> Payload:
             texts += [part.strip()] if part.strip() else []
             continue
         name, value = found[1], found[2].strip()
-        number = _read_scalar(value)
+        number = limits.scalar(value)
         if name.lower() == "data":
             data = value
         elif isinstance(number, int | float) and column_names.is_metric_name(name.lower()):
@@ -250,22 +250,3 @@ def _handwritten(headline: str) -> Payload:
         metrics=metrics,
         handwritten=True,
     )
-
-
-def _read_scalar(text: str) -> Scalar:
-    if len(text) > limits.MOST_DIGITS:
-        return text
-    lowered = text.lower()
-    if lowered in ("true", "false"):
-        return lowered == "true"
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def read_scalar(text: str) -> Scalar:
-    """``text`` from a command line as a number or truth value if it spells one, else itself."""
-    return _read_scalar(text)

@@ -122,7 +122,9 @@ def _rows(text: str, delimiter: str = ",") -> list[dict[str, Any]]:
         rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
     except csv.Error as error:
         raise ValueError(str(error)) from error
-    return [{name: _cell(cell) for name, cell in row.items() if name and cell} for row in rows]
+    return [
+        {name: limits.number(cell) for name, cell in row.items() if name and cell} for row in rows
+    ]
 
 
 def _csv(text: str, delimiter: str = ",") -> dict[str, Any]:
@@ -132,22 +134,6 @@ def _csv(text: str, delimiter: str = ",") -> dict[str, Any]:
 
 def _tsv(text: str) -> dict[str, Any]:
     return _csv(text, "\t")
-
-
-def _cell(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
-
-
-def scalar(text: str) -> Any:
-    """Text as the number or truth value that it spells, else itself."""
-    if text in ("True", "true", "False", "false"):
-        return text.lower() == "true"
-    return _cell(text)
 
 
 _PARSERS: dict[str, Callable[[str], Any]] = {

@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.limits import scalar
 from gitxexp.trackers.column_names import Role
-from gitxexp.trackers.files import scalar
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run
 

@@ -8,8 +8,9 @@ together are the outcome.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from gitxexp.tables.duckdb.align import Aligned, Side
 from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
@@ -58,6 +59,30 @@ def in_parts(
                 raise
             session.forget(mark)
             parts = max(NEXT, parts * 4)
+
+
+Result = TypeVar("Result")
+
+
+def part_by_part(
+    session: Session,
+    table: Aligned,
+    key: Sequence[str],
+    gathered: Callable[[Iterable[Aligned]], Result],
+) -> Result:
+    """``gathered`` of the table, or, where the memory is too small for it, of views of its parts by
+    the hash of ``key``. Raises :class:`Shortage` when no number of parts is enough."""
+    parts = 1
+    while True:
+        mark = session.mark()
+        tests = [f"hash({listed(key)}) % {parts} = {part}" for part in range(parts)]
+        try:
+            return gathered([table] if parts == 1 else (narrowed(table, test) for test in tests))
+        except Shortage:
+            session.forget(mark)
+            parts = max(NEXT, parts * 4)
+            if parts > MOST:
+                raise
 
 
 @dataclass

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
-from gitxexp.tables.duckdb.partition import MOST, NEXT, narrowed
+from gitxexp.tables.duckdb.partition import narrowed, part_by_part
 from gitxexp.tables.duckdb.rows import Outcome, candidates, collated, count, listed, marks, shared
-from gitxexp.tables.duckdb.session import Session, Shortage, quote
+from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.plan import Value
 from gitxexp.tables.rules import (
     Stamp,
@@ -88,21 +88,14 @@ def restamped(
 
 def _suspected(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
     """The table of :func:`_suspects`, made part by part where the memory is too small for it."""
-    parts = 1
-    while True:
-        mark = session.mark()
-        try:
-            name = session.keep("suspects", "SELECT 0::UBIGINT AS h WHERE false")
-            for part in range(parts):
-                test = f"hash({listed(identity)}) % {parts} = {part}"
-                view = narrowed(table, test) if parts > 1 else table
-                session.rows(f"INSERT INTO {name} {_suspects(view, identity, stamps)}")
-            return name
-        except Shortage:
-            session.forget(mark)
-            parts = max(NEXT, parts * 4)
-            if parts > MOST:
-                raise
+
+    def gathered(views: Iterable[Aligned]) -> str:
+        name = session.keep("suspects", "SELECT 0::UBIGINT AS h WHERE false")
+        for view in views:
+            session.rows(f"INSERT INTO {name} {_suspects(view, identity, stamps)}")
+        return name
+
+    return part_by_part(session, table, identity, gathered)
 
 
 def _suspects(table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
@@ -123,22 +116,16 @@ def _grouped(
     session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps
 ) -> list[tuple[Any, ...]]:
     """The groups in which stamps differ, from parts of the table where the memory is too small."""
-    parts = 1
-    while True:
-        mark = session.mark()
-        try:
-            found: list[tuple[Any, ...]] = []
-            for part in range(parts):
-                test = f"hash({listed(identity)}) % {parts} = {part}"
-                view = narrowed(table, test) if parts > 1 else table
-                found += session.rows(_groups(session, view, identity, stamps))
-                session.forget(mark)
-            return found
-        except Shortage:
+
+    def gathered(views: Iterable[Aligned]) -> list[tuple[Any, ...]]:
+        found: list[tuple[Any, ...]] = []
+        for view in views:
+            mark = session.mark()
+            found += session.rows(_groups(session, view, identity, stamps))
             session.forget(mark)
-            parts = max(NEXT, parts * 4)
-            if parts > MOST:
-                raise
+        return found
+
+    return part_by_part(session, table, identity, gathered)
 
 
 def _groups(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.limits import scalar
 from gitxexp.trackers import mlflow
 from gitxexp.trackers.adapter import Adapter, Point, Query
-from gitxexp.trackers.files import scalar
 from gitxexp.trackers.mlflow import Record
 from gitxexp.trackers.run import ColumnFacts, Run
 

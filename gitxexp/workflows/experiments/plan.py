@@ -325,11 +325,6 @@ def _refuse_unrecorded(outputs: Outputs, changes: Changes) -> None:
         )
 
 
-def changed_outputs(project: Project) -> tuple[Output, ...]:
-    """The outputs that are there and differ from their pointers, each with the hash it has now."""
-    return outputs_of(project).changed
-
-
 def describe_experiment(
     project: Project,
     request: Request,

@@ -35,7 +35,7 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
-from gitxexp.workflows.experiments.outputs import LostRows, track, untracked
+from gitxexp.workflows.experiments.outputs import LostRows, outputs_of, track, untracked
 from gitxexp.workflows.experiments.plan import Plan, Request
 from gitxexp.workflows.experiments.stamp import stamp_rows
 from gitxexp.workflows.merge.inputs import Selection
@@ -148,7 +148,7 @@ def _add(
     outputs = list(plan.outputs)
     if not request.commit or not outputs:
         return plan, outputs, []
-    changed = experiments_plan.changed_outputs(project)
+    changed = outputs_of(project).changed
     if not changed:
         return replace(plan, changed=()), outputs, []
     names = [output.path for output in changed]
