@@ -27,6 +27,7 @@ v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
 v	conflicts	list and settle rows that git merge could not merge
+v	import	bring in the runs of MLflow, dvc exp, W&B, CSV files and others
 v	check	report whether a benchmark is sound
 v	drivers	let git merge and show results row by row
 v	candidates	list or add candidate models
@@ -409,6 +410,19 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	unmerged	many'\'' ;;
+'\''import'\'') spec='\''o	--into	file:db sqlite sqlite3 duckdb parquet	once	The results database (default: the configured one)
+o	--tag	-	once	Make versions of runs whose commit is here
+o	--models	-	once	Also add the models that runs logged as candidates
+o	--commit	-	once	Commit the changed results
+o	-n --dry-run	-	once	Read everything and change nothing
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	file	many'\'' ;;
 '\''check'\'') spec='\''o	--before	-	once	Apply the rules before a run
 o	--after	-	once	Apply the rules after a run (the default)
 o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply these rules alone

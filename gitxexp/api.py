@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
     from gitxexp.workflows.explore.verify import Verified
+    from gitxexp.workflows.imports.run import Imported
+    from gitxexp.workflows.imports.tag import TaggedRuns
     from gitxexp.workflows.merge.conflicts import Resolved
     from gitxexp.workflows.merge.diff import FileDiff
     from gitxexp.workflows.merge.driver.install import Status as DriverStatus
@@ -48,6 +50,9 @@ if TYPE_CHECKING:
     from gitxexp.workflows.models.candidates import ModelList
     from gitxexp.workflows.models.promote import Promoted
     from gitxexp.workflows.models.prune import Pruned
+    from gitxexp.workflows.registry.annotate import Annotated
+    from gitxexp.workflows.registry.delete import Deleted
+    from gitxexp.workflows.registry.search import Match
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
     from gitxexp.workflows.worktrees.records import Worktree
@@ -635,6 +640,38 @@ class Repository:
             dry_run=dry_run, commit=commit, message=message, wait=wait,
         )  # fmt: skip
 
+    def import_runs(
+        self,
+        source: str,
+        path: PathLike | None = None,
+        *,
+        into: str | None = None,
+        commit: bool = False,
+        dry_run: bool = False,
+        wait: bool = True,
+    ) -> Imported:
+        """Bring the runs of another tracker into the results database, as ``git xexp import``.
+
+        ``source`` is a kind (``mlflow``, ``dvc-exp``, ``dvclive``, ``csv``, ``ndjson``, ``parquet``,
+        ``wandb``, ``aim``, ``tensorboard``) with its ``path``, or both as ``KIND:PATH``. ``into`` is the
+        database, from the top; ``commit`` commits it; ``dry_run`` only reads. Returns how many runs
+        are new and how many have changed. Raises XexpError for a source that cannot be read.
+        """
+        from gitxexp.workflows.imports.find import find_source
+        from gitxexp.workflows.imports.run import ImportRequest, import_runs
+
+        words = (source,) if path is None else (source, str(path))
+        found = find_source(self._project, words)
+        request = ImportRequest(found, into, dry_run=dry_run, commit=commit)
+        return import_runs(self._project, request, wait=wait)
+
+    def tag_imported(self, done: Imported, *, wait: bool = True) -> TaggedRuns:
+        """Make versions of the runs that :meth:`import_runs` found (``done``) and whose commit is here,
+        the oldest first, as ``git xexp import --tag``."""
+        from gitxexp.workflows.imports.tag import tag_runs
+
+        return tag_runs(self._project, done.into, done.found, wait=wait)
+
     def conflicts(self) -> Sequence[Conflicts]:
         """The databases that ``git merge`` left unmerged, each with its conflicts and every side's
         value, as ``git xexp conflicts``."""
@@ -867,6 +904,64 @@ class Repository:
     def log(self, limit: int | None = None) -> Sequence[Operation]:
         """The operations of the repository, newest first; at most ``limit`` of them."""
         return self._project.log.operations(limit=-1 if limit is None else limit)
+
+    def search(
+        self, *words: str, labels: Sequence[str] = (), limit: int | None = None
+    ) -> Sequence[Match]:
+        """Experiments and runs that have all ``words`` and ``labels``, the best first, as ``git xexp
+        registry search``; the first ``limit`` of them. A word is as on the command line."""
+        from gitxexp.workflows.registry.search import search
+
+        return search(self._project, words, labels=labels, limit=limit)
+
+    def label(
+        self,
+        *versions: str,
+        add: Sequence[str] = (),
+        remove: Sequence[str] = (),
+        commit: bool = True,
+        wait: bool = True,
+    ) -> Sequence[Annotated]:
+        """Give ``versions`` the labels ``add`` and take ``remove`` from them, as ``git xexp registry
+        label``; returns each with its labels now. ``commit=False`` leaves the registry uncommitted."""
+        from gitxexp.workflows.registry.annotate import Annotation, annotate
+
+        wanted = Annotation(tuple(add), tuple(remove))
+        return annotate(self._project, versions, wanted, commit=commit, wait=wait)
+
+    def describe(
+        self, version: str, text: str, *, commit: bool = True, wait: bool = True
+    ) -> Annotated:
+        """Give ``version`` the description ``text``, as ``git xexp registry describe``;
+        ``commit=False`` leaves the registry uncommitted."""
+        from gitxexp.workflows.registry.annotate import Annotation, annotate
+
+        wanted = Annotation(text=text)
+        return annotate(self._project, [version], wanted, commit=commit, wait=wait)[0]
+
+    def delete(
+        self,
+        *versions: str,
+        from_remote: bool = False,
+        git_remote: str | None = None,
+        force: bool = False,
+        commit: bool = True,
+        wait: bool = True,
+    ) -> Deleted:
+        """Delete ``versions``, tags and rows, as ``git xexp registry delete``.
+
+        ``from_remote`` deletes the tags on ``git_remote`` (default: the one that is pushed to), too;
+        ``force`` deletes what was pushed or is in production; ``commit=False`` leaves the registry
+        uncommitted. Raises NoAnswer where it is refused.
+        """
+        from gitxexp.workflows.registry.delete import delete, plan
+
+        planned = plan(
+            self._project, versions, remote=git_remote, from_remote=from_remote, force=force
+        )
+        return delete(
+            self._project, planned, from_remote=from_remote, force=force, commit=commit, wait=wait
+        )
 
     def rebuild_registry(self, *, wait: bool = True) -> Rebuilt:
         """Restore the registry from the tags, as ``git xexp registry rebuild``."""

@@ -300,3 +300,33 @@ def modelled(models_template: Path, tmp_path: Path) -> Repo:
     """``trained`` set up: run-lr-1.0's model in production and tagged e0.1.0, those of run-lr-0.01
     and run-lr-0.1 as candidates, committed and not pushed (see :mod:`tests.workflows.models.model_tools`)."""
     return copy_template(models_template, tmp_path)
+
+
+MLFLOW = """
+import os, sys
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+import mlflow
+for uri in sys.argv[1:]:
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment("iris")
+    for name, lr, acc in (("first", 0.1, 0.8), ("second", 0.3, 0.9), ("gone", 1, 1)):
+        with mlflow.start_run(run_name=name, tags={"team": "vision"}) as run:
+            mlflow.log_params({"lr": lr, "model": "mlp", "use_bias": True})
+            for step in range(3):
+                mlflow.log_metric("acc", acc - 0.1 * (2 - step), step=step)
+                mlflow.log_metric("val/loss", 1 / (1 + step), step=step)
+            mlflow.log_metric("nan", float("nan"))
+            mlflow.log_metric("system/cpu_utilization_percentage", 50.0)
+    mlflow.delete_run(run.info.run_id)
+"""
+
+
+@pytest.fixture(scope="session")
+def mlflow_stores(sealed: Path) -> Path:
+    """A folder with ``mlflow.db`` and ``mlruns/`` of the real MLflow, three runs each, the last one
+    deleted."""
+    folder = sealed / "mlflow"
+    folder.mkdir()
+    stores = f"sqlite:///{folder}/mlflow.db", f"file://{folder}/mlruns"
+    run(sys.executable, "-c", MLFLOW, *stores, cwd=folder).good()
+    return folder

@@ -52,7 +52,9 @@ METHODS = {
     "candidates list": "candidates", "candidates add": "add_candidate", "promote": "promote",
     "promote --history": "promotions", "prune": "prune", "prune --cache": "free_cache",
     "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
-    "registry restore-tags": "restore_tags",
+    "registry restore-tags": "restore_tags", "registry search": "search",
+    "registry label": "label", "registry describe": "describe", "registry delete": "delete",
+    "import": "import_runs", "import --tag": "tag_imported",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion"}

@@ -52,6 +52,7 @@ SECTIONS = {
         "merge": "bring in the rows of other experiments, losing none",
         "rebase": "bring in the rows of other experiments, replacing by key",
         "conflicts": "list and settle rows that git merge could not merge",
+        "import": "bring in the runs of MLflow, dvc exp, W&B, CSV files and others",
         "check": "report whether a benchmark is sound",
         "drivers": "let git merge and show results row by row",
     },
@@ -83,6 +84,7 @@ SHORTS = {
     "describe": "registry describe",
     "delete": "registry delete",
 }
+_VERBS["import"] = f"{_COMMANDS}.import_runs.import_runs"  # a word of Python
 _VERBS |= {name: f"{_COMMANDS}.{name}.group.{name}" for name in ("explore", "registry")}
 
 #: ``-h`` is an option of ours (:mod:`gitxexp.cli.options`), not click's.

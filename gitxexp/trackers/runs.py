@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.trackers.adapter import Point, Query, adapter_of, adapters
+from gitxexp.trackers.adapter import Adapter, Point, Query, adapter_of, adapters
+from gitxexp.trackers.adapters import imported
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.roles import NO_RULES, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run
+from gitxexp.trackers.times import moment
 
 
 def runs(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> list[Run]:
@@ -16,8 +19,10 @@ def runs(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> l
 
     Runs without a readable timestamp come last. Raises XexpError when the file cannot be read.
     """
-    adapter = adapter_of(path, table)
-    return adapter.runs(path, Query(table, rules)) if adapter else _none(path)
+    found = [adapter.runs(path, Query(table, rules)) for adapter in _readers(path, table)]
+    if len(found) < 2:
+        return found[0] if found else _none(path)
+    return sorted(chain.from_iterable(found), key=lambda run: moment(run.ended), reverse=True)
 
 
 def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> Run | None:
@@ -28,8 +33,9 @@ def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES
 
 def find_run(path: Path, id: str, table: str | None = None, rules: RoleRules = NO_RULES) -> Run:
     """The run named ``id``, in any of its tables. Raises NoAnswer naming similar ids."""
-    adapter = adapter_of(path, table)
-    found = adapter.find(path, Query(table, rules), id) if adapter else None
+    query = Query(table, rules)
+    asked = (adapter.find(path, query, id) for adapter in _readers(path, table))
+    found = next(filter(None, asked), None)
     if found is None:
         raise NoAnswer(f"no run {id} in {path}", _candidates(path, id, table))
     return found
@@ -37,8 +43,8 @@ def find_run(path: Path, id: str, table: str | None = None, rules: RoleRules = N
 
 def columns(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> list[ColumnFacts]:
     """The role of every column of the tables of runs, and why."""
-    adapter = adapter_of(path, table)
-    return adapter.columns(path, Query(table, rules)) if adapter else []
+    query = Query(table, rules)
+    return [facts for reader in _readers(path, table) for facts in reader.columns(path, query)]
 
 
 def series(run: Run, metric: str) -> list[Point]:
@@ -78,6 +84,14 @@ def identified(path: Path, table: str | None = None) -> bool:
     """Whether runs of this tracker have ids and times of their own."""
     adapter = adapter_of(path, table)
     return adapter is None or adapter.identified
+
+
+def _readers(path: Path, table: str | None) -> list[Adapter]:
+    """The adapter of the file's tracker, and that of imported runs where the file has them, too."""
+    adapter = adapter_of(path, table)
+    if adapter is None or table is not None or adapter is imported.ADAPTER or path.is_dir():
+        return [adapter] if adapter else []
+    return [adapter, imported.ADAPTER] if imported.ADAPTER.has(path) else [adapter]
 
 
 def _none(path: Path) -> list[Run]:

@@ -11,13 +11,14 @@ from gitxexp.common.errors import XexpError
 from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
 from gitxexp.trackers.column_names import COMMIT_COLUMNS
 from gitxexp.trackers.databases import Database, reading
+from gitxexp.trackers.imported_tables import RUNS, VALUES
 
 #: xetrack's documented table names, in the order in which they are preferred.
 KNOWN_TABLES = ("predictions", "metrics", "events", "default")
 #: What people call the table of runs in a tracker of their own, beside tables of steps.
 COMMON_TABLES = ("runs", "experiments", "trials", "results")
-#: xetrack's object store (``assets.py``) never holds runs.
-NOT_EVENTS = frozenset(("assets", "keys", "counts"))
+#: xetrack's object store (``assets.py``) never holds runs, and imported ones have a reader of their own.
+NOT_EVENTS = frozenset(("assets", "keys", "counts", RUNS, VALUES))
 RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
                "trial", "job_id", "session_id", "backtest_id", "exp_id", "trial_number",
                "run_hash")  # fmt: skip

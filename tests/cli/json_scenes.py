@@ -87,6 +87,10 @@ def of_registry(scenes: Scenes, repo: Repo) -> None:
         return scenes.keep(heading, repo.xexp(*words, "--json"))
 
     run("registry label", "label", "e0.1.0", "+later,kept", "-none")
+    (repo / "more.csv").write_text("run_id,lr,f1\nz,0.1,0.8\n")
+    run("import", "import", "csv", "more.csv", "--tag", "--models", "--into", "results/more.db")
+    repo.xexp("undo").good()
+    (repo / "more.csv").unlink()
     run("registry search", "search", "later", "softmax")
     run("registry describe", "describe", "e0.1.0", "-m", "in other words")
     run("explore show", "show", "e0.1.0")

@@ -25,24 +25,6 @@ from gitxexp.trackers.runs import (
 )
 from tests.helpers import Repo
 
-MLFLOW = """
-import os, sys
-os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
-import mlflow
-for uri in sys.argv[1:]:
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_experiment("iris")
-    for name, lr, acc in (("first", 0.1, 0.8), ("second", 0.3, 0.9), ("gone", 1, 1)):
-        with mlflow.start_run(run_name=name, tags={"team": "vision"}) as run:
-            mlflow.log_params({"lr": lr, "model": "mlp", "use_bias": True})
-            for step in range(3):
-                mlflow.log_metric("acc", acc - 0.1 * (2 - step), step=step)
-                mlflow.log_metric("val/loss", 1 / (1 + step), step=step)
-            mlflow.log_metric("nan", float("nan"))
-            mlflow.log_metric("system/cpu_utilization_percentage", 50.0)
-    mlflow.delete_run(run.info.run_id)
-"""
-
 DVCLIVE = """
 from dvclive import Live
 with Live("dvclive", save_dvc_exp=False, dvcyaml=None, report=None) as live:
@@ -61,17 +43,9 @@ def python(code: str, *args: str, cwd: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.fixture(scope="module")
-def stores(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``mlflow.db`` and ``mlruns/``, three runs each, the last one deleted."""
-    folder = tmp_path_factory.mktemp("mlflow")
-    python(MLFLOW, f"sqlite:///{folder}/mlflow.db", f"file://{folder}/mlruns", cwd=folder)
-    return folder
-
-
 @pytest.mark.parametrize(("name", "tracker"), [("mlflow.db", "mlflow"), ("mlruns", "mlflow-files")])
-def test_a_store_of_mlflow(stores: Path, name: str, tracker: str) -> None:
-    path = stores / name
+def test_a_store_of_mlflow(mlflow_stores: Path, name: str, tracker: str) -> None:
+    path = mlflow_stores / name
     assert tracker_of(path) == tracker
     found = runs(path)
     assert [run.context["run_name"] for run in found] == ["second", "first"]
@@ -89,8 +63,8 @@ def test_a_store_of_mlflow(stores: Path, name: str, tracker: str) -> None:
     assert roles["user"] is Role.CONTEXT
 
 
-def test_an_mlflow_store_is_never_written_to(stores: Path, repo: Repo) -> None:
-    repo.write("mlflow.db", (stores / "mlflow.db").read_bytes())
+def test_an_mlflow_store_is_never_written_to(mlflow_stores: Path, repo: Repo) -> None:
+    repo.write("mlflow.db", (mlflow_stores / "mlflow.db").read_bytes())
     repo.xexp("init", "--no-dvc").good()
     repo.commit("set up")
     before = schema(repo / "mlflow.db")
@@ -102,10 +76,10 @@ def test_an_mlflow_store_is_never_written_to(stores: Path, repo: Repo) -> None:
     assert listed[0]["version"] == "e0.1.0"
 
 
-def test_runs_of_mlruns_are_found_and_tagged(stores: Path, repo: Repo) -> None:
+def test_runs_of_mlruns_are_found_and_tagged(mlflow_stores: Path, repo: Repo) -> None:
     import shutil
 
-    shutil.copytree(stores / "mlruns", repo / "mlruns")
+    shutil.copytree(mlflow_stores / "mlruns", repo / "mlruns")
     repo.write(".gitignore", "mlruns/\n")
     repo.xexp("init", "--no-dvc").good()
     repo.commit("set up")

@@ -23,6 +23,8 @@ KINDS = {
     "tag.name": "experiment",
     "tag.remote": "remote",
     "push.versions": "version",
+    "import.source": "file",
+    "import.into": "file:" + DATABASES,
     "registry label.versions": "version",
     "registry describe.version": "version",
     "registry delete.versions": "version",

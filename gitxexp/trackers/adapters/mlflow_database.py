@@ -95,6 +95,11 @@ def _is_mlflow(database: Database) -> bool:
     return tables.keys() >= _TABLES and "run_uuid" in tables["runs"].columns
 
 
+def read_records(database: Database) -> list[Record]:
+    """Every run that was not deleted, with all that the tables hold of it but its earlier values."""
+    return _records(database, None)
+
+
 def _has(database: Database, table: str, column: str = "") -> bool:
     tables = {each.name: each for each in all_tables(database)}
     return table in tables and (not column or column in tables[table].columns)

@@ -41,13 +41,13 @@ class MlflowFiles(Adapter):
 
     def runs(self, path: Path, query: Query) -> list[Run]:
         """Every run that was not deleted."""
-        found = [self._run(folder, name, path, query) for folder, name in _folders(path)]
+        found = [self._run(folder, name, path, query) for folder, name in run_folders(path)]
         return mlflow.newest_first([run for run in found if run is not None])
 
     def latest(self, path: Path, query: Query) -> Run | None:
         """The run that ended last; of the others only ``meta.yaml`` is read."""
         best: tuple[int, Path, str] | None = None
-        for folder, name in _folders(path):
+        for folder, name in run_folders(path):
             meta = _meta(folder)
             when = _number(meta.get("end_time")) or _number(meta.get("start_time")) or 0
             if not _deleted(meta) and (best is None or when >= best[0]):
@@ -57,7 +57,7 @@ class MlflowFiles(Adapter):
     def find(self, path: Path, query: Query, id: str) -> Run | None:
         """The run of that id, or of that name where only one has it."""
         named = []
-        for folder, name in _folders(path):
+        for folder, name in run_folders(path):
             if folder.name == id:
                 return self._run(folder, name, path, query)
             named += [(folder, name)] if _run_name(folder, _meta(folder)) == id else []
@@ -65,7 +65,9 @@ class MlflowFiles(Adapter):
 
     def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
         """The values of the newest run, and of others the names that it does not have."""
-        records = [record for folder, name in _folders(path) if (record := _record(folder, name))]
+        records = [
+            record for folder, name in run_folders(path) if (record := read_record(folder, name))
+        ]
         records.sort(key=lambda record: record.end or record.start or 0, reverse=True)
         found: dict[str, ColumnFacts] = {}
         for record in records:
@@ -75,19 +77,17 @@ class MlflowFiles(Adapter):
 
     def series(self, run: Run, metric: str) -> list[Point]:
         """The values of a metric by step and time."""
-        for folder, _ in _folders(run.database):
+        for folder, _ in run_folders(run.database):
             if folder.name == run.id:
-                points = [_point(line) for line in _read(folder / "metrics" / metric).splitlines()]
-                kept = [p for p in points if p is not None and p.value == p.value]
-                return sorted(kept, key=lambda point: (point.step or 0, point.time))
+                return [p for p in read_points(folder, metric) if p.value == p.value]
         return []
 
     def _run(self, folder: Path, experiment: str, path: Path, query: Query) -> Run | None:
-        record = _record(folder, experiment)
+        record = read_record(folder, experiment)
         return mlflow.run_of(record, path, self.name, query.rules) if record else None
 
 
-def _folders(path: Path) -> Iterator[tuple[Path, str]]:
+def run_folders(path: Path) -> Iterator[tuple[Path, str]]:
     """The folders of runs, each with the name of its experiment."""
     for experiment in _described(path):
         name = str(_meta(experiment).get("name") or experiment.name)
@@ -105,7 +105,8 @@ def _described(path: Path) -> Iterator[Path]:
             yield folder
 
 
-def _record(folder: Path, experiment: str) -> Record | None:
+def read_record(folder: Path, experiment: str) -> Record | None:
+    """What a run's folder says, but its earlier values; None for a deleted run."""
     meta = _meta(folder)
     if _deleted(meta) or not (meta.get("run_id") or meta.get("run_uuid")):
         return None
@@ -126,6 +127,13 @@ def _record(folder: Path, experiment: str) -> Record | None:
         if kept:
             record.metrics[key] = max(kept, key=lambda p: (p.step or 0, p.time)).value
     return record
+
+
+def read_points(folder: Path, metric: str) -> list[Point]:
+    """Every value of a metric by step and time (milliseconds), NaN included."""
+    points = [_point(line) for line in _read(folder / "metrics" / metric).splitlines()]
+    kept = [point for point in points if point is not None]
+    return sorted(kept, key=lambda point: (point.step or 0, point.time))
 
 
 #: ``RunStatus`` in ``mlflow/entities/run_status.py``; text since MLflow 1.

@@ -148,22 +148,37 @@ def merge(
     if request.commit and in_stage():
         raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
     with _inputs(project, request, progress) as given:
-        work = _Merge(project, request.engine, request.options, progress)
-        with project.operation(str(request.mode), wait=wait) as running:
-            merged = Merged(tuple(work.apply(running, job) for job in given.jobs), (), given.notes)
-            if any(a.report.conflicts and not a.report.written for a in merged.artifacts):
-                raise Conflicted(merged)
-            models = work.add_candidates(running, given.models)
-            record = work.record(running, merged.artifacts, request)
-            commit = None
-            if request.commit and record:
-                commit = work.commit(running, record, request.message or title(merged))
-            running.summary.append(title(merged))
-            changed = any(artifact.report.changed for artifact in merged.artifacts)
-            running.outcome["unchanged"] = not (changed or models)
-        notes = (*merged.notes, *work.notes)
-        advice = None if commit else advice_on_target(record, models, title(merged))
-        return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
+        return merge_inputs(project, request, given, str(request.mode), progress, wait=wait)
+
+
+def merge_inputs(
+    project: Project,
+    request: MergeRequest,
+    given: MergeInputs,
+    verb: str,
+    progress: Progress | None = None,
+    *,
+    wait: bool = True,
+) -> Merged:
+    """:func:`merge` of what is found already, as an operation named ``verb``."""
+    work = _Merge(project, request.engine, request.options, progress)
+    with project.operation(verb, wait=wait) as running:
+        merged = Merged(tuple(work.apply(running, job) for job in given.jobs), (), given.notes)
+        if any(a.report.conflicts and not a.report.written for a in merged.artifacts):
+            raise Conflicted(merged)
+        models = work.add_candidates(running, given.models)
+        record = work.record(running, merged.artifacts, request)
+        commit, said = None, title(merged)
+        if verb != str(request.mode):
+            said = request.message or said
+        if request.commit and record:
+            commit = work.commit(running, record, request.message or said)
+        running.summary.append(said)
+        changed = any(artifact.report.changed for artifact in merged.artifacts)
+        running.outcome["unchanged"] = not (changed or models)
+    notes = (*merged.notes, *work.notes)
+    advice = None if commit else advice_on_target(record, models, said)
+    return replace(merged, models=models, notes=notes, commit=commit, advice=advice)
 
 
 def _artifact(job: MergeJob, report: MergeReport, before: str, after: str) -> MergedArtifact:

@@ -1,0 +1,227 @@
+"""Runs of MLflow 1 to 3: its SQLite store and ``mlruns`` folders read as files, a server by its API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from gitxexp.common.errors import XexpError
+from gitxexp.trackers import mlflow
+from gitxexp.trackers.adapters import mlflow_database, mlflow_files
+from gitxexp.trackers.databases import Database, reading
+from gitxexp.trackers.mlflow import Record
+from gitxexp.trackers.roles import NO_RULES
+from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
+
+ORIGIN = "mlflow"
+#: Kept in columns of their own.
+_OWN = ("run_name", "experiment_name", "run_status", "git_commit", "user")
+
+
+def _source_run(record: Record, points: Iterable[LoggedValue], artifacts: str = "") -> SourceRun:
+    """A record of a store; text of parameters as the numbers and truth values that it spells."""
+    run = mlflow.run_of(record, Path(), ORIGIN, NO_RULES)
+    params = run.params | {n: v for n, v in run.values.items() if n in record.params}
+    params = {n: v for n, v in params.items() if n in record.params}
+    tags = {n: v for n, v in run.context.items() if n not in (*_OWN, *params, *record.metrics)}
+    system = {n: v for n, v in record.metrics.items() if n.startswith("system/")}
+    return SourceRun(
+        origin=ORIGIN,
+        id=record.id,
+        name=record.name,
+        experiment=record.experiment,
+        status=record.status.lower(),
+        user=record.tags.get("mlflow.user", ""),
+        started=run.started,
+        ended=run.ended if record.end is not None else None,
+        commit=record.tags.get("mlflow.source.git.commit", ""),
+        params=params,
+        metrics={n: v for n, v in record.metrics.items() if n not in system},
+        tags=tags | system,
+        points=points,
+        state=f"{record.status} {record.end} {len(record.params)} {len(record.tags)}"
+        f" {sum(record.counts.values())} {len(record.metrics)}",
+        models=tuple(_models(artifacts)),
+    )
+
+
+def _models(artifacts: str) -> Iterator[Path]:
+    """Files of models that a run logged: those beside an ``MLmodel`` file, where they are local."""
+    place = local_path(artifacts) if artifacts else None
+    if place is None or not place.is_dir():
+        return
+    for described in sorted(place.rglob("MLmodel")):
+        others = {
+            "MLmodel",
+            "conda.yaml",
+            "python_env.yaml",
+            "requirements.txt",
+            "registered_model_meta",
+        }
+        files = [
+            path
+            for path in sorted(described.parent.rglob("*"))
+            if path.is_file() and path.name not in others and "input_example" not in path.name
+        ]
+        if files:
+            yield max(files, key=lambda path: path.stat().st_size)
+
+
+def local_path(uri: str) -> Path | None:
+    """The folder or file of a path, ``file:`` or ``sqlite:`` URI; None for what is elsewhere."""
+    parts = urlsplit(uri)
+    if not parts.scheme or len(parts.scheme) == 1:
+        return Path(uri)
+    if parts.scheme == "file":
+        return Path(unquote(parts.path))
+    if parts.scheme == "sqlite":
+        return Path(uri.removeprefix("sqlite:///"))
+    return None
+
+
+@dataclass(frozen=True)
+class MlflowStore:
+    """MLflow's database file."""
+
+    path: Path
+    name: str
+
+    def each(self, sink: Sink, progress: Progress | None = None) -> None:
+        """Every run that was not deleted, with every value, in one look at the file."""
+
+        def action(database: Database) -> None:
+            records = sorted(mlflow_database.read_records(database), key=lambda one: one.id)
+            places = _artifact_places(database)
+            values = _by_run(database)
+            following = next(values, None)
+            for number, record in enumerate(records):
+                while following is not None and following[0] < record.id:  # of a deleted run
+                    following = next(values, None)
+                own: Iterable[LoggedValue] = ()
+                if following is not None and following[0] == record.id:
+                    own = map(_value, following[1])
+                sink(_source_run(record, own, places.get(record.id, "")))
+                if progress is not None:
+                    progress(number + 1, len(records), "runs")
+
+        reading(self.path, action)
+
+
+def _by_run(database: Database) -> Iterator[tuple[str, Iterator[tuple[Any, ...]]]]:
+    """The values of each run, by its id, in the order of their steps."""
+    sql = (
+        "SELECT run_uuid, key, step, timestamp, CASE WHEN is_nan THEN NULL ELSE value END FROM metrics"
+        " ORDER BY run_uuid, key, step, timestamp"
+    )
+    return groupby(database.rows(sql), key=itemgetter(0))
+
+
+def _value(row: tuple[Any, ...]) -> LoggedValue:
+    _, key, step, time, value = row
+    return key, step, None if time is None else time / 1000, value
+
+
+def _artifact_places(database: Database) -> dict[str, str]:
+    with suppress(Exception):  # a store without the column
+        return dict(database.rows("SELECT run_uuid, artifact_uri FROM runs"))
+    return {}
+
+
+@dataclass(frozen=True)
+class MlflowFolder:
+    """An ``mlruns`` folder."""
+
+    path: Path
+    name: str
+
+    def each(self, sink: Sink, progress: Progress | None = None) -> None:
+        """Every run that was not deleted, with every value."""
+        found = list(mlflow_files.run_folders(self.path))
+        for number, (folder, experiment) in enumerate(found):
+            record = mlflow_files.read_record(folder, experiment)
+            if record is not None:
+                sink(_source_run(record, _logged(folder, record), str(folder / "artifacts")))
+            if progress is not None:
+                progress(number + 1, len(found), "runs")
+
+
+def _logged(folder: Path, record: Record) -> Iterator[LoggedValue]:
+    for key in record.counts:
+        for point in mlflow_files.read_points(folder, key):
+            value = point.value if point.value == point.value else None
+            yield key, point.step, point.time / 1000, value
+
+
+@dataclass(frozen=True)
+class MlflowServer:
+    """A tracking server, asked by MLflow's own client."""
+
+    name: str
+    uri: str
+
+    def each(self, sink: Sink, progress: Progress | None = None) -> None:
+        """Every active run of every experiment. Raises XexpError where MLflow is not installed, or
+        the server does not answer."""
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else it tries for minutes
+        try:
+            from mlflow.exceptions import MlflowException
+            from mlflow.tracking import MlflowClient
+        except ImportError as error:
+            raise XexpError(
+                "an MLflow server is asked by MLflow, which is not installed here",
+                "pip install mlflow-skinny (pipx inject git-xexp mlflow-skinny,"
+                " uv tool install git-xexp --with mlflow-skinny)",
+            ) from error
+        client = MlflowClient(tracking_uri=self.uri)
+        done = 0
+        try:
+            for experiment in _pages(lambda token: client.search_experiments(page_token=token)):
+                for run in _pages(
+                    lambda token, id=experiment.experiment_id: client.search_runs(  # type: ignore[misc]
+                        [id], max_results=1000, page_token=token
+                    )
+                ):
+                    sink(_of_server(client, run, experiment.name))
+                    done += 1
+                    if progress is not None:
+                        progress(done, 0, "runs")
+        except MlflowException as error:
+            raise XexpError(f"{self.uri}: {str(error).splitlines()[0][:300]}") from error
+
+
+def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
+    token = None
+    while True:
+        page = ask(token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _of_server(client: Any, run: Any, experiment: str) -> SourceRun:
+    """A run as MLflow's entities have it (``mlflow/entities/run.py``)."""
+    info, data = run.info, run.data
+    numbers = {name: value for name, value in data.metrics.items() if value == value}
+    record = Record(
+        info.run_id, info.run_name or "", experiment, info.start_time, info.end_time, info.status,
+        dict(data.params), numbers, dict.fromkeys(data.metrics, 1), mlflow.clean_tags(data.tags),
+    )  # fmt: skip
+
+    def logged() -> Iterator[LoggedValue]:
+        for key in data.metrics:
+            history = client.get_metric_history(info.run_id, key)
+            for one in sorted(history, key=lambda each: (each.step, each.timestamp)):
+                value = one.value if one.value == one.value else None
+                yield key, one.step, one.timestamp / 1000, value
+
+    found = _source_run(record, logged())
+    found.state = f"{found.state} {sorted(numbers.items())}"
+    return found

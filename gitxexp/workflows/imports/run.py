@@ -1,0 +1,171 @@
+"""``import``: runs of other trackers into the results database, each once, newer ones in place of older."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.common.sqlite import quote
+from gitxexp.common.text import counted
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.trackers.databases import Database, kind_of, reading
+from gitxexp.trackers.imported_tables import KEY, RUNS, VALUES
+from gitxexp.trackers.tables import all_tables
+from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.imports import staging as stage
+from gitxexp.workflows.imports.source import Progress, Source, SourceRun
+from gitxexp.workflows.merge.inputs import (
+    IncomingFile,
+    MergeInputs,
+    MergeJob,
+    MergeSource,
+    MergeStrategy,
+)
+from gitxexp.workflows.merge.merge import MergeRequest, merge_inputs
+
+#: Where runs go in a repository that has no results database yet.
+DEFAULT = "results/imported.db"
+
+
+@dataclass(frozen=True)
+class ImportRequest:
+    """What to import, and what to do with it besides."""
+
+    source: Source
+    into: str | None = None  #: the results database, from the top
+    dry_run: bool = False
+    commit: bool = False
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Runs that the source has; of these new and changed ones, with the values that came with them."""
+
+    source: str
+    into: str  #: the results database, from the top
+    runs: int
+    new: int
+    changed: int
+    values: int
+    models: dict[str, tuple[Path, ...]]  #: run → files of models that it logged
+    found: tuple[str, ...]  #: the ids of all of them
+    advice: str | None = None  #: the next command
+
+    @property
+    def unchanged(self) -> int:
+        """Runs that were there as they are."""
+        return self.runs - self.new - self.changed
+
+
+def import_runs(
+    project: Project, request: ImportRequest, progress: Progress | None = None, *, wait: bool = True
+) -> Imported:
+    """Bring the runs of a source into the results database, as one operation.
+
+    An interrupted import goes on where it was. Raises XexpError for a source that cannot be read.
+    """
+    project.recover_first(wait=wait)
+    project.require_set_up()
+    into = request.into or target_of(project)
+    target = project.top / into
+    known = digests(target)
+    path = (
+        project.state / "imports" / f"{zlib.crc32(f'{request.source.name} {into}'.encode()):08x}.db"
+    )
+    models: dict[str, tuple[Path, ...]] = {}
+    with stage.staging(path, known) as staged:
+
+        def take(run: SourceRun) -> None:
+            staged.add(run)
+            if run.models:
+                models[run.id] = run.models
+
+        request.source.each(take, progress)
+        runs, values = staged.counts()
+        seen = staged.seen
+        fresh = {
+            (row[0], row[1]) for row in staged.db.execute(f"SELECT origin, run_id FROM {RUNS}")
+        }
+    changed = len(fresh & known.keys())
+    advice = None
+    if runs and not request.dry_run:
+        advice = _bring_in(project, request, path, into, runs, progress, wait=wait)
+    if not request.dry_run:
+        stage.remove(path)
+    found = tuple(id for _, id in sorted(seen))
+    return Imported(
+        request.source.name, into, len(seen), runs - changed, changed, values, models, found, advice
+    )
+
+
+def _bring_in(
+    project: Project,
+    request: ImportRequest,
+    file: Path,
+    into: str,
+    runs: int,
+    progress: Progress | None,
+    *,
+    wait: bool,
+) -> str | None:
+    """Replace or add the runs of the staging file; the next command."""
+    top, name = project.top, request.source.name
+    outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
+    output = next((one for one in outputs if one.path == into), None)
+    strategy = MergeStrategy(Mode.REBASE, KEY, (RUNS, VALUES), "git xexp import")
+    job = MergeJob(into, strategy, (IncomingFile(MergeSource(name, (file,)), file),), output)
+    asked = MergeRequest(
+        (name,),
+        Mode.REBASE,
+        options=MergeOptions(mode=Mode.REBASE, key=KEY, tables=(RUNS, VALUES)),
+        commit=request.commit,
+        message=f"Import {counted(runs, 'run')} of {name}",
+    )
+    return merge_inputs(project, asked, MergeInputs((job,)), "import", progress, wait=wait).advice
+
+
+def target_of(project: Project) -> str:
+    """The results database that runs are imported into, from the top: the one that has imported runs
+    already, else the first one of the configuration, else of those that are found."""
+    config, top = project.config, project.top
+    found = collect.databases(top, config)
+    having = [path for path in found if digests(path)]
+    named = [name for name in config.results_databases if not set(name) & set("*?[")]
+    for path in (*having, *(top / name for name in named), *found):
+        if path.suffix.lower() in (".parquet", ".pq") or path.is_dir():
+            continue
+        if path.exists() and _is_foreign(path):
+            continue
+        inside = project.inside(path)
+        if inside is not None:
+            return inside
+    return DEFAULT
+
+
+def _is_foreign(path: Path) -> bool:
+    """Whether another program's migrations check the schema of a database (MLflow's do)."""
+    from gitxexp.trackers.runs import tracker_of
+
+    try:
+        return tracker_of(path) == "mlflow"
+    except XexpError:
+        return True
+
+
+def digests(path: Path) -> dict[tuple[str, str], str]:
+    """Origin and id → digest of the imported runs that a database has."""
+    if kind_of(path) is None:
+        return {}
+
+    def action(database: Database) -> dict[tuple[str, str], str]:
+        if not any(table.name == RUNS for table in all_tables(database)):
+            return {}
+        rows = database.rows(f"SELECT origin, run_id, digest FROM {quote(RUNS)}")
+        return {(str(origin), str(id)): str(digest) for origin, id, digest in rows}
+
+    return reading(path, action)
