@@ -19,13 +19,13 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.limits import scalar
 from gitxexp.common.sqlite import quote
 from gitxexp.repository.config_hash import flatten
 from gitxexp.trackers.adapter import Query
 from gitxexp.trackers.adapters import plain_table
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database, reading
-from gitxexp.trackers.files import scalar
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.tables import RUN_COLUMNS, Table, quoted, tables_of
