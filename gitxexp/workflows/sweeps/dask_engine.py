@@ -21,7 +21,7 @@ from gitxexp.workflows.sweeps.job import Job, Outcome
 from gitxexp.workflows.sweeps.missing import missing_package
 
 #: Seconds for a scheduler to answer.
-_PATIENCE = "15s"
+_PATIENCE = "10s"
 
 
 def run_on_worker(job: Job, stop: Path) -> Outcome:
@@ -46,7 +46,7 @@ class DaskEngine(Engine):
         try:
             if address == "local":
                 self._cluster = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address=None, host="127.0.0.1",
+                    n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1",
                     silence_logs=50,
                 )  # fmt: skip
                 self.client = distributed.Client(self._cluster)
@@ -61,9 +61,8 @@ class DaskEngine(Engine):
 
     def submit(self, job: Job) -> Future[Outcome]:
         inner = self.client.submit(
-            run_on_worker, job, self.stop, pure=False, retries=0,
-            allow_other_workers=True, key=f"{job.context.sweep}-{job.context.run}",
-        )  # fmt: skip
+            run_on_worker, job, self.stop, pure=False, key=f"{job.context.sweep}-{job.context.run}"
+        )
         outer: Future[Outcome] = Future()
         self._futures[inner] = outer
         Thread(target=self._await, args=(inner, outer), daemon=True).start()

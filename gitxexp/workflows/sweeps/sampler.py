@@ -42,17 +42,17 @@ class Sampler:
         self._optuna = optuna
         journal.parent.mkdir(parents=True, exist_ok=True)
         storage = storages.JournalStorage(backends.JournalFileBackend(str(journal)))
-        samplers = {
-            "tpe": lambda: optuna.samplers.TPESampler(seed=seed, constant_liar=True),
-            "random": lambda: optuna.samplers.RandomSampler(seed=seed),
-        }
         self.study = optuna.create_study(
             study_name="sweep",
             storage=storage,
-            sampler=samplers[name](),
             direction="maximize" if maximize else "minimize",
             load_if_exists=True,
         )
+        at = seed + self.asked  # one that goes on must not begin with the same chances again
+        if name == "tpe":
+            self.study.sampler = optuna.samplers.TPESampler(seed=at, constant_liar=True)
+        else:
+            self.study.sampler = optuna.samplers.RandomSampler(seed=at)
 
     @property
     def asked(self) -> int:

@@ -212,7 +212,7 @@ class _Coordinator:
             raise XexpError(
                 "a sampler needs a metric to go by", "name it: --metric f1, or [metrics] primary"
             )
-        journal = self.trees.parent / "optuna.log"
+        journal = self.trees.parent.with_suffix(".study")
         self.sampler = Sampler(
             journal, self.plan.grid.axes, self.request.sampler or "", self.request.seed,
             maximize=self._maximize(metric),
@@ -253,7 +253,7 @@ class _Coordinator:
             self.engine.close()
         pool.remove(self.project, self.trees)
         with suppress(OSError):
-            self.trees.parent.rmdir()  # a study stays
+            self.trees.parent.rmdir()
         self.stop.unlink(missing_ok=True)
         back = [task for task, _ in self.futures.values()]
         self.queue.move(back, State.QUEUED)
@@ -262,10 +262,10 @@ class _Coordinator:
 
     def _work(self) -> None:
         jobs = max(1, min(self._jobs(), len(self._open()) if not self.sampler else self._jobs()))
+        self.engine = self._engine(jobs)
         self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
         free = pool.make(self.project, self.trees, self.plan.revision, jobs)
         self._say("")
-        self.engine = self._engine(jobs)
         queued = self._queued()
         self.progress.began = time.monotonic()
         while True:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sqlite3
 import sys
+import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ from typing import Any
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.record import RunRecord
-from tests.helpers import Repo
+from tests.helpers import Repo, xexp_inside
 
 #: Reads params.yaml, logs a row as xetrack would, and overwrites metrics and model. What goes wrong
 #: is chosen by the parameter ``seed``.
@@ -74,7 +77,7 @@ def assert_nothing_left(repo: Repo) -> None:
     assert repo.git("branch", "--format=%(refname)").split() == ["refs/heads/main"]
     state = repo / ".git/xexp/sweeps"
     left = sorted(path.name for path in state.iterdir())
-    assert [name for name in left if not name.startswith("queue.db")] == []
+    assert [name for name in left if not name.startswith("queue.db") and ".study" not in name] == []
     assert not (repo / ".git/worktrees").exists()
     assert processes_of_sweeps(repo) == []
 
@@ -91,3 +94,40 @@ def processes_of_sweeps(repo: Repo) -> list[int]:
             except OSError:
                 continue
     return found
+
+
+def begin(repo: Repo, *words: str, before: Callable[[], None] | None = None) -> int:
+    """``git xexp sweep WORDS`` in a copy of this process; its number."""
+    child = os.fork()
+    if child:
+        return child
+    code = 70
+    try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if before is not None:
+            before()
+        code = xexp_inside("sweep", *words, cwd=repo.path).code
+    finally:
+        os._exit(code)
+
+
+def ended(child: int, seconds: float = 30) -> int:
+    """Its exit code, as a shell says it."""
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code
+        time.sleep(0.01)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise AssertionError("it did not end")
+
+
+def until(condition: Callable[[], object], seconds: float = 20) -> None:
+    """Wait for a condition."""
+    last = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < last, "it did not happen"
+        time.sleep(0.01)

@@ -15,53 +15,18 @@ import pytest
 
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.sweeps.queue import Queue, State, Task
-from tests.helpers import Repo, xexp_inside
+from tests.helpers import Repo
 from tests.workflows.sweeps.sweep_tools import (
     TRAINING,
     assert_nothing_left,
+    begin,
+    ended,
     processes_of_sweeps,
     records,
     rows,
     trainable,
+    until,
 )
-
-
-def begin(repo: Repo, *words: str, before: Callable[[], None] | None = None) -> int:
-    """``git xexp sweep WORDS`` in a copy of this process; its number."""
-    child = os.fork()
-    if child:
-        return child
-    code = 70
-    try:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        if before is not None:
-            before()
-        code = xexp_inside("sweep", *words, cwd=repo.path).code
-    finally:
-        os._exit(code)
-
-
-def ended(child: int, seconds: float = 30) -> int:
-    """Its exit code, as a shell says it."""
-    last = time.monotonic() + seconds
-    while time.monotonic() < last:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
-        time.sleep(0.01)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise AssertionError("it did not end")
-
-
-def until(condition: Callable[[], object], seconds: float = 20) -> None:
-    """Wait for a condition."""
-    last = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < last, "it did not happen"
-        time.sleep(0.01)
-
 
 #: Holds a database until a file is there (a pipe would be inherited), then commits a row.
 WRITER = """
