@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from gitxexp.storage.dvc.databases import own_copy
 from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, MergeReport
 from gitxexp.trackers.databases import Locked, writing
+from gitxexp.workflows.sweeps.gather import Gathered, gather
 
 #: Databases that are merged into one at a time (SQLite attaches ten at most).
 _AT_ONCE = 8
@@ -54,39 +56,32 @@ def merge(project: Project, files: Mapping[str, Sequence[Path]]) -> Merge:
             for source in sources:
                 _place(project, source, path)
             continue
-        for batch in _batches(sources):
-            _into(target, batch, done)
+        with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
+            gathered = gather(sources, Path(folder))
+            for at in range(0, len(gathered), _AT_ONCE):
+                _into(target, gathered[at : at + _AT_ONCE], done)
     return done
 
 
-def _batches(sources: Sequence[Path]) -> Iterator[Sequence[Path]]:
-    for at in range(0, len(sources), _AT_ONCE):
-        yield sources[at : at + _AT_ONCE]
-
-
-def _into(target: Path, sources: Sequence[Path], done: Merge) -> None:
-    """Merge one batch; a file that cannot be merged does not hold up the others."""
+def _into(target: Path, gathered: Sequence[Gathered], done: Merge) -> None:
+    """Merge some databases; one that cannot be merged does not hold up the others."""
     try:
-        report = _merged(target, sources)
+        report = _merged(target, [each.file for each in gathered])
     except (Busy, Locked):
         raise
     except XexpError as error:
-        if len(sources) > 1:
-            for source in sources:
-                _into(target, [source], done)
+        why = error.message
+    else:
+        if report.written or not report.conflicts:
+            done.rows += sum(table.new for table in report.tables)
             return
-        done.refused[sources[0]] = error.message
+        why = f"{len(report.conflicts)} rows differ from those in {target.name}"
+    members = [member for each in gathered for member in each.members]
+    if len(members) == 1:
+        done.refused[members[0]] = why
         return
-    if report.conflicts and not report.written:
-        if len(sources) > 1:
-            for source in sources:
-                _into(target, [source], done)
-            return
-        done.refused[sources[0]] = (
-            f"{len(report.conflicts)} rows differ from those in {target.name}"
-        )
-        return
-    done.rows += sum(table.new for table in report.tables)
+    for member in members:
+        _into(target, [Gathered(member, (member,))], done)
 
 
 def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:

@@ -1,0 +1,92 @@
+"""The rows of many runs in few databases: each database that is merged costs some milliseconds.
+
+Only what cannot be anything but new rows is put together: databases with the same schema, in which
+only tables of runs have rows, whose rows have no number of SQLite's own that clashes with another's.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from gitxexp.common import sqlite
+from gitxexp.common.errors import XexpError
+from gitxexp.common.files import database_kind
+from gitxexp.trackers.databases import reading
+from gitxexp.trackers.tables import tables_of
+
+_SCHEMA = "SELECT type, name, sql FROM sqlite_schema ORDER BY name, type"
+_NUMBERED = "SELECT 1 FROM pragma_table_info(?) WHERE pk = 1 AND upper(type) = 'INTEGER'"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A database with the rows of ``members``, which it is itself where there is one."""
+
+    file: Path
+    members: tuple[Path, ...]
+
+
+def gather(sources: Sequence[Path], folder: Path) -> list[Gathered]:
+    """The databases, those that can be put together in files of ``folder``."""
+    by_schema: dict[object, list[Path]] = {}
+    alone: list[Path] = []
+    for source in sources:
+        schema = _schema(source) if len(sources) > 1 else None
+        (alone if schema is None else by_schema.setdefault(schema, [])).append(source)
+    found = [Gathered(source, (source,)) for source in alone]
+    for number, group in enumerate(by_schema.values()):
+        found += _together(group, folder / f"together-{number}.db")
+    return found
+
+
+def _schema(source: Path) -> object:
+    """What databases that may be put together have in common; None for one that may not."""
+    try:
+        if database_kind(source) != "sqlite":
+            return None
+        runs = frozenset(reading(source, lambda db: [table.name for table in tables_of(db)]))
+        with closing(sqlite.connect(source, "ro")) as db:
+            schema = tuple(db.execute(_SCHEMA).fetchall())
+            if any(kind == "trigger" for kind, _, _ in schema):
+                return None
+            for entry in sqlite.tables(db):
+                name = entry.name
+                if entry.kind != "table" or db.execute(_NUMBERED, (name,)).fetchone():
+                    return None
+                filled = db.execute(f"SELECT 1 FROM {sqlite.quote(name)} LIMIT 1").fetchone()
+                if filled and name not in runs:
+                    return None
+            return schema, db.execute("PRAGMA encoding").fetchone()
+    except (XexpError, sqlite3.Error):
+        return None
+
+
+def _together(group: Sequence[Path], target: Path) -> Iterable[Gathered]:
+    """One file with the rows of as many as possible; the others as they are."""
+    first, *rest = group
+    if not rest:
+        return [Gathered(first, (first,))]
+    shutil.copyfile(first, target)
+    members, others = [first], []
+    with closing(sqlite.connect(target, "rw")) as db:
+        db.execute("PRAGMA synchronous = OFF")
+        names = [sqlite.quote(entry.name) for entry in sqlite.tables(db)]
+        for source in rest:
+            db.execute("ATTACH ? AS run", (sqlite.address(source, "ro"),))
+            db.execute("BEGIN")
+            try:
+                for name in names:
+                    db.execute(f"INSERT INTO main.{name} SELECT * FROM run.{name}")
+            except sqlite3.Error:  # a key that another run has, too
+                db.execute("ROLLBACK")
+                others.append(source)
+            else:
+                db.execute("COMMIT")
+                members.append(source)
+            db.execute("DETACH run")
+    return [Gathered(target, tuple(members)), *(Gathered(each, (each,)) for each in others)]
