@@ -6,7 +6,7 @@ What a verb needs is imported when it is called: a training script that asks for
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.registry.annotate import Annotated
     from gitxexp.workflows.registry.delete import Deleted
     from gitxexp.workflows.registry.search import Match
+    from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
     from gitxexp.workflows.worktrees.records import Worktree
@@ -372,6 +373,55 @@ class Repository:
         from gitxexp.workflows.worktrees.remove import prune
 
         return prune(self._project, wait=wait)
+
+    def sweep(
+        self,
+        command: Sequence[str],
+        grid: Mapping[str, Sequence[Any]],
+        *,
+        zipped: bool = False,
+        sample: int | None = None,
+        seed: int = 0,
+        jobs: int | None = None,
+        timeout: float | None = None,
+        retries: int = 0,
+        gpus: Sequence[str] = (),
+        metric: str | None = None,
+        force: bool = False,
+        retry_failed: bool = False,
+        engine: str | None = None,
+        watch: Callable[[Progress], None] | None = None,
+    ) -> Swept:
+        """Run ``command`` once for each configuration of ``grid``, as ``git xexp sweep``.
+
+        ``grid`` maps parameters to their values, which multiply, or pair where ``zipped``;
+        ``sample`` of them are chosen by chance, the same for a ``seed``. ``jobs`` run at a time
+        (None: as many as processors), each with one of ``gpus``; one that takes longer than
+        ``timeout`` seconds is ended, one that fails is begun again ``retries`` times. ``metric``
+        ranks (None: the primary one). ``force`` also runs what ran already, ``retry_failed`` what
+        failed. ``engine`` is the address of a Dask scheduler, or "local". ``watch`` is called with
+        what is known whenever a run ends, and some times a second.
+        """
+        from gitxexp.workflows.sweeps.grid import Axis
+        from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+        from gitxexp.workflows.sweeps.sweep import sweep
+
+        request = SweepRequest(
+            command=tuple(command),
+            axes=tuple(Axis(name, tuple(values)) for name, values in grid.items()),
+            zipped=zipped,
+            sample=sample,
+            seed=seed,
+            metric=metric,
+            jobs=jobs,
+            timeout=timeout,
+            retries=retries,
+            gpus=tuple(gpus),
+            force=force,
+            retry_failed=retry_failed,
+            engine=engine,
+        )
+        return sweep(self._project, plan(self._project, request), watch or (lambda _: None))
 
     # -- look ------------------------------------------------------------------------------------
 

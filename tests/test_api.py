@@ -55,6 +55,7 @@ METHODS = {
     "registry restore-tags": "restore_tags", "registry search": "search",
     "registry label": "label", "registry describe": "describe", "registry delete": "delete",
     "import": "import_runs", "import --tag": "tag_imported",
+    "sweep": "sweep",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion"}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
+import gitxexp
 from tests.helpers import Repo
 from tests.workflows.sweeps.sweep_tools import (
     TRAINING,
@@ -75,3 +77,22 @@ def test_a_grid_runs_and_the_same_command_runs_only_what_is_left(set_up: Repo) -
     assert [each["done"] for each in listed] == [1, 1, 2]
     assert repo.xexp("sweep", "--stop").code == 1
     assert_nothing_left(repo)
+
+
+def test_from_python_and_by_words_of_the_command(set_up: Repo) -> None:
+    repo = trainable(set_up)
+    (repo / "nested").mkdir()
+    repo.write("nested/show.py", "import sys\nprint(sys.argv[1:], open('here.txt').read())\n")
+    repo.write("nested/here.txt", "there")
+    repo.commit("a script in a folder")
+    seen: list[int] = []
+    sweeping = gitxexp.open(repo / "nested")
+    command = (sys.executable, "-S", "show.py", "--wide={wide}", "--lr={lr}", "{run}")
+    grid = {"wide": ["a b", "c"], "lr": [0.1, 0.2]}
+    done = sweeping.sweep(command, grid, zipped=True, jobs=1, watch=lambda p: seen.append(p.done))
+    assert not done.interrupted and not done.failures and max(seen) == 2
+    logs = [(repo / ".git/xexp/runs" / task.run / "log").read_text() for task in done.tasks]
+    assert logs == [
+        f"['--wide={task.params['wide']}', '--lr={task.params['lr']}', '{task.run}'] there\n"
+        for task in done.tasks
+    ]
