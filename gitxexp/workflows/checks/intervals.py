@@ -41,7 +41,9 @@ def wilson(hits: float, n: int) -> Interval:
     rate, square = hits / n, Z * Z
     middle = (rate + square / (2 * n)) / (1 + square / n)
     half = Z / (1 + square / n) * math.sqrt(rate * (1 - rate) / n + square / (4 * n * n))
-    return Interval(rate, max(0.0, middle - half), min(1.0, middle + half), n)
+    low = 0.0 if hits <= 0 else max(0.0, middle - half)
+    high = 1.0 if hits >= n else min(1.0, middle + half)
+    return Interval(rate, low, high, n)
 
 
 def difference_of_rates(one: Interval, other: Interval) -> Interval:

@@ -33,7 +33,7 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     column = quoted(name)
     model = table.table.first_of(("model", "params_model", "params_model_name", "model_name"))
     by = [f"CAST({column} AS VARCHAR)", *([quoted(model)] if model else [])]
-    picks = [f"{by[0]} AS error", *([f"{by[1]} AS model"] if model else []), "count(*) AS rows"]
+    picks = [f"{by[0]} AS error", *([f"{by[1]} AS model"] if model else []), 'count(*) AS "rows"']
     where, params = table.where(table.chosen)
     rows = table.ask(
         f"SELECT {', '.join(picks)} FROM {table.from_table} WHERE {column} IS NOT NULL"
@@ -123,7 +123,7 @@ def _lineage(table: TableProfile, name: str) -> Iterator[Finding]:
     column, run = quoted(name), quoted(table.run_column or "")
     where, params = table.where(table.chosen)
     pairs = table.ask(
-        f"SELECT {run} AS run, {column} AS source, count(*) AS rows FROM {table.from_table}"
+        f"SELECT {run} AS run, {column} AS source, count(*) AS \"rows\" FROM {table.from_table}"
         f" WHERE {column} IS NOT NULL AND {column} <> '' AND {where} GROUP BY 1, 2 LIMIT 100000", params,
     )  # fmt: skip
     known = {group.run: group for group in table.groups}

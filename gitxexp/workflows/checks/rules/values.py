@@ -274,9 +274,9 @@ def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
     source = f"FROM {table.from_table} WHERE {column} IS NOT NULL AND {where}"
     if sum(group.rows for group in table.chosen) <= _ORDERED:
         sql = (
-            f"SELECT run, count(*) AS rows, min(at) AS at FROM (SELECT {run} AS run, {column} AS at,"
-            f" lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
-            " WHERE at < before GROUP BY run ORDER BY 2 DESC"
+            'SELECT run, count(*) AS "rows", min(moment) AS moment FROM'
+            f" (SELECT {run} AS run, {column} AS moment, lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
+            " WHERE moment < before GROUP BY run ORDER BY 2 DESC"
         )
         return table.ask(sql, params)
     rows = []
@@ -289,5 +289,5 @@ def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
 
 
 def _at(table: TableProfile, column: str, rowid: int) -> Any:
-    sql = f"SELECT {column} AS at FROM {table.from_table} WHERE rowid = ?"
-    return table.ask(sql, [rowid])[0]["at"]
+    sql = f"SELECT {column} AS moment FROM {table.from_table} WHERE rowid = ?"
+    return table.ask(sql, [rowid])[0]["moment"]

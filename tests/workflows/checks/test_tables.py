@@ -1,0 +1,232 @@
+"""The rules of results files: each where it must speak, and a sound file where none does."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from gitxexp.common.errors import XexpError
+from gitxexp.workflows.checks.rule import Level
+from tests.workflows.checks.support import TABLES, change, found_in, report_of, sound
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sound(tmp_path_factory.mktemp("sound") / "sound.db")
+
+
+@pytest.fixture
+def results(template: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copy(template, tmp_path / "results.db"))
+
+
+def as_duckdb(template: Path, path: Path) -> Path:
+    """The same tables in a DuckDB file."""
+    with closing(sqlite3.connect(template)) as old, closing(duckdb.connect(str(path))) as new:
+        for statement in TABLES.split(";")[:2]:
+            new.execute(statement.replace("TEXT", "VARCHAR").replace("REAL", "DOUBLE"))
+        for name in ("predictions", "metrics"):
+            rows = old.execute(f"SELECT * FROM {name}").fetchall()
+            new.executemany(f"INSERT INTO {name} VALUES ({', '.join('?' * len(rows[0]))})", rows)
+    return path
+
+
+def test_a_sound_benchmark_has_nothing_to_say(template: Path, tmp_path: Path) -> None:
+    path = as_duckdb(template, tmp_path / "results.duckdb")
+    with closing(duckdb.connect(str(path), read_only=True)) as db:
+        db.execute(f"COPY predictions TO '{tmp_path / 'predictions.parquet'}' (FORMAT parquet)")
+    for file in (template, path, tmp_path / "predictions.parquet"):
+        report = report_of(file)
+        assert report.findings == (), file
+        assert {"leak", "two-tables", "clock"} <= {*report.rules}
+
+
+RUN = "track_id = 'run-bert'"
+AGAIN = ("INSERT INTO predictions SELECT 'run-again', replace(timestamp, '2026-03-01', '2026-03-05'),"
+         " input_id, params_model, params_lr, prediction, ground_truth, raw_response, score, latency, error,"
+         f" cache, git_commit FROM predictions WHERE {RUN}")  # fmt: skip
+CLOSE = ("UPDATE predictions SET prediction = ground_truth WHERE track_id = 'run-gpt'"
+         " AND CAST(substr(input_id, 4) AS INT) < 181")  # fmt: skip
+#: What is done to the sound file → the rule, its level, and what it says.
+WRONG = [
+    ([f"UPDATE predictions SET input_id = 'in-3' WHERE input_id = 'in-4' AND {RUN}"],
+     "leak", "error", "1 input evaluated more than once within a run"),
+    ([AGAIN], "leak", "error", "200 inputs evaluated in 2 runs of one configuration (model=bert)"),
+    ([AGAIN], "duplicate-run", "note", "2 runs of one configuration (model=bert) have the same metrics"),
+    ([AGAIN, "UPDATE predictions SET prediction = '8' WHERE track_id = 'run-again' AND input_id = 'in-1'"],
+     "duplicate-run", "warning", "accuracy (prediction = truth) from 0.895 to 0.9: not deterministic"),
+    (["ALTER TABLE predictions ADD COLUMN split TEXT", "UPDATE predictions SET split = 'test'",
+      f"UPDATE predictions SET split = 'train' WHERE input_id = 'in-9' AND {RUN}"],
+     "leak", "error", "1 input both in the training and in the held-out data"),
+    ([f"DELETE FROM predictions WHERE input_id > 'in-5' AND {RUN}"],
+     "unbalanced", "warning", "2 configurations were evaluated on different inputs: from 146 to 200 inputs"),
+    ([f"UPDATE predictions SET input_id = 'x' || input_id WHERE {RUN}"],
+     "unbalanced", "warning", "different inputs: 200 inputs each, of 400"),
+    (["UPDATE predictions SET params_lr = NULL WHERE input_id IN ('in-1', 'in-2')"],
+     "missing-params", "warning", "params_lr is NULL in 4 rows of 400 (1.0%), in 2 runs"),
+    (["UPDATE predictions SET score = 0.5"], "constant-metric", "warning", "score is 0.5 in all 400 rows"),
+    ([f"UPDATE metrics SET accuracy = 1.3 WHERE {RUN}"],
+     "metric-out-of-range", "error", "accuracy is 1.3 in run run-bert, outside of 0..1"),
+    ([f"UPDATE metrics SET loss = 1e999 WHERE {RUN}"], "metric-out-of-range", "error", "loss is inf in 1"),
+    ([f"UPDATE metrics SET loss = 'nan' WHERE {RUN}"], "metric-out-of-range", "error", "loss is nan in 1"),
+    (["ALTER TABLE metrics ADD COLUMN mse REAL", f"UPDATE metrics SET mse = -0.1 WHERE {RUN}"],
+     "metric-out-of-range", "error", "mse is -0.1 in run run-bert, outside of 0..inf"),
+    ([f"UPDATE predictions SET error = 'CUDA out of memory' WHERE input_id < 'in-102' AND {RUN}"],
+     "failures", "warning", "5 of 400 rows failed (1.2%): CUDA out of memory"),
+    ([f"UPDATE predictions SET error = 'timeout' WHERE input_id < 'in-150' AND {RUN}"],
+     "failures", "error", "58 of 400 rows failed (14.5%): timeout"),
+    (["DELETE FROM predictions WHERE input_id > 'in-13'"],
+     "few-samples", "warning", "is 1 (0.9036 to 1), on 36 rows only"),
+    ([CLOSE],
+     "few-samples", "warning", "model=gpt is better than model=bert by 0.005 of accuracy"),
+    ([f"UPDATE predictions SET raw_response = NULL WHERE input_id = 'in-7' AND {RUN}"],
+     "raw-missing", "note", "1 prediction without raw_response, in 1 run"),
+    ([f"UPDATE predictions SET latency = 'slow' WHERE input_id = 'in-7' AND {RUN}"],
+     "mixed-types", "warning", "latency holds numbers, and text in 1 row: 'slow'"),
+    ([f"UPDATE predictions SET timestamp = '2099-01-01 00:00:00' WHERE input_id = 'in-199' AND {RUN}"],
+     "clock", "warning", "1 run of the future: run-bert at 2099-01-01 00:00:00"),
+    ([f"UPDATE predictions SET timestamp = '2026-02-01 00:00:00' WHERE input_id = 'in-50' AND {RUN}"],
+     "clock", "warning", "times go backwards in 1 run: run-bert"),
+    ([f"UPDATE predictions SET cache = 'run-gpt' WHERE input_id < 'in-102' AND {RUN}"],
+     "cache", "note", "5 of 400 results from the cache (1.2%)"),
+    ([f"UPDATE predictions SET cache = 'run-gpt' WHERE input_id < 'in-102' AND {RUN}",
+      f"UPDATE predictions SET git_commit = 'decade2' WHERE {RUN}"],
+     "cache", "warning", "5 results of 1 run computed by another code version: run-bert (git_commit"),
+    ([f"UPDATE predictions SET cache = 'gone' WHERE input_id = 'in-1' AND {RUN}"],
+     "cache", "warning", "1 result from a run that is not in the table: gone"),
+    ([f"UPDATE metrics SET accuracy = 0.95 WHERE {RUN}"],
+     "two-tables", "error", "accuracy of run-bert is 0.95, and 0.9 by its 200 predictions"),
+    (["UPDATE predictions SET params_lr = 0.1 + 1e-12 WHERE track_id = 'run-gpt'"],
+     "cache-key", "warning", "params_lr is 0.1 in run-bert, and 0.1000000000010"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("statements", "rule", "level", "said"), WRONG, ids=[f"{w[1]}-{n}" for n, w in enumerate(WRONG)]
+)
+def test_what_is_wrong_is_named(
+    results: Path, statements: list[str], rule: str, level: str, said: str
+) -> None:
+    change(results, *statements)
+    found = found_in(results, only=(rule,))
+    messages = [(one.level, one.message) for one in found.get(rule, ())]
+    assert any(got == level and said in text for got, text in messages), messages
+
+
+def test_every_rule_of_tables_is_tried() -> None:
+    from gitxexp.workflows.checks.rule import Scope, rules
+
+    known = {one.id for one in rules() if one.scope in (Scope.TABLE, Scope.FILE)}
+    assert known == {wrong[1] for wrong in WRONG}
+
+
+def test_the_engines_agree(template: Path, tmp_path: Path) -> None:
+    """The same findings in SQLite and in DuckDB, which has no text in a column of numbers."""
+    again = AGAIN.replace("replace(timestamp", "replace(CAST(timestamp AS VARCHAR)")
+    statements = [
+        again, f"UPDATE predictions SET input_id = 'in-3' WHERE input_id = 'in-4' AND {RUN}",
+        f"UPDATE metrics SET accuracy = 1.3 WHERE {RUN}",
+        f"UPDATE predictions SET error = 'timeout' WHERE input_id < 'in-150' AND {RUN}",
+        "UPDATE predictions SET params_lr = NULL WHERE input_id IN ('in-1', 'in-2')",
+        f"UPDATE predictions SET cache = 'gone' WHERE input_id = 'in-1' AND {RUN}",
+        f"UPDATE predictions SET timestamp = '2026-02-01 00:00:00' WHERE input_id = 'in-50' AND {RUN}",
+    ]  # fmt: skip
+    first = Path(shutil.copy(template, tmp_path / "r.db"))
+    change(first, *statements)
+    other = as_duckdb(template, tmp_path / "r.duckdb")
+    with closing(duckdb.connect(str(other))) as db:
+        for statement in statements:
+            db.execute(statement)
+    one, two = report_of(first), report_of(other)
+    assert [(f.rule, f.level, f.message, f.count) for f in one.findings] == [
+        (f.rule, f.level, f.message, f.count) for f in two.findings
+    ]
+    assert one.count(Level.ERROR) == 4
+
+
+def test_configurations_within_a_run(tmp_path: Path) -> None:
+    """One tracker that evaluates two configurations: an input is seen once by each."""
+    path = tmp_path / "one.db"
+    change(path, TABLES.split(";")[0])
+    with closing(sqlite3.connect(path)) as db, db:
+        for n in range(400):
+            db.execute(
+                "INSERT INTO predictions (track_id, timestamp, input_id, params_model, params_lr, prediction,"
+                " ground_truth) VALUES ('one', ?, ?, 'bert', ?, ?, '1')",
+                (f"2026-01-01 10:00:00.{n:06d}", f"in-{n % 200}", 0.1 if n < 200 else 0.01,
+                 "1" if n < 330 else "0"),
+            )  # fmt: skip
+    assert found_in(path, only=("leak", "unbalanced", "few-samples")) == {}
+    change(
+        path, "UPDATE predictions SET input_id = 'in-0' WHERE input_id = 'in-1' AND params_lr = 0.1"
+    )
+    found = found_in(path, only=("leak", "unbalanced"))
+    assert found["leak"][0].rows == ({"run": "one", "input": "in-0", "times": 2},)
+    assert [row["inputs"] for row in found["unbalanced"][0].rows] == [199, 200]
+
+
+def test_one_run_and_another_column(results: Path) -> None:
+    change(results, AGAIN)
+    assert "leak" in found_in(results, only=("leak",))
+    assert found_in(results, only=("leak",), run="run-gpt") == {}
+    with pytest.raises(XexpError, match="no run 'run-x'") as said:
+        found_in(results, run="run-x")
+    assert "run-gpt" in str(said.value.hint)
+    with pytest.raises(XexpError, match="no column 'input'") as said:
+        found_in(results, id_column="input")
+    assert said.value.hint == "did you mean input_id?"
+    change(results, "ALTER TABLE predictions RENAME COLUMN input_id TO place")
+    skipped = {one.rule: one.reason for one in report_of(results).skipped}
+    assert skipped["leak"].endswith("no column names the inputs (--id COLUMN)")
+    assert "leak" in found_in(results, only=("leak",), id_column="place")
+
+
+def test_files_that_cannot_be_read(results: Path, tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with pytest.raises(XexpError) as error:
+            found_in(path)
+        return error.value.message
+
+    assert said(tmp_path / "none.db") == f"no such results database: {tmp_path / 'none.db'}"
+    (tmp_path / "empty.db").touch()
+    assert "is empty (0 bytes)" in said(tmp_path / "empty.db")
+    (tmp_path / "text.db").write_text("hello, world, this is text")
+    assert "not a SQLite or DuckDB database" in said(tmp_path / "text.db")
+    data = bytearray(results.read_bytes())
+    data[4096:12288] = b"\xff" * 8192
+    (tmp_path / "torn.db").write_bytes(data)
+    assert "damaged" in said(tmp_path / "torn.db")
+    with closing(duckdb.connect(str(tmp_path / "open.duckdb"))) as db:
+        db.execute("CREATE TABLE t (a INTEGER)")
+        code = (
+            "import sys; from pathlib import Path; from tests.workflows.checks.support import *\n"
+        )
+        code += "from gitxexp.common.errors import XexpError\ntry: found_in(Path(sys.argv[1]))\n"
+        code += "except XexpError as error: print(error.message)"
+        from tests.conftest import ROOT
+        from tests.helpers import run
+
+        done = run("python", "-c", code, tmp_path / "open.duckdb", cwd=ROOT).good()
+        assert "in use by another process" in done.out
+    change(tmp_path / "other.db", "CREATE TABLE t (a)")
+    assert "no table of runs" in report_of(tmp_path / "other.db").skipped[0].reason
+    change(tmp_path / "bare.db", TABLES.split(";")[0])
+    assert "table predictions is empty" in report_of(tmp_path / "bare.db").skipped[0].reason
+
+
+def test_bounds_and_reasons(results: Path) -> None:
+    from gitxexp.workflows.checks.bounds import parse
+
+    bounds = parse(["samples=50", "score=0..10", "loss=..3"])
+    assert (bounds.samples, str(bounds.range_of("score")), str(bounds.range_of("loss"))) == (
+        50, "0..10", "-inf..3",
+    )  # fmt: skip
+    assert bounds.range_of("val_accuracy") == (0, 1) and bounds.range_of("something") is None
+    for text in ("samples", "samples=x", "nonsense=3"):
+        with pytest.raises(XexpError, match="is no bound"):
+            parse([text])
