@@ -124,15 +124,15 @@ def _refuse(
     dry_run: bool,
 ) -> None:
     if formats > 1:
-        raise UsageError("--json, --md and --github exclude each other")
+        raise UsageError("--json, --md and --github exclude each other", "give one of them")
     if (train is None) != (test is None):
-        raise UsageError("--train and --test need each other")
+        raise UsageError("--train and --test need each other", "git xexp check --train A --test B")
     if paths and stage == "before":
-        raise UsageError("--before looks at the repository: it takes no PATH")
+        raise UsageError("--before looks at the repository: it takes no PATH", "omit one of them")
     if base and stage == "before":
-        raise UsageError("--merge and --before exclude each other")
+        raise UsageError("--merge and --before exclude each other", "ask one after the other")
     if dry_run and not fix:
-        raise UsageError("--dry-run is for --fix: a check changes nothing")
+        raise UsageError("--dry-run is for --fix: a check changes nothing", "add --fix")
 
 
 def _files(paths: tuple[Path, ...]) -> tuple[Path, ...]:

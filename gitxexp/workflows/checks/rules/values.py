@@ -275,7 +275,8 @@ def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
     if sum(group.rows for group in table.chosen) <= _ORDERED:
         sql = (
             'SELECT run, count(*) AS "rows", min(moment) AS moment FROM'
-            f" (SELECT {run} AS run, {column} AS moment, lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
+            f" (SELECT {run} AS run, {column} AS moment,"
+            f" lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
             " WHERE moment < before GROUP BY run ORDER BY 2 DESC"
         )
         return table.ask(sql, params)

@@ -1,0 +1,269 @@
+"""``git xexp check`` as it is typed: formats, exit codes, corrections, and what has not changed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT, copy_template
+from tests.helpers import Repo, xexp_inside
+from tests.workflows.checks.support import change, sound
+from tests.workflows.checks.test_tables import RUN
+
+
+@pytest.fixture(scope="module")
+def bench_template(tmp_path_factory: pytest.TempPathFactory, dvc_template: Path) -> Path:
+    """A repository with a sound benchmark that git tracks, set up and tagged e0.1.0."""
+    folder = tmp_path_factory.mktemp("bench")
+    made = copy_template(dvc_template, folder)
+    made.git("remote", "add", "origin", "../nowhere")
+    made.git("switch", "-q", "-c", "exp/one")
+    sound(made / "bench.db")
+    made.write("params.yaml", "model: bert\nlr: 0.1\n")
+    made.write("metrics.json", "{}\n")
+    made.git("add", "-A")
+    made.xexp("init").good()
+    made.commit("set up")
+    made.xexp("tag", "-m", "first").good()
+    return folder
+
+
+@pytest.fixture
+def bench(bench_template: Path, tmp_path: Path) -> Repo:
+    return copy_template(bench_template, tmp_path)
+
+
+def test_what_is_printed_and_with_which_code(bench: Repo) -> None:
+    done = bench.xexp("check").good()
+    assert done.out.endswith("nothing found (3 not applied)\n"), done.out
+    change(
+        bench / "bench.db",
+        f"UPDATE predictions SET latency = 'slow' WHERE {RUN} AND input_id = 'in-1'",
+    )
+    done = bench.xexp("check").good()
+    assert done.out.splitlines()[1].split("\t") == [
+        "warning", "mixed-types", "bench.db:predictions",
+        "latency holds numbers, and text in 1 row: 'slow'",
+    ]  # fmt: skip
+    assert bench.xexp("check", "--strict").code == 1
+    change(bench / "bench.db", f"UPDATE metrics SET accuracy = 0.95 WHERE {RUN}")
+    done = bench.xexp("check")
+    assert done.code == 1 and done.err.startswith("1 error, 1 warning (3 not")
+    shown = bench.xexp("check", "-v").out
+    assert "run=run-bert  reported=0.95  recomputed=0.9  predictions=200\n" in shown
+    assert "hint: compute it from the predictions" in shown
+    assert bench.xexp("check", "--skip", "two-tables").code == 0
+    assert bench.xexp("check", "--only", "two-tables,leak").code == 1
+    found = bench.xexp("check", "--json").json()
+    assert [one["rule"] for one in found["findings"]] == ["two-tables", "mixed-types"]
+    bench.git("config", "xexp.check.ignore", "two-tables@accuracy: rounded by hand")
+    found = bench.xexp("check", "--json").good().json()
+    assert found["ignored"][0]["reason"] == "rounded by hand"
+    assert "(1 ignored" in bench.xexp("check", "--md").good().out
+
+
+def test_markdown_and_annotations_are_only_text(bench: Repo) -> None:
+    text = "a|b <b>@you</b>\n::error::x %0A"
+    with closing(sqlite3.connect(bench / "bench.db")) as db, db:
+        db.execute("UPDATE predictions SET error = ?", (text,))
+    done = bench.xexp("check", "--md", "--only", "failures")
+    table = [line for line in done.out.splitlines() if line.startswith("| error")]
+    assert len(table) == 2 and "<b>" not in done.out and "@you" not in done.out
+    (line,) = bench.xexp("check", "--github", "--only", "failures").out.splitlines()
+    assert line.startswith(
+        "::error file=bench.db,title=failures predictions::400 of 400 rows failed"
+    )
+    assert "%250A" in line or "error::x" not in line
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--only leek", "there is no rule 'leek'"),
+        ("--json --md", "exclude each other"),
+        ("--train a.csv", "need each other"),
+        ("--before bench.db", "takes no PATH"),
+        ("--dry-run", "--dry-run is for --fix"),
+        ("--merge HEAD --before", "exclude each other"),
+    ],
+)
+def test_wrong_usage(bench: Repo, words: str, said: str) -> None:
+    done = bench.xexp("check", *words.split())
+    assert done.code == 129 and said in done.err and "hint" in done.err
+
+
+def test_without_a_repository(bench: Repo, tmp_path: Path) -> None:
+    folder = tmp_path / "alone"
+    folder.mkdir()
+    shutil.copy(bench / "bench.db", folder / "results.db")
+    assert xexp_inside("check", "results.db", cwd=folder).code == 0
+    assert xexp_inside("check", ".", cwd=folder).code == 0
+    (folder / "train.csv").write_text("input_id,x\na,1\nb,2\n")
+    (folder / "test.csv").write_text("input_id,x\nb,3\nc,4\n")
+    done = xexp_inside("check", "--train", "train.csv", "--test", "test.csv", "-v", cwd=folder)
+    assert done.code == 1 and "1 row of test.csv in train.csv (by input_id)" in done.out
+    assert "input_id=b  x=3" in done.out
+    done = xexp_inside("check", cwd=folder)
+    assert (done.code, done.out) == (128, "") and "not a git repository" in done.err
+    done = xexp_inside("check", "none.db", cwd=folder)
+    assert done.code == 128 and "no such results database: none.db" in done.err
+
+
+def test_nothing_has_changed_until_something_has(bench: Repo) -> None:
+    def unchanged(*words: str) -> bool:
+        return bool(bench.xexp("check", *words, "--json").json()["unchanged"])
+
+    assert [unchanged(), unchanged()] == [False, True]
+    assert not unchanged("--only", "leak")  # another question
+    assert not unchanged() and unchanged()
+    change(bench / "bench.db", "UPDATE metrics SET loss = loss + 0.25")
+    assert not unchanged() and unchanged()
+    bench.git("tag", "other")
+    assert not unchanged() and unchanged()
+    bench.git("config", "xexp.check.bounds", "samples=10")
+    assert not unchanged() and unchanged()
+    object_ = next(path for path in (bench / ".dvc/cache/files/md5").rglob("*") if path.is_file())
+    object_.chmod(0o644)
+    object_.write_bytes(b"other bytes")
+    done = bench.xexp("check", "--json")
+    assert done.code == 1 and [one["rule"] for one in done.json()["findings"]] == [
+        "record", "corrupt-cache"
+    ]  # fmt: skip
+    assert bench.xexp("check").code == 1  # an error is never remembered
+
+
+def test_what_is_recorded(bench: Repo) -> None:
+    def found(*only: str) -> dict[str, str]:
+        done = bench.xexp("check", "--only", ",".join(only), "--json")
+        return {one["rule"]: one["message"] for one in done.json()["findings"]}
+
+    only = ("record", "unpushed", "stale-registry", "drivers-missing")
+    assert found(*only) == {}
+    bench.git("update-ref", "refs/remotes/origin/main", "main")
+    assert found(*only) == {"unpushed": "1 experiment not pushed: e0.1.0"}
+    bench.git("config", "--remove-section", "merge.xexp")
+    bench.git("tag", "-d", "e0.1.0")
+    assert found(*only) == {
+        "stale-registry": "the registry has 1 experiment without a tag: e0.1.0",
+        "drivers-missing": "this clone has no merge drivers, so git merges no rows",
+    }
+    done = bench.xexp("check", "--only", "drivers-missing", "--fix", "--dry-run").good()
+    assert "would: git xexp drivers install" in done.err
+    done = bench.xexp("check", "--only", "drivers-missing", "--fix").good()
+    assert "corrected: git xexp drivers install" in done.err and found("drivers-missing") == {}
+    bench.xexp("undo", "--yes").good()
+    assert "drivers-missing" in found("drivers-missing")
+
+
+def test_a_false_record(bench: Repo) -> None:
+    message = bench.git("tag", "-l", "--format=%(contents)", "e0.1.0").replace(
+        "lr = 0.1", "lr = 0.2"
+    )
+    bench.git("tag", "-f", "-a", "--cleanup=verbatim", "-m", message, "e0.1.0", "HEAD")
+    done = bench.xexp("check", "--only", "record", "--json")
+    assert done.code == 1 and "e0.1.0: " in done.json()["findings"][0]["message"]
+
+
+def test_a_renamed_parameter_is_renamed_everywhere_and_back(bench: Repo) -> None:
+    """The column in both tables; where a tracker has added the new one already, they become one."""
+    bench.write("params.yaml", "model: bert\nlearning_rate: 0.1\nextra: 3\n")
+    found = (
+        bench.xexp("check", "--before", "--only", "schema-drift", "--json")
+        .good()
+        .json()["findings"]
+    )
+    assert [one["message"] for one in found] == [
+        "params_lr is now params_learning_rate, as it seems (two names of one thing)",
+        "new: extra",
+    ]
+    change(
+        bench / "bench.db",
+        "ALTER TABLE metrics ADD COLUMN params_learning_rate REAL",
+        "INSERT INTO metrics (track_id, timestamp, params_learning_rate)"
+        " VALUES ('new', '2026-02-01 00:00:00', 0.5)",
+    )
+    before = (bench / "bench.db").read_bytes()
+    words = ("check", "--before", "--only", "schema-drift", "--fix")
+    assert "would: rename params_lr" in bench.xexp(*words, "--dry-run").err
+    done = bench.xexp(*words, "--yes").good()
+    assert "corrected: rename params_lr to params_learning_rate in bench.db" in done.err
+    with closing(sqlite3.connect(bench / "bench.db")) as db:
+        for table, rows in (("predictions", 400), ("metrics", 3)):
+            names = [row[1] for row in db.execute(f"PRAGMA table_info({table})")]
+            assert "params_lr" not in names and names.count("params_learning_rate") == 1
+            filled = db.execute(f"SELECT count(params_learning_rate) FROM {table}").fetchone()
+            assert filled == (rows,)
+    bench.xexp("undo", "--yes").good()
+    assert (bench / "bench.db").read_bytes() == before
+    change(bench / "bench.db", f"UPDATE metrics SET params_learning_rate = 9 WHERE {RUN}")
+    done = bench.xexp(*words, "--yes")
+    assert done.code == 128 and "1 row of metrics have another params_lr" in done.err
+
+
+def test_parameters_of_a_dataclass_and_keys_of_a_cache(bench: Repo) -> None:
+    bench.write("src/settings.py", "import nothing_that_exists\nfrom dataclasses import dataclass, field\n\n"
+                "@dataclass\nclass Base:\n    model: str = 'bert'\n\n\n"
+                "class Params(Base):\n    lr: float = 0.1 + 0.2\n    sizes: list[int] = field(default=None)\n"
+                "    rate: 'float' = 0.30000000000000004\n")  # fmt: skip
+    words = ("check", "--params-from", "settings:Params", "--json", "--only")
+    found = bench.xexp(*words, "cache-key").good().json()["findings"]
+    assert {one["message"] for one in found} == {
+        "settings:Params is not frozen, so it cannot be hashed", "cannot be hashed: sizes",
+    }  # fmt: skip
+    drift = bench.xexp(*words, "schema-drift").good().json()["findings"]
+    assert [one["message"] for one in drift] == ["new: rate, sizes"]
+    done = bench.xexp("check", "--params-from", "settings:Parms")
+    assert done.code == 128 and "did you mean Params?" in done.err
+    bench.write("params.yaml", "model: bert\nlr: 0.10000000000000002\n")
+    found = (
+        bench.xexp("check", "--before", "--only", "cache-key", "--json").good().json()["findings"]
+    )
+    assert found[0]["message"].startswith("lr is 0.10000000000000002, and 0.1 in ")
+    bench.write("params.yaml", "model: bert\nlr: fast\n")
+    found = bench.xexp("check", "--before", "--only", "schema-drift", "--json").json()["findings"]
+    assert found[0]["message"] == "params_lr holds numbers, and will get text: 'fast'"
+
+
+def test_several_processes(bench: Repo) -> None:
+    def found() -> list[str]:
+        words = ("check", "--before", "--only", "engine", "--json")
+        return [one["message"] for one in bench.xexp(*words).json()["findings"]]
+
+    bench.write("train.py", "from xetrack import Tracker\nTracker('a.db', engine='duckdb')\n")
+    assert found() == []
+    bench.write("train.py", "from multiprocessing import Pool\nfrom xetrack import Tracker\n"
+                "Tracker('a.db', engine='duckdb', log_system_params=True)\n")  # fmt: skip
+    assert found() == [
+        "xetrack's DuckDB engine with several processes: train.py",
+        "system monitoring with several processes: train.py",
+    ]
+
+
+def test_workflows_for_ci_are_yaml_and_run_us(tmp_path: Path) -> None:
+    github = YAML(typ="safe").load(xexp_inside("check", "--ci", "github", cwd=tmp_path).good().out)
+    steps = [step.get("run", "") for step in github["jobs"]["check"]["steps"]]
+    assert any('check --merge "origin/$BASE"' in step for step in steps)
+    assert any("check --md" in step for step in steps) and any(
+        "pr comment" in step for step in steps
+    )
+    assert "${{" not in " ".join(steps)  # what others write is no part of a script
+    gitlab = YAML(typ="safe").load(xexp_inside("check", "--ci", "gitlab", cwd=tmp_path).good().out)
+    script = "\n".join(gitlab["xexp-check"]["script"])
+    assert "git xexp check --merge" in script and "check.md" in script
+    hooks = YAML(typ="safe").load((ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
+    assert [hook["entry"] for hook in hooks] == ["git-xexp check", "git-xexp check --before"]
+    assert json.dumps(hooks)
+
+
+def test_the_api(bench: Repo) -> None:
+    import gitxexp
+
+    found = gitxexp.open(bench.path).check(only=["leak", "two-tables"])
+    assert (found.findings, found.rules) == ((), ("two-tables", "leak")) and not found.failed()
+    assert gitxexp.open(bench.path).check(before=True, only=["on-main"]).findings == ()
