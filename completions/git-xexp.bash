@@ -16,6 +16,7 @@ case $1 in
 v	demo	make a real experiment repository and walk through it
 v	setup	enable man pages and completion
 v	completion	print the completion script of a shell
+v	run	run a command as an experiment
 v	tag	snapshot the experiment as the next version
 v	sweep	run a command for each configuration, in parallel
 v	worktree	one experiment, one branch, one folder
@@ -86,6 +87,32 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	choice:bash zsh fish	once'\'' ;;
+'\''run'\'') spec='\''o	-S --set	param=	many	Set a parameter in its file (repeatable)
+o	--version	rev	once	Tag as VERSION
+o	--major	-	once	Raise the first number
+o	--minor	-	once	Raise the second number
+o	--patch	-	once	Raise the third number
+o	--name	text	once	Tag as exp-NAME-vN instead
+o	-m --message	text	many	Text to add to the description
+o	-l --label	label	many	Attach a label (repeatable)
+o	-a --all	-	once	Commit modified tracked files first
+o	--dirty	-	once	Run modified files as they are, without a tag
+o	--no-tag	-	once	Record the run, and tag nothing
+o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
+o	--no-track	-	once	Run although nothing tracks the data
+o	--timeout	text	once	End the command after TIME
+o	--no-check	-	once	Look for no mistakes first (check --before)
+o	--no-keep	-	once	Keep no copy of the model as a candidate
+o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
+o	--remote	remote	once	The git remote to push to
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	text	many'\'' ;;
 '\''tag'\'') spec='\''o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number
 o	--patch	-	once	Raise the third number
@@ -221,6 +248,7 @@ a	dvcremote	once
 a	branch	once'\'' ;;
 '\''explore'\'') spec='\''v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
+v	log	print what a run printed
 v	columns	show what each column of the results is, and why
 v	verify	check what past tags say
 v	diff	compare two experiments, or one with now
@@ -239,7 +267,7 @@ o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
 o	--columns	columns	once	These columns; +A,+B adds to the usual ones
-o	--runs	-	once	The runs of the results databases, tagged or not
+o	--runs	-	once	Runs, tagged or not: those of the results, and recorded ones
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
 o	--porcelain	-	once	Print stable lines of tab-separated fields
@@ -257,6 +285,15 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	rev	once'\'' ;;
+'\''explore log'\'') spec='\''o	-n --limit	text	once	Only the last N lines
+o	--path	-	once	Print the path of the log instead
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	run	once'\'' ;;
 '\''explore columns'\'') spec='\''o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run

@@ -6,6 +6,7 @@ What a verb needs is imported when it is called: a training script that asks for
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -53,6 +54,8 @@ if TYPE_CHECKING:
     from gitxexp.workflows.registry.annotate import Annotated
     from gitxexp.workflows.registry.delete import Deleted
     from gitxexp.workflows.registry.search import Match
+    from gitxexp.workflows.runs.record import RunRecord
+    from gitxexp.workflows.runs.run import Run
     from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
@@ -187,6 +190,69 @@ class Repository:
         return init(self._project, dvc=dvc, track=track, dry_run=dry_run, wait=wait)
 
     # -- make and share --------------------------------------------------------------------------
+
+    def run(
+        self,
+        *command: str,
+        params: Mapping[str, Any] | None = None,
+        version: str | None = None,
+        level: Literal["major", "minor", "patch"] | None = None,
+        name: str | None = None,
+        message: str = "",
+        labels: Sequence[str] = (),
+        include_modified: bool = False,
+        dirty: bool = False,
+        tag: bool = True,
+        stamp: bool | None = None,
+        track: bool = True,
+        timeout: float | None = None,
+        checks: bool = True,
+        keep: bool = True,
+        push: bool = False,
+        remote: str | None = None,
+        folder: PathLike | None = None,
+        echo: bool = False,
+        wait: bool = True,
+    ) -> Run:
+        """Run a command as an experiment, as ``git xexp run``.
+
+        ``command`` are its words (none: the configured one, or ``dvc repro``); ``params`` are set in
+        their files; ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide what it is tagged as;
+        ``message`` and ``labels`` go into the tag. ``include_modified`` commits modified tracked files
+        first, ``dirty`` runs them as they are, without a tag. ``tag=False`` only records the run.
+        ``stamp`` says whether the version is written into its rows (None: as configured),
+        ``track=False`` runs the first experiment although nothing tracks its data, ``timeout`` (seconds)
+        ends the command, ``checks=False`` looks for no mistakes first, ``keep=False`` keeps no copy of
+        the model. ``push`` sends artifacts, branch and tag to ``remote``. It runs in ``folder``
+        (default: the top of the work tree); ``echo`` shows what it prints.
+
+        The result has its ``record``, ``execution`` (with the exit ``code``), ``log`` and, if it was
+        tagged, ``tagged``; ``problem`` is what refused a tag. Raises XexpError, having run nothing, for
+        what ``git xexp run`` refuses.
+        """
+        from gitxexp.workflows.runs.run import RunRequest, run
+
+        request = RunRequest(
+            command=command, params=dict(params or {}), version=_version(version),
+            level=Level(level) if level else None, name=name, text=message, labels=tuple(labels),
+            everything=include_modified, dirty=dirty, tag=tag, push=push, remote=remote, stamp=stamp,
+            track=track, timeout=timeout, checks=checks, keep=keep,
+        )  # fmt: skip
+        cwd = Path(folder) if folder is not None else self._project.top
+        return run(self._project, request, cwd=cwd, echo=echo, wait=wait)
+
+    def runs(self) -> Sequence[RunRecord]:
+        """Every run that ``run`` or ``sweep`` recorded, newest first, and those under way."""
+        from gitxexp.workflows.runs.record import read
+
+        return read(self._project)
+
+    def run_log(self, name: str) -> Path:
+        """The file of what a run printed, as ``git xexp explore log``: of the run of that id or
+        version. Raises XexpError where there is none here."""
+        from gitxexp.workflows.runs.logs import find_log
+
+        return find_log(self._project, name).path
 
     def tag(
         self,
@@ -1087,7 +1153,8 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
     changed a data pointer, "" if none) and, if ``params`` are given, ``config_hash`` (of them, the
     parameter files and, for what neither says, the last run). Pass the parameters of the run:
     without them those of the last run are taken, and where a parameter of the last experiment is
-    in none of these, nothing is said of the version. Raises XexpError outside a repository or
+    in none of these, nothing is said of the version. In a command of ``git xexp run`` or ``sweep``
+    version, commit and branch are those that it was told. Raises XexpError outside a repository or
     before its first commit.
     """
     from gitxexp.repository.config_hash import flatten
@@ -1112,9 +1179,22 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
         "dvc_hash": planned.payload.data,
         "data_commit": _last_change(project, pointers),
     }
+    facts |= _told()
     if params is not None:
         facts["config_hash"] = "" if planned.lacking else planned.payload.config_hash
     return facts
+
+
+def _told() -> dict[str, str]:
+    """What ``git xexp run`` said in the environment."""
+    names = {
+        "version": "XEXP_VERSION",
+        "git_commit": "XEXP_GIT_COMMIT",
+        "git_branch": "XEXP_GIT_BRANCH",
+    }
+    if "XEXP_RUN" not in os.environ:
+        return {}
+    return {key: os.environ[name] for key, name in names.items() if name in os.environ}
 
 
 def _last_change(project: Project, paths: set[str]) -> str:

@@ -38,7 +38,8 @@ def test_the_verbs(ready: Repo) -> None:
 
 #: Verb of the command line → method.
 METHODS = {
-    "init": "init", "tag": "tag", "tag --dry-run": "plan", "push": "push",
+    "init": "init", "run": "run", "explore log": "run_log",
+    "tag": "tag", "tag --dry-run": "plan", "push": "push",
     "pull": "pull",
     "worktree new": "worktree", "worktree list": "worktrees",
     "worktree remove": "remove_worktree", "worktree prune": "prune_worktrees",

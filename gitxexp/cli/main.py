@@ -37,6 +37,7 @@ SECTIONS = {
         "completion": "print the completion script of a shell",
     },
     "Make and share experiments": {
+        "run": "run a command as an experiment",
         "tag": "snapshot the experiment as the next version",
         "sweep": "run a command for each configuration, in parallel",
         "worktree": "one experiment, one branch, one folder",
@@ -128,7 +129,8 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     _catch_termination()
     taken()
     hints.begin()
-    as_json = any(len(word) > 3 and "--json".startswith(word) for word in argv)
+    own = argv[: argv.index("--")] if "--" in argv else argv
+    as_json = any(len(word) > 3 and "--json".startswith(word) for word in own)
     try:
         code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
         streams.flush()

@@ -174,6 +174,24 @@ class Values(click.ParamType["Axis"]):
         )
 
 
+class Setting(click.ParamType[tuple[str, Any]]):
+    """``key=value`` of a parameter file; the value as YAML has it."""
+
+    name = "key=value"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Any]:
+        from gitxexp.workflows.runs.parameters import read_value
+
+        if isinstance(value, tuple):
+            return value
+        key, equals, text = Text().convert(value, param, ctx).partition("=")
+        if not equals or not key.strip("+ "):
+            self.fail(f"'{value}' is not key=value", param, ctx)
+        return key.strip(), read_value(text)
+
+
 class Columns(click.ParamType[tuple[str, ...]]):
     """Names separated by commas."""
 
@@ -317,9 +335,20 @@ def open_project() -> Project:
     given = context.params if context else {}
     if "no_wait" in given and not given.get("dry_run"):  # it changes something
         project.recover_first(wait=not given["no_wait"])
+        _settle_runs(project, wait=not given["no_wait"])
     for operation in project.half_done():
         console.say(
             f"'{operation.verb}' (operation {operation.id}) was interrupted: the next command that"
             " changes something takes it back, or finishes it, first"
         )
     return project
+
+
+def _settle_runs(project: Project, *, wait: bool) -> None:
+    """Record the runs whose process was killed, and say so."""
+    if not (project.state / "runs").is_dir():  # none ever: nothing to import
+        return
+    from gitxexp.workflows.runs.record import settle
+
+    for record in settle(project, wait=wait):
+        console.say(f"run {record.id} was killed: recorded (git xexp explore log {record.id})")

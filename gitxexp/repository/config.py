@@ -85,6 +85,7 @@ class Config(NamedTuple):
     worktree_branch: str = "exp/{name}"
     worktree_link: str = "auto"  #: auto, reflink, hardlink, symlink or copy
     worktree_writable: tuple[str, ...] = ()  #: globs of outputs that the user will write to
+    run_command: str = ""  #: what ``git xexp run`` runs where no command is named; a shell's words
     merge_strategy: str = ""  #: for results: merge, rebase or keep; "" is merge
     merge_key: tuple[str, ...] = ()  #: key columns of results tables that have no key
     merge_data_strategy: str = ""  #: the same for data

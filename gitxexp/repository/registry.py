@@ -108,6 +108,7 @@ SCHEMA = {
     status TEXT NOT NULL,               -- done, failed, stopped, timeout or killed
     code INTEGER,                       -- exit code; 128 and the signal that ended it
     command TEXT NOT NULL,              -- its words, JSON
+    folder TEXT NOT NULL,               -- where it ran, from the top of the work tree
     started TEXT NOT NULL, ended TEXT NOT NULL,  -- ISO 8601, UTC
     host TEXT NOT NULL, "user" TEXT NOT NULL, python TEXT NOT NULL,
     packages TEXT NOT NULL,             -- hash of their list
@@ -148,9 +149,10 @@ _PARTS = ("params", "metrics", "context", "labels", "artifacts")
 _CELL, _SECONDS = 16_000_000, 20.0
 
 #: Columns of ``runs``, and those of them that hold JSON.
-RUN_COLUMNS = ("id", "version", "status", "code", "command", "started", "ended", "host", "user", "python",
-               "packages", "params", "metrics", "config_hash", "data", "run_commit", "code_hash",
-               "branch", "patch", "outputs", "kept", "log", "tables", "sweep", "note")  # fmt: skip
+RUN_COLUMNS = ("id", "version", "status", "code", "command", "folder", "started", "ended", "host",
+               "user", "python", "packages", "params", "metrics", "config_hash", "data",
+               "run_commit", "code_hash", "branch", "patch", "outputs", "kept", "log", "tables",
+               "sweep", "note")  # fmt: skip
 _RUN_JSON = frozenset(("command", "params", "metrics", "outputs", "kept", "tables"))
 
 _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_commit", "code", "parent",

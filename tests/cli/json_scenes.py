@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("", "--json")
     run("explore list")
     run("explore list --columns", "explore", "list", "--columns", "version,f1,lr")
+    of_runs(scenes, repo)
     run("explore list --runs")
     run("explore columns")
     run("explore show", "explore", "show", "e0.1.0")
@@ -78,6 +80,25 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     repo.git("tag", "-d", "e0.1.0")
     run("registry restore-tags")
     run("registry rebuild")
+
+
+#: Logs a row as xetrack lays them out, and writes a metrics file.
+LOG = """
+import sqlite3
+db = sqlite3.connect("results/experiments.db")
+row = "blue-moon-1", "2030-01-01 00:00:00", 0.5
+db.execute("INSERT INTO predictions (track_id, timestamp, f1) VALUES (?, ?, ?)", row)
+db.commit()
+open("metrics.json", "w").write('{"f1": 0.5}')
+"""
+
+
+def of_runs(scenes: Scenes, repo: Repo) -> None:
+    """A run that is tagged, and one that fails."""
+    scenes.keep("run", repo.xexp("run", "--json", "--", "false"), 1)
+    scenes.keep("run", repo.xexp("run", "--json", "--", "sh", "-c", "echo no; exit 3"), 3)
+    done = scenes.keep("run", repo.xexp("run", "--json", "--", sys.executable, "-c", LOG))
+    scenes.keep("explore log", repo.xexp("explore", "log", done["id"], "--json"))
 
 
 def of_registry(scenes: Scenes, repo: Repo) -> None:

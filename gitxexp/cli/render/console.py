@@ -307,8 +307,15 @@ def page(lines: Sequence[str], patch: str = "") -> None:
     A ``patch`` of git's follows after an empty line, in git's colours.
     """
     text = "\n".join(map(streams.shown, lines))
-    if patch:
-        text = f"{text}\n\n{_harmless(patch)}"
+    _page(f"{text}\n\n{_harmless(patch)}" if patch else text)
+
+
+def page_text(text: str) -> None:
+    """Like :func:`page`, for a text of another program, whose colours stay."""
+    _page(_harmless(text))
+
+
+def _page(text: str) -> None:
     if not sys.stdout.isatty() or text.count("\n") + 1 < _terminal()[1]:
         streams.write(f"{text}\n")
     else:

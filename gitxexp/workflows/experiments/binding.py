@@ -20,8 +20,10 @@ from gitxexp.common.text import some
 from gitxexp.repository.config_hash import flatten, same_value
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
+from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import GitError
+from gitxexp.storage.objects import find_object
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.run import Run
@@ -30,6 +32,8 @@ from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
+from gitxexp.workflows.models.inventory import ModelStore, root_of
+from gitxexp.workflows.models.select import KeptFile, kept_files
 
 _ALLOW = "or tag all the same: --allow-mismatch"
 #: Earlier versions of a parameter file that are asked whether they agreed with a run.
@@ -52,14 +56,18 @@ class Contradiction:
 @dataclass(frozen=True)
 class Binding:
     """``writer``: the run that wrote last, whose files these are; None where that is the run
-    itself, or none is known. ``overridden``: what a parameter file says otherwise and always did."""
+    itself, or none is known. ``overridden``: what a parameter file says otherwise and always did.
+    ``kept``: the run's own files, which take the place of the writer's."""
 
-    writer: Run | None = None
+    writer: str | None = None
     overridden: tuple[Contradiction, ...] = ()
+    kept: tuple[KeptFile, ...] = ()
 
     @property
     def notes(self) -> Iterator[str]:
         """What the user is told."""
+        if self.kept:
+            yield f"taken from what is kept of the run: {some([k.path for k in self.kept], 5)}"
         if self.overridden:
             more = f" (and {len(self.overridden) - 1} more)" if self.overridden[1:] else ""
             yield f"{self.overridden[0]}{more}: the run's own value counts"
@@ -76,20 +84,51 @@ def bind(
     touched = {*modified, *(output.path for output in outputs.changed)}
     last = collect.collect(project.top, project.config, Wanted()).run if earlier else run
     writer = last if last is not None and last.id != run.id else None
+    kept = kept_of(project, run.id) if writer is not None else ()
+    own = {file.path: file.file for file in kept}
     if writer is not None:
-        _refuse_files_of(project, run, writer, touched)
+        _refuse_files_of(project, run, writer, touched - own.keys())
     wrong: list[Contradiction] = []
     overridden: list[Contradiction] = []
-    for found in _params(project, run):
+    for found in _params(project, run, own):
+        if found.file in own:
+            overridden.append(found)
+            continue
         edited = found.file in touched or (writer is not None and _agreed(project, found))
         (wrong if edited else overridden).append(found)
-    wrong += _metrics(project, run, touched)
+    wrong += _metrics(project, run, touched - own.keys())
     if wrong:
         raise NoAnswer(
             f"files contradict run {run.id}:\n" + "\n".join(f"  {one}" for one in wrong[:10]),
             f"{_again(project)}, or restore the files as the run had them; {_ALLOW}",
         )
-    return Binding(writer, tuple(overridden))
+    return Binding(writer.id if writer else None, tuple(overridden), kept)
+
+
+def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
+    """The files of an earlier run that are kept, and differ from those of the work tree.
+
+    Raises NoAnswer where one of those is a model that nothing keeps: it would be lost.
+    """
+    own = kept_files(project, run)
+    if not own:
+        return ()
+    store = ModelStore(project)
+    differing = []
+    for file in own:
+        path = project.top / file.path
+        if path.is_file():
+            oid = file_hashes(project.top, [(path, False)], project.stat_cache)[path]
+            if oid == file.md5:
+                continue
+            is_model = describe.role(file.path, project.config) is Role.MODEL
+            if is_model and find_object(store.caches(root_of(store, file.path)), oid) is None:
+                raise NoAnswer(
+                    f"{file.path} in the work tree is kept nowhere, and would be replaced",
+                    f"keep it first: git xexp candidates add {shlex.quote(file.path)}",
+                )
+        differing.append(file)
+    return tuple(differing)
 
 
 def _again(project: Project) -> str:
@@ -113,10 +152,11 @@ def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str])
         )
 
 
-def _params(project: Project, run: Run) -> Iterator[Contradiction]:
-    """Where a parameter file and the run have another value under one name."""
+def _params(project: Project, run: Run, own: Mapping[str, Path]) -> Iterator[Contradiction]:
+    """Where a parameter file, as it is or as it is kept, and the run have another value under one
+    name."""
     for file in project.config.params_files:
-        path = readable(project.top, file)
+        path = own.get(file) or readable(project.top, file)
         if path is not None and path.is_file():
             yield from differing_params(file, flatten(read_params(path)), run.params)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -49,6 +49,8 @@ class Wanted:
     metrics: Mapping[str, Any] = field(default_factory=dict)
     #: false before a run: the latest one is the one before, and what is not given is as it had it
     use_run: bool = True
+    files_only: bool = False  #: no run of a tracker: the files and what the command line adds
+    unwritten: frozenset[str] = frozenset()  #: metrics files that are those of an earlier run
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,13 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
 
     Raises XexpError when the run asked for is not in any results database.
     """
-    run, notes = _choose(top, config, wanted)
+    run, notes = (None, []) if wanted.files_only else _choose(top, config, wanted)
     before = None
     if not wanted.use_run:
         before, run = run, None
     written, recorded = written_params(top, config), _recorded(top, config)
     params = overlay(written, recorded)
-    metrics = _file_metrics(top, config)
+    metrics = _file_metrics(top, config, wanted.unwritten)
     if run is not None:
         params = overlay(params, run.params)
         metrics = overlay(metrics, run.metrics)
@@ -396,19 +398,22 @@ def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> li
     return [f"the pipeline ran with {ran}, the file has {now}{more}: dvc repro"]
 
 
-def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
-    """The numbers of the metrics files: the configured ones, then those that a pipeline declares.
+def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> dict[str, Any]:
+    """The numbers of the metrics files: the configured ones, then those that a pipeline declares,
+    but for those ``without`` which it is asked.
 
     A name that declared files give different values for is told apart by its file.
     """
     metrics: dict[str, Any] = {}
     for name in config.metrics_files:
-        file = readable(top, name)
+        file = readable(top, name) if name not in without else None
         if file is not None and file.is_file():
             metrics |= flatten(read_metrics(file))
     others = config.pipelines.read.declared.metrics if config.pipelines else ()
     by_file = {
-        name: _declared_metrics(top, name) for name in others if name not in config.metrics_files
+        name: _declared_metrics(top, name)
+        for name in others
+        if name not in config.metrics_files and name not in without
     }
     values: dict[str, set[Any]] = {}
     for numbers in by_file.values():
@@ -419,6 +424,12 @@ def _file_metrics(top: Path, config: Config) -> dict[str, Any]:
         for metric, value in numbers.items():
             metrics[metric if len(values[metric]) == 1 else f"{stem}.{metric}"] = value
     return {name: value for name, value in metrics.items() if _is_number(value)}
+
+
+def metrics_files(config: Config) -> list[str]:
+    """The metrics files by path from the top: the configured ones, and those that a pipeline declares."""
+    declared = config.pipelines.read.declared.metrics if config.pipelines else ()
+    return list(dict.fromkeys((*config.metrics_files, *declared)))
 
 
 def _declared_metrics(top: Path, name: str) -> dict[str, Any]:

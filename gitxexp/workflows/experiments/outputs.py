@@ -233,11 +233,14 @@ def untracked(project: Project) -> Untracked:
         "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
     )
     known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
+    pointed = _pointed(project) if listed else ()
     groups: dict[Role, list[str]] = {Role.DATA: [], Role.MODEL: [], Role.RESULTS: []}
     for name in listed:
         inside = list(islice(_files(project.top, name), _MOST)) if name.endswith("/") else [name]
         roles: dict[Role, list[str]] = {}
         for path in inside:
+            if any(path == out or path.startswith(f"{out}/") for out in pointed):
+                continue  # in a folder of which git knows nothing yet, not even what it ignores
             if path in known or _is_at_stake(path):
                 kind = Role.RESULTS if path in known else describe.role(path, project.config)
                 roles.setdefault(kind, []).append(path)
@@ -247,6 +250,12 @@ def untracked(project: Project) -> Untracked:
         for kind, paths in roles.items():
             groups[kind] += paths
     return Untracked(*(tuple(groups[kind]) for kind in (Role.DATA, Role.MODEL, Role.RESULTS)))
+
+
+def _pointed(project: Project) -> list[str]:
+    if not is_dvc_repo(project.top):
+        return []
+    return [out.path for out in pointers.outputs_in(project.top)]
 
 
 def _databases(project: Project, listed: Sequence[str]) -> list[Path]:

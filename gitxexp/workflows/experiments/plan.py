@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
 
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
@@ -18,18 +18,25 @@ from gitxexp.repository.numbers import registered_versions, untagged
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
-from gitxexp.repository.version import AnyVersion, Level
+from gitxexp.repository.version import AnyVersion, Level, Version
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.stamps import Stampable
 from gitxexp.workflows.experiments import describe, warnings
-from gitxexp.workflows.experiments.binding import Binding, bind
+from gitxexp.workflows.experiments.binding import Binding, bind, kept_of
 from gitxexp.workflows.experiments.code_hash import code_changes, code_hash
-from gitxexp.workflows.experiments.collect import Collected, Wanted, all_runs, collect
+from gitxexp.workflows.experiments.collect import (
+    Collected,
+    Wanted,
+    all_runs,
+    collect,
+    metrics_files,
+)
 from gitxexp.workflows.experiments.describe import Choice
 from gitxexp.workflows.experiments.outputs import (
     Outputs,
+    Untracked,
     compare_rows,
     outputs_of,
     refuse_lost_rows,
@@ -37,6 +44,23 @@ from gitxexp.workflows.experiments.outputs import (
     untracked,
 )
 from gitxexp.workflows.explore.rows import ColumnNames, Row, select
+from gitxexp.workflows.models.select import KeptFile
+from gitxexp.workflows.runs import record
+from gitxexp.workflows.runs.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What ``run`` knows of the run that is tagged, by having run it."""
+
+    id: str  #: of its record
+    commit: str  #: the code that ran
+    version: AnyVersion  #: what it was told that it will be tagged as
+    reason: str
+    told: bool = False  #: that version stands in its words: it is no other
+    written: tuple[str, ...] = ()  #: tracked files that it wrote
+    made: tuple[str, ...] = ()  #: untracked ones, for DVC to track
+    pointers: tuple[str, ...] = ()  #: of what is kept of it, for git to hold
 
 
 @dataclass(frozen=True)
@@ -61,6 +85,9 @@ class Request:
     all_runs: bool = False  #: tagged runs compete for the best, too
     of: AnyVersion | None = None  #: only runs whose rows name this version do
     where: str | None = None  #: only runs that this filter matches do
+    ran: Ran | None = None  #: by ``run``, just now
+    command: tuple[str, ...] = ()  #: what ``run`` runs, where that is known
+    record: RunRecord | None = None  #: of the run that is asked for; :func:`plan` finds it
 
 
 @dataclass(frozen=True)
@@ -74,6 +101,7 @@ class Plan:
     head: str
     outputs: tuple[Output, ...]  #: the DVC outputs of the work tree
     changed: tuple[Output, ...]  #: those that differ from their pointers, with their new hash
+    absent: tuple[str, ...]  #: paths of those that are not in the work tree
     files: tuple[str, ...]
     modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
     collected: Collected
@@ -82,6 +110,7 @@ class Plan:
     changed_params: tuple[str, ...] = ()  #: since the parent
     lacking: tuple[str, ...] = ()  #: parameters of the parent of which nothing is known now
     evidence: tuple[str, ...] = ()  #: which run, which files are its own, and how that is known
+    kept: tuple[KeptFile, ...] = ()  #: files of the run that take the place of a later one's
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
@@ -92,8 +121,9 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     """
     project.require_set_up()
     branch, head = repository_commit.check_ready(project)
+    request = of_record(project, request)
     changes = repository_commit.changes(project.at_top)
-    modified = _accepted(changes, request)
+    modified = _accepted(project, changes, request)
     staged = [path for path in changes.staged_new if not is_ours(path)]
     tags = project.tags()
     experiments, used = tags.experiments, tags.taken
@@ -101,8 +131,9 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     collected = _collect(project, request, experiments, outputs, changes)
     binding = _bind(project, request, collected, outputs, changes)
     if request.commit and request.track is None and not experiments:
-        _refuse_untracked(project)
+        _refuse_untracked(project, request)
     artifacts = _artifacts(outputs.every, outputs.changed)
+    artifacts |= {k.path: f"md5:{k.md5}" for k in binding.kept if k.path in artifacts}
     parent = parent_of(project, experiments)
     new = _changed_params(project, parent, collected)
     draft = describe_experiment(project, request, collected, artifacts, head, new)
@@ -115,11 +146,13 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     stamps, unstamped = warnings.stamps(project, run, request.stamp)
     before = parent.name if parent else ""
     context = dict(draft.context)
-    if binding.writer is not None:
-        context["files_of"] = binding.writer.id
+    if binding.writer is not None and not binding.kept:
+        context["files_of"] = binding.writer
     payload = draft._replace(version=str(number), reason=reason, parent=before, context=context)
     pointed = {output.pointer for output in outputs.changed}
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
+    files |= {*request.ran.pointers} if request.ran else set()
+    files |= {k.path for k in binding.kept if k.path not in artifacts}
     return Plan(
         version=number,
         reason=reason,
@@ -128,6 +161,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         head=head,
         outputs=outputs.every,
         changed=outputs.changed,
+        absent=outputs.absent,
         files=tuple(sorted(files)) if request.commit else (),
         modified=modified,
         collected=collected,
@@ -144,7 +178,43 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         changed_params=new,
         lacking=tuple(n for n in new if describe.find_param(collected.params, n) is None),
         evidence=tuple(_evidence(request, collected, outputs, binding)),
+        kept=binding.kept,
     )
+
+
+def of_record(project: Project, request: Request) -> Request:
+    """The request for the run that a record is of: by the tracker's id, else by what it says.
+
+    Raises NoAnswer for a run that failed.
+    """
+    name = request.wanted.run
+    if name is None or request.ran is not None:
+        return request
+    found = record.find(record.read(project), name)
+    if found is None:
+        return request
+    if found.status != "done" and not request.mismatch:
+        how = f"exit code {found.code}" if found.code is not None else found.note
+        raise NoAnswer(
+            f"run {found.id} {_ENDS.get(found.status, 'failed')}: {how}",
+            f"its log: git xexp explore log {found.id}; or tag it all the same: --allow-mismatch",
+        )
+    wanted = replace(request.wanted, run=found.tracker_run if name == found.id else name)
+    if not found.tables:
+        wanted = replace(
+            wanted, run=None, files_only=True, unwritten=frozenset(metrics_files(project.config)),
+            params={**found.params, **wanted.params}, metrics={**found.metrics, **wanted.metrics},
+        )  # fmt: skip
+    return replace(request, wanted=wanted, record=found)
+
+
+#: What became of a run, after its name.
+_ENDS = {
+    "running": "is not done",
+    "stopped": "was stopped",
+    "timeout": "ran out of time",
+    "killed": "was killed",
+}
 
 
 def _undecided(parent: Experiment | None, collected: Collected) -> list[str]:
@@ -185,7 +255,8 @@ def _evidence(
     if last is None:
         yield f"files: of {run.id}, which wrote last ({changed} changed since the last commit)"
     else:
-        yield f"files: as the last commit has them; {last.id} wrote last"
+        kept = some([file.path for file in binding.kept], 5)
+        yield f"files: {kept or 'as the last commit has them'}; {last} wrote last"
     checked = (
         "not checked" if request.mismatch else "parameter and metrics files do not contradict it"
     )
@@ -287,16 +358,55 @@ def competing(
 def _bind(
     project: Project, request: Request, collected: Collected, outputs: Outputs, changes: Changes
 ) -> Binding:
-    if collected.run is None or request.mismatch:
+    if request.mismatch:
         return Binding()
+    if collected.run is None:
+        return _bind_recorded(project, request)
     modified = changes.modified if request.commit else ()
     earlier = bool(request.wanted.run or request.wanted.best)
     return bind(project, collected.run, outputs, modified, earlier=earlier)
 
 
-def _refuse_untracked(project: Project) -> None:
+def _bind_recorded(project: Project, request: Request) -> Binding:
+    """The files of a run that no tracker knows, as its record has them."""
+    found = request.record
+    if found is None:
+        return Binding()
+    last = next((one for one in record.read(project) if one.outputs or one.kept), found)
+    if last.id == found.id:
+        return Binding()
+    kept = kept_of(project, found.name)
+    models = [
+        path
+        for path in found.outputs
+        if describe.role(path, project.config) is describe.Role.MODEL
+        and last.outputs.get(path, found.outputs[path]) != found.outputs[path]
+        and path not in {file.path for file in kept}
+    ]
+    if models:
+        raise NoAnswer(
+            f"{some(models, 3)} in the work tree is of run {last.id}, which wrote last, not of"
+            f" {found.id}, of which none is kept",
+            f"run it again: git xexp rerun {found.id} --keep; or tag all the same: --allow-mismatch",
+        )
+    return Binding(last.id, (), kept)
+
+
+def made_by_run(request: Request, loose: Untracked) -> tuple[str, ...]:
+    """What nothing tracks, and the run that is tagged is known to have made."""
+    if request.ran is not None:
+        return request.ran.made
+    if request.record is None:
+        return ()
+    own = {*request.record.outputs, *(found.database for found in request.record.tables)}
+    return tuple(path for path in (*loose.models, *loose.results) if path in own)
+
+
+def _refuse_untracked(project: Project, request: Request) -> None:
     """XexpError where the first experiment would hold nothing of what was trained."""
     loose = untracked(project)
+    own = {*made_by_run(request, loose)}
+    loose = replace(loose, models=tuple(path for path in loose.models if path not in own))
     if loose.data or loose.models:
         raise XexpError(
             f"neither git nor DVC tracks {some(loose.every, 6)}",
@@ -345,8 +455,8 @@ def describe_experiment(
         text=describe.prose(line),
         config_hash=config_hash.config_hash(collected.params),
         data=data,
-        run=run.id if run else "",
-        run_commit=_ran_at(project, run.commits if run else (), head),
+        run=run.id if run else _own_id(request),
+        run_commit=_ran_at(project, run.commits if run else (), request, head),
         results=run.database.relative_to(project.top).as_posix() if run else "",
         table=run.table if run else "",
         labels=tuple(sorted(set(request.labels))),
@@ -402,8 +512,19 @@ def rerun_of(
     return None
 
 
-def _ran_at(project: Project, commits: Sequence[str], head: str) -> str:
-    """The commit that the run itself recorded, if it is one of this repository, else HEAD."""
+def _own_id(request: Request) -> str:
+    """The id of a run that no tracker knows; "" where there is no record of one."""
+    known = request.ran or request.record
+    return known.id if known else ""
+
+
+def _ran_at(project: Project, commits: Sequence[str], request: Request, head: str) -> str:
+    """The commit that ran; else the one that the run itself recorded, if it is one of this
+    repository, else HEAD."""
+    if request.ran is not None:
+        return request.ran.commit
+    if request.record is not None and request.record.run_commit:
+        return project.git.resolve(request.record.run_commit) or head
     known = project.git.resolve(commits[-1]) if commits else None
     return known or head
 
@@ -413,7 +534,7 @@ def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str
     return pointers.contents(merged.values())
 
 
-def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
+def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str, ...]:
     """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
     if changes.unmerged:  # git stash pop leaves them with nothing in progress
         raise XexpError(
@@ -421,6 +542,14 @@ def _accepted(changes: Changes, request: Request) -> tuple[str, ...]:
             "settle rows with git xexp conflicts, files by hand and git add",
         )
     modified = tuple(path for path in changes.modified if not is_ours(path))
+    if request.ran is not None:
+        return tuple(path for path in modified if path in request.ran.written)
+    if request.record is not None:
+        own = {*request.record.kept, *request.record.outputs} - {*project.config.params_files}
+        accepted = tuple(path for path in modified if path in own)
+        modified = tuple(path for path in modified if path not in own)
+        if not modified:
+            return accepted
     if modified and not request.everything:
         names = "\n".join(f"  {path}" for path in modified[:10])
         more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
@@ -468,13 +597,31 @@ def _number(
             )
         return request.version, "as asked"
     reason = f"{choice.level}: {choice.reason}"
+    ran = request.ran
     if said is not None and request.level is None and request.name is None:
+        if ran is not None and said == ran.version:
+            return said, ran.reason
         return said, f"as its run says ({reason})"
     if request.name is not None:
-        return _named(project, used, request.name), reason
-    if versions.latest(used) is None and request.level is None:
-        return versions.FIRST, "the first experiment"
-    return versions.following(used, choice.level), reason
+        number = _named(project, used, request.name)
+    elif versions.latest(used) is None and request.level is None:
+        number, reason = versions.FIRST, "the first experiment"
+    else:
+        number = versions.following(used, choice.level)
+    return _as_told(ran, used, number) or (number, reason)
+
+
+def _as_told(
+    ran: Ran | None, used: Sequence[AnyVersion], number: AnyVersion
+) -> tuple[AnyVersion, str] | None:
+    """The version that the run was told, unless it is taken by now, or what it logged asks for a
+    higher one (``number``) and nothing of it names the one that it was told."""
+    if ran is None or ran.version in used or ran.version == number:
+        return None
+    comparable = isinstance(number, Version) and isinstance(ran.version, Version)
+    if comparable and number > ran.version and not ran.told:
+        return None
+    return ran.version, ran.reason
 
 
 def _choice(
@@ -497,10 +644,22 @@ def _choice(
     head, modified = code
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)
+    if choice.level is Level.PATCH and _other_command(project, request.command, parent):
+        choice = Choice(Level.MINOR, f"the command changed since {parent.name}")
     again = rerun_of(experiments, draft, project.config, collected)
     if again is None:
         return choice
     return Choice(choice.level, f"{choice.reason} (reruns {again.name})")
+
+
+def _other_command(project: Project, command: tuple[str, ...], parent: Experiment) -> bool:
+    """Whether the parent is known to have run another command: its options may be parameters that no
+    file has."""
+    if not command:
+        return False
+    records = map(record.loaded, project.registry.runs())
+    before = next((one.command for one in records if one.version == parent.name), command)
+    return before != command
 
 
 def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersion:

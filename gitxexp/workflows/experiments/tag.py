@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.files import atomic_write
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import registry, tag_message, unproved, version
@@ -25,6 +27,7 @@ from gitxexp.repository.operation import (
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.version import AnyVersion
+from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import pending
@@ -32,6 +35,7 @@ from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git, PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
+from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
@@ -41,6 +45,8 @@ from gitxexp.workflows.experiments.stamp import stamp_rows
 from gitxexp.workflows.merge.inputs import Selection
 from gitxexp.workflows.merge.merge import MergeRequest, merge
 from gitxexp.workflows.models.cache import objects_noted
+from gitxexp.workflows.models.select import KeptFile
+from gitxexp.workflows.runs import record
 
 #: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
 Publish = Callable[[Running, AnyVersion, str | None, str], None]
@@ -102,8 +108,13 @@ def within(
     publish: Publish | None = None,
 ) -> Tagged:
     """:func:`tag` as a part of an operation that is under way."""
-    tracked = track(project, running, untracked(project).every) if request.track else ()
+    request = experiments_plan.of_record(project, request)
+    loose = untracked(project).every if request.track else ()
+    if request.track is None or request.ran is not None:
+        loose = experiments_plan.made_by_run(request, untracked(project))
+    tracked = track(project, running, loose) if loose else ()
     plan = experiments_plan.plan(project, request, elsewhere)
+    place_kept(project, running, plan.kept)
     stamped = stamp_rows(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
@@ -126,6 +137,17 @@ def within(
         unproved.proved(project.state, [oid])
     added = tuple(output.path for output in plan.changed)
     return Tagged(plan.version, plan.reason, final, commit, oid, added, stamped, plan.notes)
+
+
+def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> None:
+    """Put the files of the run that is tagged in the place of a later one's."""
+    for file in kept:
+        with paths.held(project.top, file.path, create=True) as place:
+            running.save_file(project.top / file.path)
+            with atomic_write(place) as temporary:
+                shutil.copyfile(file.file, temporary)
+                if hash_file(temporary) != file.md5:
+                    raise XexpError(f"what is kept of {file.path} has changed", "try again")
 
 
 def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
@@ -178,8 +200,14 @@ def _register(project: Project, running: Running, final: Payload) -> None:
     stored = tag_message.decode(
         tag_message.encode(final)
     )  # what the tag will give back, to the letter
+    ran = [
+        replace(one, version=final.version)
+        for one in map(record.loaded, project.registry.runs() if final.run else ())
+        if one.named(final.run)
+    ]
     with project.registry.rewrite() as db:
         registry.put(db, final.version, stored)
+        record.put(db, ran)
 
 
 #: How often a version that somebody else pushed meanwhile is given up for the next one.

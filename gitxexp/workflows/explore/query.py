@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -14,6 +15,8 @@ from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
+from gitxexp.workflows.runs import record
+from gitxexp.workflows.runs.record import RunRecord
 
 #: How many columns of parameters a listing has unless it is told which.
 _MOST_PARAMS = 6
@@ -86,7 +89,8 @@ def _similar_label(label: str, known: Sequence[Row]) -> str:
 
 
 def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
-    """The runs of this work tree's results databases, newest first, with their versions."""
+    """The runs of this work tree's results databases, and those that ``run`` and ``sweep`` recorded,
+    newest first, with their versions."""
     from gitxexp.trackers.times import moment
     from gitxexp.workflows.experiments import (
         collect,  # with the database readers, which a list of tags does not need
@@ -94,7 +98,10 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
 
     tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
     by_hand = {e.name: e for e in known if e.payload.handwritten}  # their runs name the version
+    records = record.read(project)
+    by_run = {found.run: one for one in reversed(records) for found in one.tables}
     runs = []
+    seen = set()
     for run in collect.all_runs(project.top, project.config):
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
         when = moment(run.ended)
@@ -107,9 +114,46 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
             "commit": run.commits[-1] if run.commits else None,
             "rows": run.rows,
             "results": _relative(project, run.database),
+            **_of_record(by_run.get(run.id)),
         }
+        seen |= {part.run for part in run.parts} | {run.id}
         runs.append(Row(run.params, run.metrics, experiment, fields))
-    return runs
+    for one in records:
+        if not seen.intersection(found.run for found in one.tables):
+            runs.append(_recorded(one, tagged.get(one.name)))
+    if not records:
+        return runs
+    return sorted(runs, key=lambda row: -(row.field("date") or 0.0))
+
+
+def _of_record(one: RunRecord | None) -> dict[str, Any]:
+    """The fields of a run that only its record has."""
+    if one is None:
+        return dict.fromkeys(("record", "status", "took", "command", "sweep"))
+    command = " ".join(map(shlex.quote, one.command))
+    return {
+        "record": one.id,
+        "status": one.status,
+        "took": one.seconds,
+        "command": command or None,
+        "sweep": one.sweep or None,
+    }
+
+
+def _recorded(one: RunRecord, experiment: Experiment | None) -> Row:
+    """The row of a run of which the results have none."""
+    fields = {
+        "run": one.name,
+        "version": one.version or None,
+        "date": record.seconds_of(one.ended or one.started),
+        "label": experiment.payload.labels if experiment else (),
+        "text": experiment.payload.text or None if experiment else None,
+        "commit": one.run_commit or None,
+        "rows": sum(found.rows for found in one.tables),
+        "results": next((found.database for found in one.tables), None),
+        **_of_record(one),
+    }
+    return Row(one.params, one.metrics, experiment, fields)
 
 
 def _relative(project: Project, path: Any) -> str:
@@ -191,7 +235,9 @@ def _columns(
     params += [name for name in (*asked, *added) if name.kind == "param"]
     metrics = [*(name for name in asked if name.kind == "metric"), *metrics]
     metrics += [name for name in added if name.kind == "metric"]
-    first = ("run", "version", "date") if query.runs else ("version", "date")
+    first = ["run", "version", "date"] if query.runs else ["version", "date"]
+    if query.runs and any(row.field("status") for row in kept):
+        first.insert(2, "status")
     last = ("text",) if query.runs else ("data", "text")
     last = (*(name.name for name in (*asked, *added) if name.kind == "field"), *last)
     fields = [[ColumnName("field", name) for name in group] for group in (first, last)]

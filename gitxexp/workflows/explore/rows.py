@@ -38,6 +38,11 @@ FIELDS: dict[str, str] = {
     "reason": "why the version is at its level",
     "rows": "rows of the run (with --runs)",
     "results": "the results database",
+    "record": "the id of its record (with --runs)",
+    "status": "how the run ended: done, failed, stopped, timeout, killed; or running",
+    "took": "how long the run took, in seconds",
+    "command": "what was run",
+    "sweep": "the sweep that the run is of",
 }
 _SYNONYMS = {"labels": "label", "experiment": "version", "author": "tagger"}
 _DATE = r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)?)?"

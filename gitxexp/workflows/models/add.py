@@ -8,15 +8,18 @@ from pathlib import Path
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import run_of_content
+from gitxexp.storage.dvc.add import store as store_object
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.place import link_or_copy
-from gitxexp.storage.objects import Progress
+from gitxexp.storage.dvc.places import cache_dir
+from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.models import inventory
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
 from gitxexp.workflows.models.run_facts import RunIndex
 from gitxexp.workflows.models.steps import ModelAdded
+from gitxexp.workflows.runs import record
 
 
 @dataclass(frozen=True)
@@ -38,10 +41,12 @@ def add(
     slot: str | None = None,
     progress: Progress | None = None,
     *,
+    linked: bool = False,
     wait: bool = True,
 ) -> AddedCandidate:
     """Put a copy of ``path`` in as the candidate of ``run`` (default: the one that is recorded for
-    its bytes, else the latest, which wrote the files of the work tree).
+    its bytes, else the latest, which wrote the files of the work tree). ``linked``: the bytes go into
+    the cache, and the candidate is a link to them where the file system has any.
 
     Raises XexpError: no such file, a folder, no such run, no results; NoAnswer when the run has
     another model as candidate already.
@@ -71,10 +76,18 @@ def add(
             inventory.make_folder(project, running, (project.top / target).parent)
             known = inventory.file_facts(project, made, path)
             running.record(ModelAdded(str(project.top / target), known))
-            how = link_or_copy(path, project.top / target)
+            source = _in_cache(project, made, path) if linked else path
+            how = link_or_copy(source, project.top / target)
         touched = inventory.update_folder_pointer(store, running, contents, {target: made.oid})
         running.summary.append(target)
     return AddedCandidate(target, name, made.hash, made.size or 0, how, tuple(touched))
+
+
+def _in_cache(project: Project, made: Model, path: Path) -> Path:
+    """The cache's object of the model's bytes, which is read-only."""
+    root = project.top / made.root
+    store_object(root, path, made.oid)
+    return object_path(cache_dir(root), made.oid)
 
 
 def _already_added(store: ModelStore, slot: Slot, path: Path, run: str) -> AddedCandidate | None:
@@ -111,13 +124,16 @@ def _recorded_run(store: ModelStore, slot: Slot, path: Path) -> str | None:
 
 
 def which_run(project: Project, run: str | None) -> str:
-    """The full id of the run that is meant: known to a tag or a results database.
+    """The full id of the run that is meant: known to a tag, a record or a results database.
 
     Raises XexpError naming the closest ones, or when there are no results at all.
     """
     runs = RunIndex(project)
     if run is not None and run in runs.by_run:
         return run
+    recorded = record.find(runs.records, run) if run is not None else None
+    if recorded is not None and (recorded.named(str(run)) or recorded.version == run):
+        return recorded.name
     if run is None:
         latest = collect.collect(project.top, project.config, Wanted()).run
         if latest is None:

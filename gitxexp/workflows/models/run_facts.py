@@ -15,6 +15,7 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.runs.record import RunRecord, loaded, seconds_of
 
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
@@ -75,6 +76,15 @@ class RunIndex:
         return by_id
 
     @cached_property
+    def records(self) -> list[RunRecord]:
+        """The run records of the registry, newest first."""
+        return [loaded(row) for row in self.project.registry.runs()]
+
+    def recorded(self, run: str) -> RunRecord | None:
+        """The record of a run, by its own id or the tracker's."""
+        return next((one for one in self.records if one.named(run)), None)
+
+    @cached_property
     def promotions(self) -> list[Promotion]:
         """Every promotion, newest first."""
         return self.project.registry.promotions()
@@ -96,7 +106,10 @@ class RunIndex:
         if tagged:
             labels = frozenset(label for e in tagged for label in e.payload.labels)
             return self.facts_at(tagged[0])._replace(labels=labels)
-        logged = self.logged.get(run)
+        record = self.recorded(run)
+        logged = self.logged.get(run) if record is None or record.tracker_run else None
+        if logged is None and record is not None:
+            return _facts_of_record(run, record)
         return _facts_of(logged) if logged else RunFacts(run)
 
     def facts_at(self, experiment: Experiment) -> RunFacts:
@@ -120,6 +133,16 @@ class RunIndex:
         if number(value) is not None:  # the tag, which is asked first, does not have it
             return f"none in its tag {self.by_run[run][0].name}" if run in self.by_run else "none"
         return "NULL" if value is None else f"'{value}'"
+
+
+def _facts_of_record(run: str, record: RunRecord) -> RunFacts:
+    return RunFacts(
+        run=run,
+        recorded=record.version or None,
+        params=record.params,
+        metrics=record.metrics,
+        seconds=seconds_of(record.ended),
+    )
 
 
 def _facts_of(run: Run) -> RunFacts:

@@ -16,8 +16,9 @@ from gitxexp.repository import tag_message
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, run_of_content
 from gitxexp.repository.version import AnyVersion
+from gitxexp.storage import paths
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.objects import is_object, matches, object_path
+from gitxexp.storage.objects import hash_file, is_object, matches, object_path
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
@@ -25,6 +26,7 @@ from gitxexp.workflows.models import inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
+from gitxexp.workflows.runs.record import RunFolders
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,8 @@ def by_run(context: ModelContext, run: str) -> Choice:
     Raises XexpError: no such run, or a run without a model file.
     """
     contents = context.contents
+    recorded = next((one for one in context.runs.records if one.id == run), None)
+    run = recorded.name if recorded is not None else run
     matching = [model for model in contents.candidates if model.run == run]
     matching = matching or _by_prefix([m for m in contents.candidates if m.run], run)
     if matching:
@@ -83,13 +87,14 @@ class KeptFile:
 
 
 def kept_files(project: Project, run: str) -> list[KeptFile]:
-    """The models of a run that were kept as candidates, for each slot that has one; verified.
+    """The models of a run that were kept as candidates, for each slot that has one, and the small
+    files that are kept with its record; verified.
 
     A file of the work tree that was changed by hand is none, and neither is a candidate that no
     cache has whole.
     """
     store, runs = ModelStore(project), RunIndex(project)
-    kept = []
+    kept = list(_beside_log(project, runs, run))
     for slot in store.slots:
         context = ModelContext(store, runs, store.contents(slot))
         model = next((m for m in context.contents.candidates if m.run == run), None)
@@ -105,6 +110,17 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
         if file is not None:
             kept.append(KeptFile(slot.production, file, oid))
     return kept
+
+
+def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile]:
+    """Parameter and metrics files of a recorded run, as it had them."""
+    record = runs.recorded(run)
+    for path, digest in record.kept.items() if record is not None else ():
+        name = paths.tracked(path, "a file of a run")
+        file = RunFolders(project.state).kept(record.id, name) if record is not None else None
+        oid = digest.partition(":")[2]
+        if file is not None and file.is_file() and hash_file(file) == oid:
+            yield KeptFile(name, file, oid)
 
 
 def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:

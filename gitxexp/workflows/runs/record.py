@@ -60,6 +60,7 @@ class RunRecord:
     id: str
     status: Status
     command: tuple[str, ...] = ()  #: its words, as they were given
+    folder: str = ""  #: where it ran, from the top of the work tree
     version: str = ""  #: the experiment that it was tagged as
     code: int | None = None  #: exit code; 128 and the number of the signal that ended it
     started: str = ""
@@ -70,7 +71,8 @@ class RunRecord:
     packages: str = ""  #: the hash of its packages; :meth:`Registry.packages` has them
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    config_hash: str = ""  #: of the parameters
+    #: of the parameters that were set when it began: those of the files, and ``-S``
+    config_hash: str = ""
     data: str = ""  #: the data hash, six digits
     run_commit: str = ""  #: the commit that ran
     code_hash: str = ""  #: of its code files, whatever the rest of the commit
@@ -97,7 +99,7 @@ class RunRecord:
     def seconds(self) -> float | None:
         """How long it took, where that is known."""
         began, ended = seconds_of(self.started), seconds_of(self.ended)
-        return None if began is None or ended is None else ended - began
+        return None if began is None or ended is None else round(ended - began, 3)
 
     def named(self, text: str) -> bool:
         """Whether a text is one of the ids of the run."""
@@ -134,13 +136,13 @@ def seconds_of(text: str) -> float | None:
     return None
 
 
-def whose() -> dict[str, str]:
-    """``host`` and ``user`` of a record that begins here."""
+def whose() -> tuple[str, str]:
+    """The host and the user of a record that begins here."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
-    return {"host": socket.gethostname(), "user": user}
+    return socket.gethostname(), user
 
 
 def loaded(row: Mapping[str, Any]) -> RunRecord:
@@ -341,6 +343,13 @@ class UnderWay:
         target.parent.mkdir(exist_ok=True)
         with atomic_write(target, durable=False) as temporary:
             temporary.write_bytes((top / path).read_bytes())
+
+    def forget(self) -> None:
+        """It never began: nothing is left of it."""
+        for name in ("running", "log", "patch"):
+            (self.folder / name).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.folder.rmdir()
 
     def settled(self) -> None:
         """The record is in the registry: nothing is left to do."""

@@ -9,6 +9,7 @@ from gitxexp.cli.group import Group
 _SUMMARIES = {
     "list": "list experiments, the newest or best first",
     "show": "show all that is known of one experiment",
+    "log": "print what a run printed",
     "columns": "show what each column of the results is, and why",
     "verify": "check what past tags say",
     "diff": "compare two experiments, or one with now",
@@ -20,6 +21,7 @@ _HERE = "gitxexp.cli.commands.explore"
 _VERBS = {
     "list": f"{_HERE}.list.list_",
     "show": f"{_HERE}.show.show",
+    "log": f"{_HERE}.log.log",
     "columns": f"{_HERE}.columns.columns",
     "verify": f"{_HERE}.verify.verify",
     "diff": f"{_HERE}.diff.diff",

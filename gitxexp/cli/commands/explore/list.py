@@ -25,7 +25,9 @@ from gitxexp.common.errors import UsageError
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", type=Columns(), metavar="A,B,...",
               help="These columns; +A,+B adds to the usual ones.")  # fmt: skip
-@click.option("--runs", is_flag=True, help="The runs of the results databases, tagged or not.")
+@click.option(
+    "--runs", is_flag=True, help="Runs, tagged or not: those of the results, and recorded ones."
+)
 @shared(json=True)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
 @click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")

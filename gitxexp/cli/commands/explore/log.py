@@ -1,0 +1,35 @@
+"""``git xexp explore log``."""
+
+from __future__ import annotations
+
+import click
+
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.render import console
+
+
+@click.command(cls=Command)
+@click.argument("run", metavar="RUN|VERSION")
+@click.option(
+    "-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the last N lines."
+)
+@click.option("--path", "print_path", is_flag=True, help="Print the path of the log instead.")
+@shared(json=True)
+def log(run: str, limit: int | None, print_path: bool, as_json: bool) -> None:
+    """Print the log of a run that git xexp run or sweep ran: all that it printed.
+
+    RUN is the id of a record or of a tracker's run, or the start of one; of a VERSION it is the run
+    that was tagged. A log is kept where the run ran.
+    """
+    from gitxexp.cli.render import runs
+    from gitxexp.workflows.runs.logs import find_log
+
+    found = find_log(open_project(), run)
+    console.notes(found.notes)
+    if as_json:
+        console.print_json(runs.as_object(found.record) | {"log_file": str(found.path)})
+    elif print_path:
+        console.out(str(found.path))
+    else:
+        runs.show_log(found.path, limit)

@@ -1,0 +1,113 @@
+"""``git xexp run``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from gitxexp.cli import hints
+from gitxexp.cli.group import Command
+from gitxexp.cli.options import Duration, Label, Setting, VersionType, open_project, shared
+from gitxexp.cli.render import console
+from gitxexp.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitxexp.repository.version import AnyVersion
+
+
+@click.command(cls=Command, context_settings={"allow_interspersed_args": False})
+@click.argument("command", nargs=-1, metavar="[--] [CMD...]")
+@click.option(
+    "-S", "--set", "params", type=Setting(), multiple=True,
+    help="Set a parameter in its file (repeatable).",
+)  # fmt: skip
+@click.option("--version", type=VersionType(), metavar="VERSION", help="Tag as VERSION.")
+@click.option("--major", "level", flag_value="major", help="Raise the first number.")
+@click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
+@click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
+@click.option("--name", type=Label(), metavar="NAME", help="Tag as exp-NAME-vN instead.")
+@shared(message="Text to add to the description.")
+@click.option(
+    "-l", "--label", "labels", type=Label(), metavar="TEXT", multiple=True,
+    help="Attach a label (repeatable).",
+)  # fmt: skip
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="Commit modified tracked files first."
+)
+@click.option("--dirty", is_flag=True, help="Run modified files as they are, without a tag.")
+@click.option("--no-tag", is_flag=True, help="Record the run, and tag nothing.")
+@click.option(
+    "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
+)
+@click.option("--no-track", is_flag=True, help="Run although nothing tracks the data.")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after TIME.")
+@click.option("--no-check", is_flag=True, help="Look for no mistakes first (check --before).")
+@click.option("--no-keep", is_flag=True, help="Keep no copy of the model as a candidate.")
+@click.option(
+    "--push/--no-push", default=None,
+    help="Push artifacts, branch and tag (default: xexp.tag.push).",
+)  # fmt: skip
+@click.option("--remote", "git_remote", metavar="NAME", help="The git remote to push to.")
+@shared(no_wait=True, json=True)
+def run(
+    command: tuple[str, ...],
+    params: tuple[tuple[str, Any], ...],
+    version: AnyVersion | None,
+    level: str | None,
+    name: str | None,
+    message: str | None,
+    labels: tuple[str, ...],
+    everything: bool,
+    dirty: bool,
+    no_tag: bool,
+    stamp: bool | None,
+    no_track: bool,
+    timeout: float | None,
+    no_check: bool,
+    no_keep: bool,
+    push: bool | None,
+    git_remote: str | None,
+    no_wait: bool,
+    as_json: bool,
+) -> int:
+    """Run CMD as an experiment: recorded, and tagged when it succeeds.
+
+    Version and hashes are in its environment, and {version} and {run} in its words. Its log, rows,
+    metrics, outputs and model are bound to the run. Without CMD, [run] command of the configuration
+    is run, else dvc repro.
+    """
+    from gitxexp.cli.render import runs
+    from gitxexp.repository.version import Level
+    from gitxexp.workflows.runs.run import RunRequest
+    from gitxexp.workflows.runs.run import run as run_command
+
+    if version and (level or name):
+        raise UsageError("a version and a level or --name exclude each other")
+    project = open_project()
+    hints.note_drivers(project)
+    request = RunRequest(
+        command=command,
+        params=dict(params),
+        version=version,
+        level=Level(level) if level else None,
+        name=name,
+        text=message or "",
+        labels=labels,
+        everything=everything,
+        dirty=dirty,
+        tag=not no_tag,
+        push=project.config.tag_push if push is None else push,
+        remote=git_remote,
+        stamp=stamp,
+        track=not no_track,
+        timeout=timeout,
+        checks=not no_check,
+        keep=not no_keep,
+    )
+    done = run_command(
+        project, request, cwd=Path.cwd(), begin=runs.begin, echo=not console.quiet(),
+        out=2 if as_json else 1, wait=not no_wait,
+    )  # fmt: skip
+    return runs.show(done, as_json=as_json)

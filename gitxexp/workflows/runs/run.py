@@ -1,0 +1,485 @@
+"""``run``: a command as an experiment. Before it, everything that could stop its tag is looked at;
+beside it, a record is kept; after it, what it left is recorded and tagged.
+
+The record goes into the registry whatever becomes of the tag, and the exit code is the command's.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.text import counted, some
+from gitxexp.repository import commit as repository_commit
+from gitxexp.repository.commit import Changes
+from gitxexp.repository.config_hash import config_hash
+from gitxexp.repository.repository import Project
+from gitxexp.repository.tag_message import show
+from gitxexp.repository.version import AnyVersion, Level
+from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.workflows.checks.check import checks_before
+from gitxexp.workflows.checks.rule import Finding
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments.code_hash import code_hash, is_code
+from gitxexp.workflows.experiments.collect import Wanted, collect
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.outputs import Outputs
+from gitxexp.workflows.experiments.plan import Plan, Ran, Request, is_ours, plan
+from gitxexp.workflows.experiments.tag import Tagged, tag, tag_and_push
+from gitxexp.workflows.models.add import add
+from gitxexp.workflows.models.inventory import all_slots
+from gitxexp.workflows.runs import parameters, record, traces
+from gitxexp.workflows.runs.environment import RunContext, environment, uses, words
+from gitxexp.workflows.runs.execute import Execution, execute
+from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
+from gitxexp.workflows.runs.software import Asked, Software
+from gitxexp.workflows.runs.traces import Before, Traces
+
+#: Files that a run writes are kept beside its log up to this size.
+_KEPT = 10_000_000
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What the user asked ``run`` for. ``command`` () means the configured one, or ``dvc repro``."""
+
+    command: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)  #: ``-S``
+    version: AnyVersion | None = None
+    level: Level | None = None
+    name: str | None = None  #: for exp-NAME-vN
+    text: str = ""
+    labels: tuple[str, ...] = ()
+    everything: bool = False  #: ``-a``: commit modified tracked files first
+    dirty: bool = False  #: run them as they are, in no commit
+    tag: bool = True
+    push: bool = False
+    remote: str | None = None
+    stamp: bool | None = None
+    track: bool = True  #: the first experiment is refused where nothing tracks its data
+    timeout: float | None = None
+    checks: bool = True  #: what ``check --before`` finds is told
+    keep: bool = True  #: its model, as a candidate
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A run that may begin: ``words`` is the command as it is started, ``params`` those that no file
+    has and its words use."""
+
+    request: RunRequest
+    command: tuple[str, ...]
+    words: tuple[str, ...]
+    folder: str
+    planned: Plan
+    context: RunContext
+    before: Before
+    params: Mapping[str, Any]
+    code: str
+    patch: bytes
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has ended. ``problem``: why it is not tagged although it was to be."""
+
+    record: RunRecord
+    execution: Execution
+    log: Path
+    tagged: Tagged | None = None
+    problem: XexpError | None = None
+    notes: tuple[str, ...] = ()
+
+
+#: What ``check --before`` finds and ``run`` refuses by itself, or need not know to run something.
+_OWN_CHECKS = ("version-taken", "data-uncommitted", "remote-missing", "on-main")
+
+#: ``begin(prepared)`` is called when all is ready, before the command starts.
+Begin = Callable[[Prepared], None]
+
+
+def run(
+    project: Project,
+    request: RunRequest,
+    *,
+    cwd: Path,
+    begin: Begin | None = None,
+    echo: bool = True,
+    out: int = 1,
+    wait: bool = True,
+) -> Run:
+    """Run a command as an experiment, in the folder ``cwd`` of the work tree.
+
+    ``echo`` and ``out`` are those of :func:`.execute.execute`. Raises XexpError, having run nothing,
+    where the code is in no commit, data is not as its pointers say, the command or a parameter does
+    not exist, or the tag would be refused whatever the run does.
+    """
+    prepared = prepare(project, request, cwd=cwd, wait=wait)
+    if begin is not None:
+        begin(prepared)
+    folders = RunFolders(project.state)
+    first = _first_record(prepared)
+    with folders.under_way(first, project.top) as under_way:
+        if prepared.patch:
+            (under_way.folder / "patch").write_bytes(prepared.patch)
+        env = environment(prepared.context)
+        asked = Asked(prepared.words, env, cwd)
+        try:
+            execution = execute(
+                prepared.words, cwd=cwd, env=env, log=under_way.log, echo=echo, out=out,
+                timeout=request.timeout, started=lambda group: under_way.note(first, group),
+            )  # fmt: skip
+        except BaseException:  # it never began
+            under_way.forget()
+            raise
+        software = asked.answer()
+        left = traces.look_after(project, prepared.before)
+        done = _recorded(project, prepared, first, execution, left, software, under_way)
+        under_way.note(done)
+        _write(project, done, software, wait=wait)
+        under_way.settled()
+    result = Run(done, execution, under_way.log, notes=_notes(left, execution))
+    if execution.code:
+        return result
+    return _finish(project, prepared, result, left, wait=wait)
+
+
+# -- before ----------------------------------------------------------------------------------------
+
+
+def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = True) -> Prepared:
+    """Everything that is known before the command starts; parameters are set, and committed.
+
+    Raises as :func:`run` does.
+    """
+    project.recover_first(wait=wait)
+    project.require_set_up()
+    if request.everything and request.dirty:
+        raise UsageError("--all and --dirty exclude each other", "leave one of them out")
+    command = request.command or _default_command(project)
+    in_files, in_words = _split(project, command, request.params)
+    files = parameters.plan(project.top, project.config, in_files)
+    changes = repository_commit.changes(project.at_top)
+    _refuse_modified(project, changes, request)
+    id = record.new_id()
+    written = parameters.write(project.top, files)
+    if not request.dirty and (written or _modified(project, changes)):
+        _commit_first(project, id, request, written, wait=wait)
+    if written or request.everything:
+        project.forget_config()
+        changes = repository_commit.changes(project.at_top)
+    own = collect(project.top, project.config, Wanted(files_only=True, params=in_words))
+    planned = plan(project, _before_request(request, command, own.params))
+    _refuse_data(project, planned)
+    before = traces.look_before(project, Outputs(planned.outputs, planned.changed), changes)
+    if request.tag and request.track and not planned.payload.parent:
+        _refuse_untracked(before)
+    dirty = _modified(project, changes)
+    context = RunContext(
+        run=id,
+        version=str(planned.version),
+        commit=planned.head,
+        branch=planned.branch or "",
+        data=planned.payload.data,
+        config_hash=config_hash(own.params),
+        log=RunFolders(project.state).log(id),
+    )
+    found = checks_before(project, skip=_OWN_CHECKS) if request.checks else ()
+    return Prepared(
+        request=request,
+        command=tuple(command),
+        words=tuple(words(command, context, request.params)),
+        folder=_folder(project, cwd),
+        planned=planned,
+        context=context,
+        before=before,
+        params=in_words,
+        code=code_hash(project.at_top, planned.head, project.config, dirty),
+        patch=project.at_top.raw("diff", "--binary", "HEAD", "--", *dirty) if dirty else b"",
+        findings=tuple(found),
+    )
+
+
+def _default_command(project: Project) -> tuple[str, ...]:
+    """The configured command, else ``dvc repro``. Like a Makefile's, it is run because the user asks
+    for it. Raises UsageError where there is none."""
+    if project.config.run_command:
+        try:
+            return tuple(shlex.split(project.config.run_command))
+        except ValueError as error:
+            raise XexpError(f"[run] command: {error}", "fix .xexp/config.toml") from error
+    if (project.top / "dvc.yaml").is_file():
+        return ("dvc", "repro")
+    raise UsageError(
+        "there is no command to run",
+        "git xexp run -- python train.py, or name it once: [run] command in .xexp/config.toml",
+    )
+
+
+def _split(
+    project: Project, command: Sequence[str], params: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters that go into files, and those that only words of the command use."""
+    unknown = set(parameters.unknown(project.top, project.config, params))
+    in_words = {name: value for name, value in params.items()
+                if name in unknown and uses(command, name)}  # fmt: skip
+    return {n: v for n, v in params.items() if n not in in_words}, in_words
+
+
+def _modified(project: Project, changes: Changes) -> list[str]:
+    """The modified files that are part of what runs. Metrics and plots that an earlier run left are
+    not: this one writes its own."""
+    config = project.config
+    return [
+        path
+        for path in changes.modified
+        if not is_ours(path) and (is_code(path, config) or path in config.params_files)
+    ]
+
+
+def _refuse_modified(project: Project, changes: Changes, request: RunRequest) -> None:
+    modified = _modified(project, changes)
+    if modified and not (request.everything or request.dirty):
+        names = "\n".join(f"  {path}" for path in modified[:10])
+        more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
+        raise XexpError(
+            f"tracked files are modified, so no commit holds what would run:\n{names}{more}",
+            "commit them first: git xexp run -a; or run them as they are, without a tag: --dirty",
+        )
+
+
+def _commit_first(
+    project: Project, id: str, request: RunRequest, files: Sequence[str], *, wait: bool
+) -> None:
+    """Commit what will run: parameters that were set, and with ``-a`` all tracked changes."""
+    repository_commit.check_ready(project)
+    said = " ".join(f"{name}={show(value)}" for name, value in request.params.items())
+    with project.operation("run", wait=wait) as running:
+        subject = f"Run {id}" + (f": {said}" if said else "")
+        repository_commit.commit(
+            project, running, files, f"{subject}\n", everything=request.everything
+        )
+        running.summary.append(f"committed what run {id} runs")
+
+
+def _before_request(
+    request: RunRequest, command: Sequence[str], params: Mapping[str, Any]
+) -> Request:
+    """What is asked of a tag before there is a run: its version, and what would stop it."""
+    return Request(
+        version=request.version, level=request.level, name=request.name,
+        wanted=Wanted(use_run=False, params=params), everything=True, mismatch=True,
+        track=False, command=tuple(command), drop_rows=not request.tag,
+    )  # fmt: skip
+
+
+def _refuse_data(project: Project, planned: Plan) -> None:
+    """XexpError where source data is not as its pointers say: no commit would hold what was read."""
+    data = [
+        out.path
+        for out in planned.changed
+        if out.stage is None and describe.role(out.path, project.config) is Role.DATA
+    ]
+    if data:
+        names = " ".join(shlex.quote(path) for path in data[:5])
+        raise XexpError(
+            f"data differs from its pointer: {some(data, 5)}",
+            f"take it in: dvc add {names} && git commit -am 'new data'; or restore it:"
+            f" dvc checkout {names}",
+        )
+    absent = [path for path in planned.absent if describe.role(path, project.config) is Role.DATA]
+    if absent:
+        raise XexpError(f"data is not here: {some(absent, 5)}", "fetch it: dvc pull")
+
+
+def _refuse_untracked(before: Before) -> None:
+    """XexpError where the first experiment would hold nothing of what it is trained on."""
+    data = before.loose.data
+    if data:
+        add = " ".join(map(shlex.quote, ("dvc", "add", *data)))
+        raise XexpError(
+            f"neither git nor DVC tracks {some(data, 6)}",
+            f"track them first: {add} && git add . && git commit; or run without them: --no-track",
+        )
+
+
+def _folder(project: Project, cwd: Path) -> str:
+    folder = project.inside(cwd.resolve()) or project.inside(cwd)
+    return "" if folder in (None, ".") else str(folder)
+
+
+def _first_record(prepared: Prepared) -> RunRecord:
+    """The record of a run that begins now."""
+    context, patch = prepared.context, prepared.patch
+    host, user = record.whose()
+    return RunRecord(
+        id=context.run,
+        status="running",
+        command=prepared.command,
+        folder=prepared.folder,
+        started=record.timestamp(),
+        params=dict(prepared.planned.payload.params) | dict(prepared.params),
+        config_hash=context.config_hash,
+        data=context.data,
+        run_commit=context.commit,
+        code_hash=prepared.code,
+        branch=context.branch,
+        patch=f"sha256:{hashlib.sha256(patch).hexdigest()}" if patch else "",
+        host=host,
+        user=user,
+    )
+
+
+# -- after -----------------------------------------------------------------------------------------
+
+
+def _recorded(
+    project: Project,
+    prepared: Prepared,
+    first: RunRecord,
+    execution: Execution,
+    left: Traces,
+    software: Software,
+    under_way: UnderWay,
+) -> RunRecord:
+    """The record of the run as it ended, with copies of the small files that it wrote kept."""
+    known = collect(project.top, project.config, _wanted(prepared, left))
+    kept = _kept(project, left, under_way)
+    return replace(
+        first,
+        status=status_of(execution),
+        code=execution.code,
+        started=record.timestamp(execution.started),
+        ended=record.timestamp(execution.ended),
+        python=software.python,
+        packages=software.hash,
+        params=known.params,
+        metrics=known.metrics,
+        outputs=left.outputs,
+        kept=kept,
+        log=execution.log_hash,
+        tables=left.rows,
+        note=f"its log is not whole: {execution.log_error}" if execution.log_error else "",
+    )
+
+
+def status_of(execution: Execution) -> record.Status:
+    """How a command ended, as records say it. One that was asked to end and exits with 0 is done."""
+    if execution.why == "timeout":
+        return "timeout"
+    if execution.code == 0:
+        return "done"
+    return "failed" if execution.why == "exit" else "stopped"
+
+
+def _wanted(prepared: Prepared, left: Traces) -> Wanted:
+    """The run whose values are this one's."""
+    return Wanted(
+        run=left.run or None,
+        params=prepared.params,
+        files_only=not left.run,
+        unwritten=left.unwritten,
+    )
+
+
+def _kept(project: Project, left: Traces, under_way: UnderWay) -> dict[str, str]:
+    """Copies of parameter files, and of the metrics files that it wrote: path → hash."""
+    there = [
+        path
+        for path in dict.fromkeys((*project.config.params_files, *left.metrics))
+        if (file := project.top / path).is_file() and not file.is_symlink()
+        and file.stat().st_size <= _KEPT
+    ]  # fmt: skip
+    for path in there:
+        under_way.keep(project.top, path)
+    files = [(project.top / path, False) for path in there]
+    digests = file_hashes(project.top, files, project.stat_cache)
+    return {path: f"md5:{digests[project.top / path]}" for path in there}
+
+
+def _write(project: Project, done: RunRecord, software: Software, *, wait: bool) -> None:
+    with project.locked(wait=wait):
+        record.write(project, [done], {software.hash: software.packages} if software.hash else {})
+
+
+def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
+    notes = []
+    others = list(dict.fromkeys(rows.run for rows in left.rows if rows.run != left.run))
+    if others:
+        notes.append(
+            f"{counted(len(others) + 1, 'run')} logged rows; taken is the last, {left.run}"
+            f" (others: git xexp tag --run {shlex.quote(others[0])})"
+        )
+    if execution.log_error:
+        notes.append(f"the log is not whole: {execution.log_error}")
+    return tuple(notes)
+
+
+def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wait: bool) -> Run:
+    """The model kept and the experiment tagged; what refuses that is told, and the run stays."""
+    request = prepared.request
+    pointers: tuple[str, ...] = ()
+    if request.keep:
+        try:
+            pointers = _keep_models(project, done.record, left, wait=wait)
+        except XexpError as error:
+            done = replace(done, notes=(*done.notes, f"its model is not kept: {error.message}"))
+    if not request.tag:
+        return done
+    try:
+        if prepared.patch:
+            note = "not tagged: no commit holds the code that ran (--dirty)"
+            return replace(done, notes=(*done.notes, note))
+        if not left.any:
+            note = "not tagged: it left no rows, no metrics and no outputs"
+            return replace(done, notes=(*done.notes, note))
+        wanted = _tag_request(prepared, done.record, left, pointers)
+        if request.push:
+            tagged = tag_and_push(project, wanted, request.remote, wait=wait)
+        else:
+            tagged = tag(project, wanted, wait=wait)
+    except XexpError as error:
+        return replace(done, problem=error)
+    version = str(tagged.version)
+    if prepared.context.version != version:
+        note = f"it was told that it is {prepared.context.version}, and is {version}"
+        done = replace(done, notes=(*done.notes, note))
+    return replace(done, tagged=tagged, record=replace(done.record, version=version))
+
+
+def _tag_request(
+    prepared: Prepared, done: RunRecord, left: Traces, pointers: tuple[str, ...]
+) -> Request:
+    request, planned = prepared.request, prepared.planned
+    ran = Ran(
+        id=done.id,
+        commit=prepared.context.commit,
+        version=planned.version,
+        reason=planned.reason,
+        told=request.version is not None or uses(prepared.command, "version"),
+        written=left.written,
+        made=left.made,
+        pointers=pointers,
+    )
+    return Request(
+        level=request.level, name=request.name, wanted=_wanted(prepared, left), text=request.text,
+        labels=request.labels, stamp=request.stamp, track=False, ran=ran,
+        command=prepared.command, mismatch=True,
+    )  # fmt: skip
+
+
+def _keep_models(project: Project, done: RunRecord, left: Traces, *, wait: bool) -> tuple[str, ...]:
+    """The production models that the run wrote, as its candidates; pointers that changed."""
+    by_path = {slot.production: slot.name for slot in all_slots(project.config)}
+    touched: list[str] = []
+    for path in left.models:
+        slot = by_path.get(path)
+        kept = add(project, project.top / path, done.name, slot, linked=True, wait=wait)
+        touched += kept.touched
+    return tuple(touched)

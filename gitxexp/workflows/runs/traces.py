@@ -1,0 +1,239 @@
+"""What a run leaves: rows in the results, whatever tracker wrote them, and files that it wrote.
+
+Looked at before and after it. A file that was written again with the same bytes was written: its
+time tells; an output that nobody touched is not the run's, whatever its pointer says.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository import commit
+from gitxexp.repository.commit import Changes
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.pointers import Output
+from gitxexp.trackers.runs import identified, latest_run, run_rows, runs
+from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.outputs import Outputs, Untracked, outputs_of, untracked
+from gitxexp.workflows.models.inventory import all_slots
+from gitxexp.workflows.runs.record import RowsFound
+
+#: By (table, run): the number of rows, or where a tracker has none, what tells a run from the same
+#: one later.
+Logged = Mapping[tuple[str, str], Any]
+#: What tells that a file, or anything in a folder, was written.
+Stamp = tuple[int, ...]
+
+#: Files that are looked at in one folder of models or results.
+_MOST = 20_000
+
+
+@dataclass(frozen=True)
+class Before:
+    """A work tree as a run finds it."""
+
+    logged: Mapping[Path, Logged]
+    outputs: Outputs
+    stamps: Mapping[str, Stamp]  #: of what a run may write, by path
+    loose: Untracked
+    modified: frozenset[str]  #: tracked files that differ from HEAD
+
+
+@dataclass(frozen=True)
+class Traces:
+    """What a run left. Paths are from the top of the work tree."""
+
+    rows: tuple[RowsFound, ...]  #: the run that wrote last comes last
+    outputs: Mapping[str, str]  #: path → hash of outputs and files that it wrote, results apart
+    metrics: tuple[str, ...]  #: metrics files that it wrote
+    unwritten: frozenset[str]  #: metrics files that it did not
+    written: tuple[str, ...]  #: tracked files that it changed
+    made: tuple[str, ...]  #: untracked models and results that are new
+    models: tuple[str, ...]  #: production models, by slot, that it wrote
+
+    @cached_property
+    def run(self) -> str:
+        """The tracker's run that wrote last, "" where there is none."""
+        return self.rows[-1].run if self.rows else ""
+
+    @property
+    def any(self) -> bool:
+        """Whether there is anything that an experiment could be made of."""
+        return bool(self.rows or self.metrics or self.outputs or self.made)
+
+
+def look_before(project: Project, outputs: Outputs, changes: Changes) -> Before:
+    """The work tree now; ``outputs`` and ``changes`` as they are already known."""
+    loose = untracked(project)
+    names = _may_be_written(project, outputs.every, loose)
+    return Before(
+        _logged(project), outputs, _stamps(project.top, names), loose, frozenset(changes.modified)
+    )
+
+
+def look_after(project: Project, before: Before) -> Traces:
+    """What was written since ``before``."""
+    project.forget_config()  # a first run may make a pipeline's files, or databases
+    outputs, loose = outputs_of(project), untracked(project)
+    changes = commit.changes(project.at_top)
+    names = _may_be_written(project, outputs.every, loose)
+    now = _stamps(project.top, {*names, *before.stamps})
+    written = {path for path, stamp in now.items() if before.stamps.get(path) != stamp}
+    metrics = collect.metrics_files(project.config)
+    slots = [slot.production for slot in all_slots(project.config, outputs.every)]
+    return Traces(
+        rows=_new_rows(project, before),
+        outputs=_hashes(project, outputs, loose, written),
+        metrics=tuple(path for path in metrics if path in written),
+        unwritten=frozenset(metrics) - written,
+        written=tuple(sorted(_changed(project, changes.modified, before, written))),
+        made=tuple(sorted({*loose.models, *loose.results} - {*before.loose.every})),
+        models=tuple(path for path in slots if path in written and (project.top / path).is_file()),
+    )
+
+
+# -- rows ------------------------------------------------------------------------------------------
+
+
+def _logged(project: Project) -> dict[Path, Logged]:
+    found: dict[Path, Logged] = {}
+    for path in collect.sources(project.top, project.config):
+        with suppress(XexpError):  # damaged, or in use: said when it is tagged
+            found[path] = _of_source(path, project.config.results_table or None)
+    return found
+
+
+def _of_source(path: Path, table: str | None) -> Logged:
+    rows = run_rows(path, table)
+    if rows or path.is_file():
+        return rows
+    if not identified(path, table):
+        return {("", ""): _stamp(path)}
+    return {
+        ("", run.id): (run.ended, sorted(run.metrics.items(), key=str)) for run in runs(path, table)
+    }
+
+
+def _new_rows(project: Project, before: Before) -> tuple[RowsFound, ...]:
+    """The runs that have rows which were not there, the one that wrote last at the end."""
+    new: dict[Path, dict[tuple[str, str], int]] = {}
+    for path, logged in _logged(project).items():
+        known = before.logged.get(path, {})
+        for key, value in logged.items():
+            if known.get(key) != value:
+                number = value - known.get(key, 0) if isinstance(value, int) else 0
+                new.setdefault(path, {})[key] = number
+    if not new:
+        return ()
+    found = [
+        RowsFound(_name(project, path), *_id(project, path, key), number)
+        for path, keys in new.items()
+        for key, number in keys.items()
+    ]
+    last = collect.collect(project.top, project.config, Wanted()).run
+    wrote = [rows for rows in found if last is not None and last.named(rows.run)]
+    if last is not None and not wrote:  # others were at work, too, or times are not in order
+        newest = [run.id for run in collect.all_runs(project.top, project.config)]
+        order = {run: at for at, run in enumerate(newest)}
+        wrote = sorted(found, key=lambda rows: -order.get(rows.run, len(order)))[-1:]
+    return (*(rows for rows in found if rows not in wrote), *wrote)
+
+
+def _id(project: Project, path: Path, key: tuple[str, str]) -> tuple[str, str]:
+    """Table and run; a tracker without ids has one run, which is named by what it holds now."""
+    if key != ("", ""):
+        return key
+    run = latest_run(path, project.config.results_table or None)
+    return "", run.id if run else ""
+
+
+def _name(project: Project, path: Path) -> str:
+    return project.inside(path) or str(path)
+
+
+# -- files -----------------------------------------------------------------------------------------
+
+
+def _may_be_written(project: Project, every: Iterable[Output], loose: Untracked) -> set[str]:
+    """What a run may write: all but data."""
+    config = project.config
+    outputs = [
+        out.path
+        for out in every
+        if out.stage is not None or describe.role(out.path, config) is not Role.DATA
+    ]
+    slots = [slot.production for slot in all_slots(config, list(every))]
+    return {*outputs, *slots, *collect.metrics_files(config), *loose.every}
+
+
+def _stamps(top: Path, names: Iterable[str]) -> dict[str, Stamp]:
+    return {name: stamp for name in names if (stamp := _stamp(top / name))}
+
+
+def _stamp(path: Path) -> Stamp:
+    """Empty where there is nothing."""
+    try:
+        info = path.stat()
+    except OSError:
+        return ()
+    if not path.is_dir():
+        return info.st_ino, info.st_size, info.st_mtime_ns
+    newest = count = size = 0
+    for folder, _, files in os.walk(path):
+        for name in files[: _MOST - count]:
+            with suppress(OSError):
+                inner = os.lstat(f"{folder}/{name}")
+                newest, size = max(newest, inner.st_mtime_ns), size + inner.st_size
+        count += len(files)
+        if count >= _MOST:
+            break
+    return count, size, newest
+
+
+def _hashes(
+    project: Project, outputs: Outputs, loose: Untracked, written: set[str]
+) -> dict[str, str]:
+    """Path → hash of what was written: outputs, new models and data, metrics files; no results
+    database, whose rows are what counts."""
+    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    known = {out.path: out.hash for out in (*outputs.every, *outputs.changed)}
+    changed = {out.path for out in outputs.changed}
+    names = {path for path in written if path in known}
+    names |= {
+        path for path in changed if describe.role(path, project.config) is Role.DATA
+    } & written
+    found = {path: known[path] or "" for path in names - results}
+    others = [*loose.models, *loose.data, *collect.metrics_files(project.config)]
+    files = [
+        project.top / path
+        for path in others
+        if path in written and path not in found and (project.top / path).is_file()
+    ]
+    digests = file_hashes(project.top, [(path, False) for path in files], project.stat_cache)
+    return found | {_name(project, path): f"md5:{digest}" for path, digest in digests.items()}
+
+
+def _changed(
+    project: Project, modified: Iterable[str], before: Before, written: set[str]
+) -> Iterable[str]:
+    """Tracked files that the run changed: measures, and outputs that git holds. Code and parameters
+    that were edited meanwhile are not what ran."""
+    from gitxexp.workflows.experiments.code_hash import is_code
+
+    config = project.config
+    for path in modified:
+        if path in before.modified and path not in written:
+            continue
+        if path in config.params_files or is_code(path, config):
+            continue
+        yield path

@@ -1,0 +1,312 @@
+"""``git xexp run``: what is refused before, what is recorded and tagged after, whatever the tracker."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo, run
+
+#: A trainer that logs rows as xetrack lays them out, without its start-up time.
+TRAIN = """
+import json, os, pathlib, sqlite3, sys, time
+from datetime import datetime
+params = dict(line.split(": ") for line in open("params.yaml").read().split("\\n") if ": " in line)
+lr = float(params["lr"].split("#")[0])
+pathlib.Path("results").mkdir(exist_ok=True)
+pathlib.Path("models/production").mkdir(parents=True, exist_ok=True)
+db = sqlite3.connect("results/experiments.db")
+db.execute('CREATE TABLE IF NOT EXISTS events (track_id TEXT, timestamp TEXT, lr REAL,'
+           ' version TEXT, f1 REAL, PRIMARY KEY (track_id, timestamp))')
+run = f"run-{lr}-{os.environ['XEXP_RUN'][-6:]}"
+version = sys.argv[sys.argv.index("--version") + 1] if "--version" in sys.argv else None
+for epoch in range(3):
+    db.execute("INSERT INTO events (track_id, timestamp, lr, version, f1) VALUES (?,?,?,?,?)", (
+        run, datetime.now().isoformat(sep=" "), lr, version, round(0.5 + epoch / 10 - lr, 3)))
+db.commit()
+pathlib.Path("models/production/model.bin").write_text(f"weights {lr}\\n" * 100)
+pathlib.Path("metrics.json").write_text(json.dumps({"f1": round(0.7 - lr, 3)}))
+print("trained", lr, flush=True)
+if "--fail" in sys.argv:
+    sys.exit("out of memory")
+"""
+
+
+@pytest.fixture(scope="session")
+def ready_template(dvc_template: Path, sealed: Path) -> Path:
+    """``dvc_repo`` set up, with a trainer, everything committed."""
+    Clock()
+    folder = sealed / "run-template"
+    made = copy_template(dvc_template, folder)
+    made.write("train.py", textwrap.dedent(TRAIN).lstrip())
+    made.xexp("init").good()
+    made.commit("set up")
+    return folder
+
+
+@pytest.fixture
+def ready(ready_template: Path, tmp_path: Path) -> Repo:
+    """A private copy of it."""
+    return copy_template(ready_template, tmp_path)
+
+
+def train(repo: Repo, *options: str, words: tuple[str, ...] = ()) -> Any:
+    """``run … -- python train.py`` in this process."""
+    return repo.xexp("run", *options, "--", sys.executable, "train.py", *words)
+
+
+def records(repo: Repo) -> list[dict[str, Any]]:
+    """The run records, newest first."""
+    rows: list[dict[str, Any]] = repo.xexp("explore", "list", "--runs", "--json").good().json()
+    return rows
+
+
+def registered(repo: Repo) -> list[dict[str, Any]]:
+    """The rows of ``runs``, newest first."""
+    from gitxexp.repository.registry import Registry
+
+    return Registry(repo / ".xexp/registry.db").runs()
+
+
+def test_a_run_is_an_experiment_in_one_command(ready: Repo) -> None:
+    done = train(ready, "-m", "first try", words=("--version", "{version}")).good()
+    assert "trained 0.1\n" in done.out
+    assert "e0.1.0  the first experiment" in done.out
+    assert ready.git("status", "--porcelain") == ""
+    assert ready.git("tag", "-l") == "e0.1.0"
+    (row,) = registered(ready)
+    assert row["version"] == "e0.1.0"
+    assert (row["status"], row["code"], row["folder"]) == ("done", 0, "")
+    assert row["command"][1:] == ["train.py", "--version", "{version}"]
+    assert row["metrics"] == {"f1": 0.6}
+    assert row["params"]["lr"] == 0.1
+    (found,) = row["tables"]
+    assert (found["database"], found["table"], found["rows"]) == (
+        "results/experiments.db",
+        "events",
+        3,
+    )
+    assert set(row["outputs"]) == {"models/production/model.bin", "metrics.json"}
+    assert row["python"] == ".".join(map(str, sys.version_info[:3]))
+    names = subprocess.run(
+        ["git", "show", "HEAD:.xexp/registry.db"], cwd=ready.path, capture_output=True, check=True
+    ).stdout
+    assert row["id"].encode() in names  # the commit that is tagged holds the record
+    assert row["run_commit"] == ready.git("rev-parse", "HEAD^")
+    # its model is its candidate, a link into the cache
+    candidate = ready / f"models/candidates/{found['run']}_model.bin"
+    assert candidate.read_text() == "weights 0.1\n" * 100
+    assert candidate.stat().st_nlink > 1
+    assert not candidate.stat().st_mode & 0o222
+    # and all of it can be asked for
+    assert ready.xexp("explore", "log", "e0.1.0").good().out == "trained 0.1\n"
+    shown = ready.xexp("explore", "show", "e0.1.0", "--json").good().json()
+    assert (shown["run"], shown["text"]) == (found["run"], "first try")
+    (listed,) = records(ready)
+    assert (listed["record"], listed["version"], listed["rows"]) == (row["id"], "e0.1.0", 3)
+
+
+def test_parameters_are_set_and_committed_and_raise_the_level(ready: Repo) -> None:
+    train(ready).good()
+    done = train(ready, "-S", "lr=0.2", "--json").good()
+    facts = done.json()
+    assert "trained 0.2" in done.err  # standard output is JSON alone
+    assert facts["version"] == "e0.2.0"
+    assert facts["reason"] == "minor: lr changed since e0.1.0"
+    assert ready.git("show", "e0.2.0:params.yaml").splitlines()[1] == "lr: 0.2"
+    assert facts["run_commit"] == ready.git("rev-parse", "e0.2.0^")
+    assert ready.git("show", f"{facts['run_commit']}:params.yaml").splitlines()[1] == "lr: 0.2"
+    assert ready.git("status", "--porcelain") == ""
+    # the same again is a patch; another command may set what no file has
+    train(ready).good()
+    train(ready, words=("--quick",)).good()
+    assert ready.git("tag", "-l").split() == ["e0.1.0", "e0.2.0", "e0.2.1", "e0.3.0"]
+    assert "minor: the command changed since e0.2.1" in ready.git("tag", "-l", "e0.3.0", "-n40")
+    # levels, names and versions of the user's own
+    train(ready, "--major").good()
+    train(ready, "--name", "wide").good()
+    train(ready, "--version", "e3.0.0").good()
+    assert {"e1.0.0", "exp-wide-v1", "e3.0.0"} <= {*ready.git("tag", "-l").split()}
+    assert train(ready, "--version", "e3.0.0").code == 128
+
+
+def test_the_command_knows_of_its_run(ready: Repo) -> None:
+    script = 'env | grep ^XEXP_ | sort; echo {run} {version} {lr} {other}; cat "$XEXP_LOG" | wc -l'
+    done = ready.xexp("run", "--no-tag", "-S", "lr=0.3", "--", "sh", "-c", script).good()
+    (row,) = registered(ready)
+    head = ready.git("rev-parse", "HEAD")
+    values = dict(line.split("=", 1) for line in done.out.splitlines() if line.startswith("XEXP_"))
+    assert values["XEXP_RUN"] == row["id"]
+    assert values["XEXP_VERSION"] == "e0.1.0"
+    assert (values["XEXP_GIT_COMMIT"], values["XEXP_GIT_BRANCH"]) == (head, "main")
+    assert values["XEXP_DVC_HASH"] == row["data"]
+    assert values["XEXP_CONFIG_HASH"] == row["config_hash"]
+    assert Path(values["XEXP_LOG"]).read_text() in done.out
+    assert f"{row['id']} e0.1.0 0.3 {{other}}" in done.out
+    assert ready.git("tag", "-l") == ""
+
+
+def test_a_failed_run_is_recorded_and_passes_its_exit_code_on(ready: Repo) -> None:
+    done = train(ready, words=("--fail",))
+    assert done.code == 1
+    assert "out of memory" in done.err
+    assert "failed: exit code 1 after" in done.err
+    assert ready.git("tag", "-l") == ""
+    (row,) = registered(ready)
+    assert (row["status"], row["code"], row["version"]) == ("failed", 1, "")
+    assert len(row["tables"]) == 1
+    assert not (ready / "models/candidates").exists()
+    refused = ready.xexp("tag", "--run", row["id"])
+    assert refused.code == 1
+    assert f"run {row['id']} failed: exit code 1" in refused.err
+    quiet = ready.xexp("-q", "run", "--", "sh", "-c", "echo why >&2; kill -9 $$")
+    assert (quiet.code, quiet.out) == (137, "")
+    assert "why" in quiet.err  # the end of the log, which was not shown
+    assert ready.xexp("run", "--", "no-such-program").code == 128
+    assert len(registered(ready)) == 2
+    late = ready.xexp("run", "--timeout", "0.2s", "--", "sleep", "60")
+    assert late.code == 143
+    assert registered(ready)[0]["status"] == "timeout"
+    assert "ran out of time" in late.err
+
+
+def test_what_could_not_be_tagged_is_not_run(ready: Repo) -> None:
+    ready.write("train.py", (ready / "train.py").read_text() + "# changed\n")
+    done = train(ready)
+    assert done.code == 128
+    assert "tracked files are modified, so no commit holds what would run:\n  train.py" in done.err
+    assert registered(ready) == []
+    assert not (ready / "results").exists()
+    train(ready, "-a").good()
+    assert ready.git("show", "e0.1.0:train.py").endswith("# changed")
+    assert ready.git("show", f"{registered(ready)[0]['run_commit']}:train.py").endswith("# changed")
+    ready.write("data/train.csv", "x,y\n1,2\n")
+    changed = train(ready)
+    assert changed.code == 128
+    assert "data differs from its pointer: data/train.csv" in changed.err
+    (ready / "data/train.csv").unlink()
+    assert "data is not here: data/train.csv" in train(ready).err
+    assert train(ready, "-S", "lrr=1").code == 129
+    assert len(registered(ready)) == 1
+
+
+def test_dirty_keeps_the_patch_and_tags_nothing(ready: Repo) -> None:
+    ready.write("train.py", (ready / "train.py").read_text() + "# changed\n")
+    done = train(ready, "--dirty", "-S", "lr=0.4").good()
+    assert "not tagged: no commit holds the code that ran (--dirty)" in done.err
+    (row,) = registered(ready)
+    patch = (ready / f".git/xexp/runs/{row['id']}/patch").read_text()
+    assert "+# changed" in patch
+    assert "+lr: 0.4" in patch
+    assert row["patch"].startswith("sha256:")
+    assert ready.git("log", "--format=%s", "-1") == "set up"
+
+
+def test_a_run_without_a_tracker_has_what_there_is(ready: Repo) -> None:
+    script = "import json; json.dump({'f1': 0.42}, open('metrics.json', 'w'))"
+    ready.xexp("run", "--", sys.executable, "-c", script).good()
+    (row,) = registered(ready)
+    assert (row["metrics"], row["tables"], row["version"]) == ({"f1": 0.42}, [], "e0.1.0")
+    shown = ready.xexp("explore", "show", "e0.1.0", "--json").good().json()
+    assert (shown["run"], shown["metrics"]) == (row["id"], {"f1": 0.42})
+    assert ready.git("show", "e0.1.0:metrics.json") == '{"f1": 0.42}'
+    # what was not written is not its own: a stale metrics file is no result
+    done = ready.xexp("run", "--", "echo", "nothing").good()
+    assert "not tagged: it left no rows, no metrics and no outputs" in done.err
+    assert registered(ready)[0]["metrics"] == {}
+    assert ready.git("tag", "-l") == "e0.1.0"
+
+
+def test_the_default_command_is_the_configured_one_else_the_pipeline(ready: Repo) -> None:
+    assert ready.xexp("run").code == 129
+    ready.write(
+        "dvc.yaml", "stages:\n  one:\n    cmd: echo made > made.txt\n    outs: [made.txt]\n"
+    )
+    ready.commit("pipeline")
+    ready.xexp("run", "--no-tag").good()
+    assert registered(ready)[0]["command"] == ["dvc", "repro"]
+    with (ready / ".xexp/config.toml").open("a") as file:
+        file.write("\n[run]\ncommand = \"sh -c 'echo configured'\"\n")
+    ready.git("add", "-A")
+    ready.commit("configured")
+    assert "configured" in ready.xexp("run", "--no-tag", "--").good().out
+
+
+def test_a_tag_of_an_earlier_run_takes_what_is_kept_of_it(ready: Repo) -> None:
+    for lr in ("0.1", "0.2", "0.3"):
+        train(ready, "--no-tag", "-S", f"lr={lr}").good()
+    third, second, first = registered(ready)
+    ready.xexp("tag", "--run", first["id"], "-m", "the first").good()
+    assert (ready / "models/production/model.bin").read_text() == "weights 0.1\n" * 100
+    assert json.loads((ready / "metrics.json").read_text()) == {"f1": 0.6}
+    assert ready.git("show", "e0.1.0:params.yaml").splitlines()[1] == "lr: 0.1"
+    assert ready.git("show", "e0.1.0:metrics.json") == '{"f1": 0.6}'
+    shown = ready.xexp("explore", "show", "e0.1.0", "--json").good().json()
+    assert shown["run"] == first["tables"][0]["run"]
+    rows = {row["id"]: row["version"] for row in registered(ready)}
+    assert rows == {first["id"]: "e0.1.0", second["id"]: "", third["id"]: ""}
+    assert ready.xexp("promote", "--run", second["id"], "-y").code == 0
+    assert (ready / "models/production/model.bin").read_text() == "weights 0.2\n" * 100
+
+
+def test_undo_and_a_record_that_stays(ready: Repo) -> None:
+    train(ready).good()
+    ready.xexp("undo", "-y").good()
+    assert ready.git("tag", "-l") == ""
+    (row,) = registered(ready)
+    assert (row["version"], row["status"]) == ("", "done")
+    ready.xexp("tag", "--run", row["id"]).good()
+    assert registered(ready)[0]["version"] == "e0.1.0"
+
+
+def test_a_killed_run_is_recorded_by_the_next_command(ready: Repo) -> None:
+    script = "echo begun; sleep 982.5; echo never"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gitxexp", "run", "--", "sh", "-c", script],
+        cwd=ready.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    assert [row["status"] for row in records(ready)] == ["running"]
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert [row["status"] for row in records(ready)] == ["killed"]
+    done = ready.xexp("run", "--no-tag", "--", "echo", "next").good()
+    assert "was killed: recorded" in done.err
+    assert [row["status"] for row in registered(ready)] == ["done", "killed"]
+    from tests.workflows.runs.test_execute import gone
+
+    assert gone("982.5")
+
+
+def test_runs_of_two_clones_meet(ready: Repo, tmp_path: Path) -> None:
+    run("git", "clone", "-q", ready.path, tmp_path / "other", cwd=tmp_path)
+    other = Repo(tmp_path / "other")
+    other.xexp("init").good()
+    other.dvc("pull")
+    for each in (ready, other):
+        assert each.xexp("run", "--no-track", "--", "false").code == 1
+        each.git("commit", "-qam", "runs")
+    other.git("pull", "-q", "--no-rebase", "--no-edit")
+    assert len(registered(other)) == 2
+    other.xexp("registry", "rebuild").good()
+    assert len(registered(other)) == 2
+
+
+def test_code_that_is_edited_meanwhile_is_not_what_ran(ready: Repo) -> None:
+    script = (
+        "import json; open('train.py', 'a').write('# later\\n');"
+        " json.dump({'f1': 0.1}, open('metrics.json', 'w'))"
+    )
+    ready.xexp("run", "--", sys.executable, "-c", script).good()
+    assert ready.git("diff", "--name-only", "HEAD") == "train.py"
+    assert not ready.git("show", "e0.1.0:train.py").endswith("# later")
