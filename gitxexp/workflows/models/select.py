@@ -94,7 +94,7 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
     cache has whole.
     """
     store, runs = ModelStore(project), RunIndex(project)
-    kept = list(_beside_log(project, runs, run))
+    kept = {file.path: file for file in _beside_log(project, runs, run)}
     for slot in store.slots:
         context = ModelContext(store, runs, store.contents(slot))
         model = next((m for m in context.contents.candidates if m.run == run), None)
@@ -108,18 +108,22 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
                 file = cached
                 break
         if file is not None:
-            kept.append(KeptFile(slot.production, file, oid))
-    return kept
+            kept[slot.production] = KeptFile(slot.production, file, oid)
+    return list(kept.values())
 
 
 def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile]:
-    """Parameter and metrics files of a recorded run, as it had them."""
+    """Parameter and metrics files of a recorded run, and what a sweep kept, as it had them. Its
+    rows are in the results, whose files nothing takes the place of."""
     record = runs.recorded(run)
+    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
     for path, digest in record.kept.items() if record is not None else ():
         name = paths.tracked(path, "a file of a run")
         file = RunFolders(project.state).kept(record.id, name) if record is not None else None
         oid = digest.partition(":")[2]
-        if file is not None and file.is_file() and hash_file(file) == oid:
+        if name in results or file is None or not file.is_file():
+            continue
+        if hash_file(file) == oid:
             yield KeptFile(name, file, oid)
 
 

@@ -136,13 +136,13 @@ def seconds_of(text: str) -> float | None:
     return None
 
 
-def whose() -> tuple[str, str]:
-    """The host and the user of a record that begins here."""
+def whose() -> dict[str, Any]:
+    """``host`` and ``user`` of a record that begins here."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
         user = str(os.getuid())
-    return socket.gethostname(), user
+    return {"host": socket.gethostname(), "user": user}
 
 
 def loaded(row: Mapping[str, Any]) -> RunRecord:

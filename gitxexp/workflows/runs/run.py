@@ -317,7 +317,6 @@ def _folder(project: Project, cwd: Path) -> str:
 def _first_record(prepared: Prepared) -> RunRecord:
     """The record of a run that begins now."""
     context, patch = prepared.context, prepared.patch
-    host, user = record.whose()
     return RunRecord(
         id=context.run,
         status="running",
@@ -331,8 +330,7 @@ def _first_record(prepared: Prepared) -> RunRecord:
         code_hash=prepared.code,
         branch=context.branch,
         patch=f"sha256:{hashlib.sha256(patch).hexdigest()}" if patch else "",
-        host=host,
-        user=user,
+        **record.whose(),
     )
 
 
