@@ -248,8 +248,10 @@ class Repository:
         return read(self._project)
 
     def run_log(self, name: str) -> Path:
-        """The file of what a run printed, as ``git xexp explore log``: of the run of that id or
-        version. Raises XexpError where there is none here."""
+        """The file of what a run printed, as ``git xexp explore log``: ``name`` is an id or a version.
+
+        Raises XexpError where there is none here.
+        """
         from gitxexp.workflows.runs.logs import find_log
 
         return find_log(self._project, name).path
