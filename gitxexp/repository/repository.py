@@ -39,6 +39,10 @@ Notify = Callable[[str], None]
 Progress = Callable[[int, int, str], None]
 
 
+#: Brings our own folder into a sparse checkout.
+CHECK_OUT = "git sparse-checkout add .xexp"
+
+
 def _silent(_text: str) -> None:
     return
 
@@ -258,6 +262,7 @@ class Project:
         """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
         the last commit is gone: a new one in its place would hold next to nothing."""
         if not config.is_set_up(self.top):
+            self.require_checked_out()
             raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
         tracked = f"HEAD:{config.REGISTRY}"
         if registry and not self.registry.path.exists() and self.git.ok("cat-file", "-e", tracked):
@@ -265,6 +270,22 @@ class Project:
                 f"the registry {self.registry.path} is missing, and the last commit has it",
                 f"restore it: git checkout -- '{self.registry.path}', or: git xexp registry rebuild",
             )
+
+    def require_checked_out(self) -> None:
+        """Raises XexpError where a sparse checkout leaves the project's own folder out."""
+        if self.is_left_out():
+            raise XexpError(
+                f"{config.FILE} is outside of this sparse checkout",
+                f"bring it in: {CHECK_OUT}",
+            )
+
+    def is_left_out(self) -> bool:
+        """Whether the index has the settings, and says that the work tree is not to
+        (skip-worktree, git-sparse-checkout(1))."""
+        if config.is_set_up(self.top):
+            return False
+        listed = self.at_top.fields("ls-files", "-t", "-z", "--", config.FILE)
+        return any(line.startswith("S ") for line in listed)
 
     # -- operations ----------------------------------------------------------------------------
 

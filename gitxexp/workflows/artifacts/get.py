@@ -16,6 +16,7 @@ from gitxexp.storage.dvc.places import local_remote_dir, remote_name, work_file
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import pull
 from gitxexp.storage.dvc.repair import write_object
+from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import CorruptObject, Objects, Progress
 from gitxexp.storage.sources import Place, Stores, Strategy, temporary_worktree
 from gitxexp.workflows.artifacts import write as artifacts_write
@@ -177,7 +178,7 @@ class _Get:
             raise XexpError(f"{wish.path} is a folder", "choose another name: -o PATH")
         wanted = _expected(file)
         if file.blob is not None:
-            content = self.project.git.raw("cat-file", "blob", file.blob)
+            content = self.contents([file])[0]
             wanted = artifacts_write.Expected(
                 len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
             )
@@ -192,17 +193,24 @@ class _Get:
         """Files that git holds: the blobs are the answer. Some hundred at a time, one process."""
         for start in range(0, len(pairs), _BLOBS):
             batch = pairs[start : start + _BLOBS]
-            blobs = self.project.git.cat(file.blob or "" for file, _ in batch)
-            for (file, target), blob in zip(batch, blobs, strict=True):
-                if blob is None:
-                    raise XexpError(f"git lacks the content of {file.path}", "git fsck")
-                content = blob[2]
+            contents = self.contents([file for file, _ in batch])
+            for (file, target), content in zip(batch, contents, strict=True):
                 with artifacts_write.new_file(
                     target, force=self.request.force, executable=file.executable
                 ) as out:
                     out.write(content)
                 self.report(len(content))
                 self.done.append(GotFile(file.path, target.path, len(content), "git"))
+
+    def contents(self, files: Sequence[CommitFile]) -> list[bytes]:
+        """Files that git holds, as a checkout writes them."""
+        git = self.project.at_top
+        blobs = []
+        for file, blob in zip(files, git.cat(file.blob or "" for file in files), strict=True):
+            if blob is None:
+                raise XexpError(f"git lacks the content of {file.path}", "git fsck")
+            blobs.append((file.path, blob[0], blob[2]))
+        return as_files(git, blobs)
 
     def by_places(self, file: CommitFile, target: Target) -> bool:
         """A DVC object from the first place with a sound copy; False when there is none."""
@@ -255,7 +263,7 @@ class _Get:
         """One file to an open stream. Verified first: what was written cannot be taken back."""
         target = Target(Path(), "-", Path("-"))
         if file.blob is not None:
-            content = self.project.git.raw("cat-file", "blob", file.blob)
+            content = self.contents([file])[0]
             out.write(content)
             self.done.append(GotFile(file.path, target.path, len(content), "git"))
             return

@@ -139,6 +139,7 @@ def init(
     """
     if not dry_run:
         project.recover_first(wait=wait)
+    project.require_checked_out()
     top = project.top
     found = detect(top, project.at_top)
     loose = untracked(project)

@@ -10,7 +10,7 @@ from gitxexp.repository import config, registry, unproved
 from gitxexp.repository.numbers import untagged
 from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
 from gitxexp.repository.registry import Promotion
-from gitxexp.repository.repository import Project
+from gitxexp.repository.repository import CHECK_OUT, Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
@@ -170,6 +170,8 @@ def _has_drivers(project: Project, top: Path) -> bool:
 def _next(project: Project, found: Status) -> str:
     """The next sensible command."""
     top = project.places.top
+    if top is not None and project.is_left_out():
+        return CHECK_OUT
     if top is not None and not (found.drivers and config.is_set_up(top)):
         return "git xexp init"
     if found.untagged and not found.total:

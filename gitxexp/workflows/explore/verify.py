@@ -23,6 +23,7 @@ from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.filters import as_files
 from gitxexp.storage.git import GitError
 from gitxexp.storage.objects import find_object, matches
 from gitxexp.trackers.files import read_metrics, read_params
@@ -173,10 +174,11 @@ class _Check:
             shutil.copyfile(source, copy)
             return copy
         try:
-            blob = self.project.git.raw("cat-file", "blob", f"{self.experiment.commit}:{name}")
+            oid = self.project.git.text("rev-parse", f"{self.experiment.commit}:{name}")
+            blob = self.project.git.raw("cat-file", "blob", oid)
         except GitError:
             return None
-        copy.write_bytes(blob)
+        copy.write_bytes(as_files(self.project.at_top, [(name, oid, blob)])[0])
         return copy
 
     def _run(self, payload: Payload) -> Claim:

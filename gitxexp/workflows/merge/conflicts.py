@@ -13,6 +13,7 @@ from gitxexp.repository.commit import stage
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths as paths_gate
 from gitxexp.storage.dvc.pointer_file import is_lock
+from gitxexp.storage.filters import as_files
 from gitxexp.tables import engine
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, OnConflict
 from gitxexp.tables.rules import clashing_numbers
@@ -161,7 +162,8 @@ def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
         oid = getattr(blobs, name)
         files.append(folder / name if oid else None)
         if oid:
-            (folder / name).write_bytes(project.git.raw("cat-file", "blob", oid))
+            content = project.git.raw("cat-file", "blob", oid)
+            (folder / name).write_bytes(as_files(project.at_top, [(path, oid, content)])[0])
     assert files[1] is not None and files[2] is not None
     return files[0], files[1], files[2]
 

@@ -18,6 +18,7 @@ from gitxexp.repository.tags import Experiment, run_of_content
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import hash_file, is_object, matches, object_path
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect
@@ -200,7 +201,8 @@ def _files(commit: CommitFiles, path: str) -> Iterator[CommitFile]:
 def _model_of(context: ModelContext, slot: Slot, file: CommitFile, run: str | None) -> Model:
     size, digest = file.size, file.oid
     if file.blob is not None:
-        content = context.project.git.raw("cat-file", "blob", file.blob)
+        blob = context.project.git.raw("cat-file", "blob", file.blob)
+        content = as_files(context.project.at_top, [(file.path, file.blob, blob)])[0]
         size, digest = len(content), hashlib.md5(content, usedforsecurity=False).hexdigest()
     out = file.output
     return Model(

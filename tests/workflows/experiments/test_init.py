@@ -80,3 +80,16 @@ def test_it_ignores_databases_that_are_no_results(trained: Repo) -> None:
     trained.xexp("init").good()
     found = tomllib.loads((trained / ".xexp/config.toml").read_text())
     assert found["results"]["databases"] == ["results/experiments.db"]
+
+
+def test_a_sparse_checkout_that_leaves_our_folder_out(set_up: Repo) -> None:
+    set_up.git("sparse-checkout", "set", "results", "data")
+    assert not (set_up / ".xexp").exists()
+    for words in (("init",), ("tag", "--suggest"), ("merge", "main")):
+        done = set_up.xexp(*words)
+        assert done.code == 128, words
+        assert ".xexp/config.toml is outside of this sparse checkout" in done.err
+        assert "git sparse-checkout add .xexp" in done.err
+    assert set_up.xexp("--json").good().json()["next"] == "git sparse-checkout add .xexp"
+    set_up.git("sparse-checkout", "add", ".xexp")
+    set_up.xexp("tag", "--suggest").good()

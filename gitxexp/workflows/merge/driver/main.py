@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.files import database_kind
 from gitxexp.common.streams import drop, tell
 from gitxexp.common.text import one_line, visible
 from gitxexp.repository.config import REGISTRY
@@ -77,7 +78,11 @@ def _merge_file(
                 f"rows wait in {name}-wal that are in no commit",
                 "let the program that writes them finish, commit, and merge again",
             )
+    result = ours
     out = place_for(folder, name)
+    filtered = name != REGISTRY and _smudged(place, folder, (base, ours, theirs), name)
+    if filtered:
+        base, ours, theirs = filtered
     if name == REGISTRY:
         from gitxexp.workflows.merge.driver.registry import merge_registries
 
@@ -88,10 +93,37 @@ def _merge_file(
         reports.save(place, name, report.conflicts)
         tell(conflict_line(name, report))
         return 1
-    replace(out, ours)
+    if filtered:
+        from gitxexp.storage import filters
+        from gitxexp.storage.git import Git
+
+        out.write_bytes(filters.cleaned(Git(place.top), name, out))
+    replace(out, result)
     reports.forget(place, name)
     tell(f"{name}: {account(report)}")
     return 0
+
+
+def _smudged(
+    place: GitPlace, folder: Path, sides: tuple[Path, Path, Path], name: str
+) -> tuple[Path, Path, Path] | None:
+    """The three as a checkout writes them, where a filter is set for the path; git hands a driver
+    what it keeps. Asked only where what git keeps is no database."""
+    if all(database_kind(side) for side in sides if side.stat().st_size):
+        return None
+    from gitxexp.storage import filters
+    from gitxexp.storage.git import Git
+
+    git = Git(place.top)
+    if name not in filters.filtered(git, [name]):
+        return None
+    inside = folder / "smudged"
+    inside.mkdir()
+    files = inside / "base", inside / "ours", inside / "theirs"
+    for side, file in zip(sides, files, strict=True):
+        content = side.read_bytes()
+        file.write_bytes(filters.smudged(git, name, content) if content else b"")
+    return files
 
 
 def refuse(place: GitPlace, name: str, error: XexpError) -> int:

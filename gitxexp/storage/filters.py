@@ -1,0 +1,82 @@
+"""Content that git keeps in another form: filters of ``.gitattributes``, Git LFS the usual one.
+
+gitattributes(5), "filter": what lies in the repository is what ``clean`` made of the file, and
+``smudge`` makes the file again. Both are run by git itself, from the user's own configuration.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.storage.git import Git, GitError
+
+#: What content begins with that is only a stand-in (git-lfs' docs/spec.md; git-crypt's doc/crypto).
+_LFS = b"version https://git-lfs.github.com/spec/"
+_STAND_INS = (_LFS, b"\0GITCRYPT\0")
+
+
+def filtered(git: Git, paths: Iterable[str]) -> set[str]:
+    """Those of ``paths`` (from the top) that a filter is set for."""
+    names = "\0".join(paths)
+    if not names:
+        return set()
+    fields = git.raw(
+        "check-attr", "-z", "--stdin", "filter", stdin=names.encode("utf-8", "surrogateescape")
+    )
+    parts = fields.decode("utf-8", "surrogateescape").split("\0")
+    unset = ("unspecified", "unset", "set")
+    return {
+        path for path, value in zip(parts[::3], parts[2::3], strict=False) if value not in unset
+    }
+
+
+def smudged(git: Git, path: str, content: bytes, oid: str | None = None) -> bytes:
+    """``content`` of the blob ``oid`` as a checkout writes it to ``path``, whose filter is set.
+
+    Raises XexpError where the filter fails, or leaves a stand-in because the content is not here.
+    """
+    if oid is None:
+        oid = git.text("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
+    lfs = content.startswith(_LFS)
+    try:
+        content = git.raw("cat-file", "--filters", f"--path={path}", oid)
+        if lfs and content.startswith(_LFS):  # today's attributes say nothing of it
+            content = git.raw("lfs", "smudge", "--", path, stdin=content)
+    except GitError as error:
+        if not lfs:
+            raise
+        raise _absent(path, error.message) from error
+    if content.startswith(_STAND_INS):
+        raise _absent(path)
+    return content
+
+
+def is_stand_in(content: bytes) -> bool:
+    """Whether content is a pointer of Git LFS, or locked by git-crypt."""
+    return content.startswith(_STAND_INS)
+
+
+def cleaned(git: Git, path: str, file: Path) -> bytes:
+    """What git keeps of ``file`` as ``path``."""
+    with file.open("rb") as stream:
+        oid = git.text("hash-object", "-w", "--stdin", f"--path={path}", stdin=stream.read())
+    return git.raw("cat-file", "blob", oid)
+
+
+def as_files(git: Git, blobs: Sequence[tuple[str, str, bytes]]) -> list[bytes]:
+    """Of each ``(path, oid, content)`` what a checkout of it writes; mostly the content itself."""
+    names = filtered(git, [path for path, _, _ in blobs])
+    return [
+        smudged(git, path, content, oid) if path in names or is_stand_in(content) else content
+        for path, oid, content in blobs
+    ]
+
+
+def _absent(path: str, why: str = "") -> XexpError:
+    return XexpError(
+        f"git keeps {path} by a filter that cannot give its content here"
+        + (f": {why}" if why else ""),
+        "of Git LFS: git lfs install, then git lfs fetch --all; of git-crypt: git-crypt unlock",
+    )
