@@ -199,6 +199,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once'\'' ;;
 '\''worktree list'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
+o	--remote	-	once	Also query non-local remotes
 o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors

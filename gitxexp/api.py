@@ -408,11 +408,14 @@ class Repository:
         )
         return create(self._project, request, wait=wait)
 
-    def worktrees(self) -> Sequence[WorktreeStatus]:
-        """Every worktree and what is only there, as ``git xexp worktree list``."""
+    def worktrees(self, *, ask_remote: bool = False) -> Sequence[WorktreeStatus]:
+        """Every worktree and what is only there, as ``git xexp worktree list``.
+
+        ``ask_remote`` also queries remotes that are no folder of this machine.
+        """
         from gitxexp.workflows.worktrees.overview import list_statuses
 
-        return list_statuses(self._project)
+        return list_statuses(self._project, ask_remote=ask_remote)
 
     def remove_worktree(
         self, name: str, *, push: bool = False, force: bool = False, wait: bool = True

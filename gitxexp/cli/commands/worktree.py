@@ -57,18 +57,20 @@ def new(
 @click.option(
     "--porcelain", is_flag=True, help="Print lines for scripts; their form never changes."
 )
+@click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @shared(nul="End lines with NUL; implies --porcelain.", json=True)
-def list_(porcelain: bool, nul: bool, as_json: bool) -> None:
+def list_(porcelain: bool, ask_remote: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees and what is only there.
 
     A changed file, an artifact that is on no remote, a results row that the main worktree does not
-    have, and the disk used beyond the shared cache.
+    have, and the disk used beyond the shared cache. A remote that is no folder of this machine is
+    asked with --remote only; what it has is not known (?) without.
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.overview import list_statuses
 
     with progress.line("reading") as show:
-        rows = list_statuses(open_project(), show)
+        rows = list_statuses(open_project(), show, ask_remote=ask_remote)
     worktrees.show_rows(rows, porcelain=porcelain, nul=nul, as_json=as_json)
 
 

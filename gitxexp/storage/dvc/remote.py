@@ -258,7 +258,7 @@ def _receive(
             continue
         with opened(top / root, f"fetch from remote {name!r}" if name else "fetch") as repo:
             odb = remote_odb(repo, name, legacy)
-            present = list(odb.oids_exist(oids))
+            present = _present(odb, oids, name)
             arrived += _downloaded(repo, odb, present, legacy, count)
     return arrived
 
@@ -496,7 +496,7 @@ def _missing_by_dvc(
             if members:
                 odb = remote_odb(repo, name, legacy)
                 wants = _all_objects(odb, members, caches)
-                present = set(odb.oids_exist(list(wants)))
+                present = set(_present(odb, list(wants), name))
                 for oid, want in wants.items():
                     if oid not in present:
                         cached = find_object(caches, oid, legacy)
@@ -513,6 +513,32 @@ def _all_objects(odb: Any, outputs: list[Output], caches: list[Path]) -> dict[st
         for want in objects_of(out, entries):
             wants.setdefault(want.oid, want)
     return wants
+
+
+def _present(odb: Any, oids: list[str], name: str | None) -> list[str]:
+    """Those of the objects that the remote has. Raises DvcError where it does not answer.
+
+    What cannot be asked over HTTP is absent to fsspec, whatever the reason; so one of those that
+    are not there is asked for once more, with its reason.
+    """
+    present = list(odb.oids_exist(oids))
+    absent = next(iter(set(oids) - set(present)), None)
+    if absent is None:
+        return present
+    try:
+        odb.fs.info(odb.oid_to_path(absent))
+    except FileNotFoundError as error:
+        cause = error.__cause__ or error.__context__
+        if cause is not None and getattr(cause, "status", 0) not in _NOT_FOUND:
+            raise DvcError(
+                f"remote {name or 'of the project'!r} could not be asked: {cause}",
+                "check the network and the credentials; what it has is not known",
+            ) from error
+    return present
+
+
+#: HTTP's answers that say of one object that it is not there (S3 without the right to list: 403).
+_NOT_FOUND = (403, 404, 410)
 
 
 def remote_odb(repo: Any, name: str | None, legacy: bool) -> Any:

@@ -36,20 +36,27 @@ class WorktreeStatus:
 
 
 def list_statuses(
-    project: Project, progress: Progress | None = None, *, kind: str | None = None
+    project: Project,
+    progress: Progress | None = None,
+    *,
+    kind: str | None = None,
+    ask_remote: bool = False,
 ) -> list[WorktreeStatus]:
-    """Every worktree (or those of one ``kind``), the main one first."""
+    """Every worktree (or those of one ``kind``), the main one first. Only remotes that are folders
+    of this machine are looked at, unless ``ask_remote``."""
     worktrees = [tree for tree in records.list_worktrees(project) if not tree.bare]
     wanted = [tree for tree in worktrees if kind is None or _kind(tree) == kind]
-    return [_status(project, tree, progress) for tree in wanted]
+    return [_status(project, tree, progress, ask_remote) for tree in wanted]
 
 
 def _kind(tree: Worktree) -> str:
     return "main" if tree.main else tree.note.kind if tree.note else "other"
 
 
-def _status(project: Project, tree: Worktree, progress: Progress | None) -> WorktreeStatus:
-    facts = _Questions(project, tree, progress)
+def _status(
+    project: Project, tree: Worktree, progress: Progress | None, ask_remote: bool
+) -> WorktreeStatus:
+    facts = _Questions(project, tree, progress, ask_remote)
     there = not tree.gone and tree.commit is not None
     experiment = safety.last_experiment(project, tree) if there else None
     return WorktreeStatus(
@@ -70,8 +77,11 @@ def _status(project: Project, tree: Worktree, progress: Progress | None) -> Work
 
 
 class _Questions:
-    def __init__(self, project: Project, tree: Worktree, progress: Progress | None) -> None:
+    def __init__(
+        self, project: Project, tree: Worktree, progress: Progress | None, ask_remote: bool
+    ) -> None:
         self.project = project
+        self.ask_remote = ask_remote
         self.tree = tree
         self.progress = progress
         self.notes: list[str] = []
@@ -79,7 +89,7 @@ class _Questions:
     def ask(self, question: Any) -> int | None:
         """The answer, or None with the reason noted: one broken worktree must not end the list."""
         try:
-            number: int = question()
+            number: int | None = question()
             return number
         except XexpError as error:
             self.notes.append(f"{self.tree.name}: {error.message}")
@@ -91,8 +101,10 @@ class _Questions:
         data = safety.changed_data(self.project, self.tree, self.progress)
         return len(safety.changed_files(self.tree)) + len(data)
 
-    def unpushed(self) -> int:
+    def unpushed(self) -> int | None:
         outputs = safety.outputs_of(self.project, self.tree)
+        if not (self.ask_remote or safety.on_folders(self.tree, outputs)):
+            return None
         return len(safety.unpushed(self.project, self.tree, outputs))
 
     def unmerged(self) -> int:

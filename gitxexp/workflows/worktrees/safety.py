@@ -19,7 +19,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Change, Kind, status
-from gitxexp.storage.dvc.places import remote_name
+from gitxexp.storage.dvc.places import local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, missing_on_remote, pushable
 from gitxexp.storage.git import Git
@@ -116,7 +116,7 @@ def _artifacts(project: Project, tree: Worktree) -> Check:
     try:
         lacking = unpushed(project, tree, outputs)
     except XexpError as error:
-        return Check("artifacts", False, f"the remote cannot be asked: {error.message}", error.hint)
+        return Check("artifacts", False, error.message, error.hint)
     if lacking:
         text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
         return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")
@@ -206,6 +206,12 @@ def with_remote(tree: Worktree, outputs: Sequence[Output]) -> list[Output]:
     """The outputs that have a remote to go to."""
     roots = {out.root: remote_name(tree.path / out.root) for out in outputs}
     return [out for out in outputs if pushable(out) and (out.remote or roots[out.root])]
+
+
+def on_folders(tree: Worktree, outputs: Sequence[Output]) -> bool:
+    """Whether the remotes of these outputs are folders of this machine, which answer at once."""
+    wanted = {(out.root, out.remote) for out in with_remote(tree, outputs)}
+    return all(local_remote_dir(tree.path / root, name) is not None for root, name in wanted)
 
 
 def unpushed(project: Project, tree: Worktree, outputs: Sequence[Output]) -> list[MissingObject]:

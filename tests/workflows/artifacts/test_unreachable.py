@@ -1,0 +1,92 @@
+"""A remote that does not answer is not a remote without the data."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tests.helpers import Repo
+
+
+class _Answer(BaseHTTPRequestHandler):
+    status = 404
+
+    def do_GET(self) -> None:
+        self.send_error(self.status)
+
+    do_HEAD = do_GET  # noqa: N815 (http.server's name)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(params=["closed", 503, 401])
+def silent(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The address of a server that is not there, is overloaded, or wants a password."""
+    if request.param == "closed":
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        yield f"http://127.0.0.1:{port}/store"
+        return
+    with Serving(request.param) as address:
+        yield address
+
+
+class Serving:
+    def __init__(self, status: int) -> None:
+        handler = type("Handler", (_Answer,), {"status": status})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+
+    def __enter__(self) -> str:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}/store"
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+def moved(repo: Repo, address: str) -> None:
+    repo.dvc("remote", "add", "-q", "-d", "-f", "store", address)
+    repo.commit("another remote")
+
+
+def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
+    moved(tagged, silent)
+    tagged.xexp("worktree", "new", "w").good()
+    tree = tagged.path.parent / "exp-w"
+    listed = tagged.xexp("worktree", "list", "--json").good()
+    assert listed.err == "" and {row["unpushed"] for row in listed.json()} == {None}
+    assert "could not be asked" in tagged.xexp("worktree", "list", "--remote").good().err
+    done = tagged.xexp("worktree", "remove", "w")
+    assert done.code == 1 and tree.is_dir()
+    assert "artifacts remote 'store' could not be asked" in done.out
+    done = tagged.xexp("push", "--all")
+    assert (done.code == 128 and "could not be asked" in done.err) or "cannot push" in done.err
+    shutil.rmtree(tagged / ".dvc/cache")
+    shutil.rmtree(tree)
+    tagged.git("worktree", "prune")
+    (tagged / "data/train.csv").unlink()
+    done = tagged.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv")
+    assert done.code == 128 and "remote 'store' could not be asked" in done.err
+    assert not (tagged / "got.csv").exists()
+    done = tagged.xexp("worktree", "new", "v")
+    assert done.code == 1 and "remote 'store' could not be asked" in done.err
+
+
+def test_a_remote_that_answers_that_it_has_nothing(tagged: Repo) -> None:
+    with Serving(404) as address:
+        moved(tagged, address)
+        assert tagged.remote is not None
+        for folder in (tagged / ".dvc/cache", tagged.remote):
+            shutil.rmtree(folder)
+        (tagged / "data/train.csv").unlink()
+        done = tagged.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv")
+        assert done.code == 128
+        assert "no valid copy of data/train.csv in any cache or remote" in done.err
