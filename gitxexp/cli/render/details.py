@@ -202,7 +202,10 @@ def _delta_cells(delta: MetricChange) -> Cells:
     amount = f"{sign}{rounded(abs(delta.delta))}"
     part = f"{100 * delta.relative:+.1f}%" if delta.relative is not None else ""
     verdict = paint("better", "green") if delta.better else paint("worse", "red")
-    return amount, part, verdict
+    if delta.low is None or delta.high is None:
+        return amount, part, verdict
+    doubt = "noise: " if delta.noise else ""
+    return amount, part, verdict, f"({doubt}95% from {rounded(delta.low)} to {rounded(delta.high)})"
 
 
 def _file_rows(found: Comparison) -> Iterable[Cells]:

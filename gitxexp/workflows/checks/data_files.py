@@ -13,7 +13,8 @@ from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.files import database_kind
 from gitxexp.tables.duckdb.session import Session, quote, text
 from gitxexp.trackers.event_rows import plain
-from gitxexp.workflows.checks.profile import ID_COLUMNS, MOST
+from gitxexp.workflows.checks.layout import ID_COLUMNS
+from gitxexp.workflows.checks.profile import MOST
 
 #: Bytes that DuckDB may use; it spills the rest.
 MEMORY = 400_000_000

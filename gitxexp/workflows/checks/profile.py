@@ -20,6 +20,7 @@ from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.tables import Table, quoted
+from gitxexp.workflows.checks.layout import ERRORS, ID_COLUMNS, PREDICTIONS, SPLITS, TRUTHS
 from gitxexp.workflows.checks.rule import Finding, Level, found
 
 #: Rows shown of what a rule finds.
@@ -29,26 +30,6 @@ RUNS = 100_000
 #: Configurations within runs that are told apart.
 CONFIGURATIONS = 1_000
 
-#: Columns that name the input of an evaluation, the surest first.
-ID_COLUMNS = ("input_id", "sample_id", "example_id", "item_id", "instance_id", "case_id", "question_id",
-              "prompt_id", "query_id", "doc_id", "document_id", "image_id", "record_id", "row_id", "data_id",
-              "datapoint_id", "text_id", "utterance_id", "uid", "uuid", "input_hash", "sample_idx",
-              "example_idx")  # fmt: skip
-SPLITS = ("split", "data_split", "dataset_split", "subset", "fold_type", "partition")
-ERRORS = ("error", "exception", "error_message", "err", "error_msg", "failure")
-PREDICTIONS = (
-    "prediction",
-    "predicted",
-    "pred",
-    "y_pred",
-    "predicted_label",
-    "prediction_label",
-    "y_hat",
-)
-TRUTHS = ("ground_truth", "groundtruth", "y_true", "label", "target", "expected", "actual", "gold",
-          "true_label", "gold_label", "truth", "y")  # fmt: skip
-RAW = ("raw_response", "response", "raw_output", "raw", "completion", "llm_response", "output_text",
-       "raw_prediction", "model_output")  # fmt: skip
 _NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
 
 

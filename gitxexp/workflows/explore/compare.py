@@ -43,7 +43,8 @@ class ValueChange(NamedTuple):
 
 class MetricChange(NamedTuple):
     """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
-    where nothing changed or there is nothing to compare."""
+    where nothing changed or there is nothing to compare. From ``low`` to ``high`` is the 95% interval of
+    ``delta``, where the predictions of both are here; one that holds 0 may be noise."""
 
     name: str
     before: Any
@@ -51,6 +52,13 @@ class MetricChange(NamedTuple):
     delta: float | int | None
     relative: float | None
     better: bool | None
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def noise(self) -> bool:
+        """Whether the interval of the difference holds 0."""
+        return self.low is not None and self.high is not None and self.low <= 0 <= self.high
 
 
 class CodeFileChange(NamedTuple):
@@ -113,7 +121,7 @@ def compare(project: Project, before: ComparedSide, after: ComparedSide) -> Comp
         before,
         after,
         param_changes(before, after),
-        deltas(project, before.metrics, after.metrics),
+        sure(project, before, after, deltas(project, before.metrics, after.metrics)),
         _changes(before.artifacts, after.artifacts),
         [
             file
@@ -159,6 +167,33 @@ def deltas(
         value = before.get(old.get(name, name))
         found.append(_delta(name, value, after.get(name), column_names.maximize(name, known)))
     return found
+
+
+def sure(
+    project: Project, before: ComparedSide, after: ComparedSide, found: list[MetricChange]
+) -> list[MetricChange]:
+    """The changes with the intervals of those that predictions in the results can tell."""
+    values = {
+        one.name: (one.before, one.after) for one in found if one.delta and _is_rate(one.name)
+    }
+    if not values:
+        return found
+    from gitxexp.workflows.checks import (
+        differences,  # late: it reads databases, which a listing need not
+    )
+
+    known = differences.of_runs(project, before.run, after.run, values)
+    return [
+        one._replace(low=known[one.name].low, high=known[one.name].high)
+        if one.name in known
+        else one
+        for one in found
+    ]
+
+
+def _is_rate(name: str) -> bool:
+    """Whether predictions and truth tell the metric."""
+    return column_names.canonical(name) in ("accuracy", "error_rate")
 
 
 def _delta(name: str, before: Any, after: Any, maximize: bool) -> MetricChange:

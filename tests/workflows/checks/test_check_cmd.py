@@ -245,6 +245,22 @@ def test_several_processes(bench: Repo) -> None:
     ]
 
 
+def test_explore_diff_shows_the_same_interval(bench: Repo) -> None:
+    """The metric of two tagged runs, with the interval that their predictions give."""
+    change(bench / "bench.db", "UPDATE predictions SET prediction = ground_truth WHERE track_id = 'run-gpt'"
+           " AND CAST(substr(input_id, 4) AS INT) < 181",
+           "UPDATE metrics SET accuracy = 0.905 WHERE track_id = 'run-gpt'")  # fmt: skip
+    bench.xexp("tag", "--all", "--run", "run-bert", "-m", "bert", "--allow-mismatch").good()
+    bench.xexp("tag", "--run", "run-gpt", "-m", "gpt", "--allow-mismatch").good()
+    one, other = sorted(bench.tags)[-2:]
+    noise = bench.xexp("check", "bench.db", "--only", "few-samples", "--json").json()["findings"]
+    found = bench.xexp("explore", "diff", one, other, "--json").good().json()["metrics"]
+    (accuracy,) = (each for each in found if each["name"] == "accuracy")
+    assert accuracy["low"] < 0 < accuracy["high"]
+    assert f"{accuracy['low']:.4g} to {accuracy['high']:.4g}" in noise[0]["message"]
+    assert "(noise: 95% from -" in bench.xexp("explore", "diff", one, other).out
+
+
 def test_workflows_for_ci_are_yaml_and_run_us(tmp_path: Path) -> None:
     github = YAML(typ="safe").load(xexp_inside("check", "--ci", "github", cwd=tmp_path).good().out)
     steps = [step.get("run", "") for step in github["jobs"]["check"]["steps"]]

@@ -35,7 +35,7 @@ def test_a_metric_of_one_side_only(tagged: Repo) -> None:
     found = tagged.xexp("explore", "diff", "e0.2.0", "e1.0.0", "--json").good().json()
     f1 = next(d for d in found["metrics"] if d["name"] == "f1")
     assert f1 == {"name": "f1", "before": 0.9, "after": None, "delta": None, "relative": None,
-                  "better": None}  # fmt: skip
+                  "better": None, "low": None, "high": None}  # fmt: skip
     assert {c["name"]: (c["before"], c["after"]) for c in found["params"]} == {
         "model": ("bert", "gpt"), "train.lr": (0.0001, 0.1)}  # fmt: skip
 

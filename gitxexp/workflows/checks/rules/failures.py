@@ -8,7 +8,8 @@ from typing import Any
 from gitxexp.common.text import counted
 from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import MOST, RAW, Group, TableProfile
+from gitxexp.workflows.checks.layout import RAW
+from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
 
 _SHORT = 60
