@@ -322,7 +322,7 @@ class TableProfile:
         """The parameters of which groups have different values."""
         configs = [self.config(group) for group in self.groups]
         names = {name for config in configs for name in config}
-        return frozenset(n for n in names if len({repr(c.get(n)) for c in configs}) > 1)
+        return frozenset(n for n in names if len({repr(c[n]) for c in configs if n in c}) > 1)
 
     # -- rows --------------------------------------------------------------------------------------
 
