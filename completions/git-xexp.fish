@@ -46,6 +46,7 @@ s	checkout	explore checkout
 s	download	get
 s	search	registry search
 s	label	registry label
+s	export	registry export
 s	describe	registry describe
 s	delete	registry delete
 o	--version	-	once	Print the version
@@ -610,8 +611,13 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'registry\') spec=\'v	search	find experiments by words, the best first
+v	list	list what the registry has
+v	show	show an experiment or configuration of it
+v	compare	compare two of them
 v	label	add labels to experiments, or remove them
 v	describe	give an experiment another description
+v	export	write configurations to a file
+v	import	register configurations of files
 v	delete	delete experiments: their tags and their rows
 v	rebuild	restore what tags hold
 v	restore-tags	make tags again that only the registry knows
@@ -620,8 +626,9 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
-\'registry search\') spec=\'o	-l --label	label	many	Only with this label (repeatable, or several with commas)
+\'registry search\') spec=\'o	-l --label --tags	label	many	Only with this label (repeatable, or several with commas)
 o	-n --limit	text	once	Only the best N (default: 100; 0: all)
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -629,7 +636,33 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many\' ;;
+\'registry list\') spec=\'o	-l --label --tags	label	many	Only with this label (repeatable, or several with commas)
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page\' ;;
+\'registry show\') spec=\'o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	once\' ;;
+\'registry compare\') spec=\'o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	once
+a	version	once\' ;;
 \'registry label\') spec=\'o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -641,6 +674,7 @@ a	version	many\' ;;
 \'registry describe\') spec=\'o	-m --message	text	many	The description
 o	-e --edit	-	once	Write it in the editor
 o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -649,10 +683,35 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	once\' ;;
+\'registry export\') spec=\'o	-o --out	file	once	Write this file
+o	--full	-	once	All that is known: metrics, context, artifacts
+o	--toml	-	once	As TOML
+o	--csv	-	once	A table: a row each, as CSV
+o	--ndjson	-	once	The same, a JSON object a line
+o	--parquet	-	once	The same, as a parquet file
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	many\' ;;
+\'registry import\') spec=\'o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	file	many\' ;;
 \'registry delete\') spec=\'o	--force	-	once	Delete without asking, pushed or in production too
 o	--remote	-	once	Delete the tags on the git remote too
 o	--git-remote	remote	once	The git remote (default: the one pushed to)
 o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	-y --yes	-	once	Do not ask
 o	-n --dry-run	-	once	Show what would be deleted
 o	--no-wait	-	once	Fail at once if another operation holds the lock
@@ -663,7 +722,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many\' ;;
-\'registry rebuild\') spec=\'o	--no-wait	-	once	Fail at once if another operation holds the lock
+\'registry rebuild\') spec=\'o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -672,6 +732,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'registry restore-tags\') spec=\'o	--git-remote	remote	once	The git remote to fetch tags from
 o	--no-fetch	-	once	Make the tags again without asking a remote
+o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors

@@ -14,12 +14,25 @@ if TYPE_CHECKING:
 
     from gitxexp.api import Experiment, Repository, context, open
     from gitxexp.common.errors import XexpError
+    from gitxexp.registry import Registry
+    from gitxexp.repository.configuration import ExperimentConfig
 
 
-__all__ = ["Experiment", "Repository", "XexpError", "__version__", "context", "open"]
+__all__ = [
+    "Experiment",
+    "ExperimentConfig",
+    "Registry",
+    "Repository",
+    "XexpError",
+    "__version__",
+    "context",
+    "open",
+]
 
 _HOMES = {
     **dict.fromkeys(("Experiment", "Repository", "context", "open"), "gitxexp.api"),
+    "ExperimentConfig": "gitxexp.repository.configuration",
+    "Registry": "gitxexp.registry",
     "XexpError": "gitxexp.common.errors",
 }
 

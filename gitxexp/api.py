@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.models.promote import Promoted
     from gitxexp.workflows.models.prune import Pruned
     from gitxexp.workflows.registry.annotate import Annotated
+    from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
     from gitxexp.workflows.registry.delete import Deleted
     from gitxexp.workflows.registry.search import Match
     from gitxexp.workflows.runs.record import RunRecord
@@ -1059,6 +1060,51 @@ class Repository:
 
         wanted = Annotation(text=text)
         return annotate(self._project, [version], wanted, commit=commit, wait=wait)[0]
+
+    def configurations(self) -> Sequence[Known]:
+        """Experiments, and configurations that were registered without a run, the newest first, as
+        ``git xexp registry list``."""
+        from gitxexp.workflows.registry.configurations import known_to
+
+        return known_to(self._project)
+
+    def configuration(self, name: str) -> Known:
+        """The experiment or configuration that ``name`` means: a version, a run, or the start of a
+        config hash, as ``git xexp registry show``; its ``config`` is an :class:`ExperimentConfig`."""
+        from gitxexp.workflows.registry.configurations import find
+
+        return find(self.configurations(), name)
+
+    def compare_configurations(self, before: str, after: str) -> Sequence[ParamChange]:
+        """The parameters in which ``before`` and ``after`` differ, as ``git xexp registry compare``."""
+        from gitxexp.workflows.registry.configurations import differing
+
+        return differing(self.configuration(before), self.configuration(after))
+
+    def export(
+        self,
+        *names: str,
+        out: PathLike,
+        form: Literal["json", "toml", "csv", "ndjson", "parquet"] = "json",
+        full: bool = False,
+    ) -> None:
+        """Write the configurations ``names`` (default: all) to the file ``out`` in a ``form``, with
+        ``full`` all that is known, as ``git xexp registry export``."""
+        from gitxexp.workflows.registry.configurations import find
+        from gitxexp.workflows.registry.export import to_file
+
+        entries = self.configurations()
+        found = [find(entries, name) for name in names] if names else entries
+        to_file(found, Path(out), form, full=full)
+
+    def import_configurations(
+        self, *files: PathLike, commit: bool = True, wait: bool = True
+    ) -> Sequence[ImportedConfig]:
+        """Register the configurations of ``files``, as ``git xexp registry import``; returns each with
+        whether it was known. ``commit=False`` leaves the registry uncommitted."""
+        from gitxexp.workflows.registry.import_configs import import_configs
+
+        return import_configs(self._project, [Path(f) for f in files], commit=commit, wait=wait)
 
     def delete(
         self,

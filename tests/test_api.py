@@ -55,8 +55,10 @@ METHODS = {
     "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
     "registry restore-tags": "restore_tags", "registry search": "search",
     "registry label": "label", "registry describe": "describe", "registry delete": "delete",
-    "import": "import_runs", "import --tag": "tag_imported",
     "sweep": "sweep",
+    "registry list": "configurations", "registry show": "configuration",
+    "registry compare": "compare_configurations", "registry export": "export",
+    "registry import": "import_configurations", "import": "import_runs", "import --tag": "tag_imported",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion"}

@@ -82,6 +82,7 @@ SHORTS = {
     "download": "get",
     "search": "registry search",
     "label": "registry label",
+    "export": "registry export",
     "describe": "registry describe",
     "delete": "registry delete",
 }

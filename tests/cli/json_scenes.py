@@ -108,16 +108,47 @@ def of_registry(scenes: Scenes, repo: Repo) -> None:
         return scenes.keep(heading, repo.xexp(*words, "--json"))
 
     run("registry label", "label", "e0.1.0", "+later,kept", "-none")
-    (repo / "more.csv").write_text("run_id,lr,f1\nz,0.1,0.8\n")
-    run("import", "import", "csv", "more.csv", "--tag", "--models", "--into", "results/more.db")
+    run("registry list", "registry", "list")
+    run("registry show", "registry", "show", "e0.1.0")
+    (repo / "idea.json").write_text('{"lr": 5, "net": {"width": 1}, "tags": ["a"]}')
+    (made,) = run("registry import", "registry", "import", "idea.json")
+    run("registry show", "registry", "show", made["config_hash"])
+    run("registry export", "export", "e0.1.0", "idea.json")
+    (repo / "idea.json").unlink()
     repo.xexp("undo").good()
+    run("registry show", "registry", "show", repo.tags[-1])
+    row = f"z,0.1,0.8,{repo.head}\ny,0.1,0.8,\n"
+    (repo / "more.csv").write_text(f"run_id,lr,f1,git_commit\n{row}")
+    run("import", "import", "csv", "more.csv", "--tag")
+    run("registry compare", "registry", "compare", "e0.1.0", repo.tags[-1])
+    repo.xexp("undo", "2").good()
     (repo / "more.csv").unlink()
+    store = of_mlflow(repo.path.parent / "mlruns")
+    run("import", "import", f"mlflow:{store}", "--models")
+    repo.xexp("undo", "2").good()
     run("registry search", "search", "later", "softmax")
     run("registry describe", "describe", "e0.1.0", "-m", "in other words")
     run("explore show", "show", "e0.1.0")
     run("registry delete --dry-run", "delete", "e0.1.0", "--dry-run")
     run("registry delete", "delete", "e0.1.0", "--force")
     repo.xexp("undo").good()
+
+
+def of_mlflow(store: Path) -> Path:
+    """A store of MLflow with one run that logged a model."""
+    run = store / "0/4fb1"
+    files = {
+        "0/meta.yaml": "name: Default\n",
+        "0/4fb1/meta.yaml": "run_id: 4fb1\nstart_time: 1700000000000\nstatus: 3\n",
+        "0/4fb1/params/lr": "0.5",
+        "0/4fb1/metrics/f1": "1700000000000 0.7 0\n",
+        "0/4fb1/artifacts/model/MLmodel": "flavors: {}\n",
+    }
+    for name, text in files.items():
+        (store / name).parent.mkdir(parents=True, exist_ok=True)
+        (store / name).write_text(text)
+    (run / "artifacts/model/model.bin").write_bytes(content("logged"))
+    return store
 
 
 def of_trees(scenes: Scenes, repo: Repo) -> None:

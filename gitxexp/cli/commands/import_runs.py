@@ -61,6 +61,8 @@ def import_runs(
     else:
         _show(done, dry_run=dry_run)
         _show_more(tagged, added)
+    if not done.listed:
+        console.say(f"note: {done.into} is none of [results] databases in .xexp/config.toml")
     if done.advice:
         hints.hint(f"next: {done.advice}")
 

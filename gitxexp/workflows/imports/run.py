@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,7 @@ class Imported:
     models: dict[str, tuple[Path, ...]]  #: run → files of models that it logged
     found: tuple[str, ...]  #: the ids of all of them
     advice: str | None = None  #: the next command
+    listed: bool = True  #: whether the configuration has the database among the results
 
     @property
     def unchanged(self) -> int:
@@ -99,8 +101,14 @@ def import_runs(
         stage.remove(path)
     found = tuple(id for _, id in sorted(seen))
     return Imported(
-        request.source.name, into, len(seen), runs - changed, changed, values, models, found, advice
-    )
+        request.source.name, into, len(seen), runs - changed, changed, values, models, found, advice,
+        _is_listed(project, into),
+    )  # fmt: skip
+
+
+def _is_listed(project: Project, into: str) -> bool:
+    patterns = project.config.results_databases
+    return not patterns or any(fnmatch.fnmatchcase(into, pattern) for pattern in patterns)
 
 
 def _bring_in(

@@ -14,14 +14,18 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import PATTERNS
 
-_FORMAT = 2
+if TYPE_CHECKING:
+    from gitxexp.workflows.registry.configurations import Known
+
+_FORMAT = 3
 
 #: What is searched, and how much a word counts there.
 _FIELDS = {
@@ -58,9 +62,7 @@ def search(
     A word may end in ``*`` (any ending) or begin with ``-`` (must not be there); words in double
     quotes stand beside each other. Raises UsageError where there is nothing to look for.
     """
-    wanted = query(words)
-    if not wanted and not labels:
-        raise UsageError("there is nothing to search for", "such as: git xexp search bert -draft")
+    wanted = _wanted(words, labels)
     refs = project.git.refs_later("HEAD", *PATTERNS)
     stamp = _stamp(project, refs())
     path = project.state / f"search-{zlib.crc32(os.fsencode(_place(project))):08x}.db"
@@ -69,6 +71,13 @@ def search(
     except (sqlite3.Error, _Stale):
         make(project, path, stamp)
         return _ask(path, stamp, wanted, labels, limit)
+
+
+def _wanted(words: Sequence[str], labels: Sequence[str]) -> str:
+    wanted = query(words)
+    if not wanted and not labels:
+        raise UsageError("there is nothing to search for", "such as: git xexp search bert -draft")
+    return wanted
 
 
 def query(words: Sequence[str]) -> str:
@@ -190,19 +199,48 @@ def _field_of(excerpt: str, names: Sequence[str], texts: Sequence[str]) -> str:
 def make(project: Project, path: Path, stamp: str) -> None:
     """Make the index anew, beside its place and renamed into it."""
     from gitxexp.common.files import atomic_write
-    from gitxexp.storage.sqlite_write import database  # 130 ms, for the first search after a change
 
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as temporary, closing(sqlite3.connect(temporary)) as connection:
-        db = database(connection)
-        with db.atomic():
-            table = db.table("documents")
-            table.insert_all(_documents(project), columns={"date": int})
-            if not table.exists():
-                table.create(dict.fromkeys(_COLUMNS, str) | {"date": int})
-            names = [*_FIELDS, "anything"]
-            table.enable_fts(names, fts_version="FTS5", tokenize="unicode61 remove_diacritics 2")
-            db.table("source").insert({"stamp": stamp})
+        _fill(connection, _documents(project), stamp)
+
+
+def _fill(connection: sqlite3.Connection, documents: Iterable[dict[str, Any]], stamp: str) -> None:
+    from gitxexp.storage.sqlite_write import database  # 130 ms, for the first search after a change
+
+    db = database(connection)
+    with db.atomic():
+        table = db.table("documents")
+        table.insert_all(documents, columns={"date": int})
+        if not table.exists():
+            table.create(dict.fromkeys(_COLUMNS, str) | {"date": int})
+        names = [*_FIELDS, "anything"]
+        table.enable_fts(names, fts_version="FTS5", tokenize="unicode61 remove_diacritics 2")
+        db.table("source").insert({"stamp": stamp})
+
+
+def search_in(
+    path: Path, words: Sequence[str], *, labels: Sequence[str] = (), limit: int | None = None
+) -> list[Match]:
+    """:func:`search` in the registry of a file, without a repository and without an index kept."""
+    from gitxexp.workflows.registry.configurations import existing, known_in
+
+    wanted = _wanted(words, labels)
+    with closing(sqlite3.connect(":memory:")) as db:
+        _fill(db, map(_of_known, known_in(existing(path))), "")
+        return list(_matches(db, wanted, labels, limit))
+
+
+def _of_known(one: Known) -> dict[str, Any]:
+    """An entry of a registry as a document: a configuration by itself is named by its hash."""
+    payload = one.payload
+    return _document(
+        version=one.version, date=None, name=one.config_hash,
+        headline=payload.headline if payload else one.config.description,
+        text=one.config.description, labels=one.config.labels,
+        params=flatten(one.config.params), run=payload.run if payload else one.name, command=None,
+        subject="", log="",
+    )  # fmt: skip
 
 
 _COLUMNS = ("version", "date", "label_list", *_FIELDS, "anything")
@@ -224,6 +262,13 @@ def _documents(project: Project) -> Iterator[dict[str, Any]]:
         )  # fmt: skip
     if project.places.top is None:
         return
+    for found in project.registry.configurations():
+        yield _document(
+            version="", date=_seconds(found.at), name=found.hash,
+            headline=f"configuration {found.hash[7:19]} {found.description}".rstrip(),
+            text=found.description, labels=found.labels, params=found.params, run=found.hash[7:19],
+            command=None, subject="", log="",
+        )  # fmt: skip
     known = {experiment.name for experiment in experiments}
     annotations = project.annotations
     for version, row in project.registry.rows().items():

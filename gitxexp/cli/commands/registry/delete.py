@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from gitxexp.cli import progress, prompts
+from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.errors import NoAnswer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gitxexp.workflows.registry.delete import Deleted, DeletePlan
 
 
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 )
 @click.option("--git-remote", metavar="NAME", help="The git remote (default: the one pushed to).")
 @click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@db_option
 @shared(yes="Do not ask.", dry_run="Show what would be deleted.", no_wait=True, json=True)
 def delete(
     versions: tuple[str, ...],
@@ -31,6 +36,7 @@ def delete(
     from_remote: bool,
     git_remote: str | None,
     no_commit: bool,
+    db: Path | None,
     yes: bool,
     dry_run: bool,
     no_wait: bool,
@@ -41,9 +47,22 @@ def delete(
     Commits, results and cached files stay. What is in production, or was pushed, is refused
     without --force. On the remote a tag goes only if it is the one that is here.
     """
+    from gitxexp.workflows.registry import plain
     from gitxexp.workflows.registry.delete import delete, plan
 
+    if db is not None:
+        _sure(versions, force=force or yes)
+        _show_names([*versions] if dry_run else plain.delete_in(db, versions), dry_run, as_json)
+        return
     project = open_project()
+    found = plain.only_configurations(project, versions)
+    if found:
+        _sure([one.name for one in found], force=force or yes or dry_run)
+        names = [one.name for one in found]
+        if not dry_run:
+            plain.delete_configurations(project, found, commit=not no_commit, wait=not no_wait)
+        _show_names(names, dry_run, as_json)
+        return
     planned = plan(project, versions, remote=git_remote, from_remote=from_remote, force=force)
     if dry_run:
         _show_plan(planned, as_json=as_json)
@@ -67,6 +86,29 @@ def delete(
         )
         return
     _show(done)
+
+
+def _sure(names: Sequence[str], *, force: bool) -> None:
+    """A question before configurations are deleted; NoAnswer without a yes."""
+    listed = ", ".join(names)
+    if force:
+        return
+    if not prompts.can_ask():
+        raise NoAnswer(f"{listed}: nothing was deleted", "delete without asking: --force")
+    if not prompts.confirm(f"delete {listed}?"):
+        raise NoAnswer("nothing was deleted")
+
+
+def _show_names(names: Sequence[str], dry_run: bool, as_json: bool) -> None:
+    if as_json and dry_run:
+        console.print_json({"would_delete": [*names], "refused": []})
+    elif as_json:
+        console.print_json(
+            {"deleted": [*names], "remote": None, "commit": None, "cached": [], "unreachable": []}
+        )
+    else:
+        for name in names:
+            console.done(f"{'would delete' if dry_run else 'deleted'}  {name}")
 
 
 def _ask(planned: DeletePlan) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import click
 
 from gitxexp.cli import prompts
-from gitxexp.cli.commands.registry.label import vars_of
+from gitxexp.cli.commands.registry.label import annotated, vars_of
+from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import Command
-from gitxexp.cli.options import open_project, shared
+from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError
-
-if TYPE_CHECKING:
-    from gitxexp.repository.repository import Project
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 
 
 @click.command(cls=Command)
@@ -22,24 +21,31 @@ if TYPE_CHECKING:
 @shared(message="The description.")
 @click.option("-e", "--edit", is_flag=True, help="Write it in the editor.")
 @click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@db_option
 @shared(no_wait=True, json=True)
 def describe(
-    version: str, message: str | None, edit: bool, no_commit: bool, no_wait: bool, as_json: bool
+    version: str,
+    message: str | None,
+    edit: bool,
+    no_commit: bool,
+    db: Path | None,
+    no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Give an experiment another description; without -m or -e, print the one that it has.
 
     It stands in the place of the text that the tag was made with. Who gave it and when is kept in
     the registry; the tag is not touched.
     """
-    from gitxexp.workflows.registry.annotate import Annotation, annotate
+    from gitxexp.workflows.registry.annotate import Annotation
 
     if edit and message is not None:
         raise UsageError("-e and -m exclude each other", "omit one of them")
-    project = open_project()
-    text = _edited(project, version) if edit else message
-    done = annotate(
-        project, [version], Annotation(text=text), commit=not no_commit, wait=not no_wait
-    )
+    text = _edited(db, version) if edit else message
+    if text is not None and not text.strip():
+        raise XexpError("the description is empty: nothing was changed", "give a text: -m TEXT")
+    wanted = Annotation(text=text)
+    done = annotated(db, [version], wanted, commit=not no_commit, wait=not no_wait)
     if as_json:
         console.print_json([vars_of(one) for one in done])
         return
@@ -47,16 +53,15 @@ def describe(
         console.out(f"{one.version}  {one.text or '(no description)'}")
 
 
-def _edited(project: Project, version: str) -> str:
+def _edited(db: Path | None, version: str) -> str:
     """What the user leaves in the editor, without comments."""
-    from gitxexp.workflows.registry.annotate import Annotation, annotate
+    from gitxexp.workflows.registry.annotate import Annotation
 
-    (today,) = annotate(project, [version], Annotation())
+    (today,) = annotated(db, [version], Annotation(), commit=False, wait=True)
     note = f"# The description of {today.version}. An empty one changes nothing.\n"
-    edited = prompts.edit(
-        f"{today.text}\n\n{note}",
-        project.places.git_dir / "TAG_EDITMSG",  # known to editors
-    )
+    with TemporaryDirectory(prefix="git-xexp-") as folder:
+        place = Path(folder) / "TAG_EDITMSG"  # known to editors
+        edited = prompts.edit(f"{today.text}\n\n{note}", place)
     lines = [line.rstrip() for line in edited.splitlines() if not line.startswith("#")]
     text = "\n".join(lines).strip()
     if not text:

@@ -8,8 +8,13 @@ from gitxexp.cli.group import Group
 
 _SUMMARIES = {
     "search": "find experiments by words, the best first",
+    "list": "list what the registry has",
+    "show": "show an experiment or configuration of it",
+    "compare": "compare two of them",
     "label": "add labels to experiments, or remove them",
     "describe": "give an experiment another description",
+    "export": "write configurations to a file",
+    "import": "register configurations of files",
     "delete": "delete experiments: their tags and their rows",
     "rebuild": "restore what tags hold",
     "restore-tags": "make tags again that only the registry knows",
@@ -17,8 +22,13 @@ _SUMMARIES = {
 _HERE = "gitxexp.cli.commands.registry"
 _VERBS = {
     "search": f"{_HERE}.search.search",
+    "list": f"{_HERE}.entries.list_",
+    "show": f"{_HERE}.entries.show",
+    "compare": f"{_HERE}.entries.compare",
     "label": f"{_HERE}.label.label",
     "describe": f"{_HERE}.describe.describe",
+    "export": f"{_HERE}.export.export",
+    "import": f"{_HERE}.import_configs.import_configs",
     "delete": f"{_HERE}.delete.delete",
     "rebuild": f"{_HERE}.tags.rebuild",
     "restore-tags": f"{_HERE}.tags.restore_tags",

@@ -4,37 +4,64 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import WordCommand
 from gitxexp.cli.options import Labels, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gitxexp.workflows.registry.annotate import Annotated, Annotation
+
 
 @click.command(cls=WordCommand)
 @click.argument("versions", nargs=-1, required=True, metavar="VERSION... [+LABEL|-LABEL]...")
 @click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@db_option
 @shared(no_wait=True, json=True)
-def label(versions: tuple[str, ...], no_commit: bool, no_wait: bool, as_json: bool) -> None:
+def label(
+    versions: tuple[str, ...], no_commit: bool, db: Path | None, no_wait: bool, as_json: bool
+) -> None:
     """Add labels to experiments, or remove them; without any, print those that they have.
 
     +LABEL adds and -LABEL removes, several with commas. Who did it and when is kept in the
     registry; the tag is not touched.
     """
-    from gitxexp.workflows.registry.annotate import Annotation, annotate
+    from gitxexp.workflows.registry.annotate import Annotation as Wanted
 
     names = [word for word in versions if not word.startswith(("+", "-"))]
     if not names:
         raise UsageError("VERSION is missing", "such as: git xexp registry label e0.1.0 +baseline")
-    wanted = Annotation(_labels(versions, "+"), _labels(versions, "-"))
-    done = annotate(open_project(), names, wanted, commit=not no_commit, wait=not no_wait)
+    wanted = Wanted(_labels(versions, "+"), _labels(versions, "-"))
+    done = annotated(db, names, wanted, commit=not no_commit, wait=not no_wait)
     if as_json:
         console.print_json([vars_of(one) for one in done])
         return
     for one in done:
         console.out(f"{one.version}  {', '.join(one.labels) or '(no labels)'}")
+
+
+def annotated(
+    db: Path | None, names: Sequence[str], wanted: Annotation, *, commit: bool, wait: bool
+) -> list[Annotated]:
+    """Experiments, or configurations, with labels or a description noted."""
+    from gitxexp.workflows.registry import plain
+    from gitxexp.workflows.registry.annotate import annotate
+
+    if db is not None:
+        return plain.annotate_in(db, names, wanted)
+    project = open_project()
+    found = plain.only_configurations(project, names)
+    if found:
+        return plain.annotate_configurations(project, found, wanted, commit=commit, wait=wait)
+    return annotate(project, names, wanted, commit=commit, wait=wait)
 
 
 def vars_of(one: object) -> dict[str, object]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import WordCommand
 from gitxexp.cli.options import Labels, open_project, shared
 from gitxexp.cli.render import console
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 @click.option(
     "-l",
     "--label",
+    "--tags",
     "labels",
     type=Labels(),
     metavar="LABEL",
@@ -38,9 +41,14 @@ if TYPE_CHECKING:
     default=100,
     help="Only the best N (default: 100; 0: all).",
 )
+@db_option
 @shared(json=True)
 def search(
-    words: tuple[str, ...], labels: tuple[tuple[str, ...], ...], limit: int, as_json: bool
+    words: tuple[str, ...],
+    labels: tuple[tuple[str, ...], ...],
+    limit: int,
+    db: Path | None,
+    as_json: bool,
 ) -> None:
     """Find experiments by words in all that is known of them, the best first.
 
@@ -48,11 +56,15 @@ def search(
     logs are searched. bert* finds any ending, -draft leaves out what has the word, and '"two words"'
     stand beside each other. Runs that were not tagged are found, too.
     """
-    from gitxexp.workflows.registry.search import search
+    from gitxexp.workflows.registry.search import search, search_in
 
     gc.disable()  # many rows and no cycle
     most = limit + 1 if limit else None
-    found = search(open_project(), words, labels=tuple(chain.from_iterable(labels)), limit=most)
+    wanted = tuple(chain.from_iterable(labels))
+    if db is not None:
+        found = search_in(db, words, labels=wanted, limit=most)
+    else:
+        found = search(open_project(), words, labels=wanted, limit=most)
     if limit and len(found) > limit:
         found = found[:limit]
         console.remark(f"the best {limit}; all of them: --limit 0")

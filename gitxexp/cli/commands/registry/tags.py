@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
 from gitxexp.cli import hints, progress
+from gitxexp.cli.commands.registry.source import db_option
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+
+
+def _project(db: Path | None) -> Project:
+    """The repository, with the registry in the file where one is named."""
+    project = open_project()
+    if db is not None:
+        from gitxexp.repository.registry import Registry
+
+        project.registry = Registry(db.absolute())
+    return project
+
 
 @click.command(cls=Command)
+@db_option
 @shared(no_wait=True, json=True)
-def rebuild(no_wait: bool, as_json: bool) -> None:
+def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
     """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
     from gitxexp.workflows.experiments.rebuild import rebuild
 
-    project = open_project()
+    project = _project(db)
     with progress.line("rebuilding") as project.progress:
         done = rebuild(project, wait=not no_wait)
     if as_json:
@@ -29,15 +47,18 @@ def rebuild(no_wait: bool, as_json: bool) -> None:
         f"{len(done.restored)} restored, {len(done.unchanged)} were right,"
         f" {len(done.kept)} only the registry has"
     )
-    if done.restored:
+    if done.restored and db is None:
         hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
 
 
 @click.command("restore-tags", cls=Command)
 @click.option("--git-remote", metavar="NAME", help="The git remote to fetch tags from.")
 @click.option("--no-fetch", is_flag=True, help="Make the tags again without asking a remote.")
+@db_option
 @shared(no_wait=True, json=True)
-def restore_tags(git_remote: str | None, no_fetch: bool, no_wait: bool, as_json: bool) -> None:
+def restore_tags(
+    git_remote: str | None, no_fetch: bool, db: Path | None, no_wait: bool, as_json: bool
+) -> None:
     """Make the tags again of experiments that only the registry knows.
 
     A tag that the git remote has is fetched; another is made from the registry's row, at the commit
@@ -45,7 +66,7 @@ def restore_tags(git_remote: str | None, no_fetch: bool, no_wait: bool, as_json:
     """
     from gitxexp.workflows.experiments.restore_tags import restore_tags
 
-    project = open_project()
+    project = _project(db)
     with progress.line("restoring tags") as project.progress:
         done = restore_tags(project, git_remote, fetch=not no_fetch, wait=not no_wait)
     if as_json:
