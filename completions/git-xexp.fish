@@ -17,6 +17,7 @@ v	demo	make a real experiment repository and walk through it
 v	setup	enable man pages and completion
 v	completion	print the completion script of a shell
 v	run	run a command as an experiment
+v	rerun	run a past experiment again and compare
 v	tag	snapshot the experiment as the next version
 v	sweep	run a command for each configuration, in parallel
 v	worktree	one experiment, one branch, one folder
@@ -113,6 +114,19 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
+a	text	many\' ;;
+\'rerun\') spec=\'o	--rtol	text	once	How far a metric may differ, relative to the recorded one (default: 1e-6)
+o	--atol	text	once	And by how much in all (default: 0)
+o	--timeout	text	once	End the command after TIME
+o	--keep	-	once	Record the run, and merge its rows into the results
+o	--no-wait	-	once	Fail at once if another operation holds the lock
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	run	once
 a	text	many\' ;;
 \'tag\') spec=\'o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number

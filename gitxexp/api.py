@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.registry.delete import Deleted
     from gitxexp.workflows.registry.search import Match
     from gitxexp.workflows.runs.record import RunRecord
+    from gitxexp.workflows.runs.rerun import Rerun
     from gitxexp.workflows.runs.run import Run
     from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
@@ -241,6 +242,32 @@ class Repository:
         )  # fmt: skip
         cwd = Path(folder) if folder is not None else self._project.top
         return run(self._project, request, cwd=cwd, echo=echo, wait=wait)
+
+    def rerun(
+        self,
+        name: str,
+        *command: str,
+        rtol: float = 1e-6,
+        atol: float = 0.0,
+        keep: bool = False,
+        timeout: float | None = None,
+        echo: bool = False,
+        wait: bool = True,
+    ) -> Rerun:
+        """Run a past experiment again in a disposable worktree and compare, as ``git xexp rerun``.
+
+        ``name`` is a version, the id of a run record or a tracker's run; ``command`` are the words to run
+        instead of the recorded ones. Metrics may differ by ``atol`` and, relative to the recorded value,
+        by ``rtol``. ``keep`` records
+        the run and merges its rows; ``timeout`` (seconds) ends the command; ``echo`` shows what it
+        prints. The result says whether it is ``reproduced``, and has the ``metrics`` then and now, the
+        ``packages`` that differ, and which ``outputs`` have the same bytes. Raises XexpError where it
+        cannot be run.
+        """
+        from gitxexp.workflows.runs.rerun import RerunRequest, rerun
+
+        request = RerunRequest(name, command, rtol, atol, keep, timeout)
+        return rerun(self._project, request, echo=echo, wait=wait)
 
     def runs(self) -> Sequence[RunRecord]:
         """Every run that ``run`` or ``sweep`` recorded, newest first, and those under way."""

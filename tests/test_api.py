@@ -38,7 +38,7 @@ def test_the_verbs(ready: Repo) -> None:
 
 #: Verb of the command line → method.
 METHODS = {
-    "init": "init", "run": "run", "explore log": "run_log",
+    "init": "init", "run": "run", "rerun": "rerun", "explore log": "run_log",
     "tag": "tag", "tag --dry-run": "plan", "push": "push",
     "pull": "pull",
     "worktree new": "worktree", "worktree list": "worktrees",

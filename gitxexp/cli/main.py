@@ -38,6 +38,7 @@ SECTIONS = {
     },
     "Make and share experiments": {
         "run": "run a command as an experiment",
+        "rerun": "run a past experiment again and compare",
         "tag": "snapshot the experiment as the next version",
         "sweep": "run a command for each configuration, in parallel",
         "worktree": "one experiment, one branch, one folder",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import sys
@@ -99,6 +100,13 @@ def of_runs(scenes: Scenes, repo: Repo) -> None:
     scenes.keep("run", repo.xexp("run", "--json", "--", "sh", "-c", "echo no; exit 3"), 3)
     done = scenes.keep("run", repo.xexp("run", "--json", "--", sys.executable, "-c", LOG))
     scenes.keep("explore log", repo.xexp("explore", "log", done["id"], "--json"))
+    write = "open('metrics.json', 'w').write('{\"f1\": 0.25}')"
+    words = ("--json", "--", sys.executable, "-c", write)
+    scenes.keep("rerun", repo.xexp("rerun", done["id"], "--rtol", "0.5", *words))
+    site = repo.path.parent / "site"  # a package more than then
+    (site / "extra-1.0.dist-info").mkdir(parents=True)
+    os.environ["PYTHONPATH"] += f"{os.pathsep}{site}"
+    scenes.keep("rerun", repo.xexp("rerun", done["id"], "--keep", *words), 1)
 
 
 def of_registry(scenes: Scenes, repo: Repo) -> None:

@@ -117,9 +117,15 @@ class Outcome:
 
 
 def run(
-    job: Job, stop: Callable[[], bool], started: Callable[[int], None] | None = None
+    job: Job,
+    stop: Callable[[], bool],
+    started: Callable[[int], None] | None = None,
+    *,
+    echo: bool = False,
+    out: int = 1,
 ) -> Outcome:
-    """Do the job; never raises for what the command does. ``started`` hears its process group."""
+    """Do the job; never raises for what the command does. ``started`` hears its process group;
+    ``echo`` and ``out`` are those of :func:`.execute.execute`."""
     if job.folder.exists():  # of an attempt whose worker was killed
         end_processes(job.context.run)
         shutil.rmtree(job.folder, ignore_errors=True)
@@ -136,7 +142,8 @@ def run(
             log=job.context.log,
             timeout=job.timeout,
             stop=stop,
-            echo=False,
+            echo=echo,
+            out=out,
             started=started,
         )
     except (XexpError, OSError) as error:

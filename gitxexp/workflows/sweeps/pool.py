@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
@@ -219,9 +219,18 @@ def _linker(kinds: tuple[str, ...]) -> place.Linker:
 
 
 def make(
-    project: Project, folder: Path, commit: str, count: int, progress: Progress | None = None
+    project: Project,
+    folder: Path,
+    commit: str,
+    count: int,
+    progress: Progress | None = None,
+    *,
+    needs: Callable[[str], bool] = lambda _: True,
 ) -> list[Tree]:
-    """``count`` worktrees below ``folder`` at ``commit``; raises XexpError, leaving none behind."""
+    """``count`` worktrees below ``folder`` at ``commit``; raises XexpError, leaving none behind.
+
+    ``needs(path)`` says of what no cache and no remote has whether that is an error.
+    """
     remove(project, folder)
     folder.mkdir(parents=True)
     trees: list[Tree] = []
@@ -231,8 +240,9 @@ def make(
         first = trees[0].top
         kinds = kinds_of(project, None)
         gathered = gather(project, first, kinds, progress)
-        if gathered.missing:
-            names = ", ".join(gathered.missing[:3])
+        missing = [path for path in gathered.missing if needs(path)]
+        if missing:
+            names = ", ".join(missing[:3])
             raise XexpError(f"data is missing: {names}", "fetch it first: dvc fetch")
         placed = {
             f.path: Placed(f.source, f.own, bool(f.output.executable)) for f in gathered.files
