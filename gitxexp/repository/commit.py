@@ -6,6 +6,7 @@ signing and the reflog work as ever while the user's index keeps what it held.
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -84,13 +85,19 @@ def commit(
     paths: Sequence[str],
     message: str,
     *,
+    version: str = "",
+    verbatim: bool = False,
     everything: bool = False,
 ) -> str:
     """Commit HEAD plus ``paths`` (and, with ``everything``, all tracked changes).
 
-    Returns the commit's id. What the user staged besides stays staged and is not in it.
+    The first line of ``message``, about ``version``, is put as ``[tag] commit_message`` wants it,
+    unless ``verbatim``. Returns the commit's id. What the user staged besides stays staged and is
+    not in it.
     """
     git = project.at_top
+    if not verbatim:
+        message = worded(project.config.tag_commit_message, message, version)
     branch, old = git.head()
     ref = f"refs/heads/{branch}" if branch else "HEAD"
     env = {"GIT_INDEX_FILE": str(_own_index(project, running, paths, everything=everything))}
@@ -101,11 +108,30 @@ def commit(
             "commit", "-q", "-F", "-", "--cleanup=verbatim", stdin=encode(message), env=env
         )
     except GitError as error:
-        raise XexpError(f"git commit refused: {error.message}", "nothing was changed") from error
+        hint = "nothing was changed"
+        hook = project.top / git.text("rev-parse", "--git-path", "hooks/commit-msg")
+        if os.access(hook, os.X_OK) and not verbatim:
+            hint += (
+                "\na hook reads the message: [tag] commit_message in .xexp/config.toml words it, such"
+                ' as "chore(exp): {version} {headline}"'
+            )
+        raise XexpError(f"git commit refused: {error.message}", hint) from error
     new = git.text("rev-parse", "HEAD")
     running.amend(seq, replace(step, new=new))
     _follow(project, running, new)
     return new
+
+
+def worded(template: str, message: str, version: str = "") -> str:
+    """``message``, its first line put into ``template`` with the version that it is about.
+
+    Without a template: ``VERSION: line``, or the line alone where it is about none.
+    """
+    line, rest = message.partition("\n")[::2]
+    if template:
+        parts = template.replace("{version}", version).replace("{headline}", line).split()
+        return " ".join(parts) + f"\n{rest}"
+    return f"{version}: {message}" if version else message
 
 
 def _own_index(

@@ -81,6 +81,7 @@ class Config(NamedTuple):
     models_slots: tuple[ModelSlot, ...] = ()  #: ``[models.NAME]``
     tag_push: bool = False  #: push after every tag
     tag_remote: str = ""  #: the git remote to push to
+    tag_commit_message: str = ""  #: of commits, with {version} and {headline}
     worktree_path: str = "../exp-{name}"  #: relative to the main worktree
     worktree_branch: str = "exp/{name}"
     worktree_link: str = "auto"  #: auto, reflink, hardlink, symlink or copy

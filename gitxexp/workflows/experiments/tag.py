@@ -124,10 +124,10 @@ def within(
     if request.commit:
         _register(project, running, final)
         files = [*plan.files, *tracked, *touched, settings.REGISTRY]
-        subject = f"{final.version}: {final.headline}\n"
         commit = repository_commit.commit(
-            project, running, sorted(set(files)), subject, everything=request.everything
-        )
+            project, running, sorted(set(files)), f"{final.headline}\n", version=final.version,
+            everything=request.everything,
+        )  # fmt: skip
     oid = repository_commit.tag(project, running, final.version, tag_message.encode(final), commit)
     running.summary.append(f"{final.version} {final.headline}")
     running.outcome.update(version=final.version, commit=commit)

@@ -172,7 +172,9 @@ def merge_inputs(
         if verb != str(request.mode):
             said = request.message or said
         if request.commit and record:
-            commit = work.commit(running, record, request.message or said)
+            commit = work.commit(
+                running, record, request.message or said, verbatim=bool(request.message)
+            )
         running.summary.append(said)
         changed = any(artifact.report.changed for artifact in merged.artifacts)
         running.outcome["unchanged"] = not (changed or models)
@@ -438,10 +440,14 @@ class _Merge:
                 registry.put_merge(db, _row(item, at))
         return [*dict.fromkeys((*self.touched, config.REGISTRY))]
 
-    def commit(self, running: Running, paths: Sequence[str], message: str) -> str:
+    def commit(
+        self, running: Running, paths: Sequence[str], message: str, *, verbatim: bool
+    ) -> str:
         """Commit exactly these files."""
         repository_commit.check_ready(self.project)
-        return repository_commit.commit(self.project, running, paths, message + "\n")
+        return repository_commit.commit(
+            self.project, running, paths, message + "\n", verbatim=verbatim
+        )
 
 
 def _row(item: MergedArtifact, at: str) -> dict[str, object]:

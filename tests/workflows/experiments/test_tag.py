@@ -468,3 +468,22 @@ def test_an_import_that_was_never_downloaded_is_an_artifact(dvc_repo: Repo, tmp_
     assert {a["path"] for a in shown["artifacts"]} == said.keys()
     verified = dvc_repo.xexp("explore", "verify", "e0.1.0", "--json").good().json()
     assert "wrong" not in {c["verdict"] for c in verified[0]["claims"]}
+
+
+def test_a_hook_that_wants_another_subject(set_up: Repo) -> None:
+    hook = set_up.write(
+        ".git/hooks/commit-msg",
+        "#!/bin/sh\ngrep -qE '^(feat|chore)(\\([a-z]+\\))?: .' \"$1\" && exit\n"
+        'echo "subject may not be empty [subject-empty]" >&2; exit 1\n',
+    )
+    hook.chmod(0o755)
+    before = set_up.refs()
+    done = set_up.xexp("tag")
+    assert done.code == 128
+    assert "subject may not be empty" in done.err
+    assert 'such as "chore(exp): {version} {headline}"' in done.err
+    assert set_up.refs() == before
+    set_up.git("config", "xexp.tag.commitMessage", "chore(exp): {version} {headline}")
+    set_up.xexp("tag").good()
+    assert set_up.git("log", "-1", "--format=%s").startswith("chore(exp): e0.1.0 model=softmax | ")
+    assert message(set_up, "e0.1.0").headline.startswith("model=softmax | ")
