@@ -170,7 +170,10 @@ def _duckdb(database: Database) -> Iterator[Table]:
     names = [
         name for (name,) in database.rows(f"SELECT table_name FROM duckdb_tables() WHERE {where}")
     ]
-    for name in names:
+    # In memory there is a parquet file, which may be a view; views of a database are not evaluated.
+    views = f"SELECT view_name FROM duckdb_views() WHERE {where} AND database_name = 'memory'"
+    viewed = [name for (name,) in database.rows(views)]
+    for name in [*names, *viewed]:
         info = database.rows(
             f"SELECT column_name, data_type FROM duckdb_columns() WHERE {where}"
             " AND table_name = ? ORDER BY column_index",
@@ -184,4 +187,4 @@ def _duckdb(database: Database) -> Iterator[Table]:
             [name],
         )
         key = next((tuple(columns) for (columns,) in keys), ())
-        yield Table(name, tuple(types), key, "rowid" not in types, types)
+        yield Table(name, tuple(types), key, "rowid" not in types and name in names, types)

@@ -216,6 +216,8 @@ def _show(report: Report, *, verbose: bool) -> None:
     from gitxexp.cli.render import checks
 
     console.out(*checks.as_text(report, rows=verbose))
+    if not verbose:
+        console.notes(one.reason for one in report.skipped if one.rule == "results")
     if report.findings and not verbose:
         if not console.is_terminal():
             console.remark(checks.summary(report))

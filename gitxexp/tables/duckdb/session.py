@@ -209,14 +209,26 @@ def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | Non
 
 
 def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
-    """A connection whose one table, named as the file, has its rows; it reaches no file any more.
-    ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
+    """A connection whose one table, named as the file, has its rows; it reaches no other file.
+
+    With ``limits`` (settings of DuckDB's) it is a view of the file, of which no more is in memory than is
+    being read. Raises ``duckdb.Error``.
+    """
     import duckdb
 
     con = duckdb.connect(":memory:", config=dict(limits or {}))
     processes.interruptible(con)
+    name = quote(path.stem)
+    if limits:
+        file = text(str(path.resolve()))
+        con.execute(f"SET allowed_paths = [{file}]")
+        con.execute("SET enable_external_access = false")
+        con.execute(
+            f"CREATE VIEW {name} AS SELECT * FROM read_parquet({file}, hive_partitioning = false)"
+        )
+        return con
     rows = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
-    con.execute(f"CREATE TABLE {quote(path.stem)} AS {rows}", [str(path)])
+    con.execute(f"CREATE TABLE {name} AS {rows}", [str(path)])
     con.execute("SET enable_external_access = false")
     return con
 

@@ -24,6 +24,7 @@ def check(project: Project | None, request: Request) -> Report:
     """
     context = Context(project, request)
     chosen = _chosen(request)
+    _ = context.bounds, context.since  # what cannot be read is said before anything is looked at
     found = list(_found(chosen, context))
     kept, ignored = _sorted_out(found, context.config)
     skipped = tuple(Skipped(rule, why) for rule, why in context.skipped)

@@ -22,6 +22,7 @@ from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
 from gitxexp.workflows.checks.report import Request
 from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.explore.show import experiment_of
 from gitxexp.workflows.merge.check import MergeCheck, merges
 
 
@@ -61,6 +62,15 @@ class Context:
     def bounds(self) -> bounds.Bounds:
         """The bounds of the rules."""
         return bounds.parse(self.config.check_bounds)
+
+    @cached_property
+    def since(self) -> float | None:
+        """When the version was tagged since which is looked, in seconds since 1970; raises XexpError where
+        there is none of that name."""
+        if self.request.since is None or self.at is None:
+            return None
+        experiments = self.at.experiments()
+        return float(experiment_of(self.at, self.request.since, experiments)[0].date)
 
     def skip(self, rule: str, why: str) -> None:
         """Remember that a rule could not be applied."""

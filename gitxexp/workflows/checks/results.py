@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError, suggestion
-from gitxexp.repository.repository import Project
 from gitxexp.trackers.databases import Database, reading
+from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import tables_of
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.checks.context import Context
@@ -21,6 +21,8 @@ MEMORY = 350_000_000
 _PAGES = 65_536
 
 UNREADABLE = "unreadable"
+#: Trackers whose tables have a column for each parameter and metric, which the rules look at.
+_READ = ("xetrack", "table", "imported")
 
 
 def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
@@ -31,6 +33,10 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
     named = context.request.paths
     for path in named or _databases(context):
         try:
+            tracker = tracker_of(path, context.config.results_table or None) if not named else None
+            if tracker is not None and tracker not in _READ:
+                context.skip("results", f"{context.shown(path)} is a store of {tracker}")
+                continue
             yield from reading(path, lambda database: _in_file(database, rules, context), MEMORY)
         except NoAnswer:
             raise
@@ -107,15 +113,8 @@ def _choose(table: TableProfile, context: Context) -> list[Group]:
     if request.run:
         exact = [group for group in groups if group.run == request.run]
         groups = exact or [group for group in groups if group.run.startswith(request.run)]
-    if request.since and context.at is not None and table.table.time_column:
-        begin = _date_of(context.at, request.since)
+    if context.since is not None and table.table.time_column:
+        begin = context.since
         name = table.table.time_column
         groups = [group for group in groups if moment(group.cells[name].most).seconds > begin]
     return list(groups)
-
-
-def _date_of(project: Project, name: str) -> float:
-    """When a version was tagged, in seconds since 1970; raises XexpError where there is none."""
-    from gitxexp.workflows.explore.show import experiment_of
-
-    return float(experiment_of(project, name, project.experiments())[0].date)

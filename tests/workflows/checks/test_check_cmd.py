@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
+import pexpect
 import pytest
 from ruamel.yaml import YAML
 
@@ -228,6 +230,52 @@ def test_parameters_of_a_dataclass_and_keys_of_a_cache(bench: Repo) -> None:
     bench.write("params.yaml", "model: bert\nlr: fast\n")
     found = bench.xexp("check", "--before", "--only", "schema-drift", "--json").json()["findings"]
     assert found[0]["message"] == "params_lr holds numbers, and will get text: 'fast'"
+
+
+def test_files_are_added_and_columns_asked_for(bench: Repo) -> None:
+    """``--fix`` without a terminal corrects all; on one it asks."""
+    bench.write("data/more.csv", "x\n1\n")
+    bench.write("params.yaml", "model: bert\nlearning_rate: 0.1\n")
+    done = bench.xexp("check", "--before", "--only", "not-tracked", "--fix", "--json").good()
+    assert done.json()["fixed"] == ["dvc add data/more.csv"] and not done.json()["findings"]
+    assert (bench / "data/more.csv.dvc").exists()
+    bench.xexp("undo", "--yes").good()
+    assert not (bench / "data/more.csv.dvc").exists() and (bench / "data/more.csv").exists()
+    words = ("check", "--before", "--only", "not-tracked,schema-drift", "--fix")
+    child = pexpect.spawn(sys.executable, ["-m", "gitxexp", *words], cwd=str(bench.path), timeout=60,
+                          encoding="utf-8", dimensions=(40, 200))  # fmt: skip
+    child.expect(
+        r"rename params_lr to params_learning_rate in bench.db: predictions, metrics\? \[y/N\]"
+    )
+    child.sendline("y")
+    child.expect(r"dvc add data/more.csv\? \[y/N\]")
+    child.sendline("n")
+    child.expect("corrected: rename params_lr")
+    child.expect(pexpect.EOF)
+    assert not (bench / "data/more.csv.dvc").exists()
+
+
+def test_since_a_version(bench: Repo) -> None:
+    """What was there before a version is not looked at: git's clock in tests is that of 2023."""
+    change(bench / "bench.db", f"UPDATE metrics SET accuracy = 1.3 WHERE {RUN}")
+    only = ("check", "--only", "metric-out-of-range", "--since")
+    assert bench.xexp(*only, "e0.1.0").code == 1
+    change(bench / "bench.db", f"UPDATE metrics SET timestamp = '2022-01-01 00:00:00' WHERE {RUN}")
+    assert bench.xexp(*only, "e0.1.0").code == 0
+    done = bench.xexp(*only, "e9.9.9")
+    assert done.code == 128 and "e9.9.9" in done.err
+
+
+def test_a_store_of_another_tracker_is_left_alone(bench: Repo) -> None:
+    change(bench / "mlflow.db", "CREATE TABLE experiments (experiment_id INTEGER)",
+           "CREATE TABLE runs (run_uuid TEXT, start_time INT, status TEXT, lifecycle_stage TEXT)",
+           "CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT)",
+           "CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT)",
+           "CREATE TABLE metrics (key TEXT, value REAL, timestamp INT, run_uuid TEXT, step INT)",
+           "INSERT INTO metrics VALUES ('accuracy', 7.5, 99999999999999, 'a', 0)")  # fmt: skip
+    bench.git("config", "xexp.results.databases", "mlflow.db")
+    done = bench.xexp("check").good()
+    assert "note: mlflow.db is a store of mlflow" in done.err
 
 
 def test_several_processes(bench: Repo) -> None:
