@@ -31,7 +31,7 @@ class ModelSlot(NamedTuple):
 
     name: str
     production: str = ""  #: the file that is the current best
-    candidates: str = ""  #: the folder of the others
+    candidates: str = ""  #: the folder for candidate models
     extension: str = ""  #: of candidate files, with the dot
 
 

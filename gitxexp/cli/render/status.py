@@ -70,7 +70,7 @@ def _promotion(promotion: Promotion) -> str:
 
 def _last(found: Status) -> list[str]:
     if found.last is None:
-        return [f"last       none of {found.total} experiments is in this history"
+        return [f"last       no experiment is an ancestor of HEAD ({found.total} in total)"
                 if found.total else "last       no experiment yet"]  # fmt: skip
     past = f", {counted(found.since, 'commit')} ago" if found.since else ""
     name = console.paint(found.last.name, "yellow")

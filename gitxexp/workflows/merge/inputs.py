@@ -493,7 +493,7 @@ class CommitContents:
     def at(self, commit: str, path: str) -> Path | None:
         """The file ``path`` of ``commit``; None where the commit has no such file.
 
-        Raises XexpError when it has one and no place has a sound copy of it.
+        Raises XexpError when it has one and no cache or remote has a valid copy.
         """
         out = self.outputs(commit).get(path)
         if out is not None and out.oid and not out.is_dir:

@@ -44,8 +44,8 @@ def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
     for name in done.restored:
         console.done(f"restored  {name}")
     console.done(
-        f"{len(done.restored)} restored, {len(done.unchanged)} were right,"
-        f" {len(done.kept)} only the registry has"
+        f"{len(done.unchanged)} up to date, {len(done.restored)} restored,"
+        f" {len(done.kept)} only in the registry"
     )
     if done.restored and db is None:
         hints.hint("next: git add -f .xexp/registry.db && git commit -m 'Rebuild the registry'")
