@@ -90,6 +90,8 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	choice:bash zsh fish	once'\'' ;;
 '\''run'\'') spec='\''o	-S --set	param=	many	Set a parameter in its file (repeatable)
+o	--config	version	once	Set the parameters of a configuration; -S goes over it
+o	--write-config	file	once	Write the configuration that is run, and its hash, to PATH
 o	--version	rev	once	Tag as VERSION
 o	--major	-	once	Raise the first number
 o	--minor	-	once	Raise the second number
@@ -292,7 +294,8 @@ o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
-o	--help	-	once	Show the manual page'\'' ;;
+o	--help	-	once	Show the manual page
+a	version	many'\'' ;;
 '\''explore show'\'') spec='\''o	--remote	-	once	Also query non-local remotes
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors

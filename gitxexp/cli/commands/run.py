@@ -14,7 +14,10 @@ from gitxexp.cli.render import console
 from gitxexp.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gitxexp.repository.version import AnyVersion
+    from gitxexp.workflows.runs.run import Prepared
 
 
 @click.command(cls=Command, context_settings={"allow_interspersed_args": False})
@@ -22,6 +25,14 @@ if TYPE_CHECKING:
 @click.option(
     "-S", "--set", "params", type=Setting(), multiple=True,
     help="Set a parameter in its file (repeatable).",
+)  # fmt: skip
+@click.option(
+    "--config", metavar="FILE|VERSION|HASH",
+    help="Set the parameters of a configuration; -S goes over it.",
+)  # fmt: skip
+@click.option(
+    "--write-config", type=click.Path(path_type=Path), metavar="PATH",
+    help="Write the configuration that is run, and its hash, to PATH.",
 )  # fmt: skip
 @click.option("--version", type=VersionType(), metavar="VERSION", help="Tag as VERSION.")
 @click.option("--major", "level", flag_value="major", help="Raise the first number.")
@@ -54,6 +65,8 @@ if TYPE_CHECKING:
 def run(
     command: tuple[str, ...],
     params: tuple[tuple[str, Any], ...],
+    config: str | None,
+    write_config: Path | None,
     version: AnyVersion | None,
     level: str | None,
     name: str | None,
@@ -87,6 +100,16 @@ def run(
         raise UsageError("a version and a level or --name exclude each other")
     project = open_project()
     hints.note_drivers(project)
+    begin: Callable[[Prepared], None] = runs.begin
+    if config is not None or write_config is not None:
+        from gitxexp.workflows.runs import configured
+
+        if config is not None:
+            found = configured.params_of(project, config, command, dict(params))
+            params = tuple(found.items())
+        if write_config is not None:
+            configured.check_place(write_config)
+            begin = _begin_writing(write_config.absolute())
     request = RunRequest(
         command=command,
         params=dict(params),
@@ -107,7 +130,19 @@ def run(
         keep=not no_keep,
     )
     done = run_command(
-        project, request, cwd=Path.cwd(), begin=runs.begin, echo=not console.quiet(),
+        project, request, cwd=Path.cwd(), begin=begin, echo=not console.quiet(),
         out=2 if as_json else 1, wait=not no_wait,
     )  # fmt: skip
     return runs.show(done, as_json=as_json)
+
+
+def _begin_writing(path: Path) -> Callable[[Prepared], None]:
+    """What is said when a run begins, and the file with its configuration."""
+    from gitxexp.cli.render import runs
+    from gitxexp.workflows.runs.configured import write_config
+
+    def begin(prepared: Prepared) -> None:
+        write_config(prepared, path)
+        runs.begin(prepared)
+
+    return begin

@@ -32,6 +32,7 @@ class Query(NamedTuple):
     limit: int | None = None
     columns: tuple[str, ...] = ()
     runs: bool = False  #: the runs of the results databases instead of experiments
+    names: tuple[str, ...] = ()  #: only these: versions, runs, starts of config hashes, revisions
 
 
 class ListColumn(NamedTuple):
@@ -64,7 +65,7 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
     config = project.config
     every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
     names = ColumnNames(every)
-    kept, asked = every, list[ColumnName]()
+    kept, asked = _named(project, every, query.names), list[ColumnName]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
     hints = [_similar_label(label, every) for label in query.labels]
@@ -80,6 +81,35 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
     chosen = _columns(kept, names, query, asked, config)
     shown = [_shown(kept, name, config) for name in chosen]
     return ExperimentList(kept, shown, len(every), next(filter(None, hints), ""))
+
+
+def _named(project: Project, every: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
+    """The rows that any of ``names`` means; XexpError for one that means nothing."""
+    if not names:
+        return every
+    from gitxexp.workflows.experiments.resolve import (
+        resolve,  # late: a list of all asks for nothing
+    )
+
+    known = [row.experiment for row in every if row.experiment is not None]
+    kept: dict[int, Row] = {}
+    for name in names:
+        found = {at: row for at, row in enumerate(every) if _is_named(row, name)}
+        if not found:
+            there = resolve(project, name, known).experiment
+            found = {at: row for at, row in enumerate(every) if there and row.experiment == there}
+        kept |= found
+    return [kept[at] for at in sorted(kept)]
+
+
+def _is_named(row: Row, name: str) -> bool:
+    run, hash_ = str(row.field("run") or ""), str(row.field("config_hash") or "")
+    if name in (row.field("version"), run):
+        return True
+    if len(name) < 4:
+        return False
+    digits = name.removeprefix("sha256:").lower()
+    return run.startswith(name) or (len(digits) > 3 and hash_.startswith(f"sha256:{digits}"))
 
 
 def _similar_label(label: str, known: Sequence[Row]) -> str:

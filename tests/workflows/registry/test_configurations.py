@@ -207,3 +207,45 @@ def test_a_hash_of_three_digits_and_of_two_configurations(known: Repo) -> None:
     known.xexp("registry", "rebuild", "--db", "../copy.db").good()
     listed = xexp_inside("registry", "list", "--db", "copy.db", "--json", cwd=known.path.parent)
     assert {row["version"] for row in listed.good().json()} == set(known.tags)
+
+
+def test_a_list_of_some(known: Repo) -> None:
+    def versions(*words: str) -> list[str]:
+        return [row["version"] for row in known.xexp("list", *words, "--json").good().json()]
+
+    start = known.xexp("show", "e0.1.0", "--json").json()["config_hash"][7:13]
+    assert versions(start) == ["e0.1.0"]
+    assert versions("e0.2.0", f"sha256:{start}") == ["e0.2.0", "e0.1.0"]
+    assert versions("blue") == ["e0.2.0", "e0.1.0"]  # an ambiguous start lists what it may be
+    assert versions("HEAD") == ["e1.0.0"]
+    assert "at least 4 characters" in known.xexp("list", start[:3]).err
+    assert known.xexp("list", "nothing").code == 128
+
+
+def test_a_run_of_a_configuration(known: Repo) -> None:
+    known.write("params.yaml", "lr: 0.1 # rate\nnet:\n  width: 8\n")
+    known.write("train.py", "import json\njson.dump({'f1': 0.5}, open('metrics.json', 'w'))\n")
+    known.write("metrics.json", "{}")
+    known.commit("code")
+    known.write("idea.toml", "lr = 0.5\n[net]\ndepth = 2\n")
+    words = (
+        "--write-config",
+        "out/experiment_config.json",
+        "--no-track",
+        "--",
+        "python",
+        "train.py",
+    )
+    known.xexp("run", "--config", "idea.toml", "-S", "net.depth=3", *words).good()
+    assert (known / "params.yaml").read_text() == "lr: 0.5 # rate\nnet:\n  width: 8\n  depth: 3\n"
+    made = known.xexp("show", known.git("describe", "--abbrev=0"), "--json").good().json()
+    assert made["params"] == {"lr": 0.5, "net.depth": 3, "net.width": 8}
+    written = ExperimentConfig.read(known / "out/experiment_config.json")
+    assert written.config_hash == made["config_hash"]
+    # and once more by its hash
+    known.write("params.yaml", "lr: 0.1\nnet:\n  width: 8\n")
+    known.commit("back")
+    known.xexp("run", "--config", made["config_hash"][7:15], "--no-tag", "--", "true").good()
+    assert "lr: 0.5" in (known / "params.yaml").read_text()
+    assert known.xexp("run", "--config", "nothing", "--", "true").code == 128
+    assert known.xexp("run", "--write-config", "x.txt", "--", "true").code == 128

@@ -16,6 +16,7 @@ from gitxexp.common.errors import UsageError
 
 
 @click.command("list", cls=Command)
+@click.argument("names", nargs=-1, metavar="[VERSION|HASH]...")
 @click.option(
     "--sort", metavar="NAME", help="By a metric (best first), parameter, date or version."
 )
@@ -33,6 +34,7 @@ from gitxexp.common.errors import UsageError
 @click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")
 @click.option("-z", "nul", is_flag=True, help="End lines with NUL; implies --porcelain.")
 def list_(
+    names: tuple[str, ...],
     sort: str | None,
     reverse: bool,
     filter_: str | None,
@@ -47,7 +49,8 @@ def list_(
 ) -> None:
     """List experiments, whatever branch they are on, the newest first.
 
-    A filter compares names with = != < <= > >= and ~ (contains, glob or regular expression), and
+    Names of experiments limit it: versions, runs, the starts of config hashes (4 characters). A
+    filter compares names with = != < <= > >= and ~ (contains, glob or regular expression), and
     joins with and, or, not and parentheses. The best value of every metric is marked.
     """
     from gitxexp.cli.render import lists
@@ -55,15 +58,16 @@ def list_(
     from gitxexp.workflows.explore.query import Query, list_experiments
 
     form = _form({"json": as_json, "csv": as_csv, "porcelain": porcelain or nul})
-    names = columns or ()
+    chosen = columns or ()
     query = Query(
         sort=sort,
         reverse=reverse,
         filter=filter_,
         labels=labels,
         limit=limit,
-        columns=names or lists.porcelain_columns(form, runs=runs),
+        columns=chosen or lists.porcelain_columns(form, runs=runs),
         runs=runs,
+        names=names,
     )
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
     project = open_project()
@@ -73,13 +77,13 @@ def list_(
         console.remark(_nothing(found.total, runs=runs) or none)
         hints.hint(*filter(None, [found.hint]))
     elif form == "json":
-        console.print_json(lists.as_objects(found, chosen=bool(names)))
+        console.print_json(lists.as_objects(found, chosen=bool(chosen)))
     elif form == "csv":
         streams.write(lists.as_csv(found))
     elif form == "porcelain":
         streams.write(lists.as_porcelain(found, end="\0" if nul else "\n"))
     else:
-        console.page(lists.as_table(found, {name.lstrip("+") for name in names}))
+        console.page(lists.as_table(found, {name.lstrip("+") for name in chosen}))
 
 
 def _form(asked: Mapping[str, bool]) -> str:
