@@ -162,6 +162,8 @@ def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
             continue
         for key, value in table.items():
             name = f"{section}_{key}"
+            if section == "check" and isinstance(value, dict):
+                value = _listed(key, value)
             if section == "models" and isinstance(value, dict):
                 slot = _slot(key, value, refused)
                 found["models_slots"] = (*found.get("models_slots", ()), *slot)
@@ -172,6 +174,17 @@ def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
                 value = _one_of(name, _checked(kinds[name], value, where), where)
                 found |= _allowed(name, value, where, refused)
     return found | {"refused": tuple(map(_printable, refused))}
+
+
+def _listed(key: str, table: Mapping[str, Any]) -> list[str]:
+    """``[check.ignore]`` and ``[check.bounds]``, a key each, as the lists that they stand for."""
+    if key == "ignore":
+        return [f"{name}: {value}" for name, value in table.items()]
+    spelled = {
+        name: "..".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in table.items()
+    }
+    return [f"{name}={value}" for name, value in spelled.items()]
 
 
 def _unknown(key: str, section: str = "") -> str:

@@ -7,11 +7,13 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from gitxexp.common.errors import UsageError, suggestion
+from gitxexp.common.notes import note
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.checks import results, unchanged
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
+from gitxexp.workflows.checks.results import UNREADABLE
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope, rules
 from gitxexp.workflows.merge.check import MergeCheck
 
@@ -102,15 +104,20 @@ _ORDER = list(Level)
 
 def _sorted_out(found: Iterable[Finding], config: Config) -> tuple[list[Finding], list[Ignored]]:
     """What counts, the gravest first, and what ``[check] ignore`` takes out."""
-    rules = [_ignoring(text) for text in config.check_ignore]
+    ignoring = [_ignoring(text) for text in config.check_ignore]
+    for name, _, why in ignoring:
+        if name not in {UNREADABLE, *(rule.id for rule in rules())}:
+            note(f"[check] ignore names no rule '{name}'")
+        elif not why:
+            note(f"[check] ignore gives no reason for {name}")
     kept: list[Finding] = []
     ignored: list[Ignored] = []
     for finding in found:
-        why = next((why for name, glob, why in rules if _is_meant(finding, name, glob)), None)
-        if why is None:
+        meant = [why for name, glob, why in ignoring if _is_meant(finding, name, glob)]
+        if not meant:
             kept.append(finding)
         else:
-            ignored.append(Ignored(finding, why))
+            ignored.append(Ignored(finding, meant[0]))
     return sorted(kept, key=lambda one: _ORDER.index(one.level)), ignored
 
 

@@ -22,3 +22,8 @@ TRUTHS = ("ground_truth", "groundtruth", "y_true", "label", "target", "expected"
           "true_label", "gold_label", "truth", "y")  # fmt: skip
 RAW = ("raw_response", "response", "raw_output", "raw", "completion", "llm_response", "output_text",
        "raw_prediction", "model_output")  # fmt: skip
+#: 0 or 1 for each row: whether its prediction is right.
+RIGHT = ("correct", "is_correct", "right", "is_right", "passed", "is_passed")
+#: How many rows the metrics of a row were computed from.
+COUNTS = ("n_samples", "num_samples", "n_test", "test_size", "n_examples", "num_examples", "support",
+          "samples", "n_eval", "eval_size", "n")  # fmt: skip

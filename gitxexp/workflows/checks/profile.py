@@ -115,7 +115,10 @@ class TableProfile:
         """The column that names the inputs of an evaluation."""
         if self._asked_id:
             return self.table.first_of((self._asked_id.lower(),))
-        return self.table.first_of(ID_COLUMNS)
+        named = self.table.first_of(ID_COLUMNS)
+        if named is None and not self.table.time_column and self.table.run_column is None:
+            return self.table.first_of(("id",))  # of a table of data
+        return named
 
     @cached_property
     def split_column(self) -> str | None:
@@ -259,7 +262,8 @@ class TableProfile:
         return tuple(
             name
             for name in self.table.columns
-            if _is_param(name, self.table, self.rules)
+            if name != self.split_column
+            and _is_param(name, self.table, self.rules)
             and any(not cells.constant for g in groups if (cells := g.cells[name]).filled)
         )
 

@@ -8,9 +8,10 @@ from pathlib import Path
 from gitxexp.common.errors import NoAnswer, XexpError, suggestion
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.runs import tracker_of
-from gitxexp.trackers.tables import tables_of
+from gitxexp.trackers.tables import all_tables, tables_of
 from gitxexp.trackers.times import moment
 from gitxexp.workflows.checks.context import Context
+from gitxexp.workflows.checks.layout import ID_COLUMNS
 from gitxexp.workflows.checks.profile import Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope
 from gitxexp.workflows.experiments import collect
@@ -22,7 +23,7 @@ _PAGES = 65_536
 
 UNREADABLE = "unreadable"
 #: Trackers whose tables have a column for each parameter and metric, which the rules look at.
-_READ = ("xetrack", "table", "imported")
+_READ = ("xetrack", "table")
 
 
 def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
@@ -90,6 +91,13 @@ def _profiles(database: Database, context: Context) -> list[TableProfile]:
     tables = tables_of(
         database, context.config.results_table or None if not context.request.paths else None
     )
+    if not tables and context.request.paths:  # a table of data has no runs
+        named = (
+            *ID_COLUMNS,
+            "id",
+            *([context.request.id_column] if context.request.id_column else ()),
+        )
+        tables = [table for table in all_tables(database) if table.first_of(named)]
     rules, asked = collect.role_rules(context.config), context.request.id_column
     shown = context.shown(database.path)
     if not tables:

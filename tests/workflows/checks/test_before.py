@@ -79,6 +79,17 @@ def test_ignored_with_a_reason(repo: Repo) -> None:
     assert set(found(repo, "on-main", "remote-missing")) == {"remote-missing"}
 
 
+def test_settings_in_tables_of_their_own(repo: Repo) -> None:
+    """``[check.ignore]`` and ``[check.bounds]`` with a key each; what names no rule is said."""
+    repo.write(".xexp/config.toml", '[check.ignore]\non-main = "here"\nonmain = "there"\n'
+               "[check.bounds]\nsamples = 50\nscore = [0, 10]\n")  # fmt: skip
+    assert "on-main" not in found(repo)
+    config = Project.open(repo.path).config
+    assert config.check_bounds == ("samples=50", "score=0..10")
+    done = repo.xexp("check", "--before")
+    assert "note: [check] ignore names no rule 'onmain'" in done.err
+
+
 def test_no_such_rule(repo: Repo) -> None:
     with pytest.raises(UsageError, match="no rule 'leek'"):
         found(repo, "leek")

@@ -219,6 +219,34 @@ def test_files_that_cannot_be_read(results: Path, tmp_path: Path) -> None:
     assert "table predictions is empty" in report_of(tmp_path / "bare.db").skipped[0].reason
 
 
+def test_rates_of_a_table_that_counts_its_inputs(tmp_path: Path) -> None:
+    """A row for each run: the interval of its accuracy is that of so many inputs."""
+    path = tmp_path / "runs.db"
+    change(path, "CREATE TABLE runs (run_id TEXT, timestamp TEXT, model TEXT, accuracy REAL, n_samples INT)",
+           "INSERT INTO runs VALUES ('a', '2026-01-01 00:00:00', 'x', 0.840, 50),"
+           " ('b', '2026-01-01 00:01:00', 'y', 0.836, 50)")  # fmt: skip
+    small, noise = found_in(path)["few-samples"]
+    assert "accuracy of model=x is 0.84 (0.7149 to 0.9166), on 50 rows only" in small.message
+    assert "better than model=y by 0.004 of accuracy on 50 rows: that is noise" in noise.message
+    change(
+        path, "UPDATE runs SET n_samples = 5000", "UPDATE runs SET accuracy = 0.7 WHERE model = 'y'"
+    )
+    assert found_in(path) == {}
+
+
+def test_a_table_of_data_has_no_runs(tmp_path: Path) -> None:
+    path = tmp_path / "data.db"
+    change(path, "CREATE TABLE examples (id INTEGER, split TEXT, text TEXT)",
+           "INSERT INTO examples VALUES (1, 'train', 'a'), (2, 'test', 'b'), (3, 'val', 'c')")  # fmt: skip
+    assert found_in(path) == {}
+    change(path, "INSERT INTO examples VALUES (1, 'test', 'a')")
+    assert [one.message for one in found_in(path)["leak"]] == [
+        "1 input both in the training and in the held-out data"
+    ]
+    change(path, "INSERT INTO examples VALUES (3, 'val', 'c')")
+    assert found_in(path)["leak"][0].message == "1 input more than once in the table"
+
+
 def test_bounds_and_reasons(results: Path) -> None:
     from gitxexp.workflows.checks.bounds import parse
 

@@ -51,7 +51,7 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
     key = quoted(table.require_id())
     run = quoted(table.run_column) if table.run_column else "''"
     where, params = table.where(table.chosen)
-    names = [name for name in (table.run_column, table.id_column) if name]
+    names = [n for n in (table.run_column, table.id_column, table.split_column) if n]
     names += [*table.varying_names, *table.all_of(_REPETITIONS)]
     inner = (
         f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {table.from_table}"
@@ -61,7 +61,9 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
     total = table.value(f"SELECT count(*) FROM ({inner}) AS s", params)
     if total:
         yield table.found(
-            f"{counted(total, 'input')} evaluated more than once within a run",
+            f"{counted(total, 'input')} evaluated more than once within a run"
+            if table.run_column
+            else f"{counted(total, 'input')} more than once in the table",
             subject=table.require_id(), count=total,
             rows=table.ask(f"{inner} LIMIT {MOST}", params),
             hint="evaluate each input once, or make the repetition a parameter",

@@ -22,7 +22,8 @@ def version_taken(context: Context) -> Iterator[Finding]:
 
     Its rows would stand beside those of another experiment under one name, and `git xexp tag` would have
     to give another number than the rows say. The version is the one given to `run`, else what a
-    parameter file says (`experiment.version`, `experiment_version` or `version`).
+    parameter file says (`experiment.version`, `experiment_version` or `version`); and that of the last
+    run's rows, where they name one.
 
     Take the next one: `git xexp tag --suggest` prints it.
     """
@@ -33,16 +34,23 @@ def version_taken(context: Context) -> Iterator[Finding]:
         name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
         wanted, where = (str(params[name]), f"{name} says") if name else (None, "")
     parsed = version.parse(wanted) if wanted else None
-    if parsed is None:
-        return
     taken = [*context.project.tags().taken, *numbers.registered_versions(context.project)]
-    if parsed in taken:
-        free = version.following(taken, VersionLevel.PATCH)
+    free = version.following(taken, VersionLevel.PATCH) if taken else version.FIRST
+    if parsed is not None and parsed in taken:
         yield found(
             f"{parsed} is taken ({where} it)",
             subject=str(parsed),
             hint=f"the next free one is {free}",
         )
+    tagged = {one.name: one.payload.run for one in context.project.experiments()}
+    for run in context.latest:
+        name = run.declared_version or ""
+        if tagged.get(name) and not run.named(tagged[name]):
+            yield found(
+                f"run {run.id} calls itself {name}, which is run {tagged[name]}",
+                path=context.shown(run.database), table=run.table, subject=name,
+                hint=f"let it be {free}, the next free one",
+            )  # fmt: skip
 
 
 @rule("on-main", Level.NOTE, Scope.BEFORE)

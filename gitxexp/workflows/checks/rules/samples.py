@@ -11,12 +11,30 @@ from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import intervals
+from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.intervals import Interval
+from gitxexp.workflows.checks.layout import COUNTS, RIGHT
 from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
 from gitxexp.workflows.experiments import describe
 
+#: Words of metrics from 0 to 1 that are no share of the inputs.
+_NO_RATES = {
+    "auc",
+    "auroc",
+    "f1",
+    "brier",
+    "ece",
+    "iou",
+    "miou",
+    "dice",
+    "ndcg",
+    "mrr",
+    "map",
+    "ssim",
+    "jaccard",
+}
 #: The name of what is computed from prediction and truth.
 _ACCURACY = "accuracy (prediction = truth)"
 
@@ -42,15 +60,19 @@ def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
 
     Evaluate more inputs, the same for all configurations. Another bound: `xexp.check.bounds samples=50`.
     """
-    if table.id_column is None:
+    counted_by = table.table.first_of(COUNTS)
+    if table.id_column is None and counted_by is None:
         context.skip(
-            "few-samples", f"{table.shown}: {table.table.name}: no column names the inputs"
+            "few-samples",
+            f"{table.shown}: {table.table.name}: no column names or counts the inputs",
         )
         return
-    metric = _metric(table, context)
+    metric = _metric(table, context) if table.id_column else _rate(table, context)
     if metric is None:
         return
-    samples = _samples(table, metric)
+    samples = (
+        _samples(table, metric) if table.id_column else _summed(table, metric, counted_by or "")
+    )
     few = [one for one in samples if one.interval.n < context.bounds.samples]
     if few:
         least = min(few, key=lambda one: one.interval.n)
@@ -113,12 +135,39 @@ def _metric(table: TableProfile, context: Context) -> str | None:
         for name in table.of_role(Role.METRIC)
         if table.is_number(name) and any(group.cells[name].filled > 1 for group in table.chosen)
     ]
+    right = table.table.first_of(RIGHT)
+    if right and any(group.cells[right].filled > 1 for group in table.chosen):
+        names.append(right)
     primary = context.config.metrics_primary
     if primary in names:
         return primary
     if table.prediction_columns is not None and any(group.matches[1] for group in table.chosen):
         return _ACCURACY
-    return describe.primary_metric(names, context.config)
+    return right or describe.primary_metric(names, context.config)
+
+
+def _rate(table: TableProfile, context: Context) -> str | None:
+    """The rate that ranks configurations in a table with a row for each."""
+    names = [
+        name for name in table.of_role(Role.METRIC) if context.bounds.range_of(name) == Range(0, 1)
+    ]
+    rates = [n for n in names if not _NO_RATES.intersection(column_names.words(n))]
+    return describe.primary_metric(rates, context.config)
+
+
+def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Sample]:
+    """The configurations of a table that holds a rate and the number of its inputs."""
+    found = []
+    for group in table.chosen:
+        rate, n = group.value(metric), group.value(counted_by)
+        if (
+            isinstance(rate, int | float)
+            and isinstance(n, int | float)
+            and 0 <= rate <= 1
+            and n >= 1
+        ):
+            found.append(Sample(table.label(group), [group], intervals.wilson(rate * n, int(n))))
+    return found
 
 
 def _samples(table: TableProfile, metric: str) -> list[Sample]:
