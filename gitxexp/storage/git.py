@@ -227,7 +227,10 @@ class Git:
 
     def cat(self, names: Iterable[str]) -> Iterator[tuple[str, str, bytes] | None]:
         """``(oid, kind, content)`` of each name in order, in one process; None for a missing one."""
-        data = self.raw("cat-file", "--batch", stdin=encode("\n".join(names) + "\n"))
+        asked = list(names)
+        if not asked:
+            return
+        data = self.raw("cat-file", "--batch", stdin=encode("\n".join(asked) + "\n"))
         position = 0
         while position < len(data):
             end = data.index(b"\n", position)

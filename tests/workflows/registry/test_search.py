@@ -93,3 +93,8 @@ def test_runs_and_the_ends_of_their_logs(known: Repo) -> None:
 )
 def test_words_become_phrases(words: list[str], terms: str) -> None:
     assert registry_search.query(words) == terms
+
+
+def test_before_there_is_an_experiment(set_up: Repo) -> None:
+    done = set_up.xexp("search", "anything")
+    assert (done.code, done.out) == (0, "")
