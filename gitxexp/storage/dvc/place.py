@@ -201,6 +201,7 @@ class Linker:
         self.used: Counter[str] = Counter()
         self.copied = 0  #: bytes
         self._mode = 0o666 & ~umask()
+        self._clones = True  #: as far as is known, the file system can
 
     def place(self, file: CachedFile, target: str) -> None:
         """Put the file at ``target``, which does not exist; XexpError where no type is possible."""
@@ -243,14 +244,21 @@ class Linker:
 
     def copy(self, file: CachedFile, target: str) -> None:
         """A real, writable file, sharing the cache's blocks where the file system can."""
+        if not (self._clones and self._cloned(file, target)):
+            _copy(file.source, target, self._mode)
+            self.copied += file.size
+        self.used["copy"] += 1
+
+    def _cloned(self, file: CachedFile, target: str) -> bool:
+        """Whether a reflink was possible; where the file system has none it is not tried again."""
         try:
             reflink(file.source, target, self._mode)
         except OSError as error:
             if error.errno in _FULL or error.errno == errno.EEXIST:
                 raise
-            _copy(file.source, target, self._mode)
-            self.copied += file.size
-        self.used["copy"] += 1
+            self._clones = error.errno not in (errno.EOPNOTSUPP, errno.ENOTTY, errno.EXDEV)
+            return False
+        return True
 
 
 def link_or_copy(source: Path, target: Path, kinds: Sequence[str] | None = None) -> str:

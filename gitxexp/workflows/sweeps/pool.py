@@ -38,11 +38,15 @@ _LEFT_ALONE = (".dvc/tmp", ".dvc/cache")
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the bytes of a file come from that git does not have: a cache, or a folder of ours."""
+    """Where the bytes of a file come from that git does not have: a cache, or a folder of ours.
+
+    ``own``: a file of its own; ``shared``: data that is copied once for all worktrees, and read-only.
+    """
 
     source: str
     own: bool
     executable: bool = False
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,9 @@ class Tree:
             "commit": self.commit,
             "admin": str(self.admin),
             "kinds": self.kinds,
-            "placed": {p: [s.source, s.own, s.executable] for p, s in self.placed.items()},
+            "placed": {
+                p: [s.source, s.own, s.executable, s.shared] for p, s in self.placed.items()
+            },
             "files": self.files,
             "index": self.index,
         }
@@ -140,10 +146,12 @@ class Tree:
         self._place(self.placed)
         self.seal()
 
-    def make(self, gathered: Mapping[str, Placed], kinds: Sequence[str]) -> None:
-        """Place what git does not have, and seal it."""
+    def make(
+        self, gathered: Mapping[str, Placed], kinds: Sequence[str], like: Path | None = None
+    ) -> None:
+        """Place what git does not have, and seal it; ``like`` is a worktree that has the shared data."""
         self.placed, self.kinds = dict(gathered), tuple(kinds)
-        self._place(self.placed)
+        self._place(self.placed, like)
         self.seal()
 
     def remove(self) -> None:
@@ -193,20 +201,35 @@ class Tree:
                     with suppress(OSError):
                         os.rmdir(f"{folder}/{name}")  # noqa: PTH106 - there may be many
 
-    def _place(self, placed: Mapping[str, Placed]) -> None:
+    def _place(self, placed: Mapping[str, Placed], like: Path | None = None) -> None:
         linker = _linker(self.kinds or ("copy",))
+        made: set[str] = set()
         for path, what in placed.items():
-            target = self.top / path
+            target = f"{self.top}/{path}"
+            folder = target.rpartition("/")[0]
+            if folder not in made:
+                made.add(folder)
+                os.makedirs(folder, exist_ok=True)  # noqa: PTH103 - text, as there may be many
             if os.path.lexists(target):
                 if path in self.files:
                     continue
-                target.unlink()  # git's own copy of a results database
-            target.parent.mkdir(parents=True, exist_ok=True)
-            size = os.stat(what.source).st_size  # noqa: PTH116 - as quick as can be
-            file = place.CachedFile(path, "", what.source, _NO_OUTPUT, size, True, what.own)
-            linker.place(file, str(target))
+                os.unlink(target)  # noqa: PTH108 - git's own copy of a results database
+            if like is not None and what.shared and _linked(f"{like}/{path}", target):
+                continue
+            file = place.CachedFile(path, "", what.source, _NO_OUTPUT, 1, True, what.own)
+            linker.place(file, target)
             if what.executable:
-                target.chmod(target.stat().st_mode | 0o111)
+                Path(target).chmod(Path(target).stat().st_mode | 0o111)
+            if what.shared:
+                os.chmod(target, 0o555 if what.executable else 0o444)  # noqa: PTH101
+
+
+def _linked(source: str, target: str) -> bool:
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 _NO_OUTPUT: Any = None  #: what is placed here is of no output any more
@@ -239,18 +262,20 @@ def make(
             trees.append(_checked_out(project, folder / str(number), commit))
         first = trees[0].top
         kinds = kinds_of(project, None)
-        gathered = gather(project, first, kinds, progress)
+        gathered = gather(project, first, progress)
         missing = [path for path in gathered.missing if needs(path)]
         if missing:
             names = ", ".join(missing[:3])
             raise XexpError(f"data is missing: {names}", "fetch it first: dvc fetch")
+        copied = place.with_small_copied(gathered.files) if len(kinds) > 1 else gathered.files
         placed = {
-            f.path: Placed(f.source, f.own, bool(f.output.executable)) for f in gathered.files
+            f.path: Placed(f.source, f.own, bool(f.output.executable), f.own and not before.own)
+            for f, before in zip(copied, gathered.files, strict=True)
         }
         placed |= _blanks(project, folder, commit)
         for tree in trees:
             _share(first, tree.top)
-            tree.make(placed, kinds)
+            tree.make(placed, kinds, None if tree.top == first else first)
     except BaseException:
         remove(project, folder)
         raise

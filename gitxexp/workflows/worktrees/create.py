@@ -370,13 +370,11 @@ class GatheredFiles:
     fetched: int
 
 
-def gather(
-    project: Project, top: Path, kinds: Sequence[str], progress: Progress | None = None
-) -> GatheredFiles:
+def gather(project: Project, top: Path, progress: Progress | None = None) -> GatheredFiles:
     """What belongs into the new worktree at ``top``, which shares the DVC cache from now on."""
     work = _Outputs(project, top, progress)
     work.share()
-    return work.gather(kinds, fetch=True)
+    return work.gather(fetch=True)
 
 
 class _Outputs:
@@ -404,17 +402,18 @@ class _Outputs:
 
     def run(self, kinds: Sequence[str], *, fetch: bool) -> PlacedOutputs:
         """Fetch, place and record; the answer says what could not be had."""
-        found = self.gather(kinds, fetch=fetch)
+        found = self.gather(fetch=fetch)
+        files = place.with_small_copied(found.files) if len(kinds) > 1 else found.files
         linker = place.Linker(kinds)
-        place.place(self.top, found.files, linker, self.progress)
+        place.place(self.top, files, linker, self.progress)
         self._empty_folders(found.outputs)
-        site = self._remember(found.files, found.outputs)
+        site = self._remember(files, found.outputs)
         return PlacedOutputs(
             len(found.outputs), dict(linker.used), linker.copied, found.fetched,
             found.missing, tuple(self.notes), site,
         )  # fmt: skip
 
-    def gather(self, kinds: Sequence[str], *, fetch: bool) -> GatheredFiles:
+    def gather(self, *, fetch: bool) -> GatheredFiles:
         """What there is to place, fetched where it has to be; nothing is placed."""
         wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
         without = [out.path for out in self.outputs if out not in wanted]
@@ -429,8 +428,6 @@ class _Outputs:
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
         absent = [f for f in cached.files if not os.path.lexists(f"{self.top}/{f.path}")]
         files = place.adopt(absent, lambda out: shared[out.root])
-        if len(kinds) > 1:
-            files = place.with_small_copied(files)
         return GatheredFiles(files, wanted, (*cached.lacking, *without), fetched)
 
     def _find(self, wanted: list[Output]) -> place.OutputFiles:

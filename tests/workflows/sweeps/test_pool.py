@@ -32,6 +32,15 @@ def test_two_worktrees_are_what_the_commit_has_whatever_a_run_does_to_them(train
     assert clean == listing(second.top)
     assert clean["data/train.csv"] == user["data/train.csv"]
     assert clean["models/production/model.bin"] == user["models/production/model.bin"]
+    # data is there once, read-only, and whoever writes to it all the same reaches no cache
+    data = [tree.top / "data/train.csv" for tree in (first, second)]
+    assert data[0].samefile(data[1]) and not data[0].stat().st_mode & 0o222
+    data[0].chmod(0o644)
+    data[0].write_bytes(b"overwritten")
+    assert second.differences().written == ("data/train.csv",)
+    for tree in (first, second):
+        tree.reset()
+        assert listing(tree.top) == clean
     with closing(sqlite3.connect(first.top / "results/experiments.db")) as db:
         assert db.execute("SELECT count(*) FROM predictions").fetchone() == (0,)
         db.execute("INSERT INTO predictions (track_id, timestamp) VALUES ('me', 'now')")
