@@ -178,6 +178,9 @@ o	--timeout	text	once	End a run after this time (like 90s, 2h)
 o	--retries	text	once	Run a failed one again
 o	--gpus	text	once	Give each job one of these GPUs
 o	--metric	metric	once	Rank by NAME (default: the primary metric)
+o	--keep	text	once	Keep the models of the best K (default: all)
+o	--tag	-	once	Tag the winner, with its own files
+o	-m --message	text	many	With --tag: text to add to the description
 o	--force	-	once	Also run what ran already
 o	--engine	text	once	Run on a Dask cluster (tcp://… or local)
 o	--status	-	once	Show how far the last sweep is

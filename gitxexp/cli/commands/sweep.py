@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
+from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, Duration, Values, open_project, shared
 from gitxexp.common.errors import UsageError
 
 if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.sweeps.grid import Axis
+    from gitxexp.workflows.sweeps.sweep import Swept
 
 
 @click.command(cls=Command, context_settings={"allow_interspersed_args": False})
@@ -43,6 +47,14 @@ if TYPE_CHECKING:
 )
 @click.option("--gpus", type=Columns(), metavar="LIST", help="Give each job one of these GPUs.")
 @click.option("--metric", metavar="NAME", help="Rank by NAME (default: the primary metric).")
+@click.option(
+    "--keep",
+    type=click.IntRange(0),
+    metavar="K",
+    help="Keep the models of the best K (default: all).",
+)
+@click.option("--tag", "tags", is_flag=True, help="Tag the winner, with its own files.")
+@shared(message="With --tag: text to add to the description.")
 @click.option("--force", is_flag=True, help="Also run what ran already.")
 @click.option("--engine", metavar="ADDRESS", help="Run on a Dask cluster (tcp://… or local).")
 @click.option("--status", is_flag=True, help="Show how far the last sweep is.")
@@ -64,6 +76,9 @@ def sweep(
     retries: int,
     gpus: tuple[str, ...] | None,
     metric: str | None,
+    keep: int | None,
+    tags: bool,
+    message: str | None,
     force: bool,
     engine: str | None,
     status: bool,
@@ -113,6 +128,7 @@ def sweep(
         timeout=timeout,
         retries=retries,
         gpus=gpus or (),
+        keep=keep,
         force=force,
         retry_failed=retry_failed,
         engine=engine,
@@ -123,7 +139,9 @@ def sweep(
         return 0
     with render.watching(as_json=as_json) as watch:
         done = run_sweep(project, planned, watch)
-    render.show(done, as_json=as_json)
+    render.show(done, tagging=tags, as_json=as_json)
+    if tags and not done.interrupted:
+        render.show_tag(_tag(project, done, message), as_json=as_json)
     if done.interrupted:
         return 128 + signal.SIGINT
     return 1 if done.failures else 0
@@ -134,3 +152,11 @@ def _only(command: tuple[str, ...]) -> str | None:
     if len(command) > 1:
         raise UsageError("name one sweep: git xexp sweep --list")
     return command[0] if command else None
+
+
+def _tag(project: Project, done: Swept, message: str | None) -> Tagged | str:
+    """Tag the best run, whose files take the place of those in the work tree."""
+    from gitxexp.workflows.sweeps.winner import tag_winner
+
+    with progress.line("tagging") as project.progress:
+        return tag_winner(project, done, message or "")

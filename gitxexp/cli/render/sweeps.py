@@ -10,11 +10,12 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitxexp.cli import hints
-from gitxexp.cli.render import console
+from gitxexp.cli.render import console, tags
 from gitxexp.cli.render.console import Column, rounded
 from gitxexp.common import streams
 from gitxexp.common.text import counted, one_line
 from gitxexp.repository.tag_message import show as show_value
+from gitxexp.workflows.experiments.tag import Tagged
 from gitxexp.workflows.sweeps.grid import lines
 from gitxexp.workflows.sweeps.overview import SweepStatus
 from gitxexp.workflows.sweeps.plan import SweepPlan
@@ -205,7 +206,19 @@ def _time(seconds: float) -> str:
 # -- afterwards ------------------------------------------------------------------------------------
 
 
-def show(done: Swept, *, as_json: bool) -> None:
+def show_tag(tagged: Tagged | str, *, as_json: bool) -> None:
+    """Print what the winner became, or was already."""
+    if as_json:
+        is_new = not isinstance(tagged, str)
+        version = tagged if isinstance(tagged, str) else str(tagged.version)
+        console.out(console.as_json({"event": "tag", "version": version, "new": is_new}))
+    elif isinstance(tagged, str):
+        console.remark(f"the best run is {tagged} already")
+    else:
+        tags.show(tagged, as_json=False)
+
+
+def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
     """Print the ranking, the failures with the end of each log, and the next command."""
     if as_json:
         console.out(
@@ -241,7 +254,7 @@ def show(done: Swept, *, as_json: bool) -> None:
         console.say("interrupted; the same command goes on with the rest")
     elif done.failures:
         hints.hint("run the failed ones again: the same command with --retry-failed")
-    elif ranking:
+    elif ranking and not tagging:
         hints.hint(f"next: git xexp tag --run {ranking[0].run}")
 
 

@@ -152,7 +152,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     pointed = {output.pointer for output in outputs.changed}
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
     files |= {*request.ran.pointers} if request.ran else set()
-    files |= {k.path for k in binding.kept if k.path not in artifacts}
+    files |= {k.path for k in binding.kept if k.path not in artifacts and _for_git(project, k.path)}
     return Plan(
         version=number,
         reason=reason,
@@ -215,6 +215,12 @@ _ENDS = {
     "timeout": "ran out of time",
     "killed": "was killed",
 }
+
+
+def _for_git(project: Project, path: str) -> bool:
+    """Whether git is to hold a file of a run: no model that it does not hold already."""
+    is_model = describe.role(path, project.config) is describe.Role.MODEL
+    return not is_model or project.at_top.tracks(path)
 
 
 def _undecided(parent: Experiment | None, collected: Collected) -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError
-from gitxexp.repository.repository import Project
+from gitxexp.common.text import counted
+from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tags import run_of_content
 from gitxexp.storage.dvc.add import store as store_object
 from gitxexp.storage.dvc.changes import file_hashes
@@ -81,6 +83,61 @@ def add(
         touched = inventory.update_folder_pointer(store, running, contents, {target: made.oid})
         running.summary.append(target)
     return AddedCandidate(target, name, made.hash, made.size or 0, how, tuple(touched))
+
+
+@dataclass(frozen=True)
+class RunModel:
+    """A model that a run left in ``file``; ``slot`` is the one whose production model it wrote."""
+
+    file: Path
+    run: str
+    slot: str
+
+
+def add_all(
+    project: Project, models: Sequence[RunModel], verb: str, *, wait: bool = True
+) -> list[str]:
+    """Make models the candidates of their runs in one operation, each a link into the cache; the
+    paths of those that are candidates now.
+
+    One whose run has another model as candidate already stays that. Raises XexpError where there is
+    no DVC project, or git itself holds candidates.
+    """
+    project.recover_first(wait=wait)
+    inventory.require_dvc(project)
+    found: list[str] = []
+    with project.operation(verb, wait=wait) as running:
+        store = ModelStore(project)
+        for slot in store.slots:
+            own = [model for model in models if model.slot == slot.name]
+            if own:
+                found += _add_to(store, running, slot, own)
+        running.summary.append(counted(len(found), "candidate"))
+        running.outcome["unchanged"] = not found
+    return found
+
+
+def _add_to(
+    store: ModelStore, running: Running, slot: Slot, models: Sequence[RunModel]
+) -> list[str]:
+    """The same for one slot."""
+    project, contents = store.project, store.contents(slot)
+    inventory.require_list(contents)
+    inventory.require_untracked_by_git(store, [f"{slot.candidates}/"])
+    there = {model.path for model in contents.candidates}
+    members: dict[str, str | None] = {}
+    for model in models:
+        target = _target(slot, model.file, model.run)
+        if target in there:
+            continue
+        made = _candidate(store, contents, target, model.file)
+        inventory.make_folder(project, running, (project.top / target).parent)
+        known = inventory.file_facts(project, made, model.file)
+        running.record(ModelAdded(str(project.top / target), known))
+        link_or_copy(_in_cache(project, made, model.file), project.top / target)
+        members[target] = made.oid
+    inventory.update_folder_pointer(store, running, contents, members)
+    return list(members)
 
 
 def _in_cache(project: Project, made: Model, path: Path) -> Path:

@@ -52,6 +52,7 @@ class SweepRequest:
     timeout: float | None = None
     retries: int = 0
     gpus: tuple[str, ...] = ()
+    keep: int | None = None  #: the models of the best so many; None: of all
     force: bool = False
     retry_failed: bool = False
     engine: str | None = None
@@ -115,17 +116,14 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     configurations = [] if request.sampler else found.configurations(request.sample, request.seed)
     below = os.path.relpath(project.git.cwd.resolve(), project.top)
     command = _command(project, request.command)
-    identity = [
-        request.command, below, code, data, request.sampler,
-        sorted(map(canonical, configurations)) or [repr(axis) for axis in found.axes],
-    ]  # fmt: skip
-    id = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     keys = [config_hash(collect.overlay(base, each)) for each in configurations]
-    ran = (
-        {}
-        if request.force
-        else ran_before(project, request.command, code, data, base, configurations)
-    )
+    # what the files say of the parameters that are varied is no part of it
+    rest = {name: v for name, v in base.items() if name not in _varied(base, found)}
+    space = sorted(keys) or [request.sampler or "", canonical(rest), *map(repr, found.axes)]
+    identity = [request.command, below, code, data, space]
+    id = hashlib.sha256(json.dumps(identity).encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    before = ran_before(project, request.command, (code, data), base, configurations)
+    ran = {} if request.force else before
     runs = tuple(
         PlannedRun(number, each, key, ran.get(number, ""))
         for number, (each, key) in enumerate(zip(configurations, keys, strict=True))
@@ -134,6 +132,12 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
         id, request, runs, found, base, head, branch or "", code, data, below, command,
         request.metric or project.config.metrics_primary or None,
     )  # fmt: skip
+
+
+def _varied(base: Mapping[str, Any], found: Grid) -> set[str]:
+    """The parameters of the files that a configuration sets, by their whole names."""
+    names = [*found.names, *(axis.name for axis in found.axes)]
+    return {name for name in base for own in names if name == own or name.endswith(f".{own}")}
 
 
 def queue_of(project: Project) -> Queue:
@@ -249,13 +253,13 @@ def _base(project: Project) -> dict[str, Any]:
 def ran_before(
     project: Project,
     command: Sequence[str],
-    code: str,
-    data: str,
+    state: tuple[str, str],
     base: Mapping[str, Any],
     configurations: Sequence[Configuration],
 ) -> dict[int, str]:
-    """The configurations that ran well with this command, code and data, whoever ran them; number →
-    run."""
+    """The configurations that ran well with this command and ``state`` (the hashes of code and data),
+    whoever ran them; number → run."""
+    code, data = state
     keys = [config_hash(collect.overlay(base, each)) for each in configurations]
     done = queue_of(project).done(keys, command, code, data)
     found = {number: done[key] for number, key in enumerate(keys) if key in done}

@@ -257,6 +257,14 @@ class Queue:
                 found.setdefault(key, run)
         return found
 
+    def measured(self, runs: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """The metrics of runs of any sweep, by run."""
+        found: dict[str, dict[str, Any]] = {}
+        for run in runs:
+            for (outcome,) in self._read("SELECT outcome FROM tasks WHERE run = ?", run):
+                found[run] = json.loads(outcome).get("metrics", {})
+        return found
+
     def move(
         self,
         tasks: Iterable[Task],

@@ -23,8 +23,11 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import pointers
 from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.models.add import RunModel, add_all
+from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.environment import RunContext
 from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
@@ -145,6 +148,7 @@ class _Coordinator:
         self.engine: Engine | None = None
         self.sampler: Sampler | None = None
         self.who = record.whose()
+        self.outputs = pointers.outputs_in(project.top)
 
     # -- the whole ---------------------------------------------------------------------------------
 
@@ -157,6 +161,8 @@ class _Coordinator:
                 if self._open():
                     self._work()
                 self._flush(patient=True)
+                if not self._open():
+                    self._keep_models()
         finally:
             self._leave()
         is_left = bool(self._open())
@@ -197,10 +203,11 @@ class _Coordinator:
     def _skip(self, ran: list[tuple[Task, str]]) -> None:
         """Note which runs had these configurations already, and what they measured."""
         records = {each.id: each for each in record.read(self.project)} if ran else {}
+        measured = self.queue.measured([id for _, id in ran])
         facts: dict[int, dict[str, Any]] = {}
         for task, id in ran:
             known = records.get(id)
-            metrics = dict(known.metrics) if known else {}
+            metrics = dict(known.metrics) if known else measured.get(id, {})
             facts[task.number] = {
                 "result": Result.SKIPPED, "run": id, "outcome": {"metrics": metrics},
             }  # fmt: skip
@@ -465,6 +472,59 @@ class _Coordinator:
             note="; ".join(outcome.notes),
             **self.who,
         )
+
+    # -- models ------------------------------------------------------------------------------------
+
+    def _keep_models(self) -> None:
+        """Make the models of the best runs candidates (of all, where no number is given), as links
+        into the cache; those of the others go."""
+        tasks = self.queue.tasks(self.plan.id, State.RECORDED)
+        left = {task.number: self._models(task) for task in tasks if task.result is Result.DONE}
+        left = {number: models for number, models in left.items() if models}
+        if not left:
+            return
+        kept = set(left)
+        if self.request.keep is not None:
+            metric = self.progress.metric
+            best = ranked(tasks, metric, maximize=self._maximize(metric))[: self.request.keep]
+            kept &= {task.number for task in best}
+        models = [model for number in sorted(kept) for model in left[number].values()]
+        try:
+            if models:
+                self._say("keeping models")
+                add_all(self.project, models, "sweep")
+        except XexpError as error:
+            self.notes.append(
+                f"models stay with their runs, and are no candidates: {error.message}"
+            )
+            return
+        records = {each.id: each for each in record.read(self.project)}
+        changed = []
+        for task in tasks:
+            gone = left.get(task.number, {})
+            known = records.get(task.run)
+            if gone and known is not None:
+                rest = {path: oid for path, oid in known.kept.items() if path not in gone}
+                changed.append(replace(known, kept=rest))
+        with self.project.locked():
+            record.write(self.project, changed)
+        for own in left.values():
+            for model in own.values():
+                model.file.unlink(missing_ok=True)
+
+    def _models(self, task: Task) -> dict[str, RunModel]:
+        """The production models that a run left, by path."""
+        slots = {
+            slot.production: slot.name for slot in all_slots(self.project.config, self.outputs)
+        }
+        outcome = Outcome.of(task.outcome)
+        files = {k.path: self.folders.kept(task.run, k.path) for k in outcome.kept}
+        name = outcome.tracker_run or task.run
+        return {
+            path: RunModel(file, name, slots[path])
+            for path, file in files.items()
+            if path in slots and file.is_file()
+        }
 
     # -- what is told ------------------------------------------------------------------------------
 

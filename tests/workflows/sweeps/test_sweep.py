@@ -42,7 +42,8 @@ def test_a_grid_runs_and_the_same_command_runs_only_what_is_left(set_up: Repo) -
     # the user's own tree has new rows and records, and nothing else
     assert (repo / "models/production/model.bin").read_bytes() == model
     assert (repo / "params.yaml").read_text() == params
-    assert repo.git("status", "--porcelain").split() == ["M", ".xexp/registry.db"]
+    changed = {line[3:] for line in repo.git("status", "--porcelain").splitlines()}
+    assert changed == {".xexp/registry.db", "models/.gitignore", "models/candidates.dvc"}
     assert_nothing_left(repo)
     # each run is recorded, with what it was and left
     known = records(repo)
@@ -52,9 +53,11 @@ def test_a_grid_runs_and_the_same_command_runs_only_what_is_left(set_up: Repo) -
     assert best.params["lr"] == 0.1 and best.params["epochs"] == 3 and best.command == TRAINING
     assert best.run_commit == repo.head and best.tracker_run == f"t-{best.id}" and best.code == 0
     kept = Path(repo / ".git/xexp/runs" / best.id)
-    assert (kept / "files/models%2Fproduction%2Fmodel.bin").read_bytes() == b"model of 0.1"
+    candidate = repo / f"models/candidates/{best.tracker_run}_model.bin"
+    assert candidate.read_bytes() == b"model of 0.1"
     assert "lr: 0.1\n" in (kept / "files/params.yaml").read_text()
-    assert set(best.kept) == {"params.yaml", "metrics.json", "models/production/model.bin"}
+    assert set(best.kept) == {"params.yaml", "metrics.json"}
+    assert best.outputs["models/production/model.bin"].startswith("md5:")
     assert (kept / "log").read_text() == "training 0.1\n"
     # nothing is left to run; what failed is when it is asked for, a larger grid runs the rest
     again = repo.xexp("sweep", *GRID, "--", *TRAINING)
@@ -96,3 +99,40 @@ def test_from_python_and_by_words_of_the_command(set_up: Repo) -> None:
         f"['--wide={task.params['wide']}', '--lr={task.params['lr']}', '{task.run}'] there\n"
         for task in done.tasks
     ]
+
+
+def test_the_winner_is_tagged_with_its_own_files_and_the_best_models_are_candidates(
+    set_up: Repo,
+) -> None:
+    repo = trainable(set_up)
+    words = ("sweep", "-S", "lr=0.3,0.12,0.2,0.4", "-S", "seed=18", "-j", "2", "--keep", "2")
+    done = repo.xexp(*words, "--tag", "-m", "best of four", "--", *TRAINING).good()
+    assert "e0.1.0" in done.out and "best of four" in done.out
+    changed = repo.git("show", "--name-only", "--format=%s", "HEAD").splitlines()
+    assert changed[0].startswith("e0.1.0: ") and "lr=0.12" in changed[0]
+    assert {"params.yaml", "metrics.json", "models/production/model.bin.dvc"} <= {*changed}
+    assert (repo / "models/production/model.bin").read_bytes() == b"model of 0.12"
+    assert json.loads((repo / "metrics.json").read_text()) == {"f1": 0.88}
+    assert "lr: 0.12\n" in (repo / "params.yaml").read_text()
+    assert repo.git("status", "--porcelain") == ""
+    models = repo.xexp("candidates", "list", "--json").good().json()
+    kept = {m["metrics"]["f1"]: m for m in models if not m["production"]}
+    assert sorted(kept) == [0.8, 0.88]
+    left = sorted(each.name for each in (repo / ".git/xexp/runs").glob("*/files/*model*"))
+    assert left == []
+    best = next(each for each in records(repo) if each.metrics["f1"] == 0.88)
+    assert best.version == "e0.1.0" and set(best.kept) == {"params.yaml", "metrics.json"}
+    # again: it is tagged already; another base of parameters is another sweep
+    again = repo.xexp(*words, "--tag", "--", *TRAINING).good()
+    assert "is e0.1.0 already" in again.err and repo.tags == ["e0.1.0"]
+    repo.write("params.yaml", (repo / "params.yaml").read_text().replace("epochs: 3", "epochs: 4"))
+    repo.commit("longer")
+    longer = repo.xexp(*words, "--dry-run", "--json", "--", *TRAINING).good().json()
+    assert [run["ran"] for run in longer["runs"]] == [None] * 4
+    # one of the others is tagged later, with its own model
+    second = next(each for each in records(repo) if each.metrics["f1"] == 0.8)
+    repo.write("params.yaml", (repo / "params.yaml").read_text().replace("epochs: 4", "epochs: 3"))
+    repo.commit("as before")
+    repo.xexp("tag", "--run", second.id).good()
+    assert (repo / "models/production/model.bin").read_bytes() == b"model of 0.2"
+    assert_nothing_left(repo)

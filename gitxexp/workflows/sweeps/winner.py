@@ -1,0 +1,35 @@
+"""The winner of a sweep as an experiment: its own model, parameters and metrics in one commit."""
+
+from __future__ import annotations
+
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.experiments.code_hash import code_hash
+from gitxexp.workflows.experiments.collect import Wanted
+from gitxexp.workflows.experiments.plan import Request
+from gitxexp.workflows.experiments.tag import Tagged, tag
+from gitxexp.workflows.runs import record
+from gitxexp.workflows.sweeps.sweep import Swept
+
+
+def tag_winner(project: Project, done: Swept, text: str = "") -> Tagged | str:
+    """Tag the best run of a sweep; the version that it has already, where it is an experiment.
+
+    Raises NoAnswer where no run has a number for the metric, XexpError where the code is another
+    one by now.
+    """
+    best = next(iter(done.ranking), None)
+    if best is None:
+        what = f"a number for {done.metric}" if done.metric else "a metric"
+        raise NoAnswer(f"nothing was tagged: no run has {what}", "name another: --metric NAME")
+    found = record.require(record.read(project), best.run)
+    if found.version:
+        return found.version
+    head = project.at_top.resolve("HEAD")
+    if head is None or code_hash(project.at_top, head, project.config) != found.code_hash:
+        raise XexpError(
+            f"nothing was tagged: the code is not what run {best.run} ran any more",
+            f"go back to it: git switch --detach {found.run_commit[:12]}, then: git xexp tag --run"
+            f" {best.run}",
+        )
+    return tag(project, Request(wanted=Wanted(run=best.run), text=text), wait=True)
