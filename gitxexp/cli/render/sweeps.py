@@ -242,7 +242,7 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
         if len(ranking) > most:
             console.done(f"and {len(ranking) - most} more: git xexp explore list --runs")
     for task in done.failures:
-        console.say(f"failed: {_line(task, None)}  ({_why(task)}, run {task.run})")
+        console.say(f"run {task.run} {_why(task)}: {_line(task, None)}")
         tail = str(task.outcome.get("tail", "")).rstrip().splitlines()[-_LOG:]
         console.say(*(f"    {text}" for text in tail))
     console.notes(done.notes)

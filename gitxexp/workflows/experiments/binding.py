@@ -32,7 +32,7 @@ from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
-from gitxexp.workflows.models.inventory import ModelStore, root_of
+from gitxexp.workflows.models.inventory import ModelStore, all_slots, root_of
 from gitxexp.workflows.models.select import KeptFile, kept_files
 
 _ALLOW = "or tag all the same: --allow-mismatch"
@@ -131,6 +131,12 @@ def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
     return tuple(differing)
 
 
+def _is_candidate(project: Project, path: str) -> bool:
+    """Whether a path is the folder of candidates, its pointer, or in it: each file names its run."""
+    folders = [slot.candidates for slot in all_slots(project.config)]
+    return any(path in (each, f"{each}.dvc") or path.startswith(f"{each}/") for each in folders)
+
+
 def _again(project: Project) -> str:
     return "dvc repro" if (project.top / "dvc.lock").is_file() else "train again"
 
@@ -141,7 +147,7 @@ def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str])
     theirs = [
         path
         for path in sorted(touched - databases)
-        if describe.role(path, project.config) is Role.MODEL
+        if describe.role(path, project.config) is Role.MODEL and not _is_candidate(project, path)
     ]
     if theirs:
         raise NoAnswer(

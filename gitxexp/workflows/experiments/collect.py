@@ -330,7 +330,7 @@ def _is_number(value: Any) -> bool:
 
 
 #: Settings of this program and remarks in a parameter file: no part of a configuration.
-_NO_PARAMS = ("experiment.version", "experiment.description", "merge.*")
+_NO_PARAMS = ("experiment.version", "experiment.description", "merge.*", "sweep.*")
 
 
 def is_ignored(name: str, config: Config) -> bool:

@@ -23,6 +23,8 @@ from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
 from gitxexp.repository.config import Config, DeclaredHere
+from gitxexp.trackers.databases import reading
+from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.collect import Collected, Wanted
 from gitxexp.workflows.runs import parameters
@@ -274,6 +276,7 @@ def _keep(job: Job, tree: Tree, config: Config, found: Differences) -> Iterator[
             continue
         if role == "results" and _is_results(source):
             _settle(source)
+            _forget_name(source, job.context.run)
         target = job.kept / path.replace("%", "%25").replace("/", "%2F")
         target.parent.mkdir(parents=True, exist_ok=True)
         if path in written:
@@ -289,6 +292,23 @@ def _settle(database: Path) -> None:
         return
     with suppress(sqlite3.Error), closing(sqlite.connect(database, "rw")) as db:
         db.execute("PRAGMA journal_mode = DELETE").fetchone()
+
+
+def _forget_name(database: Path, run: str) -> None:
+    """Rows that call ``{version}`` theirs have none yet: only the winner gets one, when it is tagged."""
+    try:
+        if database_kind(database) != "sqlite":
+            return
+        tables = reading(database, tables_of)
+        with closing(sqlite.connect(database, "rw")) as db:
+            for table in tables:
+                for column in map(sqlite.quote, table.version_columns):
+                    sql = (
+                        f"UPDATE {sqlite.quote(table.name)} SET {column} = NULL WHERE {column} = ?"
+                    )
+                    db.execute(sql, (run,))
+    except (XexpError, sqlite3.Error):  # a column that must have a value keeps it
+        return
 
 
 def _role(path: str, tree: Tree, config: Config) -> str | None:

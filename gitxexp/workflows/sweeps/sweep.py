@@ -31,6 +31,7 @@ from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.environment import RunContext
 from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
+from gitxexp.workflows.runs.software import Asked
 from gitxexp.workflows.sweeps import pool, results
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost, Threads
 from gitxexp.workflows.sweeps.job import Job, Outcome, end_processes
@@ -149,6 +150,7 @@ class _Coordinator:
         self.sampler: Sampler | None = None
         self.who = record.whose()
         self.outputs = pointers.outputs_in(project.top)
+        self.software = Asked(plan.command, os.environ, project.git.cwd)
 
     # -- the whole ---------------------------------------------------------------------------------
 
@@ -271,7 +273,7 @@ class _Coordinator:
         jobs = max(1, min(self._jobs(), len(self._open()) if not self.sampler else self._jobs()))
         self.engine = self._engine(jobs)
         self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
-        free = pool.make(self.project, self.trees, self.plan.revision, jobs)
+        free = pool.make(self.project, self.trees, self.plan.revision, jobs, needs=self._is_data)
         self._say("")
         queued = self._queued()
         self.progress.began = time.monotonic()
@@ -292,6 +294,9 @@ class _Coordinator:
                     queued = _and_then(queued, again)
             self._flush_in_time()
             self._tell(None)
+
+    def _is_data(self, path: str) -> bool:
+        return describe.role(path, self.project.config) is describe.Role.DATA
 
     @property
     def _ends(self) -> bool:
@@ -437,10 +442,14 @@ class _Coordinator:
             return
         records = [self._as_record(task) for task in tasks]
         with self.project.locked():
-            record.write(self.project, records)
+            record.write(self.project, records, self._packages())
         self.queue.move(tasks, State.RECORDED)
         for task in tasks:
             (self.folders.of(task.run) / "outcome.json").unlink(missing_ok=True)
+
+    def _packages(self) -> dict[str, tuple[str, ...]]:
+        known = self.software.answer()
+        return {known.hash: known.packages} if known.hash else {}
 
     def _as_record(self, task: Task) -> RunRecord:
         outcome = Outcome.of(task.outcome)
@@ -454,6 +463,9 @@ class _Coordinator:
             id=task.run,
             status=task.result.value,  # type: ignore[arg-type]
             command=self.request.command,
+            folder="" if self.plan.below == "." else self.plan.below,
+            python=self.software.answer().python,
+            packages=self.software.answer().hash,
             code=outcome.code,
             started=record.timestamp(outcome.started),
             ended=record.timestamp(outcome.ended),

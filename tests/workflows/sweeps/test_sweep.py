@@ -129,10 +129,31 @@ def test_the_winner_is_tagged_with_its_own_files_and_the_best_models_are_candida
     repo.commit("longer")
     longer = repo.xexp(*words, "--dry-run", "--json", "--", *TRAINING).good().json()
     assert [run["ran"] for run in longer["runs"]] == [None] * 4
-    # one of the others is tagged later, with its own model
+    # one of the others is tagged later, with its own model, though a newer sweep left candidates
     second = next(each for each in records(repo) if each.metrics["f1"] == 0.8)
     repo.write("params.yaml", (repo / "params.yaml").read_text().replace("epochs: 4", "epochs: 3"))
     repo.commit("as before")
+    repo.xexp("sweep", "-S", "lr=0.6", "-S", "seed=18", "--", *TRAINING).good()
     repo.xexp("tag", "--run", second.id).good()
     assert (repo / "models/production/model.bin").read_bytes() == b"model of 0.2"
     assert_nothing_left(repo)
+
+
+def test_a_section_of_the_parameters_is_a_grid_and_what_run_did_is_not_done_again(
+    set_up: Repo,
+) -> None:
+    repo = trainable(set_up)
+    text = (repo / "params.yaml").read_text()
+    repo.write("params.yaml", text + "sweep:\n  lr: [0.2, 0.3]\n  epochs: range(3,5)\n")
+    repo.commit("a grid")
+    repo.xexp("run", "-S", "lr=0.2", "--no-tag", "--", *TRAINING).good()
+    words = ("sweep", "--dry-run", "--json", "--", *TRAINING)
+    planned = repo.xexp(*words).good().json()["runs"]
+    assert [run["params"] for run in planned] == [
+        {"lr": lr, "epochs": epochs} for lr in (0.2, 0.3) for epochs in (3, 4)
+    ]
+    (ran,) = records(repo)
+    assert [run["ran"] for run in planned] == [ran.id, None, None, None]
+    assert not any(name.startswith("sweep") for name in ran.params)
+    others = ("sweep", "--dry-run", "--json", "--", *TRAINING, "--other")
+    assert {run["ran"] for run in repo.xexp(*others).good().json()["runs"]} == {None}
