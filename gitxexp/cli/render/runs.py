@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gitxexp.cli import hints
-from gitxexp.cli.render import console, tags
+from gitxexp.cli.render import console
 from gitxexp.common import streams
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted
@@ -47,6 +47,8 @@ def show(done: Run, *, as_json: bool) -> int:
     elif done.execution.code:
         _failed(done)
     elif tagged is not None:
+        from gitxexp.cli.render import tags  # late: with all that a tag needs
+
         tags.show(tagged, as_json=False)
     elif done.problem is None:
         console.done(f"run {record.id} {_ended(record)}")

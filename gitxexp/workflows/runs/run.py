@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import shlex
+import sqlite3
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import counted, some
@@ -30,8 +33,6 @@ from gitxexp.workflows.experiments.collect import Wanted, collect
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.experiments.plan import Plan, Ran, Request, is_ours, plan
-from gitxexp.workflows.experiments.tag import Tagged, tag, tag_and_push
-from gitxexp.workflows.models.add import add
 from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import parameters, record, traces
 from gitxexp.workflows.runs.environment import RunContext, environment, uses, words
@@ -39,6 +40,9 @@ from gitxexp.workflows.runs.execute import Execution, execute
 from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
 from gitxexp.workflows.runs.software import Asked, Software
 from gitxexp.workflows.runs.traces import Before, Traces
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.experiments.tag import Tagged
 
 #: Files that a run writes are kept beside its log up to this size.
 _KEPT = 10_000_000
@@ -130,6 +134,7 @@ def run(
             (under_way.folder / "patch").write_bytes(prepared.patch)
         env = environment(prepared.context)
         asked = Asked(prepared.words, env, cwd)
+        threading.Thread(target=_import_the_rest, daemon=True).start()
         try:
             execution = execute(
                 prepared.words, cwd=cwd, env=env, log=under_way.log, echo=echo, out=out,
@@ -148,6 +153,15 @@ def run(
     if execution.code:
         return result
     return _finish(project, prepared, result, left, wait=wait)
+
+
+def _import_the_rest() -> None:
+    """What is needed afterwards is imported while the command runs: it takes as long as all before it."""
+    with suppress(ImportError):
+        from gitxexp.storage.sqlite_write import database
+
+        with closing(sqlite3.connect(":memory:")) as memory:
+            database(memory)
 
 
 # -- before ----------------------------------------------------------------------------------------
@@ -421,6 +435,8 @@ def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
 
 def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wait: bool) -> Run:
     """The model kept and the experiment tagged; what refuses that is told, and the run stays."""
+    from gitxexp.workflows.experiments.tag import tag, tag_and_push  # late: see _import_the_rest
+
     request = prepared.request
     pointers: tuple[str, ...] = ()
     if request.keep:
@@ -474,6 +490,8 @@ def _tag_request(
 
 def _keep_models(project: Project, done: RunRecord, left: Traces, *, wait: bool) -> tuple[str, ...]:
     """The production models that the run wrote, as its candidates; pointers that changed."""
+    from gitxexp.workflows.models.add import add
+
     by_path = {slot.production: slot.name for slot in all_slots(project.config)}
     touched: list[str] = []
     for path in left.models:
