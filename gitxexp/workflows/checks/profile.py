@@ -21,7 +21,7 @@ from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.tables import Table, quoted
 from gitxexp.workflows.checks.layout import ERRORS, ID_COLUMNS, PREDICTIONS, SPLITS, TRUTHS
-from gitxexp.workflows.checks.rule import Finding, Level, found
+from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 
 #: Rows shown of what a rule finds.
 MOST = 20
@@ -434,11 +434,12 @@ class TableProfile:
         count: int = 1,
         rows: Iterable[Mapping[str, Any]] = (),
         hint: str = "",
+        fix: Fix | None = None,
     ) -> Finding:
         """A finding in this table."""
         return found(
             message, level=level, path=self.shown, table=self.table.name, subject=subject, count=count,
-            rows=rows, hint=hint,
+            rows=rows, hint=hint, fix=fix,
         )  # fmt: skip
 
     def require_id(self) -> str:

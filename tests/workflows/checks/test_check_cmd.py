@@ -208,6 +208,16 @@ def test_a_renamed_parameter_is_renamed_everywhere_and_back(bench: Repo) -> None
     assert done.code == 128 and "1 row of metrics have another params_lr" in done.err
 
 
+def test_a_parameter_that_was_renamed_between_runs(bench: Repo) -> None:
+    change(bench / "bench.db", "ALTER TABLE metrics ADD COLUMN params_learning_rate REAL",
+           f"UPDATE metrics SET params_learning_rate = 0.1, params_lr = NULL WHERE NOT {RUN}")  # fmt: skip
+    bench.xexp("check", "--only", "schema-drift", "--fix").good()
+    with closing(sqlite3.connect(bench / "bench.db")) as db:
+        sql = "SELECT DISTINCT params_learning_rate FROM"
+        assert db.execute(f"{sql} metrics").fetchall() == [(0.1,)]
+        assert db.execute(f"{sql} predictions").fetchall() == [(0.1,)]
+
+
 def test_parameters_of_a_dataclass_and_keys_of_a_cache(bench: Repo) -> None:
     bench.write("src/settings.py", "import nothing_that_exists\nfrom dataclasses import dataclass, field\n\n"
                 "@dataclass\nclass Base:\n    model: str = 'bert'\n\n\n"

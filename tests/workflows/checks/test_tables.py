@@ -101,6 +101,9 @@ WRONG = [
      "cache", "warning", "1 result from a run that is not in the table: gone"),
     ([f"UPDATE metrics SET accuracy = 0.95 WHERE {RUN}"],
      "two-tables", "error", "accuracy of run-bert is 0.95, and 0.9 by its 200 predictions"),
+    (["ALTER TABLE metrics ADD COLUMN params_learning_rate REAL",
+      f"UPDATE metrics SET params_learning_rate = params_lr, params_lr = NULL WHERE NOT {RUN}"],
+     "schema-drift", "warning", "params_lr and params_learning_rate are one parameter, in different runs"),
     (["UPDATE predictions SET params_lr = 0.1 + 1e-12 WHERE track_id = 'run-gpt'"],
      "cache-key", "warning", "params_lr is 0.1 in run-bert, and 0.1000000000010"),
 ]  # fmt: skip

@@ -151,6 +151,33 @@ def _tables(path: Path, column: str) -> list[str]:
         return []
 
 
+@rule("schema-drift", Level.WARNING, Scope.TABLE)
+def schema_drift_of_runs(table: TableProfile, context: Context) -> Iterator[Finding]:
+    """After a run: two columns that are names of one parameter (`lr`, `learning_rate`), each filled in
+    other runs."""
+    names = sorted(table.params, key=table.table.columns.index)
+    for place, old in enumerate(names):
+        for new in names[place + 1 :]:
+            if _name(old) != _name(new):
+                continue
+            filled = [(g.cells[old].filled > 0, g.cells[new].filled > 0) for g in table.groups]
+            if (True, True) in filled or (True, False) not in filled or (False, True) not in filled:
+                continue
+            last = next(pair for pair in reversed(filled) if any(pair))
+            before, after = (old, new) if last[1] else (new, old)
+            yield table.found(
+                f"{before} and {after} are one parameter, in different runs", subject=before,
+                count=sum(1 for pair in filled if any(pair)),
+                rows=[{"run": g.run, old: g.value(old), new: g.value(new)} for g in table.groups][:_NAMED],
+                hint=f"rename {before} to {after}: git xexp check --only schema-drift --fix",
+                fix=_fix(context, before, after) if context.at and not context.request.paths else None,
+            )  # fmt: skip
+
+
+def _name(column: str) -> str:
+    return column_names.canonical(column_names.bare(column))
+
+
 @rule("cache-key", Level.WARNING, Scope.BEFORE)
 def cache_key(context: Context) -> Iterator[Finding]:
     """A parameter is a number that differs from that of another run by less than 1e-9 relative, or a value
