@@ -101,11 +101,13 @@ class Rule:
     def run(self, *args: Any) -> list[Finding]:
         """What it finds, each finding with the rule's id and level."""
         return [
-            replace(one, rule=self.id, level=one.level if one.rule else self.level)
+            replace(one, rule=self.id, level=one.level if one.rule == _LEVELLED else self.level)
             for one in self.function(*args)
         ]
 
 
+#: In place of a rule's id, until :meth:`Rule.run` fills it in: the finding has a level of its own.
+_LEVELLED = "levelled"
 _known: dict[tuple[str, Scope], Rule] = {}
 
 
@@ -132,9 +134,9 @@ def found(
     hint: str = "",
     fix: Fix | None = None,
 ) -> Finding:
-    """A finding of the rule that yields it; ``level`` where it is not the rule's own."""
+    """A finding of the rule that yields it, which fills in its id, and its level where ``level`` is None."""
     return Finding(
-        "own" if level else "", level or Level.NOTE, message, path, table, subject, count,
+        _LEVELLED if level else "", level or Level.NOTE, message, path, table, subject, count,
         tuple(rows), hint, fix,
     )  # fmt: skip
 

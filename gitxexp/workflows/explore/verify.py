@@ -21,6 +21,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.filters import as_files
@@ -63,10 +64,11 @@ class Verified:
         return any(claim.verdict is Verdict.WRONG for claim in self.claims)
 
 
-def verify(project: Project, names: Sequence[str] = ()) -> list[Verified]:
+def verify(project: Project, names: Sequence[str] = (), *, again: bool = True) -> list[Verified]:
     """The experiments that ``names`` mean (all where there are none), each with its claims.
 
-    Reads the repository and the local caches; asks no remote. Raises XexpError for a name that
+    Reads the repository and the local caches; asks no remote. Unless ``again``, an object in a cache that
+    was read before and whose stat is the same is not read once more. Raises XexpError for a name that
     means nothing.
     """
     known = project.tags_as_made().experiments
@@ -74,7 +76,7 @@ def verify(project: Project, names: Sequence[str] = ()) -> list[Verified]:
     rows = _registry(project)
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         return [
-            Verified(one.name, tuple(_Check(project, one, Path(folder), rows).claims()))
+            Verified(one.name, tuple(_Check(project, one, Path(folder), rows, again).claims()))
             for one in chosen
         ]
 
@@ -89,6 +91,7 @@ class _Check:
     experiment: Experiment
     folder: Path
     registry: Mapping[str, Payload]
+    again: bool
     outputs: dict[str, Output] = field(default_factory=dict)
 
     def claims(self) -> Iterator[Claim]:
@@ -123,13 +126,23 @@ class _Check:
             object_ = self._object(output)
             if object_ is None:
                 absent.append(path)
-            elif not matches(object_, output.oid or "", output.legacy):
+            elif not self._matches(object_, output):
                 corrupt.append(path)
         if corrupt:
             return Claim("artifacts", Verdict.WRONG, f"corrupt in the cache: {some(corrupt, 3)}")
         if absent:
             return Claim("artifacts", Verdict.UNKNOWN, f"not in the cache: {some(absent, 3)}")
         return Claim("artifacts", Verdict.HOLDS)
+
+    def _matches(self, path: Path, output: Output) -> bool:
+        """Whether an object in a cache has the bytes that its name says."""
+        oid = output.oid or ""
+        if self.again:
+            return matches(path, oid, output.legacy)
+        asked = [(path, output.legacy)]
+        return file_hashes(self.project.top, asked, self.project.stat_cache)[
+            path
+        ] == oid.removesuffix(".dir")
 
     def _object(self, output: Output) -> Path | None:
         if output.oid is None or self.project.places.top is None:
