@@ -20,6 +20,7 @@ _TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "220", "TERM": "dumb"}
 _VARYING = (
     (re.compile(r"\b\d{8}-\d{6}-[0-9a-f]{6}\b"), "<id>"),
     (re.compile(r"\bin \d+(\.\d+)? s$", re.MULTILINE), "in <while>"),
+    (re.compile(r"\b\d+\.\d s\b"), "<while>"),
     (re.compile(r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?([+-]\d\d:\d\d|Z)?"), "<time>"),
     (re.compile(r"\btagger .*"), "tagger <who>"),
     (re.compile(r"\bby [A-Z][\w .-]*$", re.MULTILINE), "by <who>"),
