@@ -139,9 +139,6 @@ open("model.bin", "w").write(text)
 EXPERIMENTS = """
 from dvc.repo import Repo
 with Repo(".") as repo:
-    repo.reproduce()
-    repo.scm.add(["dvc.lock", "metrics.json", ".gitignore"])
-    repo.scm.commit("trained")
     for name, lr in (("low", 0.2), ("high", 0.4)):
         repo.experiments.run(name=name, params=[f"lr={lr}"])
 """
