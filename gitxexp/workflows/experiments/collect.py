@@ -216,6 +216,7 @@ def all_runs(top: Path, config: Config) -> list[Run]:
 
 def _once(runs: Sequence[Run]) -> list[Run]:
     """The runs without those that another database has whole: the parts of a merged one."""
+    runs = _without_copies(runs)
     sizes = Counter(run.database for run in runs)
     by_id: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: -sizes[run.database]):
@@ -223,6 +224,18 @@ def _once(runs: Sequence[Run]) -> list[Run]:
         if not any(run.database != one.database and _holds(one, run) for one in kept):
             kept.append(run)
     return [run for run in runs if any(run is one for one in by_id[run.id])]
+
+
+def _without_copies(runs: Sequence[Run]) -> Sequence[Run]:
+    """The runs without those that were imported from a store which is read here itself."""
+    own = {run.id for run in runs if run.tracker != "imported"}
+    return [
+        run
+        for run in runs
+        if run.tracker != "imported"
+        or run.id not in own
+        or run.context.get("origin") not in ("mlflow", "dvclive")
+    ]
 
 
 def _holds(whole: Run, part: Run) -> bool:

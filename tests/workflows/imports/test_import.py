@@ -81,6 +81,16 @@ def test_mlflow_comes_once_and_again_when_it_changed(ready: Repo, mlflow_stores:
     assert len(listed(ready)) == 2
 
 
+def test_a_store_that_is_read_here_itself_is_not_listed_twice(
+    ready: Repo, mlflow_stores: Path
+) -> None:
+    shutil.copy(mlflow_stores / "mlflow.db", ready.path)
+    assert len(listed(ready)) == 2
+    assert imported(ready, "mlflow")["new"] == 2
+    assert (ready / INTO).exists()
+    assert len(listed(ready)) == 2
+
+
 def test_what_was_read_before_an_interruption_is_kept(ready: Repo, mlflow_stores: Path) -> None:
     whole = MlflowStore(mlflow_stores / "mlflow.db", "mlflow:store")
 
