@@ -82,8 +82,9 @@ def main() -> None:
             done = import_runs(Project.open(repository), ImportRequest(source))
             took, used = time.perf_counter() - start, time.process_time() - began
             memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-            print(f"{title:10} {done.runs} runs, {done.new} new, {done.values} values"
-                  f"  {took:6.1f} s (at most 30), {used:5.1f} of the processor  {memory:5.0f} MB (at most 300)")  # fmt: skip
+            print(f"{title:10} {done.runs} runs, {done.new} new, {done.values} values")
+            print(f"           {took:.1f} s (at most 30), {used:.1f} s of the processor")
+            print(f"           {memory:.0f} MB (at most 300)")
     finally:
         shutil.rmtree(folder)
 
