@@ -95,8 +95,6 @@ def sweep(
     """
     from gitxexp.cli.render import sweeps as render
     from gitxexp.workflows.sweeps import overview
-    from gitxexp.workflows.sweeps.plan import SweepRequest, plan
-    from gitxexp.workflows.sweeps.sweep import sweep as run_sweep
 
     if bool(sampler) != bool(trials):
         raise UsageError("--sampler and --trials go together", "like: --sampler tpe --trials 50")
@@ -114,6 +112,9 @@ def sweep(
     if stop:
         render.show_stopped(overview.stop(project, _only(command)), as_json=as_json)
         return 0
+    from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+    from gitxexp.workflows.sweeps.sweep import sweep as run_sweep
+
     request = SweepRequest(
         command=command,
         axes=axes,

@@ -7,21 +7,23 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.cli import hints
-from gitxexp.cli.render import console, tags
+from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, rounded
 from gitxexp.common import streams
 from gitxexp.common.text import counted, one_line
 from gitxexp.repository.tag_message import show as show_value
-from gitxexp.workflows.experiments.tag import Tagged
 from gitxexp.workflows.sweeps.grid import lines
 from gitxexp.workflows.sweeps.overview import SweepStatus
-from gitxexp.workflows.sweeps.plan import SweepPlan
 from gitxexp.workflows.sweeps.queue import Result, Task
 from gitxexp.workflows.sweeps.ranking import value_of
-from gitxexp.workflows.sweeps.sweep import Progress, Swept
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.experiments.tag import Tagged
+    from gitxexp.workflows.sweeps.plan import SweepPlan
+    from gitxexp.workflows.sweeps.sweep import Progress, Swept
 
 #: Runs of a ranking on a terminal, and lines of a failed run's log.
 _BEST, _LOG = 10, 5
@@ -208,6 +210,8 @@ def _time(seconds: float) -> str:
 
 def show_tag(tagged: Tagged | str, *, as_json: bool) -> None:
     """Print what the winner became, or was already."""
+    from gitxexp.cli.render import tags  # late: a status needs nothing of it
+
     if as_json:
         is_new = not isinstance(tagged, str)
         version = tagged if isinstance(tagged, str) else str(tagged.version)

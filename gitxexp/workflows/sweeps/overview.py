@@ -10,10 +10,8 @@ from typing import Any
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.sweeps.plan import queue_of
-from gitxexp.workflows.sweeps.queue import Result, State, Sweep, Task
+from gitxexp.workflows.sweeps.queue import Result, State, Sweep, Task, queue_of
 from gitxexp.workflows.sweeps.ranking import ranked
-from gitxexp.workflows.sweeps.sweep import stop_file
 
 #: Seconds to wait for a sweep that is to end, between looks and in all.
 _LOOK, _PATIENCE = 0.1, 30.0
@@ -90,7 +88,7 @@ def stop(project: Project, name: str | None = None) -> SweepStatus:
     sweep = queue.sweep(name)
     if not sweep.running:
         raise NoAnswer(f"sweep {sweep.id} is not running", "git xexp sweep --list")
-    stop_file(project, sweep.id).touch()
+    queue.stop_file(sweep.id).touch()
     last = time.monotonic() + _PATIENCE
     while queue.is_held(sweep.id):
         if time.monotonic() > last:

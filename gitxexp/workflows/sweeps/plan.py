@@ -29,7 +29,7 @@ from gitxexp.workflows.runs import parameters, record
 from gitxexp.workflows.runs.environment import uses
 from gitxexp.workflows.sweeps import grid
 from gitxexp.workflows.sweeps.grid import Axis, Configuration, Grid
-from gitxexp.workflows.sweeps.queue import Queue
+from gitxexp.workflows.sweeps.queue import queue_of
 
 #: The section of ``params.yaml`` with the grid, where none is given.
 SECTION = "sweep"
@@ -138,11 +138,6 @@ def _varied(base: Mapping[str, Any], found: Grid) -> set[str]:
     """The parameters of the files that a configuration sets, by their whole names."""
     names = [*found.names, *(axis.name for axis in found.axes)]
     return {name for name in base for own in names if name == own or name.endswith(f".{own}")}
-
-
-def queue_of(project: Project) -> Queue:
-    """The queue of the repository."""
-    return Queue(project.state / "sweeps")
 
 
 def _refuse_changes(project: Project, command: Sequence[str]) -> None:

@@ -17,10 +17,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.common import sqlite
 from gitxexp.common.errors import NoAnswer, XexpError
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
 
 # 1: sweeps and their tasks
 _SCHEMA = """
@@ -224,6 +227,10 @@ class Queue:
                 return True
         return False
 
+    def stop_file(self, sweep: str) -> Path:
+        """The file whose presence ends the sweep."""
+        return self.folder / f"{sweep}.stop"
+
     def _lock(self, sweep: str) -> Path:
         return self.folder / f"{sweep}.lock"
 
@@ -328,6 +335,11 @@ class Queue:
                 f"the queue {self.path} cannot be used: {error}",
                 "check the free space; the same command goes on with the sweep",
             ) from error
+
+
+def queue_of(project: Project) -> Queue:
+    """The queue of the repository."""
+    return Queue(project.state / "sweeps")
 
 
 def _task(row: Sequence[Any]) -> Task:

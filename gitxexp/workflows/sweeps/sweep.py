@@ -35,8 +35,8 @@ from gitxexp.workflows.runs.software import Asked
 from gitxexp.workflows.sweeps import pool, results
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost, Threads
 from gitxexp.workflows.sweeps.job import Job, Outcome, end_processes
-from gitxexp.workflows.sweeps.plan import SweepPlan, queue_of
-from gitxexp.workflows.sweeps.queue import Queue, Result, State, Sweep, Task
+from gitxexp.workflows.sweeps.plan import SweepPlan
+from gitxexp.workflows.sweeps.queue import Queue, Result, State, Sweep, Task, queue_of
 from gitxexp.workflows.sweeps.ranking import ranked, value_of
 from gitxexp.workflows.sweeps.sampler import Sampler
 
@@ -121,11 +121,6 @@ def sweep(project: Project, plan: SweepPlan, watch: Watch) -> Swept:
         queue.close()
 
 
-def stop_file(project: Project, sweep: str) -> Path:
-    """The file whose presence ends the sweep."""
-    return project.state / "sweeps" / f"{sweep}.stop"
-
-
 def trees_of(project: Project, sweep: str) -> Path:
     """The folder of a sweep's worktrees."""
     return project.state / "sweeps" / sweep / "trees"
@@ -138,7 +133,7 @@ class _Coordinator:
         self.project, self.plan, self.queue, self.watch = project, plan, queue, watch
         self.request = plan.request
         self.folders = RunFolders(project.state)
-        self.stop = stop_file(project, plan.id)
+        self.stop = queue.stop_file(plan.id)
         self.trees = trees_of(project, plan.id)
         self.progress = Progress(plan.id, 0, metric=plan.metric)
         self.futures: dict[Future[Outcome], tuple[Task, pool.Tree]] = {}
