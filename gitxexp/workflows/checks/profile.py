@@ -26,7 +26,9 @@ from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 #: Rows shown of what a rule finds.
 MOST = 20
 #: Runs of a table that are told apart; of more, the table is one.
-RUNS = 100_000
+RUNS = 50_000
+#: Runs of configurations with several of which the inputs are compared.
+_PAIRS = 10_000
 #: Configurations within runs that are told apart.
 CONFIGURATIONS = 1_000
 
@@ -100,7 +102,6 @@ class TableProfile:
     ) -> None:
         self.database, self.table, self.shown, self.rules = database, table, shown, rules
         self._asked_id = id_column
-        self._overlaps: dict[int, tuple[int, list[dict[str, Any]]]] = {}
         self.chosen: Sequence[Group] = self.groups
 
     # -- columns -----------------------------------------------------------------------------------
@@ -371,14 +372,43 @@ class TableProfile:
         )
         return [Spread(*row) for row in self.database.rows(sql, params)]
 
+    @cached_property
+    def repeated(self) -> dict[str, int]:
+        """How many inputs are in several runs of one configuration, by configuration as in
+        :meth:`by_config`; those without any are left out. One statement for all."""
+        again = {
+            text: groups
+            for text, groups in self.by_config().items()
+            if len({group.run for group in groups}) > 1
+        }
+        if not again or self.id_column is None or self.run_column is None:
+            return {}
+        if all(one.groups < 2 for one in self.spread):
+            return {}
+        if self.varying_names:
+            first = list(again.items())[:MOST]
+            found = {text: self.overlap(groups)[0] for text, groups in first}
+        else:
+            found = self._repeated(again)
+        return {text: count for text, count in found.items() if count}
+
+    def _repeated(self, again: Mapping[str, Sequence[Group]]) -> dict[str, int]:
+        names = list(again)
+        pairs = [(g.run, n) for n, name in enumerate(names) for g in again[name]][:_PAIRS]
+        key, run = quoted(self.id_column or ""), f"t.{quoted(self.run_column or '')}"
+        if self.database.kind == "duckdb":
+            run = f"CAST({run} AS VARCHAR)"
+        sql = (
+            f"WITH g(run, config) AS (VALUES {', '.join(['(?, ?)'] * len(pairs))})"
+            " SELECT config, count(*) FROM (SELECT g.config AS config"
+            f" FROM {self.from_table} AS t JOIN g ON {run} = g.run WHERE t.{key} IS NOT NULL"
+            f" GROUP BY g.config, t.{key} HAVING count(DISTINCT g.run) > 1) AS s GROUP BY config"
+        )
+        flat = [value for pair in pairs for value in pair]
+        return {names[int(number)]: count for number, count in self.database.rows(sql, flat)}
+
     def overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
         """How many inputs are in several runs of groups of one configuration, and the first."""
-        known = self._overlaps.get(id(groups[0]))
-        if known is None:
-            known = self._overlaps[id(groups[0])] = self._overlap(groups)
-        return known
-
-    def _overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
         key, run = quoted(self.require_id()), quoted(self.run_column or "")
         where, params = self.where(groups, always=True)
         for name, value in groups[0].varying.items():

@@ -13,6 +13,8 @@ from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
 
 _NO_ID = "no column names the inputs (--id COLUMN)"
+#: Configurations whose inputs are listed; each takes a look at the table.
+_SHOWN = 3
 #: Columns that number the repetitions of an input that are meant.
 _REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
 #: Words of a split that is trained on; every other is held out.
@@ -71,19 +73,17 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
 
 
 def _between_runs(table: TableProfile) -> Iterator[Finding]:
-    again = {text: groups for text, groups in table.by_config().items() if len(_runs(groups)) > 1}
-    if not again or table.run_column is None or all(one.groups < 2 for one in table.spread):
-        return
-    for groups in list(again.values())[:MOST]:
-        total, rows = table.overlap(groups)
-        if total:
-            runs = _runs(groups)
-            yield table.found(
-                f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
-                f" ({table.label(groups[0])})",
-                subject=table.require_id(), count=total,
-                rows=rows, hint=f"keep one of the runs {', '.join(runs[:5])}",
-            )  # fmt: skip
+    configs = table.by_config()
+    for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
+        groups = configs[text]
+        runs = _runs(groups)
+        yield table.found(
+            f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
+            f" ({table.label(groups[0])})",
+            subject=table.require_id(), count=total,
+            rows=table.overlap(groups)[1] if number < _SHOWN else (),
+            hint=f"keep one of the runs {', '.join(runs[:5])}",
+        )  # fmt: skip
 
 
 def _runs(groups: Sequence[Group]) -> list[str]:

@@ -71,7 +71,9 @@ def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
     if metric is None:
         return
     samples = (
-        _samples(table, metric) if table.id_column else _summed(table, metric, counted_by or "")
+        _samples(table, metric, context)
+        if table.id_column
+        else _summed(table, metric, counted_by or "")
     )
     few = [one for one in samples if one.interval.n < context.bounds.samples]
     if few:
@@ -170,12 +172,33 @@ def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Sample]:
     return found
 
 
-def _samples(table: TableProfile, metric: str) -> list[Sample]:
-    found = []
-    for groups in table.by_config().values():
-        if (one := _sample(table, groups, metric)) is not None:
-            found.append(one)
-    return found
+def _samples(table: TableProfile, metric: str, context: Context) -> list[Sample]:
+    """The two best configurations, and those of few rows: each takes a look at the table."""
+    every = [
+        (mean, n, groups)
+        for groups in table.by_config().values()
+        if (mean := _mean(groups, metric)) is not None and (n := _rows(groups, metric))
+    ]
+    most = metric == _ACCURACY or describe.maximize(context.config, metric)
+    every.sort(key=lambda one: one[0], reverse=most)
+    few = [one for one in every[2:] if one[1] < context.bounds.samples][:MOST]
+    found = (_sample(table, groups, metric) for _, _, groups in [*every[:2], *few])
+    return [one for one in found if one is not None]
+
+
+def _mean(groups: Sequence[Group], metric: str) -> float | None:
+    n = _rows(groups, metric)
+    if not n:
+        return None
+    if metric == _ACCURACY:
+        return sum(group.matches[1] for group in groups) / n
+    return sum(group.cells[metric].total or 0.0 for group in groups) / n
+
+
+def _rows(groups: Sequence[Group], metric: str) -> int:
+    if metric == _ACCURACY:
+        return sum(group.matches[0] for group in groups)
+    return sum(group.cells[metric].filled for group in groups)
 
 
 def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Sample | None:
@@ -246,11 +269,11 @@ def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
     """
     if not table.of_role(Role.PARAM) or table.run_column is None:
         return
-    for groups in table.by_config().values():
+    for text, groups in table.by_config().items():
         for same in _same_code(table, groups):
             if len({group.run for group in same}) < 2 or not table.config(same[0]):
                 continue
-            if table.id_column is not None and not table.overlap(same)[0]:
+            if table.id_column is not None and text not in table.repeated:
                 continue  # the parts of one evaluation
             yield from _compared(table, same, context)
 
