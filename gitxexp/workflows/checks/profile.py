@@ -27,8 +27,6 @@ from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 MOST = 20
 #: Runs of a table that are told apart; of more, the table is one.
 RUNS = 50_000
-#: Runs of configurations with several of which the inputs are compared.
-_PAIRS = 10_000
 #: Configurations within runs that are told apart.
 CONFIGURATIONS = 1_000
 
@@ -385,27 +383,25 @@ class TableProfile:
             return {}
         if all(one.groups < 2 for one in self.spread):
             return {}
-        if self.varying_names:
-            first = list(again.items())[:MOST]
-            found = {text: self.overlap(groups)[0] for text, groups in first}
-        else:
-            found = self._repeated(again)
-        return {text: count for text, count in found.items() if count}
-
-    def _repeated(self, again: Mapping[str, Sequence[Group]]) -> dict[str, int]:
-        names = list(again)
-        pairs = [(g.run, n) for n, name in enumerate(names) for g in again[name]][:_PAIRS]
-        key, run = quoted(self.id_column or ""), f"t.{quoted(self.run_column or '')}"
-        if self.database.kind == "duckdb":
-            run = f"CAST({run} AS VARCHAR)"
+        names = sorted(self._varied)
+        known = {
+            tuple(plain(groups[0].value(name)) for name in names): text
+            for text, groups in again.items()
+        }
+        where, params = self.where([group for groups in again.values() for group in groups])
+        key, run = quoted(self.id_column), quoted(self.run_column)
+        by = [quoted(name) for name in names]
         sql = (
-            f"WITH g(run, config) AS (VALUES {', '.join(['(?, ?)'] * len(pairs))})"
-            " SELECT config, count(*) FROM (SELECT g.config AS config"
-            f" FROM {self.from_table} AS t JOIN g ON {run} = g.run WHERE t.{key} IS NOT NULL"
-            f" GROUP BY g.config, t.{key} HAVING count(DISTINCT g.run) > 1) AS s GROUP BY config"
-        )
-        flat = [value for pair in pairs for value in pair]
-        return {names[int(number)]: count for number, count in self.database.rows(sql, flat)}
+            f"SELECT {', '.join([*by, 'count(*)'])} FROM (SELECT {', '.join([*by, key])}"
+            f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where}"
+            f" GROUP BY {', '.join([*by, key])} HAVING min({run}) <> max({run})) AS s"
+        ) + (f" GROUP BY {', '.join(by)}" if by else "")
+        found = {}
+        for *values, count in self.database.rows(sql, params):
+            text = known.get(tuple(map(plain, values)))
+            if text is not None and count:
+                found[text] = int(count)
+        return found
 
     def overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
         """How many inputs are in several runs of groups of one configuration, and the first."""
@@ -417,10 +413,9 @@ class TableProfile:
         inner = (
             f"SELECT {key} AS input, count(DISTINCT {run}) AS runs, count(*) AS times"
             f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where} GROUP BY {key}"
-            f" HAVING count(DISTINCT {run}) > 1"
+            f" HAVING min({run}) <> max({run})"
         )
-        total = self.value(f"SELECT count(*) FROM ({inner}) AS s", params)
-        return total, self.ask(f"{inner} LIMIT {MOST}", params) if total else []
+        return self.counted(inner, params)
 
     def by_group(self, expression: str, condition: str = "1 = 1") -> dict[tuple[Any, ...], Any]:
         """The value of an aggregate for each group that is looked at, by :attr:`Group.key`."""
@@ -450,6 +445,14 @@ class TableProfile:
         cursor = self.database.raw.execute(sql, list(params))
         names = [item[0] for item in cursor.description]
         return [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
+
+    def counted(self, sql: str, params: Sequence[Any] = ()) -> tuple[int, list[dict[str, Any]]]:
+        """How many rows a statement has, and the first of them, in one go."""
+        rows = self.ask(
+            f"SELECT *, count(*) OVER () AS total FROM ({sql}) AS s LIMIT {MOST}", params
+        )
+        total = int(rows[0]["total"]) if rows else 0
+        return total, [{n: v for n, v in row.items() if n != "total"} for row in rows]
 
     def value(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """The first column of the first row."""

@@ -335,6 +335,25 @@ def test_workflows_for_ci_are_yaml_and_run_us(tmp_path: Path) -> None:
     assert json.dumps(hooks)
 
 
+def test_a_merge_that_dropped_rows_for_a_pull_request(repo: Repo) -> None:
+    change(repo / "runs.db", "CREATE TABLE runs (id TEXT PRIMARY KEY, f1 REAL)",
+           "INSERT INTO runs VALUES ('base', 0.1)")  # fmt: skip
+    repo.commit("base")
+    repo.git("switch", "-q", "-c", "other")
+    change(repo / "runs.db", "INSERT INTO runs VALUES ('theirs', 0.2)")
+    repo.commit("theirs")
+    repo.git("switch", "-q", "main")
+    repo.write("note", "x")
+    repo.commit("mine")
+    repo.git("merge", "-q", "--no-edit", "-s", "ours", "other")
+    done = repo.xexp("check", "--merge", "HEAD~1", "--md")
+    assert done.code == 1 and "| error | merge-dropped-rows | runs.db:runs |" in done.out
+    assert "theirs | 0.2 |" in done.out
+    done = repo.xexp("check", "--merge", "HEAD~1", "--github")
+    assert done.out.startswith("::error file=runs.db,title=merge-dropped-rows runs::")
+    assert "dropped 1 row of runs in runs.db" in repo.xexp("check", "--merge", "HEAD~1").out
+
+
 def test_the_api(bench: Repo) -> None:
     import gitxexp
 

@@ -13,8 +13,8 @@ from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
 
 _NO_ID = "no column names the inputs (--id COLUMN)"
-#: Configurations whose inputs are listed; each takes a look at the table.
-_SHOWN = 3
+#: Rows of a table from which on the inputs of the first configuration alone are listed: each takes a look.
+_LARGE = 200_000
 #: Columns that number the repetitions of an input that are meant.
 _REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
 #: Words of a split that is trained on; every other is held out.
@@ -60,20 +60,21 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
         f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
         " HAVING count(*) > 1"
     )
-    total = table.value(f"SELECT count(*) FROM ({inner}) AS s", params)
+    total, rows = table.counted(inner, params)
     if total:
         yield table.found(
             f"{counted(total, 'input')} evaluated more than once within a run"
             if table.run_column
             else f"{counted(total, 'input')} more than once in the table",
             subject=table.require_id(), count=total,
-            rows=table.ask(f"{inner} LIMIT {MOST}", params),
+            rows=rows,
             hint="evaluate each input once, or make the repetition a parameter",
         )  # fmt: skip
 
 
 def _between_runs(table: TableProfile) -> Iterator[Finding]:
     configs = table.by_config()
+    large = sum(group.rows for group in table.chosen) > _LARGE
     for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
         groups = configs[text]
         runs = _runs(groups)
@@ -81,7 +82,7 @@ def _between_runs(table: TableProfile) -> Iterator[Finding]:
             f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
             f" ({table.label(groups[0])})",
             subject=table.require_id(), count=total,
-            rows=table.overlap(groups)[1] if number < _SHOWN else (),
+            rows=() if number and large else table.overlap(groups)[1],
             hint=f"keep one of the runs {', '.join(runs[:5])}",
         )  # fmt: skip
 
@@ -102,12 +103,12 @@ def _between_splits(table: TableProfile) -> Iterator[Finding]:
         f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where} GROUP BY {key}"
         f" HAVING min({kind}) <> max({kind})"
     )
-    total = table.value(f"SELECT count(*) FROM ({inner}) AS s", params)
+    total, rows = table.counted(inner, params)
     if total:
         yield table.found(
             f"{counted(total, 'input')} both in the training and in the held-out data",
             subject=table.split_column, count=total,
-            rows=table.ask(f"{inner} LIMIT {MOST}", params),
+            rows=rows,
             hint="take them out of the training data, and run again",
         )  # fmt: skip
 
