@@ -51,7 +51,8 @@ PARAM_ORDER = (
 #: Columns that name the code of a run.
 COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash",
                   "code_commit", "git_hash", "git_sha", "commit_sha")  # fmt: skip
-_WORD = re.compile(r"[a-z]+\d*|\d+")
+_WORD = re.compile(r"[a-z]{2,}\d+k(?![a-z0-9])|[a-z]+\d*|\d+")
+_DIGITS = re.compile(r"(?<=[a-z]{2})\d+k?$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
 
@@ -128,8 +129,13 @@ def hints_at_setting(name: str) -> bool:
     parts = words(name)
     if not METRICS.isdisjoint(parts):
         return False
-    known = (vocabulary.PARAMS, vocabulary.PARAM_ENDINGS, vocabulary.PARAM_BEGINNINGS)
-    return any(part in each for part in parts if len(part) > 2 for each in known)
+    return any(_is_setting_word(part) for part in parts if len(part) > 2)
+
+
+def _is_setting_word(word: str) -> bool:
+    known = (vocabulary.PARAMS, vocabulary.PARAM_ENDINGS, vocabulary.PARAM_BEGINNINGS,
+             vocabulary.SET_RATES)  # fmt: skip
+    return any(word in each for each in known)
 
 
 @lru_cache(maxsize=4096)
@@ -162,8 +168,8 @@ def _spellings(name: str) -> Iterator[list[str]]:
 
 
 def _without_digits(parts: list[str]) -> list[str]:
-    """``map50`` is map; one letter with a number (``p99``) stays as it is."""
-    bare = [short if len(short := part.rstrip("0123456789")) > 1 else part for part in parts]
+    """``map50`` is map and ``fid50k`` is fid; one letter with a number (``p99``) stays as it is."""
+    bare = [_DIGITS.sub("", part) for part in parts]
     return [part for part in bare if not part.isdigit()]
 
 
@@ -179,24 +185,39 @@ _WHOLE = (
 )
 
 
+#: The same names as people write them together: ``batchsize``, ``maxdepth``.
+_TOGETHER = {
+    name.replace("_", ""): (role, name)
+    for names, role in reversed(_WHOLE)
+    for name in sorted(names)
+    if "_" in name and len(name) > 6
+}
+
+
 def _whole(parts: list[str]) -> Named | None:
     joined = "_".join(parts)
     for names, role in _WHOLE:
         if joined in names:
             return Named(role, f"named {joined}")
+    if together := _TOGETHER.get("".join(parts)):
+        return Named(together[0], f"named {together[1]}")
     return None
 
 
-#: What stands before a slash, as TensorBoard, SB3 and Ultralytics group what they log.
+#: What stands before a slash, as TensorBoard, SB3 and Ultralytics group what they log, or before a
+#: dot, as MLflow and W&B export runs.
 _SECTIONS = {
     "metrics": Role.METRIC, "metric": Role.METRIC, "losses": Role.METRIC, "loss": Role.METRIC,
     "scores": Role.METRIC, "system": Role.CONTEXT, "time": Role.CONTEXT, "timers": Role.CONTEXT,
     "perf": Role.CONTEXT, "hparams": Role.PARAM, "params": Role.PARAM, "config": Role.PARAM,
-    "args": Role.PARAM, "lr": Role.CONTEXT,
+    "args": Role.PARAM, "lr": Role.CONTEXT, "tags": Role.CONTEXT,
 }  # fmt: skip
 
 
 def _in_section(name: str) -> Named | None:
+    export, _, column = name.partition(".")
+    if column and export in ("metrics", "params", "tags"):
+        return Named(_SECTIONS[export], f"below {export}.")
     section, slash, rest = name.partition("/")
     if not slash or not rest:
         return None
@@ -211,21 +232,30 @@ def _in_section(name: str) -> Named | None:
 #: What is set, before what it is of: ``weight_value``, ``coef_value_loss``.
 _HEADS = frozenset(("coef", "weight", "weights", "lambda", "lr", "temperature", "threshold", "dropout",
                     "noise"))  # fmt: skip
+#: Last words that tell what was done, whatever verb stands first: ``skip_count``, ``load_time``.
+_FACTS = frozenset(("count", "counts", "time", "commit", "hash", "id", "date", "at", "url", "seconds",
+                    "from"))  # fmt: skip
 _BYTES = frozenset(("kb", "mb", "gb", "tb", "mib", "gib", "bytes"))
 #: Endings of a setting, or, after the name of a metric, of another form of it: ``acc_norm``.
-_FORMS = frozenset(("norm", "rank", "coefficient", "coeff", "coef", "ratio", "factor", "index"))
+_FORMS = frozenset(("norm", "rank", "coefficient", "coeff", "coef", "ratio", "factor"))
 _SCALED = frozenset(("loss", "kl", "entropy", "reward", "return", "cost", "energy", "divergence",
                      "distance", "gain", "value"))  # fmt: skip
 _COUNTING = ("n", "num", "nb", "number", "count", "no")
+_COUNTS = ("count", "counts", "cnt", "no", "nr", "num", "total")
 _SUMMING = ("mean", "avg", "average", "median", "best", "worst", "final")
 _PERCENTILE = re.compile(r"(?:p|q)\d{2,4}|median|mean|std")
 _MACHINE = frozenset(("gpu", "cpu", "ram", "mem", "memory", "vram", "disk"))
 _LOAD = frozenset(("mem", "memory", "util", "utilization", "usage", "used", "power", "load", "temp",
                    "allocated", "reserved", "percent", "gb", "mb"))  # fmt: skip
 #: What goes through a model one by one, and how its length is called.
-_PIECES = frozenset(("audio", "clip", "utt", "utterance", "text", "prompt", "response", "question",
-                     "answer", "input", "output", "doc", "document", "sentence", "video"))  # fmt: skip
+_PIECES = frozenset(("audio", "clip", "utt", "utterance", "word", "passage", "text", "prompt", "response",
+                     "question", "answer", "input", "output", "doc", "document", "sentence",
+                     "video"))  # fmt: skip
 _LENGTHS = frozenset(("len", "length", "duration", "chars", "words"))
+#: What one measures by the piece: ``bits_per_dim``.
+_QUANTITIES = frozenset(("bits", "nats", "joules", "kwh", "watts", "usd", "dollars", "bytes"))
+#: What does a part of the work is chosen by name: a tokenizer, a classifier, an encoder.
+_MAKER = re.compile(r"[a-z]{2,}(?:izer|iser|ifier|oder|ampler|eduler|riever|anker)")
 #: Durations of an answer are metrics; of a training they tell of the machine.
 _ANSWERING = frozenset(("inference", "response", "decode", "decoding", "token", "search", "query",
                         "render", "generation", "wait", "lookup", "serving", "retrieval"))  # fmt: skip
@@ -236,9 +266,49 @@ _EACH = frozenset(("s", "sec", "second", "seconds", "min", "minute", "hour", "h"
 
 
 def _compound(parts: list[str]) -> Named | None:
-    for rule in (_by_prefix, _by_count, _by_ratio, _by_machine, _by_ending, _by_measure):
+    if "or" in parts[1:-1]:  # model_name_or_path
+        parts = parts[: parts.index("or", 1)]
+        return _whole(parts) or _compound(parts)
+    for rule in (_by_source, _by_prefix, _by_count, _by_ratio, _by_machine, _by_ending,
+                 _by_measure):  # fmt: skip
         if named := rule(parts):
             return named
+    return None
+
+
+#: Endings that tell what a run did: ``n_iter_actual``, ``max_tokens_seen``.
+_DONE = frozenset(
+    ("seen", "used", "done", "run", "processed", "completed", "reached", "actual", "left")
+)
+#: What identifies a configuration and is no part of it.
+_IDENTITY = frozenset(
+    ("sha", "md5", "yaml", "json", "file", "path", "dir", "id", "version", "rev", "url")
+)
+_LOOPS = frozenset(("epoch", "step"))
+
+
+def _by_source(parts: list[str]) -> Named | None:
+    """What came from a row (``pred_…``, ``gold_…``), from the run itself (``…_used``), or is logged
+    by a loop (``val_loss_epoch``, by Lightning)."""
+    if len(parts) < 2:
+        return None
+    first, last = parts[0], parts[-1]
+    if last in _LOOPS and first != "best" and (measure := _metric_core(parts[:-1])):
+        return Named(Role.METRIC, measure)
+    if last in _DONE or (last == "by" and parts[-2].endswith("ed")):
+        return Named(Role.CONTEXT, f"what was {last}")
+    if first in vocabulary.OUTPUT_BEGINNINGS and not is_rate(parts):
+        named = _by_count(parts) or _by_machine(parts) or _by_ending(parts)
+        chosen = first in ("forecast", "prediction", "hypothesis")  # the task: prediction_type
+        if named and (named.role is not Role.PARAM or chosen):
+            return named
+        return Named(Role.OUTPUT, f"{first}_…")
+    if last in ("name", "title") and parts[-2] in vocabulary.ROW_NOUNS:
+        return Named(Role.OUTPUT, f"the {last} of a {parts[-2]}")
+    if first in vocabulary.PARAM_PREFIXES and len(parts) == 2 and last in _IDENTITY:
+        return Named(Role.CONTEXT, f"the {last} of a configuration")
+    if first in SPLITS and parts[-2:] == ["set", "size"]:
+        return Named(Role.CONTEXT, "the size of the data")
     return None
 
 
@@ -259,8 +329,14 @@ def _by_prefix(parts: list[str]) -> Named | None:
             return inner
         if role is Role.CONTEXT and not (_MACHINE | METRICS).isdisjoint(rest[:-1]):
             return inner
+        if rest[-1] in vocabulary.TIMES | vocabulary.TIME_ENDINGS or role is Role.KEY:
+            return Named(Role.CONTEXT, f"the {first} {rest[-1]}")
+        if role is Role.OUTPUT and not is_plural(rest[-1]):  # max_prob, not max_documents
+            return inner
         return Named(Role.PARAM, f"a limit: {first}_…")
-    if first in vocabulary.SWITCHES and role is not Role.METRIC:
+    done_on = parts[1] == "on" and first in vocabulary.SPLITS | {"fit"}  # train_on_inputs
+    switch = first in vocabulary.SWITCHES or done_on
+    if switch and role is not Role.METRIC and rest[-1] not in _FACTS:
         return Named(Role.PARAM, f"a switch: {first}_…")
     if first in ("is", "has", "was"):
         if role is Role.METRIC:
@@ -276,16 +352,19 @@ def _by_count(parts: list[str]) -> Named | None:
         rest = parts[2:]
     if first in _COUNTING and rest:
         noun = "_".join(rest)
-        if rest[-1] in _SUMMING:
+        if rest[-1] in _SUMMING or rest[-1].endswith("ed"):
             return Named(Role.CONTEXT, f"counts {noun}")
         if "per" in rest[1:]:
             return Named(Role.PARAM, f"how many {noun}")
         if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, rest[0], rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
         return Named(Role.CONTEXT, f"counts {noun}")
-    if len(parts) > 1 and parts[-1] in ("count", "counts", "cnt", "no", "nr"):
-        return Named(Role.CONTEXT, "a count")
-    return None
+    if len(parts) < 2 or parts[-1] not in _COUNTS:
+        return None
+    counted = vocabulary.COUNTED_SETTINGS - vocabulary.COUNTERS - {"trial", "iter"}
+    if parts[-1] == "num" and parts[-2] in counted:  # layer_num, not epoch_num
+        return Named(Role.PARAM, f"how many {parts[-2]}")
+    return None if _metric_core(parts[:-1]) else Named(Role.CONTEXT, "a count")
 
 
 def _by_ratio(parts: list[str]) -> Named | None:
@@ -293,7 +372,13 @@ def _by_ratio(parts: list[str]) -> Named | None:
     if "per" in parts[1:-1]:
         at = parts.index("per", 1)
         one, each = parts[at - 1], parts[at + 1]
-        if each in _EACH or _metric_core(parts[:at]) or one in vocabulary.UNITS & METRICS:
+        measured = one in _QUANTITIES or one.endswith("flops")
+        if (
+            measured
+            or each in _EACH
+            or _metric_core(parts[:at])
+            or one in vocabulary.UNITS & METRICS
+        ):
             return Named(Role.METRIC, f"{one} per {each}")
         return Named(Role.PARAM, f"{one} per {each}")
     if is_rate(parts):
@@ -343,8 +428,10 @@ def _by_machine(parts: list[str]) -> Named | None:
 
 def _by_ending(parts: list[str]) -> Named | None:
     """By the last word, units aside."""
+    if _MAKER.fullmatch(parts[-1]):
+        return Named(Role.PARAM, f"chosen: a {parts[-1]}")
     if len(parts) < 2:
-        return None
+        return Named(Role.PARAM, f"a {parts[0]}") if parts[0] in vocabulary.PARAM_ENDINGS else None
     last, joined = parts[-1], "_".join(parts)
     if "at" in parts[1:] and (measure := _metric_core(parts[: parts.index("at", 1)])):
         return Named(Role.METRIC, measure)
@@ -352,17 +439,28 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.KEY, f"…_{last}")
     if last in _BYTES:
         return Named(Role.CONTEXT, "a size in bytes")
-    if last in ("days", "hours", "weeks", "months", "years"):
+    if last in ("days", "hours", "weeks", "months", "years", "bars", "candles"):
         if vocabulary.SET_SPANS.isdisjoint(parts) or parts[0] in _SUMMING:
             return Named(Role.CONTEXT, "how long it was")
         return Named(Role.PARAM, f"…_{last}")
+    set_to = any(part in _SCALED or _is_setting_word(part) for part in parts[:-1])
+    if last in ("ratio", "coefficient") and ("to" in parts or not set_to):
+        return Named(Role.METRIC, f"a {last} of nothing that is set")
+    if last == "rank" and parts[0] in _SUMMING:
+        return Named(Role.METRIC, "a statistic")
     if last in _FORMS:
         measured = parts[-2] in METRICS and parts[-2] not in _SCALED
         return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}")
+    if last in _PLACES and _is_whole_setting(parts[:-1]):
+        return Named(Role.PARAM, f"the {last} of {parts[-2]}")
+    if last == "target" and parts[-2] in METRICS:  # kl_target
+        return Named(Role.PARAM, "a target")
     if last in vocabulary.TIME_ENDINGS and (
         last != "at" or parts[-2].endswith("ed") or parts[-2] in ("ran", "run")
     ):
         return Named(Role.CONTEXT, "a point in time")
+    if parts[-2:] == ["cost", "bps"]:
+        return Named(Role.PARAM, "an assumed cost")
     core = _without_units(parts)
     if core != parts and (named := _whole(core)) and named.role is not Role.OUTPUT:
         return named
@@ -377,6 +475,16 @@ def _by_ending(parts: list[str]) -> Named | None:
         if tail in vocabulary.CONTEXT_ENDINGS:
             return Named(Role.CONTEXT, f"…_{tail}")
     return None
+
+
+#: Which of several values of a setting: ``sigma_max``, ``beta_start``, ``ma_fast``.
+_PLACES = frozenset(("max", "min", "start", "end", "init", "initial", "base", "fast", "slow", "short",
+                     "long", "low", "high", "on", "off", "buy", "sell"))  # fmt: skip
+
+
+def _is_whole_setting(parts: list[str]) -> bool:
+    named = _whole(parts)
+    return named is not None and named.role is Role.PARAM
 
 
 def _by_measure(parts: list[str]) -> Named | None:
@@ -396,6 +504,8 @@ def _by_measure(parts: list[str]) -> Named | None:
     if all(part in vocabulary.UNITS or _PERCENTILE.fullmatch(part) for part in parts):
         return Named(Role.METRIC, "a statistic")
     if len(parts) > 1:
+        if parts[0] in ("run", "exp", "experiment", "job", "project"):
+            return Named(Role.CONTEXT, f"one of {parts[0]}_…")
         if parts[0] in vocabulary.PARAM_BEGINNINGS or "noise" in parts:
             return Named(Role.PARAM, f"{parts[0]}_…")
         if parts[0] in ("total", "cum", "cumulative"):

@@ -182,7 +182,19 @@ def structure(table: Table, name: str) -> Decision | None:
         return Decision(Role.KEY, "the experiment's version")
     if table.is_xetrack and name in XETRACK_COLUMNS:
         return Decision(Role.CONTEXT, "written by xetrack itself")
+    if table.is_optuna and (role := _of_optuna(name)):
+        return Decision(role, "written by Optuna")
     return None
+
+
+def _of_optuna(name: str) -> Role | None:
+    if name == "value" or name.startswith("values_"):
+        return Role.METRIC
+    if name in ("number", "trial_id"):
+        return Role.KEY
+    if name in ("state", "duration") or name.startswith(("datetime_", "system_attrs_")):
+        return Role.CONTEXT
+    return Role.PARAM if name.startswith("params_") else None
 
 
 def plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
-from gitxexp.trackers import column_names
+from gitxexp.trackers import column_names, vocabulary
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.times import is_instant
 
@@ -113,36 +113,42 @@ def _is_param(name: str, roles: Mapping[str, Role]) -> bool:
 # -- by name -------------------------------------------------------------------------------------
 
 #: Metrics whose text is the name of one: ``loss = "hinge"``.
-_CHOICES = frozenset(("loss", "metric", "objective", "score", "reward", "distance", "divergence"))
+_CHOICES = frozenset(("loss", "metric", "objective", "score", "reward", "distance", "divergence",
+                      "similarity", "likelihood", "precision"))  # fmt: skip
 
 
 def _by_name(column: str, values: Values) -> Decision | None:
     named = column_names.role_of(column)
     if named is None:
         return None
+    if named.role is Role.OUTPUT and _is_status(values.value):
+        return Decision(Role.CONTEXT, f"{named.why}, the status of a run")
     if not values.filled:
         role = Role.CONTEXT if column.lower() == "error" else named.role
         return Decision(role, f"{named.why}; no value in the run")
     if named.role is Role.METRIC:
         return _metric(column, named.why, values)
     if named.role is Role.PARAM:
-        if column.lower() in _IN_FINANCE and not values.beside.isdisjoint(_FINANCE):
+        if _is_of_returns(column, values):
             return _metric(column, f"{named.why}, beside returns", values)
         return _param(column, named.why, values)
+    last = column_names.words(column)[-1:]
+    if values.fractions and last == ["index"]:  # rand_index
+        return Decision(Role.METRIC, f"{named.why}, but a number with a fraction")
+    if _is_choice(values) and last in (["features"], ["cols"], ["columns"]):
+        return Decision(Role.PARAM, f"{named.why}, as text: their names")
     return Decision(named.role, named.why)
 
 
-#: Words of finance that elsewhere are settings, and columns that tell such a table.
+#: Words of finance that elsewhere are settings, and what the columns of such a table are called.
 _IN_FINANCE = frozenset(("alpha", "beta"))
-_FINANCE = (
-    "sharpe",
-    "sharpe_ratio",
-    "sortino",
-    "max_drawdown",
-    "cagr",
-    "sortino_ratio",
-    "annual_return",
-)
+_FINANCE = re.compile(r"sharpe|sortino|drawdown|cagr|annual_return|\bpnl")
+
+
+def _is_of_returns(column: str, values: Values) -> bool:
+    """Whether ``alpha`` and ``beta`` (``beta_to_spx``) are those of a portfolio."""
+    first = column_names.words(column)[:1]
+    return bool(_IN_FINANCE.intersection(first)) and any(map(_FINANCE.search, values.beside))
 
 
 def _metric(column: str, why: str, values: Values) -> Decision:
@@ -152,6 +158,8 @@ def _metric(column: str, why: str, values: Values) -> Decision:
         return Decision(Role.PARAM, f"{why}, as text: the name of one")
     if _is_long(values.value):
         return Decision(Role.OUTPUT, f"{why}, but long text")
+    if vocabulary.METRICS.isdisjoint(column_names.words(column)[-1:]):  # duration_predictor
+        return _by_values(column, values) or Decision(Role.CONTEXT, "nothing says what it is")
     return Decision(Role.CONTEXT, f"{why}, but holds no number")
 
 
@@ -185,6 +193,16 @@ def _param(column: str, why: str, values: Values) -> Decision:
 _HEX = re.compile(
     r"(?=.*\d)(?:[0-9a-f]{7,64}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 )
+_FILE = re.compile(
+    r"\.(?:csv|tsv|jsonl?|ya?ml|toml|parquet|npy|npz|pkl|joblib|h5|pth?|ckpt|onnx|safetensors|bin|png"
+    r"|jpe?g|wav|flac|mp[34]|txt|log|html|pdf|db|sqlite|py|ipynb|sh|gz|zip)$",
+    re.IGNORECASE,
+)
+_EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
+#: How schedulers and trackers call the end of a run (Optuna, Ray, MLflow, W&B, Slurm).
+_STATUSES = frozenset(("complete", "completed", "finished", "running", "failed", "fail", "crashed", "killed",
+                       "pruned", "terminated", "error", "success", "succeeded", "pending", "preempted",
+                       "cancelled", "canceled", "aborted", "scheduled", "waiting"))  # fmt: skip
 _VERSION = re.compile(r"v?\d+\.\d+(?:\.\d+)+\S*")
 
 
@@ -199,6 +217,8 @@ def _by_values(column: str, values: Values) -> Decision | None:
     value = values.value
     if isinstance(value, bool):
         return _repeated(values, "true or false")
+    if _is_status(value):
+        return Decision(Role.CONTEXT, "the status of a run")
     if is_instant(value) or isinstance(value, datetime):
         return Decision(Role.CONTEXT, "a point in time")
     if isinstance(value, list | tuple | dict):
@@ -207,10 +227,14 @@ def _by_values(column: str, values: Values) -> Decision | None:
         return _repeated(values, "a value")
     if _is_long(value):
         return Decision(Role.OUTPUT, "long text")
-    if _HEX.fullmatch(value) or _VERSION.fullmatch(value) or _is_place(value):
+    if _VERSION.fullmatch(value) or _is_place(value) or (_HEX.fullmatch(value) and values.constant):
         return Decision(Role.CONTEXT, "a hash, a version or a place")
     if not values.constant:
         return Decision(Role.OUTPUT, "text that differs within the run")
+    if _FILE.search(value) or _EMAIL.fullmatch(value):
+        return Decision(Role.CONTEXT, "a file or an address")
+    if len(value.split()) > 3 and "," not in value:
+        return Decision(Role.CONTEXT, "a remark of several words")
     return _repeated(values, "short text")
 
 
@@ -227,6 +251,8 @@ def _number(column: str, values: Values) -> Decision | None:
         return None
     if values.filled < values.rows:
         return Decision(Role.METRIC, "a number in some rows only")
+    if _is_of_returns(column, values):
+        return Decision(Role.METRIC, "beside returns")
     if values.attached or column_names.hints_at_setting(column):
         return Decision(Role.PARAM, "a number that every row repeats")
     if values.fractions:
@@ -243,6 +269,10 @@ def _is_long(value: Any) -> bool:
     return isinstance(value, str) and (
         len(value) > LONG_TEXT or len(value.split()) > LONG_WORDS or "\n" in value.strip()
     )
+
+
+def _is_status(value: Any) -> bool:
+    return isinstance(value, str) and value.lower() in _STATUSES
 
 
 def _is_place(text: str) -> bool:

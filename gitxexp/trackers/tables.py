@@ -69,6 +69,11 @@ class Table:
         return self.key == ("track_id", "timestamp")
 
     @property
+    def is_optuna(self) -> bool:
+        """Whether the table is what ``optuna.Study.trials_dataframe`` gives."""
+        return {"number", "state", "datetime_start"} <= set(self.columns)
+
+    @property
     def time_column(self) -> str | None:
         """The column that says when a row was written.
 

@@ -57,6 +57,42 @@ def test_names_of_context_output_and_keys(name: str) -> None:
     assert named is not None and named.role in (Role.CONTEXT, Role.OUTPUT, Role.KEY)
 
 
+#: One line for each rule: the role that it gives, and names that differ from each other otherwise.
+KINDS = {
+    "written together": ("param", "batchsize learningrate maxdepth"),
+    "what is set, at its place": ("param", "sigma_max beta_start ema_fast heads res tokenizer_b quantizer"),
+    "the first of two": ("param", "model_name_or_path"),
+    "a verb is a switch": ("param", "pack_pieces shuffle_rows train_on_inputs"),
+    "a verb is done": ("context", "skip_count load_time resume_from n_shots_used max_tokens_seen logged_by"),
+    "a limit": ("param", "max_documents min_leaf"),
+    "no limit": ("context", "max_timestamp min_created_at"),
+    "an output": ("output", "pred_prob gold_class retrieved_docs max_prob image_name canonical_smiles"),
+    "counts": ("context", "epoch_num trial_num env_steps_total n_queries num_chunks"),
+    "settings that are counted": ("param", "layer_num num_clients"),
+    "what identifies settings": ("context", "config_sha config_yaml args_json"),
+    "of the run": ("context", "run_desc exp_flavour torch_ver code_rev experiment_tag"),
+    "the size of data": ("context", "train_set_size test_set_size"),
+    "ratios": ("metric", "hazard_ratio odds_ratio signal_to_noise_ratio drag_coefficient"),
+    "ratios that are set": ("param", "mask_ratio dropout_ratio entropy_coefficient"),
+    "by the piece": ("metric", "bits_per_dim tflops_per_gpu mean_rank"),
+    "logged by a loop": ("metric", "val_mae_epoch train_loss_step"),
+    "epochs of the best": ("context", "best_loss_epoch best_val_epoch"),
+    "with digits": ("metric", "fid50k"),
+    "exports": ("metric", "metrics.training_quality"),
+    "tags of exports": ("context", "tags.mlflow.source.name"),
+    "times of a target": ("param", "kl_target borrow_cost_bps"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_rules_of_names(kind: str) -> None:
+    role, names = KINDS[kind]
+    found = {name: column_names.role_of(name) for name in names.split()}
+    assert {name: named and str(named.role) for name, named in found.items()} == dict.fromkeys(
+        found, role
+    )
+
+
 @pytest.mark.parametrize("name", words("0 _ zeta_flavour shard"))
 def test_names_that_say_nothing(name: str) -> None:
     assert column_names.role_of(name) is None

@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
+from gitxexp.trackers.adapters.plain_table import ADAPTER
 from gitxexp.trackers.column_names import Role, role_of
 from gitxexp.trackers.roles import RoleRules, Values, decide, kept
 from gitxexp.trackers.runs import columns, latest_run
+from gitxexp.trackers.tables import quoted
 from tests.helpers import Repo
 
 FOLDER = Path(__file__).with_name("columns")
@@ -93,7 +95,18 @@ def test_names_of_public_projects() -> None:
         ("marble_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
         ("marble_kinds", Values(2, 2, 7, number=7, attached=True), Role.CONTEXT),
         ("tool_selection", Values(2, 2, 0.9, fractions=True, number=0.9), Role.METRIC),
+        ("state", Values(1, 1, "crashed", numeric=False), Role.CONTEXT),  # a tracker's, no robot's
+        ("marble_flavour", Values(1, 1, "COMPLETE", numeric=False), Role.CONTEXT),
+        ("marble_flavour", Values(1, 1, "runs/best.pt", numeric=False), Role.CONTEXT),
+        ("marble_flavour", Values(1, 1, "ada@example.org", numeric=False), Role.CONTEXT),
+        ("marble_flavour", Values(1, 1, "tried this one again", numeric=False), Role.CONTEXT),
+        ("rand_index", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
+        ("date_features", Values(2, 2, "dow,month", numeric=False), Role.PARAM),
+        ("duration_predictor", Values(2, 2, "stochastic", numeric=False), Role.PARAM),
+        ("precision", Values(2, 2, "16-mixed", numeric=False), Role.PARAM),
         ("beta", Values(1, 1, 0.9, fractions=True, number=0.9), Role.PARAM),
+        ("beta_to_spx", Values(1, 1, 0.9, fractions=True, number=0.9,
+                               beside=frozenset(["sharpe_oos"])), Role.METRIC),
         ("beta", Values(1, 1, 0.9, fractions=True, number=0.9, beside=frozenset(["sharpe"])),
          Role.METRIC),
     ],
@@ -114,6 +127,22 @@ def test_parameters_of_an_older_tag_by_todays_roles() -> None:
     tagged = {"lr": 0.1, "code_commit": "abc1234", "shard": "a", "train.n_samples": 4, "lane": 3}
     roles = {"shard": Role.CONTEXT, "lr": Role.PARAM}
     assert kept(tagged, roles) == {"lr": 0.1, "train.n_samples": 4, "lane": 3}
+
+
+def test_the_trials_that_optuna_exports(tmp_path: Path) -> None:
+    """``Study.trials_dataframe``: no column of runs, and the metric is called value."""
+    row = {"number": 3, "value": 0.8, "datetime_start": "2026-03-01 10:00:00",
+           "duration": "0 days 00:00:30", "params_depth": 4, "user_attrs_n_params": 9,
+           "system_attrs_nsga2:generation": 0, "state": "COMPLETE"}  # fmt: skip
+    path = tmp_path / "study.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.execute(f"CREATE TABLE t ({', '.join(map(quoted, row))})")
+        db.execute(f"INSERT INTO t VALUES ({', '.join('?' * len(row))})", [*row.values()])
+        db.commit()
+    assert ADAPTER.has_runs(path)
+    assert [str(each.role) for each in columns(path)] == [
+        "key", "metric", "key", "context", "param", "context", "context", "context",
+    ]  # fmt: skip
 
 
 def test_explore_columns(trained: Repo) -> None:

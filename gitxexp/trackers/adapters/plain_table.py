@@ -58,7 +58,8 @@ class PlainTable(EventTables):
 def _has_results(table: Table) -> bool:
     if table.first_of(STRONG_RUN_COLUMNS) and table.time_column:
         return True
-    return is_metric_table(table) and bool(table.run_column or table.time_column)
+    has_results = is_metric_table(table) or table.is_optuna
+    return has_results and bool(table.run_column or table.time_column)
 
 
 ADAPTER = PlainTable()
