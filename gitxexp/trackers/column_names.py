@@ -453,6 +453,8 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}")
     if last in _PLACES and _is_whole_setting(parts[:-1]):
         return Named(Role.PARAM, f"the {last} of {parts[-2]}")
+    if parts[0] in SPLITS and last in ("from", "to", "since", "until"):
+        return Named(Role.PARAM, "a period")
     if last == "target" and parts[-2] in METRICS:  # kl_target
         return Named(Role.PARAM, "a target")
     if last in vocabulary.TIME_ENDINGS and (

@@ -20,7 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
@@ -193,6 +193,7 @@ def _param(column: str, why: str, values: Values) -> Decision:
 _HEX = re.compile(
     r"(?=.*\d)(?:[0-9a-f]{7,64}|[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})"
 )
+_DATE = re.compile(r"\d{4}[-/]\d\d[-/]\d\d")
 _FILE = re.compile(
     r"\.(?:csv|tsv|jsonl?|ya?ml|toml|parquet|npy|npz|pkl|joblib|h5|pth?|ckpt|onnx|safetensors|bin|png"
     r"|jpe?g|wav|flac|mp[34]|txt|log|html|pdf|db|sqlite|py|ipynb|sh|gz|zip)$",
@@ -219,7 +220,7 @@ def _by_values(column: str, values: Values) -> Decision | None:
         return _repeated(values, "true or false")
     if _is_status(value):
         return Decision(Role.CONTEXT, "the status of a run")
-    if is_instant(value) or isinstance(value, datetime):
+    if isinstance(value, date) or is_instant(value) or _DATE.fullmatch(str(value)):
         return Decision(Role.CONTEXT, "a point in time")
     if isinstance(value, list | tuple | dict):
         return _repeated(values, "a list")

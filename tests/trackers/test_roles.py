@@ -98,6 +98,8 @@ def test_names_of_public_projects() -> None:
         ("state", Values(1, 1, "crashed", numeric=False), Role.CONTEXT),  # a tracker's, no robot's
         ("marble_flavour", Values(1, 1, "COMPLETE", numeric=False), Role.CONTEXT),
         ("marble_flavour", Values(1, 1, "runs/best.pt", numeric=False), Role.CONTEXT),
+        ("marble_flavour", Values(2, 2, "2026-03-01", numeric=False), Role.CONTEXT),
+        ("test_from", Values(2, 2, "2026-03-01", numeric=False), Role.PARAM),
         ("marble_flavour", Values(1, 1, "ada@example.org", numeric=False), Role.CONTEXT),
         ("marble_flavour", Values(1, 1, "tried this one again", numeric=False), Role.CONTEXT),
         ("rand_index", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
