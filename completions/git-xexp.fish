@@ -25,6 +25,7 @@ v	push	push artifacts, branches and tags of experiments
 v	pull	pull commits and experiments, and bring the outputs along
 v	explore	list, show and compare experiments
 v	get	get a file of any experiment
+v	sql	query experiments, runs and results with SQL, at any version
 v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
@@ -383,6 +384,21 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	rev	once
 a	path	many\' ;;
+\'sql\') spec=\'o	-f --file	file	once	Read the query from FILE (-: standard input)
+o	--schema	-	once	List the tables and their columns
+o	--json	-	once	Print JSON
+o	--ndjson	-	once	Print a JSON object on each line
+o	--csv	-	once	Print CSV with all digits
+o	--md	-	once	Print a Markdown table
+o	--parquet	file	once	Write a parquet file
+o	--arrow	-	once	Write an Arrow stream to standard output
+o	--allow-files	-	once	Let the query read any file of this machine
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	text	once\' ;;
 \'diff\') spec=\'o	--stat	-	once	Counts only
 o	--key	key	many	Pair rows by these columns, with commas
 o	--limit	text	once	Rows listed per table

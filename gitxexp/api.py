@@ -17,6 +17,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion, Level, parse
 
 if TYPE_CHECKING:
+    import duckdb
     import git
 
     from gitxexp.repository import tags
@@ -1029,6 +1030,26 @@ class Repository:
 
         others = [Path(path) for path in projects]
         return prune_cache(self._project, others, dry_run=dry_run, force=force, wait=wait)
+
+    # -- query -----------------------------------------------------------------------------------
+
+    def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
+        """The rows of one statement of DuckDB's SQL as a relation, as ``git xexp sql``.
+
+        Its ``fetchall()`` gives tuples, ``df()``, ``pl()`` and ``arrow()`` tables of pandas, polars and
+        pyarrow. The statement may name ``experiments``, ``params``, ``metrics``, ``runs`` and the other
+        tables that ``git xexp sql --schema`` lists, ``"TABLE@VERSION"``, ``"PATH@VERSION"`` and
+        ``all_versions('TABLE')``; no other file, unless ``allow_files``. Raises UsageError for a
+        statement that is wrong or would write.
+        """
+        from gitxexp.workflows.sql.database import Database
+
+        database = Database(self._project, allow_files=allow_files)
+        try:
+            return database.select(query)
+        except BaseException:
+            database.close()
+            raise
 
     # -- go back and repair ----------------------------------------------------------------------
 

@@ -48,6 +48,7 @@ SECTIONS = {
     "Look at them": {
         "explore": "list, show and compare experiments",
         "get": "get a file of any experiment",
+        "sql": "query experiments, runs and results with SQL, at any version",
         "diff": "show the rows that differ between two versions",
     },
     "Bring their results together": {

@@ -61,6 +61,8 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("explore diff", "explore", "diff", "e0.1.0", repo.tags[-1], "--code")
     run("explore diff", "explore", "diff", "e0.1.0")
     run("explore verify", code=1)
+    run("sql", "sql", "SELECT version, name, value FROM metrics")
+    run("sql --schema")
     run("push --dry-run")
     run("prune", "prune", "--keep", "0", "--dry-run")
     run("prune", "prune", "--keep", "0", "--push", "--yes")

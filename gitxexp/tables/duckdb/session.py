@@ -57,9 +57,18 @@ class Session:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection and remove the scratch folder."""
         self._con.close()
         for folder in filter(None, (self._folder, self._apart)):
             folder.close()
+
+    @property
+    def connection(self) -> Any:
+        """DuckDB's own connection, whose errors are not ours."""
+        return self._con
 
     def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
         """Run one statement and give all its rows; errors become :class:`XexpError`."""

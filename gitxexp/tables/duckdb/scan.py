@@ -1,0 +1,210 @@
+"""Tables of SQLite as parquet files that DuckDB reads: no extension, and no value changed.
+
+SQLite's columns may mix storage classes, DuckDB's do not: integers beside reals become reals where
+each of them is one exactly (below 2^53), any other mixture text.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gitxexp.common.sqlite import quote
+from gitxexp.tables.duckdb import source
+from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
+
+#: Rows of a group, and the bytes that a group takes at most where rows are large.
+_ROWS, _BYTES = 1 << 14, 1 << 25
+
+#: What SQLite's rules make of a declared type (sqlite.org/datatype3.html, 3.1), in their order.
+_AFFINITIES = (("INT", "integer"), ("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"),
+               ("BLOB", "blob"), ("REAL", "real"), ("FLOA", "real"), ("DOUB", "real"))  # fmt: skip
+TYPES = {
+    "integer": "BIGINT",
+    "real": "DOUBLE",
+    "text": "VARCHAR",
+    "blob": "BLOB",
+    "bool": "BOOLEAN",
+}
+
+Ranges = Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Which of a table: ``columns`` None are all of them, ``limit`` None all rows; ``ranges`` of
+    rowids, None: everywhere."""
+
+    table: str
+    columns: frozenset[str] | None = None  #: in lower case
+    limit: int | None = None
+    ranges: Ranges | None = None
+
+
+def tables(path: Path) -> dict[str, dict[str, str]]:
+    """Each table that a user made, with the DuckDB type that each column is declared as.
+
+    Raises :class:`gitxexp.common.errors.XexpError` for a file that cannot be read.
+    """
+    con, _ = source.connect(path)
+    with closing(con):
+        try:
+            return {
+                name: {column: TYPES[kind] for column, kind in _columns(con, name).items()}
+                for name, _ in source.user_tables(con)
+            }
+        except sqlite3.Error as error:
+            raise source.sqlite_error(path, error) from None
+
+
+def write(path: Path, part: Part, out: Path) -> list[str]:
+    """Write ``part`` of the SQLite file ``path`` as the parquet file ``out``; remarks on columns
+    whose values DuckDB has in another form. Raises XexpError for a file that cannot be read."""
+    con, _ = source.connect(path)
+    with closing(con):
+        try:
+            return _write(con, part, out)
+        except sqlite3.Error as error:
+            raise source.sqlite_error(path, error) from None
+
+
+def _write(con: sqlite3.Connection, part: Part, out: Path) -> list[str]:
+    declared = _columns(con, part.table)
+    wanted = part.columns
+    names = [name for name in declared if wanted is None or name.lower() in wanted]
+    names = names or list(declared)[:1]  # their number may be all that is asked for
+    forms: dict[str, Callable[[Any], Any]] = {}
+    notes: list[str] = []
+    while True:
+        writer = ParquetWriter(out, names)
+        try:
+            for columns in _batches(con, part, names):
+                for at, name in enumerate(names):
+                    if name in forms:
+                        columns[at] = [None if v is None else forms[name](v) for v in columns[at]]
+                writer.add(columns)
+            writer.close(declared)
+            return notes
+        except MixedColumn:
+            writer.abandon()
+            forms = _forms(con, part.table, names)
+            texts = [name for name, form in forms.items() if form is as_text]
+            notes += [f"column {name} of {part.table} mixes numbers and other values: it is read as text"
+                      for name in texts]  # fmt: skip
+        except (sqlite3.OperationalError, UnicodeEncodeError) as error:
+            writer.abandon()
+            if "decode" not in str(error) or con.text_factory is not str:
+                raise
+            con.text_factory = _escaped
+            notes.append(f"{part.table} has text that is not UTF-8: its bytes are shown as \\xNN")
+
+
+def _escaped(raw: bytes) -> str:
+    return raw.decode("utf-8", "backslashreplace")
+
+
+def _columns(con: sqlite3.Connection, table: str) -> dict[str, str]:
+    """Each column (generated ones too) and the kind that it is declared as."""
+    rows = con.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
+    return {row[1]: _affinity(row[2]) for row in rows if row[6] != 1}
+
+
+def _affinity(declared: str) -> str:
+    words = (kind for word, kind in _AFFINITIES if word in declared.upper())
+    return next(words, "integer")
+
+
+def _batches(
+    con: sqlite3.Connection, part: Part, names: Sequence[str]
+) -> Iterator[list[Sequence[Any]]]:
+    cells = ", ".join(map(quote, names))
+    sql = f"SELECT {cells} FROM {quote(part.table)}"
+    end = f" LIMIT {part.limit}" if part.limit is not None else ""
+    size = _group_size(con, part.table)
+    selects = [sql + end] if part.ranges is None else [
+        f"{sql} WHERE rowid BETWEEN {low} AND {high}{end}" for low, high in part.ranges
+    ]  # fmt: skip
+    for select in selects:
+        cursor = con.execute(select)
+        while rows := cursor.fetchmany(size):
+            yield list(zip(*rows, strict=True))
+
+
+def _group_size(con: sqlite3.Connection, table: str) -> int:
+    """Fewer rows where they are large, by the first of them."""
+    first = con.execute(f"SELECT * FROM {quote(table)} LIMIT 50").fetchall()
+    size = sum(len(v) if isinstance(v, str | bytes) else 8 for row in first for v in row)
+    return max(64, min(_ROWS, _BYTES * len(first) // size if size else _ROWS))
+
+
+# -- mixed columns -------------------------------------------------------------------------------
+
+
+def _forms(
+    con: sqlite3.Connection, table: str, names: Sequence[str]
+) -> dict[str, Callable[[Any], Any]]:
+    """The form of every column with more than one storage class."""
+    forms: dict[str, Callable[[Any], Any]] = {}
+    for name in names:
+        column = quote(name)
+        found = {
+            row[0] for row in con.execute(f"SELECT DISTINCT typeof({column}) FROM {quote(table)}")
+        }
+        found.discard("null")
+        if found == {"integer", "real"} and not _inexact(con, table, column):
+            forms[name] = float
+        elif len(found) > 1:
+            forms[name] = as_text
+    return forms
+
+
+def _inexact(con: sqlite3.Connection, table: str, column: str) -> bool:
+    """Whether an integer of the column may not be a real of the same value."""
+    sql = (
+        f"SELECT 1 FROM {quote(table)} WHERE typeof({column}) = 'integer' "
+        f"AND {column} NOT BETWEEN -9007199254740992 AND 9007199254740992 LIMIT 1"
+    )
+    return con.execute(sql).fetchone() is not None
+
+
+def as_text(value: Any) -> str:
+    """A value of a mixed column; a blob in hexadecimal digits."""
+    if isinstance(value, bytes):
+        return value.hex()
+    return value if isinstance(value, str) else repr(value)
+
+
+def rowid_named(path: Path, table: str) -> bool:
+    """Whether ``rowid`` is the rowid of the table: it has one, and no column of that name."""
+    con, _ = source.connect(path)
+    with closing(con):
+        return source.row_alias(
+            con, table, list(_columns(con, table))
+        ) is not None and "rowid" not in {name.lower() for name in _columns(con, table)}
+
+
+def write_records(out: Path, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
+    """Write ``rows`` as the parquet file ``out``; ``columns``: the kind of each where it has no value.
+
+    A column of integers and reals becomes one of reals, any other mixture text.
+    """
+    writer = ParquetWriter(out, list(columns))
+    if rows:
+        writer.add([_alike(list(values)) for values in zip(*rows, strict=True)])
+    writer.close(columns)
+
+
+def _alike(values: list[Any]) -> list[Any]:
+    types = {type(value) for value in values} - {type(None)}
+    large = int in types and any(type(v) is int and not -(2**63) <= v < 2**63 for v in values)
+    if len(types) <= 1 and not large:
+        return values
+    if types == {int, float} and not large:
+        return [None if v is None else float(v) for v in values]
+    return [
+        None if v is None else str(v).lower() if isinstance(v, bool) else as_text(v) for v in values
+    ]

@@ -1,0 +1,311 @@
+"""One DuckDB with the tables that some statements name, and nothing else it could reach."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import weakref
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.common.errors import UsageError, XexpError, suggestion
+from gitxexp.common.files import database_kind
+from gitxexp.tables.duckdb import session
+from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.workflows.sql.records import RECORDS
+from gitxexp.workflows.sql.statement import READERS, Statement, TableName, is_path, parse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gitxexp.repository.repository import Project
+    from gitxexp.tables.duckdb.scan import Ranges
+    from gitxexp.workflows.sql.catalog import Catalog, TablePlace
+
+#: Bytes that DuckDB may use before it spills.
+_MEMORY = 2_000_000_000
+
+#: Schemas of DuckDB's own.
+_OWN = ("main", "memory", "information_schema", "pg_catalog", "temp", "system")
+EVERY = " in all versions"  #: what follows the name of a table in that of its all_versions()
+
+
+@dataclass(frozen=True)
+class ColumnEntry:
+    """A column as ``--schema`` lists it."""
+
+    table: str
+    column: str
+    type: str
+
+
+class Database:
+    """Statements over a project's tables; close it, or use it in a ``with``, to free its files.
+
+    ``allow_files`` lets statements read any file of this machine. ``progress`` is asked for again
+    and again while files are fetched.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        allow_files: bool = False,
+        progress: Callable[[int, int, str], None] | None = None,
+    ) -> None:
+        self.project = project
+        self.allow_files = allow_files
+        self.session = Session(_MEMORY)
+        self.notes: list[str] = []
+        self._progress = progress
+        self._files: list[Path] = []
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The tables of files; what it imports is not for a query that names none of them."""
+        from gitxexp.workflows.merge.inputs import CommitContents
+        from gitxexp.workflows.sql.catalog import Catalog
+
+        contents = CommitContents(self.project, self.session.scratch, self._progress)
+        return Catalog(self.project, self.session, contents)
+
+    def __enter__(self) -> Database:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection and remove what was written for it. Safe to call once."""
+        self.session.close()
+
+    def prepare(self, script: str) -> list[Statement]:
+        """Read the statements of ``script`` and have the tables that they name; nothing else can be
+        reached from now on. Call it once.
+
+        Raises UsageError for a statement that cannot be read or would write, XexpError for a
+        revision, table or file that is not there.
+        """
+        with self._explained():
+            statements = parse(self.session, script)
+        if not statements:
+            raise UsageError("the query is empty", "such as: git xexp sql 'FROM experiments'")
+        for name, part in _wanted(statements).items():
+            self._have(name, part, guessed=any(s.guessed for s in statements))
+        every = {name for statement in statements for name in statement.every_version}
+        if every:
+            from gitxexp.workflows.sql import versions  # late: few ask for it
+
+            for name in every:
+                versions.load(self, name)
+            self.session.rows(
+                f"CREATE MACRO all_versions(name) AS TABLE SELECT * FROM query_table(name || '{EVERY}')"
+            )
+        self._seal()
+        return statements
+
+    def _seal(self) -> None:
+        if self.allow_files:
+            self.session.rows("SET lock_configuration = true")
+            return
+        files = [Source(file, "parquet", ()) for file in self._files]
+        attached = self.catalog.attached.values() if "catalog" in self.__dict__ else ()
+        self.session.seal([*files, *attached])
+        self.session.rows("SET lock_configuration = true")
+
+    def execute(self, statement: Statement) -> Any:
+        """Run a prepared statement; DuckDB's connection, which has its rows.
+
+        Raises UsageError with the place of a mistake and close names.
+        """
+        with self._explained():
+            return self.session.connection.execute(statement.text)
+
+    def select(self, script: str) -> Any:
+        """The one statement of ``script`` as a DuckDB relation; the database lives as long as it.
+
+        Raises what :meth:`prepare` and :meth:`execute` do.
+        """
+        statements = self.prepare(script)
+        if len(statements) > 1:
+            raise UsageError(f"a relation is one statement, and there are {len(statements)}")
+        with self._explained():
+            relation = self.session.connection.sql(statements[0].text)
+        weakref.finalize(relation, self.close)
+        return relation
+
+    def write_parquet(self, statement: Statement, path: Path) -> None:
+        """Write the rows of a prepared statement to the parquet file ``path``, whole or not at all."""
+        from gitxexp.common.files import atomic_write
+
+        out = self.session.scratch / "result.parquet"
+        query = statement.text.strip().rstrip(";")
+        with self._explained():
+            self.session.connection.execute(
+                f"COPY ({query}\n) TO {text(str(out))} (FORMAT parquet)"
+            )
+        with atomic_write(path) as temporary:
+            shutil.copyfile(out, temporary)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """DuckDB's errors while rows are fetched, as ours."""
+        with self._explained():
+            yield
+
+    # -- tables ----------------------------------------------------------------------------------
+
+    def _have(self, name: TableName, part: _Wanted, *, guessed: bool) -> None:
+        """Make the view that ``name`` names, if it names anything of ours."""
+        if not name.schema and name.name.lower() in RECORDS:
+            self.view(name, self.records(name.name.lower()))
+            return
+        try:
+            place = self.catalog.find(name)
+        except XexpError:
+            if guessed:
+                return
+            raise
+        if place is not None:
+            self.view(name, self.relation(place, part.columns, part.limit))
+
+    def view(self, name: TableName, relation: str) -> None:
+        """Let statements select from ``relation`` by this name."""
+        if name.schema:
+            self.session.rows(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
+        path = ".".join(quote(part) for part in (name.schema, name.name) if part)
+        self.session.rows(f"CREATE OR REPLACE VIEW {path} AS SELECT * FROM {relation}")
+
+    def records(self, name: str) -> str:
+        """The relation of one of :data:`gitxexp.workflows.sql.records.RECORDS`."""
+        from gitxexp.tables.duckdb import scan  # late, as the catalog
+
+        found = RECORDS[name](self.project)
+        out = self.session.scratch / f"{self.session.name('records')}.parquet"
+        scan.write_records(out, found.columns, found.rows)
+        times = ", ".join(
+            f"make_timestamp({quote(c)} * 1000000) AS {quote(c)}" for c in found.moments
+        )
+        replaced = f" REPLACE ({times})" if times else ""
+        return f"(SELECT *{replaced} FROM read_parquet({text(str(out))}))"
+
+    def relation(
+        self,
+        place: TablePlace,
+        columns: frozenset[str] | None = None,
+        limit: int | None = None,
+        ranges: Ranges | None = None,
+    ) -> str:
+        """What stands after FROM for the rows of ``place``, or those in ``ranges`` of rowids."""
+        kind = database_kind(place.file)
+        if kind == "sqlite":
+            from gitxexp.tables.duckdb import scan  # late, as the catalog
+
+            out = self.session.scratch / f"{self.session.name('rows')}.parquet"
+            part = scan.Part(place.table, columns, limit, ranges)
+            self.notes += scan.write(place.file, part, out)
+            return f"read_parquet({text(str(out))})"
+        if kind == "duckdb":
+            source = self.catalog.source(place.file)
+            return next(t.relation for t in source.tables if t.name == place.table)
+        suffix = ".parquet" if kind == "parquet" else place.suffix
+        if suffix not in READERS:
+            raise UsageError(
+                f"a file *{place.suffix} is no table",
+                f"files that are: {', '.join(READERS)} and databases of SQLite and DuckDB",
+            )
+        self._files.append(place.file)
+        return READERS[suffix].format(text(self.session.link(place.file, suffix)))
+
+    def schema(self) -> list[ColumnEntry]:
+        """The tables here, and the columns of each; of SQLite's, types are those declared."""
+        entries = []
+        for name in RECORDS:
+            self.view(TableName(name), self.records(name))
+            for column, kind in self.session.describe(quote(name)).items():
+                entries.append(ColumnEntry(name, column, kind))
+        for shown, place in self.catalog.shown().items():
+            types = self.catalog.tables(place.file)[place.table]
+            types = types or self.session.describe(self.relation(place))
+            entries += [ColumnEntry(shown, column, kind) for column, kind in types.items()]
+        return entries
+
+    # -- errors ----------------------------------------------------------------------------------
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        import duckdb
+
+        mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+        try:
+            yield
+        except mistakes as error:
+            raise self._mistake(str(error)) from None
+        except duckdb.PermissionException:
+            raise UsageError(
+                "the query reads a file outside the project: refused",
+                "--allow-files reads any file of this machine",
+            ) from None
+        except duckdb.Error as error:
+            if isinstance(error, duckdb.InterruptException):
+                raise KeyboardInterrupt from error
+            raise session.explain(error) from None
+        except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
+            if "Query interrupted" not in str(error):
+                raise
+            raise KeyboardInterrupt from error
+
+    def _mistake(self, said: str) -> UsageError:
+        """What DuckDB says, the place it points at, and close names."""
+        lines = said.strip().split("\n")
+        first = re.sub(r"^\w+ Error: ", "", lines[0]).rstrip("!")
+        at = next((n for n, line in enumerate(lines) if line.startswith("LINE ")), None)
+        shown = "".join(f"\n  {line}" for line in lines[at : at + 2]) if at is not None else ""
+        if "able with name" in first:
+            name = first.split("able with name ", 1)[1].split(" does not", 1)[0].strip('"')
+            if is_path(name):
+                return UsageError(
+                    f"the project has no file '{name}'{shown}",
+                    "--allow-files reads any file of this machine",
+                )
+            known = self.catalog.names()
+            hint = suggestion(name, known, f"tables: {', '.join(known)}; see --schema")
+            return UsageError(f"there is no table '{name}'{shown}", hint)
+        columns = re.search(r'column "([^"]*)".*\nCandidate bindings: (.*)', said)
+        meant = re.search(r'Did you mean "([^"]*)"', said)
+        hint = None
+        if columns:
+            known = re.findall(r'"([^"]*)"', columns[2])
+            hint = suggestion(columns[1], known, f"columns: {', '.join(known)}")
+        elif meant:
+            hint = f"did you mean {meant[1]}?"
+        return UsageError(f"{first[:1].lower()}{first[1:]}{shown}", hint)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    columns: frozenset[str] | None
+    limit: int | None
+
+
+def _wanted(statements: Sequence[Statement]) -> dict[TableName, _Wanted]:
+    """As much of every table as the statement that needs most of it."""
+    wanted: dict[TableName, _Wanted] = {}
+    for statement in statements:
+        for name in statement.tables:
+            if name.schema.lower() in _OWN[:2]:
+                name = replace(name, schema="")
+            if name.schema.lower() in _OWN:
+                continue
+            new = _Wanted(statement.columns, statement.limit)
+            old = wanted.get(name)
+            if old is not None:
+                columns = None if None in (old.columns, new.columns) else old.columns | new.columns  # type: ignore[operator]
+                limit = None if None in (old.limit, new.limit) else max(old.limit, new.limit)  # type: ignore[type-var]
+                new = _Wanted(columns, limit)
+            wanted[name] = new
+    return wanted

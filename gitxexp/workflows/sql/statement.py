@@ -1,0 +1,217 @@
+"""What a statement asks for: the tables it names, and as much of them as it can need.
+
+DuckDB's own parser gives the tree (``json_serialize_sql``); a statement that it does not give one
+for (PIVOT) is read word by word, and then needs all columns.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitxexp.tables.duckdb.session import Session
+
+#: Statements that read and do nothing else (duckdb.StatementType).
+_READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what PIVOT becomes
+_EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b", re.I | re.S)
+_WORD = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')*)\'|([\w.]+)')
+_ALL_VERSIONS = "all_versions"
+
+
+#: How DuckDB reads a file that is a table by itself.
+READERS = {
+    ".parquet": "read_parquet({}, hive_partitioning = false)",
+    ".csv": "read_csv({}, hive_partitioning = false)",
+    ".tsv": "read_csv({}, hive_partitioning = false)",
+    ".json": "read_json({}, hive_partitioning = false)",
+    ".jsonl": "read_json({}, hive_partitioning = false)",
+    ".ndjson": "read_json({}, hive_partitioning = false)",
+}
+_DATABASES = (".db", ".sqlite", ".sqlite3", ".duckdb", ".ddb")
+
+
+def is_path(name: str) -> bool:
+    return "/" in name or name.lower().endswith((*READERS, *_DATABASES))
+
+
+@dataclass(frozen=True)
+class TableName:
+    """A table as a statement names it; ``schema`` is what stands before the dot, or ""."""
+
+    name: str
+    schema: str = ""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One statement. ``columns`` are the only names (in lower case) that it can need of any table,
+    None: it may need all; ``limit`` the number of first rows that are enough, None: all."""
+
+    text: str
+    tables: tuple[TableName, ...]
+    every_version: tuple[TableName, ...]  #: the arguments of all_versions()
+    columns: frozenset[str] | None = None
+    limit: int | None = None
+    guessed: bool = False  #: the tables are words, of which some may name none
+
+
+def parse(session: Session, script: str) -> list[Statement]:
+    """The statements of ``script``. Raises UsageError for one that would write."""
+    found = session.connection.extract_statements(script)
+    statements = []
+    for each in found:
+        kind = each.type.name
+        if kind not in _READS:
+            word = each.query.split(None, 1)[0].upper() if each.query.split() else kind
+            raise UsageError(
+                f"{word} is refused: sql only reads",
+                "a result goes to a file with --parquet FILE, or --csv > FILE",
+            )
+        statements.append(_statement(session, each.query))
+    return statements
+
+
+def _statement(session: Session, text: str) -> Statement:
+    explained = _EXPLAIN.match(text)
+    inner = text[explained.end() :] if explained else text
+    (dumped,) = session.connection.execute("SELECT json_serialize_sql($1)", [inner]).fetchone()
+    tree = json.loads(dumped)
+    if tree["error"]:
+        return _by_words(text, inner)
+    nodes = list(_nodes(tree["statements"]))
+    tables = [
+        TableName(node["table_name"], node["schema_name"])
+        for node in nodes
+        if node.get("type") == "BASE_TABLE"
+    ]
+    shown = [node for node in nodes if node.get("type") == "SHOW_REF" and node.get("table_name")]
+    tables += [_parsed(str(node["table_name"])) for node in shown]
+    return Statement(
+        text,
+        tuple(dict.fromkeys(tables)),
+        tuple(dict.fromkeys(_every_version(nodes))),
+        None if shown else _columns(nodes),
+        _limit(tree["statements"]),
+    )
+
+
+def _parsed(name: str) -> TableName:
+    """A name as DESCRIBE has it: quoted."""
+    words = [(quoted or plain).replace('""', '"') for quoted, _, plain in _WORD.findall(name)]
+    return TableName(words[-1] if words else "", words[-2] if len(words) > 1 else "")
+
+
+def _by_words(text: str, inner: str) -> Statement:
+    tables, every = [], []
+    for found in _WORD.finditer(inner):
+        quoted, string, plain = found.groups()
+        if string is not None:
+            before = inner[: found.start()].rstrip(" (\n\t").lower()
+            every += [_dotted(string)] if before.endswith(_ALL_VERSIONS) else []
+        elif plain:
+            tables.append(_dotted(plain))
+        else:
+            tables.append(TableName(quoted.replace('""', '"')))
+    return Statement(text, tuple(dict.fromkeys(tables)), tuple(dict.fromkeys(every)), guessed=True)
+
+
+def _dotted(name: str) -> TableName:
+    schema, dot, table = name.rpartition(".")
+    return TableName(table, schema) if dot else TableName(name)
+
+
+def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
+    """Every object of the tree."""
+    waiting = [tree]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            yield node
+            waiting += node.values()
+        elif isinstance(node, list):
+            waiting += node
+
+
+def _every_version(nodes: Sequence[dict[str, Any]]) -> Iterator[TableName]:
+    for node in nodes:
+        if str(node.get("function_name", "")).lower() != _ALL_VERSIONS:
+            continue
+        arguments = node.get("arguments") or node.get("children") or []
+        literal = _literal(arguments[0]) if arguments else None
+        if not isinstance(literal, str):
+            raise UsageError(
+                "all_versions() takes the name of a table in quotes",
+                "such as all_versions('predictions')",
+            )
+        yield TableName(literal)
+
+
+def _literal(argument: dict[str, Any]) -> Any:
+    """The text of a constant; DuckDB 2.0 and 1.5 spell one differently."""
+    constant = argument.get("expression", argument)
+    if "literal" in constant:
+        return constant["literal"].get("text")
+    value = constant.get("value")
+    return value.get("value") if isinstance(value, dict) else None
+
+
+def _columns(nodes: Sequence[dict[str, Any]]) -> frozenset[str] | None:
+    """All words of the tree: whatever names a column is among them. None where it may not be."""
+    words: set[str] = set()
+    for node in nodes:
+        kind = node.get("type")
+        if node.get("class") == "STAR" or kind in ("STAR", "SHOW_REF", "PIVOT"):
+            return None
+        if node.get("ref_type") in ("NATURAL", "POSITIONAL") or node.get("column_name_alias"):
+            return None
+        words |= _words(node)
+    own = {str(node.get(key)).lower() for node in nodes if node.get("type") == "BASE_TABLE"
+           for key in ("table_name", "alias")}  # fmt: skip
+    own |= {
+        str(node.get("alias")).lower() for node in nodes if node.get("type") == "TABLE_FUNCTION"
+    }
+    whole = {tuple(node["column_names"])[-1].lower() for node in nodes
+             if node.get("class") == "COLUMN_REF" and node.get("column_names")}  # fmt: skip
+    return None if own & whole else frozenset(words)
+
+
+def _words(node: dict[str, Any]) -> set[str]:
+    words = set()
+    for value in node.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, str):
+                words.add(item.lower())
+    return words
+
+
+#: What only passes values of one row on.
+_PLAIN = {"COLUMN_REF", "STAR", "CONSTANT"}
+
+
+def _limit(statements: Sequence[dict[str, Any]]) -> int | None:
+    """The rows that ``SELECT a, b FROM t LIMIT n OFFSET m`` can reach."""
+    node = statements[0]["node"] if len(statements) == 1 else {}
+    table, picked = node.get("from_table") or {}, node.get("select_list") or []
+    if node.get("type") != "SELECT_NODE" or table.get("type") != "BASE_TABLE":
+        return None
+    if any(column.get("class") not in _PLAIN for column in picked):
+        return None
+    conditions = ("where_clause", "having", "sample", "qualify", "group_expressions", "group_sets")
+    if any(node.get(each) for each in conditions) or table.get("sample"):
+        return None
+    modifiers = node.get("modifiers") or []
+    if len(modifiers) != 1 or modifiers[0].get("type") != "LIMIT_MODIFIER":
+        return None
+    if modifiers[0].get("limit_type", "ROW_COUNT") != "ROW_COUNT":
+        return None
+    numbers = [_literal(part) if part else "0" for part in
+               (modifiers[0].get("limit"), modifiers[0].get("offset"))]  # fmt: skip
+    if not all(str(number).isdigit() for number in numbers) or modifiers[0].get("limit") is None:
+        return None
+    return sum(map(int, map(str, numbers)))

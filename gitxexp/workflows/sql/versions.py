@@ -1,0 +1,174 @@
+"""``all_versions('predictions')``: the rows of a table in all tagged versions, each of them once.
+
+A row is given with the version, the oldest first, that is the first to have it. Of two files that
+began as copies of each other only the pages that differ are read, so versions that append cost what
+they appended. A row is what the tracker wrote: columns that tagging fills do not make another of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from gitxexp.common.errors import UsageError, XexpError, suggestion
+from gitxexp.common.files import database_kind
+from gitxexp.tables.duckdb import scan
+from gitxexp.tables.duckdb.session import quote, text
+from gitxexp.tables.rules import STAMPS
+from gitxexp.workflows.sql.catalog import TablePlace
+from gitxexp.workflows.sql.statement import TableName
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.sql.database import Database
+
+#: The column that says which version is the first with the row.
+VERSION = "version"
+
+
+@dataclass(frozen=True)
+class _Version:
+    name: str
+    place: TablePlace
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """A relation and its columns with their types."""
+
+    relation: str
+    columns: Mapping[str, str]
+
+
+def load(database: Database, name: TableName) -> None:
+    """Have the view that the macro ``all_versions`` selects from.
+
+    Raises UsageError where no tagged version has such a table.
+    """
+    from gitxexp.workflows.sql.database import EVERY
+
+    versions = list(_versions(database, name))
+    if not versions:
+        known = database.catalog.names()
+        raise UsageError(
+            f"no tagged version has a table '{name.name}'",
+            suggestion(name.name, known, f"tables: {', '.join(known)}"),
+        )
+    rows = _Union(database, versions).rows()
+    database.view(TableName(name.name + EVERY), rows)
+
+
+def _versions(database: Database, name: TableName) -> Iterator[_Version]:
+    """The versions that have the table, the oldest first; of several with one file, the first."""
+    seen = set()
+    catalog = database.catalog
+    for experiment in reversed(catalog.experiments):
+        try:
+            place = catalog.find(TableName(f"{name.name}@{experiment.name}", name.schema))
+        except UsageError:  # the version has no such table
+            continue
+        except XexpError as error:
+            database.notes.append(f"{experiment.name} is left out: {error.message}")
+            continue
+        if place is None:
+            continue
+        info = place.file.stat()
+        key = info.st_dev, info.st_ino, place.table
+        if key not in seen:
+            seen.add(key)
+            yield _Version(experiment.name, place)
+
+
+class _Union:
+    """The rows of one version after the other, and of each only those that no earlier one has.
+
+    ``extra`` are rows that were met and that the version at hand does not have: what it has and its
+    predecessor has not is new unless it is among them.
+    """
+
+    def __init__(self, database: Database, versions: Sequence[_Version]) -> None:
+        self.database, self.session, self.versions = database, database.session, versions
+        self.extra: _Rows | None = None
+
+    def rows(self) -> str:
+        """The relation of all rows."""
+        parts = []
+        whole = self._all(self.versions[0])
+        parts.append(self._labelled(whole, self.versions[0].name))
+        for before, after in zip(self.versions, self.versions[1:], strict=False):
+            old, new = self._apart(before, after)
+            added = self._without(new, old)
+            removed = self._without(old, new)
+            fresh = self._without(added, self.extra)
+            parts.append(self._labelled(fresh, after.name))
+            self.extra = self._left(added, removed)
+        return f"({' UNION ALL BY NAME '.join(parts)})"
+
+    def _all(self, version: _Version, ranges: scan.Ranges | None = None) -> _Rows:
+        relation = self.database.relation(version.place, ranges=ranges)
+        return _Rows(relation, self.session.describe(relation))
+
+    def _apart(self, before: _Version, after: _Version) -> tuple[_Rows, _Rows]:
+        """The rows of both files that may differ."""
+        old, new = before.place, after.place
+        found = None
+        if database_kind(old.file) == database_kind(new.file) == "sqlite":
+            found = _differing_pages(self.database, old, new)
+        if found is None:
+            return self._all(before), self._all(after)
+        return self._all(before, found[0]), self._all(after, found[1])
+
+    def _without(self, rows: _Rows, others: _Rows | None) -> _Rows:
+        """The rows that ``others`` does not have: of two equal ones, one of the others takes one."""
+        if others is None:
+            return rows
+        names = [name for name in rows.columns if name.lower() not in STAMPS]
+        known = {name.lower() for name in others.columns}
+        extra = [name for name in others.columns if name.lower() not in STAMPS
+                 and name.lower() not in {n.lower() for n in rows.columns}]  # fmt: skip
+        alike = [f"a.{quote(n)} IS NOT DISTINCT FROM {f'b.{quote(n)}' if n.lower() in known else 'NULL'}"
+                 for n in names] + [f"b.{quote(n)} IS NULL" for n in extra]  # fmt: skip
+        numbered = "(SELECT *, row_number() OVER (PARTITION BY {}) AS xexp_n FROM {})"
+        mine = numbered.format(", ".join(map(quote, names)) or "1", rows.relation)
+        present = [quote(n) for n in names if n.lower() in known] + list(map(quote, extra))
+        theirs = numbered.format(", ".join(present) or "1", others.relation)
+        query = (
+            f"SELECT * EXCLUDE (xexp_n) FROM {mine} AS a ANTI JOIN {theirs} AS b "
+            f"ON a.xexp_n = b.xexp_n AND {' AND '.join(alike) or 'true'}"
+        )
+        return _Rows(self.session.keep("rows", query), rows.columns)
+
+    def _left(self, added: _Rows, removed: _Rows) -> _Rows:
+        """What was met and the version at hand lacks: without what came back, with what it dropped."""
+        if self.extra is None:
+            return removed
+        still = self._without(self.extra, added)
+        query = f"SELECT * FROM {still.relation} UNION ALL BY NAME SELECT * FROM {removed.relation}"
+        name = self.session.keep("extra", query)
+        return _Rows(name, self.session.describe(name))
+
+    def _labelled(self, rows: _Rows, version: str) -> str:
+        """A column ``version`` in front; the table's own of that name is ``version_1``."""
+        own = next((name for name in rows.columns if name.lower() == VERSION), None)
+        kept = f"* RENAME ({quote(own)} AS version_1)" if own else "*"
+        return f"SELECT {text(version)} AS {VERSION}, {kept} FROM {rows.relation}"
+
+
+def _differing_pages(
+    database: Database, old: TablePlace, new: TablePlace
+) -> tuple[scan.Ranges, scan.Ranges] | None:
+    """The ranges of rowids on pages that differ; None where the files are no copies."""
+    from gitxexp.tables.rules import fold
+    from gitxexp.tables.sqlite import pages, source
+
+    try:
+        folder = database.session.scratch / database.session.name("pages")
+        folder.mkdir()
+        files = source.open_sources([old.file, new.file], folder)
+        with closing(pages.Copies(files, [(0, 1)])) as copies:
+            copies.compare()
+            apart = copies.between(*files).get(fold(new.table))
+    except XexpError:
+        return None
+    return (apart.old, apart.new) if apart is not None else None

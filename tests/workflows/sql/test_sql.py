@@ -1,0 +1,214 @@
+"""git xexp sql: tables, versions, forms, refusals."""
+
+from __future__ import annotations
+
+import io
+import json
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import duckdb
+import pyarrow
+import pytest
+
+from gitxexp.api import Repository
+from gitxexp.common.errors import UsageError
+from tests import experiments
+from tests.helpers import Clock, Repo
+
+DATABASE = "results/experiments.db"
+
+
+def change(repo: Repo, *statements: str, path: str = DATABASE) -> None:
+    file = repo / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(file) as con:
+        for statement in statements:
+            con.execute(statement)
+    con.close()
+
+
+def test_tables_and_forms(repo: Repo, clock: Clock) -> None:
+    """What is known of experiments, in every form."""
+    experiments.three(repo, clock)
+    asked = "SELECT version, value FROM metrics WHERE name = 'f1' ORDER BY value DESC LIMIT 2"
+    rows = repo.xexp("sql", asked, "--json").json()
+    assert [set(row) for row in rows] == [{"version", "value"}] * 2
+    best = rows[0]["version"]
+    assert repo.xexp("sql", asked).out.splitlines()[0] == "version\tvalue"
+    assert repo.xexp("sql", asked, "--csv").out.splitlines()[1].startswith(f"{best},")
+    lines = repo.xexp("sql", asked, "--ndjson").out.splitlines()
+    assert [json.loads(line) for line in lines] == rows
+    assert repo.xexp("sql", asked, "--md").out.splitlines()[:2] == [
+        "| version | value |", "| --- | ---: |",
+    ]  # fmt: skip
+    out = repo / "out.parquet"
+    repo.xexp("sql", f"-- the best\n{asked};", "--parquet", out).good()
+    assert duckdb.sql(f"FROM '{out}'").fetchall() == [tuple(row.values()) for row in rows]
+    stream = subprocess.run(
+        ["git-xexp", "sql", asked, "--arrow"], cwd=repo.path, check=True, capture_output=True
+    )
+    assert pyarrow.ipc.open_stream(io.BytesIO(stream.stdout)).read_all().num_rows == 2
+    for table in ("experiments", "params", "params_wide", "metrics_wide", "runs", "artifacts", "labels",
+                  "promotions"):  # fmt: skip
+        repo.xexp("sql", f"FROM {table}", "--csv").good()
+    refused = repo.xexp("sql", asked, "--csv", "--json")
+    assert (refused.code, refused.err.splitlines()[0]) == (
+        129, '{"error": {"message": "--json and --csv exclude each other", "hint": null, "exit_code": 129}}',
+    )  # fmt: skip
+
+
+def test_any_table_at_any_version(tagged: Repo, clock: Clock) -> None:
+    """A table at a version or revision, all versions of it, and a file of a version."""
+    change(
+        tagged,
+        "INSERT INTO predictions (track_id, timestamp, f1, lr) VALUES ('later', '2026-03-01', 0.7, 3)",
+    )
+    tagged.write("data/extra.csv", "a,b\n1,x\n2,y\n")
+    tagged.commit("data")
+    clock.tick()
+    tagged.xexp("tag", "-m", "more").good()
+
+    def value(query: str) -> object:
+        (row,) = tagged.xexp("sql", query, "--json").good().json()
+        (cell,) = row.values()
+        return cell
+
+    before = value('SELECT count(*) FROM "predictions@e0.1.0"')
+    assert value('SELECT count(*) FROM "experiments.predictions@HEAD"') == before + 1
+    assert value("SELECT count(*) FROM predictions") == before + 1
+    assert value('SELECT sum(a) FROM "data/extra.csv@HEAD"') == 3
+    rows = tagged.xexp(
+        "sql",
+        "SELECT version, count(*) AS n FROM all_versions('predictions') GROUP BY 1 ORDER BY 1",
+        "--json",
+    ).json()
+    assert [row["n"] for row in rows] == [before, 1]
+    assert (
+        value("SELECT max(track_id) FROM all_versions('predictions') WHERE version <> 'e0.1.0'")
+        == "later"
+    )
+    # PIVOT, a common table, a join of two versions, DESCRIBE and EXPLAIN go through the parser too
+    for query in (
+        "PIVOT predictions ON lr USING count(*) GROUP BY track_id",
+        "WITH x AS (FROM \"predictions@e0.1.0\") SELECT count(*) FROM x JOIN predictions USING (track_id)",
+        "DESCRIBE predictions", "SUMMARIZE predictions", "EXPLAIN SELECT f1 FROM predictions",
+    ):  # fmt: skip
+        assert tagged.xexp("sql", query).good().out
+    unknown = tagged.xexp("sql", 'FROM "prediction@e0.1.0"')
+    assert unknown.err.splitlines() == [
+        "fatal: there is no table 'prediction' at e0.1.0",
+        "hint: did you mean predictions?",
+    ]
+    assert tagged.xexp("sql", 'FROM "predictions@e7.0.0"').err.startswith(
+        "fatal: 'e7.0.0' is no experiment"
+    )
+    # the work tree's file is not read for a version: it may be gone
+    (tagged / DATABASE).unlink()
+    assert value('SELECT count(*) FROM "predictions@e0.1.0"') == before
+
+
+def test_two_databases_with_one_table(tagged: Repo) -> None:
+    change(tagged, 'CREATE TABLE predictions (f1 REAL, "my column" TEXT)', path="results/second.db")
+    config = tagged / ".xexp/config.toml"
+    text = config.read_text()
+    assert '"results/experiments.db"' in text
+    config.write_text(
+        text.replace('"results/experiments.db"', '"results/experiments.db", "results/second.db"')
+    )
+    tagged.xexp("sql", "SELECT f1 FROM second.predictions").good()
+    both = tagged.xexp("sql", "SELECT f1 FROM predictions")
+    assert both.code == 129
+    assert "hint: name one: experiments.predictions or second.predictions" in both.err
+    listed = tagged.xexp("sql", "--schema", "--json").json()
+    assert {"table": "second.predictions", "column": "my column", "type": "VARCHAR"} in listed
+    assert {"table": "experiments", "column": "version", "type": "VARCHAR"} in listed
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("DROP TABLE predictions", "DROP is refused: sql only reads"),
+        ("COPY (SELECT 1) TO 'x'", "COPY is refused: sql only reads"),
+        ("ATTACH 'x.db'", "ATTACH is refused: sql only reads"),
+        ("SET enable_external_access = true", "SET is refused: sql only reads"),
+        ("INSTALL sqlite", "INSTALL is refused: sql only reads"),
+        ("FROM read_csv('/etc/passwd')", "the query reads a file outside the project: refused"),
+        ("FROM '/etc/passwd'", "the project has no file '/etc/passwd'"),
+        ("FROM '../secret.csv'", "the query reads a file outside the project: refused"),
+        ("FROM '.git/config'", "the project has no file '.git/config'"),
+        ("SELECT 1 +", 'syntax error at or near "+"'),
+        ("FROM predicitons", "there is no table 'predicitons'"),
+        ("", "an argument is empty"),
+        (";", "the query is empty"),
+    ],
+)  # fmt: skip
+def test_refusals(tagged: Repo, query: str, message: str) -> None:
+    """One clear error, nothing written and no file of others read."""
+    (tagged.path.parent / "secret.csv").write_text("a\n1\n")
+    before = tagged.git("status", "--porcelain")
+    done = tagged.xexp("sql", query)
+    assert (done.code, done.out) == (129, "")
+    assert done.err.splitlines()[0] == f"fatal: {message}"
+    assert tagged.git("status", "--porcelain") == before
+
+
+def test_errors_point_at_the_word(tagged: Repo) -> None:
+    done = tagged.xexp("sql", "SELECT track FROM predictions")
+    assert done.err.splitlines() == [
+        'fatal: referenced column "track" not found in FROM clause',
+        "  LINE 1: SELECT track FROM predictions",
+        "                 ^^^^^",
+        "hint: did you mean track_id?",
+    ]
+    files = tagged.xexp(
+        "sql", "--allow-files", "SELECT count(*) AS n FROM read_csv('/etc/passwd', sep = ':')"
+    )
+    assert files.good().out.startswith("n\n")
+
+
+def test_a_query_from_a_file(tagged: Repo, tmp_path: Path) -> None:
+    """Several statements, one after the other; a form that holds one result takes one."""
+    file = tmp_path / "q.sql"
+    file.write_text("SELECT 1 AS a;\nSELECT 'x;y' AS b")
+    assert tagged.xexp("sql", "-f", file).out == "a\n1\n\nb\nx;y\n"
+    assert tagged.xexp("sql", "-f", file, "--csv").code == 0
+    assert "takes one statement" in tagged.xexp("sql", "-f", file, "--json").err
+    assert tagged.xexp("sql", "-f", file, "SELECT 1").code == 129
+    assert tagged.xexp_process("sql", stdin="SELECT 3 AS c").good().out == "c\n3\n"
+
+
+def test_versions_that_rewrite(repo: Repo, clock: Clock) -> None:
+    """A row that goes and comes back is given once; of two equal rows in one version both are."""
+
+    def version(name: str, *rows: str) -> None:
+        (repo / DATABASE).unlink(missing_ok=True)
+        change(repo, "CREATE TABLE t (a TEXT, version TEXT)",
+               *(f"INSERT INTO t VALUES ('{row}', NULL)" for row in rows))  # fmt: skip
+        repo.commit(name)
+        experiments.tag(repo, clock, name)
+
+    version("e0.1.0", "x", "x", "y")
+    version("e0.2.0", "y", "z")
+    version("e0.3.0", "x", "x", "x", "y")
+    rows = (
+        repo.xexp("sql", "SELECT version, a FROM all_versions('t') ORDER BY ALL", "--csv")
+        .good()
+        .out
+    )
+    assert rows.splitlines()[1:] == ["e0.1.0,x", "e0.1.0,x", "e0.1.0,y", "e0.2.0,z", "e0.3.0,x"]
+    none = repo.xexp("sql", "FROM all_versions('u')")
+    assert none.err.startswith("fatal: no tagged version has a table 'u'")
+
+
+def test_from_python(tagged: Repo) -> None:
+    """A relation, which keeps what it reads until it is gone."""
+    repository = Repository(tagged.path)
+    relation = repository.sql("SELECT track_id, f1 FROM predictions WHERE f1 IS NOT NULL")
+    assert relation.columns == ["track_id", "f1"]
+    assert len(relation.filter("f1 > 0.5").fetchall()) == 2
+    with pytest.raises(UsageError, match="not found"):
+        repository.sql("SELECT nothing FROM predictions")
+    with pytest.raises(UsageError, match="only reads"):
+        repository.sql("DELETE FROM predictions")
