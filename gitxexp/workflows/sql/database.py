@@ -101,7 +101,8 @@ class Database:
             from gitxexp.workflows.sql import versions  # late: few ask for it
 
             for name in every:
-                versions.load(self, name)
+                rows = versions.union(self.catalog, name, self._read, self.notes)
+                self.view(TableName(name.name + EVERY), rows)
             self.session.rows(
                 f"CREATE MACRO all_versions(name) AS TABLE SELECT * FROM query_table(name || '{EVERY}')"
             )
@@ -172,6 +173,9 @@ class Database:
             raise
         if place is not None:
             self.view(name, self.relation(place, part.columns, part.limit))
+
+    def _read(self, place: TablePlace, ranges: Ranges | None) -> str:
+        return self.relation(place, ranges=ranges)
 
     def view(self, name: TableName, relation: str) -> None:
         """Let statements select from ``relation`` by this name."""

@@ -7,21 +7,22 @@ they appended. A row is what the tracker wrote: columns that tagging fills do no
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.common.files import database_kind
-from gitxexp.tables.duckdb import scan
+from gitxexp.tables.duckdb.scan import Ranges
 from gitxexp.tables.duckdb.session import quote, text
 from gitxexp.tables.rules import STAMPS
 from gitxexp.workflows.sql.catalog import TablePlace
 from gitxexp.workflows.sql.statement import TableName
 
 if TYPE_CHECKING:
-    from gitxexp.workflows.sql.database import Database
+    from gitxexp.tables.duckdb.session import Session
+    from gitxexp.workflows.sql.catalog import Catalog
 
 #: The column that says which version is the first with the row.
 VERSION = "version"
@@ -41,35 +42,35 @@ class _Rows:
     columns: Mapping[str, str]
 
 
-def load(database: Database, name: TableName) -> None:
-    """Have the view that the macro ``all_versions`` selects from.
+#: Gives what stands after FROM for a table, or for those of its rows in ranges of rowids.
+Read = Callable[[TablePlace, Ranges | None], str]
+
+
+def union(catalog: Catalog, name: TableName, read: Read, notes: list[str]) -> str:
+    """What stands after FROM for all rows; ``notes`` gets which versions are left out.
 
     Raises UsageError where no tagged version has such a table.
     """
-    from gitxexp.workflows.sql.database import EVERY
-
-    versions = list(_versions(database, name))
+    versions = list(_versions(catalog, name, notes))
     if not versions:
-        known = database.catalog.names()
+        known = catalog.names()
         raise UsageError(
             f"no tagged version has a table '{name.name}'",
             suggestion(name.name, known, f"tables: {', '.join(known)}"),
         )
-    rows = _Union(database, versions).rows()
-    database.view(TableName(name.name + EVERY), rows)
+    return _Union(catalog.session, versions, read).rows()
 
 
-def _versions(database: Database, name: TableName) -> Iterator[_Version]:
+def _versions(catalog: Catalog, name: TableName, notes: list[str]) -> Iterator[_Version]:
     """The versions that have the table, the oldest first; of several with one file, the first."""
     seen = set()
-    catalog = database.catalog
     for experiment in reversed(catalog.experiments):
         try:
             place = catalog.find(TableName(f"{name.name}@{experiment.name}", name.schema))
         except UsageError:  # the version has no such table
             continue
         except XexpError as error:
-            database.notes.append(f"{experiment.name} is left out: {error.message}")
+            notes.append(f"{experiment.name} is left out: {error.message}")
             continue
         if place is None:
             continue
@@ -87,8 +88,8 @@ class _Union:
     predecessor has not is new unless it is among them.
     """
 
-    def __init__(self, database: Database, versions: Sequence[_Version]) -> None:
-        self.database, self.session, self.versions = database, database.session, versions
+    def __init__(self, session: Session, versions: Sequence[_Version], read: Read) -> None:
+        self.session, self.versions, self.read = session, versions, read
         self.extra: _Rows | None = None
 
     def rows(self) -> str:
@@ -105,8 +106,8 @@ class _Union:
             self.extra = self._left(added, removed)
         return f"({' UNION ALL BY NAME '.join(parts)})"
 
-    def _all(self, version: _Version, ranges: scan.Ranges | None = None) -> _Rows:
-        relation = self.database.relation(version.place, ranges=ranges)
+    def _all(self, version: _Version, ranges: Ranges | None = None) -> _Rows:
+        relation = self.read(version.place, ranges)
         return _Rows(relation, self.session.describe(relation))
 
     def _apart(self, before: _Version, after: _Version) -> tuple[_Rows, _Rows]:
@@ -114,7 +115,7 @@ class _Union:
         old, new = before.place, after.place
         found = None
         if database_kind(old.file) == database_kind(new.file) == "sqlite":
-            found = _differing_pages(self.database, old, new)
+            found = _differing_pages(self.session, old, new)
         if found is None:
             return self._all(before), self._all(after)
         return self._all(before, found[0]), self._all(after, found[1])
@@ -156,14 +157,14 @@ class _Union:
 
 
 def _differing_pages(
-    database: Database, old: TablePlace, new: TablePlace
-) -> tuple[scan.Ranges, scan.Ranges] | None:
+    session: Session, old: TablePlace, new: TablePlace
+) -> tuple[Ranges, Ranges] | None:
     """The ranges of rowids on pages that differ; None where the files are no copies."""
     from gitxexp.tables.rules import fold
     from gitxexp.tables.sqlite import pages, source
 
     try:
-        folder = database.session.scratch / database.session.name("pages")
+        folder = session.scratch / session.name("pages")
         folder.mkdir()
         files = source.open_sources([old.file, new.file], folder)
         with closing(pages.Copies(files, [(0, 1)])) as copies:
