@@ -46,7 +46,7 @@ METHODS = {
     "explore list": "list", "explore list --filter": "filter", "explore show": "show",
     "explore diff": "compare", "explore columns": "columns", "explore verify": "verify",
     "explore checkout": "checkout", "explore cleanup": "cleanup",
-    "explore worktrees": "worktrees", "get": "get", "diff": "diff", "merge": "merge",
+    "explore worktrees": "worktrees", "get": "get", "diff": "diff", "merge": "merge", "sql": "sql",
     "rebase": "rebase", "conflicts": "conflicts", "conflicts resolve": "resolve",
     "check": "check", "drivers install": "install_drivers",
     "drivers uninstall": "uninstall_drivers", "drivers status": "drivers",
