@@ -1034,7 +1034,7 @@ class Repository:
     # -- query -----------------------------------------------------------------------------------
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
-        """The rows of one statement of DuckDB's SQL as a relation, as ``git xexp sql``.
+        """The rows of ``query``, one statement of DuckDB's SQL, as a relation; as ``git xexp sql``.
 
         Its ``fetchall()`` gives tuples, ``df()``, ``pl()`` and ``arrow()`` tables of pandas, polars and
         pyarrow. The statement may name ``experiments``, ``params``, ``metrics``, ``runs`` and the other
