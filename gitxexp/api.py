@@ -635,10 +635,12 @@ class Repository:
         """
         from gitxexp.storage.sources import Strategy
         from gitxexp.workflows.artifacts.get import GetRequest, get
-        from gitxexp.workflows.experiments.resolve import resolve
+        from gitxexp.workflows.runs.files import files_of
 
+        found = files_of(self._project, version)
         request = GetRequest(
-            commit=resolve(self._project, version).commit,
+            commit=found.commit,
+            own=found.own,
             called=version,
             paths=paths,
             out=None if out is None else Path(out),

@@ -54,11 +54,13 @@ def get(
     """
     from gitxexp.storage.sources import Strategy
     from gitxexp.workflows.artifacts.get import GetRequest, get, stream
-    from gitxexp.workflows.experiments.resolve import resolve
+    from gitxexp.workflows.runs.files import files_of
 
     project = open_project()
+    found = files_of(project, version)
     request = GetRequest(
-        commit=resolve(project, version).commit,
+        commit=found.commit,
+        own=found.own,
         called=version,
         paths=paths,
         out=Path(out) if out not in (None, "-") else None,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import posixpath
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.files import atomic_write
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import local_remote_dir, remote_name, work_file
@@ -17,7 +20,7 @@ from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import pull
 from gitxexp.storage.dvc.repair import write_object
 from gitxexp.storage.filters import as_files
-from gitxexp.storage.objects import CorruptObject, Objects, Progress
+from gitxexp.storage.objects import CorruptObject, Objects, Progress, hash_file
 from gitxexp.storage.sources import Place, Stores, Strategy, temporary_worktree
 from gitxexp.workflows.artifacts import write as artifacts_write
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles, PathMatch
@@ -38,6 +41,8 @@ class GetRequest:
     force: bool = False
     verify: bool = True
     remote: str | None = None
+    #: files that are kept, by path from the top, with their md5 as hex: these before the commit's
+    own: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +71,39 @@ def get(project: Project, request: GetRequest, progress: Progress | None = None)
     names), a file in the way, content that no place has.
     """
     job = _Get(project, request, progress)
+    own = {path: name for path in request.paths if (name := _own_name(project, request, path))}
+    if own:
+        several = len(request.paths) > 1
+        for name in own.values():
+            job.copy_own(name, _base_of(request, name.rpartition("/")[2], several=several))
+        request = replace(request, paths=tuple(p for p in request.paths if p not in own))
+    if not request.paths:
+        return GetReport(tuple(job.done), tuple(job.notes))
     matches = [job.commit.find(path, project.places.prefix) for path in request.paths]
     for match, base in zip(matches, _bases(request, matches), strict=True):
         job.write(match, base)
     return GetReport(tuple(job.done), tuple(job.notes))
 
 
+def _own_name(project: Project, request: GetRequest, path: str) -> str | None:
+    """The kept file that a PATH means: from the current folder, then from the top."""
+    names = (posixpath.normpath(project.places.prefix + path), posixpath.normpath(path))
+    return next((name for name in names if name in request.own), None)
+
+
+def _base_of(request: GetRequest, name: str, *, several: bool) -> Path:
+    out = request.out if request.out is not None else Path()
+    return out / name if several or request.out is None or out.is_dir() else out
+
+
 def stream(project: Project, request: GetRequest, out: BinaryIO) -> GetReport:
     """Write the one file that ``request`` names to an open stream, after it was verified."""
     job = _Get(project, request, None)
+    if len(request.paths) == 1 and (name := _own_name(project, request, request.paths[0])):
+        file = request.own[name][0]
+        with file.open("rb") as stream:
+            shutil.copyfileobj(stream, out)
+        return GetReport((GotFile(name, Path("-"), file.stat().st_size, "kept"),))
     matches = [job.commit.find(path, project.places.prefix) for path in request.paths]
     files = [file for match in matches for file in match.files]
     if len(files) != 1 or any(match.opaque for match in matches):
@@ -121,6 +150,23 @@ class _Get:
         self.read += count
         if self.progress:
             self.progress(self.read, self.total, "B")
+
+    def copy_own(self, name: str, base: Path) -> None:
+        """A file that is kept beside the log of its run, or as its candidate, at ``base``."""
+        file, md5 = self.request.own[name]
+        target = Target.at(self.project.top, base)
+        place, size = target.existing(), file.stat().st_size
+        if place.is_file() and hash_file(place) == md5:
+            self.done.append(GotFile(name, target.path, size, "there"))
+            return
+        if os.path.lexists(place) and not self.request.force:
+            raise XexpError(f"{target.path} exists and differs", "overwrite it: --force")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(place) as temporary:
+            shutil.copyfile(file, temporary)
+            if hash_file(temporary) != md5:
+                raise XexpError(f"what is kept of {name} has changed")
+        self.done.append(GotFile(name, target.path, size, "kept"))
 
     # -- one PATH ------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ class Wanted:
     #: false before a run: the latest one is the one before, and what is not given is as it had it
     use_run: bool = True
     files_only: bool = False  #: no run of a tracker: the files and what the command line adds
+    ahead: bool = False  #: what a run will be given, not what ``dvc.lock`` says of the last one
     unwritten: frozenset[str] = frozenset()  #: metrics files that are those of an earlier run
 
 
@@ -92,7 +93,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     before = None
     if not wanted.use_run:
         before, run = run, None
-    written, recorded = written_params(top, config), _recorded(top, config)
+    written = written_params(top, config, ahead=wanted.ahead)
+    recorded = {} if wanted.ahead else _recorded(top, config)
     params = overlay(written, recorded)
     metrics = _file_metrics(top, config, wanted.unwritten)
     if run is not None:
@@ -366,12 +368,15 @@ def _context(run: Run | None) -> dict[str, Any]:
     }
 
 
-def written_params(top: Path, config: Config) -> dict[str, Any]:
-    """What the parameter files hold: the configured ones, and those that a ``dvc.yaml`` names."""
+def written_params(top: Path, config: Config, *, ahead: bool = False) -> dict[str, Any]:
+    """What the parameter files hold: the configured ones, and those that a ``dvc.yaml`` names;
+    ``ahead`` of a run without what DVCLive wrote in the last one."""
     params: dict[str, Any] = {}
     files: dict[str, tuple[str, ...]] = dict.fromkeys(config.params_files, ())
     declared = config.pipelines.read.declared.params if config.pipelines else ()
     for name, keys in (*files.items(), *(pair for pair in declared if pair[0] not in files)):
+        if ahead and "dvclive" in name.split("/"):
+            continue
         file = readable(top, name)
         if file is not None and file.is_file() and not (name not in files and _is_python(name)):
             values = flatten(read_params(file))

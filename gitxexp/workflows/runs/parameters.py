@@ -84,6 +84,7 @@ def _known(top: Path, config: Config) -> dict[str, dict[str, Any]]:
     """The names and values of each parameter file that is there and can be written."""
     declared = config.pipelines.read.declared.params if config.pipelines else ()
     files = dict.fromkeys((*config.params_files, *(name for name, _ in declared)))
+    files = {name: None for name in files if "dvclive" not in name.split("/")}  # it writes its own
     known: dict[str, dict[str, Any]] = {}
     for name in files:
         path = readable(top, name)

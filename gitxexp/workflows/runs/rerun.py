@@ -289,7 +289,7 @@ def _job(
     if request.keep:
         used = [*project.tags().taken, *registered_versions(project)]
         version = str(following(used, Level.PATCH))
-    own = collect(top, config, Wanted(files_only=True)).params
+    own = collect(top, config, Wanted(files_only=True, ahead=True)).params
     context = RunContext(
         run=id,
         version=version,

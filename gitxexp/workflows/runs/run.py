@@ -188,7 +188,8 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     if written or request.everything:
         project.forget_config()
         changes = repository_commit.changes(project.at_top)
-    own = collect(project.top, project.config, Wanted(files_only=True, params=in_words))
+    given = Wanted(files_only=True, ahead=True, params=in_words)
+    own = collect(project.top, project.config, given)
     planned = plan(project, _before_request(request, command, own.params))
     _refuse_data(project, planned)
     before = traces.look_before(project, Outputs(planned.outputs, planned.changed), changes)
@@ -288,7 +289,7 @@ def _before_request(
     """What is asked of a tag before there is a run: its version, and what would stop it."""
     return Request(
         version=request.version, level=request.level, name=request.name,
-        wanted=Wanted(use_run=False, params=params), everything=True, mismatch=True,
+        wanted=Wanted(use_run=False, ahead=True, params=params), everything=True, mismatch=True,
         track=False, command=tuple(command), drop_rows=not request.tag,
     )  # fmt: skip
 
@@ -479,7 +480,7 @@ def _tag_request(
         told=request.version is not None or uses(prepared.command, "version"),
         written=left.written,
         made=left.made,
-        pointers=pointers,
+        pointers=(*pointers, *left.fresh),
     )
     return Request(
         level=request.level, name=request.name, wanted=_wanted(prepared, left), text=request.text,

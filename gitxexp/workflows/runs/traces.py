@@ -34,6 +34,8 @@ Logged = Mapping[tuple[str, str], Any]
 #: What tells that a file, or anything in a folder, was written.
 Stamp = tuple[int, ...]
 
+#: The largest file that git is to hold, in bytes.
+_SMALL = 1_000_000
 #: Files that are looked at in one folder of models or results.
 _MOST = 20_000
 
@@ -47,6 +49,7 @@ class Before:
     stamps: Mapping[str, Stamp]  #: of what a run may write, by path
     loose: Untracked
     modified: frozenset[str]  #: tracked files that differ from HEAD
+    untracked: frozenset[str]  #: files that git neither has nor ignores
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ class Traces:
     written: tuple[str, ...]  #: tracked files that it changed
     made: tuple[str, ...]  #: untracked models and results that are new
     models: tuple[str, ...]  #: production models, by slot, that it wrote
+    fresh: tuple[str, ...] = ()  #: small files that it made and git is to hold: measures
 
     @cached_property
     def run(self) -> str:
@@ -77,7 +81,12 @@ def look_before(project: Project, outputs: Outputs, changes: Changes) -> Before:
     loose = untracked(project)
     names = _may_be_written(project, outputs.every, loose)
     return Before(
-        _logged(project), outputs, _stamps(project.top, names), loose, frozenset(changes.modified)
+        logged=_logged(project),
+        outputs=outputs,
+        stamps=_stamps(project.top, names),
+        loose=loose,
+        modified=frozenset(changes.modified),
+        untracked=frozenset(_untracked(project)),
     )
 
 
@@ -99,6 +108,7 @@ def look_after(project: Project, before: Before) -> Traces:
         written=tuple(sorted(_changed(project, changes.modified, before, written))),
         made=tuple(sorted({*loose.models, *loose.results} - {*before.loose.every})),
         models=tuple(path for path in slots if path in written and (project.top / path).is_file()),
+        fresh=tuple(sorted(_fresh(project, before, metrics))),
     )
 
 
@@ -221,6 +231,26 @@ def _hashes(
     ]
     digests = file_hashes(project.top, [(path, False) for path in files], project.stat_cache)
     return found | {_name(project, path): f"md5:{digest}" for path, digest in digests.items()}
+
+
+def _untracked(project: Project) -> list[str]:
+    return project.at_top.fields("ls-files", "-z", "--others", "--exclude-standard")
+
+
+def _fresh(project: Project, before: Before, metrics: Iterable[str]) -> Iterable[str]:
+    """New files that git is to hold: metrics, what DVCLive keeps, and what DVC writes beside outputs."""
+    for path in _untracked(project):
+        if path in before.untracked:
+            continue
+        *folders, name = path.split("/")
+        own = (
+            path in metrics
+            or "dvclive" in folders
+            or name in (".gitignore", "dvc.yaml", "dvc.lock")
+        )
+        file = project.top / path
+        if own and not file.is_symlink() and file.stat().st_size <= _SMALL:
+            yield path
 
 
 def _changed(

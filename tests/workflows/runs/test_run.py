@@ -244,6 +244,11 @@ def test_a_tag_of_an_earlier_run_takes_what_is_kept_of_it(ready: Repo) -> None:
     for lr in ("0.1", "0.2", "0.3"):
         train(ready, "--no-tag", "-S", f"lr={lr}").good()
     third, second, first = registered(ready)
+    got = ready.xexp("get", second["id"], "models/production/model.bin", "metrics.json", "-o", "..")
+    assert got.good().out.count("from kept") == 2
+    assert (ready.path.parent / "model.bin").read_text() == "weights 0.2\n" * 100
+    assert (ready.path.parent / "metrics.json").read_text() == '{"f1": 0.5}'
+    ready.xexp("get", second["id"], "data/train.csv", "-o", "../copy.csv").good()
     ready.xexp("tag", "--run", first["id"], "-m", "the first").good()
     assert (ready / "models/production/model.bin").read_text() == "weights 0.1\n" * 100
     assert json.loads((ready / "metrics.json").read_text()) == {"f1": 0.6}
@@ -286,6 +291,24 @@ def test_a_killed_run_is_recorded_by_the_next_command(ready: Repo) -> None:
     from tests.workflows.runs.test_execute import gone
 
     assert gone("982.5")
+
+
+def test_a_pipeline_and_the_small_files_that_a_run_makes_are_committed(ready: Repo) -> None:
+    ready.git("rm", "-q", "--cached", "metrics.json")
+    (ready / "metrics.json").unlink()
+    ready.write(
+        "dvc.yaml",
+        "stages:\n  one:\n"
+        "    cmd: grep lr params.yaml > out/made.txt && echo '{\"f1\":0.5}' > metrics.json\n"
+        "    params: [lr]\n    outs: [out/made.txt]\n    metrics: [metrics.json: {cache: false}]\n",
+    )
+    ready.write("out/.keep", "")
+    ready.commit("pipeline")
+    ready.xexp("run").good()
+    assert ready.git("status", "--porcelain") == ""
+    assert ready.git("show", "e0.1.0:metrics.json") == '{"f1":0.5}'
+    done = ready.xexp("run", "-S", "params.yaml:lr=0.7").good()
+    assert "[e0.2.0 (minor: lr changed since e0.1.0)]" in done.err  # not what dvc.lock says
 
 
 def test_runs_of_two_clones_meet(ready: Repo, tmp_path: Path) -> None:

@@ -1,0 +1,41 @@
+"""The files of a past experiment, or of a recorded run that no tag names: where ``get`` finds them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.experiments.resolve import resolve
+from gitxexp.workflows.models.select import kept_files
+from gitxexp.workflows.runs import record
+
+
+@dataclass(frozen=True)
+class FilesOf:
+    """A commit, and files that come before its own: path from the top → where it is kept, and md5."""
+
+    commit: str
+    own: dict[str, tuple[Path, str]] = field(default_factory=dict)
+
+
+def files_of(project: Project, name: str) -> FilesOf:
+    """What ``name`` means: a version, a run or any revision (see :func:`.resolve.resolve`), else the
+    record of a run: its experiment, or the commit that ran with what is kept of the run.
+
+    Raises XexpError where it means nothing.
+    """
+    try:
+        return FilesOf(resolve(project, name).commit)
+    except XexpError:
+        found = record.find(record.read(project), name)
+        if found is None:
+            raise
+    if found.version:
+        return FilesOf(resolve(project, found.version).commit)
+    commit = project.git.resolve(found.run_commit) if found.run_commit else None
+    if commit is None:
+        raise XexpError(f"the commit of run {found.id} is not here", "git fetch --all")
+    kept = kept_files(project, found.name)
+    return FilesOf(commit, {file.path: (file.file, file.md5) for file in kept})
