@@ -74,9 +74,16 @@ class Binding:
 
 
 def bind(
-    project: Project, run: Run, outputs: Outputs, modified: Iterable[str], *, earlier: bool
+    project: Project,
+    run: Run,
+    outputs: Outputs,
+    modified: Iterable[str],
+    *,
+    earlier: bool,
+    apart: bool = False,
 ) -> Binding:
-    """How the work tree's files belong to ``run``; ``earlier``: it may not be the one that wrote last.
+    """How the work tree's files belong to ``run``; ``earlier``: it may not be the one that wrote last;
+    ``apart``: it wrote in a worktree of its own.
 
     ``modified`` are tracked files that differ from HEAD. Raises NoAnswer where files are another
     run's, or where a parameter or metrics file contradicts the run.
@@ -84,7 +91,7 @@ def bind(
     touched = {*modified, *(output.path for output in outputs.changed)}
     last = collect.collect(project.top, project.config, Wanted()).run if earlier else run
     writer = last if last is not None and last.id != run.id else None
-    kept = kept_of(project, run.id) if writer is not None else ()
+    kept = kept_of(project, run.id) if writer is not None or apart else ()
     own = {file.path: file.file for file in kept}
     if writer is not None:
         _refuse_files_of(project, run, writer, touched - own.keys())

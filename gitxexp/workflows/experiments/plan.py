@@ -151,6 +151,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     payload = draft._replace(version=str(number), reason=reason, parent=before, context=context)
     pointed = {output.pointer for output in outputs.changed}
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
+    files |= _in_new_folders(project, changes, outputs)
     files |= {*request.ran.pointers} if request.ran else set()
     files |= {k.path for k in binding.kept if k.path not in artifacts and _for_git(project, k.path)}
     return Plan(
@@ -370,7 +371,10 @@ def _bind(
         return _bind_recorded(project, request)
     modified = changes.modified if request.commit else ()
     earlier = bool(request.wanted.run or request.wanted.best)
-    return bind(project, collected.run, outputs, modified, earlier=earlier)
+    run = collected.run
+    known = request.record or next((r for r in record.read(project) if r.named(run.id)), None)
+    apart = known is not None and known.apart
+    return bind(project, run, outputs, modified, earlier=earlier, apart=apart)
 
 
 def _bind_recorded(project: Project, request: Request) -> Binding:
@@ -379,7 +383,7 @@ def _bind_recorded(project: Project, request: Request) -> Binding:
     if found is None:
         return Binding()
     last = next((one for one in record.read(project) if one.outputs or one.kept), found)
-    if last.id == found.id:
+    if last.id == found.id and not found.apart:
         return Binding()
     kept = kept_of(project, found.name)
     models = [
@@ -583,6 +587,14 @@ def _pointer_files(changes: Changes) -> set[str]:
     ignores = {p for p in paths if PurePosixPath(p).name == ".gitignore"}
     beside = {p for p in ignores if PurePosixPath(p).parent in folders}
     return found | beside | ({settings.REGISTRY} & paths)
+
+
+def _in_new_folders(project: Project, changes: Changes, outputs: Outputs) -> set[str]:
+    """Pointers, and their .gitignore, in folders of which git tracks nothing: it lists the folder."""
+    folders = tuple(path for path in changes.untracked if path.endswith("/"))
+    found = {out.pointer for out in outputs.every if folders and out.pointer.startswith(folders)}
+    beside = {str(PurePosixPath(path).with_name(".gitignore")) for path in found}
+    return found | {path for path in beside if (project.top / path).is_file()}
 
 
 def _number(

@@ -114,7 +114,12 @@ def within(
         loose = experiments_plan.made_by_run(request, untracked(project))
     tracked = track(project, running, loose) if loose else ()
     plan = experiments_plan.plan(project, request, elsewhere)
-    place_kept(project, running, plan.kept)
+    if plan.kept:
+        place_kept(project, running, plan.kept)
+        own = experiments_plan.made_by_run(request, untracked(project))
+        if own:  # it was not there, and nothing tracks it
+            tracked = (*tracked, *track(project, running, own))
+            plan = replace(plan, outputs=tuple(pointers.outputs_in(project.top)))
     stamped = stamp_rows(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):

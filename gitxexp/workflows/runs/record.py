@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 #: or on request, because its time was over, or because whoever ran it was killed.
 Status = Literal["running", "done", "failed", "stopped", "timeout", "killed"]
 
+#: How the note of a kept rerun begins.
+RERUN = "a rerun of "
+
 _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}\Z")
 
 
@@ -94,6 +97,11 @@ class RunRecord:
     def name(self) -> str:
         """The id that a tag gives the run: the tracker's, else its own."""
         return self.tracker_run or self.id
+
+    @property
+    def apart(self) -> bool:
+        """Whether it ran in a worktree of its own, so that its files never were in the user's."""
+        return bool(self.sweep) or self.note.startswith(RERUN)
 
     @property
     def seconds(self) -> float | None:

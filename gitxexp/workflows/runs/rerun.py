@@ -417,7 +417,7 @@ def _kept(
         config_hash=job.context.config_hash, data=job.context.data, run_commit=past.commit,
         code_hash=before.code_hash if before else "", patch=before.patch if before else "",
         outputs=kept, kept=kept, log=outcome.log_hash, tables=found,
-        note=f"a rerun of {past.name}", **record.whose(),
+        note=f"{record.RERUN}{past.name}", **record.whose(),
     )  # fmt: skip
     with project.locked(wait=wait):
         merged = results.merge(project, rows)

@@ -95,6 +95,18 @@ def test_a_run_that_is_kept_can_be_tagged(ready: Repo) -> None:
     assert {first["tables"][0]["run"], second["tables"][0]["run"]} <= ids
 
 
+def test_a_run_of_a_sweep_is_rerun_and_tagged_with_its_own_files(ready: Repo) -> None:
+    words = ("sweep", "-S", "lr=0.1,0.2", "--jobs", "2", "--", sys.executable, "train.py")
+    ready.xexp(*words).good()
+    by_lr = {row["params"]["lr"]: row for row in registered(ready)}
+    assert ready.xexp("rerun", by_lr[0.2]["id"]).good().out.count("same") >= 1
+    ready.xexp("tag", "--run", by_lr[0.2]["id"], "-m", "winner").good()
+    assert ready.git("show", "HEAD:params.yaml").splitlines()[1] == "lr: 0.2"
+    assert ready.git("show", "HEAD:metrics.json") == '{"f1": 0.5}'
+    assert (ready / "models/production/model.bin").read_text() == "weights 0.2\n" * 100
+    assert ready.git("status", "--porcelain") == ""
+
+
 @pytest.mark.parametrize(
     ("before", "after", "rtol", "atol", "same"),
     [
