@@ -286,12 +286,14 @@ o	--help	-	once	Show the manual page\' ;;
 \'explore list\') spec=\'o	--sort	column	once	By a metric (best first), parameter, date or version
 o	--reverse	-	once	Reverse the order; missing values stay last
 o	--filter	text	once	Such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
+o	--where	text	once	Only where this SQL is true: \'\\\'\'f1 > 0.8 AND lr IN (1, 2)\'\\\'\'
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
 o	--columns	columns	once	These columns; +A,+B adds to the usual ones
 o	--runs	-	once	Runs, tagged or not: those of the results, and recorded ones
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
+o	--md	-	once	Print a Markdown table
 o	--porcelain	-	once	Print stable lines of tab-separated fields
 o	-z	-	once	End lines with NUL; implies --porcelain
 o	-q --quiet	-	once	Say nothing but results and errors
@@ -333,6 +335,7 @@ o	--help	-	once	Show the manual page
 a	text	many\' ;;
 \'explore diff\') spec=\'o	--code	-	once	Print the patch of the code too
 o	--exit-code	-	once	Exit with 1 if anything differs
+o	--md	-	once	Print Markdown, for a pull request
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -562,6 +565,7 @@ o	--help	-	once	Show the manual page\' ;;
 \'candidates list\') spec=\'o	--slot	slot	once	Only this model slot
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
 o	--remote	-	once	Also query non-local remotes
+o	--md	-	once	Print a Markdown table
 o	-z	-	once	Print the paths alone, each ended by NUL
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors

@@ -98,6 +98,11 @@ def coloured(text: str) -> str:
     return text.translate(_SGR) if _END in text else text
 
 
+def plain(text: str) -> str:
+    """``text`` without the marks of :func:`paint`."""
+    return text.translate(dict.fromkeys(_SGR)) if _END in text else text
+
+
 _CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
 _MARKS = {style: chr(0xFDD1 + number) for number, style in enumerate(_CODES)}
 _END = "\ufdd0"

@@ -10,6 +10,7 @@ from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common.errors import UsageError
 
 
 @click.group(cls=Group, default="list")
@@ -21,12 +22,17 @@ def candidates() -> None:
 @click.option("--slot", metavar="NAME", help="Only this model slot.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
+@click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
 @shared(nul="Print the paths alone, each ended by NUL.", json=True)
-def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_json: bool) -> None:
+def list_(
+    slot: str | None, metric: str | None, ask_remote: bool, as_md: bool, nul: bool, as_json: bool
+) -> None:
     """List production and every candidate: run, version, metrics, size, where its bytes are."""
-    from gitxexp.cli.render.candidates import as_objects, table
+    from gitxexp.cli.render.candidates import as_markdown, as_objects, table
     from gitxexp.workflows.models.candidates import list_models
 
+    if as_md and (nul or as_json):
+        raise UsageError(f"--md and {'-z' if nul else '--json'} exclude each other")
     with progress.line("reading") as show:
         found = list_models(open_project(), slot, metric, ask_remote=ask_remote, progress=show)
     console.notes(found.notes)
@@ -34,6 +40,8 @@ def list_(slot: str | None, metric: str | None, ask_remote: bool, nul: bool, as_
         console.print_json(as_objects(found))
     elif nul:
         console.names(row.model.path for row in found.rows)
+    elif as_md:
+        console.out(*as_markdown(found))
     elif found.rows:
         console.page(table(found))
     else:

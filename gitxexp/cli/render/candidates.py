@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from gitxexp.cli.render import console
+from gitxexp.cli.render import console, markdown
 from gitxexp.cli.render.console import Column, rounded, size
 from gitxexp.repository import tag_message
 from gitxexp.trackers import column_names
@@ -17,6 +17,15 @@ _MOST = 3
 
 def table(found: ModelList) -> list[str]:
     """Production and candidates, the best first; ``*`` marks the best, production is named."""
+    return console.table(_columns(found))
+
+
+def as_markdown(found: ModelList) -> list[str]:
+    """The same as a table of GitHub's Markdown, the best in bold."""
+    return markdown.table(_columns(found))
+
+
+def _columns(found: ModelList) -> list[Column]:
     rows = found.rows
     several = len({row.model.slot for row in rows}) > 1
     columns = [Column("slot", [row.model.slot for row in rows])] if several else []
@@ -39,7 +48,7 @@ def table(found: ModelList) -> list[str]:
         Column("hash", [row.model.oid[:8] for row in rows], optional=1),
         Column("file", [row.model.path for row in rows], flexible=True),
     ]
-    return console.table(columns)
+    return columns
 
 
 def _role(row: ListedModel) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from gitxexp.cli.render.console import one_line, paint, rounded, size, width
+from gitxexp.cli.render import markdown
+from gitxexp.cli.render.console import Column, one_line, paint, rounded, size, width
+from gitxexp.common import streams
 from gitxexp.common.text import counted
 from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Change, Promotion
@@ -163,6 +165,31 @@ def comparison_text(found: Comparison) -> list[str]:
     if not found.different:
         lines += ["nothing differs"]
     return lines if lines[-1] else lines[:-1]
+
+
+def comparison_markdown(found: Comparison) -> list[str]:
+    """``explore diff --md``: a table for each kind of thing that differs."""
+    before, after = found.before.name, found.after.name
+    lines = [f"### {markdown.escaped(before)} → {markdown.escaped(after)}", ""]
+    tables: dict[str, list[Cells]] = {
+        "parameter": [(c.name, _value(c.before), _value(c.after)) for c in found.params],
+        "metric": [_markdown_delta(delta) for delta in found.metrics],
+        "artifact": [(c.name, _short(c.before), _short(c.after)) for c in found.artifacts],
+        "code": [(f.path, f"-{f.deleted}" if f.deleted is not None else "binary",
+                  f"+{f.added}" if f.added is not None else "binary") for f in found.files],
+    }  # fmt: skip
+    for kind, rows in tables.items():
+        if rows:
+            heads = (kind, before, after, "change")[: len(rows[0])]
+            columns = zip(heads, zip(*rows, strict=True), strict=True)
+            lines += [*markdown.table([Column(name, cells) for name, cells in columns]), ""]
+    return lines[:-1] if found.different else [*lines, "nothing differs"]
+
+
+def _markdown_delta(delta: MetricChange) -> Cells:
+    amounts = ("-" if v is None else rounded(v) for v in (delta.before, delta.after))
+    change = " ".join(streams.plain(cell) for cell in _delta_cells(delta) if cell)
+    return delta.name, *amounts, change or ("same" if delta.delta == 0 else "")
 
 
 def _title(side: ComparedSide) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 from typing import Any
 
-from gitxexp.cli.render import console
+from gitxexp.cli.render import console, markdown
 from gitxexp.cli.render.console import Column, rounded
 from gitxexp.common.text import visible
 from gitxexp.repository import tag_message
@@ -34,6 +34,11 @@ def as_table(found: ExperimentList, asked: Container[str] = ()) -> list[str]:
     """
     short = console.is_terminal()
     return console.table([_column(shown, asked, short=short) for shown in found.columns])
+
+
+def as_markdown(found: ExperimentList) -> list[str]:
+    """A table of GitHub's Markdown, numbers rounded, the best value of each metric in bold."""
+    return markdown.table([_column(shown, (), short=True) for shown in found.columns])
 
 
 def _column(shown: ListColumn, asked: Container[str], *, short: bool) -> Column:

@@ -32,6 +32,7 @@ class Query(NamedTuple):
     limit: int | None = None
     columns: tuple[str, ...] = ()
     runs: bool = False  #: the runs of the results databases instead of experiments
+    where: str | None = None  #: a condition in SQL
     names: tuple[str, ...] = ()  #: only these: versions, runs, starts of config hashes, revisions
 
 
@@ -68,6 +69,10 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
     kept, asked = _named(project, every, query.names), list[ColumnName]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
+    if query.where is not None:
+        from gitxexp.workflows.explore import where  # late: with DuckDB, which a list waits not for
+
+        kept = where.select(kept, query.where, names)
     hints = [_similar_label(label, every) for label in query.labels]
     for label in query.labels:
         kept = [row for row in kept if label in (row.field("label") or ())]

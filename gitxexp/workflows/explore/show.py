@@ -56,10 +56,14 @@ def experiment_of(
     ]
 
 
-def details(project: Project, name: str, *, ask_remote: bool = False) -> ExperimentDetails:
+def details(project: Project, name: str | None, *, ask_remote: bool = False) -> ExperimentDetails:
     """Everything about the experiment that ``name`` means (see
-    :func:`gitxexp.workflows.experiments.resolve.resolve`)."""
+    :func:`gitxexp.workflows.experiments.resolve.resolve`); None is the one tagged last."""
     known = project.experiments()
+    if name is None:
+        if not known:
+            raise XexpError(f"there are no experiments {resolve.none_here(project)}")
+        name = known[0].name
     experiment, notes = experiment_of(project, name, known)
     parent = parent_of(project, experiment, known)
     located, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)

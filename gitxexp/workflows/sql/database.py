@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import weakref
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp.common.errors import UsageError, XexpError, suggestion
+from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import database_kind
-from gitxexp.tables.duckdb import session
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.workflows.sql.mistakes import explained
 from gitxexp.workflows.sql.records import RECORDS
-from gitxexp.workflows.sql.statement import READERS, Statement, TableName, is_path, parse
+from gitxexp.workflows.sql.statement import READERS, Statement, TableName, parse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -238,56 +237,8 @@ class Database:
             entries += [ColumnEntry(shown, column, kind) for column, kind in types.items()]
         return entries
 
-    # -- errors ----------------------------------------------------------------------------------
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        import duckdb
-
-        mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
-        try:
-            yield
-        except mistakes as error:
-            raise self._mistake(str(error)) from None
-        except duckdb.PermissionException:
-            raise UsageError(
-                "the query reads a file outside the project: refused",
-                "--allow-files reads any file of this machine",
-            ) from None
-        except duckdb.Error as error:
-            if isinstance(error, duckdb.InterruptException):
-                raise KeyboardInterrupt from error
-            raise session.explain(error) from None
-        except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
-            if "Query interrupted" not in str(error):
-                raise
-            raise KeyboardInterrupt from error
-
-    def _mistake(self, said: str) -> UsageError:
-        """What DuckDB says, the place it points at, and close names."""
-        lines = said.strip().split("\n")
-        first = re.sub(r"^\w+ Error: ", "", lines[0]).rstrip("!")
-        at = next((n for n, line in enumerate(lines) if line.startswith("LINE ")), None)
-        shown = "".join(f"\n  {line}" for line in lines[at : at + 2]) if at is not None else ""
-        if "able with name" in first:
-            name = first.split("able with name ", 1)[1].split(" does not", 1)[0].strip('"')
-            if is_path(name):
-                return UsageError(
-                    f"the project has no file '{name}'{shown}",
-                    "--allow-files reads any file of this machine",
-                )
-            known = self.catalog.names()
-            hint = suggestion(name, known, f"tables: {', '.join(known)}; see --schema")
-            return UsageError(f"there is no table '{name}'{shown}", hint)
-        columns = re.search(r'column "([^"]*)".*\nCandidate bindings: (.*)', said)
-        meant = re.search(r'Did you mean "([^"]*)"', said)
-        hint = None
-        if columns:
-            known = re.findall(r'"([^"]*)"', columns[2])
-            hint = suggestion(columns[1], known, f"columns: {', '.join(known)}")
-        elif meant:
-            hint = f"did you mean {meant[1]}?"
-        return UsageError(f"{first[:1].lower()}{first[1:]}{shown}", hint)
+    def _explained(self) -> AbstractContextManager[None]:
+        return explained(lambda: self.catalog.names())
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NO
+from gitxexp.common.errors import NO, UsageError
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 @click.argument("after", metavar="[B]", required=False)
 @click.option("--code", is_flag=True, help="Print the patch of the code too.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
+@click.option("--md", "as_md", is_flag=True, help="Print Markdown, for a pull request.")
 @shared(json=True)
 @click.pass_context
 def diff(
@@ -32,6 +33,7 @@ def diff(
     after: str | None,
     code: bool,
     exit_code: bool,
+    as_md: bool,
     as_json: bool,
 ) -> None:
     """Compare experiment A with B, or with the work tree and its latest run.
@@ -42,6 +44,8 @@ def diff(
     from gitxexp.cli.render import details
     from gitxexp.workflows.explore import compare
 
+    if as_md and (code or as_json):
+        raise UsageError(f"--md and {'--code' if code else '--json'} exclude each other")
     project = open_project()
     if after is None and ".." in before:
         before, _, after = before.partition("..")
@@ -55,6 +59,8 @@ def diff(
     if as_json:
         facts = details.comparison(found)
         console.print_json(facts | {"patch": patch} if code else facts)
+    elif as_md:
+        console.out(*details.comparison_markdown(found))
     else:
         console.page(details.comparison_text(found), patch)
     if exit_code and found.different:

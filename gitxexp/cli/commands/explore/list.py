@@ -22,6 +22,9 @@ from gitxexp.common.errors import UsageError
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order; missing values stay last.")
 @click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
+@click.option(
+    "--where", metavar="SQL", help="Only where this SQL is true: 'f1 > 0.8 AND lr IN (1, 2)'."
+)
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", type=Columns(), metavar="A,B,...",
@@ -31,6 +34,7 @@ from gitxexp.common.errors import UsageError
 )
 @shared(json=True)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
+@click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
 @click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")
 @click.option("-z", "nul", is_flag=True, help="End lines with NUL; implies --porcelain.")
 def list_(
@@ -38,12 +42,14 @@ def list_(
     sort: str | None,
     reverse: bool,
     filter_: str | None,
+    where: str | None,
     labels: tuple[str, ...],
     limit: int | None,
     columns: tuple[str, ...] | None,
     runs: bool,
     as_json: bool,
     as_csv: bool,
+    as_md: bool,
     porcelain: bool,
     nul: bool,
 ) -> None:
@@ -57,12 +63,13 @@ def list_(
     from gitxexp.workflows.experiments.resolve import none_here
     from gitxexp.workflows.explore.query import Query, list_experiments
 
-    form = _form({"json": as_json, "csv": as_csv, "porcelain": porcelain or nul})
+    form = _form({"json": as_json, "csv": as_csv, "md": as_md, "porcelain": porcelain or nul})
     chosen = columns or ()
     query = Query(
         sort=sort,
         reverse=reverse,
         filter=filter_,
+        where=where,
         labels=labels,
         limit=limit,
         columns=chosen or lists.porcelain_columns(form, runs=runs),
@@ -80,6 +87,8 @@ def list_(
         console.print_json(lists.as_objects(found, chosen=bool(chosen)))
     elif form == "csv":
         streams.write(lists.as_csv(found))
+    elif form == "md":
+        streams.write("".join(f"{line}\n" for line in lists.as_markdown(found)))
     elif form == "porcelain":
         streams.write(lists.as_porcelain(found, end="\0" if nul else "\n"))
     else:

@@ -11,14 +11,15 @@ from gitxexp.cli.render import console
 
 
 @click.command(cls=Command)
-@click.argument("version")
+@click.argument("version", required=False)
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @shared(json=True)
-def show(version: str, ask_remote: bool, as_json: bool) -> None:
+def show(version: str | None, ask_remote: bool, as_json: bool) -> None:
     """Show all that is known of one experiment.
 
     VERSION is a version, the first digits of a configuration's hash, a run or the start of one, or
-    any revision: then the experiment there, or the nearest before it, is shown.
+    any revision: then the experiment there, or the nearest before it, is shown. Without one, the
+    experiment tagged last is.
     """
     from gitxexp.cli.render.details import as_object, as_text
     from gitxexp.workflows.explore.show import details

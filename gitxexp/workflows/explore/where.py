@@ -1,0 +1,74 @@
+"""``--where``: a condition in DuckDB's SQL over the rows of a list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from gitxexp.common.errors import UsageError
+from gitxexp.repository.tag_message import show
+from gitxexp.tables.duckdb import scan
+from gitxexp.tables.duckdb.session import Session, quote, text
+from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
+from gitxexp.workflows.sql import statement
+from gitxexp.workflows.sql.mistakes import explained
+
+#: The number of each row, which no parameter is called.
+_AT = "xexp_at"
+
+
+def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]:
+    """The rows that the condition is true of; it may name fields, metrics and parameters, those with a
+    dot in quotes. ``date`` is a time in UTC, ``label`` a list of texts.
+
+    Raises UsageError for a condition that cannot be read.
+    """
+    columns = _columns(rows, names)
+    with Session(0) as session:
+        out = session.scratch / "rows.parquet"
+        kinds = dict.fromkeys(columns, "text")
+        scan.write_records(out, kinds, list(zip(*columns.values(), strict=True)))
+        session.rows(
+            f"CREATE TEMP TABLE list AS SELECT {_shown(columns)} FROM read_parquet({text(str(out))})"
+        )
+        session.seal(())
+        query = f"SELECT {_AT} FROM list WHERE (\n{condition}\n)"
+        with explained(lambda: ["list"]):
+            parsed = statement.parse(session, query)
+            if len(parsed) != 1:
+                raise UsageError("--where takes one condition", "such as: --where 'f1 > 0.8'")
+            kept = sorted(row[0] for row in session.connection.execute(parsed[0].text).fetchall())
+    return [rows[at] for at in kept]
+
+
+def _columns(rows: Sequence[Row], names: ColumnNames) -> dict[str, list[Any]]:
+    """Fields, metrics, parameters; the first of two names that are one to DuckDB."""
+    fields = list(rows[0].fields()) if rows else ["version"]
+    wanted = [ColumnName("field", name) for name in fields]
+    wanted += [ColumnName("metric", name) for name in names.metrics]
+    wanted += [ColumnName("param", name) for name in names.params]
+    columns: dict[str, list[Any]] = {_AT: list(range(len(rows)))}
+    taken = {_AT}
+    for name in wanted:
+        if name.name.lower() not in taken:
+            taken.add(name.name.lower())
+            columns[name.name] = [_cell(value) for value in column(rows, name)]
+    return columns
+
+
+def _cell(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return "\x1f".join(value) or None
+    return value if value is None or isinstance(value, bool | int | float | str) else show(value)
+
+
+def _shown(columns: Iterable[str]) -> str:
+    shown = []
+    for name in columns:
+        cell = quote(name)
+        if name == "date":
+            cell = f"make_timestamp(CAST({cell} * 1000000 AS BIGINT)) AS {cell}"
+        elif name == "label":
+            cell = f"coalesce(string_split(CAST({cell} AS VARCHAR), chr(31)), []) AS {cell}"
+        shown.append(cell)
+    return ", ".join(shown)

@@ -1,0 +1,79 @@
+"""--where, --md, and show without a version."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests import experiments
+from tests.helpers import Clock, Repo
+
+
+@pytest.mark.parametrize(
+    ("condition", "versions"),
+    [
+        ("f1 > 0.85", ["e0.2.0"]),
+        ("\"train.lr\" = 0.1 AND model IN ('gpt', 'bert')", ["e1.0.0", "e0.1.0"]),
+        ("list_contains(label, 'good')", ["e0.2.0"]),
+        ("NOT list_contains(label, 'good') AND f1 IS NULL", ["e1.0.0"]),
+        ("year(date) >= 2020 -- all", ["e1.0.0", "e0.2.0", "e0.1.0"]),
+    ],
+)
+def test_where(repo: Repo, clock: Clock, condition: str, versions: list[str]) -> None:
+    experiments.three(repo, clock)
+    done = repo.xexp("list", "--where", condition, "--columns", "version", "--csv").good()
+    assert done.out.splitlines()[1:] == versions
+
+
+def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
+    """They are pointed at; what is more than a condition, or reads files, is refused."""
+    experiments.three(repo, clock)
+    done = repo.xexp("list", "--where", "f2 > 1")
+    assert (done.code, done.err.splitlines()) == (129, [
+        'fatal: referenced column "f2" not found in FROM clause',
+        "  LINE 2: f2 > 1",
+        "          ^^",
+        "hint: did you mean f1?",
+    ])  # fmt: skip
+    assert repo.xexp("list", "--where", "true); DROP TABLE list; SELECT (1").code == 129
+    outside = repo.xexp(
+        "list", "--where", "version IN (SELECT column0 FROM read_csv('/etc/passwd'))"
+    )
+    assert "refused" in outside.err
+    assert repo.xexp("list", "--md", "--csv").code == 129
+
+
+def test_markdown(repo: Repo, clock: Clock) -> None:
+    """Tables for a pull request: rounded, the best in bold, names that are no markup."""
+    experiments.three(repo, clock)
+    experiments.tag(
+        repo, clock, "e1.1.0", {"model": "<b>|*x*"}, {"f1": 0.8684999999999999}, parent="e1.0.0"
+    )
+    listed = repo.xexp("list", "--md", "--columns", "version,model,f1").good().out.splitlines()
+    assert listed == [
+        "| version | model | f1 |",
+        "| --- | --- | ---: |",
+        r"| e1.1.0 | \<b\>\|\*x\* | 0.8685 |",
+        "| e1.0.0 | gpt |  |",
+        "| e0.2.0 | bert | **0.9** |",
+        "| e0.1.0 | bert | 0.8 |",
+    ]
+    compared = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--md")
+    assert compared.good().out.splitlines()[:9] == [
+        "### e0.1.0 → e0.2.0",
+        "",
+        "| parameter | e0.1.0 | e0.2.0 |",
+        "| --- | --- | --- |",
+        "| train.lr | 0.1 | 0.0001 |",
+        "",
+        "| metric | e0.1.0 | e0.2.0 | change |",
+        "| --- | --- | --- | --- |",
+        "| f1 | 0.8 | 0.9 | +0.1000 +12.5% better |",
+    ]
+
+
+def test_show_the_last(repo: Repo, clock: Clock) -> None:
+    repo.write("a", "b")
+    repo.commit()
+    assert repo.xexp("show").code == 128
+    experiments.three(repo, clock)
+    assert repo.xexp("show").good().out.startswith("e1.0.0")
