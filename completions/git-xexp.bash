@@ -26,6 +26,7 @@ v	pull	pull commits and experiments, and bring the outputs along
 v	explore	list, show and compare experiments
 v	get	get a file of any experiment
 v	sql	query experiments, runs and results with SQL, at any version
+v	report	report on experiments as Markdown, for a pull request
 v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
@@ -402,6 +403,15 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once'\'' ;;
+'\''report'\'') spec='\''o	--md	-	once	Print GitHub Markdown (the only form, and the default)
+o	--metric	metric	once	Rank by METRIC (default: the primary one)
+o	-o --out	file	once	Write it to FILE
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	version	many'\'' ;;
 '\''diff'\'') spec='\''o	--stat	-	once	Counts only
 o	--key	key	many	Pair rows by these columns, with commas
 o	--limit	text	once	Rows listed per table

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
     from gitxexp.workflows.registry.delete import Deleted
     from gitxexp.workflows.registry.search import Match
+    from gitxexp.workflows.report.report import Report
     from gitxexp.workflows.runs.record import RunRecord
     from gitxexp.workflows.runs.rerun import Rerun
     from gitxexp.workflows.runs.run import Run
@@ -1034,6 +1035,13 @@ class Repository:
         return prune_cache(self._project, others, dry_run=dry_run, force=force, wait=wait)
 
     # -- query -----------------------------------------------------------------------------------
+
+    def report(self, *versions: str, metric: str | None = None) -> Report:
+        """The report on ``versions`` (none: all), ranked by ``metric`` (None: the primary one), as
+        ``git xexp report``: the best, what it changed, and how much each parameter tells."""
+        from gitxexp.workflows.report.report import report
+
+        return report(self._project, versions, metric)
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
         """The rows of ``query``, one statement of DuckDB's SQL, as a relation; as ``git xexp sql``.

@@ -49,6 +49,7 @@ SECTIONS = {
         "explore": "list, show and compare experiments",
         "get": "get a file of any experiment",
         "sql": "query experiments, runs and results with SQL, at any version",
+        "report": "report on experiments as Markdown, for a pull request",
         "diff": "show the rows that differ between two versions",
     },
     "Bring their results together": {

@@ -26,6 +26,7 @@ KINDS = {
     "tag.name": "experiment",
     "tag.remote": "remote",
     "push.versions": "version",
+    "report.versions": "version",
     "import.source": "file",
     "import.into": "file:" + DATABASES,
     "registry label.versions": "version",

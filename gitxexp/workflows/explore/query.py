@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import suggestion
 from gitxexp.repository.config import Config
@@ -15,8 +15,9 @@ from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
-from gitxexp.workflows.runs import record
-from gitxexp.workflows.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.runs.record import RunRecord
 
 #: How many columns of parameters a listing has unless it is told which.
 _MOST_PARAMS = 6
@@ -133,6 +134,10 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
 
     tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
     by_hand = {e.name: e for e in known if e.payload.handwritten}  # their runs name the version
+    from gitxexp.workflows.runs import (
+        record,  # with the registry, which a list of tags does not need
+    )
+
     records = record.read(project)
     by_run = {found.run: one for one in reversed(records) for found in one.tables}
     runs = []
@@ -177,6 +182,8 @@ def _of_record(one: RunRecord | None) -> dict[str, Any]:
 
 def _recorded(one: RunRecord, experiment: Experiment | None) -> Row:
     """The row of a run of which the results have none."""
+    from gitxexp.workflows.runs import record  # late, as above
+
     fields = {
         "run": one.name,
         "version": one.version or None,

@@ -1,0 +1,92 @@
+"""How much each parameter tells of a metric, over the runs that there are.
+
+The rank correlation is Spearman's: Pearson's of the ranks, ties with their mean rank. The share of
+the variance is eta squared: that between the groups of one value each, of that of all. Both say what
+went together in these runs, not what caused what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gitxexp.workflows.explore.filters import as_text, missing, number
+
+#: Below it nothing is said: of two or three runs any parameter explains everything.
+LEAST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Importance:
+    """``correlation`` from -1 to 1, None where values are no numbers or all the same; ``share`` from 0
+    to 1, None where every run has a value of its own; ``runs`` have both the parameter and the metric."""
+
+    name: str
+    correlation: float | None
+    share: float | None
+    runs: int
+
+
+def importance(params: Mapping[str, Sequence[Any]], metric: Sequence[Any]) -> list[Importance]:
+    """Each parameter that varies, the most telling first; values stand run by run, None where missing."""
+    found = []
+    for name, values in params.items():
+        pairs = [
+            (value, amount)
+            for value, result in zip(values, metric, strict=True)
+            if not missing(value) and (amount := number(result)) is not None
+        ]
+        if len(pairs) >= LEAST_RUNS and len({as_text(value) for value, _ in pairs}) > 1:
+            found.append(_of(name, pairs))
+    return sorted(found, key=_weight, reverse=True)
+
+
+def _weight(one: Importance) -> float:
+    return max(abs(one.correlation or 0.0), one.share or 0.0)
+
+
+def _of(name: str, pairs: Sequence[tuple[Any, float]]) -> Importance:
+    numbers = [number(value) for value, _ in pairs]
+    amounts = [float(amount) for _, amount in pairs]
+    known = [float(n) for n in numbers if n is not None]
+    correlation = _pearson(_ranks(known), _ranks(amounts)) if len(known) == len(pairs) else None
+    return Importance(
+        name, correlation, _share([as_text(v) for v, _ in pairs], amounts), len(pairs)
+    )
+
+
+def _ranks(values: Sequence[float]) -> list[float]:
+    """The place of each value in their order; equal ones share the mean of their places."""
+    order = sorted(range(len(values)), key=values.__getitem__)
+    ranks = [0.0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for at in order[start:end]:
+            ranks[at] = (start + end - 1) / 2
+        start = end
+    return ranks
+
+
+def _pearson(one: Sequence[float], other: Sequence[float]) -> float | None:
+    mean, other_mean = sum(one) / len(one), sum(other) / len(other)
+    spread = sum((x - mean) ** 2 for x in one) * sum((y - other_mean) ** 2 for y in other)
+    if not spread:
+        return None
+    together = sum((x - mean) * (y - other_mean) for x, y in zip(one, other, strict=True))
+    return float(together / spread**0.5)
+
+
+def _share(groups: Sequence[str], amounts: Sequence[float]) -> float | None:
+    by_group: dict[str, list[float]] = {}
+    for group, amount in zip(groups, amounts, strict=True):
+        by_group.setdefault(group, []).append(amount)
+    mean = sum(amounts) / len(amounts)
+    total = sum((amount - mean) ** 2 for amount in amounts)
+    if not total or len(by_group) == len(amounts):
+        return None
+    between = sum(len(each) * (sum(each) / len(each) - mean) ** 2 for each in by_group.values())
+    return min(between / total, 1.0)

@@ -1,0 +1,50 @@
+"""git xexp report: words, tables and parameters as Markdown."""
+
+from __future__ import annotations
+
+import pytest
+
+from gitxexp.workflows.report.importance import importance
+from tests import experiments
+from tests.helpers import Clock, Repo
+
+
+def test_report(repo: Repo, clock: Clock) -> None:
+    """The best, what it changed, the table, and parameters over enough runs."""
+    assert repo.xexp("report").code == 128
+    experiments.three(repo, clock)
+    done = repo.xexp("report", "--md").good().out
+    assert done.startswith(
+        f"## {repo.path.name}: experiments\n\n- 3 experiments; the newest is **e1.0.0**.\n"
+    )
+    assert "- Best f1 (higher is better): **0.9** by **e0.2.0**.\n" in done
+    assert "- Against e0.1.0, it changed train.lr 0.1 → 0.0001: +0.1000.\n" in done
+    assert "No parameter varies over at least 5 runs." in done
+    for number, lr in enumerate((0.1, 0.2, 0.3, 0.4)):
+        experiments.tag(
+            repo, clock, f"e1.1.{number}", {"train.lr": lr, "name": "|<script>"}, {"f1": lr / 2}
+        )
+    done = repo.xexp("report", "-o", "report.md").good()
+    assert done.out == "wrote report.md\n"
+    text = (repo / "report.md").read_text()
+    assert "| train.lr | " in text and "| 6 |" in text
+    assert "<script>" not in text
+    ranked = repo.xexp("report", "e0.1.0", "e1.0.0", "--metric", "loss").good().out
+    assert "- Best loss (lower is better): **0.5** by **e0.1.0**.\n" in ranked
+    assert "e0.2.0" not in ranked.split("### Experiments")[1].split("###")[0]
+    assert repo.xexp("report", "--metric", "f2").code == 128
+
+
+def test_importance() -> None:
+    """Correlation by rank, ties shared; the share of variance between groups."""
+    metric = [1.0, 2.0, 3.0, 4.0, 10.0, None]
+    found = {one.name: one for one in importance(
+        {"up": [1, 2, 3, 4, 5, 6], "down": [5, 4, 3, 2, 1, 0], "kind": ["a", "a", "b", "b", "b", "a"],
+         "same": [1] * 6, "few": [1, 2, None, None, None, None]}, metric)}  # fmt: skip
+    assert set(found) == {"up", "down", "kind"}
+    assert found["up"].correlation == pytest.approx(1.0)
+    assert found["down"].correlation == pytest.approx(-1.0)
+    assert found["up"].share is None  # every run has a value of its own
+    # groups (1, 2) and (3, 4, 10): means 1.5 and 17/3, of all 4; eta squared by hand
+    assert found["kind"].share == pytest.approx((2 * 2.5**2 + 3 * (17 / 3 - 4) ** 2) / 50)
+    assert (found["kind"].correlation, found["kind"].runs) == (None, 5)
