@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from gitxexp.repository.repository import Project
+from gitxexp.repository.version import Version, parse
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.models import run_facts
 from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents
@@ -72,12 +73,17 @@ class ModelContext:
 def ranked(
     project: Project, models: Sequence[Model], facts: Sequence[RunFacts], metric: str | None
 ) -> list[int]:
-    """Indices of the models, best first. No number: last, never best. Equal ones: newest first."""
+    """Indices of the models, best first. No number: last, never best. Equal ones: newest first, and
+    of one second the higher version."""
     sign = -1 if metric and describe.maximize(project.config, metric) else 1
 
-    def key(at: int) -> tuple[bool, float, float, str]:
+    def key(at: int) -> tuple[bool, float, float, tuple[int, ...], str]:
         value = run_facts.number(facts[at].metrics.get(metric)) if metric else None
         newest = -(facts[at].seconds or 0.0)
-        return value is None, sign * (value or 0.0), newest, models[at].path
+        version = parse(facts[at].version or "")
+        numbers: tuple[int, ...] = (1,)  # none comes last
+        if isinstance(version, Version):
+            numbers = (-version.major, -version.minor, -version.patch)
+        return value is None, sign * (value or 0.0), newest, numbers, models[at].path
 
     return sorted(range(len(models)), key=key)
