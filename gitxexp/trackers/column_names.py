@@ -51,7 +51,8 @@ PARAM_ORDER = (
 #: Columns that name the code of a run.
 COMMIT_COLUMNS = ("git_commit", "git_commit_hash", "run_commit", "commit", "commit_hash",
                   "code_commit", "git_hash", "git_sha", "commit_sha")  # fmt: skip
-_WORD = re.compile(r"[a-z]{2,}\d+k(?![a-z0-9])|[a-z]+\d*|\d+")
+_WORD = re.compile(r"[a-z]{2,}\d+k(?![a-z0-9])|[a-z]+\d*|\d+k(?![a-z0-9])|\d+")
+_NUMBER = re.compile(r"\d+k?")
 _DIGITS = re.compile(r"(?<=[a-z]{2})\d+k?$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
@@ -170,7 +171,7 @@ def _spellings(name: str) -> Iterator[list[str]]:
 def _without_digits(parts: list[str]) -> list[str]:
     """``map50`` is map and ``fid50k`` is fid; one letter with a number (``p99``) stays as it is."""
     bare = [_DIGITS.sub("", part) for part in parts]
-    return [part for part in bare if not part.isdigit()]
+    return [part for part in bare if not _NUMBER.fullmatch(part)]
 
 
 #: Role by whole name, the first set that has it.
@@ -250,7 +251,7 @@ _LOAD = frozenset(("mem", "memory", "util", "utilization", "usage", "used", "pow
 #: What goes through a model one by one, and how its length is called.
 _PIECES = frozenset(("audio", "clip", "utt", "utterance", "word", "passage", "text", "prompt", "response",
                      "question", "answer", "input", "output", "doc", "document", "sentence",
-                     "video"))  # fmt: skip
+                     "video", "gen"))  # fmt: skip
 _LENGTHS = frozenset(("len", "length", "duration", "chars", "words"))
 #: What one measures by the piece: ``bits_per_dim``.
 _QUANTITIES = frozenset(("bits", "nats", "joules", "kwh", "watts", "usd", "dollars", "bytes"))
@@ -284,6 +285,10 @@ _DONE = frozenset(
 _IDENTITY = frozenset(
     ("sha", "md5", "yaml", "json", "file", "path", "dir", "id", "version", "rev", "url")
 )
+#: Their size is that of the data.
+_COLLECTIONS = frozenset(
+    ("set", "cohort", "corpus", "dataset", "catalog", "graph", "panel", "file", "db")
+)
 _LOOPS = frozenset(("epoch", "step"))
 
 
@@ -307,7 +312,7 @@ def _by_source(parts: list[str]) -> Named | None:
         return Named(Role.OUTPUT, f"the {last} of a {parts[-2]}")
     if first in vocabulary.PARAM_PREFIXES and len(parts) == 2 and last in _IDENTITY:
         return Named(Role.CONTEXT, f"the {last} of a configuration")
-    if first in SPLITS and parts[-2:] == ["set", "size"]:
+    if last == "size" and parts[-2] in _COLLECTIONS:
         return Named(Role.CONTEXT, "the size of the data")
     return None
 
@@ -356,7 +361,8 @@ def _by_count(parts: list[str]) -> Named | None:
             return Named(Role.CONTEXT, f"counts {noun}")
         if "per" in rest[1:]:
             return Named(Role.PARAM, f"how many {noun}")
-        if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, rest[0], rest[-1])):
+        first = rest[0] if is_plural(rest[0]) else noun  # n_layers_max, not n_round_trips
+        if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, first, rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
         return Named(Role.CONTEXT, f"counts {noun}")
     if len(parts) < 2 or parts[-1] not in _COUNTS:
@@ -372,7 +378,7 @@ def _by_ratio(parts: list[str]) -> Named | None:
     if "per" in parts[1:-1]:
         at = parts.index("per", 1)
         one, each = parts[at - 1], parts[at + 1]
-        measured = one in _QUANTITIES or one.endswith("flops")
+        measured = one in _QUANTITIES | OUTCOMES or one.endswith("flops")
         if (
             measured
             or each in _EACH
@@ -431,7 +437,11 @@ def _by_ending(parts: list[str]) -> Named | None:
     if _MAKER.fullmatch(parts[-1]):
         return Named(Role.PARAM, f"chosen: a {parts[-1]}")
     if len(parts) < 2:
-        return Named(Role.PARAM, f"a {parts[0]}") if parts[0] in vocabulary.PARAM_ENDINGS else None
+        return (
+            Named(Role.PARAM, f"a setting: {parts[0]}")
+            if parts[0] in vocabulary.PARAM_ENDINGS
+            else None
+        )
     last, joined = parts[-1], "_".join(parts)
     if "at" in parts[1:] and (measure := _metric_core(parts[: parts.index("at", 1)])):
         return Named(Role.METRIC, measure)
@@ -448,6 +458,10 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.METRIC, f"a {last} of nothing that is set")
     if last == "rank" and parts[0] in _SUMMING:
         return Named(Role.METRIC, "a statistic")
+    if last == "norm" and parts[-2] in vocabulary.AGGREGATES | {"gradient", "update", "residual"}:
+        return Named(Role.METRIC, "a norm")
+    if last == "sim":
+        return Named(Role.METRIC, "a similarity")
     if last in _FORMS:
         measured = parts[-2] in METRICS and parts[-2] not in _SCALED
         return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}")
@@ -520,7 +534,7 @@ def _by_measure(parts: list[str]) -> Named | None:
 def _metric_core(parts: list[str]) -> str:
     """The metric that is left of ``val_loss``, ``recall_at_20`` and ``ep_rew_mean``, or ""."""
     core = [p for p in parts if p not in SPLITS and p not in vocabulary.AGGREGATES]
-    core = [part for part in core if not part.isdigit()]
+    core = [part for part in core if not _NUMBER.fullmatch(part)]
     if len(core) > 1:
         core = _without_units(core)
     pairs = ("_".join(core), "_".join(core[-2:]), "_".join(core[:2]))

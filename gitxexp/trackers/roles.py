@@ -254,7 +254,8 @@ def _number(column: str, values: Values) -> Decision | None:
         return Decision(Role.METRIC, "a number in some rows only")
     if _is_of_returns(column, values):
         return Decision(Role.METRIC, "beside returns")
-    if values.attached or column_names.hints_at_setting(column):
+    hinted = not values.fractions and column_names.hints_at_setting(column)
+    if values.attached or hinted:
         return Decision(Role.PARAM, "a number that every row repeats")
     if values.fractions:
         return Decision(Role.METRIC, "a number with a fraction")

@@ -185,6 +185,7 @@ PARAMS = _set("""
     blank_index kp ki kd clients_per_round milestones t_max cosine_tmax layerdrop nprobe nlist
     ef_search ef_construction hnsw_m bm25_k1 bm25_b rope_base typical_p nucleus_p mirostat hyde
     qlora hop preemph winsorize tfidf knn revin ma sma rsi macd atr ngram ngrams
+    entry_zscore exit_zscore entry_z_score exit_z_score
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
@@ -213,6 +214,7 @@ PARAM_ENDINGS = _set("""
     embedding_type loss_type reduction aggregation bonus shaping bias_init clipping terms
     covariates holidays learner estimator constraints weighting scheme cut vocab attn res
     experts extractor splitter embedder
+    supervision randomization shift vae fit
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
@@ -249,6 +251,7 @@ SWITCHES = _set("""
     use uses with without enable enabled disable apply include exclude allow do no skip only add
     force tie share learn predict_with load resume pack freeze normalize normalise center
     shuffle drop remove filter pretrain
+    balance
 """)
 
 #: Where the settings of an object stand before their own name (dataclasses, MLflow, W&B, Hydra).

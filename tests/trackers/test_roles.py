@@ -92,6 +92,7 @@ def test_names_of_public_projects() -> None:
         ("marble_flavour", Values(2, 2, 7, number=7, attached=True), Role.PARAM),
         ("marble_flavour", Values(2, 2, 7, number=7), Role.CONTEXT),
         ("marble_freeze", Values(2, 2, 7, number=7), Role.PARAM),
+        ("marble_freeze", Values(2, 2, 0.7, fractions=True, number=0.7), Role.METRIC),
         ("marble_flavour", Values(2, 2, 7, constant=False, number=7), Role.CONTEXT),
         ("marble_kinds", Values(2, 2, 7, number=7, attached=True), Role.CONTEXT),
         ("tool_selection", Values(2, 2, 0.9, fractions=True, number=0.9), Role.METRIC),
