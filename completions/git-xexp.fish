@@ -403,7 +403,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
-\'report\') spec=\'o	--md	-	once	Print GitHub Markdown (the only form, and the default)
+\'report\') spec=\'o	--md	-	once	Print GitHub Markdown, which is the default
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
 o	-o --out	file	once	Write it to FILE
 o	-q --quiet	-	once	Say nothing but results and errors

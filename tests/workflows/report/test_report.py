@@ -26,6 +26,7 @@ def test_report(repo: Repo, clock: Clock) -> None:
         )
     done = repo.xexp("report", "-o", "report.md").good()
     assert done.out == "wrote report.md\n"
+    assert repo.xexp("report", "-o", "report.html").code == 129
     text = (repo / "report.md").read_text()
     assert "| train.lr | " in text and "| 6 |" in text
     assert "<script>" not in text
