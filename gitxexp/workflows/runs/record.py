@@ -9,13 +9,10 @@ was killed, :func:`settle` makes that row at the next command.
 from __future__ import annotations
 
 import fcntl
-import getpass
 import json
 import os
 import re
-import secrets
 import signal
-import socket
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -124,6 +121,8 @@ _TEXTS = tuple(one.name for one in fields(RunRecord) if one.type == "str")
 
 def new_id(now: float | None = None) -> str:
     """The id of a new run: when it starts (UTC), and random digits, so that ids sort by time."""
+    import secrets  # 5 ms, which a list of runs needs not wait for
+
     start = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return f"{start}-{secrets.token_hex(3)}"
 
@@ -146,6 +145,9 @@ def seconds_of(text: str) -> float | None:
 
 def whose() -> dict[str, Any]:
     """``host`` and ``user`` of a record that begins here."""
+    import getpass
+    import socket
+
     try:
         user = getpass.getuser()
     except (KeyError, OSError):  # a container's user without a name
