@@ -87,7 +87,10 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
 
 #: Logs a row as xetrack lays them out, and writes a metrics file.
 LOG = """
-import sqlite3
+import pathlib, sqlite3
+model = pathlib.Path("models/production/model.bin")
+model.unlink()
+model.write_bytes(b"other weights")
 db = sqlite3.connect("results/experiments.db")
 row = "blue-moon-1", "2030-01-01 00:00:00", 0.5
 db.execute("INSERT INTO predictions (track_id, timestamp, f1) VALUES (?, ?, ?)", row)

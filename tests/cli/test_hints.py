@@ -207,6 +207,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
         "outputs": {"changed": [], "stale": [], "missing": []},
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init", "untracked": [], "untagged": [], "incomplete": [],
+        "production": [],
         "drivers": True,
     }  # fmt: skip
 
@@ -304,7 +305,6 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
         ("tag -P lr", "-P: 'lr' is not key=value"),
         ("explore list --limit 0", "--limit: 0 is less than 1"),
         ("get e1.0.0", "PATH... is missing"),
-        ("check", "--merge is missing"),
         ("undo no", "N: 'no' is not a number"),
         ("undo --for --m", "no such option '--m'"),
         ("completion tcsh", "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'"),
