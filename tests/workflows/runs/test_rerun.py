@@ -12,9 +12,7 @@ import pytest
 
 from gitxexp.workflows.runs.rerun import within
 from tests.helpers import Repo
-from tests.workflows.runs.test_run import ready, ready_template, registered, train
-
-__all__ = ["ready", "ready_template"]  # fixtures
+from tests.workflows.runs.test_run import registered, train
 
 
 def state(repo: Repo) -> tuple[Any, ...]:
