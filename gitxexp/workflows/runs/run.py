@@ -37,6 +37,7 @@ from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import parameters, record, traces
 from gitxexp.workflows.runs.environment import RunContext, environment, uses, words
 from gitxexp.workflows.runs.execute import Execution, execute
+from gitxexp.workflows.runs.parameters import ParameterFile
 from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
 from gitxexp.workflows.runs.software import Asked, Software
 from gitxexp.workflows.runs.traces import Before, Traces
@@ -182,9 +183,11 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     changes = repository_commit.changes(project.at_top)
     _refuse_modified(project, changes, request)
     id = record.new_id()
-    written = parameters.write(project.top, files)
+    written = [file.path for file in files if file.changed]
     if not request.dirty and (written or _modified(project, changes)):
-        _commit_first(project, id, request, written, wait=wait)
+        _commit_first(project, id, request, files, wait=wait)
+    else:
+        parameters.write(project.top, files)
     if written or request.everything:
         project.forget_config()
         changes = repository_commit.changes(project.at_top)
@@ -270,15 +273,20 @@ def _refuse_modified(project: Project, changes: Changes, request: RunRequest) ->
 
 
 def _commit_first(
-    project: Project, id: str, request: RunRequest, files: Sequence[str], *, wait: bool
+    project: Project, id: str, request: RunRequest, files: Sequence[ParameterFile], *, wait: bool
 ) -> None:
-    """Commit what will run: parameters that were set, and with ``-a`` all tracked changes."""
+    """Set the parameters and commit what will run; with ``-a`` all tracked changes. Where the commit
+    is refused, the parameters are what they were."""
     repository_commit.check_ready(project)
     said = " ".join(f"{name}={show(value)}" for name, value in request.params.items())
     with project.operation("run", wait=wait) as running:
+        for file in files:
+            if file.changed:
+                running.save_file(project.top / file.path)
+        written = parameters.write(project.top, files)
         subject = f"Run {id}" + (f": {said}" if said else "")
         repository_commit.commit(
-            project, running, files, f"{subject}\n", everything=request.everything
+            project, running, written, f"{subject}\n", everything=request.everything
         )
         running.summary.append(f"committed what run {id} runs")
 

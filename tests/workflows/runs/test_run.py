@@ -287,3 +287,12 @@ def test_code_that_is_edited_meanwhile_is_not_what_ran(ready: Repo) -> None:
     ready.xexp("run", "--", sys.executable, "-c", script).good()
     assert ready.git("diff", "--name-only", "HEAD") == "train.py"
     assert not ready.git("show", "e0.1.0:train.py").endswith("# later")
+
+
+def test_parameters_stay_where_the_commit_is_refused(ready: Repo) -> None:
+    hook = ready.write(".git/hooks/pre-commit", "#!/bin/sh\nexit 1\n")
+    hook.chmod(0o755)
+    before = (ready / "params.yaml").read_bytes()
+    assert train(ready, "-S", "lr=0.7").code == 128
+    assert (ready / "params.yaml").read_bytes() == before
+    assert ready.git("status", "--porcelain") == ""
