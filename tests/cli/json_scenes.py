@@ -105,7 +105,7 @@ def of_runs(scenes: Scenes, repo: Repo) -> None:
     scenes.keep("run", repo.xexp("run", "--json", "--", "sh", "-c", "echo no; exit 3"), 3)
     done = scenes.keep("run", repo.xexp("run", "--json", "--", sys.executable, "-c", LOG))
     scenes.keep("explore log", repo.xexp("explore", "log", done["id"], "--json"))
-    write = "open('metrics.json', 'w').write('{\"f1\": 0.25}')"
+    write = "open('metrics.json', 'w').write('{\"f1\": 0.25}')\n" + "\n".join(LOG.splitlines()[1:5])
     words = ("--json", "--", sys.executable, "-c", write)
     scenes.keep("rerun", repo.xexp("rerun", done["id"], "--rtol", "0.5", *words))
     site = repo.path.parent / "site"  # a package more than then

@@ -21,7 +21,10 @@ from tests.conftest import ROOT, copy_template
 from tests.helpers import Repo, run, xexp_inside
 
 #: Verbs without facts, and why.
-WITHOUT = {"completion": "prints a script for a shell to read"}
+WITHOUT = {
+    "report": "prints a page for people",
+    "completion": "prints a script for a shell to read",
+}
 
 SCALARS = {
     "string": (str,),
@@ -184,7 +187,7 @@ def test_every_verb_has_json_or_a_reason() -> None:
     ("words", "code"),
     [
         ("explore show e9.9.9", 128),
-        ("explore show", 129),
+        ("get e1.0.0", 129),
         ("explore list --nonsense", 129),
         ("explore list --limit no", 129),
         ("tag --m", 129),

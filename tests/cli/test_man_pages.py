@@ -154,7 +154,6 @@ def test_a_synopsis_is_what_can_be_typed() -> None:
     for name in PAGES:
         synopsis = (MAN / name).read_text("utf-8").partition(".SH SYNOPSIS")[2].partition(".SH")[0]
         assert synopsis.count("[") == synopsis.count("]"), name
-    assert r"\fB\-\-merge\fR=\fIBASE\fR [" in (MAN / "man1/git-xexp-check.1").read_text("utf-8")
     assert "conflicts\\fR [\\fIoptions\\fR]\n" in (MAN / "man1/git-xexp-conflicts.1").read_text(
         "utf-8"
     )

@@ -24,7 +24,7 @@ _FILE = click.Path(path_type=Path)
 
 
 @click.command(cls=Command)
-@click.argument("paths", nargs=-1, type=_FILE, metavar="[PATH]...")
+@click.argument("paths", nargs=-1, type=_FILE, metavar="PATH...")
 @click.option("--before", "stage", flag_value="before", help="Apply the rules before a run.")
 @click.option("--after", "stage", flag_value="after",
               help="Apply the rules after a run (the default).")  # fmt: skip

@@ -14,7 +14,7 @@ from gitxexp.common.errors import UsageError
 
 
 @click.command(cls=Command)
-@click.argument("versions", nargs=-1, metavar="[VERSION]...")
+@click.argument("versions", nargs=-1, metavar="VERSION...")
 @click.option("--md", "as_md", is_flag=True, help="Print GitHub Markdown, which is the default.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write, sync
+from gitxexp.common.files import atomic_write, remove_left, sync
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.storage.objects import hash_file, matches
 
@@ -82,6 +82,9 @@ class ModelReplaced(Step):
     def undo(self, at: Repository, undoing: Undoing) -> None:
         """The old file back in its place, the new one back where it came from."""
         path, kept = Path(self.path), self.kept and Path(self.kept)
+        remove_left(path)
+        if self.kept:
+            remove_left(Path(self.kept))
         taken = self.new.is_at(path)
         if self.source:
             _give_back(at, path if taken else None, Path(self.source), self.new)
@@ -131,6 +134,7 @@ class ModelAdded(Step):
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         path = Path(self.path)
+        remove_left(path)
         if self.new.is_at(path):
             path.unlink(missing_ok=True)
         elif path.exists():

@@ -104,9 +104,9 @@ def test_without_a_number_it_stays_unless_told(pushed: Repo) -> None:
 
 def test_what_is_labelled_keep_stays(pushed: Repo) -> None:
     pushed.xexp("tag", "--run", "run-lr-0.01", "-l", "keep").good()
+    pushed.xexp("promote", "--run", "run-lr-0.1", "-y").good()
     found = fates(pushed.xexp("prune", "--keep", "0", "-n", "--json").good())
-    assert found["run-lr-0.01_model.bin"]["why"] == "labelled keep"
-    assert found["run-lr-0.1_model.bin"]["goes"] is True
+    assert found["run-lr-0.01_model.bin"]["why"] == "e0.2.0 is labelled keep"
 
 
 def test_production_and_the_last_promoted_stay(pushed: Repo) -> None:

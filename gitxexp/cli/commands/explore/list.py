@@ -16,7 +16,7 @@ from gitxexp.common.errors import UsageError
 
 
 @click.command("list", cls=Command)
-@click.argument("names", nargs=-1, metavar="[VERSION|HASH]...")
+@click.argument("names", nargs=-1, metavar="VERSION|HASH...")
 @click.option(
     "--sort", metavar="NAME", help="By a metric (best first), parameter, date or version."
 )
