@@ -113,6 +113,17 @@ class Number(click.ParamType[tuple[str, float]]):
         return key, number
 
 
+def _measured(value: object) -> tuple[float, str]:
+    """A number and the unit after it; -1 where there is no number."""
+    text = str(value).strip().lower()
+    digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
+    try:
+        number = float(digits)
+    except ValueError:
+        number = -1.0
+    return number, text[len(digits) :].strip()
+
+
 class Age(click.ParamType[float]):
     """A length of time in seconds, spelled ``12h``, ``30d``, ``2w``, ``6mo`` or ``1y``."""
 
@@ -126,13 +137,7 @@ class Age(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        text = str(value).strip().lower()
-        digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-        unit = text[len(digits) :].strip()
-        try:
-            number = float(digits)
-        except ValueError:
-            number = -1.0
+        number, unit = _measured(value)
         if unit not in self.units or not 0 <= number < 1e6:
             self.fail(f"'{value}' is not an age (like 12h, 30d, 2w, 6mo or 1y)", param, ctx)
         return number * self.units[unit]
@@ -149,13 +154,7 @@ class Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float):
             return value
-        text = str(value).strip().lower()
-        digits = text.rstrip("abcdefghijklmnopqrstuvwxyz ")
-        unit = text[len(digits) :].strip()
-        try:
-            number = float(digits)
-        except ValueError:
-            number = -1.0
+        number, unit = _measured(value)
         if unit not in self.units or not 0 < number < 1e9:
             self.fail(f"'{value}' is not a length of time (like 90s, 5min or 2h)", param, ctx)
         return number * self.units[unit]

@@ -171,7 +171,7 @@ def read_file(path: Path) -> list[ExperimentConfig]:
 def documents_in(path: Path) -> list[Mapping[str, Any]]:
     """The documents of a file: an object, or a list of them."""
     if path.suffix.lower() == ".json":
-        found = _json(path)
+        found = read_json(path)
     else:
         found = read_params(path)
         many = found.get(MANY) if set(found) == {MANY} else None
@@ -182,8 +182,8 @@ def documents_in(path: Path) -> list[Mapping[str, Any]]:
     return list(documents)
 
 
-def _json(path: Path) -> Any:
-    """The content of a JSON file, which unlike a parameter file may be a list."""
+def read_json(path: Path) -> Any:
+    """The content of a JSON file, which unlike a parameter file may be a list. Raises XexpError."""
     from gitxexp.common import limits
     from gitxexp.common.files import read_file as content_of
 

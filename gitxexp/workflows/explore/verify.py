@@ -25,7 +25,6 @@ from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.filters import as_files
-from gitxexp.storage.git import GitError
 from gitxexp.storage.objects import find_object, matches
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.stamps import linked
@@ -186,12 +185,10 @@ class _Check:
                 raise XexpError(f"{name} is not in the cache")
             shutil.copyfile(source, copy)
             return copy
-        try:
-            oid = self.project.git.text("rev-parse", f"{self.experiment.commit}:{name}")
-            blob = self.project.git.raw("cat-file", "blob", oid)
-        except GitError:
+        blob = next(self.project.git.cat([f"{self.experiment.commit}:{name}"]), None)
+        if blob is None or blob[1] != "blob":
             return None
-        copy.write_bytes(as_files(self.project.at_top, [(name, oid, blob)])[0])
+        copy.write_bytes(as_files(self.project.at_top, [(name, blob[0], blob[2])])[0])
         return copy
 
     def _run(self, payload: Payload) -> Claim:

@@ -22,6 +22,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.limits import scalar
 from gitxexp.common.sqlite import quote
 from gitxexp.repository.config_hash import flatten
+from gitxexp.repository.configuration import read_json
 from gitxexp.trackers.adapter import Query
 from gitxexp.trackers.adapters import plain_table
 from gitxexp.trackers.column_names import Role
@@ -211,14 +212,7 @@ def _json_lines(stream: Iterable[str], path: Path) -> Iterator[dict[str, Any]]:
 
 def _documents(path: Path) -> list[dict[str, Any]]:
     """The objects of a JSON file: a list of them, or one."""
-    try:
-        found = json.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise XexpError(f"cannot read {path}: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
-        raise XexpError(
-            f"cannot read {path}: {error}", "correct the file, then try again"
-        ) from error
+    found = read_json(path)
     found = found.get("runs", found) if isinstance(found, dict) else found
     found = [found] if isinstance(found, dict) else found
     if not isinstance(found, list) or not all(isinstance(one, dict) for one in found):

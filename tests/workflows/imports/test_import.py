@@ -147,10 +147,12 @@ json.dump({"f1": lr * 2, "by": {"class": 1}}, open("metrics.json", "w"))
 open("model.bin", "w").write(text)
 """
 EXPERIMENTS = """
+import time
 from dvc.repo import Repo
 with Repo(".") as repo:
     for name, lr in (("low", 0.2), ("high", 0.4)):
         repo.experiments.run(name=name, params=[f"lr={lr}"])
+        time.sleep(1.1)  # git's dates are in seconds, and the older one is the first version
 """
 
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli.commands.registry.source import db_option, entries_of
+from gitxexp.cli.commands.registry.source import db_option, entries_of, labels_option
 from gitxexp.cli.group import Command
-from gitxexp.cli.options import Labels, shared
+from gitxexp.cli.options import shared
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
 
@@ -21,16 +21,7 @@ if TYPE_CHECKING:
 
 
 @click.command("list", cls=Command)
-@click.option(
-    "-l",
-    "--label",
-    "--tags",
-    "labels",
-    type=Labels(),
-    metavar="LABEL",
-    multiple=True,
-    help="Only with this label (repeatable, or several with commas).",
-)
+@labels_option
 @db_option
 @shared(json=True)
 def list_(labels: tuple[tuple[str, ...], ...], db: Path | None, as_json: bool) -> None:

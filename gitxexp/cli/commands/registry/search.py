@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from gitxexp.cli.commands.registry.source import db_option
+from gitxexp.cli.commands.registry.source import db_option, labels_option
 from gitxexp.cli.group import WordCommand
-from gitxexp.cli.options import Labels, open_project, shared
+from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
 
@@ -23,16 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=WordCommand)
 @click.argument("words", nargs=-1, metavar="WORD...")
-@click.option(
-    "-l",
-    "--label",
-    "--tags",
-    "labels",
-    type=Labels(),
-    metavar="LABEL",
-    multiple=True,
-    help="Only with this label (repeatable, or several with commas).",
-)
+@labels_option
 @click.option(
     "-n",
     "--limit",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from gitxexp.cli.options import open_project
+from gitxexp.cli.options import Labels, open_project
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,14 @@ def db_option(function: F) -> F:
     text = "The registry in FILE, without a repository."
     path = click.Path(path_type=Path, dir_okay=False)
     return click.option("--db", type=path, metavar="FILE", help=text)(function)
+
+
+def labels_option(function: F) -> F:
+    """The option of the verbs that list entries with some labels alone."""
+    text = "Only with this label (repeatable, or several with commas)."
+    names = ("-l", "--label", "--tags", "labels")
+    option = click.option(*names, type=Labels(), metavar="LABEL", multiple=True, help=text)
+    return option(function)
 
 
 def entries_of(db: Path | None) -> Sequence[Known]:
