@@ -47,7 +47,7 @@ def prompt(project: Project, *, allow_files: bool) -> None:
         from prompt_toolkit import PromptSession
         from prompt_toolkit.history import FileHistory
     except ImportError:
-        from gitxexp.workflows.sweeps.missing import missing_package
+        from gitxexp.common.missing import missing_package
 
         raise missing_package(
             "prompt_toolkit", "the prompt needs it; git xexp sql 'QUERY' does not", "sql"

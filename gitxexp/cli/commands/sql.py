@@ -134,7 +134,7 @@ def _print(db: Database, statement: Statement, form: Callable[[Any], None]) -> N
         with db.reading():
             form(cursor)
     except ImportError as error:
-        from gitxexp.workflows.sweeps.missing import missing_package
+        from gitxexp.common.missing import missing_package
 
         raise missing_package("pyarrow", "an Arrow stream is written with it") from error
 

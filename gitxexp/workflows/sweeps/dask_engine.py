@@ -15,10 +15,10 @@ from threading import Thread
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.missing import missing_package
 from gitxexp.workflows.sweeps import job as sweeps_job
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost
 from gitxexp.workflows.sweeps.job import Job, Outcome
-from gitxexp.workflows.sweeps.missing import missing_package
 
 #: Seconds for a scheduler to answer.
 _PATIENCE = "10s"

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import UsageError
+from gitxexp.common.missing import missing_package
 from gitxexp.repository.config_hash import canonical
 from gitxexp.workflows.sweeps.grid import Axis, Configuration
-from gitxexp.workflows.sweeps.missing import missing_package
 
 SAMPLERS = ("tpe", "random")
 
