@@ -59,7 +59,9 @@ o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''init'\'') spec='\''o	--no-dvc	-	once	Do not set up DVC
+'\''init'\'') spec='\''o	--template	choice:compare llm throughput sweep pipeline	once	Write a small benchmark to start from
+o	--templates	-	once	List the templates
+o	--no-dvc	-	once	Do not set up DVC
 o	--track	-	once	Add untracked data, models and results to DVC
 o	--hooks	-	once	Have git push push artifacts first (pre-push hook)
 o	-n --dry-run	-	once	Show what would be done

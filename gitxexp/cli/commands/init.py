@@ -10,19 +10,52 @@ from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common.text import some
 
+#: As :data:`gitxexp.workflows.experiments.template.NAMES`.
+TEMPLATES = ("compare", "llm", "throughput", "sweep", "pipeline")
+
+
+def _list_templates(ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        from gitxexp.workflows.experiments.template import templates
+
+        console.out(*(f"{one.name:<12}{one.summary}" for one in templates()))
+        ctx.exit()
+
 
 @click.command(cls=Command)
+@click.option(
+    "--template",
+    type=click.Choice(TEMPLATES),
+    metavar="NAME",
+    help="Write a small benchmark to start from.",
+)
+@click.option(
+    "--templates",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_list_templates,
+    help="List the templates.",
+)
 @click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
 @click.option("--track", is_flag=True, help="Add untracked data, models and results to DVC.")
 @click.option("--hooks", is_flag=True, help="Have git push push artifacts first (pre-push hook).")
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def init(
-    no_dvc: bool, track: bool, hooks: bool, dry_run: bool, no_wait: bool, as_json: bool
+    template: str | None,
+    no_dvc: bool,
+    track: bool,
+    hooks: bool,
+    dry_run: bool,
+    no_wait: bool,
+    as_json: bool,
 ) -> None:
     """Set up a repository for git xexp; run again, it does only what is missing."""
+    from gitxexp.workflows.experiments import template as templates
     from gitxexp.workflows.experiments.init import SetUp, init
 
     project = open_project()
+    chosen = templates.template(template) if template else None
 
     def set_up(track: bool) -> SetUp:
         with progress.line("setting up"):
@@ -31,6 +64,7 @@ def init(
                 dvc=not no_dvc,
                 track=track,
                 hooks=hooks,
+                template=chosen,
                 dry_run=dry_run,
                 wait=not no_wait,
             )

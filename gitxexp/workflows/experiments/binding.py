@@ -180,8 +180,15 @@ def differing_params(
     """Where a parameter file has another value than the run under one name."""
     for name, value in ran.items():
         full = describe.find_param(written, name)
-        if full is not None and not same_value(written[full], value):
+        if full is not None and not _is_same(written[full], value):
             yield Contradiction(file, full, written[full], value)
+
+
+def _is_same(written: Any, ran: Any) -> bool:
+    """Whether a run had the value of the file; SQLite has no truth values, and keeps 0 or 1."""
+    if isinstance(written, bool) and not isinstance(ran, bool):
+        return bool(written == ran)
+    return same_value(written, ran)
 
 
 def differing_metrics(
@@ -209,7 +216,7 @@ def _agreed(project: Project, found: Contradiction) -> bool:
                 written = flatten(read_params(copy))
             except (GitError, XexpError):
                 continue
-            if found.name in written and same_value(written[found.name], found.ran):
+            if found.name in written and _is_same(written[found.name], found.ran):
                 return True
     return False
 

@@ -112,7 +112,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
     absent = tuple(
-        f"{name} is not there: no run of it is looked at" for name in _absent(top, config)
+        f"{name} is not there: no run of it is looked at" for name in absent_databases(top, config)
     )
     remarks = (*absent, *notes, *_edited_since(recorded, written))
     source = run or before
@@ -181,7 +181,7 @@ def _is_glob(pattern: str) -> bool:
     return any(mark in pattern for mark in "*?[")
 
 
-def _absent(top: Path, config: Config) -> list[str]:
+def absent_databases(top: Path, config: Config) -> list[str]:
     """The results databases that are named in the configuration and are not there."""
     names = [name for name in config.results_databases if not _is_glob(name)]
     return [name for name in names if not (top / name).is_file()]

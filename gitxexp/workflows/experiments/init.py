@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from gitxexp.common.text import some
@@ -23,6 +23,7 @@ from gitxexp.workflows.experiments.collect import Wanted, collect, find_database
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Untracked, untracked
 from gitxexp.workflows.experiments.outputs import track as add_untracked
+from gitxexp.workflows.experiments.template import Template, new_files, write_files
 from gitxexp.workflows.merge.driver import install
 
 #: Looked for in this order; the first that exist are proposed.
@@ -62,7 +63,7 @@ files = {params}
 
 [metrics]
 files = {metrics}
-# primary = "f1"          # ranks experiments
+{primary}  # ranks experiments
 # key = ["f1", "loss"]    # named in a description, in this order
 # maximize = ["f1"]       # more is better; else the name decides (loss, error, latency: less)
 # minimize = []
@@ -82,6 +83,9 @@ paths = {models}
 # production = "models/production/model.bin"  # the current best
 # candidates = "models/candidates"            # the others, one file for each run
 # [models.ranker]         # several models: a table for each, with these keys and extension
+
+[run]
+{command}  # what git xexp run runs without a command
 
 [tag]
 # push = false            # push artifacts, branch and tag after every tag
@@ -128,35 +132,43 @@ def init(
     dvc: bool = True,
     track: bool = False,
     hooks: bool = False,
+    template: Template | None = None,
     dry_run: bool = False,
     wait: bool = True,
 ) -> SetUp:
     """Set the project up; where it is set up already, only what is missing on this machine.
 
     With ``track``, data, models and results that nothing tracks are added to DVC; with ``hooks``, a
-    ``git push`` pushes their artifacts first. Returns an empty
-    ``done`` when nothing was missing.
+    ``git push`` pushes their artifacts first. The files of a ``template`` are written first, and its
+    data are added to DVC. Returns an empty
+    ``done`` when nothing was missing. Raises XexpError where a template would overwrite a file.
     """
     if not dry_run:
         project.recover_first(wait=wait)
     project.require_checked_out()
     top = project.top
+    fresh = new_files(project, template) if template else []
     found = detect(top, project.at_top)
     loose = untracked(project)
     if dry_run:
-        done = [*_missing(top, dvc=dvc), *install.missing(project)]
+        done = [*fresh, *_missing(top, dvc=dvc), *install.missing(project)]
         lines = [f"would create {name}" for name in done]
         lines += [f"would track {name}" for name in loose.every if track]
         lines += [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
         return _set_up(project, found, lines, loose)
     if (
-        not _missing(top, dvc=dvc)
+        not fresh
+        and not _missing(top, dvc=dvc)
         and not install.missing(project)
         and not ((track and loose.every) or (hooks and not install.has_hook(project)))
     ):
         return _set_up(project, found, (), loose)
     with project.operation("init", wait=wait) as running:
         done = []
+        if template:
+            write_files(project, running, template, fresh)
+            found = _of_template(detect(top, project.at_top), template)
+            done += fresh
         if dvc and not is_dvc_repo(top):
             running.record(Created(str(top / ".dvc")))
             if not (top / ".dvcignore").exists():  # else DVC leaves it as it is
@@ -168,7 +180,7 @@ def init(
         path = top / settings.FILE
         if not path.exists():
             running.record(Created(str(path)))
-            paths.write(top, settings.FILE, config_text(found).encode("utf-8"))
+            paths.write(top, settings.FILE, config_text(found, template).encode("utf-8"))
             done.append(settings.FILE)
         if not (top / settings.REGISTRY).exists():
             running.record(Created(str(top / settings.REGISTRY)))
@@ -179,17 +191,38 @@ def init(
         if hooks and not install.has_hook(project):
             install.add_hook(project, running)
             done.append(install.HOOK)
-        if track and loose.every and is_dvc_repo(top):
-            add_untracked(project, running, loose.every)
-        running.summary.append(", ".join((*done, *(loose.every if track else ()))))
+        to_add = [name for name in untracked(project).every if track or name in fresh]
+        if to_add and is_dvc_repo(top):
+            add_untracked(project, running, to_add)
+        running.summary.append(", ".join((*done, *to_add)))
     lines = [f"created {name}" for name in done]
-    lines += [f"tracked {name}" for name in loose.every if track]
-    return _set_up(project, found, lines, untracked(project))
+    lines += [f"tracked {name}" for name in to_add]
+    return _set_up(project, found, lines, untracked(project), template)
 
 
-def _set_up(project: Project, found: Found, done: Iterable[str], loose: Untracked) -> SetUp:
-    lines = tuple(done)
-    return SetUp(lines, _advice(project, loose), tuple(_described(project, found)), loose)
+def _of_template(found: Found, template: Template) -> Found:
+    """``found`` with the results that the template will write."""
+    return replace(found, databases=template.databases)
+
+
+def _set_up(
+    project: Project,
+    found: Found,
+    done: Iterable[str],
+    loose: Untracked,
+    template: Template | None = None,
+) -> SetUp:
+    advice = _first_steps(template) if template else _advice(project, loose)
+    return SetUp(tuple(done), advice, tuple(_described(project, found)), loose)
+
+
+def _first_steps(template: Template) -> tuple[str, ...]:
+    """The commands from a template's files to its first experiment."""
+    return (
+        "pip install -r requirements.txt",
+        f'git add . && git commit -m "Start from the template {template.name}"',
+        'git xexp run -m "baseline"',
+    )
 
 
 def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
@@ -197,6 +230,8 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
     top, config = project.top, project.config
     run = collect(top, config, Wanted()).run
     for name in found.databases:
+        if not (top / name).is_file():  # a template's, before its first run
+            continue
         tables = ", ".join(table.name for table in event_tables(top / name, None))
         yield "results", f"{name} ({kind_of(top / name)}, table {tables})"
     if run is not None:
@@ -243,8 +278,9 @@ def _parquet(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.endswith(".parquet")]
 
 
-def config_text(found: Found) -> str:
-    """The text of ``.xexp/config.toml`` for what was found."""
+def config_text(found: Found, template: Template | None = None) -> str:
+    """The text of ``.xexp/config.toml`` for what was found, and what a template sets."""
+    primary, command = template and template.primary, template and template.command
     data = f"# found: {', '.join(found.data)}\n" if found.data else ""
     return _TEMPLATE.format(
         databases=_list(found.databases),
@@ -252,6 +288,8 @@ def config_text(found: Found) -> str:
         metrics=_list(found.metrics),
         models=_list(found.models),
         data=data,
+        primary=f'primary = "{primary}"' if primary else '# primary = "f1"        ',
+        command=f'command = "{command}"' if command else '# command = "python train.py"',
     )
 
 

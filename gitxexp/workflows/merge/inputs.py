@@ -223,6 +223,8 @@ class _InputFinder:
         if self.into or len(paths) == 1:
             return self.into or paths[0]
         known = [p.relative_to(top).as_posix() for p in collect.databases(top, self.project.config)]
+        # One that is configured may be made by its first merge; else any output that has rows.
+        known = known or collect.absent_databases(top, self.project.config)
         known = known or [path for path in self.here if engine.mergeable(path)]
         same = [path for path in known if Path(path).name == source.files[0].name]
         for choice in (same, known):
