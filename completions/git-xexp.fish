@@ -294,6 +294,8 @@ o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
 o	--columns	columns	once	These columns; +A,+B adds to the usual ones
 o	--runs	-	once	Runs, tagged or not: those of the results, and recorded ones
+o	--watch	-	once	Print it again whenever it changes, until Ctrl-C
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
 o	--md	-	once	Print a Markdown table
@@ -306,6 +308,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many\' ;;
 \'explore show\') spec=\'o	--remote	-	once	Also query non-local remotes
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -339,14 +342,14 @@ a	text	many\' ;;
 \'explore diff\') spec=\'o	--code	-	once	Print the patch of the code too
 o	--exit-code	-	once	Exit with 1 if anything differs
 o	--md	-	once	Print Markdown, for a pull request
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
-a	range	once
-a	rev	once\' ;;
+a	text	many\' ;;
 \'explore checkout\') spec=\'o	--path	dir	once	Where to make it
 o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
 o	--no-fetch	-	once	Fetch nothing from the DVC remote
@@ -579,6 +582,7 @@ o	--metric	metric	once	Rank by METRIC (default: the primary one)
 o	--remote	-	once	Also query non-local remotes
 o	--md	-	once	Print a Markdown table
 o	-z	-	once	Print the paths alone, each ended by NUL
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -690,6 +694,7 @@ o	--help	-	once	Show the manual page
 a	text	many\' ;;
 \'registry list\') spec=\'o	-l --label --tags	label	many	Only with this label (repeatable, or several with commas)
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -697,6 +702,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'registry show\') spec=\'o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run
@@ -705,6 +711,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	once\' ;;
 \'registry compare\') spec=\'o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
+o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Say nothing but results and errors
 o	-v --verbose	-	once	Say which git commands are run

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def begin() -> None:
     """Forget what an earlier command line in this process asked for."""
-    console.choose(color="auto", quiet=False)
+    console.choose(color="auto", quiet=False, full=False)
     _Hinted.given = _Trace.on = False
 
 

@@ -219,6 +219,7 @@ class When(click.Choice[str]):
 def shared(
     *,
     json: bool = False,
+    full: bool = False,
     no_wait: bool = False,
     nul: str | None = None,
     message: str | None = None,
@@ -227,8 +228,9 @@ def shared(
 ) -> Callable[[F], F]:
     """The options that several verbs have; a text is the help of one that differs in it.
 
-    ``--json`` (``as_json``), ``--no-wait``, ``-z`` (``nul``), ``-m`` (``message``; several are
-    paragraphs as in git-commit(1), None without one), ``-n`` (``dry_run``), ``-y`` (``yes``).
+    ``--json`` (``as_json``), ``--full`` (which numbers obey wherever they are printed),
+    ``--no-wait``, ``-z`` (``nul``), ``-m`` (``message``; several are paragraphs as in
+    git-commit(1), None without one), ``-n`` (``dry_run``), ``-y`` (``yes``).
     """
     options = []
     if message:
@@ -243,6 +245,9 @@ def shared(
     if no_wait:
         text = "Fail at once if another operation holds the lock."
         options.append(click.option("--no-wait", is_flag=True, help=text))
+    if full:
+        options.append(click.option("--full", is_flag=True, expose_value=False, callback=_all_digits,
+                                    help="Print numbers with all digits."))  # fmt: skip
     if json:
         options.append(click.option("--json", "as_json", is_flag=True, callback=_here_or_before,
                                     help="Print JSON."))  # fmt: skip
@@ -278,6 +283,11 @@ def _quiet(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
 def _verbose(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
     if given:
         hints.trace()
+
+
+def _all_digits(_ctx: click.Context, _param: click.Parameter, given: bool) -> None:
+    if given:
+        console.choose(full=True)
 
 
 def _colour(_ctx: click.Context, _param: click.Parameter, given: str | None) -> None:

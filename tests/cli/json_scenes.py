@@ -60,6 +60,7 @@ def of_models(scenes: Scenes, repo: Repo) -> None:
     run("explore show", "explore", "show", repo.tags[-1])
     run("explore diff", "explore", "diff", "e0.1.0", repo.tags[-1], "--code")
     run("explore diff", "explore", "diff", "e0.1.0")
+    run("explore diff A B C", "explore", "diff", "e0.1.0", repo.tags[-1], "e0.1.0")
     run("explore verify", code=1)
     run("sql", "sql", "SELECT version, name, value FROM metrics")
     run("sql --schema")

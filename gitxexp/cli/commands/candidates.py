@@ -23,7 +23,7 @@ def candidates() -> None:
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
-@shared(nul="Print the paths alone, each ended by NUL.", json=True)
+@shared(nul="Print the paths alone, each ended by NUL.", json=True, full=True)
 def list_(
     slot: str | None, metric: str | None, ask_remote: bool, as_md: bool, nul: bool, as_json: bool
 ) -> None:

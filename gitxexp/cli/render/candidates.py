@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from gitxexp.cli.render import console, markdown
 from gitxexp.cli.render.console import Column, rounded, size
-from gitxexp.repository import tag_message
 from gitxexp.trackers import column_names
 from gitxexp.workflows.models.candidates import ListedModel, ModelList
 
@@ -38,7 +36,7 @@ def _columns(found: ModelList) -> list[Column]:
     for name in _metrics(found):
         values = [row.facts.metrics.get(name) for row in rows]
         marked = best if name in found.metrics.values() and len(rows) > 1 else frozenset()
-        cells = _shown(values)
+        cells = [shown(value) for value in values]
         ranks = name in found.metrics.values()
         columns.append(Column(name, cells, right=True, marked=marked, optional=int(not ranks)))
     columns += [
@@ -66,13 +64,8 @@ def _where(row: ListedModel) -> str:
 
 
 def shown(value: Any) -> str:
-    """A metric's value: rounded on a terminal, in full in a pipe."""
-    return _shown([value])[0]
-
-
-def _shown(values: Sequence[Any]) -> list[str]:
-    show = rounded if console.is_terminal() else tag_message.show
-    return ["-" if value is None else show(value) for value in values]
+    """A metric's value, rounded."""
+    return "-" if value is None else rounded(value)
 
 
 def _metrics(found: ModelList) -> list[str]:

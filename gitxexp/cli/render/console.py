@@ -80,15 +80,28 @@ def size(count: float | None) -> str:
 
 
 def rounded(value: Any) -> str:
-    """A number with four decimals, or four digits where that would show none."""
-    from gitxexp.repository.tag_message import show  # a floor that ``-h`` waits not for
+    """A number with four decimals, or four digits where that would show none; with all of them where
+    ``--full`` is given."""
+    return rounded_all([value])[0]
 
-    if not isinstance(value, float):
-        return show(value)
+
+def rounded_all(values: Sequence[Any]) -> list[str]:
+    """:func:`rounded` of each of many values."""
+    from gitxexp.repository.tag_message import show_all  # a floor that ``-h`` waits not for
+
+    exact = show_all(values)
+    if _Chosen.full or float not in set(map(type, values)):
+        return exact
+    shown = zip(values, exact, strict=True)
+    return [_rounded(value, text) if type(value) is float else text for value, text in shown]
+
+
+def _rounded(value: float, exact: str) -> str:
     if not 1e-3 <= abs(value) < 1e6:  # nor is NaN
         return f"{value:.4g}"
-    text, exact = f"{value:.4f}", show(value)
-    return exact if float(text) == value and len(exact) <= 6 else text
+    if len(exact) <= 6 and len(exact.partition(".")[2]) <= 4:
+        return exact
+    return f"{value:.4f}"
 
 
 def clip(text: str, limit: int) -> str:
@@ -109,11 +122,16 @@ class _Chosen:
 
     color = "auto"
     quiet = False
+    full = False
 
 
-def choose(*, color: str | None = None, quiet: bool | None = None) -> None:
-    """Colour auto, always or never; quiet leaves notes and progress out. None: as before."""
+def choose(
+    *, color: str | None = None, quiet: bool | None = None, full: bool | None = None
+) -> None:
+    """Colour auto, always or never; quiet leaves notes and progress out; full shows all digits of
+    numbers. None: as before."""
     _Chosen.color = _Chosen.color if color is None else color
+    _Chosen.full = _Chosen.full if full is None else full
     _Chosen.quiet = _Chosen.quiet if quiet is None else quiet
     colour.cache_clear()
 
@@ -299,6 +317,22 @@ def say(*lines: str) -> None:
     if _Chosen.quiet and lines and lines[0].startswith("note: "):
         return
     streams.tell(*lines)
+
+
+def is_screen() -> bool:
+    """Whether standard output is a terminal that can be drawn over."""
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def redraw(lines: Sequence[str]) -> None:
+    """Draw lines over what is on the screen, as many as it has (ECMA-48: CUP, EL and ED)."""
+    most = max(_terminal()[1] - 1, 1)
+    shown = [streams.shown(line) for line in lines[:most]]
+    if len(lines) > most:
+        shown[-1] = f"... and {len(lines) - most + 1} more"
+    text = "".join(f"{line}\x1b[K\n" for line in shown)
+    streams.write(f"\x1b[H{text}\x1b[J")
+    streams.flush()
 
 
 def page(lines: Sequence[str], patch: str = "") -> None:

@@ -9,7 +9,6 @@ from gitxexp.cli.render import markdown
 from gitxexp.cli.render.console import Column, one_line, paint, rounded, size, width
 from gitxexp.common import streams
 from gitxexp.common.text import counted
-from gitxexp.repository import tag_message
 from gitxexp.repository.registry import Change, Promotion
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import ComparedSide, Comparison, MetricChange, ValueChange
@@ -34,13 +33,13 @@ def section(title: str, rows: Iterable[Cells]) -> list[str]:
     return [*lines, ""]
 
 
-def _short(value: Any) -> str:
+def short_hash(value: Any) -> str:
     """A hash as its first digits; what is not there as a dash."""
     return str(value).partition(":")[2][:8] if value else "-"
 
 
 def _value(value: Any) -> str:
-    return "-" if value is None else one_line(tag_message.show(value))
+    return "-" if value is None else one_line(rounded(value))
 
 
 # -- show ----------------------------------------------------------------------------------------
@@ -100,7 +99,7 @@ def _facts(found: ExperimentDetails) -> Iterable[Cells]:
 def _metric(name: str, value: Any, delta: MetricChange | None) -> Cells:
     if delta is None or delta.delta is None:
         return one_line(name), _value(value)
-    return one_line(name), _value(value), *_delta_cells(delta)
+    return one_line(name), _value(value), *delta_cells(delta)
 
 
 def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
@@ -112,7 +111,7 @@ def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
         amount += f" in {artifact.files} files" if artifact.files else ""
         yield (
             artifact.path, artifact.role, amount, artifact.cached.value, artifact.remote.value,
-            _short(artifact.hash),
+            short_hash(artifact.hash),
         )  # fmt: skip
 
 
@@ -155,7 +154,7 @@ def _row_lines(found: ExperimentDetails) -> Iterable[Cells]:
 def comparison_text(found: Comparison) -> list[str]:
     """The whole page of ``explore diff``, without the patch."""
     lines = [
-        f"{_title(found.before)} → {_title(found.after)}",
+        f"{title(found.before)} → {title(found.after)}",
         "",
         *section("parameters", map(_change, found.params)),
         *section("metrics", map(_delta, found.metrics)),
@@ -174,7 +173,7 @@ def comparison_markdown(found: Comparison) -> list[str]:
     tables: dict[str, list[Cells]] = {
         "parameter": [(c.name, _value(c.before), _value(c.after)) for c in found.params],
         "metric": [_markdown_delta(delta) for delta in found.metrics],
-        "artifact": [(c.name, _short(c.before), _short(c.after)) for c in found.artifacts],
+        "artifact": [(c.name, short_hash(c.before), short_hash(c.after)) for c in found.artifacts],
         "code": [(f.path, f"-{f.deleted}" if f.deleted is not None else "binary",
                   f"+{f.added}" if f.added is not None else "binary") for f in found.files],
     }  # fmt: skip
@@ -188,11 +187,12 @@ def comparison_markdown(found: Comparison) -> list[str]:
 
 def _markdown_delta(delta: MetricChange) -> Cells:
     amounts = ("-" if v is None else rounded(v) for v in (delta.before, delta.after))
-    change = " ".join(streams.plain(cell) for cell in _delta_cells(delta) if cell)
+    change = " ".join(streams.plain(cell) for cell in delta_cells(delta) if cell)
     return delta.name, *amounts, change or ("same" if delta.delta == 0 else "")
 
 
-def _title(side: ComparedSide) -> str:
+def title(side: ComparedSide) -> str:
+    """A side of a comparison with its run."""
     run = f" (run {side.run})" if side.run else ""
     return f"{paint(side.name, 'yellow')}{run}"
 
@@ -209,8 +209,8 @@ def _change(change: ValueChange) -> Cells:
 def _artifact_change(change: ValueChange) -> Cells:
     if change.before is None or change.after is None:
         only = "added" if change.before is None else "removed"
-        return change.name, f"{only} {_short(change.before or change.after)}"
-    return change.name, f"{_short(change.before)} → {_short(change.after)}"
+        return change.name, f"{only} {short_hash(change.before or change.after)}"
+    return change.name, f"{short_hash(change.before)} → {short_hash(change.after)}"
 
 
 def _delta(delta: MetricChange) -> Cells:
@@ -219,10 +219,12 @@ def _delta(delta: MetricChange) -> Cells:
     )
     if delta.delta == 0:
         return delta.name, before, "", "same"
-    return delta.name, before, f"→ {after}", *_delta_cells(delta)
+    return delta.name, before, f"→ {after}", *delta_cells(delta)
 
 
-def _delta_cells(delta: MetricChange) -> Cells:
+def delta_cells(delta: MetricChange) -> Cells:
+    """By how much a metric changed, in percent, better or worse, and how sure that is; nothing where
+    it did not."""
     if not delta.delta:
         return ()
     sign = "+" if delta.delta > 0 else "-"
@@ -280,8 +282,8 @@ def as_object(found: ExperimentDetails) -> dict[str, Any]:
 def comparison(found: Comparison) -> dict[str, Any]:
     """``explore diff --json``."""
     return {
-        "before": _side(found.before),
-        "after": _side(found.after),
+        "before": side(found.before),
+        "after": side(found.after),
         "params": [change._asdict() for change in found.params],
         "metrics": [delta._asdict() for delta in found.metrics],
         "artifacts": [change._asdict() for change in found.artifacts],
@@ -290,5 +292,6 @@ def comparison(found: Comparison) -> dict[str, Any]:
     }
 
 
-def _side(side: ComparedSide) -> dict[str, Any]:
-    return {"name": side.name, "commit": side.commit, "run": side.run or None}
+def side(compared: ComparedSide) -> dict[str, Any]:
+    """A side of a comparison for JSON."""
+    return {"name": compared.name, "commit": compared.commit, "run": compared.run or None}

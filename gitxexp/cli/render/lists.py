@@ -6,7 +6,7 @@ from collections.abc import Container
 from typing import Any
 
 from gitxexp.cli.render import console, markdown
-from gitxexp.cli.render.console import Column, rounded
+from gitxexp.cli.render.console import Column, rounded, rounded_all
 from gitxexp.common.text import visible
 from gitxexp.repository import tag_message
 from gitxexp.workflows.explore.query import ExperimentList, ListColumn
@@ -28,7 +28,7 @@ def porcelain_columns(form: str, *, runs: bool) -> tuple[str, ...]:
 
 
 def as_table(found: ExperimentList, asked: Container[str] = ()) -> list[str]:
-    """A table that fits the terminal; numbers rounded there, and in full in a pipe.
+    """A table that fits the terminal, numbers rounded.
 
     Of columns that may be left out to fit, those that were ``asked`` for by name are not.
     """
@@ -44,7 +44,7 @@ def as_markdown(found: ExperimentList) -> list[str]:
 def _column(shown: ListColumn, asked: Container[str], *, short: bool) -> Column:
     kind, name = shown.name
     wide = kind == "field" and name in ("text", "headline", "run", "label")
-    cells = _cells(shown, short=short)
+    cells = _cells(shown, short=short, exact=False)
     if not short:
         return Column(name, cells)
     numbers = all(value is None or isinstance(value, int | float) for value in shown.values)
@@ -60,11 +60,11 @@ def _column(shown: ListColumn, asked: Container[str], *, short: bool) -> Column:
     )
 
 
-def _cells(shown: ListColumn, *, short: bool) -> list[str]:
+def _cells(shown: ListColumn, *, short: bool, exact: bool) -> list[str]:
     field = shown.name.name if shown.name.kind == "field" else ""
     if short or field in ("date", "label"):
         return [cell(field, value, short=short) for value in shown.values]
-    return tag_message.show_all(shown.values)
+    return tag_message.show_all(shown.values) if exact else rounded_all(shown.values)
 
 
 def cell(field: str, value: Any, *, short: bool) -> str:
@@ -91,7 +91,7 @@ def as_csv(found: ExperimentList) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow([visible(shown.name.name) for shown in found.columns])
-    columns = (map(visible, _cells(shown, short=False)) for shown in found.columns)
+    columns = (map(visible, _cells(shown, short=False, exact=True)) for shown in found.columns)
     writer.writerows(zip(*columns, strict=True))
     return out.getvalue()
 
@@ -103,7 +103,9 @@ def as_porcelain(found: ExperimentList, end: str) -> str:
         if shown.name == ColumnName("field", "date"):
             columns.append([str(int(value)) if value is not None else "" for value in shown.values])
         else:
-            columns.append([console.one_line(text) for text in _cells(shown, short=False)])
+            columns.append(
+                [console.one_line(text) for text in _cells(shown, short=False, exact=True)]
+            )
     return "".join("\t".join(cells) + end for cells in zip(*columns, strict=True))
 
 

@@ -7,9 +7,8 @@ from typing import Any
 
 from gitxexp.cli import hints
 from gitxexp.cli.render import console
-from gitxexp.cli.render.console import Column, size
+from gitxexp.cli.render.console import Column, rounded, size
 from gitxexp.common.text import counted
-from gitxexp.repository import tag_message
 from gitxexp.workflows.models.cache import FreedCache
 from gitxexp.workflows.models.prune import Decision, Pruned, PrunePlan
 from gitxexp.workflows.worktrees.finished import FinishedCheck
@@ -77,7 +76,7 @@ def table(plan: PrunePlan) -> list[str]:
 def _measured(decision: Decision, metrics: Mapping[str, str | None]) -> str:
     if decision.value is None:
         return "-"
-    return f"{metrics.get(decision.model.slot)}={tag_message.show(decision.value)}"
+    return f"{metrics.get(decision.model.slot)}={rounded(decision.value)}"
 
 
 def _action(decision: Decision) -> str:

@@ -1,14 +1,17 @@
-"""How sure the difference of two runs is, by the predictions that both have in the results.
+"""How sure the metrics of a run are, by the rows that the results have of it.
 
-For ``explore diff``: the same intervals as ``check``'s rule few-samples. Only rates that follow from the
-rows are looked at (accuracy and error rate from prediction and truth), and only where the value that was
-recorded does; of each run its own rows are read, by the index that trackers make.
+For ``explore diff``: the same intervals as ``check``'s rule few-samples. Looked at are tables with a row for
+each input: accuracy and error rate from prediction and truth (or a column that says what is right), and
+metrics that are the mean of a column of their name. Only where the value that was recorded follows from the
+rows is anything said; of each run its own rows are read, by the index that trackers make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from functools import partial
+from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
@@ -16,48 +19,116 @@ from gitxexp.trackers import column_names
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.event_rows import condition
 from gitxexp.trackers.tables import Table, quoted, tables_of
-from gitxexp.workflows.checks import intervals
-from gitxexp.workflows.checks.intervals import Interval
-from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, TRUTHS
+from gitxexp.workflows.checks import sample
+from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, RIGHT, TRUTHS
+from gitxexp.workflows.checks.sample import Rows, Sample, Summary
 from gitxexp.workflows.experiments import collect
 
 #: Rows of a table without an index on its runs up to which it is read.
 _SCANNED = 500_000
+#: By how much a recorded value may differ from what the rows give: it may have been rounded.
+_ROUNDED = 0.005
+#: Words that say that a metric is the mean of what the others name.
+_MEAN = {"mean", "avg", "average"}
 
 
-def of_runs(
-    project: Project, before: str, after: str, values: Mapping[str, tuple[Any, Any]]
-) -> dict[str, Interval]:
-    """The interval of ``after`` minus ``before`` for each of ``values`` (accuracy or error rate, by any name
-    → before and after) that can be told; nothing where the results here have not the rows of both."""
+class RecordedRun(NamedTuple):
+    """A run as it is on record: its id, the version that its rows may name, and its metrics."""
+
+    id: str
+    version: str
+    metrics: Mapping[str, Any]
+
+
+def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
+    """What the rows that are here say of the metrics of ``run``, by the name of the metric."""
     wanted = {
-        name: pair for name, pair in values.items()
-        if all(isinstance(value, int | float) for value in pair)
-    }  # fmt: skip
-    if not wanted or not (before and after) or before == after or project.places.top is None:
-        return {}
+        name: float(value)
+        for name, value in run.metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
+    found: dict[str, Sample] = {}
+    if not wanted or project.places.top is None or not (run.id or run.version):
+        return found
     for path in collect.databases(project.top, project.config):
+        missing = {name: value for name, value in wanted.items() if name not in found}
+        if not missing:
+            break
         try:
-            rates = reading(path, lambda database: _rates(database, before, after))
+            found |= reading(path, partial(_of_file, run=run, wanted=missing))
         except XexpError:  # for the verb that needs it to say
             continue
-        if rates is not None:
-            return _intervals(wanted, *rates)
-    return {}
+    return found
 
 
-def _rates(database: Database, before: str, after: str) -> tuple[Interval, Interval] | None:
+def _of_file(
+    database: Database, run: RecordedRun, wanted: Mapping[str, float]
+) -> dict[str, Sample]:
+    found: dict[str, Sample] = {}
     for table in tables_of(database):
-        pair = table.first_of(PREDICTIONS), table.first_of(TRUTHS)
-        if None in pair or not (table.first_of(ID_COLUMNS) and table.run_column):
+        missing = {name: value for name, value in wanted.items() if name not in found}
+        right = _is_right(database, table)
+        rates = {name: value for name, value in missing.items() if right and _is_rate(name)}
+        means = {
+            name: (column, value)
+            for name, value in missing.items()
+            if name not in rates and (column := _column_of(table, name))
+        }
+        if not table.first_of(ID_COLUMNS) or not (rates or means):
             continue
-        if table.key[:1] != (table.run_column,) and _is_large(database, table):
-            continue
-        counts = [_count(database, table, run) for run in (before, after)]
-        if all(n for _, n in counts):
-            one, other = (intervals.wilson(hits, n) for hits, n in counts)
-            return one, other
+        rows = _rows(database, table, run)
+        if rows is not None:
+            found |= _rates(rows, right or "NULL", rates) | _means(rows, means)
+    return found
+
+
+def _is_rate(metric: str) -> bool:
+    """Whether predictions and truth tell the metric."""
+    return column_names.canonical(metric) in ("accuracy", "error_rate")
+
+
+def _column_of(table: Table, metric: str) -> str | None:
+    """The column whose mean a metric may be: of its name, or of its name without "mean"."""
+    bare = [word for word in column_names.words(column_names.bare(metric)) if word not in _MEAN]
+    for column in table.columns:
+        if column == metric or column_names.words(column) == bare:
+            return column
     return None
+
+
+def _is_right(database: Database, table: Table) -> str | None:
+    """An SQL expression: 1 where the row of a table is right, 0 where not, NULL where it has no answer."""
+    one, other = table.first_of(PREDICTIONS), table.first_of(TRUTHS)
+    if one and other:
+        a, b = quoted(one), quoted(other)
+        if database.kind == "duckdb":  # which compares no text with a number
+            a, b = f"CAST({a} AS VARCHAR)", f"CAST({b} AS VARCHAR)"
+        return f"CASE WHEN {a} = {b} THEN 1 WHEN {a} <> {b} THEN 0 END"
+    right = table.first_of(RIGHT)
+    return None if right is None else f"CAST({quoted(right)} AS INTEGER)"
+
+
+def _rows(database: Database, table: Table, run: RecordedRun) -> Rows | None:
+    """The rows of a run in a table: of its id, else of its version; None where there are none, or
+    a large table would have to be read for them."""
+    if table.key[:1] != (table.run_column,) and _is_large(database, table):
+        return None
+    for where, params in _conditions(database, table, run):
+        rows = Rows(database, quoted(table.name), where, params)
+        if rows.ask("1", "1 = 1 LIMIT 1"):
+            return rows
+    return None
+
+
+def _conditions(
+    database: Database, table: Table, run: RecordedRun
+) -> Iterator[tuple[str, Sequence[Any]]]:
+    if run.id and table.run_column:
+        where, params = condition(database, table, run.id)
+        yield where.removeprefix(" WHERE "), params
+    if run.version:
+        for name in table.version_columns:
+            yield f"{quoted(name)} = ?", [run.version]
 
 
 def _is_large(database: Database, table: Table) -> bool:
@@ -67,28 +138,32 @@ def _is_large(database: Database, table: Table) -> bool:
     return (last or 0) > _SCANNED
 
 
-def _count(database: Database, table: Table, run: str) -> tuple[int, int]:
-    """Right predictions of a run, and all."""
-    one, other = (quoted(table.first_of(names) or "") for names in (PREDICTIONS, TRUTHS))
-    same = f"CAST({one} AS VARCHAR) = CAST({other} AS VARCHAR)"
-    if database.kind == "sqlite":
-        same = f"{one} = {other}"
-    where, params = condition(database, table, run)
-    picks = f"count({same}), sum(CASE WHEN {same} THEN 1 ELSE 0 END)"
-    ((n, hits),) = database.rows(f"SELECT {picks} FROM {quoted(table.name)}{where}", params)
-    return int(hits or 0), int(n or 0)
-
-
-def _intervals(
-    wanted: Mapping[str, tuple[Any, Any]], before: Interval, after: Interval
-) -> dict[str, Interval]:
+def _rates(rows: Rows, right: str, wanted: Mapping[str, float]) -> dict[str, Sample]:
+    if not wanted:
+        return {}
+    ((n, hits),) = rows.ask(f"count({right}), sum({right})")
+    if not n or not 0 <= (hits or 0) <= n:
+        return {}
     found = {}
-    for name, values in wanted.items():
-        right = intervals.difference_of_rates(after, before)
-        rates = [before.value, after.value]
-        if column_names.canonical(name) == "error_rate":
-            rates = [1 - rate for rate in rates]
-            right = Interval(-right.value, -right.high, -right.low, right.n)
-        if all(abs(value - rate) < 0.005 for value, rate in zip(values, rates, strict=True)):
-            found[name] = right
+    for name, value in wanted.items():
+        count = n - hits if column_names.canonical(name) == "error_rate" else hits
+        if abs(value - count / n) < _ROUNDED:
+            found[name] = sample.of_rate(count, int(n))
+    return found
+
+
+def _means(rows: Rows, wanted: Mapping[str, tuple[str, float]]) -> dict[str, Sample]:
+    found = {}
+    for name, (column, value) in wanted.items():
+        shown = quoted(column)
+        ((n, total, least, most),) = rows.ask(
+            f"count({shown}), sum({shown}), min({shown}), max({shown})"
+        )
+        numbers = all(isinstance(end, int | float | Decimal) for end in (total, least, most))
+        if not numbers or n < 2 or least == most:  # one value for all rows is no sample of it
+            continue
+        mean = float(total) / n
+        if abs(value - mean) <= _ROUNDED * max(abs(value), abs(mean)):
+            known = Summary(int(n), float(total), frozenset((float(least), float(most))))
+            found[name] = sample.of_column(rows, column, known)
     return found

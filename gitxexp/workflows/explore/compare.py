@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project
@@ -15,7 +15,11 @@ from gitxexp.storage.git import Git
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import code_hash, describe
 from gitxexp.workflows.explore import filters
-from gitxexp.workflows.explore.query import directions
+from gitxexp.workflows.explore.query import best_places, directions
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.checks.intervals import Interval
+    from gitxexp.workflows.checks.sample import Sample
 
 #: In place of the hash of a database that is being written to.
 UNWRITTEN = "md5:(open)"
@@ -44,7 +48,7 @@ class ValueChange(NamedTuple):
 class MetricChange(NamedTuple):
     """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
     where nothing changed or there is nothing to compare. From ``low`` to ``high`` is the 95% interval of
-    ``delta``, where the predictions of both are here; one that holds 0 may be noise."""
+    ``delta``, where the rows of both are here and tell it; one that holds 0 may be noise."""
 
     name: str
     before: Any
@@ -172,28 +176,32 @@ def deltas(
 def sure(
     project: Project, before: ComparedSide, after: ComparedSide, found: list[MetricChange]
 ) -> list[MetricChange]:
-    """The changes with the intervals of those that predictions in the results can tell."""
-    values = {
-        one.name: (one.before, one.after) for one in found if one.delta and _is_rate(one.name)
-    }
-    if not values:
+    """The changes with the intervals of those that rows of the results can tell."""
+    changed = [one for one in found if one.delta]
+    if not changed or before.run == after.run != "":
         return found
-    from gitxexp.workflows.checks import (
-        differences,  # late: it reads databases, which a listing need not
-    )
-
-    known = differences.of_runs(project, before.run, after.run, values)
-    return [
-        one._replace(low=known[one.name].low, high=known[one.name].high)
-        if one.name in known
-        else one
-        for one in found
-    ]
+    old = _samples(project, before, {one.name: one.before for one in changed})
+    new = _samples(project, after, {name: after.metrics[name] for name in old})
+    return [_with_interval(one, old.get(one.name), new.get(one.name)) for one in found]
 
 
-def _is_rate(name: str) -> bool:
-    """Whether predictions and truth tell the metric."""
-    return column_names.canonical(name) in ("accuracy", "error_rate")
+def _samples(project: Project, side: ComparedSide, metrics: Mapping[str, Any]) -> dict[str, Sample]:
+    """What the rows of a side say of ``metrics``, by name."""
+    from gitxexp.workflows.checks import differences  # late: it reads databases
+
+    version = side.name if side.commit else ""
+    return differences.samples(project, differences.RecordedRun(side.run, version, metrics))
+
+
+def _with_interval(
+    change: MetricChange, before: Sample | None, after: Sample | None
+) -> MetricChange:
+    if before is None or after is None or not change.delta:
+        return change
+    from gitxexp.workflows.checks import sample
+
+    interval = sample.difference(after, before)
+    return change._replace(low=interval.low, high=interval.high)
 
 
 def _delta(name: str, before: Any, after: Any, maximize: bool) -> MetricChange:
@@ -215,6 +223,136 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ValueC
     return [
         ValueChange(n, before.get(n), after.get(n)) for n in names if before.get(n) != after.get(n)
     ]
+
+
+# -- several --------------------------------------------------------------------------------------
+
+
+class ValueRow(NamedTuple):
+    """A parameter or artifact that is not the same in all; None where it is not there."""
+
+    name: str
+    values: Sequence[Any]
+
+
+class MetricRow(NamedTuple):
+    """A metric in each of several: its values, the 95% interval of each where rows tell it, the places of
+    the best, and the change of each further one from the first."""
+
+    name: str
+    values: Sequence[Any]
+    intervals: Sequence[Interval | None]
+    best: frozenset[int]
+    changes: Sequence[MetricChange]
+
+
+class FileRow(NamedTuple):
+    """A code file, and what each further one changes in that of the first; None where nothing."""
+
+    path: str
+    changes: Sequence[CodeFileChange | None]
+
+
+class SideBySide(NamedTuple):
+    """Several experiments in columns, the first being what the others are compared with.
+
+    ``metrics`` holds all of them, the others what is not the same in all.
+    """
+
+    sides: Sequence[ComparedSide]
+    params: Sequence[ValueRow]
+    metrics: Sequence[MetricRow]
+    artifacts: Sequence[ValueRow]
+    files: Sequence[FileRow]
+
+    @property
+    def different(self) -> bool:
+        """Whether anything at all differs."""
+        metrics = any(not _same(row.values[0], one) for row in self.metrics for one in row.values)
+        return bool(self.params or metrics or self.artifacts or self.files)
+
+
+def side_by_side(project: Project, sides: Sequence[ComparedSide]) -> SideBySide:
+    """Everything that differs between any of ``sides``, of which there is one at least."""
+    top = project.at_top if project.places.top else project.git
+    files = [_files(top, sides[0], side) for side in sides[1:]]
+    paths = sorted({file.path for changed in files for file in changed})
+    by_path = [{file.path: file for file in changed} for changed in files]
+    return SideBySide(
+        sides,
+        _param_rows(sides),
+        _metric_rows(project, sides),
+        _artifact_rows(sides),
+        [
+            FileRow(path, [changed.get(path) for changed in by_path])
+            for path in paths
+            if code_hash.is_code(path, project.config)
+        ],
+    )
+
+
+def _param_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
+    names: dict[str, None] = {}
+    for side in sides:
+        for name in side.params:
+            other = describe.find_param(names, name)
+            if other is None or other in side.params:
+                names[name] = None
+    rows = []
+    for name in column_names.key_params_order(names):
+        values = [side.params.get(describe.find_param(side.params, name) or name) for side in sides]
+        # Of a hand-written tag only what it names is asked for.
+        told = [
+            v for side, v in zip(sides, values, strict=True) if v is not None or not side.partial
+        ]
+        if any(not same_value(told[0], value) for value in told):
+            rows.append(ValueRow(name, values))
+    return rows
+
+
+def _metric_rows(project: Project, sides: Sequence[ComparedSide]) -> list[MetricRow]:
+    names: dict[str, None] = {}
+    for side in sides:
+        for name in side.metrics:
+            other = column_names.alias_in(names, name)
+            if other is None or other in side.metrics:
+                names[name] = None
+    spelled = [
+        {
+            name: name if name in s.metrics else column_names.alias_in(s.metrics, name)
+            for name in names
+        }
+        for s in sides
+    ]
+    table = [
+        {name: s.metrics.get(own[name] or name) for name in names}
+        for s, own in zip(sides, spelled, strict=True)
+    ]
+    known = [_samples(project, side, row) for side, row in zip(sides, table, strict=True)]
+    primary = describe.primary_metric(names, project.config)
+    ordered = [*([primary] if primary else []), *column_names.key_metrics_order(names)]
+    found = []
+    for name in dict.fromkeys(ordered):
+        maximize = column_names.maximize(name, directions(project.config))
+        values = [row[name] for row in table]
+        changes = [
+            _with_interval(
+                _delta(name, values[0], value, maximize), known[0].get(name), one.get(name)
+            )
+            for value, one in zip(values[1:], known[1:], strict=True)
+        ]
+        own = [one[name].interval if name in one else None for one in known]
+        best = best_places(values, maximize=maximize)
+        found.append(MetricRow(name, values, own, best, changes))
+    return found
+
+
+def _artifact_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
+    rows = (
+        ValueRow(path, [side.artifacts.get(path) for side in sides])
+        for path in sorted({path for side in sides for path in side.artifacts})
+    )
+    return [row for row in rows if len(set(row.values)) > 1]
 
 
 # -- code ----------------------------------------------------------------------------------------

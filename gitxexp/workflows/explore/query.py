@@ -49,7 +49,7 @@ class ListColumn(NamedTuple):
         """The rows with the best value, looked for when asked."""
         if self.maximize is None:
             return frozenset()
-        return _best(self.values, maximize=self.maximize)
+        return best_places(self.values, maximize=self.maximize)
 
 
 class ExperimentList(NamedTuple):
@@ -316,7 +316,7 @@ def _shown(kept: Sequence[Row], name: ColumnName, config: Config) -> ListColumn:
     return ListColumn(name, values, column_names.maximize(name.name, directions(config)))
 
 
-def _best(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:
+def best_places(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:
     """The places of the best value; none where all are the same, because that says nothing."""
     numbers = [
         (n, at) for at, value in enumerate(values) if (n := filters.number(value)) is not None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
+from gitxexp.workflows.checks.intervals import difference_of_rates, wilson
 from tests.experiments import tag, three
 from tests.helpers import Clock, Repo
 
@@ -130,3 +134,95 @@ def test_unknown_names_change_nothing(tagged: Repo) -> None:
     failed = tagged.xexp("explore", "diff", "e0.1.0", "e7.0.0")
     assert (failed.code, failed.out) == (128, "")
     assert failed.err.startswith("fatal: 'e7.0.0' is no experiment, run or revision\n")
+
+
+def evaluated(repo: Repo, clock: Clock) -> None:
+    """e0.1.0, e0.2.0 and e0.3.0 with the rows of their runs: 60 inputs each, of which 40, 42 and 59 are
+    right; and a latency whose mean is recorded of the first two alone."""
+    rows = [
+        (run, f"2026-01-01 00:00:{at:02d}", f"in-{at}", "yes" if at < right else "no", "yes",
+         at / 10 + slow)
+        for run, right, slow in (("a", 40, 0), ("b", 42, 9), ("c", 59, 0))
+        for at in range(60)
+    ]  # fmt: skip
+    with closing(sqlite3.connect(repo / "results.db")) as db, db:
+        db.execute("CREATE TABLE predictions (track_id, timestamp, input_id, prediction, ground_truth,"
+                   " latency REAL, PRIMARY KEY (track_id, timestamp))")  # fmt: skip
+        db.executemany("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)", rows)
+    tag(repo, clock, "e0.1.0", {"lr": 0.1}, {"acc": 0.667, "mean_latency": 2.95}, run="a")
+    tag(repo, clock, "e0.2.0", {"lr": 0.1}, {"accuracy": 0.7, "mean_latency": 11.95}, run="b")
+    tag(repo, clock, "e0.3.0", {"lr": 0.2}, {"accuracy": 59 / 60, "mean_latency": 7.5}, run="c")
+
+
+def test_intervals_from_rows(repo: Repo, clock: Clock) -> None:
+    """Of a rate, of a mean, and none where the recorded value does not follow from the rows."""
+    evaluated(repo, clock)
+    out = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0").good().out
+    delta = difference_of_rates(wilson(42, 60), wilson(40, 60))
+    assert "worse" not in out.partition("mean_latency")[0]
+    assert f"(noise: 95% from {delta.low:.4f} to {delta.high:.4f})" in out
+    found = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()["metrics"]
+    latency = next(each for each in found if each["name"] == "mean_latency")
+    assert 8 < latency["low"] < 9 < latency["high"] < 10
+    found = repo.xexp("explore", "diff", "e0.2.0", "e0.3.0", "--json").good().json()["metrics"]
+    assert {each["name"]: each["low"] is not None for each in found} == {
+        "accuracy": True, "mean_latency": False}  # fmt: skip
+
+
+def _ends(right: int) -> list[str]:
+    rate = wilson(right, 60)
+    return [f"{rate.low:.4f}", "to", f"{rate.high:.4f}"]
+
+
+def test_several_in_columns(repo: Repo, clock: Clock) -> None:
+    evaluated(repo, clock)
+    repo.write("train.py", "one\n")
+    tag(repo, clock, "e0.4.0", {"lr": 0.1}, {"accuracy": 0.5})
+    names = ["e0.1.0", "e0.2.0", "e0.3.0"]
+    done = repo.xexp("explore", "diff", *names).good()
+    assert [line.split() for line in done.out.splitlines()[:10]] == [
+        ["e0.1.0", "(run", "a),", "e0.2.0", "(run", "b),", "e0.3.0", "(run", "c)"],
+        [],
+        ["parameters"],
+        names,
+        ["lr", "0.1", "0.1", "0.2"],
+        [],
+        ["metrics"],
+        names,
+        ["acc", "0.667", "0.7", "0.9833*"],
+        ["95%", *_ends(40), *_ends(42), *_ends(59)],
+    ]
+    assert "+0.0330 +4.9% better (noise)  +0.3163 +47.4% better\n" in done.out
+    found = repo.xexp("compare", *names, "e0.4.0", "--json", "--exit-code")
+    assert found.code == 1
+    document = found.json()
+    assert [side["run"] for side in document["versions"]] == ["a", "b", "c", None]
+    assert document["params"] == [{"name": "lr", "values": [0.1, 0.1, 0.2, 0.1]}]
+    assert document["metrics"][0]["best"] == [2]
+    assert document["metrics"][1]["values"] == [2.95, 11.95, 7.5, None]
+    assert document["metrics"][1]["rows"] == [60, 60, None, None]
+    assert document["code"] == [
+        {"path": "train.py", "changes": [None, None, {"added": 1, "deleted": 0}]}
+    ]
+    marked = repo.xexp("explore", "diff", *names, "--md").good().out
+    assert "| acc | 0.667 | 0.7 | **0.9833** |" in marked
+    same = repo.xexp("explore", "diff", "e0.1.0", "e0.1.0", "e0.1.0", "--exit-code").good()
+    assert same.out.endswith("nothing differs\n")
+    assert repo.xexp("explore", "diff", *names, "--code").code == 129
+    assert repo.xexp("explore", "diff", *names, "e9.9.9").code == 128
+
+
+def test_digits(repo: Repo, clock: Clock) -> None:
+    """Numbers look the same on every page, and have all digits where they are asked for."""
+    value = 0.8684999999999999
+    tag(repo, clock, "e0.1.0", {"lr": 1e-5}, {"f1": value})
+    tag(repo, clock, "e0.2.0", {"lr": value}, {"f1": 0.5})
+    pages = (["list"], ["show", "e0.1.0"], ["compare", "e0.1.0", "e0.2.0"],
+             ["registry", "show", "e0.1.0"], ["registry", "list"],
+             ["registry", "compare", "e0.1.0", "e0.2.0"])  # fmt: skip
+    for words in pages:
+        out = repo.xexp(*words).good().out
+        assert "0.8685" in out and str(value) not in out, words
+        assert str(value) in repo.xexp(*words, "--full").good().out, words
+    for form in ("--csv", "--json", "--porcelain"):
+        assert str(value) in repo.xexp("list", form, "--columns", "version,f1").good().out

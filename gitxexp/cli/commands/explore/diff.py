@@ -16,21 +16,19 @@ from gitxexp.common.errors import NO, UsageError
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.repository.tags import Experiment
-    from gitxexp.workflows.explore.compare import ComparedSide
+    from gitxexp.workflows.explore.compare import ComparedSide, Comparison, SideBySide
 
 
 @click.command(cls=Command)
-@click.argument("before", metavar="A")
-@click.argument("after", metavar="[B]", required=False)
+@click.argument("versions", metavar="A [B...]", nargs=-1, required=True)
 @click.option("--code", is_flag=True, help="Print the patch of the code too.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @click.option("--md", "as_md", is_flag=True, help="Print Markdown, for a pull request.")
-@shared(json=True)
+@shared(json=True, full=True)
 @click.pass_context
 def diff(
     ctx: click.Context,
-    before: str,
-    after: str | None,
+    versions: tuple[str, ...],
     code: bool,
     exit_code: bool,
     as_md: bool,
@@ -38,33 +36,68 @@ def diff(
 ) -> None:
     """Compare experiment A with B, or with the work tree and its latest run.
 
-    Both are named as for show; A..B is understood too. Shows the parameters, artifacts and code
-    files that differ, and every metric with its change, better or worse.
+    All are named as for show; A..B is understood too. Shows the parameters, artifacts and code
+    files that differ, and every metric with its change, better or worse. Several B stand in
+    columns, each compared with A. Where the rows of a metric are in the results, its 95% interval
+    is shown (Wilson's for rates, a bootstrap's for means): a change whose interval holds 0 may be
+    noise.
     """
-    from gitxexp.cli.render import details
     from gitxexp.workflows.explore import compare
 
     if as_md and (code or as_json):
         raise UsageError(f"--md and {'--code' if code else '--json'} exclude each other")
+    if code and len(versions) > 2:
+        raise UsageError("--code prints the patch between two")
     project = open_project()
-    if after is None and ".." in before:
-        before, _, after = before.partition("..")
+    names = _names(versions)
     known = project.experiments()
-    one = _side(project, before or "HEAD", known)
-    now = after is None
-    with progress.line("looking at the data") as project.progress:
-        other = compare.of_work_tree(project) if now else _side(project, after or "HEAD", known)
-    found = compare.compare(project, one, other)
-    patch = compare.patch(project, found, colour=console.colour() and not as_json) if code else ""
+    sides = [_side(project, name, known) for name in names]
+    if len(sides) > 2:
+        several = compare.side_by_side(project, sides)
+        _print_several(several, as_md=as_md, as_json=as_json)
+        different = several.different
+    else:
+        if len(sides) < 2:
+            with progress.line("looking at the data") as project.progress:
+                sides.append(compare.of_work_tree(project))
+        found = compare.compare(project, *sides)
+        shown = console.colour() and not as_json
+        patch = compare.patch(project, found, colour=shown) if code else None
+        _print(found, patch, as_md=as_md, as_json=as_json)
+        different = found.different
+    if exit_code and different:
+        ctx.exit(NO)
+
+
+def _names(versions: Sequence[str]) -> list[str]:
+    """What to compare; either end of ``A..B`` may be left out, and is HEAD then."""
+    if len(versions) == 1 and ".." in versions[0]:
+        before, _, after = versions[0].partition("..")
+        return [before or "HEAD", after or "HEAD"]
+    return [name or "HEAD" for name in versions]
+
+
+def _print(found: Comparison, patch: str | None, *, as_md: bool, as_json: bool) -> None:
+    from gitxexp.cli.render import details
+
     if as_json:
         facts = details.comparison(found)
-        console.print_json(facts | {"patch": patch} if code else facts)
+        console.print_json(facts if patch is None else facts | {"patch": patch})
     elif as_md:
         console.out(*details.comparison_markdown(found))
     else:
-        console.page(details.comparison_text(found), patch)
-    if exit_code and found.different:
-        ctx.exit(NO)
+        console.page(details.comparison_text(found), patch or "")
+
+
+def _print_several(found: SideBySide, *, as_md: bool, as_json: bool) -> None:
+    from gitxexp.cli.render import side_by_side as render
+
+    if as_json:
+        console.print_json(render.as_object(found))
+    elif as_md:
+        console.out(*render.as_markdown(found))
+    else:
+        console.page(render.as_text(found))
 
 
 def _side(project: Project, name: str, known: Sequence[Experiment]) -> ComparedSide:

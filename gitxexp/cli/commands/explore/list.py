@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,10 @@ from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.common import streams
 from gitxexp.common.errors import UsageError
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.explore.query import Query
 
 
 @click.command("list", cls=Command)
@@ -32,7 +37,9 @@ from gitxexp.common.errors import UsageError
 @click.option(
     "--runs", is_flag=True, help="Runs, tagged or not: those of the results, and recorded ones."
 )
-@shared(json=True)
+@click.option("--watch", is_flag=True,
+              help="Print it again whenever it changes, until Ctrl-C.")  # fmt: skip
+@shared(json=True, full=True)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
 @click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
 @click.option("--porcelain", is_flag=True, help="Print stable lines of tab-separated fields.")
@@ -47,6 +54,7 @@ def list_(
     limit: int | None,
     columns: tuple[str, ...] | None,
     runs: bool,
+    watch: bool,
     as_json: bool,
     as_csv: bool,
     as_md: bool,
@@ -60,8 +68,7 @@ def list_(
     joins with and, or, not and parentheses. The best value of every metric is marked.
     """
     from gitxexp.cli.render import lists
-    from gitxexp.workflows.experiments.resolve import none_here
-    from gitxexp.workflows.explore.query import Query, list_experiments
+    from gitxexp.workflows.explore.query import Query
 
     form = _form({"json": as_json, "csv": as_csv, "md": as_md, "porcelain": porcelain or nul})
     chosen = columns or ()
@@ -76,12 +83,26 @@ def list_(
         runs=runs,
         names=names,
     )
+    if watch:
+        if form in ("csv", "md"):
+            raise UsageError(f"--watch and --{form} exclude each other")
+        _watch(query, form, chosen, nul=nul)
+        return
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
-    project = open_project()
+    _print(open_project(), query, form, chosen, nul=nul)
+
+
+def _print(
+    project: Project, query: Query, form: str, chosen: tuple[str, ...], *, nul: bool
+) -> None:
+    from gitxexp.cli.render import lists
+    from gitxexp.workflows.experiments.resolve import none_here
+    from gitxexp.workflows.explore.query import list_experiments
+
     found = list_experiments(project, query)
     if not found.rows and form == "table":
         none = f"there are no experiments {none_here(project)}"
-        console.remark(_nothing(found.total, runs=runs) or none)
+        console.remark(_nothing(found.total, runs=query.runs) or none)
         hints.hint(*filter(None, [found.hint]))
     elif form == "json":
         console.print_json(lists.as_objects(found, chosen=bool(chosen)))
@@ -93,6 +114,34 @@ def list_(
         streams.write(lists.as_porcelain(found, end="\0" if nul else "\n"))
     else:
         console.page(lists.as_table(found, {name.lstrip("+") for name in chosen}))
+
+
+def _watch(query: Query, form: str, chosen: tuple[str, ...], *, nul: bool) -> None:
+    """Draw the list over the last one on a terminal; elsewhere write the new one after it."""
+    from gitxexp.cli.watch import watch
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.explore.changes import Observed
+
+    observed = Observed(open_project(), runs=query.runs)
+
+    def draw() -> None:
+        project = Project.open()  # a new one, which remembers nothing
+        if form == "table" and console.is_screen():
+            console.redraw(_lines(project, query, chosen))
+        else:
+            _print(project, query, form, chosen, nul=nul)
+
+    watch(observed.state, draw)
+
+
+def _lines(project: Project, query: Query, chosen: tuple[str, ...]) -> list[str]:
+    from gitxexp.cli.render import lists
+    from gitxexp.workflows.explore.query import list_experiments
+
+    found = list_experiments(project, query)
+    if not found.rows:
+        return [_nothing(found.total, runs=query.runs) or "there are no experiments yet"]
+    return lists.as_table(found, {name.lstrip("+") for name in chosen})
 
 
 def _form(asked: Mapping[str, bool]) -> str:

@@ -13,7 +13,7 @@ from gitxexp.cli.render import console
 @click.command(cls=Command)
 @click.argument("version", required=False)
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
-@shared(json=True)
+@shared(json=True, full=True)
 def show(version: str | None, ask_remote: bool, as_json: bool) -> None:
     """Show all that is known of one experiment.
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 @labels_option
 @db_option
-@shared(json=True)
+@shared(json=True, full=True)
 def list_(labels: tuple[tuple[str, ...], ...], db: Path | None, as_json: bool) -> None:
     """List experiments, and configurations that were registered without a run."""
     wanted = set(chain.from_iterable(labels))
@@ -50,15 +50,13 @@ def _columns(found: list[Known]) -> list[Column]:
 
 
 def _pairs(values: Mapping[str, Any]) -> str:
-    from gitxexp.repository.tag_message import show
-
-    return " ".join(f"{name}={show(value)}" for name, value in values.items())
+    return " ".join(f"{name}={console.rounded(value)}" for name, value in values.items())
 
 
 @click.command(cls=Command)
 @click.argument("name", metavar="VERSION|HASH")
 @db_option
-@shared(json=True)
+@shared(json=True, full=True)
 def show(name: str, db: Path | None, as_json: bool) -> None:
     """Show all that the registry knows of an experiment or configuration.
 
@@ -75,11 +73,10 @@ def show(name: str, db: Path | None, as_json: bool) -> None:
 
 def _lines(document: Mapping[str, Any]) -> Iterable[str]:
     from gitxexp.repository.config_hash import flatten
-    from gitxexp.repository.tag_message import show
 
     for name, value in document.items():
         if not isinstance(value, dict):
-            text = ", ".join(value) if isinstance(value, list) else show(value)
+            text = ", ".join(value) if isinstance(value, list) else console.rounded(value)
             if text:
                 yield f"{name:<13}{console.one_line(text)}"
     for name, value in document.items():
@@ -87,7 +84,7 @@ def _lines(document: Mapping[str, Any]) -> Iterable[str]:
             yield ""
             yield console.paint(name, "bold")
             for key, each in flatten(value).items():
-                yield f"  {console.one_line(key)}  {console.one_line(show(each))}"
+                yield f"  {console.one_line(key)}  {console.one_line(console.rounded(each))}"
 
 
 def as_object(found: Known, *, full: bool = False) -> dict[str, Any]:
@@ -105,10 +102,9 @@ def as_object(found: Known, *, full: bool = False) -> dict[str, Any]:
 @click.argument("before", metavar="VERSION|HASH")
 @click.argument("after", metavar="VERSION|HASH")
 @db_option
-@shared(json=True)
+@shared(json=True, full=True)
 def compare(before: str, after: str, db: Path | None, as_json: bool) -> None:
     """Compare the parameters and metrics of two experiments or configurations."""
-    from gitxexp.repository.tag_message import show
     from gitxexp.workflows.registry.configurations import differing, find
 
     entries = entries_of(db)
@@ -135,7 +131,7 @@ def compare(before: str, after: str, db: Path | None, as_json: bool) -> None:
     if not rows:
         console.out("nothing differs")
         return
-    said = [["-" if value is None else show(value) for value in row] for row in rows]
+    said = [["-" if value is None else console.rounded(value) for value in row] for row in rows]
     columns = zip(*said, strict=True)
     heads = ("name", one.name, other.name)
     console.page(

@@ -10,13 +10,14 @@ from gitxexp.common.text import counted
 from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.tables import quoted
-from gitxexp.workflows.checks import intervals
+from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.bounds import Range
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.intervals import Interval
 from gitxexp.workflows.checks.layout import COUNTS, RIGHT
 from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
+from gitxexp.workflows.checks.sample import Sample, Summary
 from gitxexp.workflows.experiments import describe
 
 #: Words of metrics from 0 to 1 that are no share of the inputs.
@@ -40,13 +41,16 @@ _ACCURACY = "accuracy (prediction = truth)"
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One configuration of an evaluation: its rows, and the interval of its metric."""
+class Measured:
+    """One configuration of an evaluation, and what its rows say of the metric."""
 
     label: str
-    groups: Sequence[Group]
-    interval: Interval
-    values: Sequence[float] = ()  #: of a mean of few rows
+    sample: Sample
+
+    @property
+    def interval(self) -> Interval:
+        """Of the metric."""
+        return self.sample.interval
 
 
 @rule("few-samples", Level.WARNING, Scope.TABLE)
@@ -90,12 +94,12 @@ def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 
 def _noise(
-    table: TableProfile, samples: Sequence[Sample], metric: str, context: Context
+    table: TableProfile, samples: Sequence[Measured], metric: str, context: Context
 ) -> Iterator[Finding]:
     most = metric == _ACCURACY or describe.maximize(context.config, metric)
     ranked = sorted(samples, key=lambda one: one.interval.value, reverse=most)
     best, next_ = ranked[0], ranked[1]
-    difference = _difference(best, next_)
+    difference = sample.difference(best.sample, next_.sample)
     if difference.value and not difference.excludes(0):
         yield table.found(
             f"{best.label} is better than {next_.label} by {abs(difference.value):.4g} of {metric} on"
@@ -107,25 +111,14 @@ def _noise(
         )  # fmt: skip
 
 
-def _difference(one: Sample, other: Sample) -> Interval:
-    if one.values and other.values:
-        return intervals.difference_of_means(one.values, other.values)
-    if not one.values and not other.values:
-        return intervals.difference_of_rates(one.interval, other.interval)
-    half = [(each.interval.high - each.interval.low) / 2 for each in (one, other)]
-    delta = one.interval.value - other.interval.value
-    wide = (half[0] ** 2 + half[1] ** 2) ** 0.5
-    return Interval(delta, delta - wide, delta + wide, min(one.interval.n, other.interval.n))
-
-
 def _shown(interval: Interval) -> str:
     return f"{interval.value:.4g} ({interval.low:.4g} to {interval.high:.4g})"
 
 
-def _row(sample: Sample) -> dict[str, Any]:
-    value, low, high, n = sample.interval
+def _row(one: Measured) -> dict[str, Any]:
+    value, low, high, n = one.interval
     return {
-        "configuration": sample.label, "value": round(value, 6), "low": round(low, 6),
+        "configuration": one.label, "value": round(value, 6), "low": round(low, 6),
         "high": round(high, 6), "rows": n,
     }  # fmt: skip
 
@@ -157,7 +150,7 @@ def _rate(table: TableProfile, context: Context) -> str | None:
     return describe.primary_metric(rates, context.config)
 
 
-def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Sample]:
+def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Measured]:
     """The configurations of a table that holds a rate and the number of its inputs."""
     found = []
     for group in table.chosen:
@@ -168,11 +161,11 @@ def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Sample]:
             and 0 <= rate <= 1
             and n >= 1
         ):
-            found.append(Sample(table.label(group), [group], intervals.wilson(rate * n, int(n))))
+            found.append(Measured(table.label(group), sample.of_rate(rate * n, int(n))))
     return found
 
 
-def _samples(table: TableProfile, metric: str, context: Context) -> list[Sample]:
+def _samples(table: TableProfile, metric: str, context: Context) -> list[Measured]:
     """The two best configurations, and those of few rows: each takes a look at the table."""
     every = [
         (mean, n, groups)
@@ -201,34 +194,20 @@ def _rows(groups: Sequence[Group], metric: str) -> int:
     return sum(group.cells[metric].filled for group in groups)
 
 
-def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Sample | None:
+def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measured | None:
     label = table.label(groups[0])
     if metric == _ACCURACY:
         n = sum(group.matches[0] for group in groups)
         hits = sum(group.matches[1] for group in groups)
-        return Sample(label, groups, intervals.wilson(hits, n)) if n else None
+        return Measured(label, sample.of_rate(hits, n)) if n else None
     cells = [group.cells[metric] for group in groups if group.cells[metric].filled]
     n = sum(each.filled for each in cells)
     if not n or any(isinstance(v, str) for each in cells for v in (each.least, each.most)):
         return None
-    total = sum(each.total or 0.0 for each in cells)
-    where, params = _rows_of(table, groups)
-    column = quoted(metric)
-    ends = {value for each in cells for value in (each.least, each.most)}
-    if ends <= {0, 1}:
-        odd = f"SELECT count(*) FROM {table.from_table} WHERE {column} NOT IN (0, 1) AND {where}"
-        if not table.value(odd, params):
-            return Sample(label, groups, intervals.wilson(total, n))
-    if n < intervals.LARGE:
-        sql = f"SELECT {column} FROM {table.from_table} WHERE {column} IS NOT NULL AND {where}"
-        values = [float(value) for (value,) in table.database.rows(sql, params)]
-        return Sample(label, groups, intervals.bootstrap(values), values)
-    mean = total / n
-    square = f"SELECT sum(({column} - ?) * ({column} - ?)) FROM {table.from_table} WHERE {where}"
-    spread = (float(table.value(square, [mean, mean, *params]) or 0) / (n - 1) / n) ** 0.5
-    return Sample(
-        label, groups, Interval(mean, mean - intervals.Z * spread, mean + intervals.Z * spread, n)
-    )
+    ends = frozenset(value for each in cells for value in (each.least, each.most))
+    known = Summary(n, sum(each.total or 0.0 for each in cells), ends)
+    rows = sample.Rows(table.database, table.from_table, *_rows_of(table, groups))
+    return Measured(label, sample.of_column(rows, metric, known))
 
 
 def _rows_of(table: TableProfile, groups: Sequence[Group]) -> tuple[str, list[Any]]:

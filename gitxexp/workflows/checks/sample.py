@@ -1,0 +1,73 @@
+"""What the rows of one configuration or run say of a metric: its mean or rate with a 95% interval.
+
+The one way to an interval from rows: ``check``'s rule few-samples and ``explore diff`` go it, so that both
+say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gitxexp.trackers.databases import Database
+from gitxexp.trackers.tables import quoted
+from gitxexp.workflows.checks import intervals
+from gitxexp.workflows.checks.intervals import Interval
+
+
+class Sample(NamedTuple):
+    """The interval of a metric; ``values`` are those of a mean of few rows, which a bootstrap takes."""
+
+    interval: Interval
+    values: Sequence[float] = ()
+
+
+class Rows(NamedTuple):
+    """Some rows of a database: an item of FROM, a condition, and its parameters."""
+
+    database: Database
+    source: str
+    condition: str
+    params: Sequence[Any]
+
+    def ask(self, picks: str, also: str = "", before: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """The values of ``picks``, whose parameters are ``before``; ``also`` is a further condition."""
+        where = f"{self.condition} AND {also}" if also else self.condition
+        sql = f"SELECT {picks} FROM {self.source} WHERE {where}"
+        return list(self.database.rows(sql, [*before, *self.params]))
+
+
+class Summary(NamedTuple):
+    """What is known of a column of numbers: how many there are, their sum, and the ends."""
+
+    n: int
+    total: float
+    ends: frozenset[float]
+
+
+def of_rate(hits: float, n: int) -> Sample:
+    """Of ``hits`` among ``n``: Wilson's interval. Raises ValueError where ``n`` is 0."""
+    return Sample(intervals.wilson(hits, n))
+
+
+def of_column(rows: Rows, name: str, known: Summary) -> Sample:
+    """Of the numbers of a column: Wilson's interval where all are 0 or 1, else that of a bootstrap of
+    the mean, which for many rows is the normal one. There has to be one number at least."""
+    column, n = quoted(name), known.n
+    if known.ends <= {0, 1} and not rows.ask("1", f"{column} NOT IN (0, 1) LIMIT 1"):
+        return of_rate(known.total, n)
+    if n < intervals.LARGE:
+        values = [float(value) for (value,) in rows.ask(column, f"{column} IS NOT NULL")]
+        return Sample(intervals.bootstrap(values), values)
+    mean = known.total / n
+    ((square,),) = rows.ask(f"sum(({column} - ?) * ({column} - ?))", before=[mean, mean])
+    half = intervals.Z * (float(square or 0) / (n - 1) / n) ** 0.5
+    return Sample(Interval(mean, mean - half, mean + half, n))
+
+
+def difference(one: Sample, other: Sample) -> Interval:
+    """The interval of ``one`` minus ``other``. Newcombe's square and add holds for means of many rows,
+    too, whose intervals are symmetric."""
+    if one.values and other.values:
+        return intervals.difference_of_means(one.values, other.values)
+    return intervals.difference_of_rates(one.interval, other.interval)
