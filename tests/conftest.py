@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests import forkserver
 from tests.helpers import Clock, Repo, run
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -112,6 +113,15 @@ def install_guard() -> None:
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
+@pytest.fixture(scope="session")
+def forked(sealed: Path) -> Iterator[Path]:
+    """A folder for PATH: ``git-xexp`` and ``dvc`` that start at once (see :mod:`tests.forkserver`)."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        server = forkserver.start(Path(folder) / "bin")
+        yield Path(folder) / "bin"
+        server.communicate()
+
+
 _homes = count(1)
 
 
@@ -130,6 +140,12 @@ def home(sealed: Path) -> Iterator[Path]:
         text = violations.read_text(encoding="utf-8")
         violations.unlink()
         pytest.fail(f"the test left its seal:\n{text}")
+
+
+@pytest.fixture
+def quick(forked: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``git xexp`` and ``dvc`` start at once in this test."""
+    monkeypatch.setenv("PATH", str(forked), prepend=os.pathsep)
 
 
 @pytest.fixture(autouse=True)

@@ -168,6 +168,17 @@ class Repo:
         """Standard output of ``dvc ARGS``, in this process: a new one takes a second."""
         return dvc_inside(*args, cwd=self.path).good().out
 
+    def dvc_add(self, *paths: str) -> None:
+        """DVC's ``add``, in this process, that leaves the files as they are (no link to the cache)."""
+        from dvc.repo import Repo as Dvc
+
+        with _inside(self.path, ["dvc"]), Dvc(".") as dvc:
+            dvc.add(list(paths), relink=False)
+
+    def dvc_checkout(self, *targets: str) -> None:
+        """``dvc checkout --force TARGETS``, in this process."""
+        self.dvc("checkout", "--quiet", "--force", *targets)
+
     def xexp(self, *args: str | Path) -> Done:
         """``git xexp ARGS`` in this process."""
         return xexp_inside(*args, cwd=self.path)

@@ -91,7 +91,7 @@ def examples(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PROSE.iterdir()))
-def test_every_example_runs(name: str, demo: Path, tmp_path: Path) -> None:
+def test_every_example_runs(name: str, demo: Path, quick: None, tmp_path: Path) -> None:
     commands = examples(name)
     assert commands
     shutil.copytree(demo, tmp_path / "demo", symlinks=True)

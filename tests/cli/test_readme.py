@@ -7,14 +7,14 @@ from difflib import unified_diff
 from pathlib import Path
 
 from tests.cli.readme import replayed, steady
-from tests.helpers import xexp_process
+from tests.helpers import run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def test_the_commands_print_what_the_readme_shows(tmp_path: Path) -> None:
+def test_the_commands_print_what_the_readme_shows(quick: None, tmp_path: Path) -> None:
     """XEXP_TEST_WRITE=1 writes the real output into the README instead."""
-    xexp_process("demo", "demo", cwd=tmp_path).good()
+    run("git", "xexp", "demo", "demo", cwd=tmp_path).good()
     shown = README.read_text("utf-8")
     real = replayed(shown, tmp_path)
     if os.environ.get("XEXP_TEST_WRITE"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -176,7 +175,7 @@ def test_a_parquet_table_is_called_by_its_file(dvc_repo: Repo) -> None:
     (dvc_repo / "results").mkdir()
     for value in (1, 2):
         duckdb.sql(f"COPY (SELECT {value} AS i) TO '{dvc_repo / 'results/preds.parquet'}'")
-        add(dvc_repo, ["results/preds.parquet"])
+        dvc_repo.dvc_add("results/preds.parquet")
         dvc_repo.commit(f"run {value}")
     shown = dvc_repo.xexp("diff", "HEAD~1", "HEAD").good().out
     assert shown.splitlines()[:2] == [
@@ -185,13 +184,6 @@ def test_a_parquet_table_is_called_by_its_file(dvc_repo: Repo) -> None:
 
 
 # -- the status page -------------------------------------------------------------------------------
-
-
-def add(repo: Repo, paths: Sequence[str]) -> None:
-    from dvc.repo import Repo as Dvc
-
-    with Dvc(str(repo.path)) as dvc:
-        dvc.add([str(repo / path) for path in paths], relink=False)
 
 
 def test_the_status_page_says_how_outputs_stand(set_up: Repo) -> None:

@@ -10,6 +10,8 @@ Types commands as a user would: shows each, runs it, passes its output on.
 from __future__ import annotations
 
 import contextlib
+import importlib
+import multiprocessing
 import os
 import shlex
 import shutil
@@ -18,7 +20,9 @@ import sys
 import tempfile
 from collections.abc import Callable
 from importlib.resources import files
+from multiprocessing.reduction import DupFd
 from pathlib import Path
+from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.git import LOCAL_ENV
@@ -169,8 +173,10 @@ def _quoted(text: str) -> str:
     return shlex.quote(text)
 
 
-#: How to run what has no script of its own beside this interpreter.
-MODULES = {("git", "xexp"): ("-m", "gitxexp"), ("dvc",): ("-m", "dvc"), ("python",): ()}
+#: Programs of this interpreter, and the module whose ``main()`` each is.
+MODULES = {("git", "xexp"): "gitxexp.entry", ("dvc",): "dvc.cli"}
+#: Imported once for all of them: DVC takes half a second, and the demo calls it thirty times.
+IMPORTED = ["gitxexp.cli.main", "dvc.cli", "dvc.repo", "dvc.dvcfile", "dvc.stage", "dvc_data.index"]
 
 
 class Shell:
@@ -180,6 +186,8 @@ class Shell:
         self.folder = folder
         self.say = say
         self._env = _environment()
+        self._server = multiprocessing.get_context("forkserver")
+        self._server.set_forkserver_preload(IMPORTED)
 
     def title(self, text: str) -> None:
         """Announce a step."""
@@ -188,35 +196,47 @@ class Shell:
 
     def run(self, *command: str) -> None:
         """Show a command, run it and show what it prints; raises XexpError if it fails."""
-        self.say(f"$ {shlex.join(command)}")
-        with self._started(command, subprocess.PIPE) as process:
-            assert process.stdout is not None
-            for line in process.stdout:
-                self._show(line)
-        if process.returncode:
-            self._failed(command, process.returncode, [])
+        self._shown(command, *os.pipe())
 
     def run_on_terminal(self, *command: str) -> None:
         """Like :meth:`run`, for a command that prints for people only on a terminal."""
+        self._shown(command, *os.openpty())
+
+    def _shown(self, command: tuple[str, ...], ours: int, theirs: int) -> None:
         self.say(f"$ {shlex.join(command)}")
-        ours, theirs = os.openpty()
-        with os.fdopen(ours, "rb") as output, self._started(command, theirs) as process:
-            os.close(theirs)
+        with os.fdopen(ours, "rb") as output:
+            try:
+                wait = self._started(command, theirs)
+            finally:
+                os.close(theirs)
             with contextlib.suppress(OSError):  # EIO is how Linux says that the other end closed
                 for line in output:
                     self._show(line)
-        if process.returncode:
-            self._failed(command, process.returncode, [])
+        if code := wait():
+            self._failed(command, code, [])
 
-    def _started(self, command: tuple[str, ...], stdout: int) -> subprocess.Popen[bytes]:
+    def _started(self, command: tuple[str, ...], output: int) -> Callable[[], int | None]:
+        """Start a command; a function that waits for its exit code."""
+        module, arguments = _module(command)
+        if module and sys.platform == "linux":  # elsewhere libraries do not take a fork well
+            process = self._server.Process(
+                target=_become, args=(module, arguments, self.folder, self._env, _Output(output))
+            )
+            process.start()
+
+            def wait() -> int | None:
+                process.join()
+                return process.exitcode
+
+            return wait
         return subprocess.Popen(
             _real(command),
             cwd=self.folder,
             env=self._env,
             stdin=subprocess.DEVNULL,
-            stdout=stdout,
+            stdout=output,
             stderr=subprocess.STDOUT,
-        )
+        ).wait
 
     def _show(self, line: bytes) -> None:
         self.say(line.decode("utf-8", "replace").rstrip("\r\n"))
@@ -262,12 +282,52 @@ class Shell:
         raise XexpError(f"the demo stopped: {shlex.join(command)} exited {code}", hint)
 
 
+class _Output:
+    """A file descriptor that goes along to the process it is given to."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __reduce__(self) -> tuple[Callable[[Any], _Output], tuple[Any]]:
+        return _received, (DupFd(self.descriptor),)
+
+
+def _received(descriptor: Any) -> _Output:
+    return _Output(descriptor.detach())
+
+
+def _become(
+    module: str, arguments: list[str], folder: Path, env: dict[str, str], output: _Output
+) -> None:
+    """Be the command whose ``main()`` is in ``module``; ends the process with its exit code."""
+    for stream in (1, 2):
+        os.dup2(output.descriptor, stream)
+    os.close(output.descriptor)
+    sys.stdout, sys.stderr = (
+        open(stream, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+        for stream in (1, 2)
+    )
+    os.environ.clear()
+    os.environ.update(env)
+    os.chdir(folder)
+    sys.argv = arguments
+    sys.exit(importlib.import_module(module).main())
+
+
+def _module(command: tuple[str, ...]) -> tuple[str | None, list[str]]:
+    """The module whose ``main()`` the command is, and its arguments with its name."""
+    for words, module in MODULES.items():
+        if command[: len(words)] == words:
+            return module, ["-".join(words), *command[len(words) :]]
+    return None, list(command)
+
+
 def _real(command: tuple[str, ...]) -> list[str]:
     """The command with its program found, even where this environment is not activated."""
-    for words, arguments in MODULES.items():
-        if command[: len(words)] == words:
-            return [sys.executable, *arguments, *command[len(words) :]]
-    return list(command)
+    module, arguments = _module(command)
+    if module:
+        return [sys.executable, "-m", module.partition(".")[0], *arguments[1:]]
+    return [sys.executable, *command[1:]] if command[0] == "python" else list(command)
 
 
 def _environment() -> dict[str, str]:

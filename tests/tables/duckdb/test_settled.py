@@ -180,8 +180,7 @@ def test_a_duckdb_file_behind_a_pointer(trained: Repo) -> None:
     repo, path = trained, trained / "results/runs.db"
 
     def save(message: str) -> None:
-        code = "from dvc.repo import Repo; Repo('.').add('results/runs.db', relink=False)"
-        repo.python("-c", code).good()
+        repo.dvc_add("results/runs.db")
         repo.commit(message)
 
     sql(path, "CREATE TABLE t (i INTEGER PRIMARY KEY, f1 DOUBLE)", "INSERT INTO t VALUES (1, 0.1)")

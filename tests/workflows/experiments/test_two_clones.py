@@ -14,9 +14,7 @@ from tests.workflows.merge.test_driver_pointers import (
     DB,
     POINTER,
     add,
-    checkout,
     clean,
-    dvc_add,
     runs,
     sql,
 )
@@ -115,7 +113,7 @@ def fork(pair: tuple[Repo, Repo]) -> Repo:
     repo.git("switch", "-q", "-c", "other")
     add(repo, "theirs")
     repo.git("switch", "-q", "main")
-    checkout(repo)
+    repo.dvc_checkout()
     add(repo, "ours")
     return repo
 
@@ -139,7 +137,7 @@ def test_a_merge_that_git_refuses_leaves_the_data_alone(fork: Repo) -> None:
     assert "1 changed, 1 output from another commit" in fork.xexp().good().out
     fork.git("checkout", "-q", "README.md")
     assert fork.xexp("--json").good().json()["next"] == "dvc checkout"
-    checkout(fork)
+    fork.dvc_checkout()
     assert runs(fork) == BOTH
 
 
@@ -150,7 +148,7 @@ def test_check_is_content_once_the_rows_are_back(fork: Repo) -> None:
     run("git", "-c", "merge.xexp.driver=false", "merge", "-q", "main", cwd=fork.path)
     fork.git("checkout", "-q", "other", "--", POINTER)
     fork.commit("merged by hand", POINTER)
-    checkout(fork)
+    fork.dvc_checkout()
     done = fork.xexp("check", "--merge", start)
     merge = fork.git("rev-parse", "HEAD")[:10]
     assert done.code == 1 and 'track_id="ours"' in done.out
@@ -176,13 +174,13 @@ def test_tag_with_unmerged_paths_is_refused_though_nothing_is_in_progress(fork: 
 def test_resolve_names_what_is_left_by_hand(fork: Repo) -> None:
     fork.git("switch", "-q", "other")
     sql(fork / DB, "UPDATE predictions SET f1 = 0.1 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.write("params.yaml", "lr: 5\n")
     fork.commit("theirs")
     fork.git("switch", "-q", "main")
-    checkout(fork)
+    fork.dvc_checkout()
     sql(fork / DB, "UPDATE predictions SET f1 = 0.2 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.write("params.yaml", "lr: 6\n")
     fork.commit("ours")
     assert run("git", "merge", "other", cwd=fork.path).code == 1
@@ -196,10 +194,10 @@ def test_resolve_names_what_is_left_by_hand(fork: Repo) -> None:
 def test_a_pointer_that_is_staged_and_changed_again(fork: Repo) -> None:
     """git read-tree refused: "Entry 'results/experiments.db.dvc' not uptodate"."""
     log(fork, "one", 0.3)
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.git("add", POINTER)
     log(fork, "two", 0.4)
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.write("params.yaml", "lr: 5\n")
     fork.git("add", "params.yaml")
     fork.write("params.yaml", "lr: 6\n")

@@ -92,7 +92,7 @@ def test_where_artifacts_are(dvc_repo: Repo, clock: Clock) -> None:
 def test_a_directory_in_part(dvc_repo: Repo, clock: Clock) -> None:
     for name in "abc":
         dvc_repo.write(f"data/images/{name}.txt", name * 10)
-    dvc_repo.python("-c", "from dvc.repo import Repo\nwith Repo('.') as r: r.add(['data/images'])")
+    dvc_repo.dvc_add("data/images")
     dvc_repo.commit("images")
     tag(dvc_repo, clock, "e0.1.0")
 

@@ -35,15 +35,13 @@ def sql(path: Path, *statements: str) -> list[tuple[object, ...]]:
 
 
 def save(repo: Repo, message: str) -> None:
-    code = "from dvc.repo import Repo; Repo('.').add('store', relink=False)"
-    repo.python("-c", code).good()
+    repo.dvc_add("store")
     repo.commit(message)
 
 
 def switch(repo: Repo, *args: str) -> None:
     repo.git("switch", "-q", *args)
-    code = "from dvc.repo import Repo; Repo('.').checkout('store.dvc', force=True)"
-    repo.python("-c", code).good()
+    repo.dvc_checkout("store.dvc")
 
 
 def clean(repo: Repo) -> bool:
@@ -206,7 +204,7 @@ def test_a_file_without_rows_takes_a_side(repo: Repo) -> None:
 
     def add(content: str) -> None:
         repo.write("table.csv", content)
-        repo.python("-c", "from dvc.repo import Repo; Repo('.').add('table.csv')").good()
+        repo.dvc_add("table.csv")
         repo.commit(content)
 
     add("0")

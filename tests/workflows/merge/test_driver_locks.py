@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import copy_template
 from tests.helpers import Repo, run
-from tests.workflows.merge.test_driver_pointers import checkout, clean
+from tests.workflows.merge.test_driver_pointers import clean
 
 TRAIN = """\
 import sqlite3
@@ -72,7 +72,7 @@ def pipeline_template(dvc_template: Path, sealed: Path) -> Path:
     made.git("switch", "-q", "-c", "other")
     train(made, "0.2")
     made.git("switch", "-q", "main")
-    checkout(made)
+    made.dvc_checkout()
     train(made, "0.3")
     return folder
 
@@ -111,11 +111,11 @@ def test_rows_merge_and_parameters_stay_a_conflict(piped: Repo) -> None:
 def test_nothing_but_rows_differ(piped: Repo) -> None:
     """Both ran with the same parameters in the end: nobody is asked anything."""
     piped.git("switch", "-q", "other")
-    checkout(piped)
+    piped.dvc_checkout()
     piped.write("params.yaml", "lr: 0.3\n")
     change(piped, "INSERT INTO runs VALUES ('by hand', '2026-01-02', 0.9)")
     piped.git("switch", "-q", "main")
-    checkout(piped)
+    piped.dvc_checkout()
     done = run("git", "merge", "-q", "--no-edit", "other", cwd=piped.path)
     assert done.code == 0, done.err
     assert runs(piped) == [("by hand", 0.9), *ALL] and "train:" not in piped.dvc("status")
@@ -126,10 +126,10 @@ def test_nothing_but_rows_differ(piped: Repo) -> None:
 def test_rows_in_conflict_are_settled_by_side(piped: Repo) -> None:
     change(piped, "UPDATE runs SET f1 = 0.1 WHERE run_id = 'run-0.1'")
     piped.git("switch", "-q", "other")
-    checkout(piped)
+    piped.dvc_checkout()
     change(piped, "UPDATE runs SET f1 = 0.2 WHERE run_id = 'run-0.1'")
     piped.git("switch", "-q", "main")
-    checkout(piped)
+    piped.dvc_checkout()
     before = runs(piped)
     done = run("git", "merge", "-q", "other", cwd=piped.path)
     assert done.code == 1 and "runs.db: 1 conflict between rows: git xexp conflicts" in done.err
@@ -143,11 +143,11 @@ def test_rows_in_conflict_are_settled_one_by_one(piped: Repo) -> None:
     change(piped, "UPDATE runs SET f1 = 0.1 WHERE run_id = 'run-0.1'")
     change(piped, "INSERT INTO runs VALUES ('new', '2026-01-02', 0.3)")
     piped.git("switch", "-q", "other")
-    checkout(piped)
+    piped.dvc_checkout()
     change(piped, "UPDATE runs SET f1 = 0.2 WHERE run_id = 'run-0.1'")
     change(piped, "INSERT INTO runs VALUES ('new', '2026-01-02', 0.4)")
     piped.git("switch", "-q", "main")
-    checkout(piped)
+    piped.dvc_checkout()
     run("git", "merge", "-q", "other", cwd=piped.path)
     shown = piped.xexp("conflicts", "--json").json()
     found = next(report for report in shown if report["path"] == "dvc.lock")["conflicts"]

@@ -32,19 +32,8 @@ def add(repo: Repo, run_id: str, f1: float = 0.5) -> None:
     """One more run: into the database, ``dvc add``, commit."""
     sql(repo / DB, "INSERT INTO predictions (track_id, timestamp, f1)"
                    f" VALUES ('{run_id}', '2030', {f1})")  # fmt: skip
-    dvc_add(repo, DB)
+    repo.dvc_add(DB)
     repo.commit(run_id)
-
-
-def dvc_add(repo: Repo, *paths: str) -> None:
-    repo.python(
-        "-c", f"from dvc.repo import Repo; Repo('.').add({list(paths)!r}, relink=False)"
-    ).good()
-
-
-def checkout(repo: Repo, *targets: str) -> None:
-    code = f"from dvc.repo import Repo; Repo('.').checkout({list(targets)!r} or None, force=True)"
-    repo.python("-c", code).good()
 
 
 def clean(repo: Repo) -> bool:
@@ -62,7 +51,7 @@ def fork_template(trained_template: Path, sealed: Path) -> Path:
     made.git("switch", "-q", "-c", "other")
     add(made, "theirs")
     made.git("switch", "-q", "main")
-    checkout(made)
+    made.dvc_checkout()
     add(made, "ours")
     shutil.rmtree(made / ".git/xexp")
     return folder
@@ -84,7 +73,7 @@ def test_git_merge_just_works(fork: Repo) -> None:
     assert (fork / DB).stat().st_nlink == 1
     shutil.rmtree(fork / "results")
     fork.git("checkout", "-q", "--", "results")
-    checkout(fork)
+    fork.dvc_checkout()
     assert runs(fork) == BOTH
 
 
@@ -93,7 +82,7 @@ def test_rebase_cherry_pick_and_revert(fork: Repo) -> None:
     fork.git("cherry-pick", "other")
     assert runs(fork) == BOTH and clean(fork)
     fork.git("switch", "-q", "main")
-    checkout(fork)
+    fork.dvc_checkout()
     fork.git("rebase", "-q", "other")
     assert runs(fork) == BOTH and clean(fork)
     add(fork, "later")
@@ -107,7 +96,7 @@ def test_in_a_linked_worktree(fork: Repo, tmp_path: Path) -> None:
     side = Repo(tmp_path / "side")
     done = run("git", "merge", "--no-edit", "other", cwd=side.path).good()
     assert f"dvc checkout {POINTER}" in done.err
-    checkout(side, POINTER)
+    side.dvc_checkout(POINTER)
     assert runs(side) == BOTH
 
 
@@ -120,7 +109,7 @@ def test_pull_fetches_what_the_cache_lacks(fork: Repo, tmp_path: Path) -> None:
     mate.xexp("init").good()
     done = run("git", "pull", "--no-rebase", "--no-edit", "origin", "other", cwd=mate.path).good()
     assert f"dvc checkout {POINTER}" in done.err
-    checkout(mate, POINTER)
+    mate.dvc_checkout(POINTER)
     assert runs(mate) == BOTH
 
 
@@ -146,14 +135,14 @@ def test_data_that_nobody_has_leaves_markers(fork: Repo, tmp_path: Path) -> None
 def clash(fork: Repo) -> Repo:
     """``fork``, run ``run-lr-0.1`` with two values of f1."""
     fork.git("switch", "-q", "other")
-    checkout(fork)
+    fork.dvc_checkout()
     sql(fork / DB, "UPDATE predictions SET f1 = 0.99 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.commit("better")
     fork.git("switch", "-q", "main")
-    checkout(fork)
+    fork.dvc_checkout()
     sql(fork / DB, "UPDATE predictions SET f1 = 0.11 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
-    dvc_add(fork, DB)
+    fork.dvc_add(DB)
     fork.commit("worse")
     return fork
 
@@ -197,11 +186,11 @@ def test_a_pointer_to_no_database_leaves_markers(fork: Repo) -> None:
     fork.commit("all pointers")
     fork.git("switch", "-q", "-c", "one")
     fork.write("data/train.csv", "x\n1\n")
-    dvc_add(fork, "data/train.csv")
+    fork.dvc_add("data/train.csv")
     fork.commit("one")
     fork.git("switch", "-q", "main")
     fork.write("data/train.csv", "x\n2\n")
-    dvc_add(fork, "data/train.csv")
+    fork.dvc_add("data/train.csv")
     fork.commit("two")
     done = run("git", "merge", "one", cwd=fork.path)
     assert done.code == 1 and "has no rows that could be merged" in done.err
@@ -212,10 +201,10 @@ def test_the_registry_merges(fork: Repo) -> None:
     """A version tagged on each of two branches: the merged registry has both."""
     fork.xexp("tag", "e1.0.0", "--run", "ours", "-m", "mine").good()
     fork.git("switch", "-q", "other")
-    checkout(fork)
+    fork.dvc_checkout()
     fork.xexp("tag", "e2.0.0", "--run", "theirs", "-m", "theirs").good()
     fork.git("switch", "-q", "main")
-    checkout(fork)
+    fork.dvc_checkout()
     fork.git("merge", "-q", "--no-edit", "other")
     with closing(sqlite3.connect(fork / ".xexp/registry.db")) as db:
         assert db.execute("SELECT version FROM experiments ORDER BY 1").fetchall() == [
@@ -245,7 +234,7 @@ def test_check_finds_a_merge_that_dropped_rows(fork: Repo) -> None:
     fork.xexp("merge", f"{fork.head[:10]}^2", "--commit").good()
     assert runs(fork) == BOTH
     fork.git("reset", "-q", "--hard", start)
-    checkout(fork)
+    fork.dvc_checkout()
     fork.xexp("drivers", "install").good()
     fork.git("merge", "-q", "--no-edit", "other")
     assert "1 merge since" in fork.xexp("check", "--merge", start).good().out

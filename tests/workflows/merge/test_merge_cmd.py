@@ -226,8 +226,7 @@ def add(repo: Repo, run: str, f1: float, at: str = "2030-01-01 00:00:00") -> Non
 
 def save(repo: Repo, message: str) -> None:
     """What a user does after a run: dvc add, commit."""
-    repo.python("-c", "from dvc.repo import Repo; Repo('.').add(['results/experiments.db'],"
-                      " relink=False)").good()  # fmt: skip
+    repo.dvc_add("results/experiments.db")
     repo.commit(message)
 
 
@@ -393,9 +392,7 @@ def test_the_strategy_is_a_parameter(forked: Repo) -> None:
 def test_models_become_candidates(forked: Repo) -> None:
     forked.git("switch", "-q", "sweep")
     forked.write("models/production/model.bin", b"another model")
-    forked.python(
-        "-c", "from dvc.repo import Repo; Repo('.').add(['models/production/model.bin'])"
-    ).good()
+    forked.dvc_add("models/production/model.bin")
     forked.commit("model")
     forked.git("switch", "-q", "main")
     forked.dvc("checkout", "-q", "--force")
