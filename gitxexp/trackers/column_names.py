@@ -36,6 +36,7 @@ class Named(NamedTuple):
 
     role: Role
     why: str
+    sure: bool = True  #: if not, the columns beside it may say otherwise
 
 
 PARAM_ORDER = (
@@ -162,7 +163,8 @@ def _spellings(name: str) -> Iterator[list[str]]:
     for text in dict.fromkeys((name, tail)):
         plain, humped = _WORD.findall(text.lower()), words(text)
         bare = (_without_digits(plain), _without_digits(humped))
-        for parts in (plain, ["".join(plain)], humped, *bare):
+        joined = ["".join(plain)] if any(len(part) > 1 for part in plain) else []  # not n_d
+        for parts in (plain, joined, humped, *bare):
             if parts and parts not in seen:
                 seen.append(parts)
                 yield parts
@@ -195,11 +197,16 @@ _TOGETHER = {
 }
 
 
+#: How far a loop went, or was told to go.
+_TOTALS = frozenset(("total_timesteps", "total_steps", "total_frames", "total_episodes", "n_episodes",
+                     "num_episodes", "total_env_steps"))  # fmt: skip
+
+
 def _whole(parts: list[str]) -> Named | None:
     joined = "_".join(parts)
     for names, role in _WHOLE:
         if joined in names:
-            return Named(role, f"named {joined}")
+            return Named(role, f"named {joined}", joined not in _TOTALS)
     if together := _TOGETHER.get("".join(parts)):
         return Named(together[0], f"named {together[1]}")
     return None
@@ -232,7 +239,7 @@ def _in_section(name: str) -> Named | None:
 
 #: What is set, before what it is of: ``weight_value``, ``coef_value_loss``.
 _HEADS = frozenset(("coef", "weight", "weights", "lambda", "lr", "temperature", "threshold", "dropout",
-                    "noise"))  # fmt: skip
+                    "noise", "floor", "reserve"))  # fmt: skip
 #: Last words that tell what was done, whatever verb stands first: ``skip_count``, ``load_time``.
 _FACTS = frozenset(("count", "counts", "time", "commit", "hash", "id", "date", "at", "url", "seconds",
                     "from"))  # fmt: skip
@@ -279,7 +286,20 @@ def _compound(parts: list[str]) -> Named | None:
 
 #: Endings that tell what a run did: ``n_iter_actual``, ``max_tokens_seen``.
 _DONE = frozenset(
-    ("seen", "used", "done", "run", "processed", "completed", "reached", "actual", "left")
+    (
+        "seen",
+        "used",
+        "done",
+        "run",
+        "processed",
+        "completed",
+        "reached",
+        "actual",
+        "left",
+        "found",
+        "detected",
+        "removed",
+    )
 )
 #: What identifies a configuration and is no part of it.
 _IDENTITY = frozenset(
@@ -303,7 +323,11 @@ def _by_source(parts: list[str]) -> Named | None:
     if last in _DONE or (last == "by" and parts[-2].endswith("ed")):
         return Named(Role.CONTEXT, f"what was {last}")
     if first in vocabulary.OUTPUT_BEGINNINGS and not is_rate(parts):
-        named = _by_count(parts) or _by_machine(parts) or _by_ending(parts)
+        bare = [part for part in parts if part not in SPLITS]
+        named = _by_count(bare) or _by_machine(bare)
+        ending = None if named else _by_ending(parts)
+        if ending and (ending.role is not Role.CONTEXT or last not in _COUNTED_DATA):
+            named = ending
         chosen = first in ("forecast", "prediction", "hypothesis")  # the task: prediction_type
         if named and (named.role is not Role.PARAM or chosen):
             return named
@@ -350,6 +374,11 @@ def _by_prefix(parts: list[str]) -> Named | None:
     return None
 
 
+#: What data, rows and machines consist of: their number is never set.
+_COUNTED_DATA = (vocabulary.CONTEXT_ENDINGS | vocabulary.OUTPUTS | vocabulary.OUTPUT_ENDINGS
+                 | vocabulary.ROW_NOUNS | vocabulary.CONTEXT | OUTCOMES | METRICS)  # fmt: skip
+
+
 def _by_count(parts: list[str]) -> Named | None:
     """``n_layers`` is a setting, ``n_samples`` a count."""
     first, rest = parts[0], parts[1:]
@@ -357,14 +386,15 @@ def _by_count(parts: list[str]) -> Named | None:
         rest = parts[2:]
     if first in _COUNTING and rest:
         noun = "_".join(rest)
-        if rest[-1] in _SUMMING or rest[-1].endswith("ed"):
+        done = rest[-1] in _SUMMING or rest[-1].endswith("ed")
+        if done and rest[-1] not in vocabulary.COUNTED_SETTINGS:
             return Named(Role.CONTEXT, f"counts {noun}")
         if "per" in rest[1:]:
             return Named(Role.PARAM, f"how many {noun}")
         first = rest[0] if is_plural(rest[0]) else noun  # n_layers_max, not n_round_trips
         if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, first, rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
-        return Named(Role.CONTEXT, f"counts {noun}")
+        return Named(Role.CONTEXT, f"counts {noun}", rest[-1] in _COUNTED_DATA)
     if len(parts) < 2 or parts[-1] not in _COUNTS:
         return None
     counted = vocabulary.COUNTED_SETTINGS - vocabulary.COUNTERS - {"trial", "iter"}
@@ -392,6 +422,12 @@ def _by_ratio(parts: list[str]) -> Named | None:
     if len(parts) > 1 and parts[-1] == "rate":
         return Named(Role.PARAM, f"…_{parts[-2]}_rate")
     return None
+
+
+def is_count(name: str) -> bool:
+    """Whether a name is that of a number of things: ``n_paths``, ``draws``."""
+    parts = words(name)
+    return bool(parts) and (parts[0] in _COUNTING or is_plural(parts[-1]) or parts[-1] in _COUNTS)
 
 
 def is_plural(word: str) -> bool:
@@ -422,7 +458,7 @@ def _by_machine(parts: list[str]) -> Named | None:
     if len(parts) > 1 and (timed or parts[-1] in _DURATIONS):
         if _ANSWERING.intersection(parts):
             return Named(Role.METRIC, "how long an answer takes")
-        return Named(Role.CONTEXT, "how long it took")
+        return Named(Role.CONTEXT, "how long it took", sure=False)
     if not _PIECES.isdisjoint(parts[:-1]) and not _LENGTHS.isdisjoint(core[-1:]):
         return Named(Role.CONTEXT, f"the length of each {parts[0]}")
     if "tokens" in parts[:-1] or (parts[-1] == "tokens" and parts[0] == "total"):
@@ -438,7 +474,7 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.PARAM, f"chosen: a {parts[-1]}")
     if len(parts) < 2:
         return (
-            Named(Role.PARAM, f"a setting: {parts[0]}")
+            Named(Role.PARAM, f"a setting: {parts[0]}", sure=False)
             if parts[0] in vocabulary.PARAM_ENDINGS
             else None
         )
@@ -456,6 +492,10 @@ def _by_ending(parts: list[str]) -> Named | None:
     set_to = any(part in _SCALED or _is_setting_word(part) for part in parts[:-1])
     if last in ("ratio", "coefficient") and ("to" in parts or not set_to):
         return Named(Role.METRIC, f"a {last} of nothing that is set")
+    if last == "k" and parts[-2] in METRICS - _SCALED:  # map_k, as map_at_k
+        return Named(Role.METRIC, f"{parts[-2]} at k")
+    if last == "delay" and parts[-2] in OUTCOMES | _ANSWERING:
+        return Named(Role.METRIC, "how long an answer takes")
     if last == "rank" and parts[0] in _SUMMING:
         return Named(Role.METRIC, "a statistic")
     if last == "norm" and parts[-2] in vocabulary.AGGREGATES | {"gradient", "update", "residual"}:
@@ -464,11 +504,13 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.METRIC, "a similarity")
     if last in _FORMS:
         measured = parts[-2] in METRICS and parts[-2] not in _SCALED
-        return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}")
+        return Named(Role.METRIC if measured else Role.PARAM, f"{parts[-2]}_{last}", measured)
     if last in _PLACES and _is_whole_setting(parts[:-1]):
         return Named(Role.PARAM, f"the {last} of {parts[-2]}")
     if parts[0] in SPLITS and last in ("from", "to", "since", "until"):
         return Named(Role.PARAM, "a period")
+    if last == "gain" and _is_whole_setting(parts[:-1]):  # kp_gain
+        return Named(Role.PARAM, f"the {last} of {parts[-2]}")
     if last == "target" and parts[-2] in METRICS:  # kl_target
         return Named(Role.PARAM, "a target")
     if last in vocabulary.TIME_ENDINGS and (
@@ -485,7 +527,7 @@ def _by_ending(parts: list[str]) -> Named | None:
             return Named(Role.METRIC, f"…_{tail}")
     for tail in ("_".join(parts[-2:]), last):
         if tail in vocabulary.PARAM_ENDINGS:
-            return Named(Role.PARAM, f"…_{tail}")
+            return Named(Role.PARAM, f"…_{tail}", sure=False)
         if tail in vocabulary.OUTPUT_ENDINGS:
             return Named(Role.OUTPUT, f"…_{tail}")
         if tail in vocabulary.CONTEXT_ENDINGS:

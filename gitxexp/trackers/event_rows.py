@@ -41,6 +41,7 @@ class Column:
     constant: bool = True
     numeric: bool = True  #: every value is a number
     has_float: bool = False
+    flags: bool = True  #: every value is 0 or 1
 
     def add(self, value: Any, when: Moment) -> None:
         """Take one non-NULL value in."""
@@ -48,6 +49,7 @@ class Column:
         number = kind is float or kind is int or kind is Decimal
         self.numeric &= number
         self.has_float |= number and kind is not int
+        self.flags &= number and value in (0, 1)
         if self.count and self.constant and value != self.value and value == value:
             self.constant = False
         if not self.count or when >= self.when:
@@ -128,16 +130,17 @@ class RunRows:
         """The role of each column, by :mod:`gitxexp.trackers.roles`."""
         names = frozenset(name.lower() for name in self.table.columns)
         sparse = any(0 < c.count < self.count and c.number is not None for c in self.columns)
-        found = {}
+        own, facts = {}, {}
         for name, column in self._states():
             full = column.count == self.count
-            facts = Values(
+            facts[name] = Values(
                 self.count, column.count, column.value, column.constant, column.numeric,
                 column.has_float, column.number, sparse and full and column.constant, names,
+                column.flags,
             )  # fmt: skip
-            own = rules.decide(self.table.name, name) or structure(self.table, name)
-            found[name] = own or roles.decide(self.table.name, name, facts, rules)
-        return found
+            if known := rules.decide(self.table.name, name) or structure(self.table, name):
+                own[name] = known
+        return roles.of_table(self.table.name, facts, own, rules)
 
     def split(self, found: Mapping[str, Decision]) -> Split:
         """Parameters, metrics and context by the roles in ``found``."""

@@ -79,8 +79,8 @@ def facts(record: Record, database: Path, rules: RoleRules, table: str = "") -> 
     """The role of every value of a record, and why."""
     values = _values(record)
     return [
-        ColumnFacts(database, table, name, role, why, values.get(name))
-        for name, (role, why) in decisions(record, rules, table).items()
+        ColumnFacts(database, table, name, each.role, each.why, values.get(name))
+        for name, each in decisions(record, rules, table).items()
     ]
 
 

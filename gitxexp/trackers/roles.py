@@ -9,7 +9,9 @@ For every column the first that knows decides:
    numbers, a parameter has one value in the whole run.
 4. The values: a number that varies with a fraction is a metric, long text is output; short text
    that every row of a run repeats is a parameter, and a number if others are in some rows only.
-5. Else it is context: shown, and no part of a configuration.
+5. The columns beside it (:func:`of_table`): a number that nothing certain is said of and that stands
+   among parameters is one, text that stands among results is none.
+6. Else it is context: shown, and no part of a configuration.
 
 A column that is not certainly a setting is never taken for one, because an identical rerun must
 have the same configuration.
@@ -18,7 +20,7 @@ have the same configuration.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
@@ -40,6 +42,7 @@ class Decision(NamedTuple):
 
     role: Role
     why: str
+    sure: bool = True  #: if not, the columns beside it may say otherwise
 
 
 @dataclass(frozen=True)
@@ -83,16 +86,87 @@ class Values(NamedTuple):
     #: other numbers are in some rows only, this one in all: as trackers attach parameters
     attached: bool = False
     beside: frozenset[str] = frozenset()  #: the columns of the table, in lower case
+    flags: bool = False  #: every value is 0 or 1
 
 
 def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES) -> Decision:
     """The role of a column that the tracker's own structure says nothing of."""
     return (
         rules.decide(table, column)
+        or _beside_its_prediction(column, values)
         or _by_name(column, values)
         or _by_values(column, values)
-        or Decision(Role.CONTEXT, "nothing says what it is")
+        or Decision(Role.CONTEXT, "nothing says what it is", sure=False)
     )
+
+
+def of_table(table: str, columns: Mapping[str, Values], own: Mapping[str, Decision],
+             rules: RoleRules = NO_RULES) -> dict[str, Decision]:  # fmt: skip
+    """The role of every column of a table, in the table's order; ``own`` are those decided already.
+
+    People log what they set together and what they measured together, so a number that nothing
+    certain is said of is what the columns on both sides of it are.
+    """
+    found = {name: own.get(name) or decide(table, name, v, rules) for name, v in columns.items()}
+    names = list(found)
+    head = _head(found, columns)
+    for at, name in enumerate(names):
+        if not found[name].sure:
+            before, after = _nearest(found, names[:at][::-1]), _nearest(found, names[at + 1 :])
+            between = _Between(before, after, at < head)
+            found[name] = _by_place(name, found[name], columns[name], between) or found[name]
+    return found
+
+
+class _Between(NamedTuple):
+    """The nearest certain roles before and after a column; None: there is none."""
+
+    before: Role | None
+    after: Role | None
+    in_head: bool  #: before the first column that was measured or differs within a run
+
+
+def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Decision | None:
+    results = (Role.METRIC, Role.OUTPUT)
+    whole = values.constant and values.filled == values.rows
+    if not values.numeric or values.number is None:
+        if decided.role is Role.PARAM and at.before in results and at.after is not Role.PARAM:
+            return Decision(Role.CONTEXT, "text beside results")
+        return None
+    if decided.role is Role.PARAM:
+        if at.before is at.after is Role.METRIC and values.fractions:
+            return Decision(Role.METRIC, "a number among metrics")
+        return None
+    if not values.constant and at.after is Role.OUTPUT and at.before in (Role.OUTPUT, None):
+        return Decision(Role.OUTPUT, "a number among inputs and outputs")
+    counted = column_names.is_count(name)
+    flag = whole and values.flags and not counted and decided.role is Role.CONTEXT
+    if flag and at.before in results and at.after in (*results, None):
+        return Decision(Role.OUTPUT, "0 or 1 beside results")
+    measured = decided.role is Role.CONTEXT and values.fractions
+    if whole and not measured and at.before in (Role.PARAM, None):
+        last = at.in_head and values.rows > 1 and at.before is not None
+        if at.after is Role.PARAM or (last and not values.fractions and not counted):
+            return Decision(Role.PARAM, "a number among parameters")
+    return None
+
+
+def _head(found: Mapping[str, Decision], columns: Mapping[str, Values]) -> int:
+    """How many columns stand before the first that was measured or differs within a run."""
+    for at, (name, (role, _, sure)) in enumerate(found.items()):
+        varies = role is not Role.KEY and not columns[name].constant
+        if varies or (sure and role in (Role.METRIC, Role.OUTPUT)):
+            return at
+    return len(found)
+
+
+def _nearest(found: Mapping[str, Decision], names: Iterable[str]) -> Role | None:
+    """The first role that is certain, keys aside."""
+    for name in names:
+        role, _, sure = found[name]
+        if role is not Role.KEY and (sure or role is Role.PARAM):
+            return role
+    return None
 
 
 def kept(params: Mapping[str, Any], roles: Mapping[str, Role]) -> dict[str, Any]:
@@ -110,6 +184,22 @@ def _is_param(name: str, roles: Mapping[str, Role]) -> bool:
     return named is None or named.role is Role.PARAM
 
 
+_PREDICTED = ("predicted_{}", "pred_{}", "{}_pred", "{}_predicted", "{}_prediction", "forecast_{}",
+              "predicted{}", "{}_forecast", "{}_hat")  # fmt: skip
+
+
+def _beside_its_prediction(column: str, values: Values) -> Decision | None:
+    """``sales`` is what came out where ``predicted_sales`` stands beside it."""
+    name = column.lower()
+    stem = re.sub(r"_(?:true|gt|actual)$", "", name)
+    if stem != name and {f"{stem}_pred", f"{stem}_predicted"} & values.beside:
+        return Decision(Role.OUTPUT, f"beside {stem}_pred")
+    for form in _PREDICTED:
+        if form.format(name) in values.beside and not (values.constant and values.rows > 1):
+            return Decision(Role.OUTPUT, f"beside {form.format(name)}")
+    return None
+
+
 # -- by name -------------------------------------------------------------------------------------
 
 #: Metrics whose text is the name of one: ``loss = "hinge"``.
@@ -121,6 +211,13 @@ def _by_name(column: str, values: Values) -> Decision | None:
     named = column_names.role_of(column)
     if named is None:
         return None
+    decision = _named(column, named, values)
+    if decision and decision.role is named.role and not named.sure:
+        return decision._replace(sure=False)
+    return decision
+
+
+def _named(column: str, named: column_names.Named, values: Values) -> Decision | None:
     if named.role is Role.OUTPUT and _is_status(values.value):
         return Decision(Role.CONTEXT, f"{named.why}, the status of a run")
     if not values.filled:
@@ -133,12 +230,39 @@ def _by_name(column: str, values: Values) -> Decision | None:
             return _metric(column, f"{named.why}, beside returns", values)
         return _param(column, named.why, values)
     last = column_names.words(column)[-1:]
+    text = values.value if isinstance(values.value, str) else ""
+    if named.role is Role.KEY and text.startswith("["):  # retrieved_ids
+        return Decision(Role.OUTPUT, f"{named.why}, but a list")
+    if not values.constant and _is_long(text) and last not in _REMARKS:
+        return Decision(Role.OUTPUT, f"{named.why}, but long text that differs within the run")
+    first = column_names.words(column)[:1]
+    measured = values.fractions and not vocabulary.METRICS.isdisjoint(first)
+    if named.role is Role.OUTPUT and measured and column_names.is_plural(last[0]):
+        return Decision(Role.METRIC, f"{named.why}, but {first[0]} as a number")
+    if named.role is Role.OUTPUT and values.rows > 1 and _is_number_of(column, values):
+        return Decision(Role.CONTEXT, f"counts {last[0]}")
+    if last == ["features"] and values.value in (0, 1):
+        return Decision(Role.PARAM, f"{named.why}, as a switch")
+    if last == ["key"] and values.constant and values.rows > 1:  # batch_key: donor
+        return Decision(Role.CONTEXT, f"{named.why}, but one in the whole run")
+    if last == ["fingerprint"] and _is_choice(values) and not re.search(r"\d{3}", values.value):
+        return Decision(Role.PARAM, f"{named.why}, but the name of a kind")
     if values.fractions and last == ["index"]:  # rand_index
         return Decision(Role.METRIC, f"{named.why}, but a number with a fraction")
     if _is_choice(values) and last in (["features"], ["cols"], ["columns"]):
         return Decision(Role.PARAM, f"{named.why}, as text: their names")
     return Decision(named.role, named.why)
 
+
+_REMARKS = (
+    ["description"],
+    ["note"],
+    ["notes"],
+    ["comment"],
+    ["comments"],
+    ["remark"],
+    ["remarks"],
+)
 
 #: Words of finance that elsewhere are settings, and what the columns of such a table are called.
 _IN_FINANCE = frozenset(("alpha", "beta"))
@@ -153,11 +277,14 @@ def _is_of_returns(column: str, values: Values) -> bool:
 
 def _metric(column: str, why: str, values: Values) -> Decision:
     if values.number is not None:
-        return Decision(Role.METRIC, why)
+        switch = values.flags and values.constant and not values.fractions
+        return Decision(Role.METRIC, why, sure=not switch)
     if column.lower() in _CHOICES and _is_choice(values):
         return Decision(Role.PARAM, f"{why}, as text: the name of one")
     if _is_long(values.value):
         return Decision(Role.OUTPUT, f"{why}, but long text")
+    if not values.constant and not values.numeric and values.value[:1] in ("[", "{"):
+        return Decision(Role.OUTPUT, f"{why}, but lists that differ within the run")
     if vocabulary.METRICS.isdisjoint(column_names.words(column)[-1:]):  # duration_predictor
         return _by_values(column, values) or Decision(Role.CONTEXT, "nothing says what it is")
     return Decision(Role.CONTEXT, f"{why}, but holds no number")
@@ -167,17 +294,23 @@ def _metric(column: str, why: str, values: Values) -> Decision:
 _CHOSEN = [
     [word]
     for word in ("selection", "strategy", "method", "type", "mode", "name", "fn", "function", "scheme",
-                 "protocol", "model", "metric", "scorer", "backend", "engine", "policy", "template")
+                 "protocol", "model", "metric", "scorer", "backend", "engine", "policy", "template",
+                 "calibration")
 ]  # fmt: skip
 
 
 def _param(column: str, why: str, values: Values) -> Decision:
+    last = column_names.words(column)[-1:]
+    if values.fractions and last in _CHOSEN:
+        return Decision(Role.METRIC, f"{why}, but a number with a fraction")
     if not values.constant:
         if _is_long(values.value):
             return Decision(Role.OUTPUT, f"{why}, but long text that differs within the run")
+        if last in (["ms"], ["sec"], ["secs"], ["us"]) and values.numeric:
+            return Decision(Role.METRIC, f"{why}, but a time that differs within the run")
+        if last == ["prob"]:
+            return Decision(Role.OUTPUT, f"{why}, but differs within the run")
         return Decision(Role.CONTEXT, f"{why}, but differs within the run")
-    if values.fractions and column_names.words(column)[-1:] in _CHOSEN:
-        return Decision(Role.METRIC, f"{why}, but a number with a fraction")
     text = values.value if isinstance(values.value, str) else ""
     if len(text) > LONGEST_PARAM:
         return Decision(Role.OUTPUT, f"{why}, but very long text")
@@ -213,7 +346,7 @@ def _by_values(column: str, values: Values) -> Decision | None:
     if values.numeric:
         words = column_names.words(column)
         if words and column_names.is_plural(words[-1]) and not values.fractions:
-            return Decision(Role.CONTEXT, f"counts {words[-1]}")
+            return Decision(Role.CONTEXT, f"counts {words[-1]}", sure=False)
         return _number(column, values)
     value = values.value
     if isinstance(value, bool):
@@ -231,9 +364,13 @@ def _by_values(column: str, values: Values) -> Decision | None:
     if _VERSION.fullmatch(value) or _is_place(value) or (_HEX.fullmatch(value) and values.constant):
         return Decision(Role.CONTEXT, "a hash, a version or a place")
     if not values.constant:
+        if column_names.words(column)[-1:] == ["id"]:
+            return Decision(Role.KEY, "ids that differ within the run")
         return Decision(Role.OUTPUT, "text that differs within the run")
     if _FILE.search(value) or _EMAIL.fullmatch(value):
         return Decision(Role.CONTEXT, "a file or an address")
+    if column_names.words(column)[:1] in (["best"], ["final"]):
+        return Decision(Role.CONTEXT, "what was best")
     if len(value.split()) > 3 and "," not in value:
         return Decision(Role.CONTEXT, "a remark of several words")
     return _repeated(values, "short text")
@@ -241,14 +378,16 @@ def _by_values(column: str, values: Values) -> Decision | None:
 
 def _repeated(values: Values, what: str) -> Decision | None:
     if values.constant and values.filled == values.rows:
-        return Decision(Role.PARAM, f"{what}, the same in every row")
+        return Decision(Role.PARAM, f"{what}, the same in every row", what != "short text")
     return None
 
 
 def _number(column: str, values: Values) -> Decision | None:
     if not values.constant:
         if values.fractions:
-            return Decision(Role.METRIC, "numbers that vary")
+            return Decision(Role.METRIC, "numbers that vary", sure=False)
+        if values.flags:
+            return Decision(Role.OUTPUT, "0 or 1, row by row")
         return None
     if values.filled < values.rows:
         return Decision(Role.METRIC, "a number in some rows only")
@@ -258,8 +397,16 @@ def _number(column: str, values: Values) -> Decision | None:
     if values.attached or hinted:
         return Decision(Role.PARAM, "a number that every row repeats")
     if values.fractions:
-        return Decision(Role.METRIC, "a number with a fraction")
+        return Decision(Role.METRIC, "a number with a fraction", sure=False)
     return None
+
+
+def _is_number_of(column: str, values: Values) -> bool:
+    """Whether a column tells in every row how many of something the run had."""
+    plural = column_names.is_plural((column_names.words(column) or [""])[-1])
+    first = (column_names.words(column) or [""])[0]
+    given = first not in vocabulary.OUTPUT_BEGINNINGS
+    return given and plural and values.constant and values.numeric and not values.fractions
 
 
 def _is_choice(values: Values) -> bool:

@@ -186,6 +186,14 @@ PARAMS = _set("""
     ef_search ef_construction hnsw_m bm25_k1 bm25_b rope_base typical_p nucleus_p mirostat hyde
     qlora hop preemph winsorize tfidf knn revin ma sma rsi macd atr ngram ngrams
     entry_zscore exit_zscore entry_z_score exit_z_score
+    # sampling of posteriors, molecules and cells, maps
+    chains draws tune burn_in burnin thin thinning target_accept max_treedepth nuts radius
+    featurizer n_top_genes n_hvg n_hvgs n_pcs num_recycles n_recycles loop_closure
+    n_step_returns n_step_return hash_buckets
+    dpi psm oem binarize deskew onset min_duration_on
+    min_duration_off strike alpha_level significance_level mde min_detectable_effect
+    lenpen npratio gpu_memory_utilization kv_cache_dtype max_num_seqs
+    few_shot_examples icl_examples in_context_examples
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
@@ -215,6 +223,7 @@ PARAM_ENDINGS = _set("""
     covariates holidays learner estimator constraints weighting scheme cut vocab attn res
     experts extractor splitter embedder
     supervision randomization shift vae fit
+    prior priors buckets bucket recycles
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
@@ -244,6 +253,8 @@ COUNTED_SETTINGS = _set("""
     inference_steps diffusion_steps warmup_steps interest interests lookback window windows
     distractors distractor lags_max trees_max clients client virtual_tokens time_masks
     freq_masks masks neg latent latents risk_factors
+    pcs hvgs recycles buckets chains draws samples_per_class
+    paths shared independent simulation simulations sims playouts
 """)
 
 #: Words before a name that make it a switch.
@@ -298,6 +309,7 @@ HIGHER = _set("""
     compliance personalization skill_score robustness recall_score valid_json schema_valid
     tool_selection information_coefficient mean_reciprocal_rank reciprocal_rank ret rets
     thumbs_up mutual_info mutual_information fowlkes_mallows mfu hfu qwk froc bayes_factor
+    ess ess_bulk ess_tail elpd enrichment_factor gdt_ts gdt_ha
 """)
 #: … less is better.
 LOWER = _set("""
@@ -316,12 +328,15 @@ LOWER = _set("""
     hamming hamming_loss zero_one_loss mpjpe ttft tpot itl auc_loss perplexities exploitability
     sparsity_loss abs_error mahalanobis wasserstein emd mmd fairness_gap disparity churn
     default_rate psi rmsd silog fad kad jer ser ned wql mql nd rrse rae rse msis mpiw
-    interval_score energy_score dtw tdi pbias theil_u theils_u ql ibs poisson_deviance voe rvd
+    interval_score energy_score dtw tdi pbias waic loo theil_u theils_u ql ibs poisson_deviance voe rvd
     ulcer_index avg_loss worst_day dd_duration real_time_factor word_error char_error warpq
     vuv_error kl_penalty policy_gradient_loss max_drawdown nmae medape rmsre ttfb tbt
     tail_latency footprint co2 lag_error missed calib_error rmspe mpe mre mad cmmd wrmsse fva
     theils_u2 hausdorff p_value pvalue residual_std flicker bpd theil jerk idsw id_switches
     watts value_at_risk inflation_factor
+    r_hat rhat
+    shortfall impact
+    rt_factor
 """)
 #: Measured, and neither way is better.
 NEUTRAL = _set("""
@@ -359,6 +374,8 @@ SET_RATES = _set("""
     depth capacity crop trust replay utd patch mixup cutmix label data holdout reduction overlap
     resize scale blend teacher_forcing shrink positive_sampling down up lr leverage
     target_sampling eval dev masked corruption
+    participation
+    index
 """)
 
 #: Days, hours: a setting with one of these words, else how long something was.
@@ -486,6 +503,7 @@ CONTEXT_ENDINGS = _set("""
     speakers hours_of_audio events interactions clicks tickers assets symbols visits patients
     genes cells molecules labels_count groups_count columns cols imgs fingerprint sizes_kb ver
     rev round desc
+    owner author team reviewer maintainer operator
 """)
 #: The first word of a name of machine, software, version control or bookkeeping.
 CONTEXT_PREFIXES = _set("""
@@ -500,6 +518,7 @@ COUNTERS = _set("""
     round generation episode timestep timesteps num_timesteps frame tick bar update updates
     n_calls call_number trial_number seq seqno sequence_no position_in_batch chunk_index page
     offset batch_number num_frames frames env_steps env_step global_steps total_env_steps
+    trial rep replicate repetition
 """)
 
 # -- what names rows -----------------------------------------------------------------------------------
@@ -575,10 +594,11 @@ OUTPUTS = _set("""
     evaluation generated_sql gold_sql tool_args retrieved_chunks fitted_values judge_verdict
     top_feature top_features best_feature prob lower_bound upper_bound smiles sequence critique
     scratchpad molecule
+    lower upper measured_value
 """)
 #: What came out as the first word of a name, unless the rest measures or counts.
 OUTPUT_BEGINNINGS = _set("""
-    pred predicted gold gt actual observed retrieved recommended generated forecast prob proba
+    pred predicted gold gt true actual observed measured retrieved recommended generated forecast prob proba
     logit prediction y yhat hypothesis orig original raw
 """)
 #: What a row is about: its name is no setting.

@@ -1,7 +1,8 @@
 """The roles of columns, as people of eight fields name them.
 
-``columns/FIELD.txt`` hold a table of each field (name | right roles | values of two runs), and
-``columns/names.txt`` names found in public projects. Neither is a list that the vocabulary was made from,
+``columns/FIELD.txt`` hold a table of each field (name | right roles | values of two runs),
+``columns/tables.txt`` many small ones (``# table``), and ``columns/names.txt`` names found in public
+projects. Neither is a list that the vocabulary was made from,
 so a name here and there may be missed, but nothing may be taken for a parameter that is none.
 """
 
@@ -16,7 +17,7 @@ import pytest
 
 from gitxexp.trackers.adapters.plain_table import ADAPTER
 from gitxexp.trackers.column_names import Role, role_of
-from gitxexp.trackers.roles import RoleRules, Values, decide, kept
+from gitxexp.trackers.roles import RoleRules, Values, decide, kept, of_table
 from gitxexp.trackers.runs import columns, latest_run
 from gitxexp.trackers.tables import quoted
 from tests.helpers import Repo
@@ -36,29 +37,53 @@ def value(text: str) -> Any:
     return text
 
 
-def table_of(field: str) -> dict[str, tuple[set[str], list[Any]]]:
-    """Column → its right roles and its values."""
+Table = dict[str, tuple[set[str], list[Any]]]  #: column → its right roles and its values
+_KEYS = """\
+track_id | key | a; a; b; b
+timestamp | key | 2026-01-01 10:00:00; 2026-01-01 10:00:01; 2026-01-02 10:00:00; 2026-01-02 10:00:01
+"""
+
+
+def table_of(text: str) -> Table:
     found = {}
-    for line in (FOLDER / f"{field}.txt").read_text("utf-8").splitlines():
+    for line in text.splitlines():
         name, right, cells = line.split(" | ")
         split = cells.split(";" if ";" in cells else ",")
         found[name] = set(right.split("|")), [value(cell.strip()) for cell in split]
     return found
 
 
+def taken_wrong(path: Path, tables: dict[str, Table]) -> dict[str, Role]:
+    """The columns of a database of those tables whose role is not right."""
+    with closing(sqlite3.connect(path)) as db:
+        for name, table in tables.items():
+            names = ", ".join(f'"{column}"' for column in table)
+            db.execute(f"CREATE TABLE {name} ({names})")
+            for row in zip(*(cells for _, cells in table.values()), strict=True):
+                db.execute(f"INSERT INTO {name} VALUES ({', '.join('?' * len(row))})", row)
+        db.commit()
+    return {
+        f"{each.table}.{each.column}": each.role
+        for each in columns(path)
+        if each.role not in tables[each.table][each.column][0]
+    }
+
+
 @pytest.mark.parametrize("field", FIELDS)
 def test_a_table_of_each_field(tmp_path: Path, field: str) -> None:
-    table = table_of(field)
-    path = tmp_path / "results.db"
-    with closing(sqlite3.connect(path)) as db:
-        names = ", ".join(f'"{name}"' for name in table)
-        db.execute(f"CREATE TABLE results ({names})")
-        for row in zip(*(cells for _, cells in table.values()), strict=True):
-            db.execute(f"INSERT INTO results VALUES ({', '.join('?' * len(row))})", row)
-        db.commit()
-    got = {each.column: each.role for each in columns(path)}
-    wrong = {name: got[name] for name, (right, _) in table.items() if got[name] not in right}
+    table = table_of((FOLDER / f"{field}.txt").read_text("utf-8"))
+    wrong = taken_wrong(tmp_path / "results.db", {"results": table})
     assert len(wrong) <= len(table) * 0.05, wrong
+    assert Role.PARAM not in wrong.values(), wrong
+
+
+def test_small_tables_of_many_fields(tmp_path: Path) -> None:
+    parts = (FOLDER / "tables.txt").read_text("utf-8").split("# ")[1:]
+    tables = {
+        name: table_of(_KEYS + lines) for name, _, lines in (p.partition("\n") for p in parts)
+    }
+    wrong = taken_wrong(tmp_path / "results.db", tables)
+    assert len(wrong) <= sum(map(len, tables.values())) * 0.02, wrong
     assert Role.PARAM not in wrong.values(), wrong
 
 
@@ -116,6 +141,38 @@ def test_names_of_public_projects() -> None:
 )  # fmt: skip
 def test_what_values_say(name: str, values: Values, role: Role) -> None:
     assert decide("t", name, values).role is role
+
+
+NUMBER = Values(2, 2, 7, number=7)
+FRACTION = Values(2, 2, 0.7, number=0.7, fractions=True)
+VARIES = FRACTION._replace(constant=False)
+TEXT = Values(2, 2, "sweet", numeric=False)
+
+
+@pytest.mark.parametrize(
+    ("order", "role"),
+    [
+        ({"lr": FRACTION, "marble": NUMBER, "seed": NUMBER}, Role.PARAM),
+        ({"marble": NUMBER, "seed": NUMBER}, Role.PARAM),
+        ({"lr": FRACTION, "marble": FRACTION, "dropout": FRACTION}, Role.PARAM),
+        ({"lr": FRACTION, "marble": NUMBER, "accuracy": VARIES}, Role.PARAM),
+        ({"lr": FRACTION, "marble": NUMBER._replace(rows=1, filled=1), "accuracy": FRACTION},
+         Role.CONTEXT),
+        ({"lr": FRACTION, "marble": FRACTION, "accuracy": FRACTION}, Role.METRIC),
+        ({"accuracy": VARIES, "marble": NUMBER, "f1": VARIES}, Role.CONTEXT),
+        ({"accuracy": VARIES, "marble": NUMBER, "seed": NUMBER}, Role.CONTEXT),
+        ({"lr": FRACTION, "marble": NUMBER._replace(constant=False), "seed": NUMBER}, Role.CONTEXT),
+        ({"accuracy": VARIES, "marble": NUMBER._replace(value=1, number=1, flags=True)}, Role.OUTPUT),
+        ({"marble": VARIES, "prediction": VARIES}, Role.OUTPUT),
+        ({"accuracy": VARIES, "marble": TEXT}, Role.CONTEXT),
+        ({"accuracy": VARIES, "marble": TEXT, "seed": NUMBER}, Role.PARAM),
+        ({"marble": VARIES, "marble_pred": VARIES}, Role.OUTPUT),
+    ],
+)  # fmt: skip
+def test_what_columns_beside_it_say(order: dict[str, Values], role: Role) -> None:
+    beside = frozenset(order)
+    found = of_table("t", {n: v._replace(beside=beside) for n, v in order.items()}, {})
+    assert found["marble"].role is role
 
 
 def test_the_configuration_has_the_first_word() -> None:

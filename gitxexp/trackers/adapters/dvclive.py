@@ -59,7 +59,9 @@ class DvcLive(Adapter):
         """The role of each parameter and metric."""
         values = _flat(_metrics(path)) | _flat(_params(path))
         decided = _decisions(path, query.rules)
-        return [ColumnFacts(path, "", n, *decided[n], values[n]) for n in values]
+        return [
+            ColumnFacts(path, "", n, decided[n].role, decided[n].why, v) for n, v in values.items()
+        ]
 
     def series(self, run: Run, metric: str) -> list[Point]:
         """The values of a metric by step."""

@@ -95,8 +95,8 @@ class EventTables(Adapter):
                     continue
                 values = rows.values()
                 found += [
-                    ColumnFacts(path, table.name, name, role, why, values.get(name))
-                    for name, (role, why) in rows.decisions(query.rules).items()
+                    ColumnFacts(path, table.name, name, each.role, each.why, values.get(name))
+                    for name, each in rows.decisions(query.rules).items()
                 ]
             return found
 

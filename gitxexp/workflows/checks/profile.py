@@ -276,15 +276,15 @@ class TableProfile:
         rows = sum(group.rows for group in self.groups)
         facts = {name: self._facts(name, rows) for name in self.table.columns}
         sparse = any(0 < f.filled < rows and f.number is not None for f in facts.values())
-        decided = {}
+        own: dict[str, Decision] = {}
         for name, fact in facts.items():
             attached = sparse and fact.filled == rows and fact.constant
-            own = self.rules.decide(self.table.name, name) or structure(self.table, name)
-            if own is None and name in varying:
-                own = Decision(Role.PARAM, "a parameter of each row")
-            values = fact._replace(attached=attached, beside=beside)
-            decided[name] = own or roles.decide(self.table.name, name, values, self.rules)
-        return decided
+            facts[name] = fact._replace(attached=attached, beside=beside)
+            if known := self.rules.decide(self.table.name, name) or structure(self.table, name):
+                own[name] = known
+            elif name in varying:
+                own[name] = Decision(Role.PARAM, "a parameter of each row")
+        return roles.of_table(self.table.name, facts, own, self.rules)
 
     def _facts(self, name: str, rows: int) -> Values:
         every = [group.cells[name] for group in self.groups]
@@ -292,10 +292,11 @@ class TableProfile:
         last = filled[-1] if filled else Cells()
         numeric = bool(filled) and all(_is_number(c.least) and _is_number(c.most) for c in filled)
         fractions = any(isinstance(v, float) for c in filled for v in (c.least, c.most))
+        flags = numeric and all(c.least in (0, 1) and c.most in (0, 1) for c in filled)
         return Values(
             rows, sum(cells.filled for cells in every), plain(last.most),
             all(cells.constant for cells in filled), numeric, fractions,
-            last.most if _is_number(last.most) else None,
+            last.most if _is_number(last.most) else None, flags=flags,
         )  # fmt: skip
 
     def config(self, group: Group) -> dict[str, Any]:
