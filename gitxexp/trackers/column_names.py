@@ -131,7 +131,12 @@ def hints_at_setting(name: str) -> bool:
     parts = words(name)
     if not METRICS.isdisjoint(parts):
         return False
-    return any(_is_setting_word(part) for part in parts if len(part) > 2)
+    return any(_is_setting_word(part) for part in parts if len(part) > 2 and part not in SPLITS)
+
+
+def is_made_of_settings(name: str) -> bool:
+    """Whether every word of a name is one of settings: ``l2_reg_embedding``."""
+    return all(map(_is_setting_word, words(name)))
 
 
 def _is_setting_word(word: str) -> bool:
@@ -243,6 +248,8 @@ _HEADS = frozenset(("coef", "weight", "weights", "lambda", "lr", "temperature", 
 #: Last words that tell what was done, whatever verb stands first: ``skip_count``, ``load_time``.
 _FACTS = frozenset(("count", "counts", "time", "commit", "hash", "id", "date", "at", "url", "seconds",
                     "from"))  # fmt: skip
+#: ``params_m`` is how many parameters a model has.
+_WEIGHTS = frozenset(("total", "count", "m", "million", "millions", "k", "mb", "trainable"))
 _BYTES = frozenset(("kb", "mb", "gb", "tb", "mib", "gib", "bytes"))
 #: Endings of a setting, or, after the name of a metric, of another form of it: ``acc_norm``.
 _FORMS = frozenset(("norm", "rank", "coefficient", "coeff", "coef", "ratio", "factor"))
@@ -309,6 +316,9 @@ _IDENTITY = frozenset(
 _COLLECTIONS = frozenset(
     ("set", "cohort", "corpus", "dataset", "catalog", "graph", "panel", "file", "db")
 )
+#: What a model says of one row, whatever it is called: ``predicted_vol``.
+_FORETOLD = frozenset(("predicted", "actual", "observed", "forecast"))
+_ERRORS = frozenset(("error", "loss", "bias", "accuracy", "mae", "rmse", "mape", "score"))
 _LOOPS = frozenset(("epoch", "step"))
 
 
@@ -328,6 +338,8 @@ def _by_source(parts: list[str]) -> Named | None:
         ending = None if named else _by_ending(parts)
         if ending and (ending.role is not Role.CONTEXT or last not in _COUNTED_DATA):
             named = ending
+        if named and named.role is Role.METRIC and first in _FORETOLD and last not in _ERRORS:
+            return Named(Role.OUTPUT, f"{first}_…")
         chosen = first in ("forecast", "prediction", "hypothesis")  # the task: prediction_type
         if named and (named.role is not Role.PARAM or chosen):
             return named
@@ -336,6 +348,8 @@ def _by_source(parts: list[str]) -> Named | None:
         return Named(Role.OUTPUT, f"the {last} of a {parts[-2]}")
     if first in vocabulary.PARAM_PREFIXES and len(parts) == 2 and last in _IDENTITY:
         return Named(Role.CONTEXT, f"the {last} of a configuration")
+    if first == "params" and len(parts) == 2 and last in _WEIGHTS:
+        return Named(Role.CONTEXT, "the size of a model")
     if last == "size" and parts[-2] in _COLLECTIONS:
         return Named(Role.CONTEXT, "the size of the data")
     return None
@@ -394,13 +408,15 @@ def _by_count(parts: list[str]) -> Named | None:
         first = rest[0] if is_plural(rest[0]) else noun  # n_layers_max, not n_round_trips
         if not vocabulary.COUNTED_SETTINGS.isdisjoint((noun, first, rest[-1])):
             return Named(Role.PARAM, f"how many {noun}")
-        return Named(Role.CONTEXT, f"counts {noun}", rest[-1] in _COUNTED_DATA)
+        return Named(Role.CONTEXT, f"counts {noun}", sure=False)
     if len(parts) < 2 or parts[-1] not in _COUNTS:
         return None
     counted = vocabulary.COUNTED_SETTINGS - vocabulary.COUNTERS - {"trial", "iter"}
     if parts[-1] == "num" and parts[-2] in counted:  # layer_num, not epoch_num
         return Named(Role.PARAM, f"how many {parts[-2]}")
-    return None if _metric_core(parts[:-1]) else Named(Role.CONTEXT, "a count")
+    if _metric_core(parts[:-1]):
+        return None
+    return Named(Role.CONTEXT, "a count", sure=parts[-1] != "num")
 
 
 def _by_ratio(parts: list[str]) -> Named | None:
@@ -422,6 +438,12 @@ def _by_ratio(parts: list[str]) -> Named | None:
     if len(parts) > 1 and parts[-1] == "rate":
         return Named(Role.PARAM, f"…_{parts[-2]}_rate")
     return None
+
+
+def counts_data(name: str) -> bool:
+    """Whether a name is that of a number of rows, images or users."""
+    last = words(name)[-1:]
+    return not _COUNTED_DATA.isdisjoint(last) and last not in (["timesteps"], ["episodes"])
 
 
 def is_count(name: str) -> bool:
@@ -460,7 +482,7 @@ def _by_machine(parts: list[str]) -> Named | None:
             return Named(Role.METRIC, "how long an answer takes")
         return Named(Role.CONTEXT, "how long it took", sure=False)
     if not _PIECES.isdisjoint(parts[:-1]) and not _LENGTHS.isdisjoint(core[-1:]):
-        return Named(Role.CONTEXT, f"the length of each {parts[0]}")
+        return Named(Role.CONTEXT, f"the length of each {parts[0]}", sure=False)
     if "tokens" in parts[:-1] or (parts[-1] == "tokens" and parts[0] == "total"):
         return Named(Role.CONTEXT, "counts tokens")
     if parts[0] in vocabulary.CONTEXT_PREFIXES and len(parts) > 1:
@@ -496,8 +518,10 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.METRIC, f"{parts[-2]} at k")
     if last == "delay" and parts[-2] in OUTCOMES | _ANSWERING:
         return Named(Role.METRIC, "how long an answer takes")
-    if last == "rank" and parts[0] in _SUMMING:
-        return Named(Role.METRIC, "a statistic")
+    if last == "rank" and (parts[0] in _SUMMING or not _is_setting_word(parts[-2])):
+        return Named(Role.METRIC, "a statistic", sure=parts[0] in _SUMMING)
+    if last in vocabulary.CONTEXT_ENDINGS and parts[-2] in _SPANS:
+        return Named(Role.PARAM, f"how many {last}")
     if last == "norm" and parts[-2] in vocabulary.AGGREGATES | {"gradient", "update", "residual"}:
         return Named(Role.METRIC, "a norm")
     if last == "sim":
@@ -524,7 +548,7 @@ def _by_ending(parts: list[str]) -> Named | None:
         return named
     for tail in ("_".join(core[-2:]), core[-1] if core else ""):
         if tail in METRICS and tail not in vocabulary.PARAM_ENDINGS:
-            return Named(Role.METRIC, f"…_{tail}")
+            return Named(Role.METRIC, f"…_{tail}", sure=False)
     for tail in ("_".join(parts[-2:]), last):
         if tail in vocabulary.PARAM_ENDINGS:
             return Named(Role.PARAM, f"…_{tail}", sure=False)
@@ -536,6 +560,8 @@ def _by_ending(parts: list[str]) -> Named | None:
 
 
 #: Which of several values of a setting: ``sigma_max``, ``beta_start``, ``ma_fast``.
+_SPANS = frozenset(("lookahead", "lookback", "overlap", "warmup", "stride", "hop", "window", "chunk",
+                    "patience", "shift", "horizon", "history"))  # fmt: skip
 _PLACES = frozenset(("max", "min", "start", "end", "init", "initial", "base", "fast", "slow", "short",
                      "long", "low", "high", "on", "off", "buy", "sell"))  # fmt: skip
 
@@ -547,9 +573,11 @@ def _is_whole_setting(parts: list[str]) -> bool:
 
 def _by_measure(parts: list[str]) -> Named | None:
     """By what is left without split, aggregate and unit, or by the first word."""
+    if len(parts) > 1 and parts[0] in ("hours", "minutes", "days"):
+        return Named(Role.CONTEXT, f"how many {parts[0]}", sure=False)
     core = _metric_core(parts)
     if core:
-        return Named(Role.METRIC, f"{core}")
+        return Named(Role.METRIC, f"{core}", sure=len(parts) == 1)
     bare = [part for part in parts if part not in SPLITS]
     if bare != parts and bare:
         inner = _whole(bare) or _compound(bare)
@@ -557,6 +585,8 @@ def _by_measure(parts: list[str]) -> Named | None:
             return inner
     if parts[0] in SPLITS and len(parts) > 1 and is_plural(parts[-1]):
         return Named(Role.CONTEXT, f"counts {parts[-1]}")
+    if parts[-1] in SPLITS and len(parts) == 2 and is_plural(parts[0]):  # tracks_test
+        return Named(Role.CONTEXT, f"counts {parts[0]}")
     if parts[0] in SPLITS - {"train", "training", "trn"} and len(parts) > 1:
         return Named(Role.METRIC, f"{parts[0]}_…")
     if all(part in vocabulary.UNITS or _PERCENTILE.fullmatch(part) for part in parts):

@@ -43,6 +43,7 @@ class Decision(NamedTuple):
     role: Role
     why: str
     sure: bool = True  #: if not, the columns beside it may say otherwise
+    guess: bool = False  #: says nothing of the columns beside it
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES)
         or _beside_its_prediction(column, values)
         or _by_name(column, values)
         or _by_values(column, values)
-        or Decision(Role.CONTEXT, "nothing says what it is", sure=False)
+        or Decision(Role.CONTEXT, "nothing says what it is", sure=False, guess=True)
     )
 
 
@@ -109,13 +110,20 @@ def of_table(table: str, columns: Mapping[str, Values], own: Mapping[str, Decisi
     """
     found = {name: own.get(name) or decide(table, name, v, rules) for name, v in columns.items()}
     names = list(found)
-    head = _head(found, columns)
+    by_row = any(each.role in _RESULTS and not each.guess and not columns[name].constant
+                 for name, each in found.items())  # fmt: skip
+    head = _head(found, columns, by_row)
     for at, name in enumerate(names):
-        if not found[name].sure:
-            before, after = _nearest(found, names[:at][::-1]), _nearest(found, names[at + 1 :])
-            between = _Between(before, after, at < head)
-            found[name] = _by_place(name, found[name], columns[name], between) or found[name]
+        if found[name].sure:
+            continue
+        inputs = [n for n in names[:at] if not columns[n].constant] if at < head else []
+        before = _nearest(found, (n for n in reversed(names[:at]) if n not in inputs))
+        between = _Between(before, _nearest(found, names[at + 1 :]), at < head, by_row)
+        found[name] = _by_place(name, found[name], columns[name], between) or found[name]
     return found
+
+
+_RESULTS = (Role.METRIC, Role.OUTPUT)
 
 
 class _Between(NamedTuple):
@@ -123,48 +131,64 @@ class _Between(NamedTuple):
 
     before: Role | None
     after: Role | None
-    in_head: bool  #: before the first column that was measured or differs within a run
+    in_head: bool  #: before the first column that was measured
+    by_row: bool  #: results of the table differ within a run
 
 
 def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Decision | None:
-    results = (Role.METRIC, Role.OUTPUT)
     whole = values.constant and values.filled == values.rows
     if not values.numeric or values.number is None:
-        if decided.role is Role.PARAM and at.before in results and at.after is not Role.PARAM:
+        if decided.role is Role.PARAM and at.before in _RESULTS and at.after is not Role.PARAM:
             return Decision(Role.CONTEXT, "text beside results")
         return None
     if decided.role is Role.PARAM:
         if at.before is at.after is Role.METRIC and values.fractions:
             return Decision(Role.METRIC, "a number among metrics")
         return None
-    if not values.constant and at.after is Role.OUTPUT and at.before in (Role.OUTPUT, None):
-        return Decision(Role.OUTPUT, "a number among inputs and outputs")
+    if not values.constant:
+        if decided.guess and at.after is Role.OUTPUT and at.before in (Role.OUTPUT, None):
+            return Decision(Role.OUTPUT, "a number among inputs and outputs")
+        if values.fractions and at.before is Role.METRIC:
+            return Decision(Role.METRIC, "numbers that vary beside metrics")
+        return None
+    if not whole or (decided.role is Role.METRIC and not decided.guess and not at.by_row):
+        return None
     counted = column_names.is_count(name)
-    flag = whole and values.flags and not counted and decided.role is Role.CONTEXT
-    if flag and at.before in results and at.after in (*results, None):
-        return Decision(Role.OUTPUT, "0 or 1 beside results")
-    measured = decided.role is Role.CONTEXT and values.fractions
-    if whole and not measured and at.before in (Role.PARAM, None):
-        last = at.in_head and values.rows > 1 and at.before is not None
-        if at.after is Role.PARAM or (last and not values.fractions and not counted):
-            return Decision(Role.PARAM, "a number among parameters")
+    if values.flags and not counted and decided.role is Role.CONTEXT and not at.in_head:
+        results = at.before in _RESULTS and at.after in (*_RESULTS, None)
+        return Decision(Role.OUTPUT, "0 or 1 beside results") if results or at.by_row else None
+    if at.before not in (Role.PARAM, None) or (decided.role is Role.CONTEXT and values.fractions):
+        return None
+    if counted and values.number > _FEW and column_names.counts_data(name):
+        return None
+    last = at.in_head and values.rows > 1 and at.before is not None and not counted
+    last &= decided.guess and (at.by_row or not values.fractions)
+    if at.after is Role.PARAM or last:
+        return Decision(Role.PARAM, "a number among parameters")
     return None
 
 
-def _head(found: Mapping[str, Decision], columns: Mapping[str, Values]) -> int:
-    """How many columns stand before the first that was measured or differs within a run."""
-    for at, (name, (role, _, sure)) in enumerate(found.items()):
+#: As many of what data consists of are set (crops of an image), more are data.
+_FEW = 100
+
+
+def _head(found: Mapping[str, Decision], columns: Mapping[str, Values], by_row: bool) -> int:
+    """How many columns stand before the first result; what describes a row may come first of all."""
+    set_up = False
+    for at, (name, (role, _, _, guess)) in enumerate(found.items()):
+        set_up |= role is Role.PARAM
         varies = role is not Role.KEY and not columns[name].constant
-        if varies or (sure and role in (Role.METRIC, Role.OUTPUT)):
+        measured = role is Role.METRIC and not guess and (varies or not by_row)
+        if measured or (set_up and (varies or (role is Role.OUTPUT and not guess))):
             return at
     return len(found)
 
 
 def _nearest(found: Mapping[str, Decision], names: Iterable[str]) -> Role | None:
-    """The first role that is certain, keys aside."""
+    """The first role that is known, keys aside."""
     for name in names:
-        role, _, sure = found[name]
-        if role is not Role.KEY and (sure or role is Role.PARAM):
+        role, _, _, guess = found[name]
+        if role is not Role.KEY and not guess:
             return role
     return None
 
@@ -212,8 +236,8 @@ def _by_name(column: str, values: Values) -> Decision | None:
     if named is None:
         return None
     decision = _named(column, named, values)
-    if decision and decision.role is named.role and not named.sure:
-        return decision._replace(sure=False)
+    if decision and not named.sure and (decision.role is named.role or not values.constant):
+        return decision._replace(sure=False, guess=decision.role is Role.CONTEXT)
     return decision
 
 
@@ -241,6 +265,11 @@ def _named(column: str, named: column_names.Named, values: Values) -> Decision |
         return Decision(Role.METRIC, f"{named.why}, but {first[0]} as a number")
     if named.role is Role.OUTPUT and values.rows > 1 and _is_number_of(column, values):
         return Decision(Role.CONTEXT, f"counts {last[0]}")
+    listed = not values.numeric and text[:1] in ("[", "{")
+    if named.role is Role.CONTEXT and listed and column_names.is_plural(last[0]):
+        return Decision(Role.OUTPUT, f"{named.why}, but a list") if not values.constant else None
+    if column.lower() in ("class_balance", "link") and _is_choice(values) and not _is_place(text):
+        return Decision(Role.PARAM, f"{named.why}, but the name of a kind")
     if last == ["features"] and values.value in (0, 1):
         return Decision(Role.PARAM, f"{named.why}, as a switch")
     if last == ["key"] and values.constant and values.rows > 1:  # batch_key: donor
@@ -249,7 +278,7 @@ def _named(column: str, named: column_names.Named, values: Values) -> Decision |
         return Decision(Role.PARAM, f"{named.why}, but the name of a kind")
     if values.fractions and last == ["index"]:  # rand_index
         return Decision(Role.METRIC, f"{named.why}, but a number with a fraction")
-    if _is_choice(values) and last in (["features"], ["cols"], ["columns"]):
+    if _is_choice(values) and first != ["top"] and last in (["features"], ["cols"], ["columns"]):
         return Decision(Role.PARAM, f"{named.why}, as text: their names")
     return Decision(named.role, named.why)
 
@@ -278,7 +307,7 @@ def _is_of_returns(column: str, values: Values) -> bool:
 def _metric(column: str, why: str, values: Values) -> Decision:
     if values.number is not None:
         switch = values.flags and values.constant and not values.fractions
-        return Decision(Role.METRIC, why, sure=not switch)
+        return Decision(Role.METRIC, why, sure=not switch, guess=switch)
     if column.lower() in _CHOICES and _is_choice(values):
         return Decision(Role.PARAM, f"{why}, as text: the name of one")
     if _is_long(values.value):
@@ -346,7 +375,7 @@ def _by_values(column: str, values: Values) -> Decision | None:
     if values.numeric:
         words = column_names.words(column)
         if words and column_names.is_plural(words[-1]) and not values.fractions:
-            return Decision(Role.CONTEXT, f"counts {words[-1]}", sure=False)
+            return Decision(Role.CONTEXT, f"counts {words[-1]}", sure=False, guess=True)
         return _number(column, values)
     value = values.value
     if isinstance(value, bool):
@@ -385,7 +414,7 @@ def _repeated(values: Values, what: str) -> Decision | None:
 def _number(column: str, values: Values) -> Decision | None:
     if not values.constant:
         if values.fractions:
-            return Decision(Role.METRIC, "numbers that vary", sure=False)
+            return Decision(Role.METRIC, "numbers that vary", sure=False, guess=True)
         if values.flags:
             return Decision(Role.OUTPUT, "0 or 1, row by row")
         return None
@@ -396,8 +425,10 @@ def _number(column: str, values: Values) -> Decision | None:
     hinted = not values.fractions and column_names.hints_at_setting(column)
     if values.attached or hinted:
         return Decision(Role.PARAM, "a number that every row repeats")
+    if column_names.is_made_of_settings(column):
+        return Decision(Role.PARAM, "a number of words of settings", sure=False)
     if values.fractions:
-        return Decision(Role.METRIC, "a number with a fraction", sure=False)
+        return Decision(Role.METRIC, "a number with a fraction", sure=False, guess=True)
     return None
 
 

@@ -194,6 +194,8 @@ PARAMS = _set("""
     min_duration_off strike alpha_level significance_level mde min_detectable_effect
     lenpen npratio gpu_memory_utilization kv_cache_dtype max_num_seqs
     few_shot_examples icl_examples in_context_examples
+    garch_p garch_q arch_p arima_p arima_d arima_q arima_order dist
+    risk_pct position_pct size_pct
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
@@ -224,6 +226,7 @@ PARAM_ENDINGS = _set("""
     experts extractor splitter embedder
     supervision randomization shift vae fit
     prior priors buckets bucket recycles
+    downsampling upsampling subsampling oversample undersample oversampling undersampling levels
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
@@ -255,6 +258,7 @@ COUNTED_SETTINGS = _set("""
     freq_masks masks neg latent latents risk_factors
     pcs hvgs recycles buckets chains draws samples_per_class
     paths shared independent simulation simulations sims playouts
+    bagging
 """)
 
 #: Words before a name that make it a switch.
@@ -382,7 +386,7 @@ SET_RATES = _set("""
 SET_SPANS = _set("""
     max min warmup lookback lookahead embargo purge holding hold rebalance freq decay horizon
     train test history cooldown gap window delay half life timeout limit interval retention
-    formation skip rebal
+    formation skip rebal refit retrain update
 """)
 
 #: Where or how a value was measured; says nothing about what it is.
