@@ -90,7 +90,7 @@ def sweep(
 ) -> int:
     """Run a command once for each configuration, in parallel.
 
-    Each run has a worktree of the last commit for itself. Its rows are merged into the results, and
+    Without CMD, [run] command of .xexp/config.toml is run, as by git xexp run. Each run has a worktree of the last commit for itself. Its rows are merged into the results, and
     it is recorded whatever becomes of it. The same command goes on with a sweep that was ended.
     """
     from gitxexp.cli.render import sweeps as render
@@ -112,11 +112,12 @@ def sweep(
     if stop:
         render.show_stopped(overview.stop(project, _only(command)), as_json=as_json)
         return 0
+    from gitxexp.workflows.runs.run import default_command
     from gitxexp.workflows.sweeps.plan import SweepRequest, plan
     from gitxexp.workflows.sweeps.sweep import sweep as run_sweep
 
     request = SweepRequest(
-        command=command,
+        command=command or default_command(project),
         axes=axes,
         file=file,
         zipped=zipped,

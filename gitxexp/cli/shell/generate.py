@@ -19,7 +19,7 @@ def generate(root: Path = ROOT) -> list[Path]:
 
     made = {root / "completions" / name: text for name, text in completion.generate(main).items()}
     made |= {root / "man" / name: text for name, text in man_pages.generate(main).items()}
-    changed = [path for path in (root / "man").rglob("*.[17]") if path not in made]
+    changed = [path for path in (root / "man").rglob("*.[157]") if path not in made]
     for path in changed:
         path.unlink()
     for path, text in made.items():

@@ -81,7 +81,7 @@ def page_files() -> list[Path]:
     """The man pages of this installation; raises XexpError where it has none."""
     # A checkout's are newer than what an editable install put below its prefix.
     for folder in (_checkout() / "man", *(prefix / "share/man" for prefix in _prefixes())):
-        pages = sorted(folder.glob("man[17]/git-xexp*.[17]"))
+        pages = sorted(folder.glob("man[157]/git-xexp*.[157]"))
         if pages:
             return pages
     raise XexpError(

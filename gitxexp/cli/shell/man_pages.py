@@ -23,16 +23,17 @@ from gitxexp.cli.shell import completion_spec
 #: Of the text, not of the build: pages made twice are the same.
 DATE = "2026-11-21"
 #: In git's order; OPTIONS and COMMANDS come from the click tree.
-_SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "RULES", "CONFIGURATION", "EXAMPLES", "EXIT STATUS",
-             "SECURITY", "FILES", "SEE ALSO")  # fmt: skip
-#: Pages of section 7.
-_ESSAYS = ("workflows", "json")
+_SECTIONS = ("DESCRIPTION", "COMMANDS", "OPTIONS", "RULES", "GLOSSARY", "CONFIGURATION", "EXAMPLES",
+             "EXIT STATUS", "FILES", "SEE ALSO")  # fmt: skip
+#: Pages that are prose, and their sections of the manual.
+_ESSAYS = {"tutorial": 7, "workflows": 7, "roles": 7, "benchmarking": 7, "faq": 7, "security": 7,
+           "json": 7, "config": 5}  # fmt: skip
 _MANUAL = "Git Experiments Manual"
 
 
 def generate(root: click.Command) -> dict[str, str]:
-    """File name below ``man/`` → page: git-xexp.1, one for every verb, and those of section 7."""
-    pages = {f"man7/git-xexp-{name}.7": essay(name) for name in _ESSAYS}
+    """File name below ``man/`` → page: git-xexp.1, one for every verb, and those that are prose."""
+    pages = {f"man{n}/git-xexp-{name}.{n}": essay(name, n) for name, n in _ESSAYS.items()}
     for path, command in completion_spec.commands(root):
         if " " not in path:
             name = f"git-xexp-{path}" if path else "git-xexp"
@@ -71,11 +72,15 @@ def _rules() -> str:
     return "\n\n".join(text for texts in found.values() for text in texts)
 
 
-def essay(name: str) -> str:
-    """A page of section 7, all of it prose: the workflows, or what ``--json`` prints."""
+def essay(name: str, section: int) -> str:
+    """A page that is prose throughout, such as the workflows or what ``--json`` prints."""
     prose = sections(_prose(name))
     name = f"git-xexp-{name}"
-    head = [_head(name, "7"), ".SH NAME", f"{escape(name)} \\- {escape(prose.pop('NAME').strip())}"]
+    head = [
+        _head(name, str(section)),
+        ".SH NAME",
+        f"{escape(name)} \\- {escape(prose.pop('NAME').strip())}",
+    ]
     seen = _see_also(name, prose.pop("SEE ALSO", ""))
     body = [f".SH {title}\n{roff(text)}" for title, text in prose.items()]
     return joined([*head, *body, f".SH SEE ALSO\n{seen}"])
@@ -247,7 +252,7 @@ def roff(text: str) -> str:
             continue
         for paragraph in re.split(r"\n\s*\n", block.strip()):
             lines += _paragraph(paragraph) if paragraph else []
-    return "\n".join(lines[1:] if lines[:1] == [".PP"] else lines)
+    return "\n".join(lines[1:] if lines[:1] in ([".PP"], [".sp"]) else lines)
 
 
 def _paragraph(text: str) -> list[str]:

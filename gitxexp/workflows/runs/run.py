@@ -177,7 +177,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     project.require_set_up()
     if request.everything and request.dirty:
         raise UsageError("--all and --dirty exclude each other", "leave one of them out")
-    command = request.command or _default_command(project)
+    command = request.command or default_command(project)
     in_files, in_words = _split(project, command, request.params)
     files = parameters.plan(project.top, project.config, in_files)
     changes = repository_commit.changes(project.at_top)
@@ -224,7 +224,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     )
 
 
-def _default_command(project: Project) -> tuple[str, ...]:
+def default_command(project: Project) -> tuple[str, ...]:
     """The configured command, else ``dvc repro``. Like a Makefile's, it is run because the user asks
     for it. Raises UsageError where there is none."""
     if project.config.run_command:
