@@ -30,7 +30,7 @@ UNSET = ("NO_COLOR", "CLICOLOR", "COLUMNS", "LINES", "PAGER", "EDITOR", "VISUAL"
 settings.register_profile(
     "xexp",
     deadline=None,
-    max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "60")),
+    max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "30")),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("xexp")

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,6 +85,41 @@ def dvc_inside(*args: str, cwd: Path) -> Done:
     finally:
         dvc.setLevel(level)
     return Done(code, *streams)
+
+
+def dies(*args: str, cwd: Path, moment: int, around: Iterable[tuple[Any, str]]) -> bool:
+    """Run ``git-xexp ARGS`` in a copy of this process that dies by SIGKILL at the ``moment``-th of
+    the times before and after one of the functions ``around`` (holder, name) is called; False when
+    it ended before that, and with exit code 0."""
+    pid = os.fork()
+    if pid == 0:
+        code, left = 70, moment
+
+        def count() -> None:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+            def wrapped(*args: Any, **kwargs: Any) -> Any:
+                count()
+                result = function(*args, **kwargs)
+                count()
+                return result
+
+            return wrapped
+
+        try:
+            for holder, name in around:
+                setattr(holder, name, counted(getattr(holder, name)))
+            code = xexp_inside(*args, cwd=cwd).code
+        finally:
+            os._exit(code)
+    _, status = os.waitpid(pid, 0)
+    code = os.waitstatus_to_exitcode(status)
+    assert code in (0, -signal.SIGKILL), code
+    return code != 0
 
 
 @contextmanager

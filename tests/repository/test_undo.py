@@ -6,18 +6,17 @@ import fcntl
 import json
 import os
 import shutil
-import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gitxexp.repository.operation import OpLog
-from tests.helpers import Repo, xexp_inside
+from tests.helpers import Repo, dies
 from tests.workflows.models.model_tools import RUNS, content
 
 DB = "results/experiments.db"
@@ -134,34 +133,10 @@ def test_forced_undo_keeps_a_newer_file_beside_the_former_one(ready: Repo) -> No
 
 
 def killed(repo: Repo, *words: str, moment: int) -> bool:
-    """Run a command that dies by SIGKILL at the ``moment``-th of the times before and after a step
-    is recorded or a file replaced; False when it ended before."""
-    pid = os.fork()
-    if pid == 0:
-        left = moment
-
-        def around(holder: Any, name: str) -> None:
-            function: Callable[..., Any] = getattr(holder, name)
-
-            def wrapped(*args: Any, **kwargs: Any) -> Any:
-                for act in (lambda: None, lambda: function(*args, **kwargs)):
-                    result = act()
-                    nonlocal left
-                    left -= 1
-                    if left == 0:
-                        os.kill(os.getpid(), signal.SIGKILL)
-                return result
-
-            setattr(holder, name, wrapped)
-
-        with suppress(BaseException):
-            for name in ("record", "amend", "finish"):
-                around(OpLog, name)
-            around(Path, "replace")
-            xexp_inside(*words, cwd=repo.path)
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    return os.WIFSIGNALED(status)
+    """Run a command that dies at the ``moment``-th of the times before and after a step is recorded
+    or a file replaced; False when it ended before."""
+    steps = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "replace"))
+    return dies(*words, cwd=repo.path, moment=moment, around=steps)
 
 
 #: XEXP_TEST_KILLS_STRIDE=1 dies at every moment.

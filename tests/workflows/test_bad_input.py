@@ -34,7 +34,7 @@ def everything(repo: Repo) -> tuple[object, ...]:
 def refused(repo: Repo, *args: str, code: int = 128) -> str:
     """Standard error of a command that must fail and change nothing."""
     before = everything(repo)
-    done = repo.xexp_process(*args)
+    done = repo.xexp(*args)
     assert done.code == code, done.out + done.err
     assert "Traceback" not in done.err
     assert everything(repo) == before

@@ -50,13 +50,13 @@ def attempt(code: str, *args: object, limit: str = "unlimited") -> list[str]:
 
 
 def rows_of(folder: Path, number: str) -> tuple[Path, Path]:
-    """600,000 rows, and the same again with 10,000 more; ``number`` makes an id of ``i``."""
+    """400,000 rows, and the same again with 10,000 more; ``number`` makes an id of ``i``."""
     paths = folder / "target.parquet", folder / "source.parquet"
     with duckdb.connect() as con:
         con.execute("SET enable_progress_bar = false")
-        for path, count in zip(paths, (600_000, 610_000), strict=True):
+        for path, count in zip(paths, (400_000, 410_000), strict=True):
             con.execute(
-                f"COPY (SELECT {number} AS id, md5(i::VARCHAR) || repeat('x', 50) AS note, "
+                f"COPY (SELECT {number} AS id, md5(i::VARCHAR) || repeat('x', 100) AS note, "
                 f"i / 7 AS loss, 'e' || i % 9 AS version FROM range({count}) t(i)) TO '{path}'"
             )
     return paths
@@ -84,12 +84,12 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
         target,
         source,
     )
-    told = "600000 610000 10000 600000 0"
+    told = "400000 410000 10000 400000 0"
     assert lines[:-1] == [told] * len(lines[:-1])
     assert int(lines[-1]) < 260
     with duckdb.connect() as con:
         count = f"SELECT count(*), count(DISTINCT note) FROM read_parquet('{target}')"
-        assert con.execute(count).fetchall() == [(610_000, 610_000)]
+        assert con.execute(count).fetchall() == [(410_000, 410_000)]
     assert sorted(tmp_path.iterdir()) == sorted([target, source])
 
 
@@ -122,7 +122,7 @@ def test_a_full_disk(kind: str, small_disk: Path) -> None:
     filler, limit = small_disk / "filler", "unlimited"
     if os.path.ismount(small_disk):
         space = os.statvfs(small_disk)
-        filler.write_bytes(b"\0" * (space.f_bavail * space.f_frsize - 600_000))
+        filler.write_bytes(b"\0" * (space.f_bavail * space.f_frsize - 400_000))
     else:
         filler.touch()
         limit = "700"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
 import sqlite3
 import subprocess
 import sys
@@ -13,8 +12,11 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+from gitxexp.repository import commit
+from gitxexp.repository.operation import OpLog
 from gitxexp.repository.repository import Project
-from tests.helpers import Done, Repo
+from gitxexp.workflows.models import inventory, promote, prune
+from tests.helpers import Done, Repo, dies
 
 RUNS = ("run-lr-0.01", "run-lr-0.1", "run-lr-1.0")
 PRODUCTION = "models/production/model.bin"
@@ -76,50 +78,17 @@ def set_metric(repo: Repo, run: str, column: str, value: object) -> None:
         )  # fmt: skip
 
 
-DIES = """
-import os, signal, sys
-left = int(sys.argv[1])
-from gitxexp.repository import commit, operation
-from gitxexp.workflows.models import inventory, promote, prune
-def at(module, name):
-    function = getattr(module, name)
-    def wrapped(*args, **kwargs):
-        global left
-        def die():
-            global left
-            left -= 1
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-        die()
-        result = function(*args, **kwargs)
-        die()
-        return result
-    setattr(module, name, wrapped)
-for module, name in (
-    (operation.OpLog, "record"), (operation.OpLog, "amend"), (operation.OpLog, "finish"),
-    (promote, "duplicate"), (promote, "move"), (prune, "move"), (os, "replace"), (os, "link"),
-    (os, "unlink"), (inventory, "track_members"), (inventory, "track_file"),
-    (promote, "_register"), (commit, "commit"), (commit, "_follow"), (prune, "_delete"),
-):
-    at(module, name)
-from gitxexp.entry import main
-code = main(sys.argv[2:])
-print("steps left", left)
-sys.exit(code)
-"""
-
-
 def killed(repo: Repo, *args: str, start: int = 1, stride: int = 1) -> Iterator[int]:
     """Run a command that dies one moment later each time; yields the moment after each death and
     after the next command has cleaned up. Ends when the command lives through."""
-    script = repo.path.parent / "dies.py"
-    script.write_text(DIES)
+    around = [
+        (OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (promote, "duplicate"),
+        (promote, "move"), (prune, "move"), (os, "replace"), (os, "link"), (os, "unlink"),
+        (inventory, "track_members"), (inventory, "track_file"), (promote, "_register"),
+        (commit, "commit"), (commit, "_follow"), (prune, "_delete"),
+    ]  # fmt: skip
     step = start
-    while True:
-        done = repo.python(str(script), str(step), *args)
-        if done.code == 0:
-            return
-        assert done.code == -signal.SIGKILL, done.err
+    while dies(*args, cwd=repo.path, moment=step, around=around):
         recover(repo)
         yield step
         step += stride
