@@ -225,6 +225,7 @@ def track_members(
     check_pointers(top, [output])
     for path in members:
         work_file(top, path)
+    (top / output.path).mkdir(parents=True, exist_ok=True)  # DVC wants it, even if it is empty
     with opened(top / output.root, f"update {output.pointer}") as repo:
         _remember(repo, tracked)
         with repo.scm_context(autostage=False, quiet=True):

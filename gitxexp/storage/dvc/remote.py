@@ -11,7 +11,7 @@ manifest on a remote means its files are there too.
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
+from gitxexp.storage.dvc import listing
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.session import (
@@ -258,8 +259,8 @@ def _receive(
             continue
         with opened(top / root, f"fetch from remote {name!r}" if name else "fetch") as repo:
             odb = remote_odb(repo, name, legacy)
-            present = _present(odb, oids, name)
-            arrived += _downloaded(repo, odb, present, legacy, count)
+            present = listing.sizes(odb, oids, name)
+            arrived += _downloaded(repo, odb, list(present), legacy, count)
     return arrived
 
 
@@ -473,7 +474,7 @@ def _missing_in_folder(
             seen.add(key)
             there = _size(object_path(folder, want.oid, out.legacy))
             cached = find_object(caches, want.oid, out.legacy)
-            size = want.size if cached is None or want.size is not None else _size(cached)
+            size = _size_of(want, cached)
             if there is None or (size is not None and there != size):
                 yield MissingObject(want.oid, want.path, name, out, cached, there is not None)
 
@@ -495,50 +496,66 @@ def _missing_by_dvc(
             members = [out for out in group if out.legacy is legacy]
             if members:
                 odb = remote_odb(repo, name, legacy)
-                wants = _all_objects(odb, members, caches)
-                present = set(_present(odb, list(wants), name))
-                for oid, want in wants.items():
-                    if oid not in present:
-                        cached = find_object(caches, oid, legacy)
-                        yield MissingObject(oid, want.path, name, want.output, cached)
+                yield from _missing_of(odb, members, caches, name, legacy=legacy)
 
 
-def _all_objects(odb: Any, outputs: list[Output], caches: list[Path]) -> dict[str, Wanted]:
-    """Every object by hash; a manifest that no cache has is read from the remote."""
+def _missing_of(
+    odb: Any, outputs: list[Output], caches: list[Path], name: str, *, legacy: bool
+) -> Iterator[MissingObject]:
+    """What the remote lacks of these outputs, or has damaged."""
+    lists = {out: _file_list(odb, out, caches, name) for out in outputs}
     wants: dict[str, Wanted] = {}
-    for out in outputs:
-        entries = manifest(out, caches) if out.is_dir else ()
-        if entries is None and out.oid and odb.exists(out.oid):
-            entries = parse_manifest(odb.fs.cat_file(odb.oid_to_path(out.oid)), out.oid)
-        for want in objects_of(out, entries):
+    for out, files in lists.items():
+        for want in objects_of(out, files.entries):
             wants.setdefault(want.oid, want)
-    return wants
+    there = listing.sizes(odb, list(wants), name)
+    cached = {oid: find_object(caches, oid, legacy) for oid in wants}
+    expected = {oid: _size_of(want, cached[oid]) for oid, want in wants.items()}
+    unsure = {oid for oid, size in there.items() if size is None or expected[oid] is None}
+    for out, files in lists.items():
+        unsure -= files.proved(out, there)
+    for oid, want in wants.items():
+        if oid in unsure:
+            wrong = not listing.has_content(odb, oid, legacy)
+        else:
+            wrong = oid in there and there[oid] != expected[oid]
+        if oid not in there or wrong:
+            yield MissingObject(oid, want.path, name, want.output, cached[oid], wrong)
 
 
-def _present(odb: Any, oids: list[str], name: str | None) -> list[str]:
-    """Those of the objects that the remote has. Raises DvcError where it does not answer.
+def _size_of(want: Wanted, cached: Path | None) -> int | None:
+    return want.size if cached is None or want.size is not None else _size(cached)
 
-    What cannot be asked over HTTP is absent to fsspec, whatever the reason; so one of those that
-    are not there is asked for once more, with its reason.
-    """
-    present = list(odb.oids_exist(oids))
-    absent = next(iter(set(oids) - set(present)), None)
-    if absent is None:
-        return present
+
+@dataclass(frozen=True, slots=True)
+class _FileList:
+    """The files of a directory, None where nobody has the list; ``read``: from the remote itself."""
+
+    entries: tuple[File, ...] | None = ()
+    read: bool = False
+
+    def proved(self, out: Output, there: Mapping[str, int | None]) -> set[str]:
+        """Objects that need no look at their content: a list that was read, and files whose sizes
+        together are what the pointer says (the list names no sizes)."""
+        own = {out.oid or ""} if self.read else set()
+        oids = [(entry.hash or "")[4:] for entry in self.entries or ()]
+        found = [size for oid in oids if (size := there.get(oid)) is not None]
+        whole = len(found) == len(oids) and sum(found) == out.size
+        return own | set(oids) if whole else own
+
+
+def _file_list(odb: Any, out: Output, caches: list[Path], name: str) -> _FileList:
+    """The files of an output; a list that no cache has is read from the remote."""
+    entries = manifest(out, caches) if out.is_dir else ()
+    if entries is not None or not out.oid:
+        return _FileList(entries)
     try:
-        odb.fs.info(odb.oid_to_path(absent))
+        data = odb.fs.cat_file(odb.oid_to_path(out.oid))
     except FileNotFoundError as error:
-        cause = error.__cause__ or error.__context__
-        if cause is not None and getattr(cause, "status", 0) not in _NOT_FOUND:
-            raise DvcError(
-                f"remote {name or 'of the project'!r} could not be asked: {cause}",
-                "check the network and the credentials; what it has is not known",
-            ) from error
-    return present
-
-
-#: HTTP's answers that say of one object that it is not there (S3 without the right to list: 403).
-_NOT_FOUND = (403, 404, 410)
+        listing.refuse_unasked(error, name)
+        return _FileList(None)
+    entries = parse_manifest(data, out.oid)
+    return _FileList(entries, entries is not None)
 
 
 def remote_odb(repo: Any, name: str | None, legacy: bool) -> Any:

@@ -32,6 +32,16 @@ class DvcError(XexpError):
     """DVC refused or failed; the message is DVC's own."""
 
 
+class Unreachable(DvcError):
+    """A remote did not answer, so what it has is not known."""
+
+    def __init__(self, name: str | None, why: str) -> None:
+        super().__init__(
+            f"remote {name or 'of the project'!r} could not be asked: {why}",
+            "check the network and the credentials; what it has is not known",
+        )
+
+
 def quiet() -> None:
     """Silence DVC's logging and progress and its call home, for the whole process."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
@@ -81,7 +91,9 @@ def _os_error(action: str, error: OSError) -> XexpError:
         errno.ENOSPC: "free some space and run the command again; it goes on where it stopped",
         errno.EACCES: "check the permissions of the folder, or use another remote (-r)",
         errno.EROFS: "the file system is read-only; use another remote (-r)",
-        errno.ENOENT: None,
+        errno.ENOENT: "does the folder that its URL names exist? dvc remote list"
+        if action.startswith("push")
+        else None,
     }
     hint = hints.get(error.errno or 0, "check the remote: dvc remote list")
     return DvcError(f"cannot {action}: {reason}{where}", hint)
@@ -90,6 +102,10 @@ def _os_error(action: str, error: OSError) -> XexpError:
 def _known(action: str, error: Exception) -> XexpError | None:
     """The error for an exception of DVC or of a remote's client library; None for a defect."""
     names = {kind.__name__ for kind in type(error).__mro__}
+    if type(error) is NotImplementedError:  # what fsspec says of HTTP, for one
+        return DvcError(
+            f"cannot {action}: it can only be read", "name one that can be written to: -r NAME"
+        )
     text = str(error).strip() or type(error).__name__
     if "NotDvcRepoError" in names:
         return DvcError(f"cannot {action}: this is not a DVC project", "git xexp init")

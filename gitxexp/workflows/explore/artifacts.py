@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -24,6 +25,7 @@ class Presence(StrEnum):
     YES = "yes"
     NO = "no"
     PARTLY = "partly"  #: a directory of which files are missing
+    DAMAGED = "damaged"  #: what is there is not what its name says
     UNKNOWN = "?"
     NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
 
@@ -107,6 +109,7 @@ def _on_remotes(
         return {}, []
     presence: dict[str, Presence] = {}
     notes: list[str] = []
+    asked: list[Output] = []
     for output in outputs:
         if not pushable(output):
             presence[output.path] = Presence.NEVER
@@ -114,10 +117,11 @@ def _on_remotes(
             presence[output.path] = Presence.NO
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
         elif ask or _is_folder(project, output):
-            presence[output.path] = _asked(project, output, siblings, notes)
+            asked.append(output)
         else:
             presence[output.path] = Presence.UNKNOWN
             notes.append("the remote is not a local folder; --remote asks it")
+    presence |= _asked(project, asked, siblings, notes)
     return presence, list(dict.fromkeys(notes))
 
 
@@ -126,14 +130,27 @@ def _is_folder(project: Project, output: Output) -> bool:
 
 
 def _asked(
-    project: Project, output: Output, siblings: Sequence[Path], notes: list[str]
-) -> Presence:
-    try:
-        lacking = missing_on_remote(project.top, [output], None, siblings)
-    except XexpError as error:
-        notes.append(error.message)
-        return Presence.UNKNOWN
-    if not lacking:
-        return Presence.YES
-    own = any(missing.oid == output.oid for missing in lacking)
-    return Presence.NO if own else Presence.PARTLY
+    project: Project, outputs: Sequence[Output], siblings: Sequence[Path], notes: list[str]
+) -> dict[str, Presence]:
+    """What the remotes say, each asked once."""
+    presence: dict[str, Presence] = {}
+    remotes: dict[str | None, list[Output]] = {}
+    for output in outputs:
+        remotes.setdefault(output.remote, []).append(output)
+    for group in remotes.values():
+        try:
+            lacking = missing_on_remote(project.top, group, None, siblings)
+        except XexpError as error:
+            notes.append(error.message)
+            presence |= {output.path: Presence.UNKNOWN for output in group}
+            continue
+        by_oid = {item.oid: item for item in lacking}
+        files = Counter(item.output.path for item in lacking)
+        for output in group:
+            own = by_oid.get(output.oid or "")
+            if own is not None:
+                presence[output.path] = Presence.DAMAGED if own.damaged else Presence.NO
+            else:
+                partly = files[output.path] > 0
+                presence[output.path] = Presence.PARTLY if partly else Presence.YES
+    return presence

@@ -65,8 +65,7 @@ def add(
         return added
     with project.operation("candidates add", wait=wait) as running:
         store = ModelStore(project, progress)
-        contents = store.contents(chosen)
-        inventory.require_list(contents)
+        contents = store.whole(chosen)
         inventory.require_untracked_by_git(store, [f"{chosen.candidates}/"])
         target = _target(chosen, path, name)
         before = next((m for m in contents.candidates if m.path == target), None)
@@ -121,8 +120,7 @@ def _add_to(
     store: ModelStore, running: Running, slot: Slot, models: Sequence[RunModel]
 ) -> list[str]:
     """The same for one slot."""
-    project, contents = store.project, store.contents(slot)
-    inventory.require_list(contents)
+    project, contents = store.project, store.whole(slot)
     inventory.require_untracked_by_git(store, [f"{slot.candidates}/"])
     there = {model.path for model in contents.candidates}
     members: dict[str, str | None] = {}

@@ -31,6 +31,7 @@ from gitxexp.storage.dvc.places import (
     work_file,
 )
 from gitxexp.storage.dvc.pointers import File, Output
+from gitxexp.storage.dvc.remote import fetch_objects
 from gitxexp.storage.objects import find_object, has_object, manifest
 from gitxexp.workflows.models.cache import objects_noted
 from gitxexp.workflows.models.steps import KnownFile
@@ -254,6 +255,24 @@ class ModelStore:
             self.__dict__.pop("outputs", None)
             return self._read(slot)
 
+    def whole(self, slot: Slot) -> SlotContents:
+        """:meth:`contents` with the folder's list of files, fetched where no cache has it.
+
+        Raises XexpError when it is not to be had: what it names would be lost.
+        """
+        contents = self.contents(slot)
+        output = contents.output
+        if contents.listed or output is None or output.oid is None:
+            return contents
+        if not fetch_objects(self.project.top, output, [output.oid]):
+            raise XexpError(
+                f"the list of {slot.candidates} ({output.hash}) is in no cache and on no remote",
+                f"bring it back first: dvc fetch '{output.pointer}'",
+            )
+        self._own.clear()
+        self._caches.clear()
+        return self.contents(slot)
+
     def _read(self, slot: Slot) -> SlotContents:
         output = next((out for out in self.outputs if out.path == slot.candidates), None)
         entries = self._entries(output)
@@ -406,15 +425,6 @@ def require_dvc(project: Project) -> None:
     project.require_set_up()
     if not is_dvc_repo(project.top):
         raise XexpError("this is not a DVC project", "run: git xexp init")
-
-
-def require_list(contents: SlotContents) -> None:
-    """Raises XexpError when the folder's list of files is not to be had: it would be lost."""
-    if not contents.listed and contents.output is not None:
-        raise XexpError(
-            f"the list of {contents.slot.candidates} ({contents.output.hash}) is in no cache",
-            f"bring it back first: dvc fetch '{contents.output.pointer}'",
-        )
 
 
 def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:

@@ -140,8 +140,7 @@ def plan_promotion(
     """
     inventory.require_dvc(project)
     store, runs = ModelStore(project, progress), RunIndex(project)
-    contents = store.contents(inventory.choose_slot(store.slots, request.slot))
-    inventory.require_list(contents)
+    contents = store.whole(inventory.choose_slot(store.slots, request.slot))
     context = ModelContext(store, runs, contents)
     takes_back = None
     if request.rollback:

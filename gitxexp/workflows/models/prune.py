@@ -101,12 +101,11 @@ def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = 
     inventory.require_dvc(project)
     store, runs = ModelStore(project, progress), RunIndex(project)
     slots = [inventory.choose_slot(store.slots, rules.slot)] if rules.slot else store.slots
-    contexts = tuple(ModelContext(store, runs, store.contents(slot)) for slot in slots)
+    contexts = tuple(ModelContext(store, runs, store.whole(slot)) for slot in slots)
     decisions: list[Decision] = []
     metrics: dict[str, str | None] = {}
     problem = None
     for context in contexts:
-        inventory.require_list(context.contents)
         decided, metrics[context.contents.slot.name] = _decide(context, rules)
         excess = [decision.model for decision in decided if decision.excess]
         if excess:
