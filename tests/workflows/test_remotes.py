@@ -17,7 +17,12 @@ from tests.servers import Server
 from tests.workflows.experiments.test_two_clones import DB, log
 from tests.workflows.models.model_tools import PRODUCTION, RUNS, candidate, content
 
-KINDS = ("s3", "ssh", "webdav", "http")
+KINDS = (
+    "s3",
+    pytest.param("ssh", marks=pytest.mark.skipif(not servers.sshd_path(), reason="no sshd")),
+    "webdav",
+    "http",
+)
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ from typing import Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write
+from gitxexp.common.missing import missing_package
 from gitxexp.storage.dvc.places import cache_dir, local_remote_dir, refuse_tracked_link
 from gitxexp.storage.dvc.pointer_file import Output
 from gitxexp.storage.paths import Refused
@@ -117,14 +119,27 @@ def _known(action: str, error: Exception) -> XexpError | None:
         return DvcError(
             f"cannot {action}: another DVC process is at work here", "wait and try again"
         )
-    if names & {"RemoteMissingDepsError", "ImportError"}:  # for "s3 … requires 'dvc-s3'"
-        return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
+    if names & {"RemoteMissingDepsError", "ImportError"}:
+        return _without_package(action, text)
     if "AuthError" in names or "GitAuthError" in names:
         return DvcError(f"cannot {action}: {text}", "check your credentials for this remote")
     if "DvcException" in names or any(_foreign(kind) for kind in type(error).__mro__):
         lines = text.splitlines()
         return DvcError(f"cannot {action}: {lines[0]}", "\n".join(lines[1:]).strip() or None)
     return None
+
+
+#: Packages of DVC that an extra of this project brings.
+_EXTRAS = {f"dvc-{name}": name for name in ("s3", "ssh", "gs", "azure", "webdav")}
+
+
+def _without_package(action: str, text: str) -> XexpError:
+    """The error for a remote whose package is not there; DVC writes "s3 … requires 'dvc-s3' …"."""
+    named = re.search(r"'(dvc-[a-z0-9]+)'", text)
+    if named is None:
+        return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
+    package = named.group(1)
+    return missing_package(package, f"cannot {action}", _EXTRAS.get(package))
 
 
 def _foreign(kind: type) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.missing import missing_package
 from gitxexp.trackers import mlflow
 from gitxexp.trackers.adapters import mlflow_database, mlflow_files
 from gitxexp.trackers.databases import Database, reading
@@ -174,11 +175,7 @@ class MlflowServer:
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
         except ImportError as error:
-            raise XexpError(
-                "an MLflow server is asked by MLflow, which is not installed here",
-                "pip install mlflow-skinny (pipx inject git-xexp mlflow-skinny,"
-                " uv tool install git-xexp --with mlflow-skinny)",
-            ) from error
+            raise missing_package("mlflow-skinny", "it asks an MLflow server") from error
         client = MlflowClient(tracking_uri=self.uri)
         done = 0
         try:

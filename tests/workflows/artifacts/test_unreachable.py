@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -90,3 +91,20 @@ def test_a_remote_that_answers_that_it_has_nothing(tagged: Repo) -> None:
         done = tagged.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv")
         assert done.code == 128
         assert "no valid copy of data/train.csv in any cache or remote" in done.err
+
+
+def test_a_remote_whose_package_is_missing(tagged: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    for url, package, extra in (
+        ("s3://bucket/store", "dvc-s3", "s3"),
+        ("gs://bucket/store", "dvc-gs", "gs"),
+        ("webdav://127.0.0.1/store", "dvc-webdav", "webdav"),
+        ("gdrive://folder/store", "dvc-gdrive", None),
+    ):
+        monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+        moved(tagged, url)
+        done = tagged.xexp("push", "--all")
+        assert done.code == 128 and f"{package} is not installed: cannot ask remote" in done.err
+        wanted = f"'git-xexp[{extra}]'" if extra else package
+        assert f"python -m pip install {wanted}\n" in done.err
+        assert f"pipx inject git-xexp {package}\n" in done.err
+        assert f"uv tool install --with {package} git-xexp\n" in done.err
