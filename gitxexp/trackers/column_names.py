@@ -128,7 +128,7 @@ def is_counter(name: str) -> bool:
 
 def hints_at_setting(name: str) -> bool:
     """Whether any word of a name is one of settings and none of metrics: ``layer_freeze``."""
-    parts = words(name)
+    parts = _without_units(words(name))
     if not METRICS.isdisjoint(parts):
         return False
     return any(_is_setting_word(part) for part in parts if len(part) > 2 and part not in SPLITS)
@@ -341,6 +341,7 @@ def _by_source(parts: list[str]) -> Named | None:
         if named and named.role is Role.METRIC and first in _FORETOLD and last not in _ERRORS:
             return Named(Role.OUTPUT, f"{first}_…")
         chosen = first in ("forecast", "prediction", "hypothesis")  # the task: prediction_type
+        chosen |= last in ("cut", "cutoff", "threshold", "thr", "thresh")
         if named and (named.role is not Role.PARAM or chosen):
             return named
         return Named(Role.OUTPUT, f"{first}_…")
@@ -398,7 +399,7 @@ def _by_count(parts: list[str]) -> Named | None:
     first, rest = parts[0], parts[1:]
     if parts[:2] == ["number", "of"]:
         rest = parts[2:]
-    if first in _COUNTING and rest:
+    if first in _COUNTING and rest and not (first == "no" and rest[-1] in METRICS):
         noun = "_".join(rest)
         done = rest[-1] in _SUMMING or rest[-1].endswith("ed")
         if done and rest[-1] not in vocabulary.COUNTED_SETTINGS:
@@ -432,6 +433,8 @@ def _by_ratio(parts: list[str]) -> Named | None:
             or one in vocabulary.UNITS & METRICS
         ):
             return Named(Role.METRIC, f"{one} per {each}")
+        if one in _COUNTED_DATA and one not in ("samples", "examples", "shots", "points"):
+            return Named(Role.CONTEXT, f"{one} per {each}")
         return Named(Role.PARAM, f"{one} per {each}")
     if is_rate(parts):
         return Named(Role.METRIC, f"an outcome's {parts[-1]}")
@@ -473,7 +476,11 @@ def is_rate(parts: list[str]) -> bool:
 def _by_machine(parts: list[str]) -> Named | None:
     """Load of the machine, and how long something took that is no answer."""
     bare = [part for part in parts if part not in vocabulary.AGGREGATES]
-    if _MACHINE.intersection(bare) and (_LOAD.intersection(bare) or bare[-1] in vocabulary.UNITS):
+    end = bare[-1] if bare else ""
+    loaded = end in _LOAD | _MACHINE | vocabulary.UNITS
+    if end in _MACHINE and _metric_core(bare[:-1]):  # rtf_cpu
+        return None
+    if loaded and _MACHINE.intersection(bare):
         return Named(Role.CONTEXT, "load of the machine")
     core = _without_units(parts)
     timed = core and core[-1] in _DURATIONS
@@ -485,6 +492,8 @@ def _by_machine(parts: list[str]) -> Named | None:
         return Named(Role.CONTEXT, f"the length of each {parts[0]}", sure=False)
     if "tokens" in parts[:-1] or (parts[-1] == "tokens" and parts[0] == "total"):
         return Named(Role.CONTEXT, "counts tokens")
+    if parts[0] == "meta" and _is_whole_setting(parts[1:]):  # of meta-learning
+        return Named(Role.PARAM, f"meta_{parts[-1]}")
     if parts[0] in vocabulary.CONTEXT_PREFIXES and len(parts) > 1:
         return Named(Role.CONTEXT, f"one of {parts[0]}_…")
     return None
@@ -513,7 +522,7 @@ def _by_ending(parts: list[str]) -> Named | None:
         return Named(Role.PARAM, f"…_{last}")
     set_to = any(part in _SCALED or _is_setting_word(part) for part in parts[:-1])
     if last in ("ratio", "coefficient") and ("to" in parts or not set_to):
-        return Named(Role.METRIC, f"a {last} of nothing that is set")
+        return Named(Role.METRIC, f"a {last} of nothing that is set", sure=False)
     if last == "k" and parts[-2] in METRICS - _SCALED:  # map_k, as map_at_k
         return Named(Role.METRIC, f"{parts[-2]} at k")
     if last == "delay" and parts[-2] in OUTCOMES | _ANSWERING:
@@ -541,8 +550,13 @@ def _by_ending(parts: list[str]) -> Named | None:
         last != "at" or parts[-2].endswith("ed") or parts[-2] in ("ran", "run")
     ):
         return Named(Role.CONTEXT, "a point in time")
-    if parts[-2:] == ["cost", "bps"]:
-        return Named(Role.PARAM, "an assumed cost")
+    if last == "bps":
+        if _ASSUMED.isdisjoint(parts):
+            return Named(Role.METRIC, "in basis points", sure=False)
+        return Named(Role.PARAM, "an assumed cost", sure=False)
+    of_rows = vocabulary.ROW_NOUNS - {"class", "label", "category"}
+    if last in of_rows and (measure := _metric_core(_without_digits(parts[:-1]))):  # mae_user
+        return Named(Role.METRIC, measure)
     core = _without_units(parts)
     if core != parts and (named := _whole(core)) and named.role is not Role.OUTPUT:
         return named
@@ -560,6 +574,9 @@ def _by_ending(parts: list[str]) -> Named | None:
 
 
 #: Which of several values of a setting: ``sigma_max``, ``beta_start``, ``ma_fast``.
+_ASSUMED = frozenset(
+    ("cost", "costs", "fee", "fees", "commission", "slippage", "tc", "tax", "tcost")
+)
 _SPANS = frozenset(("lookahead", "lookback", "overlap", "warmup", "stride", "hop", "window", "chunk",
                     "patience", "shift", "horizon", "history"))  # fmt: skip
 _PLACES = frozenset(("max", "min", "start", "end", "init", "initial", "base", "fast", "slow", "short",
@@ -596,6 +613,8 @@ def _by_measure(parts: list[str]) -> Named | None:
             return Named(Role.CONTEXT, f"one of {parts[0]}_…")
         if parts[0] in vocabulary.PARAM_BEGINNINGS or "noise" in parts:
             return Named(Role.PARAM, f"{parts[0]}_…")
+        if parts[0] == "total" and parts[-1] in ("usd", "eur", "dollars"):
+            return Named(Role.METRIC, "a cost")
         if parts[0] in ("total", "cum", "cumulative"):
             return Named(Role.CONTEXT, "a total")
         if parts[0] in _SUMMING or parts[-1] in ("mean", "avg", "median"):

@@ -138,7 +138,8 @@ class _Between(NamedTuple):
 def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Decision | None:
     whole = values.constant and values.filled == values.rows
     if not values.numeric or values.number is None:
-        if decided.role is Role.PARAM and at.before in _RESULTS and at.after is not Role.PARAM:
+        among = at.in_head or Role.PARAM in (at.before, at.after) or at.before is None
+        if decided.role is Role.PARAM and not among:
             return Decision(Role.CONTEXT, "text beside results")
         return None
     if decided.role is Role.PARAM:
@@ -162,7 +163,7 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
     if counted and values.number > _FEW and column_names.counts_data(name):
         return None
     last = at.in_head and values.rows > 1 and at.before is not None and not counted
-    last &= decided.guess and (at.by_row or not values.fractions)
+    last &= decided.guess and not values.flags and (at.by_row or not values.fractions)
     if at.after is Role.PARAM or last:
         return Decision(Role.PARAM, "a number among parameters")
     return None

@@ -196,6 +196,8 @@ PARAMS = _set("""
     few_shot_examples icl_examples in_context_examples
     garch_p garch_q arch_p arima_p arima_d arima_q arima_order dist
     risk_pct position_pct size_pct
+    stft_win win_len win_size snr_min snr_max reflection sweeps
+    memory_window
 """)
 
 #: A parameter as the last word or phrase of a name: ``hidden_size``, ``optimizer_type``.
@@ -227,6 +229,8 @@ PARAM_ENDINGS = _set("""
     supervision randomization shift vae fit
     prior priors buckets bucket recycles
     downsampling upsampling subsampling oversample undersample oversampling undersampling levels
+    l1 l2
+    bool
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
@@ -259,6 +263,7 @@ COUNTED_SETTINGS = _set("""
     pcs hvgs recycles buckets chains draws samples_per_class
     paths shared independent simulation simulations sims playouts
     bagging
+    demos demo demonstrations sweeps
 """)
 
 #: Words before a name that make it a switch.
@@ -508,6 +513,7 @@ CONTEXT_ENDINGS = _set("""
     genes cells molecules labels_count groups_count columns cols imgs fingerprint sizes_kb ver
     rev round desc
     owner author team reviewer maintainer operator
+    repo repository
 """)
 #: The first word of a name of machine, software, version control or bookkeeping.
 CONTEXT_PREFIXES = _set("""
@@ -602,8 +608,8 @@ OUTPUTS = _set("""
 """)
 #: What came out as the first word of a name, unless the rest measures or counts.
 OUTPUT_BEGINNINGS = _set("""
-    pred predicted gold gt true actual observed measured retrieved recommended generated forecast prob proba
-    logit prediction y yhat hypothesis orig original raw
+    pred predicted gold gt true actual observed measured detected retrieved recommended generated
+    forecast prob proba logit prediction y yhat hypothesis orig original raw
 """)
 #: What a row is about: its name is no setting.
 ROW_NOUNS = _set("""
