@@ -45,6 +45,7 @@ s	list	explore list
 s	show	explore show
 s	info	explore show
 s	compare	explore diff
+s	plot	explore plot
 s	checkout	explore checkout
 s	download	get
 s	search	registry search
@@ -277,6 +278,7 @@ v	log	print what a run printed
 v	columns	show what each column of the results is, and why
 v	verify	check what past tags say
 v	diff	compare two experiments, or one with now
+v	plot	plot a metric by version, date, step or parameter
 v	checkout	check out a past experiment in a worktree of its own
 v	worktrees	list the worktrees that checkout made
 v	cleanup	remove the worktrees that checkout made
@@ -350,6 +352,25 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many\' ;;
+\'explore plot\') spec=\'o	--x	along	once	What is along x (default: version; with --runs date)
+o	--by	param	once	A colour for each value of PARAM
+o	--hist	-	once	Plot how often each value occurs
+o	--runs	-	once	Plot runs, tagged or not, instead of experiments
+o	--log-x	-	once	Make the axis along x logarithmic
+o	--log-y	-	once	Make the axis along y logarithmic
+o	--sort	column	once	The order from which --limit takes the first
+o	--filter	text	once	Such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
+o	--where	text	once	Only where this SQL is true
+o	-l --label	label	many	Only with this label (repeatable)
+o	-n --limit	text	once	Only the first N; of curves 10 unless it is given
+o	-o --out	file	once	Write FILE.svg, FILE.png or FILE.html
+o	--json	-	once	Print JSON
+o	-q --quiet	-	once	Say nothing but results and errors
+o	-v --verbose	-	once	Say which git commands are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page
+a	plotted	once\' ;;
 \'explore checkout\') spec=\'o	--path	dir	once	Where to make it
 o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
 o	--no-fetch	-	once	Fetch nothing from the DVC remote
@@ -1273,6 +1294,8 @@ values() {
         head_line word -
         case $cur in *=*) ;; *) keys "${1%=}s" | sed \'s/$/=/\' | pass "${1%=}" ;; esac
         ;;
+    plotted) head_line word -; { keys metrics; keys params; } | pass \'\' ;;
+    along) head_line word -; { printf \'step\\nversion\\ndate\\n\'; keys params; } | pass \'\' ;;
     column) head_line word -; { keys metrics; keys params; } | pass \'\'; columns ;;
     columns)
         head_line word -

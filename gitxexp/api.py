@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.restore_tags import RestoredTags
     from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.explore.compare import Comparison
+    from gitxexp.workflows.explore.plot import Plot
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
     from gitxexp.workflows.explore.verify import Verified
@@ -574,6 +575,32 @@ class Repository:
         newest first), the first ``limit`` of them."""
         rows = self.list(filter=expression, sort=sort, limit=limit).rows
         return [Experiment(self, row.experiment) for row in rows if row.experiment is not None]
+
+    def plot(
+        self,
+        metric: str,
+        *,
+        x: str | None = None,
+        by: str | None = None,
+        histogram: bool = False,
+        runs: bool = False,
+        filter: str | None = None,
+        limit: int | None = None,
+        log_x: bool = False,
+        log_y: bool = False,
+    ) -> Plot:
+        """The data of ``git xexp explore plot``: series of points, with their axes.
+
+        ``x`` is ``step`` (the rows that runs logged), ``version``, ``date`` or a parameter; ``by`` makes a
+        series for each value of a parameter; ``histogram`` counts values of ``metric`` instead. ``runs``,
+        ``filter`` and ``limit`` are as for :meth:`list`; ``log_x`` and ``log_y`` leave out what is not
+        above 0. Raises XexpError for a name that does not exist.
+        """
+        from gitxexp.workflows.explore.plot import PlotRequest, plot
+        from gitxexp.workflows.explore.query import Query
+
+        query = Query(filter=filter, limit=limit, runs=runs)
+        return plot(self._project, PlotRequest(metric, x, by, histogram, log_x, log_y, query))
 
     def columns(self, table: str | None = None) -> Sequence[ColumnFacts]:
         """What each column of the results (only of ``table``) is to an experiment, and why, as

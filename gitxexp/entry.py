@@ -103,9 +103,9 @@ def _wanted(args: Sequence[str]) -> str | None:
     if "-h" in args or "--help" in args:
         return None
     verb, default = args[0], len(args) == 1 or args[1].startswith("-")
-    if verb == "explore" and (default or args[1] in ("list", "show", "diff")):
+    if verb == "explore" and (default or args[1] in ("list", "show", "diff", "plot")):
         return "FIRST"
-    if verb in ("list", "show", "info", "compare"):
+    if verb in ("list", "show", "info", "compare", "plot"):
         return "FIRST"
     if verb == "candidates" and (default or args[1] == "list"):
         return "MODELS"

@@ -81,6 +81,7 @@ SHORTS = {
     "show": "explore show",
     "info": "explore show",
     "compare": "explore diff",
+    "plot": "explore plot",
     "checkout": "explore checkout",
     "download": "get",
     "search": "registry search",

@@ -103,7 +103,8 @@ def plain(text: str) -> str:
     return text.translate(dict.fromkeys(_SGR)) if _END in text else text
 
 
-_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "cyan": 36}
+_CODES = {"bold": 1, "dim": 2, "red": 31, "green": 32, "yellow": 33, "blue": 34,
+          "magenta": 35, "cyan": 36}  # fmt: skip
 _MARKS = {style: chr(0xFDD1 + number) for number, style in enumerate(_CODES)}
 _END = "\ufdd0"
 _SGR = {ord(_END): "\x1b[0m"} | {ord(_MARKS[s]): f"\x1b[{code}m" for s, code in _CODES.items()}

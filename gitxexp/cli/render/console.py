@@ -157,7 +157,7 @@ def colour() -> bool:
 
 
 def paint(text: str, style: str) -> str:
-    """``text`` in ``style`` (bold, dim, green, red, yellow, cyan) where colour is wanted."""
+    """``text`` in ``style`` (a colour, bold, dim) where colour is wanted."""
     return streams.paint(text, style) if colour() else text
 
 

@@ -157,7 +157,7 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
             **_of_record(by_run.get(run.id)),
         }
         seen |= {part.run for part in run.parts} | {run.id}
-        runs.append(Row(run.params, run.metrics, experiment, fields))
+        runs.append(Row(run.params, run.metrics, experiment, fields, run))
     for one in records:
         if not seen.intersection(found.run for found in one.tables):
             runs.append(_recorded(one, tagged.get(one.name)))
@@ -235,7 +235,7 @@ def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
     """Something that sorts, numbers before texts; None for what is missing."""
     value = key.value(row)
     if key.kind == "field" and key.name == "version":
-        return _version_order(value)
+        return version_order(value)
     if key.kind == "field" and key.name == "label":
         return (1, ", ".join(value)) if value else None
     if filters.missing(value):
@@ -244,7 +244,8 @@ def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
     return (0, amount) if amount is not None else (1, filters.as_text(value))
 
 
-def _version_order(value: Any) -> tuple[Any, ...] | None:
+def version_order(value: Any) -> tuple[Any, ...] | None:
+    """Something that sorts as versions do; None for what is none."""
     from gitxexp.repository.version import NamedVersion, parse
 
     version = parse(value) if isinstance(value, str) else None

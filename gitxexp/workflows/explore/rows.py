@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import version as versions
@@ -21,6 +21,9 @@ from gitxexp.repository.version import NamedVersion
 from gitxexp.trackers.column_names import alias_in, canonical, has_aliases
 from gitxexp.workflows.explore import filters
 from gitxexp.workflows.explore.filters import Predicate
+
+if TYPE_CHECKING:
+    from gitxexp.trackers.run import Run
 
 #: Field → what it is. They are listed first where a parameter has the same name.
 FIELDS: dict[str, str] = {
@@ -74,7 +77,7 @@ _ALWAYS = frozenset(("version", "date", "label", "headline", "commit"))
 class Row:
     """An experiment, or (with ``fields``, its values of :data:`FIELDS`) a run."""
 
-    __slots__ = ("_fields", "experiment", "metrics", "params")
+    __slots__ = ("_fields", "experiment", "logged", "metrics", "params")
 
     def __init__(
         self,
@@ -82,7 +85,9 @@ class Row:
         metrics: Mapping[str, Any],
         experiment: Experiment | None,
         fields: Mapping[str, Any] | None = None,
+        logged: Run | None = None,
     ) -> None:
+        self.logged = logged  #: the tracker's run, where the results have it
         self.params = params
         self.metrics = metrics
         self.experiment = experiment

@@ -30,6 +30,8 @@ values() {
         head_line word -
         case $cur in *=*) ;; *) keys "${1%=}s" | sed 's/$/=/' | pass "${1%=}" ;; esac
         ;;
+    plotted) head_line word -; { keys metrics; keys params; } | pass '' ;;
+    along) head_line word -; { printf 'step\nversion\ndate\n'; keys params; } | pass '' ;;
     column) head_line word -; { keys metrics; keys params; } | pass ''; columns ;;
     columns)
         head_line word -

@@ -1,0 +1,173 @@
+"""A plot as a file: SVG, PNG, or a page of HTML that asks nothing of the network, by Vega-Lite."""
+
+from __future__ import annotations
+
+import html
+import json
+from importlib.resources import files
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from gitxexp.cli.render.plot import thin, value_at, x_scale
+from gitxexp.common.errors import UsageError
+from gitxexp.common.text import visible
+from gitxexp.workflows.explore.plot import Axis, Plot
+
+#: What a file may be, by the end of its name.
+KINDS = (".svg", ".png", ".html")
+#: Places along x that lines have in a file, and points both ways; more cannot be told apart.
+_PLACES = 1000
+#: Points of a series that a line marks.
+_FEW = 60
+
+_PAGE = """<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
+style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'">
+<meta name="color-scheme" content="light dark">
+<title>@TITLE@</title>
+<style>body { margin: 1rem; font: 14px/1.4 system-ui, sans-serif } #plot { width: 100% }</style>
+<script>@BUNDLE@</script>
+</head>
+<body>
+<div id="plot" role="img" aria-label="@TITLE@"></div>
+<script>
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const spec = @SPEC@;
+function draw() {
+  const options = {actions: {export: true, source: false, compiled: false, editor: false},
+                   renderer: "svg", theme: dark.matches ? "dark" : undefined};
+  vegaEmbed("#plot", {...spec, width: "container", background: "transparent"}, options);
+}
+dark.addEventListener("change", draw);
+draw();
+</script>
+</body>
+</html>
+"""
+
+
+def kind_of(path: Path) -> str:
+    """What a file of that name is to be; raises UsageError for one that cannot be written."""
+    kind = path.suffix.lower()
+    if kind not in KINDS:
+        raise UsageError(
+            f"cannot write a plot as {path.name!r}", f"name it with one of {', '.join(KINDS)}"
+        )
+    return kind
+
+
+def as_file(plot: Plot, kind: str) -> bytes:
+    """The bytes of a file of one of :data:`KINDS`; raises UsageError where vl-convert is missing."""
+    try:
+        import vl_convert
+    except ImportError:
+        from gitxexp.common.missing import missing_package
+
+        raise missing_package(
+            "vl-convert-python", "plots are written to files with it", "report"
+        ) from None
+    shown = spec(plot)
+    if kind == ".svg":
+        return str(vl_convert.vegalite_to_svg(shown)).encode()
+    if kind == ".png":
+        return bytes(vl_convert.vegalite_to_png(shown, scale=2))
+    parts = {
+        "@TITLE@": html.escape(visible(plot.title)),
+        "@BUNDLE@": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        "@SPEC@": script_json(shown),
+    }
+    page = _PAGE
+    for place, text in parts.items():
+        before, _, after = page.partition(place)
+        page = f"{before}{text}{after.replace(place, text)}"
+    return page.encode()
+
+
+def script_json(value: Any) -> str:
+    """JSON that stands in a script of a page: nothing in it ends the script or begins markup."""
+    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def spec(plot: Plot) -> dict[str, Any]:
+    """The plot in Vega-Lite, its data within."""
+    known = json.loads(files("gitxexp.cli.render").joinpath("plot.json").read_text("utf-8"))
+    kind: str = plot.kind
+    if kind == "line" and all(len(series.points) <= _FEW for series in plot.series):
+        kind = "marked"
+    several = any(series.name for series in plot.series)
+    x, y = _axis(plot.x), _axis(plot.y)
+    x["field"], y["field"] = "x", "y"
+    encoding: dict[str, Any] = {"x": x, "y": y, "tooltip": _tooltips(plot, several=several)}
+    if plot.kind == "histogram":
+        y["stack"] = not plot.y.log
+        if plot.edges:
+            x["bin"] = {"binned": True}
+            encoding["x2"] = {"field": "x2"}
+    if several:
+        title = visible(plot.by) if plot.by else "run"
+        names = [visible(series.name) for series in plot.series]
+        encoding["color"] = {"field": "series", "type": "nominal", "title": title, "sort": names}
+    return {
+        **known["base"],
+        **known[kind],
+        "title": visible(plot.title),
+        "data": {"values": _values(plot)},
+        "encoding": encoding,
+    }
+
+
+def _values(plot: Plot) -> list[dict[str, Any]]:
+    ends = dict(pairwise(plot.edges))
+    scale = x_scale(plot)
+    found = []
+    for series in plot.series:
+        points = thin(series.points, scale.part, _PLACES, lines=plot.kind == "line")
+        for point in points:
+            value = {"x": _place(plot.x, point.x), "y": point.y}
+            if plot.edges:
+                value["x2"] = _place(plot.x, ends[point.x])
+            if point.name:
+                value["name"] = visible(point.name)
+            found.append(value | {"series": visible(series.name)})
+    return found
+
+
+def _place(axis: Axis, place: float) -> Any:
+    """Vega-Lite takes times as milliseconds."""
+    if axis.kind == "time":
+        return place * 1000
+    return visible(str(value_at(axis, place))) if axis.kind == "category" else place
+
+
+def _axis(axis: Axis) -> dict[str, Any]:
+    name = visible(axis.name)
+    if axis.kind == "category":
+        names = [visible(text) for text in axis.categories]
+        return {
+            "type": "nominal",
+            "title": name,
+            "sort": names,
+            "axis": {"labelAngle": -40, "labelOverlap": True},
+        }
+    if axis.kind == "time":
+        return {"type": "temporal", "title": name}
+    scale = {"type": "log"} if axis.log else {"zero": axis.name == "count", "nice": True}
+    return {"type": "quantitative", "title": name, "scale": scale}
+
+
+def _tooltips(plot: Plot, *, several: bool) -> list[dict[str, Any]]:
+    kinds = {"number": "quantitative", "time": "temporal", "category": "nominal"}
+    shown = [
+        {"field": "x", "type": kinds[plot.x.kind], "title": visible(plot.x.name)},
+        {"field": "y", "type": "quantitative", "title": visible(plot.y.name)},
+    ]
+    if any(point.name for series in plot.series for point in series.points[:1]):
+        shown.insert(0, {"field": "name", "type": "nominal", "title": "name"})
+    if several:
+        shown.append({"field": "series", "type": "nominal", "title": visible(plot.by or "run")})
+    return shown
