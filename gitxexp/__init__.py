@@ -1,7 +1,8 @@
 """git-xexp: machine-learning experiments versioned by git, DVC and the tracker's own database.
 
 ``gitxexp.open(path)`` gives a repository with the verbs of the command line; ``gitxexp.context()``
-gives what a training script passes to its tracker. Nothing is imported before it is used.
+gives what a training script passes to its tracker; ``%load_ext gitxexp`` gives a notebook the magics
+``%xexp`` and ``%%xexp_sql``. Nothing is imported before it is used.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ TYPE_CHECKING = False  # typing itself takes as long to import as `--version` ma
 if TYPE_CHECKING:
     from typing import Any
 
-    from gitxexp.api import Experiment, Repository, context, open
+    from gitxexp.api import Repository, context, open
     from gitxexp.common.errors import XexpError
+    from gitxexp.experiments import Experiment, Experiments
     from gitxexp.registry import Registry
     from gitxexp.repository.configuration import ExperimentConfig
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Experiment",
     "ExperimentConfig",
+    "Experiments",
     "Registry",
     "Repository",
     "XexpError",
@@ -30,7 +33,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    **dict.fromkeys(("Experiment", "Repository", "context", "open"), "gitxexp.api"),
+    **dict.fromkeys(("Repository", "context", "open"), "gitxexp.api"),
+    **dict.fromkeys(("Experiment", "Experiments"), "gitxexp.experiments"),
     "ExperimentConfig": "gitxexp.repository.configuration",
     "Registry": "gitxexp.registry",
     "XexpError": "gitxexp.common.errors",
@@ -43,3 +47,10 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """``%load_ext gitxexp``: have ``%xexp`` and ``%%xexp_sql`` in a notebook."""
+    from gitxexp.magics import load
+
+    load(ipython)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.experiments import Experiment, Experiments, PathLike
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion, Level, parse
 
@@ -20,11 +21,8 @@ if TYPE_CHECKING:
     import duckdb
     import git
 
-    from gitxexp.repository import tags
     from gitxexp.repository.operation import Operation
     from gitxexp.repository.registry import Promotion
-    from gitxexp.repository.tag_message import Payload
-    from gitxexp.tables.plan import MergeOptions, Mode
     from gitxexp.trackers.run import ColumnFacts
     from gitxexp.workflows.artifacts.get import GetReport
     from gitxexp.workflows.artifacts.pull import Pulled
@@ -32,7 +30,6 @@ if TYPE_CHECKING:
     from gitxexp.workflows.checks.report import Report as CheckReport
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
-    from gitxexp.workflows.experiments.plan import Request as TagRequest
     from gitxexp.workflows.experiments.rebuild import Rebuilt
     from gitxexp.workflows.experiments.restore_tags import RestoredTags
     from gitxexp.workflows.experiments.tag import Tagged
@@ -47,7 +44,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.merge.diff import FileDiff
     from gitxexp.workflows.merge.driver.install import Status as DriverStatus
     from gitxexp.workflows.merge.driver.reports import Report as Conflicts
-    from gitxexp.workflows.merge.merge import Merged
+    from gitxexp.workflows.merge.merge import Merged, MergeRequest
     from gitxexp.workflows.models.add import AddedCandidate
     from gitxexp.workflows.models.cache import FreedCache
     from gitxexp.workflows.models.candidates import ModelList
@@ -66,94 +63,6 @@ if TYPE_CHECKING:
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
     from gitxexp.workflows.worktrees.records import Worktree
     from gitxexp.workflows.worktrees.remove import Removed
-
-PathLike = Path | str
-
-
-class Experiment:
-    """One experiment, as its tag has it. Equal to another of the same tag object."""
-
-    def __init__(self, repository: Repository, tag: tags.Experiment) -> None:
-        self._repository = repository
-        self._tag = tag
-
-    @property
-    def name(self) -> str:
-        """The tag's name, such as ``e0.3.0``."""
-        return self._tag.name
-
-    @property
-    def version(self) -> AnyVersion:
-        """What the name spells: comparable, with ``major``, ``minor`` and ``patch``."""
-        return self._tag.version
-
-    @cached_property
-    def commit(self) -> git.Commit:
-        """The commit that the tag points at, as GitPython has it."""
-        return self._repository.git.commit(self._tag.commit)
-
-    @property
-    def date(self) -> int:
-        """When it was tagged, in seconds since 1970."""
-        return self._tag.date
-
-    @property
-    def tagger(self) -> str:
-        """Who tagged it, without the address; "" where the tag does not say."""
-        return self._tag.tagger
-
-    @property
-    def payload(self) -> Payload:
-        """Everything that the tag's message says."""
-        return self._tag.payload
-
-    @property
-    def headline(self) -> str:
-        """The first line of the tag's message."""
-        return self.payload.headline
-
-    @property
-    def run(self) -> str:
-        """The tracker run; "" where none is known."""
-        return self.payload.run
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """What it was labelled with."""
-        return self.payload.labels
-
-    @property
-    def params(self) -> Mapping[str, Any]:
-        """Parameters by dotted name."""
-        return self.payload.params
-
-    @property
-    def metrics(self) -> Mapping[str, Any]:
-        """Metrics by name."""
-        return self.payload.metrics
-
-    @property
-    def artifacts(self) -> Mapping[str, str]:
-        """Path of every DVC output at its commit → ``md5:…``."""
-        return self.payload.artifacts
-
-    def get(self, *paths: str, out: PathLike | None = None, force: bool = False) -> GetReport:
-        """Get files of it, as :meth:`Repository.get`."""
-        return self._repository.get(self.name, *paths, out=out, force=force)
-
-    def diff(self, other: str | Experiment | None = None) -> Comparison:
-        """Parameters, metrics, artifacts and code that differ, as :meth:`Repository.compare`."""
-        name = other.name if isinstance(other, Experiment) else other
-        return self._repository.compare(self.name, name)
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Experiment) and self._tag.oid == other._tag.oid
-
-    def __hash__(self) -> int:
-        return hash(self._tag.oid)
-
-    def __repr__(self) -> str:
-        return f"<Experiment {self.name}: {self.headline}>"
 
 
 class Repository:
@@ -198,7 +107,7 @@ class Repository:
 
     def run(
         self,
-        *command: str,
+        *command: str | Callable[..., Any],
         params: Mapping[str, Any] | None = None,
         version: str | None = None,
         level: Literal["major", "minor", "patch"] | None = None,
@@ -221,29 +130,33 @@ class Repository:
     ) -> Run:
         """Run a command as an experiment, as ``git xexp run``.
 
-        ``command`` are its words (none: the configured one, or ``dvc repro``); ``params`` are set in
-        their files; ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide what it is tagged as;
-        ``message`` and ``labels`` go into the tag. ``include_modified`` commits modified tracked files
-        first, ``dirty`` runs them as they are, without a tag. ``tag=False`` only records the run.
-        ``stamp`` says whether the version is written into its rows (None: as configured),
-        ``track=False`` runs the first experiment although nothing tracks its data, ``timeout`` (seconds)
-        ends the command, ``checks=False`` looks for no mistakes first, ``keep=False`` keeps no copy of
-        the model. ``push`` sends artifacts, branch and tag to ``remote``. It runs in ``folder``
-        (default: the top of the work tree); ``echo`` shows what it prints.
+        ``command`` are its words (none: the configured one, or ``dvc repro``), or one Python function of
+        a file that git tracks, which is called with ``params`` in a process of its own, as by :meth:`sweep`.
+        ``params`` are set in their files; ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide
+        what it is tagged as; ``message`` and ``labels`` go into the tag. ``include_modified`` commits
+        modified tracked files first, ``dirty`` runs them as they are, without a tag. ``tag=False`` only
+        records the run. ``stamp`` says whether the version is written into its rows (None: as
+        configured), ``track=False`` runs the first experiment although nothing tracks its data,
+        ``timeout`` (seconds) ends the command, ``checks=False`` looks for no mistakes first,
+        ``keep=False`` keeps no copy of the model. ``push`` sends artifacts, branch and tag to
+        ``remote``. It runs in ``folder`` (default: the top of the work tree); ``echo`` shows what it
+        prints.
 
         The result has its ``record``, ``execution`` (with the exit ``code``), ``log`` and, if it was
         tagged, ``tagged``; ``problem`` is what refused a tag. Raises XexpError, having run nothing, for
         what ``git xexp run`` refuses.
         """
+        from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.runs.run import RunRequest, run
 
-        request = RunRequest(
-            command=command, params=dict(params or {}), version=_version(version),
-            level=Level(level) if level else None, name=name, text=message, labels=tuple(labels),
-            everything=include_modified, dirty=dirty, tag=tag, push=push, remote=remote, stamp=stamp,
-            track=track, timeout=timeout, checks=checks, keep=keep,
-        )  # fmt: skip
         cwd = Path(folder) if folder is not None else self._project.top
+        values = {name: (value,) for name, value in (params or {}).items()}
+        request = RunRequest(
+            command=words_of(self._project, command, values, cwd), params=dict(params or {}),
+            version=_version(version), level=Level(level) if level else None, name=name,
+            text=message, labels=tuple(labels), everything=include_modified, dirty=dirty, tag=tag,
+            push=push, remote=remote, stamp=stamp, track=track, timeout=timeout, checks=checks, keep=keep,
+        )  # fmt: skip
         return run(self._project, request, cwd=cwd, echo=echo, wait=wait)
 
     def rerun(
@@ -324,13 +237,16 @@ class Repository:
         ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch and tag
         to ``remote``, all or nothing. Raises NoAnswer when it is refused.
         """
+        from gitxexp.workflows.experiments.collect import Wanted
+        from gitxexp.workflows.experiments.plan import Request
         from gitxexp.workflows.experiments.tag import tag, tag_and_push
 
-        request = _tag_request(
-            version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
-            message=message, labels=labels, include_modified=include_modified, commit=commit,
+        request = Request(
+            version=_version(version), level=Level(level) if level else None, name=name,
+            wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
+            text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
-            revert_outputs=revert_outputs, allow_mismatch=allow_mismatch,
+            revert_outputs=revert_outputs, mismatch=allow_mismatch,
         )  # fmt: skip
         if push:
             return tag_and_push(self._project, request, remote, wait=wait)
@@ -361,13 +277,15 @@ class Repository:
         ``params``, ``metrics``, ``message``, ``labels``, ``include_modified``, ``commit``,
         ``stamp``, ``drop_rows``, ``track``, ``bring_rows``, ``revert_outputs`` and
         ``allow_mismatch``; changes nothing."""
-        from gitxexp.workflows.experiments.plan import plan
+        from gitxexp.workflows.experiments.collect import Wanted
+        from gitxexp.workflows.experiments.plan import Request, plan
 
-        request = _tag_request(
-            version, level=level, name=name, run=run, best=best, params=params, metrics=metrics,
-            message=message, labels=labels, include_modified=include_modified, commit=commit,
+        request = Request(
+            version=_version(version), level=Level(level) if level else None, name=name,
+            wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
+            text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
-            revert_outputs=revert_outputs, allow_mismatch=allow_mismatch,
+            revert_outputs=revert_outputs, mismatch=allow_mismatch,
         )  # fmt: skip
         return plan(self._project, request)
 
@@ -387,8 +305,9 @@ class Repository:
         another tag of the same name.
         """
         from gitxexp.workflows.artifacts.push import plan, push
+        from gitxexp.workflows.experiments.resolve import tagged
 
-        chosen = [self._experiment(name) for name in versions] if versions else None
+        chosen = [tagged(self._project, name) for name in versions] if versions else None
         planned = plan(self._project, chosen, git_remote=git_remote, everything=everything)
         done = push(self._project, planned, remote=dvc_remote, incomplete=incomplete)
         if planned.clashing:
@@ -478,7 +397,7 @@ class Repository:
 
     def sweep(
         self,
-        command: Sequence[str],
+        command: Sequence[str] | Callable[..., Any],
         grid: Mapping[str, Sequence[Any]],
         *,
         zipped: bool = False,
@@ -496,6 +415,11 @@ class Repository:
     ) -> Swept:
         """Run ``command`` once for each configuration of ``grid``, as ``git xexp sweep``.
 
+        ``command`` is the words of one, or a Python function: each run calls it with its configuration as
+        keywords, in a process and a worktree of its own. It has to stand at the top of a file that git
+        tracks, because that is what a run is recorded with. What it returns, a mapping of numbers by name,
+        is written to the metrics file.
+
         ``grid`` maps parameters to their values, which multiply, or pair where ``zipped``;
         ``sample`` of them are chosen by chance, the same for a ``seed``. ``jobs`` run at a time
         (None: as many as processors), each with one of ``gpus``; one that takes longer than
@@ -503,13 +427,18 @@ class Repository:
         ranks (None: the primary one). ``force`` also runs what ran already, ``retry_failed`` what
         failed. ``engine`` is the address of a Dask scheduler, or "local". ``watch`` is called with
         what is known whenever a run ends, and some times a second.
+
+        Returns the runs in the order of their rank, with params, metrics and what became of them. Raises
+        UsageError or XexpError, having run nothing, for what ``git xexp sweep`` refuses.
         """
+        from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.sweeps.grid import Axis
         from gitxexp.workflows.sweeps.plan import SweepRequest, plan
         from gitxexp.workflows.sweeps.sweep import sweep
 
+        words = (command,) if callable(command) else tuple(command)
         request = SweepRequest(
-            command=tuple(command),
+            command=words_of(self._project, words, grid, self._project.git.cwd),
             axes=tuple(Axis(name, tuple(values)) for name, values in grid.items()),
             zipped=zipped,
             sample=sample,
@@ -527,16 +456,18 @@ class Repository:
 
     # -- look ------------------------------------------------------------------------------------
 
-    def experiments(self) -> Sequence[Experiment]:
-        """Every experiment of the repository, newest first."""
-        return [Experiment(self, tag) for tag in self._project.experiments()]
+    def experiments(self) -> Experiments:
+        """Every experiment of the repository, newest first: a sequence that prints as a table, and has
+        ``where``, ``sort``, ``compare`` and ``to_pandas``."""
+        return Experiments(self._project, self._project.experiments())
 
     def experiment(self, name: str) -> Experiment:
         """The experiment that ``name`` means: a version, a config hash's first digits, a run or
-        any revision (then the experiment there, or the nearest before it)."""
+        any revision (then the experiment there, or the nearest before it). Raises XexpError where it
+        means nothing."""
         from gitxexp.workflows.explore.show import experiment_of
 
-        return Experiment(self, experiment_of(self._project, name)[0])
+        return Experiment(self._project, experiment_of(self._project, name)[0])
 
     def list(
         self,
@@ -570,11 +501,11 @@ class Repository:
         *,
         sort: str | None = None,
         limit: int | None = None,
-    ) -> Sequence[Experiment]:
+    ) -> Experiments:
         """The experiments for which ``expression`` holds, in the order of ``sort`` (default: the
-        newest first), the first ``limit`` of them."""
-        rows = self.list(filter=expression, sort=sort, limit=limit).rows
-        return [Experiment(self, row.experiment) for row in rows if row.experiment is not None]
+        newest first), the first ``limit`` of them. Raises as :meth:`Experiments.filter`."""
+        found = self.experiments().filter(expression)
+        return (found if sort is None else found.sort(sort))[:limit]
 
     def plot(
         self,
@@ -627,22 +558,11 @@ class Repository:
         return verify(self._project, versions)
 
     def compare(self, before: str, after: str | None = None) -> Comparison:
-        """Parameters, metrics (with their change, better or worse), artifacts and code that differ
-        between experiment ``before`` and ``after`` (None: the work tree and its latest run), as
-        ``git xexp explore diff``."""
-        from gitxexp.workflows.explore import compare
-
-        known = self._project.experiments()
-
-        def side(name: str) -> compare.ComparedSide:
-            from gitxexp.workflows.explore.show import experiment_of
-
-            return compare.of_experiment(
-                self._project, experiment_of(self._project, name, known)[0]
-            )
-
-        now = compare.of_work_tree(self._project) if after is None else side(after)
-        return compare.compare(self._project, side(before), now)
+        """Parameters, metrics (with their change, better or worse, and its 95% interval where rows tell
+        it), artifacts and code that differ between experiment ``before`` and ``after`` (None: the work
+        tree and its latest run), as ``git xexp explore diff``. Several at once are compared by
+        :meth:`Experiments.compare`. Raises XexpError for a name that means nothing."""
+        return self.experiment(before).diff(after)
 
     def get(
         self,
@@ -768,17 +688,21 @@ class Repository:
         copy; ``engine`` chooses who merges. ``dry_run`` only plans; ``commit`` commits the result
         with ``message``. Raises Conflicted with all conflicts.
         """
-        from gitxexp.tables.plan import Mode
+        from gitxexp.tables.engine import Engine
+        from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
+        from gitxexp.workflows.merge.inputs import Selection
+        from gitxexp.workflows.merge.merge import MergeRequest
 
-        options = _merge_options(
-            Mode.MERGE, key=key, tables=tables, on_conflict=on_conflict, fill=fill,
-            renumber=renumber, rename=rename, stringify=stringify, allow_lossy=allow_lossy,
-            memory=memory, in_place=in_place,
+        options = MergeOptions(
+            mode=Mode.MERGE, key=tuple(key), tables=tuple(tables), fill=fill,
+            on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
+            stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
         )  # fmt: skip
-        return self._merge(
-            sources, options, only=only, models=models, strategy=strategy, engine=engine,
-            dry_run=dry_run, commit=commit, message=message, wait=wait,
+        request = MergeRequest(
+            sources=sources, mode=Mode.MERGE, strategy=strategy, selection=Selection(tuple(only), models),
+            options=options, engine=Engine(engine), commit=commit, message=message,
         )  # fmt: skip
+        return self._merge(request, dry_run=dry_run, wait=wait)
 
     def rebase(
         self,
@@ -808,17 +732,21 @@ class Repository:
         ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``engine``,
         ``dry_run``, ``commit`` and ``message`` as for :meth:`merge`.
         """
-        from gitxexp.tables.plan import Mode
+        from gitxexp.tables.engine import Engine
+        from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
+        from gitxexp.workflows.merge.inputs import Selection
+        from gitxexp.workflows.merge.merge import MergeRequest
 
-        options = _merge_options(
-            Mode.REBASE, key=key, tables=tables, on_conflict=on_conflict, fill=fill,
-            renumber=renumber, rename=rename, stringify=stringify, allow_lossy=allow_lossy,
-            memory=memory, in_place=in_place,
+        options = MergeOptions(
+            mode=Mode.REBASE, key=tuple(key), tables=tuple(tables), fill=fill,
+            on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
+            stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
         )  # fmt: skip
-        return self._merge(
-            sources, options, only=only, models=models, strategy=None, engine=engine,
-            dry_run=dry_run, commit=commit, message=message, wait=wait,
+        request = MergeRequest(
+            sources=sources, mode=Mode.REBASE, selection=Selection(tuple(only), models),
+            options=options, engine=Engine(engine), commit=commit, message=message,
         )  # fmt: skip
+        return self._merge(request, dry_run=dry_run, wait=wait)
 
     def import_runs(
         self,
@@ -1079,14 +1007,9 @@ class Repository:
         ``all_versions('TABLE')``; no other file, unless ``allow_files``. Raises UsageError for a
         statement that is wrong or would write.
         """
-        from gitxexp.workflows.sql.database import Database
+        from gitxexp.workflows.sql.database import selected
 
-        database = Database(self._project, allow_files=allow_files)
-        try:
-            return database.select(query)
-        except BaseException:
-            database.close()
-            raise
+        return selected(self._project, query, allow_files=allow_files)
 
     # -- go back and repair ----------------------------------------------------------------------
 
@@ -1234,42 +1157,9 @@ class Repository:
 
     # -- within ----------------------------------------------------------------------------------
 
-    def _experiment(self, name: str) -> tags.Experiment:
-        from gitxexp.workflows.experiments.resolve import resolve
+    def _merge(self, request: MergeRequest, *, dry_run: bool, wait: bool) -> Merged:
+        from gitxexp.workflows.merge.merge import merge, plan
 
-        found = resolve(self._project, name)
-        if found.experiment is None or not found.exact:
-            raise XexpError(f"'{name}' is not an experiment", "tag it first")
-        return found.experiment
-
-    def _merge(
-        self,
-        sources: tuple[str, ...],
-        options: MergeOptions,
-        *,
-        only: Sequence[str],
-        models: bool,
-        strategy: str | None,
-        engine: str,
-        dry_run: bool,
-        commit: bool,
-        message: str | None,
-        wait: bool,
-    ) -> Merged:
-        from gitxexp.tables.engine import Engine
-        from gitxexp.workflows.merge.inputs import Selection
-        from gitxexp.workflows.merge.merge import MergeRequest, merge, plan
-
-        request = MergeRequest(
-            sources=sources,
-            mode=options.mode,
-            strategy=strategy,
-            selection=Selection(tuple(only), models),
-            options=options,
-            engine=Engine(engine),
-            commit=commit,
-            message=message,
-        )
         if dry_run:
             return plan(self._project, request)
         return merge(self._project, request, wait=wait)
@@ -1344,78 +1234,3 @@ def _version(text: str | None) -> AnyVersion | None:
     if text is not None and number is None:
         raise XexpError(f"'{text}' is not a version (like e0.3.0 or exp-NAME-v1)")
     return number
-
-
-def _tag_request(
-    version: str | None,
-    *,
-    level: str | None,
-    name: str | None,
-    run: str | None,
-    best: str | None,
-    params: Mapping[str, Any] | None,
-    metrics: Mapping[str, float] | None,
-    message: str,
-    labels: Sequence[str],
-    include_modified: bool,
-    commit: bool,
-    stamp: bool | None,
-    drop_rows: bool,
-    track: bool | None,
-    bring_rows: bool,
-    revert_outputs: bool,
-    allow_mismatch: bool,
-) -> TagRequest:
-    from gitxexp.workflows.experiments.collect import Wanted
-    from gitxexp.workflows.experiments.plan import Request
-
-    if (version and (level or name)) or (run and best):
-        which = "run and best" if run and best else "a version and a level or name"
-        raise XexpError(f"{which} exclude each other")
-    return Request(
-        version=_version(version),
-        level=Level(level) if level else None,
-        name=name,
-        wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
-        text=message,
-        labels=tuple(labels),
-        everything=include_modified,
-        commit=commit,
-        stamp=stamp,
-        drop_rows=drop_rows,
-        track=track,
-        bring_rows=bring_rows,
-        revert_outputs=revert_outputs,
-        mismatch=allow_mismatch,
-    )
-
-
-def _merge_options(
-    mode: Mode,
-    *,
-    key: Sequence[str],
-    tables: Sequence[str],
-    on_conflict: str,
-    fill: bool,
-    renumber: bool,
-    rename: Mapping[str, str] | None,
-    stringify: Sequence[str],
-    allow_lossy: bool,
-    memory: int,
-    in_place: bool,
-) -> MergeOptions:
-    from gitxexp.tables.plan import MergeOptions, OnConflict
-
-    return MergeOptions(
-        mode=mode,
-        key=tuple(key),
-        tables=tuple(tables),
-        fill=fill,
-        on_conflict=OnConflict(on_conflict),
-        renumber=renumber,
-        rename=dict(rename or {}),
-        stringify=tuple(stringify),
-        allow_lossy=allow_lossy,
-        memory=memory,
-        in_place=in_place,
-    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -116,6 +116,18 @@ class Table:
         if self.has_rowid:
             return "'row-' || CAST(rowid AS VARCHAR)"
         return "'row-' || " + " || '/' || ".join(f"CAST({quoted(k)} AS VARCHAR)" for k in self.key)
+
+
+def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
+    """A condition in DuckDB's SQL for the rows of a run, or of those that name its version, in a table of
+    ``columns``; None where neither has a column."""
+    own = {column.lower(): column for column in columns}
+    known = [own[name] for name in RUN_COLUMNS if name in own][:1]
+    wanted = [(name, run) for name in known if run]
+    wanted += [(own[name], version) for name in VERSION_COLUMNS if name in own]
+    texts = ((quoted(name), value.replace("'", "''")) for name, value in wanted)
+    tests = [f"CAST({name} AS VARCHAR) = '{value}'" for name, value in texts]
+    return " OR ".join(tests) or None
 
 
 def event_tables(path: Path, table: str | None = None) -> list[Table]:

@@ -1,18 +1,30 @@
-"""Run the ``console`` blocks of a document.
+"""Run the ``console`` and ``pycon`` blocks of a document.
 
 A block's lines that begin with ``$`` are commands, run in one folder that ``cd`` changes; what
 follows each is its output as a wide terminal shows it, where nothing is cut, standard error last.
+Those of Python begin with ``>>>`` or ``...``, and a block is one session.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import sys
 from pathlib import Path
 
 from tests.helpers import run
 
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
+_PYTHON = re.compile(r"(?<=```pycon\n).*?(?=```)", re.DOTALL)
+
+#: Python as it runs interactively, its input from a pipe: what it prints after each example, and a mark.
+_SESSION = """
+import doctest, sys
+names = {}
+for example in doctest.DocTestParser().get_examples(sys.stdin.read()):
+    exec(compile(example.source, "<document>", "single"), names)
+    print("\\0", end="")
+"""
 
 _TERMINAL = {"GIT_PAGER_IN_USE": "true", "COLUMNS": "220", "TERM": "dumb"}
 
@@ -37,6 +49,20 @@ def steady(text: str) -> str:
     for pattern, name in _VARYING:
         text = pattern.sub(name, text)
     return text
+
+
+def replayed_python(document: str, here: Path) -> str:
+    """``document`` with what each example of its Python prints in the folder ``here``."""
+    return _PYTHON.sub(lambda block: _session(block[0], here), document)
+
+
+def _session(block: str, here: Path) -> str:
+    """A block of Python with what each example prints."""
+    done = run(sys.executable, "-c", _SESSION, cwd=here, stdin=block, env=_TERMINAL)
+    assert done.code == 0, f"{block}\n{done.out}\n{done.err}"
+    examples = re.findall(r"^>>> .*\n(?:\.\.\. .*\n)*", block, re.MULTILINE)
+    outputs = done.out.split("\0")[:-1]
+    return "".join(map("".join, zip(examples, outputs, strict=True)))
 
 
 def replayed(document: str, folder: Path) -> str:

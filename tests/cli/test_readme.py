@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import sqlite3
+from contextlib import closing
 from difflib import unified_diff
 from pathlib import Path
 
-from tests.cli.readme import replayed, steady
-from tests.helpers import run
+from tests.cli.readme import replayed, replayed_python, steady
+from tests.experiments import tag
+from tests.helpers import Clock, Repo, run
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
@@ -19,6 +22,29 @@ def test_the_commands_print_what_the_readme_shows(quick: None, tmp_path: Path) -
     real = replayed(shown, tmp_path)
     if os.environ.get("XEXP_TEST_WRITE"):
         README.write_text(real, "utf-8")
+    _compare(shown, real)
+
+
+def test_the_python_prints_what_the_readme_shows(repo: Repo, clock: Clock) -> None:
+    """In a repository with three experiments of two predictions each."""
+    values = {"e0.1.0": (0.1, 0.78), "e0.2.0": (0.05, 0.84), "e0.3.0": (0.01, 0.91)}
+    with closing(sqlite3.connect(repo / "results.db")) as db:
+        db.execute("CREATE TABLE predictions (track_id, timestamp, input_id, prediction)")
+        for at, (version, (lr, f1)) in enumerate(values.items(), 1):
+            repo.write("params.yaml", f"model: bert\nlr: {lr}\n")
+            rows = [(f"run-{at}", f"2026-03-0{at}", f"in-{n}", "yes") for n in (1, 2)]
+            db.executemany("INSERT INTO predictions VALUES (?, ?, ?, ?)", rows)
+            db.commit()
+            tag(repo, clock, version, {"model": "bert", "lr": lr}, {"f1": f1, "loss": round(1 - f1, 2)},
+                run=f"run-{at}", table="predictions", results="results.db", text="smaller steps")  # fmt: skip
+    shown = README.read_text("utf-8")
+    real = replayed_python(shown, repo.path)
+    if os.environ.get("XEXP_TEST_WRITE"):
+        README.write_text(real, "utf-8")
+    _compare(shown, real)
+
+
+def _compare(shown: str, real: str) -> None:
     lines = steady(shown).splitlines(), steady(real).splitlines()
     difference = list(unified_diff(*lines, "shown", "real", lineterm="", n=1))
     assert not difference, "\n".join(difference)

@@ -68,13 +68,10 @@ def push(
 
 
 def _experiment(project: Project, name: str) -> Experiment:
-    from gitxexp.workflows.experiments.resolve import resolve
+    from gitxexp.workflows.experiments.resolve import tagged
 
     if name in project.git.lines("remote"):
         raise XexpError(
             f"'{name}' is a remote, not a version", f"git xexp push --git-remote {name}"
         )
-    found = resolve(project, name)
-    if found.experiment is None or not found.exact:
-        raise XexpError(f"'{name}' is not an experiment", "tag it first: git xexp tag")
-    return found.experiment
+    return tagged(project, name)

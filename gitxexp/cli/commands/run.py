@@ -11,7 +11,6 @@ from gitxexp.cli import hints
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Duration, Label, Setting, VersionType, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,8 +95,6 @@ def run(
     from gitxexp.workflows.runs.run import RunRequest
     from gitxexp.workflows.runs.run import run as run_command
 
-    if version and (level or name):
-        raise UsageError("a version and a level or --name exclude each other")
     project = open_project()
     hints.note_drivers(project)
     begin: Callable[[Prepared], None] = runs.begin

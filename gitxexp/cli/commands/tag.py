@@ -141,11 +141,6 @@ def tag(
     from gitxexp.workflows.experiments.outputs import LostRows
     from gitxexp.workflows.experiments.plan import Request
 
-    if (version and (level or name)) or (run and best):
-        which = "--run and --best" if run and best else "a version and a level or --name"
-        raise UsageError(f"{which} exclude each other")
-    if (where or of or all_runs) and not best:
-        raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
     project = open_project()
     if renumber is not None:
         _renumber(project, renumber, remote, wait=not no_wait, as_json=as_json)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -166,8 +166,15 @@ def table(columns: Sequence[Column]) -> list[str]:
 
     A best value carries a star, because colour may be off.
     """
-    if not is_terminal():
-        return tsv(columns)
+    return aligned(columns, paint) if is_terminal() else tsv(columns)
+
+
+def _plainly(text: str, _style: str) -> str:
+    return text
+
+
+def aligned(columns: Sequence[Column], paint: Callable[[str, str], str] = _plainly) -> list[str]:
+    """The lines of :func:`table` for a terminal, without colours unless ``paint`` gives them."""
     columns, widths = _fitted([_starred(_visible(column)) for column in columns])
     head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
     lines = [_line([paint(cell, "bold") for cell in head])]

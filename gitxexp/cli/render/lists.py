@@ -36,6 +36,34 @@ def as_table(found: ExperimentList, asked: Container[str] = ()) -> list[str]:
     return console.table([_column(shown, asked, short=short) for shown in found.columns])
 
 
+def as_lines(found: ExperimentList) -> list[str]:
+    """The table as a terminal has it, without colours."""
+    return console.aligned([_column(shown, (), short=True) for shown in found.columns])
+
+
+def as_html(found: ExperimentList) -> str:
+    """A table of HTML, the best value of each metric in bold; names and values are text, never markup."""
+    columns = [_column(shown, (), short=True) for shown in found.columns]
+    head = "".join(f"<th>{_escaped(column.name)}</th>" for column in columns)
+    rows = "".join(
+        f"<tr>{''.join(_html_cell(column, at) for column in columns)}</tr>"
+        for at in range(len(found.rows))
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+
+
+def _html_cell(column: Column, at: int) -> str:
+    text = _escaped(column.cells[at])
+    side = ' style="text-align: right"' if column.right else ""
+    return f"<td{side}>{f'<b>{text}</b>' if at in column.marked else text}</td>"
+
+
+def _escaped(text: str) -> str:
+    import html  # 2 ms, which a list in a terminal needs not wait for
+
+    return html.escape(visible(text))
+
+
 def as_markdown(found: ExperimentList) -> list[str]:
     """A table of GitHub's Markdown, numbers rounded, the best value of each metric in bold."""
     return markdown.table([_column(shown, (), short=True) for shown in found.columns])

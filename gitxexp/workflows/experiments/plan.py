@@ -89,6 +89,20 @@ class Request:
     command: tuple[str, ...] = ()  #: what ``run`` runs, where that is known
     record: RunRecord | None = None  #: of the run that is asked for; :func:`plan` finds it
 
+    def __post_init__(self) -> None:
+        """Raises UsageError for what excludes each other."""
+        refuse_two_versions(self.version, self.level, self.name)
+        if self.wanted.run and self.wanted.best:
+            raise UsageError("--run and --best exclude each other")
+        if (self.where or self.of or self.all_runs) and not self.wanted.best:
+            raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
+
+
+def refuse_two_versions(version: AnyVersion | None, level: Level | None, name: str | None) -> None:
+    """Raises UsageError where a version is asked for in two ways."""
+    if version and (level or name):
+        raise UsageError("a version and a level or --name exclude each other")
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -55,6 +55,14 @@ def resolve(project: Project, name: str, known: Sequence[Experiment] | None = No
     return _at(project, name, commit, experiments)
 
 
+def tagged(project: Project, name: str) -> Experiment:
+    """The experiment that ``name`` means itself; raises XexpError where that is none."""
+    found = resolve(project, name)
+    if found.experiment is None or not found.exact:
+        raise XexpError(f"'{name}' is not an experiment", "tag it first: git xexp tag")
+    return found.experiment
+
+
 def _revision(project: Project, name: str) -> str | None:
     """The commit of any revision (gitrevisions); ``:/text`` must not be followed by a suffix."""
     if not name or "\0" in name:

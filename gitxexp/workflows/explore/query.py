@@ -66,8 +66,16 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
     later = project.experiments_later()
     config = project.config
     every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
+    return listing(every, query, config, _named(project, every, query.names))
+
+
+def listing(
+    every: Sequence[Row], query: Query, config: Config, kept: Sequence[Row] | None = None
+) -> ExperimentList:
+    """Those of the rows ``every`` (or of ``kept``, some of them) that ``query`` asks for, whose ``names``
+    and ``runs`` do not count; raises as :func:`list_experiments`."""
     names = ColumnNames(every)
-    kept, asked = _named(project, every, query.names), list[ColumnName]()
+    kept, asked = every if kept is None else kept, list[ColumnName]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
     if query.where is not None:

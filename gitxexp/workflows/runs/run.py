@@ -32,7 +32,14 @@ from gitxexp.workflows.experiments.code_hash import code_hash, is_code
 from gitxexp.workflows.experiments.collect import Wanted, collect
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
-from gitxexp.workflows.experiments.plan import Plan, Ran, Request, is_ours, plan
+from gitxexp.workflows.experiments.plan import (
+    Plan,
+    Ran,
+    Request,
+    is_ours,
+    plan,
+    refuse_two_versions,
+)
 from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import parameters, record, traces
 from gitxexp.workflows.runs.environment import RunContext, environment, uses, words
@@ -177,6 +184,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     project.require_set_up()
     if request.everything and request.dirty:
         raise UsageError("--all and --dirty exclude each other", "leave one of them out")
+    refuse_two_versions(request.version, request.level, request.name)
     command = request.command or default_command(project)
     in_files, in_words = _split(project, command, request.params)
     files = parameters.plan(project.top, project.config, in_files)

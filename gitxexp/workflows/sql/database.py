@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from gitxexp.tables.duckdb.scan import Ranges
     from gitxexp.workflows.sql.catalog import Catalog, TablePlace
 
+    #: From the columns of a statement to a condition in SQL, or None for all of its rows.
+    Condition = Callable[[Sequence[str]], str | None]
+
 #: Bytes that DuckDB may use before it spills.
 _MEMORY = 2_000_000_000
 
@@ -40,6 +43,18 @@ class ColumnEntry:
     table: str
     column: str
     type: str
+
+
+def selected(
+    project: Project, query: str, condition: Condition | None = None, *, allow_files: bool = False
+) -> Any:
+    """:meth:`Database.select` of a database of its own."""
+    database = Database(project, allow_files=allow_files)
+    try:
+        return database.select(query, condition)
+    except BaseException:
+        database.close()
+        raise
 
 
 class Database:
@@ -125,8 +140,9 @@ class Database:
         with self._explained():
             return self.session.connection.execute(statement.text)
 
-    def select(self, script: str) -> Any:
-        """The one statement of ``script`` as a DuckDB relation; the database lives as long as it.
+    def select(self, script: str, condition: Condition | None = None) -> Any:
+        """The one statement of ``script`` as a DuckDB relation, of its rows those that ``condition`` (of
+        its columns, in SQL) is true of; the database lives as long as it.
 
         Raises what :meth:`prepare` and :meth:`execute` do.
         """
@@ -135,6 +151,8 @@ class Database:
             raise UsageError(f"a relation is one statement, and there are {len(statements)}")
         with self._explained():
             relation = self.session.connection.sql(statements[0].text)
+            wanted = condition(relation.columns) if condition else None
+            relation = relation if wanted is None else relation.filter(wanted)
         weakref.finalize(relation, self.close)
         return relation
 

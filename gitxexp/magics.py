@@ -1,0 +1,73 @@
+"""``%load_ext gitxexp``: ``%xexp`` runs a command of git-xexp in a notebook, ``%%xexp_sql`` a query."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from typing import Any
+
+from gitxexp.api import open as open_repository
+from gitxexp.common.errors import XexpError
+
+
+def load(ipython: Any) -> None:
+    """Register the magics with IPython's shell."""
+    ipython.register_magic_function(xexp, "line", "xexp")
+    magic = _sql_of(ipython)
+    ipython.register_magic_function(magic, "line_cell", "xexp_sql")
+
+
+def xexp(line: str) -> None:
+    """Run ``git xexp`` with the words of the line, and print what it prints as it comes.
+
+    ``%xexp list --sort f1``. Raises UsageError, which ends the cell, where it fails.
+    """
+    from IPython.core.error import UsageError
+
+    command = [sys.executable, "-m", "gitxexp", *shlex.split(line)]
+    with subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        encoding="utf-8", errors="replace",
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        try:
+            for text in process.stdout:
+                print(text, end="", flush=True)
+        except KeyboardInterrupt:
+            process.wait()
+    if process.returncode:
+        raise UsageError(f"git xexp {line}: exit code {process.returncode}")
+
+
+def _sql_of(ipython: Any) -> Any:
+    def xexp_sql(line: str, cell: str | None = None) -> Any:
+        """The rows of a query over experiments and results, as ``git xexp sql``: a DataFrame of pandas
+        where that is installed, else a DuckDB relation.
+
+        ``%xexp_sql SELECT ...`` on one line, or ``%%xexp_sql [NAME]`` above a cell; with NAME the rows
+        become that variable, and are not shown. Raises UsageError for a query that is wrong.
+        """
+        from IPython.core.error import UsageError
+
+        name = line.strip() if cell is not None else ""
+        if name and not name.isidentifier():
+            raise UsageError(f"%%xexp_sql [NAME]: '{name}' is not the name of a variable")
+        try:
+            rows = _rows(line if cell is None else cell)
+        except XexpError as error:
+            hint = f"\nhint: {error.hint}" if error.hint else ""
+            raise UsageError(f"{error.message}{hint}") from error
+        if not name:
+            return rows
+        ipython.push({name: rows})
+        return None
+
+    return xexp_sql
+
+
+def _rows(query: str) -> Any:
+    from importlib.util import find_spec
+
+    relation = open_repository().sql(query)
+    return relation.df() if find_spec("pandas") else relation
