@@ -185,9 +185,13 @@ o	--gpus	text	once	Give each job one of these GPUs
 o	--metric	metric	once	Rank by NAME (default: the primary metric)
 o	--keep	text	once	Keep the models of the best K (default: all)
 o	--tag	-	once	Tag the winner, with its own files
+o	--push --no-push	-	once	With --tag: push artifacts, branch and tag (default: xexp.tag.push)
+o	-a --all	-	once	Commit modified tracked files first
+o	--no-check	-	once	Look for no mistakes first (check --before)
 o	-m --message	text	many	With --tag: text to add to the description
 o	--force	-	once	Also run what ran already
 o	--engine	text	once	Run on a Dask cluster (tcp://… or local)
+o	--workers	choice:shared clone	once	With --engine: workers see these files (shared), or clone the git remote (clone)
 o	--status	-	once	Show how far the last sweep is
 o	--list	-	once	List the sweeps
 o	--stop	-	once	End the sweep that runs

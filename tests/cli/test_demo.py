@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import subprocess
@@ -51,11 +52,11 @@ def demo(sealed: Path) -> Demo:
 
 
 def test_experiments_are_tagged_with_their_reasons(demo: Demo) -> None:
-    assert demo.repo.tags == ["e0.1.0", "e0.2.0", "e1.0.0", "e1.1.0", "e1.2.0"]
+    assert demo.repo.tags == ["e0.1.0", "e0.2.0", "e1.0.0", "e1.1.0", "e1.2.0", "e1.3.0"]
     subjects = demo.repo.git("tag", "-l", "--format=%(subject)").splitlines()
     assert [line.rpartition(" | ")[2] for line in subjects] == [
         "baseline", "learns faster, and longer", "a hidden layer", "a wider layer",
-        "smaller steps, and more of them",
+        "smaller steps, and more of them", "best of six",
     ]  # fmt: skip
     assert subjects[0].startswith("model=softmax | lr=0.005 | epochs=3 | f1=0.8565 | ")
     assert subjects[2].startswith("model=mlp | lr=0.1 | epochs=20 | f1=0.9596 | ")
@@ -66,12 +67,17 @@ def test_experiments_are_tagged_with_their_reasons(demo: Demo) -> None:
 def test_rows_lead_to_the_version_and_back(demo: Demo) -> None:
     with closing(sqlite3.connect(demo.repo / "results/experiments.db")) as database:
         rows = database.execute(
-            "SELECT version, count(DISTINCT track_id), count(*), max(f1) FROM metrics GROUP BY 1"
+            "SELECT version, count(DISTINCT track_id), count(*), max(f1) FROM metrics"
+            " WHERE version IS NOT NULL GROUP BY 1"
         ).fetchall()
-        runs = dict(database.execute("SELECT version, track_id FROM metrics"))
+        runs = dict(database.execute("SELECT version, track_id FROM metrics WHERE version <> ''"))
+        (others,) = database.execute(
+            "SELECT count(DISTINCT track_id) FROM metrics WHERE version IS NULL"
+        ).fetchone()
+    assert others == 5  # of the sweep
     assert rows == [
         ("e0.1.0", 1, 4, 0.8565), ("e0.2.0", 1, 6, 0.9185), ("e1.0.0", 1, 21, 0.9596),
-        ("e1.1.0", 1, 21, 0.9798), ("e1.2.0", 1, 41, 1.0),
+        ("e1.1.0", 1, 21, 0.9798), ("e1.2.0", 1, 41, 1.0), ("e1.3.0", 1, 61, 1.0),
     ]  # fmt: skip
     for version, run_id in runs.items():
         assert f'run = "{run_id}"' in demo.repo.git("cat-file", "tag", version)
@@ -201,6 +207,25 @@ def test_worktrees_are_merged_and_gone_and_the_best_model_is_in_production(demo:
     assert not any((demo.repo.path.parent / f"exp-{name}").exists() for name in ("wide", "slow"))
     assert len(demo.repo.git("rev-list", "--min-parents=2", "HEAD").split()) == 1
     kept = list((demo.repo / "models/candidates").glob("*_model.json"))
-    assert len(kept) == 1
+    assert len(kept) == 3  # what was replaced, and the best two of the sweep
     assert "promoted" in demo.output("git xexp promote --best f1 --yes -m 'best f1 of all'")
+
+
+def test_the_best_of_a_sweep_is_tagged_promoted_and_reproduced(demo: Demo) -> None:
+    ranking = demo.output("git xexp sweep").splitlines()
+    best = next(line.split() for line in ranking if line.startswith("   1  "))
+    assert best[1:4] == ["0.0355*", "0.02", "60"]
+    tag = demo.repo.git("cat-file", "tag", "e1.3.0")
+    assert "lr = 0.02" in tag and "epochs = 60" in tag and "loss = 0.0355" in tag
+    assert "the promotion is recorded" in demo.output("git xexp promote e1.3.0")
+    assert (
+        demo.output("git xexp rerun e1.3.0")
+        .rstrip()
+        .splitlines()[-1]
+        .startswith("e1.3.0 reproduced")
+    )
+    assert json.loads((demo.repo / "metrics.json").read_text())["loss"] == 0.0355
+
+
+def test_a_past_model_is_fetched(demo: Demo) -> None:
     assert (demo.repo.path.parent / "first.json").is_file()

@@ -17,8 +17,8 @@ from gitxexp.cli.render import console
 def demo(directory: Path | None, as_json: bool) -> None:
     """Make a real experiment repository in DIR (or a temporary folder) and walk through it.
 
-    Trains five small models on Fisher's iris data, tags each and compares them. Every command
-    is shown as it runs. Needs no network and about half a minute.
+    Trains small models on Fisher's iris data, one by one, side by side and in a sweep, tags and
+    compares them. Every command is shown as it runs. Needs no network and half a minute.
     """
     from gitxexp.cli.shell.demo import run_demo
 

@@ -54,9 +54,21 @@ if TYPE_CHECKING:
     help="Keep the models of the best K (default: all).",
 )
 @click.option("--tag", "tags", is_flag=True, help="Tag the winner, with its own files.")
+@click.option(
+    "--push/--no-push", default=None,
+    help="With --tag: push artifacts, branch and tag (default: xexp.tag.push).",
+)  # fmt: skip
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="Commit modified tracked files first."
+)
+@click.option("--no-check", is_flag=True, help="Look for no mistakes first (check --before).")
 @shared(message="With --tag: text to add to the description.")
 @click.option("--force", is_flag=True, help="Also run what ran already.")
 @click.option("--engine", metavar="ADDRESS", help="Run on a Dask cluster (tcp://… or local).")
+@click.option(
+    "--workers", type=click.Choice(("shared", "clone")), default="shared", metavar="HOW",
+    help="With --engine: workers see these files (shared), or clone the git remote (clone).",
+)  # fmt: skip
 @click.option("--status", is_flag=True, help="Show how far the last sweep is.")
 @click.option("--list", "lists", is_flag=True, help="List the sweeps.")
 @click.option("--stop", is_flag=True, help="End the sweep that runs.")
@@ -78,9 +90,13 @@ def sweep(
     metric: str | None,
     keep: int | None,
     tags: bool,
+    push: bool | None,
+    everything: bool,
+    no_check: bool,
     message: str | None,
     force: bool,
     engine: str | None,
+    workers: str,
     status: bool,
     lists: bool,
     stop: bool,
@@ -101,6 +117,8 @@ def sweep(
         raise UsageError("--sampler and --trials go together", "like: --sampler tpe --trials 50")
     if sampler and (sample or zipped):
         raise UsageError("--sampler excludes --sample and --zip")
+    if workers == "clone" and engine is None:
+        raise UsageError("--workers clone is for an engine", "name it: --engine tcp://HOST:8786")
     if status + lists + stop > 1:
         raise UsageError("--status, --list and --stop exclude each other")
     project = open_project()
@@ -114,7 +132,7 @@ def sweep(
         render.show_stopped(overview.stop(project, _only(command)), as_json=as_json)
         return 0
     from gitxexp.workflows.runs.run import default_command
-    from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+    from gitxexp.workflows.sweeps.plan import SweepRequest, committed, plan
     from gitxexp.workflows.sweeps.sweep import sweep as run_sweep
 
     request = SweepRequest(
@@ -135,16 +153,24 @@ def sweep(
         force=force,
         retry_failed=retry_failed,
         engine=engine,
+        clone=workers == "clone",
+        everything=everything,
     )
     planned = plan(project, request)
+    if not no_check:
+        from gitxexp.cli.render import checks
+        from gitxexp.workflows.runs.warnings import warnings
+
+        checks.say(warnings(project))
     if dry_run:
         render.show_plan(planned, as_json=as_json)
         return 0
+    planned = committed(project, planned)
     with render.watching(as_json=as_json) as watch:
         done = run_sweep(project, planned, watch)
     render.show(done, tagging=tags, as_json=as_json)
     if tags and not done.interrupted:
-        render.show_tag(_tag(project, done, message), as_json=as_json)
+        render.show_tag(_tag(project, done, message, push), as_json=as_json)
     if done.interrupted:
         return 128 + signal.SIGINT
     return 1 if done.failures else 0
@@ -157,9 +183,10 @@ def _only(command: tuple[str, ...]) -> str | None:
     return command[0] if command else None
 
 
-def _tag(project: Project, done: Swept, message: str | None) -> Tagged | str:
+def _tag(project: Project, done: Swept, message: str | None, push: bool | None) -> Tagged | str:
     """Tag the best run, whose files take the place of those in the work tree."""
     from gitxexp.workflows.sweeps.winner import tag_winner
 
     with progress.line("tagging") as project.progress:
-        return tag_winner(project, done, message or "")
+        wanted = project.config.tag_push if push is None else push
+        return tag_winner(project, done, message or "", push=wanted)

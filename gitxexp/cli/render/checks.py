@@ -38,6 +38,14 @@ def as_text(report: Report, *, rows: bool) -> list[str]:
     return [*console.table(columns), *([summary(report)] if console.is_terminal() else [])]
 
 
+def say(found: Sequence[Finding]) -> None:
+    """Say on standard error what a run that begins should know."""
+    for one in found:
+        console.say(f"note: {one.message}")
+        if one.hint:
+            console.say(f"  {one.hint}")
+
+
 def _errors(found: Sequence[Finding]) -> frozenset[int]:
     return frozenset(n for n, one in enumerate(found) if one.level is Level.ERROR)
 

@@ -39,7 +39,10 @@ def show(done: Promoted, *, as_json: bool) -> None:
         console.done(f"{name} is in production already: nothing to do")
         hints.hint()
         return
-    console.done(f"promoted {name} to {done.plan.slot.production}")
+    if done.plan.already:
+        console.done(f"{name} is in production already; the promotion is recorded")
+    else:
+        console.done(f"promoted {name} to {done.plan.slot.production}")
     if done.kept:
         console.done(f"the replaced model is now {done.kept}")
     if done.tagged:

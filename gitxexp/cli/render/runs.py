@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from gitxexp.cli import hints
-from gitxexp.cli.render import console
+from gitxexp.cli.render import checks, console
 from gitxexp.common import streams
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted
@@ -21,10 +21,7 @@ _TAIL_BYTES = 8192
 
 def begin(prepared: Prepared) -> None:
     """Say what is about to run, on standard error."""
-    for finding in prepared.findings:
-        console.say(f"note: {finding.message}")
-        if finding.hint:
-            console.say(f"  {finding.hint}")
+    checks.say(prepared.findings)
     command = " ".join(map(shlex.quote, prepared.words))
     told = f"{prepared.planned.version} ({prepared.planned.reason})"
     if not prepared.request.tag or prepared.patch:

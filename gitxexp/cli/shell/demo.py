@@ -41,6 +41,9 @@ BESIDE = (
     ("slow", {"lr": "0.02", "epochs": "40"}, "smaller steps, and more of them"),
 )
 
+#: What is tried all at once.
+SWEEP = ("-S", "lr=0.01,0.02", "-S", "epochs=40,60,80")
+
 
 def run_demo(directory: Path | None, say: Say) -> Path:
     """Make the demo in ``directory`` (a new temporary folder if None); the repository's path.
@@ -61,6 +64,7 @@ def run_demo(directory: Path | None, say: Say) -> Path:
     _look(shell)
     _side_by_side(shell)
     _best_in_production(shell)
+    _many_at_once(shell)
     _go_on(project, say)
     return project
 
@@ -147,6 +151,17 @@ def _best_in_production(shell: Shell) -> None:
     shell.title("The best model of them all goes into production; the other stays a candidate")
     shell.run("git", "xexp", "promote", "--best", "f1", "--yes", "-m", "best f1 of all")
     shell.run_on_terminal("git", "xexp", "candidates")
+
+
+def _many_at_once(shell: Shell) -> None:
+    shell.title("Six configurations, two at a time; the best run is tagged with its own files")
+    words = ("-j", "2", "--metric", "loss", "--keep", "2", "--tag", "--push", "-m", "best of six")
+    shell.run("git", "xexp", "sweep", *SWEEP, *words, "--", "python", "train.py")
+    shell.title("Its model is in production now: why, goes into the history")
+    version = shell.quietly("git", "describe", "--abbrev=0", "--match=e*").strip()
+    shell.run("git", "xexp", "promote", version, "-m", "lowest loss of six")
+    shell.title("Is it true? The same run again, in a worktree that is thrown away")
+    shell.run("git", "xexp", "rerun", version)
     shell.title("Any file of any experiment can be fetched")
     shell.run("git", "xexp", "get", "e0.1.0", "models/production/model.json", "-o", "../first.json")
 
@@ -340,6 +355,7 @@ def _environment() -> dict[str, str]:
     return env | {
         "DVC_NO_ANALYTICS": "1",
         "GIT_PAGER": "cat",
+        "GIT_PAGER_IN_USE": "true",  # tables as people see them
         "GIT_TERMINAL_PROMPT": "0",
         "PYTHONIOENCODING": "utf-8",
     }

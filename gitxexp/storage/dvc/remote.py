@@ -336,6 +336,43 @@ def fetch_objects(
     return _receive(top, dict.fromkeys(((oid, output) for oid in oids), ""), remote, progress)
 
 
+def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> None:
+    """Put one file on a remote of the DVC project at ``root`` (its default one), as the object ``md5``.
+
+    XexpError when there is no remote, or it cannot be reached or written to.
+    """
+    name = _named(root, remote)
+    with opened(root, f"push to remote {name!r}") as repo:
+        from dvc.fs import localfs
+
+        failures: list[BaseException] = []
+        remote_odb(repo, name, legacy=False).add(
+            [str(file)], localfs, [md5], check_exists=False,
+            on_error=lambda _oid, error: failures.append(error),
+        )  # fmt: skip
+        if failures:
+            raise failures[0]
+
+
+def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) -> None:
+    """Fetch the object ``md5`` into the file ``target``, past the cache. XexpError when it is not there,
+    or is not what its name says."""
+    name = _named(root, remote)
+    with opened(root, f"fetch from remote {name!r}") as repo:
+        odb = remote_odb(repo, name, legacy=False)
+        odb.fs.get_file(odb.oid_to_path(md5), str(target))
+    if not matches(target, md5):
+        target.unlink(missing_ok=True)
+        raise DvcError(f"remote {name!r} has a corrupt copy of {md5}")
+
+
+def _named(root: Path, remote: str | None) -> str:
+    name = remote_name(root, remote)
+    if name is None:
+        raise DvcError("there is no DVC remote", "dvc remote add --default NAME URL")
+    return name
+
+
 def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set[str]:
     """``dvc pull`` of these outputs in the work tree at ``top``; the paths that did not come."""
     outputs, lost = list(outputs), set()

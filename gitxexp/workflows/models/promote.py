@@ -91,6 +91,12 @@ class PromotePlan:
         return before is not None and before.there and before.hash == self.after.model.hash
 
     @property
+    def last(self) -> Promotion | None:
+        """The newest promotion to the slot that the registry holds."""
+        own = (p for p in self.context.runs.promotions if p.slot == self.slot.name)
+        return next(own, None)
+
+    @property
     def doubt(self) -> str | None:
         """Why one should think twice: it is worse, or nobody can tell."""
         deciding = next((d for d in self.deltas if d.name == self.metric), None)
@@ -208,18 +214,21 @@ def promote(
 ) -> Promoted:
     """Do what ``seen`` says, decided again under the lock.
 
+    A model that came into production otherwise (a tag of its run) is left there; where a reason is given,
+    the promotion is recorded.
+
     Raises NoAnswer when what is found there then needs a question that nobody answered.
     """
     options = options or PromoteOptions()
     project.recover_first(wait=options.wait)
     if options.commit:
         repository_commit.check_ready(project)
-    if seen.already:
+    if seen.already and not _is_news(seen, request):
         return Promoted(seen)
     try:
         with project.operation("promote", wait=options.wait) as running:
             plan = plan_promotion(project, request, progress)
-            if plan.already:
+            if plan.already and not _is_news(plan, request):
                 raise _AlreadyInProduction
             _check_agreed(seen, plan, options)
             done = _Promotion(project, running, plan, request, options).run()
@@ -228,6 +237,13 @@ def promote(
         return done
     except _AlreadyInProduction:
         return Promoted(plan_promotion(project, request, progress))
+
+
+def _is_news(plan: PromotePlan, request: PromoteRequest) -> bool:
+    """Whether a promotion of what is in production already is to be recorded: somebody says why, and
+    no record has it."""
+    last = plan.last
+    return bool(request.why) and (last is None or last.hash_after != plan.after.model.hash)
 
 
 def _check_agreed(seen: PromotePlan, plan: PromotePlan, options: PromoteOptions) -> None:
@@ -262,13 +278,19 @@ class _Promotion:
         """Everything in order: the new file, the swap, the pointers, the record, commit or tag."""
         project, running, plan = self.project, self.running, self.plan
         store, slot = plan.context.store, plan.slot
-        _require_file(plan)
         inventory.require_untracked_by_git(store, [slot.production, f"{slot.candidates}/"])
-        inventory.make_folder(project, running, (project.top / slot.production).parent)
-        swap = self.bring()
-        kept = self.replace(swap)
-        touched = self.update_pointers(swap, kept)
-        promotion = self.promotion(swap)
+        kept, touched = None, list[str]()
+        if plan.already:
+            last = plan.last
+            promotion = self.promotion(plan.after.model.hash, last.hash_after if last else "")
+        else:
+            _require_file(plan)
+            inventory.make_folder(project, running, (project.top / slot.production).parent)
+            swap = self.bring()
+            kept = self.replace(swap)
+            touched = self.update_pointers(swap, kept)
+            before = plan.before.hash if plan.before and plan.before.there else ""
+            promotion = self.promotion(f"md5:{swap.md5}", before)
         running.save_file(project.registry.path)
         _register(project, promotion)
         running.outcome["promotion"] = promotion.id
@@ -389,8 +411,8 @@ class _Promotion:
 
     # -- the record --------------------------------------------------------------------------------
 
-    def promotion(self, swap: Swap) -> Promotion:
-        """The row of the registry."""
+    def promotion(self, after: str, before: str) -> Promotion:
+        """The row of the registry, with the hashes of the model in production now and before."""
         plan, facts, back = self.plan, self.plan.after.facts, self.plan.takes_back
         why = self.request.why
         if back is not None:
@@ -405,8 +427,8 @@ class _Promotion:
             why=why,
             metric=plan.metric or "",
             value=facts.metrics.get(plan.metric) if plan.metric else None,
-            hash_before=plan.before.hash if plan.before and plan.before.there else "",
-            hash_after=f"md5:{swap.md5}",
+            hash_before=before,
+            hash_after=after,
         )
 
     def tag_request(self) -> TagRequest:
@@ -432,6 +454,8 @@ def _new_ignore_files(project: Project, pointers: Sequence[str]) -> list[str]:
     """The ``.gitignore`` files beside these pointers that git does not hold yet: ``candidates add``
     made them, and the pointers that are committed need them."""
     names = {str(PurePosixPath(name).with_name(".gitignore")) for name in pointers}
+    if not names:  # git would name every file
+        return []
     return project.at_top.fields("ls-files", "-z", "--others", "--", *sorted(names))
 
 

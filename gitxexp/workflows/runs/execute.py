@@ -17,6 +17,7 @@ import hashlib
 import os
 import pty
 import selectors
+import shutil
 import signal
 import struct
 import subprocess
@@ -79,6 +80,7 @@ def execute(
     echo: bool = True,
     out: int = 1,
     started: Callable[[int], None] | None = None,
+    tied: bool = False,
 ) -> Execution:
     """Run ``command`` (no shell) in ``cwd`` with exactly the environment ``env`` to its end.
 
@@ -86,10 +88,14 @@ def execute(
     standard output (descriptor ``out``) and standard error, unchanged; then standard input is ours,
     too, and Ctrl-C is the command's. Otherwise it has no input, and any thread may call this: there,
     ``stop``, which is asked ten times a second, ends it. After ``timeout`` seconds it is ended.
-    ``started`` is called with the process group.
+    ``started`` is called with the process group. ``tied``: it is killed when this process is, where the
+    system can do that (prctl(2), PR_SET_PDEATHSIG).
 
     Raises XexpError where the command cannot be started: it is not there, or not executable.
     """
+    if tied and command:
+        _require_program(command, cwd, env)
+        command = (sys.executable, "-I", "-S", "-c", _TIED, *command)
     with _Log(log) as kept:
         work = _Work(kept, env.get("XEXP_RUN", ""), stop, timeout)
         if not echo:
@@ -99,6 +105,26 @@ def execute(
         with _signals(work):
             terminal = _Terminal() if _has_terminal(out) else None
             return work.run(command, cwd, env, terminal, out, started, echo=True)
+
+
+#: Run by Python before the command: a signal for the death of whoever started it, then the command
+#: in its place.
+_TIED = """
+import ctypes, os, sys
+try:
+    ctypes.CDLL(None).prctl(1, 9)
+except AttributeError:
+    pass
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def _require_program(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
+    """XexpError where there is no such program."""
+    name = command[0]
+    there = (cwd / name).is_file() if "/" in name else shutil.which(name, path=env.get("PATH"))
+    if not there:
+        raise XexpError(f"there is no command '{name}'" + ("" if "/" in name else " on PATH"))
 
 
 class _Log:

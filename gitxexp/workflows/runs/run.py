@@ -25,7 +25,6 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
 from gitxexp.repository.version import AnyVersion, Level
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.workflows.checks.check import checks_before
 from gitxexp.workflows.checks.rule import Finding
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import code_hash, is_code
@@ -48,6 +47,7 @@ from gitxexp.workflows.runs.parameters import ParameterFile
 from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
 from gitxexp.workflows.runs.software import Asked, Software
 from gitxexp.workflows.runs.traces import Before, Traces
+from gitxexp.workflows.runs.warnings import warnings
 
 if TYPE_CHECKING:
     from gitxexp.workflows.experiments.tag import Tagged
@@ -108,9 +108,6 @@ class Run:
     problem: XexpError | None = None
     notes: tuple[str, ...] = ()
 
-
-#: What ``check --before`` finds and ``run`` refuses by itself, or need not know to run something.
-_OWN_CHECKS = ("version-taken", "data-uncommitted", "remote-missing", "on-main")
 
 #: ``begin(prepared)`` is called when all is ready, before the command starts.
 Begin = Callable[[Prepared], None]
@@ -216,7 +213,6 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
         config_hash=config_hash(own.params),
         log=RunFolders(project.state).log(id),
     )
-    found = checks_before(project, skip=_OWN_CHECKS) if request.checks else ()
     return Prepared(
         request=request,
         command=tuple(command),
@@ -228,7 +224,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
         params=in_words,
         code=code_hash(project.at_top, planned.head, project.config, dirty),
         patch=project.at_top.raw("diff", "--binary", "HEAD", "--", *dirty) if dirty else b"",
-        findings=tuple(found),
+        findings=warnings(project) if request.checks else (),
     )
 
 

@@ -1,4 +1,4 @@
-"""Jobs on the workers of a Dask cluster, which see the repository's files as we do.
+"""Jobs on the workers of a Dask cluster, which see the repository's files as we do, or clone it.
 
 ``Client(ADDRESS)`` is the one interface to workers started by ssh, by Kubernetes, or by Slurm, PBS and LSF
 (distributed.dask.org, jobqueue.dask.org). A worker that is lost leaves its job to another one: the job
@@ -8,6 +8,7 @@ begins with ending what is left of the earlier attempt, and with a clean worktre
 from __future__ import annotations
 
 import importlib
+import time
 from concurrent.futures import Future
 from contextlib import suppress
 from pathlib import Path
@@ -17,6 +18,14 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.common.missing import missing_package
 from gitxexp.workflows.sweeps import job as sweeps_job
+from gitxexp.workflows.sweeps.clone import (
+    Sent,
+    Source,
+    Unprepared,
+    accept,
+    clone_for,
+    remove_clones,
+)
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost
 from gitxexp.workflows.sweeps.job import Job, Outcome
 
@@ -26,15 +35,49 @@ _PATIENCE = "10s"
 
 def run_on_worker(job: Job, stop: Path) -> Outcome:
     """The job, in a worker's thread."""
-    return sweeps_job.run(job, stop.exists)
+    return sweeps_job.run(job, stop.exists, tied=True)
+
+
+def run_in_clone(job: Job, source: Source) -> Sent:
+    """The job, in a worker's thread, in a worktree of the worker's clone. It ends when the task is
+    cancelled, or the worker closes because its scheduler is gone."""
+    distributed = importlib.import_module("distributed")
+    worker = distributed.get_worker()
+    key = worker.get_current_task()
+
+    def stop() -> bool:
+        task = worker.state.tasks.get(key)
+        is_wanted = task is not None and task.state in ("executing", "long-running")
+        return not is_wanted or worker.status.name not in ("running", "paused")
+
+    home = Path(worker.local_directory) / "git-xexp"
+    try:
+        clone = clone_for(source, home, worker.state.nthreads)
+    except Unprepared as error:
+        raise Unprepared(f"{worker.address}: {error}") from None
+    return clone.run(job, stop)
+
+
+async def _forget(sweep: str) -> None:
+    import asyncio
+
+    await asyncio.to_thread(remove_clones, sweep)
 
 
 class DaskEngine(Engine):
     """A client of the scheduler at ``address``; ``local``: of one of our own, with worker processes
-    on this machine. Raises XexpError where it cannot be reached or is another Python."""
+    on this machine. ``source``: what workers clone; None: they see our files.
 
-    def __init__(self, stop: Path, jobs: int, address: str) -> None:
+    Raises XexpError where it cannot be reached or is another Python.
+    """
+
+    def __init__(
+        self, stop: Path, jobs: int, address: str, source: Source | None, top: Path
+    ) -> None:
         super().__init__(stop)
+        self.source, self.top = source, top
+        self._unable: set[str] = set()  #: workers that could not clone
+        self._stopped = False
         try:
             distributed = importlib.import_module("distributed")
         except ImportError as error:
@@ -59,38 +102,85 @@ class DaskEngine(Engine):
                 "start one: dask scheduler, and workers: dask worker ADDRESS",
             ) from error
 
+    @property
+    def slots(self) -> int:
+        """The threads of all workers."""
+        with suppress(Exception):
+            return sum(self.client.nthreads().values())
+        return 0
+
     def submit(self, job: Job) -> Future[Outcome]:
-        inner = self.client.submit(
-            run_on_worker, job, self.stop, pure=False, key=f"{job.context.sweep}-{job.context.run}"
-        )
         outer: Future[Outcome] = Future()
+        inner = self._submitted(job)
         self._futures[inner] = outer
-        Thread(target=self._await, args=(inner, outer), daemon=True).start()
+        Thread(target=self._await, args=(job, inner, outer), daemon=True).start()
         return outer
 
-    def _await(self, inner: Any, outer: Future[Outcome]) -> None:
+    def _submitted(self, job: Job) -> Any:
+        key = f"{job.context.sweep}-{job.context.run}"
+        if self.source is None:
+            return self.client.submit(run_on_worker, job, self.stop, pure=False, key=key)
+        able = None
+        if self._unable:
+            able = [name for name in self.client.nthreads() if name not in self._unable]
+            if not able:
+                raise Unprepared("no worker can run it")
+        key = f"{key}-{len(self._unable)}"
+        return self.client.submit(run_in_clone, job, self.source, pure=False, key=key, workers=able)
+
+    def _await(self, job: Job, inner: Any, outer: Future[Outcome]) -> None:
         """Pass on what becomes of a job; whatever Dask raises means that nobody knows."""
         try:
-            outcome = inner.result()
+            while True:
+                try:
+                    answer = inner.result()
+                    break
+                except Unprepared as error:  # another worker may
+                    self._futures.pop(inner, None)
+                    self._unable.add(str(error).partition(": ")[0])
+                    try:
+                        inner = self._submitted(job)
+                    except Unprepared:
+                        raise error from None
+                    self._futures[inner] = outer
+            outcome = answer if isinstance(answer, Outcome) else accept(self.top, job, answer)
+        except Unprepared as error:
+            outer.set_exception(EngineLost(f"a worker cannot run it: {error}"))
         except BaseException as error:
-            text = str(error) or type(error).__name__
-            outer.set_exception(EngineLost(f"Dask lost a run ({text.splitlines()[0]})"))
+            if self._stopped and self.source is not None:
+                outer.set_result(_stopped(job))
+            else:
+                text = str(error) or type(error).__name__
+                outer.set_exception(EngineLost(f"Dask lost a run ({text.splitlines()[0]})"))
         else:
             outer.set_result(outcome)
         finally:
             self._futures.pop(inner, None)
 
+    def ask(self) -> None:
+        if self.source is not None:
+            self.kill()
+
     def kill(self) -> None:
+        self._stopped = True
         for inner in list(self._futures):
             with suppress(Exception):
                 inner.cancel()
 
     def close(self) -> None:
+        if self.source is not None:
+            with suppress(Exception):
+                self.client.run(_forget, self.source.sweep, on_error="ignore")
         with suppress(Exception):
             self.client.close(timeout=5)
         if self._cluster is not None:
             with suppress(Exception):
                 self._cluster.close(timeout=10)
+
+
+def _stopped(job: Job) -> Outcome:
+    now = time.time()
+    return Outcome(job.attempt, 130, "stopped", now, now)
 
 
 def _quiet() -> None:

@@ -24,6 +24,14 @@ class Engine(ABC):
     def __init__(self, stop: Path) -> None:
         self.stop = stop
 
+    @property
+    def slots(self) -> int:
+        """How many jobs it can do at a time; 0 where it does as many as it was made for."""
+        return 0
+
+    def ask(self) -> None:  # noqa: B027
+        """Ask what runs to end. Where all see ``stop``, that does it, and nothing is left to do."""
+
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
         """Begin a job; its future raises EngineLost where nobody knows what became of it."""

@@ -15,7 +15,6 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from gitxexp.workflows.experiments.collect import Collected, Wanted
 from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
-from gitxexp.workflows.sweeps.pool import Differences, Tree
+from gitxexp.workflows.sweeps.pool import Differences, Tree, stat_of
 
 #: Bytes of the end of a log that are kept with the outcome.
 _TAIL = 4000
@@ -59,6 +58,10 @@ class Job:
     def kept(self) -> Path:
         """The folder of the files that are kept, named as by :meth:`RunFolders.kept`."""
         return self.folder / "files"
+
+    def file(self, path: str) -> Path:
+        """Where the file ``path`` of the run is kept."""
+        return self.kept / path.replace("%", "%25").replace("/", "%2F")
 
 
 @dataclass(frozen=True)
@@ -125,9 +128,10 @@ def run(
     *,
     echo: bool = False,
     out: int = 1,
+    tied: bool = False,
 ) -> Outcome:
     """Do the job; never raises for what the command does. ``started`` hears its process group;
-    ``echo`` and ``out`` are those of :func:`.execute.execute`."""
+    ``echo``, ``out`` and ``tied`` are those of :func:`.execute.execute`."""
     if job.folder.exists():  # of an attempt whose worker was killed
         end_processes(job.context.run)
         shutil.rmtree(job.folder, ignore_errors=True)
@@ -147,6 +151,7 @@ def run(
             echo=echo,
             out=out,
             started=started,
+            tied=tied,
         )
     except (XexpError, OSError) as error:
         outcome = _not_run(job, error)
@@ -163,9 +168,15 @@ def end_processes(run: str) -> None:
             os.kill(pid, signal.SIGKILL)
 
 
-@cache
+_trees: dict[Path, Tree] = {}
+
+
 def _tree(top: Path) -> Tree:
-    return Tree.load(top)
+    """The worktree, read again only where another process sealed it; a worker outlives sweeps."""
+    known = _trees.get(top)
+    if known is None or known.sealed != stat_of(top.with_suffix(".json")):
+        known = _trees[top] = Tree.load(top)
+    return known
 
 
 def _for_files(job: Job) -> dict[str, Any]:
@@ -277,7 +288,7 @@ def _keep(job: Job, tree: Tree, config: Config, found: Differences) -> Iterator[
         if role == "results" and _is_results(source):
             _settle(source)
             _forget_name(source, job.context.run)
-        target = job.kept / path.replace("%", "%25").replace("/", "%2F")
+        target = job.file(path)
         target.parent.mkdir(parents=True, exist_ok=True)
         if path in written:
             source.replace(target)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,8 @@ class SweepRequest:
     force: bool = False
     retry_failed: bool = False
     engine: str | None = None
+    clone: bool = False  #: the workers of ``engine`` clone, for they do not see our files
+    everything: bool = False  #: ``-a``: commit modified tracked files first
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ class SweepPlan:
     below: str
     command: tuple[str, ...]
     metric: str | None
+    uncommitted: tuple[str, ...] = ()  #: files to commit first, as they are in the work tree
 
     @property
     def left(self) -> list[PlannedRun]:
@@ -107,10 +111,10 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     branch, head = project.at_top.head()
     if head is None:
         raise XexpError("there are no commits yet", "git add -A && git commit")
-    _refuse_changes(project, request.command)
+    uncommitted = _uncommitted(project, request)
     found = _grid(project, request)
     _check_names(project, request.command, found.names or [axis.name for axis in found.axes])
-    code = code_hash(project.at_top, head, project.config)
+    code = code_hash(project.at_top, head, project.config, uncommitted)
     data = _data(project)
     base = _base(project)
     configurations = [] if request.sampler else found.configurations(request.sample, request.seed)
@@ -130,8 +134,23 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     )
     return SweepPlan(
         id, request, runs, found, base, head, branch or "", code, data, below, command,
-        request.metric or project.config.metrics_primary or None,
+        request.metric or project.config.metrics_primary or None, uncommitted,
     )  # fmt: skip
+
+
+def committed(project: Project, planned: SweepPlan) -> SweepPlan:
+    """The plan with what it runs in a commit; the plan as it is where everything is."""
+    if not planned.uncommitted:
+        return planned
+    repository_commit.check_ready(project)
+    with project.operation("sweep") as running:
+        subject = f"Sweep {planned.id}: {shlex.join(planned.request.command)}"
+        repository_commit.commit(
+            project, running, planned.uncommitted, f"{subject}\n", everything=True
+        )
+        running.summary.append(f"committed what sweep {planned.id} runs")
+    project.forget_config()
+    return plan(project, planned.request)
 
 
 def _varied(base: Mapping[str, Any], found: Grid) -> set[str]:
@@ -140,27 +159,33 @@ def _varied(base: Mapping[str, Any], found: Grid) -> set[str]:
     return {name for name in base for own in names if name == own or name.endswith(f".{own}")}
 
 
-def _refuse_changes(project: Project, command: Sequence[str]) -> None:
-    """XexpError where the work tree has what the runs would not see: they are of the last commit."""
+def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
+    """What the work tree has and the runs, which are of the last commit, would not see.
+
+    Raises XexpError where it is not to be committed first, or is data.
+    """
     changes = repository_commit.changes(project.at_top)
     config = project.config
     wrong = [
         path
-        for path in (*changes.modified, *changes.staged_new, *changes.unmerged)
+        for path in (*changes.modified, *changes.staged_new)
         if is_code(path, config) or path in config.params_files
     ]
-    wrong += [
+    tracked = [] if request.everything else wrong
+    others = [*changes.unmerged]
+    others += [
         word
-        for word in command[:3]
+        for word in request.command[:3]
         if (inside := project.inside((project.git.cwd / word).resolve())) is not None
         and inside in changes.untracked
     ]
-    if wrong:
-        names = some(sorted(set(wrong)), 5)
+    if tracked or others:
+        names = some(sorted({*tracked, *others}), 5)
         raise XexpError(
             f"not in the last commit, which is what a sweep runs: {names}",
-            "commit them: git add -A && git commit, or git xexp tag -a",
-        )
+            "commit them: git add -A && git commit" if others else
+            "commit them first: git xexp sweep -a",
+        )  # fmt: skip
     outputs = [
         out
         for out in pointers.outputs_in(project.top)
@@ -172,6 +197,7 @@ def _refuse_changes(project: Project, command: Sequence[str]) -> None:
             f"data is not what its pointer says: {some(data, 5)}",
             f"keep it: dvc add {data[0]} and commit, or drop it: dvc checkout {data[0]}",
         )
+    return tuple(sorted(wrong))
 
 
 def _grid(project: Project, request: SweepRequest) -> Grid:

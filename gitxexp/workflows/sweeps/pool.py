@@ -12,8 +12,9 @@ import json
 import os
 import shutil
 import stat
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -70,13 +71,14 @@ class Tree:
     placed: dict[str, Placed] = field(default_factory=dict)
     files: dict[str, Stat] = field(default_factory=dict)
     index: Stat | None = None
+    sealed: Stat | None = None  #: of the file beside it that says all this
 
     # -- its state ---------------------------------------------------------------------------------
 
     def seal(self) -> None:
         """Remember the files as they are, here and beside the worktree for other processes."""
         self.files = _walk(self.top)
-        self.index = _stat(self.admin / "index")
+        self.index = stat_of(self.admin / "index")
         state = {
             "commit": self.commit,
             "admin": str(self.admin),
@@ -91,12 +93,15 @@ class Tree:
         temporary = path.with_suffix(".tmp")
         temporary.write_bytes(json.dumps(state).encode("utf-8", "surrogateescape"))
         temporary.replace(path)
+        self.sealed = stat_of(path)
 
     @classmethod
     def load(cls, top: Path) -> Tree:
         """The sealed worktree at ``top``; raises XexpError where there is none."""
+        path = top.with_suffix(".json")
+        sealed = stat_of(path)
         try:
-            text = top.with_suffix(".json").read_bytes().decode("utf-8", "surrogateescape")
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
             state: dict[str, Any] = json.loads(text)
         except (OSError, ValueError) as error:
             raise XexpError(f"the worktree {top} of the sweep is gone: {error}") from error
@@ -109,6 +114,7 @@ class Tree:
             {path: Placed(*value) for path, value in state["placed"].items()},
             {path: _as_stat(value) for path, value in state["files"].items()},
             _as_stat(state["index"]) if state["index"] else None,
+            sealed,
         )
 
     def differences(self) -> Differences:
@@ -128,7 +134,7 @@ class Tree:
         A worktree that a run deleted, or whose HEAD it moved, is made anew.
         """
         is_whole = self._is_whole()
-        if is_whole and self._head() == self.commit and self.index == _stat(self.admin / "index"):
+        if is_whole and self._head() == self.commit and self.index == stat_of(self.admin / "index"):
             found = self.differences()
             if not found.written and not found.removed:
                 return
@@ -156,7 +162,7 @@ class Tree:
 
     def remove(self) -> None:
         """Leave nothing of it."""
-        shutil.rmtree(self.top, onerror=_make_writable)
+        shutil.rmtree(self.top, onerror=make_writable)
         shutil.rmtree(self.admin, ignore_errors=True)
         self.top.with_suffix(".json").unlink(missing_ok=True)
 
@@ -174,7 +180,7 @@ class Tree:
 
     def _make_anew(self) -> None:
         local = self.top.with_suffix(".local")
-        shutil.rmtree(self.top, onerror=_make_writable)
+        shutil.rmtree(self.top, onerror=make_writable)
         self.top.mkdir(parents=True, exist_ok=True)
         (self.top / ".git").write_text(f"gitdir: {self.admin}\n", "utf-8")
         if not (self.admin / "HEAD").exists():
@@ -249,10 +255,12 @@ def make(
     progress: Progress | None = None,
     *,
     needs: Callable[[str], bool] = lambda _: True,
+    databases: Mapping[str, Path] | None = None,
 ) -> list[Tree]:
     """``count`` worktrees below ``folder`` at ``commit``; raises XexpError, leaving none behind.
 
-    ``needs(path)`` says of what no cache and no remote has whether that is an error.
+    ``needs(path)`` says of what no cache and no remote has whether that is an error. ``databases`` are
+    the results databases to begin with (see :func:`blanks`), by path; None: the user's without runs.
     """
     remove(project, folder)
     folder.mkdir(parents=True)
@@ -272,7 +280,9 @@ def make(
             f.path: Placed(f.source, f.own, bool(f.output.executable), f.own and not before.own)
             for f, before in zip(copied, gathered.files, strict=True)
         }
-        placed |= _blanks(project, folder, commit)
+        if databases is None:
+            databases = _write_blanks(project, folder)
+        placed |= {path: Placed(str(file), own=True) for path, file in databases.items()}
         for tree in trees:
             _share(first, tree.top)
             tree.make(placed, kinds, None if tree.top == first else first)
@@ -290,7 +300,7 @@ def remove(project: Project, folder: Path) -> None:
             top = Path(os.fsdecode(pointer.read_bytes()).rstrip("\n")).parent
             if top.parent == folder:
                 shutil.rmtree(pointer.parent, ignore_errors=True)
-    shutil.rmtree(folder, onerror=_make_writable)
+    shutil.rmtree(folder, onerror=make_writable)
     with suppress(OSError):
         worktrees.rmdir()  # git does so with the last one, too
 
@@ -319,14 +329,20 @@ def _share(first: Path, top: Path) -> None:
             shutil.copy2(local, top.with_suffix(".local"))
 
 
-def _blanks(project: Project, folder: Path, commit: str) -> dict[str, Placed]:
-    """The user's results databases without their runs."""
+@contextmanager
+def blanks(project: Project) -> Iterator[dict[str, Path]]:
+    """The user's results databases without their runs, by path from the top, for the time of a ``with``."""
+    with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
+        yield _write_blanks(project, Path(folder))
+
+
+def _write_blanks(project: Project, folder: Path) -> dict[str, Path]:
     found = {}
     for number, path in enumerate(collect.databases(project.top, project.config)):
         name = project.inside(path)
         blank = folder / f"blank-{number}"
         if name is not None and write_blank(path, blank):
-            found[name] = Placed(str(blank), own=True)
+            found[name] = blank
     return found
 
 
@@ -359,7 +375,8 @@ def _walk(top: Path) -> dict[str, Stat]:
     return files
 
 
-def _stat(path: Path) -> Stat | None:
+def stat_of(path: Path) -> Stat | None:
+    """What a file is; None where there is none."""
     with suppress(OSError):
         info = path.stat()
         return info.st_mode, info.st_size, info.st_mtime_ns, info.st_ino
@@ -376,8 +393,8 @@ def _parents(path: str) -> Iterable[str]:
     return ("/".join(parts[:count]) for count in range(1, len(parts) + 1))
 
 
-def _make_writable(function: Any, path: str, _error: Any) -> None:
-    """A run may leave folders that nobody may write to."""
+def make_writable(function: Any, path: str, _error: Any) -> None:
+    """For ``shutil.rmtree``: a run may leave folders that nobody may write to."""
     with suppress(OSError):
         parent = Path(path).parent
         parent.chmod(parent.stat().st_mode | stat.S_IRWXU)

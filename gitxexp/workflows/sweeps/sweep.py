@@ -126,6 +126,14 @@ def trees_of(project: Project, sweep: str) -> Path:
     return project.state / "sweeps" / sweep / "trees"
 
 
+@dataclass(frozen=True)
+class Slot:
+    """A place for one job at a time: its number, and the worktree at ``top``."""
+
+    number: int
+    top: Path
+
+
 class _Coordinator:
     """One sweep under way."""
 
@@ -136,8 +144,9 @@ class _Coordinator:
         self.stop = queue.stop_file(plan.id)
         self.trees = trees_of(project, plan.id)
         self.progress = Progress(plan.id, 0, metric=plan.metric)
-        self.futures: dict[Future[Outcome], tuple[Task, pool.Tree]] = {}
+        self.futures: dict[Future[Outcome], tuple[Task, Slot]] = {}
         self.asked = 0  #: how often it was asked to end
+        self.told = False  #: whether the engine knows
         self.rows = 0
         self.notes: list[str] = []
         self.flushed = time.monotonic()
@@ -265,15 +274,16 @@ class _Coordinator:
     # -- the loop ----------------------------------------------------------------------------------
 
     def _work(self) -> None:
-        jobs = max(1, min(self._jobs(), len(self._open()) if not self.sampler else self._jobs()))
+        jobs = self._at_most(self._jobs())
         self.engine = self._engine(jobs)
-        self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
-        free = pool.make(self.project, self.trees, self.plan.revision, jobs, needs=self._is_data)
-        self._say("")
+        if self.engine.slots and not self._wanted:
+            jobs = self._at_most(self.engine.slots)
+        free = self._slots(jobs)
         queued = self._queued()
         self.progress.began = time.monotonic()
         while True:
-            while free and not self._ends:
+            self._heed()
+            while free and not self.asked:
                 task = next(queued, None)
                 if task is None:
                     break
@@ -290,26 +300,47 @@ class _Coordinator:
             self._flush_in_time()
             self._tell(None)
 
+    def _at_most(self, jobs: int) -> int:
+        """As many, or as there are runs."""
+        return max(1, jobs if self.sampler else min(jobs, len(self._open())))
+
+    def _slots(self, jobs: int) -> list[Slot]:
+        """Where jobs run: worktrees of ours, or wherever a worker clones to."""
+        if self.request.clone:
+            return [Slot(number, self.trees / str(number)) for number in range(1, jobs + 1)]
+        self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
+        trees = pool.make(self.project, self.trees, self.plan.revision, jobs, needs=self._is_data)
+        self._say("")
+        return [Slot(tree.number, tree.top) for tree in trees]
+
     def _is_data(self, path: str) -> bool:
         return describe.role(path, self.project.config) is describe.Role.DATA
 
+    def _heed(self) -> None:
+        """Where somebody wants the sweep to end: begin nothing more, and ask what runs to end."""
+        if self.stop.exists():
+            self.asked = max(self.asked, 1)
+        if self.asked and not self.told and self.engine is not None:
+            self.told = True
+            self.engine.ask()
+
     @property
-    def _ends(self) -> bool:
-        """Whether nothing is to be begun any more."""
-        if not self.asked and self.stop.exists():
-            self.asked = 1
-        return self.asked > 0
+    def _wanted(self) -> int:
+        return self.request.jobs or len(self.request.gpus)
 
     def _jobs(self) -> int:
-        wanted = self.request.jobs or len(self.request.gpus)
-        return wanted or len(os.sched_getaffinity(0))
+        return self._wanted or len(os.sched_getaffinity(0))
 
     def _engine(self, jobs: int) -> Engine:
         if self.request.engine is None:
             return Threads(self.stop, jobs)
+        from gitxexp.workflows.sweeps.clone import source_of
         from gitxexp.workflows.sweeps.dask_engine import DaskEngine  # an extra
 
-        return DaskEngine(self.stop, jobs, self.request.engine)
+        source = None
+        if self.request.clone:
+            source = source_of(self.project, self.plan.id, self.plan.revision)
+        return DaskEngine(self.stop, jobs, self.request.engine, source, self.project.top)
 
     def _queued(self) -> Iterator[Task]:
         yield from self.queue.tasks(self.plan.id, State.QUEUED)
@@ -320,7 +351,7 @@ class _Coordinator:
             self.progress.total += 1
             yield task
 
-    def _start(self, task: Task, tree: pool.Tree) -> None:
+    def _start(self, task: Task, tree: Slot) -> None:
         assert self.engine is not None
         run = record.new_id()
         begun = replace(task, run=run, attempts=task.attempts + 1, started=time.time())
@@ -356,7 +387,7 @@ class _Coordinator:
             shutil.rmtree(self.folders.of(task.run), ignore_errors=True)
             return None
         is_failure = outcome.code != 0 or outcome.why != "exit"
-        if is_failure and task.attempts <= self.request.retries and not self._ends:
+        if is_failure and task.attempts <= self.request.retries and not self.asked:
             self.queue.move([task], State.QUEUED)
             shutil.rmtree(self.folders.of(task.run), ignore_errors=True)
             return task

@@ -7,13 +7,16 @@ from gitxexp.repository.repository import Project
 from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.plan import Request
-from gitxexp.workflows.experiments.tag import Tagged, tag
+from gitxexp.workflows.experiments.tag import Tagged, tag, tag_and_push
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.sweeps.sweep import Swept
 
 
-def tag_winner(project: Project, done: Swept, text: str = "") -> Tagged | str:
-    """Tag the best run of a sweep; the version that it has already, where it is an experiment.
+def tag_winner(
+    project: Project, done: Swept, text: str = "", *, push: bool = False
+) -> Tagged | str:
+    """Tag the best run of a sweep (and push it); the version that it has already, where it is an
+    experiment.
 
     Raises NoAnswer where no run has a number for the metric, XexpError where the code is another
     one by now.
@@ -32,4 +35,5 @@ def tag_winner(project: Project, done: Swept, text: str = "") -> Tagged | str:
             f"go back to it: git switch --detach {found.run_commit[:12]}, then: git xexp tag --run"
             f" {best.run}",
         )
-    return tag(project, Request(wanted=Wanted(run=best.run), text=text), wait=True)
+    request = Request(wanted=Wanted(run=best.run), text=text)
+    return tag_and_push(project, request) if push else tag(project, request)

@@ -98,6 +98,25 @@ def test_what_is_in_production_already_changes_nothing(modelled: Repo) -> None:
     assert promotions(modelled) == []
 
 
+def test_why_a_model_is_in_production_already_is_recorded_once(modelled: Repo) -> None:
+    modelled.xexp("promote", "--run", "run-lr-0.1").good()
+    modelled.git("checkout", "-q", "HEAD~1", "--", f"{PRODUCTION}.dvc")  # back, but by no promotion
+    modelled.write(PRODUCTION, content("run-lr-1.0"))
+    modelled.commit("back again")
+    for _ in range(2):
+        done = modelled.xexp("promote", "--run", "run-lr-1.0", "-m", "as before", "--yes").good()
+    assert "is in production already: nothing to do" in done.out
+    assert modelled.git("show", "--format=", "--name-only", "HEAD") == ".xexp/registry.db"
+    latest, first = promotions(modelled)
+    assert (latest["run"], latest["why"]) == ("run-lr-1.0", "as before")
+    assert (latest["hash_before"], latest["hash_after"]) == (
+        first["hash_after"], first["hash_before"],
+    )  # fmt: skip
+    assert modelled.git("status", "--porcelain") == ""
+    modelled.xexp("promote", "--rollback").good()
+    assert (modelled / PRODUCTION).read_bytes() == content("run-lr-0.1")
+
+
 def test_something_worse_needs_a_yes(modelled: Repo) -> None:
     modelled.xexp("promote", "--best", "f1").good()
     before = state(modelled)

@@ -45,7 +45,8 @@ db.execute("INSERT INTO predictions (track_id, timestamp, model, lr, f1) VALUES 
            (f"t-{run}", "2024-01-01 00:00:00", params["model"], lr, f1))
 db.commit()
 pathlib.Path("metrics.json").write_text(json.dumps({"f1": f1}))
-pathlib.Path("models/production/model.bin").write_bytes(b"model of %r" % lr)
+size = 65_000_000 if seed == 19 else 0
+pathlib.Path("models/production/model.bin").write_bytes(b"model of %r" % lr + bytes(size))
 """
 
 #: The interpreter without site-packages starts in 10 ms.

@@ -1,0 +1,265 @@
+"""Workers that see none of our files: each clones the git remote, pulls the data that it needs, and
+sends back what its runs left.
+
+A worker clones once for a sweep and makes a worktree for each of its threads there, as the coordinator
+does here for workers that share its files. What comes back goes into the run's folder as if the run had
+left it there: up to :data:`BYTES` with the answer, what is more by the DVC remote.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+import shutil
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import places, pointers, remote
+from gitxexp.storage.git import Git, GitError, choose_remote
+from gitxexp.storage.objects import hash_file
+from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.sweeps import job as sweeps_job
+from gitxexp.workflows.sweeps import pool
+from gitxexp.workflows.sweeps.job import Job, Kept, Outcome
+
+#: Bytes of files that come with the answer of a run. Dask holds an answer in memory.
+BYTES = 64_000_000
+#: Bytes of a log that come where the whole cannot.
+_LOG_END = 1_000_000
+#: Seconds that the runs of a clone have to end before it is deleted.
+_PATIENCE = 15.0
+
+
+class Unprepared(Exception):
+    """A worker cannot make a clone that is ready to run."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a worker clones. ``folders``: remotes of DVC that are local folders, by DVC project and name,
+    for workers that see them; ``blanks``: results databases without runs, by path."""
+
+    sweep: str
+    url: str
+    revision: str
+    branch: str
+    default: Mapping[str, str]  #: DVC project → name of its default remote
+    folders: Mapping[str, Mapping[str, str]]
+    blanks: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a worker sends back of a run. ``stored``: md5 of the files that are on the DVC remote; the
+    log's path is ""."""
+
+    outcome: Outcome
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    stored: Mapping[str, str] = field(default_factory=dict)
+
+
+# -- here ------------------------------------------------------------------------------------------
+
+
+def source_of(project: Project, sweep: str, revision: str) -> Source:
+    """What the workers of a sweep clone. Raises XexpError where no git remote has the commit."""
+    git = project.at_top
+    branch, _ = git.head()
+    name = choose_remote(git, branch, None, project.config.tag_remote)
+    refs = git.lines("for-each-ref", "--contains", revision, "--format=%(refname)",
+                     f"refs/remotes/{name}/")  # fmt: skip
+    if not refs:
+        raise XexpError(
+            f"commit {revision[:12]} is not on {name}, from which workers clone",
+            f"push it first: git push {name} {branch or 'HEAD'}",
+        )
+    url = git.text("remote", "get-url", "--", name)
+    if "://" not in url and (project.top / url).exists():  # not HOST:PATH
+        url = str((project.top / url).resolve())
+    roots = {out.root for out in pointers.outputs_in(project.top)}
+    configs = {root: places.read_config(project.top / root) for root in roots}
+    folders: dict[str, dict[str, str]] = {}
+    for root, config in configs.items():
+        for section in config:
+            kind, _, remote_name = section.partition(" ")
+            folder = places.local_remote_dir(project.top / root, remote_name) if (
+                kind == "remote" and remote_name.isidentifier()
+            ) else None  # fmt: skip
+            if folder is not None:
+                folders.setdefault(root, {})[remote_name] = str(folder)
+    default = {root: places.remote_name(project.top / root) or "" for root in roots}
+    with pool.blanks(project) as blanks:
+        databases = {path: file.read_bytes() for path, file in blanks.items()}
+    tracking = refs[0].removeprefix(f"refs/remotes/{name}/")
+    return Source(sweep, url, revision, tracking, default, folders, databases)
+
+
+def accept(project_top: Path, job: Job, sent: Sent) -> Outcome:
+    """Put what a worker sent into the run's folder. Raises XexpError or OSError where that fails."""
+    job.kept.mkdir(parents=True, exist_ok=True)
+    for path, data in sent.files.items():
+        _place_of(job, path).write_bytes(data)
+    for path, md5 in sent.stored.items():
+        remote.receive_file(project_top, md5, _place_of(job, path))
+    sent.outcome.save(job.folder)
+    return sent.outcome
+
+
+def _place_of(job: Job, path: str) -> Path:
+    return job.file(path) if path else job.folder / "log"
+
+
+# -- on the worker ---------------------------------------------------------------------------------
+
+
+class Clone:
+    """A clone below ``home`` with ``count`` worktrees that are ready. Raises Unprepared."""
+
+    def __init__(self, source: Source, home: Path, count: int) -> None:
+        self.source = source
+        self.home = home / f"{source.sweep}-{secrets.token_hex(3)}"
+        self.count = count
+        self.top = self.home / "clone"
+        self.free: SimpleQueue[Path] = SimpleQueue()
+        try:
+            self._make()
+        except BaseException as error:
+            shutil.rmtree(self.home, ignore_errors=True)
+            if isinstance(error, XexpError):
+                raise Unprepared(error.message) from error
+            raise
+
+    def _make(self) -> None:
+        source = self.source
+        self.home.mkdir(parents=True)
+        try:
+            git = Git(self.home, foreign=True)
+            git.raw("clone", "-q", "--no-checkout", "--branch", source.branch, "--", source.url,
+                    str(self.top))  # fmt: skip
+            own = Git(self.top, foreign=True)
+            own.raw("checkout", "-q", "--detach", source.revision)
+        except GitError as error:
+            raise XexpError(f"git clone refused: {error.message}") from error
+        for root in {*source.folders, *source.default}:
+            self._configure(root)
+        project = Project.open(self.top)
+        blanks = {}
+        for number, (path, data) in enumerate(source.blanks.items()):
+            blanks[path] = self.home / f"blank-{number}"
+            blanks[path].write_bytes(data)
+        config = project.config
+        for tree in pool.make(
+            project, self.home / "trees", source.revision, self.count,
+            needs=lambda path: describe.role(path, config) is describe.Role.DATA,
+            databases=blanks,
+        ):  # fmt: skip
+            self.free.put(tree.top)
+
+    def _configure(self, root: str) -> None:
+        """Name the DVC remotes that were folders of the machine that began the sweep, and are here."""
+        folder = self.top / root / ".dvc"
+        lines = []
+        if name := self.source.default.get(root):
+            lines.append(f"[core]\n    remote = {name}\n")
+        for name, path in self.source.folders.get(root, {}).items():
+            if Path(path).is_dir():
+                lines.append(f"['remote \"{name}\"']\n    url = {path}\n")
+        if lines and folder.is_dir() and not folder.is_symlink():
+            (folder / "config.local").write_text("".join(lines), "utf-8")
+
+    def run(self, job: Job, stop: Callable[[], bool]) -> Sent:
+        """Run a job in a free worktree; see :func:`.job.run`."""
+        tree = self.free.get()
+        folder = self.home / "runs" / job.context.run
+        context = replace(job.context, log=folder / "log")
+        own = replace(job, tree=tree, folder=folder, context=context)
+        try:
+            sweeps_job.end_processes(job.context.run)  # of an attempt whose worker was lost
+            return self._sent(own, sweeps_job.run(own, stop, tied=True))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self.free.put(tree)
+
+    def _sent(self, job: Job, outcome: Outcome) -> Sent:
+        """The files of a run, the small ones first with the answer."""
+        files: dict[str, bytes] = {}
+        stored: dict[str, str] = {}
+        notes = list(outcome.notes)
+        kept: list[Kept] = []
+        left = BYTES
+        for each in sorted(outcome.kept, key=lambda one: one.size):
+            file = job.file(each.path)
+            if each.size <= left:
+                files[each.path] = file.read_bytes()
+                left -= each.size
+            elif (why := self._store(file, each.path, stored)) is not None:
+                notes.append(f"{each.path} ({each.size / 1e6:.0f} MB) was not sent back: {why}")
+                continue
+            kept.append(each)
+        log = job.context.log
+        hash_of_log = outcome.log_hash
+        if log.is_file():
+            size = log.stat().st_size
+            if size <= max(left, _LOG_END):
+                files[""] = log.read_bytes()
+            elif (why := self._store(log, "", stored)) is not None:
+                with log.open("rb") as stream:
+                    stream.seek(size - _LOG_END)
+                    files[""] = stream.read()
+                hash_of_log = f"sha256:{hashlib.sha256(files['']).hexdigest()}"
+                notes.append(f"only the end of its log was sent back: {why}")
+        order = {each.path: at for at, each in enumerate(outcome.kept)}
+        kept.sort(key=lambda one: order[one.path])
+        done = replace(outcome, kept=tuple(kept), notes=tuple(notes), log_hash=hash_of_log)
+        return Sent(done, files, stored)
+
+    def _store(self, file: Path, path: str, stored: dict[str, str]) -> str | None:
+        """Send a file by the DVC remote; why it was not."""
+        try:
+            md5 = hash_file(file)
+            remote.send_file(self.top, file, md5)
+        except XexpError as error:
+            return error.message
+        stored[path] = md5
+        return None
+
+    def remove(self) -> None:
+        """Leave nothing of it, once its runs have ended."""
+        for _ in range(self.count):
+            try:
+                self.free.get(timeout=_PATIENCE)
+            except Empty:
+                break
+        shutil.rmtree(self.home, onerror=pool.make_writable)
+
+
+_clones: list[Clone] = []
+_lock = threading.Lock()
+
+
+def clone_for(source: Source, home: Path, count: int) -> Clone:
+    """The clone of this process for a sweep, made when first asked for. Raises Unprepared."""
+    with _lock:
+        for clone in _clones:
+            if clone.source == source and clone.top.is_dir():
+                return clone
+        made = Clone(source, home, count)
+        _clones.append(made)
+        return made
+
+
+def remove_clones(sweep: str) -> None:
+    """Delete the clones of a sweep in this process."""
+    with _lock:
+        mine = [clone for clone in _clones if clone.source.sweep == sweep]
+        _clones[:] = [clone for clone in _clones if clone not in mine]
+    for clone in mine:
+        clone.remove()
+        if clone.home.parent.is_dir() and not os.listdir(clone.home.parent):  # noqa: PTH208
+            clone.home.parent.rmdir()
