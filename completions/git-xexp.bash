@@ -20,9 +20,9 @@ v	run	run a command as an experiment
 v	rerun	run a past experiment again and compare
 v	tag	snapshot the experiment as the next version
 v	sweep	run a command for each configuration, in parallel
-v	worktree	one experiment, one branch, one folder
+v	worktree	create and remove worktrees: create and remove worktrees: one experiment, one branch, one folder
 v	push	push artifacts, branches and tags of experiments
-v	pull	pull commits and experiments, and bring the outputs along
+v	pull	pull commits and experiments, and check out their outputs
 v	explore	list, show and compare experiments
 v	get	get a file of any experiment
 v	sql	query experiments, runs and results with SQL, at any version
@@ -30,15 +30,15 @@ v	report	report on experiments as Markdown, for a pull request
 v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
-v	conflicts	list and settle rows that git merge could not merge
+v	conflicts	list and resolve rows that git merge could not merge
 v	import	bring in the runs of MLflow, dvc exp, W&B, CSV files and others
 v	check	report whether a benchmark is sound
 v	drivers	let git merge and show results row by row
 v	candidates	list or add candidate models
 v	promote	make a candidate the model in production
 v	prune	delete candidates that are stored elsewhere
-v	undo	take the last operation back
-v	redo	bring an undone operation back
+v	undo	undo the last operation
+v	redo	redo an undone operation
 v	log	list the operations of this repository
 v	registry	search, label, describe, export, delete and rebuild experiments
 s	list	explore list
@@ -55,8 +55,8 @@ s	describe	registry describe
 s	delete	registry delete
 o	--version	-	once	Print the version
 o	--json	-	once	Print the status page as JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
@@ -64,142 +64,142 @@ o	--help	-	once	Show the manual page'\'' ;;
 o	--templates	-	once	List the templates
 o	--no-dvc	-	once	Do not set up DVC
 o	--track	-	once	Add untracked data, models and results to DVC
-o	--hooks	-	once	Have git push push artifacts first (pre-push hook)
+o	--hooks	-	once	Install a pre-push hook, so that git push sends artifacts first
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''demo'\'') spec='\''o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	dir	once'\'' ;;
-'\''setup'\'') spec='\''o	--check	-	once	Tell what works and what does not
-o	--uninstall	-	once	Take back all that setup did
+'\''setup'\'') spec='\''o	--check	-	once	Report what works and what does not
+o	--uninstall	-	once	Remove what setup installed
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''completion'\'') spec='\''o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+'\''completion'\'') spec='\''o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	choice:bash zsh fish	once'\'' ;;
 '\''run'\'') spec='\''o	-S --set	param=	many	Set a parameter in its file (repeatable)
-o	--config	version	once	Set the parameters of a configuration; -S goes over it
-o	--write-config	file	once	Write the configuration that is run, and its hash, to PATH
+o	--config	version	once	Use the parameters of a configuration; -S overrides them
+o	--write-config	file	once	Write the configuration of the run, with its hash, to PATH
 o	--version	rev	once	Tag as VERSION
-o	--major	-	once	Raise the first number
-o	--minor	-	once	Raise the second number
-o	--patch	-	once	Raise the third number
+o	--major	-	once	Increase the major version
+o	--minor	-	once	Increase the minor version
+o	--patch	-	once	Increase the patch version
 o	--name	text	once	Tag as exp-NAME-vN instead
 o	-m --message	text	many	Text to add to the description
 o	-l --label	label	many	Attach a label (repeatable)
 o	-a --all	-	once	Commit modified tracked files first
-o	--dirty	-	once	Run modified files as they are, without a tag
-o	--no-tag	-	once	Record the run, and tag nothing
-o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
-o	--no-track	-	once	Run although nothing tracks the data
-o	--timeout	text	once	End the command after TIME
-o	--no-check	-	once	Look for no mistakes first (check --before)
-o	--no-keep	-	once	Keep no copy of the model as a candidate
+o	--dirty	-	once	Run uncommitted changes, without a tag
+o	--no-tag	-	once	Record the run without a tag
+o	--stamp --no-stamp	-	once	Write the version into the rows of the run (or never)
+o	--no-track	-	once	Run even if data is untracked
+o	--timeout	text	once	Stop the command after TIME
+o	--no-check	-	once	Skip the checks before the run (check --before)
+o	--no-keep	-	once	Do not keep the model as a candidate
 o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many'\'' ;;
-'\''rerun'\'') spec='\''o	--rtol	text	once	How far a metric may differ, relative to the recorded one (default: 1e-6)
-o	--atol	text	once	And by how much in all (default: 0)
-o	--timeout	text	once	End the command after TIME
-o	--keep	-	once	Record the run, and merge its rows into the results
+'\''rerun'\'') spec='\''o	--rtol	text	once	Relative tolerance of a metric (default: 1e-6)
+o	--atol	text	once	Absolute tolerance of a metric (default: 0)
+o	--timeout	text	once	Stop the command after TIME
+o	--keep	-	once	Record the run and merge its rows into the results
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	run	once
 a	text	many'\'' ;;
-'\''tag'\'') spec='\''o	--major	-	once	Raise the first number
-o	--minor	-	once	Raise the second number
-o	--patch	-	once	Raise the third number
+'\''tag'\'') spec='\''o	--major	-	once	Increase the major version
+o	--minor	-	once	Increase the minor version
+o	--patch	-	once	Increase the patch version
 o	--name	experiment	once	Tag as exp-NAME-vN instead (default: the name of the worktree)
 o	--run	run	once	The tracker run to tag (default: the latest)
-o	--best	metric	once	The best untagged run by METRIC
-o	--where	text	once	With --best: of the runs that FILTER matches
-o	--of	text	once	With --best: of the runs that name VERSION
-o	--all-runs	-	once	With --best: of tagged runs, too
+o	--best	metric	once	Tag the best untagged run by METRIC
+o	--where	text	once	With --best: only runs that match FILTER
+o	--of	text	once	With --best: only runs that name VERSION
+o	--all-runs	-	once	With --best: include tagged runs
 o	-P	param=	many	Set a parameter
 o	-M	metric=	many	Set a metric
 o	-m --message	text	many	Text to add to the description
 o	-e --edit	-	once	Edit the description first
 o	-y --yes	-	once	Accept the suggested description without asking
-o	-a --all	-	once	Include modified tracked files
+o	-a --all	-	once	Commit modified tracked files with the tag
 o	-l --label	label	many	Attach a label (repeatable, or several with commas)
-o	--stamp --no-stamp	-	once	Write the version into the rows of the run, or not
-o	--track --no-track	-	once	Add untracked data, models and results, or leave them
+o	--stamp --no-stamp	-	once	Write the version into the rows of the run (or never)
+o	--track --no-track	-	once	Track untracked data, models and results, or leave them untracked
 o	--bring-rows	-	once	Merge the results of the last commit first
-o	--drop-rows	-	once	Tag although results of the last commit are gone
-o	--revert-outputs	-	once	Tag outputs that are those of an older commit
-o	--allow-mismatch	-	once	Tag although files contradict the run, or are another'\''\'\'''\''s
+o	--drop-rows	-	once	Tag even if rows of the last commit are missing
+o	--revert-outputs	-	once	Tag even if outputs are those of an older commit
+o	--allow-mismatch	-	once	Tag even if files contradict the run or belong to another run
 o	--no-commit	-	once	Tag HEAD as it is
 o	--push --no-push	-	once	Push artifacts, branch and tag (default: xexp.tag.push)
 o	--remote	remote	once	The git remote to push to
-o	--renumber	text	once	Give VERSION, which the remote has taken, the next number
-o	--suggest	-	once	Print the next version and do nothing
+o	--renumber	text	once	Give VERSION the next number, where the remote has taken it
+o	--suggest	-	once	Print the next version and exit
 o	-n --dry-run	-	once	Show what would be done
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	next	once'\'' ;;
-'\''sweep'\'') spec='\''o	-S --set	param=	many	Values of a parameter; several multiply
-o	--zip	-	once	Pair the values of -S instead
+'\''sweep'\'') spec='\''o	-S --set	param=	many	Values of a parameter (repeatable: all combinations run)
+o	--zip	-	once	Pair the values of -S instead of combining them
 o	--file	file	once	Read the grid from a TOML, YAML or CSV file
-o	--sample	text	once	Run N of them, by chance
-o	--seed	text	once	The same choice for the same S
+o	--sample	text	once	Run a random sample of N configurations
+o	--seed	text	once	Seed of the random sample
 o	--sampler	choice:tpe random	once	Let Optuna choose the values
-o	--trials	text	once	With --sampler: run N
+o	--trials	text	once	With --sampler: the number of runs
 o	-j --jobs	text	once	Run N at a time
-o	--timeout	text	once	End a run after this time (like 90s, 2h)
-o	--retries	text	once	Run a failed one again
+o	--timeout	text	once	Stop a run after TIME (such as 90s or 2h)
+o	--retries	text	once	Retry a failed run up to N times
 o	--gpus	text	once	Give each job one of these GPUs
 o	--metric	metric	once	Rank by NAME (default: the primary metric)
 o	--keep	text	once	Keep the models of the best K (default: all)
 o	--tag	-	once	Tag the winner, with its own files
 o	--push --no-push	-	once	With --tag: push artifacts, branch and tag (default: xexp.tag.push)
 o	-a --all	-	once	Commit modified tracked files first
-o	--no-check	-	once	Look for no mistakes first (check --before)
+o	--no-check	-	once	Skip the checks before the run (check --before)
 o	-m --message	text	many	With --tag: text to add to the description
-o	--force	-	once	Also run what ran already
+o	--force	-	once	Also run configurations that ran before
 o	--engine	text	once	Run on a Dask cluster (tcp://… or local)
 o	--workers	choice:shared clone	once	With --engine: workers see these files (shared), or clone the git remote (clone)
-o	--status	-	once	Show how far the last sweep is
+o	--status	-	once	Show the progress of the last sweep
 o	--list	-	once	List the sweeps
-o	--stop	-	once	End the sweep that runs
-o	--retry-failed	-	once	Run again what failed
-o	-n --dry-run	-	once	List the configurations, and what is skipped and why
+o	--stop	-	once	Stop the running sweep
+o	--retry-failed	-	once	Run failed configurations again
+o	-n --dry-run	-	once	List the configurations, and which are skipped and why
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -208,21 +208,21 @@ a	text	many'\'' ;;
 v	list	list the worktrees and what is only there
 v	remove	remove a worktree, if nothing in it would be lost
 v	prune	forget the worktrees whose folder is gone
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''worktree new'\'') spec='\''o	--at	rev	once	Start from this version or commit
-o	--path	dir	once	Where to make it
-o	--branch	branch	once	The branch'\''\'\'''\''s name; an existing one is checked out
-o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
-o	--no-fetch	-	once	Fetch nothing from the DVC remote
+o	--path	dir	once	Where to create it
+o	--branch	branch	once	Branch to create, or to check out if it exists
+o	--link	choice:auto reflink hardlink symlink copy	once	How data is placed (default: auto)
+o	--no-fetch	-	once	Do not fetch from the DVC remote
 o	--print-path	-	once	Print only the path
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -231,37 +231,37 @@ a	text	once'\'' ;;
 o	--remote	-	once	Also query non-local remotes
 o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''worktree remove'\'') spec='\''o	--push	-	once	Push artifacts, branch and tags first
-o	--force	-	once	Remove although the checklist says no
+o	--force	-	once	Remove even if the checklist fails
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	worktree	once'\'' ;;
 '\''worktree prune'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''push'\'') spec='\''o	--all	-	once	Every experiment, pushed before or not
+'\''push'\'') spec='\''o	--all	-	once	Push every experiment, including pushed ones
 o	-r --remote	dvcremote	once	The DVC remote (default: DVC'\''\'\'''\''s default)
 o	--git-remote	remote	once	The git remote to push to
 o	--artifacts	-	once	Push artifacts only, no branch and no tag
 o	--incomplete	-	once	Push even if artifacts are missing
 o	-n --dry-run	-	once	Show what would be pushed
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -269,8 +269,8 @@ a	version	many'\'' ;;
 '\''pull'\'') spec='\''o	--rebase --no-rebase	-	once	Rebase or merge (default: as git is configured)
 o	--no-data	-	once	Leave the outputs in the work tree as they are
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -278,37 +278,37 @@ a	dvcremote	once
 a	branch	once'\'' ;;
 '\''explore'\'') spec='\''v	list	list experiments, the newest or best first
 v	show	show all that is known of one experiment
-v	log	print what a run printed
+v	log	print the log of a run
 v	columns	show what each column of the results is, and why
-v	verify	check what past tags say
-v	diff	compare two experiments, or one with now
+v	verify	verify the claims of past tags
+v	diff	compare two experiments, or one with the work tree
 v	plot	plot a metric by version, date, step or parameter
-v	checkout	check out a past experiment in a worktree of its own
+v	checkout	check out a past experiment in its own worktree
 v	worktrees	list the worktrees that checkout made
 v	cleanup	remove the worktrees that checkout made
 d	list
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''explore list'\'') spec='\''o	--sort	column	once	By a metric (best first), parameter, date or version
+'\''explore list'\'') spec='\''o	--sort	column	once	Sort by a metric (best first), parameter, date or version
 o	--reverse	-	once	Reverse the order; missing values stay last
-o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
+o	--filter	text	once	Only experiments that match, such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
 o	--where	text	once	Only where this SQL is true: '\''\'\'''\''f1 > 0.8 AND lr IN (1, 2)'\''\'\'''\''
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
-o	--columns	columns	once	These columns; +A,+B adds to the usual ones
-o	--runs	-	once	Runs, tagged or not: those of the results, and recorded ones
-o	--watch	-	once	Print it again whenever it changes, until Ctrl-C
+o	--columns	columns	once	Show these columns; +A,+B adds to the default
+o	--runs	-	once	List runs, tagged or not
+o	--watch	-	once	Update the list whenever it changes, until Ctrl-C
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
 o	--csv	-	once	Print CSV with all digits
 o	--md	-	once	Print a Markdown table
 o	--porcelain	-	once	Print stable lines of tab-separated fields
 o	-z	-	once	End lines with NUL; implies --porcelain
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -316,8 +316,8 @@ a	version	many'\'' ;;
 '\''explore show'\'') spec='\''o	--remote	-	once	Also query non-local remotes
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -325,33 +325,33 @@ a	rev	once'\'' ;;
 '\''explore log'\'') spec='\''o	-n --limit	text	once	Only the last N lines
 o	--path	-	once	Print the path of the log instead
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	run	once'\'' ;;
 '\''explore columns'\'') spec='\''o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once'\'' ;;
 '\''explore verify'\'') spec='\''o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many'\'' ;;
-'\''explore diff'\'') spec='\''o	--code	-	once	Print the patch of the code too
+'\''explore diff'\'') spec='\''o	--code	-	once	Also print the patch of the code
 o	--exit-code	-	once	Exit with 1 if anything differs
 o	--md	-	once	Print Markdown, for a pull request
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -363,26 +363,26 @@ o	--runs	-	once	Plot runs, tagged or not, instead of experiments
 o	--log-x	-	once	Make the axis along x logarithmic
 o	--log-y	-	once	Make the axis along y logarithmic
 o	--sort	column	once	The order from which --limit takes the first
-o	--filter	text	once	Such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
+o	--filter	text	once	Only experiments that match, such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
 o	--where	text	once	Only where this SQL is true
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N; of curves 10 unless it is given
 o	-o --out	file	once	Write FILE.svg, FILE.png or FILE.html
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	plotted	once'\'' ;;
-'\''explore checkout'\'') spec='\''o	--path	dir	once	Where to make it
-o	--link	choice:auto reflink hardlink symlink copy	once	How data gets there (default: auto)
-o	--no-fetch	-	once	Fetch nothing from the DVC remote
+'\''explore checkout'\'') spec='\''o	--path	dir	once	Where to create it
+o	--link	choice:auto reflink hardlink symlink copy	once	How data is placed (default: auto)
+o	--no-fetch	-	once	Do not fetch from the DVC remote
 o	--print-path	-	once	Print only the path
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -390,29 +390,29 @@ a	rev	once'\'' ;;
 '\''explore worktrees'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
 o	-z	-	once	End lines with NUL; implies --porcelain
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''explore cleanup'\'') spec='\''o	--force	-	once	Also when files were added or changed
+'\''explore cleanup'\'') spec='\''o	--force	-	once	Remove even if files were added or changed
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	explored	once'\'' ;;
 '\''get'\'') spec='\''o	-o --out	file	once	File or folder to write; '\''\'\'''\''-'\''\'\'''\'' is standard output
-o	--strategy	choice:auto cache dvc worktree	once	Where to look: caches, the DVC remote, or a temporary worktree (default: in that order)
+o	--strategy	choice:auto cache dvc worktree	once	Where to look: caches, the DVC remote or a temporary worktree (default: all, in that order)
 o	-f --force	-	once	Overwrite files that exist and differ
-o	--no-verify	-	once	Do not compare the content with its hash
+o	--no-verify	-	once	Do not verify the content against its hash
 o	-r --remote	dvcremote	once	The DVC remote to ask
-o	-z	-	once	Print the paths that were written, each ended by NUL
+o	-z	-	once	Print only the paths written, each ended by NUL
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -427,28 +427,28 @@ o	--md	-	once	Print a Markdown table
 o	--parquet	file	once	Write a parquet file
 o	--arrow	-	once	Write an Arrow stream to standard output
 o	--allow-files	-	once	Let the query read any file of this machine
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once'\'' ;;
 '\''report'\'') spec='\''o	--md	-	once	Print GitHub Markdown, which is the default
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
-o	-o --out	file	once	Write it to FILE
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-o --out	file	once	Write to FILE
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many'\'' ;;
-'\''diff'\'') spec='\''o	--stat	-	once	Counts only
-o	--key	key	many	Pair rows by these columns, with commas
-o	--limit	text	once	Rows listed per table
-o	--exit-code	-	once	Exit 1 when there is a difference; -q says nothing else
+'\''diff'\'') spec='\''o	--stat	-	once	Print only counts
+o	--key	key	many	Pair rows by these columns (comma-separated)
+o	--limit	text	once	Number of rows listed per table
+o	--exit-code	-	once	Exit with 1 if anything differs; -q prints nothing
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -456,53 +456,53 @@ a	source	once
 a	source	once
 a	path	rest'\'' ;;
 '\''merge'\'') spec='\''o	-o --output	file	once	Merge plain files into FILE
-o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
+o	--only	only	many	Merge only this: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Also import the sources'\''\'\'''\'' models as candidates
-o	--key	key	many	Key columns, with commas, of tables that have no key
-o	--table	table	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
-o	--no-fill	-	once	Never fill a NULL cell of a matching key
-o	--renumber	-	once	New numbers for clashing integer primary keys
+o	--key	key	many	Key columns (comma-separated) of tables without a key
+o	--table	table	many	Merge only these tables
+o	--on-conflict	choice:fail ours theirs both	once	If one key has two values: stop, take a side, or keep both rows
+o	--no-fill	-	once	Do not fill NULL cells of matching keys
+o	--renumber	-	once	Give clashing integer primary keys new numbers
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
-o	--stringify	key	many	Let a column of mixed types become text
+o	--stringify	key	many	Convert a column of mixed types to text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
-o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
-o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Which engine merges; auto: SQLite for SQLite files, else DuckDB
+o	--memory	text	once	Memory that DuckDB may use before it spills to disk (1GB)
+o	--in-place	-	once	Change the target in one transaction, without a copy
+o	--engine	choice:auto sqlite duckdb	once	Merge engine (auto: SQLite for SQLite files, else DuckDB)
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	many	The commit'\''\'\'''\''s message
+o	-m --message	text	many	The commit message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	--strategy	choice:merge rebase keep	once	What happens to rows: merge, rebase or keep
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	--strategy	choice:merge rebase keep	once	How to treat rows: merge, rebase or keep
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	source	many'\'' ;;
 '\''rebase'\'') spec='\''o	-o --output	file	once	Merge plain files into FILE
-o	--only	only	many	What to merge: results, data, models, a path or a glob (repeatable)
+o	--only	only	many	Merge only this: results, data, models, a path or a glob (repeatable)
 o	--models	-	once	Also import the sources'\''\'\'''\'' models as candidates
-o	--key	key	many	Key columns, with commas, of tables that have no key
-o	--table	table	many	Only these tables
-o	--on-conflict	choice:fail ours theirs both	once	One key, two values: stop, take a side, or keep both rows
-o	--no-fill	-	once	Never fill a NULL cell of a matching key
-o	--renumber	-	once	New numbers for clashing integer primary keys
+o	--key	key	many	Key columns (comma-separated) of tables without a key
+o	--table	table	many	Merge only these tables
+o	--on-conflict	choice:fail ours theirs both	once	If one key has two values: stop, take a side, or keep both rows
+o	--no-fill	-	once	Do not fill NULL cells of matching keys
+o	--renumber	-	once	Give clashing integer primary keys new numbers
 o	--rename	tablecolumn=	many	Merge the incoming column OLD as NEW
-o	--stringify	key	many	Let a column of mixed types become text
+o	--stringify	key	many	Convert a column of mixed types to text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
-o	--memory	text	once	What DuckDB may use before it spills to disk (1GB)
-o	--in-place	-	once	Change the target in one transaction, no copy
-o	--engine	choice:auto sqlite duckdb	once	Which engine merges; auto: SQLite for SQLite files, else DuckDB
+o	--memory	text	once	Memory that DuckDB may use before it spills to disk (1GB)
+o	--in-place	-	once	Change the target in one transaction, without a copy
+o	--engine	choice:auto sqlite duckdb	once	Merge engine (auto: SQLite for SQLite files, else DuckDB)
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
-o	-m --message	text	many	The commit'\''\'\'''\''s message
+o	-m --message	text	many	The commit message
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
 o	-y --yes	-	once	Replace without asking
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -510,107 +510,107 @@ a	source	many'\'' ;;
 '\''conflicts'\'') spec='\''v	resolve	merge the unmerged databases again with their conflicts settled, and stage them
 o	-z	-	once	Print the unmerged paths, each ended by NUL
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''conflicts resolve'\'') spec='\''o	--ours	-	once	Keep our value wherever both changed
-o	--theirs	-	once	Take theirs wherever both changed
+o	--theirs	-	once	Take their value wherever both changed
 o	--both	-	once	Keep both rows where only their counted ids clash: theirs get new ids, and the rows that refer to them follow
 o	--renumber	-	once	The same as --both
 o	--row	side	many	Settle conflict N: N=ours or N=theirs (repeatable)
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	unmerged	many'\'' ;;
 '\''import'\'') spec='\''o	--into	file:db sqlite sqlite3 duckdb parquet	once	The results database (default: the configured one)
-o	--tag	-	once	Make versions of runs whose commit is here
-o	--models	-	once	Also add the models that runs logged as candidates
+o	--tag	-	once	Tag runs whose commit is in this repository
+o	--models	-	once	Also add logged models as candidates
 o	--commit	-	once	Commit the changed results
 o	-n --dry-run	-	once	Read everything and change nothing
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	file	many'\'' ;;
-'\''check'\'') spec='\''o	--before	-	once	Apply the rules before a run
-o	--after	-	once	Apply the rules after a run (the default)
-o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply these rules alone
-o	--skip	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Leave these rules out
-o	--since	version	once	Look at what was logged after VERSION
-o	--run	run	once	Look at this run alone
+'\''check'\'') spec='\''o	--before	-	once	Apply the rules for before a run
+o	--after	-	once	Apply the rules for after a run (the default)
+o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply only these rules
+o	--skip	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Skip these rules
+o	--since	version	once	Check only what was logged after VERSION
+o	--run	run	once	Check only this run
 o	--id	text	once	The column that names the inputs
 o	--train	file	once	Training data, to compare with --test
 o	--test	file	once	Test data, to look for in --train
-o	--merge	rev	once	Look at the merges that HEAD has and BASE has not
+o	--merge	rev	once	Check the merges that are in HEAD and not in BASE
 o	--params-from	text	once	The dataclass whose fields the run will log
-o	--strict	-	once	Exit 1 for warnings, too
-o	--fix	-	once	Correct what is safe to correct
-o	-y --yes	-	once	With --fix: correct all of it
-o	-n --dry-run	-	once	With --fix: show what would be corrected
+o	--strict	-	once	Exit with 1 for warnings, too
+o	--fix	-	once	Fix what can be fixed safely
+o	-y --yes	-	once	With --fix: fix without asking
+o	-n --dry-run	-	once	With --fix: show what would be fixed
 o	-v --verbose	-	once	Show the rows behind each finding
 o	--md	-	once	Print Markdown, for a pull request
 o	--github	-	once	Print annotations for GitHub Actions
-o	--ci	choice:github gitlab	once	Print a workflow that runs this
+o	--ci	choice:github gitlab	once	Print a CI workflow that runs the checks
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
+o	-q --quiet	-	once	Print only results and errors
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	file:db sqlite sqlite3 duckdb parquet	many'\'' ;;
-'\''drivers'\'') spec='\''v	install	register the merge driver and the textconv in this clone and in .gitattributes
-v	uninstall	take both out again; merges are git'\''\'\'''\''s own then
-v	status	say what is registered; exit 1 where git would not merge rows by itself
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+'\''drivers'\'') spec='\''v	install	register the merge and diff drivers in this clone and in .gitattributes
+v	uninstall	unregister the drivers; git merges as usual again
+v	status	show what is registered; exit with 1 if git would not merge rows
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''drivers install'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''drivers uninstall'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''drivers status'\'') spec='\''o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''candidates'\'') spec='\''v	list	list production and every candidate: run, version, metrics, size, where its bytes are
 v	add	add a model file as the candidate of a run; the file itself stays where it is
 d	list
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''candidates list'\'') spec='\''o	--slot	slot	once	Only this model slot
+'\''candidates list'\'') spec='\''o	--slot	slot	once	List only this model slot
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
 o	--remote	-	once	Also query non-local remotes
 o	--md	-	once	Print a Markdown table
-o	-z	-	once	Print the paths alone, each ended by NUL
+o	-z	-	once	Print only the paths, each ended by NUL
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
@@ -618,28 +618,28 @@ o	--help	-	once	Show the manual page'\'' ;;
 o	--slot	slot	once	The model slot, where there are several
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	file	once'\'' ;;
-'\''promote'\'') spec='\''o	--run	run	once	The model of this run
-o	--best	metric	once	The best model by METRIC
-o	--from-worktree	worktree	once	A model of another worktree
-o	--rollback	-	once	Put back what was there before
+'\''promote'\'') spec='\''o	--run	run	once	Promote the model of this run
+o	--best	metric	once	Promote the best model by METRIC
+o	--from-worktree	worktree	once	Promote a model of another worktree
+o	--rollback	-	once	Restore the previous production model
 o	--history	-	once	List who promoted what and when
 o	--slot	slot	once	The model slot, where there are several
-o	-m --message	text	many	Why; kept in the history
+o	-m --message	text	many	The reason, kept in the history
 o	--no-keep	-	once	Do not keep the replaced model as a candidate
-o	--no-commit	-	once	Leave the changed pointers uncommitted
+o	--no-commit	-	once	Do not commit the changed pointers
 o	--tag	-	once	Tag the result as the next version
-o	-y --yes	-	once	Do not ask, even where the model is worse
-o	-n --dry-run	-	once	Show before and after, and do nothing
+o	-y --yes	-	once	Do not ask, even if the model is worse
+o	-n --dry-run	-	once	Show what would change
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -647,22 +647,22 @@ a	version	once'\'' ;;
 '\''prune'\'') spec='\''o	--keep	text	once	Keep the best K (5)
 o	--metric	metric	once	Rank by M (default: the primary metric)
 o	--per	choice:version model	once	Keep K per group
-o	--older-than	text	once	Only what is older: 12h, 30d, 6mo
-o	--include-unranked	-	once	Also what has no number for the metric
-o	--slot	slot	once	Only this model slot
-o	--push	-	once	Push what is the only copy; then it may go
-o	--force	-	once	Also the only copy: its bytes are moved, not deleted
-o	--cache	-	once	Free the DVC cache of what nothing refers to
-o	--project	dir	many	With --cache: a further project that uses it (repeatable)
-o	--worktrees	-	once	Remove worktrees that are provably finished
+o	--older-than	text	once	Only models older than this: 12h, 30d, 6mo
+o	--include-unranked	-	once	Include models without a value for the metric
+o	--slot	slot	once	List only this model slot
+o	--push	-	once	Push models that exist nowhere else, then remove them
+o	--force	-	once	Remove even the only copy, keeping a backup for undo
+o	--cache	-	once	Delete cache objects that nothing refers to
+o	--project	dir	many	With --cache: another project that uses the cache (repeatable)
+o	--worktrees	-	once	Remove worktrees that are tagged, merged and pushed
 o	--explore	-	once	Remove unchanged worktrees of explore checkout
-o	--no-commit	-	once	Leave the changed pointer uncommitted
+o	--no-commit	-	once	Do not commit the changed pointer
 o	-y --yes	-	once	Do not ask
-o	-n --dry-run	-	once	Show what would go, and do nothing
+o	-n --dry-run	-	once	Show what would be removed
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
@@ -670,40 +670,40 @@ o	--help	-	once	Show the manual page'\'' ;;
 o	-y --yes	-	once	Do not ask when a later command changed nothing
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	operations	once'\'' ;;
 '\''redo'\'') spec='\''o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	operations	once'\'' ;;
 '\''log'\'') spec='\''o	-n --limit	text	once	Only the newest N
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''registry'\'') spec='\''v	search	find experiments by words, the best first
-v	list	list what the registry has
-v	show	show an experiment or configuration of it
-v	compare	compare two of them
+v	list	list experiments and configurations
+v	show	show an experiment or configuration
+v	compare	compare two experiments or configurations
 v	label	add labels to experiments, or remove them
 v	describe	give an experiment another description
 v	export	write configurations to a file
-v	import	register configurations of files
+v	import	register configurations from files
 v	delete	delete experiments: their tags and their rows
-v	rebuild	restore what tags hold
-v	restore-tags	make tags again that only the registry knows
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+v	rebuild	restore the registry from the tags
+v	restore-tags	recreate tags that only the registry knows
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
@@ -711,8 +711,8 @@ o	--help	-	once	Show the manual page'\'' ;;
 o	-n --limit	text	once	Only the best N (default: 100; 0: all)
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -721,16 +721,16 @@ a	text	many'\'' ;;
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''registry show'\'') spec='\''o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -738,70 +738,70 @@ a	version	once'\'' ;;
 '\''registry compare'\'') spec='\''o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--full	-	once	Print numbers with all digits
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	once
 a	version	once'\'' ;;
-'\''registry label'\'') spec='\''o	--no-commit	-	once	Leave the changed registry uncommitted
+'\''registry label'\'') spec='\''o	--no-commit	-	once	Do not commit the changed registry
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many'\'' ;;
 '\''registry describe'\'') spec='\''o	-m --message	text	many	The description
 o	-e --edit	-	once	Write it in the editor
-o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--no-commit	-	once	Do not commit the changed registry
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	once'\'' ;;
-'\''registry export'\'') spec='\''o	-o --out	file	once	Write this file
-o	--full	-	once	All that is known: metrics, context, artifacts
-o	--toml	-	once	As TOML
-o	--csv	-	once	A table: a row each, as CSV
-o	--ndjson	-	once	The same, a JSON object a line
-o	--parquet	-	once	The same, as a parquet file
+'\''registry export'\'') spec='\''o	-o --out	file	once	Write to this file
+o	--full	-	once	Include metrics, context and artifacts
+o	--toml	-	once	Write TOML
+o	--csv	-	once	Write CSV, one row each
+o	--ndjson	-	once	Write one JSON object per line
+o	--parquet	-	once	Write a parquet file
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many'\'' ;;
-'\''registry import'\'') spec='\''o	--no-commit	-	once	Leave the changed registry uncommitted
+'\''registry import'\'') spec='\''o	--no-commit	-	once	Do not commit the changed registry
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	file	many'\'' ;;
-'\''registry delete'\'') spec='\''o	--force	-	once	Delete without asking, pushed or in production too
-o	--remote	-	once	Delete the tags on the git remote too
+'\''registry delete'\'') spec='\''o	--force	-	once	Delete without asking, even if pushed or in production
+o	--remote	-	once	Also delete the tags on the git remote
 o	--git-remote	remote	once	The git remote (default: the one pushed to)
-o	--no-commit	-	once	Leave the changed registry uncommitted
+o	--no-commit	-	once	Do not commit the changed registry
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	-y --yes	-	once	Do not ask
 o	-n --dry-run	-	once	Show what would be deleted
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
@@ -809,18 +809,18 @@ a	version	many'\'' ;;
 '\''registry rebuild'\'') spec='\''o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
 '\''registry restore-tags'\'') spec='\''o	--git-remote	remote	once	The git remote to fetch tags from
-o	--no-fetch	-	once	Make the tags again without asking a remote
+o	--no-fetch	-	once	Recreate the tags without asking a remote
 o	--db	file:db sqlite sqlite3 duckdb parquet	once	The registry in FILE, without a repository
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
-o	-q --quiet	-	once	Say nothing but results and errors
-o	-v --verbose	-	once	Say which git commands are run
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;

@@ -49,7 +49,7 @@ class Parser(_OptionParser):
         found = [name for name in known if name.startswith(opt)]
         if len({id(self._long_opt[name].obj) for name in found}) > 1:
             names = " or ".join(found)
-            raise UsageError(f"ambiguous option: {opt} (could be {names})", "spell it out further")
+            raise UsageError(f"ambiguous option: {opt} (could be {names})", "use more of its name")
         return found[0] if found else opt
 
     def _get_value_from_state(self, option_name: str, option: Any, state: _ParsingState) -> Any:

@@ -112,7 +112,9 @@ def note_drivers(project: Project) -> None:
     from gitxexp.workflows.merge.driver.install import lacks_drivers
 
     if project.places.top is not None and lacks_drivers(project):
-        console.say("note: this clone has no merge drivers, so git merges no rows: git xexp init")
+        console.say(
+            "note: this clone has no merge drivers, so git does not merge rows: git xexp init"
+        )
 
 
 def hint(*lines: str) -> None:
@@ -142,7 +144,7 @@ def advise(ctx: click.Context) -> None:
 #: What git's own command of that name has, and how it is done here.
 _ELSEWHERE = {
     "tag": {
-        **dict.fromkeys(("-d", "--delete"), "git xexp undo takes the last experiment back"),
+        **dict.fromkeys(("-d", "--delete"), "git xexp undo removes the last experiment"),
         "--list": "git xexp explore list",
         **dict.fromkeys(("-f", "--force"), "a version is never moved: omit it for the next one"),
     },
@@ -150,7 +152,7 @@ _ELSEWHERE = {
         ("merge", "rebase"),
         dict.fromkeys(
             ("--abort", "--continue"),
-            "a merge is never left unfinished; git xexp undo takes it back",
+            "a merge is never left unfinished; git xexp undo undoes it",
         ),
     ),
     "worktree": {"add": "did you mean new?"},
@@ -161,7 +163,7 @@ def elsewhere(ctx: click.Context | None, word: str = "") -> str:
     """A hint for a wrong ``word``: for those who know git's own command, else the usage."""
     path = ctx.command_path if ctx else "git xexp"
     ways = _ELSEWHERE.get(path.removeprefix("git xexp "), {})
-    return ways.get(word, f"{path} -h shows how it is used")
+    return ways.get(word, f"{path} -h shows the usage")
 
 
 def error_as_json(message: str, hint: str | None, code: int) -> str:

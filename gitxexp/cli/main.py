@@ -41,21 +41,21 @@ SECTIONS = {
         "rerun": "run a past experiment again and compare",
         "tag": "snapshot the experiment as the next version",
         "sweep": "run a command for each configuration, in parallel",
-        "worktree": "one experiment, one branch, one folder",
+        "worktree": "create and remove worktrees: create and remove worktrees: one experiment, one branch, one folder",
         "push": "push artifacts, branches and tags of experiments",
-        "pull": "pull commits and experiments, and bring the outputs along",
+        "pull": "pull commits and experiments, and check out their outputs",
     },
-    "Look at them": {
+    "Inspect experiments": {
         "explore": "list, show and compare experiments",
         "get": "get a file of any experiment",
         "sql": "query experiments, runs and results with SQL, at any version",
         "report": "report on experiments as Markdown, for a pull request",
         "diff": "show the rows that differ between two versions",
     },
-    "Bring their results together": {
+    "Combine results": {
         "merge": "bring in the rows of other experiments, losing none",
         "rebase": "bring in the rows of other experiments, replacing by key",
-        "conflicts": "list and settle rows that git merge could not merge",
+        "conflicts": "list and resolve rows that git merge could not merge",
         "import": "bring in the runs of MLflow, dvc exp, W&B, CSV files and others",
         "check": "report whether a benchmark is sound",
         "drivers": "let git merge and show results row by row",
@@ -65,9 +65,9 @@ SECTIONS = {
         "promote": "make a candidate the model in production",
         "prune": "delete candidates that are stored elsewhere",
     },
-    "Go back and repair": {
-        "undo": "take the last operation back",
-        "redo": "bring an undone operation back",
+    "Undo and repair": {
+        "undo": "undo the last operation",
+        "redo": "redo an undone operation",
         "log": "list the operations of this repository",
         "registry": "search, label, describe, export, delete and rebuild experiments",
     },
@@ -112,7 +112,7 @@ SETTINGS = {"help_option_names": [], "max_content_width": 100}
 def main(ctx: click.Context, version: bool, as_json: bool) -> None:
     """Version machine-learning experiments with git, DVC and the database your tracker writes.
 
-    Without a command: where you are, the last experiment, and the next sensible command.
+    Without a command, shows where you are, the last experiment and the next command.
     """
     if version:
         from gitxexp._version import __version__

@@ -323,9 +323,9 @@ HELP = _everywhere("-h", is_flag=True, callback=_usage, help="Show this message 
 #: ``-h`` shows them in one line for all commands.
 COMMON = (
     _everywhere("-q", "--quiet", is_flag=True, hidden=True, callback=_quiet,
-                help="Say nothing but results and errors."),
+                help="Print only results and errors."),
     _everywhere("-v", "--verbose", is_flag=True, hidden=True, callback=_verbose,
-                help="Say which git commands are run."),
+                help="Print the git commands that are run."),
     _everywhere("--color", type=When(), metavar="WHEN", hidden=True, callback=_colour,
                 help="Colour: auto, always or never."),
     HELP,
@@ -348,7 +348,7 @@ def open_project() -> Project:
     for operation in project.half_done():
         console.say(
             f"'{operation.verb}' (operation {operation.id}) was interrupted: the next command that"
-            " changes something takes it back, or finishes it, first"
+            " changes something first rolls it back or finishes it"
         )
     return project
 

@@ -252,12 +252,12 @@ class RefMoved(Step):
         current = self._current(git)
         name = self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
         if self.deleted and current not in (None, self.old):
-            return Changed(f"{name} has been made again since", "rename it: git tag")
+            return Changed(f"{name} has been recreated since", "rename it: git tag")
         if current is None or current == self.old:
             return None
         if current != self.new:
             return Changed(
-                f"{name} has moved on since: later work stands on it",
+                f"{name} has moved on since: later work is based on it",
                 "undo the later operations first (git xexp log), or take the tag back and leave the"
                 " commit: --force",
             )
@@ -280,7 +280,7 @@ class RefMoved(Step):
             return None
         return Changed(
             f"the commit on {name} was pushed ({holders[0]} has it)",
-            "others may have it; take it back here all the same with --force",
+            "others may have it; undo it here anyway with --force",
         )
 
     def undo(self, at: Repository, undoing: Undoing) -> None:

@@ -210,7 +210,7 @@ def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str,
         )
         return {}
     if name == "models_extension" and _outside(f"model.{value}"):
-        refused.append(f"{where}: '{_short(value)}' is not used, it is no extension")
+        refused.append(f"{where}: '{_short(value)}' is not used, it is not an extension")
         return {}
     if name in PATHS:
         many = isinstance(value, tuple)

@@ -117,7 +117,7 @@ class FileChanged(Step):
             return None
         return Changed(
             f"{Path(self.path).name} has changed since: undo would lose what was written after it",
-            "keep it, or put the former file back all the same: --force",
+            "keep it, or restore the former file anyway: --force",
         )
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
@@ -212,7 +212,7 @@ class FileSealed(Step):
             return None
         return Changed(
             f"{path.name} has changed since: undo would lose what was written after it",
-            "keep it, or put the former file back all the same: --force",
+            "keep it, or restore the former file anyway: --force",
         )
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:

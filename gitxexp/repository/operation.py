@@ -318,7 +318,7 @@ class OpLog:
         except sqlite3.Error as error:
             raise XexpError(
                 f"the operation log {self.path} cannot be used: {error}",
-                f"move it away to go on without the older undo steps: mv '{self.path}' /tmp/",
+                f"move it away to continue without the older undo steps: mv '{self.path}' /tmp/",
             ) from error
         finally:
             db.close()

@@ -276,7 +276,7 @@ class Project:
         if self.is_left_out():
             raise XexpError(
                 f"{config.FILE} is outside of this sparse checkout",
-                f"bring it in: {CHECK_OUT}",
+                f"include it: {CHECK_OUT}",
             )
 
     def is_left_out(self) -> bool:
@@ -380,5 +380,5 @@ class Project:
 
         self.finished += repository_undo.recover(self)
         if self.places.top and remove_torn_lock(self.places.top / ".dvc" / "tmp"):
-            self.notify("a DVC process that was killed left half a .dvc/tmp/rwlock: it was removed")
+            self.notify("removed an incomplete .dvc/tmp/rwlock that a killed DVC process left")
         self._under_way.unlink(missing_ok=True)

@@ -131,7 +131,7 @@ def undo_last(
         if planned.passed and not passing:
             raise NoAnswer(
                 f"the last operation, {planned.passed[0].line}, changed nothing",
-                f"take back {planned.operations[0].line} before it: git xexp undo --yes",
+                f"undo {planned.operations[0].line} before it: git xexp undo --yes",
             )
         for number, operation in enumerate(planned.operations):
             if number and not force:
@@ -189,7 +189,7 @@ def _refuse_if_changed(
     if steps is None and operation.result.get("pushed"):
         raise NoAnswer(
             f"'{operation.verb}' ({operation.summary}) was pushed to {operation.result['pushed']}",
-            "others may have it; take it back here all the same with --force",
+            "others may have it; undo it here anyway with --force",
         )
 
 
@@ -240,8 +240,8 @@ def _refuse_elsewhere(at: Repository, operations: Sequence[Operation]) -> None:
     for operation in operations:
         if operation.worktree not in here:
             raise NoAnswer(
-                f"'{operation.verb}' ran in {operation.worktree}, which is no worktree of this repository",
-                "what was done before a repository was moved or copied cannot be taken back in it",
+                f"'{operation.verb}' ran in {operation.worktree}, which is not a worktree of this repository",
+                "operations from before a repository was moved or copied cannot be undone in it",
             )
 
 

@@ -29,7 +29,7 @@ def tagged(state: Path, oid: str) -> None:
 
 
 def proved(state: Path, oids: Iterable[str]) -> None:
-    """Forget tags whose artifacts a push has proved complete."""
+    """Forget tags whose artifacts a push has verified."""
     known = read(state)
     left = known - set(oids)
     if left != known:

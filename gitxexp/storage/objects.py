@@ -138,7 +138,7 @@ def take_in(
     if is_object(home):
         return home
     if not is_object(source):
-        raise CorruptObject("it is no regular file")
+        raise CorruptObject("it is not a regular file")
     cache.mkdir(parents=True, exist_ok=True)
     below = home.relative_to(cache).as_posix()
     with (

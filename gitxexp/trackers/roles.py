@@ -140,7 +140,7 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
     if not values.numeric or values.number is None:
         among = at.in_head or Role.PARAM in (at.before, at.after) or at.before is None
         if decided.role is Role.PARAM and not among:
-            return Decision(Role.CONTEXT, "text beside results")
+            return Decision(Role.CONTEXT, "text, with results")
         return None
     if decided.role is Role.PARAM:
         if at.before is at.after is Role.METRIC and values.fractions:
@@ -150,14 +150,14 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
         if decided.guess and at.after is Role.OUTPUT and at.before in (Role.OUTPUT, None):
             return Decision(Role.OUTPUT, "a number among inputs and outputs")
         if values.fractions and at.before is Role.METRIC:
-            return Decision(Role.METRIC, "numbers that vary beside metrics")
+            return Decision(Role.METRIC, "numbers that vary, with metrics")
         return None
     if not whole or (decided.role is Role.METRIC and not decided.guess and not at.by_row):
         return None
     counted = column_names.is_count(name)
     if values.flags and not counted and decided.role is Role.CONTEXT and not at.in_head:
         results = at.before in _RESULTS and at.after in (*_RESULTS, None)
-        return Decision(Role.OUTPUT, "0 or 1 beside results") if results or at.by_row else None
+        return Decision(Role.OUTPUT, "0 or 1, with results") if results or at.by_row else None
     if at.before not in (Role.PARAM, None) or (decided.role is Role.CONTEXT and values.fractions):
         return None
     if counted and values.number > _FEW and column_names.counts_data(name):
@@ -218,10 +218,10 @@ def _beside_its_prediction(column: str, values: Values) -> Decision | None:
     name = column.lower()
     stem = re.sub(r"_(?:true|gt|actual)$", "", name)
     if stem != name and {f"{stem}_pred", f"{stem}_predicted"} & values.beside:
-        return Decision(Role.OUTPUT, f"beside {stem}_pred")
+        return Decision(Role.OUTPUT, f"next to {stem}_pred")
     for form in _PREDICTED:
         if form.format(name) in values.beside and not (values.constant and values.rows > 1):
-            return Decision(Role.OUTPUT, f"beside {form.format(name)}")
+            return Decision(Role.OUTPUT, f"next to {form.format(name)}")
     return None
 
 
@@ -252,7 +252,7 @@ def _named(column: str, named: column_names.Named, values: Values) -> Decision |
         return _metric(column, named.why, values)
     if named.role is Role.PARAM:
         if _is_of_returns(column, values):
-            return _metric(column, f"{named.why}, beside returns", values)
+            return _metric(column, f"{named.why}, next to returns", values)
         return _param(column, named.why, values)
     last = column_names.words(column)[-1:]
     text = values.value if isinstance(values.value, str) else ""
@@ -422,7 +422,7 @@ def _number(column: str, values: Values) -> Decision | None:
     if values.filled < values.rows:
         return Decision(Role.METRIC, "a number in some rows only")
     if _is_of_returns(column, values):
-        return Decision(Role.METRIC, "beside returns")
+        return Decision(Role.METRIC, "next to returns")
     hinted = not values.fractions and column_names.hints_at_setting(column)
     if values.attached or hinted:
         return Decision(Role.PARAM, "a number that every row repeats")

@@ -134,7 +134,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, kind: str) -> None:
     assert done == Done(
         128,
         "",
-        f"fatal: {target} is {what}\nhint: name a new folder, or none for a temporary one\n",
+        f"fatal: {target} is {what}\nhint: use a new folder, or omit it for a temporary one\n",
     )
     assert len(list(tmp_path.rglob("*"))) == (1 if kind == "file" else 2)
 

@@ -189,10 +189,10 @@ def test_a_file_of_the_users_own_stays(repo: Repo, home: Path) -> None:
     own.parent.mkdir(parents=True)
     own.write_text("# mine\n")
     done = repo.xexp("setup").good()
-    assert f"warning: {own} is not ours" in done.err
+    assert f"warning: {own} was not made by setup" in done.err
     repo.xexp("setup", "--uninstall").good()
     assert own.read_text() == "# mine\n"
-    assert repo.xexp("setup", "--uninstall").out == "nothing to take back\n"
+    assert repo.xexp("setup", "--uninstall").out == "nothing to remove\n"
 
 
 def test_a_link_that_leads_nowhere_is_renewed(repo: Repo, home: Path) -> None:
@@ -252,7 +252,7 @@ def test_bash_needs_somebody_who_loads_completions(
     ("blocked", "said"),
     [
         ("zsh", "_git-xexp cannot be made: Not a directory"),
-        ("zsh/site-functions/_git-xexp/x", "is not ours"),
+        ("zsh/site-functions/_git-xexp/x", "was not made by setup"),
     ],
 )
 def test_what_is_in_the_way_stays_and_the_rest_is_made(
@@ -265,7 +265,7 @@ def test_what_is_in_the_way_stays_and_the_rest_is_made(
     assert (home / "config/fish/completions/git-xexp.fish").is_symlink()
     check = repo.xexp("setup", "--check")
     assert check.code == 1 and "NO  zsh" in check.out and "ok  fish" in check.out
-    assert ("is not ours" in check.out) == ("is not ours" in said)
+    assert ("was not made by setup" in check.out) == ("was not made by setup" in said)
     repo.xexp("setup", "--uninstall").good()
     assert in_the_way.read_text() == "mine\n" and sorted(home.rglob("*")) == before
 
@@ -319,7 +319,7 @@ def test_a_link_that_took_the_place_of_ours_stays(repo: Repo, home: Path) -> Non
     taken = home / "config/fish/completions/git-xexp.fish"
     taken.unlink()
     taken.symlink_to(mine)
-    assert "is not ours" in repo.xexp("setup").good().err
+    assert "was not made by setup" in repo.xexp("setup").good().err
     assert str(taken) not in repo.xexp("setup", "--uninstall").good().out
     assert taken.readlink() == mine
 

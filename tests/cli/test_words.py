@@ -121,9 +121,9 @@ def test_nothing_done_has_no_next_step(ready: Repo) -> None:
     ready.xexp("tag").good()
     for words, said in (
         (("worktree", "prune"), "nothing to prune: every worktree's folder is there\n"),
-        (("explore", "cleanup"), "nothing to remove: explore checkout made nothing that is still there\n"),
-        (("drivers", "install"), "everything is registered already\n"),
-        (("init", "--no-dvc"), "everything is set up already\nhint: next: git xexp tag"),
+        (("explore", "cleanup"), "nothing to remove: explore checkout has left no worktree\n"),
+        (("drivers", "install"), "everything is already registered\n"),
+        (("init", "--no-dvc"), "everything is already set up\nhint: next: git xexp tag"),
     ):  # fmt: skip
         text, code = on_terminal(ready, *words)
         assert code == 0 and text.startswith(said), words
@@ -171,11 +171,11 @@ def test_an_empty_message_may_be_meant(ready: Repo) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        ("tag -m", "git xexp tag -h shows how it is used"),
-        ("explore list --reverse=1", "git xexp explore list -h shows how it is used"),
-        ("tag -d e0.1.0", "git xexp undo takes the last experiment back"),
+        ("tag -m", "git xexp tag -h shows the usage"),
+        ("explore list --reverse=1", "git xexp explore list -h shows the usage"),
+        ("tag -d e0.1.0", "git xexp undo removes the last experiment"),
         ("tag --list", "git xexp explore list"),
-        ("merge --abort", "a merge is never left unfinished; git xexp undo takes it back"),
+        ("merge --abort", "a merge is never left unfinished; git xexp undo undoes it"),
         ("worktree add x", "did you mean new?"),
         ("push origin", "git xexp push --git-remote origin"),
         ("diff HEAD...HEAD", "A..B compares the two"),

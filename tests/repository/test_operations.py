@@ -149,7 +149,7 @@ def test_undo_refuses_where_later_work_stands_on_it(ready: Repo) -> None:
     ready.commit("later work")
     done = ready.xexp("undo")
     assert done.code == 1
-    assert done.err.startswith("error: main has moved on since: later work stands on it\nhint: ")
+    assert done.err.startswith("error: main has moved on since: later work is based on it\nhint: ")
     assert ready.tags == ["e0.1.0"]
     head = ready.head
     ready.xexp("undo", "--force").good()
@@ -233,7 +233,7 @@ def test_killed_at_any_step_nothing_is_lost(ready: Repo, tmp_path: Path) -> None
     assert code == 0, done.err[-3000:]
     assert after[-1][0] > 60, "it was not killed late enough for this to mean anything"
     for step, *found in after:
-        tagged = found[1] == "e0.1.0\ne0.2.0\n"  # killed after the last step: nothing to take back
+        tagged = found[1] == "e0.1.0\ne0.2.0\n"  # killed after the last step: nothing to remove
         assert not tagged or step > after[-1][0] - 10
         assert found[2:4] == before[2:4], f"killed at step {step}"
         assert not found[-1]

@@ -96,7 +96,7 @@ def test_undo_does_not_pass_over_an_operation_that_changed_nothing(ready: Repo) 
     assert "git xexp undo --yes" in done.err
     assert ready.tags == ["e0.1.0"]
     done = ready.xexp("undo", "--yes").good()
-    assert done.err.startswith("taking back 'tag' (e0.1.0 ")
+    assert done.err.startswith("undoing 'tag' (e0.1.0 ")
     assert ready.tags == []
 
 

@@ -36,7 +36,7 @@ REFUSED = [
     ('[data]\npaths = ["/"]', "data_paths", (), "xexp.data.paths"),
     ('[models]\nproduction = "../m.bin"', "models_production", "", "xexp.models.production"),
     ('[models]\ncandidates = ".dvc/cache"', "models_candidates", "", "is inside .dvc"),
-    ('[models]\nextension = "/../../../x"', "models_extension", "", "is no extension"),
+    ('[models]\nextension = "/../../../x"', "models_extension", "", "is not an extension"),
     ('[models.a]\nproduction = "/m.bin"', "models_slots", (), "its production is outside"),
     ('[models.a]\ncandidates = ".git/hooks"', "models_slots", (), "its candidates is inside .git"),
     ('[models."../../x"]\nextension = "pt"', "models_slots", (), "its name is outside"),
@@ -213,7 +213,7 @@ def test_a_linked_folder_does_not_lead_a_worktree_away(ready: Repo, tmp_path: Pa
     ready.write(".xexp/config.toml", '[worktree]\npath = "trees/{name}"\n')
     done = ready.xexp("worktree", "new", "x")
     assert done.code == 128
-    assert "is not beside the repository" in done.err
+    assert "is not next to the repository" in done.err
     assert list(away.iterdir()) == []
     ready.git("config", "xexp.worktree.path", "trees/{name}")
     ready.xexp("worktree", "new", "x").good()

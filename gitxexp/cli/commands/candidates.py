@@ -15,15 +15,15 @@ from gitxexp.common.errors import UsageError
 
 @click.group(cls=Group, default="list")
 def candidates() -> None:
-    """The model in production and the candidates beside it."""
+    """List the production model and the candidates, or add a candidate."""
 
 
 @candidates.command("list")
-@click.option("--slot", metavar="NAME", help="Only this model slot.")
+@click.option("--slot", metavar="NAME", help="List only this model slot.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
-@shared(nul="Print the paths alone, each ended by NUL.", json=True, full=True)
+@shared(nul="Print only the paths, each ended by NUL.", json=True, full=True)
 def list_(
     slot: str | None, metric: str | None, ask_remote: bool, as_md: bool, nul: bool, as_json: bool
 ) -> None:
@@ -32,7 +32,7 @@ def list_(
     from gitxexp.workflows.models.candidates import list_models
 
     if as_md and (nul or as_json):
-        raise UsageError(f"--md and {'-z' if nul else '--json'} exclude each other")
+        raise UsageError(f"--md and {'-z' if nul else '--json'} cannot be used together")
     with progress.line("reading") as show:
         found = list_models(open_project(), slot, metric, ask_remote=ask_remote, progress=show)
     console.notes(found.notes)
@@ -63,7 +63,7 @@ def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: b
         names = ("path", "run", "hash", "size", "how", "touched")
         console.print_json({name: getattr(done, name) for name in names})
     elif not done.touched and done.how == "there":
-        console.done(f"{done.path} is there already: nothing to do")
+        console.done(f"{done.path} already exists: nothing to do")
     else:
         console.done(f"added {done.path}  ({done.how}, {done.hash[4:12]}, run {done.run})")
         hints.hint("next: git xexp tag")

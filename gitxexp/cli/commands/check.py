@@ -25,28 +25,28 @@ _FILE = click.Path(path_type=Path)
 
 @click.command(cls=Command)
 @click.argument("paths", nargs=-1, type=_FILE, metavar="PATH...")
-@click.option("--before", "stage", flag_value="before", help="Apply the rules before a run.")
+@click.option("--before", "stage", flag_value="before", help="Apply the rules for before a run.")
 @click.option("--after", "stage", flag_value="after",
-              help="Apply the rules after a run (the default).")  # fmt: skip
-@click.option("--only", type=Columns(), metavar="RULES", help="Apply these rules alone.")
-@click.option("--skip", type=Columns(), metavar="RULES", help="Leave these rules out.")
-@click.option("--since", metavar="VERSION", help="Look at what was logged after VERSION.")
-@click.option("--run", metavar="ID", help="Look at this run alone.")
+              help="Apply the rules for after a run (the default).")  # fmt: skip
+@click.option("--only", type=Columns(), metavar="RULES", help="Apply only these rules.")
+@click.option("--skip", type=Columns(), metavar="RULES", help="Skip these rules.")
+@click.option("--since", metavar="VERSION", help="Check only what was logged after VERSION.")
+@click.option("--run", metavar="ID", help="Check only this run.")
 @click.option("--id", "id_column", metavar="COLUMN", help="The column that names the inputs.")
 @click.option("--train", type=_FILE, metavar="FILE", help="Training data, to compare with --test.")
 @click.option("--test", type=_FILE, metavar="FILE", help="Test data, to look for in --train.")
 @click.option("--merge", "base", metavar="BASE",
-              help="Look at the merges that HEAD has and BASE has not.")  # fmt: skip
+              help="Check the merges that are in HEAD and not in BASE.")  # fmt: skip
 @click.option("--params-from", metavar="MODULE:CLASS",
               help="The dataclass whose fields the run will log.")  # fmt: skip
-@click.option("--strict", is_flag=True, help="Exit 1 for warnings, too.")
-@click.option("--fix", is_flag=True, help="Correct what is safe to correct.")
-@shared(dry_run="With --fix: show what would be corrected.", yes="With --fix: correct all of it.")
+@click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
+@click.option("--fix", is_flag=True, help="Fix what can be fixed safely.")
+@shared(dry_run="With --fix: show what would be fixed.", yes="With --fix: fix without asking.")
 @click.option("-v", "--verbose", is_flag=True, help="Show the rows behind each finding.")
 @click.option("--md", is_flag=True, help="Print Markdown, for a pull request.")
 @click.option("--github", is_flag=True, help="Print annotations for GitHub Actions.")
 @click.option("--ci", type=click.Choice(("github", "gitlab")),
-              help="Print a workflow that runs this.")  # fmt: skip
+              help="Print a CI workflow that runs the checks.")  # fmt: skip
 @shared(json=True)
 @click.pass_context
 def check(
@@ -72,7 +72,7 @@ def check(
     ci: str | None,
     as_json: bool,
 ) -> None:
-    """Say whether a benchmark is sound; exit 1 where it is not.
+    """Report whether a benchmark is sound; exit with 1 if it is not.
 
     Looks at the results, the record and the data after a run, or with --before at what would not be on
     record; with PATH at any SQLite, DuckDB or parquet file.
@@ -124,15 +124,19 @@ def _refuse(
     dry_run: bool,
 ) -> None:
     if formats > 1:
-        raise UsageError("--json, --md and --github exclude each other", "give one of them")
+        raise UsageError(
+            "--json, --md and --github cannot be used together", "use only one of them"
+        )
     if (train is None) != (test is None):
-        raise UsageError("--train and --test need each other", "git xexp check --train A --test B")
+        raise UsageError("--train and --test go together", "git xexp check --train A --test B")
     if paths and stage == "before":
-        raise UsageError("--before looks at the repository: it takes no PATH", "omit one of them")
+        raise UsageError("--before checks the repository and takes no PATH", "use only one of them")
     if base and stage == "before":
-        raise UsageError("--merge and --before exclude each other", "ask one after the other")
+        raise UsageError(
+            "--merge and --before cannot be used together", "run them one after the other"
+        )
     if dry_run and not fix:
-        raise UsageError("--dry-run is for --fix: a check changes nothing", "add --fix")
+        raise UsageError("--dry-run requires --fix: a check changes nothing", "add --fix")
 
 
 def _files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
@@ -186,7 +190,7 @@ def _fixed(
         for one in fixes:
             console.say(f"would: {one.summary}")
         if not fixes:
-            console.remark("nothing that is safe to correct")
+            console.remark("nothing that can be fixed safely")
         return report, ()
     chosen = [one for one in fixes if yes or _is_wanted(one)]
     done = apply(project, chosen)
@@ -221,7 +225,7 @@ def _show(report: Report, *, verbose: bool) -> None:
     if report.findings and not verbose:
         if not console.is_terminal():
             console.remark(checks.summary(report))
-        hints.hint("git xexp check -v shows the rows, and how to go on")
+        hints.hint("run git xexp check -v to see the rows and how to fix them")
 
 
 def _print_workflow(name: str) -> None:

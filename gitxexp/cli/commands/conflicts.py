@@ -77,7 +77,9 @@ def _show(found: Sequence[Report]) -> None:
 @conflicts.command()
 @click.argument("paths", nargs=-1, metavar="[PATH...]")
 @click.option("--ours", "side", flag_value="ours", help="Keep our value wherever both changed.")
-@click.option("--theirs", "side", flag_value="theirs", help="Take theirs wherever both changed.")
+@click.option(
+    "--theirs", "side", flag_value="theirs", help="Take their value wherever both changed."
+)
 @click.option(
     "--both",
     "side",

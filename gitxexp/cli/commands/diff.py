@@ -32,12 +32,14 @@ class _WithPaths(Command):
 
 @click.command(cls=_WithPaths)
 @click.argument("sides", nargs=-1, metavar="[A [B]] [-- PATH...]")
-@click.option("--stat", is_flag=True, help="Counts only.")
+@click.option("--stat", is_flag=True, help="Print only counts.")
 @click.option("--key", type=Columns(), multiple=True, metavar="COLS",
-              help="Pair rows by these columns, with commas.")  # fmt: skip
-@click.option("--limit", type=click.IntRange(min=0), metavar="N", help="Rows listed per table.")
+              help="Pair rows by these columns (comma-separated).")  # fmt: skip
 @click.option(
-    "--exit-code", is_flag=True, help="Exit 1 when there is a difference; -q says nothing else."
+    "--limit", type=click.IntRange(min=0), metavar="N", help="Number of rows listed per table."
+)
+@click.option(
+    "--exit-code", is_flag=True, help="Exit with 1 if anything differs; -q prints nothing."
 )
 @shared(json=True)
 @click.pass_context
@@ -82,7 +84,7 @@ def _range(sides: tuple[str, ...]) -> tuple[str, ...]:
     if not sides or ".." not in sides[0] or path:
         return sides
     if "..." in sides[0]:
-        raise UsageError("A...B is not understood", "A..B compares the two")
+        raise UsageError("A...B is not supported", "A..B compares the two")
     before, _, after = sides[0].partition("..")
     return (before or "HEAD", after or "HEAD", *sides[1:])
 
@@ -97,5 +99,7 @@ def _compared(request: DiffRequest) -> list[FileDiff]:
             project.progress = show
             return list(differences(project, request))
     if request.paths:
-        raise UsageError("two files have no paths in them", "name two versions, or omit --")
+        raise UsageError(
+            "a comparison of two files takes no paths", "name two versions, or omit --"
+        )
     return found

@@ -23,7 +23,7 @@ def drivers() -> None:
 @drivers.command()
 @shared(no_wait=True, json=True)
 def install(no_wait: bool, as_json: bool) -> None:
-    """Register the merge driver and the textconv in this clone and in .gitattributes."""
+    """Register the merge and diff drivers in this clone and in .gitattributes."""
     from gitxexp.workflows.merge.driver.install import ATTRIBUTES, register
 
     done = register(open_project(), wait=not no_wait)
@@ -31,7 +31,7 @@ def install(no_wait: bool, as_json: bool) -> None:
         console.print_json({"registered": done})
         return
     if not done:
-        console.done("everything is registered already")
+        console.done("everything is already registered")
         hints.hint()
     for name in done:
         console.done(f"registered {name}")
@@ -42,7 +42,7 @@ def install(no_wait: bool, as_json: bool) -> None:
 @drivers.command()
 @shared(no_wait=True, json=True)
 def uninstall(no_wait: bool, as_json: bool) -> None:
-    """Take both out again; merges are git's own then."""
+    """Unregister the drivers; git merges as usual again."""
     from gitxexp.workflows.merge.driver.install import unregister
 
     done = unregister(open_project(), wait=not no_wait)
@@ -60,7 +60,7 @@ def uninstall(no_wait: bool, as_json: bool) -> None:
 @shared(json=True)
 @click.pass_context
 def status(ctx: click.Context, as_json: bool) -> None:
-    """Say what is registered; exit 1 where git would not merge rows by itself."""
+    """Show what is registered; exit with 1 if git would not merge rows."""
     from gitxexp.workflows.merge.driver import install
 
     found = install.status(open_project())
@@ -73,9 +73,11 @@ def status(ctx: click.Context, as_json: bool) -> None:
         for pattern in found.missing if found.attributes else ():
             console.say(f"warning: {pattern} is not in .gitattributes")
         if found.driver and not found.runs:
-            console.say("warning: the driver's program is not on PATH: every merge will conflict")
+            console.say(
+                "warning: the driver's program is not on PATH, so every merge will conflict"
+            )
         if not found.complete:
-            console.say("warning: git will not merge rows by itself here")
+            console.say("warning: git will not merge rows in this clone")
             hints.hint("git xexp drivers install")
     ctx.exit(0 if found.complete else 1)
 

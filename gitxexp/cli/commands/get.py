@@ -30,12 +30,12 @@ STRATEGIES = ("auto", "cache", "dvc", "worktree")
     "--strategy",
     type=click.Choice(STRATEGIES),
     default="auto",
-    help="Where to look: caches, the DVC remote, or a temporary worktree (default: in that order).",
+    help="Where to look: caches, the DVC remote or a temporary worktree (default: all, in that order).",
 )
 @click.option("-f", "--force", is_flag=True, help="Overwrite files that exist and differ.")
-@click.option("--no-verify", is_flag=True, help="Do not compare the content with its hash.")
+@click.option("--no-verify", is_flag=True, help="Do not verify the content against its hash.")
 @click.option("-r", "--remote", metavar="NAME", help="The DVC remote to ask.")
-@shared(nul="Print the paths that were written, each ended by NUL.", json=True)
+@shared(nul="Print only the paths written, each ended by NUL.", json=True)
 def get(
     version: str,
     paths: tuple[str, ...],
@@ -72,7 +72,7 @@ def get(
     if out == "-":
         if as_json or nul:
             name = "--json" if as_json else "-z"
-            raise UsageError(f"{name} and -o - both want standard output", "omit one of them")
+            raise UsageError(f"{name} and -o - both want standard output", "use only one of them")
         report = stream(project, request, sys.stdout.buffer)
         streams.flush()
         _say(report)

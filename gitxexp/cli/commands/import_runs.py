@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 @click.command("import", cls=Command)
 @click.argument("source", nargs=-1, required=True, metavar="SOURCE [PATH]")
 @click.option("--into", metavar="DB", help="The results database (default: the configured one).")
-@click.option("--tag", is_flag=True, help="Make versions of runs whose commit is here.")
-@click.option("--models", is_flag=True, help="Also add the models that runs logged as candidates.")
+@click.option("--tag", is_flag=True, help="Tag runs whose commit is in this repository.")
+@click.option("--models", is_flag=True, help="Also add logged models as candidates.")
 @click.option("--commit", is_flag=True, help="Commit the changed results.")
 @shared(dry_run="Read everything and change nothing.", no_wait=True, json=True)
 def import_runs(
@@ -62,7 +62,7 @@ def import_runs(
         _show(done, dry_run=dry_run)
         _show_more(tagged, added)
     if not done.listed:
-        console.say(f"note: {done.into} is none of [results] databases in .xexp/config.toml")
+        console.say(f"note: {done.into} is not among [results] databases in .xexp/config.toml")
     if done.advice:
         hints.hint(f"next: {done.advice}")
 

@@ -39,7 +39,9 @@ def _list_templates(ctx: click.Context, _param: click.Parameter, given: bool) ->
 )
 @click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
 @click.option("--track", is_flag=True, help="Add untracked data, models and results to DVC.")
-@click.option("--hooks", is_flag=True, help="Have git push push artifacts first (pre-push hook).")
+@click.option(
+    "--hooks", is_flag=True, help="Install a pre-push hook, so that git push sends artifacts first."
+)
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def init(
     template: str | None,
@@ -50,7 +52,7 @@ def init(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Set up a repository for git xexp; run again, it does only what is missing."""
+    """Set up a repository for git xexp; running it again does only what is missing."""
     from gitxexp.workflows.experiments import template as templates
     from gitxexp.workflows.experiments.init import SetUp, init
 
@@ -83,6 +85,6 @@ def init(
         return
     for kind, text in done.found if lines else ():
         console.out(f"{kind:<10} {text}")
-    for line in lines or ("everything is set up already",):
+    for line in lines or ("everything is already set up",):
         console.done(line)
     hints.hint(*(f"next: {command}" for command in done.advice))

@@ -26,7 +26,7 @@ def log(limit: int | None, as_json: bool) -> None:
         console.print_json([facts(operation) for operation in found])
         return
     if not found:
-        console.remark("no operation has run in this repository yet")
+        console.remark("there are no operations in this repository yet")
         return
     started = [time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(o.started)) for o in found]
     columns = [

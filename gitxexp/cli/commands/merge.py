@@ -106,29 +106,29 @@ _OPTIONS = (
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE",
                  help="Merge plain files into FILE."),
     click.option("--only", multiple=True, metavar="WHAT",
-                 help="What to merge: results, data, models, a path or a glob (repeatable)."),
+                 help="Merge only this: results, data, models, a path or a glob (repeatable)."),
     click.option("--models", is_flag=True, help="Also import the sources' models as candidates."),
     click.option("--key", type=Columns(), multiple=True, metavar="COLS",
-                 help="Key columns, with commas, of tables that have no key."),
-    click.option("--table", "tables", multiple=True, metavar="NAME", help="Only these tables."),
+                 help="Key columns (comma-separated) of tables without a key."),
+    click.option("--table", "tables", multiple=True, metavar="NAME", help="Merge only these tables."),
     click.option("--on-conflict", type=click.Choice([str(c) for c in OnConflict]), default="fail",
-                 show_default=True, help="One key, two values: stop, take a side, or keep both rows."),
-    click.option("--no-fill", is_flag=True, help="Never fill a NULL cell of a matching key."),
-    click.option("--renumber", is_flag=True, help="New numbers for clashing integer primary keys."),
+                 show_default=True, help="If one key has two values: stop, take a side, or keep both rows."),
+    click.option("--no-fill", is_flag=True, help="Do not fill NULL cells of matching keys."),
+    click.option("--renumber", is_flag=True, help="Give clashing integer primary keys new numbers."),
     click.option("--rename", type=Rename(), multiple=True, metavar="OLD=NEW",
                  help="Merge the incoming column OLD as NEW."),
     click.option("--stringify", type=Columns(), multiple=True, metavar="COL",
-                 help="Let a column of mixed types become text."),
+                 help="Convert a column of mixed types to text."),
     click.option("--allow-lossy", is_flag=True, help="Accept a type promotion that changes values."),
     click.option("--memory", type=Size(), default="0",
-                 help="What DuckDB may use before it spills to disk (1GB)."),
-    click.option("--in-place", is_flag=True, help="Change the target in one transaction, no copy."),
+                 help="Memory that DuckDB may use before it spills to disk (1GB)."),
+    click.option("--in-place", is_flag=True, help="Change the target in one transaction, without a copy."),
     click.option("--engine", type=click.Choice(ENGINES), default="auto",
-                 show_default=True, help="Which engine merges; auto: SQLite for SQLite files, else DuckDB."),
+                 show_default=True, help="Merge engine (auto: SQLite for SQLite files, else DuckDB)."),
     click.option("-n", "--dry-run", "--plan", "dry_run", is_flag=True,
                  help="Show what would be done."),
     click.option("--commit", is_flag=True, help="Commit the pointers and the registry."),
-    shared(message="The commit's message.", no_wait=True, json=True),
+    shared(message="The commit message.", no_wait=True, json=True),
 )  # fmt: skip
 
 
@@ -147,7 +147,7 @@ def merge_options(function: Callable[..., None]) -> Callable[..., None]:
 
 @click.command(cls=Command)
 @merge_options
-@click.option("--strategy", metavar="NAME", help="What happens to rows: merge, rebase or keep.")
+@click.option("--strategy", metavar="NAME", help="How to treat rows: merge, rebase or keep.")
 def merge(given: Given) -> None:
     """Bring the rows of other experiments into this work tree's results and data.
 
@@ -180,7 +180,7 @@ def merge(given: Given) -> None:
                 persist: true
 
     Afterwards the DVC pointer is up to date, the registry has a row about the merge, and git xexp
-    undo takes it back.
+    undo undoes it.
     """
     run(given, Mode.MERGE)
 

@@ -19,19 +19,21 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("version", type=VersionType(), required=False)
-@click.option("--run", metavar="ID", help="The model of this run.")
-@click.option("--best", metavar="METRIC", help="The best model by METRIC.")
-@click.option("--from-worktree", "worktree", metavar="NAME", help="A model of another worktree.")
-@click.option("--rollback", is_flag=True, help="Put back what was there before.")
+@click.option("--run", metavar="ID", help="Promote the model of this run.")
+@click.option("--best", metavar="METRIC", help="Promote the best model by METRIC.")
+@click.option(
+    "--from-worktree", "worktree", metavar="NAME", help="Promote a model of another worktree."
+)
+@click.option("--rollback", is_flag=True, help="Restore the previous production model.")
 @click.option("--history", is_flag=True, help="List who promoted what and when.")
 @click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
-@shared(message="Why; kept in the history.")
+@shared(message="The reason, kept in the history.")
 @click.option("--no-keep", is_flag=True, help="Do not keep the replaced model as a candidate.")
-@click.option("--no-commit", is_flag=True, help="Leave the changed pointers uncommitted.")
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed pointers.")
 @click.option("--tag", is_flag=True, help="Tag the result as the next version.")
 @shared(
-    yes="Do not ask, even where the model is worse.",
-    dry_run="Show before and after, and do nothing.",
+    yes="Do not ask, even if the model is worse.",
+    dry_run="Show what would change.",
     no_wait=True,
     json=True,
 )
@@ -67,7 +69,7 @@ def promote(
               "--rollback": rollback or None}  # fmt: skip
     _check([name for name, value in chosen.items() if value is not None])
     if tag and no_commit:
-        raise UsageError("--tag and --no-commit exclude each other", "omit one of them")
+        raise UsageError("--tag and --no-commit cannot be used together", "use only one of them")
     project = open_project()
     request = models.PromoteRequest(version=version, run=run, best=best, worktree=worktree, rollback=rollback,
                 slot=slot, why=message or "")  # fmt: skip
@@ -91,7 +93,7 @@ def promote(
 
 def _check(given: list[str]) -> None:
     if len(given) > 1 and set(given) != {"--run", "--from-worktree"}:
-        raise UsageError(f"{' and '.join(given)} exclude each other", "give one of them")
+        raise UsageError(f"{' and '.join(given)} cannot be used together", "use only one of them")
 
 
 def _ask(plan: PromotePlan, *, yes: bool) -> None:

@@ -28,20 +28,26 @@ _KEEP = 5
 @click.option("--keep", type=click.IntRange(min=0), metavar="K", help="Keep the best K (5).")
 @click.option("--metric", metavar="M", help="Rank by M (default: the primary metric).")
 @click.option("--per", type=click.Choice(PER, case_sensitive=False), help="Keep K per group.")
-@click.option("--older-than", type=Age(), metavar="AGE", help="Only what is older: 12h, 30d, 6mo.")
-@click.option("--include-unranked", is_flag=True, help="Also what has no number for the metric.")
-@click.option("--slot", metavar="NAME", help="Only this model slot.")
-@click.option("--push", is_flag=True, help="Push what is the only copy; then it may go.")
-@click.option("--force", is_flag=True, help="Also the only copy: its bytes are moved, not deleted.")
-@click.option("--cache", is_flag=True, help="Free the DVC cache of what nothing refers to.")
+@click.option(
+    "--older-than", type=Age(), metavar="AGE", help="Only models older than this: 12h, 30d, 6mo."
+)
+@click.option(
+    "--include-unranked", is_flag=True, help="Include models without a value for the metric."
+)
+@click.option("--slot", metavar="NAME", help="List only this model slot.")
+@click.option("--push", is_flag=True, help="Push models that exist nowhere else, then remove them.")
+@click.option("--force", is_flag=True, help="Remove even the only copy, keeping a backup for undo.")
+@click.option("--cache", is_flag=True, help="Delete cache objects that nothing refers to.")
 @click.option(
     "--project", "projects", type=click.Path(exists=True, path_type=Path), multiple=True,
-    metavar="PATH", help="With --cache: a further project that uses it (repeatable).",
+    metavar="PATH", help="With --cache: another project that uses the cache (repeatable).",
 )  # fmt: skip
-@click.option("--worktrees", is_flag=True, help="Remove worktrees that are provably finished.")
+@click.option(
+    "--worktrees", is_flag=True, help="Remove worktrees that are tagged, merged and pushed."
+)
 @click.option("--explore", is_flag=True, help="Remove unchanged worktrees of explore checkout.")
-@click.option("--no-commit", is_flag=True, help="Leave the changed pointer uncommitted.")
-@shared(yes="Do not ask.", dry_run="Show what would go, and do nothing.", no_wait=True, json=True)
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed pointer.")
+@shared(yes="Do not ask.", dry_run="Show what would be removed.", no_wait=True, json=True)
 @click.pass_context
 def prune(
     ctx: click.Context,
@@ -63,7 +69,7 @@ def prune(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Remove candidates that are not among the best, if their bytes are safe elsewhere.
+    """Remove candidates that are not among the best, if they are stored elsewhere.
 
     Production, the last promoted and what is labelled keep always stay. Nothing goes that is not
     proved to be on a remote, or held by a tag and in the cache.
@@ -112,7 +118,9 @@ def _check(ctx: click.Context) -> None:
     given = ctx.params
     special = [name for name in ("cache", "worktrees", "explore") if given[name]]
     if "cache" in special and len(special) > 1:
-        raise UsageError("--cache and worktrees are pruned one after the other", "give one of them")
+        raise UsageError(
+            "--cache and worktrees are pruned one after the other", "use only one of them"
+        )
     wrong = [name for name in _CANDIDATES if special and given[name] not in (None, False)]
     if wrong:
         names = ", ".join(f"--{name.replace('_', '-')}" for name in wrong)
@@ -195,7 +203,7 @@ def _trees(project: Project, kinds: list[str], asks: _Asks, *, wait: bool) -> No
     if asks.as_json:
         console.print_json(prunings.trees_objects(found, gone))
     elif not asks.dry_run:
-        undo = " (git xexp undo brings the last one back)" if gone else ""
+        undo = " (git xexp undo restores the last one)" if gone else ""
         if not gone:
             hints.hint()
         console.done(f"removed {len(gone)} of {counted(len(found), 'worktree')}{undo}")

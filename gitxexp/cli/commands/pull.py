@@ -22,7 +22,7 @@ from gitxexp.common.errors import NO
 def pull(
     remote: str | None, branch: str | None, rebase: bool | None, no_data: bool, as_json: bool
 ) -> None:
-    """Pull commits and experiments, and bring the outputs along.
+    """Pull commits and experiments, and check out their outputs.
 
     Like git pull, from REMOTE and BRANCH or from what the current branch follows. The merge drivers
     are registered first where this clone has none. Outputs that were changed here stay as they are.

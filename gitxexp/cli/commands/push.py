@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("versions", nargs=-1, metavar="[VERSION...]")
-@click.option("--all", "everything", is_flag=True, help="Every experiment, pushed before or not.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Push every experiment, including pushed ones."
+)
 @click.option("-r", "--remote", metavar="NAME", help="The DVC remote (default: DVC's default).")
 @click.option("--git-remote", metavar="NAME", help="The git remote to push to.")
 @click.option("--artifacts", is_flag=True, help="Push artifacts only, no branch and no tag.")
@@ -39,7 +41,7 @@ def push(
     """Push artifacts, then branches and tags, of the VERSIONs.
 
     By default of every experiment that is unpushed, and of the current branch. The DVC remote is
-    listed in full before and after, so what an interrupted push left out is repaired. Branches and
+    listed in full before and after, so that what an interrupted push left out is repaired. Branches and
     tags go last and all at once.
     """
     from gitxexp.cli.render import pushes

@@ -26,7 +26,7 @@ def rebase(given: Given, yes: bool) -> None:
     """Bring the rows of other experiments in, replacing rows with the same key.
 
     The key is --key, else version or experiment_version, else the run id. Asks before rows are
-    replaced; git xexp undo brings them back.
+    replaced; git xexp undo restores them.
     """
     run(given, Mode.REBASE, None if yes else _confirm)
 
@@ -35,11 +35,11 @@ def _confirm(plan: Merged) -> None:
     replaced = sum(t.replaced for a in plan.artifacts for t in a.report.tables)
     if not replaced:
         if plan.changed:
-            console.remark("nothing is replaced: git xexp merge would do the same")
+            console.remark("nothing would be replaced: git xexp merge would do the same")
         return
     rows = counted(replaced, "row")
     if not prompts.can_ask():
-        raise NoAnswer(f"this replaces {rows}", "go on with --yes, or look first with --dry-run")
+        raise NoAnswer(f"this replaces {rows}", "continue with --yes, or look first with --dry-run")
     from gitxexp.cli.render import merges
 
     console.say(*merges.merged(plan))

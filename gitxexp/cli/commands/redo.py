@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.argument("count", type=click.IntRange(min=1), default=1, metavar="[N]")
 @shared(no_wait=True, json=True)
 def redo(count: int, no_wait: bool, as_json: bool) -> None:
-    """Bring the last N undone operations back (one by default)."""
+    """Redo the last N undone operations (default: one)."""
     from gitxexp.repository.undo import redo_last
 
     project = open_project()

@@ -17,9 +17,7 @@ from gitxexp.common.errors import UsageError
 @click.argument("versions", nargs=-1, metavar="VERSION...")
 @click.option("--md", "as_md", is_flag=True, help="Print GitHub Markdown, which is the default.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
-@click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write it to FILE."
-)
+@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE.")
 def report(versions: tuple[str, ...], as_md: bool, metric: str | None, out: Path | None) -> None:
     """Report on experiments as Markdown, for a pull request or a README.
 
@@ -27,7 +25,7 @@ def report(versions: tuple[str, ...], as_md: bool, metric: str | None, out: Path
     and whether that is noise, and how much each parameter tells of the metric.
     """
     if out is not None and out.suffix.lower() in (".html", ".htm"):
-        raise UsageError("the report is Markdown, and no HTML", "name it so: -o report.md")
+        raise UsageError("the report is Markdown, not HTML", "use -o report.md")
     from gitxexp.cli.render.report import as_markdown
     from gitxexp.workflows.report.report import report
 

@@ -16,14 +16,14 @@ from gitxexp.common.errors import NO
 @click.argument("command", nargs=-1, metavar="[-- CMD...]")
 @click.option(
     "--rtol", type=click.FloatRange(min=0), metavar="R", default=1e-6,
-    help="How far a metric may differ, relative to the recorded one (default: 1e-6).",
+    help="Relative tolerance of a metric (default: 1e-6).",
 )  # fmt: skip
 @click.option(
     "--atol", type=click.FloatRange(min=0), metavar="A", default=0.0,
-    help="And by how much in all (default: 0).",
+    help="Absolute tolerance of a metric (default: 0).",
 )  # fmt: skip
-@click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after TIME.")
-@click.option("--keep", is_flag=True, help="Record the run, and merge its rows into the results.")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="Stop the command after TIME.")
+@click.option("--keep", is_flag=True, help="Record the run and merge its rows into the results.")
 @shared(no_wait=True, json=True)
 def rerun(
     run: str,

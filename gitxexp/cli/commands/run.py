@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 )  # fmt: skip
 @click.option(
     "--config", metavar="FILE|VERSION|HASH",
-    help="Set the parameters of a configuration; -S goes over it.",
+    help="Use the parameters of a configuration; -S overrides them.",
 )  # fmt: skip
 @click.option(
     "--write-config", type=click.Path(path_type=Path), metavar="PATH",
-    help="Write the configuration that is run, and its hash, to PATH.",
+    help="Write the configuration of the run, with its hash, to PATH.",
 )  # fmt: skip
 @click.option("--version", type=VersionType(), metavar="VERSION", help="Tag as VERSION.")
-@click.option("--major", "level", flag_value="major", help="Raise the first number.")
-@click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
-@click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
+@click.option("--major", "level", flag_value="major", help="Increase the major version.")
+@click.option("--minor", "level", flag_value="minor", help="Increase the minor version.")
+@click.option("--patch", "level", flag_value="patch", help="Increase the patch version.")
 @click.option("--name", type=Label(), metavar="NAME", help="Tag as exp-NAME-vN instead.")
 @shared(message="Text to add to the description.")
 @click.option(
@@ -46,15 +46,17 @@ if TYPE_CHECKING:
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Commit modified tracked files first."
 )
-@click.option("--dirty", is_flag=True, help="Run modified files as they are, without a tag.")
-@click.option("--no-tag", is_flag=True, help="Record the run, and tag nothing.")
+@click.option("--dirty", is_flag=True, help="Run uncommitted changes, without a tag.")
+@click.option("--no-tag", is_flag=True, help="Record the run without a tag.")
 @click.option(
-    "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
+    "--stamp/--no-stamp",
+    default=None,
+    help="Write the version into the rows of the run (or never).",
 )
-@click.option("--no-track", is_flag=True, help="Run although nothing tracks the data.")
-@click.option("--timeout", type=Duration(), metavar="TIME", help="End the command after TIME.")
-@click.option("--no-check", is_flag=True, help="Look for no mistakes first (check --before).")
-@click.option("--no-keep", is_flag=True, help="Keep no copy of the model as a candidate.")
+@click.option("--no-track", is_flag=True, help="Run even if data is untracked.")
+@click.option("--timeout", type=Duration(), metavar="TIME", help="Stop the command after TIME.")
+@click.option("--no-check", is_flag=True, help="Skip the checks before the run (check --before).")
+@click.option("--no-keep", is_flag=True, help="Do not keep the model as a candidate.")
 @click.option(
     "--push/--no-push", default=None,
     help="Push artifacts, branch and tag (default: xexp.tag.push).",

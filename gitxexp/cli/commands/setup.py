@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.option("--check", is_flag=True, help="Tell what works and what does not.")
-@click.option("--uninstall", is_flag=True, help="Take back all that setup did.")
+@click.option("--check", is_flag=True, help="Report what works and what does not.")
+@click.option("--uninstall", is_flag=True, help="Remove what setup installed.")
 @shared(json=True)
 def setup(check: bool, uninstall: bool, as_json: bool) -> None:
     """Enable manual pages and shell completion, after any installer.
 
-    Links them into your own folders; nothing else is touched.
+    Links them into your own folders and touches nothing else.
     """
     if check and uninstall:
-        raise UsageError("--check and --uninstall exclude each other")
+        raise UsageError("--check and --uninstall cannot be used together")
     if check:
         _check(as_json=as_json)
     elif uninstall:
@@ -50,7 +50,7 @@ def _install(*, as_json: bool) -> None:
     for topic, target, what in links:
         topics.setdefault(topic, []).append(what)
         if what == "kept":
-            console.say(f"warning: {target} is not ours, and was left as it is")
+            console.say(f"warning: {target} was not made by setup, and was left as it is")
         elif what not in _PLACED:
             console.say(f"warning: {target} cannot be made: {what}")
     for topic, done in topics.items():
@@ -78,7 +78,7 @@ def _uninstall(*, as_json: bool) -> None:
     for path in removed:
         console.done(f"removed {path}")
     if not removed:
-        console.done("nothing to take back")
+        console.done("nothing to remove")
 
 
 def _check(*, as_json: bool) -> None:
@@ -92,4 +92,4 @@ def _check(*, as_json: bool) -> None:
         console.out(f"{mark}  {found.topic:<13} {found.text}")
     fixes = dict.fromkeys(found.fix for found in checks if not found.ok)
     if fixes:
-        raise NoAnswer("not everything works yet", "\n".join(fixes))
+        raise NoAnswer("some parts do not work yet", "\n".join(fixes))

@@ -66,7 +66,7 @@ def sql(
              "--parquet": parquet is not None, "--arrow": arrow}  # fmt: skip
     forms = [name for name, given in asked.items() if given]
     if len(forms) > 1:
-        raise UsageError(f"{forms[0]} and {forms[1]} exclude each other")
+        raise UsageError(f"{forms[0]} and {forms[1]} cannot be used together")
     form = forms[0] if forms else ""
     if schema:
         _schema(form, query)
@@ -78,14 +78,16 @@ def sql(
         sql_prompt.prompt(open_project(), allow_files=allow_files)
         return
     if arrow and sys.stdout.isatty():
-        raise UsageError("an Arrow stream is no text for a terminal", "redirect it: --arrow > FILE")
+        raise UsageError(
+            "an Arrow stream cannot be shown on a terminal", "redirect it: --arrow > FILE"
+        )
     _run(script, form, parquet, allow_files=allow_files)
 
 
 def _script(query: str | None, file: Path | None) -> str | None:
     """The statements; None where somebody is to be asked for them."""
     if query is not None and file is not None:
-        raise UsageError("there is a query and a file", "give one of them")
+        raise UsageError("a query and a file cannot be used together", "use only one of them")
     if query is not None:
         return query
     if file is not None and str(file) != "-":
@@ -148,7 +150,7 @@ def _schema(form: str, query: str | None) -> None:
             "--schema takes no query", "the columns of one: git xexp sql 'DESCRIBE ...'"
         )
     if form not in ("", "--json"):
-        raise UsageError(f"--schema and {form} exclude each other")
+        raise UsageError(f"--schema and {form} cannot be used together")
     with Database(open_project()) as db:
         entries = db.schema()
     if form:

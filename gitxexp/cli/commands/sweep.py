@@ -28,22 +28,32 @@ if TYPE_CHECKING:
     "axes",
     type=Values(),
     multiple=True,
-    help="Values of a parameter; several multiply.",
+    help="Values of a parameter (repeatable: all combinations run).",
 )
-@click.option("--zip", "zipped", is_flag=True, help="Pair the values of -S instead.")
+@click.option(
+    "--zip", "zipped", is_flag=True, help="Pair the values of -S instead of combining them."
+)
 @click.option(
     "--file", type=click.Path(path_type=Path), help="Read the grid from a TOML, YAML or CSV file."
 )
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Run N of them, by chance.")
-@click.option("--seed", type=int, default=0, metavar="S", help="The same choice for the same S.")
+@click.option(
+    "--sample", type=click.IntRange(1), metavar="N", help="Run a random sample of N configurations."
+)
+@click.option("--seed", type=int, default=0, metavar="S", help="Seed of the random sample.")
 @click.option(
     "--sampler", type=click.Choice(("tpe", "random")), help="Let Optuna choose the values."
 )
-@click.option("--trials", type=click.IntRange(1), metavar="N", help="With --sampler: run N.")
-@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Run N at a time.")
-@click.option("--timeout", type=Duration(), help="End a run after this time (like 90s, 2h).")
 @click.option(
-    "--retries", type=click.IntRange(0), default=0, metavar="N", help="Run a failed one again."
+    "--trials", type=click.IntRange(1), metavar="N", help="With --sampler: the number of runs."
+)
+@click.option("-j", "--jobs", type=click.IntRange(1), metavar="N", help="Run N at a time.")
+@click.option("--timeout", type=Duration(), help="Stop a run after TIME (such as 90s or 2h).")
+@click.option(
+    "--retries",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Retry a failed run up to N times.",
 )
 @click.option("--gpus", type=Columns(), metavar="LIST", help="Give each job one of these GPUs.")
 @click.option("--metric", metavar="NAME", help="Rank by NAME (default: the primary metric).")
@@ -61,19 +71,19 @@ if TYPE_CHECKING:
 @click.option(
     "-a", "--all", "everything", is_flag=True, help="Commit modified tracked files first."
 )
-@click.option("--no-check", is_flag=True, help="Look for no mistakes first (check --before).")
+@click.option("--no-check", is_flag=True, help="Skip the checks before the run (check --before).")
 @shared(message="With --tag: text to add to the description.")
-@click.option("--force", is_flag=True, help="Also run what ran already.")
+@click.option("--force", is_flag=True, help="Also run configurations that ran before.")
 @click.option("--engine", metavar="ADDRESS", help="Run on a Dask cluster (tcp://… or local).")
 @click.option(
     "--workers", type=click.Choice(("shared", "clone")), default="shared", metavar="HOW",
     help="With --engine: workers see these files (shared), or clone the git remote (clone).",
 )  # fmt: skip
-@click.option("--status", is_flag=True, help="Show how far the last sweep is.")
+@click.option("--status", is_flag=True, help="Show the progress of the last sweep.")
 @click.option("--list", "lists", is_flag=True, help="List the sweeps.")
-@click.option("--stop", is_flag=True, help="End the sweep that runs.")
-@click.option("--retry-failed", is_flag=True, help="Run again what failed.")
-@shared(dry_run="List the configurations, and what is skipped and why.", json=True)
+@click.option("--stop", is_flag=True, help="Stop the running sweep.")
+@click.option("--retry-failed", is_flag=True, help="Run failed configurations again.")
+@shared(dry_run="List the configurations, and which are skipped and why.", json=True)
 def sweep(
     command: tuple[str, ...],
     axes: tuple[Axis, ...],
@@ -107,7 +117,7 @@ def sweep(
     """Run a command once for each configuration, in parallel.
 
     Each run has a worktree of the last commit for itself. Its rows are merged into the results, and
-    it is recorded whatever becomes of it. The same command goes on with a sweep that was ended.
+    it is recorded whatever becomes of it. The same command continues an interrupted sweep.
     Without a command, [run] command of .xexp/config.toml is run, as by git xexp run.
     """
     from gitxexp.cli.render import sweeps as render
@@ -116,11 +126,11 @@ def sweep(
     if bool(sampler) != bool(trials):
         raise UsageError("--sampler and --trials go together", "like: --sampler tpe --trials 50")
     if sampler and (sample or zipped):
-        raise UsageError("--sampler excludes --sample and --zip")
+        raise UsageError("--sampler cannot be used with --sample or --zip")
     if workers == "clone" and engine is None:
         raise UsageError("--workers clone is for an engine", "name it: --engine tcp://HOST:8786")
     if status + lists + stop > 1:
-        raise UsageError("--status, --list and --stop exclude each other")
+        raise UsageError("--status, --list and --stop cannot be used together")
     project = open_project()
     if lists:
         render.show_list(overview.sweeps(project), as_json=as_json)

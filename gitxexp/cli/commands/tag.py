@@ -35,9 +35,9 @@ _HERE = "."
 
 @click.command(cls=Command)
 @click.argument("version", type=VersionType(), required=False)
-@click.option("--major", "level", flag_value="major", help="Raise the first number.")
-@click.option("--minor", "level", flag_value="minor", help="Raise the second number.")
-@click.option("--patch", "level", flag_value="patch", help="Raise the third number.")
+@click.option("--major", "level", flag_value="major", help="Increase the major version.")
+@click.option("--minor", "level", flag_value="minor", help="Increase the minor version.")
+@click.option("--patch", "level", flag_value="patch", help="Increase the patch version.")
 @click.option(
     "--name",
     type=Label(),
@@ -47,16 +47,18 @@ _HERE = "."
     help="Tag as exp-NAME-vN instead (default: the name of the worktree).",
 )
 @click.option("--run", metavar="ID", help="The tracker run to tag (default: the latest).")
-@click.option("--best", metavar="METRIC", help="The best untagged run by METRIC.")
-@click.option("--where", metavar="FILTER", help="With --best: of the runs that FILTER matches.")
-@click.option("--of", type=VersionType(), help="With --best: of the runs that name VERSION.")
-@click.option("--all-runs", is_flag=True, help="With --best: of tagged runs, too.")
+@click.option("--best", metavar="METRIC", help="Tag the best untagged run by METRIC.")
+@click.option("--where", metavar="FILTER", help="With --best: only runs that match FILTER.")
+@click.option("--of", type=VersionType(), help="With --best: only runs that name VERSION.")
+@click.option("--all-runs", is_flag=True, help="With --best: include tagged runs.")
 @click.option("-P", "params", type=Assignment(), multiple=True, help="Set a parameter.")
 @click.option("-M", "metrics", type=Number(), multiple=True, help="Set a metric.")
 @shared(message="Text to add to the description.")
 @click.option("-e", "--edit", is_flag=True, help="Edit the description first.")
 @shared(yes="Accept the suggested description without asking.")
-@click.option("-a", "--all", "everything", is_flag=True, help="Include modified tracked files.")
+@click.option(
+    "-a", "--all", "everything", is_flag=True, help="Commit modified tracked files with the tag."
+)
 @click.option(
     "-l",
     "--label",
@@ -67,22 +69,24 @@ _HERE = "."
     help="Attach a label (repeatable, or several with commas).",
 )
 @click.option(
-    "--stamp/--no-stamp", default=None, help="Write the version into the rows of the run, or not."
+    "--stamp/--no-stamp",
+    default=None,
+    help="Write the version into the rows of the run (or never).",
 )
 @click.option(
     "--track/--no-track",
     default=None,
-    help="Add untracked data, models and results, or leave them.",
+    help="Track untracked data, models and results, or leave them untracked.",
 )
 @click.option("--bring-rows", is_flag=True, help="Merge the results of the last commit first.")
-@click.option("--drop-rows", is_flag=True, help="Tag although results of the last commit are gone.")
+@click.option("--drop-rows", is_flag=True, help="Tag even if rows of the last commit are missing.")
 @click.option(
-    "--revert-outputs", is_flag=True, help="Tag outputs that are those of an older commit."
+    "--revert-outputs", is_flag=True, help="Tag even if outputs are those of an older commit."
 )
 @click.option(
     "--allow-mismatch",
     is_flag=True,
-    help="Tag although files contradict the run, or are another's.",
+    help="Tag even if files contradict the run or belong to another run.",
 )
 @click.option("--no-commit", is_flag=True, help="Tag HEAD as it is.")
 @click.option(
@@ -95,9 +99,9 @@ _HERE = "."
     "--renumber",
     type=VersionType(),
     metavar="VERSION",
-    help="Give VERSION, which the remote has taken, the next number.",
+    help="Give VERSION the next number, where the remote has taken it.",
 )
-@click.option("--suggest", is_flag=True, help="Print the next version and do nothing.")
+@click.option("--suggest", is_flag=True, help="Print the next version and exit.")
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def tag(
     version: AnyVersion | None,
@@ -223,7 +227,7 @@ def _tag(
 def _plan(project: Project, request: Request) -> Plan:
     from gitxexp.workflows.experiments.plan import plan
 
-    with progress.line("looking at the data") as project.progress:
+    with progress.line("reading the data") as project.progress:
         return plan(project, request)
 
 

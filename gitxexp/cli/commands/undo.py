@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 @click.option("--force", is_flag=True, help="Undo even if it was pushed or built upon.")
 @shared(yes="Do not ask when a later command changed nothing.", no_wait=True, json=True)
 def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> None:
-    """Take the last N operations back (one by default); your own files stay as they are."""
+    """Undo the last N operations (default: one); your own files stay as they are."""
     from gitxexp.repository.undo import plan, undo_last
 
     project = open_project()
     planned = plan(project, min(count, 2**31), force=force)
     for operation in planned.operations:
         when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.started))
-        console.remark(f"taking back {operation.line} of {when}")
+        console.remark(f"undoing {operation.line} of {when}")
     if planned.passed and not yes and prompts.can_ask():
         console.say(f"the last operation, {planned.passed[0].line}, changed nothing")
-        yes = prompts.confirm(f"take back {planned.operations[0].line} before it?")
+        yes = prompts.confirm(f"undo {planned.operations[0].line} before it?")
         if not yes:
-            raise NoAnswer("nothing was taken back")
+            raise NoAnswer("nothing was undone")
     done: list[Operation] = []
     try:
         with progress.line("undoing"):

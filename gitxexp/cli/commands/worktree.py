@@ -22,10 +22,10 @@ def worktree() -> None:
 @worktree.command()
 @click.argument("name", type=Label())
 @click.option("--at", default="HEAD", metavar="REV", help="Start from this version or commit.")
-@click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
-@click.option("--branch", metavar="B", help="The branch's name; an existing one is checked out.")
-@click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
-@click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to create it.")
+@click.option("--branch", metavar="B", help="Branch to create, or to check out if it exists.")
+@click.option("--link", type=click.Choice(LINKS), help="How data is placed (default: auto).")
+@click.option("--no-fetch", is_flag=True, help="Do not fetch from the DVC remote.")
 @click.option("--print-path", is_flag=True, help="Print only the path.")
 @shared(no_wait=True, json=True)
 def new(
@@ -63,8 +63,8 @@ def list_(porcelain: bool, ask_remote: bool, nul: bool, as_json: bool) -> None:
     """List the worktrees and what is only there.
 
     A changed file, an artifact that is on no remote, a results row that the main worktree does not
-    have, and the disk used beyond the shared cache. A remote that is no folder of this machine is
-    asked with --remote only; what it has is not known (?) without.
+    have, and the disk used beyond the shared cache. Only local remotes are asked without --remote;
+    what others have is shown as unknown (?).
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.overview import list_statuses
@@ -77,12 +77,12 @@ def list_(porcelain: bool, ask_remote: bool, nul: bool, as_json: bool) -> None:
 @worktree.command()
 @click.argument("name")
 @click.option("--push", is_flag=True, help="Push artifacts, branch and tags first.")
-@click.option("--force", is_flag=True, help="Remove although the checklist says no.")
+@click.option("--force", is_flag=True, help="Remove even if the checklist fails.")
 @shared(no_wait=True, json=True)
 def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove a worktree, if nothing in it would be lost.
 
-    NAME is what it was made with, or the path of any worktree. git xexp undo brings it back.
+    NAME is what it was made with, or the path of any worktree. git xexp undo restores it.
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees import records, safety
@@ -111,7 +111,7 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
     branch = f" and branch {done.branch}" if done.branch else ""
     kept = f"; branch {done.kept_branch} stays" if done.kept_branch else ""
     console.done(
-        f"removed {os.path.relpath(done.tree.path)}{branch}{kept} (git xexp undo brings it back)"
+        f"removed {os.path.relpath(done.tree.path)}{branch}{kept} (git xexp undo restores it)"
     )
 
 

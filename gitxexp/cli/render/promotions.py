@@ -26,7 +26,7 @@ def show_plan(plan: PromotePlan, *, as_json: bool) -> None:
     else:
         console.out(*plan_text(plan))
     if plan.already:
-        console.remark("it is in production already: nothing would be done")
+        console.remark("it is already in production: nothing would change")
 
 
 def show(done: Promoted, *, as_json: bool) -> None:
@@ -36,7 +36,7 @@ def show(done: Promoted, *, as_json: bool) -> None:
         return
     name = done.plan.after.facts.run or done.plan.after.model.run or done.plan.after.origin
     if done.promotion is None:
-        console.done(f"{name} is in production already: nothing to do")
+        console.done(f"{name} is already in production: nothing to do")
         hints.hint()
         return
     if done.plan.already:

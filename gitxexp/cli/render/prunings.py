@@ -22,12 +22,12 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
     asked = dry_run or not (plan.deletable or force)
     (console.out if asked else console.done)(*table(plan))
     if plan.only_copies and not force:
-        console.say(f"not proved to be anywhere else: {len(plan.only_copies)}; they stay")
+        console.say(f"not known to be stored elsewhere: {len(plan.only_copies)}; they stay")
         if plan.problem:
             console.say(f"note: {plan.problem}")
         hints.hint(
-            "put them on the remote and prune them: git xexp prune --push",
-            "or let a tag hold them: git xexp tag",
+            "push them and prune them: git xexp prune --push",
+            "or tag them: git xexp tag",
         )
 
 
@@ -38,7 +38,7 @@ def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
         return
     console.done(f"removed {len(done.gone)} of {len(plan.decisions)}, {size(done.freed)} freed")
     if done.kept:
-        console.done(f"their bytes are kept in {done.kept} for as long as git xexp undo reaches")
+        console.done(f"they are kept in {done.kept} for as long as git xexp undo reaches")
 
 
 def show_freed(found: FreedCache, *, dry_run: bool, as_json: bool) -> None:

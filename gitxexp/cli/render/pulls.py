@@ -17,7 +17,7 @@ def show(done: Pulled) -> None:
     if done.commits:
         console.done(f"{counted(done.commits, 'commit')}, now at {(done.after or '')[:7]}")
     for old, new in done.renumbered:
-        console.done(f"{old} of this clone is {new} now: {done.remote} has another {old}")
+        console.done(f"{old} of this clone is now {new}: {done.remote} has another {old}")
     if done.experiments:
         console.done(f"experiments: {some(done.experiments, _NAMED)}")
     if done.updated:
@@ -30,7 +30,7 @@ def show(done: Pulled) -> None:
     if not (done.commits or done.experiments or done.updated):
         console.done("already up to date")
     if done.kept:
-        console.say(f"note: changed here, left as it is: {some(done.kept, _NAMED)}")
+        console.say(f"note: changed here and left as it is: {some(done.kept, _NAMED)}")
     console.notes(done.notes)
     for path in done.missing:
         console.say(f"missing: {path}")

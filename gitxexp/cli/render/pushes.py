@@ -44,7 +44,7 @@ def show(done: Pushed, *, known: bool) -> None:
         return
     sent = len(done.artifacts.pushed)
     sent_ones, outputs = counted(sent, "object"), counted(done.checked, "output")
-    console.done(f"artifacts: {sent_ones} sent, {outputs} proved complete")
+    console.done(f"artifacts: {sent_ones} sent, {outputs} verified")
     for item in (*done.artifacts.missing, *done.artifacts.corrupt):
         console.say(f"warning: {item.path} was not pushed: no valid copy")
     if done.git_remote is None:

@@ -45,7 +45,7 @@ def _changes(since: Comparison, metric: str) -> str:
         f"{markdown.escaped(c.name)} {_value(c.before)} → {_value(c.after)}" for c in since.params
     ]
     shown += ["the code"] if since.files else []
-    what = f"it changed {', '.join(shown)}" if shown else "it changed no parameter and no code"
+    what = f"it changed {', '.join(shown)}" if shown else "it changed neither parameters nor code"
     delta = next((d for d in since.metrics if d.name == metric), None)
     if delta is None or delta.delta is None:
         return f"Against {before}, {what}."

@@ -66,7 +66,7 @@ def _failed(done: Run) -> None:
     """The end of the log where it was not just shown, and what became of the run."""
     if console.quiet():
         console.say(*tail(done.log))
-    words = {"timeout": "ran out of time", "stopped": "was stopped"}
+    words = {"timeout": "timed out", "stopped": "was stopped"}
     how = words.get(done.record.status, "failed")
     console.say(
         f"run {done.record.id} {how}: exit code {done.execution.code} after"

@@ -34,7 +34,7 @@ def as_text(found: Status, *, advice: bool) -> list[str]:
         lines.append(f"production {_promotion(promotion)}")
     if not found.drivers:
         lines.append(
-            "drivers    not registered in this clone, so git merges no rows: git xexp init"
+            "drivers    not registered in this clone, so git does not merge rows: git xexp init"
         )
     if found.untracked:
         lines.append(f"untracked  {some(found.untracked, _NAMED_AT_MOST)}")

@@ -57,12 +57,12 @@ def show_plan(plan: SweepPlan, *, as_json: bool) -> None:
         Column(name, [_cell(run.params, name) for run in plan.runs], flexible=True)
         for name in names
     ]
-    columns.append(Column("", [f"ran already: {r.ran}" if r.ran else "" for r in plan.runs]))
+    columns.append(Column("", [f"ran before: {r.ran}" if r.ran else "" for r in plan.runs]))
     if plan.runs:
         console.page(console.table(columns))
     left = len(plan.left) if plan.runs else plan.request.trials or 0
     skipped = len(plan.runs) - len(plan.left)
-    more = f", {skipped} skipped: they ran already (--force runs them again)" if skipped else ""
+    more = f", {skipped} skipped: they ran before (--force runs them again)" if skipped else ""
     console.say(f"sweep {plan.id}: {counted(left, 'run')} to do{more}")
 
 
@@ -191,7 +191,7 @@ def _line(task: Task, metric: str | None) -> str:
 
 def _why(task: Task) -> str:
     if task.result is Result.TIMEOUT:
-        return "took too long"
+        return "timed out"
     code = task.outcome.get("code")
     return "could not be started" if task.outcome.get("why") == "error" else f"failed (exit {code})"
 
@@ -255,9 +255,9 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
     rows = f"; {counted(done.rows, 'new row')}" if done.rows else ""
     console.done(f"sweep {done.id}: {said or 'nothing to run'}{rows}")
     if done.interrupted:
-        console.say("interrupted; the same command goes on with the rest")
+        console.say("interrupted; run the same command to continue")
     elif done.failures:
-        hints.hint("run the failed ones again: the same command with --retry-failed")
+        hints.hint("to run failed configurations again, add --retry-failed")
     elif ranking and not tagging:
         hints.hint(f"next: git xexp tag --run {ranking[0].run}")
 

@@ -75,7 +75,9 @@ def _empty(directory: Path | None) -> Path:
     folder = directory.resolve()
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         what = "a file" if not folder.is_dir() else "not empty"
-        raise XexpError(f"{directory} is {what}", "name a new folder, or none for a temporary one")
+        raise XexpError(
+            f"{directory} is {what}", "use a new folder, or omit it for a temporary one"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -96,7 +98,7 @@ def _start(shell: Shell) -> None:
 
 
 def _tag_first(shell: Shell) -> None:
-    shell.title("git xexp looks at what is there; the first experiment is tagged")
+    shell.title("Set up git xexp and tag the first experiment")
     shell.run("git", "xexp", "init")
     shell.run("dvc", "remote", "add", "--quiet", "--default", "storage", "../storage")
     outputs = ("data/iris.csv", "models/production/model.json", "results/experiments.db")
@@ -124,21 +126,21 @@ def _run_experiment(shell: Shell, change: dict[str, str], text: str) -> None:
 
 
 def _look(shell: Shell) -> None:
-    shell.title("What was done, and what made the difference")
+    shell.title("List the experiments, and compare two")
     shell.run_on_terminal("git", "xexp", "explore", "list")
     versions = shell.quietly("git", "tag", "--list", "e*", "--sort=version:refname").split()
     shell.run_on_terminal("git", "xexp", "explore", "diff", versions[0], versions[-1])
 
 
 def _side_by_side(shell: Shell) -> None:
-    shell.title("Two experiments side by side: a folder each, the data shared")
+    shell.title("Two experiments side by side: each in its own folder, with the data shared")
     for name, change, text in BESIDE:
         shell.run("git", "xexp", "worktree", "new", name)
         beside = Shell(shell.folder.parent / f"exp-{name}", shell.say)
         shell.say(f"$ cd ../exp-{name}")
         _run_experiment(beside, change, text)
         shell.say("$ cd ../project")
-    shell.title("Both changed the same database; git merge brings the rows of both together")
+    shell.title("Both changed the same database; git merge combines their rows")
     for name, _, _ in BESIDE:
         shell.run("git", "merge", "--quiet", "--no-edit", "-X", "ours", f"exp/{name}")
     shell.run("dvc", "checkout", "--quiet")
@@ -148,7 +150,7 @@ def _side_by_side(shell: Shell) -> None:
 
 
 def _best_in_production(shell: Shell) -> None:
-    shell.title("The best model of them all goes into production; the other stays a candidate")
+    shell.title("Promote the best model to production; the other stays a candidate")
     shell.run("git", "xexp", "promote", "--best", "f1", "--yes", "-m", "best f1 of all")
     shell.run_on_terminal("git", "xexp", "candidates")
 
@@ -168,14 +170,14 @@ def _many_at_once(shell: Shell) -> None:
 
 def _go_on(project: Path, say: Say) -> None:
     say("")
-    say("Yours to play in:")
+    say("Try it yourself:")
     say(f"  cd {_quoted(str(project))}")
     say("  git tag -l 'e*' -n1               # the log is in the tags")
     say("  git xexp explore list --sort f1   # best first")
-    say("  git xexp explore show e0.1.0      # all there is to know of one")
+    say("  git xexp explore show e0.1.0      # everything about one")
     say("  git xexp explore list --runs      # every run that was logged")
-    say("  git xexp worktree new side        # another experiment beside it, the data shared")
-    say("  git xexp undo                     # take the last step back")
+    say("  git xexp worktree new side        # another experiment in its own folder")
+    say("  git xexp undo                     # undo the last step")
 
 
 def _yaml(params: dict[str, str]) -> str:

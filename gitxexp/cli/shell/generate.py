@@ -1,6 +1,7 @@
 """Write ``completions/`` and ``man/`` from the click tree.
 
-``python -m gitxexp.cli.shell.generate`` does it.
+``python -m gitxexp.cli.shell.generate`` does it; with ``--strings`` it prints every text that a user may
+meet instead, so that all can be read at once.
 """
 
 from __future__ import annotations
@@ -30,6 +31,18 @@ def generate(root: Path = ROOT) -> list[Path]:
     return changed
 
 
+def print_strings() -> None:
+    """Every text that a user may meet, one a line with where it is."""
+    from gitxexp.cli.main import main
+    from gitxexp.cli.shell.strings import strings
+
+    for found in strings(main):
+        sys.stdout.write(f"{found.where}\t{found.text}\n")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--strings"]:
+        print_strings()
+        sys.exit()
     for file in generate():
         sys.stderr.write(f"{'wrote' if file.exists() else 'deleted'} {file.relative_to(ROOT)}\n")

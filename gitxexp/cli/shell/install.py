@@ -68,12 +68,12 @@ def home() -> Path:
     """The user's own folder; raises XexpError where HOME is empty."""
     found = Path.home()
     if not found.is_absolute() or os.environ.get("HOME") == "":
-        raise XexpError("HOME names no folder", "set it: export HOME=/home/...")
+        raise XexpError("HOME is not a folder", "set it: export HOME=/home/...")
     return found
 
 
 def man_home() -> Path:
-    """man looks beside each ``bin`` on PATH: for ``~/.local/bin`` here, whatever XDG says."""
+    """man looks next to each ``bin`` on PATH: for ``~/.local/bin`` here, whatever XDG says."""
     return home() / ".local/share/man"
 
 
@@ -179,7 +179,7 @@ def install() -> Iterator[tuple[str, Path, str]]:
     except OSError as error:
         raise XexpError(
             f"cannot write {_note()}: {error.strerror}",
-            "setup notes there what it makes; make the folder writable, or set XDG_DATA_HOME",
+            "setup records there what it installs; make the folder writable, or set XDG_DATA_HOME",
         ) from error
     try:
         _drop_stale(made, {link.target for link in wanted})
@@ -288,7 +288,10 @@ def check() -> list[Check]:
 
 def _broken(topic: str, link: Link) -> Check:
     if link.target.exists():
-        text, fix = f"{tilde(link.target)} is not ours", "move it away, then: git xexp setup"
+        text, fix = (
+            f"{tilde(link.target)} was not made by setup",
+            "move it away, then: git xexp setup",
+        )
         return Check(topic, False, text, fix)
     return Check(topic, False, "no completion", "git xexp setup")
 

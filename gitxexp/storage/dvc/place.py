@@ -348,7 +348,7 @@ def place(
                 if file.output.executable:
                     Path(target).chmod(Path(target).stat().st_mode | 0o111)
             except FileExistsError:
-                note(f"{file.path} is there already, as git has it, and was left as it is")
+                note(f"{file.path} already exists, as git has it, and was left as it is")
             if progress and number % 50 == 0:
                 progress(number, total, "file")
     if progress:

@@ -201,7 +201,9 @@ class Parser:
         md5 = None if md5 is None or md5 == "" else paths.object_id(md5, f"{pointer}: {path}")
         files = tuple(_files(item.get("files"), f"{pointer}: {path}"))
         if item.get("hash") not in (None, "md5"):
-            raise Refused(f"{pointer}: {path}: {shown(item['hash'])} is no hash that DVC uses here")
+            raise Refused(
+                f"{pointer}: {path}: {shown(item['hash'])} is not a hash that DVC uses here"
+            )
         remote = flags.get("remote") or None
         if remote is not None and not (isinstance(remote, str) and remote.isprintable()):
             raise Refused(f"{pointer}: {path}: {shown(remote)} is not the name of a remote")

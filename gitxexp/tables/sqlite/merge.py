@@ -103,7 +103,7 @@ def _check_paths(
                 if other is not None and other.exists() and other.samefile(source):
                     raise XexpError(f"{source} is both a source and the target")
         if options.in_place and out is not None:
-            raise UsageError("in place and another output exclude each other")
+            raise UsageError("in place and another output cannot be used together")
         refuse_links(out if out is not None else target)
         if options.in_place and len(sources) > BATCH:
             raise XexpError(

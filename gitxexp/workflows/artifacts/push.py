@@ -1,4 +1,4 @@
-"""``push``: artifacts of experiments, proved complete, then branches and tags at once."""
+"""``push``: artifacts of experiments, verified, then branches and tags at once."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def copy(
     handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb", buffering=0) as stream:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise CorruptObject("it is no regular file")
+            raise CorruptObject("it is not a regular file")
         size = os.fstat(handle).st_size
         if expected.size is not None and size != expected.size:
             raise CorruptObject(f"{size} bytes instead of {expected.size}")

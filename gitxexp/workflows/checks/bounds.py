@@ -81,7 +81,7 @@ def parse(texts: Iterable[str]) -> Bounds:
                 raise ValueError
         except ValueError:
             raise XexpError(
-                f"[check] bounds: '{text}' is no bound",
+                f"[check] bounds: '{text}' is not a bound",
                 "samples=100, tolerance=1e-6, failures=0.1, or the range of a metric: score=0..10",
             ) from None
     return Bounds(

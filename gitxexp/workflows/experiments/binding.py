@@ -35,7 +35,7 @@ from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.models.inventory import ModelStore, all_slots, root_of
 from gitxexp.workflows.models.select import KeptFile, kept_files
 
-_ALLOW = "or tag all the same: --allow-mismatch"
+_ALLOW = "or tag anyway: --allow-mismatch"
 #: Earlier versions of a parameter file that are asked whether they agreed with a run.
 _HISTORY = 50
 

@@ -93,7 +93,7 @@ class Request:
         """Raises UsageError for what excludes each other."""
         refuse_two_versions(self.version, self.level, self.name)
         if self.wanted.run and self.wanted.best:
-            raise UsageError("--run and --best exclude each other")
+            raise UsageError("--run and --best cannot be used together")
         if (self.where or self.of or self.all_runs) and not self.wanted.best:
             raise UsageError("--where, --of and --all-runs choose runs for --best METRIC")
 
@@ -101,7 +101,7 @@ class Request:
 def refuse_two_versions(version: AnyVersion | None, level: Level | None, name: str | None) -> None:
     """Raises UsageError where a version is asked for in two ways."""
     if version and (level or name):
-        raise UsageError("a version and a level or --name exclude each other")
+        raise UsageError("a version and a level or --name cannot be used together")
 
 
 @dataclass(frozen=True)
@@ -212,7 +212,7 @@ def of_record(project: Project, request: Request) -> Request:
         how = f"exit code {found.code}" if found.code is not None else found.note
         raise NoAnswer(
             f"run {found.id} {_ENDS.get(found.status, 'failed')}: {how}",
-            f"its log: git xexp explore log {found.id}; or tag it all the same: --allow-mismatch",
+            f"its log: git xexp explore log {found.id}; or tag it anyway: --allow-mismatch",
         )
     wanted = replace(request.wanted, run=found.tracker_run if name == found.id else name)
     if not found.tables:
@@ -227,7 +227,7 @@ def of_record(project: Project, request: Request) -> Request:
 _ENDS = {
     "running": "is not done",
     "stopped": "was stopped",
-    "timeout": "ran out of time",
+    "timeout": "timed out",
     "killed": "was killed",
 }
 
@@ -411,7 +411,7 @@ def _bind_recorded(project: Project, request: Request) -> Binding:
         raise NoAnswer(
             f"{some(models, 3)} in the work tree is of run {last.id}, which wrote last, not of"
             f" {found.id}, of which none is kept",
-            f"run it again: git xexp rerun {found.id} --keep; or tag all the same: --allow-mismatch",
+            f"run it again: git xexp rerun {found.id} --keep; or tag anyway: --allow-mismatch",
         )
     return Binding(last.id, (), kept)
 

@@ -154,7 +154,7 @@ def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> 
         hint = f"the newest experiments are {newest}\nall of them: git xexp explore list"
     else:
         hint = f"there are no experiments {none_here(project)}"
-    return XexpError(f"'{name}' is no experiment, run or revision", hint)
+    return XexpError(f"'{name}' is not an experiment, run or revision", hint)
 
 
 def none_here(project: Project) -> str:

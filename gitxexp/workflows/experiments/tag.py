@@ -79,7 +79,7 @@ def tag(
     All of it or nothing: whatever fails, refs, index, pointers, registry and rows are as before.
     """
     if request.everything and not request.commit:
-        raise UsageError("--all and --no-commit exclude each other", "leave one of them out")
+        raise UsageError("--all and --no-commit cannot be used together", "use only one of them")
     project.recover_first(wait=wait)
     project.require_set_up()
     try:

@@ -52,7 +52,7 @@ def experiment_of(
     if resolved.exact:
         return resolved.experiment, []
     return resolved.experiment, [
-        f"'{name}' is no experiment; {resolved.experiment.name} is the nearest before it"
+        f"'{name}' is not an experiment; {resolved.experiment.name} is the nearest before it"
     ]
 
 

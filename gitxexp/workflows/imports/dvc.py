@@ -132,7 +132,7 @@ class DvcLiveFolder:
         """Its run."""
         adapter = dvclive.ADAPTER
         if not adapter.knows(self.path):
-            raise XexpError(f"{self.path} is no folder of DVCLive", "it has no metrics.json")
+            raise XexpError(f"{self.path} is not a DVCLive folder", "it has no metrics.json")
         for run in adapter.runs(self.path, Query()):
 
             def logged(own: Any = run) -> Iterator[LoggedValue]:

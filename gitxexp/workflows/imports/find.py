@@ -79,7 +79,7 @@ def _kind_of(place: str) -> str:
     if not path.exists():
         names = [*KINDS, *(str(one) for one in Path().iterdir())]
         raise XexpError(
-            f"'{place}' is no file, folder or kind of source",
+            f"'{place}' is not a file, folder or kind of source",
             suggestion(place, names, f"kinds are: {', '.join(KINDS)}"),
         )
     if path.is_dir():
@@ -122,10 +122,10 @@ def _mlflow(place: str) -> Source:
             inner = path / "mlruns"
             if not mlflow_files.ADAPTER.knows(inner):
                 raise XexpError(
-                    f"{place} is no store of MLflow", "it has no experiments (meta.yaml)"
+                    f"{place} is not an MLflow store", "it has no experiments (meta.yaml)"
                 )
             path = inner
         return MlflowFolder(path, name)
     if not mlflow_database.ADAPTER.knows(path):
-        raise XexpError(f"{place} is no store of MLflow", "it has no tables of MLflow")
+        raise XexpError(f"{place} is not an MLflow store", "it has no tables of MLflow")
     return MlflowStore(path, name)

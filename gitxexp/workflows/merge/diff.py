@@ -120,7 +120,7 @@ class _DiffSide:
         if name is not None:
             source = inputs.find_sources(project, name)
             if source.files:
-                raise UsageError(f"{name} is a file, and the other side is none", "name two files")
+                raise UsageError(f"{name} is a file, and the other side is not", "name two files")
             return source
         commit = project.git.resolve("HEAD")
         if commit is None:

@@ -227,6 +227,6 @@ def _candidate(store: ModelStore, contents: SlotContents, target: str, path: Pat
 def _check_same(before: Model, made: Model) -> None:
     if before.hash != made.hash:
         raise NoAnswer(
-            f"{before.path} is there already, with other content",
+            f"{before.path} already exists, with other content",
             f"keep both under different runs (--run ID), or take it out first: rm '{before.path}'",
         )

@@ -204,7 +204,9 @@ def check_metric(runs: RunIndex, metric: str, facts: Iterable[RunFacts]) -> None
         )
     text = [run.id for run in logged if run.values.get(metric) is not None]
     if text:
-        raise XexpError(f"{metric} is no metric (as in run {text[0]}): it cannot rank models", rest)
+        raise XexpError(
+            f"{metric} is not a metric (as in run {text[0]}): it cannot rank models", rest
+        )
     close = get_close_matches(metric, of_models, 3)
     hint = f"did you mean {' or '.join(close)}?" if close else rest
     raise XexpError(f"no metric is named '{metric}'", hint)

@@ -134,9 +134,7 @@ def delete(
     tag of the name by now.
     """
     if planned.refusals and not force:
-        raise NoAnswer(
-            f"not deleted: {'; '.join(planned.refusals)}", "delete it all the same: --force"
-        )
+        raise NoAnswer(f"not deleted: {'; '.join(planned.refusals)}", "delete it anyway: --force")
     versions = tuple(entry.version for entry in planned.entries)
     names = some(versions, 5)
     if commit:

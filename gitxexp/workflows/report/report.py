@@ -71,7 +71,7 @@ def _metric(project: Project, names: ColumnNames, asked: str | None) -> ColumnNa
     if asked is not None:
         found = names.find(asked)
         if found.kind != "metric":
-            raise XexpError(f"'{asked}' is no metric", f"metrics: {', '.join(names.metrics)}")
+            raise XexpError(f"'{asked}' is not a metric", f"metrics: {', '.join(names.metrics)}")
         return found
     primary = describe.primary_metric(names.metrics, project.config)
     return ColumnName("metric", primary) if primary else None

@@ -206,7 +206,7 @@ def _experiment(project: Project, name: str, records: Sequence[RunRecord]) -> Ex
     if resolved.experiment is None or not resolved.exact:
         words = [one.name for one in project.experiments()] + [one.id for one in records]
         raise XexpError(
-            f"'{name}' is no experiment, and no record of a run",
+            f"'{name}' is not an experiment or a record of a run",
             suggestion(name, words, "git xexp explore list --runs"),
         )
     return resolved.experiment
@@ -314,7 +314,7 @@ def _refuse_failed(past: Past, outcome: Outcome) -> None:
     if outcome.why == "error":
         raise NotRun(f"cannot run {past.name} again: {outcome.tail}", None, 127, "")
     if outcome.why == "timeout":
-        raise NotRun(f"{past.name} ran out of time", None, outcome.code, outcome.tail)
+        raise NotRun(f"{past.name} timed out", None, outcome.code, outcome.tail)
     if outcome.why == "interrupted":
         raise NotRun("interrupted; nothing was changed", None, 130, "")
     if outcome.code:

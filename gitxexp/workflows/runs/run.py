@@ -180,7 +180,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     project.recover_first(wait=wait)
     project.require_set_up()
     if request.everything and request.dirty:
-        raise UsageError("--all and --dirty exclude each other", "leave one of them out")
+        raise UsageError("--all and --dirty cannot be used together", "use only one of them")
     refuse_two_versions(request.version, request.level, request.name)
     command = request.command or default_command(project)
     in_files, in_words = _split(project, command, request.params)

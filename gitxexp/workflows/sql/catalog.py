@@ -196,7 +196,7 @@ class Catalog:
         CommitFiles(self.project.at_top, commit, self.contents.objects.manifest, revision).find(
             name
         )
-        raise XexpError(f"'{name}' is no file at {revision}")
+        raise XexpError(f"'{name}' is not a file at {revision}")
 
     def _spelled(self, name: str) -> list[str]:
         """A path from this folder, then from the top."""

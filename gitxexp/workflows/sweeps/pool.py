@@ -184,7 +184,9 @@ class Tree:
         self.top.mkdir(parents=True, exist_ok=True)
         (self.top / ".git").write_text(f"gitdir: {self.admin}\n", "utf-8")
         if not (self.admin / "HEAD").exists():
-            raise XexpError(f"git's entry of {self.top} is gone", "the same command goes on")
+            raise XexpError(
+                f"git's entry of {self.top} is gone", "run the same command to continue"
+            )
         (self.admin / "index").unlink(missing_ok=True)
         git = Git(self.top, foreign=True)
         git.raw("update-ref", "--no-deref", "HEAD", self.commit)

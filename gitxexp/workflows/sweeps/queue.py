@@ -333,7 +333,7 @@ class Queue:
         except (OSError, sqlite3.Error) as error:
             raise XexpError(
                 f"the queue {self.path} cannot be used: {error}",
-                "check the free space; the same command goes on with the sweep",
+                "check the free space; run the same command to continue the sweep",
             ) from error
 
 

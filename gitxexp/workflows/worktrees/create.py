@@ -245,7 +245,7 @@ def _refuse_elsewhere(project: Project, path: Path) -> None:
     inside = path.is_relative_to(main) and paths.problem(path.relative_to(main).as_posix())
     if not path.is_relative_to(main.parent) or inside:
         raise XexpError(
-            f"{path} is not beside the repository",
+            f"{path} is not next to the repository",
             "name the place: --path DIR, or git config xexp.worktree.path DIR/{name}",
         )
 

@@ -56,7 +56,7 @@ def test_work_of_ones_own_stays(pair: Pair) -> None:
     (bob / MODEL).unlink()
     bob.write(MODEL, b"mine")
     done = bob.xexp("pull").good()
-    assert f"note: changed here, left as it is: {MODEL}\n" in done.err
+    assert f"note: changed here and left as it is: {MODEL}\n" in done.err
     assert (bob / MODEL).read_bytes() == b"mine" and versions(bob) == {"theirs": "e0.2.0"}
 
 
@@ -68,7 +68,7 @@ def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:
     log(bob, "mine", 0.7)
     bob.xexp("tag", "--run", "mine", "-m", "mine").good()
     done = bob.xexp("pull").good()
-    assert "e0.2.0 of this clone is e0.3.0 now: origin has another e0.2.0\n" in done.out
+    assert "e0.2.0 of this clone is now e0.3.0: origin has another e0.2.0\n" in done.out
     assert versions(bob) == {"theirs": "e0.2.0", "mine": "e0.3.0"}
     assert (bob / MODEL).read_bytes() == b"their model" * 9
     assert bob.git("status", "--porcelain") == "" and bob.tags[-2:] == ["e0.2.0", "e0.3.0"]
@@ -122,10 +122,10 @@ def test_what_nobody_has_is_named(pair: Pair) -> None:
 
 def test_a_clone_without_drivers_says_so(pair: Pair) -> None:
     _, bob = pair
-    line = "this clone has no merge drivers, so git merges no rows: git xexp init\n"
+    line = "this clone has no merge drivers, so git does not merge rows: git xexp init\n"
     status = bob.xexp().good()
     assert (
-        "\ndrivers    not registered in this clone, so git merges no rows: git xexp init"
+        "\ndrivers    not registered in this clone, so git does not merge rows: git xexp init"
         in status.out
     )
     assert bob.xexp("--json").good().json()["drivers"] is False

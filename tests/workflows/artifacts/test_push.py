@@ -52,7 +52,7 @@ def many(dvc_repo: Repo, origin: Repo) -> Repo:
 
 def test_artifacts_branch_and_tag_arrive(many: Repo, origin: Repo) -> None:
     done = many.xexp("push").good()
-    assert done.out == ("artifacts: 301 objects sent, 2 outputs proved complete\n"
+    assert done.out == ("artifacts: 301 objects sent, 2 outputs verified\n"
                         "pushed main -> origin\npushed e0.1.0 -> origin\n")  # fmt: skip
     assert done.err == "" and origin.refs() == many.refs().replace(
         next(line for line in many.refs().splitlines() if "refs/remotes" in line) + "\n", ""

@@ -46,7 +46,7 @@ def test_what_git_alone_pushed_is_noticed_and_completed(shared: Repo) -> None:
 
 def test_the_hook_sends_artifacts_before_git_pushes(shared: Repo) -> None:
     shared.xexp("init", "--hooks").good()
-    assert shared.xexp("init", "--hooks").good().out == "everything is set up already\n"
+    assert shared.xexp("init", "--hooks").good().out == "everything is already set up\n"
     assert shared.remote is not None
     before = {p for p in shared.remote.rglob("*") if p.is_file()}
     run("git", "push", "-q", "--follow-tags", cwd=shared.path).good()

@@ -88,11 +88,11 @@ def test_markdown_and_annotations_are_only_text(bench: Repo) -> None:
     ("words", "said"),
     [
         ("--only leek", "there is no rule 'leek'"),
-        ("--json --md", "exclude each other"),
-        ("--train a.csv", "need each other"),
+        ("--json --md", "cannot be used together"),
+        ("--train a.csv", "go together"),
         ("--before bench.db", "takes no PATH"),
-        ("--dry-run", "--dry-run is for --fix"),
-        ("--merge HEAD --before", "exclude each other"),
+        ("--dry-run", "--dry-run requires --fix"),
+        ("--merge HEAD --before", "cannot be used together"),
     ],
 )
 def test_wrong_usage(bench: Repo, words: str, said: str) -> None:
@@ -153,7 +153,7 @@ def test_what_is_recorded(bench: Repo) -> None:
     bench.git("tag", "-d", "e0.1.0")
     assert found(*only) == {
         "stale-registry": "the registry has 1 experiment without a tag: e0.1.0",
-        "drivers-missing": "this clone has no merge drivers, so git merges no rows",
+        "drivers-missing": "this clone has no merge drivers, so git does not merge rows",
     }
     done = bench.xexp("check", "--only", "drivers-missing", "--fix", "--dry-run").good()
     assert "would: git xexp drivers install" in done.err

@@ -259,5 +259,5 @@ def test_bounds_and_reasons(results: Path) -> None:
     )  # fmt: skip
     assert bounds.range_of("val_accuracy") == (0, 1) and bounds.range_of("something") is None
     for text in ("samples", "samples=x", "nonsense=3"):
-        with pytest.raises(XexpError, match="is no bound"):
+        with pytest.raises(XexpError, match="is not a bound"):
             parse([text])

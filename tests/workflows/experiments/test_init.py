@@ -28,7 +28,7 @@ def test_the_second_time_changes_nothing_and_says_so(trained: Repo) -> None:
     trained.xexp("init").good()
     before = {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()}
     done = trained.xexp("init").good()
-    assert done.out.startswith("everything is set up already\n")
+    assert done.out.startswith("everything is already set up\n")
     assert {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()} == before
 
 
@@ -49,7 +49,7 @@ def test_it_sets_dvc_up(repo: Repo) -> None:
 def test_without_dvc(repo: Repo) -> None:
     repo.xexp("init", "--no-dvc").good()
     assert not (repo / ".dvc").exists()
-    assert repo.xexp("init", "--no-dvc").good().out.startswith("everything is set up already")
+    assert repo.xexp("init", "--no-dvc").good().out.startswith("everything is already set up")
 
 
 def test_the_next_command_it_names_works(trained: Repo) -> None:

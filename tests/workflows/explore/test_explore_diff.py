@@ -133,7 +133,7 @@ def test_in_a_subdirectory_and_a_linked_worktree(tagged: Repo) -> None:
 def test_unknown_names_change_nothing(tagged: Repo) -> None:
     failed = tagged.xexp("explore", "diff", "e0.1.0", "e7.0.0")
     assert (failed.code, failed.out) == (128, "")
-    assert failed.err.startswith("fatal: 'e7.0.0' is no experiment, run or revision\n")
+    assert failed.err.startswith("fatal: 'e7.0.0' is not an experiment, run or revision\n")
 
 
 def evaluated(repo: Repo, clock: Clock) -> None:

@@ -123,7 +123,7 @@ def test_porcelain_never_changes_its_columns(tagged: Repo) -> None:
 def test_only_one_form(tagged: Repo) -> None:
     failed = tagged.xexp("explore", "list", "--json", "--csv")
     assert failed.code == 129
-    assert json.loads(failed.err)["error"]["message"] == "--json and --csv exclude each other"
+    assert json.loads(failed.err)["error"]["message"] == "--json and --csv cannot be used together"
 
 
 def test_a_mistake_in_the_filter(tagged: Repo) -> None:

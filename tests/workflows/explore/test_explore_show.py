@@ -155,7 +155,7 @@ def test_the_nearest_before_a_revision_is_said(tagged: Repo, clock: Clock) -> No
     tagged.commit("more")
     shown = tagged.xexp("explore", "show", "HEAD").good()
     assert shown.out.startswith("e0.1.0  ")
-    assert shown.err == "note: 'HEAD' is no experiment; e0.1.0 is the nearest before it\n"
+    assert shown.err == "note: 'HEAD' is not an experiment; e0.1.0 is the nearest before it\n"
 
 
 def test_ambiguous_names_list_candidates(tagged: Repo, clock: Clock) -> None:
@@ -195,7 +195,7 @@ def test_unknown_names(tagged: Repo, name: str, hint: str | None) -> None:
     with pytest.raises(XexpError) as caught:
         meant(tagged, name)
     assert caught.value.exit_code == 128
-    assert caught.value.message == f"'{name}' is no experiment, run or revision"
+    assert caught.value.message == f"'{name}' is not an experiment, run or revision"
     if hint:
         assert (caught.value.hint or "").splitlines()[0] == hint
 
@@ -213,5 +213,5 @@ def test_an_unborn_branch(tmp_path: Path) -> None:
     run("git", "init", "-q", tmp_path, cwd=tmp_path)
     failed = Repo(tmp_path).xexp("explore", "show", "HEAD")
     assert (failed.code, failed.err) == (128, (
-        "fatal: 'HEAD' is no experiment, run or revision\n"
+        "fatal: 'HEAD' is not an experiment, run or revision\n"
         "hint: there are no experiments yet; make one: git xexp tag\n"))  # fmt: skip

@@ -311,9 +311,9 @@ def test_old_stores_of_mlflow(ready: Repo, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nothing",), "is no file, folder or kind of source"),
+        (("nothing",), "is not a file, folder or kind of source"),
         (("mlflow",), "there is no mlflow.db and no mlruns here"),
-        (("mlflow:README.md",), "is no store of MLflow"),
+        (("mlflow:README.md",), "is not an MLflow store"),
         (("mlflow:gone.db",), "no such MLflow store"),
         (("dvc-exp",), "there are no experiments of dvc exp here"),
         (("csv", "gone.csv"), "no such file or folder"),

@@ -321,7 +321,7 @@ def test_a_clone_without_the_driver_gets_gits_plain_conflict(clash: Repo, tmp_pa
 def test_uninstall_removes_everything_and_undo_brings_it_back(repo: Repo) -> None:
     repo.write(".gitattributes", "*.png binary\n")
     repo.xexp("drivers", "install").good()
-    assert repo.xexp("drivers", "install").good().out == "everything is registered already\n"
+    assert repo.xexp("drivers", "install").good().out == "everything is already registered\n"
     with_ours = repo.git("config", "--local", "-l"), (repo / ".gitattributes").read_text()
     repo.xexp("drivers", "uninstall").good()
     assert "xexp" not in repo.git("config", "--local", "-l")

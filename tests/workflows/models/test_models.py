@@ -222,7 +222,7 @@ def test_add_again_does_nothing(ready: Repo) -> None:
     before = state(ready)
     ready.write("same.bin", content("run-lr-0.1"))
     done = ready.xexp("candidates", "add", "same.bin", "--run", "run-lr-0.1").good()
-    assert done.out == f"{candidate('run-lr-0.1')} is there already: nothing to do\n"
+    assert done.out == f"{candidate('run-lr-0.1')} already exists: nothing to do\n"
     (ready / "same.bin").unlink()
     assert state(ready) == before
 
@@ -232,7 +232,7 @@ def test_add_never_replaces_another_model(ready: Repo) -> None:
     before = state(ready)
     done = ready.xexp("candidates", "add", "other.bin", "--run", "run-lr-0.1")
     assert done.code == 1
-    assert "is there already, with other content" in done.err
+    assert "already exists, with other content" in done.err
     assert state(ready) == before
 
 

@@ -93,7 +93,7 @@ def test_what_is_in_production_already_changes_nothing(modelled: Repo) -> None:
     before = state(modelled)
     for args in (["--run", "run-lr-1.0"], ["e0.1.0"]):
         done = modelled.xexp("promote", *args).good()
-        assert "is in production already: nothing to do" in done.out
+        assert "is already in production: nothing to do" in done.out
         assert state(modelled) == before
     assert promotions(modelled) == []
 
@@ -105,7 +105,7 @@ def test_why_a_model_is_in_production_already_is_recorded_once(modelled: Repo) -
     modelled.commit("back again")
     for _ in range(2):
         done = modelled.xexp("promote", "--run", "run-lr-1.0", "-m", "as before", "--yes").good()
-    assert "is in production already: nothing to do" in done.out
+    assert "is already in production: nothing to do" in done.out
     assert modelled.git("show", "--format=", "--name-only", "HEAD") == ".xexp/registry.db"
     latest, first = promotions(modelled)
     assert (latest["run"], latest["why"]) == ("run-lr-1.0", "as before")
@@ -157,7 +157,7 @@ def test_without_a_choice_the_best_by_the_primary_metric(modelled: Repo) -> None
     done = modelled.xexp("promote").good()
     assert "note: chosen as the best by f1" in done.err
     assert (modelled / PRODUCTION).read_bytes() == content("run-lr-0.1")
-    assert "is in production already" in modelled.xexp("promote").good().out
+    assert "is already in production" in modelled.xexp("promote").good().out
 
 
 def test_the_best_by_a_loss_is_the_lowest(modelled: Repo) -> None:
@@ -170,7 +170,7 @@ def test_null_and_text_never_win_and_are_named(modelled: Repo) -> None:
     set_metric(modelled, "run-lr-0.1", "f1", None)
     set_metric(modelled, "run-lr-0.01", "f1", "great")
     done = modelled.xexp("promote", "--best", "f1").good()
-    assert "is in production already" in done.out
+    assert "is already in production" in done.out
     assert "without a number for f1, so not considered:" in done.err
     assert "run-lr-0.1 (NULL)" in done.err
     assert "run-lr-0.01 ('great')" in done.err
@@ -180,7 +180,7 @@ def test_a_tie_is_said_and_production_stays(modelled: Repo) -> None:
     set_metric(modelled, "run-lr-0.1", "f1", 0.45)
     set_metric(modelled, "run-lr-0.01", "f1", 0.45)
     done = modelled.xexp("promote", "--best", "f1").good()
-    assert "is in production already" in done.out
+    assert "is already in production" in done.out
     assert "f1=0.45 is shared by run-lr-" in done.err
     assert "took run-lr-1.0" in done.err
 
@@ -201,8 +201,8 @@ def test_a_better_run_without_a_model_is_said(modelled: Repo) -> None:
         (["--run", "run-lr-0"], 128, "run 'run-lr-0' is ambiguous: run-lr-0.01, run-lr-0.1"),
         (["e9.9.9"], 128, "there is no experiment e9.9.9"),
         (["nonsense"], 129, "'nonsense' is not a version"),
-        (["e0.1.0", "--best", "f1"], 129, "VERSION and --best exclude each other"),
-        (["--tag", "--no-commit"], 129, "--tag and --no-commit exclude each other"),
+        (["e0.1.0", "--best", "f1"], 129, "VERSION and --best cannot be used together"),
+        (["--tag", "--no-commit"], 129, "--tag and --no-commit cannot be used together"),
         (["--rollback"], 1, "there is no promotion to roll back"),
         (["--from-worktree", "x"], 128, "there is no worktree x"),
         (["--slot", "x"], 129, "there is no model slot 'x'"),

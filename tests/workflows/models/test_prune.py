@@ -185,8 +185,8 @@ def test_the_only_copy_is_never_deleted(modelled: Repo) -> None:
     done = modelled.xexp("prune", "--keep", "1")
     assert done.code == 1
     assert "number 2 by f1, 1 are kept, but it is the only copy" in done.out
-    assert "not proved to be anywhere else: 1; they stay" in done.err
-    assert "hint: put them on the remote and prune them: git xexp prune --push" in done.err
+    assert "not known to be stored elsewhere: 1; they stay" in done.err
+    assert "hint: push them and prune them: git xexp prune --push" in done.err
     assert state(modelled) == before
 
 

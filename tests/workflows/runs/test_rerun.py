@@ -62,9 +62,9 @@ def test_what_cannot_be_run_again_says_why(ready: Repo) -> None:
     for words, said in (
         (("e0.1.0", "--", "no-such-program"), "there is no command 'no-such-program' on PATH"),
         (("e0.1.0", "--", "sh", "-c", "exit 9"), "exit code 9"),
-        (("e0.1.0", "--timeout", "0.2s", "--", "sleep", "60"), "ran out of time"),
-        (("e7.7.7",), "'e7.7.7' is no experiment"),
-        (("HEAD~1",), "'HEAD~1' is no experiment, and no record of a run"),
+        (("e0.1.0", "--timeout", "0.2s", "--", "sleep", "60"), "timed out"),
+        (("e7.7.7",), "'e7.7.7' is not an experiment"),
+        (("HEAD~1",), "'HEAD~1' is not an experiment or a record of a run"),
     ):
         done = ready.xexp("rerun", *words)
         assert (done.code, said in done.err) == (128, True), done.err

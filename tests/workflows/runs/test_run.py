@@ -129,7 +129,7 @@ def test_a_failed_run_is_recorded_and_passes_its_exit_code_on(ready: Repo) -> No
     late = ready.xexp("run", "--timeout", "0.2s", "--", "sleep", "60")
     assert late.code == 143
     assert registered(ready)[0]["status"] == "timeout"
-    assert "ran out of time" in late.err
+    assert "timed out" in late.err
 
 
 def test_what_could_not_be_tagged_is_not_run(ready: Repo) -> None:

@@ -55,7 +55,8 @@ def test_tables_and_forms(repo: Repo, clock: Clock) -> None:
         repo.xexp("sql", f"FROM {table}", "--csv").good()
     refused = repo.xexp("sql", asked, "--csv", "--json")
     assert (refused.code, refused.err.splitlines()[0]) == (
-        129, '{"error": {"message": "--json and --csv exclude each other", "hint": null, "exit_code": 129}}',
+        129,
+        '{"error": {"message": "--json and --csv cannot be used together", "hint": null, "exit_code": 129}}',
     )  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def test_any_table_at_any_version(tagged: Repo, clock: Clock) -> None:
         "hint: did you mean predictions?",
     ]
     assert tagged.xexp("sql", 'FROM "predictions@e7.0.0"').err.startswith(
-        "fatal: 'e7.0.0' is no experiment"
+        "fatal: 'e7.0.0' is not an experiment"
     )
     # the work tree's file is not read for a version: it may be gone
     (tagged / DATABASE).unlink()

@@ -31,7 +31,7 @@ def test_checkout_is_detached_and_has_its_data(trained: Repo) -> None:
     assert (tree / "data/train.csv").read_bytes() == (repo / "data/train.csv").read_bytes()
     assert "up to date" in tree.dvc("status")
     again = repo.xexp("explore", "checkout", "e0.2.0").good()
-    assert again.out == "explore-e0.2.0 is there already\ncd ../explore-e0.2.0\n"
+    assert again.out == "explore-e0.2.0 already exists\ncd ../explore-e0.2.0\n"
     path = repo.xexp("explore", "checkout", "e0.2.0", "--print-path").good()
     assert path.out == f"{tree.path}\n"
     assert repo.xexp("explore", "cleanup").good().out == "removed ../explore-e0.2.0\n"

@@ -53,7 +53,7 @@ def test_nothing_to_lose(made: Repo) -> None:
         "ok  commits   a tag or another branch holds every commit\n"
         "ok  artifacts every artifact is on the remote\n"
         "ok  results   the main worktree has every row\n"
-        "removed ../exp-a; branch exp/a stays (git xexp undo brings it back)\n"
+        "removed ../exp-a; branch exp/a stays (git xexp undo restores it)\n"
     )
     assert not tree.path.exists() and not (made / ".git/worktrees").exists()
     left = list(Path(os.environ["DVC_SITE_CACHE_DIR"], "repo").iterdir())

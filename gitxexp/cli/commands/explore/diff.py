@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("versions", metavar="A [B...]", nargs=-1, required=True)
-@click.option("--code", is_flag=True, help="Print the patch of the code too.")
+@click.option("--code", is_flag=True, help="Also print the patch of the code.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @click.option("--md", "as_md", is_flag=True, help="Print Markdown, for a pull request.")
 @shared(json=True, full=True)
@@ -45,7 +45,7 @@ def diff(
     from gitxexp.workflows.explore import compare
 
     if as_md and (code or as_json):
-        raise UsageError(f"--md and {'--code' if code else '--json'} exclude each other")
+        raise UsageError(f"--md and {'--code' if code else '--json'} cannot be used together")
     if code and len(versions) > 2:
         raise UsageError("--code prints the patch between two")
     project = open_project()
@@ -58,7 +58,7 @@ def diff(
         different = several.different
     else:
         if len(sides) < 2:
-            with progress.line("looking at the data") as project.progress:
+            with progress.line("reading the data") as project.progress:
                 sides.append(compare.of_work_tree(project))
         found = compare.compare(project, *sides)
         shown = console.colour() and not as_json

@@ -9,12 +9,12 @@ from gitxexp.cli.group import Group
 _SUMMARIES = {
     "list": "list experiments, the newest or best first",
     "show": "show all that is known of one experiment",
-    "log": "print what a run printed",
+    "log": "print the log of a run",
     "columns": "show what each column of the results is, and why",
-    "verify": "check what past tags say",
-    "diff": "compare two experiments, or one with now",
+    "verify": "verify the claims of past tags",
+    "diff": "compare two experiments, or one with the work tree",
     "plot": "plot a metric by version, date, step or parameter",
-    "checkout": "check out a past experiment in a worktree of its own",
+    "checkout": "check out a past experiment in its own worktree",
     "worktrees": "list the worktrees that checkout made",
     "cleanup": "remove the worktrees that checkout made",
 }
@@ -35,4 +35,4 @@ _VERBS = {
 
 @click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES}, default="list")
 def explore() -> None:
-    """List, show and compare experiments. Changes nothing; without a verb it lists."""
+    """List, show and compare experiments. Changes nothing; without a verb, lists them."""

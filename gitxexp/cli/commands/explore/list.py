@@ -23,22 +23,25 @@ if TYPE_CHECKING:
 @click.command("list", cls=Command)
 @click.argument("names", nargs=-1, metavar="VERSION|HASH...")
 @click.option(
-    "--sort", metavar="NAME", help="By a metric (best first), parameter, date or version."
+    "--sort", metavar="NAME", help="Sort by a metric (best first), parameter, date or version."
 )
 @click.option("--reverse", is_flag=True, help="Reverse the order; missing values stay last.")
-@click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
+@click.option(
+    "--filter",
+    "filter_",
+    metavar="EXPR",
+    help="Only experiments that match, such as 'f1 > 0.8 and model = bert'.",
+)
 @click.option(
     "--where", metavar="SQL", help="Only where this SQL is true: 'f1 > 0.8 AND lr IN (1, 2)'."
 )
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", type=Columns(), metavar="A,B,...",
-              help="These columns; +A,+B adds to the usual ones.")  # fmt: skip
-@click.option(
-    "--runs", is_flag=True, help="Runs, tagged or not: those of the results, and recorded ones."
-)
+              help="Show these columns; +A,+B adds to the default.")  # fmt: skip
+@click.option("--runs", is_flag=True, help="List runs, tagged or not.")
 @click.option("--watch", is_flag=True,
-              help="Print it again whenever it changes, until Ctrl-C.")  # fmt: skip
+              help="Update the list whenever it changes, until Ctrl-C.")  # fmt: skip
 @shared(json=True, full=True)
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV with all digits.")
 @click.option("--md", "as_md", is_flag=True, help="Print a Markdown table.")
@@ -85,7 +88,7 @@ def list_(
     )
     if watch:
         if form in ("csv", "md"):
-            raise UsageError(f"--watch and --{form} exclude each other")
+            raise UsageError(f"--watch and --{form} cannot be used together")
         _watch(query, form, chosen, nul=nul)
         return
     gc.disable()  # thousands of rows and no cycle: looking for some took a fifth of the time
@@ -147,7 +150,7 @@ def _lines(project: Project, query: Query, chosen: tuple[str, ...]) -> list[str]
 def _form(asked: Mapping[str, bool]) -> str:
     chosen = [form for form, given in asked.items() if given]
     if len(chosen) > 1:
-        raise UsageError(f"--{chosen[0]} and --{chosen[1]} exclude each other")
+        raise UsageError(f"--{chosen[0]} and --{chosen[1]} cannot be used together")
     return chosen[0] if chosen else "table"
 
 

@@ -28,7 +28,12 @@ if TYPE_CHECKING:
 @click.option("--log-x", is_flag=True, help="Make the axis along x logarithmic.")
 @click.option("--log-y", is_flag=True, help="Make the axis along y logarithmic.")
 @click.option("--sort", metavar="NAME", help="The order from which --limit takes the first.")
-@click.option("--filter", "filter_", metavar="EXPR", help="Such as 'f1 > 0.8 and model = bert'.")
+@click.option(
+    "--filter",
+    "filter_",
+    metavar="EXPR",
+    help="Only experiments that match, such as 'f1 > 0.8 and model = bert'.",
+)
 @click.option("--where", metavar="SQL", help="Only where this SQL is true.")
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N",
@@ -64,7 +69,7 @@ def plot(
     from gitxexp.workflows.explore.query import Query
 
     if out is not None and as_json:
-        raise UsageError("--out and --json exclude each other")
+        raise UsageError("--out and --json cannot be used together")
     kind = plot_file.kind_of(out) if out else ""
     query = Query(
         sort=sort, filter=filter_, where=where, labels=labels, limit=limit, runs=runs,

@@ -16,9 +16,9 @@ from gitxexp.cli.render import console
 
 @click.command(cls=Command)
 @click.argument("version")
-@click.option("--path", type=click.Path(path_type=Path), help="Where to make it.")
-@click.option("--link", type=click.Choice(LINKS), help="How data gets there (default: auto).")
-@click.option("--no-fetch", is_flag=True, help="Fetch nothing from the DVC remote.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where to create it.")
+@click.option("--link", type=click.Choice(LINKS), help="How data is placed (default: auto).")
+@click.option("--no-fetch", is_flag=True, help="Do not fetch from the DVC remote.")
 @click.option("--print-path", is_flag=True, help="Print only the path.")
 @shared(no_wait=True, json=True)
 def checkout(
@@ -43,7 +43,7 @@ def checkout(
     elif print_path:
         console.out(str(found.path))
     else:
-        console.done(f"{found.path.name} is there already")
+        console.done(f"{found.path.name} already exists")
         console.done(f"cd {shlex.quote(os.path.relpath(found.path))}")
 
 
@@ -65,7 +65,7 @@ def worktrees(porcelain: bool, nul: bool, as_json: bool) -> None:
 
 @click.command(cls=Command)
 @click.argument("version", required=False)
-@click.option("--force", is_flag=True, help="Also when files were added or changed.")
+@click.option("--force", is_flag=True, help="Remove even if files were added or changed.")
 @shared(no_wait=True, json=True)
 def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove what explore checkout made: one version, or all.
@@ -83,7 +83,7 @@ def cleanup(version: str | None, force: bool, no_wait: bool, as_json: bool) -> N
         console.print_json([tree_object(tree) for tree in done])
         return
     if not done:
-        console.remark("nothing to remove: explore checkout made nothing that is still there")
+        console.remark("nothing to remove: explore checkout has left no worktree")
         hints.hint()
     for tree in done:
         console.done(f"removed {os.path.relpath(tree.path)}")

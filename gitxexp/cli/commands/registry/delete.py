@@ -22,12 +22,14 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command)
 @click.argument("versions", nargs=-1, required=True, metavar="VERSION...")
-@click.option("--force", is_flag=True, help="Delete without asking, pushed or in production too.")
 @click.option(
-    "--remote", "from_remote", is_flag=True, help="Delete the tags on the git remote too."
+    "--force", is_flag=True, help="Delete without asking, even if pushed or in production."
+)
+@click.option(
+    "--remote", "from_remote", is_flag=True, help="Also delete the tags on the git remote."
 )
 @click.option("--git-remote", metavar="NAME", help="The git remote (default: the one pushed to).")
-@click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed registry.")
 @db_option
 @shared(yes="Do not ask.", dry_run="Show what would be deleted.", no_wait=True, json=True)
 def delete(
@@ -42,7 +44,7 @@ def delete(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Delete experiments: their tags and their rows in the registry. `git xexp undo` brings them back.
+    """Delete experiments: their tags and their rows in the registry. `git xexp undo` restores them.
 
     Commits, results and cached files stay. What is in production, or was pushed, is refused
     without --force. On the remote a tag goes only if it is the one that is here.

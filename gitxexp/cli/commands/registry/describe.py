@@ -20,7 +20,7 @@ from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 @click.argument("version")
 @shared(message="The description.")
 @click.option("-e", "--edit", is_flag=True, help="Write it in the editor.")
-@click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed registry.")
 @db_option
 @shared(no_wait=True, json=True)
 def describe(
@@ -40,7 +40,7 @@ def describe(
     from gitxexp.workflows.registry.annotate import Annotation
 
     if edit and message is not None:
-        raise UsageError("-e and -m exclude each other", "omit one of them")
+        raise UsageError("-e and -m cannot be used together", "use only one of them")
     text = _edited(db, version) if edit else message
     if text is not None and not text.strip():
         raise XexpError("the description is empty: nothing was changed", "give a text: -m TEXT")

@@ -27,13 +27,13 @@ _FORMS = {".json": "json", ".toml": "toml", ".csv": "csv", ".ndjson": "ndjson", 
 @click.command(cls=Command)
 @click.argument("names", nargs=-1, metavar="[VERSION|HASH]... [FILE]")
 @click.option(
-    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write this file."
+    "-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to this file."
 )
-@click.option("--full", is_flag=True, help="All that is known: metrics, context, artifacts.")
-@click.option("--toml", "form", flag_value="toml", help="As TOML.")
-@click.option("--csv", "form", flag_value="csv", help="A table: a row each, as CSV.")
-@click.option("--ndjson", "form", flag_value="ndjson", help="The same, a JSON object a line.")
-@click.option("--parquet", "form", flag_value="parquet", help="The same, as a parquet file.")
+@click.option("--full", is_flag=True, help="Include metrics, context and artifacts.")
+@click.option("--toml", "form", flag_value="toml", help="Write TOML.")
+@click.option("--csv", "form", flag_value="csv", help="Write CSV, one row each.")
+@click.option("--ndjson", "form", flag_value="ndjson", help="Write one JSON object per line.")
+@click.option("--parquet", "form", flag_value="parquet", help="Write a parquet file.")
 @db_option
 @shared(json=True)
 def export(

@@ -8,16 +8,16 @@ from gitxexp.cli.group import Group
 
 _SUMMARIES = {
     "search": "find experiments by words, the best first",
-    "list": "list what the registry has",
-    "show": "show an experiment or configuration of it",
-    "compare": "compare two of them",
+    "list": "list experiments and configurations",
+    "show": "show an experiment or configuration",
+    "compare": "compare two experiments or configurations",
     "label": "add labels to experiments, or remove them",
     "describe": "give an experiment another description",
     "export": "write configurations to a file",
-    "import": "register configurations of files",
+    "import": "register configurations from files",
     "delete": "delete experiments: their tags and their rows",
-    "rebuild": "restore what tags hold",
-    "restore-tags": "make tags again that only the registry knows",
+    "rebuild": "restore the registry from the tags",
+    "restore-tags": "recreate tags that only the registry knows",
 }
 _HERE = "gitxexp.cli.commands.registry"
 _VERBS = {
@@ -37,4 +37,4 @@ _VERBS = {
 
 @click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES})
 def registry() -> None:
-    """The tracked table of all experiments (.xexp/registry.db)."""
+    """Search, label and maintain the registry of all experiments (.xexp/registry.db)."""

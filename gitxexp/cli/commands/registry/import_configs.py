@@ -16,7 +16,7 @@ from gitxexp.cli.render import console
 @click.argument(
     "files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE..."
 )
-@click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed registry.")
 @db_option
 @shared(no_wait=True, json=True)
 def import_configs(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=WordCommand)
 @click.argument("versions", nargs=-1, required=True, metavar="VERSION... [+LABEL|-LABEL]...")
-@click.option("--no-commit", is_flag=True, help="Leave the changed registry uncommitted.")
+@click.option("--no-commit", is_flag=True, help="Do not commit the changed registry.")
 @db_option
 @shared(no_wait=True, json=True)
 def label(

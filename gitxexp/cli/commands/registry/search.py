@@ -44,8 +44,8 @@ def search(
     """Find experiments by words in all that is known of them, the best first.
 
     Descriptions, labels, parameters, names of runs, commands, subjects of commits and the ends of
-    logs are searched. bert* finds any ending, -draft leaves out what has the word, and '"two words"'
-    stand beside each other. Runs that were not tagged are found, too.
+    logs are searched. bert* matches any ending, -draft excludes a word, and '"two words"' matches
+    them next to each other. Untagged runs are found, too.
     """
     from gitxexp.workflows.registry.search import search, search_in
 

@@ -53,7 +53,7 @@ def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
 
 @click.command("restore-tags", cls=Command)
 @click.option("--git-remote", metavar="NAME", help="The git remote to fetch tags from.")
-@click.option("--no-fetch", is_flag=True, help="Make the tags again without asking a remote.")
+@click.option("--no-fetch", is_flag=True, help="Recreate the tags without asking a remote.")
 @db_option
 @shared(no_wait=True, json=True)
 def restore_tags(

@@ -75,7 +75,7 @@ def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
         yield table.found(
             f"{counted(missing, 'prediction')} without {raw}, in {counted(len(rows), 'run')}",
             subject=raw, count=missing, rows=rows[:MOST],
-            hint="log the raw response beside the prediction",
+            hint="log the raw response with the prediction",
         )  # fmt: skip
 
 

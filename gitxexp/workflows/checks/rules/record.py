@@ -141,7 +141,7 @@ def drivers_missing(context: Context) -> Iterator[Finding]:
     """
     if lacks_drivers(context.project):
         yield found(
-            "this clone has no merge drivers, so git merges no rows", subject="merge.xexp",
+            "this clone has no merge drivers, so git does not merge rows", subject="merge.xexp",
             hint="git xexp drivers install", fix=Fix("git xexp drivers install", alone=_register),
         )  # fmt: skip
 
