@@ -243,9 +243,24 @@ def test_bash_needs_somebody_who_loads_completions(
     assert not shell_install._bash_looks()
     (tmp_path / ".bashrc").write_text("source /usr/share/bash-completion/bash_completion\n")
     assert shell_install._bash_looks()
+    (tmp_path / ".bashrc").write_text(f"{shell_install.BASH_LINE}\n")
+    assert shell_install._bash_looks()
     (tmp_path / ".bashrc").unlink()
     (tmp_path / "loader").touch()
     assert shell_install._bash_looks()
+
+
+def test_bash_without_bash_completion_needs_one_line(repo: Repo) -> None:
+    """The line loads git's completion, which calls ours; without git's, ``git xexp`` alone is completed."""
+    ask = "COMP_WORDS=(git xexp work) COMP_LINE='git xexp work' COMP_POINT=13 COMP_CWORD=2"
+    script = f"""{shell_install.BASH_LINE}; {ask}; complete -p git | grep -o 'F [a-z_]*'
+        __git_wrap__git_main; echo "${{COMPREPLY[@]}}"; COMPREPLY=(); __git_xexp_git
+        echo "${{COMPREPLY[@]}}"; COMP_CWORD=1 COMP_WORDS=(git chec); __git_xexp_git
+        echo "${{COMPREPLY[@]}}" """
+    done = run("bash", "--norc", "--noprofile", "-c", script, cwd=repo.path).good()
+    first, *found = done.out.splitlines()
+    assert first == "F __git_wrap__git_main"
+    assert [line.strip() for line in found] == ["worktree", "worktree", "checkout"]
 
 
 @pytest.mark.parametrize(

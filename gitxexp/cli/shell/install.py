@@ -247,6 +247,9 @@ BASH_LOADERS = tuple(
     for prefix in ("/usr", "/usr/local", "/opt/homebrew", "/run/current-system/sw")
 )
 
+#: For a bash without that package.
+BASH_LINE = 'eval "$(git xexp completion bash)"'
+
 
 @dataclass(frozen=True)
 class Check:
@@ -275,8 +278,8 @@ def check() -> list[Check]:
         if broken:
             found.append(_broken(shell, broken[0]))
         elif shell == "bash" and not _bash_looks():
-            fix = "install bash-completion, which loads git's completion and this one"
-            found.append(Check(shell, False, "bash-completion was not found", fix))
+            fix = f"add to ~/.bashrc: {BASH_LINE}"
+            found.append(Check(shell, False, "bash-completion is not installed", fix))
         elif shell == "zsh" and not _zsh_looks():
             text = f"{tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             file = tilde(_zdot() / ".zshrc")
@@ -332,7 +335,13 @@ def _bash_looks() -> bool:
     """Whether something loads completions when they are needed, or start-up files source them."""
     if any(loader.is_file() for loader in BASH_LOADERS):
         return True
-    words = ("bash_completion", "bash-completion", "git-completion", "git-xexp")
+    words = (
+        "bash_completion",
+        "bash-completion",
+        "git-completion",
+        "git-xexp",
+        "git xexp completion",
+    )
     return _mentioned(home(), (".bashrc", ".bash_profile", ".profile"), words)
 
 

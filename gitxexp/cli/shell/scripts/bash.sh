@@ -164,5 +164,28 @@ _git_xexp ()
     __git_xexp_complete
 }
 
+# Where git's own completion is not to be found: the names of commands, and git xexp.
+__git_xexp_git ()
+{
+    if ((COMP_CWORD > 1)); then
+        [[ ${COMP_WORDS[1]} != xexp ]] || __git_xexp_complete
+    else
+        local IFS=$' \t\n'
+        COMPREPLY=($(compgen -W "$(git --list-cmds=list-mainporcelain,others 2>/dev/null)" -- "${COMP_WORDS[1]}"))
+        ((${#COMPREPLY[@]} != 1)) || COMPREPLY[0]+=' '
+    fi
+}
+
 complete -o bashdefault -o default -o nospace -F __git_xexp_complete git-xexp
+# Without the package bash-completion, which has a completion for -D, nothing loads git's completion.
+if ! complete -p git >/dev/null 2>&1 && ! complete -p -D >/dev/null 2>&1; then
+    for __git_xexp_word in {/usr,/usr/local,/opt/homebrew}/share/bash-completion/completions/git \
+        {/usr,/usr/local,/opt/homebrew}/etc/bash_completion.d/git-completion.bash \
+        {/usr,/usr/local}/share/git-core/contrib/completion/git-completion.bash \
+        /Library/Developer/CommandLineTools/usr/share/git-core/git-completion.bash; do
+        [[ ! -r $__git_xexp_word ]] || { source "$__git_xexp_word"; break; }
+    done
+    complete -p git >/dev/null 2>&1 ||
+        complete -o bashdefault -o default -o nospace -F __git_xexp_git git
+fi
 :
