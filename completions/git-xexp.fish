@@ -26,7 +26,7 @@ v	pull	pull commits and experiments, and check out their outputs
 v	explore	list, show and compare experiments
 v	get	get a file of any experiment
 v	sql	query experiments, runs and results with SQL, at any version
-v	report	report on experiments as Markdown, for a pull request
+v	report	report on experiments as one HTML page, or Markdown
 v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
@@ -433,9 +433,13 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once\' ;;
-\'report\') spec=\'o	--md	-	once	Print GitHub Markdown, which is the default
+\'report\') spec=\'o	-o --out	file	once	Write to FILE (-: standard output) instead of report.html
+o	--md	-	once	GitHub Markdown, to standard output or -o FILE
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
-o	-o --out	file	once	Write to FILE
+o	--filter	text	once	Only such as \'\\\'\'f1 > 0.8 and model = bert\'\\\'\'
+o	--where	text	once	Only where this SQL is true: \'\\\'\'f1 > 0.8 AND lr < 1\'\\\'\'
+o	--title	text	once	The title (default: the name of the folder)
+o	--open	-	once	Show the page in the browser that git uses
 o	-q --quiet	-	once	Print only results and errors
 o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never

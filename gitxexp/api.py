@@ -993,10 +993,10 @@ class Repository:
 
     def report(self, *versions: str, metric: str | None = None) -> Report:
         """The report on ``versions`` (none: all), ranked by ``metric`` (None: the primary one), as
-        ``git xexp report``: the best, what it changed, and how much each parameter tells."""
-        from gitxexp.workflows.report.report import report
+        ``git xexp report --md``: the best, what it changed, and how much each parameter tells."""
+        from gitxexp.workflows.report.report import Request, report
 
-        return report(self._project, versions, metric)
+        return report(self._project, Request(versions, metric))
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
         """The rows of ``query``, one statement of DuckDB's SQL, as a relation; as ``git xexp sql``.

@@ -49,7 +49,7 @@ SECTIONS = {
         "explore": "list, show and compare experiments",
         "get": "get a file of any experiment",
         "sql": "query experiments, runs and results with SQL, at any version",
-        "report": "report on experiments as Markdown, for a pull request",
+        "report": "report on experiments as one HTML page, or Markdown",
         "diff": "show the rows that differ between two versions",
     },
     "Combine results": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -10,33 +11,114 @@ from gitxexp.cli import progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project
 from gitxexp.cli.render import console
-from gitxexp.common.errors import UsageError
+from gitxexp.common import streams
+from gitxexp.common.errors import UsageError, XexpError
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.report.report import Request
+
+#: Where the page is written unless -o says otherwise.
+_FILE = Path("report.html")
 
 
 @click.command(cls=Command)
 @click.argument("versions", nargs=-1, metavar="VERSION...")
-@click.option("--md", "as_md", is_flag=True, help="Print GitHub Markdown, which is the default.")
+@click.option(
+    "-o", "--out", type=click.Path(path_type=Path, allow_dash=True), metavar="FILE",
+    help="Write to FILE (-: standard output) instead of report.html.",
+)  # fmt: skip
+@click.option("--md", "as_md", is_flag=True, help="GitHub Markdown, to standard output or -o FILE.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
-@click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE", help="Write to FILE.")
-def report(versions: tuple[str, ...], as_md: bool, metric: str | None, out: Path | None) -> None:
-    """Report on experiments as Markdown, for a pull request or a README.
+@click.option(
+    "--filter", "filter_", metavar="EXPR", help="Only such as 'f1 > 0.8 and model = bert'."
+)
+@click.option("--where", metavar="SQL", help="Only where this SQL is true: 'f1 > 0.8 AND lr < 1'.")
+@click.option("--title", metavar="TEXT", help="The title (default: the name of the folder).")
+@click.option("--open", "open_", is_flag=True, help="Show the page in the browser that git uses.")
+def report(
+    versions: tuple[str, ...],
+    out: Path | None,
+    as_md: bool,
+    metric: str | None,
+    filter_: str | None,
+    where: str | None,
+    title: str | None,
+    open_: bool,
+) -> None:
+    """Make a page about experiments: one HTML file that needs no network, or Markdown.
 
-    A summary in words, a table of experiments (all, or the versions named), what the best one changed
-    and whether that is noise, and how much each parameter tells of the metric.
+    A summary in words, a table to sort and filter, charts, what each parameter tells of the metric,
+    the difference of any two experiments, artifacts, checks; of all experiments, or of the versions
+    named. --md prints what a pull request shows.
     """
-    if out is not None and out.suffix.lower() in (".html", ".htm"):
-        raise UsageError("the report is Markdown, not HTML", "use -o report.md")
+    from gitxexp.workflows.report.report import Request
+
+    request = Request(versions, metric, filter_, where, title)
+    if as_md or (out is not None and out.suffix.lower() in (".md", ".markdown")):
+        if open_:
+            raise UsageError("--open shows a page, and --md makes none", "leave one of them out")
+        _markdown(open_project(), request, out)
+        return
+    if open_ and out == Path("-"):
+        raise UsageError("--open needs a file, and -o - is none", "name one: -o report.html")
+    _page(open_project(), request, out, show=open_)
+
+
+def _markdown(project: Project, request: Request, out: Path | None) -> None:
     from gitxexp.cli.render.report import as_markdown
     from gitxexp.workflows.report.report import report
 
     with progress.line("reading"):
-        found = report(open_project(), versions, metric)
+        found = report(project, request)
     lines = as_markdown(found)
-    if out is None:
+    if out is None or str(out) == "-":
         console.out(*lines)
+    else:
+        _write(out, "".join(f"{line}\n" for line in lines))
+
+
+def _page(project: Project, request: Request, out: Path | None, *, show: bool) -> None:
+    from gitxexp.cli.render.page import html, vega
+    from gitxexp.workflows.report.page import page
+
+    if out is None:
+        _refuse_foreign(_FILE)
+    with progress.line("reading"):
+        script = vega.script()
+        text = html.as_html(page(project, request), script)
+    if out is not None and str(out) == "-":
+        streams.write(text)
         return
+    _write(out or _FILE, text)
+    if show:
+        done = project.git.call("web--browse", (out or _FILE).resolve().as_uri())
+        if done.returncode:
+            raise XexpError(
+                "git found no browser", "name one: git config --global web.browser NAME"
+            )
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raises UsageError where a file is in the way that is no report of ours."""
+    from gitxexp.cli.render.page.html import GENERATOR
+
+    if not path.exists():
+        return
+    with path.open("rb") as stream:
+        if GENERATOR.encode() not in stream.read(4096):
+            raise UsageError(
+                f"{path} is there, and git xexp did not make it",
+                "name another file: -o FILE; or the same, to replace it",
+            )
+
+
+def _write(path: Path, text: str) -> None:
     from gitxexp.common.files import atomic_write
 
-    with atomic_write(out) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in lines), "utf-8")
-    console.done(f"wrote {out}")
+    try:
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, "utf-8")
+    except OSError as error:
+        raise XexpError(f"cannot write {path}: {error.strerror}") from error
+    console.done(f"wrote {path}")

@@ -8,7 +8,7 @@ rows is anything said; of each run its own rows are read, by the index that trac
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Any, NamedTuple
@@ -26,6 +26,8 @@ from gitxexp.workflows.experiments import collect
 
 #: Rows of a table without an index on its runs up to which it is read.
 _SCANNED = 500_000
+#: Runs of which the rows of a larger one are read, by its index.
+_MOST = 100
 #: By how much a recorded value may differ from what the rows give: it may have been rounded.
 _ROUNDED = 0.005
 #: Words that say that a metric is the mean of what the others name.
@@ -58,6 +60,49 @@ def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
             found |= reading(path, partial(_of_file, run=run, wanted=missing))
         except XexpError:  # for the verb that needs it to say
             continue
+    return found
+
+
+def rates(project: Project, runs: Sequence[RecordedRun]) -> list[dict[str, Sample]]:
+    """:func:`samples` of the accuracy and error rate of many runs, which costs one reading of each file."""
+    names = {run.id for run in runs if run.id}
+    counts: dict[str, tuple[float, int]] = {}
+    for path in collect.databases(project.top, project.config) if names else ():
+        try:
+            counts |= reading(path, partial(_counts, runs=names - counts.keys()))
+        except XexpError:  # for the verb that needs it to say
+            continue
+    found = []
+    for run in runs:
+        hits, n = counts.get(run.id, (0, 0))
+        wanted = {name: value for name, value in run.metrics.items() if _is_rate(name)}
+        numbers = {n: float(v) for n, v in wanted.items() if isinstance(v, int | float)}
+        found.append(_of_rates(hits, n, numbers))
+    return found
+
+
+def _counts(database: Database, runs: Collection[str]) -> dict[str, tuple[float, int]]:
+    """Right rows of runs, and all that have an answer."""
+    found: dict[str, tuple[float, int]] = {}
+    for table in tables_of(database):
+        right = _is_right(database, table)
+        if not (right and table.first_of(ID_COLUMNS) and table.run_column):
+            continue
+        picks = f"count({right}), sum({right})"
+        if not _is_large(database, table):
+            sql = f"SELECT {table.run_id}, {picks} FROM {quoted(table.name)} GROUP BY 1"
+            counts = {str(run): (hits or 0, n) for run, n, hits in database.rows(sql)}
+        elif table.key[:1] == (table.run_column,):
+            counts = {}
+            for run in sorted(runs)[:_MOST]:
+                where, params = condition(database, table, run)
+                sql = f"SELECT {picks} FROM {quoted(table.name)}{where}"
+                ((n, hits),) = database.rows(sql, params)
+                counts[run] = hits or 0, n
+        else:
+            continue
+        known = {run: counts[run] for run in runs if run not in found and run in counts}
+        found |= {run: pair for run, pair in known.items() if pair[1]}
     return found
 
 
@@ -142,7 +187,12 @@ def _rates(rows: Rows, right: str, wanted: Mapping[str, float]) -> dict[str, Sam
     if not wanted:
         return {}
     ((n, hits),) = rows.ask(f"count({right}), sum({right})")
-    if not n or not 0 <= (hits or 0) <= n:
+    return _of_rates(hits or 0, n, wanted)
+
+
+def _of_rates(hits: float, n: int, wanted: Mapping[str, float]) -> dict[str, Sample]:
+    """The sample of each rate whose value follows from ``hits`` among ``n``."""
+    if not n or not 0 <= hits <= n:
         return {}
     found = {}
     for name, value in wanted.items():

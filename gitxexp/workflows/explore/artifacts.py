@@ -47,20 +47,62 @@ def artifacts(
 ) -> tuple[list[ArtifactPlaces], list[str]]:
     """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
-    known = {output.path: output for output in outputs if output.content}
-    recorded = experiment.payload.artifacts
-    siblings = _siblings(project)
-    remote, notes = _on_remotes(project, list(known.values()), siblings, ask=ask_remote)
-    located = [
-        _artifact(project, output, siblings, remote.get(path, Presence.UNKNOWN))
-        for path, output in known.items()
-    ]
-    for path, oid in recorded.items():
+    located, notes = _located(project, [out for out in outputs if out.content], ask=ask_remote)
+    known = {artifact.path for artifact in located}
+    for path, oid in experiment.payload.artifacts.items():
         if path not in known:
-            kind = describe.role(path, project.config).value
-            unknown = Presence.UNKNOWN
-            located.append(ArtifactPlaces(path, kind, oid, None, None, unknown, unknown))
+            located.append(_unknown(project, path, oid))
     return sorted(located, key=lambda artifact: artifact.path), notes
+
+
+def artifacts_of_all(
+    project: Project, experiments: Sequence[Experiment]
+) -> tuple[list[ArtifactPlaces], list[str]]:
+    """Every artifact that the tags of ``experiments`` (newest first) name, each content of a path once,
+    and remarks. No remote is asked that is no local folder.
+
+    The pointers of the newest :data:`_READ` are read, for the sizes of what they name, and for how DVC
+    keeps each path; what an older experiment has of such a path is looked for in the same places.
+    """
+    known: dict[tuple[str, str], Output] = {}
+    paths: dict[str, Output] = {}
+    for experiment in experiments[:_READ]:
+        for out in pointers.outputs_at(project.git, experiment.commit):
+            if out.content:
+                known.setdefault((out.path, out.content), out)
+                paths.setdefault(out.path, out)
+    recorded = dict.fromkeys(pair for e in experiments for pair in e.payload.artifacts.items())
+    for path, content in recorded:
+        if path in paths and (path, content) not in known and content.startswith("md5:"):
+            older = paths[path]._replace(hash=content, size=None, nfiles=None, files=())
+            known[path, content] = older
+    located, notes = _located(project, list(known.values()), ask=False)
+    located += [_unknown(project, *pair) for pair in recorded if pair not in known]
+    return sorted(located, key=lambda artifact: artifact.path), notes
+
+
+#: Experiments of which the pointers are read where there are many.
+_READ = 20
+
+
+def _unknown(project: Project, path: str, content: str) -> ArtifactPlaces:
+    kind, unknown = describe.role(path, project.config).value, Presence.UNKNOWN
+    return ArtifactPlaces(path, kind, content, None, None, unknown, unknown)
+
+
+def _located(
+    project: Project, outputs: Sequence[Output], *, ask: bool
+) -> tuple[list[ArtifactPlaces], list[str]]:
+    siblings = _siblings(project)
+    remote, notes = _on_remotes(project, outputs, siblings, ask=ask)
+    return [
+        _artifact(project, output, siblings, remote.get(_key(output), Presence.UNKNOWN))
+        for output in outputs
+    ], notes
+
+
+def _key(output: Output) -> tuple[str, str | None]:
+    return output.path, output.content
 
 
 def _siblings(project: Project) -> list[Path]:
@@ -103,54 +145,48 @@ def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Pre
 
 def _on_remotes(
     project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
-) -> tuple[dict[str, Presence], list[str]]:
-    """Path → presence on its remote, by listing local folders and, if told to, asking others."""
+) -> tuple[dict[tuple[str, str | None], Presence], list[str]]:
+    """The presence of each output on its remote, by listing local folders and, if told to, asking others."""
     if project.places.top is None:
         return {}, []
-    presence: dict[str, Presence] = {}
+    presence: dict[tuple[str, str | None], Presence] = {}
+    groups: dict[tuple[str, str | None, str], list[Output]] = {}
     notes: list[str] = []
-    asked: list[Output] = []
     for output in outputs:
         if not pushable(output):
-            presence[output.path] = Presence.NEVER
-        elif remote_name(project.top / output.root, output.remote) is None:
-            presence[output.path] = Presence.NO
+            presence[_key(output)] = Presence.NEVER
+        else:  # a directory by itself where that costs nothing: what two share is listed once
+            apart = output.is_dir and local_remote_dir(project.top / output.root, output.remote)
+            own = f"{output.path} {output.content}" if apart else ""
+            groups.setdefault((output.root, output.remote, own), []).append(output)
+    for (root, remote, _), group in groups.items():
+        if remote_name(project.top / root, remote) is None:
+            found = dict.fromkeys(map(_key, group), Presence.NO)
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
-        elif ask or _is_folder(project, output):
-            asked.append(output)
+        elif ask or local_remote_dir(project.top / root, remote) is not None:
+            found = _asked(project, group, siblings, notes)
         else:
-            presence[output.path] = Presence.UNKNOWN
+            found = dict.fromkeys(map(_key, group), Presence.UNKNOWN)
             notes.append("the remote is not a local folder; --remote asks it")
-    presence |= _asked(project, asked, siblings, notes)
+        presence |= found
     return presence, list(dict.fromkeys(notes))
 
 
-def _is_folder(project: Project, output: Output) -> bool:
-    return local_remote_dir(project.top / output.root, output.remote) is not None
-
-
 def _asked(
-    project: Project, outputs: Sequence[Output], siblings: Sequence[Path], notes: list[str]
-) -> dict[str, Presence]:
-    """What the remotes say, each asked once."""
-    presence: dict[str, Presence] = {}
-    remotes: dict[str | None, list[Output]] = {}
-    for output in outputs:
-        remotes.setdefault(output.remote, []).append(output)
-    for group in remotes.values():
-        try:
-            lacking = missing_on_remote(project.top, group, None, siblings)
-        except XexpError as error:
-            notes.append(error.message)
-            presence |= {output.path: Presence.UNKNOWN for output in group}
-            continue
-        by_oid = {item.oid: item for item in lacking}
-        files = Counter(item.output.path for item in lacking)
-        for output in group:
-            own = by_oid.get(output.oid or "")
-            if own is not None:
-                presence[output.path] = Presence.DAMAGED if own.damaged else Presence.NO
-            else:
-                partly = files[output.path] > 0
-                presence[output.path] = Presence.PARTLY if partly else Presence.YES
-    return presence
+    project: Project, group: Sequence[Output], siblings: Sequence[Path], notes: list[str]
+) -> dict[tuple[str, str | None], Presence]:
+    try:
+        lacking = missing_on_remote(project.top, group, None, siblings)
+    except XexpError as error:
+        notes.append(error.message)
+        return dict.fromkeys(map(_key, group), Presence.UNKNOWN)
+    by_oid = {item.oid: item for item in lacking}
+    files = Counter(_key(item.output) for item in lacking)
+    found = {}
+    for output in group:
+        own = by_oid.get(output.oid or "")
+        if own is not None:
+            found[_key(output)] = Presence.DAMAGED if own.damaged else Presence.NO
+        else:
+            found[_key(output)] = Presence.PARTLY if files[_key(output)] else Presence.YES
+    return found

@@ -10,14 +10,19 @@ from gitxexp.common.errors import XexpError
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import compare, query, show
+from gitxexp.workflows.explore.filters import number
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
+from gitxexp.workflows.models import history
+from gitxexp.workflows.report import noise
 from gitxexp.workflows.report.importance import Importance, importance
 
 if TYPE_CHECKING:
+    from gitxexp.repository.registry import Promotion
     from gitxexp.repository.repository import Project
     from gitxexp.repository.tags import Experiment
     from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.query import ExperimentList
+    from gitxexp.workflows.report.noise import Spread
 
 #: Parameters that the table of importance has at most.
 _MOST = 12
@@ -34,7 +39,8 @@ class Best:
 
 @dataclass(frozen=True)
 class Report:
-    """``runs`` counts the rows that ``importance`` is of: tracked runs where there are, else experiments."""
+    """``rows`` are those that ``importance`` and ``spread`` are of: tracked runs where there are more of
+    them, else the experiments."""
 
     title: str
     experiments: ExperimentList
@@ -42,28 +48,59 @@ class Report:
     maximize: bool
     best: Best | None
     importance: Sequence[Importance]
-    runs: int
+    rows: Sequence[Row]
+    spread: Spread | None = None  #: how much the metric varies by chance, where runs were repeated
+    ties: Sequence[str] | None = (
+        None  #: experiments not told from the best; None where nothing tells
+    )
+    production: Sequence[Promotion] = ()  #: the newest promotion of each model
+
+    @property
+    def runs(self) -> int:
+        """How many rows ``importance`` is of."""
+        return len(self.rows)
 
 
-def report(project: Project, versions: Sequence[str] = (), metric: str | None = None) -> Report:
-    """The report on ``versions`` (none: all), ranked by ``metric`` (None: the primary one).
+@dataclass(frozen=True)
+class Request:
+    """What is reported on: ``versions`` (none: all), those of them that ``filter`` and ``where`` leave;
+    ranked by ``metric`` (None: the primary one), under ``title`` (None: the name of the folder)."""
+
+    versions: tuple[str, ...] = ()
+    metric: str | None = None
+    filter: str | None = None
+    where: str | None = None
+    title: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all experiments are reported on."""
+        return not (self.versions or self.filter or self.where)
+
+
+def report(project: Project, request: Request) -> Report:
+    """The report that is asked for.
 
     Raises XexpError for a version or metric that does not exist, and where there is no experiment.
     """
-    found = query.list_experiments(project, query.Query(names=tuple(versions)))
+    chosen = query.Query(names=request.versions, filter=request.filter, where=request.where)
+    found = query.list_experiments(project, chosen)
     if not found.rows:
+        if found.total:
+            raise XexpError(f"none of {found.total} experiments match", "git xexp explore list")
         raise XexpError("there are no experiments to report on", "make one: git xexp tag")
     names = ColumnNames(found.rows)
-    primary = _metric(project, names, metric)
-    title = project.top.name
+    primary = _metric(project, names, request.metric)
+    title = request.title or project.top.name
+    production = _production(project)
     if primary is None:
-        return Report(title, found, None, True, None, (), 0)
-    directions = query.directions(project.config)
-    maximize = column_names.maximize(primary.name, directions)
-    rows = _runs(project, found.rows) if not versions else list(found.rows)
+        return Report(title, found, None, True, None, (), found.rows, production=production)
+    maximize = column_names.maximize(primary.name, query.directions(project.config))
+    rows = _runs(project, found.rows) if request.is_whole else list(found.rows)
+    best = _best(project, found.rows, primary, maximize)
     return Report(
-        title, found, primary.name, maximize, _best(project, found.rows, primary, maximize),
-        _importance(rows, primary), len(rows),
+        title, found, primary.name, maximize, best, importances(rows, primary), rows,
+        noise.spread(rows, primary), _ties(project, found.rows, primary, best), production,
     )  # fmt: skip
 
 
@@ -78,8 +115,6 @@ def _metric(project: Project, names: ColumnNames, asked: str | None) -> ColumnNa
 
 
 def _best(project: Project, rows: Sequence[Row], metric: ColumnName, maximize: bool) -> Best | None:
-    from gitxexp.workflows.explore.filters import number
-
     ranked = [
         (amount, row.experiment) for row in rows
         if row.experiment is not None and (amount := number(metric.value(row))) is not None
@@ -95,12 +130,39 @@ def _best(project: Project, rows: Sequence[Row], metric: ColumnName, maximize: b
     return Best(experiment, value, since)
 
 
+def _ties(
+    project: Project, rows: Sequence[Row], metric: ColumnName, best: Best | None
+) -> list[str] | None:
+    """The experiments that the predictions do not tell from the best; None where the best has none."""
+    found = noise.intervals_of(project, rows, [metric.name]).get(metric.name)
+    known = {
+        row.experiment.name: interval
+        for row, interval in zip(rows, found or (), strict=False)
+        if interval and row.experiment
+    }
+    own = known.pop(best.experiment.name, None) if best else None
+    return noise.ties(own, known) if own and known else None
+
+
+def _production(project: Project) -> list[Promotion]:
+    """The promotion of each model that is in production; none where the registry cannot be read."""
+    if project.places.top is None:
+        return []
+    try:
+        promotions = history.history(project)
+    except XexpError:  # for the verb that needs it to say
+        return []
+    newest = {promotion.slot: promotion for promotion in reversed(promotions)}
+    return list(newest.values())
+
+
 def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
     """Every run that a tracker logged, where there are more of them than experiments."""
     found = query.list_experiments(project, query.Query(runs=True)).rows
     return list(found if len(found) > len(experiments) else experiments)
 
 
-def _importance(rows: Sequence[Row], metric: ColumnName) -> list[Importance]:
+def importances(rows: Sequence[Row], metric: ColumnName) -> list[Importance]:
+    """How much each parameter of the rows tells of a metric, the most telling first."""
     params = {name: column(rows, ColumnName("param", name)) for name in ColumnNames(rows).params}
     return importance(params, column(rows, metric))[:_MOST]

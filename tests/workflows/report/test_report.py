@@ -11,7 +11,7 @@ from tests.helpers import Clock, Repo
 
 def test_report(repo: Repo, clock: Clock) -> None:
     """The best, what it changed, the table, and parameters over enough runs."""
-    assert repo.xexp("report").code == 128
+    assert repo.xexp("report", "--md").code == 128
     experiments.three(repo, clock)
     done = repo.xexp("report", "--md").good().out
     assert done.startswith(
@@ -26,14 +26,14 @@ def test_report(repo: Repo, clock: Clock) -> None:
         )
     done = repo.xexp("report", "-o", "report.md").good()
     assert done.out == "wrote report.md\n"
-    assert repo.xexp("report", "-o", "report.html").code == 129
+    assert repo.xexp("report", "--open", "-o", "-").code == 129
     text = (repo / "report.md").read_text()
     assert "| train.lr | " in text and "| 6 |" in text
     assert "<script>" not in text
-    ranked = repo.xexp("report", "e0.1.0", "e1.0.0", "--metric", "loss").good().out
+    ranked = repo.xexp("report", "--md", "e0.1.0", "e1.0.0", "--metric", "loss").good().out
     assert "- Best loss (lower is better): **0.5** by **e0.1.0**.\n" in ranked
     assert "e0.2.0" not in ranked.split("### Experiments")[1].split("###")[0]
-    assert repo.xexp("report", "--metric", "f2").code == 128
+    assert repo.xexp("report", "--md", "--metric", "f2").code == 128
 
 
 def test_importance() -> None:

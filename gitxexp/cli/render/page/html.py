@@ -1,0 +1,75 @@
+"""The report as one HTML file that opens offline and asks for nothing: data, style, scripts in it.
+
+A policy in its head (Content Security Policy, w3.org/TR/CSP3) lets run only the scripts that are in it, by
+their hashes, and no request leave the page. Vega draws without ``eval`` for that (its interpreter). Names and
+values are data, in a JSON block and put in place as text; what stands in the HTML itself is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+import time
+from base64 import b64encode
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from gitxexp._version import __version__
+from gitxexp.cli.render.page.data import as_json
+from gitxexp.cli.render.report import Sentence, Strong, summary
+from gitxexp.common.text import visible
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.report.page import Page
+
+#: By which a file is known to be a report, which the next one may replace.
+GENERATOR = '<meta name="generator" content="git-xexp '
+_POLICY = (
+    "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data: blob:; base-uri 'none';"
+    " form-action 'none'"
+)
+#: What would end a script, or begin a comment in it, within HTML (html.spec.whatwg.org, 4.12.1.3).
+_IN_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
+
+
+def as_html(page: Page, vega: str) -> str:
+    """The whole file. ``vega`` is the script that draws (:func:`gitxexp.cli.render.page.vega.script`)."""
+    style, script = _file("page.css"), _file("page.js")
+    charts = {
+        entry.name.removesuffix(".json"): json.loads(entry.read_text("utf-8"))
+        for entry in files(__package__).joinpath("charts").iterdir()
+        if entry.name.endswith(".json")
+    }
+    vega = _IN_SCRIPT.sub(r"\\x3c", vega)
+    parts = {
+        "policy": _POLICY.format(scripts=f"{_hash(script)} {_hash(vega)}", styles=_hash(style)),
+        "generator": f'{GENERATOR}{__version__}">',
+        "title": _escaped(page.report.title),
+        "date": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
+        "style": style,
+        "summary": "".join(map(_sentence, summary(page.report))),
+        "charts": json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
+        "data": as_json(page),
+        "script": script,
+        "vega": vega,
+    }
+    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
+
+
+def _file(name: str) -> str:
+    return files(__package__).joinpath(name).read_text("utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+
+
+def _escaped(text: str) -> str:
+    return html.escape(visible(text.encode("utf-8", "replace").decode()))
+
+
+def _sentence(parts: Sentence) -> str:
+    marked = (f"<b>{_escaped(p)}</b>" if isinstance(p, Strong) else _escaped(p) for p in parts)
+    return f"<li>{''.join(marked)}</li>"

@@ -1,0 +1,52 @@
+"""Vega, Vega-Lite and their embedding as one script: what vl-convert-python has in it.
+
+Making the script takes seconds of the JavaScript engine in that package and gives the same each time, so
+that it is kept in the user's cache (``$XDG_CACHE_HOME/git-xexp``, XDG base directory specification).
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from importlib import metadata
+from pathlib import Path
+
+from gitxexp.common.files import atomic_write
+from gitxexp.workflows.sweeps.missing import missing_package
+
+_PACKAGE = "vl-convert-python"
+_SNIPPET = "window.vegaEmbed = vegaEmbed;"
+
+
+def script() -> str:
+    """The script, which defines ``vegaEmbed``. Raises UsageError where the package is not installed."""
+    try:
+        version = metadata.version(_PACKAGE)
+    except metadata.PackageNotFoundError as error:
+        raise _missing() from error
+    kept = _folder() / f"vega-embed-{version}.js"
+    with suppress(OSError, UnicodeDecodeError):
+        return kept.read_text("utf-8")
+    try:
+        import vl_convert  # 85 MB, which only the first page of a version needs
+    except ImportError as error:
+        raise _missing() from error
+    made = str(vl_convert.javascript_bundle(_SNIPPET))
+    with suppress(OSError):
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(kept, durable=False) as temporary:
+            temporary.write_text(made, "utf-8")
+    return made
+
+
+def _missing() -> Exception:
+    return missing_package(
+        _PACKAGE,
+        "the page draws with what is in it; git xexp report --md needs nothing more",
+        "report",
+    )
+
+
+def _folder() -> Path:
+    home = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "git-xexp"

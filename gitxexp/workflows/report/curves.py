@@ -1,0 +1,71 @@
+"""The values of metrics by step, of the runs that a report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gitxexp.common.errors import XexpError
+from gitxexp.trackers import runs as trackers_runs
+from gitxexp.trackers.adapter import Point
+from gitxexp.trackers.column_names import Role
+from gitxexp.trackers.run import Run
+
+#: Points of a curve; of longer ones the least and the greatest value of each stretch are kept.
+MOST_POINTS = 240
+#: Metrics of a run, those with curves.
+_MOST_METRICS = 8
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The values of a metric in one run; ``total`` counts those that were logged."""
+
+    run: str
+    metric: str
+    points: Sequence[tuple[float, float]]  #: step and value
+    total: int
+
+
+def curves(runs: Iterable[Run], order: Sequence[str]) -> list[Curve]:
+    """The curves of every run, metrics in ``order`` first; none of a run that cannot be read."""
+    found = []
+    for run in runs:
+        metrics = [name for name in run.series if run.roles.get(name) is Role.METRIC]
+        metrics.sort(key=lambda name: order.index(name) if name in order else len(order))
+        for metric in metrics[:_MOST_METRICS]:
+            try:
+                points = _numbered(trackers_runs.series(run, metric))
+            except XexpError:  # for the verb that needs it to say
+                continue
+            if len(points) > 1:
+                found.append(Curve(run.id, metric, thinned(points), len(points)))
+    return found
+
+
+def _numbered(points: Sequence[Point]) -> list[tuple[float, float]]:
+    """Step and value of each finite one; where not all have a step, they are counted."""
+    finite = [one for one in points if one.value - one.value == 0]
+    if any(not isinstance(one.step, int | float) for one in finite):
+        return [(at, float(one.value)) for at, one in enumerate(finite)]
+    known = [(float(one.step or 0), float(one.value)) for one in finite]
+    return sorted(known, key=lambda pair: pair[0])
+
+
+def thinned(
+    points: Sequence[tuple[float, float]], most: int = MOST_POINTS
+) -> list[tuple[float, float]]:
+    """At most ``most`` points: the first, the last, and of each stretch between the least and the
+    greatest, so that no peak is lost."""
+    if len(points) <= most:
+        return list(points)
+    inner, parts = points[1:-1], (most - 2) // 2
+    kept = [points[0]]
+    for part in range(parts):
+        stretch = inner[part * len(inner) // parts : (part + 1) * len(inner) // parts]
+        ends = {
+            min(stretch, key=lambda pair: pair[1]): None,
+            max(stretch, key=lambda pair: pair[1]): None,
+        }
+        kept += sorted(ends, key=lambda pair: pair[0])
+    return [*kept, points[-1]]

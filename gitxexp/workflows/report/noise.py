@@ -1,0 +1,115 @@
+"""How much a metric varies where nothing that matters does.
+
+Two sources: the predictions of runs in the results, which give the value of a rate an interval
+(:mod:`gitxexp.workflows.checks.differences`), and runs of one configuration that differ in their seed only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.workflows.checks import differences, intervals
+from gitxexp.workflows.checks.differences import RecordedRun
+from gitxexp.workflows.explore.filters import as_text, missing, number
+from gitxexp.workflows.explore.rows import ColumnName, Row, column
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.checks.intervals import Interval
+
+#: Rows of which means are told, by a bootstrap where there are few values.
+_MEANS = 20
+#: Runs beyond the first of each configuration from which on a spread says what is noise.
+_LEAST = 5
+#: Parameters that change nothing but chance.
+_SEEDS = frozenset(("seed", "random_state", "random_seed", "split_seed", "seed_index"))
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The pooled standard deviation of a metric over runs that differ in their seed only: of ``runs``
+    runs of ``configurations`` configurations."""
+
+    deviation: float
+    runs: int
+    configurations: int
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether there are enough runs to say what is noise."""
+        return self.runs - self.configurations >= _LEAST
+
+    @property
+    def least(self) -> float:
+        """The difference of two runs that chance alone exceeds in 5 of 100 cases."""
+        return float(intervals.Z * 2**0.5 * self.deviation)
+
+
+def spread(rows: Sequence[Row], metric: ColumnName) -> Spread | None:
+    """How much ``metric`` varies between rows of one configuration, code and data; None where no two rows
+    share them."""
+    groups: dict[Any, list[float]] = {}
+    for row, value in zip(rows, column(rows, metric), strict=True):
+        amount = number(value)
+        if amount is not None:
+            groups.setdefault(_configuration(row), []).append(float(amount))
+    repeated = [values for values in groups.values() if len(values) > 1]
+    if not repeated:
+        return None
+    runs = sum(map(len, repeated))
+    squares = sum(_squares(values) for values in repeated)
+    return Spread((squares / (runs - len(repeated))) ** 0.5, runs, len(repeated))
+
+
+def _configuration(row: Row) -> Any:
+    params = frozenset(
+        (name, as_text(value))
+        for name, value in row.params.items()
+        if not missing(value) and name.rpartition(".")[2].lower() not in _SEEDS
+    )
+    said = row.experiment.payload if row.experiment else None
+    code = said.code or said.run_commit if said else row.field("commit")
+    return params, code, said.data if said else None
+
+
+def _squares(values: Sequence[float]) -> float:
+    mean = sum(values) / len(values)
+    return sum((value - mean) ** 2 for value in values)
+
+
+def intervals_of(
+    project: Project, rows: Sequence[Row], metrics: Sequence[str]
+) -> dict[str, list[Interval | None]]:
+    """The 95% interval of each metric in each row, where the rows of its run are in the results and tell
+    it; metrics that they tell of no row are left out.
+
+    Accuracies and error rates of all rows; other means, which take longer, of the first :data:`_MEANS` rows.
+    """
+    if project.places.top is None:
+        return {}
+    runs = [_recorded(row, metrics) for row in rows]
+    known = differences.rates(project, runs)
+    for at, run in enumerate(runs[:_MEANS]):
+        left = {name: value for name, value in run.metrics.items() if name not in known[at]}
+        known[at] |= differences.samples(project, run._replace(metrics=left))
+    return {
+        name: [one[name].interval if name in one else None for one in known]
+        for name in metrics
+        if any(name in one for one in known)
+    }
+
+
+def _recorded(row: Row, metrics: Sequence[str]) -> RecordedRun:
+    values = {name: ColumnName("metric", name).value(row) for name in metrics}
+    return RecordedRun(str(row.field("run") or ""), str(row.field("version") or ""), values)
+
+
+def ties(best: Interval, others: Mapping[str, Interval]) -> list[str]:
+    """The names of those that cannot be told from the best: the interval of the difference holds 0."""
+    return [
+        name
+        for name, other in others.items()
+        if not intervals.difference_of_rates(best, other).excludes(0)
+    ]
