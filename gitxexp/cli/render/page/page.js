@@ -71,8 +71,8 @@ function rounded(value) {
   if (typeof value !== "number" || Number.isInteger(value)) return plain(value);
   const size = Math.abs(value);
   if (!(size >= 1e-3 && size < 1e6)) return String(Number(value.toPrecision(4)));
-  const text = value.toFixed(4), exact = plain(value);
-  return Number(text) === value && exact.length <= 6 ? exact : text;
+  const exact = plain(value);
+  return exact.length <= 6 && (exact.split(".")[1] || "").length <= 4 ? exact : value.toFixed(4);
 }
 function plain(value) {
   if (value === null || value === undefined) return "";

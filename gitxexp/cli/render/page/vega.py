@@ -12,7 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from gitxexp.common.files import atomic_write
-from gitxexp.workflows.sweeps.missing import missing_package
+from gitxexp.common.missing import missing_package
 
 _PACKAGE = "vl-convert-python"
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
