@@ -228,6 +228,17 @@ def _once(runs: Sequence[Run]) -> list[Run]:
     return [run for run in runs if any(run is one for one in by_id[run.id])]
 
 
+def merged_parts(top: Path, config: Config) -> list[Path]:
+    """The results databases of which every run is in another one, as ``merge -o`` leaves them."""
+    rules, table = role_rules(config), config.results_table or None
+    paths = databases(top, config)
+    if len(paths) < 2:
+        return []
+    found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
+    whole = {run.database for run in _once(found)}
+    return sorted({run.database for run in found} - whole)
+
+
 def _without_copies(runs: Sequence[Run]) -> Sequence[Run]:
     """The runs without those that were imported from a store which is read here itself."""
     own = {run.id for run in runs if run.tracker != "imported"}
@@ -298,6 +309,10 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
     # Files of a tracker without ids are the last run's, and their own time is not known.
     run = max((run for run in latest if run.ended), key=_when, default=None)
+    if run is not None:  # of a merged database and its parts the one with most runs is the whole
+        same = [one for one in latest if one.id == run.id and _when(one) == _when(run)]
+        if len(same) > 1:
+            run = max(same, key=lambda one: len(trackers_runs.run_rows(one.database, table)))
     run = run or next(iter(latest), None)
     silent = [] if run else without_runs(top, config)
     return run, [f"{name} has no table with {_NAME_IT}" for name in silent]

@@ -26,7 +26,7 @@ from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import databases
+from gitxexp.workflows.experiments.collect import databases, merged_parts
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.merge.inputs import CommitContents
 from gitxexp.workflows.models.cache import objects_noted
@@ -249,6 +249,12 @@ def untracked(project: Project) -> Untracked:
         roles[Role.RESULTS] = [path for path in roles.get(Role.RESULTS, ()) if path in known]
         for kind, paths in roles.items():
             groups[kind] += paths
+    if groups[Role.RESULTS]:
+        parts = {
+            path.relative_to(project.top).as_posix()
+            for path in merged_parts(project.top, project.config)
+        }
+        groups[Role.RESULTS] = [path for path in groups[Role.RESULTS] if path not in parts]
     return Untracked(*(tuple(groups[kind]) for kind in (Role.DATA, Role.MODEL, Role.RESULTS)))
 
 

@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.experiments.outputs import untracked
 from tests.helpers import Repo, run
 
 
@@ -45,6 +47,22 @@ def test_the_first_of_several_files_is_the_target_where_it_is_tracked(trained: R
     trained.xexp("merge", str(target), *map(str, parts)).good()
     rows = query(target, "SELECT track_id FROM events")
     assert {("part-0",), ("part-1",)} <= set(rows) and len(rows) >= before + 2
+
+
+def test_the_parts_of_a_merged_file_are_no_results_of_their_own(trained: Repo) -> None:
+    set_up(trained)
+    trained.git("config", "xexp.results.databases", "results/*.db")
+    for n in range(2):
+        results(trained / f"results/a{n}.db", f"part-{n}", 0.1 * n)
+        results(trained / f"results/a{n}.db", f"more-{n}", 0.2 * n)
+    trained.xexp("merge", "results/a0.db", "results/a1.db", "-o", "results/z.db").good()
+    listed = trained.xexp("explore", "list", "--runs", "--porcelain", "--columns", "run,results")
+    parts = [line for line in listed.good().out.splitlines() if line.startswith(("part", "more"))]
+    assert len(parts) == 4 and all(line.endswith("results/z.db") for line in parts)
+    seen = trained.xexp("tag", "--run", "more-1", "--dry-run").good().out
+    assert 'results = "results/z.db"' in seen
+    files = untracked(Project.open(trained.path)).results
+    assert "results/z.db" in files and not {"results/a0.db", "results/a1.db"} & {*files}
 
 
 def test_an_untracked_first_file_may_be_a_part_and_the_hint_works(trained: Repo) -> None:
