@@ -25,6 +25,14 @@ from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 
 #: Rows shown of what a rule finds.
 MOST = 20
+#: Rows of a table from which on its inputs are sorted once for all rules.
+LARGE = 200_000
+#: Columns that number the repetitions of an input that are meant.
+REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
+#: Runs that are read one after the other, where their rows stand together.
+_RANGES = 1_000
+#: What one sort tells apart: places (bits of an integer), and patterns of them.
+_PLACES, _PATTERNS = 60, 5_000
 #: Runs of a table that are told apart; of more, the table is one.
 RUNS = 50_000
 #: Configurations within runs that are told apart.
@@ -90,6 +98,22 @@ class Spread(NamedTuple):
     rows: int
     groups: int
     inputs: int
+
+
+class Pattern(NamedTuple):
+    """So many ``inputs`` are in ``rows`` rows each, in the same runs and parts of the data.
+
+    ``places`` are the numbers of the runs among those that are looked at, with the part of the data.
+    """
+
+    rows: int
+    places: frozenset[tuple[int, str | None]]
+    inputs: int
+    some: tuple[Any, ...]  #: one or two of the inputs
+
+    def runs(self, wanted: Iterable[int]) -> int:
+        """How many of the runs have the inputs."""
+        return len({run for run, _ in self.places}.intersection(wanted))
 
 
 class TableProfile:
@@ -187,14 +211,10 @@ class TableProfile:
             taken.append((name, len(wanted)))
             parts += wanted
         keys = [*by] or ["NULL"]
-        grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
         ends = ["min(rowid)", "max(rowid)"] if self.table.has_rowid else ["NULL", "NULL"]
-        sql = (
-            f"SELECT {', '.join([*keys, 'count(*)', *ends, *self._matching(), *parts])}"
-            f" FROM {quoted(self.table.name)}{grouping}"
-        )
+        items = ", ".join([*keys, "count(*)", *ends, *self._matching(), *parts])
         found = []
-        for row in self.database.rows(sql):
+        for row in self._summed(items, by):
             key, (rows, first, last, both, equal, off, square) = (
                 row[: len(keys)],
                 row[len(keys) :][:7],
@@ -213,6 +233,36 @@ class TableProfile:
                 None if first is None else (first, last),
             ))  # fmt: skip
         return found
+
+    def _summed(self, items: str, by: Sequence[str]) -> Iterable[tuple[Any, ...]]:
+        """One row for each group; a run whose rows stand together is read there, without a sort."""
+        sql = f"SELECT {items} FROM {self.from_table}"
+        for first, last in (ranges := self._ranges(by)):
+            yield from self.database.rows(f"{sql} WHERE rowid BETWEEN ? AND ?", [first, last])
+        if not ranges:
+            grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
+            yield from self.database.rows(sql + grouping)
+
+    def _ranges(self, by: Sequence[str]) -> list[tuple[int, int]]:
+        """The first and the last rowid of each run of a large table; none where runs are mixed."""
+        if self.database.kind != "sqlite" or not self.table.has_rowid or len(by) != 1:
+            return []
+        if self.run_column is None or not self._is_large:
+            return []
+        sql = (
+            f"SELECT min(rowid), max(rowid), count(*) FROM {self.from_table}"
+            f" GROUP BY {by[0]} LIMIT {_RANGES + 1}"
+        )
+        found = list(self.database.rows(sql))
+        if len(found) > _RANGES or any(last - first + 1 != rows for first, last, rows in found):
+            return []
+        return [(first, last) for first, last, _ in found]
+
+    @property
+    def _is_large(self) -> bool:
+        ends = (f"(SELECT {end}(rowid) FROM {self.from_table})" for end in ("max", "min"))
+        sql = f"SELECT {' - '.join(ends)}"  # each is one look at the tree
+        return int(self.value(sql) or 0) >= LARGE
 
     def _aggregates(self, name: str) -> list[str]:
         column = quoted(name)
@@ -362,6 +412,9 @@ class TableProfile:
         """How often each input occurs, counted in one sort; nothing without a column of inputs."""
         if self.id_column is None:
             return ()
+        if self.patterns is not None:
+            every = range(len(self.chosen))
+            return [Spread(one.rows, one.runs(every), one.inputs) for one in self.patterns]
         key = quoted(self.id_column)
         where, params = self.where(self.chosen)
         sql = (
@@ -370,6 +423,67 @@ class TableProfile:
             f" WHERE {key} IS NOT NULL AND {where} GROUP BY {key}) AS s GROUP BY 1, 2"
         )
         return [Spread(*row) for row in self.database.rows(sql, params)]
+
+    @cached_property
+    def patterns(self) -> Sequence[Pattern] | None:
+        """In which runs and parts of the data which number of inputs is, by one sort of a large table
+        in which some may be where they should not; None where the rules count themselves."""
+        runs = [group.run for group in self.chosen]
+        several = self.split_column or any(len(each) > 1 for each in self.by_config().values())
+        if sum(group.rows for group in self.chosen) < LARGE or not several or "" in runs:
+            return None
+        if self.id_column is None or self.run_column is None or self.varying_names:
+            return None
+        if self.all_of(REPETITIONS) or len(runs) > _PLACES:
+            return None
+        parts = self._parts()
+        if len(runs) * len(parts) > _PLACES:
+            return None
+        return self._patterns(runs, parts)
+
+    def _parts(self) -> list[str | None]:
+        if self.split_column is None:
+            return [None]
+        name = quoted(self.split_column)
+        sql = f"SELECT DISTINCT CAST({name} AS VARCHAR) FROM {self.from_table} LIMIT {_PLACES + 1}"
+        return [part for (part,) in self.database.rows(sql) if part is not None] + [None]
+
+    def _patterns(self, runs: Sequence[str], parts: Sequence[str | None]) -> list[Pattern] | None:
+        where, params = self.where(self.chosen)
+        key, run = quoted(self.require_id()), quoted(self.run_column or "")
+        cases = " ".join(f"WHEN ? THEN {at * len(parts)}" for at in range(len(runs)))
+        bit = f"CASE CAST({run} AS VARCHAR) {cases} END"
+        if len(parts) > 1:
+            cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(parts) - 1))
+            split = quoted(self.split_column or "")
+            bit += f" + CASE CAST({split} AS VARCHAR) {cases} ELSE {len(parts) - 1} END"
+        either = f"sum(DISTINCT 1 << ({bit}))"
+        if self.database.kind == "duckdb":
+            either = f"bit_or(CAST(1 AS BIGINT) << ({bit}))"
+        sql = (
+            "SELECT c, m, count(*), min(k), max(k) FROM"
+            f" (SELECT {key} AS k, count(*) AS c, {either} AS m FROM {self.from_table}"
+            f" WHERE {key} IS NOT NULL AND {where} GROUP BY {key}) AS s"
+            f" GROUP BY c, m LIMIT {_PATTERNS + 1}"
+        )
+        rows = list(self.database.rows(sql, [*runs, *parts[:-1], *params]))
+        if len(rows) > _PATTERNS:
+            return None
+        places = [(at, part) for at in range(len(runs)) for part in parts]
+        return [
+            Pattern(
+                count,
+                frozenset(place for at, place in enumerate(places) if mask >> at & 1),
+                inputs,
+                tuple(dict.fromkeys((least, most))),
+            )
+            for count, mask, inputs, least, most in rows
+        ]
+
+    def examples(self, patterns: Iterable[Pattern]) -> tuple[str, list[Any]]:
+        """A condition for some of the inputs of patterns."""
+        some = [each for pattern in patterns for each in pattern.some][:MOST]
+        return f"{quoted(self.require_id())} IN ({', '.join('?' * len(some))})", some
 
     @cached_property
     def repeated(self) -> dict[str, int]:
@@ -384,6 +498,12 @@ class TableProfile:
             return {}
         if all(one.groups < 2 for one in self.spread):
             return {}
+        if self.patterns is not None:
+            counts = {
+                text: sum(one.inputs for one in self.shared_by(groups))
+                for text, groups in again.items()
+            }
+            return {text: count for text, count in counts.items() if count}
         names = sorted(self._varied)
         known = {
             tuple(plain(groups[0].value(name)) for name in names): text
@@ -404,6 +524,12 @@ class TableProfile:
                 found[text] = int(count)
         return found
 
+    def shared_by(self, groups: Sequence[Group]) -> list[Pattern]:
+        """The patterns of inputs that several of the runs of ``groups`` have."""
+        names = {group.run for group in groups}
+        runs = [at for at, group in enumerate(self.chosen) if group.run in names]
+        return [one for one in self.patterns or () if one.runs(runs) > 1]
+
     def overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
         """How many inputs are in several runs of groups of one configuration, and the first."""
         key, run = quoted(self.require_id()), quoted(self.run_column or "")
@@ -411,6 +537,9 @@ class TableProfile:
         for name, value in groups[0].varying.items():
             where += f" AND {quoted(name)} {self._same} ?"
             params.append(value)
+        if self.patterns is not None:
+            some, inputs = self.examples(self.shared_by(groups))
+            where, params = f"{where} AND {some}", [*params, *inputs]
         inner = (
             f"SELECT {key} AS input, count(DISTINCT {run}) AS runs, count(*) AS times"
             f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where} GROUP BY {key}"

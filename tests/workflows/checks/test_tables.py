@@ -11,6 +11,7 @@ import duckdb
 import pytest
 
 from gitxexp.common.errors import XexpError
+from gitxexp.workflows.checks import profile
 from gitxexp.workflows.checks.rule import Level
 from tests.workflows.checks.support import TABLES, change, found_in, report_of, sound
 
@@ -150,6 +151,37 @@ def test_the_engines_agree(template: Path, tmp_path: Path) -> None:
         (f.rule, f.level, f.message, f.count) for f in two.findings
     ]
     assert one.count(Level.ERROR) == 4
+
+
+def test_a_large_table_is_sorted_once_with_the_same_findings(
+    template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    again = AGAIN.replace("replace(timestamp", "replace(CAST(timestamp AS VARCHAR)")
+    statements = [
+        again, again.replace("run-again", "run-third"),
+        f"UPDATE predictions SET input_id = 'in-3' WHERE input_id IN ('in-4', 'in-5') AND {RUN}",
+        "DELETE FROM predictions WHERE track_id = 'run-third' AND input_id > 'in-5'",
+        "ALTER TABLE predictions ADD COLUMN split TEXT", "UPDATE predictions SET split = 'test'",
+        f"UPDATE predictions SET split = 'Train' WHERE input_id < 'in-102' AND {RUN}",
+        "UPDATE predictions SET split = NULL WHERE input_id = 'in-7'",
+        "DELETE FROM predictions WHERE track_id = 'run-gpt' AND input_id > 'in-7'",
+        "UPDATE predictions SET input_id = NULL WHERE input_id = 'in-8'",
+    ]  # fmt: skip
+    small = Path(shutil.copy(template, tmp_path / "r.db"))
+    change(small, *statements)
+    other = as_duckdb(template, tmp_path / "r.duckdb")
+    with closing(duckdb.connect(str(other))) as db:
+        for statement in statements:
+            db.execute(statement)
+    usual = [report_of(path).findings for path in (small, other)]
+    monkeypatch.setattr(profile, "LARGE", 1)
+    large = [report_of(path).findings for path in (small, other)]
+    for one, two in zip(usual, large, strict=True):
+        said = [(f.rule, f.level, f.message, f.count) for f in one]
+        assert said == [(f.rule, f.level, f.message, f.count) for f in two]
+        assert {"leak", "unbalanced"} <= {rule for rule, *_ in said}
+        for few, every in zip(two, one, strict=True):
+            assert len(few.rows) > 0 if every.rows else few.rows == ()
 
 
 def test_configurations_within_a_run(tmp_path: Path) -> None:

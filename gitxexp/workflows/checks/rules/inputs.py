@@ -9,14 +9,10 @@ from gitxexp.common.text import counted
 from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import data_files
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import MOST, Group, TableProfile
+from gitxexp.workflows.checks.profile import LARGE, MOST, REPETITIONS, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
 
 _NO_ID = "no column names the inputs (--id COLUMN)"
-#: Rows of a table from which on the inputs of the first configuration alone are listed: each takes a look.
-_LARGE = 200_000
-#: Columns that number the repetitions of an input that are meant.
-_REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
 #: Words of a split that is trained on; every other is held out.
 _TRAINED = ("train", "training", "fit", "tr")
 
@@ -54,13 +50,19 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
     run = quoted(table.run_column) if table.run_column else "''"
     where, params = table.where(table.chosen)
     names = [n for n in (table.run_column, table.id_column, table.split_column) if n]
-    names += [*table.varying_names, *table.all_of(_REPETITIONS)]
+    names += [*table.varying_names, *table.all_of(REPETITIONS)]
+    again = [one for one in table.patterns or () if one.rows > len(one.places)]
+    if table.patterns is not None:
+        some, inputs = table.examples(again)
+        where, params = f"{where} AND {some}", [*params, *inputs]
     inner = (
         f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {table.from_table}"
         f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
         " HAVING count(*) > 1"
     )
-    total, rows = table.counted(inner, params)
+    rows, total = table.ask(f"{inner} LIMIT {MOST}", params), sum(one.inputs for one in again)
+    if rows and not total:
+        total = int(table.value(f"SELECT count(DISTINCT input) FROM ({inner}) AS s", params))
     if total:
         yield table.found(
             f"{counted(total, 'input')} evaluated more than once within a run"
@@ -74,7 +76,7 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
 
 def _between_runs(table: TableProfile) -> Iterator[Finding]:
     configs = table.by_config()
-    large = sum(group.rows for group in table.chosen) > _LARGE
+    large = sum(group.rows for group in table.chosen) > LARGE
     for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
         groups = configs[text]
         runs = _runs(groups)
@@ -98,12 +100,22 @@ def _between_splits(table: TableProfile) -> Iterator[Finding]:
     trained = ", ".join(f"'{word}'" for word in _TRAINED)
     kind = f"CASE WHEN lower(CAST({split} AS VARCHAR)) IN ({trained}) THEN 1 ELSE 0 END"
     where, params = table.where(table.chosen)
+    known = table.patterns
+    both = [
+        one for one in known or () if len({_is_trained(part) for _, part in one.places if part}) > 1
+    ]
+    if known is not None:
+        if not both:
+            return
+        some, inputs = table.examples(both)
+        where, params = f"{where} AND {some}", [*params, *inputs]
     inner = (
         f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {table.from_table}"
         f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where} GROUP BY {key}"
         f" HAVING min({kind}) <> max({kind})"
     )
     total, rows = table.counted(inner, params)
+    total = sum(one.inputs for one in both) or total
     if total:
         yield table.found(
             f"{counted(total, 'input')} both in the training and in the held-out data",
@@ -111,6 +123,10 @@ def _between_splits(table: TableProfile) -> Iterator[Finding]:
             rows=rows,
             hint="take them out of the training data, and run again",
         )  # fmt: skip
+
+
+def _is_trained(part: str) -> bool:
+    return part.lower() in _TRAINED
 
 
 @rule("leak", Level.ERROR, Scope.DATA)
@@ -166,7 +182,14 @@ def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 
 def _inputs_by_config(table: TableProfile, configs: dict[str, list[Group]]) -> list[dict[str, Any]]:
-    found = table.by_group(f"count(DISTINCT {quoted(table.require_id())})")
+    known = table.patterns
+    if known is None:
+        found = table.by_group(f"count(DISTINCT {quoted(table.require_id())})")
+    else:
+        inputs = (
+            (n, sum(one.inputs for one in known if one.runs([n]))) for n in range(len(table.chosen))
+        )
+        found = {table.chosen[at].key: count for at, count in inputs}
     return [
         {
             "configuration": table.label(groups[0]),
