@@ -6,39 +6,98 @@ experiments in the registry alone; a number given again there would be another e
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from gitxexp.common.errors import XexpError
 from gitxexp.repository import config, version
 from gitxexp.repository.repository import Project
-from gitxexp.repository.version import AnyVersion
+from gitxexp.repository.tags import Tags
+from gitxexp.repository.version import AnyVersion, Level, NamedVersion, Version
 
 
-def registered(project: Project) -> set[str]:
-    """Every version that the registry here, or of a branch, here or on a remote as last seen, has."""
+class Taken:
+    """Which versions are taken: those of the tags, and ``more``."""
+
+    def __init__(self, tags: Tags, more: Iterable[AnyVersion] = ()) -> None:
+        self._tags, self._more = tags, set(more)
+
+    def __contains__(self, version: AnyVersion) -> bool:
+        return version in self._more or self._tags.holds(version)
+
+    def add(self, version: AnyVersion) -> None:
+        """It is taken from now on."""
+        self._more.add(version)
+
+    @property
+    def latest(self) -> Version | None:
+        """The highest ``eX.Y.Z``; None where there is none."""
+        highest = self._tags.latest
+        return version.latest([*self._more, *([highest] if highest else [])])
+
+    def following(self, level: Level) -> Version:
+        """The version after the highest one, at ``level``; the first one is ``e0.1.0``."""
+        highest = self.latest
+        return version.FIRST if highest is None else highest.bump(level)
+
+    def following_named(self, name: str) -> NamedVersion:
+        """The next ``exp-NAME-vN``."""
+        return version.following_named([*self._more, *self._tags.of_name(name)], name)
+
+
+def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) -> Taken:
+    """What the tags hold, or the registry here, or that of a branch, here or on a remote as last
+    seen; and ``elsewhere``."""
+    names = [name for oid in _registries(project) for name in _versions_of(project, tags, oid)]
+    if project.places.top is not None:
+        names += _unheld(project, tags)
+    more = (version.parse(name) for name in names)
+    return Taken(tags, [*(each for each in more if each is not None), *elsewhere])
+
+
+def _registries(project: Project) -> list[str]:
+    """The blobs of the registries of all branches, without the one that is in the work tree."""
+    branches = project.git.refs("refs/heads", "refs/remotes")
+    wanted = "".join(
+        f"{commit}:{config.REGISTRY}\n" for commit in ("HEAD", *dict.fromkeys(branches.values()))
+    )
+    listed = project.git.text("cat-file", "--batch-check", stdin=wanted.encode()).split("\n")
+    blobs = dict.fromkeys(line.split(" ")[0] for line in listed if " blob " in line)
+    if project.places.top is not None and blobs:
+        index = project.at_top.text("ls-files", "-s", "--", config.REGISTRY).split(" ")
+        if len(index) > 1 and project.at_top.ok("diff-files", "--quiet", "--", config.REGISTRY):
+            blobs.pop(index[1], None)
+    return list(blobs)
+
+
+def _versions_of(project: Project, tags: Tags, oid: str) -> Sequence[str]:
+    """The versions in a registry's blob that no tag holds."""
     from gitxexp.repository.registry import versions_in
 
-    names = set(project.registry.versions()) if project.places.top is not None else set()
-    branches = project.git.refs("refs/heads", "refs/remotes")
-    wanted = [
-        f"{commit}:{config.REGISTRY}" for commit in ("HEAD", *dict.fromkeys(branches.values()))
-    ]
-    seen: set[str] = set()
-    for item in project.git.cat(wanted):
-        if item is not None and item[1] == "blob" and item[0] not in seen:
-            seen.add(item[0])
-            names |= versions_in(item[2])
-    return names
+    def find() -> list[str]:
+        item = next(iter(project.git.cat([oid])), None)
+        return sorted(versions_in(item[2]) - set(tags.names)) if item else []
+
+    return tags.remembered(f"registry {tags.serial} {oid}", find)
 
 
-def registered_versions(project: Project) -> list[AnyVersion]:
-    """:func:`registered` as versions."""
-    found = (version.parse(name) for name in registered(project))
-    return [each for each in found if each is not None]
+def untagged(project: Project, tags: Tags) -> tuple[str, ...]:
+    """The versions of this work tree's registry that no tag holds; none where it cannot be read,
+    which is for the verb that needs it to say."""
 
-
-def untagged(project: Project, names: set[str]) -> tuple[str, ...]:
-    """The versions of this work tree's registry that no tag in ``names`` holds; none where it cannot
-    be read, which is for the verb that needs it to say."""
     try:
-        return tuple(name for name in project.registry.versions() if name not in names)
+        return _unheld(project, tags)
     except XexpError:
         return ()
+
+
+def _unheld(project: Project, tags: Tags) -> tuple[str, ...]:
+    def find() -> list[str]:
+        names = set(tags.names)
+        return [name for name in project.registry.versions() if name not in names]
+
+    try:
+        stat = project.registry.path.stat()
+    except OSError:
+        return tuple(find())
+    state = f"{stat.st_size} {stat.st_mtime_ns} {stat.st_ino} {stat.st_ctime_ns}"
+    return tags.remembered(f"untagged {tags.serial} {project.registry.path} {state}", find)

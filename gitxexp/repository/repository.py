@@ -230,8 +230,7 @@ class Project:
         found = self.annotations
         if not found:
             return tags
-        named = [e._replace(payload=found.over(e.name, e.payload)) for e in tags.experiments]
-        return tags._replace(experiments=named)
+        return tags.laid_over(lambda e: e._replace(payload=found.over(e.name, e.payload)))
 
     @property
     def annotations(self) -> Annotations:

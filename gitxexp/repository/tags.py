@@ -1,11 +1,12 @@
 """The experiments of a repository, read from its annotated tags.
 
-A parsed tag is cached under the tag's object id, so a cached one can never be stale; a warm listing
-costs one ``git for-each-ref`` and one read of the cache, whatever the number of tags.
+What a tag says is kept in an SQLite file, with the listing of refs that it was read from. A listing
+that is the same costs one ``git for-each-ref`` and a comparison, whatever the number of tags; of one
+that is not, the lines that differ are read. A tag is immutable, so what is kept of one is never stale.
 
-The cache is one file: a line with its format, this Python's and the content's checksum, then the
-content in Python's marshal form, which is read four times as fast as rows of JSON. marshal runs
-nothing it reads, and a file that is cut short or not ours fails the checksum.
+A tag's message is parsed when it is first asked for, with its neighbours: they are kept a
+:data:`_PAGE` at a time in Python's marshal form, which is read four times as fast as JSON, with a
+checksum. marshal runs nothing that it reads. The file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -13,28 +14,73 @@ from __future__ import annotations
 import marshal
 import os
 import re
+import sqlite3
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from binascii import unhexlify
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitxexp.common import limits
 from gitxexp.repository import tag_message as payloads
 from gitxexp.repository import version as versions
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.version import PATTERNS, AnyVersion, NamedVersion
-from gitxexp.storage.git import Git, decode
+from gitxexp.repository.version import PATTERNS, AnyVersion, NamedVersion, Version
+from gitxexp.storage.git import Git, decode, encode
 
-#: Parsed again when the way of parsing changes, or the Python (marshal's form is its own).
-_FORMAT = f"xexp tags 5 {sys.implementation.cache_tag}"
+#: Made anew when the way of parsing changes, or the Python (marshal's form is its own).
+_FORMAT = f"xexp tags 6 {sys.implementation.cache_tag}"
 
-#: The row of an object that is not in the repository; it may come, so that is not remembered.
-_ABSENT: list[Any] = []
+_SCHEMA = (
+    # one row; refs is what git listed
+    "CREATE TABLE listing (format TEXT, serial INTEGER, refs BLOB)",
+    # id // _PAGE is the page; name is git's bytes; commit is NULL for what is no experiment; hash has
+    # the first digits of the config hash; problem says why it is not read; the numbers are those of eX.Y.Z
+    """CREATE TABLE tag (id INTEGER PRIMARY KEY, name BLOB, oid BLOB, "commit" BLOB, date INTEGER,
+    run TEXT, hash TEXT, code TEXT, problem TEXT, major INTEGER, minor INTEGER, patch INTEGER)""",
+    "CREATE TABLE page (id INTEGER PRIMARY KEY, crc INTEGER, rows BLOB)",
+    "CREATE TABLE memo (key TEXT PRIMARY KEY, names TEXT)",
+)
+#: Made when first needed: a cold listing of 100,000 waits for two of them and not for all.
+_INDEXES = {
+    "name": "(name)",
+    "date": '(date) WHERE "commit" IS NOT NULL',
+    "commit": '("commit")',
+    "run": "(run) WHERE run <> ''",
+    "hash": "(hash) WHERE hash <> ''",
+    "code": "(code) WHERE code <> ''",
+    "major": "(major, minor, patch) WHERE major IS NOT NULL",
+    "problem": "(problem) WHERE problem IS NOT NULL",
+}
 
+#: Tags that are parsed, kept and read together.
+_PAGE = 128
+#: Tags that are parsed as soon as they are seen; of more, only the pages that are asked for.
+_AT_ONCE = 4096
+#: More pages than these are read by one scan.
+_FEW = 200
+#: Answers that are remembered.
+_MOST_MEMOS = 1000
+#: Digits of a config hash that are looked up; the rest is compared.
+_DIGITS = 16
+
+_REFS = b"refs/tags/"
 _TAGGER = r"tagger (.*?) ?<([^>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})"
 _LAST = 253402300799  #: the end of the year 9999, the last that Python's dates know
+
+_STRING = rb'"[^"\\\x00-\x1f\x7f]*+"'
+#: A tag as this program writes it, every line of it short: its commit, its date, its [xexp].
+_PLAIN = (
+    rb"object ([0-9a-f]+)\ntype commit\ntag [^\n]*\n"
+    rb"tagger [^\n<>]*<[^>\n]*> ([0-9]{1,11}) [+-][0-9]{4}\n\n"
+    rb"[^\n\[]*\n\n\[xexp\]"
+    rb"(\n(?:[a-z_]+ = (?:%b|[0-9]{1,18}|\[\n(?: +%b,\n)*\])\n)*+)"
+    rb"\n\[(?:[^\n]{0,%d}+\n)*+" % (_STRING, _STRING, limits.MOST_DIGITS)
+)
 
 
 class Experiment(NamedTuple):
@@ -59,17 +105,218 @@ class Experiment(NamedTuple):
         return found
 
 
-class Tags(NamedTuple):
-    """The experiments, newest first, and the name of every tag of any kind that spells a version."""
+#: What is asked of an experiment before it is shown: what was said of it later is laid over it.
+Over = Callable[[Experiment], Experiment]
 
-    experiments: list[Experiment]
-    names: list[str]
-    skipped: Mapping[str, str]  #: tags that are not read, and why
+
+class Tags:
+    """The experiments of one listing, and the name of every tag of any kind that spells a version.
+
+    Experiments come newest first. Nothing is read before it is asked for.
+    """
+
+    def __init__(self, store: _Store, over: Over | None = None) -> None:
+        self._store, self._over = store, over
+
+    def laid_over(self, over: Over) -> Tags:
+        """The same tags, each experiment as ``over`` makes it."""
+        return Tags(self._store, over)
+
+    @cached_property
+    def experiments(self) -> list[Experiment]:
+        """Every experiment."""
+        return self._made(_newest_first(list(self._store.every())))
+
+    @cached_property
+    def count(self) -> int:
+        """How many experiments there are."""
+        return int(self._store.rows('SELECT COUNT(*) FROM tag WHERE "commit" IS NOT NULL')[0][0])
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The name of every tag of any kind that spells a version."""
+        return [decode(name) for (name,) in self._store.rows("SELECT name FROM tag ORDER BY name")]
+
+    def holds(self, version: AnyVersion) -> bool:
+        """Whether a tag of any kind has this name."""
+        name = encode(str(version))
+        return bool(self._store.rows("SELECT 1 FROM tag WHERE name = ?", name, by="name"))
 
     @property
-    def taken(self) -> list[AnyVersion]:
-        """The versions that are taken."""
-        return [version for name in self.names if (version := versions.parse(name)) is not None]
+    def latest(self) -> Version | None:
+        """The highest ``eX.Y.Z`` that a tag of any kind has."""
+        rows = self._store.rows(
+            "SELECT major, minor, patch FROM tag WHERE major IS NOT NULL "
+            "ORDER BY major DESC, minor DESC, patch DESC LIMIT 1",
+            by="major",
+        )
+        return Version(*rows[0]) if rows else None
+
+    def of_name(self, name: str) -> list[NamedVersion]:
+        """The ``exp-NAME-vN`` of a name that tags of any kind have."""
+        start = encode(f"exp-{name}-v")
+        rows = self._store.rows(
+            "SELECT name FROM tag WHERE name >= ? AND name < ?", start, start + b":"
+        )
+        found = (versions.parse(decode(name)) for (name,) in rows)
+        return [each for each in found if isinstance(each, NamedVersion) and each.name == name]
+
+    def __iter__(self) -> Iterator[Experiment]:
+        """The experiments, the newest first; those far back are read when they are come to."""
+        first = self.newest(_PAGE)
+        yield from first
+        if len(first) == _PAGE:
+            yield from self.experiments[_PAGE:]
+
+    def of_code(self, code: str) -> list[Experiment]:
+        """Those that ran the code of this hash."""
+        found = self._where("code = ? AND code <> ''", code) if _is_text(code) else []
+        return [each for each in found if each.payload.code == code]
+
+    @cached_property
+    def skipped(self) -> Mapping[str, str]:
+        """Tags that are not read, and why."""
+        rows = self._store.rows(
+            "SELECT name, problem FROM tag WHERE problem IS NOT NULL", by="problem"
+        )
+        return {decode(name): why for name, why in rows}
+
+    def newest(self, count: int | None = None) -> list[Experiment]:
+        """The newest ``count`` experiments (None: all)."""
+        return self.experiments if count is None else self._first(count, "DESC")
+
+    def oldest(self, count: int | None = None) -> list[Experiment]:
+        """The oldest ``count`` experiments, the oldest first."""
+        return self.experiments[::-1] if count is None else self._first(count, "ASC")
+
+    def _first(self, count: int, order: str) -> list[Experiment]:
+        """Those of the last one's second are all read: their versions decide."""
+        last = self._store.rows(
+            f'SELECT date FROM tag WHERE "commit" IS NOT NULL ORDER BY date {order} '
+            "LIMIT 1 OFFSET ?", count - 1, by="date",
+        )  # fmt: skip
+        if not last:
+            return self.newest() if order == "DESC" else self.oldest()
+        side = ">=" if order == "DESC" else "<="
+        found = self._where(f"date {side} ?", last[0][0])
+        return found[:count] if order == "DESC" else found[::-1][:count]
+
+    def named(self, name: str) -> Experiment | None:
+        """The experiment of that name."""
+        return next(iter(self._where("name = ?", encode(name))), None)
+
+    def among(self, names: Iterable[str]) -> list[Experiment]:
+        """The experiments that have one of the names."""
+        found = [one for name in set(names) if (one := self.named(name)) is not None]
+        return _newest_first(found)
+
+    def of_run(self, run: str) -> list[Experiment]:
+        """Those of a tracker's run."""
+        found = self._where("run = ? AND run <> ''", run) if _is_text(run) else []
+        return [each for each in found if each.payload.run == run]
+
+    def of_run_starting(self, start: str) -> list[Experiment]:
+        """Those of a run whose name starts so."""
+        if not _is_text(start):
+            return []
+        found = self._where("run >= ? AND run < ? AND run <> ''", start, start + "\U0010ffff")
+        return [each for each in found if each.payload.run.startswith(start)]
+
+    def of_config(self, start: str) -> list[Experiment]:
+        """Those whose config hash starts with these hexadecimal digits."""
+        few = start[:_DIGITS]
+        found = self._where("hash >= ? AND hash < ? AND hash <> ''", few, few + "g")
+        whole = f"sha256:{start}"
+        return [each for each in found if each.payload.config_hash.startswith(whole)]
+
+    def at(self, commit: str) -> list[Experiment]:
+        """Those that are tagged at a commit."""
+        return self._where('"commit" = ?', unhexlify(commit))
+
+    def tagged(self, commits: Sequence[str]) -> set[str]:
+        """The commits that an experiment is tagged at."""
+        marks = ",".join("?" * len(commits))
+        values = map(unhexlify, commits)
+        rows = self._store.rows(
+            f'SELECT "commit" FROM tag WHERE "commit" IN ({marks})', *values, by="commit"
+        )
+        return {commit.hex() for (commit,) in rows}
+
+    def objects(self, oids: Collection[str]) -> list[Experiment]:
+        """Those whose tag objects these are."""
+        if not oids:
+            return []
+        wanted = set(map(unhexlify, oids))
+        rows = self._store.rows('SELECT name, oid FROM tag WHERE "commit" IS NOT NULL')
+        return self.among(decode(name) for name, oid in rows if oid in wanted)
+
+    def names_at(self, commits: Collection[str]) -> list[str]:
+        """The names of the experiments at any of the commits."""
+        if len(commits) <= _PAGE:
+            marks = ",".join("?" * len(commits))
+            return self._names(f'AND "commit" IN ({marks})', tuple(map(unhexlify, commits)))
+        wanted = set(map(unhexlify, commits))
+        rows = self._store.rows(
+            'SELECT name, date, "commit" FROM tag WHERE "commit" IS NOT NULL ORDER BY date DESC',
+            by="date",
+        )
+        return _in_order([(name, date) for name, date, commit in rows if commit in wanted])
+
+    def names_newest(self, count: int | None = None, before: Experiment | None = None) -> list[str]:
+        """The names of all experiments, or of those that come after ``before`` in the list; with
+        ``count`` of so many, and of the others of the last one's second."""
+        condition, values = "", list[Any]()
+        if before is not None:
+            condition, values = "AND date <= ?", [before.date]
+        if count is not None:
+            last = self._store.rows(
+                f'SELECT date FROM tag WHERE "commit" IS NOT NULL {condition} '
+                "ORDER BY date DESC LIMIT 1 OFFSET ?", *values, count - 1, by="date",
+            )  # fmt: skip
+            if last:
+                condition, values = f"{condition} AND date >= ?", [*values, last[0][0]]
+        names = self._names(condition, values)
+        return names if before is None else names[names.index(before.name) + 1 :]
+
+    def remembered(self, key: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+        """The names that ``find`` gives, kept under ``key``: an answer that takes long."""
+        return self._store.remembered(key, find)
+
+    @property
+    def serial(self) -> int:
+        """Another number for other tags."""
+        return int(self._store.serial)
+
+    def _names(self, condition: str, values: Sequence[Any]) -> list[str]:
+        return _in_order(self._store.rows(
+            f'SELECT name, date FROM tag WHERE "commit" IS NOT NULL {condition} ORDER BY date DESC',
+            *values, by="commit" if "commit" in condition else "date",
+        ))  # fmt: skip
+
+    def _where(self, condition: str, *values: Any) -> list[Experiment]:
+        return self._made(_newest_first(self._store.where(condition, values)))
+
+    def _made(self, found: list[Experiment]) -> list[Experiment]:
+        return found if self._over is None else list(map(self._over, found))
+
+
+def _in_order(rows: Sequence[tuple[bytes, int]]) -> list[str]:
+    """Names by date; the version decides within a second."""
+    if len({date for _, date in rows}) == len(rows):
+        return [decode(name) for name, _ in rows]
+    return [
+        name for name, _ in sorted(((decode(name), date) for name, date in rows),
+                                   key=lambda row: _order(row[1], row[0]), reverse=True)
+    ]  # fmt: skip
+
+
+def _is_text(value: str) -> bool:
+    """Whether SQLite can hold it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def taken(git: Git) -> list[AnyVersion]:
@@ -85,24 +332,12 @@ def experiments(git: Git, cache: Path) -> list[Experiment]:
 
 def tags_later(git: Git, cache: Path) -> Callable[[], Tags]:
     """All tags that are ours, begun now (git lists them) and waited for when called."""
-    refs = git.refs_later(*PATTERNS)
+    listed = git.listed_later(*PATTERNS)
 
     def result() -> Tags:
-        known = _load(cache)  # while git is still listing
-        named = {
-            name: oid
-            for ref, oid in refs().items()
-            if versions.spelled(name := ref.removeprefix("refs/tags/"))
-        }
-        known |= _fresh(git, cache, known, set(named.values()))
-        payload = Payload._make
-        found = [
-            Experiment(name, oid, row[0], row[1], row[2], payload(row[3]))
-            for name, oid in named.items()
-            if (row := known[oid]) and type(row) is not str
-        ]
-        skipped = {name: row for name, oid in named.items() if type(row := known[oid]) is str}
-        return Tags(_newest_first(found), list(named), skipped)
+        store = _Store(git, cache)  # while git is still listing
+        store.update(listed())
+        return Tags(store)
 
     return result
 
@@ -111,46 +346,325 @@ def _newest_first(found: list[Experiment]) -> list[Experiment]:
     """By date; the version is asked only where two tags are of the same second."""
     if len({experiment.date for experiment in found}) == len(found):
         return sorted(found, key=attrgetter("date"), reverse=True)
-    return sorted(found, key=_date_and_version, reverse=True)
+    return sorted(found, key=lambda each: _order(each.date, each.name), reverse=True)
 
 
-def _date_and_version(experiment: Experiment) -> tuple[int, tuple[Any, ...]]:
-    version = experiment.version
+def _order(date: int, name: str) -> tuple[int, tuple[Any, ...]]:
+    version = versions.parse(name)
     if isinstance(version, NamedVersion):
-        return experiment.date, (-1, version.number, 0, version.name)
-    return experiment.date, version
+        return date, (-1, version.number, 0, version.name)
+    return date, version or ()
 
 
-def _fresh(git: Git, cache: Path, known: Mapping[str, Any], oids: set[str]) -> Mapping[str, Any]:
-    """The rows of tags that are not cached yet (None where the object is no experiment); they are."""
-    missing = sorted(oids - known.keys())
-    if not missing:
-        return {}
-    fresh = {oid: _parse(item) for oid, item in zip(missing, git.cat(missing), strict=True)}
-    present = {oid: row for oid, row in fresh.items() if row is not _ABSENT}
-    _store(cache, {oid: row for oid, row in known.items() if oid in oids} | present)
-    return {oid: row or None for oid, row in fresh.items()}
+# -- the file ------------------------------------------------------------------------------------
 
 
-def _parse(item: tuple[str, str, bytes] | None) -> list[Any] | str | None:
-    """``[commit, date, tagger, [payload fields]]`` of a tag object that points at a commit, or why
-    it is not read."""
-    if item is None:
-        return _ABSENT
-    if item[1] != "tag":
+class _Read(NamedTuple):
+    """One tag as it was read: its row, and, where its message was parsed, an experiment's fields."""
+
+    name: bytes
+    oid: bytes
+    commit: bytes | None = None  #: None where it is no experiment
+    date: int = 0
+    run: str = ""
+    hash: str = ""
+    code: str = ""
+    problem: str | None = None
+    parsed: tuple[Any, ...] | None = None
+
+
+class _Store:
+    """What the tags say, in the file ``cache``; in memory where that cannot be written."""
+
+    def __init__(self, git: Git, cache: Path) -> None:
+        self._git = git
+        self._refs = b""  #: what git lists
+        self._con = _open(cache)
+
+    def update(self, refs: bytes) -> None:
+        """Hold what ``git for-each-ref`` lists now."""
+        self._refs = refs
+        try:
+            self._update()
+        except sqlite3.DatabaseError:  # read-only, full, locked for long, or broken
+            self._con = _in_memory(self._con)
+            self._update()
+
+    def _update(self) -> None:
+        while True:
+            serial, known = self._con.execute("SELECT serial, refs FROM listing").fetchone()
+            self.serial = serial
+            if known == self._refs:
+                return
+            gone, new = _changed(known, self._refs)
+            read = list(self._read(new))
+            absent = {line for line, one in zip(new, read, strict=True) if one is None}
+            # What is not in the repository may come: its line is left out, so that it is new again.
+            kept = (
+                [line for line in self._refs.split(b"\n") if line not in absent] if absent else ()
+            )
+            text = b"\n".join(kept) if absent else self._refs
+            if text == known or self._write(gone, [one for one in read if one], text):
+                return
+
+    def _write(self, gone: Iterable[bytes], read: Sequence[_Read], text: bytes) -> bool:
+        """False where another process wrote meanwhile."""
+        con = self._con
+        with _transaction(con, "IMMEDIATE"):
+            if con.execute("SELECT serial FROM listing").fetchone()[0] != self.serial:
+                return False
+            touched: dict[int, dict[str, Any] | None] = {}
+            if gone:
+                self._index("name")
+            for name in map(_name, gone):
+                for (id_,) in con.execute("SELECT id FROM tag WHERE name = ?", (name,)).fetchall():
+                    rows = self._touched(touched, id_)
+                    if rows is not None:
+                        rows.pop(decode(name), None)
+                    con.execute("DELETE FROM tag WHERE id = ?", (id_,))
+            start = con.execute("SELECT COALESCE(MAX(id), -1) + 1 FROM tag").fetchone()[0]
+            for id_, one in enumerate(read, start):
+                rows = self._touched(touched, id_)
+                if one.commit is None or rows is None:
+                    continue
+                if one.parsed is None:
+                    touched[id_ // _PAGE] = None
+                else:
+                    rows[decode(one.name)] = one.parsed
+            con.executemany(
+                "INSERT INTO tag VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                ((id_, *one[:8], *_numbers(one.name)) for id_, one in enumerate(read, start)),
+            )
+            if start + len(read) <= _AT_ONCE:
+                for column in _INDEXES:
+                    self._index(column)
+            for page, rows in touched.items():
+                self._put(page, rows)
+            con.execute("UPDATE listing SET serial = serial + 1, refs = ?", (text,))
+        self.serial += 1
+        return True
+
+    def _touched(self, touched: dict[int, dict[str, Any] | None], id_: int) -> Any:
+        """The rows of a tag's page, to be changed; None where they are not parsed yet."""
+        page = id_ // _PAGE
+        if page not in touched:
+            touched[page] = self._page(page)
+        return touched[page]
+
+    def _page(self, page: int) -> dict[str, Any] | None:
+        """The parsed rows of a page, by name."""
+        found = self._con.execute("SELECT crc, rows FROM page WHERE id = ?", (page,)).fetchone()
+        if found is None:
+            ids = page * _PAGE, (page + 1) * _PAGE
+            some = "SELECT EXISTS (SELECT 1 FROM tag WHERE id >= ? AND id < ?)"
+            return None if self._con.execute(some, ids).fetchone()[0] else {}
+        return _loaded(*found)
+
+    def _put(self, page: int, rows: Mapping[str, Any] | None) -> None:
+        if rows is None:
+            self._con.execute("DELETE FROM page WHERE id = ?", (page,))
+            return
+        content = marshal.dumps(_shared(dict(rows), {}))
+        values = page, zlib.crc32(content), content
+        self._con.execute("INSERT OR REPLACE INTO page VALUES (?, ?, ?)", values)
+
+    def _index(self, column: str) -> None:
+        with suppress(sqlite3.DatabaseError):  # read-only: slower
+            self._con.execute(f"CREATE INDEX IF NOT EXISTS tag_{column} ON tag {_INDEXES[column]}")
+
+    # -- asking ----------------------------------------------------------------------------------
+
+    def rows(self, sql: str, *values: Any, by: str = "") -> list[Any]:
+        """The rows of a query, of the listing that this was updated to; ``by`` is the column that
+        they are looked up by."""
+        if by:
+            self._index(by)
+        for _ in range(5):
+            with _transaction(self._con, "DEFERRED"):
+                if self._con.execute("SELECT serial FROM listing").fetchone()[0] == self.serial:
+                    return self._con.execute(sql, values).fetchall()
+            self.update(self._refs)  # another process listed before or after us
+        self._con = _in_memory(self._con)
+        self.update(self._refs)
+        return self._con.execute(sql, values).fetchall()
+
+    def where(self, condition: str, values: Sequence[Any]) -> list[Experiment]:
+        """The experiments of the tags that a condition selects."""
+        sql = f'SELECT id, name FROM tag WHERE "commit" IS NOT NULL AND {condition}'
+        wanted: dict[int, list[str]] = {}
+        for id_, name in self.rows(sql, *values, by=condition.split()[0].strip('"')):
+            wanted.setdefault(id_ // _PAGE, []).append(decode(name))
+        pages = self._parsed(wanted)
+        return [
+            _experiment(name, pages[page][name]) for page, names in wanted.items() for name in names
+        ]
+
+    def every(self) -> Iterator[Experiment]:
+        """All experiments, in no order."""
+        last = self.rows("SELECT MAX(id) FROM tag")[0][0]
+        pages = self._parsed(range(0 if last is None else last // _PAGE + 1))
+        make, payload = Experiment._make, Payload._make
+        for rows in pages.values():
+            for name, row in rows.items():
+                yield make((name, *row[:4], payload(row[4])))
+
+    def remembered(self, key: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
+        known = self.rows("SELECT names FROM memo WHERE key = ?", key)
+        if known:
+            return tuple(known[0][0].split("\n")) if known[0][0] else ()
+        names = tuple(find())
+        with (
+            suppress(sqlite3.DatabaseError, UnicodeEncodeError),
+            _transaction(self._con, "IMMEDIATE"),
+        ):
+            if self._con.execute("SELECT COUNT(*) FROM memo").fetchone()[0] >= _MOST_MEMOS:
+                self._con.execute("DELETE FROM memo")
+            self._con.execute("INSERT OR REPLACE INTO memo VALUES (?, ?)", (key, "\n".join(names)))
+        return names
+
+    def _parsed(self, pages: Collection[int]) -> dict[int, dict[str, Any]]:
+        """The rows of these pages; they are parsed where they were not yet, and kept."""
+        if len(pages) > _FEW:
+            kept = self.rows("SELECT id, crc, rows FROM page")
+        else:
+            marks = ",".join("?" * len(pages))
+            kept = self.rows(f"SELECT id, crc, rows FROM page WHERE id IN ({marks})", *pages)
+        found = {id_: _loaded(crc, rows) for id_, crc, rows in kept}
+        missing = [page for page in pages if found.get(page) is None]
+        for page in missing:
+            found[page] = self._parse(page)
+        if missing:
+            with suppress(sqlite3.DatabaseError), _transaction(self._con, "IMMEDIATE"):
+                if self._con.execute("SELECT serial FROM listing").fetchone()[0] == self.serial:
+                    for page in missing:
+                        self._put(page, found[page])
+        return {page: found[page] or {} for page in pages}
+
+    def _parse(self, page: int) -> dict[str, Any]:
+        rows = self.rows(
+            'SELECT name, oid FROM tag WHERE "commit" IS NOT NULL AND id >= ? AND id < ?',
+            page * _PAGE, (page + 1) * _PAGE,
+        )  # fmt: skip
+        items = self._git.cat([oid.hex() for _, oid in rows])
+        parsed = {}
+        for (name, oid), item in zip(rows, items, strict=True):
+            one = None if item is None else _parse(name, oid, item)
+            if one is not None and one.parsed is not None:
+                parsed[decode(name)] = one.parsed
+        return parsed
+
+    def _read(self, lines: Sequence[bytes]) -> Iterator[_Read | None]:
+        """What each line of a listing names; None for an object that is not in the repository."""
+        quick = len(lines) > _AT_ONCE
+        parts = [line.partition(b" ") for line in lines]
+        items = self._git.cat([oid.decode() for oid, _, _ in parts])
+        for (hexed, _, ref), item in zip(parts, items, strict=True):
+            name, oid = ref.removeprefix(_REFS), unhexlify(hexed)
+            if item is None:
+                yield None
+            else:
+                yield (quick and _headed(name, oid, item)) or _parse(name, oid, item)
+
+
+def _numbers(name: bytes) -> Sequence[int | None]:
+    return versions.numbers(decode(name)) or (None, None, None)
+
+
+def _name(line: bytes) -> bytes:
+    """The short name in a line of a listing."""
+    return line.partition(b" ")[2].removeprefix(_REFS)
+
+
+def _changed(old: bytes, new: bytes) -> tuple[list[bytes], list[bytes]]:
+    """The lines that only ``old`` has, and those that only ``new`` has and that spell versions."""
+    start = new.rfind(b"\n", 0, _common(old, new, 1)) + 1
+    before, after = old[start:], new[start:]
+    size = _common(before, after, -1)
+    if size:  # from the end of a line
+        size -= before.find(b"\n", len(before) - size) + 1 - (len(before) - size)
+    before, after = (each[: len(each) - size] for each in (before, after))
+    olds, news = (dict.fromkeys(filter(None, each.split(b"\n"))) for each in (before, after))
+    gone = [line for line in olds if line not in news]
+    return gone, [
+        line for line in news if line not in olds and versions.spelled(decode(_name(line)))
+    ]
+
+
+def _common(one: bytes, other: bytes, side: int) -> int:
+    """How many bytes two texts have in common at their start (1) or end (-1)."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if side > 0:
+            same = one[low:middle] == other[low:middle]
+        else:
+            ends = len(one) - low, len(other) - low
+            same = one[len(one) - middle : ends[0]] == other[len(other) - middle : ends[1]]
+        low, high = (middle, high) if same else (low, middle - 1)
+    return low
+
+
+def _plain(content: bytes) -> re.Match[bytes] | None:
+    return re.fullmatch(_PLAIN, content)  # compiled late: a warm listing parses nothing
+
+
+def _headed(name: bytes, oid: bytes, item: tuple[str, str, bytes]) -> _Read | None:
+    """What the head of a tag says, if it is as plain as what :func:`tag_message.encode` writes and
+    cannot have a problem: a listing of 100,000 must not parse them all."""
+    content = item[2]
+    found = _plain(content) if item[1] == "tag" else None
+    if found is None or len(content) > payloads.MOST or content.count(b".") >= limits.DEEPEST:
         return None
+    if content.count(b"[") + content.count(b"{") > limits.DEEPEST:
+        return None
+    commit, date, head = found.groups()
+    run, hash_ = _said(head, b'\nrun = "'), _said(head, b'\nconfig_hash = "')
+    return _Read(
+        name, oid, unhexlify(commit), int(date), run, _digits(hash_), _said(head, b'\ncode = "')
+    )
+
+
+def _said(head: bytes, key: bytes) -> str:
+    at = head.find(key)
+    if at < 0:
+        return ""
+    start = at + len(key)
+    return decode_text(head[start : head.index(b'"', start)])
+
+
+def _parse(name: bytes, oid: bytes, item: tuple[str, str, bytes]) -> _Read:
+    """What a tag object says."""
+    if item[1] != "tag":
+        return _Read(name, oid)
     if wrong := payloads.problem(item[2]):
-        return wrong
+        return _Read(name, oid, problem=wrong)
     head, _, message = decode(item[2]).partition("\n\n")
     lines = head.split("\n")
     if len(lines) < 2 or lines[1] != "type commit":
-        return None
+        return _Read(name, oid)
     tagger, date = "", 0
     for line in lines[2:]:
         if match := re.fullmatch(_TAGGER, line):
             tagger, date = match[1], min(max(int(match[3]), 0), _LAST)
-    payload = payloads.decode(message.encode("utf-8", "surrogateescape").decode("utf-8", "replace"))
-    return [lines[0].removeprefix("object "), date, tagger, tuple(payload)]
+    commit = lines[0].removeprefix("object ")
+    payload = payloads.decode(decode_text(encode(message)))
+    parsed = oid.hex(), commit, date, tagger, tuple(payload)
+    hash_ = _digits(payload.config_hash)
+    return _Read(name, oid, unhexlify(commit), date, payload.run, hash_, payload.code, None, parsed)
+
+
+def decode_text(data: bytes) -> str:
+    """Bytes as text that can be written anywhere."""
+    return data.decode("utf-8", "replace")
+
+
+def _digits(hash_: str) -> str:
+    return hash_.removeprefix("sha256:")[:_DIGITS] if hash_.startswith("sha256:") else ""
+
+
+def _experiment(name: str, row: tuple[Any, ...]) -> Experiment:
+    oid, commit, date, tagger, payload = row
+    return Experiment(name, oid, commit, date, tagger, Payload._make(payload))
 
 
 def _shared(value: Any, seen: dict[str, str]) -> Any:
@@ -164,33 +678,82 @@ def _shared(value: Any, seen: dict[str, str]) -> Any:
     return value
 
 
-def _load(cache: Path) -> dict[str, Any]:
-    """The cache's content; an unreadable cache is an empty one, because it can be made anew."""
-    try:
-        head, _, content = cache.read_bytes().partition(b"\n")
-        if head != _head(content):
-            return {}
-        found = marshal.loads(content)
-    except (OSError, ValueError, EOFError, TypeError):
-        return {}
-    return found if isinstance(found, dict) else {}
+def _loaded(crc: int, content: bytes) -> dict[str, Any] | None:
+    """A page's rows; None where it is broken, because it can be made anew."""
+    with suppress(ValueError, EOFError, TypeError):
+        if zlib.crc32(content) == crc and isinstance(rows := marshal.loads(content), dict):
+            return rows
+    return None
 
 
-def _head(content: bytes) -> bytes:
-    return f"{_FORMAT} {zlib.crc32(content):08x}".encode()
-
-
-def _store(cache: Path, rows: Mapping[str, Any]) -> None:
-    """Best effort: a listing must work where the cache cannot be written (read-only, full disk)."""
-    temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
-    with suppress(OSError, ValueError):
-        content = marshal.dumps(_shared(dict(rows), {}))
-        cache.parent.mkdir(parents=True, exist_ok=True)
+def _open(cache: Path) -> sqlite3.Connection:
+    """The file, made anew where it is none of ours."""
+    for attempt in range(2):
         try:
-            temporary.write_bytes(_head(content) + b"\n" + content)
-            temporary.replace(cache)
-        finally:
-            temporary.unlink(missing_ok=True)
+            con = _connect(cache)
+            if con.execute("SELECT format FROM listing").fetchall() == [(_FORMAT,)]:
+                return con
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                break
+        except sqlite3.DatabaseError:
+            pass
+        if attempt == 0:
+            with suppress(OSError, sqlite3.Error):
+                _make(cache)
+    return _in_memory(None)
+
+
+def _make(cache: Path) -> None:
+    """Put an empty one in place; where another process did meanwhile, that one stays."""
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
+    try:
+        con = _connect(temporary)
+        _create(con)
+        con.close()
+        cache.unlink(missing_ok=True)
+        temporary.rename(cache)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _connect(where: Path | str) -> sqlite3.Connection:
+    con = sqlite3.connect(where, timeout=2, isolation_level=None, check_same_thread=False)
+    con.execute("PRAGMA synchronous = NORMAL")
+    return con
+
+
+def _create(con: sqlite3.Connection) -> None:
+    with _transaction(con, "IMMEDIATE"):
+        for sql in _SCHEMA:
+            con.execute(sql)
+        con.execute("INSERT INTO listing VALUES (?, 0, x'')", (_FORMAT,))
+
+
+def _in_memory(con: sqlite3.Connection | None) -> sqlite3.Connection:
+    """A copy that can be written: what is not kept is read again by the next command."""
+    copy = _connect(":memory:")
+    if con is not None:
+        with suppress(sqlite3.DatabaseError):
+            con.backup(copy)
+            copy.execute("PRAGMA quick_check(1)").fetchall()
+            if copy.execute("SELECT COUNT(*) FROM listing").fetchone() == (1,):
+                return copy
+        copy = _connect(":memory:")
+    _create(copy)
+    return copy
+
+
+@contextmanager
+def _transaction(con: sqlite3.Connection, kind: str) -> Iterator[None]:
+    con.execute(f"BEGIN {kind}")
+    try:
+        yield
+    except BaseException:
+        con.execute("ROLLBACK")
+        raise
+    con.execute("COMMIT")
 
 
 def run_of_content(experiments: Iterable[Experiment], path: str, content: str) -> str | None:

@@ -73,6 +73,12 @@ def parse(text: str) -> AnyVersion | None:
     return None
 
 
+def numbers(text: str) -> tuple[int, ...] | None:
+    """The three numbers of an ``eX.Y.Z``: for very many of them."""
+    match = _VERSION.fullmatch(text)
+    return tuple(map(int, match.groups())) if match else None
+
+
 def spelled(text: str) -> bool:
     """Whether ``text`` spells a version: for very many of them."""
     return _VERSION.fullmatch(text) is not None or parse(text) is not None

@@ -14,7 +14,7 @@ import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from gitxexp.common.errors import GitError as GitError
 from gitxexp.common.errors import PushRejected as PushRejected
@@ -46,6 +46,8 @@ CONFIG = ("config", "-z", "--get-regexp")
 DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
 SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
+#: Objects that git is asked for at a time.
+_BATCH = 4096
 OLDEST = "2.34"  #: tried with what it lacks taken away
 
 
@@ -207,19 +209,29 @@ class Git:
         return self.refs_later(*patterns)()
 
     def refs_later(self, *patterns: str) -> Callable[[], dict[str, str]]:
-        """:meth:`refs`, begun now and waited for when the result is called.
+        """:meth:`refs`, begun now and waited for when the result is called."""
+        listed = self.listed_later(*patterns)
+
+        def result() -> dict[str, str]:
+            pairs = (line.partition(" ") for line in decode(listed()).split("\n") if line)
+            return {name: oid for oid, _, name in pairs}
+
+        return result
+
+    def listed_later(self, *patterns: str) -> Callable[[], bytes]:
+        """The lines of :meth:`refs` (object id, blank, name), begun now and waited for when the
+        result is called.
 
         2,000 loose tags take git 15 ms, in which something else can be done.
         """
         args = (*REFS, *patterns)
         process = self._start(args)
 
-        def result() -> dict[str, str]:
+        def result() -> bytes:
             out, err = process.communicate()
             if process.returncode:
                 raise GitError(args, process.returncode, decode(err))
-            pairs = (line.partition(" ") for line in decode(out).split("\n") if line)
-            return {name: oid for oid, _, name in pairs}
+            return out
 
         return result
 
@@ -230,18 +242,49 @@ class Git:
         asked = list(names)
         if not asked:
             return
-        data = self.raw("cat-file", "--batch", stdin=encode("\n".join(asked) + "\n"))
-        position = 0
-        while position < len(data):
-            end = data.index(b"\n", position)
-            head = decode(data[position:end]).rsplit(" ", 2)
-            position = end + 1
-            if len(head) < 3 or not head[2].isdigit():
-                yield None
-                continue
-            size = int(head[2])
-            yield head[0], head[1], data[position : position + size]
-            position += size + 1
+        for data in self._batches(asked):
+            position = 0
+            while position < len(data):
+                end = data.index(b"\n", position)
+                head = decode(data[position:end]).rsplit(" ", 2)
+                position = end + 1
+                if len(head) < 3 or not head[2].isdigit():
+                    yield None
+                    continue
+                size = int(head[2])
+                yield head[0], head[1], data[position : position + size]
+                position += size + 1
+
+    def _batches(self, names: Sequence[str]) -> Iterator[bytes]:
+        """What ``git cat-file --batch`` prints, in parts. Of many names the next part is read while
+        the last one is worked on; files in place of pipes, which would have to be emptied."""
+        args = ("cat-file", "--batch")
+        if len(names) <= _BATCH:
+            yield self.raw(*args, stdin=encode("\n".join(names) + "\n"))
+            return
+        import tempfile  # late: few verbs ask for so many
+
+        def start(at: int) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
+            out = tempfile.TemporaryFile()  # noqa: SIM115
+            with tempfile.TemporaryFile() as fed:
+                fed.write(encode("\n".join(names[at : at + _BATCH]) + "\n"))
+                fed.seek(0)
+                process = subprocess.Popen(
+                    ["git", *args], cwd=self.cwd, env=self._env, stdin=fed, stdout=out,
+                    stderr=subprocess.DEVNULL,
+                )  # fmt: skip
+            return process, out
+
+        ahead = start(0)
+        for at in range(_BATCH, len(names) + _BATCH, _BATCH):
+            process, out = ahead
+            if at < len(names):
+                ahead = start(at)
+            with out:
+                if process.wait():
+                    raise GitError(args, process.returncode, "")
+                out.seek(0)
+                yield out.read()
 
     def ls_tree(self, rev: str, *paths: str, recursive: bool = False) -> list[TreeEntry]:
         """The entries of ``rev``'s tree, paths from the top of the repository."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import sqlite3
 import stat
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 
 from gitxexp.repository import tags
 from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import Version, parse
+from gitxexp.storage import git as storage_git
 from gitxexp.storage.git import Git
 from tests.experiments import tag, three
 from tests.helpers import Clock, Repo, run
@@ -116,7 +120,8 @@ def test_a_tag_moved_is_parsed_anew_and_the_old_one_forgotten(repo: Repo) -> Non
     assert read(repo)[0].payload.params == {"lr": 1}
     repo.git("tag", "-a", "-f", "-m", "lr=2", "e0.1.0")
     assert read(repo)[0].payload.params == {"lr": 2}
-    assert len(tags._load(cache_of(repo))) == 1
+    with sqlite3.connect(cache_of(repo)) as con:
+        assert con.execute("SELECT COUNT(*) FROM tag").fetchone() == (1,)
     repo.git("tag", "-d", "e0.1.0")
     assert read(repo) == []
 
@@ -126,10 +131,17 @@ def test_a_broken_cache_is_made_anew(repo: Repo, clock: Clock, content: bytes) -
     three(repo, clock)
     before = read(repo)
     whole = cache_of(repo).read_bytes()
-    for broken in (content, whole[:-3], whole[:40] + b"\xff" + whole[41:]):
+    page = whole.index(b"bert")
+    for broken in (
+        content,
+        whole[:-3],
+        whole[: len(whole) // 2],
+        whole[:100] + bytes(20) + whole[120:],
+        whole[:page] + b"BERT" + whole[page + 4 :],
+    ):
         cache_of(repo).write_bytes(broken)
         assert read(repo) == before
-        assert cache_of(repo).read_bytes() == whole
+        assert read(repo) == before
 
 
 def test_where_the_cache_cannot_be_written(repo: Repo, clock: Clock) -> None:
@@ -160,3 +172,76 @@ def test_a_bare_repository_and_a_packed_one(repo: Repo, clock: Clock, tmp_path: 
     failed = bare.xexp("explore", "diff", "e0.1.0")
     assert (failed.code, failed.err.splitlines()[0]) == (
         128, "fatal: this is a bare repository: it has no files to work with")  # fmt: skip
+
+
+def test_a_listing_that_changes_is_followed_line_by_line(
+    repo: Repo, clock: Clock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made, moved, deleted, of one second, on one commit, parsed at once or when asked for: what the
+    kept file answers is what a new one does."""
+    monkeypatch.setattr(tags, "_PAGE", 3)
+    monkeypatch.setattr(tags, "_AT_ONCE", 4)
+    monkeypatch.setattr(storage_git, "_BATCH", 2)
+    three(repo, clock)
+    messages = [repo.git("for-each-ref", "--format=%(contents)", f"refs/tags/{name}")
+                for name in ("e0.1.0", "e0.2.0", "e1.0.0")]  # fmt: skip
+    picked = random.Random(7)
+    there = {"e0.1.0", "e0.2.0", "e1.0.0"}
+    for step in range(12):
+        lines: dict[str, str] = {}
+        for _ in range(picked.choice((1, 1, 2, 9))):
+            name = picked.choice(
+                (f"e0.{picked.randrange(9)}.{picked.randrange(3)}", f"exp-a-v{step + 1}")
+            )
+            if name in there and picked.random() < 0.5:
+                lines[name] = f"reset refs/tags/{name}\nfrom {'0' * 40}\n"
+                there.discard(name)
+                continue
+            there.add(name)
+            text = picked.choice((*messages, "lr=1 | by hand", "x\n\n[xexp]\nrun = 7\n"))
+            when = 1_700_000_000 + picked.randrange(6)
+            lines[name] = (f"tag {name}\nfrom {repo.head}\ntagger A <a@b.c> {when} +0000\n"
+                           f"data {len(text.encode())}\n{text}\n")  # fmt: skip
+        repo.git("fast-import", "--quiet", "--force", stdin="".join(lines.values()))
+        new = tmp_path / f"{step}.cache"
+        kept, fresh = (tags.tags_later(Git(repo.path), at)() for at in (cache_of(repo), new))
+        assert kept.newest(2) == tags.tags_later(Git(repo.path), new)().experiments[:2]
+        assert sorted(kept.names) == sorted(there) == sorted(fresh.names)
+        if step % 3:
+            assert kept.experiments == fresh.experiments == [*kept]
+        assert [e.name for e in fresh.experiments] == kept.names_newest()
+        assert kept.oldest(3) == fresh.experiments[::-1][:3]
+        assert kept.count == len(fresh.experiments)
+        assert kept.latest == max(
+            v for name in fresh.names if isinstance(v := parse(name), Version)
+        )
+        for each in fresh.experiments:
+            assert kept.named(each.name) == each
+            said = each.payload
+            assert each in kept.at(each.commit)
+            assert not said.run or each in kept.of_run(said.run)
+            assert not said.run or each in kept.of_run_starting(said.run[:4])
+            assert not said.code or each in kept.of_code(said.code)
+            digits = said.config_hash.removeprefix("sha256:")
+            assert not digits or each in kept.of_config(digits[:6])
+
+
+def test_two_processes_with_two_listings(repo: Repo, clock: Clock) -> None:
+    three(repo, clock)
+    older = tags.tags_later(Git(repo.path), cache_of(repo))()
+    assert older.count == 3
+    repo.git("tag", "-d", "e0.2.0")
+    newer = tags.tags_later(Git(repo.path), cache_of(repo))()
+    assert newer.count == 2
+    assert (older.named("e0.2.0") is None, newer.named("e0.2.0")) == (False, None)
+    assert [len(each.experiments) for each in (older, newer)] == [3, 2]
+
+
+def test_what_took_long_is_remembered(repo: Repo, clock: Clock) -> None:
+    three(repo, clock)
+    found = tags.tags_later(Git(repo.path), cache_of(repo))()
+    assert found.remembered("a", lambda: ["x", "y"]) == ("x", "y")
+    assert found.remembered("none", list) == ()
+    again = tags.tags_later(Git(repo.path), cache_of(repo))()
+    assert again.remembered("a", list) == ("x", "y")
+    assert again.remembered("none", lambda: ["z"]) == ()

@@ -69,8 +69,7 @@ class Context:
         there is none of that name."""
         if self.request.since is None or self.at is None:
             return None
-        experiments = self.at.experiments()
-        return float(experiment_of(self.at, self.request.since, experiments)[0].date)
+        return float(experiment_of(self.at, self.request.since)[0].date)
 
     def skip(self, rule: str, why: str) -> None:
         """Remember that a rule could not be applied."""

@@ -14,10 +14,10 @@ from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash
 from gitxexp.repository import version as versions
 from gitxexp.repository.commit import Changes
-from gitxexp.repository.numbers import registered_versions, untagged
+from gitxexp.repository.numbers import Taken, taken, untagged
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import AnyVersion, Level, Version
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
@@ -43,6 +43,7 @@ from gitxexp.workflows.experiments.outputs import (
     refuse_stale,
     untracked,
 )
+from gitxexp.workflows.experiments.resolve import newest_in
 from gitxexp.workflows.explore.rows import ColumnNames, Row, select
 from gitxexp.workflows.models.select import KeptFile
 from gitxexp.workflows.runs import record
@@ -140,20 +141,19 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     modified = _accepted(project, changes, request)
     staged = [path for path in changes.staged_new if not is_ours(path)]
     tags = project.tags_as_made()
-    experiments, used = tags.experiments, tags.taken
     outputs = _outputs(project, request, changes)
-    collected = _collect(project, request, experiments, outputs, changes)
+    collected = _collect(project, request, tags, outputs, changes)
     binding = _bind(project, request, collected, outputs, changes)
-    if request.commit and request.track is None and not experiments:
+    if request.commit and request.track is None and not tags.count:
         _refuse_untracked(project, request)
     artifacts = _artifacts(outputs.every, outputs.changed)
     artifacts |= {k.path: f"md5:{k.md5}" for k in binding.kept if k.path in artifacts}
-    parent = parent_of(project, experiments)
+    parent = parent_of(project, tags)
     new = _changed_params(project, parent, collected)
     draft = describe_experiment(project, request, collected, artifacts, head, new)
     draft = draft._replace(code=code_hash(project.at_top, head, project.config, modified))
-    used += [*registered_versions(project), *elsewhere]
-    known = (experiments, parent, collected)
+    used = taken(project, tags, elsewhere)
+    known = (tags, parent, collected)
     choice = _choice(project, request, draft, (head, modified), known)
     number, reason = _number(project, request, used, choice, declared(collected.run, used))
     run = collected.run if request.commit else None
@@ -181,10 +181,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         modified=modified,
         collected=collected,
         notes=(
-            *warnings.of(
-                project, payload, (collected, experiments, branch), outputs.absent, staged
-            ),
-            *_without_tag(project, tags.names),
+            *warnings.of(project, payload, (collected, tags, branch), outputs.absent, staged),
+            *_without_tag(project, tags),
             *binding.notes,
             *_undecided(parent, collected),
             *unstamped,
@@ -284,9 +282,9 @@ def _evidence(
     yield f"values: {checked}"
 
 
-def _without_tag(project: Project, names: Sequence[str]) -> tuple[str, ...]:
+def _without_tag(project: Project, tags: Tags) -> tuple[str, ...]:
     """A remark on experiments that are compared with nothing, for they have no tag here."""
-    missing = untagged(project, set(names))
+    missing = untagged(project, tags)
     if not missing:
         return ()
     return (f"no tag here for {some(missing, 3)} of the registry: git xexp registry restore-tags",)
@@ -306,7 +304,7 @@ def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
 def _collect(
     project: Project,
     request: Request,
-    experiments: Sequence[Experiment],
+    tags: Tags,
     outputs: Outputs,
     changes: Changes,
 ) -> Collected:
@@ -314,28 +312,25 @@ def _collect(
     newest one that the last commit does not have is taken. Raises LostRows."""
     wanted = request.wanted
     if wanted.best:
-        wanted = replace(wanted, among=competing(project, request, experiments))
+        wanted = replace(wanted, among=competing(project, request, tags))
     collected = collect(project.top, project.config, wanted)
     if not request.commit:
         return collected
     rows = [] if request.drop_rows else compare_rows(project, outputs, changes.modified)
     refuse_lost_rows(rows)
     run = collected.run
-    tagged = {experiment.payload.run for experiment in experiments}
-    if run is None or wanted.run or wanted.best or run.id not in tagged:
+    if run is None or wanted.run or wanted.best or not tags.of_run(run.id):
         return collected
-    new = {name for each in rows for name in each.new} - tagged
+    new = {name for each in rows for name in each.new if not tags.of_run(name)}
     runs = all_runs(project.top, project.config)
     own = next((each.id for each in runs if each.id in new), None)
-    own = own or _run_of_models(project, outputs, experiments)
+    own = own or _run_of_models(project, outputs, tags)
     if own is None or own == run.id:
         return collected
     return collect(project.top, project.config, replace(wanted, run=own))
 
 
-def _run_of_models(
-    project: Project, outputs: Outputs, experiments: Sequence[Experiment]
-) -> str | None:
+def _run_of_models(project: Project, outputs: Outputs, tags: Tags) -> str | None:
     """The run of the newest experiment that has the models of the work tree: after a merge that
     kept ours, the newest run is theirs and the models are not."""
     artifacts = _artifacts(outputs.every, outputs.changed)
@@ -344,19 +339,17 @@ def _run_of_models(
         for path, oid in artifacts.items()
         if describe.role(path, project.config) is describe.Role.MODEL
     }
-    for experiment in experiments if models else ():
+    for experiment in tags if models else ():
         said = experiment.payload
         if said.run and all(said.artifacts.get(path) == oid for path, oid in models.items()):
             return said.run
     return None
 
 
-def competing(
-    project: Project, request: Request, experiments: Sequence[Experiment]
-) -> frozenset[str]:
+def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
     """The runs that ``--best`` chooses from: those not tagged yet, unless told otherwise."""
     runs = all_runs(project.top, project.config)
-    tagged = {experiment.payload.run: experiment.name for experiment in experiments}
+    tagged = {run.id: found[-1].name for run in runs if (found := tags.of_run(run.id))}
     kept = runs
     if request.of is not None:
         name = str(request.of)
@@ -439,10 +432,10 @@ def _refuse_untracked(project: Project, request: Request) -> None:
         )
 
 
-def declared(run: Run | None, used: Iterable[AnyVersion]) -> AnyVersion | None:
+def declared(run: Run | None, used: Taken) -> AnyVersion | None:
     """The version that the rows of ``run`` name, if they name one and it is free."""
     named = [versions.parse(text) for text in run.versions] if run else []
-    if len(named) != 1 or named[0] is None or named[0] in set(used):
+    if len(named) != 1 or named[0] is None or named[0] in used:
         return None
     return named[0]
 
@@ -508,25 +501,22 @@ def _context(collected: Collected, head: str) -> dict[str, Any]:
     }
 
 
-def parent_of(project: Project, experiments: Sequence[Experiment]) -> Experiment | None:
+def parent_of(project: Project, tags: Tags) -> Experiment | None:
     """The experiment to compare with: the newest that HEAD contains, else the newest of all."""
-    if not experiments:
-        return None
-    merged = set(project.git.lines("tag", "--merged", "HEAD", "--list", "e[0-9]*", "exp-*"))
-    return next((e for e in experiments if e.name in merged), experiments[0])
+    return newest_in(project, "HEAD", tags) or next(iter(tags.newest(1)), None)
 
 
 def rerun_of(
-    experiments: Iterable[Experiment],
+    tags: Tags,
     payload: Payload,
     config: settings.Config,
     collected: Collected,
 ) -> Experiment | None:
     """The newest experiment with the same configuration (by today's roles), data and code."""
     data = describe.data_outputs(payload.artifacts, config)
-    for experiment in experiments:
+    for experiment in tags.of_code(payload.code):
         other = experiment.payload
-        if not other.config_hash or other.code != payload.code:
+        if not other.config_hash:
             continue
         if describe.data_outputs(other.artifacts, config) != data:
             continue
@@ -614,7 +604,7 @@ def _in_new_folders(project: Project, changes: Changes, outputs: Outputs) -> set
 def _number(
     project: Project,
     request: Request,
-    used: Sequence[AnyVersion],
+    used: Taken,
     choice: Choice,
     said: AnyVersion | None,
 ) -> tuple[AnyVersion, str]:
@@ -624,7 +614,7 @@ def _number(
             here = project.git.resolve(f"refs/tags/{request.version}", "object")
             raise XexpError(
                 f"{request.version} exists already",
-                f"the next free version is {versions.following(used, Level.PATCH)}"
+                f"the next free version is {used.following(Level.PATCH)}"
                 + ("" if here else "; its tag is not here: git xexp registry restore-tags"),
             )
         return request.version, "as asked"
@@ -636,16 +626,14 @@ def _number(
         return said, f"as its run says ({reason})"
     if request.name is not None:
         number = _named(project, used, request.name)
-    elif versions.latest(used) is None and request.level is None:
+    elif used.latest is None and request.level is None:
         number, reason = versions.FIRST, "the first experiment"
     else:
-        number = versions.following(used, choice.level)
+        number = used.following(choice.level)
     return _as_told(ran, used, number) or (number, reason)
 
 
-def _as_told(
-    ran: Ran | None, used: Sequence[AnyVersion], number: AnyVersion
-) -> tuple[AnyVersion, str] | None:
+def _as_told(ran: Ran | None, used: Taken, number: AnyVersion) -> tuple[AnyVersion, str] | None:
     """The version that the run was told, unless it is taken by now, or what it logged asks for a
     higher one (``number``) and nothing of it names the one that it was told."""
     if ran is None or ran.version in used or ran.version == number:
@@ -661,9 +649,9 @@ def _choice(
     request: Request,
     draft: Payload,
     code: tuple[str, Sequence[str]],
-    known: tuple[Sequence[Experiment], Experiment | None, Collected],
+    known: tuple[Tags, Experiment | None, Collected],
 ) -> Choice:
-    experiments, parent, collected = known
+    tags, parent, collected = known
     if request.level is not None:
         return Choice(request.level, "as asked")
     if parent is None:
@@ -678,7 +666,7 @@ def _choice(
     choice = describe.choose_level(before, draft, parent.name, project.config, files)
     if choice.level is Level.PATCH and _other_command(project, request.command, parent):
         choice = Choice(Level.MINOR, f"the command changed since {parent.name}")
-    again = rerun_of(experiments, draft, project.config, collected)
+    again = rerun_of(tags, draft, project.config, collected)
     if again is None:
         return choice
     return Choice(choice.level, f"{choice.reason} (reruns {again.name})")
@@ -694,8 +682,8 @@ def _other_command(project: Project, command: tuple[str, ...], parent: Experimen
     return before != command
 
 
-def _named(project: Project, used: Iterable[AnyVersion], name: str) -> AnyVersion:
-    found = versions.following_named(used, name)
+def _named(project: Project, used: Taken, name: str) -> AnyVersion:
+    found = used.following_named(name)
     if (
         not project.git.ok("check-ref-format", f"refs/tags/{found}")
         or versions.parse(str(found)) is None

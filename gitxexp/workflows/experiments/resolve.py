@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import PATTERNS
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _SHA = "sha256:"
 _NAMED_AT_MOST = 5
+#: Experiments that are asked for before all are.
+_FIRST = 64
+#: Experiments whose names an unknown one is compared with.
+_MOST_SIMILAR = 5000
 
 
 class Resolved(NamedTuple):
@@ -29,30 +33,30 @@ class Resolved(NamedTuple):
         return self.experiment is not None and self.experiment.commit == self.commit
 
 
-def resolve(project: Project, name: str, known: Sequence[Experiment] | None = None) -> Resolved:
+def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
     """The experiment or commit that ``name`` means.
 
     In this order: a version, a tracker's run, a branch, tag or remote branch, the name of a
     worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4 characters) of a
     configuration's hash (with or without ``sha256:``), of a run or of a commit, any other revision.
-    ``known`` are the project's experiments, where they have been read already. Raises XexpError
+    ``known`` are the project's tags, where they have been listed already. Raises XexpError
     with candidates when it is ambiguous or means nothing.
     """
-    experiments = project.experiments() if known is None else known
-    exact = [e for e in experiments if name in (e.name, f"refs/tags/{e.name}", f"tags/{e.name}")]
-    exact = exact or [e for e in experiments if e.payload.run and e.payload.run == name]
+    tags = project.tags() if known is None else known
+    exact = tags.among({name, name.removeprefix("refs/tags/"), name.removeprefix("tags/")})
+    exact = exact or tags.of_run(name)
     if not exact:
         commit = _ref(project, name)
         if commit is not None:
-            return _at(project, name, commit, experiments)
-        exact = _by_prefix(name, experiments)
+            return _at(project, name, commit, tags)
+        exact = _by_prefix(name, tags)
     commit = _abbreviated(project, name) if not name.startswith(_SHA) else None
     if exact:
         return _only(name, exact, commit)
     commit = commit or _revision(project, name)
     if commit is None:
-        raise _unknown(project, name, experiments)
-    return _at(project, name, commit, experiments)
+        raise _unknown(project, name, tags)
+    return _at(project, name, commit, tags)
 
 
 def tagged(project: Project, name: str) -> Experiment:
@@ -73,16 +77,11 @@ def _revision(project: Project, name: str) -> str | None:
     return project.git.resolve(name)
 
 
-def _by_prefix(name: str, experiments: Iterable[Experiment]) -> list[Experiment]:
+def _by_prefix(name: str, tags: Tags) -> list[Experiment]:
     digits = name.removeprefix(_SHA).lower()
-    by_hash = _HEX.fullmatch(digits) is not None
-    by_run = len(name) >= 4
-    return [
-        e
-        for e in experiments
-        if (by_hash and e.payload.config_hash.startswith(_SHA + digits))
-        or (by_run and e.payload.run.startswith(name))
-    ]
+    by_hash = tags.of_config(digits) if _HEX.fullmatch(digits) else []
+    by_run = tags.of_run_starting(name) if len(name) >= 4 else []
+    return by_hash + [each for each in by_run if each not in by_hash]
 
 
 def _abbreviated(project: Project, name: str) -> str | None:
@@ -118,23 +117,39 @@ def _ref(project: Project, name: str) -> str | None:
     return project.git.resolve(f"refs/heads/{worktree}")
 
 
-def _at(project: Project, name: str, commit: str, experiments: Sequence[Experiment]) -> Resolved:
-    return Resolved(name, commit, nearest(project, commit, experiments))
+def _at(project: Project, name: str, commit: str, tags: Tags) -> Resolved:
+    return Resolved(name, commit, nearest(project, commit, tags))
 
 
-def nearest(project: Project, commit: str, experiments: Sequence[Experiment]) -> Experiment | None:
+def nearest(project: Project, commit: str, tags: Tags) -> Experiment | None:
     """The newest experiment tagged at ``commit``, else the newest that ``commit`` contains."""
-    here = next((e for e in experiments if e.commit == commit), None)
-    if here is not None or not experiments:
-        return here
-    merged = project.git.lines(
-        "for-each-ref", f"--merged={commit}", "--format=%(refname)", *PATTERNS
-    )
-    inside = {ref.removeprefix("refs/tags/") for ref in merged}
-    return next((e for e in experiments if e.name in inside), None)
+    here = tags.at(commit)
+    return here[0] if here else newest_in(project, commit, tags)
 
 
-def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> XexpError:
+def newest_in(
+    project: Project, commit: str, tags: Tags, before: Experiment | None = None
+) -> Experiment | None:
+    """The newest experiment that ``commit`` contains (and that comes after ``before`` in the list);
+    git is asked for the newest first, because it opens every tag that it is asked for."""
+    for most in (_FIRST, None):
+        names = tags.names_newest(most, before)
+        few = len(names) <= 2 * _FIRST
+        wanted = [f"refs/tags/{name}" for name in names] if few else PATTERNS
+        if not names:
+            return None
+        merged = project.git.lines(
+            "for-each-ref", f"--merged={commit}", "--format=%(refname)", *wanted
+        )
+        inside = {ref.removeprefix("refs/tags/") for ref in merged}
+        if found := next((name for name in names if name in inside), None):
+            return tags.named(found)
+        if len(names) < _FIRST:
+            return None
+    return None
+
+
+def _unknown(project: Project, name: str, tags: Tags) -> XexpError:
     from difflib import get_close_matches  # only for an error
 
     if re.fullmatch("[0-9a-f]{1,3}", name.removeprefix(_SHA)):
@@ -144,6 +159,7 @@ def _unknown(project: Project, name: str, experiments: Sequence[Experiment]) -> 
     if run := _untagged_run(project, name):
         return XexpError(f"run '{run}' is not tagged", f"tag it: git xexp tag --run '{run}'")
     branches = [ref.removeprefix("refs/heads/") for ref in project.git.refs("refs/heads")]
+    experiments = tags.newest(_MOST_SIMILAR)
     runs = [e.payload.run for e in experiments if e.payload.run]
     known = list(dict.fromkeys([*(e.name for e in experiments), *runs, *branches]))
     close = get_close_matches(name, known, 3, 0.6)

@@ -11,7 +11,7 @@ from gitxexp.repository.numbers import untagged
 from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRIVER, STATUS_HEAD
 from gitxexp.repository.registry import Promotion
 from gitxexp.repository.repository import CHECK_OUT, Project
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
 
@@ -61,19 +61,16 @@ def status(project: Project) -> Status:
     local = set(project.git.lines(*here)) if has_remote else set()
     apart = set(project.git.lines(*STATUS_APART)) if commit else set()
     tags = later()
-    experiments = tags.experiments
     without = unproved.read(project.state) if has_remote else set()
-    last, since = _last(project, commit, experiments)
+    last, since = _last(project, commit, tags)
     found = Status(
-        where, len(experiments), last, since, has_remote,
-        unpushed=tuple(e.name for e in experiments if not has_remote or e.commit in local),
-        unmerged=tuple(e.name for e in experiments if e.commit in apart),
+        where, tags.count, last, since, has_remote,
+        unpushed=tuple(tags.names_at(local) if has_remote else tags.names_newest()),
+        unmerged=tuple(tags.names_at(apart)),
         outputs=_outputs(project),
-        incomplete=tuple(
-            e.name for e in experiments if e.oid in without and e.commit not in local
-        ),
-        untagged=untagged(project, set(tags.names)) if project.places.top else (),
-        untracked=() if experiments or project.places.top is None else _untracked(project),
+        incomplete=tuple(e.name for e in tags.objects(without) if e.commit not in local),
+        untagged=untagged(project, tags) if project.places.top else (),
+        untracked=() if tags.count or project.places.top is None else _untracked(project),
     )  # fmt: skip
     top = project.places.top
     found = found._replace(drivers=top is None or _has_drivers(project, top))
@@ -120,21 +117,18 @@ def _untracked(project: Project) -> tuple[str, ...]:
         return ()
 
 
-def _last(
-    project: Project, commit: str | None, experiments: list[Experiment]
-) -> tuple[Experiment | None, int]:
+def _last(project: Project, commit: str | None, tags: Tags) -> tuple[Experiment | None, int]:
     """The newest experiment in HEAD's history, and how many commits HEAD is past it."""
-    if commit is None or not experiments:
+    if commit is None or not tags.count:
         return None, 0
-    known: dict[str, Experiment] = {}
-    for experiment in experiments:
-        known.setdefault(experiment.commit, experiment)
-    for number, line in enumerate(project.git.lines(*STATUS_COMMITS)):
-        if line in known:
-            return known[line], number
+    commits = project.git.lines(*STATUS_COMMITS)
+    tagged = tags.tagged(commits)
+    for number, each in enumerate(commits):
+        if each in tagged:
+            return tags.at(each)[0], number
     from gitxexp.workflows.experiments.resolve import nearest
 
-    found = nearest(project, commit, experiments)
+    found = nearest(project, commit, tags)
     behind = len(project.git.lines("rev-list", f"{found.commit}..HEAD")) if found else 0
     return found, behind
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Tags
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.stamps import Stampable, stampable
 from gitxexp.workflows.experiments.collect import Collected
@@ -16,14 +16,14 @@ from gitxexp.workflows.experiments.collect import Collected
 def of(
     project: Project,
     payload: Payload,
-    found: tuple[Collected, Sequence[Experiment], str | None],
+    found: tuple[Collected, Tags, str | None],
     absent: Sequence[str],
     staged: Sequence[str],
 ) -> Iterable[str]:
     """Remarks on outputs that are ``absent`` from the work tree, on files that the user ``staged``
     and the commit leaves alone, and on the run, the branch (the last of ``found``, None when HEAD
     is detached) and the results databases."""
-    collected, experiments, branch = found
+    collected, tags, branch = found
     if absent:
         names = some(absent, 3)
         yield f"not in the work tree, and taken as the last commit has it: {names} (dvc pull)"
@@ -32,7 +32,7 @@ def of(
     yield from collected.notes
     if branch is None:
         yield "HEAD is detached: only the tag will keep this commit"
-    before = next((e for e in experiments if payload.run and e.payload.run == payload.run), None)
+    before = next(iter(tags.of_run(payload.run)), None)
     if before:
         yield f"run {payload.run} was tagged before, as {before.name}"
     databases = dict.fromkeys(project.config.results_databases)

@@ -6,11 +6,11 @@ import shlex
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitxexp.common.errors import suggestion
+from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
@@ -35,6 +35,13 @@ class Query(NamedTuple):
     runs: bool = False  #: the runs of the results databases instead of experiments
     where: str | None = None  #: a condition in SQL
     names: tuple[str, ...] = ()  #: only these: versions, runs, starts of config hashes, revisions
+
+    @property
+    def plain(self) -> bool:
+        """Whether it asks for the first experiments only, in the order that they are in."""
+        chosen = self.labels or self.names or self.runs
+        ordered = self.filter is None and self.where is None and self.sort is None
+        return self.limit is not None and ordered and not chosen
 
 
 class ListColumn(NamedTuple):
@@ -63,10 +70,14 @@ class ExperimentList(NamedTuple):
 
 def list_experiments(project: Project, query: Query) -> ExperimentList:
     """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
-    later = project.experiments_later()
+    later = project.tags_later()
     config = project.config
-    every = _runs(project, later()) if query.runs else list(map(rows.of_experiment, later()))
-    return listing(every, query, config, _named(project, every, query.names))
+    tags = later()
+    if query.plain and (found := _newest(tags, query, config)) is not None:
+        return found
+    known = tags.experiments
+    every = _runs(project, known) if query.runs else list(map(rows.of_experiment, known))
+    return listing(every, query, config, _named(project, every, query.names, tags))
 
 
 def listing(
@@ -97,7 +108,22 @@ def listing(
     return ExperimentList(kept, shown, len(every), next(filter(None, hints), ""))
 
 
-def _named(project: Project, every: Sequence[Row], names: Sequence[str]) -> Sequence[Row]:
+def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
+    """The list of the first experiments, which are all that is read; None where a column is asked
+    for that none of them has."""
+    found = tags.oldest(query.limit) if query.reverse else tags.newest(query.limit)
+    kept = list(map(rows.of_experiment, found))
+    names = ColumnNames(kept)
+    try:
+        chosen = _columns(kept, names, query, [], config)
+    except XexpError:
+        return None
+    return ExperimentList(kept, [_shown(kept, name, config) for name in chosen], tags.count)
+
+
+def _named(
+    project: Project, every: Sequence[Row], names: Sequence[str], tags: Tags
+) -> Sequence[Row]:
     """The rows that any of ``names`` means; XexpError for one that means nothing."""
     if not names:
         return every
@@ -105,12 +131,11 @@ def _named(project: Project, every: Sequence[Row], names: Sequence[str]) -> Sequ
         resolve,  # late: a list of all asks for nothing
     )
 
-    known = [row.experiment for row in every if row.experiment is not None]
     kept: dict[int, Row] = {}
     for name in names:
         found = {at: row for at, row in enumerate(every) if _is_named(row, name)}
         if not found:
-            there = resolve(project, name, known).experiment
+            there = resolve(project, name, tags).experiment
             found = {at: row for at, row in enumerate(every) if there and row.experiment == there}
         kept |= found
     return [kept[at] for at in sorted(kept)]

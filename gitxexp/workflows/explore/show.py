@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.trackers.stamps import linked
 from gitxexp.workflows.experiments import collect, resolve
 from gitxexp.workflows.explore import artifacts, compare
@@ -37,7 +38,7 @@ class ExperimentDetails(NamedTuple):
 
 
 def experiment_of(
-    project: Project, name: str, known: Sequence[Experiment] | None = None
+    project: Project, name: str, known: Tags | None = None
 ) -> tuple[Experiment, list[str]]:
     """The experiment that ``name`` means, or the nearest before it with a remark that says so.
 
@@ -59,11 +60,12 @@ def experiment_of(
 def details(project: Project, name: str | None, *, ask_remote: bool = False) -> ExperimentDetails:
     """Everything about the experiment that ``name`` means (see
     :func:`gitxexp.workflows.experiments.resolve.resolve`); None is the one tagged last."""
-    known = project.experiments()
+    known = project.tags()
     if name is None:
-        if not known:
+        newest = known.newest(1)
+        if not newest:
             raise XexpError(f"there are no experiments {resolve.none_here(project)}")
-        name = known[0].name
+        name = newest[0].name
     experiment, notes = experiment_of(project, name, known)
     parent = parent_of(project, experiment, known)
     located, remarks = artifacts.artifacts(project, experiment, ask_remote=ask_remote)
@@ -74,24 +76,22 @@ def details(project: Project, name: str | None, *, ask_remote: bool = False) -> 
         parent=parent,
         since=_since(project, parent, experiment) if parent else None,
         rows=rows,
-        branches=_branches(project, experiment.commit),
-        same_config=[e.name for e in known if _same_config(e, experiment)],
+        branches=_branches(project, experiment.commit, known),
+        same_config=_same_config(known, experiment),
         promotions=_promotions(project, experiment),
         changes=project.annotations.of(experiment.name),
         notes=[*notes, *remarks, *problems],
     )
 
 
-def parent_of(
-    project: Project, experiment: Experiment, known: Sequence[Experiment]
-) -> Experiment | None:
+def parent_of(project: Project, experiment: Experiment, known: Tags) -> Experiment | None:
     """The experiment that it was compared with when tagged, else the nearest before its commit."""
-    named = next((e for e in known if e.name == experiment.payload.parent), None)
-    if named is not None or experiment.payload.parent:
-        return named
-    place = next(at for at, e in enumerate(known) if e.name == experiment.name)
-    older = known[place + 1 :]
-    return resolve.nearest(project, experiment.commit, older)
+    if experiment.payload.parent:
+        return known.named(experiment.payload.parent)
+    here = [each.name for each in known.at(experiment.commit)]
+    if older := here[here.index(experiment.name) + 1 :]:
+        return known.named(older[0])
+    return resolve.newest_in(project, experiment.commit, known, experiment)
 
 
 def _since(project: Project, parent: Experiment, experiment: Experiment) -> Comparison:
@@ -99,15 +99,17 @@ def _since(project: Project, parent: Experiment, experiment: Experiment) -> Comp
     return compare.compare(project, before, compare.of_experiment(project, experiment))
 
 
-def _same_config(one: Experiment, other: Experiment) -> bool:
-    hash_ = other.payload.config_hash
-    return bool(hash_) and one.payload.config_hash == hash_ and one.name != other.name
+def _same_config(known: Tags, experiment: Experiment) -> list[str]:
+    hash_ = experiment.payload.config_hash
+    found = known.of_config(hash_.removeprefix("sha256:")) if hash_ else []
+    return [each.name for each in found if each.name != experiment.name]
 
 
-def _branches(project: Project, commit: str) -> list[str]:
-    return project.git.lines(
-        "for-each-ref", f"--contains={commit}", "--format=%(refname:short)", "refs/heads"
-    )
+def _branches(project: Project, commit: str, known: Tags) -> Sequence[str]:
+    heads = project.git.raw("for-each-ref", "--format=%(objectname) %(refname)", "refs/heads")
+    contain = ("for-each-ref", f"--contains={commit}", "--format=%(refname:short)", "refs/heads")
+    key = f"branches {commit} {md5(heads, usedforsecurity=False).hexdigest()}"
+    return known.remembered(key, lambda: project.git.lines(*contain))
 
 
 def _promotions(project: Project, experiment: Experiment) -> Sequence[Promotion]:

@@ -70,8 +70,8 @@ def verify(project: Project, names: Sequence[str] = (), *, again: bool = True) -
     was read before and whose stat is the same is not read once more. Raises XexpError for a name that
     means nothing.
     """
-    known = project.tags_as_made().experiments
-    chosen = [experiment_of(project, name, known)[0] for name in names] if names else known
+    known = project.tags_as_made()
+    chosen = [experiment_of(project, name, known)[0] for name in names] or known.experiments
     rows = _registry(project)
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         return [

@@ -10,10 +10,10 @@ from gitxexp.common.text import counted
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash, registry, tag_message
-from gitxexp.repository.numbers import registered_versions
+from gitxexp.repository.numbers import taken
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.version import AnyVersion, Level, following
+from gitxexp.repository.version import Level
 from gitxexp.storage.dvc import pointers
 from gitxexp.trackers.adapter import Query
 from gitxexp.trackers.adapters import imported
@@ -108,8 +108,9 @@ def _drafts(project: Project, runs: Sequence[Run]) -> tuple[list[_Draft], tuple[
 def _payloads(project: Project, drafts: Sequence[_Draft]) -> list[Payload]:
     """What each tag says, with its number: one more than the one before it, by what has changed."""
     config = project.config
-    used: list[AnyVersion] = [*project.tags().taken, *registered_versions(project)]
-    newest = next(iter(project.experiments()), None)
+    tags = project.tags()
+    used = taken(project, tags)
+    newest = next(iter(tags.newest(1)), None)
     before = newest.payload._replace(version=newest.name) if newest else None
     codes: dict[str, str] = {}
     made: list[Payload] = []
@@ -119,15 +120,15 @@ def _payloads(project: Project, drafts: Sequence[_Draft]) -> list[Payload]:
             codes[draft.commit] = code_hash(project.at_top, draft.commit, config)
         payload = payload._replace(code=codes[draft.commit])
         if before is None:
-            version, reason = following(used, Level.MINOR), "the first experiment"
+            version, reason = used.following(Level.MINOR), "the first experiment"
         else:
             code = ["the code"] if before.code != payload.code else []
             choice = describe.choose_level(before, payload, before.version, config, code)
-            version, reason = following(used, choice.level), f"{choice.level}: {choice.reason}"
+            version, reason = used.following(choice.level), f"{choice.level}: {choice.reason}"
         payload = payload._replace(
             version=str(version), reason=reason, parent=before.version if before else ""
         )
-        used.append(version)
+        used.add(version)
         made.append(payload)
         before = payload
     return made

@@ -312,7 +312,7 @@ def _names_files(name: str) -> bool:
 
 
 def _version(project: Project, commit: str | None) -> tuple[str, str]:
-    nearest = resolve.nearest(project, commit, project.experiments()) if commit else None
+    nearest = resolve.nearest(project, commit, project.tags()) if commit else None
     exact = nearest if nearest and nearest.commit == commit else None
     return (exact.name, exact.payload.run) if exact else ("", "")
 

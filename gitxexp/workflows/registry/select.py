@@ -12,7 +12,7 @@ from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.tags import Experiment
+from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.workflows.experiments.resolve import resolve
 
 
@@ -38,21 +38,19 @@ def entries(project: Project, names: Sequence[str]) -> list[Entry]:
 
     Raises XexpError for a name that is no experiment, and with the candidates for an ambiguous one.
     """
-    tagged = {e.name: e for e in project.tags_as_made().experiments}
+    tagged = project.tags_as_made()
     rows = project.registry.rows()
     found: dict[str, Entry] = {}
     for name in names:
         version = _version(project, name, tagged, rows)
-        found[version] = Entry(version, tagged.get(version), rows.get(version))
+        found[version] = Entry(version, tagged.named(version), rows.get(version))
     return list(found.values())
 
 
-def _version(
-    project: Project, name: str, tagged: Mapping[str, Experiment], rows: Mapping[str, Payload]
-) -> str:
-    if name in tagged or name in rows:
+def _version(project: Project, name: str, tagged: Tags, rows: Mapping[str, Payload]) -> str:
+    if name in rows or tagged.named(name):
         return name
-    resolved = resolve(project, name, list(tagged.values()))
+    resolved = resolve(project, name, tagged)
     if resolved.experiment is None or not resolved.exact:
         near = resolved.experiment
         hint = f"the nearest before it: {near.name}" if near else "all of them: git xexp list"

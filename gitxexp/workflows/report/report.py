@@ -122,7 +122,7 @@ def _best(project: Project, rows: Sequence[Row], metric: ColumnName, maximize: b
     if not ranked:
         return None
     value, experiment = (max if maximize else min)(ranked, key=lambda pair: pair[0])
-    parent = show.parent_of(project, experiment, project.experiments())
+    parent = show.parent_of(project, experiment, project.tags())
     since = None
     if parent is not None:
         sides = (compare.of_experiment(project, each) for each in (parent, experiment))

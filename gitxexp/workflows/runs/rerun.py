@@ -21,10 +21,10 @@ from typing import Any
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository import config as settings
 from gitxexp.repository.config_hash import config_hash
-from gitxexp.repository.numbers import registered_versions
+from gitxexp.repository.numbers import taken
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
-from gitxexp.repository.version import Level, following
+from gitxexp.repository.version import Level
 from gitxexp.storage.git import SETTINGS, Git, GitError
 from gitxexp.storage.objects import Progress, hash_file
 from gitxexp.workflows.experiments import describe
@@ -287,8 +287,7 @@ def _job(
     folders, found = RunFolders(project.state), past.record
     version = past.version
     if request.keep:
-        used = [*project.tags().taken, *registered_versions(project)]
-        version = str(following(used, Level.PATCH))
+        version = str(taken(project, project.tags()).following(Level.PATCH))
     own = collect(top, config, Wanted(files_only=True, ahead=True)).params
     context = RunContext(
         run=id,

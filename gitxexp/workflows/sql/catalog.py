@@ -28,7 +28,7 @@ from gitxexp.workflows.sql.statement import TableName, is_path
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.repository.tags import Experiment
+    from gitxexp.repository.tags import Tags
     from gitxexp.tables.duckdb.session import Session, Source
     from gitxexp.workflows.merge.inputs import CommitContents
 
@@ -64,9 +64,9 @@ class Catalog:
         self.attached: dict[Path, Source] = {}
 
     @cached_property
-    def experiments(self) -> list[Experiment]:
-        """Every experiment, the newest first."""
-        return self.project.experiments()
+    def tags(self) -> Tags:
+        """Every experiment."""
+        return self.project.tags()
 
     @cached_property
     def here(self) -> list[_Database]:
@@ -113,7 +113,7 @@ class Catalog:
             return self._path_here(name.name) or self._among(self.here, name, self._missing(name))
         if not table or not revision:
             return None
-        commit = resolve.resolve(self.project, revision, self.experiments).commit
+        commit = resolve.resolve(self.project, revision, self.tags).commit
         if not name.schema and is_path(table):
             return self._path_at(commit, table, revision)
         schema, _, plain = table.rpartition(".")
@@ -160,7 +160,7 @@ class Catalog:
     def databases_at(self, commit: str, schema: str = "") -> Iterator[_Database]:
         """The results databases of a commit (all, or those called ``schema``)."""
         paths = dict.fromkeys(database.path for database in self.here)
-        paths |= dict.fromkeys(e.payload.results for e in self.experiments if e.commit == commit)
+        paths |= dict.fromkeys(e.payload.results for e in self.tags.at(commit))
         source = inputs.MergeSource("", (), commit)
         paths |= {
             found.path: None

@@ -64,7 +64,7 @@ def union(catalog: Catalog, name: TableName, read: Read, notes: list[str]) -> st
 def _versions(catalog: Catalog, name: TableName, notes: list[str]) -> Iterator[_Version]:
     """The versions that have the table, the oldest first; of several with one file, the first."""
     seen = set()
-    for experiment in reversed(catalog.experiments):
+    for experiment in reversed(catalog.tags.experiments):
         try:
             place = catalog.find(TableName(f"{name.name}@{experiment.name}", name.schema))
         except UsageError:  # the version has no such table

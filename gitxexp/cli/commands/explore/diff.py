@@ -15,7 +15,7 @@ from gitxexp.common.errors import NO, UsageError
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.repository.tags import Experiment
+    from gitxexp.repository.tags import Tags
     from gitxexp.workflows.explore.compare import ComparedSide, Comparison, SideBySide
 
 
@@ -50,7 +50,7 @@ def diff(
         raise UsageError("--code prints the patch between two")
     project = open_project()
     names = _names(versions)
-    known = project.experiments()
+    known = project.tags()
     sides = [_side(project, name, known) for name in names]
     if len(sides) > 2:
         several = compare.side_by_side(project, sides)
@@ -100,7 +100,7 @@ def _print_several(found: SideBySide, *, as_md: bool, as_json: bool) -> None:
         console.page(render.as_text(found))
 
 
-def _side(project: Project, name: str, known: Sequence[Experiment]) -> ComparedSide:
+def _side(project: Project, name: str, known: Tags) -> ComparedSide:
     from gitxexp.workflows.explore.compare import of_experiment
     from gitxexp.workflows.explore.show import experiment_of
 

@@ -34,8 +34,8 @@ def version_taken(context: Context) -> Iterator[Finding]:
         name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
         wanted, where = (str(params[name]), f"{name} says") if name else (None, "")
     parsed = version.parse(wanted) if wanted else None
-    taken = [*context.project.tags().taken, *numbers.registered_versions(context.project)]
-    free = version.following(taken, VersionLevel.PATCH) if taken else version.FIRST
+    taken = numbers.taken(context.project, context.project.tags())
+    free = taken.following(VersionLevel.PATCH)
     if parsed is not None and parsed in taken:
         yield found(
             f"{parsed} is taken ({where} it)",

@@ -104,7 +104,7 @@ def stale_registry(context: Context) -> Iterator[Finding]:
     """
     project = context.project
     tagged = {one.name for one in project.experiments() if not one.payload.handwritten}
-    absent = untagged(project, set(project.tags().names))
+    absent = untagged(project, project.tags())
     if absent:
         yield found(
             f"the registry has {counted(len(absent), 'experiment')} without a tag:"
