@@ -57,11 +57,13 @@ def report(
     request = Request(versions, metric, filter_, where, title)
     if as_md or (out is not None and out.suffix.lower() in (".md", ".markdown")):
         if open_:
-            raise UsageError("--open shows a page, and --md makes none", "leave one of them out")
+            raise UsageError(
+                "--open and --md cannot be used together", "--open shows the HTML page"
+            )
         _markdown(open_project(), request, out)
         return
     if open_ and out == Path("-"):
-        raise UsageError("--open needs a file, and -o - is none", "name one: -o report.html")
+        raise UsageError("--open and -o - cannot be used together", "name a file: -o report.html")
     _page(open_project(), request, out, show=open_)
 
 

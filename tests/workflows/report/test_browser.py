@@ -121,16 +121,20 @@ class Browser:
         time.sleep(0.4)
 
 
+def found_browser() -> tuple[str, str] | None:
+    """The browser and its driver, where both are installed."""
+    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
+    driver = shutil.which("chromedriver")
+    return (browser, driver) if browser and driver else None
+
+
 @contextmanager
 def browsing(folder: Path) -> Iterator[Browser]:
     """A browser; the test is skipped where there is none."""
-    browser = next(filter(None, map(shutil.which, _BROWSERS)), None)
-    driver = shutil.which("chromedriver")
-    if not browser or not driver:
-        pytest.skip(
-            "Chromium and chromedriver are not installed (apt-get install chromium chromium-driver)"
-        )
-    made = Browser(browser, driver, folder)
+    found = found_browser()
+    if found is None:
+        pytest.skip("no chromium and chromedriver here: apt-get install chromium chromium-driver")
+    made = Browser(*found, folder)
     try:
         yield made
     finally:
