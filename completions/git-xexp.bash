@@ -547,8 +547,8 @@ o	--help	-	once	Show the manual page
 a	file	many'\'' ;;
 '\''check'\'') spec='\''o	--before	-	once	Apply the rules for before a run
 o	--after	-	once	Apply the rules for after a run (the default)
-o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply only these rules
-o	--skip	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Skip these rules
+o	--only	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing vanished two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Apply only these rules
+o	--skip	choice:engine version-taken on-main remote-missing schema-drift cache-key data-uncommitted code-uncommitted not-tracked record unpushed corrupt-cache stale-registry drivers-missing vanished two-tables failures raw-missing cache leak unbalanced few-samples duplicate-run missing-params constant-metric metric-out-of-range mixed-types clock merge-dropped-rows	once	Skip these rules
 o	--since	version	once	Check only what was logged after VERSION
 o	--run	run	once	Check only this run
 o	--id	text	once	The column that names the inputs
@@ -556,6 +556,7 @@ o	--train	file	once	Training data, to compare with --test
 o	--test	file	once	Test data, to look for in --train
 o	--merge	rev	once	Check the merges that are in HEAD and not in BASE
 o	--params-from	text	once	The dataclass whose fields the run will log
+o	--remote	-	once	Also query non-local remotes
 o	--strict	-	once	Exit with 1 for warnings, too
 o	--fix	-	once	Fix what can be fixed safely
 o	-y --yes	-	once	With --fix: fix without asking

@@ -821,6 +821,7 @@ class Repository:
         train: PathLike | None = None,
         test: PathLike | None = None,
         params_from: str | None = None,
+        ask_remote: bool = False,
     ) -> CheckReport:
         """Whether a benchmark is sound, as ``git xexp check``; what was found is in ``findings``.
 
@@ -828,7 +829,8 @@ class Repository:
         ``paths`` only these results files; ``before`` applies the rules before a run. ``only`` and ``skip``
         are ids of rules; ``since`` a version, ``run`` a run; ``id_column`` names the inputs. ``train`` and
         ``test`` are two files of data to compare, ``params_from`` is the dataclass MODULE:CLASS that a
-        run will log. Raises UsageError for a rule that does not exist.
+        run will log; ``ask_remote`` asks remotes that are no folder, too. Raises UsageError for a rule that
+        does not exist.
         """
         from gitxexp.workflows.checks.check import check
         from gitxexp.workflows.checks.report import Request
@@ -845,6 +847,7 @@ class Repository:
             test=None if test is None else Path(test),
             base=base,
             params_from=params_from,
+            ask_remote=ask_remote,
         )
         return check(self._project, request)
 

@@ -196,6 +196,11 @@ class Project:
         return Registry(self.top / config.REGISTRY)
 
     @cached_property
+    def proofs(self) -> Path:
+        """Where it is remembered what remotes were proved to have."""
+        return self.state / "proved.db"
+
+    @cached_property
     def stat_cache(self) -> Path:
         """Where file stats are remembered beside their hashes."""
         return self.state / "stat.db"

@@ -17,16 +17,17 @@ from tests.servers import Server
 from tests.workflows.experiments.test_two_clones import DB, log
 from tests.workflows.models.model_tools import PRODUCTION, RUNS, candidate, content
 
-KINDS = (
-    "s3",
-    pytest.param("ssh", marks=pytest.mark.skipif(not servers.sshd_path(), reason="no sshd")),
-    "webdav",
-    "http",
-)
+KINDS = ("s3", "ssh", "webdav", "http")
+#: What each needs beside the `test` extra (`test-remotes` has it).
+NEEDED = {"s3": ("moto", "dvc_s3"), "ssh": ("dvc_ssh",), "webdav": ("wsgidav", "dvc_webdav")}
 
 
 @pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest, sealed: Path) -> Iterator[Server]:
+    for package in NEEDED.get(request.param, ()):
+        pytest.importorskip(package)
+    if request.param == "ssh" and not servers.sshd_path():
+        pytest.skip("no sshd")
     folder = sealed / f"server-{request.param}"
     start = {
         "s3": servers.s3_server,
@@ -87,6 +88,11 @@ def test_verbs_from_a_clone_with_an_empty_cache(
     repo = clone_of(published, server, tmp_path / "clone")
     assert set(remote_column(repo).values()) == {"?"}
     assert set(remote_column(repo, "--remote").values()) == {"yes"}
+    asked = len(server.requests)
+    assert set(remote_column(repo).values()) == {"proved"}
+    assert "proved 0 seconds ago" in repo.xexp("explore", "show", "e0.1.0").out
+    assert "proved" in repo.xexp("push").good().err
+    assert len(server.requests) == asked
     repo.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv").good()
     assert (repo / "got.csv").read_bytes() == (original / "data/train.csv").read_bytes()
     (repo / "got.csv").unlink()
@@ -131,6 +137,14 @@ def damaged(server: Server, repo: Repo) -> None:
     repo.xexp(*prune).good()
     assert not (repo / candidate(RUNS[0])).exists()
     repo.xexp("undo").good()
+    if server.kind != "http":
+        data = md5_of(repo, "data/train.csv")
+        server.replace(data, None)
+        assert repo.xexp("check", "--only", "vanished").code == 0
+        done = repo.xexp("check", "--only", "vanished", "--remote")
+        assert done.code == 1 and "vanished from remote 'far': data/train.csv" in done.out
+        repo.xexp("push", "--all").good()
+        repo.xexp("check", "--only", "vanished", "--remote").good()
 
 
 def hashed(silent: Server, repo: Repo) -> None:

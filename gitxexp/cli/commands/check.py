@@ -39,6 +39,7 @@ _FILE = click.Path(path_type=Path)
               help="Check the merges that are in HEAD and not in BASE.")  # fmt: skip
 @click.option("--params-from", metavar="MODULE:CLASS",
               help="The dataclass whose fields the run will log.")  # fmt: skip
+@click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @click.option("--strict", is_flag=True, help="Exit with 1 for warnings, too.")
 @click.option("--fix", is_flag=True, help="Fix what can be fixed safely.")
 @shared(dry_run="With --fix: show what would be fixed.", yes="With --fix: fix without asking.")
@@ -62,6 +63,7 @@ def check(
     test: Path | None,
     base: str | None,
     params_from: str | None,
+    ask_remote: bool,
     strict: bool,
     fix: bool,
     dry_run: bool,
@@ -95,6 +97,7 @@ def check(
         test=test,
         base=base,
         params_from=params_from,
+        ask_remote=ask_remote,
     )
     project = _project(request)
     report = _report(project, request, fix=fix)

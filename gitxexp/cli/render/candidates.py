@@ -60,6 +60,9 @@ def _where(row: ListedModel) -> str:
     places = ", ".join(row.places) or "nowhere"
     if console.is_terminal():
         places = places.replace("workspace", "here")
+    if row.proved is not None:
+        there = f"remote, proved {console.ago(row.proved)}"
+        return f"{places}, {there}" if row.places else there
     return f"{places}, remote?" if row.on_remote is None else places
 
 
@@ -99,5 +102,6 @@ def _object(row: ListedModel, metric: str | None) -> dict[str, Any]:
         "workspace": model.there,
         "cache": row.cached,
         "remote": row.on_remote,
+        "remote_proved": console.moment(row.proved),
         "tag": row.tag,
     }

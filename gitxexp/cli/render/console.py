@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
 from gitxexp.common import streams
-from gitxexp.common.text import STEERING, visible
+from gitxexp.common.text import STEERING, counted, visible
 
 #: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
 _NARROWEST, _CRAMPED = 12, 6
@@ -77,6 +78,21 @@ def size(count: float | None) -> str:
             break
         count, unit = count / 1000, larger
     return f"{count:.0f} {unit}" if unit == "B" or count >= 9.95 else f"{count:.1f} {unit}"
+
+
+def ago(seconds: float) -> str:
+    """How long ago a time since 1970 is, in the largest unit that fits, as git writes it."""
+    past = max(0.0, time.time() - seconds)
+    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+    name, length = next((unit for unit in units if past >= unit[1]), units[-1])
+    return f"{counted(int(past // length), name)} ago"
+
+
+def moment(seconds: float | None) -> str | None:
+    """A time since 1970 as JSON has it: ISO 8601, in UTC."""
+    if seconds is None:
+        return None
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
 
 
 def rounded(value: Any) -> str:

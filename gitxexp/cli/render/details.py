@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from gitxexp.cli.render import markdown
-from gitxexp.cli.render.console import Column, one_line, paint, rounded, size, width
+from gitxexp.cli.render.console import Column, ago, moment, one_line, paint, rounded, size, width
 from gitxexp.common import streams
 from gitxexp.common.text import counted
 from gitxexp.repository.registry import Change, Promotion
@@ -110,9 +110,15 @@ def _artifact_rows(found: Sequence[ArtifactPlaces]) -> Iterable[Cells]:
         amount = size(artifact.size)
         amount += f" in {artifact.files} files" if artifact.files else ""
         yield (
-            artifact.path, artifact.role, amount, artifact.cached.value, artifact.remote.value,
+            artifact.path, artifact.role, amount, artifact.cached.value, _remote(artifact),
             short_hash(artifact.hash),
         )  # fmt: skip
+
+
+def _remote(artifact: ArtifactPlaces) -> str:
+    if artifact.proved is None:
+        return artifact.remote.value
+    return f"proved {ago(artifact.proved)}"
 
 
 def _promotion(promotion: Promotion) -> Cells:
@@ -271,7 +277,9 @@ def as_object(found: ExperimentDetails) -> dict[str, Any]:
         "params": dict(said.params),
         "metrics": dict(said.metrics),
         "context": dict(said.context),
-        "artifacts": [artifact._asdict() for artifact in found.artifacts],
+        "artifacts": [
+            artifact._asdict() | {"proved": moment(artifact.proved)} for artifact in found.artifacts
+        ],
         "promotions": [promotion._asdict() for promotion in found.promotions],
         "changes": [_change_object(change) for change in found.changes],
         "since_parent": comparison(found.since) if found.since else None,

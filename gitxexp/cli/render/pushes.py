@@ -40,6 +40,7 @@ def show(done: Pushed, *, known: bool) -> None:
     if not done.experiments and not done.refs:
         why = "every experiment is on the remote" if known else "there are no experiments yet"
         console.done(f"nothing to push: {why}")
+        _believe(done)
         hints.hint()
         return
     sent = len(done.artifacts.pushed)
@@ -54,6 +55,21 @@ def show(done: Pushed, *, known: bool) -> None:
         console.done(f"pushed {name} -> {done.git_remote}")
 
 
+def _believe(done: Pushed) -> None:
+    """Say what was taken for granted."""
+    believed = done.believed
+    if not believed.experiments:
+        return
+    known = [f"proved {console.ago(believed.since)}"] if believed.since is not None else []
+    if believed.never:
+        which = "" if believed.never == believed.experiments else f"{believed.never} "
+        known.append(f"{which}never proved from this clone")
+    console.say(
+        f"note: not asked for: the artifacts of {counted(believed.experiments, 'experiment')} that"
+        f" {done.git_remote} has ({', '.join(known)}); git xexp push --all asks"
+    )
+
+
 def as_object(done: Pushed) -> dict[str, object]:
     """``push --json``."""
     return {
@@ -61,6 +77,11 @@ def as_object(done: Pushed) -> dict[str, object]:
         "objects_sent": len(done.artifacts.pushed),
         "bytes_sent": done.artifacts.size,
         "outputs_checked": done.checked,
+        "believed": {
+            "experiments": done.believed.experiments,
+            "never": done.believed.never,
+            "since": console.moment(done.believed.since),
+        },
         "missing": [item.path for item in done.artifacts.missing],
         "corrupt": [item.path for item in done.artifacts.corrupt],
         "git_remote": done.git_remote,

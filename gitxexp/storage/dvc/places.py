@@ -152,6 +152,11 @@ def remote_name(root: Path, remote: str | None = None) -> str | None:
     return remote or read_config(root).get("core", {}).get("remote") or None
 
 
+def remote_url(root: Path, name: str) -> str | None:
+    """The address of a remote as it is configured; None where there is no such remote."""
+    return read_config(root).get(f"remote {name.lower()}", {}).get("url")
+
+
 def local_remote_dir(root: Path, remote: str | None = None) -> Path | None:
     """The folder of a remote that is a plain local directory; None for any other kind or none.
 

@@ -20,8 +20,14 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
-from gitxexp.storage.dvc import listing
-from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir, remote_name
+from gitxexp.storage.dvc import listing, proofs
+from gitxexp.storage.dvc.places import (
+    cache_dir,
+    cache_dirs,
+    local_remote_dir,
+    remote_name,
+    remote_url,
+)
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.session import (
     DvcError,
@@ -82,6 +88,7 @@ def push(
     remote: str | None = None,
     progress: Progress | None = None,
     siblings: Iterable[Path] = (),
+    memory: Path | None = None,
 ) -> PushReport:
     """Send what the remote lacks of these outputs, then list it again.
 
@@ -91,7 +98,7 @@ def push(
     """
     outputs, siblings = list(outputs), list(siblings)
     _push_versioned(top, [out for out in outputs if out.versioned and out.push])
-    lacking = missing_on_remote(top, outputs, remote, siblings)
+    lacking = missing_on_remote(top, outputs, remote, siblings, memory)
     nowhere = tuple(item for item in lacking if item.cached is None)
     here = [item for item in lacking if item.cached is not None]
     sound = [
@@ -102,7 +109,8 @@ def push(
         return PushReport(missing=nowhere, corrupt=corrupt)
     size = sum(item.cached.stat().st_size for item in sound if item.cached)
     _send(top, sound, progress)
-    left = {item.oid for item in missing_on_remote(top, outputs, remote, siblings)}
+    sent = list(dict.fromkeys(item.output for item in sound))
+    left = {item.oid for item in missing_on_remote(top, sent, remote, siblings, memory)}
     lost = [item for item in sound if item.oid in left]
     if lost:
         raise DvcError(
@@ -454,12 +462,14 @@ def missing_on_remote(
     outputs: Iterable[Output],
     remote: str | None = None,
     siblings: Iterable[Path] = (),
+    memory: Path | None = None,
 ) -> list[MissingObject]:
     """Every object of these outputs that its remote lacks, by full listing.
 
     ``siblings`` are other worktrees' tops, whose caches may hold manifests and objects. A remote
     that is a local directory is asked without importing DVC. A directory whose manifest is nowhere
-    is reported by its manifest alone. XexpError when there is no remote or it cannot be reached.
+    is reported by its manifest alone. What was proved is written down in the file ``memory``
+    (:mod:`gitxexp.storage.dvc.proofs`). XexpError when there is no remote or it cannot be reached.
     """
     siblings = list(siblings)
     found: list[MissingObject] = []
@@ -467,10 +477,59 @@ def missing_on_remote(
         caches = cache_dirs(top / root, (place / root for place in siblings))
         folder = local_remote_dir(top / root, name)
         if folder is not None:
-            found += _missing_in_folder(folder, name, group, caches)
+            answers = list(_asked_in_folder(folder, name, group, caches))
         else:
-            found += _missing_by_dvc(top / root, name, group, caches)
+            answers = list(_asked_by_dvc(top / root, name, group, caches))
+        if memory is not None:
+            _write_down(memory, top, name, answers)
+        found += [answer.missing for answer in answers if answer.missing is not None]
     return found
+
+
+def _write_down(memory: Path, top: Path, name: str, answers: Sequence[Answer]) -> None:
+    """What a remote was proved to have; a directory's list stands for the whole directory."""
+    partly = {answer.missing.output for answer in answers if answer.missing is not None}
+    for legacy in {answer.want.output.legacy for answer in answers}:
+        wants = [a for a in answers if a.want.output.legacy is legacy]
+        place = place_of(top, wants[0].want.output._replace(remote=name))
+        if place is None:
+            continue
+        lacking = {
+            a.want.oid
+            for a in wants
+            if a.missing is not None or (a.want.output in partly and a.want.oid.endswith(".dir"))
+        }
+        proved = [
+            proofs.Proof(a.want.oid, a.want.path, a.want.output.oid or "")
+            for a in wants
+            if a.want.oid not in lacking
+        ]
+        proofs.keep(memory, place, proved, lacking)
+
+
+def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
+    """Those of the objects that a remote has. XexpError when it cannot be reached."""
+    root, name = top / place.root, place.remote
+    folder = local_remote_dir(root, name)
+    if folder is not None:
+        if not folder.parent.is_dir():
+            raise _no_folder(name, folder)
+        return {oid for oid in oids if is_object(object_path(folder, oid, place.legacy))}
+    with opened(root, f"ask remote {name!r}") as repo:
+        return set(listing.sizes(remote_odb(repo, name, place.legacy), oids, name))
+
+
+def _no_folder(name: str, folder: Path) -> XexpError:
+    return XexpError(f"remote {name!r} cannot be reached: no such folder: {folder}", "mount it")
+
+
+def place_of(top: Path, output: Output) -> proofs.Place | None:
+    """The remote that an output belongs on, as proofs name it; None where there is none."""
+    name = remote_name(top / output.root, output.remote)
+    url = remote_url(top / output.root, name) if name else None
+    if name is None or url is None:
+        return None
+    return proofs.Place(output.root, name, url, output.legacy)
 
 
 def on_local_remote(top: Path, output: Output, remote: str | None = None) -> bool | None:
@@ -496,11 +555,19 @@ def _by_remote(
     return groups
 
 
-def _missing_in_folder(
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a remote says of one object; ``missing`` is None where it has it."""
+
+    want: Wanted
+    missing: MissingObject | None
+
+
+def _asked_in_folder(
     folder: Path, name: str, group: list[Output], caches: list[Path]
-) -> Iterator[MissingObject]:
+) -> Iterator[Answer]:
     if not folder.parent.is_dir():
-        raise XexpError(f"remote {name!r} cannot be reached: no such folder: {folder}", "mount it")
+        raise _no_folder(name, folder)
     seen: set[tuple[str, bool]] = set()
     for out in group:
         entries = manifest(out, [*caches, folder]) if out.is_dir else ()
@@ -512,8 +579,9 @@ def _missing_in_folder(
             there = _size(object_path(folder, want.oid, out.legacy))
             cached = find_object(caches, want.oid, out.legacy)
             size = _size_of(want, cached)
-            if there is None or (size is not None and there != size):
-                yield MissingObject(want.oid, want.path, name, out, cached, there is not None)
+            lacks = there is None or (size is not None and there != size)
+            missing = MissingObject(want.oid, want.path, name, out, cached, there is not None)
+            yield Answer(want, missing if lacks else None)
 
 
 def _size(path: Path) -> int | None:
@@ -525,21 +593,21 @@ def _size(path: Path) -> int | None:
     return info.st_size if stat.S_ISREG(info.st_mode) else -1
 
 
-def _missing_by_dvc(
+def _asked_by_dvc(
     root: Path, name: str, group: list[Output], caches: list[Path]
-) -> Iterator[MissingObject]:
+) -> Iterator[Answer]:
     with opened(root, f"ask remote {name!r}") as repo:
         for legacy in (False, True):
             members = [out for out in group if out.legacy is legacy]
             if members:
                 odb = remote_odb(repo, name, legacy)
-                yield from _missing_of(odb, members, caches, name, legacy=legacy)
+                yield from _asked_of(odb, members, caches, name, legacy=legacy)
 
 
-def _missing_of(
+def _asked_of(
     odb: Any, outputs: list[Output], caches: list[Path], name: str, *, legacy: bool
-) -> Iterator[MissingObject]:
-    """What the remote lacks of these outputs, or has damaged."""
+) -> Iterator[Answer]:
+    """What the remote says of these outputs' objects."""
     lists = {out: _file_list(odb, out, caches, name) for out in outputs}
     wants: dict[str, Wanted] = {}
     for out, files in lists.items():
@@ -556,8 +624,8 @@ def _missing_of(
             wrong = not listing.has_content(odb, oid, legacy)
         else:
             wrong = oid in there and there[oid] != expected[oid]
-        if oid not in there or wrong:
-            yield MissingObject(oid, want.path, name, want.output, cached[oid], wrong)
+        missing = MissingObject(oid, want.path, name, want.output, cached[oid], wrong)
+        yield Answer(want, missing if oid not in there or wrong else None)
 
 
 def _size_of(want: Wanted, cached: Path | None) -> int | None:

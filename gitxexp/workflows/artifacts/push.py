@@ -10,7 +10,7 @@ from gitxexp.common.text import some
 from gitxexp.repository import unproved
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
-from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import MissingObject, PushReport, missing_on_remote, pushable
@@ -19,6 +19,19 @@ from gitxexp.storage.git import PushRejected, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress
 from gitxexp.workflows.artifacts.get import other_worktrees
+
+
+@dataclass(frozen=True, slots=True)
+class Believed:
+    """Experiments that the git remote has, whose artifacts are not asked for again.
+
+    ``never``: those whose artifacts were never proved from this clone; ``since``: when those of the
+    others were, the oldest, in seconds since 1970.
+    """
+
+    experiments: int = 0
+    never: int = 0
+    since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +52,7 @@ class PushPlan:
     taken: tuple[Experiment, ...] = ()
     behind: bool = False  #: the remote's branch has commits that are not here
     earlier: tuple[Output, ...] = ()
+    believed: Believed = Believed()
 
     @property
     def every(self) -> tuple[Output, ...]:
@@ -55,6 +69,7 @@ class Pushed:
     checked: int  #: outputs whose every object the remote was asked for
     git_remote: str | None
     refs: tuple[str, ...]
+    believed: Believed = Believed()
 
 
 def plan(
@@ -76,6 +91,7 @@ def plan(
     wanted = list(chosen if chosen is not None else project.experiments())
     clashing: list[Experiment] = []
     behind = False
+    believed = Believed()
     if name is not None:
         refs_there = GitWriter(project.git).remote_refs(
             name, "refs/tags/e*", f"refs/heads/{branch}"
@@ -83,6 +99,8 @@ def plan(
         there = {ref.removeprefix("refs/tags/"): oid for ref, oid in refs_there.items()}
         clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]
         skipped = {e.name for e in clashing} if everything or chosen is not None else set(there)
+        if not everything and chosen is None:
+            believed = _believed(project, [e for e in wanted if there.get(e.name) == e.oid])
         wanted = [experiment for experiment in wanted if experiment.name not in skipped]
         tip = refs_there.get(f"refs/heads/{branch}")
         behind = tip is not None and not project.git.ok("merge-base", "--is-ancestor", tip, "HEAD")
@@ -105,7 +123,14 @@ def plan(
         tuple(taken),
         behind,
         earlier,
+        believed,
     )
+
+
+def _believed(project: Project, experiments: Sequence[Experiment]) -> Believed:
+    known = proofs.times(project.proofs, proofs.TAGS, (e.oid for e in experiments))
+    never = len(experiments) - len(known)
+    return Believed(len(experiments), never, min(known.values(), default=None))
 
 
 def push(
@@ -130,10 +155,13 @@ def push(
     if planned.git_remote is not None and planned.refs:
         _push_refs(project, planned, progress)
     unproved.proved(project.state, (experiment.oid for experiment in planned.experiments))
+    if report.complete:
+        tags = [proofs.Proof(e.oid, e.name, e.oid) for e in planned.experiments]
+        proofs.keep(project.proofs, proofs.TAGS, tags, ())
     names = tuple(experiment.name for experiment in planned.experiments)
     refs = planned.refs if planned.git_remote else ()
     checked = sum(map(_is_kept, planned.every))
-    return Pushed(names, report, checked, planned.git_remote, refs)
+    return Pushed(names, report, checked, planned.git_remote, refs, planned.believed)
 
 
 def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:
@@ -196,7 +224,7 @@ def _push_outputs(
     if not mine:
         return PushReport()
     trees = other_worktrees(project)
-    report = dvc_remote.push(project.top, mine, remote, progress, trees)
+    report = dvc_remote.push(project.top, mine, remote, progress, trees, project.proofs)
     if report.complete:
         return report
     lost = [*report.missing, *report.corrupt]
@@ -204,7 +232,7 @@ def _push_outputs(
     outputs = list(dict.fromkeys(item.output for item in lost))
     if not restore(project.top, outputs, WorkTreeFiles((project.top, *trees)), damaged):
         return report
-    again = dvc_remote.push(project.top, mine, remote, progress, trees)
+    again = dvc_remote.push(project.top, mine, remote, progress, trees, project.proofs)
     return replace(report, missing=(), corrupt=()).and_then(again)
 
 
@@ -217,7 +245,7 @@ def unpushed(
 ) -> list[MissingObject]:
     """Every object of these commits' artifacts that its remote lacks, by full listing."""
     outputs = _outputs_of(project, commits)
-    return missing_on_remote(project.top, outputs, remote, other_worktrees(project))
+    return missing_on_remote(project.top, outputs, remote, other_worktrees(project), project.proofs)
 
 
 def _git_remote(project: Project, branch: str | None, wanted: str | None) -> str | None:
@@ -286,7 +314,10 @@ def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -
 
 def _incomplete(report: PushReport) -> NoAnswer:
     lost = [
-        f"{item.path}: neither in a cache nor on remote {item.remote}" for item in report.missing
+        f"{item.path}: damaged on remote {item.remote}, and in no cache"
+        if item.damaged
+        else f"{item.path}: neither in a cache nor on remote {item.remote}"
+        for item in report.missing
     ]
     lost += [f"{item.path}: corrupt in the cache ({item.cached})" for item in report.corrupt]
     more = [f"and {len(lost) - 10} more"] if len(lost) > 10 else []

@@ -46,6 +46,7 @@ class Context:
         self.at = project
         self.request = request
         self.skipped: list[tuple[str, str]] = []  #: rules that could not be applied, and why
+        self.seen: set[Path] = set()  #: folders whose entries a rule looked at
 
     @property
     def project(self) -> Project:
@@ -128,7 +129,9 @@ class Context:
     @property
     def watched(self) -> list[Path]:
         """Files outside of what git lists that a check looks at."""
-        return list(self.objects) if self.at is not None and self.at.places.top is not None else []
+        if self.at is None or self.at.places.top is None:
+            return []
+        return [*self.objects, *self.seen]
 
     @cached_property
     def standing(self) -> Standing:

@@ -22,7 +22,8 @@ class Request:
     there before is not looked at; ``run`` the only run that is. ``id_column`` names the inputs of an
     evaluation; ``train`` and ``test`` are two files of data. ``base`` has the merges since it looked at.
     ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be logged by the run, ``version`` is
-    its version, ``jobs`` the number of processes that will write.
+    its version, ``jobs`` the number of processes that will write. ``ask_remote``: remotes that are no
+    folder are asked, too.
     """
 
     paths: tuple[Path, ...] = ()
@@ -39,6 +40,7 @@ class Request:
     params_from: str | None = None
     version: str | None = None
     jobs: int = 1
+    ask_remote: bool = False
 
 
 @dataclass(frozen=True)

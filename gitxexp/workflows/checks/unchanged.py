@@ -59,7 +59,8 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
 
 def _is_whole(request: Request) -> bool:
     """Whether all that is recorded is looked at."""
-    return not (request.paths or request.before or request.train or request.base)
+    elsewhere = request.ask_remote or request.train
+    return not (request.paths or request.before or elsewhere or request.base)
 
 
 def _path(project: Project) -> Path:

@@ -11,10 +11,10 @@ from typing import NamedTuple
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
-from gitxexp.storage.dvc import pointers
+from gitxexp.storage.dvc import pointers, proofs
 from gitxexp.storage.dvc.places import cache_dirs, local_remote_dir, remote_name
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.dvc.remote import missing_on_remote, pushable
+from gitxexp.storage.dvc.remote import missing_on_remote, place_of, pushable
 from gitxexp.storage.objects import find_object, manifest
 from gitxexp.workflows.experiments import describe
 
@@ -26,6 +26,7 @@ class Presence(StrEnum):
     NO = "no"
     PARTLY = "partly"  #: a directory of which files are missing
     DAMAGED = "damaged"  #: what is there is not what its name says
+    PROVED = "proved"  #: it was asked before, and had it
     UNKNOWN = "?"
     NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
 
@@ -40,6 +41,7 @@ class ArtifactPlaces(NamedTuple):
     files: int | None
     cached: Presence
     remote: Presence
+    proved: float | None = None  #: when the remote last was known to have it, seconds since 1970
 
 
 def artifacts(
@@ -96,7 +98,7 @@ def _located(
     siblings = _siblings(project)
     remote, notes = _on_remotes(project, outputs, siblings, ask=ask)
     return [
-        _artifact(project, output, siblings, remote.get(_key(output), Presence.UNKNOWN))
+        _artifact(project, output, siblings, remote.get(_key(output), Asked(Presence.UNKNOWN)))
         for output in outputs
     ], notes
 
@@ -111,8 +113,15 @@ def _siblings(project: Project) -> list[Path]:
     return project.tops()
 
 
+class Asked(NamedTuple):
+    """What is known of a remote, and since when, where it was not asked now."""
+
+    presence: Presence
+    proved: float | None = None
+
+
 def _artifact(
-    project: Project, output: Output, siblings: Sequence[Path], remote: Presence
+    project: Project, output: Output, siblings: Sequence[Path], remote: Asked
 ) -> ArtifactPlaces:
     return ArtifactPlaces(
         path=output.path,
@@ -121,7 +130,8 @@ def _artifact(
         size=output.size,
         files=output.nfiles,
         cached=_in_cache(project, output, siblings),
-        remote=remote,
+        remote=remote.presence,
+        proved=remote.proved,
     )
 
 
@@ -145,48 +155,66 @@ def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Pre
 
 def _on_remotes(
     project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
-) -> tuple[dict[tuple[str, str | None], Presence], list[str]]:
-    """The presence of each output on its remote, by listing local folders and, if told to, asking others."""
+) -> tuple[dict[tuple[str, str | None], Asked], list[str]]:
+    """What is known of each output on its remote, by listing local folders and, if told to, asking
+    others; else as it was last proved."""
     if project.places.top is None:
         return {}, []
-    presence: dict[tuple[str, str | None], Presence] = {}
+    presence: dict[tuple[str, str | None], Asked] = {}
     groups: dict[tuple[str, str | None, str], list[Output]] = {}
     notes: list[str] = []
     for output in outputs:
         if not pushable(output):
-            presence[_key(output)] = Presence.NEVER
+            presence[_key(output)] = Asked(Presence.NEVER)
         else:  # a directory by itself where that costs nothing: what two share is listed once
             apart = output.is_dir and local_remote_dir(project.top / output.root, output.remote)
             own = f"{output.path} {output.content}" if apart else ""
             groups.setdefault((output.root, output.remote, own), []).append(output)
     for (root, remote, _), group in groups.items():
         if remote_name(project.top / root, remote) is None:
-            found = dict.fromkeys(map(_key, group), Presence.NO)
+            presence |= dict.fromkeys(map(_key, group), Asked(Presence.NO))
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
         elif ask or local_remote_dir(project.top / root, remote) is not None:
-            found = _asked(project, group, siblings, notes)
+            presence |= _asked(project, group, siblings, notes)
         else:
-            found = dict.fromkeys(map(_key, group), Presence.UNKNOWN)
-            notes.append("the remote is not a local folder; --remote asks it")
-        presence |= found
+            presence |= _known(project, group, notes)
     return presence, list(dict.fromkeys(notes))
+
+
+def _known(
+    project: Project, group: Sequence[Output], notes: list[str]
+) -> dict[tuple[str, str | None], Asked]:
+    """When a remote that is not asked now was last proved to have these outputs whole."""
+    found = {}
+    oids = [output.oid for output in group if output.oid]
+    times: dict[bool, dict[str, float]] = {}
+    for output in group:
+        if output.legacy not in times:
+            place = place_of(project.top, output)
+            times[output.legacy] = proofs.times(project.proofs, place, oids) if place else {}
+        at = times[output.legacy].get(output.oid or "")
+        found[_key(output)] = Asked(Presence.UNKNOWN if at is None else Presence.PROVED, at)
+    if any(known.proved is None for known in found.values()):
+        notes.append("the remote is not a local folder; --remote asks it")
+    return found
 
 
 def _asked(
     project: Project, group: Sequence[Output], siblings: Sequence[Path], notes: list[str]
-) -> dict[tuple[str, str | None], Presence]:
+) -> dict[tuple[str, str | None], Asked]:
     try:
-        lacking = missing_on_remote(project.top, group, None, siblings)
+        lacking = missing_on_remote(project.top, group, None, siblings, project.proofs)
     except XexpError as error:
         notes.append(error.message)
-        return dict.fromkeys(map(_key, group), Presence.UNKNOWN)
+        return dict.fromkeys(map(_key, group), Asked(Presence.UNKNOWN))
     by_oid = {item.oid: item for item in lacking}
     files = Counter(_key(item.output) for item in lacking)
     found = {}
     for output in group:
         own = by_oid.get(output.oid or "")
         if own is not None:
-            found[_key(output)] = Presence.DAMAGED if own.damaged else Presence.NO
+            presence = Presence.DAMAGED if own.damaged else Presence.NO
         else:
-            found[_key(output)] = Presence.PARTLY if files[_key(output)] else Presence.YES
+            presence = Presence.PARTLY if files[_key(output)] else Presence.YES
+        found[_key(output)] = Asked(presence)
     return found

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.places import local_remote_dir
-from gitxexp.storage.dvc.remote import missing_on_remote
+from gitxexp.storage.dvc.proofs import Place
+from gitxexp.storage.dvc.remote import missing_on_remote, place_of
 from gitxexp.storage.objects import has_object
 from gitxexp.workflows.models import run_facts
 from gitxexp.workflows.models.context import ModelContext, ranked
@@ -23,7 +25,8 @@ if TYPE_CHECKING:
 
 
 class ListedModel(NamedTuple):
-    """One model. ``on_remote`` is None where that was not asked, or could not be."""
+    """One model. ``on_remote`` is None where that was not asked, or could not be; ``proved`` is then
+    when it last was there, in seconds since 1970."""
 
     model: Model
     facts: RunFacts
@@ -31,6 +34,7 @@ class ListedModel(NamedTuple):
     cached: bool
     on_remote: bool | None
     tag: str | None  #: the newest tag that holds its bytes
+    proved: float | None = None
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -95,13 +99,16 @@ def _rows(
     hashes = (model.hash for model in contents.models)
     tags = tags_holding(store, contents.slot, experiments, hashes)
     remote = _on_remote(store, contents, ask=ask_remote)
+    before = _proved(store, [m for m in contents.models if m.hash not in remote])
     rows = []
     for place, at in enumerate(ranked(context.project, contents.models, facts, metric)):
         model = contents.models[at]
         value = facts[at].metrics.get(metric) if metric else None
         rank = None if run_facts.number(value) is None else place + 1
         cached, tag = store.is_cached(model), tags.get(model.hash)
-        rows.append(ListedModel(model, facts[at], rank, cached, remote.get(model.hash), tag))
+        known = remote.get(model.hash)
+        proved = None if known is not None else before.get(model.hash)
+        rows.append(ListedModel(model, facts[at], rank, cached, known, tag, proved))
     return rows
 
 
@@ -126,11 +133,28 @@ def _on_remote(store: ModelStore, contents: SlotContents, *, ask: bool) -> dict[
     return there
 
 
+def _proved(store: ModelStore, models: Iterable[Model]) -> dict[str, float]:
+    """Hash → when the remote was last proved to have it."""
+    project = store.project
+    found: dict[str, float] = {}
+    places: dict[Place, list[Model]] = {}
+    for model in models:
+        place = place_of(project.top, model.as_output())
+        if place is not None:
+            places.setdefault(place, []).append(model)
+    for place, there in places.items():
+        known = proofs.times(project.proofs, place, [model.oid for model in there])
+        found |= {model.hash: known[model.oid] for model in there if model.oid in known}
+    return found
+
+
 def lacking_on_remote(store: ModelStore, models: Iterable[Model]) -> dict[str, MissingObject]:
     """The models' objects that their remote lacks, by full listing; hash → what is known of it.
 
     Raises XexpError when there is no remote or it cannot be reached.
     """
     outputs = [model.as_output() for model in models]
-    lacking = missing_on_remote(store.project.top, outputs, None, store.siblings)
+    lacking = missing_on_remote(
+        store.project.top, outputs, None, store.siblings, store.project.proofs
+    )
     return {item.oid: item for item in lacking}

@@ -217,7 +217,11 @@ def on_folders(tree: Worktree, outputs: Sequence[Output]) -> bool:
 def unpushed(project: Project, tree: Worktree, outputs: Sequence[Output]) -> list[MissingObject]:
     """Objects that their remote lacks, by full listing; XexpError if it cannot be reached."""
     wanted = with_remote(tree, outputs)
-    return missing_on_remote(tree.path, wanted, None, [project.main_top]) if wanted else []
+    return (
+        missing_on_remote(tree.path, wanted, None, [project.main_top], project.proofs)
+        if wanted
+        else []
+    )
 
 
 # -- results -----------------------------------------------------------------------------------

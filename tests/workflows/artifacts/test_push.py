@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 import signal
 import subprocess
@@ -58,7 +59,13 @@ def test_artifacts_branch_and_tag_arrive(many: Repo, origin: Repo) -> None:
         next(line for line in many.refs().splitlines() if "refs/remotes" in line) + "\n", ""
     )
     assert many.remote and objects(many.remote) == objects(many / ".dvc/cache")
-    assert many.xexp("push").good().out == "nothing to push: every experiment is on the remote\n"
+    again = many.xexp("push").good()
+    assert again.out == "nothing to push: every experiment is on the remote\n"
+    assert re.fullmatch(
+        r"note: not asked for: the artifacts of 1 experiment that origin has \(proved \d+ seconds? ago\);"
+        r" git xexp push --all asks\n",
+        again.err,
+    )
 
 
 def test_a_branch_goes_with_the_artifacts_of_its_last_commit(many: Repo, origin: Repo) -> None:
@@ -288,3 +295,17 @@ def test_a_plain_dvc_push_is_repaired_too(many: Repo) -> None:
     assert "in sync" in many.dvc("status", "-c")
     assert many.xexp("push").good().out.startswith("artifacts: 50 objects sent")
     assert objects(many.remote) == objects(many / ".dvc/cache")
+
+
+def test_check_finds_what_vanished(tagged: Repo) -> None:
+    tagged.xexp("push").good()
+    tagged.xexp("check", "--only", "vanished").good()
+    digest = hashlib.md5(
+        (tagged / "data/train.csv").read_bytes(), usedforsecurity=False
+    ).hexdigest()
+    assert tagged.remote is not None
+    (tagged.remote / f"files/md5/{digest[:2]}/{digest[2:]}").unlink()
+    done = tagged.xexp("check", "--only", "vanished")
+    assert done.code == 1 and "1 object of experiments vanished from remote 'store'" in done.out
+    assert tagged.xexp("push", "--all").good().out.startswith("artifacts: 1 object sent")
+    tagged.xexp("check", "--only", "vanished").good()

@@ -1,0 +1,103 @@
+"""What remotes were proved to have, and when, for verbs that do not ask them.
+
+One row for each object and place, written by whoever asked. It is knowledge of this clone: what has
+vanished since is told by asking again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS proved (
+    place TEXT NOT NULL,  -- Place.key
+    oid TEXT NOT NULL,
+    path TEXT NOT NULL,  -- of the file, from the top of the work tree
+    output TEXT NOT NULL,  -- the object of the output that it belongs to
+    at REAL NOT NULL,  -- seconds since 1970
+    PRIMARY KEY (oid, place)
+) WITHOUT ROWID
+"""
+_AT_ONCE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One layout of objects on one remote of a DVC project."""
+
+    root: str  #: the project's folder, from the top
+    remote: str  #: its name
+    url: str
+    legacy: bool = False
+
+    @property
+    def key(self) -> str:
+        """What it is known by: the address, which may hold a password, is hashed."""
+        address = hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        return f"{address}{'/2' if self.legacy else ''}"
+
+
+#: Stands for the artifacts of an experiment, which is named by the object of its tag.
+TAGS = Place("", "", "tags")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """An object that was there."""
+
+    oid: str
+    path: str
+    output: str
+
+
+def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[str]) -> None:
+    """Write down what a remote was just proved to have, and forget what it lacks.
+
+    Best effort: the answer itself is good without.
+    """
+    now = time.time()
+    rows = [(place.key, one.oid, one.path, one.output, now) for one in proved]
+    gone = [(place.key, oid) for oid in lacking]
+    if not rows and not (gone and file.exists()):
+        return
+    with suppress(OSError, sqlite3.Error):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(file, timeout=10)) as db, db:
+            db.execute(_SCHEMA)
+            db.executemany("INSERT OR REPLACE INTO proved VALUES (?, ?, ?, ?, ?)", rows)
+            db.executemany("DELETE FROM proved WHERE place = ? AND oid = ?", gone)
+
+
+def times(file: Path, place: Place, oids: Iterable[str]) -> dict[str, float]:
+    """When each of these objects was last proved to be there; those that never were are left out."""
+    found: dict[str, float] = {}
+    wanted = list(oids)
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        marks = ", ".join("?" * len(some))
+        sql = f"SELECT oid, at FROM proved WHERE place = ? AND oid IN ({marks})"
+        found |= dict(_rows(file, sql, place.key, *some))
+    return found
+
+
+def everything(file: Path, place: Place) -> list[Proof]:
+    """All that the remote was proved to have."""
+    sql = "SELECT oid, path, output FROM proved WHERE place = ?"
+    return [Proof(*row) for row in _rows(file, sql, place.key)]
+
+
+def _rows(file: Path, sql: str, *values: str) -> Iterator[Any]:
+    if not file.exists():
+        return
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=10)) as db,
+    ):
+        yield from db.execute(sql, values)
