@@ -73,7 +73,9 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''demo'\'') spec='\''o	--json	-	once	Print JSON
+'\''demo'\'') spec='\''o	--scene	choice:tag worktree merge sweep models conflict	once	Show one subject in ten seconds
+o	--list	-	once	List the scenes
+o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Print only results and errors
 o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from gitxexp.cli.commands.demo import SCENES
+from gitxexp.cli.shell import demo_scenes
 from gitxexp.cli.shell.demo import Shell, run_demo
 from gitxexp.common.errors import XexpError
 from tests.conftest import seal
@@ -137,6 +139,22 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, kind: str) -> None:
         f"fatal: {target} is {what}\nhint: use a new folder, or omit it for a temporary one\n",
     )
     assert len(list(tmp_path.rglob("*"))) == (1 if kind == "file" else 2)
+
+
+def test_scenes_are_listed() -> None:
+    assert tuple(demo_scenes.SCENES) == SCENES
+    listed = xexp_inside("demo", "--list", cwd=Path.cwd()).good().out.splitlines()
+    assert [line.split()[0] for line in listed] == list(SCENES)
+
+
+#: XEXP_TEST_SCENES=1 plays them all: the README and the demo have the commands of the others.
+@pytest.mark.parametrize("scene", SCENES if os.environ.get("XEXP_TEST_SCENES") else ["conflict"])
+def test_a_scene_plays_to_its_end(scene: str, tmp_path: Path) -> None:
+    done = xexp_inside("demo", "--scene", scene, "demo", cwd=tmp_path).good()
+    assert done.out.endswith(f"\ncd {tmp_path}/demo/project\n")
+    if scene == "conflict":
+        assert '~ flower="flower-1"  label: "versicolor" → "virginica"' in done.out
+        assert '+ flower="flower-3" label="virginica"' in done.out
 
 
 def test_a_failing_command_stops_the_demo(tmp_path: Path) -> None:

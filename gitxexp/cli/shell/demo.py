@@ -52,24 +52,25 @@ def run_demo(directory: Path | None, say: Say) -> Path:
     ``origin.git`` (git's). Every command is passed to ``say`` before it runs, then its output,
     line by line. Raises XexpError when the folder is not empty or a command fails.
     """
-    folder = _empty(directory)
+    folder = empty_folder(directory)
     project = folder / "project"
     for path in (project, folder / "storage"):
         path.mkdir()
     shell = Shell(project, say)
-    _start(shell)
-    _tag_first(shell)
-    for change, text in CHANGES:
-        _next(shell, change, text)
+    first_experiment(shell)
+    for changes, text in CHANGES:
+        _next(shell, changes, text)
     _look(shell)
     _side_by_side(shell)
     _best_in_production(shell)
     _many_at_once(shell)
+    _ask(shell)
     _go_on(project, say)
     return project
 
 
-def _empty(directory: Path | None) -> Path:
+def empty_folder(directory: Path | None) -> Path:
+    """``directory``, or a new temporary folder; raises XexpError where it is not empty."""
     if directory is None:
         return Path(tempfile.mkdtemp(prefix="git-xexp-demo-"))
     folder = directory.resolve()
@@ -80,6 +81,12 @@ def _empty(directory: Path | None) -> Path:
         )
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def first_experiment(shell: Shell) -> None:
+    """Make the repository, and tag its first experiment."""
+    _start(shell)
+    _tag_first(shell)
 
 
 def _start(shell: Shell) -> None:
@@ -109,20 +116,25 @@ def _tag_first(shell: Shell) -> None:
     shell.run("git", "xexp", "tag", "-m", "baseline", "--push")
 
 
-def _next(shell: Shell, change: dict[str, str], text: str) -> None:
+def _next(shell: Shell, changes: dict[str, str], text: str) -> None:
     shell.title(f"Another experiment: {text}")
-    _run_experiment(shell, change, text)
+    _run_experiment(shell, changes, text)
 
 
-def _run_experiment(shell: Shell, change: dict[str, str], text: str) -> None:
+def _run_experiment(shell: Shell, changes: dict[str, str], text: str) -> None:
+    change(shell, changes)
+    shell.run("python", "train.py")
+    shell.run("git", "xexp", "tag", "--all", "-m", text, "--push")
+
+
+def change(shell: Shell, params: dict[str, str]) -> None:
+    """Edit the parameter file, and show what changes."""
     old = shell.read("params.yaml")
-    for name, value in change.items():
+    for name, value in params.items():
         before = next(line for line in old.splitlines() if line.startswith(f"{name}:"))
         shell.say(f"(edit params.yaml: {before} → {value})")
         old = old.replace(before, f"{name}: {value}")
     shell.write("params.yaml", old)
-    shell.run("python", "train.py")
-    shell.run("git", "xexp", "tag", "--all", "-m", text, "--push")
 
 
 def _look(shell: Shell) -> None:
@@ -134,11 +146,11 @@ def _look(shell: Shell) -> None:
 
 def _side_by_side(shell: Shell) -> None:
     shell.title("Two experiments side by side: each in its own folder, with the data shared")
-    for name, change, text in BESIDE:
+    for name, changes, text in BESIDE:
         shell.run("git", "xexp", "worktree", "new", name)
         beside = Shell(shell.folder.parent / f"exp-{name}", shell.say)
         shell.say(f"$ cd ../exp-{name}")
-        _run_experiment(beside, change, text)
+        _run_experiment(beside, changes, text)
         shell.say("$ cd ../project")
     shell.title("Both changed the same database; git merge combines their rows")
     for name, _, _ in BESIDE:
@@ -168,10 +180,17 @@ def _many_at_once(shell: Shell) -> None:
     shell.run("git", "xexp", "get", "e0.1.0", "models/production/model.json", "-o", "../first.json")
 
 
+def _ask(shell: Shell) -> None:
+    shell.title("Ask anything in SQL, and write a report")
+    query = "SELECT version, f1, loss FROM metrics_wide ORDER BY loss LIMIT 3"
+    shell.run("git", "xexp", "sql", query)
+    shell.run("git", "xexp", "report", "-o", "../report.md")
+
+
 def _go_on(project: Path, say: Say) -> None:
     say("")
     say("Try it yourself:")
-    say(f"  cd {_quoted(str(project))}")
+    say(f"  cd {quoted(str(project))}")
     say("  git tag -l 'e*' -n1               # the log is in the tags")
     say("  git xexp explore list --sort f1   # best first")
     say("  git xexp explore show e0.1.0      # everything about one")
@@ -184,9 +203,8 @@ def _yaml(params: dict[str, str]) -> str:
     return "".join(f"{name}: {value}\n" for name, value in params.items())
 
 
-def _quoted(text: str) -> str:
-    import shlex
-
+def quoted(text: str) -> str:
+    """A path as a shell takes it."""
     return shlex.quote(text)
 
 
@@ -211,15 +229,18 @@ class Shell:
         self.say("")
         self.say(f"# {text}")
 
-    def run(self, *command: str) -> None:
-        """Show a command, run it and show what it prints; raises XexpError if it fails."""
-        self._shown(command, *os.pipe())
+    def run(self, *command: str, code: int = 0) -> None:
+        """Show a command, run it and show what it prints; raises XexpError if it exits with another
+        code than ``code``."""
+        self._shown(command, *os.pipe(), expected=code)
 
     def run_on_terminal(self, *command: str) -> None:
         """Like :meth:`run`, for a command that prints for people only on a terminal."""
         self._shown(command, *os.openpty())
 
-    def _shown(self, command: tuple[str, ...], ours: int, theirs: int) -> None:
+    def _shown(
+        self, command: tuple[str, ...], ours: int, theirs: int, *, expected: int = 0
+    ) -> None:
         self.say(f"$ {shlex.join(command)}")
         with os.fdopen(ours, "rb") as output:
             try:
@@ -229,8 +250,8 @@ class Shell:
             with contextlib.suppress(OSError):  # EIO is how Linux says that the other end closed
                 for line in output:
                     self._show(line)
-        if code := wait():
-            self._failed(command, code, [])
+        if (code := wait()) != expected:
+            self._failed(command, code or 0, [])
 
     def _started(self, command: tuple[str, ...], output: int) -> Callable[[], int | None]:
         """Start a command; a function that waits for its exit code."""
