@@ -458,8 +458,10 @@ def test_hints_by_one_door(repo: Repo) -> None:
 
 def test_wide_and_combining_names_are_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     names = ["plain", "漢字かな", "e\u0301te\u0301", "👩\u200d🔬 lab", "🧪x", "❤\ufe0f!"]
-    assert [console.width(name) for name in names] == [5, 8, 3, 8, 3, 2]
+    assert [console.width(name) for name in names] == [5, 8, 3, 6, 3, 3]
+    assert console.width("🇩🇪 👍🏽 a") == 7
     assert console.clip("漢字かな", 5) == "漢字…"
+    assert console.clip("👩\u200d🔬👩\u200d🔬👩\u200d🔬", 5) == "👩\u200d🔬👩\u200d🔬…"
     assert console.clip("e\u0301te\u0301", 3) == "e\u0301te\u0301"
     monkeypatch.setattr(console, "is_terminal", lambda: True)
     columns = [console.Column("name", names), console.Column("n", list("123456"))]

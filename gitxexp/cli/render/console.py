@@ -53,19 +53,14 @@ def columns() -> int:
 
 
 def width(text: str) -> int:
-    """Columns that ``text`` takes on a terminal: wide characters two, joining ones none."""
+    """Columns that ``text`` takes on a terminal: wide characters two, an emoji of several joined
+    ones two, combining ones none."""
     if text.isascii():
         return len(text)
-    import unicodedata  # a large table, which plain text needs not
+    from wcwidth import wcswidth, wcwidth  # large tables, which plain text needs not
 
-    return sum(
-        0
-        if unicodedata.category(c) in ("Mn", "Me", "Cf")
-        else 2
-        if unicodedata.east_asian_width(c) in "WF"
-        else 1
-        for c in text
-    )
+    whole = wcswidth(text)
+    return whole if whole >= 0 else sum(max(wcwidth(c), 0) for c in text)
 
 
 def size(count: float | None) -> str:
@@ -124,12 +119,16 @@ def clip(text: str, limit: int) -> str:
     """``text`` cut to ``limit`` terminal columns, the cut shown as an ellipsis."""
     if width(text) <= limit:
         return text
+    if text.isascii():
+        return f"{text[: limit - 1]}…"
+    from wcwidth import iter_graphemes  # late, as above
+
     kept, used = [], 0
-    for char in text:
-        used += width(char)
+    for shown in iter_graphemes(text):
+        used += width(shown)
         if used > limit - 1:
             break
-        kept.append(char)
+        kept.append(shown)
     return "".join(kept) + "…"
 
 

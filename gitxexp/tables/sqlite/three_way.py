@@ -204,6 +204,11 @@ def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key
     moved = {c: f"NOT {same(c, new.expr(c.name), old.expr(c.name))}" for c in columns}
     mine = {c: f"NOT {same(c, f't.{quote(c.name)}', old.expr(c.name))}" for c in columns}
     apart = {c: f"NOT {same(c, f't.{quote(c.name)}', new.expr(c.name))}" for c in columns}
+    for c in columns:
+        if not three.base.has(
+            c.name
+        ):  # both sides added it, of two types: 1 and 1.0 are one number
+            apart[c] = f"({apart[c]} AND NOT {_one_number(f't.{quote(c.name)}', new.expr(c.name))})"
     clash = {c: f"({moved[c]} AND {mine[c]} AND {apart[c]})" for c in columns}
     conflict = tree(list(clash.values()), "OR")
     news = tree([f"({moved[c]} AND {apart[c]})" for c in columns], "OR")
@@ -226,6 +231,11 @@ def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key
         for c in columns
     )
     con.execute(f"UPDATE main.{quote(three.name)} AS t SET {sets} {new.offered(key, news)}")
+
+
+def _one_number(one: str, other: str) -> str:
+    numbers = [f"typeof({value}) IN ('integer', 'real')" for value in (one, other)]
+    return f"coalesce({' AND '.join(numbers)} AND {one} = {other}, 0)"
 
 
 def _list(

@@ -224,3 +224,24 @@ def test_a_view_that_both_sides_changed_stays_as_ours(tmp_path):
     report = merge3_files(base, ours, theirs, ours)
     assert report.notes == ("view seen: both sides changed it, ours stays",)
     assert objects(ours)["seen"] == "CREATE VIEW seen AS SELECT 2 AS n"
+
+
+@pytest.mark.parametrize("strict", ["STRICT", ""])
+def test_one_number_in_a_column_added_with_two_types_is_no_conflict(tmp_path, strict):
+    base, ours, theirs, out = (tmp_path / f"{n}.db" for n in "bots")
+    start = f"CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT) {strict};"
+    start += "INSERT INTO t VALUES (1, 'x'), (2, 'y');"
+    for path, more in (
+        (base, ""),
+        (ours, "ALTER TABLE t ADD COLUMN n INTEGER; UPDATE t SET n = 1 WHERE id = 1;"),
+        (theirs, "ALTER TABLE t ADD COLUMN n REAL; UPDATE t SET n = id * 1.0;"),
+    ):
+        with closing(sqlite3.connect(path)) as con:
+            con.executescript(start + more)
+    assert not merge3_files(base, ours, theirs, out).conflicts
+    with closing(sqlite3.connect(out)) as con:
+        assert con.execute("SELECT n, typeof(n) FROM t ORDER BY id").fetchall() == [
+            (1, "integer"), (2.0, "real")]  # fmt: skip
+    with closing(sqlite3.connect(theirs)) as con, con:
+        con.execute("UPDATE t SET n = 1.5 WHERE id = 1")
+    assert [c.column for c in merge3_files(base, ours, theirs, out).conflicts] == ["n"]

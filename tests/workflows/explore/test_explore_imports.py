@@ -52,7 +52,6 @@ def test_a_listing_reads_no_results_and_no_registry(tagged: Repo) -> None:
     loaded = modules(tagged, "explore", "list")
     assert (
         not {
-            "sqlite3",
             "gitxexp.trackers.runs",
             "gitxexp.repository.undo",
             "gitxexp.repository.registry",
