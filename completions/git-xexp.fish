@@ -27,6 +27,7 @@ v	explore	list, show and compare experiments
 v	get	get a file of any experiment
 v	sql	query experiments, runs and results with SQL, at any version
 v	report	report on experiments as one HTML page, or Markdown
+v	ui	browse experiments and runs in the terminal
 v	diff	show the rows that differ between two versions
 v	merge	bring in the rows of other experiments, losing none
 v	rebase	bring in the rows of other experiments, replacing by key
@@ -448,6 +449,13 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many\' ;;
+\'ui\') spec=\'o	--runs	-	once	Begin with runs instead of experiments
+o	--filter	text	once	Begin with this filter: words, or such as \'\\\'\'f1 > 0.8\'\\\'\'
+o	-q --quiet	-	once	Print only results and errors
+o	-v --verbose	-	once	Print the git commands that are run
+o	--color	choice:auto always never	once	Colour: auto, always or never
+o	-h	-	once	Show this message and exit
+o	--help	-	once	Show the manual page\' ;;
 \'diff\') spec=\'o	--stat	-	once	Print only counts
 o	--key	key	many	Pair rows by these columns (comma-separated)
 o	--limit	text	once	Number of rows listed per table

@@ -63,7 +63,7 @@ METHODS = {
     "registry import": "import_configurations", "import": "import_runs", "import --tag": "tag_imported",
 }  # fmt: skip
 #: What only a shell needs, and groups that do nothing themselves.
-SHELL = {"demo", "setup", "completion"}
+SHELL = {"demo", "setup", "completion", "ui"}
 
 
 def test_every_verb_is_here() -> None:

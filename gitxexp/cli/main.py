@@ -50,6 +50,7 @@ SECTIONS = {
         "get": "get a file of any experiment",
         "sql": "query experiments, runs and results with SQL, at any version",
         "report": "report on experiments as one HTML page, or Markdown",
+        "ui": "browse experiments and runs in the terminal",
         "diff": "show the rows that differ between two versions",
     },
     "Combine results": {

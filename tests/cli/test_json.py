@@ -22,6 +22,7 @@ from tests.helpers import Repo, run, xexp_inside
 
 #: Verbs without facts, and why.
 WITHOUT = {
+    "ui": "shows a screen for people",
     "report": "prints a page for people",
     "completion": "prints a script for a shell to read",
 }

@@ -99,13 +99,20 @@ def listing(
     if query.sort is not None:
         key = names.find(query.sort)
         asked.append(key)
-        kept = _sorted(kept, key, config, reverse=query.reverse)
+        kept = in_order(kept, key, config, reverse=query.reverse)
     elif query.reverse:
         kept = kept[::-1]
     kept = kept[: query.limit]
-    chosen = _columns(kept, names, query, asked, config)
+    chosen = choose_columns(kept, names, query, asked, config)
     shown = [_shown(kept, name, config) for name in chosen]
     return ExperimentList(kept, shown, len(every), next(filter(None, hints), ""))
+
+
+def every_row(project: Project, *, runs: bool) -> list[Row]:
+    """Every experiment, or every run, newest first."""
+    later = project.experiments_later()
+    _ = project.config  # while git answers
+    return _runs(project, later()) if runs else list(map(rows.of_experiment, later()))
 
 
 def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
@@ -115,7 +122,7 @@ def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
     kept = list(map(rows.of_experiment, found))
     names = ColumnNames(kept)
     try:
-        chosen = _columns(kept, names, query, [], config)
+        chosen = choose_columns(kept, names, query, [], config)
     except XexpError:
         return None
     return ExperimentList(kept, [_shown(kept, name, config) for name in chosen], tags.count)
@@ -239,7 +246,7 @@ def _relative(project: Project, path: Any) -> str:
 # -- order ---------------------------------------------------------------------------------------
 
 
-def _sorted(kept: Sequence[Row], key: ColumnName, config: Config, *, reverse: bool) -> list[Row]:
+def in_order(kept: Sequence[Row], key: ColumnName, config: Config, *, reverse: bool) -> list[Row]:
     """Best or newest or highest version first, parameters and texts upwards; missing ones last.
 
     Rows that are equal keep their order, newest first.
@@ -292,13 +299,14 @@ def version_order(value: Any) -> tuple[Any, ...] | None:
 # -- columns -------------------------------------------------------------------------------------
 
 
-def _columns(
+def choose_columns(
     kept: Sequence[Row],
     names: ColumnNames,
     query: Query,
     asked: Sequence[ColumnName],
     config: Config,
 ) -> list[ColumnName]:
+    """The columns of a list: those that ``query`` names, or the usual ones and those ``asked`` for."""
     wanted = [names.find(name) for name in query.columns if not name.startswith("+")]
     added = [names.find(name[1:]) for name in query.columns if name.startswith("+")]
     if wanted:

@@ -1,0 +1,404 @@
+"""``git xexp ui``: experiments and runs in the terminal, by Textual."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from threading import Lock
+from typing import Any, ClassVar
+
+from textual.app import App, ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.events import Resize
+from textual.widgets import Footer, Input, Static
+
+from gitxexp.cli.render import console
+from gitxexp.cli.ui import commands, panes
+from gitxexp.cli.ui.dialogs import Ask, Help
+from gitxexp.cli.ui.keys import KEYS
+from gitxexp.cli.ui.listing import Arranged, Listing
+from gitxexp.cli.ui.table import Lines, Table, name_of
+from gitxexp.common.errors import XexpError
+from gitxexp.common.text import counted, visible
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.explore.rows import Row
+
+#: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
+_TYPED, _FOLLOWED = 0.08, 0.12
+#: Columns from which the parts stand side by side.
+_WIDE = 130
+#: Lines of a log that are shown.
+_LOG = 20_000
+
+
+class Browser(App[None]):
+    """The screen: a table, what is shown of its row below, and the keys."""
+
+    ENABLE_COMMAND_PALETTE = False
+    TITLE = "git xexp"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding(each.key, each.action, each.short, show=bool(each.short), key_display=each.shown)
+        for each in KEYS
+        if each.action
+    ]
+    CSS = """
+    Screen { layers: base; }
+    #head { height: 1; background: $panel; }
+    #body { height: 1fr; layout: vertical; }
+    #table { height: 3fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    #part { height: 2fr; }
+    #title { height: 1; background: $panel; }
+    #lines { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    #filter { height: 1; border: none; padding: 0 1; display: none; }
+    #filter.open { display: block; }
+    .wide #body { layout: horizontal; }
+    .wide #table { height: 1fr; width: 3fr; }
+    .wide #part { height: 1fr; width: 2fr; }
+    .closed #part { display: none; }
+    .zoomed #table { display: none; }
+    """
+
+    def __init__(self, project: Project, *, runs: bool = False, text: str = "") -> None:
+        super().__init__()
+        self.project = project
+        self.lock = Lock()  # git's processes answer one thread at a time
+        self.listings = {each: Listing(project, each) for each in (False, True)}
+        self.runs = runs
+        self.text = text
+        self.order: tuple[str, bool] | None = None  #: the column, and whether it is turned
+        self.pane = "details"
+        self.metric = 0  #: which of the metrics with steps the curves are of
+        self.running = ""  #: the command under way
+        self.said: list[str] = []
+        project.notify = self.said.append
+
+    def compose(self) -> ComposeResult:
+        yield Static(id="head", markup=False)
+        yield Input(
+            self.text, placeholder="words, or: f1 > 0.8 and model = bert", id="filter", compact=True,
+            select_on_focus=False,
+        )  # fmt: skip
+        with Container(id="body"):
+            yield Table(id="table")
+            with Container(id="part"):
+                yield Static(id="title", markup=False)
+                yield Lines(id="lines")
+        yield Footer(compact=True, show_command_palette=False)
+
+    @property
+    def table(self) -> Table:
+        """The table."""
+        return self.query_one("#table", Table)
+
+    @property
+    def lines(self) -> Lines:
+        """The lower part's text."""
+        return self.query_one("#lines", Lines)
+
+    @property
+    def listing(self) -> Listing:
+        """What the table is of."""
+        return self.listings[self.runs]
+
+    def on_mount(self) -> None:
+        """Read, and show."""
+        self.table.focus()
+        if self.text:
+            self.query_one("#filter").add_class("open")
+        self.action_reload()
+
+    def on_resize(self, event: Resize) -> None:
+        """Side by side where there is room."""
+        self.screen.set_class(event.size.width >= _WIDE, "wide")
+
+    # -- the table -----------------------------------------------------------------------------
+
+    def action_reload(self) -> None:
+        """Read everything again."""
+        self.run_worker(self._read(), group="table", exclusive=True)
+
+    async def _read(self) -> None:
+        listing = self.listing
+        if not listing.rows:
+            self.table.empty = "reading…"
+            self._head("reading…")
+        if await self._done(listing.read):
+            await self._arrange()
+
+    async def _arrange(self) -> None:
+        """Filter and sort; what cannot be read as a filter leaves the rows as they are."""
+        listing = self.listing
+        found = await self._done(lambda: listing.arranged(self.text, self.order))
+        if found and listing is self.listing:
+            self._show(found)
+
+    async def _done(self, work: Callable[[], Any]) -> Any:
+        """The result of ``work``, done beside the screen; None, and a word on it, where it failed."""
+        try:
+            result = await asyncio.to_thread(self._locked, work)
+        except XexpError as error:
+            self._head(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            return None
+        return True if result is None else result
+
+    def _locked(self, work: Callable[[], Any]) -> Any:
+        with self.lock:
+            return work()
+
+    def _show(self, data: Arranged) -> None:
+        table, kind = self.table, "run" if self.runs else "experiment"
+        table.order = self.order
+        if not data.rows:
+            none = f"there are no {kind}s yet"
+            table.empty = f"none of {len(self.listing.rows)} match" if self.listing.rows else none
+        table.show(data)
+        self._head()
+
+    def _head(self, problem: str = "") -> None:
+        """The first line: where this is, and what the table holds."""
+        table, kind = self.table, "run" if self.runs else "experiment"
+        total = len(self.listing.rows)
+        shown = f"{table.count} of {counted(total, kind)}" if self.text else counted(total, kind)
+        marked = f", {len(table.marked)} marked" if table.marked else ""
+        said = f"  note: {self.said[-1]}" if self.said else ""
+        self.said.clear()
+        name = (
+            self.project.top.name if self.project.places.top else str(self.project.places.git_dir)
+        )
+        text = problem or f"{shown}{marked}{said}"
+        self.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
+
+    def on_table_moved(self) -> None:
+        """Have the lower part follow."""
+        if self.pane == "output":
+            self.pane = "details"
+        self._follow()
+
+    def on_table_opened(self) -> None:
+        """A second click."""
+        self.action_details()
+
+    def on_table_sorted(self, event: Table.Sorted) -> None:
+        """A click on a title sorts, the second one the other way."""
+        self._sort(event.name)
+
+    def _sort(self, name: str | None) -> None:
+        again = self.order is not None and self.order[0] == name
+        self.order = (name, again and not (self.order or ("", True))[1]) if name else None
+        self.run_worker(self._arrange(), group="table", exclusive=True)
+
+    def action_reverse(self) -> None:
+        """Turn the order."""
+        if self.order is None:  # the newest first
+            self.order = "date", False
+        self._sort(self.order[0])
+
+    def action_sort(self) -> None:
+        """Ask for a column."""
+        known = [column.name.name for column in self.table.data.columns] if self.table.data else []
+
+        def words(typed: Sequence[str]) -> list[str]:
+            return [typed[0].strip()] if typed[0].strip() else []
+
+        question = commands.Question("Sort by", words, (commands.Field("Column", "", known),))
+        self.push_screen(Ask(question, run=False), self._sorted)
+
+    def _sorted(self, typed: list[str] | None) -> None:
+        if typed:
+            self._sort(typed[0])
+
+    def action_turn(self) -> None:
+        """Runs instead of experiments."""
+        self.runs = not self.runs
+        table = self.table
+        table.data, table.empty, table.marked = None, "reading…", set()
+        table.refresh()
+        self.order = None
+        waiting = self.listing.rows
+        work = self._arrange() if waiting else self._read()
+        self.run_worker(work, group="table", exclusive=True)
+
+    def action_mark(self) -> None:
+        """Mark the row."""
+        self.table.mark()
+        self._head()
+
+    # -- the filter ----------------------------------------------------------------------------
+
+    def action_filter(self) -> None:
+        """Begin to type."""
+        box = self.query_one("#filter", Input)
+        box.add_class("open")
+        box.focus()
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Filter as it is typed."""
+        if event.input.id == "filter" and event.value != self.text:
+            self.text = event.value
+            self.run_worker(self._typed(), group="table", exclusive=True)
+
+    async def _typed(self) -> None:
+        await asyncio.sleep(_TYPED)
+        await self._arrange()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Back to the rows."""
+        if event.input.id == "filter":
+            self.table.focus()
+            event.input.set_class(bool(self.text), "open")
+
+    def action_close(self) -> None:
+        """What was opened last."""
+        box = self.query_one("#filter", Input)
+        if self.screen.has_class("zoomed"):
+            self.action_zoom()
+        elif self.focused is box or self.text:
+            box.value = ""
+            box.remove_class("open")
+            self.table.focus()
+        elif self.table.marked:
+            self.table.marked = set()
+            self.table.refresh()
+            self._head()
+        else:
+            self.screen.toggle_class("closed")
+            self.table.focus()
+
+    # -- the lower part ------------------------------------------------------------------------
+
+    def action_details(self) -> None:
+        """All about the row."""
+        self._open("details")
+
+    def action_diff(self) -> None:
+        """The marked rows side by side."""
+        self._open("diff")
+
+    def action_curves(self) -> None:
+        """Curves of runs; of the next metric where they are shown already."""
+        self.metric = self.metric + 1 if self.pane == "curves" else 0
+        self._open("curves")
+
+    def action_log(self) -> None:
+        """What the run printed."""
+        self._open("log")
+
+    def action_zoom(self) -> None:
+        """The lower part alone."""
+        self.screen.remove_class("closed")
+        self.screen.toggle_class("zoomed")
+        (self.lines if self.screen.has_class("zoomed") else self.table).focus()
+
+    def _open(self, pane: str) -> None:
+        self.pane = pane
+        self.screen.remove_class("closed")
+        self._follow()
+
+    def _follow(self) -> None:
+        if not self.screen.has_class("closed"):
+            self.run_worker(self._fill(), group="part", exclusive=True)
+
+    async def _fill(self) -> None:
+        await asyncio.sleep(_FOLLOWED)
+        row, pane, marked = self.table.row, self.pane, self._marked()
+        if row is None:
+            self.show_part("", [])
+            return
+        size = self.lines.size
+        about = panes.About(self.project, row, marked, self.metric, size.width, size.height)
+        try:
+            title, lines = await asyncio.to_thread(self._locked, lambda: panes.PANES[pane](about))
+        except XexpError as error:
+            title, lines = pane, [error.message, *(error.hint or "").splitlines()]
+        self.show_part(title, lines[:_LOG], end=pane == "log")
+
+    def _marked(self) -> list[Row]:
+        """The marked rows, in the order of the list."""
+        marked = self.table.marked
+        return [row for row in self.listing.rows if name_of(row) in marked] if marked else []
+
+    def show_part(self, title: str, lines: Sequence[str], *, end: bool = False) -> None:
+        """Put text into the lower part."""
+        self.query_one("#title", Static).update(f" {visible(title)}")
+        self.lines.show(lines, end=end)
+
+    # -- commands ------------------------------------------------------------------------------
+
+    def action_ask(self, name: str) -> None:
+        """Ask before a command."""
+        if self.running:
+            self._head(f"wait: {self.running} is running")
+            return
+        try:
+            question = commands.question(name, self.table.row)
+        except XexpError as error:
+            self._head(f"{error.message} ({error.hint})" if error.hint else error.message)
+            return
+        self.push_screen(Ask(question), self._answered)
+
+    def _answered(self, words: list[str] | None) -> None:
+        if words:
+            self.run_worker(self._run(words), group="command")
+
+    async def _run(self, words: Sequence[str]) -> None:
+        """Run a command beside the screen, show what it printed, read everything again."""
+        self.running = f"git xexp {shlex.join(words)}"
+        self.pane = "output"
+        self.screen.remove_class("closed")
+        self.show_part(f"{self.running} …", [])
+        code, lines = await output(words)
+        how = "done" if code == 0 else f"exit {code}"
+        self.show_part(f"{self.running}: {how}", lines)
+        self.running = ""
+        for listing in self.listings.values():
+            listing.rows = []
+        self.project.forget_config()
+        listing = self.listing
+        if await self._done(listing.read):
+            await self._arrange_after()
+
+    async def _arrange_after(self) -> None:
+        """New rows under what the command printed, which stays until the cursor moves."""
+        listing = self.listing
+        found = await self._done(lambda: listing.arranged(self.text, self.order))
+        if found:
+            with self.prevent(Table.Moved):
+                self._show(found)
+
+    def action_help(self) -> None:
+        """The keys."""
+        self.push_screen(Help())
+
+    def action_leave(self) -> None:
+        """Quit, but not in the middle of a command."""
+        if self.running:
+            self._head(f"wait: {self.running} is running")
+        else:
+            self.exit()
+
+    async def action_quit(self) -> None:
+        """Textual's own key, Ctrl-Q."""
+        self.action_leave()
+
+
+async def output(words: Sequence[str]) -> tuple[int, list[str]]:
+    """Run ``git xexp WORDS``; its exit code, and the lines that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gitxexp", *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    return process.returncode or 0, printed.decode("utf-8", "replace").splitlines()
+
+
+def browse(project: Project, *, runs: bool, text: str) -> None:
+    """Show the screen until it is left."""
+    if not console.colour():
+        os.environ["NO_COLOR"] = "1"  # Textual's way to none, as git's configuration asks
+    console.choose(color="always")  # what is shown in the lower part; Textual takes it off again
+    Browser(project, runs=runs, text=text).run()

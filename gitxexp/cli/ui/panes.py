@@ -1,0 +1,186 @@
+"""What the lower part of ``git xexp ui`` shows of a row: title and lines, made beside the screen."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from gitxexp.cli.render import console, details
+from gitxexp.cli.render import plot as plots
+from gitxexp.cli.render.console import one_line, rounded
+from gitxexp.cli.render.lists import cell
+from gitxexp.cli.ui.table import name_of
+from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.repository.config_hash import same_value
+from gitxexp.workflows.explore import compare, plot, show
+from gitxexp.workflows.explore.compare import ComparedSide
+from gitxexp.workflows.explore.rows import Row
+
+if TYPE_CHECKING:
+    from gitxexp.repository.repository import Project
+    from gitxexp.trackers.run import Run
+
+#: Bytes of a log that are read.
+_TAIL = 1_000_000
+#: The widest column of a value side by side with others.
+_WIDEST = 24
+
+Shown = tuple[str, list[str]]
+
+
+@dataclass(frozen=True)
+class About:
+    """The row under the cursor, the marked ones, and the room that there is."""
+
+    project: Project
+    row: Row
+    marked: Sequence[Row]
+    metric: int
+    width: int
+    height: int
+
+
+def all_about(about: About) -> Shown:
+    """What is known of the row."""
+    row = about.row
+    if row.experiment is not None and not row.is_run:
+        found = show.details(about.project, row.experiment.name)
+        return row.experiment.name, details.as_text(found)
+    fields = row.fields().items()
+    facts = [(name, one_line(cell(name, value, short=False))) for name, value in fields if value]
+    lines = [
+        *details.section("run", facts),
+        *details.section("parameters", _values(row.params)),
+        *details.section("metrics", _values(row.metrics)),
+    ]
+    return f"run {name_of(row)}", lines
+
+
+def _values(values: Any) -> Iterable[tuple[str, str]]:
+    return ((one_line(name), one_line(rounded(value))) for name, value in values.items())
+
+
+# -- differences -----------------------------------------------------------------------------------
+
+
+def difference(about: About) -> Shown:
+    """The marked rows side by side; of one, what changed since its parent."""
+    rows = list(about.marked)
+    if len(rows) == 1 and rows[0] is not about.row:
+        rows.append(about.row)
+    if len(rows) > 2:
+        return f"{len(rows)} side by side", _beside(rows)
+    if len(rows) < 2:
+        rows = [_parent(about), about.row]
+    sides = [_side(about.project, row) for row in rows]
+    found = compare.compare(about.project, *sides)
+    return f"{name_of(rows[0])} → {name_of(rows[1])}", details.comparison_text(found)
+
+
+def _parent(about: About) -> Row:
+    from gitxexp.workflows.explore.rows import of_experiment
+
+    experiment = about.row.experiment
+    if experiment is None or about.row.is_run:
+        raise NoAnswer("there is nothing to compare it with", "mark another one with Space")
+    parent = show.parent_of(about.project, experiment, about.project.experiments())
+    if parent is None:
+        raise NoAnswer(f"{experiment.name} has no parent", "mark another one with Space")
+    return of_experiment(parent)
+
+
+def _side(project: Project, row: Row) -> ComparedSide:
+    if row.experiment is not None and not row.is_run:
+        return compare.of_experiment(project, row.experiment)
+    commit = str(row.field("commit") or "") or None
+    known = commit if commit and project.git.ok("cat-file", "-e", f"{commit}^{{commit}}") else None
+    run = str(row.field("run") or "")
+    return ComparedSide(name_of(row), known, row.params, row.metrics, {}, run)
+
+
+def _beside(rows: Sequence[Row]) -> list[str]:
+    """A column for each row, a line for each parameter that differs and each metric."""
+    lines: list[str] = []
+    for title, tables in {
+        "parameters": [row.params for row in rows],
+        "metrics": [row.metrics for row in rows],
+    }.items():
+        names = dict.fromkeys(name for table in tables for name in table)
+        cells = []
+        for name in names:
+            values = [table.get(name) for table in tables]
+            if title == "metrics" or any(not same_value(value, values[0]) for value in values[1:]):
+                shown = ("-" if value is None else one_line(rounded(value)) for value in values)
+                cells.append((one_line(name), *(console.clip(text, _WIDEST) for text in shown)))
+        if cells:
+            lines += details.section(title, [("", *map(name_of, rows)), *cells])
+    return lines or ["nothing differs"]
+
+
+# -- curves ----------------------------------------------------------------------------------------
+
+
+def curves(about: About) -> Shown:
+    """What the marked runs logged step by step, or that of the row."""
+    found = [run for row in about.marked or [about.row] if (run := logged(about.project, row))]
+    counts = Counter(name for run in found for name in run.series)
+    if not counts:
+        raise NoAnswer("no curve: nothing was logged more than once")
+    names = sorted(counts, key=lambda name: -counts[name])
+    metric = names[about.metric % len(names)]
+    drawn = plot.curves(found, metric)
+    legend = 3 + len(found) // 2 if len(found) > 1 else 0
+    look = plots.Look(about.width, max(4, about.height - 6 - legend), console.paint)
+    title = f"{metric} ({about.metric % len(names) + 1} of {len(names)}; v: the next)"
+    return title, plots.as_lines(drawn, look)
+
+
+def logged(project: Project, row: Row) -> Run | None:
+    """The tracker's run of a row; None where the results do not have it."""
+    if row.logged is not None or row.experiment is None:
+        return row.logged
+    payload = row.experiment.payload
+    if not payload.run or not payload.results or project.places.top is None:
+        return None
+    from gitxexp.trackers import runs
+    from gitxexp.workflows.experiments.collect import role_rules
+
+    config = project.config
+    try:
+        return runs.find_run(
+            project.top / payload.results,
+            payload.run,
+            config.results_table or None,
+            role_rules(config),
+        )
+    except XexpError:
+        return None
+
+
+# -- logs ------------------------------------------------------------------------------------------
+
+
+def log(about: About) -> Shown:
+    """The end of what the run printed."""
+    from gitxexp.workflows.runs.logs import find_log
+
+    row = about.row
+    name = str(row.field("record") or "") or name_of(row)
+    found = find_log(about.project, name)
+    with found.path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _TAIL))
+        text = file.read().decode("utf-8", "replace")
+    lines = [part.rpartition("\r")[2] for part in text.replace("\r\n", "\n").split("\n")]
+    return f"log of {found.record.id}", [*found.notes, *lines]
+
+
+PANES: dict[str, Callable[[About], Shown]] = {
+    "details": all_about,
+    "output": all_about,
+    "diff": difference,
+    "curves": curves,
+    "log": log,
+}

@@ -1,0 +1,229 @@
+"""``git xexp ui``, by Textual's pilot."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import sys
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from gitxexp.cli.shell import man_pages
+from gitxexp.cli.ui import commands
+from gitxexp.cli.ui.app import Browser
+from gitxexp.cli.ui.keys import KEYS
+from gitxexp.cli.ui.listing import Listing
+from gitxexp.common.errors import XexpError
+from gitxexp.repository.repository import Project
+from tests import experiments
+from tests.helpers import Clock, Repo
+
+
+class Screen:
+    """The browser under test."""
+
+    def __init__(self, app: Browser, pilot: Pilot[None]) -> None:
+        self.app, self.pilot = app, pilot
+
+    @property
+    def lines(self) -> list[str]:
+        """What is on the screen."""
+        return [line.text for line in self.app.screen._compositor.render_strips()]
+
+    @property
+    def rows(self) -> list[str]:
+        """The first words of the rows of the table."""
+        data = self.app.table.data
+        return [data.columns[0].cell(row) for row in data.rows] if data else []
+
+    async def until(self, true: Callable[[], Any], seconds: float = 60) -> None:
+        """Wait for what is done beside the screen."""
+        for _ in range(int(seconds / 0.02)):
+            await self.pilot.pause(0.02)
+            if true():
+                return
+        pytest.fail("\n".join(self.lines))
+
+    async def shows(self, *texts: str) -> None:
+        """Wait for texts on the screen."""
+        await self.until(lambda: all(any(text in line for line in self.lines) for text in texts))
+
+    async def press(self, *keys: str) -> None:
+        """Press keys, without waiting for a machine at rest as the pilot does."""
+        for key in keys:
+            self.app.simulate_key(key)
+            await self.pilot.pause(0)
+
+    async def type(self, text: str) -> None:
+        await self.press(*({" ": "space", "+": "plus", "-": "minus", "=": "equals_sign",
+                            ">": "greater_than_sign", ".": "full_stop"}.get(c, c) for c in text))  # fmt: skip
+
+
+def browse(
+    test: Callable[[Screen], Coroutine[Any, Any, None]], runs: bool = False, **size: Any
+) -> None:
+    """Run a test on the browser of the current folder."""
+
+    async def run() -> None:
+        app = Browser(Project.open("."), runs=runs)
+        async with app.run_test(size=size.get("size", (80, 24))) as pilot:
+            screen = Screen(app, pilot)
+            await screen.until(lambda: screen.rows)
+            await test(screen)
+
+    asyncio.run(run())
+
+
+@pytest.fixture
+def three(repo: Repo, clock: Clock) -> Repo:
+    experiments.three(repo, clock)
+    os.chdir(repo.path)
+    return repo
+
+
+def test_looking(three: Repo) -> None:
+    """Rows, filter, order, marks, differences, help, the mouse: at 80 columns."""
+
+    async def test(screen: Screen) -> None:
+        app = screen.app
+        assert screen.rows == ["e1.0.0", "e0.2.0", "e0.1.0"]
+        assert " repo  3 experiments" in screen.lines[0] and screen.lines[2].startswith("> e1.0.0")
+        await screen.shows("e1.0.0  e1.0.0 | other model", "tagged")
+        await screen.press("slash")
+        await screen.type("bert low")
+        await screen.until(lambda: screen.rows == ["e0.2.0"])
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.rows) == 3 and app.focused is app.table)
+        await screen.press("slash")
+        await screen.type("f1 > 0.5 and nonsense = 1")
+        await screen.shows("no parameter, metric or field is named 'nonsense'")
+        assert len(screen.rows) == 2  # as they were when the filter could be read last
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.rows) == 3)
+        await screen.press("s")
+        await screen.type("loss")
+        await screen.press("enter")
+        await screen.until(lambda: screen.rows == ["e0.2.0", "e0.1.0", "e1.0.0"])
+        await screen.pilot.click("#table", offset=(4, 0))  # the title of the versions
+        await screen.until(lambda: screen.rows == ["e1.0.0", "e0.2.0", "e0.1.0"])
+        await screen.press("S")
+        await screen.until(lambda: screen.rows == ["e0.1.0", "e0.2.0", "e1.0.0"])
+        await screen.pilot.click("#table", offset=(4, 1))
+        await screen.press("space", "d")
+        await screen.shows("e0.1.0 → e0.2.0", "0.1 → 0.0001", "better")
+        assert app.table.row and app.table.row.experiment and app.table.at == 1
+        await screen.press("space", "space", "d")
+        await screen.shows("3 side by side")
+        await screen.press("v")
+        await screen.shows("no curve: nothing was logged more than once")
+        await screen.press("l")
+        await screen.shows("there is no record of a run")
+        await screen.press("question_mark")
+        await screen.shows("make its model the one in production")
+        await screen.press("escape", "escape", "escape")
+        await screen.until(lambda: app.screen.has_class("closed") and not app.table.marked)
+        await screen.press("z")
+        assert app.focused is app.lines
+        await screen.pilot.resize_terminal(160, 40)
+        assert app.screen.has_class("wide")
+
+    browse(test)
+
+
+def test_commands(tagged: Repo) -> None:
+    """Each is asked about, run as a process, and taken back by undo."""
+    os.chdir(tagged.path)
+
+    async def test(screen: Screen) -> None:
+        await screen.press("t")
+        await screen.shows("Label e0.1.0 (no labels)?")
+        await screen.type("good")
+        await screen.shows("git xexp label e0.1.0 +good")
+        await screen.press("escape")
+        assert (
+            not tagged.git("status", "--porcelain") and tagged.xexp("log").out.count("label") == 0
+        )
+        await screen.press("t")
+        await screen.type("good")
+        await screen.press("enter")
+        await screen.shows("git xexp label e0.1.0 +good: done", "e0.1.0  good")
+        await screen.press("u")
+        await screen.shows("Take the last operation back?", "label")
+        await screen.press("enter")  # on No, which is where it begins
+        await screen.press("u", "y")
+        await screen.shows("git xexp undo --yes: done")
+        await screen.press("c", "n", "g")
+        await screen.shows("Get a file of e0.1.0?", "git xexp get e0.1.0 -o e0.1.0-model.bin --")
+        await screen.press("enter")
+        await screen.until(lambda: (tagged / "e0.1.0-model.bin").exists())
+        await screen.press("r")
+        await screen.until(lambda: "run-lr-0.1" in screen.rows)
+        await screen.press("home", "v")
+        await screen.shows("loss (1 of ", "step", "●")
+
+    browse(test)
+    assert "good" not in tagged.xexp("label", "e0.1.0").good().out
+
+
+def test_questions(tagged: Repo) -> None:
+    """The words of every command, and what has no sense."""
+    os.chdir(tagged.path)
+    listing = Listing(Project.open("."))
+    listing.read()
+    row = listing.rows[0]
+
+    def words(name: str, *typed: str) -> list[str]:
+        return commands.question(name, row).words(typed)
+
+    assert words("checkout") == ["explore", "checkout", "e0.1.0"]
+    assert words("get", "a b", "") == ["get", "e0.1.0", "--", "a b"] and not words("get", " ", "x")
+    assert words("promote") == ["promote", "e0.1.0", "--yes"]
+    assert words("label", "a, -b +c") == ["label", "e0.1.0", "+a", "-b", "+c"]
+    assert words("worktree", "wide") == ["worktree", "new", "--at", "e0.1.0", "--", "wide"]
+    runs = Listing(Project.open("."), runs=True)
+    runs.read()
+    row = next(each for each in runs.rows if each.experiment is None)
+    assert words("promote") == ["promote", "--run", "run-lr-0.1", "--yes"]
+    with pytest.raises(XexpError, match="has no version"):
+        commands.question("label", row)
+    with pytest.raises(XexpError, match="there is no row"):
+        commands.question("get", None)
+
+
+def test_names_steer_no_terminal(repo: Repo, clock: Clock) -> None:
+    os.chdir(repo.path)
+    evil = "\x1b[31m\u202e[bold]x[/bold]\n"
+    experiments.tag(repo, clock, "e0.1.0", {"model": evil}, {"f1": 0.5}, text=evil, labels=(evil,))
+    experiments.tag(repo, clock, "e0.2.0", {"model": "日本"}, {"f1": 0.25}, text="two")
+
+    async def test(screen: Screen) -> None:
+        await screen.press("down")
+        await screen.shows("parameters", "\\x1b[31m\\u202e[bold]x[/bold]\\n")
+        assert all("\x1b" not in line and "\u202e" not in line for line in screen.lines)
+        await screen.press("t")
+        await screen.shows("Label e0.1.0 (\\x1b")
+
+    browse(test)
+
+
+def test_the_manual_has_every_key() -> None:
+    prose = man_pages.sections(man_pages._prose("ui"))["DESCRIPTION"]
+    listed = re.findall(r"^- (.+?)::", prose.partition("### Keys")[2], re.MULTILINE)
+    assert [re.sub(r"[*`]", "", each) for each in listed] == [each.shown for each in KEYS]
+    assert all(len(each.text) <= 56 for each in KEYS)
+
+
+def test_without_a_terminal_or_textual(three: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = three.xexp("ui")
+    assert done.code == 129 and "needs a terminal" in done.err and "explore list --json" in done.err
+    monkeypatch.setattr("gitxexp.cli.commands.ui._is_terminal", lambda: True)
+    monkeypatch.setitem(sys.modules, "textual", None)
+    for name in [name for name in sys.modules if name.startswith("gitxexp.cli.ui.")]:
+        monkeypatch.delitem(sys.modules, name)
+    done = three.xexp("ui")
+    assert done.code == 128 and "textual is not installed" in done.err
+    assert "pip install 'git-xexp[ui]'" in done.err and "pipx inject git-xexp textual" in done.err
