@@ -6,15 +6,19 @@ import asyncio
 import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from functools import partial
 from threading import Lock
 from typing import Any, ClassVar
 
-from textual.app import App, ComposeResult
+from textual.app import App, ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import Resize
+from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
+from textual.worker import Worker
 
 from gitxexp.cli.render import console
 from gitxexp.cli.ui import commands, panes
@@ -25,7 +29,6 @@ from gitxexp.cli.ui.table import Lines, Table, name_of
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted, visible
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.explore.rows import Row
 
 #: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
 _TYPED, _FOLLOWED = 0.08, 0.12
@@ -90,14 +93,19 @@ class Browser(App[None]):
         yield Footer(compact=True, show_command_palette=False)
 
     @property
+    def base(self) -> Screen[Any]:
+        """The screen itself, whatever stands over it."""
+        return self.screen_stack[0]
+
+    @property
     def table(self) -> Table:
         """The table."""
-        return self.query_one("#table", Table)
+        return self.base.query_one("#table", Table)
 
     @property
     def lines(self) -> Lines:
         """The lower part's text."""
-        return self.query_one("#lines", Lines)
+        return self.base.query_one("#lines", Lines)
 
     @property
     def listing(self) -> Listing:
@@ -106,20 +114,30 @@ class Browser(App[None]):
 
     def on_mount(self) -> None:
         """Read, and show."""
+        sys.setswitchinterval(0.0005)  # a key need not wait for what is done beside the screen
         self.table.focus()
         if self.text:
-            self.query_one("#filter").add_class("open")
+            self.base.query_one("#filter").add_class("open")
         self.action_reload()
 
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
-        self.screen.set_class(event.size.width >= _WIDE, "wide")
+        self.base.set_class(event.size.width >= _WIDE, "wide")
+
+    def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> None:
+        """Do something beside the screen, in place of what the group does."""
+
+        async def whole() -> None:
+            with suppress(ScreenStackError):  # it was left meanwhile
+                await work()
+
+        _: Worker[None] = self.run_worker(whole, group=group, exclusive=True)
 
     # -- the table -----------------------------------------------------------------------------
 
     def action_reload(self) -> None:
         """Read everything again."""
-        self.run_worker(self._read(), group="table", exclusive=True)
+        self._work(self._read, "table")
 
     async def _read(self) -> None:
         listing = self.listing
@@ -170,7 +188,7 @@ class Browser(App[None]):
             self.project.top.name if self.project.places.top else str(self.project.places.git_dir)
         )
         text = problem or f"{shown}{marked}{said}"
-        self.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
+        self.base.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
 
     def on_table_moved(self) -> None:
         """Have the lower part follow."""
@@ -189,7 +207,7 @@ class Browser(App[None]):
     def _sort(self, name: str | None) -> None:
         again = self.order is not None and self.order[0] == name
         self.order = (name, again and not (self.order or ("", True))[1]) if name else None
-        self.run_worker(self._arrange(), group="table", exclusive=True)
+        self._work(self._arrange, "table")
 
     def action_reverse(self) -> None:
         """Turn the order."""
@@ -218,9 +236,8 @@ class Browser(App[None]):
         table.data, table.empty, table.marked = None, "reading…", set()
         table.refresh()
         self.order = None
-        waiting = self.listing.rows
-        work = self._arrange() if waiting else self._read()
-        self.run_worker(work, group="table", exclusive=True)
+        work = self._arrange if self.listing.rows else self._read
+        self._work(work, "table")
 
     def action_mark(self) -> None:
         """Mark the row."""
@@ -231,7 +248,7 @@ class Browser(App[None]):
 
     def action_filter(self) -> None:
         """Begin to type."""
-        box = self.query_one("#filter", Input)
+        box = self.base.query_one("#filter", Input)
         box.add_class("open")
         box.focus()
 
@@ -239,7 +256,7 @@ class Browser(App[None]):
         """Filter as it is typed."""
         if event.input.id == "filter" and event.value != self.text:
             self.text = event.value
-            self.run_worker(self._typed(), group="table", exclusive=True)
+            self._work(self._typed, "table")
 
     async def _typed(self) -> None:
         await asyncio.sleep(_TYPED)
@@ -253,8 +270,8 @@ class Browser(App[None]):
 
     def action_close(self) -> None:
         """What was opened last."""
-        box = self.query_one("#filter", Input)
-        if self.screen.has_class("zoomed"):
+        box = self.base.query_one("#filter", Input)
+        if self.base.has_class("zoomed"):
             self.action_zoom()
         elif self.focused is box or self.text:
             box.value = ""
@@ -265,7 +282,7 @@ class Browser(App[None]):
             self.table.refresh()
             self._head()
         else:
-            self.screen.toggle_class("closed")
+            self.base.toggle_class("closed")
             self.table.focus()
 
     # -- the lower part ------------------------------------------------------------------------
@@ -289,41 +306,41 @@ class Browser(App[None]):
 
     def action_zoom(self) -> None:
         """The lower part alone."""
-        self.screen.remove_class("closed")
-        self.screen.toggle_class("zoomed")
-        (self.lines if self.screen.has_class("zoomed") else self.table).focus()
+        self.base.remove_class("closed")
+        self.base.toggle_class("zoomed")
+        (self.lines if self.base.has_class("zoomed") else self.table).focus()
 
     def _open(self, pane: str) -> None:
         self.pane = pane
-        self.screen.remove_class("closed")
+        self.base.remove_class("closed")
         self._follow()
 
     def _follow(self) -> None:
-        if not self.screen.has_class("closed"):
-            self.run_worker(self._fill(), group="part", exclusive=True)
+        if self.is_running and not self.base.has_class("closed"):
+            self._work(self._fill, "part")
 
     async def _fill(self) -> None:
         await asyncio.sleep(_FOLLOWED)
-        row, pane, marked = self.table.row, self.pane, self._marked()
+        row, pane = self.table.row, self.pane
         if row is None:
             self.show_part("", [])
             return
-        size = self.lines.size
-        about = panes.About(self.project, row, marked, self.metric, size.width, size.height)
+        size, listing, marked = self.lines.size, self.listing, frozenset(self.table.marked)
+
+        def made() -> panes.Shown:
+            rows = [each for each in listing.rows if name_of(each) in marked] if marked else []
+            about = panes.About(self.project, row, rows, self.metric, size.width, size.height)
+            return panes.PANES[pane](about)
+
         try:
-            title, lines = await asyncio.to_thread(self._locked, lambda: panes.PANES[pane](about))
+            title, lines = await asyncio.to_thread(self._locked, made)
         except XexpError as error:
             title, lines = pane, [error.message, *(error.hint or "").splitlines()]
         self.show_part(title, lines[:_LOG], end=pane == "log")
 
-    def _marked(self) -> list[Row]:
-        """The marked rows, in the order of the list."""
-        marked = self.table.marked
-        return [row for row in self.listing.rows if name_of(row) in marked] if marked else []
-
     def show_part(self, title: str, lines: Sequence[str], *, end: bool = False) -> None:
         """Put text into the lower part."""
-        self.query_one("#title", Static).update(f" {visible(title)}")
+        self.base.query_one("#title", Static).update(f" {visible(title)}")
         self.lines.show(lines, end=end)
 
     # -- commands ------------------------------------------------------------------------------
@@ -342,15 +359,15 @@ class Browser(App[None]):
 
     def _answered(self, words: list[str] | None) -> None:
         if words:
-            self.run_worker(self._run(words), group="command")
+            self._work(partial(self._run, words), "command")
 
     async def _run(self, words: Sequence[str]) -> None:
         """Run a command beside the screen, show what it printed, read everything again."""
         self.running = f"git xexp {shlex.join(words)}"
         self.pane = "output"
-        self.screen.remove_class("closed")
+        self.base.remove_class("closed")
         self.show_part(f"{self.running} …", [])
-        code, lines = await output(words)
+        code, lines = await commands.output(words)
         how = "done" if code == 0 else f"exit {code}"
         self.show_part(f"{self.running}: {how}", lines)
         self.running = ""
@@ -383,17 +400,6 @@ class Browser(App[None]):
     async def action_quit(self) -> None:
         """Textual's own key, Ctrl-Q."""
         self.action_leave()
-
-
-async def output(words: Sequence[str]) -> tuple[int, list[str]]:
-    """Run ``git xexp WORDS``; its exit code, and the lines that it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gitxexp", *words,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
-    )  # fmt: skip
-    printed, _ = await process.communicate()
-    return process.returncode or 0, printed.decode("utf-8", "replace").splitlines()
 
 
 def browse(project: Project, *, runs: bool, text: str) -> None:

@@ -6,6 +6,9 @@ git say on the way.
 
 from __future__ import annotations
 
+import asyncio
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -121,3 +124,14 @@ def _worktree(row: Row) -> Question:
 
     text = f"Begin a new experiment from {at[:12]}, in a worktree and on a branch of its own?"
     return Question(text, words, (Field("Name"),))
+
+
+async def output(words: Sequence[str]) -> tuple[int, list[str]]:
+    """Run ``git xexp WORDS``; its exit code, and the lines that it printed."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gitxexp", *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT, env={**os.environ, "NO_COLOR": "1"},
+    )  # fmt: skip
+    printed, _ = await process.communicate()
+    return process.returncode or 0, printed.decode("utf-8", "replace").splitlines()

@@ -11,8 +11,9 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
 from textual.widgets import Button, Input, Label, Static
+from textual.worker import Worker
 
-from gitxexp.cli.ui.commands import Question
+from gitxexp.cli.ui.commands import Question, output
 from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.table import Lines
 from gitxexp.common.text import visible
@@ -67,11 +68,9 @@ class Ask(ModalScreen[list[str] | None]):
         self._say()
         self.query_one("#field-0" if self.question.fields else "#no").focus()
         if self.question.plan:
-            self.run_worker(self._plan())
+            _: Worker[None] = self.run_worker(self._plan)
 
     async def _plan(self) -> None:
-        from gitxexp.cli.ui.app import output
-
         lines = self.query_one("#plan", Lines)
         lines.show(["looking…"])
         lines.styles.height = 1
@@ -81,9 +80,9 @@ class Ask(ModalScreen[list[str] | None]):
 
     def words(self) -> list[str]:
         """The command, as it is typed now."""
-        values = [
-            self.query_one(f"#field-{at}", Input).value for at in range(len(self.question.fields))
-        ]
+        values = [box.value for box in self.query(Input)]
+        if len(values) < len(self.question.fields):  # it is being made, or closed
+            return []
         return self.question.words(values)
 
     def _say(self) -> None:

@@ -85,7 +85,7 @@ def _parent(about: About) -> Row:
     experiment = about.row.experiment
     if experiment is None or about.row.is_run:
         raise NoAnswer("there is nothing to compare it with", "mark another one with Space")
-    parent = show.parent_of(about.project, experiment, about.project.experiments())
+    parent = show.parent_of(about.project, experiment, about.project.tags())
     if parent is None:
         raise NoAnswer(f"{experiment.name} has no parent", "mark another one with Space")
     return of_experiment(parent)
@@ -131,10 +131,10 @@ def curves(about: About) -> Shown:
     names = sorted(counts, key=lambda name: -counts[name])
     metric = names[about.metric % len(names)]
     drawn = plot.curves(found, metric)
-    legend = 3 + len(found) // 2 if len(found) > 1 else 0
-    look = plots.Look(about.width, max(4, about.height - 6 - legend), console.paint)
-    title = f"{metric} ({about.metric % len(names) + 1} of {len(names)}; v: the next)"
-    return title, plots.as_lines(drawn, look)
+    legend = 2 + len(found) // 2 if len(found) > 1 else 0
+    look = plots.Look(about.width - 2, max(4, about.height - 3 - legend), console.paint)
+    title = f"{metric} by step ({about.metric % len(names) + 1} of {len(names)}; v: the next)"
+    return title, plots.as_lines(drawn, look)[2:]
 
 
 def logged(project: Project, row: Row) -> Run | None:

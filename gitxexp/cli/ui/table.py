@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -39,7 +39,7 @@ class Lines(ScrollView, can_focus=True):
         """Show other lines, from the first, or the last one."""
         self.texts = list(texts)
         widest = max((width(streams.plain(text)) for text in self.texts[:5000]), default=0)
-        self.virtual_size = Size(widest + 1, len(self.texts))
+        self.virtual_size = Size(widest, len(self.texts))
         self.scroll_to(0, len(self.texts) if end else 0, animate=False, force=True)
         self.refresh()
 
@@ -90,11 +90,10 @@ class Table(ScrollView, can_focus=True):
 
     def show(self, data: Arranged) -> None:
         """Show other rows; the cursor stays on its row where that is still there."""
-        before = None if self.row is None else name_of(self.row)
-        self.data = data
+        before, self.data = self.row, data
         self.at = 0
         if before is not None:
-            self.at = next((at for at, row in enumerate(data.rows) if name_of(row) == before), 0)
+            self.at = _place(data.rows, before)
         across = _MARK + sum(column.width + 2 for column in data.columns)
         self.virtual_size = Size(across, len(data.rows) + 1)
         self._scroll_to_cursor()
@@ -225,6 +224,13 @@ class Table(ScrollView, can_focus=True):
         for column, best in zip(data.columns, data.best, strict=True):
             text = _padded(clip(column.cell(row), column.width), column)
             yield Segment(text, _BEST if at in best else None)
+
+
+def _place(rows: Sequence[Row], wanted: Row) -> int:
+    """Where a row is, or the one of its name that was read since; 0 where there is none."""
+    same = (at for at, row in enumerate(rows) if row is wanted)
+    named = (at for at, row in enumerate(rows) if name_of(row) == name_of(wanted))
+    return next(same, None) or (0 if rows and rows[0] is wanted else next(named, 0))
 
 
 def name_of(row: Row) -> str:
