@@ -72,7 +72,7 @@ def _main(args: list[str]) -> int:
     finally:
         # As it ends, Python looks for garbage in all that there is: another tenth. DuckDB's binding
         # needs that, and lists what is left on standard error otherwise.
-        if "duckdb" not in sys.modules:
+        if "_duckdb" not in sys.modules and "duckdb" not in sys.modules:
             gc.freeze()
 
 
@@ -107,6 +107,8 @@ def _wanted(args: Sequence[str]) -> str | None:
         return "FIRST"
     if verb in ("list", "show", "info", "compare", "plot"):
         return "FIRST"
+    if verb == "sql":
+        return "QUERY"
     if verb == "candidates" and (default or args[1] == "list"):
         return "MODELS"
     return None

@@ -78,6 +78,7 @@ DOORS = {
     "dvc": "storage/dvc/",
     "dvc_data": "storage/dvc/",
     "dvc_objects": "storage/dvc/",
+    "_duckdb": "tables/duckdb/core.py",
     "git": "storage/git_write.py",
     "sqlite_utils": "storage/sqlite_write.py",
 }

@@ -12,7 +12,7 @@ import pytest
 from tests.helpers import Repo
 from tests.workflows.models.model_tools import PRODUCTION
 
-HEAVY = {"git", "sqlite_utils", "dvc", "duckdb", "pandas"}
+HEAVY = {"git", "sqlite_utils", "dvc", "duckdb", "_duckdb", "pandas"}
 
 PROBE = """
 import json, sys

@@ -17,6 +17,9 @@ from gitxexp.storage.git import CONFIG, DVC_FILES, PLACES, REFS, SETTINGS, Git
 #: The slowest first. Arguments as :class:`Git` will ask them: any other are only asked in vain.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
 
+#: What a query asks, whatever it is of.
+QUERY = (PLACES, (*CONFIG, SETTINGS))
+
 #: What the list of models asks.
 MODELS = (*FIRST, DVC_FILES)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitxexp.tables.duckdb import scan
+from gitxexp.tables.duckdb import parallel_scan, scan
 from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
 
 CON = duckdb.connect()
@@ -35,7 +35,7 @@ def read(path: Path) -> tuple[list[str], list[tuple[Any, ...]]]:
 def scanned(tmp_path: Path, ddl: str, rows: list[tuple[Any, ...]], **part: Any) -> Any:
     source = database(tmp_path / "s.db", ddl, rows)
     out = tmp_path / "out.parquet"
-    notes = scan.write(source, scan.Part("t", **part), out)
+    notes = scan.write(source, scan.Part("t", **part), out).notes
     return (*read(out), notes)
 
 
@@ -116,7 +116,7 @@ def test_text_that_is_not_utf_8(tmp_path: Path) -> None:
     with sqlite3.connect(source) as con:
         con.execute("INSERT INTO t VALUES (CAST(x'41ff' AS TEXT))")
     con.close()
-    notes = scan.write(source, scan.Part("t"), tmp_path / "o.parquet")
+    notes = scan.write(source, scan.Part("t"), tmp_path / "o.parquet").notes
     assert read(tmp_path / "o.parquet")[1] == [("fine",), ("A\\xff",)]
     assert notes == ["t has text that is not UTF-8: its bytes are shown as \\xNN"]
 
@@ -135,3 +135,28 @@ def test_a_column_of_two_kinds_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MixedColumn):
         writer.add([["x"]])
     writer.abandon()
+
+
+def test_a_large_table_is_written_side_by_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows as by one process, which does it where the shares are not alike."""
+    monkeypatch.setattr(parallel_scan, "_ROWS", 400)
+    monkeypatch.setattr(parallel_scan, "_processors", lambda: 3)
+    rows = [(f"run-{n}", n / 7, None if n % 5 else n) for n in range(1500)]
+    source = database(tmp_path / "s.db", "CREATE TABLE t (a TEXT, b REAL, c INTEGER)", rows)
+
+    def written(part: scan.Part) -> tuple[int, list[tuple[Any, ...]]]:
+        files, notes = parallel_scan.write(source, part, tmp_path / "out.parquet")
+        assert notes == []
+        return len(files), [row for file in files for row in read(file)[1]]
+
+    assert written(scan.Part("t")) == (3, rows)
+    assert written(scan.Part("t", frozenset({"b"}))) == (3, [row[1:2] for row in rows])
+    assert written(scan.Part("t", limit=10)) == (1, rows[:10])
+    with sqlite3.connect(source) as con:
+        con.execute("UPDATE t SET c = 'x' WHERE rowid = 1400")
+    con.close()
+    files, notes = parallel_scan.write(source, scan.Part("t"), tmp_path / "out.parquet")
+    assert (len(files), len(notes)) == (1, 1)
+    assert read(files[0])[1][1399][2] == "x"

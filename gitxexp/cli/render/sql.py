@@ -149,13 +149,17 @@ def text(value: Any, *, short: bool = False) -> str:
 def arrow(cursor: Any) -> None:
     """An Arrow IPC stream (arrow.apache.org/docs/format/IPC.html); raises ImportError without pyarrow."""
     import sys
+    import warnings
 
+    import duckdb  # noqa: F401, which gives connections their Arrow
     import pyarrow
 
     read = (
         getattr(cursor, "to_arrow_reader", None) or cursor.fetch_record_batch
     )  # before DuckDB 2.0
-    reader = read(1 << 16)
+    with warnings.catch_warnings():  # that a result which is read once is in memory
+        warnings.simplefilter("ignore", UserWarning)
+        reader = read(1 << 16)
     streams.flush()
     with pyarrow.ipc.new_stream(sys.stdout.buffer, reader.schema) as writer:
         for batch in reader:

@@ -56,6 +56,11 @@ class ParquetWriter:
         self._file = path.open("wb")
         self._file.write(b"PAR1")
 
+    @property
+    def kinds(self) -> Mapping[str, str]:
+        """The kind of each column that has had a value."""
+        return self._kinds
+
     def add(self, columns: Sequence[Sequence[Any]]) -> None:
         """Write a group of rows, given column by column.
 

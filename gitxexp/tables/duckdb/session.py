@@ -15,6 +15,7 @@ from typing import Any
 from gitxexp.common import processes
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind
+from gitxexp.tables.duckdb.core import core
 
 
 def quote(name: str) -> str:
@@ -181,8 +182,7 @@ class Session:
 
 
 def _connect(scratch: Path, memory: int) -> Any:
-    import duckdb  # late: 110 ms, and most commands never need it
-
+    duckdb = core()
     config: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -210,8 +210,7 @@ _SEALED = {
 def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | None = None) -> Any:
     """A connection to one DuckDB file, and to nothing else: its views and macros reach no other
     file. ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
-    import duckdb
-
+    duckdb = core()
     con = duckdb.connect(str(path), read_only=read_only, config={**_SEALED, **(limits or {})})
     processes.interruptible(con)
     return con
@@ -223,8 +222,7 @@ def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
     With ``limits`` (settings of DuckDB's) it is a view of the file, of which no more is in memory than is
     being read. Raises ``duckdb.Error``.
     """
-    import duckdb
-
+    duckdb = core()
     con = duckdb.connect(":memory:", config=dict(limits or {}))
     processes.interruptible(con)
     name = quote(path.stem)
@@ -245,8 +243,7 @@ def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
 @contextlib.contextmanager
 def translated(what: str = "") -> Iterator[None]:
     """Turn DuckDB's exceptions into ours; ``what`` names the file or step at work."""
-    import duckdb
-
+    duckdb = core()
     try:
         yield
     except duckdb.InterruptException as error:

@@ -21,13 +21,12 @@ from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.paths import leaves, problem
 from gitxexp.tables.duckdb import scan
 from gitxexp.tables.duckdb.source import open_duckdb
-from gitxexp.workflows.experiments import collect, describe, resolve
-from gitxexp.workflows.merge import inputs
+from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.sql.records import RECORDS
 from gitxexp.workflows.sql.statement import TableName, is_path
 
 if TYPE_CHECKING:
-    from gitxexp.repository.repository import Project
+    from gitxexp.repository.repository import Progress, Project
     from gitxexp.repository.tags import Tags
     from gitxexp.tables.duckdb.session import Session, Source
     from gitxexp.workflows.merge.inputs import CommitContents
@@ -58,10 +57,20 @@ class _Database:
 class Catalog:
     """The tables of one project, looked up when they are asked for."""
 
-    def __init__(self, project: Project, session: Session, contents: CommitContents) -> None:
-        self.project, self.session, self.contents = project, session, contents
+    def __init__(
+        self, project: Project, session: Session, progress: Progress | None = None
+    ) -> None:
+        self.project, self.session = project, session
+        self._progress = progress
         self._tables: dict[Path, dict[str, dict[str, str]]] = {}
         self.attached: dict[Path, Source] = {}
+
+    @cached_property
+    def contents(self) -> CommitContents:
+        """The files of past commits, which most queries do not name: imported for those that do."""
+        from gitxexp.workflows.merge.inputs import CommitContents
+
+        return CommitContents(self.project, self.session.scratch, self._progress)
 
     @cached_property
     def tags(self) -> Tags:
@@ -113,6 +122,8 @@ class Catalog:
             return self._path_here(name.name) or self._among(self.here, name, self._missing(name))
         if not table or not revision:
             return None
+        from gitxexp.workflows.experiments import resolve  # late, as the contents
+
         commit = resolve.resolve(self.project, revision, self.tags).commit
         if not name.schema and is_path(table):
             return self._path_at(commit, table, revision)
@@ -161,6 +172,9 @@ class Catalog:
         """The results databases of a commit (all, or those called ``schema``)."""
         paths = dict.fromkeys(database.path for database in self.here)
         paths |= dict.fromkeys(e.payload.results for e in self.tags.at(commit))
+        from gitxexp.workflows.experiments import describe  # late, as the contents
+        from gitxexp.workflows.merge import inputs
+
         source = inputs.MergeSource("", (), commit)
         paths |= {
             found.path: None

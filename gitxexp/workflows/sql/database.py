@@ -77,15 +77,14 @@ class Database:
         self.notes: list[str] = []
         self._progress = progress
         self._files: list[Path] = []
+        self._views: list[str] = []
 
     @cached_property
     def catalog(self) -> Catalog:
         """The tables of files; what it imports is not for a query that names none of them."""
-        from gitxexp.workflows.merge.inputs import CommitContents
         from gitxexp.workflows.sql.catalog import Catalog
 
-        contents = CommitContents(self.project, self.session.scratch, self._progress)
-        return Catalog(self.project, self.session, contents)
+        return Catalog(self.project, self.session, self._progress)
 
     def __enter__(self) -> Database:
         return self
@@ -104,7 +103,7 @@ class Database:
         Raises UsageError for a statement that cannot be read or would write, XexpError for a
         revision, table or file that is not there.
         """
-        with self._explained():
+        with self._explained(script):
             statements = parse(self.session, script)
         if not statements:
             raise UsageError("the query is empty", "such as: git xexp sql 'FROM experiments'")
@@ -137,7 +136,7 @@ class Database:
 
         Raises UsageError with the place of a mistake and close names.
         """
-        with self._explained():
+        with self._explained(statement.text):
             return self.session.connection.execute(statement.text)
 
     def select(self, script: str, condition: Condition | None = None) -> Any:
@@ -146,10 +145,12 @@ class Database:
 
         Raises what :meth:`prepare` and :meth:`execute` do.
         """
+        import duckdb  # noqa: F401, which gives connections their relations
+
         statements = self.prepare(script)
         if len(statements) > 1:
             raise UsageError(f"a relation is one statement, and there are {len(statements)}")
-        with self._explained():
+        with self._explained(statements[0].text):
             relation = self.session.connection.sql(statements[0].text)
             wanted = condition(relation.columns) if condition else None
             relation = relation if wanted is None else relation.filter(wanted)
@@ -200,6 +201,7 @@ class Database:
             self.session.rows(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
         path = ".".join(quote(part) for part in (name.schema, name.name) if part)
         self.session.rows(f"CREATE OR REPLACE VIEW {path} AS SELECT * FROM {relation}")
+        self._views.append(path)
 
     def records(self, name: str) -> str:
         """The relation of one of :data:`gitxexp.workflows.sql.records.RECORDS`."""
@@ -224,12 +226,15 @@ class Database:
         """What stands after FROM for the rows of ``place``, or those in ``ranges`` of rowids."""
         kind = database_kind(place.file)
         if kind == "sqlite":
-            from gitxexp.tables.duckdb import scan  # late, as the catalog
+            from gitxexp.tables.duckdb import parallel_scan, scan  # late, as the catalog
 
             out = self.session.scratch / f"{self.session.name('rows')}.parquet"
             part = scan.Part(place.table, columns, limit, ranges)
-            self.notes += scan.write(place.file, part, out)
-            return f"read_parquet({text(str(out))})"
+            files, notes = parallel_scan.write(place.file, part, out)
+            self.notes += notes
+            reads = [f"read_parquet({text(str(file))})" for file in files]
+            every = " UNION ALL ".join(f"FROM {each}" for each in reads)
+            return reads[0] if len(reads) == 1 else f"({every})"
         if kind == "duckdb":
             source = self.catalog.source(place.file)
             return next(t.relation for t in source.tables if t.name == place.table)
@@ -255,8 +260,12 @@ class Database:
             entries += [ColumnEntry(shown, column, kind) for column, kind in types.items()]
         return entries
 
-    def _explained(self) -> AbstractContextManager[None]:
-        return explained(lambda: self.catalog.names())
+    def _explained(self, script: str = "") -> AbstractContextManager[None]:
+        return explained(lambda: self.catalog.names(), script, self._columns)
+
+    def _columns(self) -> list[str]:
+        """The columns of every table that the statements name."""
+        return [column for view in self._views for column in self.session.describe(view)]
 
 
 @dataclass(frozen=True)

@@ -5,31 +5,43 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.tables.duckdb import session
+from gitxexp.tables.duckdb.core import core
 from gitxexp.workflows.sql.statement import is_path
+
+#: Gives names where they are needed, which may take a while.
+Names = Callable[[], Sequence[str]]
+
+#: Words that statements are made of, for those that are misspelt.
+KEYWORDS = (
+    "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "BY", "HAVING", "LIMIT", "OFFSET", "JOIN", "LEFT",
+    "INNER", "USING", "UNION", "DISTINCT", "BETWEEN", "DESCRIBE", "SUMMARIZE", "EXPLAIN", "PIVOT",
+    "UNPIVOT", "QUALIFY", "VALUES", "WITH", "CASE", "WHEN", "THEN", "ELSE", "END", "AND", "OR", "NOT",
+    "IN", "IS", "NULL", "LIKE", "AS", "ON", "EXCLUDE", "REPLACE", "OVER", "PARTITION", "ASC", "DESC",
+)  # fmt: skip
 
 
 @contextmanager
-def explained(tables: Callable[[], Sequence[str]]) -> Iterator[None]:
-    """Turn DuckDB's errors into ours: UsageError with the place of a mistake; ``tables`` are asked for
-    where a name is none of them. KeyboardInterrupt where the query was interrupted."""
-    import duckdb
-
-    mistakes = (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)
+def explained(tables: Names, script: str = "", columns: Names = list) -> Iterator[None]:
+    """Turn DuckDB's errors in ``script`` into ours: UsageError with the place of a mistake. ``tables``, or
+    ``columns``, are asked for where a name is none of them and DuckDB knows no better.
+    KeyboardInterrupt where the query was interrupted."""
+    duckdb = core()
     try:
         yield
-    except mistakes as error:
-        raise mistake(str(error), tables) from None
     except duckdb.PermissionException:
         raise UsageError(
             "the query reads a file outside the project: refused",
             "--allow-files reads any file of this machine",
         ) from None
+    except duckdb.InterruptException as error:
+        raise KeyboardInterrupt from error
+    except _mistakes(duckdb) as error:
+        raise mistake(str(error), tables, script, columns) from None
     except duckdb.Error as error:
-        if isinstance(error, duckdb.InterruptException):
-            raise KeyboardInterrupt from error
         raise session.explain(error) from None
     except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
         if "Query interrupted" not in str(error):
@@ -37,12 +49,21 @@ def explained(tables: Callable[[], Sequence[str]]) -> Iterator[None]:
         raise KeyboardInterrupt from error
 
 
-def mistake(said: str, tables: Callable[[], Sequence[str]]) -> UsageError:
+def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
+    """What is wrong with a statement, and with the values that it computes."""
+    return (
+        duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException,
+        duckdb.ConversionException, duckdb.OutOfRangeException,
+    )  # fmt: skip
+
+
+def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -> UsageError:
     """What DuckDB says, the place it points at, and close names."""
     lines = said.strip().split("\n")
-    first = re.sub(r"^\w+ Error: ", "", lines[0]).rstrip("!")
+    first = re.sub(r"^[\w ]+ Error: ", "", lines[0]).rstrip("!")
     at = next((n for n, line in enumerate(lines) if line.startswith("LINE ")), None)
-    shown = "".join(f"\n  {line}" for line in lines[at : at + 2]) if at is not None else ""
+    place = lines[at : at + 2] if at is not None else _place(first, script)
+    shown = "".join(f"\n  {line}" for line in place)
     if "able with name" in first:
         name = first.split("able with name ", 1)[1].split(" does not", 1)[0].strip('"')
         if is_path(name):
@@ -53,12 +74,53 @@ def mistake(said: str, tables: Callable[[], Sequence[str]]) -> UsageError:
         known = tables()
         hint = suggestion(name, known, f"tables: {', '.join(known)}; see --schema")
         return UsageError(f"there is no table '{name}'{shown}", hint)
-    columns = re.search(r'column "([^"]*)".*\nCandidate bindings: (.*)', said)
+    return UsageError(f"{first[:1].lower()}{first[1:]}{shown}", _hint(said, first, place, columns))
+
+
+def _place(first: str, script: str) -> list[str]:
+    """Where the name that DuckDB quotes stands, if it stands in one place of the statement only."""
+    name = re.search(r'"([^"]+)"', first)
+    found = list(re.finditer(rf"\b{re.escape(name[1])}\b", script)) if name else []
+    if len(found) != 1:
+        return []
+    start = script.rfind("\n", 0, found[0].start()) + 1
+    head = f"LINE {script.count(chr(10), 0, start) + 1}: "
+    line = script[start:].partition("\n")[0]
+    before = " " * (len(head) + found[0].start() - start)
+    return [f"{head}{line}", f"{before}{'^' * len(name[1] if name else '')}"]
+
+
+def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | None:
+    """Names that are close to the wrong one, else what there is."""
+    missing = re.search(
+        r'(column|table)(?: named)? "([^"]*)".*?\nCandidate \w+:[ :]*([^\n]*)', said, re.S | re.I
+    )
+    if missing:
+        known = re.findall(r'"([^"]*)"', missing[3])
+        return suggestion(missing[2], known, f"{missing[1].lower()}s: {', '.join(known)}")
+    unknown = re.search(r'does not have a column named "([^"]*)"', first)
+    if unknown:
+        return suggestion(unknown[1], columns())
     meant = re.search(r'Did you mean "([^"]*)"', said)
-    hint = None
-    if columns:
-        known = re.findall(r'"([^"]*)"', columns[2])
-        hint = suggestion(columns[1], known, f"columns: {', '.join(known)}")
-    elif meant:
-        hint = f"did you mean {meant[1]}?"
-    return UsageError(f"{first[:1].lower()}{first[1:]}{shown}", hint)
+    if meant:
+        name = re.search(r"with name (\S+) does not exist", first)
+        close = suggestion(name[1], ["all_versions"]) if name else None
+        return close or f"did you mean {meant[1]}?"
+    if "must appear in the GROUP BY" in first:
+        return said.split("\n")[1]
+    if first.startswith("syntax error") and len(place) > 1:
+        return _misspelt(place[0], place[1])
+    return None
+
+
+def _misspelt(line: str, marks: str) -> str | None:
+    """A word at or shortly before the marks that is nearly a keyword, which may be far more to the left
+    than where the statement makes no sense any more."""
+    from difflib import get_close_matches  # only for an error
+
+    words = re.findall(r"[A-Za-z_]+", line[: len(marks.rstrip())].partition(": ")[2])
+    for word in reversed(words[-4:]):
+        close = get_close_matches(word.upper(), KEYWORDS, 1, 0.75)
+        if close and close != [word.upper()]:
+            return f"did you mean {close[0]}?"
+    return None

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import duckdb
+import pexpect
 import pyarrow
 import pytest
 
@@ -94,6 +97,12 @@ def test_any_table_at_any_version(tagged: Repo, clock: Clock) -> None:
     for query in (
         "PIVOT predictions ON lr USING count(*) GROUP BY track_id",
         "WITH x AS (FROM \"predictions@e0.1.0\") SELECT count(*) FROM x JOIN predictions USING (track_id)",
+        "pivot predictions on lr",
+        "WITH p AS (PIVOT predictions ON lr USING max(f1)) SELECT * FROM p",
+        "FROM (PIVOT (SELECT lr, f1 FROM predictions) ON lr USING max(f1))",
+        "PIVOT \"predictions@e0.1.0\" ON lr USING max(f1); SELECT 1",
+        "PIVOT all_versions('predictions') ON version USING count(*) GROUP BY lr",
+        "UNPIVOT metrics_wide ON f1 INTO NAME k VALUE v",
         "DESCRIBE predictions", "SUMMARIZE predictions", "EXPLAIN SELECT f1 FROM predictions",
     ):  # fmt: skip
         assert tagged.xexp("sql", query).good().out
@@ -163,10 +172,68 @@ def test_errors_point_at_the_word(tagged: Repo) -> None:
         "                 ^^^^^",
         "hint: did you mean track_id?",
     ]
+    for query, word, close in (
+        ("SELECT p.trackid FROM predictions p", "p.trackid", "track_id"),
+        ("SELECT x.f1 FROM predictions", "x.f1", "tables: predictions"),
+        ("FROM predicitons", "predicitons", "predictions"),
+        ("SELECT lenght(track_id) FROM predictions", "lenght(track_id)", "length"),
+        ("FROM all_version('predictions')", "all_version('predictions')", "all_versions"),
+        ("SELECT * EXCLUDE (trackid) FROM predictions", "trackid", "track_id"),
+        ("PIVOT predictions ON lrr", "lrr", "lr"),
+        ("SELEC f1 FROM predictions", "SELEC", "SELECT"),
+        ("SELECT f1 FORM predictions", "predictions", "FROM"),
+        ("SELECT f1 FROM predictions ODER BY f1", "BY", "ORDER"),
+        ("SELECT track_id, max(f1) FROM predictions", "track_id", "GROUP BY"),
+        ("SELECT CAST(track_id AS INT) FROM predictions", "CAST(track_id AS INT)", ""),
+    ):
+        done = tagged.xexp("sql", query)
+        (_, line, marks), hints = done.err.splitlines()[:3], done.err.splitlines()[3:]
+        assert done.code == 129 and not done.err.startswith("fatal: unexpected"), done.err
+        assert line[marks.index("^") : marks.rindex("^") + 1] == word, done.err
+        assert close in "".join(hints) if close else hints == [], done.err
     files = tagged.xexp(
         "sql", "--allow-files", "SELECT count(*) AS n FROM read_csv('/etc/passwd', sep = ':')"
     )
     assert files.good().out.startswith("n\n")
+
+
+def test_the_prompt(tagged: Repo) -> None:
+    """On a terminal: completion, statements of several lines, history, Ctrl-C and Ctrl-D."""
+    pytest.importorskip("prompt_toolkit")
+    child = pexpect.spawn(
+        sys.executable, ["-m", "gitxexp", "sql"], cwd=str(tagged.path), encoding="utf-8", timeout=60,
+        env={**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}, dimensions=(30, 120),
+    )  # fmt: skip
+    child.expect("Ctrl-D or .quit ends the session")
+    child.expect("sql>")
+    child.send("SELECT track\t")
+    child.expect("track.*_id")  # completed
+    child.sendintr()  # what is typed is dropped
+    child.expect("sql>")
+    child.send("SELECT count(*) + 1000 AS n\r")
+    child.expect(r"\.\.\.>")
+    child.send("FROM experiments;\r")
+    child.expect("1001")
+    child.send("FROM experimentz;\r")
+    child.expect("did you mean experiments")  # and it goes on
+    child.expect("sql>")
+    child.send("\x1b[A")  # the arrow up
+    child.expect("experimentz;")
+    child.sendintr()
+    child.expect("sql>")
+    child.send(
+        "SELECT 'beg' || 'un'; SELECT sum(a.range) FROM range(1000000000) a, range(9999) b;\r"
+    )
+    child.expect("begun")
+    child.sendintr()  # ends the query, not the session
+    child.expect("interrupted")
+    child.expect("sql>")
+    child.sendeof()
+    child.expect(pexpect.EOF)
+    child.close()
+    assert (child.exitstatus, child.signalstatus) == (0, None)
+    history = (tagged / ".git/xexp/sql_history").read_text()
+    assert "+FROM experimentz;" in history and "SELECT track" not in history
 
 
 def test_a_query_from_a_file(tagged: Repo, tmp_path: Path) -> None:

@@ -1,0 +1,120 @@
+"""A large table of SQLite as several parquet files, written side by side.
+
+SQLite gives Python one row after the other, and one process can ask for no more of them than it has
+processors: one. So each processor gets a range of rowids and a process. What they must agree on, the kind
+of each column, is compared afterwards; where they do not, one process writes it all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+
+from gitxexp.common.sqlite import quote
+from gitxexp.tables.duckdb import scan, source
+from gitxexp.tables.duckdb.scan import Part
+from gitxexp.tables.duckdb.session import stamp
+
+#: Rows that are worth a process.
+_ROWS = 500_000
+#: The most processes.
+_MOST = 8
+
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from gitxexp.tables.duckdb.parallel_scan import work
+work()
+"""
+
+
+def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
+    """Write ``part`` of the SQLite file ``path`` as ``out``, or as several files beside it, in the order of
+    the rows; and remarks as by :func:`gitxexp.tables.duckdb.scan.write`.
+
+    Raises XexpError for a file that cannot be read.
+    """
+    before = stamp(path)
+    con, _ = source.connect(path)
+    with closing(con):  # its lock keeps the file as it is for all processes
+        shares = _shares(path, part, con)
+        files = _side_by_side(path, part, out, shares) if len(shares) > 1 else []
+    if files and stamp(path) == before:  # in WAL mode a writer waits for nobody
+        return files, []
+    return [out], scan.write(path, part, out).notes
+
+
+def _shares(path: Path, part: Part, con: sqlite3.Connection) -> list[tuple[int, int]]:
+    """Ranges of rowids, one for each processor; none where one process is enough."""
+    if part.ranges is not None or part.limit is not None:
+        return []
+    if not scan.rowid_named(path, part.table):
+        return []
+    low, high = con.execute(f"SELECT min(rowid), max(rowid) FROM {quote(part.table)}").fetchone()
+    count = 0 if low is None else min(_MOST, _processors(), (high - low + 1) // _ROWS)
+    if count < 2:
+        return []
+    ends = [low + (high - low + 1) * at // count for at in range(count + 1)]
+    return [(ends[at], ends[at + 1] - 1) for at in range(count)]
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _side_by_side(
+    path: Path, part: Part, out: Path, shares: Sequence[tuple[int, int]]
+) -> list[Path]:
+    """The files, each with one share; none where they are not alike, or a process failed."""
+    files = [out.with_name(f"{out.stem}-{at}.parquet") for at in range(len(shares))]
+    processes = []
+    try:
+        for file, share in zip(files, shares, strict=True):
+            asked = {
+                "path": str(path),
+                "out": str(file),
+                "table": part.table,
+                "columns": None if part.columns is None else sorted(part.columns),
+                "range": share,
+            }
+            process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3])],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+            )  # fmt: skip
+            processes.append(process)
+            assert process.stdin is not None
+            process.stdin.write(json.dumps(asked))
+            process.stdin.close()
+        found: dict[str, set[str]] = {}
+        for process in processes:
+            assert process.stdout is not None
+            said = process.stdout.read()
+            if process.wait():
+                return []
+            answer = json.loads(said)
+            if answer["notes"]:
+                return []
+            for name, kind in answer["kinds"].items():
+                found.setdefault(name, set()).add(kind)
+        return files if all(len(kinds) == 1 for kinds in found.values()) else []
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def work() -> None:
+    """Write the share that standard input asks for."""
+    asked = json.load(sys.stdin)
+    columns = None if asked["columns"] is None else frozenset(asked["columns"])
+    share = Part(asked["table"], columns, ranges=[asked["range"]])
+    done = scan.write(Path(asked["path"]), share, Path(asked["out"]))
+    json.dump({"kinds": dict(done.kinds), "notes": done.notes}, sys.stdout)
