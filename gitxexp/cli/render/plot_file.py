@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from gitxexp.cli.render.page import vega
 from gitxexp.cli.render.plot import thin, value_at, x_scale
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import visible
@@ -78,7 +79,7 @@ def as_file(plot: Plot, kind: str) -> bytes:
         return bytes(vl_convert.vegalite_to_png(shown, scale=2))
     parts = {
         "@TITLE@": html.escape(visible(plot.title)),
-        "@BUNDLE@": vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;"),
+        "@BUNDLE@": vega.script(),
         "@SPEC@": script_json(shown),
     }
     page = _PAGE

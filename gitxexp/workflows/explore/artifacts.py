@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,10 +51,10 @@ def artifacts(
     """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
     located, notes = _located(project, [out for out in outputs if out.content], ask=ask_remote)
-    known = {artifact.path for artifact in located}
+    known, role = {artifact.path for artifact in located}, _roles(project)
     for path, oid in experiment.payload.artifacts.items():
         if path not in known:
-            located.append(_unknown(project, path, oid))
+            located.append(_unknown(path, oid, role(path)))
     return sorted(located, key=lambda artifact: artifact.path), notes
 
 
@@ -79,7 +80,8 @@ def artifacts_of_all(
             older = paths[path]._replace(hash=content, size=None, nfiles=None, files=())
             known[path, content] = older
     located, notes = _located(project, list(known.values()), ask=False)
-    located += [_unknown(project, *pair) for pair in recorded if pair not in known]
+    role = _roles(project)
+    located += [_unknown(*pair, role(pair[0])) for pair in recorded if pair not in known]
     return sorted(located, key=lambda artifact: artifact.path), notes
 
 
@@ -87,20 +89,27 @@ def artifacts_of_all(
 _READ = 20
 
 
-def _unknown(project: Project, path: str, content: str) -> ArtifactPlaces:
-    kind, unknown = describe.role(path, project.config).value, Presence.UNKNOWN
-    return ArtifactPlaces(path, kind, content, None, None, unknown, unknown)
+def _unknown(path: str, content: str, role: str) -> ArtifactPlaces:
+    unknown = Presence.UNKNOWN
+    return ArtifactPlaces(path, role, content, None, None, unknown, unknown)
 
 
 def _located(
     project: Project, outputs: Sequence[Output], *, ask: bool
 ) -> tuple[list[ArtifactPlaces], list[str]]:
-    siblings = _siblings(project)
+    siblings, role = _siblings(project), _roles(project)
     remote, notes = _on_remotes(project, outputs, siblings, ask=ask)
     return [
-        _artifact(project, output, siblings, remote.get(_key(output), Asked(Presence.UNKNOWN)))
-        for output in outputs
+        _artifact(
+            project, out, siblings, remote.get(_key(out), Asked(Presence.UNKNOWN)), role(out.path)
+        )
+        for out in outputs
     ], notes
+
+
+def _roles(project: Project) -> Callable[[str], str]:
+    """What the artifact at a path is, which is the same for each of its versions."""
+    return cache(lambda path: describe.role(path, project.config).value)
 
 
 def _key(output: Output) -> tuple[str, str | None]:
@@ -121,11 +130,11 @@ class Asked(NamedTuple):
 
 
 def _artifact(
-    project: Project, output: Output, siblings: Sequence[Path], remote: Asked
+    project: Project, output: Output, siblings: Sequence[Path], remote: Asked, role: str
 ) -> ArtifactPlaces:
     return ArtifactPlaces(
         path=output.path,
-        role=describe.role(output.path, project.config).value,
+        role=role,
         hash=output.content or "",
         size=output.size,
         files=output.nfiles,

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from gitxexp.workflows.explore.filters import as_text, missing, number
+from gitxexp.repository.tag_message import show_all
+from gitxexp.workflows.explore.filters import missing, number
 
 #: Below it nothing is said: of two or three runs any parameter explains everything.
 LEAST_RUNS = 5
@@ -28,32 +29,47 @@ class Importance:
     runs: int
 
 
+class Params:
+    """The parameters of some runs, read once for any number of metrics; values stand run by run, None
+    where missing."""
+
+    def __init__(self, params: Mapping[str, Sequence[Any]]) -> None:
+        self._columns = {name: _Column(values) for name, values in params.items()}
+
+    def importance(self, metric: Sequence[Any]) -> list[Importance]:
+        """Each parameter that varies, the most telling first."""
+        amounts = [number(result) for result in metric]
+        found = []
+        for name, values in self._columns.items():
+            at = [n for n in values.present if amounts[n] is not None]
+            if len(at) >= LEAST_RUNS and len({values.texts[n] for n in at}) > 1:
+                results = [float(amounts[n] or 0) for n in at]
+                found.append(_of(name, values, at, results))
+        return sorted(found, key=_weight, reverse=True)
+
+
+class _Column:
+    """A parameter's values as texts, and as numbers where they are some; the places of those there are."""
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.present = [at for at, value in enumerate(values) if not missing(value)]
+        self.texts = show_all(values)
+        self.numbers = [number(value) for value in values]
+
+
 def importance(params: Mapping[str, Sequence[Any]], metric: Sequence[Any]) -> list[Importance]:
-    """Each parameter that varies, the most telling first; values stand run by run, None where missing."""
-    found = []
-    for name, values in params.items():
-        pairs = [
-            (value, amount)
-            for value, result in zip(values, metric, strict=True)
-            if not missing(value) and (amount := number(result)) is not None
-        ]
-        if len(pairs) >= LEAST_RUNS and len({as_text(value) for value, _ in pairs}) > 1:
-            found.append(_of(name, pairs))
-    return sorted(found, key=_weight, reverse=True)
+    """:meth:`Params.importance` of one metric."""
+    return Params(params).importance(metric)
 
 
 def _weight(one: Importance) -> float:
     return max(abs(one.correlation or 0.0), one.share or 0.0)
 
 
-def _of(name: str, pairs: Sequence[tuple[Any, float]]) -> Importance:
-    numbers = [number(value) for value, _ in pairs]
-    amounts = [float(amount) for _, amount in pairs]
-    known = [float(n) for n in numbers if n is not None]
-    correlation = _pearson(_ranks(known), _ranks(amounts)) if len(known) == len(pairs) else None
-    return Importance(
-        name, correlation, _share([as_text(v) for v, _ in pairs], amounts), len(pairs)
-    )
+def _of(name: str, values: _Column, at: Sequence[int], amounts: Sequence[float]) -> Importance:
+    known = [float(n) for place in at if (n := values.numbers[place]) is not None]
+    correlation = _pearson(_ranks(known), _ranks(amounts)) if len(known) == len(at) else None
+    return Importance(name, correlation, _share([values.texts[n] for n in at], amounts), len(at))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

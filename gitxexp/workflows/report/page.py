@@ -108,11 +108,9 @@ def _metrics(project: Project, names: ColumnNames, first: str | None) -> dict[st
 
 
 def _importance(found: Report, metrics: Sequence[str]) -> dict[str, Sequence[Importance]]:
-    return {
-        name: found.importance if name == found.metric
-        else importances(found.rows, ColumnName("metric", name))
-        for name in metrics[:_MOST_METRICS]
-    }  # fmt: skip
+    rest = [ColumnName("metric", n) for n in metrics[:_MOST_METRICS] if n != found.metric]
+    known = {found.metric: found.importance} if found.metric else {}
+    return known | importances(found.rows, rest)
 
 
 def _artifacts(project: Project, rows: Sequence[Row]) -> list[Mapping[str, str]]:

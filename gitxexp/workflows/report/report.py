@@ -14,7 +14,7 @@ from gitxexp.workflows.explore.filters import number
 from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.models import history
 from gitxexp.workflows.report import noise
-from gitxexp.workflows.report.importance import Importance, importance
+from gitxexp.workflows.report.importance import Importance, Params
 
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
@@ -99,7 +99,8 @@ def report(project: Project, request: Request) -> Report:
     rows = _runs(project, found.rows) if request.is_whole else list(found.rows)
     best = _best(project, found.rows, primary, maximize)
     return Report(
-        title, found, primary.name, maximize, best, importances(rows, primary), rows,
+        title, found, primary.name, maximize, best,
+        importances(rows, [primary])[primary.name], rows,
         noise.spread(rows, primary), _ties(project, found.rows, primary, best), production,
     )  # fmt: skip
 
@@ -162,7 +163,9 @@ def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
     return list(found if len(found) > len(experiments) else experiments)
 
 
-def importances(rows: Sequence[Row], metric: ColumnName) -> list[Importance]:
-    """How much each parameter of the rows tells of a metric, the most telling first."""
-    params = {name: column(rows, ColumnName("param", name)) for name in ColumnNames(rows).params}
-    return importance(params, column(rows, metric))[:_MOST]
+def importances(
+    rows: Sequence[Row], metrics: Sequence[ColumnName]
+) -> dict[str, Sequence[Importance]]:
+    """How much each parameter of the rows tells of each metric, the most telling first."""
+    params = Params({n: column(rows, ColumnName("param", n)) for n in ColumnNames(rows).params})
+    return {each.name: params.importance(column(rows, each))[:_MOST] for each in metrics}

@@ -74,6 +74,8 @@ def _object(page: Page) -> dict[str, Any]:
 
 
 def _text(value: str) -> str:
+    if value.isascii() and value.isprintable() and len(value) <= _LONGEST:
+        return value
     kept = value if len(value) <= _LONGEST else f"{value[: _LONGEST - 1]}…"
     return visible(kept.encode("utf-8", "replace").decode())
 
@@ -135,7 +137,7 @@ def _column_id(name: ColumnName) -> str:
 
 def _packed(values: list[Any]) -> dict[str, Any]:
     """The values, or the distinct ones and the place of each among them where that is shorter."""
-    keys = [json.dumps(value) for value in values]
+    keys = [(type(v), tuple(v) if type(v) is list else v) for v in values]
     distinct = dict.fromkeys(keys)
     if 2 * len(distinct) > len(values):
         return {"values": values}

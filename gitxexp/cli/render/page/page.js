@@ -554,6 +554,13 @@ function rank(row) {
 }
 
 const MOST_LINES = 2000;
+// Round values within a range, not too near its ends.
+function between(low, high) {
+  const rough = (high - low) / 4, power = 10 ** Math.floor(Math.log10(rough)), step = power * [1, 2, 5, 10].find((part) => part * power >= rough);
+  const found = [];
+  for (let n = Math.ceil(low / step); n * step < high; n++) if (n * step - low > step * 0.35 && high - n * step > step * 0.35) found.push(n * step);
+  return found;
+}
 function axisOf(column, rows) {
   const values = rows.map((row) => column.values[row]), known = values.filter((value) => value !== null);
   if (new Set(known.map(plain)).size < 2) return null;
@@ -564,7 +571,7 @@ function axisOf(column, rows) {
     const log = low > 0 && high / low >= 100;
     const scale = log ? Math.log10 : (value) => value, from = scale(low), to = scale(high);
     const distinct = [...new Set(amounts)].sort((one, other) => one - other);
-    const ticks = distinct.length <= 8 ? distinct : log ? [...new Set([low, ...Array.from({length: Math.floor(to) - Math.ceil(from) + 1}, (_, n) => 10 ** (Math.ceil(from) + n)), high])] : [0, 0.25, 0.5, 0.75, 1].map((part) => low + part * (high - low));
+    const ticks = distinct.length <= 8 ? distinct : log ? [...new Set([low, ...Array.from({length: Math.floor(to) - Math.ceil(from) + 1}, (_, n) => 10 ** (Math.ceil(from) + n)), high])] : [low, ...between(low, high), high];
     return {column, numeric: true, place: (value) => { const own = finite(value); return own === null ? null : (scale(own) - from) / (to - from); },
       value: (part) => { const own = from + part * (to - from); return log ? 10 ** own : own; }, ticks: ticks.map((value) => [value, rounded(Number(value.toPrecision(6)))])};
   }
@@ -576,7 +583,7 @@ function parallelAxes(rows) {
   const wanted = data.shown.map((id) => byId.get(id)).filter((column) => column && column.kind !== "field");
   const params = [...wanted.filter((column) => column.kind === "param"), ...of("param")];
   const colour = metricOf($("colour").value), values = [...wanted.filter((column) => column.kind === "metric" && column !== colour).slice(0, 1), colour];
-  const room = Math.max(3, Math.min(9, Math.floor(box("parallel").clientWidth / 92)));
+  const room = Math.max(6, Math.min(9, Math.floor(box("parallel").clientWidth / 92)));
   const axes = [];
   for (const column of new Set(params)) { if (axes.length >= room - values.length) break; const axis = axisOf(column, rows); if (axis) axes.push(axis); }
   return [...axes, ...values.filter(Boolean).map((column) => axisOf(column, rows)).filter(Boolean)];
@@ -585,12 +592,12 @@ draw.parallel = () => {
   const base = state.all ? everyRow : experiments, colour = metricOf($("colour").value), target = box("parallel");
   const axes = parallelAxes(base);
   if (axes.length < 2) return empty("parallel", "No two parameters or metrics vary.");
-  const width = target.clientWidth, height = 330, top = 32, bottom = height - 26, left = 12, right = Math.min(80, width / axes.length * 0.6);
+  const width = Math.max(target.clientWidth, axes.length * 84), height = 330, top = 32, bottom = height - 26, left = 12, right = Math.min(80, width / axes.length * 0.6);
   const x = axes.map((_, n) => left + n * (width - left - right) / (axes.length - 1));
   const y = (part) => bottom - part * (bottom - top);
   const range = colour && rangeOf(colour), more = colour ? data.maximize[colour.name] : true;
   const level = (row) => { const value = colour && finite(colour.values[row]); return value === null || value === undefined || !range || range[0] === range[1] ? null : (value - range[0]) / (range[1] - range[0]); };
-  const filtered = state.filter.trim() !== "", many = base.length > 150;
+  const faint = Math.min(0.85, Math.max(0.14, 8 / Math.sqrt(state.rows.length || 1)));
   // The best lines last, so that they lie above the others; of too many those that matter less are left out.
   const order = base.slice().sort((one, other) => (state.passing.has(one) - state.passing.has(other)) || (state.chosen.has(one) - state.chosen.has(other)) || (more ? 1 : -1) * ((level(one) ?? (more ? -1 : 2)) - (level(other) ?? (more ? -1 : 2)))).slice(-MOST_LINES);
   const lines = [];
@@ -604,7 +611,7 @@ draw.parallel = () => {
       broken = false;
     });
     if (!path.includes("L")) continue;
-    lines.push({row, path, colour: on ? (part === null ? css("--muted") : ramp(more ? part : 1 - part)) : css("--grey"), width: chosen ? 3.5 : on ? 1.5 : 1, opacity: chosen ? 1 : on ? (many ? 0.55 : 0.85) : 0.3});
+    lines.push({row, path, colour: on ? (part === null ? css("--muted") : ramp(more ? part : 1 - part)) : css("--grey"), width: chosen ? 3.5 : on ? 1.5 : 1, opacity: chosen ? 1 : on ? faint : 0.25});
   }
   const each = (width - left - right) / (axes.length - 1);
   const spec = structuredClone(charts.parallel);
@@ -954,7 +961,7 @@ options("metric", metrics, data.metric);
 options("colour", metrics, data.metric);
 options("curve-metric", [...curvesBy.keys()].sort((one, other) => (metrics.indexOf(one) + 1 || 999) - (metrics.indexOf(other) + 1 || 999)), data.metric);
 options("importance-metric", Object.keys(data.importance), data.metric);
-if (!curvesBy.size) $("curves").hidden = true;
+if (!curvesBy.size) { $("curves").hidden = true; document.querySelector("nav [href='#curves']").hidden = true; }
 for (const [id, list] of [["names", names], ["versions-list", names.slice(0, data.experiments)]]) $(id).append(...list.map((name) => el("option", {value: name})));
 drawCards(); drawKinds(); drawChooser(); listen(); refresh(); drawImportance(); drawChecks();
 const best = data.best === null ? undefined : rowOf.get(data.best), from = best === undefined ? undefined : rowOf.get(data.parents[best]);
