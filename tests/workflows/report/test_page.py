@@ -91,7 +91,7 @@ def test_page(dvc_repo: Repo, clock: Clock, drawing: None) -> None:
     assert losses.keys() == {"run-0", shown, "run-2", "run-3", "run-4"}
     assert losses["run-0"][:6] == [0, 1, 1, 0.5, 2, 0.333333]
     places = {place[0]: place for place in data["places"]}
-    assert places["data/train.csv"][1] == "data" and places["data/train.csv"][5:] == ["yes", "yes"]
+    assert places["data/train.csv"][1] == "data" and places["data/train.csv"][5:7] == ["yes", "yes"]
     assert data["artifacts"] == {"data/train.csv": [0, 4]}
     assert data["checks"]["summary"]
 

@@ -184,7 +184,7 @@ def _artifacts(page: Page) -> dict[str, Any]:
     return {
         "places": [
             [_text(one.path), one.role, _text(one.hash), one.size, one.files, one.cached.value,
-             one.remote.value]
+             one.remote.value, one.proved]
             for one in page.places
         ],
         "artifacts": {_text(path): _runs_of(numbers) for path, numbers in sorted(found.items())},

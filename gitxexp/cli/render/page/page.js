@@ -785,10 +785,10 @@ function setOwner(row) {
   if (row === null || !isExperiment(row)) return;
   $("owner").value = names[row];
   const words = {yes: "yes", no: "no", partly: "partly", damaged: "damaged", "?": "not known", "-": "not kept there"};
-  const mark = (state) => el("td", {class: state === "yes" ? "yes" : ["no", "partly", "damaged"].includes(state) ? "no" : null}, `${{yes: "✓ ", no: "✗ ", damaged: "✗ ", partly: "◐ "}[state] || ""}${words[state] || state}`);
+  const mark = (state, proved) => state === "proved" ? el("td", {class: "yes"}, `✓ on ${date(proved, false)}`) : el("td", {class: state === "yes" ? "yes" : ["no", "partly", "damaged"].includes(state) ? "no" : null}, `${{yes: "✓ ", no: "✗ ", damaged: "✗ ", partly: "◐ "}[state] || ""}${words[state] || state}`);
   const own = Object.entries(data.artifacts).map(([path, packed]) => { let at = row; for (let n = 0; n < packed.length; n += 2) { if (at < packed[n + 1]) return data.places[packed[n]]; at -= packed[n + 1]; } return undefined; }).filter(Boolean);
-  $("places").replaceChildren(own.length ? el("table", {}, head("path", "role", ["size", true], "hash", "in a cache here", "on the remote"), el("tbody", {}, own.map(([path, role, hashed, bytes, files, cached, remote]) =>
-    el("tr", {}, el("th", {scope: "row"}, path), el("td", {}, role), el("td", {class: "number"}, size(bytes) + (files ? ` in ${counted(files, "file")}` : "")), el("td", {title: hashed}, el("code", {}, hash(hashed))), mark(cached), mark(remote))))) : el("p", {class: "note"}, `${names[row]} has no artifacts.`));
+  $("places").replaceChildren(own.length ? el("table", {}, head("path", "role", ["size", true], "hash", "in a cache here", "on the remote"), el("tbody", {}, own.map(([path, role, hashed, bytes, files, cached, remote, proved]) =>
+    el("tr", {}, el("th", {scope: "row"}, path), el("td", {}, role), el("td", {class: "number"}, size(bytes) + (files ? ` in ${counted(files, "file")}` : "")), el("td", {title: hashed}, el("code", {}, hash(hashed))), mark(cached), mark(remote, proved))))) : el("p", {class: "note"}, `${names[row]} has no artifacts.`));
   $("places-note").textContent = [own.length ? `As it was when this page was made. To have one here: git xexp get PATH@${names[row]}.` : "", ...data.notes].join(" ").trim();
 }
 function drawChecks() {
