@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import sqlite3
 from contextlib import closing
 from difflib import unified_diff
 from pathlib import Path
+from xml.etree import ElementTree
 
+from gitxexp.cli.shell import generate
+from gitxexp.cli.shell.picture import picture
 from tests.cli.readme import replayed, replayed_python, steady
 from tests.experiments import tag
 from tests.helpers import Clock, Repo, run
@@ -50,8 +55,25 @@ def _compare(shown: str, real: str) -> None:
     assert not difference, "\n".join(difference)
 
 
-def test_the_first_screen_has_the_two_commands() -> None:
+def test_the_first_screen_says_how_to_begin() -> None:
     first = README.read_text("utf-8").split("## ")[0]
     assert "pip install . && git xexp demo" in first
     assert "pip install '.[test]' && pytest -n auto" in first
     assert len(first.splitlines()) < 25
+
+
+def test_the_picture_is_drawn_from_the_examples() -> None:
+    text = README.read_text("utf-8")
+    drawn = (README.parent / generate.PICTURE).read_text("utf-8")
+    assert drawn == picture(text), "run: python -m gitxexp.cli.shell.generate"
+    assert generate.PICTURE in text and ElementTree.fromstring(drawn).tag.endswith("svg")
+
+
+def test_the_files_that_it_gives_can_be_parsed() -> None:
+    blocks = dict(
+        re.findall(r"```(json|dockerfile)\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+    )
+    assert {task["label"] for task in json.loads(blocks["json"])["tasks"]} == {"run", "check"}
+    words = [line.split()[0] for line in blocks["dockerfile"].splitlines()]
+    assert words == ["FROM", "RUN", "COPY", "RUN", "WORKDIR", "ENTRYPOINT"]
+    assert json.loads(blocks["dockerfile"].splitlines()[-1].split(maxsplit=1)[1]) == ["git", "xexp"]

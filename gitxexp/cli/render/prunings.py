@@ -61,7 +61,7 @@ def table(plan: PrunePlan) -> list[str]:
     frees = [size(one.freed) if one.deletable else "-" for one in decisions]
     return console.table(
         [
-            Column("fate", [_action(one) for one in decisions], red=red),
+            Column("action", [_action(one) for one in decisions], red=red),
             Column("file", [model.path for model in models], flexible=True),
             Column("run", [model.run or "-" for model in models], flexible=True),
             Column("metric", [_measured(one, plan.metrics) for one in decisions]),
@@ -81,8 +81,8 @@ def _measured(decision: Decision, metrics: Mapping[str, str | None]) -> str:
 
 def _action(decision: Decision) -> str:
     if decision.deletable:
-        return "goes"
-    return "not proved" if decision.excess else "stays"
+        return "remove"
+    return "keep (only copy)" if decision.excess else "keep"
 
 
 def plan_object(plan: PrunePlan) -> dict[str, Any]:
@@ -137,8 +137,8 @@ def trees_table(checks: Sequence[FinishedCheck]) -> list[str]:
     return console.table(
         [
             Column(
-                "fate",
-                ["goes" if check.finished else "stays" for check in checks],
+                "action",
+                ["remove" if check.finished else "keep" for check in checks],
                 red=frozenset(at for at, check in enumerate(checks) if check.finished),
             ),
             Column("worktree", [check.tree.name for check in checks]),

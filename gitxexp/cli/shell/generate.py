@@ -1,4 +1,4 @@
-"""Write ``completions/`` and ``man/`` from the click tree.
+"""Write ``completions/`` and ``man/`` from the click tree, and the picture of the README.
 
 ``python -m gitxexp.cli.shell.generate`` does it; with ``--strings`` it prints every text that a user may
 meet instead, so that all can be read at once.
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
+PICTURE = "gitxexp/cli/shell/demo_files/terminal.svg"
 
 
 def generate(root: Path = ROOT) -> list[Path]:
@@ -17,9 +18,13 @@ def generate(root: Path = ROOT) -> list[Path]:
     those files."""
     from gitxexp.cli.main import main
     from gitxexp.cli.shell import completion, man_pages
+    from gitxexp.cli.shell.picture import picture
 
     made = {root / "completions" / name: text for name, text in completion.generate(main).items()}
     made |= {root / "man" / name: text for name, text in man_pages.generate(main).items()}
+    readme = root / "README.md"
+    if readme.is_file():
+        made[root / PICTURE] = picture(readme.read_text("utf-8"))
     changed = [path for path in (root / "man").rglob("*.[157]") if path not in made]
     for path in changed:
         path.unlink()

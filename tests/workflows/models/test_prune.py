@@ -77,8 +77,8 @@ def test_a_dry_run_says_what_and_why(pushed: Repo) -> None:
     assert found["run-lr-0.1_model.bin"]["goes"] is False
     assert done.json()["frees"] == worst["frees"]
     table = pushed.xexp("prune", "--keep", "1", "--dry-run").good().out.splitlines()
-    assert table[0].split("\t")[0] == "fate"
-    assert [line.split("\t")[0] for line in table[1:]] == ["stays", "goes"]
+    assert table[0].split("\t")[0] == "action"
+    assert [line.split("\t")[0] for line in table[1:]] == ["keep", "remove"]
     assert state(pushed) == before
 
 

@@ -189,7 +189,7 @@ def test_finished_worktrees_go_and_others_stay(modelled: Repo, tmp_path: Path) -
     tree.dvc("push")
     done = modelled.xexp("prune", "--worktrees", "-n").good()
     rows = [line.split("\t") for line in done.out.splitlines()[1:]]
-    assert {row[1]: row[0] for row in rows} == {"done": "goes", "fresh": "stays"}
+    assert {row[1]: row[0] for row in rows} == {"done": "remove", "fresh": "keep"}
     assert tree.path.exists()
     done = modelled.xexp("prune", "--worktrees", "--json").good().json()
     assert {row["name"]: row["removed"] for row in done} == {"done": True, "fresh": False}
