@@ -6,6 +6,7 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -136,7 +137,7 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
     """Run a command that dies at the ``moment``-th of the times before and after a step is recorded
     or a file replaced; False when it ended before."""
     steps = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "replace"))
-    return dies(*words, cwd=repo.path, moment=moment, around=steps)
+    return dies(*words, cwd=repo.path, moment=moment, around=steps) == -signal.SIGKILL
 
 
 #: XEXP_TEST_KILLS_STRIDE=1 dies at every moment.

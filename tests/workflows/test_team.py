@@ -1,6 +1,8 @@
-"""Three clones of one project, used in any order: nothing that was ever logged is lost.
+"""Three clones of one project, used in any order and killed at any moment: nothing that was ever
+logged is lost.
 
-A model of the team keeps what each member logged and tagged; after every step the clone must agree.
+A model of the team keeps what each member logged and tagged; after every step the clone must agree,
+and when all have pulled and pushed at the end, every clone and the remote hold everything.
 ``XEXP_TEST_STEPS=300 XEXP_TEST_EXAMPLES=5`` is a longer run.
 """
 
@@ -8,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -24,12 +27,16 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from gitxexp.repository.operation import OpLog
+from gitxexp.repository.repository import Project
+from gitxexp.storage.git import Git
 from tests.conftest import copy_template
-from tests.helpers import Clock, Done, Repo, run
+from tests.helpers import Clock, Done, Repo, dies, run
 
 DB = "results/experiments.db"
 MODEL = "models/production/model.bin"
 ROWS = 2
+UP_TO_DATE = "Data and pipelines are up to date."
 NAMES = ("ann", "bob", "cleo")
 #: What a member does, as often as it is named.
 ACTS = [
@@ -45,7 +52,15 @@ ACTS = [
     "pull",
     "pull",
     "undo",
+    "die",
+    "die",
+    "beside",
+    "by_hand",
 ]
+#: What is running when somebody dies.
+DEADLY = (("tag", "--all", "-m", "killed"), ("push",), ("pull",), ("undo", "--yes"))
+MOMENTS = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "replace"), (os, "replace"),
+           (Git, "raw"))  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -79,8 +94,10 @@ class Team(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.clock = Clock()
         self.count = 0
+        self.sound = False  #: whether every step so far was
         self.logged: dict[str, list[str]] = {name: [] for name in NAMES}
         self.models: dict[str, bytes] = {}  #: run → the model that it wrote
+        self.rates: dict[str, float] = {}
 
     @initialize(seed=st.integers(1, 2**32))
     def clone(self, seed: int) -> None:
@@ -95,7 +112,11 @@ class Team(RuleBasedStateMachine):
             repo.git("update-index", "-q", "--refresh")
 
     def teardown(self) -> None:
-        self.folder.cleanup()
+        try:
+            if self.sound:
+                self.everybody_agrees()
+        finally:
+            self.folder.cleanup()
 
     # -- what members do -----------------------------------------------------------------------
 
@@ -103,6 +124,7 @@ class Team(RuleBasedStateMachine):
     def act(self) -> None:
         who, what = self.random.choice(NAMES), self.random.choice(ACTS)
         note(f"{who}: {what}")
+        self.sound = False
         getattr(self, what)(who)
 
     def train(self, who: str) -> None:
@@ -115,6 +137,7 @@ class Team(RuleBasedStateMachine):
                 values = (name, f"2031-01-01 00:{self.count:02d}:0{step}", "softmax", lr, 0.5)
                 columns = "track_id, timestamp, model, lr, f1"
                 db.execute(f"INSERT INTO predictions ({columns}) VALUES (?, ?, ?, ?, ?)", values)
+        self.rates[name] = lr
         self.models[name] = f"weights of {name}".encode()
         repo.write(MODEL, self.models[name])
         self.logged[who].append(name)
@@ -126,6 +149,8 @@ class Team(RuleBasedStateMachine):
         done = self.told(repo, "tag", "--all", "-m", f"by {who}")
         if done.code:
             assert (repo.refs(), repo.git("status", "--porcelain")) == before, done.err
+        if "--bring-rows" in done.err:
+            self.told(repo, "tag", "--all", "--bring-rows", "-m", f"by {who}")
 
     def push(self, who: str) -> None:
         repo = self.repos[who]
@@ -150,11 +175,61 @@ class Team(RuleBasedStateMachine):
                 repo.git("merge", "--abort")
             run("dvc", "checkout", "-q", MODEL, cwd=repo.path)
 
+    def die(self, who: str) -> None:
+        """Killed at some moment; then the member goes on at once, or trains first."""
+        repo = self.repos[who]
+        words = self.random.choice(DEADLY)
+        if words == ("pull",) and repo.git("status", "--porcelain", "-uno"):
+            return
+        self.clock.tick()
+        moment = self.random.randint(1, 60)
+        code = dies(*words, cwd=repo.path, moment=moment, around=MOMENTS)
+        works = self.random.random() < 0.5
+        note(f"  {' '.join(words)} at {moment}: exit {code}{', then trains' if works else ''}")
+        assert code in (0, 1, 128, -signal.SIGKILL)
+        if works:
+            self.train(who)
+        self.clock.tick()
+        getattr(self, words[0])(who)
+
+    def beside(self, who: str) -> None:
+        """An experiment in a worktree of its own, its rows merged back."""
+        repo, self.count = self.repos[who], self.count + 1
+        name = f"side{self.count}"
+        if repo.git("status", "--porcelain", "-uno"):
+            return
+        if self.told(repo, "worktree", "new", name).code:
+            return
+        tree = Repo(repo.path.parent / f"exp-{name}", repo.remote)
+        self.repos["beside"], self.logged["beside"] = tree, []
+        self.train("beside")
+        self.clock.tick()
+        done = self.told(tree, "tag", "--all", "-m", name)
+        merged = self.told(repo, "merge", name, "--only", "results")
+        if not merged.code:
+            self.logged[who] += self.logged["beside"]
+        del self.repos["beside"], self.logged["beside"]
+        if done.code or merged.code:
+            return
+        self.told(repo, "worktree", "remove", name)
+
+    def by_hand(self, who: str) -> None:
+        """As a colleague does it who never heard of git xexp."""
+        repo = self.repos[who]
+        if (repo / ".git/MERGE_HEAD").exists() or run("git", "diff", "--quiet", cwd=repo.path).code:
+            return
+        repo.dvc_add(DB, MODEL)
+        self.clock.tick()
+        run("git", "commit", "-qam", "work", cwd=repo.path)
+        repo.dvc("push", "-q")
+        run("git", "push", "-q", cwd=repo.path)
+
     def undo(self, who: str) -> None:
         self.told(self.repos[who], "undo", "--yes")
 
     def told(self, repo: Repo, *args: str) -> Done:
         done = repo.xexp(*args)
+        note(f"  {repo.path.name}: {' '.join(args)}: exit {done.code}\n{done.err}")
         assert done.code in (0, 1, 128) and "Traceback" not in done.err, done.err
         return done
 
@@ -181,6 +256,42 @@ class Team(RuleBasedStateMachine):
                 if name in self.models:
                     pointer = repo.git("show", f"{line}:{MODEL}.dvc")
                     assert md5(self.models[name]) in pointer, f"{line} is of {name}"
+        self.sound = True
+
+    def everybody_agrees(self) -> None:
+        """At the end of the week all tag, pull and push: every clone holds all that there is."""
+        for _ in range(3):
+            for who, repo in self.repos.items():
+                same = UP_TO_DATE in repo.dvc("status")
+                if not same or repo.git("status", "--porcelain", "-uno"):
+                    self.tag(who)
+                self.pull(who)
+                self.push(who)
+        there = self.repos["ann"].git("ls-remote", "--tags", "--refs", "origin")
+        for who, repo in self.repos.items():
+            tags = repo.git("for-each-ref", "--format=%(objectname)%09%(refname)", "refs/tags/")
+            assert sorted(tags.splitlines()) == sorted(there.splitlines()), who
+            known = versions_in_registry(repo)
+            assert set(repo.git("tag", "--merged").split()) <= known <= set(repo.tags), who
+            log = Project.open(repo.path).log
+            assert not any(map(log.operations, ("running", "undoing", "redoing"))), who
+            assert not list((repo / ".git/xexp").glob("merge-*")), who
+            for version in repo.tags:
+                shown = repo.xexp("explore", "show", version, "--json").good().json()
+                if shown["run"] not in self.models:
+                    continue
+                repo.xexp("get", version, MODEL, "-o", "got.bin", "-f").good()
+                assert (repo / "got.bin").read_bytes() == self.models[shown["run"]], version
+                assert shown["params"]["lr"] == self.rates[shown["run"]], version
+                (repo / "got.bin").unlink()
+                with closing(sqlite3.connect(repo / DB)) as db:
+                    sql = "SELECT count(*) FROM predictions WHERE track_id = ?"
+                    assert db.execute(sql, (shown["run"],)).fetchone() == (ROWS,), version
+
+
+def versions_in_registry(repo: Repo) -> set[str]:
+    with closing(sqlite3.connect(repo / ".xexp/registry.db")) as db:
+        return {version for (version,) in db.execute("SELECT version FROM experiments")}
 
 
 def md5(data: bytes) -> str:
@@ -194,8 +305,8 @@ def test_a_week_of_three_clones(team_template: Path) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "2")),
-            stateful_step_count=int(os.environ.get("XEXP_TEST_STEPS", "25")),
+            max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "1")),
+            stateful_step_count=int(os.environ.get("XEXP_TEST_STEPS", "50")),
             deadline=None,
             derandomize="XEXP_TEST_STEPS" not in os.environ,
             phases=(Phase.generate,),

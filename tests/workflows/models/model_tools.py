@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -88,7 +89,8 @@ def killed(repo: Repo, *args: str, start: int = 1, stride: int = 1) -> Iterator[
         (commit, "commit"), (commit, "_follow"), (prune, "_delete"),
     ]  # fmt: skip
     step = start
-    while dies(*args, cwd=repo.path, moment=step, around=around):
+    while code := dies(*args, cwd=repo.path, moment=step, around=around):
+        assert code == -signal.SIGKILL, code
         recover(repo)
         yield step
         step += stride
