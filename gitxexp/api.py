@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
     from gitxexp.workflows.experiments.rebuild import Rebuilt
+    from gitxexp.workflows.experiments.renumber import Renumbered
     from gitxexp.workflows.experiments.restore_tags import RestoredTags
     from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.explore.compare import Comparison
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.runs.record import RunRecord
     from gitxexp.workflows.runs.rerun import Rerun
     from gitxexp.workflows.runs.run import Run
+    from gitxexp.workflows.sweeps.overview import SweepStatus
     from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
@@ -92,16 +94,35 @@ class Repository:
     # -- start -----------------------------------------------------------------------------------
 
     def init(
-        self, *, dvc: bool = True, track: bool = False, dry_run: bool = False, wait: bool = True
+        self,
+        *,
+        dvc: bool = True,
+        track: bool = False,
+        hooks: bool = False,
+        template: str | None = None,
+        dry_run: bool = False,
+        wait: bool = True,
     ) -> SetUp:
         """Set up the repository (safe to run again), as ``git xexp init``.
 
         ``dvc=False`` leaves DVC out; ``track`` adds untracked data, models and results to it;
-        ``dry_run`` only says what would be done.
+        ``hooks`` installs a pre-push hook that sends artifacts first; ``template`` is the name of a
+        project to start from; ``dry_run`` only says what would be done. Raises UsageError for a template
+        that does not exist.
         """
+        from gitxexp.workflows.experiments import template as templates
         from gitxexp.workflows.experiments.init import init
 
-        return init(self._project, dvc=dvc, track=track, dry_run=dry_run, wait=wait)
+        chosen = None if template is None else templates.template(template)
+        return init(
+            self._project,
+            dvc=dvc,
+            track=track,
+            hooks=hooks,
+            template=chosen,
+            dry_run=dry_run,
+            wait=wait,
+        )
 
     # -- make and share --------------------------------------------------------------------------
 
@@ -109,6 +130,7 @@ class Repository:
         self,
         *command: str | Callable[..., Any],
         params: Mapping[str, Any] | None = None,
+        config: str | None = None,
         version: str | None = None,
         level: Literal["major", "minor", "patch"] | None = None,
         name: str | None = None,
@@ -132,7 +154,8 @@ class Repository:
 
         ``command`` are its words (none: the configured one, or ``dvc repro``), or one Python function of
         a file that git tracks, which is called with ``params`` in a process of its own, as by :meth:`sweep`.
-        ``params`` are set in their files; ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide
+        ``params`` are set in their files, over those of the configuration ``config`` (a file, a version or
+        the start of a hash); ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide
         what it is tagged as; ``message`` and ``labels`` go into the tag. ``include_modified`` commits
         modified tracked files first, ``dirty`` runs them as they are, without a tag. ``tag=False`` only
         records the run. ``stamp`` says whether the version is written into its rows (None: as
@@ -146,13 +169,18 @@ class Repository:
         tagged, ``tagged``; ``problem`` is what refused a tag. Raises XexpError, having run nothing, for
         what ``git xexp run`` refuses.
         """
+        from gitxexp.workflows.runs.configured import params_of
         from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.runs.run import RunRequest, run
 
         cwd = Path(folder) if folder is not None else self._project.top
-        values = {name: (value,) for name, value in (params or {}).items()}
+        given = params or {}
+        if config is not None:
+            words = [each for each in command if isinstance(each, str)]
+            given = params_of(self._project, config, words, given)
+        values = {name.lstrip("+"): (value,) for name, value in given.items()}
         request = RunRequest(
-            command=words_of(self._project, command, values, cwd), params=dict(params or {}),
+            command=words_of(self._project, command, values, cwd), params=dict(given),
             version=_version(version), level=Level(level) if level else None, name=name,
             text=message, labels=tuple(labels), everything=include_modified, dirty=dirty, tag=tag,
             push=push, remote=remote, stamp=stamp, track=track, timeout=timeout, checks=checks, keep=keep,
@@ -208,6 +236,9 @@ class Repository:
         name: str | None = None,
         run: str | None = None,
         best: str | None = None,
+        where: str | None = None,
+        of: str | None = None,
+        all_runs: bool = False,
         params: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
         message: str = "",
@@ -228,14 +259,15 @@ class Repository:
 
         ``version``, or ``level`` to raise, or ``name`` (``exp-NAME-vN``) instead of what the
         changes ask for. ``run`` is the tracker run (default: the latest), or the ``best`` one by a
-        metric. ``params`` and ``metrics`` add to or replace what was collected; ``message`` and
-        ``labels`` go into the tag. ``include_modified`` commits modified tracked files too;
-        ``commit=False`` tags HEAD as it is. ``stamp`` says whether the version is written into the
-        run's rows (None: as configured); ``track`` whether untracked data, models and results are
-        added to DVC. ``drop_rows`` tags although results of the last commit are gone;
-        ``bring_rows`` merges them first; ``revert_outputs`` tags outputs of an older commit,
-        ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch and tag
-        to ``remote``, all or nothing. Raises NoAnswer when it is refused.
+        metric, of those that the filter ``where`` matches and whose rows name the version ``of``,
+        tagged ones too with ``all_runs``. ``params`` and ``metrics`` add to or replace what was
+        collected; ``message`` and ``labels`` go into the tag. ``include_modified`` commits modified
+        tracked files too; ``commit=False`` tags HEAD as it is. ``stamp`` says whether the version
+        is written into the run's rows (None: as configured); ``track`` whether untracked data,
+        models and results are added to DVC. ``drop_rows`` tags although results of the last commit
+        are gone; ``bring_rows`` merges them first; ``revert_outputs`` tags outputs of an older
+        commit, ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch
+        and tag to ``remote``, all or nothing. Raises NoAnswer when it is refused.
         """
         from gitxexp.workflows.experiments.collect import Wanted
         from gitxexp.workflows.experiments.plan import Request
@@ -246,7 +278,8 @@ class Repository:
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
-            revert_outputs=revert_outputs, mismatch=allow_mismatch,
+            revert_outputs=revert_outputs, mismatch=allow_mismatch, where=where, of=_version(of),
+            all_runs=all_runs,
         )  # fmt: skip
         if push:
             return tag_and_push(self._project, request, remote, wait=wait)
@@ -260,6 +293,9 @@ class Repository:
         name: str | None = None,
         run: str | None = None,
         best: str | None = None,
+        where: str | None = None,
+        of: str | None = None,
+        all_runs: bool = False,
         params: Mapping[str, Any] | None = None,
         metrics: Mapping[str, float] | None = None,
         message: str = "",
@@ -274,9 +310,9 @@ class Repository:
         allow_mismatch: bool = False,
     ) -> Plan:
         """What :meth:`tag` would do now with ``version``, ``level``, ``name``, ``run``, ``best``,
-        ``params``, ``metrics``, ``message``, ``labels``, ``include_modified``, ``commit``,
-        ``stamp``, ``drop_rows``, ``track``, ``bring_rows``, ``revert_outputs`` and
-        ``allow_mismatch``; changes nothing."""
+        ``where``, ``of``, ``all_runs``, ``params``, ``metrics``, ``message``, ``labels``,
+        ``include_modified``, ``commit``, ``stamp``, ``drop_rows``, ``track``, ``bring_rows``,
+        ``revert_outputs`` and ``allow_mismatch``; changes nothing."""
         from gitxexp.workflows.experiments.collect import Wanted
         from gitxexp.workflows.experiments.plan import Request, plan
 
@@ -285,9 +321,19 @@ class Repository:
             wanted=Wanted(run=run, best=best, params=dict(params or {}), metrics=dict(metrics or {})),
             text=message, labels=tuple(labels), everything=include_modified, commit=commit,
             stamp=stamp, drop_rows=drop_rows, track=track, bring_rows=bring_rows,
-            revert_outputs=revert_outputs, mismatch=allow_mismatch,
+            revert_outputs=revert_outputs, mismatch=allow_mismatch, where=where, of=_version(of),
+            all_runs=all_runs,
         )  # fmt: skip
         return plan(self._project, request)
+
+    def renumber(self, version: str, remote: str | None = None, *, wait: bool = True) -> Renumbered:
+        """Give the experiment ``version``, whose number ``remote`` (default: the one that is pushed to) has
+        taken, the next one, as ``git xexp tag --renumber``. Raises XexpError where it is pushed."""
+        from gitxexp.workflows.experiments.renumber import renumber
+
+        old = _version(version)
+        assert old is not None
+        return renumber(self._project, old, remote, wait=wait)
 
     def push(
         self,
@@ -408,9 +454,14 @@ class Repository:
         retries: int = 0,
         gpus: Sequence[str] = (),
         metric: str | None = None,
+        sampler: str | None = None,
+        trials: int | None = None,
+        keep: int | None = None,
+        include_modified: bool = False,
         force: bool = False,
         retry_failed: bool = False,
         engine: str | None = None,
+        clone: bool = False,
         watch: Callable[[Progress], None] | None = None,
     ) -> Swept:
         """Run ``command`` once for each configuration of ``grid``, as ``git xexp sweep``.
@@ -424,16 +475,19 @@ class Repository:
         ``sample`` of them are chosen by chance, the same for a ``seed``. ``jobs`` run at a time
         (None: as many as processors), each with one of ``gpus``; one that takes longer than
         ``timeout`` seconds is ended, one that fails is begun again ``retries`` times. ``metric``
-        ranks (None: the primary one). ``force`` also runs what ran already, ``retry_failed`` what
-        failed. ``engine`` is the address of a Dask scheduler, or "local". ``watch`` is called with
-        what is known whenever a run ends, and some times a second.
+        ranks (None: the primary one); a ``sampler`` of Optuna chooses ``trials`` configurations
+        instead of all. The models of the best ``keep`` are candidates (None: of all).
+        ``include_modified`` commits modified tracked files first. ``force`` also runs what ran
+        already, ``retry_failed`` what failed. ``engine`` is the address of a Dask scheduler, or
+        "local", whose workers ``clone`` the repository where they do not see it. ``watch`` is
+        called with what is known whenever a run ends, and some times a second.
 
         Returns the runs in the order of their rank, with params, metrics and what became of them. Raises
         UsageError or XexpError, having run nothing, for what ``git xexp sweep`` refuses.
         """
         from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.sweeps.grid import Axis
-        from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+        from gitxexp.workflows.sweeps.plan import SweepRequest, committed, plan
         from gitxexp.workflows.sweeps.sweep import sweep
 
         words = (command,) if callable(command) else tuple(command)
@@ -451,8 +505,38 @@ class Repository:
             force=force,
             retry_failed=retry_failed,
             engine=engine,
+            sampler=sampler,
+            trials=trials,
+            keep=keep,
+            everything=include_modified,
+            clone=clone,
         )
-        return sweep(self._project, plan(self._project, request), watch or (lambda _: None))
+        planned = committed(self._project, plan(self._project, request))
+        return sweep(self._project, planned, watch or (lambda _: None))
+
+    def tag_winner(self, done: Swept, *, message: str = "", push: bool = False) -> Tagged | str:
+        """Tag the best run of a sweep that is ``done``, with its own files, as ``git xexp sweep --tag``;
+        ``message`` goes into the tag, ``push`` sends it.
+
+        Returns the version alone where the run is an experiment already. Raises NoAnswer where no run has
+        a number for the metric.
+        """
+        from gitxexp.workflows.sweeps.winner import tag_winner
+
+        return tag_winner(self._project, done, message, push=push)
+
+    def sweeps(self) -> Sequence[SweepStatus]:
+        """Every sweep and how far it is, the newest first, as ``git xexp sweep --list``."""
+        from gitxexp.workflows.sweeps import overview
+
+        return overview.sweeps(self._project)
+
+    def stop_sweep(self, name: str | None = None) -> SweepStatus:
+        """Have a sweep end gently (``name``: the start of its id, None: the one that runs), and wait until it
+        has, as ``git xexp sweep --stop``. Raises NoAnswer where none runs."""
+        from gitxexp.workflows.sweeps import overview
+
+        return overview.stop(self._project, name)
 
     # -- look ------------------------------------------------------------------------------------
 
@@ -471,10 +555,11 @@ class Repository:
 
     def list(
         self,
-        *,
+        *names: str,
         sort: str | None = None,
         reverse: bool = False,
         filter: str | None = None,
+        where: str | None = None,
         labels: Sequence[str] = (),
         limit: int | None = None,
         columns: Sequence[str] = (),
@@ -482,16 +567,17 @@ class Repository:
     ) -> ExperimentList:
         """Experiments as a table of rows and columns, as ``git xexp explore list``.
 
-        ``sort`` is a metric (best first), parameter, ``date`` or ``version``; ``reverse`` turns
-        the order; ``filter`` is an expression (``"f1 > 0.8 and model = bert"``); ``labels`` are
-        required, all of them; ``limit`` takes the first; ``columns`` chooses (``+NAME`` adds);
-        ``runs`` lists the runs of the results databases instead, tagged or not.
+        ``sort`` is a metric (best first), parameter, ``date`` or ``version``; ``reverse`` turns the
+        order; ``names`` are versions, runs or starts of config hashes to list (none: all);
+        ``filter`` is an expression (``"f1 > 0.8 and model = bert"``), ``where`` a condition in SQL;
+        ``labels`` are required, all of them; ``limit`` takes the first; ``columns`` chooses
+        (``+NAME`` adds); ``runs`` lists the runs of the results databases instead, tagged or not.
         """
         from gitxexp.workflows.explore.query import Query, list_experiments
 
         query = Query(
             sort=sort, reverse=reverse, filter=filter, labels=tuple(labels), limit=limit,
-            columns=tuple(columns), runs=runs,
+            columns=tuple(columns), runs=runs, where=where, names=names,
         )  # fmt: skip
         return list_experiments(self._project, query)
 
@@ -540,11 +626,11 @@ class Repository:
 
         return columns(self._project, table)
 
-    def show(self, version: str, *, ask_remote: bool = False) -> ExperimentDetails:
+    def show(self, version: str | None = None, *, ask_remote: bool = False) -> ExperimentDetails:
         """All that is known of one experiment, as ``git xexp explore show``.
 
-        ``version`` is read as by :meth:`experiment`; ``ask_remote`` also queries remotes that are
-        no folder of this machine.
+        ``version`` is read as by :meth:`experiment` (None: the one tagged last); ``ask_remote`` also
+        queries remotes that are no folder of this machine. Raises XexpError where there is none.
         """
         from gitxexp.workflows.explore.show import details
 
@@ -850,6 +936,13 @@ class Repository:
             ask_remote=ask_remote,
         )
         return check(self._project, request)
+
+    def fix(self, found: CheckReport, *, wait: bool = True) -> Sequence[str]:
+        """Fix what can be fixed safely of what :meth:`check` ``found``, as ``git xexp check --fix``; returns
+        what was done, in words. :meth:`undo` takes it back. Raises XexpError where a fix fails."""
+        from gitxexp.workflows.checks.fixes import apply, fixable
+
+        return apply(self._project, fixable(found.findings), wait=wait)
 
     def drivers(self) -> DriverStatus:
         """What of the merge driver and the textconv is registered, as ``git xexp drivers status``."""

@@ -57,7 +57,8 @@ METHODS = {
     "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
     "registry restore-tags": "restore_tags", "registry search": "search",
     "registry label": "label", "registry describe": "describe", "registry delete": "delete",
-    "sweep": "sweep",
+    "sweep": "sweep", "sweep --list": "sweeps", "sweep --stop": "stop_sweep",
+    "sweep --tag": "tag_winner", "tag --renumber": "renumber", "check --fix": "fix",
     "registry list": "configurations", "registry show": "configuration",
     "registry compare": "compare_configurations", "registry export": "export",
     "registry import": "import_configurations", "import": "import_runs", "import --tag": "tag_imported",
@@ -122,6 +123,14 @@ def test_looking_back(ready: Repo, tmp_path: Path) -> None:
     assert [row.path.name for row in project.worktrees()] == ["repo"]
     assert project.diff(older.name, newer.name, paths=["results/experiments.db"]) is not None
     assert not project.conflicts() and project.check("HEAD~1").dropped == ()
+    assert project.show().experiment.name == names[0]
+    found = project.list(names[1], where="f1 > 0").rows
+    assert [row.experiment.name for row in found] == names[1:]
+    assert project.fix(project.check(only=["schema-drift"])) == ()
+    with pytest.raises(gitxexp.XexpError, match="go together"):
+        project.sweep(["true"], {"lr": [1]}, sampler="tpe")
+    with pytest.raises(gitxexp.XexpError, match="--best"):
+        project.plan(where="f1 > 0")
 
 
 def test_sharing_and_worktrees(ready: Repo, tmp_path: Path) -> None:

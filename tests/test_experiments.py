@@ -175,6 +175,7 @@ def test_a_function_is_a_command(trained: Repo, monkeypatch: pytest.MonkeyPatch)
     swept = project.sweep(train, {"lr": [0.1, 0.4], "name": ["1"]}, metric="f1", jobs=2)
     assert [task.outcome["metrics"] for task in swept.ranking] == [{"f1": 0.9}, {"f1": 0.6}]
     assert "training 0.1 softmax '1'" in project.run_log(swept.ranking[0].run).read_text()
+    assert [each.sweep.id for each in project.sweeps()] == [swept.id]
     failed = project.sweep(broken, {"lr": [0.1]}, metric="f1")
     assert len(failed.failures) == 1
     assert "it returned list: return its metrics" in failed.failures[0].outcome["tail"]

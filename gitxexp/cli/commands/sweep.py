@@ -123,12 +123,6 @@ def sweep(
     from gitxexp.cli.render import sweeps as render
     from gitxexp.workflows.sweeps import overview
 
-    if bool(sampler) != bool(trials):
-        raise UsageError("--sampler and --trials go together", "like: --sampler tpe --trials 50")
-    if sampler and (sample or zipped):
-        raise UsageError("--sampler cannot be used with --sample or --zip")
-    if workers == "clone" and engine is None:
-        raise UsageError("--workers clone is for an engine", "name it: --engine tcp://HOST:8786")
     if status + lists + stop > 1:
         raise UsageError("--status, --list and --stop cannot be used together")
     project = open_project()

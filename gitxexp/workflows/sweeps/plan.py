@@ -60,6 +60,19 @@ class SweepRequest:
     clone: bool = False  #: the workers of ``engine`` clone, for they do not see our files
     everything: bool = False  #: ``-a``: commit modified tracked files first
 
+    def __post_init__(self) -> None:
+        """Raises UsageError for what cannot be asked for together."""
+        if bool(self.sampler) != bool(self.trials):
+            raise UsageError(
+                "--sampler and --trials go together", "like: --sampler tpe --trials 50"
+            )
+        if self.sampler and (self.sample or self.zipped):
+            raise UsageError("--sampler cannot be used with --sample or --zip")
+        if self.clone and self.engine is None:
+            raise UsageError(
+                "--workers clone is for an engine", "name it: --engine tcp://HOST:8786"
+            )
+
 
 @dataclass(frozen=True)
 class PlannedRun:
