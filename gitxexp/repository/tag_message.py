@@ -224,11 +224,17 @@ def quick_toml(text: str) -> dict[str, Any] | None:
     return document
 
 
+#: How people name the tracker's run, and what configures nothing.
+_RUN = ("run", "run_id", "track_id", "run_name")
+_ASIDE = (column_names.Role.CONTEXT, column_names.Role.KEY)
+
+
 def _handwritten(headline: str) -> Payload:
     params: dict[str, Any] = {}
     metrics: dict[str, Any] = {}
+    context: dict[str, Any] = {}
     texts: list[str] = []
-    data = ""
+    data = run = ""
     for part in headline.split("|"):
         found = re.fullmatch(_FIELD, part.strip(), re.DOTALL)
         if not found:
@@ -236,16 +242,23 @@ def _handwritten(headline: str) -> Payload:
             continue
         name, value = found[1], found[2].strip()
         number = limits.scalar(value)
+        named = column_names.role_of(name.lower())
         if name.lower() == "data":
             data = value
+        elif name.lower() in _RUN:
+            run = value
         elif isinstance(number, int | float) and column_names.is_metric_name(name.lower()):
             metrics[name.lower()] = number
+        elif named is not None and named.sure and named.role in _ASIDE:
+            context[name] = number
         else:
             params[name] = number
     return Payload(
         headline,
         text=SEPARATOR.join(texts),
+        run=run,
         data=data,
+        context=context,
         params=params,
         metrics=metrics,
         handwritten=True,

@@ -61,6 +61,12 @@ def test_a_hand_written_tag_is_understood_as_far_as_it_goes() -> None:
     assert (found.data, found.text) == ("3a2f1b", "the first | that works")
 
 
+def test_a_hand_written_tag_may_name_its_run() -> None:
+    found = tag_message.decode("lr=0.1 | acc=0.8 | run=calm-otter-1 | git_commit=3a2f1bc | base")
+    assert (found.run, found.params, found.metrics) == ("calm-otter-1", {"lr": 0.1}, {"acc": 0.8})
+    assert found.context == {"git_commit": "3a2f1bc"}
+
+
 @pytest.mark.parametrize("kind", ["PGP SIGNATURE", "SSH SIGNATURE", "SIGNED MESSAGE"])
 def test_a_signature_is_no_part_of_it(kind: str) -> None:
     found = Payload("x", version="e0.1.0", params={"a": 1})

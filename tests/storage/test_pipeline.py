@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from gitxexp.common.notes import taken
 from gitxexp.repository.config import Config, DeclaredHere
 from gitxexp.storage.dvc.pipeline import Pipelines, fill, output_flags
 from gitxexp.storage.dvc.pointers import outputs_in
+from gitxexp.workflows.experiments.collect import Wanted, collect
 from gitxexp.workflows.experiments.describe import Role, role
 from tests.helpers import Repo
 
@@ -167,3 +169,18 @@ def test_a_path_of_many_templates_is_matched_at_once() -> None:
     (flags,) = output_flags({"outs": ["${a}x" * 200 + "y"]})
     assert not flags.fits("ax" * 2000)
     assert flags.fits("ax" * 200 + "y")
+
+
+def test_a_metric_of_several_files_is_named_by_its_file_also_where_values_are_equal(
+    tmp_path: Path,
+) -> None:
+    repo = Repo(tmp_path)
+    repo.write("dvc.yaml", "metrics:\n- a.json\n- b.json\n- live/own.json\n")
+    repo.write("a.json", '{"acc": 0.5}')
+    repo.write("b.json", '{"acc": 0.5}')
+    repo.write("live/own.json", '{"loss": 1.5}')
+    repo.git("init", "-q")
+    repo.git("add", ".")
+    config = Config(params_files=(), metrics_files=(), pipelines=DeclaredHere(repo.path))
+    found = collect(repo.path, config, Wanted(files_only=True)).metrics
+    assert found == {"a.acc": 0.5, "b.acc": 0.5, "loss": 1.5}

@@ -435,7 +435,7 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
     """The numbers of the metrics files: the configured ones, then those that a pipeline declares,
     but for those ``without`` which it is asked.
 
-    A name that declared files give different values for is told apart by its file.
+    A name that several declared files have is told apart by its file, also where the values are equal.
     """
     metrics: dict[str, Any] = {}
     for name in config.metrics_files:
@@ -448,14 +448,11 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
         for name in others
         if name not in config.metrics_files and name not in without
     }
-    values: dict[str, set[Any]] = {}
-    for numbers in by_file.values():
-        for metric, value in numbers.items():
-            values.setdefault(metric, set()).add(value)
+    files = Counter(metric for numbers in by_file.values() for metric in numbers)
     for name, numbers in by_file.items():
         stem = name.rpartition(".")[0].replace("/", ".")
         for metric, value in numbers.items():
-            metrics[metric if len(values[metric]) == 1 else f"{stem}.{metric}"] = value
+            metrics[metric if files[metric] == 1 else f"{stem}.{metric}"] = value
     return {name: value for name, value in metrics.items() if _is_number(value)}
 
 

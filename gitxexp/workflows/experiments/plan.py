@@ -657,10 +657,13 @@ def _choice(
     if parent is None:
         return Choice(Level.MINOR, "the first experiment")
     before = parent.payload
-    before = before._replace(params=collected.comparable(before.params, project.config))
     if before.handwritten:
-        at_parent = pointers.outputs_at(project.git, parent.commit)
-        before = before._replace(artifacts=_artifacts(at_parent, ()))
+        at_parent = _artifacts(pointers.outputs_at(project.git, parent.commit), ())
+        row = project.registry.rows().get(parent.name)
+        if row is not None and row.run and row.artifacts.items() <= at_parent.items():
+            before = row  # the tag was made again, with other words
+        before = before._replace(artifacts=at_parent)
+    before = before._replace(params=collected.comparable(before.params, project.config))
     head, modified = code
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)

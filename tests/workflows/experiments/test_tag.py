@@ -107,6 +107,12 @@ def test_best_follows_the_configured_direction(ready: Repo) -> None:
     assert message(ready, "e0.1.0").run == "run-lr-0.01"
 
 
+def test_a_parent_that_was_tagged_again_by_hand_is_compared_by_its_row(tagged: Repo) -> None:
+    tagged.git("tag", "-f", "-a", "-m", "the baseline, in better words", "e0.1.0", "e0.1.0^{}")
+    said = tagged.xexp("tag", "--run", "run-lr-0.01", "--allow-mismatch", "--dry-run").good().out
+    assert "lr changed since e0.1.0" in said
+
+
 def test_precedence_of_values(ready: Repo) -> None:
     """Files, then the run, then the command line."""
     ready.write("params.yaml", "model: other\ntrain:\n  lr: 9\nonly_here: 1\n")
