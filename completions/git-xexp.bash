@@ -207,7 +207,7 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many'\'' ;;
-'\''worktree'\'') spec='\''v	new	make ../exp-NAME on branch exp/NAME, ready to work in
+'\''worktree'\'') spec='\''v	new	make ../exp-NAME on branch exp/NAME, ready to work in; it starts from REV, or HEAD
 v	list	list the worktrees and what is only there
 v	remove	remove a worktree, if nothing in it would be lost
 v	prune	forget the worktrees whose folder is gone
@@ -216,7 +216,7 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''worktree new'\'') spec='\''o	--at	rev	once	Start from this version or commit
+'\''worktree new'\'') spec='\''o	--at	rev	once	Start from this version or commit, as REV says, too
 o	--path	dir	once	Where to create it
 o	--branch	branch	once	Branch to create, or to check out if it exists
 o	--link	choice:auto reflink hardlink symlink copy	once	How data is placed (default: auto)
@@ -229,7 +229,8 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
-a	text	once'\'' ;;
+a	text	once
+a	rev	once'\'' ;;
 '\''worktree list'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
 o	--remote	-	once	Also query non-local remotes
 o	-z	-	once	End lines with NUL; implies --porcelain

@@ -86,6 +86,8 @@ def test_the_committed_scripts_are_what_the_generator_makes() -> None:
         ("git xget e0.10", "git xget e0.10.0 "),
         ("git look sho", "git look show "),
         ("git look list --sort f", "git look list --sort f1 "),
+        ("git xexp plot los", "git xexp plot loss "),
+        ("git xexp explore plot f1 --x ste", "git xexp explore plot f1 --x step "),
         ("git xexp explore list --sort=acc", "git xexp explore list --sort=acc"),
         ("git xexp explore diff e0.9.0 e0.11", "git xexp explore diff e0.9.0 e0.11.0 "),
         ("git xexp candidates add --slot=n", "git xexp candidates add --slot=ner "),

@@ -214,6 +214,21 @@ def test_names_steer_no_terminal(repo: Repo, clock: Clock) -> None:
     browse(test, size=(80, 60))
 
 
+def test_no_colours(three: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    async def test(screen: Screen) -> None:
+        await screen.press("space")
+        await screen.shows(" *e1.0.0")
+        strips = screen.app.table.render_lines(screen.app.table.region.reset_offset)
+        styles = [part.style for strip in strips for part in strip if part.style]
+        assert {str(s.color and s.color.name) for s in styles} == {"default"}
+        assert {str(s.bgcolor and s.bgcolor.name) for s in styles} == {"default"}
+        assert any(style.reverse for style in styles)  # the cursor
+
+    browse(test)
+
+
 def test_the_manual_has_every_key() -> None:
     prose = man_pages.sections(man_pages._prose("ui"))["DESCRIPTION"]
     listed = re.findall(r"^- (.+?)::", prose.partition("### Keys")[2], re.MULTILINE)

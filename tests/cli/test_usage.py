@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
 import pytest
 
 from gitxexp import entry
-from gitxexp.cli.main import main
+from gitxexp.cli.main import SHORTS, main
 from gitxexp.cli.shell import completion_spec
 
 COMMANDS = dict(completion_spec.commands(main))
@@ -47,6 +48,14 @@ print(sorted(set(sys.modules) & set({HEAVY})), file=sys.stderr)
     )
     assert done.stdout.count("Usage: ") == len(quick)
     assert done.stderr == "[]\n"
+
+
+@pytest.mark.parametrize("group", ["explore", "registry"])
+def test_short_forms_are_named(group: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert entry.main([group, "-h"]) == 0
+    last = capsys.readouterr().out.rpartition("Short for these: git xexp ")[2]
+    known = {name for name, words in SHORTS.items() if words.startswith(f"{group} ")}
+    assert set(re.findall(r"(\w+)(?: \(\w+\))?[,.]", last)) == known
 
 
 def test_an_unknown_command_is_still_an_error(capsys: pytest.CaptureFixture[str]) -> None:

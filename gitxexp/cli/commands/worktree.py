@@ -11,7 +11,7 @@ from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
 from gitxexp.cli.options import LINKS, Label, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer
+from gitxexp.common.errors import NoAnswer, UsageError
 
 
 @click.group(cls=Group)
@@ -21,7 +21,8 @@ def worktree() -> None:
 
 @worktree.command()
 @click.argument("name", type=Label())
-@click.option("--at", default="HEAD", metavar="REV", help="Start from this version or commit.")
+@click.argument("rev", required=False)
+@click.option("--at", metavar="REV", help="Start from this version or commit, as REV says, too.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where to create it.")
 @click.option("--branch", metavar="B", help="Branch to create, or to check out if it exists.")
 @click.option("--link", type=click.Choice(LINKS), help="How data is placed (default: auto).")
@@ -30,7 +31,8 @@ def worktree() -> None:
 @shared(no_wait=True, json=True)
 def new(
     name: str,
-    at: str,
+    rev: str | None,
+    at: str | None,
     path: Path | None,
     branch: str | None,
     link: str | None,
@@ -39,7 +41,7 @@ def new(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Make ../exp-NAME on branch exp/NAME, ready to work in.
+    """Make ../exp-NAME on branch exp/NAME, ready to work in; it starts from REV, or HEAD.
 
     Large data is linked into the DVC cache. Everything that training writes (models, metrics,
     results, plots, outputs of stages) is a file of its own, and so is data of up to 100 MB.
@@ -47,7 +49,9 @@ def new(
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.create import WorktreeRequest, create
 
-    request = WorktreeRequest(name, at, path, branch, link, not no_fetch)
+    if rev and at:
+        raise UsageError(f"there are two places to start from: {rev} and --at {at}", "give one")
+    request = WorktreeRequest(name, rev or at or "HEAD", path, branch, link, not no_fetch)
     with progress.line(name) as show:
         made = create(open_project(), request, show, wait=not no_wait)
     worktrees.show_made(made, only_path=print_path, as_json=as_json)

@@ -15,6 +15,7 @@ DATABASES = "db sqlite sqlite3 duckdb parquet"
 #: "verb.parameter" or "parameter" → what completes it; the first that fits, by this order.
 KINDS = {
     "worktree new.path": "dir",
+    "worktree new.rev": "rev",
     "worktree remove.name": "worktree",
     "explore checkout.path": "dir",
     "explore cleanup.version": "explored",

@@ -16,6 +16,7 @@ from textual.app import App, ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 from textual.events import Resize
+from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.widgets import Footer, Input, Static
 from textual.worker import Worker
@@ -32,6 +33,8 @@ from gitxexp.repository.repository import Project
 
 #: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
 _TYPED, _FOLLOWED = 0.08, 0.12
+#: Experiments that are shown before all are read.
+_FIRST = 200
 #: Columns from which the parts stand side by side.
 _WIDE = 130
 #: Lines of a log that are shown.
@@ -78,6 +81,10 @@ class Browser(App[None]):
         self.running = ""  #: the command under way
         self.said: list[str] = []
         project.notify = self.said.append
+
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        """Textual's; without colours those of the terminal itself, where Textual has shades of grey."""
+        return [*super().get_line_filters(), *([NoColor()] if self.no_color else [])]
 
     def compose(self) -> ComposeResult:
         yield Static(id="head", markup=False)
@@ -144,6 +151,10 @@ class Browser(App[None]):
         if not listing.rows:
             self.table.empty = "reading…"
             self._head("reading…")
+            if not listing.runs and await self._done(partial(listing.read, _FIRST)):
+                await self._arrange()
+                if len(listing.rows) < _FIRST:
+                    return
         if await self._done(listing.read):
             await self._arrange()
 

@@ -71,9 +71,13 @@ class Listing:
     rows: list[Row] = field(default_factory=list)
     _order: tuple[str, bool] | None = None
 
-    def read(self) -> None:
-        """Read them all; raises XexpError where that cannot be done."""
-        self.rows = query.every_row(self.project, runs=self.runs)
+    def read(self, first: int | None = None) -> None:
+        """Read them all, or the newest ``first`` experiments; raises XexpError where that cannot be
+        done."""
+        if first is None or self.runs:
+            self.rows = query.every_row(self.project, runs=self.runs)
+        else:
+            self.rows = list(map(rows.of_experiment, self.project.tags().newest(first)))
         self._order = None
         for name in ("_names", "_columns", "_texts"):
             self.__dict__.pop(name, None)

@@ -176,7 +176,7 @@ def test_data_comes_from_the_remote_of_today(trained: Repo, tmp_path: Path) -> N
 def test_from_a_version_and_an_existing_branch(trained: Repo) -> None:
     first = trained.git("rev-parse", "HEAD~1")
     trained.git("tag", "e0.1.0", first)
-    done = trained.xexp("worktree", "new", "a", "--at", "e0.1.0", "--json").good().json()
+    done = trained.xexp("worktree", "new", "a", "e0.1.0", "--json").good().json()
     assert done["commit"] == first and done["outputs"] == 1
     trained.git("branch", "mine", first)
     done = trained.xexp("worktree", "new", "b", "--branch", "mine", "--json").good().json()
@@ -198,6 +198,7 @@ def test_refusals_leave_nothing_behind(trained: Repo) -> None:
         (("x..y",), 129, "is not a name that a branch can have"),
         (("",), 129, "an argument is empty"),
         (("c", "--at", "nowhere"), 128, "nowhere"),
+        (("c", "HEAD", "--at", "HEAD"), 129, "two places to start from"),
         (("c", "--branch", "main"), 128, "branch main is checked out in"),
         (("c", "--branch", "taken", "--at", "HEAD~1"), 128, "is not at HEAD~1"),
         (("c", "--branch", "taken/below"), 128, "git worktree add refused"),

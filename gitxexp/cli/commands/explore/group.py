@@ -33,6 +33,11 @@ _VERBS = {
 }
 
 
-@click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES}, default="list")
+_SHORT = "Short for these: git xexp list, show, info (show), compare (diff), plot, checkout."
+
+
+@click.group(
+    cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES}, default="list", epilog=_SHORT
+)
 def explore() -> None:
     """List, show and compare experiments. Changes nothing; without a verb, lists them."""

@@ -35,6 +35,9 @@ _VERBS = {
 }
 
 
-@click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES})
+_SHORT = "Short for these: git xexp search, label, describe, export, delete."
+
+
+@click.group(cls=Group, lazy=_VERBS, sections={"Commands": _SUMMARIES}, epilog=_SHORT)
 def registry() -> None:
     """Search, label and maintain the registry of all experiments (.xexp/registry.db)."""
