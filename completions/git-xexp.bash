@@ -483,6 +483,7 @@ o	--stringify	key	many	Convert a column of mixed types to text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	Memory that DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, without a copy
+o	--count	-	once	Count the target'\''\'\'''\''s rows with --in-place, too
 o	--engine	choice:auto sqlite duckdb	once	Merge engine (auto: SQLite for SQLite files, else DuckDB)
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry
@@ -509,6 +510,7 @@ o	--stringify	key	many	Convert a column of mixed types to text
 o	--allow-lossy	-	once	Accept a type promotion that changes values
 o	--memory	text	once	Memory that DuckDB may use before it spills to disk (1GB)
 o	--in-place	-	once	Change the target in one transaction, without a copy
+o	--count	-	once	Count the target'\''\'\'''\''s rows with --in-place, too
 o	--engine	choice:auto sqlite duckdb	once	Merge engine (auto: SQLite for SQLite files, else DuckDB)
 o	-n --dry-run --plan	-	once	Show what would be done
 o	--commit	-	once	Commit the pointers and the registry

@@ -755,6 +755,7 @@ class Repository:
         allow_lossy: bool = False,
         memory: int = 0,
         in_place: bool = False,
+        count: bool = False,
         engine: Literal["auto", "sqlite", "duckdb"] = "auto",
         dry_run: bool = False,
         commit: bool = False,
@@ -771,7 +772,8 @@ class Repository:
         integer keys new numbers; ``rename`` maps incoming columns to existing ones; ``stringify``
         names columns of mixed types that may become text; ``allow_lossy`` accepts promotions that
         change values. ``memory`` is in bytes (0: a share of what is free); ``in_place`` makes no
-        copy; ``engine`` chooses who merges. ``dry_run`` only plans; ``commit`` commits the result
+        copy, and estimates how many rows were there unless ``count`` asks;
+        ``engine`` chooses who merges. ``dry_run`` only plans; ``commit`` commits the result
         with ``message``. Raises Conflicted with all conflicts.
         """
         from gitxexp.tables.engine import Engine
@@ -783,6 +785,7 @@ class Repository:
             mode=Mode.MERGE, key=tuple(key), tables=tuple(tables), fill=fill,
             on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
+            count=count,
         )  # fmt: skip
         request = MergeRequest(
             sources=sources, mode=Mode.MERGE, strategy=strategy, selection=Selection(tuple(only), models),
@@ -805,6 +808,7 @@ class Repository:
         allow_lossy: bool = False,
         memory: int = 0,
         in_place: bool = False,
+        count: bool = False,
         engine: Literal["auto", "sqlite", "duckdb"] = "auto",
         dry_run: bool = False,
         commit: bool = False,
@@ -815,7 +819,7 @@ class Repository:
         ``git xexp rebase``. The key is ``key``, else the version, else the run.
 
         ``sources``, ``only``, ``models``, ``tables``, ``on_conflict``, ``fill``, ``renumber``,
-        ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``engine``,
+        ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``count``, ``engine``,
         ``dry_run``, ``commit`` and ``message`` as for :meth:`merge`.
         """
         from gitxexp.tables.engine import Engine
@@ -827,6 +831,7 @@ class Repository:
             mode=Mode.REBASE, key=tuple(key), tables=tuple(tables), fill=fill,
             on_conflict=OnConflict(on_conflict), renumber=renumber, rename=dict(rename or {}),
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
+            count=count,
         )  # fmt: skip
         request = MergeRequest(
             sources=sources, mode=Mode.REBASE, selection=Selection(tuple(only), models),

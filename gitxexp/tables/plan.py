@@ -50,6 +50,7 @@ class MergeOptions:
     memory: int = 0  #: bytes DuckDB may use before it spills; 0: 1 GB
     settled: tuple[tuple[Conflict, OnConflict], ...] = ()  #: single conflicts, each for one side
     in_place: bool = False  #: change the target itself in one transaction, no new file
+    count: bool = False  #: count the target's rows in place too, which reads all of them
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,7 @@ class TableReport:
     columns_added: tuple[str, ...] = ()
     types_widened: tuple[str, ...] = ()  #: "column: OLD -> NEW"
     created: bool = False  #: the table itself is new
+    estimated: bool = False  #: ``here`` is what the row numbers tell: deleted rows count too
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,7 @@ class Given:
     allow_lossy: bool
     memory: int
     in_place: bool
+    count: bool
     engine: str
     dry_run: bool
     commit: bool
@@ -94,6 +95,7 @@ class Given:
             allow_lossy=self.allow_lossy,
             memory=self.memory,
             in_place=self.in_place,
+            count=self.count,
         )
 
 
@@ -123,6 +125,7 @@ _OPTIONS = (
     click.option("--memory", type=Size(), default="0",
                  help="Memory that DuckDB may use before it spills to disk (1GB)."),
     click.option("--in-place", is_flag=True, help="Change the target in one transaction, without a copy."),
+    click.option("--count", is_flag=True, help="Count the target's rows with --in-place, too."),
     click.option("--engine", type=click.Choice(ENGINES), default="auto",
                  show_default=True, help="Merge engine (auto: SQLite for SQLite files, else DuckDB)."),
     click.option("-n", "--dry-run", "--plan", "dry_run", is_flag=True,

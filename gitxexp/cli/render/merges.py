@@ -67,6 +67,10 @@ def _table(rows: Sequence[tuple[MergedArtifact, TableReport]]) -> list[str]:
         numbers = [count(t) for _, t in rows]
         if any(numbers) or name not in _RARE:
             texts = [str(n) for n in numbers]
+            if name == "here":  # not counted: what the row numbers tell
+                texts = [
+                    f"~{n}" if t.estimated else n for n, (_, t) in zip(texts, rows, strict=True)
+                ]
             columns.append(Column(name, texts, right=True, optional=int(not any(numbers))))
     added = [", ".join(t.columns_added) for _, t in rows]
     widened = [", ".join(t.types_widened) for _, t in rows]

@@ -269,6 +269,7 @@ def counted(table: Aligned, here: int, incoming: int, **numbers: int) -> TableRe
         columns_added=table.added,
         types_widened=table.widened,
         created=table.ours is None,
+        estimated=False,
         **numbers,
     )
 

@@ -46,7 +46,7 @@ def align(
         if old is None:
             _create(con, schema, table, _renames(table, options, label), account)
         else:
-            account.count_here(con, old)
+            account.count_here(con, old, exact=options.count or not options.in_place)
             _add_columns(con, old, table, _renames(table, options, label), account)
     main = read_schema(con)
     feeds = []

@@ -48,6 +48,7 @@ class Tally:
     types_widened: list[str] = field(default_factory=list)
     created: bool = False
     counted: bool = False
+    estimated: bool = False
     last_rowid: int = 0  #: the largest rowid before anything was added
     settled: bool = False  #: cells were filled in rows that stay in conflict
     before: list[str] = field(default_factory=list)  #: its columns at first
@@ -72,7 +73,12 @@ class Tally:
             () if self.created else tuple(self.columns_added),
             () if self.created else tuple(self.types_widened),
             self.created,
+            self.estimated,
         )
+
+
+#: Tables with fewer rows are always counted.
+_COUNTED = 1_000_000
 
 
 class Account:
@@ -88,16 +94,24 @@ class Account:
     def of(self, table: str) -> Tally:
         return self.tables.setdefault(fold(table), Tally(table, len(self.tables)))
 
-    def count_here(self, con: sqlite3.Connection, table: Table) -> None:
-        """Count the rows of a target table, once, before anything is added."""
+    def count_here(self, con: sqlite3.Connection, table: Table, *, exact: bool = True) -> None:
+        """Count the rows of a target table, once, before anything is added; unless ``exact``, from
+        its row numbers: counting reads the whole table."""
         tally = self.of(table.name)
         if tally.counted or tally.created:
             return
-        tally.here = con.execute(f"SELECT count(*) FROM main.{quote(table.name)}").fetchone()[0]
         tally.counted = True
-        if table.rowid and not table.virtual:
-            sql = f"SELECT max({table.rowid}) FROM main.{quote(table.name)}"
+        place = f"main.{quote(table.name)}"
+        numbered = bool(table.rowid) and not table.virtual
+        if numbered:
+            sql = f"SELECT max({table.rowid}) FROM {place}"
             tally.last_rowid = con.execute(sql).fetchone()[0] or 0
+        if numbered and not exact:
+            first = con.execute(f"SELECT min({table.rowid}) FROM {place}").fetchone()[0]
+            tally.here = 0 if first is None else tally.last_rowid - first + 1
+            tally.estimated = tally.here > _COUNTED
+        if not tally.estimated:
+            tally.here = con.execute(f"SELECT count(*) FROM {place}").fetchone()[0]
 
     def conflict(self, conflicts: Sequence[Conflict]) -> None:
         room = SHOWN - len(self.conflicts)

@@ -6,6 +6,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions, OnConflict
+from gitxexp.tables.sqlite import write as write_module
 from gitxexp.tables.sqlite.merge import merge_files
 from tests.tables.sqlite import oracle
 from tests.tables.sqlite.strategies import EXAMPLES, MEMORY, QUIET, database, shapes, write
@@ -170,3 +172,22 @@ def test_refused_rows_are_counted_as_offered(tmp_path):
     assert counted(report) == +expected.counts
     assert (report.tables[1].incoming, report.tables[1].new) == (3, 1)
     assert_same(target, expected.tables)
+
+
+def test_in_place_the_rows_that_were_there_are_estimated(tmp_path, monkeypatch):
+    monkeypatch.setattr(write_module, "_COUNTED", 2)
+    target, more = tmp_path / "t.db", tmp_path / "m.db"
+    for path, start in ((target, 5), (more, 50)):
+        with closing(sqlite3.connect(path)) as con:
+            con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, a)")
+            con.executemany("INSERT INTO t VALUES (?, 1)", [(start + i,) for i in range(6)])
+            con.execute("DELETE FROM t WHERE id = 7")
+            con.commit()
+    place = MergeOptions(in_place=True)
+    for options, here in ((place, (6, True)), (replace(place, count=True), (5, False))):
+        copy = tmp_path / "copy.db"
+        copy.write_bytes(target.read_bytes())
+        table = merge_files(copy, [more], options=options).tables[0]
+        assert (table.here, table.estimated) == here
+        assert (table.incoming, table.new) == (6, 6)
+    assert merge_files(target, [more]).tables[0].here == 5
