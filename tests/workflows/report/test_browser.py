@@ -268,6 +268,39 @@ def _sorts_and_filters(browser: Browser, repo: Repo) -> None:
     browser.js("[...document.querySelectorAll('#kinds button')].at(-1).click()")
     assert len(browser.names()) == 5
     browser.js("document.querySelector('#kinds button').click()")
+    assert browser.js("return getComputedStyle(document.getElementById('more')).display") == "none"
+    _brushes(browser)
+
+
+def _brushes(browser: Browser) -> None:
+    """A drag along an axis filters by it, a click takes that back; a click on a point selects it."""
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    browser.js("document.documentElement.style.scrollBehavior = 'auto'")
+    browser.js("document.getElementById('parallel').scrollIntoView()")
+    axis = browser.driver.find_elements("css selector", ".handle")[1]
+    tall = axis.size["height"]
+    drag = ActionChains(browser.driver).move_to_element_with_offset(axis, 0, -tall // 2 + 2)
+    drag.click_and_hold().move_by_offset(0, tall // 2).release().perform()
+    assert browser.js("return filter.value").startswith("(params.train.lr >= 0.00")
+    assert browser.names() == ["e0.2.0", "e0.1.0"]
+    browser.wait(
+        "document.querySelectorAll('.row-lines path[stroke-opacity=\"0.25\"]').length === 2"
+    )
+    axis = browser.driver.find_elements("css selector", ".handle")[1]
+    ActionChains(browser.driver).move_to_element(axis).click().perform()
+    assert browser.js("return filter.value") == ""
+    browser.js("document.getElementById('versions').scrollIntoView()")
+    browser.wait("document.querySelectorAll('.chart[data-chart=versions] path[aria-label]').length")
+    point = browser.driver.find_elements(
+        "css selector", ".chart[data-chart=versions] .mark-symbol path"
+    )[0]
+    ActionChains(browser.driver).move_to_element(point).click().perform()
+    assert browser.js("return document.querySelector('tr[aria-selected=true]').innerText").count(
+        "e0.1.0"
+    )
+    assert "e0.1.0" in browser.text("tip")
+    browser.js("document.getElementById('clear').click()")
 
 
 def _compares(browser: Browser, repo: Repo) -> None:

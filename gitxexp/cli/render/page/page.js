@@ -475,7 +475,8 @@ function described(row) {
   line("tagged", isExperiment(row) ? date(field("date", row)) : "");
   for (const id of state.columns) {
     const column = byId.get(id);
-    if (column.kind !== "field") line(column.label, shown(column, column.values[row]));
+    const interval = column.kind === "metric" && (data.intervals[column.name] || [])[row];
+    if (column.kind !== "field") line(column.label, shown(column, column.values[row]) + (interval ? ` (95% ${rounded(interval[1])} to ${rounded(interval[2])})` : ""));
   }
   const text = field("text", row);
   if (text) lines.push(el("div", {}, el("span", {}, text.length > 160 ? `${text.slice(0, 160)}…` : text)));
@@ -657,7 +658,10 @@ function handle(axis, x, top, bottom) {
 }
 function clauseOf(axis, [low, high]) {
   const name = quoted(axis.column.kind === "metric" ? axis.column.name : `${axis.column.kind}s.${axis.column.name}`);
-  if (axis.numeric) return `(${name} >= ${Number(axis.value(low).toPrecision(4))} and ${name} <= ${Number(axis.value(high).toPrecision(4))})`;
+  if (axis.numeric) { // an end of the axis is meant where it is all but reached
+    const ends = [[">=", low, low > 0.02], ["<=", high, high < 0.98]].filter(([, , given]) => given);
+    return ends.length ? `(${ends.map(([op, part]) => `${name} ${op} ${Number(axis.value(part).toPrecision(4))}`).join(" and ")})` : "";
+  }
   const inside = axis.distinct.filter((text) => { const at = axis.place(text); return at >= low - 1e-9 && at <= high + 1e-9; });
   return inside.length ? `(${inside.map((text) => `${name} = ${quoted(text)}`).join(" or ")})` : "";
 }
