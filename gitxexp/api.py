@@ -1092,12 +1092,38 @@ class Repository:
 
     # -- query -----------------------------------------------------------------------------------
 
-    def report(self, *versions: str, metric: str | None = None) -> Report:
-        """The report on ``versions`` (none: all), ranked by ``metric`` (None: the primary one), as
-        ``git xexp report --md``: the best, what it changed, and how much each parameter tells."""
+    def report(
+        self,
+        *versions: str,
+        metric: str | None = None,
+        filter: str | None = None,
+        where: str | None = None,
+    ) -> Report:
+        """The report on ``versions`` (none: all), those of them that ``filter`` and ``where`` leave, ranked
+        by ``metric`` (None: the primary one), as ``git xexp report --md``: the best, what it changed, what is
+        noise, and how much each parameter tells."""
         from gitxexp.workflows.report.report import Request, report
 
-        return report(self._project, Request(versions, metric))
+        return report(self._project, Request(versions, metric, filter, where))
+
+    def report_page(
+        self,
+        *versions: str,
+        metric: str | None = None,
+        filter: str | None = None,
+        where: str | None = None,
+        title: str | None = None,
+    ) -> str:
+        """The page of ``git xexp report``, as the text of one HTML file under ``title`` (None: the name of
+        the folder). ``versions``, ``metric``, ``filter`` and ``where`` are those of :meth:`report`. Raises
+        UsageError where vl-convert-python is not installed."""
+        from gitxexp.cli.render.page import html, vega
+        from gitxexp.workflows.report.page import page
+        from gitxexp.workflows.report.report import Request
+
+        script = vega.script()
+        request = Request(versions, metric, filter, where, title)
+        return html.as_html(page(self._project, request), script)
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
         """The rows of ``query``, one statement of DuckDB's SQL, as a relation; as ``git xexp sql``.

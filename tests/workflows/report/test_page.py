@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+import gitxexp
 from gitxexp.cli.render.page import vega
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
@@ -105,6 +106,17 @@ def test_page(dvc_repo: Repo, clock: Clock, drawing: None) -> None:
     assert "<title>&lt;i&gt;: experiments</title>" in chosen
     assert json.loads(Parsed(chosen).texts["data"])["count"] == 3
     assert dvc_repo.xexp("report", "--md", "--filter", "accuracy > 2").code == 128
+
+
+def test_python(repo: Repo, clock: Clock, drawing: None) -> None:
+    """The report and its page of some experiments, from Python."""
+    experiments.three(repo, clock)
+    own = gitxexp.Repository(repo.path)
+    found = own.report(filter="f1 > 0.1", metric="loss")
+    assert found.best and (found.best.experiment.name, found.maximize) == ("e0.2.0", False)
+    page = Parsed(own.report_page("e0.1.0", "e0.2.0", where="f1 > 0.8", title="Two"))
+    data = json.loads(page.texts["data"])
+    assert (data["title"], data["experiments"], data["parents"]) == ("Two", 1, ["e0.1.0"])
 
 
 def test_code(dvc_repo: Repo, clock: Clock) -> None:
