@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from gitxexp.cli.render import console
 from gitxexp.common import streams
+from gitxexp.common.errors import XexpError
 
 #: Seconds between two looks.
 _EVERY = 0.5
@@ -13,17 +15,29 @@ _EVERY = 0.5
 
 def watch(state: Callable[[], object], draw: Callable[[], None], every: float = _EVERY) -> None:
     """Call ``draw``, and again each time that ``state`` gives something else, or the terminal has
-    another size; until Ctrl-C, which ends it and is no error."""
+    another size; until Ctrl-C, which ends it and is no error.
+
+    What cannot be read once it was drawn, such as a database that is being written to, is told of and
+    tried again. Raises XexpError where it cannot be drawn at first.
+    """
     import shutil
 
     last: object = None
+    problem = ""
     try:
         while True:
-            now = state(), shutil.get_terminal_size()
-            if now != last:
-                last = now
-                draw()
-                streams.flush()
+            try:
+                now = state(), shutil.get_terminal_size()
+                if now != last:
+                    draw()
+                    streams.flush()
+                    last, problem = now, ""
+            except XexpError as error:
+                if last is None:
+                    raise
+                if error.message != problem:
+                    console.say(f"warning: {error.message}")
+                problem = error.message
             time.sleep(every)
     except KeyboardInterrupt:
         return

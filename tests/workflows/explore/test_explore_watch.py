@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 
 import pexpect
 
@@ -36,6 +37,12 @@ def test_a_pipe_gets_each_new_list(repo: Repo, clock: Clock) -> None:
     with subprocess.Popen(command, cwd=repo.path, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "e0.1.0\n"
+        repo.git("tag", "other")  # no change of the list
+        config = repo / ".xexp/config.toml"
+        config.parent.mkdir()
+        config.write_text("[metrics\n")  # which cannot be read for a while
+        time.sleep(1)
+        config.unlink()
         experiments.tag(repo, clock, "e0.2.0", {"lr": 0.1}, {"f1": 0.6})
         assert [process.stdout.readline() for _ in range(2)] == ["e0.2.0\n", "e0.1.0\n"]
         process.send_signal(signal.SIGINT)

@@ -17,7 +17,7 @@ from gitxexp.common.errors import UsageError
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
-    from gitxexp.workflows.explore.query import Query
+    from gitxexp.workflows.explore.query import ExperimentList, Query
 
 
 @click.command("list", cls=Command)
@@ -98,53 +98,63 @@ def list_(
 def _print(
     project: Project, query: Query, form: str, chosen: tuple[str, ...], *, nul: bool
 ) -> None:
-    from gitxexp.cli.render import lists
     from gitxexp.workflows.experiments.resolve import none_here
     from gitxexp.workflows.explore.query import list_experiments
 
     found = list_experiments(project, query)
-    if not found.rows and form == "table":
+    if form != "table":
+        streams.write(_text(found, form, chosen, nul=nul))
+    elif found.rows:
+        console.page(_table(found, chosen))
+    else:
         none = f"there are no experiments {none_here(project)}"
         console.remark(_nothing(found.total, runs=query.runs) or none)
         hints.hint(*filter(None, [found.hint]))
-    elif form == "json":
-        console.print_json(lists.as_objects(found, chosen=bool(chosen)))
-    elif form == "csv":
-        streams.write(lists.as_csv(found))
-    elif form == "md":
-        streams.write("".join(f"{line}\n" for line in lists.as_markdown(found)))
-    elif form == "porcelain":
-        streams.write(lists.as_porcelain(found, end="\0" if nul else "\n"))
-    else:
-        console.page(lists.as_table(found, {name.lstrip("+") for name in chosen}))
+
+
+def _text(found: ExperimentList, form: str, chosen: tuple[str, ...], *, nul: bool) -> str:
+    """The list as programs read it."""
+    from gitxexp.cli.render import lists
+
+    if form == "json":
+        return f"{console.as_json(lists.as_objects(found, chosen=bool(chosen)), indent=2)}\n"
+    if form == "csv":
+        return lists.as_csv(found)
+    if form == "md":
+        return "".join(f"{line}\n" for line in lists.as_markdown(found))
+    return lists.as_porcelain(found, end="\0" if nul else "\n")
+
+
+def _table(found: ExperimentList, chosen: tuple[str, ...]) -> list[str]:
+    from gitxexp.cli.render import lists
+
+    return lists.as_table(found, {name.lstrip("+") for name in chosen})
 
 
 def _watch(query: Query, form: str, chosen: tuple[str, ...], *, nul: bool) -> None:
-    """Draw the list over the last one on a terminal; elsewhere write the new one after it."""
+    """Draw the list over the last one on a terminal; elsewhere write each other one after it."""
     from gitxexp.cli.watch import watch
     from gitxexp.repository.repository import Project
     from gitxexp.workflows.explore.changes import Observed
-
-    observed = Observed(open_project(), runs=query.runs)
-
-    def draw() -> None:
-        project = Project.open()  # a new one, which remembers nothing
-        if form == "table" and console.is_screen():
-            console.redraw(_lines(project, query, chosen))
-        else:
-            _print(project, query, form, chosen, nul=nul)
-
-    watch(observed.state, draw)
-
-
-def _lines(project: Project, query: Query, chosen: tuple[str, ...]) -> list[str]:
-    from gitxexp.cli.render import lists
     from gitxexp.workflows.explore.query import list_experiments
 
-    found = list_experiments(project, query)
-    if not found.rows:
-        return [_nothing(found.total, runs=query.runs) or "there are no experiments yet"]
-    return lists.as_table(found, {name.lstrip("+") for name in chosen})
+    observed = Observed(open_project(), runs=query.runs)
+    written: list[str] = []
+
+    def draw() -> None:
+        found = list_experiments(Project.open(), query)  # a new one, which remembers nothing
+        lines = _table(found, chosen) if found.rows else []
+        if form == "table" and console.is_screen():
+            none = _nothing(found.total, runs=query.runs) or "there are no experiments yet"
+            console.redraw(lines or [none])
+            return
+        table = "".join(f"{streams.shown(line)}\n" for line in lines)
+        text = table if form == "table" else _text(found, form, chosen, nul=nul)
+        if [text] != written:
+            streams.write(text)
+            written[:] = [text]
+
+    watch(observed.state, draw)
 
 
 def _form(asked: Mapping[str, bool]) -> str:
