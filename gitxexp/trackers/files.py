@@ -27,12 +27,14 @@ def read_params(path: Path) -> dict[str, Any]:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """The nested metrics of a YAML, JSON or TOML file, or the last row of a ``.csv``/``.tsv`` one.
+    """The nested metrics of a YAML, JSON or TOML file, the last row of a ``.csv``/``.tsv`` one, or the
+    last value of each name in the lines of a ``.jsonl``/``.ndjson`` one.
 
     Cells that read as numbers become numbers, empty cells are left out. Raises like
     :func:`read_params`.
     """
-    return _mapping(path, _parse(path, {**_PARSERS, ".csv": _csv, ".tsv": _tsv}))
+    tables = {".csv": _csv, ".tsv": _tsv, ".jsonl": _json_lines, ".ndjson": _json_lines}
+    return _mapping(path, _parse(path, {**_PARSERS, **tables}))
 
 
 def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
@@ -103,6 +105,17 @@ def _json(text: str) -> Any:
     if wrong := limits.problem(text):
         raise ValueError(f"it {wrong}")
     return json.loads(text) if text.strip() else None
+
+
+def _json_lines(text: str) -> dict[str, Any]:
+    """Training and evaluation write lines in turn: a later one leaves out what it does not measure."""
+    found: dict[str, Any] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        row = _json(line)
+        if row is not None and not isinstance(row, dict):
+            raise ValueError(f"line {number} is not an object of names and values")
+        found |= {name: value for name, value in (row or {}).items() if value is not None}
+    return found
 
 
 def _toml(text: str) -> Any:

@@ -52,7 +52,7 @@ def test_a_byte_order_mark_and_anchors(tmp_path: Path) -> None:
     assert found == {"base": {"lr": 0.1}, "run": {"lr": 0.1, "seed": 7}}
 
 
-@pytest.mark.parametrize("name", ["p.yaml", "p.json", "p.toml", "m.csv"])
+@pytest.mark.parametrize("name", ["p.yaml", "p.json", "p.toml", "m.csv", "m.jsonl"])
 def test_an_empty_file_holds_nothing(tmp_path: Path, name: str) -> None:
     assert read_metrics(written(tmp_path, name, "")) == {}
 
@@ -68,6 +68,17 @@ def test_a_table_of_metrics_gives_its_last_row(tmp_path: Path, name: str, text: 
     assert read_metrics(written(tmp_path, name, text)) == {
         "epoch": 1, "f1": 0.75, "note": "ok",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["m.jsonl", "m.ndjson"])
+def test_lines_of_json_give_the_last_value_of_each_metric(tmp_path: Path, name: str) -> None:
+    lines = '{"step": 1, "loss": 0.5}\n{"val": {"f1": 0.7}, "loss": null}\n\n{"step": 2, "loss": 0.25}\n'
+    found = read_metrics(written(tmp_path, name, lines))
+    assert found == {"step": 2, "loss": 0.25, "val": {"f1": 0.7}}
+    with pytest.raises(XexpError, match="line 2 is not an object"):
+        read_metrics(written(tmp_path, name, "{}\n[1]\n"))
+    with pytest.raises(XexpError, match="cannot read"):
+        read_metrics(written(tmp_path, name, '{"loss": 1}\n{"lo'))
 
 
 def test_tables_are_no_params(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ _MEASURES = frozenset(
      "report", "reports", "roc", "confusion", "summary", "stats")
 )  # fmt: skip
 _MEASURE_SUFFIXES = frozenset(
-    (".json", ".yaml", ".yml", ".toml", ".csv", ".tsv", ".png", ".svg", ".jpg", ".html", ".md",
+    (".json", ".yaml", ".yml", ".toml", ".jsonl", ".csv", ".tsv", ".png", ".svg", ".jpg", ".html", ".md",
      ".txt", "")
 )  # fmt: skip
 

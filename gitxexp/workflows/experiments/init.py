@@ -32,6 +32,7 @@ _METRICS = (
     "metrics.json",
     "metrics.yaml",
     "metrics.toml",
+    "metrics.jsonl",
     "eval/metrics.json",
     "dvclive/metrics.json",
 )
