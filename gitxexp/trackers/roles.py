@@ -237,7 +237,10 @@ def _by_name(column: str, values: Values) -> Decision | None:
     if named is None:
         return None
     decision = _named(column, named, values)
-    if decision and not named.sure and (decision.role is named.role or not values.constant):
+    if decision and not named.sure:
+        varies = named.role is Role.CONTEXT and not values.constant
+        if varies or (decision.role is not named.role and values.constant):
+            return decision
         return decision._replace(sure=False, guess=decision.role is Role.CONTEXT)
     return decision
 

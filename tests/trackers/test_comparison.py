@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 import gitxexp
+from gitxexp.repository.config import Config
+from gitxexp.repository.tag_message import Payload
 from gitxexp.trackers import column_names
+from gitxexp.trackers.column_names import Role
+from gitxexp.workflows.experiments.collect import Collected
 from tests.experiments import tag
 from tests.helpers import Clock, Repo
 
@@ -43,6 +47,13 @@ def tracked(repo: Repo) -> Repo:
 
 def shown(repo: Repo, version: str) -> Any:
     return repo.xexp("explore", "show", version, "--json").good().json()
+
+
+def test_what_was_context_and_is_a_parameter_today_is_compared() -> None:
+    """Columns of two branches are in another order after a merge, and so may be their roles."""
+    today = Collected({"marble": 7}, {}, roles={"marble": Role.PARAM, "n_rows": Role.CONTEXT})
+    before = Payload("", params={"n_rows": 3}, context={"marble": 7, "host": "a"})
+    assert today.comparable(before, Config()) == {"marble": 7}
 
 
 def test_what_changed_is_always_in_the_description(tracked: Repo) -> None:

@@ -18,6 +18,7 @@ from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.notes import note
 from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
+from gitxexp.repository.tag_message import Payload
 from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.git import Git
 from gitxexp.tables.rules import STAMPS
@@ -65,10 +66,12 @@ class Collected:
     context: dict[str, Any] = field(default_factory=dict)  #: recorded, never compared
     roles: dict[str, Role] = field(default_factory=dict)  #: of the run's columns
 
-    def comparable(self, params: Mapping[str, Any], config: Config) -> dict[str, Any]:
-        """Of the parameters that a tag holds those that are such by today's roles and settings."""
+    def comparable(self, before: Payload, config: Config) -> dict[str, Any]:
+        """The parameters of an experiment by today's roles and settings, also those that were context
+        when it was tagged."""
         today = self.roles | dict.fromkeys(self.params, Role.PARAM)
-        found = kept_params(params, today)
+        aside = {n: v for n, v in before.context.items() if self.roles.get(n) is Role.PARAM}
+        found = kept_params({**aside, **before.params}, today)
         return {name: value for name, value in found.items() if not is_ignored(name, config)}
 
     def undecided(self, before: Mapping[str, Any]) -> list[str]:

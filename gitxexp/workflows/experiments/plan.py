@@ -252,7 +252,7 @@ def _changed_params(
     """The parameters that differ from those of the parent, by today's roles."""
     if parent is None:
         return ()
-    params = collected.comparable(parent.payload.params, project.config)
+    params = collected.comparable(parent.payload, project.config)
     before = parent.payload._replace(params=params)
     return tuple(describe.changed_params(before, Payload("", params=collected.params)))
 
@@ -520,7 +520,7 @@ def rerun_of(
             continue
         if describe.data_outputs(other.artifacts, config) != data:
             continue
-        params = collected.comparable(other.params, config)
+        params = collected.comparable(other, config)
         if payload.config_hash in (other.config_hash, config_hash.config_hash(params)):
             return experiment
     return None
@@ -663,7 +663,7 @@ def _choice(
         if row is not None and row.run and row.artifacts.items() <= at_parent.items():
             before = row  # the tag was made again, with other words
         before = before._replace(artifacts=at_parent)
-    before = before._replace(params=collected.comparable(before.params, project.config))
+    before = before._replace(params=collected.comparable(before, project.config))
     head, modified = code
     files = code_changes(project.at_top, parent.commit, head, project.config, modified)
     choice = describe.choose_level(before, draft, parent.name, project.config, files)
