@@ -96,14 +96,16 @@ def _noise(found: Report, metric: str) -> Iterator[Sentence]:
     if spread is not None:
         repeated = f"{spread.runs} runs of {counted(spread.configurations, 'configuration')}"
         if not spread.deviation:
-            yield [f"Runs that differ in their seed alone gave the same {metric} ({repeated})."]
+            yield [
+                f"Runs with the same parameters, seeds aside, gave the same {metric} ({repeated})."
+            ]
             return
         sure = f"; between two runs, less than {rounded(spread.least)} is noise"
-        varied = f"Runs that differ in their seed alone vary by {rounded(spread.deviation)}"
+        varied = f"Runs with the same parameters, seeds aside, vary by {rounded(spread.deviation)}"
         what = f" (standard deviation of {metric}, {repeated})"
         yield [varied, what, f"{sure if spread.is_sure else ''}."]
     elif found.ties is None and len(found.rows) > 1:
-        lacking = f"predictions that tell {metric} nor runs that differ in their seed alone"
+        lacking = f"predictions that tell {metric} nor runs with the same parameters, seeds aside"
         yield [f"How large noise is, is not known: the results have neither {lacking}."]
 
 

@@ -1,7 +1,8 @@
 """How much a metric varies where nothing that matters does.
 
 Two sources: the predictions of runs in the results, which give the value of a rate an interval
-(:mod:`gitxexp.workflows.checks.differences`), and runs of one configuration that differ in their seed only.
+(:mod:`gitxexp.workflows.checks.differences`), and runs with the same parameters, seeds aside,
+on the same code and data as far as they are known.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _SEEDS = frozenset(("seed", "random_state", "random_seed", "split_seed", "seed_i
 
 @dataclass(frozen=True)
 class Spread:
-    """The pooled standard deviation of a metric over runs that differ in their seed only: of ``runs``
+    """The pooled standard deviation of a metric over runs with the same parameters, seeds aside: of ``runs``
     runs of ``configurations`` configurations."""
 
     deviation: float
@@ -49,11 +50,12 @@ class Spread:
 
 def spread(rows: Sequence[Row], metric: ColumnName) -> Spread | None:
     """How much ``metric`` varies between rows of one configuration, code and data; None where no two rows
-    share them."""
+    share them. Rows without parameters, and tags written by hand, which may leave some out, do not count."""
     groups: dict[Any, list[float]] = {}
     for row, value in zip(rows, column(rows, metric), strict=True):
         amount = number(value)
-        if amount is not None:
+        by_hand = row.experiment is not None and row.experiment.payload.handwritten
+        if amount is not None and row.params and not by_hand:
             groups.setdefault(_configuration(row), []).append(float(amount))
     repeated = [values for values in groups.values() if len(values) > 1]
     if not repeated:

@@ -193,6 +193,10 @@ def test_noise() -> None:
     assert found is not None and (found.runs, found.configurations) == (2, 1)
     assert found.deviation == pytest.approx(0.005**0.5) and not found.is_sure
     assert noise.spread(rows[1:], metric) is None
+    by_hand = [r.experiment and r.experiment.payload._replace(handwritten=True) for r in rows]
+    told = [Row(r.params, r.metrics, r.experiment._replace(payload=p)) for r, p in
+            zip(rows, by_hand, strict=True) if r.experiment and p]  # fmt: skip
+    assert noise.spread(told, metric) is None
     many = noise.spread([row(0.8 + n / 100, lr=1, seed=n) for n in range(6)], metric)
     assert (
         many is not None

@@ -736,7 +736,7 @@ function metricRow(name, one, other, before, after) {
   const better = delta > 0 === data.maximize[name], interval = intervalOf(name, before, after), noise = isNoise(name, delta, interval);
   return el("tr", {}, cells, el("td", {class: "number"}, `${delta > 0 ? "+" : "−"}${rounded(Math.abs(delta))}`), el("td", {class: "number"}, part),
     el("td", {class: noise ? "noise" : better ? "better" : "worse"}, noise ? "noise" : better ? "▲ better" : "▼ worse"),
-    el("td", {}, interval ? `${rounded(interval[0]).replace("-", "−")} to ${rounded(interval[1]).replace("-", "−")}` : noise ? `by seed alone, up to ${rounded(data.spread[1])}` : ""));
+    el("td", {}, interval ? `${rounded(interval[0]).replace("-", "−")} to ${rounded(interval[1]).replace("-", "−")}` : noise ? `seeds alone: up to ${rounded(data.spread[1])}` : ""));
 }
 // Whether chance alone makes such a difference: by the predictions of both, else by runs that differ in their seed.
 function isNoise(name, delta, interval) {
