@@ -8,6 +8,7 @@ import json
 import tomllib
 from collections.abc import Callable
 from datetime import date, datetime, time
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,15 @@ def _plain(value: Any) -> Any:
 
 
 def _yaml(text: str) -> Any:
+    return _parsed(text) if len(text) < _SMALL else _parsed.__wrapped__(text)
+
+
+#: Characters of a text that is remembered with its value: a sweep reads the same file for each run.
+_SMALL = 20_000
+
+
+@lru_cache(16)
+def _parsed(text: str) -> Any:
     # Imported late (60 ms). YAML 1.2, as DVC itself reads params: "on" is text, 1e-4 a number.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError

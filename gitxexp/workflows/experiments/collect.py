@@ -158,7 +158,13 @@ def sources(top: Path, config: Config) -> list[Path]:
     """
     named = [top / name for name in config.results_databases if not _is_glob(name)]
     folders = [path for path in named if path.is_dir()]
+    if ONLY in config.results_databases:
+        return [*databases(top, config), *folders]
     return [*databases(top, config), *(folders or find_folders(top, config))]
+
+
+#: Among the results databases of a configuration: no others are looked for.
+ONLY = "*.none"
 
 
 def find_folders(top: Path, config: Config) -> list[Path]:

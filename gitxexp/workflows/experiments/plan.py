@@ -212,12 +212,16 @@ def of_record(project: Project, request: Request) -> Request:
             f"run {found.id} {_ENDS.get(found.status, 'failed')}: {how}",
             f"its log: git xexp explore log {found.id}; or tag it anyway: --allow-mismatch",
         )
-    wanted = replace(request.wanted, run=found.tracker_run if name == found.id else name)
+    # the metrics files of the work tree may be those of another run
+    wanted = replace(
+        request.wanted,
+        run=found.tracker_run if name == found.id else name,
+        unwritten=frozenset(metrics_files(project.config)),
+        metrics={**found.metrics, **request.wanted.metrics},
+    )
     if not found.tables:
-        wanted = replace(
-            wanted, run=None, files_only=True, unwritten=frozenset(metrics_files(project.config)),
-            params={**found.params, **wanted.params}, metrics={**found.metrics, **wanted.metrics},
-        )  # fmt: skip
+        params = {**found.params, **wanted.params}
+        wanted = replace(wanted, run=None, files_only=True, params=params)
     return replace(request, wanted=wanted, record=found)
 
 

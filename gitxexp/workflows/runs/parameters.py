@@ -68,11 +68,12 @@ def unknown(top: Path, config: Config, names: Iterable[str]) -> list[str]:
     return [name for name in names if not _places(name, known) and not name.startswith("+")]
 
 
-def write(top: Path, files: Iterable[ParameterFile]) -> list[str]:
-    """Write what :func:`plan` planned, each file whole in one step; the paths that changed."""
+def write(top: Path, files: Iterable[ParameterFile], *, durable: bool = True) -> list[str]:
+    """Write what :func:`plan` planned, each file whole in one step; the paths that changed. ``durable``:
+    wait for the disk."""
     changed = [file for file in files if file.changed]
     for file in changed:
-        with atomic_write(top / file.path) as temporary:
+        with atomic_write(top / file.path, durable=durable) as temporary:
             temporary.write_text(file.text, "utf-8", newline="")
     return [file.path for file in changed]
 

@@ -301,6 +301,16 @@ class RunFolders:
                     found.append(_killed(record, path))
         return found
 
+    def running_in(self, work_tree: Path) -> list[RunRecord]:
+        """The runs under way in a work tree."""
+        found = []
+        for path in self._journals():
+            with suppress(OSError, ValueError, KeyError, TypeError):
+                held, journal = _look(path)
+                if held and journal["work_tree"] == str(work_tree):
+                    found.append(loaded(journal["record"]))
+        return found
+
     def killed(self) -> Iterator[tuple[Path, dict[str, Any]]]:
         """The journal, and what it says, of each run whose process was killed."""
         for path in self._journals():

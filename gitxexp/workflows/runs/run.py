@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository.commit import Changes
@@ -27,7 +27,7 @@ from gitxexp.repository.version import AnyVersion, Level
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.workflows.checks.rule import Finding
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.code_hash import code_hash, is_code
+from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import Wanted, collect
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
@@ -35,12 +35,11 @@ from gitxexp.workflows.experiments.plan import (
     Plan,
     Ran,
     Request,
-    is_ours,
     plan,
     refuse_two_versions,
 )
 from gitxexp.workflows.models.inventory import all_slots
-from gitxexp.workflows.runs import parameters, record, traces
+from gitxexp.workflows.runs import parameters, record, traces, uncommitted
 from gitxexp.workflows.runs.environment import RunContext, environment, uses, words
 from gitxexp.workflows.runs.execute import Execution, execute
 from gitxexp.workflows.runs.parameters import ParameterFile
@@ -149,7 +148,7 @@ def run(
             under_way.forget()
             raise
         software = asked.answer()
-        left = traces.look_after(project, prepared.before)
+        left = traces.look_after(project, prepared.before, first)
         done = _recorded(project, prepared, first, execution, left, software, under_way)
         under_way.note(done)
         _write(project, done, software, wait=wait)
@@ -186,11 +185,11 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     in_files, in_words = _split(project, command, request.params)
     files = parameters.plan(project.top, project.config, in_files)
     changes = repository_commit.changes(project.at_top)
-    _refuse_modified(project, changes, request)
+    _refuse_uncommitted(project, changes, request, command)
     id = record.new_id()
     written = [file.path for file in files if file.changed]
-    if not request.dirty and (written or _modified(project, changes)):
-        _commit_first(project, id, request, files, wait=wait)
+    if not request.dirty and (written or uncommitted.modified(project, changes)):
+        _commit_first(project, id, request, files, changes.staged_new, wait=wait)
     else:
         parameters.write(project.top, files)
     if written or request.everything:
@@ -203,7 +202,8 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     before = traces.look_before(project, Outputs(planned.outputs, planned.changed), changes)
     if request.tag and request.track and not planned.payload.parent:
         _refuse_untracked(before)
-    dirty = _modified(project, changes)
+    dirty = uncommitted.modified(project, changes)
+    untracked = uncommitted.untracked(project, command, changes)
     context = RunContext(
         run=id,
         version=str(planned.version),
@@ -222,8 +222,8 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
         context=context,
         before=before,
         params=in_words,
-        code=code_hash(project.at_top, planned.head, project.config, dirty),
-        patch=project.at_top.raw("diff", "--binary", "HEAD", "--", *dirty) if dirty else b"",
+        code=code_hash(project.at_top, planned.head, project.config, (*dirty, *untracked)),
+        patch=_patch(project, dirty, untracked),
         findings=warnings(project) if request.checks else (),
     )
 
@@ -254,20 +254,21 @@ def _split(
     return {n: v for n, v in params.items() if n not in in_words}, in_words
 
 
-def _modified(project: Project, changes: Changes) -> list[str]:
-    """The modified files that are part of what runs. Metrics and plots that an earlier run left are
-    not: this one writes its own."""
-    config = project.config
-    return [
-        path
-        for path in changes.modified
-        if not is_ours(path) and (is_code(path, config) or path in config.params_files)
-    ]
-
-
-def _refuse_modified(project: Project, changes: Changes, request: RunRequest) -> None:
-    modified = _modified(project, changes)
-    if modified and not (request.everything or request.dirty):
+def _refuse_uncommitted(
+    project: Project, changes: Changes, request: RunRequest, command: Sequence[str]
+) -> None:
+    if request.dirty:
+        return
+    untracked = uncommitted.untracked(project, command, changes)
+    if untracked:
+        names = " ".join(shlex.quote(path) for path in untracked)
+        raise XexpError(
+            f"no commit holds what would run: git does not track {some(untracked, 5)}",
+            f"commit it first: git add {names} && git xexp run -a; or run it as it is, without a tag:"
+            " --dirty",
+        )
+    modified = uncommitted.modified(project, changes)
+    if modified and not request.everything:
         names = "\n".join(f"  {path}" for path in modified[:10])
         more = f"\n  and {len(modified) - 10} more" if len(modified) > 10 else ""
         raise XexpError(
@@ -276,10 +277,27 @@ def _refuse_modified(project: Project, changes: Changes, request: RunRequest) ->
         )
 
 
+def _patch(project: Project, dirty: Sequence[str], untracked: Sequence[str]) -> bytes:
+    """What the work tree has beyond HEAD, for ``git apply``."""
+    git = project.at_top
+    patch = git.raw("diff", "--binary", "HEAD", "--", *dirty) if dirty else b""
+    for path in untracked:
+        new = ("diff", "--binary", "--no-index", "--", "/dev/null", path)
+        patch += git.raw(*new, ok=(0, 1))
+    return patch
+
+
 def _commit_first(
-    project: Project, id: str, request: RunRequest, files: Sequence[ParameterFile], *, wait: bool
+    project: Project,
+    id: str,
+    request: RunRequest,
+    files: Sequence[ParameterFile],
+    added: Sequence[str],
+    *,
+    wait: bool,
 ) -> None:
-    """Set the parameters and commit what will run; with ``-a`` all tracked changes. Where the commit
+    """Set the parameters and commit what will run; with ``-a`` all tracked changes and the files that
+    were ``added`` to the index. Where the commit
     is refused, the parameters are what they were."""
     repository_commit.check_ready(project)
     said = " ".join(f"{name}={show(value)}" for name, value in request.params.items())
@@ -288,6 +306,8 @@ def _commit_first(
             if file.changed:
                 running.save_file(project.top / file.path)
         written = parameters.write(project.top, files)
+        if request.everything:
+            written += added
         subject = f"Run {id}" + (f": {said}" if said else "")
         repository_commit.commit(
             project, running, written, f"{subject}\n", everything=request.everything
@@ -376,6 +396,9 @@ def _recorded(
     """The record of the run as it ended, with copies of the small files that it wrote kept."""
     known = collect(project.top, project.config, _wanted(prepared, left))
     kept = _kept(project, left, under_way)
+    said = [left.doubt] if left.doubt else []
+    if execution.log_error:
+        said.append(f"its log is not whole: {execution.log_error}")
     return replace(
         first,
         status=status_of(execution),
@@ -386,11 +409,11 @@ def _recorded(
         packages=software.hash,
         params=known.params,
         metrics=known.metrics,
-        outputs=left.outputs,
+        outputs={} if left.doubt else left.outputs,
         kept=kept,
         log=execution.log_hash,
         tables=left.rows,
-        note=f"its log is not whole: {execution.log_error}" if execution.log_error else "",
+        note="; ".join(said),
     )
 
 
@@ -404,7 +427,12 @@ def status_of(execution: Execution) -> record.Status:
 
 
 def _wanted(prepared: Prepared, left: Traces) -> Wanted:
-    """The run whose values are this one's."""
+    """The run whose values are this one's. Files that another run may have written are not."""
+    if left.doubt:
+        return Wanted(
+            run=left.run or None, params={**prepared.planned.payload.params, **prepared.params},
+            files_only=not left.run, unwritten=left.unwritten | {*left.metrics},
+        )  # fmt: skip
     return Wanted(
         run=left.run or None,
         params=prepared.params,
@@ -417,7 +445,7 @@ def _kept(project: Project, left: Traces, under_way: UnderWay) -> dict[str, str]
     """Copies of parameter files, and of the metrics files that it wrote: path → hash."""
     there = [
         path
-        for path in dict.fromkeys((*project.config.params_files, *left.metrics))
+        for path in dict.fromkeys(() if left.doubt else (*project.config.params_files, *left.metrics))
         if (file := project.top / path).is_file() and not file.is_symlink()
         and file.stat().st_size <= _KEPT
     ]  # fmt: skip
@@ -452,7 +480,7 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
 
     request = prepared.request
     pointers: tuple[str, ...] = ()
-    if request.keep:
+    if request.keep and not left.doubt:
         try:
             pointers = _keep_models(project, done.record, left, wait=wait)
         except XexpError as error:
@@ -466,6 +494,11 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
         if not left.any:
             note = "not tagged: it left no rows, no metrics and no outputs"
             return replace(done, notes=(*done.notes, note))
+        if left.doubt:
+            raise NoAnswer(
+                left.doubt,
+                "give each run a work tree: git xexp sweep, or git xexp worktree new NAME",
+            )
         wanted = _tag_request(prepared, done.record, left, pointers)
         if request.push:
             tagged = tag_and_push(project, wanted, request.remote, wait=wait)

@@ -7,7 +7,7 @@ time tells; an output that nobody touched is not the run's, whatever its pointer
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.text import some
 from gitxexp.repository import commit
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.repository import Project
@@ -26,7 +27,8 @@ from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs, Untracked, outputs_of, untracked
 from gitxexp.workflows.models.inventory import all_slots
-from gitxexp.workflows.runs.record import RowsFound
+from gitxexp.workflows.runs import overlap
+from gitxexp.workflows.runs.record import RowsFound, RunRecord
 
 #: By (table, run): the number of rows, or where a tracker has none, what tells a run from the same
 #: one later.
@@ -63,6 +65,7 @@ class Traces:
     written: tuple[str, ...]  #: tracked files that it changed
     made: tuple[str, ...]  #: untracked models and results that are new
     models: tuple[str, ...]  #: production models, by slot, that it wrote
+    doubt: str = ""  #: why it may not be this run's: another one was under way in the work tree
     fresh: tuple[str, ...] = ()  #: small files that it made and git is to hold: measures
 
     @cached_property
@@ -90,8 +93,8 @@ def look_before(project: Project, outputs: Outputs, changes: Changes) -> Before:
     )
 
 
-def look_after(project: Project, before: Before) -> Traces:
-    """What was written since ``before``."""
+def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
+    """What the run ``own`` wrote since ``before``."""
     project.forget_config()  # a first run may make a pipeline's files, or databases
     outputs, loose = outputs_of(project), untracked(project)
     changes = commit.changes(project.at_top)
@@ -100,8 +103,16 @@ def look_after(project: Project, before: Before) -> Traces:
     written = {path for path, stamp in now.items() if before.stamps.get(path) != stamp}
     metrics = collect.metrics_files(project.config)
     slots = [slot.production for slot in all_slots(project.config, outputs.every)]
+    rows, others = _new_rows(project, before), overlap.others_of(project, own)
+    found: tuple[RowsFound, ...] | None = rows
+    if others and rows:
+        there = {run for logged in before.logged.values() for _, run in logged}
+        known = collect.all_runs(project.top, project.config)
+        fresh = [each for each in rows if each.run not in there]
+        found = overlap.rows_of(project, own, others, fresh, known)
     return Traces(
-        rows=_new_rows(project, before),
+        rows=found or (),
+        doubt=_doubt(others, found, written),
         outputs=_hashes(project, outputs, loose, written),
         metrics=tuple(path for path in metrics if path in written),
         unwritten=frozenset(metrics) - written,
@@ -110,6 +121,20 @@ def look_after(project: Project, before: Before) -> Traces:
         models=tuple(path for path in slots if path in written and (project.top / path).is_file()),
         fresh=tuple(sorted(_fresh(project, before, metrics))),
     )
+
+
+def _doubt(
+    others: Sequence[RunRecord], rows: tuple[RowsFound, ...] | None, written: Iterable[str]
+) -> str:
+    if not others:
+        return ""
+    names = some([other.id for other in others], 3)
+    if rows is None:
+        return f"rows may be those of {names}, which ran in this work tree meanwhile"
+    files = [path for path in written if not path.endswith(collect.SUFFIXES)]
+    if files:
+        return f"{some(sorted(files), 3)} may be of {names}, which ran in this work tree meanwhile"
+    return ""
 
 
 # -- rows ------------------------------------------------------------------------------------------

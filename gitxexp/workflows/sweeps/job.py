@@ -140,7 +140,7 @@ def run(
     try:
         tree.reset()
         files = parameters.plan(tree.top, job.config, _for_files(job))
-        parameters.write(tree.top, files)
+        parameters.write(tree.top, files, durable=False)
         done = execute(
             words(job.command, job.context, job.params),
             cwd=tree.top / job.below,
@@ -203,7 +203,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         notes.append("it deleted its worktree")
     try:
         found = tree.differences()
-        config = job.config._replace(pipelines=DeclaredHere(tree.top))
+        config = job.config._replace(pipelines=_declared(tree, found))
         collected = _collected(tree, config, found, done)
         kept = tuple(_keep(job, tree, config, found))
     except (XexpError, OSError, sqlite3.Error) as error:
@@ -229,6 +229,18 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         its.rows if its else 0,
         tuple(notes),
     )
+
+
+def _declared(tree: Tree, found: Differences) -> DeclaredHere:
+    """The pipelines of a worktree, read once as long as no run changes them."""
+    changed = any(
+        path.endswith((".dvc", "dvc.yaml", "dvc.lock")) for path in (*found.written, *found.removed)
+    )
+    if changed:
+        return DeclaredHere(tree.top)
+    if tree.declared is None:
+        tree.declared = DeclaredHere(tree.top)
+    return tree.declared
 
 
 def _tail(log: Path) -> str:
@@ -257,7 +269,7 @@ def _collected(tree: Tree, config: Config, found: Differences, done: Execution) 
     }
     only = config._replace(
         metrics_files=tuple(name for name in config.metrics_files if name in written),
-        results_databases=(*sorted(sources), *sorted(folders)) or ("*.no-database-was-written",),
+        results_databases=(*sorted(sources), *sorted(folders), collect.ONLY),
     )
     return collect.collect(tree.top, only, Wanted())
 

@@ -24,9 +24,9 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import changed
 from gitxexp.workflows.experiments import collect, describe
-from gitxexp.workflows.experiments.code_hash import code_hash, is_code
+from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.runs import parameters, record
+from gitxexp.workflows.runs import parameters, record, uncommitted
 from gitxexp.workflows.runs.environment import uses
 from gitxexp.workflows.sweeps import grid
 from gitxexp.workflows.sweeps.grid import Axis, Configuration, Grid
@@ -124,10 +124,10 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     branch, head = project.at_top.head()
     if head is None:
         raise XexpError("there are no commits yet", "git add -A && git commit")
-    uncommitted = _uncommitted(project, request)
+    unsaved = _uncommitted(project, request)
     found = _grid(project, request)
     _check_names(project, request.command, found.names or [axis.name for axis in found.axes])
-    code = code_hash(project.at_top, head, project.config, uncommitted)
+    code = code_hash(project.at_top, head, project.config, unsaved)
     data = _data(project)
     base = _base(project)
     configurations = [] if request.sampler else found.configurations(request.sample, request.seed)
@@ -147,7 +147,7 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     )
     return SweepPlan(
         id, request, runs, found, base, head, branch or "", code, data, below, command,
-        request.metric or project.config.metrics_primary or None, uncommitted,
+        request.metric or project.config.metrics_primary or None, unsaved,
     )  # fmt: skip
 
 
@@ -179,19 +179,9 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
     """
     changes = repository_commit.changes(project.at_top)
     config = project.config
-    wrong = [
-        path
-        for path in (*changes.modified, *changes.staged_new)
-        if is_code(path, config) or path in config.params_files
-    ]
+    wrong = uncommitted.modified(project, changes)
     tracked = [] if request.everything else wrong
-    others = [*changes.unmerged]
-    others += [
-        word
-        for word in request.command[:3]
-        if (inside := project.inside((project.git.cwd / word).resolve())) is not None
-        and inside in changes.untracked
-    ]
+    others = [*changes.unmerged, *uncommitted.untracked(project, request.command, changes)]
     if tracked or others:
         names = some(sorted({*tracked, *others}), 5)
         raise XexpError(
@@ -280,7 +270,7 @@ def _data(project: Project) -> str:
 
 def _base(project: Project) -> dict[str, Any]:
     """The parameters of the files, as they are without the sweep's."""
-    config = project.config._replace(results_databases=("*.none",), metrics_files=())
+    config = project.config._replace(results_databases=(collect.ONLY,), metrics_files=())
     return collect.collect(project.top, config, Wanted()).params
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.helpers import Repo, run
+from tests.workflows.sweeps.sweep_tools import begin, ended, until
 
 
 def train(repo: Repo, *options: str, words: tuple[str, ...] = ()) -> Any:
@@ -296,3 +297,47 @@ def test_parameters_stay_where_the_commit_is_refused(ready: Repo) -> None:
     assert train(ready, "-S", "lr=0.7").code == 128
     assert (ready / "params.yaml").read_bytes() == before
     assert ready.git("status", "--porcelain") == ""
+
+
+def test_code_that_no_commit_holds_is_not_run_but_as_it_is(ready: Repo) -> None:
+    command = ("--", sys.executable, "-S", "src/new.py")
+    ready.write("src/new.py", "open('metrics.json', 'w').write('{\"f1\": 0.5}')\n")
+    refused = ready.xexp("run", *command)
+    assert refused.code == 128 and "git does not track src/new.py" in refused.err
+    swept = ready.xexp("sweep", "-S", "lr=1,2", *command)
+    assert swept.code == 128 and "src/new.py" in swept.err
+    ready.xexp("run", "--dirty", *command).good()
+    (made,) = registered(ready)
+    assert made["patch"].startswith("sha256:")
+    assert "reproduced" in ready.xexp("rerun", made["id"]).good().out
+    ready.git("add", "src/new.py")
+    refused = ready.xexp("run", *command)
+    assert refused.code == 128 and "tracked files are modified" in refused.err
+    ready.xexp("run", "-a", *command).good()
+    assert ready.tags == ["e0.1.0"]
+    assert ready.git("ls-tree", "--name-only", "e0.1.0", "src/new.py") == "src/new.py"
+    assert ready.git("status", "--porcelain") == ""
+
+
+def test_two_runs_at_once_have_their_own_rows_in_one_work_tree_and_in_two(ready: Repo) -> None:
+    flag = ready.path.with_name("flag")
+    wait = f"{sys.executable} -S train.py; while [ ! -e {flag} ]; do sleep 0.05; done"
+    first = begin(ready, "--", "sh", "-c", wait, verb="run")
+    until(lambda: (ready / "metrics.json").read_text() == '{"f1": 0.6}')
+    second = train(ready, "-S", "lr=0.2")
+    assert second.code == 1 and "which ran in this work tree meanwhile" in second.err
+    ready.git("worktree", "add", "-q", "-b", "side", "../side")
+    side = Repo(ready.path.with_name("side"))
+    (side / ".dvc/config.local").write_text(f"[cache]\n    dir = {ready.path}/.dvc/cache\n")
+    run("dvc", "checkout", "-q", cwd=side.path).good()
+    assert train(side, "-S", "lr=0.3").code == 0  # another work tree is none of their business
+    flag.touch()
+    assert ended(first) == 1
+    rows = {row["params"]["lr"]: row for row in registered(ready)}
+    for lr in (0.1, 0.2):
+        (found,) = rows[lr]["tables"]
+        assert found["run"].startswith(f"run-{lr}-") and found["rows"] == 3
+        assert rows[lr]["outputs"] == {} and "which ran in this work tree" in rows[lr]["note"]
+    assert sorted(rows) == [0.1, 0.2] and ready.tags == ["e0.1.0"]
+    (other,) = (row for row in registered(side) if row["params"]["lr"] == 0.3)
+    assert other["version"] == "e0.1.0" and other["note"] == "" and other["outputs"]

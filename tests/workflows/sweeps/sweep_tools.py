@@ -97,7 +97,9 @@ def processes_of_sweeps(repo: Repo) -> list[int]:
     return found
 
 
-def begin(repo: Repo, *words: str, before: Callable[[], None] | None = None) -> int:
+def begin(
+    repo: Repo, *words: str, before: Callable[[], None] | None = None, verb: str = "sweep"
+) -> int:
     """``git xexp sweep WORDS`` in a copy of this process; its number."""
     child = os.fork()
     if child:
@@ -107,7 +109,7 @@ def begin(repo: Repo, *words: str, before: Callable[[], None] | None = None) -> 
         signal.signal(signal.SIGINT, signal.default_int_handler)
         if before is not None:
             before()
-        code = xexp_inside("sweep", *words, cwd=repo.path).code
+        code = xexp_inside(verb, *words, cwd=repo.path).code
     finally:
         os._exit(code)
 

@@ -157,3 +157,24 @@ def test_a_section_of_the_parameters_is_a_grid_and_what_run_did_is_not_done_agai
     assert not any(name.startswith("sweep") for name in ran.params)
     others = ("sweep", "--dry-run", "--json", "--", *TRAINING, "--other")
     assert {run["ran"] for run in repo.xexp(*others).good().json()["runs"]} == {None}
+
+
+def test_modified_files_are_committed_first_and_mistakes_are_said(set_up: Repo) -> None:
+    repo = trainable(set_up)
+    repo.write("train.py", (repo / "train.py").read_text() + "# better\n")
+    repo.write("metrics.json", '{"f1": 0.1, "old": 1}\n')  # of an earlier run
+    repo.write("stray.py", "import this\n")
+    words = ("-S", "lr=0.3", "-S", "seed=7", "--", *TRAINING)
+    refused = repo.xexp("sweep", *words)
+    assert refused.code == 128 and "git xexp sweep -a" in refused.err
+    before = repo.head
+    planned = repo.xexp("sweep", "-a", "--dry-run", "--json", *words).good()
+    assert "stray.py" in planned.err and repo.head == before
+    assert "stray.py" not in repo.xexp("sweep", "-a", "-n", "--no-check", *words).good().err
+    done = repo.xexp("sweep", "-a", "--tag", *words).good()
+    assert f"sweep {planned.json()['sweep']}: 1 done" in done.out
+    assert repo.git("log", "--format=%s", f"{before}..HEAD~1").startswith("Sweep ")
+    assert repo.git("show", "HEAD~1:train.py").endswith("# better")
+    (made,) = records(repo)
+    assert made.run_commit == repo.git("rev-parse", "HEAD~1")
+    assert "old" not in repo.git("cat-file", "tag", "e0.1.0")

@@ -1,0 +1,88 @@
+"""Two runs at once in one work tree: whose rows are whose.
+
+Nothing in a row says which process wrote it, so that what is known of the runs has to: ids that a row or
+a log names, and parameters. Where that does not tell, the rows are nobody's. Files that both may
+have written belong to neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+
+from gitxexp.repository.config_hash import same_value
+from gitxexp.repository.repository import Project
+from gitxexp.trackers.run import Run
+from gitxexp.workflows.runs import record
+from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
+
+#: Bytes of the end of a log that are looked through for the names of runs.
+_LOG = 1_000_000
+
+
+def others_of(project: Project, own: RunRecord) -> list[RunRecord]:
+    """The runs that were under way in this work tree at any time since ``own`` began."""
+    folders = RunFolders(project.state)
+    running = folders.running_in(project.top)
+    ended = [
+        one
+        for one in map(record.loaded, project.registry.runs())
+        if one.ended >= own.started and one.host == own.host and not one.apart
+    ]
+    found = {one.id: one for one in (*running, *ended) if one.id != own.id}
+    return list(found.values())
+
+
+def rows_of(
+    project: Project,
+    own: RunRecord,
+    others: Sequence[RunRecord],
+    rows: Sequence[RowsFound],
+    known: Iterable[Run],
+) -> tuple[RowsFound, ...] | None:
+    """Of the rows that are new since ``own`` began, its own; None where nothing tells them from those of
+    ``others``. ``known`` are the runs as their trackers logged them."""
+    if not others or not rows:
+        return tuple(rows)
+    by_id = {part: run for run in known for part in (run.id, *(p.run for p in run.parts))}
+    logs = {one.id: _log(project, one.id) for one in (own, *others)}
+    taken = {found.run for other in others for found in other.tables}
+    left = [each for each in rows if each.run not in taken]
+    named = [each for each in left if _is_named(by_id.get(each.run), each.run, own, logs)]
+    if named:
+        return tuple(named)
+    fitting = [
+        each
+        for each in left
+        if not any(_is_named(by_id.get(each.run), each.run, other, logs) for other in others)
+        and not _contradicts(by_id.get(each.run), own)
+    ]
+    running = [other for other in others if other.status == "running"]
+    doubtful = any(
+        not _contradicts(by_id.get(each.run), other) for each in fitting for other in running
+    )
+    return None if doubtful else tuple(fitting)
+
+
+def _log(project: Project, id: str) -> bytes:
+    with suppress(OSError), RunFolders(project.state).log(id).open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _LOG))
+        return file.read()
+    return b""
+
+
+def _is_named(run: Run | None, id: str, one: RunRecord, logs: dict[str, bytes]) -> bool:
+    """Whether the rows name the record, or its log the rows' run."""
+    if id and id.encode() in logs[one.id]:
+        return True
+    texts = [id, *(str(value) for value in run.values.values())] if run else [id]
+    return any(one.id in text for text in texts)
+
+
+def _contradicts(run: Run | None, one: RunRecord) -> bool:
+    """Whether the rows have other parameters than the record."""
+    if run is None:
+        return False
+    both = ((one.params[name], value) for name, value in run.params.items() if name in one.params)
+    return any(not same_value(mine, value) for mine, value in both)

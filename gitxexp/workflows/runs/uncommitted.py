@@ -1,0 +1,37 @@
+"""What a command would run that no commit holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from gitxexp.repository.commit import Changes
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.experiments.code_hash import is_code
+from gitxexp.workflows.experiments.plan import is_ours
+
+
+def modified(project: Project, changes: Changes) -> list[str]:
+    """The files that differ from HEAD, or are added to the index, and are part of what runs. Metrics and
+    plots that an earlier run left are not: this one writes its own."""
+    config = project.config
+    return [
+        path
+        for path in (*changes.modified, *changes.staged_new)
+        if not is_ours(path) and (is_code(path, config) or path in config.params_files)
+    ]
+
+
+def untracked(project: Project, command: Sequence[str], changes: Changes) -> list[str]:
+    """The files that the command names and git neither holds nor ignores. (Of others that it may read
+    nobody knows; ``check --before`` names them.)"""
+    found = []
+    for word in command:
+        path = project.git.cwd / word
+        inside = project.inside(path.resolve()) if path.is_file() else None
+        if inside is None or not is_code(inside, project.config):
+            continue
+        folders = inside.split("/")[:-1]
+        parents = {"/".join(folders[:count]) + "/" for count in range(1, len(folders) + 1)}
+        if inside in changes.untracked or not parents.isdisjoint(changes.untracked):
+            found.append(inside)
+    return found
