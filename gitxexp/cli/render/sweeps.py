@@ -13,7 +13,7 @@ from gitxexp.cli import hints
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, rounded
 from gitxexp.common import streams
-from gitxexp.common.text import counted, one_line
+from gitxexp.common.text import counted, one_line, some
 from gitxexp.repository.tag_message import show as show_value
 from gitxexp.workflows.sweeps.grid import lines
 from gitxexp.workflows.sweeps.overview import SweepStatus
@@ -245,6 +245,10 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
         console.done(*console.table(_ranking(ranking[:most], done.metric or "")))
         if len(ranking) > most:
             console.done(f"and {len(ranking) - most} more: git xexp explore list --runs")
+    elif done.metric is not None:
+        names = dict.fromkeys(name for t in done.tasks for name in t.outcome.get("metrics", {}))
+        there = f"; they have {some(list(names), 5)}" if names else ""
+        console.say(f"no ranking: no run has a number for {done.metric}{there}")
     for task in done.failures:
         console.say(f"run {task.run} {_why(task)}: {_line(task, None)}")
         tail = str(task.outcome.get("tail", "")).rstrip().splitlines()[-_LOG:]

@@ -257,7 +257,10 @@ def _command(project: Project, command: Sequence[str]) -> tuple[str, ...]:
         if path.exists() and not project.git.tracks(program):
             return (str(path.absolute()), *command[1:])
     elif "/" not in program and shutil.which(program) is None:
-        raise XexpError(f"there is no command '{program}'", "name it by its path, or set PATH")
+        hint = "name it by its path, or set PATH"
+        if " " in program:
+            hint = f"give its words one by one: {program}; or a line of a shell: sh -c '{program}'"
+        raise XexpError(f"there is no command '{program}'", hint)
     return tuple(command)
 
 

@@ -188,8 +188,7 @@ def test_the_default_command_is_the_configured_one_else_the_pipeline(ready: Repo
     ready.commit("pipeline")
     ready.xexp("run", "--no-tag").good()
     assert registered(ready)[0]["command"] == ["dvc", "repro"]
-    with (ready / ".xexp/config.toml").open("a") as file:
-        file.write("\n[run]\ncommand = \"sh -c 'echo configured'\"\n")
+    ready.git("config", "xexp.run.command", "sh -c 'echo configured'")
     ready.git("add", "-A")
     ready.commit("configured")
     assert "configured" in ready.xexp("run", "--no-tag", "--").good().out
