@@ -15,6 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+#: On PYTHONPATH: trainings of the demo that do not wait for xetrack's import.
+WITHOUT_XETRACK = str(Path(__file__).parent / "cli/without_xetrack")
+
 
 @dataclass(frozen=True)
 class Done:

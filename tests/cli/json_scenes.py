@@ -11,7 +11,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from tests.helpers import Done, Repo, xexp_inside
+import pytest
+
+from tests.helpers import WITHOUT_XETRACK, Done, Repo, xexp_inside
 from tests.workflows.models.model_tools import content
 from tests.workflows.sweeps.sweep_tools import TRAINING, trainable
 from tests.workflows.worktrees.worktree_tools import tree_of
@@ -291,7 +293,9 @@ def of_team(scenes: Scenes, repo: Repo) -> None:
 
 def of_demo(scenes: Scenes, folder: Path) -> None:
     """The demo."""
-    scenes.keep("demo", xexp_inside("demo", "demo", "--json", cwd=folder))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
+        scenes.keep("demo", xexp_inside("demo", "demo", "--json", cwd=folder))
 
 
 def sql(path: Path, *statements: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tomllib
@@ -14,7 +15,7 @@ from gitxexp.cli.main import SECTIONS, main
 from gitxexp.cli.shell import install, man_pages
 from gitxexp.repository.config import NO_SETTINGS, Config
 from tests.conftest import ROOT
-from tests.helpers import Repo, run, xexp_process
+from tests.helpers import WITHOUT_XETRACK, Repo, run, xexp_process
 
 MAN = ROOT / "man"
 PROSE = ROOT / "gitxexp/cli/shell/prose"
@@ -81,7 +82,9 @@ def test_every_option_is_on_its_page() -> None:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What ``git xexp demo`` makes: the project and its DVC remote."""
     folder = tmp_path_factory.mktemp("manual")
-    xexp_process("demo", "demo", cwd=folder).good()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
+        xexp_process("demo", "demo", cwd=folder, timeout=600).good()
     return folder / "demo"
 
 
@@ -93,7 +96,10 @@ def examples(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PROSE.iterdir()))
-def test_every_example_runs(name: str, demo: Path, quick: None, tmp_path: Path) -> None:
+def test_every_example_runs(
+    name: str, demo: Path, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
     commands = examples(name)
     assert commands
     shutil.copytree(demo, tmp_path / "demo", symlinks=True)

@@ -22,7 +22,7 @@ README = Path(__file__).resolve().parents[2] / "README.md"
 
 def test_the_commands_print_what_the_readme_shows(quick: None, tmp_path: Path) -> None:
     """XEXP_TEST_WRITE=1 writes the real output into the README instead."""
-    run("git", "xexp", "demo", "demo", cwd=tmp_path).good()
+    run("git", "xexp", "demo", "demo", cwd=tmp_path, timeout=600).good()
     shown = README.read_text("utf-8")
     real = replayed(shown, tmp_path)
     if os.environ.get("XEXP_TEST_WRITE"):
