@@ -28,7 +28,7 @@ _PAGE = """<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
-style-src 'unsafe-inline'; script-src 'unsafe-inline' 'unsafe-eval'">
+style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <meta name="color-scheme" content="light dark">
 <title>@TITLE@</title>
 <style>body { margin: 1rem; font: 14px/1.4 system-ui, sans-serif } #plot { width: 100% }</style>
@@ -41,7 +41,7 @@ const dark = matchMedia("(prefers-color-scheme: dark)");
 const spec = @SPEC@;
 function draw() {
   const options = {actions: {export: true, source: false, compiled: false, editor: false},
-                   renderer: "svg", theme: dark.matches ? "dark" : undefined};
+                   renderer: "svg", ast: true, theme: dark.matches ? "dark" : undefined};
   vegaEmbed("#plot", {...spec, width: "container", background: "transparent"}, options);
 }
 dark.addEventListener("change", draw);

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from gitxexp._version import __version__
 from gitxexp.cli.render.page.data import as_json
+from gitxexp.cli.render.page.vega import in_html
 from gitxexp.cli.render.report import Sentence, Strong, summary
 from gitxexp.common.text import visible
 
@@ -30,8 +31,6 @@ _POLICY = (
     "default-src 'none'; script-src {scripts}; style-src {styles}; img-src data: blob:; base-uri 'none';"
     " form-action 'none'"
 )
-#: What would end a script, or begin a comment in it, within HTML (html.spec.whatwg.org, 4.12.1.3).
-_IN_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
 
 
 def as_html(page: Page, vega: str) -> str:
@@ -42,7 +41,7 @@ def as_html(page: Page, vega: str) -> str:
         for entry in files(__package__).joinpath("charts").iterdir()
         if entry.name.endswith(".json")
     }
-    vega = _IN_SCRIPT.sub(r"\\x3c", vega)
+    vega = in_html(vega)
     parts = {
         "policy": _POLICY.format(scripts=f"{_hash(script)} {_hash(vega)}", styles=_hash(style)),
         "generator": f'{GENERATOR}{__version__}">',

@@ -7,6 +7,7 @@ that it is kept in the user's cache (``$XDG_CACHE_HOME/git-xexp``, XDG base dire
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -16,6 +17,8 @@ from gitxexp.common.missing import missing_package
 
 _PACKAGE = "vl-convert-python"
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
+#: What would end a script, or begin a comment in it, within HTML (html.spec.whatwg.org, 4.12.1.3).
+_IN_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
 
 
 def script() -> str:
@@ -37,6 +40,11 @@ def script() -> str:
         with atomic_write(kept, durable=False) as temporary:
             temporary.write_text(made, "utf-8")
     return made
+
+
+def in_html(script: str) -> str:
+    """The script as it may stand in a page."""
+    return _IN_SCRIPT.sub(r"\\x3c", script)
 
 
 def _missing() -> Exception:
