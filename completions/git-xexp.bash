@@ -20,7 +20,7 @@ v	run	run a command as an experiment
 v	rerun	run a past experiment again and compare
 v	tag	snapshot the experiment as the next version
 v	sweep	run a command for each configuration, in parallel
-v	worktree	create and remove worktrees: one experiment, one branch, one folder
+v	worktree	work on an experiment in its own branch and folder
 v	push	push artifacts, branches and tags of experiments
 v	pull	pull commits and experiments, and check out their outputs
 v	explore	list, show and compare experiments

@@ -41,7 +41,7 @@ SECTIONS = {
         "rerun": "run a past experiment again and compare",
         "tag": "snapshot the experiment as the next version",
         "sweep": "run a command for each configuration, in parallel",
-        "worktree": "create and remove worktrees: one experiment, one branch, one folder",
+        "worktree": "work on an experiment in its own branch and folder",
         "push": "push artifacts, branches and tags of experiments",
         "pull": "pull commits and experiments, and check out their outputs",
     },

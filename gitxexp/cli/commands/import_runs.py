@@ -62,7 +62,10 @@ def import_runs(
         _show(done, dry_run=dry_run)
         _show_more(tagged, added)
     if not done.listed:
-        console.say(f"note: {done.into} is not among [results] databases in .xexp/config.toml")
+        console.say(
+            f"note: {done.into} is not among [results] databases in .xexp/config.toml: add it there,"
+            " or its runs are not listed"
+        )
     if done.advice:
         hints.hint(f"next: {done.advice}")
 

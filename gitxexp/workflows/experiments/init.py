@@ -17,6 +17,7 @@ from gitxexp.storage.dvc import pointers, session
 from gitxexp.storage.dvc.places import is_dvc_repo
 from gitxexp.storage.git import Git
 from gitxexp.trackers.databases import kind_of
+from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import Wanted, collect, find_databases
@@ -233,8 +234,11 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
     for name in found.databases:
         if not (top / name).is_file():  # a template's, before its first run
             continue
-        tables = ", ".join(table.name for table in event_tables(top / name, None))
-        yield "results", f"{name} ({kind_of(top / name)}, table {tables})"
+        tracker = tracker_of(top / name, config.results_table or None)
+        what = f"{tracker} store"
+        if tracker != "mlflow":  # whose tables are its own
+            what = f"table {some([table.name for table in event_tables(top / name, None)], 5)}"
+        yield "results", f"{name} ({kind_of(top / name)}, {what})"
     if run is not None:
         metric = describe.primary_metric(run.metrics, config)
         yield "last run", run.id

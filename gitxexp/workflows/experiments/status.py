@@ -174,6 +174,12 @@ def _next(project: Project, found: Status) -> str:
     asked = outputs.changed or found.head.changed  # then a training may have made them again
     if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
         return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
+    if not found.total and top is not None:
+        command = project.config.run_command
+        if not project.git.lines("ls-files", ":/.xexp"):  # what init made is not committed yet
+            return f"git add {'.' if command else '.xexp .gitattributes'} && git commit"
+        if command and not asked:
+            return "git xexp run"
     if found.untracked:
         return "git xexp tag --track" + (" --all" if found.head.changed else "")
     if found.last is None or found.head.changed or found.since or outputs.changed:

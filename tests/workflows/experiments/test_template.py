@@ -23,7 +23,10 @@ def test_a_template_runs_is_sound_and_is_tagged(repo: Repo, name: str) -> None:
     repo.git("commit", "-q", "-m", "empty")
     repo.xexp("init", "--template", name).good()
     assert all((repo / path).is_file() for path in template.template(name).files)
+    assert "next       git add" in repo.xexp().good().out
     repo.commit("start")
+    first = "git xexp tag" if name == "pipeline" else "git xexp run"
+    assert f"next       {first}\n" in repo.xexp().good().out
     repo.xexp("run", "-m", "baseline").good()
     report = repo.xexp("check", "--json").good().json()
     assert [f["rule"] for f in report["findings"] if f["level"] != "note"] == []
