@@ -62,8 +62,10 @@ def run(
     options: MergeOptions,
     progress: Progress | None,
     apply: bool,
+    base: Path | None = None,
 ) -> MergeReport:
-    """The frame of every merge; ``decide`` is what differs between two-way and three-way."""
+    """The frame of every merge; ``decide`` is what differs between two-way and three-way, and
+    ``base``, one of the sources."""
     tell = progress or (lambda done, total, unit: None)
     kind = _out_kind(target, out)
     with writing(out), contextlib.ExitStack() as stack:
@@ -82,7 +84,8 @@ def run(
             outcomes += [o for o in [decide(session, table, kind, options)] if o]
         if not outcomes:
             raise XexpError("there is no table to merge")
-        job = Job(session, kind, ours, others, tuple(outcomes), options)
+        was = next((source for source in others if source.path == base), None)
+        job = Job(session, kind, ours, others, tuple(outcomes), options, was)
         report = job.report()
         if temp is None or report.conflicts:
             return report
@@ -227,7 +230,7 @@ def merge3_files(
     ) -> Outcome | None:
         return _decide(session, table, kind, chosen, str(known) if known else None, str(theirs))
 
-    return run(ours, [s for s in sources if s], out or ours, decide, options, progress, True)
+    return run(ours, [s for s in sources if s], out or ours, decide, options, progress, True, known)
 
 
 def _decide(

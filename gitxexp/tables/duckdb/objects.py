@@ -62,16 +62,115 @@ def objects_of(session: Session, source: Source) -> list[Object]:
     return [*_created(session, source.alias), *_comments(session, source.alias)]
 
 
-def new_objects(session: Session, ours: Source | None, others: Sequence[Source]) -> list[Object]:
-    """What only the DuckDB files among ``others`` have; of one name the first file's."""
+@dataclass(frozen=True)
+class Incoming:
+    """What becomes of the objects of the sources of a merge."""
+
+    new: tuple[Object, ...] = ()  #: created
+    changed: tuple[Object, ...] = ()  #: only theirs changed them since the base: they replace ours
+    lost: tuple[str, ...] = ()  #: what the result would not have, in words
+    kept: tuple[str, ...] = ()  #: comments that differ, in words
+
+
+#: What can be replaced while tables and other objects stand.
+_REPLACED = ("MACRO", "VIEW", "INDEX", "COMMENT")
+_ORDER = (*_BEFORE, "INDEX", "VIEW", "COMMENT")
+
+
+def incoming(
+    session: Session, ours: Source | None, others: Sequence[Source], base: Source | None = None
+) -> Incoming:
+    """What of the DuckDB files among ``others`` comes in; of one name the first file's. What ours has
+    stays, unless only theirs changed it since ``base``."""
     sources = [source for source in others if source.kind == "duckdb"]
-    found = {_key(o): o for source in reversed(sources) for o in objects_of(session, source)}
-    here = ours is not None and ours.kind == "duckdb"
-    if found and here and ours is not None:
-        for item in objects_of(session, ours):
-            found.pop(_key(item), None)
-    kinds = (*_BEFORE, "INDEX", "VIEW", "COMMENT")
-    return sorted(found.values(), key=lambda o: kinds.index(o.kind))
+    listed = [(source, objects_of(session, source)) for source in sources]
+    mine = {_key(o): o for o in _objects(session, ours)}
+    was = {_key(o): o for o in _objects(session, base)}
+    new: dict[tuple[str, str], Object] = {}
+    changed: dict[tuple[str, str], Object] = {}
+    lost, kept = list[str](), list[str]()
+    for source, items in listed:
+        for item in items:
+            key = _key(item)
+            if key not in mine:
+                if not (ours and key in was):  # else ours dropped it
+                    new.setdefault(key, item)
+            elif _spelled(item) in (_spelled(mine[key]), _spelled(was.get(key))):
+                continue
+            elif base and _spelled(mine[key]) == _spelled(was.get(key)) and item.kind in _REPLACED:
+                changed[key] = item
+            else:
+                name = "comment " + item.name if item.kind == "COMMENT" else item.label
+                line = f"{name} differs in {source.path}: the target's is kept"
+                (kept if item.kind == "COMMENT" else lost).append(line)
+    if ours is not None and ours.kind == "duckdb":
+        lost += _constraints(session, ours, sources, base)
+    first, second = (
+        tuple(sorted(found.values(), key=lambda o: _ORDER.index(o.kind)))
+        for found in (new, changed)
+    )
+    return Incoming(first, second, tuple(lost), tuple(kept))
+
+
+def _objects(session: Session, source: Source | None) -> list[Object]:
+    return objects_of(session, source) if source is not None and source.kind == "duckdb" else []
+
+
+def _spelled(item: Object | None) -> str:
+    """Its statement; where a sequence goes on from is no difference."""
+    return "" if item is None else _START.sub("", " ".join(item.sql.split()))
+
+
+def _constraints(
+    session: Session, ours: Source, sources: Sequence[Source], base: Source | None
+) -> list[str]:
+    """The constraints of tables of ours that only a source declares: none can be added to a table."""
+    mine, was = _declared(session, ours), _declared(session, base) if base else {}
+    columns: dict[tuple[str, str], set[str]] = {}
+    for schema, table, column in session.rows(
+        "SELECT schema_name, table_name, column_name FROM duckdb_columns() WHERE database_name = $1",
+        [ours.alias],
+    ):
+        columns.setdefault((schema, table), set()).add(column)
+    lost = []
+    for source in sources:
+        for key, names in _declared(session, source).items():
+            there = columns.get(key[:2])
+            if there is not None and there.issuperset(names) and key not in mine and key not in was:
+                schema, table, what = key
+                full = table if schema == "main" else f"{schema}.{table}"
+                lost.append(f"{what} of {full}, as {source.path} declares it, is not added")
+    return lost
+
+
+def _declared(session: Session, source: Source) -> dict[tuple[str, str, str], list[str]]:
+    """(schema, table, constraint) → its columns."""
+    if source.kind != "duckdb":
+        return {}
+    rows = session.rows(
+        "SELECT schema_name, table_name, constraint_text, constraint_column_names "
+        "FROM duckdb_constraints() WHERE database_name = $1",
+        [source.alias],
+    )
+    return {
+        (schema, table, text if "(" in text else f"{text} on {', '.join(names)}"): names
+        for schema, table, text, names in rows
+    }
+
+
+def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> None:
+    """Put the objects in the place of those of their names."""
+    for item in objects:
+        if item.kind == "INDEX":
+            name = item.name.strip('"').replace('""', '"')
+            for (schema,) in session.rows(
+                "SELECT schema_name FROM duckdb_indexes() WHERE database_name = $1 AND index_name = $2",
+                [alias, name],
+            ):
+                session.rows(f"DROP INDEX {alias}.{quote(schema)}.{quote(name)}")
+        session.rows(f"USE {alias}")
+        session.rows(re.sub(r"^CREATE (MACRO|VIEW)\b", r"CREATE OR REPLACE \1", item.sql))
+        session.rows("USE memory")
 
 
 def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Object, str]:

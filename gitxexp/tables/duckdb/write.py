@@ -23,7 +23,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of, put
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
-from gitxexp.tables.duckdb.objects import Object, advance, create, new_objects
+from gitxexp.tables.duckdb.objects import Incoming, advance, create, incoming, replace_objects
 from gitxexp.tables.duckdb.parquet import (
     Manner,
     arrow_schema,
@@ -64,6 +64,7 @@ class Job:
     others: list[Source]
     outcomes: tuple[Outcome, ...]
     options: MergeOptions
+    base: Source | None = None  #: of a three-way merge
 
     def report(self) -> MergeReport:
         """What this merge does, before it does it."""
@@ -73,8 +74,13 @@ class Job:
             similar=tuple(s for o in self.outcomes for s in o.table.similar),
             carried=tuple(carried("table", name) for name in self._new_tables())
             + tuple(carried(statement_kind(sql), name) for name, sql in self.sqlite_objects)
-            + tuple(item.label for item in self.duckdb_objects),
-            notes=tuple(n for o in self.outcomes for n in o.notes) + self._as_text(),
+            + tuple(
+                item.label for item in (*self.duckdb_objects.new, *self.duckdb_objects.changed)
+            ),
+            notes=tuple(n for o in self.outcomes for n in o.notes)
+            + self._as_text()
+            + self.duckdb_objects.lost
+            + self.duckdb_objects.kept,
         )
 
     def _new_tables(self) -> list[str]:
@@ -84,13 +90,13 @@ class Job:
         return [o.table.name for o in self.outcomes if o.report.created]
 
     @cached_property
-    def duckdb_objects(self) -> list[Object]:
+    def duckdb_objects(self) -> Incoming:
         """Types, sequences, macros, indexes, views and comments that a DuckDB target lacks."""
         if self.kind != "duckdb":
-            return []
-        sources = [source for source in (self.ours, *self.others) if source is not None]
+            return Incoming()
+        sources = [s for s in (self.ours, *self.others) if s is not None and s is not self.base]
         edit = self.ours is not None and self.ours.kind == "duckdb"
-        return new_objects(self.session, self.ours if edit else None, sources[edit:])
+        return incoming(self.session, self.ours if edit else None, sources[edit:], self.base)
 
     @cached_property
     def sqlite_objects(self) -> list[tuple[str, str]]:
@@ -154,10 +160,13 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     edit = job.ours is not None and job.ours.kind == "duckdb"
     place = job.session.workplace(temp)
     alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, place)
-    early = create(job.session, alias, [item for item in job.duckdb_objects if item.early])
+    found = job.duckdb_objects
+    _accept(job, found.lost)
+    early = create(job.session, alias, [item for item in found.new if item.early])
     lost = list(write_duckdb(job.session, alias, job.outcomes, edit))
-    late = [item for item in job.duckdb_objects if item in early or not item.early]
+    late = [item for item in found.new if item in early or not item.early]
     failed = create(job.session, alias, late)
+    replace_objects(job.session, alias, found.changed)
     lost += [f"{item.label} was not carried over: {why}" for item, why in failed.items()]
     advance(job.session, alias, job.others)
     _accept(job, lost)
@@ -310,20 +319,30 @@ def _change(session: Session, place: str, outcome: Outcome) -> None:
 def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
     if not outcome.table.widened:
         return
-    table = outcome.table.ours.table if outcome.table.ours else None
+    ours = outcome.table.ours
+    assert ours is not None
     indexes = session.rows(
-        "SELECT index_name, sql FROM duckdb_indexes() WHERE database_name = $1 "
-        "AND table_name = $2 AND sql IS NOT NULL",
-        [alias, (table.name or "").split(".")[-1] if table else ""],
+        "SELECT schema_name, index_name, sql FROM duckdb_indexes() WHERE database_name = $1 "
+        "AND schema_name = $2 AND table_name = $3 AND sql IS NOT NULL",
+        [alias, ours.table.schema, _short(ours)],
     )
-    for name, _ in indexes:
-        session.rows(f"DROP INDEX {alias}.{quote(name)}")
+    for schema, name, _ in indexes:
+        session.rows(f"DROP INDEX {alias}.{quote(schema)}.{quote(name)}")
     for line in outcome.table.widened:
         column = line.rsplit(": ", 1)[0]
         kind = outcome.table.columns[column]
-        session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
+        try:
+            session.rows(f"ALTER TABLE {place} ALTER COLUMN {quote(column)} TYPE {kind}")
+        except XexpError as error:
+            if "depend" not in error.message:
+                raise
+            raise XexpError(
+                f"{outcome.table.name}.{column} cannot become {kind}: a foreign key, a generated "
+                "column or a constraint needs its type",
+                "change the type on both sides first",
+            ) from None
     session.rows(f"USE {alias}")
-    for _, sql in indexes:
+    for *_, sql in indexes:
         session.rows(sql)
     session.rows("USE memory")
 

@@ -339,3 +339,69 @@ def test_what_cannot_come_along_is_refused_unless_the_loss_is_accepted(tmp_path:
     assert any("without its constraints" in note for note in report.notes)
     with duckdb.connect(str(out)) as con:
         assert con.execute("SELECT count(*) FROM runs").fetchall() == [(3,)]
+
+
+_OBJECTS = """CREATE SCHEMA lab; CREATE MACRO plus(a, b := 2) AS a + b; CREATE MACRO old(a) AS a;
+CREATE TABLE lab.t (id INTEGER PRIMARY KEY, n INTEGER); CREATE INDEX by_n ON lab.t (n);
+CREATE VIEW v AS SELECT * FROM lab.t WHERE n > 0; COMMENT ON TABLE lab.t IS 'rows';
+INSERT INTO lab.t VALUES (1, 1);"""
+
+
+def _database(path: Path, *more: str) -> Path:
+    with duckdb.connect(path) as con:
+        for sql in (_OBJECTS, *more):
+            con.execute(sql)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("sql", "lost"),
+    [
+        ("CREATE OR REPLACE MACRO plus(a, b := 3) AS a - b", "macro plus differs"),
+        ("CREATE OR REPLACE VIEW v AS SELECT 1 AS x", "view v differs"),
+        ("CREATE TABLE u (a INTEGER, CHECK (a > 0))", "CHECK((a > 0)) of u"),
+    ],
+)
+def test_what_a_source_defines_otherwise_is_said_and_refused(
+    tmp_path: Path, sql: str, lost: str
+) -> None:
+    ours = _database(tmp_path / "ours.duckdb", "CREATE TABLE u (a INTEGER)")
+    table = "DROP TABLE IF EXISTS u" if " u " in sql else "SELECT 1"
+    theirs = _database(tmp_path / "theirs.duckdb", table, sql, "INSERT INTO lab.t VALUES (2, 2)")
+    before = ours.read_bytes()
+    with pytest.raises(XexpError) as refused:
+        merge_files(ours, [theirs])
+    assert lost in refused.value.message and "--allow-lossy" in refused.value.hint
+    assert ours.read_bytes() == before
+    report = merge_files(ours, [theirs], options=MergeOptions(allow_lossy=True))
+    assert lost in report.notes[0] and report.written
+
+
+def test_three_way_objects_that_one_side_changed(tmp_path: Path) -> None:
+    base = _database(tmp_path / "base.duckdb")
+    ours = _database(tmp_path / "ours.duckdb", "DROP MACRO old", "COMMENT ON TABLE lab.t IS 'mine'")
+    theirs = _database(
+        tmp_path / "theirs.duckdb", "CREATE OR REPLACE MACRO plus(a, b := 3) AS a - b",
+        "CREATE OR REPLACE VIEW v AS SELECT n FROM lab.t", "DROP INDEX lab.by_n",
+        "CREATE INDEX by_n ON lab.t (id, n)", "INSERT INTO lab.t VALUES (2, 2)",
+    )  # fmt: skip
+    assert merge3_files(base, ours, theirs).written
+    with duckdb.connect(ours, read_only=True) as con:
+        assert con.execute("SELECT plus(5), (SELECT count(n) FROM v)").fetchall() == [(2, 2)]
+        names = con.execute("SELECT function_name FROM duckdb_functions() WHERE NOT internal")
+        assert ("old",) not in names.fetchall(), "what ours dropped does not come back"
+        assert "id, n" in con.execute("SELECT sql FROM duckdb_indexes()").fetchall()[0][0]
+        assert con.execute(
+            "SELECT comment FROM duckdb_tables() WHERE table_name = 't'"
+        ).fetchone() == ("mine",)
+
+
+def test_a_column_with_an_index_in_a_schema_becomes_wider(tmp_path: Path) -> None:
+    ours = _database(tmp_path / "ours.duckdb")
+    theirs = tmp_path / "theirs.duckdb"
+    with duckdb.connect(theirs) as con:
+        con.execute("CREATE SCHEMA lab; CREATE TABLE lab.t (id INTEGER PRIMARY KEY, n DOUBLE)")
+        con.execute("INSERT INTO lab.t VALUES (2, 1.5)")
+    merge_files(ours, [theirs])
+    assert ask(ours, "SELECT n FROM lab.t ORDER BY id") == [(1.0,), (1.5,)]
+    assert ask(ours, "SELECT index_name FROM duckdb_indexes()") == [("by_n",)]
