@@ -142,10 +142,8 @@ class ModelAdded(Step):
 
 
 @dataclass(frozen=True, slots=True)
-class ModelRemoved(Step):
-    """A model file that the operation takes away, to ``kept``."""
-
-    kind: ClassVar[str] = "aside"
+class _Removal(Step):
+    """A model file at ``path`` and the place ``kept`` that it is moved to or from."""
 
     path: str
     old: KnownFile
@@ -154,6 +152,12 @@ class ModelRemoved(Step):
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:
         return cls(data["path"], KnownFile(**data["old"]), data["kept"])
+
+
+class ModelRemoved(_Removal):
+    """A model file that the operation takes away, to ``kept``."""
+
+    kind: ClassVar[str] = "aside"
 
     def check(self, at: Repository) -> Changed | None:
         return _lost_since(at, self.old, Path(self.path), Path(self.kept))
@@ -202,19 +206,10 @@ class ModelPutBack(Step):
         _regain(at, step.new, path, source or None)
 
 
-@dataclass(frozen=True, slots=True)
-class ModelBroughtBack(Step):
-    """The undo of a :class:`ModelRemoved`, with the same fields."""
+class ModelBroughtBack(_Removal):
+    """The undo of a :class:`ModelRemoved`."""
 
     kind: ClassVar[str] = "brought back"
-
-    path: str
-    old: KnownFile
-    kept: str
-
-    @classmethod
-    def load(cls, data: dict[str, Any]) -> Self:
-        return cls(data["path"], KnownFile(**data["old"]), data["kept"])
 
     def check(self, at: Repository) -> Changed | None:
         return None  # a changed one stays
