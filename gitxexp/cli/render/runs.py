@@ -17,6 +17,8 @@ from gitxexp.workflows.runs.run import Prepared, Run
 #: Lines of the log that are shown of a run that failed.
 _TAIL = 10
 _TAIL_BYTES = 8192
+#: Bytes of the end of a log that a pager gets; a pipe gets all of it.
+_SHOWN = 50_000_000
 
 
 def begin(prepared: Prepared) -> None:
@@ -108,7 +110,11 @@ def show_log(log: Path, limit: int | None) -> None:
         _copy(log, limit)
         return
     with log.open("rb") as file:
+        start = max(0, file.seek(0, 2) - _SHOWN)
+        file.seek(max(start, _start_of_last(file, limit)) if limit else start)
         text = file.read().decode("utf-8", "replace").removesuffix("\n")
+    if start and not limit:
+        console.say(f"the first {start / 1e6:.0f} MB are left out; all of it is in {log}")
     lines = [line.removesuffix("\r").rpartition("\r")[2] for line in text.split("\n")]
     console.page_text("\n".join(lines[-limit:] if limit else lines))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import signal
 import sys
 import threading
@@ -137,6 +138,17 @@ def test_a_full_disk_ends_the_log_and_not_the_command(tmp_path: Path) -> None:
         ["sh", "-c", "echo much; exit 3"], cwd=tmp_path, env=ENV, log=Path("/dev/full"), echo=False
     )
     assert (done.code, done.log_error) == (3, "No space left on device")
+
+
+def test_a_long_log_is_kept_whole_and_takes_no_memory(tmp_path: Path) -> None:
+    """XEXP_TEST_LOG_MB=1000 is the longer run."""
+    megabytes = int(os.environ.get("XEXP_TEST_LOG_MB", "30"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    done = sh(f"yes 0123456789abcdef | head -c {megabytes}000000", tmp_path)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert (done.code, done.log_error) == (0, "")
+    assert done.log_size == (tmp_path / "logs/log").stat().st_size == megabytes * 1_000_000
+    assert grown < 8_000  # KB
 
 
 #: Runs a command with echo, as ``git xexp run`` does, and says how it ended.

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.helpers import Repo, run
 from tests.workflows.sweeps.sweep_tools import begin, ended, until
 
@@ -340,3 +342,65 @@ def test_two_runs_at_once_have_their_own_rows_in_one_work_tree_and_in_two(ready:
     assert sorted(rows) == [0.1, 0.2] and ready.tags == ["e0.1.0"]
     (other,) = (row for row in registered(side) if row["params"]["lr"] == 0.3)
     assert other["version"] == "e0.1.0" and other["note"] == "" and other["outputs"]
+
+
+def test_a_run_is_pushed_and_the_end_of_a_long_log_is_shown(
+    ready: Repo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready.git("init", "-q", "--bare", "-b", "main", "../origin")
+    ready.git("remote", "add", "origin", "../origin")
+    ready.git("push", "-q", "-u", "origin", "main")
+    train(ready, "--push").good()
+    there = ready.git("ls-remote", "origin")
+    assert f"{ready.head}\trefs/heads/main" in there and "refs/tags/e0.1.0" in there
+    assert ready.remote is not None
+    stored = {path.parent.name + path.name for path in ready.remote.rglob("*") if path.is_file()}
+    (made,) = registered(ready)
+    assert made["outputs"]["models/production/model.bin"].removeprefix("md5:") in stored
+    monkeypatch.setattr("gitxexp.cli.render.runs._SHOWN", 4)
+    monkeypatch.setenv("GIT_PAGER_IN_USE", "true")
+    shown = ready.xexp("explore", "log", "e0.1.0").good()
+    assert shown.out == "0.1\n" and "are left out; all of it is in " in shown.err
+
+
+#: Scripts of trackers, in the folder of a work tree; each logs acc 0.1, 0.2 and then 0.3.
+TRACKERS = {
+    "mlflow": """
+import os
+os.environ["MLFLOW_ALLOW_FILE_STORE"] = "true"
+import mlflow
+mlflow.set_tracking_uri("mlruns")
+mlflow.set_experiment("iris")
+with mlflow.start_run():
+    mlflow.log_params({"depth": 4})
+    for step in range(3):
+        mlflow.log_metric("acc", (step + 1) / 10, step=step)
+""",
+    "dvclive": """
+from dvclive import Live
+with Live(save_dvc_exp=False) as live:
+    live.log_params({"depth": 5})
+    for step in range(3):
+        live.log_metric("acc", (step + 1) / 10)
+        live.next_step()
+""",
+}
+
+
+@pytest.mark.parametrize("tracker", TRACKERS)
+def test_what_other_trackers_log_is_bound_to_the_run(ready: Repo, tracker: str) -> None:
+    pytest.importorskip(tracker)
+    ready.write("log.py", TRACKERS[tracker])
+    ready.write("metrics.json", '{"f1": 0.7}\n')  # of an earlier run
+    with (ready / ".gitignore").open("a") as file:
+        file.write("mlruns/\n")
+    ready.commit("a tracker")
+    ready.xexp("run", "--", sys.executable, "log.py").good()
+    (made,) = registered(ready)
+    (found,) = made["tables"]
+    assert found["database"] == {"mlflow": "mlruns", "dvclive": "dvclive"}[tracker]
+    assert {"mlflow": 4, "dvclive": 5}[tracker] == made["params"]["depth"]
+    assert made["metrics"]["acc"] == pytest.approx(0.3) and "f1" not in made["metrics"]
+    tag = ready.git("cat-file", "tag", "e0.1.0")
+    assert f'run = "{found["run"]}"' in tag and "acc = 0.3" in tag and "\nf1 = " not in tag
+    assert ready.git("status", "--porcelain") == ""
