@@ -221,6 +221,7 @@ o	--path	dir	once	Where to create it
 o	--branch	branch	once	Branch to create, or to check out if it exists
 o	--link	choice:auto reflink hardlink symlink copy	once	How data is placed (default: auto)
 o	--no-fetch	-	once	Do not fetch from the DVC remote
+o	--recurse-submodules	-	once	Fill the submodules, too
 o	--print-path	-	once	Print only the path
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON

@@ -389,18 +389,20 @@ class Repository:
         branch: str | None = None,
         link: Literal["auto", "reflink", "hardlink", "symlink", "copy"] | None = None,
         fetch: bool = True,
+        recurse_submodules: bool = False,
         wait: bool = True,
     ) -> CreatedWorktree:
         """Make a worktree for the experiment ``name``, as ``git xexp worktree new``.
 
         It starts ``at`` a version or revision, in the folder ``path`` on ``branch`` (both as
-        configured by default). ``link`` is how data gets there; ``fetch=False`` fetches nothing.
-        ``ready.missing`` names the files that are nowhere.
+        configured by default). ``link`` is how data gets there; ``fetch=False`` fetches nothing;
+        ``recurse_submodules`` fills the submodules. ``ready.missing`` names the files that are nowhere.
         """
         from gitxexp.workflows.worktrees.create import WorktreeRequest, create
 
+        place = None if path is None else Path(path)
         request = WorktreeRequest(
-            name, at, None if path is None else Path(path), branch, link, fetch
+            name, at, place, branch, link, fetch, submodules=recurse_submodules
         )
         return create(self._project, request, wait=wait)
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import sys
 
+#: What is said where it cannot run.
+WINDOWS = """\
+fatal: git-xexp does not run on Windows itself
+hint: use it in the Windows Subsystem for Linux: https://learn.microsoft.com/windows/wsl
+"""
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -11,6 +17,9 @@ if TYPE_CHECKING:
 
 def main(argv: list[str] | None = None) -> int:
     """Run ``git xexp ARGV``; returns the exit code."""
+    if sys.platform == "win32":  # no fork, no flock, no folder descriptors
+        sys.stderr.write(WINDOWS)
+        return 128
     _interrupts(raised=False)
     from gitxexp.common import streams
     from gitxexp.common.errors import XexpError

@@ -248,13 +248,13 @@ class Objects:
 
     def own(self, root: str) -> list[Path]:
         """The project's own cache, if it is there."""
-        if root not in self._own:
+        if not self._own.get(root):  # the first object that is fetched makes it
             self._own[root] = cache_dirs(self.top / root)
         return self._own[root]
 
     def caches(self, root: str) -> list[Path]:
         """The caches that may hold an object of the project, its own first."""
-        if root not in self._every:
+        if not self._every.get(root):
             places = (tree / root for tree in self.trees)
             self._every[root] = cache_dirs(self.top / root, places)
         return self._every[root]
@@ -265,9 +265,9 @@ class Objects:
         yield from own
         yield from (cache for cache in self.caches(root) if cache not in own)
 
-    def remote(self, out: Output, remote: str | None = None) -> Path | None:
+    def remote(self, out: Output, remote: str | None = None, *, own: bool = False) -> Path | None:
         """The folder of the output's remote where that is a local one."""
-        return local_remote_dir(self.top / out.root, out.remote or remote)
+        return local_remote_dir(self.top / out.root, remote, pointer=out.remote, own=own)
 
     def find(self, out: Output, oid: str | None = None) -> Path | None:
         """The output's object (or ``oid``, one of its files) in the nearest cache that has it."""

@@ -6,14 +6,14 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import alive
-from gitxexp.storage.dvc.places import is_dvc_repo, remote_name
+from gitxexp.storage.dvc.places import has_own_remotes, is_dvc_repo, remote_name
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.remote import fetch_objects
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore_object
@@ -47,6 +47,7 @@ class Stores:
     strategy: Strategy
     remote: str | None = None
     progress: Progress | None = None
+    brought: set[str] = field(default_factory=set)  #: objects that came from a remote
 
     @property
     def top(self) -> Path:
@@ -81,39 +82,63 @@ class Stores:
                 found = manifest(out, [home])
         if found is not None or not self.remotes or not out.oid or out.versioned:
             return found
-        folder = self._folder(out)
-        if folder is not None:
-            return manifest(out, [folder])
-        with suppress(XexpError):
-            self._into_cache(out, [out.oid])
-        return self.objects.manifest(out)
+        for own in self._configurations(out):
+            folder = self._folder(out, own=own)
+            if folder is None:
+                with suppress(XexpError):
+                    self._into_cache(out, [out.oid], own=own)
+            found = manifest(out, [folder]) if folder else self.objects.manifest(out)
+            if found is not None:
+                return found
+        return None
 
     def places(self, out: Output, oid: str) -> Iterator[Place]:
         """Copies of the object, nearest first. Asking for the next one means the last was bad."""
         if self.cached:
-            own = self.objects.home(out.root)
+            home = self.objects.home(out.root)
             for cache in self.caches(out.root):
                 file = object_path(cache, oid, out.legacy)
                 if is_object(file):
-                    yield Place(file, "cache" if cache == own else f"cache {cache}")
+                    yield Place(file, "cache" if cache == home else f"cache {cache}")
         if self.strategy is Strategy.AUTO:
             for file in self.work_trees.copies(oid):
                 yield Place(file, "work tree")
         if not self.remotes:
             return
-        name = out.remote or remote_name(self.top / out.root, self.remote)
-        folder = self._folder(out)
-        if folder is not None:
-            file = object_path(folder, oid, out.legacy)
-            if is_object(file):
-                yield Place(file, f"remote {name}")
-        elif name is not None and not out.versioned:
-            fetched = self._into_cache(out, [oid])
-            if fetched is not None:
-                yield Place(fetched, f"remote {name}")
+        problem: XexpError | None = None
+        for own in self._configurations(out):
+            name = self.remote_name(out, own=own)
+            folder = self._folder(out, own=own)
+            if folder is not None:
+                file = object_path(folder, oid, out.legacy)
+                if is_object(file):
+                    yield Place(file, f"remote {name}")
+            elif name is not None and not out.versioned:
+                try:
+                    fetched = self._into_cache(out, [oid], own=own)
+                except XexpError as error:
+                    problem = problem or error
+                    continue
+                if fetched is not None:
+                    yield Place(fetched, f"remote {name}")
+        if problem is not None:
+            raise problem
 
-    def _folder(self, out: Output) -> Path | None:
-        return self.objects.remote(out, self.remote)
+    def remote_name(self, out: Output, *, own: bool = False) -> str | None:
+        """The remote that is asked for an output; ``own``: that of a worktree's commit."""
+        return remote_name(self.top / out.root, self.remote, pointer=out.remote, own=own)
+
+    def remote_names(self, out: Output) -> list[str]:
+        """Every remote that is asked for an output."""
+        names = (self.remote_name(out, own=own) for own in self._configurations(out))
+        return [name for name in names if name is not None]
+
+    def _configurations(self, out: Output) -> tuple[bool, ...]:
+        """Today's remotes, then those that a worktree's commit names (``own``)."""
+        return (False, True) if has_own_remotes(self.top / out.root) else (False,)
+
+    def _folder(self, out: Output, *, own: bool = False) -> Path | None:
+        return self.objects.remote(out, self.remote, own=own)
 
     def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
         """Bring many objects of real (not local-directory) remotes into the cache at once.
@@ -132,9 +157,13 @@ class Stores:
             with suppress(XexpError):
                 self._into_cache(out, oids)
 
-    def _into_cache(self, out: Output, oids: list[str]) -> Path | None:
+    def _into_cache(self, out: Output, oids: list[str], *, own: bool = False) -> Path | None:
         """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
-        fetch_objects(self.top, out, oids, self.remote, self.progress)
+        wanted = [oid for oid in oids if oid not in self.brought]
+        if wanted:
+            self.brought.update(
+                fetch_objects(self.top, out, wanted, self.remote, self.progress, own=own)
+            )
         file = object_path(self.objects.home(out.root), oids[0], out.legacy)
         return file if is_object(file) else None
 

@@ -83,3 +83,15 @@ def test_a_closed_pipe_is_quiet() -> None:
     assert shell.stderr.read() == b"141\n"
     shell.stderr.close()
     shell.wait()
+
+
+def test_windows_is_told_in_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gitxexp.entry import main
+
+    monkeypatch.setattr("sys.platform", "win32")
+    assert main(["--version"]) == 128
+    assert (
+        "does not run on Windows itself\nhint: use it in the Windows Sub" in capsys.readouterr().err
+    )

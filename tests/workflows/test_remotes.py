@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,7 +16,13 @@ from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, run
 from tests.servers import Server
 from tests.workflows.experiments.test_two_clones import DB, log
-from tests.workflows.models.model_tools import PRODUCTION, RUNS, candidate, content
+from tests.workflows.models.model_tools import (
+    FOLDER,
+    PRODUCTION,
+    RUNS,
+    candidate,
+    content,
+)
 
 KINDS = ("s3", "ssh", "webdav", "http")
 #: What each needs beside the `test` extra (`test-remotes` has it).
@@ -96,6 +103,12 @@ def test_verbs_from_a_clone_with_an_empty_cache(
     repo.xexp("get", "e0.1.0", "data/train.csv", "-o", "got.csv").good()
     assert (repo / "got.csv").read_bytes() == (original / "data/train.csv").read_bytes()
     (repo / "got.csv").unlink()
+    shutil.rmtree(repo / ".dvc/cache")
+    asked = len(server.requests)
+    done = repo.xexp("get", "HEAD", FOLDER, "-o", "got", "--strategy", "dvc").good()
+    assert done.out.count("from remote far") == 2
+    assert len(server.requests) - asked <= 9  # the list, what there is, and each object once
+    shutil.rmtree(repo / "got")
     repo.xexp("worktree", "new", "w").good()
     tree = Repo(repo.path.parent / "exp-w")
     assert (tree / PRODUCTION).read_bytes() == content(RUNS[2])

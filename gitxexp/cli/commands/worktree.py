@@ -27,6 +27,7 @@ def worktree() -> None:
 @click.option("--branch", metavar="B", help="Branch to create, or to check out if it exists.")
 @click.option("--link", type=click.Choice(LINKS), help="How data is placed (default: auto).")
 @click.option("--no-fetch", is_flag=True, help="Do not fetch from the DVC remote.")
+@click.option("--recurse-submodules", is_flag=True, help="Fill the submodules, too.")
 @click.option("--print-path", is_flag=True, help="Print only the path.")
 @shared(no_wait=True, json=True)
 def new(
@@ -37,6 +38,7 @@ def new(
     branch: str | None,
     link: str | None,
     no_fetch: bool,
+    recurse_submodules: bool,
     print_path: bool,
     no_wait: bool,
     as_json: bool,
@@ -51,7 +53,10 @@ def new(
 
     if rev and at:
         raise UsageError(f"there are two places to start from: {rev} and --at {at}", "give one")
-    request = WorktreeRequest(name, rev or at or "HEAD", path, branch, link, not no_fetch)
+    start = rev or at or "HEAD"
+    request = WorktreeRequest(
+        name, start, path, branch, link, not no_fetch, submodules=recurse_submodules
+    )
     with progress.line(name) as show:
         made = create(open_project(), request, show, wait=not no_wait)
     worktrees.show_made(made, only_path=print_path, as_json=as_json)

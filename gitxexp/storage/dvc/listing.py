@@ -8,10 +8,12 @@ is asked for each object, and where it names no size only the content tells (:fu
 from __future__ import annotations
 
 import tempfile
+import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from gitxexp.storage.dvc.session import Unreachable
 from gitxexp.storage.objects import matches
@@ -23,110 +25,161 @@ _MANY_PAGES = 16
 #: HTTP's answers that say of one object that it is not there (S3 without the right to list: 403).
 _NOT_FOUND = (403, 404, 410)
 
-
-def sizes(odb: Any, oids: Collection[str], name: str | None) -> dict[str, int | None]:
-    """Those of the objects that the remote has, with their sizes in bytes (None: it does not say).
-
-    ``odb`` is DVC's object database of the remote ``name``. Raises Unreachable where it does not
-    answer: what cannot be asked is not absent.
-    """
-    wanted = {odb.oid_to_path(oid).strip("/"): oid for oid in oids}
-    if not wanted:
-        return {}
-    odb.fs.fs.invalidate_cache()
-    found: dict[str, int | None] = {}
-    for path, size in _answers(odb, wanted, name):
-        oid = wanted.get(path.strip("/"))
-        if oid is not None:
-            found[oid] = size
-    return found
+T = TypeVar("T")
+Q = TypeVar("Q")
+#: A path with its size in bytes, None where the server does not say.
+Sized = tuple[str, int | None]
 
 
-def _answers(
-    odb: Any, wanted: dict[str, str], name: str | None
-) -> Iterator[tuple[str, int | None]]:
-    """Paths with sizes, those asked for among them, by the fewest requests."""
-    from dvc_objects.fs.base import ObjectFileSystem
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A remote as DVC opened it: its object database, its name, and the layout of its objects."""
 
-    prefixes = sorted({oid[:2] for oid in wanted.values()})
-    folders = [odb.fs.join(odb.path, prefix) for prefix in prefixes]
-    if not odb.fs.CAN_TRAVERSE or len(wanted) == 1:
-        yield from _each(odb, wanted.values(), name)
-    elif not isinstance(odb.fs, ObjectFileSystem):  # a folder for each prefix
-        if len(wanted) <= 2 * len(folders):
-            yield from _each(odb, wanted.values(), name)
+    odb: Any
+    name: str | None
+    legacy: bool
+    limit: float  #: seconds in which it must give an answer
+
+    def sizes(self, oids: Collection[str]) -> dict[str, int | None]:
+        """Those of the objects that it has, with their sizes in bytes (None: it does not say).
+
+        Raises Unreachable where it does not answer: what cannot be asked is not absent.
+        """
+        wanted = {self.odb.oid_to_path(oid).strip("/"): oid for oid in oids}
+        if not wanted:
+            return {}
+        found: dict[str, int | None] = {}
+        for path, size in self._answers(list(wanted.values())):
+            oid = wanted.get(path.strip("/"))
+            if oid is not None:
+                found[oid] = size
+        return found
+
+    def read(self, oid: str) -> bytes | None:
+        """A small object; None where it is not there."""
+
+        def ask(path: str) -> bytes | None:
+            try:
+                return bytes(self.odb.fs.cat_file(path))
+            except FileNotFoundError as error:
+                self._refuse_unasked(error)
+                return None
+
+        return next(self._ask(ask, [self.odb.oid_to_path(oid)]))
+
+    def has_content(self, oid: str) -> bool:
+        """Whether what it has under this name is the object: it is read whole and hashed."""
+        with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
+            copy = Path(folder) / "object"
+            self.odb.fs.get_file(self.odb.oid_to_path(oid), str(copy))
+            return matches(copy, oid, self.legacy)
+
+    # -- the fewest requests -----------------------------------------------------------------------
+
+    def _answers(self, oids: list[str]) -> Iterator[Sized]:
+        """Objects with sizes, those asked for among them."""
+        from dvc_objects.fs.base import ObjectFileSystem
+
+        fs = self.odb.fs
+        folders = [fs.join(self.odb.path, prefix) for prefix in sorted({oid[:2] for oid in oids})]
+        if not fs.CAN_TRAVERSE or len(oids) == 1:
+            yield from self._each(oids)
+        elif not isinstance(fs, ObjectFileSystem):  # a folder for each prefix
+            if len(oids) <= 2 * len(folders):
+                yield from self._each(oids)
+            else:
+                yield from self._in_folders(folders, lambda path: fs.fs.ls(path, detail=True))
         else:
-            yield from _in_folders(odb, folders, lambda path: odb.fs.fs.ls(path, detail=True))
-    else:
-        pages = _pages(odb)
-        if pages > max(_FEW_PAGES, len(wanted) / 5):
-            yield from _each(odb, wanted.values(), name)
-        elif pages > _MANY_PAGES:
-            yield from _in_folders(odb, folders, lambda path: _below(odb, path))
-        else:
-            yield from ((i["name"], i["size"]) for i in _below(odb, odb.path))
+            pages = next(self._ask(self._pages, [self.odb.path]))
+            if pages > max(_FEW_PAGES, len(oids) / 5):
+                yield from self._each(oids)
+            else:
+                places = folders if pages > _MANY_PAGES else [self.odb.path]
+                yield from self._in_folders(places, self._below)
 
+    def _pages(self, path: str) -> float:
+        """About how many pages the whole listing has, from the objects that begin with 000."""
+        self.odb.fs.fs.invalidate_cache()
+        sample = self.odb.fs.fs.find(self.odb.fs.join(path, "00"), prefix="0", detail=True)
+        return 4096 * len(sample) / float(self.odb.fs.LIST_OBJECT_PAGE_SIZE)
 
-def _pages(odb: Any) -> float:
-    """About how many pages the whole listing has, from the objects that begin with 000."""
-    sample = odb.fs.fs.find(odb.fs.join(odb.path, "00"), prefix="0", detail=True)
-    return 4096 * len(sample) / odb.fs.LIST_OBJECT_PAGE_SIZE  # type: ignore[no-any-return]
+    def _below(self, path: str) -> Iterable[Any]:
+        """Everything below a prefix of an object store."""
+        infos: dict[str, Any] = self.odb.fs.fs.find(path, detail=True)
+        return infos.values()
 
+    def _in_folders(
+        self, folders: list[str], listed: Callable[[str], Iterable[Any]]
+    ) -> Iterator[Sized]:
+        def ask(path: str) -> list[Sized]:
+            self.odb.fs.fs.invalidate_cache(path)
+            try:
+                infos = list(listed(path))
+            except FileNotFoundError:
+                return []
+            links = (i for i in infos if i["type"] == "link")
+            infos += [self.odb.fs.fs.info(link["name"]) for link in links]
+            return [(info["name"], info["size"]) for info in infos if info["type"] == "file"]
 
-def _below(odb: Any, path: str) -> Iterable[Any]:
-    """Everything below a prefix of an object store."""
-    return odb.fs.fs.find(path, detail=True).values()  # type: ignore[no-any-return]
+        for infos in self._ask(ask, folders):
+            yield from infos
 
+    def _each(self, oids: list[str]) -> Iterator[Sized]:
+        """Objects asked for by name, several at a time."""
 
-def _in_folders(
-    odb: Any, folders: Iterable[str], listed: Callable[[str], Iterable[Any]]
-) -> Iterator[tuple[str, int | None]]:
-    def ask(path: str) -> list[Any]:
-        try:
-            return list(listed(path))
-        except FileNotFoundError:
-            return []
+        def ask(path: str) -> Sized | None:
+            self.odb.fs.fs.invalidate_cache(self.odb.fs.parent(path))
+            try:
+                info = self.odb.fs.fs.info(path)
+            except FileNotFoundError as error:
+                self._refuse_unasked(error)
+                return None
+            return (path, info.get("size")) if info["type"] == "file" else None
 
-    with ThreadPoolExecutor(odb.fs.jobs) as threads:
-        for infos in threads.map(ask, folders):
-            for info in infos:
-                if info["type"] == "link":
-                    info = odb.fs.fs.info(info["name"])
-                if info["type"] == "file":
-                    yield info["name"], info["size"]
+        yield from filter(None, self._ask(ask, [self.odb.oid_to_path(oid) for oid in oids]))
 
+    def _refuse_unasked(self, error: FileNotFoundError) -> None:
+        """Raises Unreachable where fsspec's "not found" is that of a server which did not say so.
 
-def _each(odb: Any, oids: Iterable[str], name: str | None) -> Iterator[tuple[str, int | None]]:
-    """Objects asked for by name, several at a time."""
+        What cannot be asked over HTTP is absent to fsspec, whatever the reason
+        (fsspec/implementations/http.py, ``_info``).
+        """
+        cause = error.__cause__ or error.__context__
+        if cause is None or not type(cause).__module__.startswith("aiohttp"):
+            return
+        if getattr(cause, "status", 0) not in _NOT_FOUND:
+            raise Unreachable(self.name, str(cause)) from error
 
-    def ask(path: str) -> tuple[str, int | None] | None:
-        try:
-            info = odb.fs.fs.info(path)
-        except FileNotFoundError as error:
-            refuse_unasked(error, name)
-            return None
-        return (path, info.get("size")) if info["type"] == "file" else None
+    def _ask(self, ask: Callable[[Q], T], questions: list[Q]) -> Iterator[T]:
+        """The answers as they come, several questions at a time.
 
-    with ThreadPoolExecutor(odb.fs.jobs) as threads:
-        yield from filter(None, threads.map(ask, map(odb.oid_to_path, oids)))
+        Raises Unreachable after the time limit without one. The threads are daemons: one that hangs
+        does not keep the program from ending, as a pool of ``concurrent.futures`` would.
+        """
+        answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
+        left = iter(questions)
+        lock = threading.Lock()
 
+        def work() -> None:
+            try:
+                while True:
+                    with lock:
+                        question = next(left)
+                    answers.put((ask(question), None))
+            except StopIteration:
+                pass
+            except BaseException as error:
+                answers.put((None, error))
 
-def refuse_unasked(error: FileNotFoundError, name: str | None) -> None:
-    """Raises Unreachable where fsspec's "not found" is that of a server which did not say so.
-
-    What cannot be asked over HTTP is absent to fsspec, whatever the reason
-    (fsspec/implementations/http.py, ``_info``).
-    """
-    cause = error.__cause__ or error.__context__
-    if cause is None or not type(cause).__module__.startswith("aiohttp"):
-        return
-    if getattr(cause, "status", 0) not in _NOT_FOUND:
-        raise Unreachable(name, str(cause)) from error
-
-
-def has_content(odb: Any, oid: str, legacy: bool) -> bool:
-    """Whether what the remote has under this name is the object: it is read whole and hashed."""
-    with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
-        copy = Path(folder) / "object"
-        odb.fs.get_file(odb.oid_to_path(oid), str(copy))
-        return matches(copy, oid, legacy)
+        for _ in range(min(self.odb.fs.jobs, len(questions))):
+            threading.Thread(target=work, daemon=True).start()
+        for _ in questions:
+            try:
+                answer, error = answers.get(timeout=self.limit)
+            except Empty:
+                raise Unreachable(
+                    self.name, f"no answer within {self.limit:g} seconds (xexp.remote.timeout)"
+                ) from None
+            if error is not None:
+                raise error
+            yield answer  # type: ignore[misc]

@@ -32,6 +32,18 @@ def is_dvc_repo(root: Path) -> bool:
     return (root / ".dvc").is_dir()
 
 
+def dvc_roots(top: Path) -> list[str]:
+    """The folders of the DVC projects of a repository, from its top; "" for the top itself."""
+    spec = (".dvc/config", "*/.dvc/config")
+    listed = Git(top).fields("ls-files", "-z", "--", *spec)
+    return sorted({name.removesuffix(".dvc/config").rstrip("/") for name in listed})
+
+
+def has_dvc(top: Path) -> bool:
+    """Whether a repository has a DVC project, at its top or in a folder below."""
+    return is_dvc_repo(top) or bool(dvc_roots(top))
+
+
 def read_config(root: Path) -> Config:
     """The merged configuration that DVC would use in the project at ``root``."""
     merged: Config = {}
@@ -147,21 +159,62 @@ def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
     return [place for place in found if place.is_dir()]
 
 
-def remote_name(root: Path, remote: str | None = None) -> str | None:
-    """``remote`` itself, else the default remote of the project; None if there is none."""
-    return remote or read_config(root).get("core", {}).get("remote") or None
+def today(root: Path) -> Path:
+    """The project whose configuration says which remotes there are: for one in a linked worktree that
+    of the main one, since the worktree may be at a commit whose remotes are gone; else ``root``."""
+    top = next((p for p in (root, *root.parents) if os.path.lexists(p / ".git")), None)
+    if top is None or (top / ".git").is_dir():
+        return root
+    try:  # gitrepository-layout(5): "gitdir: PATH", and there commondir
+        admin = top / (top / ".git").read_text("utf-8").removeprefix("gitdir:").strip()
+        common = Path(os.path.normpath(admin / (admin / "commondir").read_text("utf-8").strip()))
+    except (OSError, UnicodeDecodeError):  # a submodule has no commondir
+        return root
+    main = common.parent / root.relative_to(top)
+    return main if common.name == ".git" and is_dvc_repo(main) else root
+
+
+def remotes(root: Path) -> Config:
+    """What the configuration in the project's own folder says of remotes."""
+    sections = read_config(root).items()
+    return {name: values for name, values in sections if name == "core" or name[:7] == "remote "}
+
+
+def has_own_remotes(root: Path) -> bool:
+    """Whether a worktree's commit names other remotes than there are today."""
+    return today(root) != root and remotes(today(root)) != remotes(root)
+
+
+def remote_name(
+    root: Path, remote: str | None = None, *, pointer: str | None = None, own: bool = False
+) -> str | None:
+    """The remote of an output: the one that its ``pointer`` names, else ``remote``, else the default
+    of the project; None if there is none. ``own``: as the commit of a worktree has it.
+
+    What only the commit of a worktree names is no remote today.
+    """
+    place = root if own else today(root)
+    config = read_config(place)
+    if pointer and (place == root or f"remote {pointer.lower()}" in config):
+        return pointer
+    return remote or config.get("core", {}).get("remote") or None
 
 
 def remote_url(root: Path, name: str) -> str | None:
     """The address of a remote as it is configured; None where there is no such remote."""
-    return read_config(root).get(f"remote {name.lower()}", {}).get("url")
+    return read_config(today(root)).get(f"remote {name.lower()}", {}).get("url")
 
 
-def local_remote_dir(root: Path, remote: str | None = None) -> Path | None:
-    """The folder of a remote that is a plain local directory; None for any other kind or none.
+def local_remote_dir(
+    root: Path, remote: str | None = None, *, pointer: str | None = None, own: bool = False
+) -> Path | None:
+    """The folder of a remote that is a plain local directory; None for any other kind or none. The
+    options are those of :func:`remote_name`.
 
     Raises Refused where a link that git tracks leads to it.
     """
+    remote = remote_name(root, remote, pointer=pointer, own=own)
+    root = root if own else today(root)
     config = read_config(root)
     name = remote or config.get("core", {}).get("remote")
     settings = config.get(f"remote {name.lower()}") if name else None

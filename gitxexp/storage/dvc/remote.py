@@ -10,6 +10,7 @@ manifest on a remote means its files are there too.
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,13 +21,15 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder
 from gitxexp.common.notes import note
 from gitxexp.storage import paths
-from gitxexp.storage.dvc import listing, proofs
+from gitxexp.storage.dvc import proofs
+from gitxexp.storage.dvc.listing import Remote
 from gitxexp.storage.dvc.places import (
     cache_dir,
     cache_dirs,
     local_remote_dir,
     remote_name,
     remote_url,
+    today,
 )
 from gitxexp.storage.dvc.pointers import File, Output
 from gitxexp.storage.dvc.session import (
@@ -36,6 +39,7 @@ from gitxexp.storage.dvc.session import (
     opened,
     targets,
 )
+from gitxexp.storage.git import Git
 from gitxexp.storage.objects import (
     CorruptObject,
     Progress,
@@ -129,9 +133,9 @@ def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> N
         batches.setdefault(key, []).append(item)
     count = _Counter(progress, len(items))
     for (_, root, name, legacy), batch in sorted(batches.items()):
-        with opened(top / root, f"push to remote {name!r}") as repo:
+        with opened(today(top / root), f"push to remote {name!r}") as repo:
             repo.drop_data_index()
-            odb = remote_odb(repo, name, legacy)
+            odb = opened_remote(repo, name, legacy).odb
             folder = local_remote_dir(top / root, name)
             for item in batch if folder else ():
                 place = object_path(folder or top, item.oid, legacy)
@@ -206,11 +210,14 @@ def fetch(
     remote: str | None = None,
     progress: Progress | None = None,
     siblings: Iterable[Path] = (),
+    *,
+    own: bool = False,
 ) -> FetchReport:
     """Bring the objects of these outputs into the cache that ``top`` uses.
 
     Only what no cache (``siblings`` included) has is asked of the remote; manifests first. Imports
-    and cloud-versioned outputs are left to DVC. XexpError when a remote cannot be reached.
+    and cloud-versioned outputs are left to DVC. ``own``: from the remotes that the commit of a
+    worktree names. XexpError when a remote cannot be reached.
     """
     siblings = list(siblings)
     mine = [out for out in outputs if out.cached and (out.hash or out.files)]
@@ -221,12 +228,12 @@ def fetch(
     }
     folders = [out for out in plain if out.is_dir and manifest(out, caches[out.root]) is None]
     wants = {(out.oid or "", out): out.path for out in folders}
-    fetched = _receive(top, wants, remote, None)
+    fetched = _receive(top, wants, remote, None, own=own)
     caches = {
         out.root: cache_dirs(top / out.root, (s / out.root for s in siblings)) for out in plain
     }
     wants = _absent(plain, caches)
-    fetched += _receive(top, wants, remote, progress)
+    fetched += _receive(top, wants, remote, progress, own=own)
     got = set(fetched)
     missing = [path for (oid, _), path in wants.items() if oid not in got]
     return FetchReport(tuple(fetched), (*missing, *_fetch_special(top, special)))
@@ -248,40 +255,44 @@ def _receive(
     wants: dict[tuple[str, Output], str],
     remote: str | None,
     progress: Progress | None,
+    *,
+    own: bool = False,
 ) -> list[str]:
     """Fetch these objects into the cache; the hashes that arrived and are what they say."""
     batches: dict[tuple[str, str | None, bool], list[str]] = {}
     for oid, out in wants:
-        name = out.remote or remote_name(top / out.root, remote)
+        name = remote_name(top / out.root, remote, pointer=out.remote, own=own)
         batch = batches.setdefault((out.root, name, out.legacy), [])
         if oid not in batch:
             batch.append(oid)
     count = _Counter(progress, sum(map(len, batches.values())))
     arrived: list[str] = []
     for (root, name, legacy), oids in batches.items():
-        folder = local_remote_dir(top / root, name)
+        folder = local_remote_dir(top / root, name, own=own)
         if folder is not None:
             check_project(top / root)
             places = {oid: object_path(folder, oid, legacy) for oid in oids}
             arrived += _taken_in(cache_dir(top / root), places, legacy, f"remote {name!r}", count)
             continue
-        with opened(top / root, f"fetch from remote {name!r}" if name else "fetch") as repo:
-            odb = remote_odb(repo, name, legacy)
-            present = listing.sizes(odb, oids, name)
-            arrived += _downloaded(repo, odb, list(present), legacy, count)
+        asked = top / root if own else today(top / root)
+        with opened(asked, f"fetch from remote {name!r}" if name else "fetch") as repo:
+            store = opened_remote(repo, name, legacy)
+            there = list(store.sizes(oids))
+            arrived += _downloaded(repo, store, cache_dir(top / root), there, count)
     return arrived
 
 
-def _downloaded(repo: Any, odb: Any, oids: list[str], legacy: bool, count: _Counter) -> list[str]:
-    """Download objects beside the cache and take in those that are what their names say."""
-    cache = repo.cache.legacy if legacy else repo.cache.local
-    home = cache_dir(Path(repo.root_dir))
+def _downloaded(
+    repo: Any, store: Remote, home: Path, oids: list[str], count: _Counter
+) -> list[str]:
+    """Download objects beside the cache ``home`` and take in those that are what their names say."""
+    cache, odb = repo.cache.legacy if store.legacy else repo.cache.local, store.odb
     home.mkdir(parents=True, exist_ok=True)
     with Folder(home) as folder:
         beside = type(cache)(cache.fs, str(folder.path))
         beside.add([odb.oid_to_path(oid) for oid in oids], odb.fs, oids, callback=count.callback())
         places = {oid: Path(beside.oid_to_path(oid)) for oid in oids}
-        return _taken_in(home, places, legacy, "the remote", None)
+        return _taken_in(home, places, store.legacy, "the remote", None)
 
 
 def _taken_in(
@@ -333,15 +344,19 @@ def fetch_objects(
     oids: list[str],
     remote: str | None = None,
     progress: Progress | None = None,
+    *,
+    own: bool = False,
 ) -> list[str]:
     """Fetch just these objects of an output into the cache; the hashes that arrived sound.
 
-    A corrupt copy in the cache makes way. XexpError when the remote cannot be reached.
+    A corrupt copy in the cache makes way. ``own`` as for :func:`fetch`. XexpError when the remote
+    cannot be reached.
     """
     cache = cache_dir(top / output.root)
     for oid in oids:
         _sound(cache, oid, output.legacy)
-    return _receive(top, dict.fromkeys(((oid, output) for oid in oids), ""), remote, progress)
+    wants = dict.fromkeys(((oid, output) for oid in oids), "")
+    return _receive(top, wants, remote, progress, own=own)
 
 
 def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> None:
@@ -350,11 +365,11 @@ def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> No
     XexpError when there is no remote, or it cannot be reached or written to.
     """
     name = _named(root, remote)
-    with opened(root, f"push to remote {name!r}") as repo:
+    with opened(today(root), f"push to remote {name!r}") as repo:
         from dvc.fs import localfs
 
         failures: list[BaseException] = []
-        remote_odb(repo, name, legacy=False).add(
+        opened_remote(repo, name, legacy=False).odb.add(
             [str(file)], localfs, [md5], check_exists=False,
             on_error=lambda _oid, error: failures.append(error),
         )  # fmt: skip
@@ -366,8 +381,8 @@ def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) 
     """Fetch the object ``md5`` into the file ``target``, past the cache. XexpError when it is not there,
     or is not what its name says."""
     name = _named(root, remote)
-    with opened(root, f"fetch from remote {name!r}") as repo:
-        odb = remote_odb(repo, name, legacy=False)
+    with opened(today(root), f"fetch from remote {name!r}") as repo:
+        odb = opened_remote(repo, name, legacy=False).odb
         odb.fs.get_file(odb.oid_to_path(md5), str(target))
     if not matches(target, md5):
         target.unlink(missing_ok=True)
@@ -479,7 +494,7 @@ def missing_on_remote(
         if folder is not None:
             answers = list(_asked_in_folder(folder, name, group, caches))
         else:
-            answers = list(_asked_by_dvc(top / root, name, group, caches))
+            answers = list(_asked_by_dvc(today(top / root), name, group, caches))
         if memory is not None:
             _write_down(memory, top, name, answers)
         found += [answer.missing for answer in answers if answer.missing is not None]
@@ -515,8 +530,8 @@ def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
         if not folder.parent.is_dir():
             raise _no_folder(name, folder)
         return {oid for oid in oids if is_object(object_path(folder, oid, place.legacy))}
-    with opened(root, f"ask remote {name!r}") as repo:
-        return set(listing.sizes(remote_odb(repo, name, place.legacy), oids, name))
+    with opened(today(root), f"ask remote {name!r}") as repo:
+        return set(opened_remote(repo, name, place.legacy).sizes(oids))
 
 
 def _no_folder(name: str, folder: Path) -> XexpError:
@@ -525,7 +540,7 @@ def _no_folder(name: str, folder: Path) -> XexpError:
 
 def place_of(top: Path, output: Output) -> proofs.Place | None:
     """The remote that an output belongs on, as proofs name it; None where there is none."""
-    name = remote_name(top / output.root, output.remote)
+    name = remote_name(top / output.root, pointer=output.remote)
     url = remote_url(top / output.root, name) if name else None
     if name is None or url is None:
         return None
@@ -537,7 +552,7 @@ def on_local_remote(top: Path, output: Output, remote: str | None = None) -> boo
     manifests; None when the remote is not a local directory (then only DVC can tell)."""
     if not pushable(output):
         return None
-    folder = local_remote_dir(top / output.root, output.remote or remote)
+    folder = local_remote_dir(top / output.root, remote, pointer=output.remote)
     return is_object(object_path(folder, output.oid or "", output.legacy)) if folder else None
 
 
@@ -548,7 +563,7 @@ def _by_remote(
     groups: dict[tuple[str, str], list[Output]] = {}
     for out in outputs:
         if pushable(out):
-            name = out.remote or remote_name(top / out.root, remote)
+            name = remote_name(top / out.root, remote, pointer=out.remote)
             if name is None:
                 raise XexpError("no DVC remote is set", "dvc remote add -d NAME URL")
             groups.setdefault((out.root, name), []).append(out)
@@ -600,31 +615,27 @@ def _asked_by_dvc(
         for legacy in (False, True):
             members = [out for out in group if out.legacy is legacy]
             if members:
-                odb = remote_odb(repo, name, legacy)
-                yield from _asked_of(odb, members, caches, name, legacy=legacy)
+                yield from _asked_of(opened_remote(repo, name, legacy), members, caches)
 
 
-def _asked_of(
-    odb: Any, outputs: list[Output], caches: list[Path], name: str, *, legacy: bool
-) -> Iterator[Answer]:
+def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Iterator[Answer]:
     """What the remote says of these outputs' objects."""
-    lists = {out: _file_list(odb, out, caches, name) for out in outputs}
+    lists = {out: _file_list(store, out, caches) for out in outputs}
     wants: dict[str, Wanted] = {}
     for out, files in lists.items():
         for want in objects_of(out, files.entries):
             wants.setdefault(want.oid, want)
-    there = listing.sizes(odb, list(wants), name)
-    cached = {oid: find_object(caches, oid, legacy) for oid in wants}
+    there = store.sizes(list(wants))
+    cached = {oid: find_object(caches, oid, store.legacy) for oid in wants}
     expected = {oid: _size_of(want, cached[oid]) for oid, want in wants.items()}
     unsure = {oid for oid, size in there.items() if size is None or expected[oid] is None}
     for out, files in lists.items():
         unsure -= files.proved(out, there)
     for oid, want in wants.items():
+        wrong = oid in there and there[oid] != expected[oid]
         if oid in unsure:
-            wrong = not listing.has_content(odb, oid, legacy)
-        else:
-            wrong = oid in there and there[oid] != expected[oid]
-        missing = MissingObject(oid, want.path, name, want.output, cached[oid], wrong)
+            wrong = not store.has_content(oid)
+        missing = MissingObject(oid, want.path, store.name or "", want.output, cached[oid], wrong)
         yield Answer(want, missing if oid not in there or wrong else None)
 
 
@@ -649,20 +660,60 @@ class _FileList:
         return own | set(oids) if whole else own
 
 
-def _file_list(odb: Any, out: Output, caches: list[Path], name: str) -> _FileList:
+def _file_list(store: Remote, out: Output, caches: list[Path]) -> _FileList:
     """The files of an output; a list that no cache has is read from the remote."""
     entries = manifest(out, caches) if out.is_dir else ()
     if entries is not None or not out.oid:
         return _FileList(entries)
-    try:
-        data = odb.fs.cat_file(odb.oid_to_path(out.oid))
-    except FileNotFoundError as error:
-        listing.refuse_unasked(error, name)
-        return _FileList(None)
-    entries = parse_manifest(data, out.oid)
+    data = store.read(out.oid)
+    entries = parse_manifest(data, out.oid) if data is not None else None
     return _FileList(entries, entries is not None)
 
 
-def remote_odb(repo: Any, name: str | None, legacy: bool) -> Any:
-    """DVC's object database of a remote; raises what DVC raises when it cannot be opened."""
-    return repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix" if legacy else "md5")
+#: The settings of DVC's remotes that say how long to wait, by the scheme of the address
+#: (dvc.org/doc/command-reference/remote/modify).
+_TIMEOUTS = {
+    "s3": ("connect_timeout", "read_timeout"),
+    "http": ("connect_timeout", "read_timeout"),
+    "https": ("connect_timeout", "read_timeout"),
+    "azure": ("connection_timeout", "read_timeout"),
+    "ssh": ("timeout",),
+    "webdav": ("timeout",),
+    "webdavs": ("timeout",),
+}
+#: Seconds, where ``xexp.remote.timeout`` says nothing.
+_TIME_LIMIT = 30.0
+
+
+def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
+    """A remote of an open project; raises what DVC raises when it cannot be opened.
+
+    The time limit holds for each of its answers, where DVC's own settings name no other.
+    """
+    limit = time_limit(Path(repo.root_dir))
+    settings = repo.config["remote"].get(name or repo.config["core"].get("remote") or "", {})
+    scheme = str(settings.get("url", "")).partition("://")[0]
+    for option in _TIMEOUTS.get(scheme, ()):
+        settings.setdefault(option, math.ceil(limit))
+    odb = repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix" if legacy else "md5")
+    return Remote(odb, name, legacy, limit)
+
+
+def time_limit(root: Path) -> float:
+    """Seconds in which a remote must answer: ``git config xexp.remote.timeout``.
+
+    Raises XexpError where it is no positive number.
+    """
+    values = Git(root).config(r"^xexp\.remote\.timeout$").get("xexp.remote.timeout")
+    if not values:
+        return _TIME_LIMIT
+    try:
+        limit = float(values[-1])
+    except ValueError:
+        limit = 0.0
+    if not 0 < limit < math.inf:
+        raise XexpError(
+            f"xexp.remote.timeout is no number of seconds: {values[-1]}",
+            "git config xexp.remote.timeout 30",
+        )
+    return limit

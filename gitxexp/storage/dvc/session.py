@@ -180,7 +180,7 @@ def _check_objects(top: Path, out: Output) -> None:
     an object: DVC would follow the one and wait for the other."""
     from gitxexp.storage.objects import is_object, manifest, object_path
 
-    remote = local_remote_dir(top / out.root, out.remote)
+    remote = local_remote_dir(top / out.root, pointer=out.remote)
     folders = [cache_dir(top / out.root), *([remote] if remote else [])]
     entries = manifest(out, folders) if out.is_dir and not out.versioned else ()
     oids = [out.oid, *((entry.hash or "")[4:] for entry in entries or ())]

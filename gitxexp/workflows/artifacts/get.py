@@ -7,6 +7,7 @@ import os
 import posixpath
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -15,7 +16,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import atomic_write
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
-from gitxexp.storage.dvc.places import local_remote_dir, remote_name, work_file
+from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import pull
 from gitxexp.storage.dvc.repair import write_object
@@ -207,9 +208,19 @@ class _Get:
             out = file.output
             if out is None or out.versioned or out.source is not None:
                 continue
-            name = out.remote or remote_name(self.project.top / out.root, self.request.remote)
-            if name is None or self.stores.objects.remote(out, self.request.remote) is not None:
+            asked = self.stores.remote_name(out) is None or self.stores.objects.remote(
+                out, self.request.remote
+            )
+            if asked and not self.names_other_remotes(out.root):
                 raise self.nowhere(file)
+
+    def names_other_remotes(self, root: str) -> bool:
+        """Whether the commit's own configuration of DVC is not that of today."""
+        name = f"{root}/.dvc/config".lstrip("/")
+        blob = next(self.project.at_top.cat([f"{self.request.commit}:{name}"]), None)
+        with suppress(OSError):
+            return blob is not None and (self.project.top / name).read_bytes() != blob[2]
+        return True
 
     def target(self, base: Path, rel: str) -> Target:
         """Where a file goes."""
@@ -372,11 +383,12 @@ class _Get:
     def nowhere_at(self, out: Output, path: str) -> XexpError:
         """No place has it: say which were asked."""
         tried = [f"cache {cache}" for cache in self.stores.caches(out.root) if self.stores.cached]
-        name = out.remote or remote_name(self.project.top / out.root, self.request.remote)
         if self.stores.remotes:
-            folder = local_remote_dir(self.project.top / out.root, name)
+            folder = self.stores.objects.remote(out, self.request.remote)
             gone = f" ({folder} does not exist)" if folder and not folder.is_dir() else ""
-            tried.append(f"remote {name}{gone}" if name else "no remote is set")
+            names = self.stores.remote_names(out)
+            tried += [f"remote {name}{'' if at else gone}" for at, name in enumerate(names)]
+            tried += [] if names else ["no remote is set"]
         hint = (
             "asked: "
             + ", ".join(tried or ["a temporary worktree"])

@@ -17,7 +17,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc import remote as dvc_remote
 from gitxexp.storage.dvc.changes import Kind, status
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import choose_remote
 from gitxexp.storage.git_write import GitWriter
@@ -87,7 +87,7 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
     commits = len(project.git.lines("rev-list", span)) if after and before != after else 0
     new = {name.removeprefix("refs/tags/") for name in set(project.git.refs("refs/tags")) - known}
     brought = _Brought()
-    if request.data and is_dvc_repo(project.top):
+    if request.data and has_dvc(project.top):
         brought = _bring(project, progress)
     promotions = _promotions(project)
     latest = {promotion.slot: promotion for promotion in reversed(promotions)}

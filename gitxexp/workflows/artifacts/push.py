@@ -305,7 +305,11 @@ def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -
     try:
         GitWriter(project.git).push(name, planned.refs, progress)
     except PushRejected as error:
-        if any(ref.startswith("refs/tags/") for ref in error.refs):
+        # The others are only refused along with the one that was.
+        first = {ref: why for ref, why in error.refs.items() if why != "atomic push failure"}
+        if "branch is currently checked out" in first.values():
+            hint = f"'{name}' has a work tree: push to a bare repository (git-push(1), denyCurrentBranch)"
+        elif any(ref.startswith("refs/tags/") for ref in first):
             hint = f"'{name}' has another experiment under that version: git fetch --tags {name}"
         else:
             hint = f"bring its work in first: git pull --rebase {name}"

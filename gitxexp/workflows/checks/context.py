@@ -13,7 +13,7 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
-from gitxexp.storage.dvc.places import cache_dirs, is_dvc_repo
+from gitxexp.storage.dvc.places import cache_dirs, has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.objects import find_object
 from gitxexp.trackers.run import Run
@@ -111,7 +111,7 @@ class Context:
         verb that needs it to say."""
         top = self.project.top
         try:
-            return tuple(pointers.outputs_in(top)) if is_dvc_repo(top) else ()
+            return tuple(pointers.outputs_in(top)) if has_dvc(top) else ()
         except XexpError:
             return ()
 

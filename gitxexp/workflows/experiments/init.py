@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
@@ -14,7 +14,7 @@ from gitxexp.repository.files import Created
 from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers, session
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import dvc_roots, has_dvc
 from gitxexp.storage.git import Git
 from gitxexp.trackers.databases import kind_of
 from gitxexp.trackers.runs import tracker_of
@@ -150,7 +150,7 @@ def init(
     project.require_checked_out()
     top = project.top
     fresh = new_files(project, template) if template else []
-    found = detect(top, project.at_top)
+    found = detect(top, project.at_top, nearest_root(project))
     loose = untracked(project)
     if dry_run:
         done = [*fresh, *_missing(top, dvc=dvc), *install.missing(project)]
@@ -169,9 +169,9 @@ def init(
         done = []
         if template:
             write_files(project, running, template, fresh)
-            found = _of_template(detect(top, project.at_top), template)
+            found = _of_template(detect(top, project.at_top, nearest_root(project)), template)
             done += fresh
-        if dvc and not is_dvc_repo(top):
+        if dvc and not has_dvc(top):
             running.record(Created(str(top / ".dvc")))
             if not (top / ".dvcignore").exists():  # else DVC leaves it as it is
                 running.record(Created(str(top / ".dvcignore")))
@@ -194,7 +194,7 @@ def init(
             install.add_hook(project, running)
             done.append(install.HOOK)
         to_add = [name for name in untracked(project).every if track or name in fresh]
-        if to_add and is_dvc_repo(top):
+        if to_add and has_dvc(top):
             add_untracked(project, running, to_add)
         running.summary.append(", ".join((*done, *to_add)))
     lines = [f"created {name}" for name in done]
@@ -254,29 +254,46 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
 
 
 def _missing(top: Path, *, dvc: bool) -> list[str]:
-    missing = ["DVC (.dvc/)"] if dvc and not is_dvc_repo(top) else []
+    missing = ["DVC (.dvc/)"] if dvc and not has_dvc(top) else []
     return missing + [n for n in (settings.FILE, settings.REGISTRY) if not (top / n).exists()]
 
 
-def detect(top: Path, git: Git) -> Found:
-    """Results databases, parameter and metrics files, models and data below ``top``.
+def nearest_root(project: Project) -> str:
+    """The folder of the DVC project that the current folder is in, or of the only one."""
+    roots = dvc_roots(project.top)
+    prefix = project.places.prefix
+    around = [root for root in roots if root and prefix.startswith(f"{root}/")]
+    if around or "" in roots:
+        return max(around, key=len, default="")
+    return roots[0] if len(roots) == 1 else ""
+
+
+def detect(top: Path, git: Git, root: str = "") -> Found:
+    """Results databases, parameter and metrics files, models and data below ``top``. Those files are
+    looked for in ``root``, the folder of a DVC project, first.
 
     Looks at tracked files, DVC outputs and untracked files; ignored ones only where they are
     databases that a tracker wrote.
     """
     listed = git.fields("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    outputs = [o.path for o in pointers.outputs_in(top)] if is_dvc_repo(top) else []
+    outputs = [o.path for o in pointers.outputs_in(top)] if has_dvc(top) else []
     names = [n for n in dict.fromkeys((*listed, *outputs)) if not n.startswith((".xexp/", ".dvc/"))]
     default = settings.Config()
     return Found(
         databases=tuple(find_databases(top)),
-        params=tuple(n for n in _PARAMS if n in names) or default.params_files,
-        metrics=tuple(n for n in _METRICS if n in names) or default.metrics_files,
+        params=_of_project(root, _PARAMS, names) or default.params_files,
+        metrics=_of_project(root, _METRICS, names) or default.metrics_files,
         models=tuple(n for n in names if PurePosixPath(n).suffix in _MODEL_SUFFIXES),
         data=tuple(
             o for o in (*outputs, *_parquet(names)) if describe.role(o, default) is Role.DATA
         ),
     )
+
+
+def _of_project(root: str, usual: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
+    """The usual files that are there, in the project's folder or else at the top."""
+    below = [f"{root}/{name}" for name in usual] if root else []
+    return tuple(n for n in below if n in names) or tuple(n for n in usual if n in names)
 
 
 def _parquet(names: Iterable[str]) -> list[str]:
@@ -305,9 +322,9 @@ def _list(names: tuple[str, ...]) -> str:
 def _advice(project: Project, loose: Untracked) -> tuple[str, ...]:
     """The next commands, the most urgent first."""
     advice = []
-    outputs = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
+    outputs = pointers.outputs_in(project.top) if has_dvc(project.top) else []
     tracked = {output.path for output in outputs}
-    if loose.every and is_dvc_repo(project.top):
+    if loose.every and has_dvc(project.top):
         advice.append("git xexp init --track")
     ours = [".xexp", ".dvc", ".dvcignore", install.ATTRIBUTES]
     if project.at_top.fields("status", "--porcelain", "-z", "--", *ours):

@@ -22,7 +22,7 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import Change, Kind, status
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
@@ -47,7 +47,7 @@ class LostRows(NoAnswer):
 
 def outputs_of(project: Project) -> Outputs:
     """The outputs of the work tree and how they differ from their pointers."""
-    every = pointers.outputs_in(project.top) if is_dvc_repo(project.top) else []
+    every = pointers.outputs_in(project.top) if has_dvc(project.top) else []
     changes = status(project.top, every, project.stat_cache, project.progress) if every else []
     return Outputs(
         tuple(every),
@@ -259,7 +259,7 @@ def untracked(project: Project) -> Untracked:
 
 
 def _pointed(project: Project) -> list[str]:
-    if not is_dvc_repo(project.top):
+    if not has_dvc(project.top):
         return []
     return [out.path for out in pointers.outputs_in(project.top)]
 

@@ -14,6 +14,7 @@ from gitxexp.repository.repository import CHECK_OUT, Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
+from gitxexp.storage.dvc.places import has_dvc
 
 
 class Head(NamedTuple):
@@ -99,7 +100,7 @@ def _head(project: Project) -> Head:
 def _outputs(project: Project) -> Standing:
     """How the DVC outputs stand; git status does not say, for git ignores them."""
     top = project.places.top
-    if top is None or not (top / ".dvc").is_dir():
+    if top is None or not has_dvc(top):
         return Standing()
     try:
         outputs = pointers.outputs_in(top, project.git)

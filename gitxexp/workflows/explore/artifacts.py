@@ -176,14 +176,16 @@ def _on_remotes(
         if not pushable(output):
             presence[_key(output)] = Asked(Presence.NEVER)
         else:  # a directory by itself where that costs nothing: what two share is listed once
-            apart = output.is_dir and local_remote_dir(project.top / output.root, output.remote)
+            apart = output.is_dir and local_remote_dir(
+                project.top / output.root, pointer=output.remote
+            )
             own = f"{output.path} {output.content}" if apart else ""
             groups.setdefault((output.root, output.remote, own), []).append(output)
     for (root, remote, _), group in groups.items():
-        if remote_name(project.top / root, remote) is None:
+        if remote_name(project.top / root, pointer=remote) is None:
             presence |= dict.fromkeys(map(_key, group), Asked(Presence.NO))
             notes.append("no DVC remote is set: dvc remote add -d NAME URL")
-        elif ask or local_remote_dir(project.top / root, remote) is not None:
+        elif ask or local_remote_dir(project.top / root, pointer=remote) is not None:
             presence |= _asked(project, group, siblings, notes)
         else:
             presence |= _known(project, group, notes)

@@ -10,7 +10,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Kind, status
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.git import Git
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import code_hash, describe
@@ -109,7 +109,7 @@ def of_work_tree(project: Project) -> ComparedSide:
     )
 
     collected = collect.collect(top, project.config, collect.Wanted())
-    outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
+    outputs = pointers.outputs_in(top) if has_dvc(top) else []
     artifacts = pointers.contents(outputs)
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
         if change.kind is not Kind.MISSING:  # not checked out is not changed

@@ -12,7 +12,7 @@ from gitxexp.common.sqlite import quote
 from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.places import is_dvc_repo
+from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.trackers.databases import Database, kind_of, reading
 from gitxexp.trackers.imported_tables import KEY, RUNS, VALUES
@@ -123,7 +123,7 @@ def _bring_in(
 ) -> str | None:
     """Replace or add the runs of the staging file; the next command."""
     top, name = project.top, request.source.name
-    outputs = pointers.outputs_in(top) if is_dvc_repo(top) else []
+    outputs = pointers.outputs_in(top) if has_dvc(top) else []
     output = next((one for one in outputs if one.path == into), None)
     strategy = MergeStrategy(Mode.REBASE, KEY, (RUNS, VALUES), "git xexp import")
     job = MergeJob(into, strategy, (IncomingFile(MergeSource(name, (file,)), file),), output)

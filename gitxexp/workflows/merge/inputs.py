@@ -29,7 +29,7 @@ from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.repository.config import REGISTRY, STRATEGIES, Config
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.places import is_dvc_repo, readable
+from gitxexp.storage.dvc.places import has_dvc, readable
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import Git
 from gitxexp.storage.objects import Objects
@@ -238,7 +238,7 @@ class _InputFinder:
 
 
 def _dvc(top: Path) -> bool:
-    return is_dvc_repo(top) or any(top.glob("*/.dvc"))
+    return has_dvc(top)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.places import local_remote_dir
-from gitxexp.storage.dvc.proofs import Place
 from gitxexp.storage.dvc.remote import missing_on_remote, place_of
 from gitxexp.storage.objects import has_object
 from gitxexp.workflows.models import run_facts
@@ -126,7 +125,7 @@ def _on_remote(store: ModelStore, contents: SlotContents, *, ask: bool) -> dict[
     for model in contents.models:
         key = (model.root, model.remote)
         if key not in folders:
-            folders[key] = local_remote_dir(top / model.root, model.remote)
+            folders[key] = local_remote_dir(top / model.root, pointer=model.remote)
         folder = folders[key]
         if folder is not None:
             there[model.hash] = has_object(str(folder), model.oid, model.legacy)
@@ -137,12 +136,13 @@ def _proved(store: ModelStore, models: Iterable[Model]) -> dict[str, float]:
     """Hash → when the remote was last proved to have it."""
     project = store.project
     found: dict[str, float] = {}
-    places: dict[Place, list[Model]] = {}
+    groups: dict[tuple[str, str | None, bool], list[Model]] = {}
     for model in models:
-        place = place_of(project.top, model.as_output())
-        if place is not None:
-            places.setdefault(place, []).append(model)
-    for place, there in places.items():
+        groups.setdefault((model.root, model.remote, model.legacy), []).append(model)
+    for there in groups.values():
+        place = place_of(project.top, there[0].as_output())
+        if place is None:
+            continue
         known = proofs.times(project.proofs, place, [model.oid for model in there])
         found |= {model.hash: known[model.oid] for model in there if model.oid in known}
     return found

@@ -25,6 +25,7 @@ from gitxexp.storage.dvc.add import Tracked, track_file, track_members
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import (
     cache_dirs,
+    has_dvc,
     is_dvc_repo,
     local_remote_dir,
     readable,
@@ -208,7 +209,7 @@ class ModelStore:
     @cached_property
     def outputs(self) -> list[Output]:
         """The outputs of the work tree; none where DVC is not set up."""
-        if not is_dvc_repo(self.project.top):
+        if not has_dvc(self.project.top):
             return []
         return pointers.outputs_in(self.project.top, self.project.git)
 
@@ -289,7 +290,7 @@ class ModelStore:
         files = manifest(output, self.own_cache(output.root))
         if files is not None:
             return files
-        folder = local_remote_dir(self.project.top / output.root, output.remote)
+        folder = local_remote_dir(self.project.top / output.root, pointer=output.remote)
         return manifest(output, [*self.caches(output.root), *([folder] if folder else [])])
 
     def _production(self, slot: Slot) -> Model | None:
@@ -423,7 +424,7 @@ def make_folder(project: Project, running: Running, folder: Path) -> None:
 def require_dvc(project: Project) -> None:
     """Raises XexpError where neither the program nor DVC is set up."""
     project.require_set_up()
-    if not is_dvc_repo(project.top):
+    if not has_dvc(project.top):
         raise XexpError("this is not a DVC project", "run: git xexp init")
 
 

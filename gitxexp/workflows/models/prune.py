@@ -367,7 +367,7 @@ def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
     places: dict[str, str | None] = {}
     for model in models:
         if model.oid not in lacking:
-            name = model.remote or remote_name(store.project.top / model.root)
+            name = remote_name(store.project.top / model.root, pointer=model.remote)
             places[model.path] = f"remote {name}"
         elif model.hash in tags and _valid_object(store, model):
             places[model.path] = f"{tags[model.hash]} and the cache"

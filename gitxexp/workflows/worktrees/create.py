@@ -9,6 +9,7 @@ else it does.
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gitxexp.common.errors import UsageError, XexpError
+from gitxexp.common.text import some
 from gitxexp.repository.config import LINKS
 from gitxexp.repository.operation import Changed, Finished, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
@@ -24,7 +26,7 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc import place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.changes import file_hashes
-from gitxexp.storage.dvc.places import cache_dir, cache_dirs, is_dvc_repo, read_config
+from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
 from gitxexp.storage.git import Git, GitError
@@ -48,6 +50,7 @@ class WorktreeRequest:
     link: str | None = None
     fetch: bool = True
     kind: str = records.WORKTREE
+    submodules: bool = False  #: fill them, too
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class WorktreePlan:
     exclude: str | None
     fetch: bool
     kind: str
+    submodules: bool = False
 
 
 @dataclass(frozen=True)
@@ -157,7 +161,7 @@ def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
     path = _path(project, request)
     return WorktreePlan(
         request.name, path, branch, new, commit, at, kinds_of(project, request.link),
-        _exclude(project, path), request.fetch, request.kind,
+        _exclude(project, path), request.fetch, request.kind, request.submodules,
     )  # fmt: skip
 
 
@@ -297,19 +301,6 @@ def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
     return admin
 
 
-def _remotes(root: Path) -> dict[str, dict[str, str]]:
-    """What a DVC configuration says of remotes."""
-    sections = read_config(root).items()
-    return {name: values for name, values in sections if name == "core" or name[:7] == "remote "}
-
-
-def _with_known_remote(top: Path, out: Output) -> Output:
-    """The output, without a remote of its own where no remote of that name is configured."""
-    if out.remote is None or f"remote {out.remote.lower()}" in read_config(top / out.root):
-        return out
-    return out._replace(remote=None)
-
-
 def _note(plan: WorktreePlan) -> Note:
     return Note(plan.name, plan.kind, plan.commit, plan.new_branch, exclude=plan.exclude)
 
@@ -322,8 +313,29 @@ def _fill(
     work.share()
     ready = work.run(plan.kinds, fetch=plan.fetch)
     records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
-    failed = _hook(plan)
-    return replace(ready, notes=(*ready.notes, failed)) if failed else ready
+    more = [note for note in (_submodules(plan), _hook(plan)) if note]
+    return replace(ready, notes=(*ready.notes, *more))
+
+
+def _submodules(plan: WorktreePlan) -> str | None:
+    """Fill the submodules where that was asked for; else a note that they are empty, as git leaves
+    them in a new worktree (git-worktree(1), BUGS)."""
+    git = Git(plan.path, foreign=True)
+    if not (plan.path / ".gitmodules").exists():
+        return None
+    names = [line.partition("\t")[2] for line in git.fields("ls-files", "-z", "--stage")
+             if line.startswith("160000 ")]  # fmt: skip
+    if not names:
+        return None
+    fill = ("submodule", "update", "--quiet", "--init", "--recursive")
+    if plan.submodules:
+        try:
+            git.raw(*fill)
+        except GitError as error:
+            return f"the submodules were not filled: {error.message}"
+        return None
+    command = f"git -C {shlex.quote(str(plan.path))} submodule update --init --recursive"
+    return f"empty submodules: {some(names, 3)}; to fill them: {command}"
 
 
 def _hook(plan: WorktreePlan) -> str | None:
@@ -368,6 +380,11 @@ class GatheredFiles:
     outputs: list[Output]
     missing: tuple[str, ...]
     fetched: int
+
+
+def _never_downloaded(out: Output) -> bool:
+    """Whether it is an import that names no content yet (``dvc import --no-download``)."""
+    return out.source is not None and not out.hash and not out.files
 
 
 def gather(project: Project, top: Path, progress: Progress | None = None) -> GatheredFiles:
@@ -416,7 +433,13 @@ class _Outputs:
     def gather(self, *, fetch: bool) -> GatheredFiles:
         """What there is to place, fetched where it has to be; nothing is placed."""
         wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
-        without = [out.path for out in self.outputs if out not in wanted]
+        rest = [out for out in self.outputs if out not in wanted]
+        without = [out.path for out in rest if not _never_downloaded(out)]
+        later = [out.path for out in rest if _never_downloaded(out)]
+        if later:
+            self.notes.append(
+                f"imported without a download: {some(later, 3)}; to have it: dvc pull"
+            )
         cached = self._find(wanted)
         fetched = 0
         if cached.lacking:
@@ -474,31 +497,23 @@ class _Outputs:
                     kept.rename(path)
 
     def _fetch_from_remotes(self, outputs: list[Output]) -> int:
-        """Ask the remotes that this work tree is configured for, then those of the commit: they may
-        have moved since."""
+        """Ask the remotes of today, then those that the commit names: they may have moved since."""
         problems = []
         fetched = 0
-        for top in self._configurations():
-            mine = [_with_known_remote(top, out) for out in outputs if is_dvc_repo(top / out.root)]
+        others = any(has_own_remotes(self.top / root) for root in self.roots)
+        for own in (False, True) if others else (False,):
             try:
-                report = remote.fetch(top, mine, None, self.progress, self.siblings)
+                report = remote.fetch(
+                    self.top, outputs, None, self.progress, self.siblings, own=own
+                )
             except XexpError as error:
                 problems.append(error.message)
                 continue
             fetched += len(report.fetched)
-            if not report.missing and len(mine) == len(outputs):
+            if not report.missing:
                 return fetched
         self.notes += problems
         return fetched
-
-    def _configurations(self) -> list[Path]:
-        """Work trees whose DVC configurations name different remotes, today's first."""
-        here = self.project.places.top
-        if here is None or all(
-            _remotes(here / root) == _remotes(self.top / root) for root in self.roots
-        ):
-            return [self.top]
-        return [here, self.top]
 
     def _empty_folders(self, wanted: list[Output]) -> None:
         """A tracked folder without files is a folder all the same."""

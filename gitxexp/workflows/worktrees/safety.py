@@ -49,6 +49,7 @@ def checklist(project: Project, tree: Worktree, progress: Progress | None = None
     return [
         *_locked(tree),
         _files(tree),
+        *_submodules(tree),
         _data(project, tree, progress),
         _tagged(project, tree),
         _commits(tree),
@@ -74,6 +75,40 @@ def _files(tree: Worktree) -> Check:
         return Check("files", True, "no uncommitted changes")
     fix = _at(tree, "add -A") + " && " + _at(tree, "commit")
     return Check("files", False, f"uncommitted changes: {some(changed, _SHOWN)}", fix)
+
+
+def _submodules(tree: Worktree) -> Iterator[Check]:
+    """Whether commits of the submodules are on a remote of theirs: their repositories go with the
+    worktree. Changes in them are among its changed files."""
+    names = filled_submodules(tree)
+    if not names:
+        return
+    unpushed = {name: own_commits_of(tree.path / name) for name in names}
+    lost = [name for name, count in unpushed.items() if count]
+    if not lost:
+        yield Check("submodules", True, "a remote holds every commit of the submodules")
+        return
+    count = sum(unpushed.values())
+    things = "commit is" if count == 1 else "commits are"
+    fix = f"git -C {shlex.quote(str(tree.path / lost[0]))} push"
+    text = f"{count} {things} on no remote of submodule {some(lost, _SHOWN)}"
+    yield Check("submodules", False, text, fix)
+
+
+def filled_submodules(tree: Worktree) -> list[str]:
+    """The submodules of the worktree that have files, and those within them."""
+    if not (tree.path / ".gitmodules").exists():
+        return []
+    listed = git_at(tree).text("submodule", "status", "--recursive").splitlines()
+    return [line[1:].split(" ", 1)[1].rsplit(" (", 1)[0] for line in listed if line[:1] != "-"]
+
+
+def own_commits_of(path: Path) -> int:
+    """How many commits of a repository, stashed ones included, are on no remote branch."""
+    git = Git(path, foreign=True)
+    stash = ("refs/stash",) if git.resolve("refs/stash") else ()
+    revs = ("HEAD", *stash, "--branches", "--not", "--remotes")
+    return int(git.text("rev-list", "--count", *revs))
 
 
 def _data(project: Project, tree: Worktree, progress: Progress | None) -> Check:
@@ -146,10 +181,14 @@ def git_at(tree: Worktree) -> Git:
     return Git(tree.path, foreign=True)
 
 
+#: What DVC makes by itself in a project that does not track it.
+_DVC_MAKES = ("?? .dvc/.gitignore", "?? .dvc/tmp/")
+
+
 def changed_files(tree: Worktree) -> list[str]:
     """Tracked files that differ from HEAD and untracked ones (folders end with a slash)."""
     fields = iter(git_at(tree).fields("status", "--porcelain=v1", "-z", "-unormal", "--no-renames"))
-    return [field[3:] for field in fields]
+    return [field[3:] for field in fields if field not in _DVC_MAKES]
 
 
 def changed_data(
@@ -211,7 +250,9 @@ def with_remote(tree: Worktree, outputs: Sequence[Output]) -> list[Output]:
 def on_folders(tree: Worktree, outputs: Sequence[Output]) -> bool:
     """Whether the remotes of these outputs are folders of this machine, which answer at once."""
     wanted = {(out.root, out.remote) for out in with_remote(tree, outputs)}
-    return all(local_remote_dir(tree.path / root, name) is not None for root, name in wanted)
+    return all(
+        local_remote_dir(tree.path / root, pointer=name) is not None for root, name in wanted
+    )
 
 
 def unpushed(project: Project, tree: Worktree, outputs: Sequence[Output]) -> list[MissingObject]:

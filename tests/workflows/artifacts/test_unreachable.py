@@ -6,6 +6,7 @@ import shutil
 import socket
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -108,3 +109,19 @@ def test_a_remote_whose_package_is_missing(tagged: Repo, monkeypatch: pytest.Mon
         assert f"python -m pip install {wanted}\n" in done.err
         assert f"pipx inject git-xexp {package}\n" in done.err
         assert f"uv tool install --with {package} git-xexp\n" in done.err
+
+
+def test_a_time_limit(tagged: Repo) -> None:
+    """A server that takes the question and says nothing."""
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen(50)
+        moved(tagged, f"http://127.0.0.1:{mute.getsockname()[1]}/store")
+        tagged.git("config", "xexp.remote.timeout", "0.3")
+        began = time.monotonic()
+        done = tagged.xexp("push", "--all")
+        assert done.code == 128 and time.monotonic() - began < 20
+        assert "remote 'store' could not be asked: no answer within 0.3 seconds" in done.err
+        tagged.git("config", "xexp.remote.timeout", "soon")
+        done = tagged.xexp("push", "--all")
+        assert done.code == 128 and "xexp.remote.timeout is no number of seconds: soon" in done.err

@@ -127,9 +127,9 @@ def not_tracked(context: Context) -> Iterator[Finding]:
 
 
 def _added(context: Context, names: tuple[str, ...]) -> Fix | None:
-    from gitxexp.storage.dvc.places import is_dvc_repo
+    from gitxexp.storage.dvc.places import has_dvc
 
-    if not is_dvc_repo(context.project.top):
+    if not has_dvc(context.project.top):
         return None
 
     def apply(project: Project, running: Running) -> None:
