@@ -295,6 +295,8 @@ def _steps(
     more = column_names.maximize(name.name, query.directions(project.config))
     if request.query.sort is None and len(having) > most:
         having.sort(key=lambda row: _rank(name.value(row), more=more))
+    curved = {id(row) for row in having if row.logged and _is_series(row.logged, name.name)}
+    having.sort(key=lambda row: id(row) not in curved)
     groups = dict.fromkeys((row.field("run") for row in having), "")
     if request.by:
         by = _groups(having, names.find(request.by))
@@ -311,6 +313,8 @@ def _steps(
     if len(having) > most:
         which = "" if request.query.sort else f", the best by {name.name}"
         notes.append(f"{most} of {len(having)} runs are shown{which} (-n N shows more)")
+    if having and not curved:
+        notes.append(f"no run logged {name.name} more than once")
     if left_out:
         notes.append(f"{counted(left_out, 'value')} not shown: NaN, infinite, or not above 0")
     if request.by:
@@ -327,6 +331,11 @@ def curves(runs: Sequence[Run], metric: str) -> Plot:
     shown = [each for each in series if each.points]
     axes = Axis("step"), Axis(metric)
     return Plot("line", f"{metric} by step", *axes, None, shown, total=len(runs))
+
+
+def _is_series(run: Run, metric: str) -> bool:
+    """Whether a run logged a metric, by any of its names, more than once."""
+    return metric in run.series or column_names.alias_in(run.series, metric) is not None
 
 
 def _rank(value: Any, *, more: bool) -> tuple[bool, float]:

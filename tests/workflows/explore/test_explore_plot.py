@@ -94,6 +94,9 @@ def test_runs(set_up: Repo) -> None:
     best = plotted("loss", "--x", "step", "-n", "1", "--by", "lr")
     assert list(points(best)) == ["1.0: run-lr-1.0"]
     assert best.json()["notes"] == ["1 of 3 runs are shown, the best by loss (-n N shows more)"]
+    once = plotted("f1", "--x", "step")
+    assert points(once)["run-lr-0.1"] == [(0, 0.9)]
+    assert once.json()["notes"] == ["no run logged f1 more than once"]
     by_rate = points(plotted("f1", "--runs", "--x", "lr"))[""]
     assert by_rate == [(0.01, 0.855), (0.1, 0.9), (1, 0.45)]
     rows = plotted("predictions.loss")
