@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError, suggestion
@@ -247,7 +248,11 @@ class TableProfile:
         """The first and the last rowid of each run of a large table; none where runs are mixed."""
         if self.database.kind != "sqlite" or not self.table.has_rowid or len(by) != 1:
             return []
-        if self.run_column is None or not self._is_large:
+        ends = (f"(SELECT {end}(rowid) FROM {self.from_table})" for end in ("min", "max"))
+        first, last = next(iter(self.database.rows(f"SELECT {', '.join(ends)}")))
+        if self.run_column is None or first is None or last - first < LARGE:
+            return []
+        if self._is_mixed((first + last) // 2):
             return []
         sql = (
             f"SELECT min(rowid), max(rowid), count(*) FROM {self.from_table}"
@@ -258,11 +263,12 @@ class TableProfile:
             return []
         return [(first, last) for first, last, _ in found]
 
-    @property
-    def _is_large(self) -> bool:
-        ends = (f"(SELECT {end}(rowid) FROM {self.from_table})" for end in ("max", "min"))
-        sql = f"SELECT {' - '.join(ends)}"  # each is one look at the tree
-        return int(self.value(sql) or 0) >= LARGE
+    def _is_mixed(self, rowid: int) -> bool:
+        """Whether rows around ``rowid`` are of several runs in turn, as where these run at a time."""
+        sql = f"SELECT {quoted(self.run_column or '')} FROM {self.from_table} WHERE rowid BETWEEN ? AND ?"
+        runs = [run for (run,) in self.database.rows(sql, [rowid, rowid + 100])]
+        turns = sum(1 for one, other in pairwise(runs) if one != other)
+        return turns > len(set(runs))
 
     def _aggregates(self, name: str) -> list[str]:
         column = quoted(name)
