@@ -1,0 +1,40 @@
+"""Repositories as people have them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.conftest import copy_template
+from tests.helpers import Repo, run
+
+
+def test_an_import_that_was_not_downloaded(
+    tagged: Repo, dvc_template: Path, tmp_path: Path
+) -> None:
+    source = copy_template(dvc_template, tmp_path / "source")
+    tagged.dvc(
+        "import", "-q", "--no-download", str(source.path), "params.yaml", "-o", "theirs.yaml"
+    )
+    tagged.commit("import")
+    done = tagged.xexp("worktree", "new", "w").good()
+    assert "note: imported without a download: theirs.yaml; to have it: dvc pull" in done.err
+
+
+def test_a_project_without_its_gitignore(tagged: Repo) -> None:
+    """DVC makes it anew in each worktree, where it is no work that would be lost."""
+    tagged.xexp("push").good()
+    tagged.git("rm", "-q", ".dvc/.gitignore")
+    tagged.git("commit", "-q", "-m", "without")
+    tagged.xexp("worktree", "new", "w").good()
+    listed = tagged.xexp("worktree", "list", "--json").good().json()
+    assert listed[1]["changed"] == 0
+    tagged.xexp("worktree", "remove", "w").good()
+
+
+def test_a_remote_with_a_work_tree(tagged: Repo, tmp_path: Path) -> None:
+    run("git", "clone", "-q", tagged.path, tmp_path / "other", cwd=tmp_path).good()
+    tagged.git("remote", "add", "origin", str(tmp_path / "other"))
+    tagged.write("more.txt", "more\n")
+    tagged.commit("more")
+    done = tagged.xexp("push", "--all")
+    assert done.code == 128 and "'origin' has a work tree: push to a bare repository" in done.err
