@@ -185,7 +185,8 @@ class _Task(NamedTuple):
 
     def text(self, texts: pointers.Texts) -> tuple[int, bytes]:
         """The texts merged: the conflicts that are left, and the result."""
-        return pointers.three_texts(self.folder, texts, 7, self.options.on_conflict)
+        three = locks.three_locks if is_lock(self.path) else pointers.three_texts
+        return three(self.folder, texts, 7, self.options.on_conflict)
 
 
 def _finish(task: _Task) -> Resolved:

@@ -187,3 +187,30 @@ def test_what_a_stage_makes_anew_is_for_the_user_to_choose(piped: Repo) -> None:
     piped.git("checkout", "-q", "--theirs", "params.yaml")
     piped.xexp("conflicts", "resolve", "--theirs").good()
     assert runs(piped) == before and "<<<<<<<" not in (piped / "dvc.lock").read_text("utf-8")
+
+
+def test_both_sides_add_a_stage(dvc_repo: Repo) -> None:
+    """DVC appends to the lock what is new, so git saw a conflict where there is none."""
+
+    def add_stage(name: str, *, first: bool = False) -> None:
+        out = f"{name}.txt: {{cache: false}}"  # no line of .gitignore, which would be a conflict
+        stage = f"  {name}:\n    cmd: echo {name} > {name}.txt\n    outs: [{out}]\n"
+        path = dvc_repo / "dvc.yaml"
+        text = path.read_text() if path.exists() else "stages:\n"
+        path.write_text(text.replace("stages:\n", f"stages:\n{stage}") if first else text + stage)
+        dvc_repo.dvc("repro", "-q", name)
+        dvc_repo.commit(f"stage {name}")
+
+    add_stage("base")
+    dvc_repo.xexp("init").good()
+    dvc_repo.commit("set up")
+    dvc_repo.git("switch", "-q", "-c", "other")
+    add_stage("theirs", first=True)
+    dvc_repo.git("switch", "-q", "main")
+    add_stage("ours")
+    dvc_repo.git("merge", "-q", "other", "-m", "both")
+    lock = (dvc_repo / "dvc.lock").read_text()
+    assert [line for line in lock.splitlines() if line.startswith("  ") and line[2] != " "] == [
+        "  base:", "  ours:", "  theirs:"
+    ]  # fmt: skip
+    assert "up to date" in dvc_repo.dvc("status")

@@ -8,6 +8,7 @@ true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict 
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -20,7 +21,7 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc import plain_yaml
 from gitxexp.storage.dvc.pointer_file import Output, Parser
 from gitxexp.tables import engine
-from gitxexp.tables.plan import MergeOptions, MergeReport
+from gitxexp.tables.plan import MergeOptions, MergeReport, OnConflict
 from gitxexp.workflows.merge.driver import pointers
 from gitxexp.workflows.merge.driver import reports as driver_reports
 from gitxexp.workflows.merge.driver.objects import Placed, Prepare, Settled
@@ -57,9 +58,9 @@ def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int
     try:
         merged = merged_lock(place, folder, (base, ours, theirs), name)
     except XexpError:
-        write(sides[1], pointers.three_texts(folder, (base, ours, theirs), marker)[1])
+        write(sides[1], three_locks(folder, (base, ours, theirs), marker)[1])
         raise
-    code, text = pointers.three_texts(folder, merged.texts, marker)
+    code, text = three_locks(folder, merged.texts, marker)
     write(sides[1], text)
     if code:
         _tell_rest(merged)
@@ -84,6 +85,46 @@ def _tell_rest(merged: Merged) -> None:
             tell(f"{out.path}: {account(report)}; {then}")
         else:
             tell(conflict_line(out.path, report))
+
+
+def three_locks(
+    folder: Path, texts: pointers.Texts, marker: int, side: OnConflict = OnConflict.FAIL
+) -> tuple[int, bytes]:
+    """:func:`pointers.three_texts` of three locks. A stage that one side alone has is in no conflict
+    with another that was added in the same place: DVC appends what is new."""
+    split = [_split(text) for text in texts]
+    names = [set(stages) for _, stages, _ in split]
+    new = (names[1] ^ names[2]) - names[0]
+    if not new or not all(stages for _, stages, _ in split[1:]):
+        return pointers.three_texts(folder, texts, marker, side)
+    left = [
+        head + b"".join(block for name, block in stages.items() if name not in new) + tail
+        for head, stages, tail in split
+    ]
+    code, text = pointers.three_texts(folder, (left[0], left[1], left[2]), marker, side)
+    head, stages, tail = _split(text)
+    added = [block for _, blocks, _ in split[1:] for name, block in blocks.items() if name in new]
+    return code, head + b"".join((*stages.values(), *added)) + tail
+
+
+def _split(text: bytes) -> tuple[bytes, dict[bytes, bytes], bytes]:
+    """The text up to ``stages:``, the lines of each stage, and what follows them."""
+    lines = text.splitlines(keepends=True)
+    at = next((n for n, line in enumerate(lines) if line.rstrip() == b"stages:"), None)
+    if at is None:
+        return text, {}, b""
+    stages: dict[bytes, bytes] = {}
+    name = b""
+    end = at + 1
+    for line in lines[at + 1 :]:
+        if line[:1] not in (b" ", b"<", b"=", b">", b"|") or (line[:1] != b" " and not name):
+            break
+        if re.match(rb"  [^\s-].*:\s*$", line):
+            name = line.strip()
+            stages[name] = b""
+        stages[name] = stages.get(name, b"") + line
+        end += 1
+    return b"".join(lines[: at + 1]), stages, b"".join(lines[end:])
 
 
 def merged_lock(
