@@ -67,7 +67,9 @@ def _changes(found: Report, since: Comparison, metric: str) -> str:
     delta = next((d for d in since.metrics if d.name == metric), None)
     if delta is None or delta.delta is None:
         return f"Against {since.before.name}, {what}."
-    sign = "+" if delta.delta >= 0 else "-"
+    if not delta.delta:
+        return f"Against {since.before.name}, {what}; {metric} is the same."
+    sign = "+" if delta.delta > 0 else "-"
     amount = f"{sign}{rounded(abs(float(delta.delta)))}"
     return f"Against {since.before.name}, {what}: {amount}{_doubt(found, delta)}."
 

@@ -837,7 +837,7 @@ function drawCards() {
       const from = number(column.values[parent]), to = number(column.values[best]);
       if (from !== null && to !== null) {
         const noise = isNoise(data.metric, to - from, intervalOf(data.metric, parent, best));
-        card(`Against ${names[parent]}`, `${to >= from ? "+" : "−"}${rounded(Math.abs(to - from))}`, noise ? "within noise" : to === from ? "the same" : to > from === data.maximize[data.metric] ? "better" : "worse", noise || to === from ? "" : to > from === data.maximize[data.metric] ? "good" : "bad");
+        card(`Against ${names[parent]}`, to === from ? "the same" : `${to > from ? "+" : "−"}${rounded(Math.abs(to - from))}`, noise ? "within noise" : to === from ? data.metric : to > from === data.maximize[data.metric] ? "better" : "worse", noise || to === from ? "" : to > from === data.maximize[data.metric] ? "good" : "bad");
       }
     }
   }
