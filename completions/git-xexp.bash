@@ -231,7 +231,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	once
-a	rev	once'\'' ;;
+a	rev	once
+a	text	many'\'' ;;
 '\''worktree list'\'') spec='\''o	--porcelain	-	once	Print lines for scripts; their form never changes
 o	--remote	-	once	Also query non-local remotes
 o	-z	-	once	End lines with NUL; implies --porcelain

@@ -22,6 +22,7 @@ def worktree() -> None:
 @worktree.command()
 @click.argument("name", type=Label())
 @click.argument("rev", required=False)
+@click.argument("more", nargs=-1, type=Label(), metavar="NAME...")
 @click.option("--at", metavar="REV", help="Start from this version or commit, as REV says, too.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where to create it.")
 @click.option("--branch", metavar="B", help="Branch to create, or to check out if it exists.")
@@ -33,6 +34,7 @@ def worktree() -> None:
 def new(
     name: str,
     rev: str | None,
+    more: tuple[str, ...],
     at: str | None,
     path: Path | None,
     branch: str | None,
@@ -47,19 +49,36 @@ def new(
 
     Large data is linked into the DVC cache. Everything that training writes (models, metrics,
     results, plots, outputs of stages) is a file of its own, and so is data of up to 100 MB.
+
+    Several names make several worktrees: three words or more are all names, and so is the second of
+    two that is no revision. --at says where they start.
     """
     from gitxexp.cli.render import worktrees
-    from gitxexp.workflows.worktrees.create import WorktreeRequest, create
+    from gitxexp.workflows.worktrees.create import WorktreeRequest, create, several
 
-    if rev and at:
+    project = open_project()
+    names = (name, rev, *more) if rev and (more or several(project, rev)) else (name,)
+    if len(names) == 1 and rev and at:
         raise UsageError(f"there are two places to start from: {rev} and --at {at}", "give one")
-    start = rev or at or "HEAD"
-    request = WorktreeRequest(
-        name, start, path, branch, link, not no_fetch, submodules=recurse_submodules
-    )
-    with progress.line(name) as show:
-        made = create(open_project(), request, show, wait=not no_wait)
-    worktrees.show_made(made, only_path=print_path, as_json=as_json)
+    if len(names) > 1 and (path or branch):
+        raise UsageError("--path and --branch are of one worktree, and there are several names")
+    start = (rev if len(names) == 1 else None) or at or "HEAD"
+    made, lacking = [], None
+    for each in names:
+        request = WorktreeRequest(
+            each, start, path, branch, link, not no_fetch, submodules=recurse_submodules
+        )
+        with progress.line(each) as show:
+            made.append(create(project, request, show, wait=not no_wait))
+        try:
+            if not as_json:
+                worktrees.show_made(made[-1], only_path=print_path)
+        except NoAnswer as error:  # the others are made all the same
+            lacking = error
+    if as_json:
+        worktrees.print_made(made)
+    if lacking is not None:
+        raise lacking
 
 
 @worktree.command("list")

@@ -19,12 +19,17 @@ from gitxexp.workflows.worktrees.remove import Removed
 from gitxexp.workflows.worktrees.safety import Check
 
 
-def show_made(made: CreatedWorktree, *, only_path: bool, as_json: bool) -> None:
+def print_made(made: Sequence[CreatedWorktree]) -> None:
+    """Print what was made as JSON, an array where it is several; raises as :func:`show_made`."""
+    console.print_json(_made(made[0]) if len(made) == 1 else list(map(_made, made)))
+    for each in made:
+        _remark(each)
+
+
+def show_made(made: CreatedWorktree, *, only_path: bool) -> None:
     """Print what was made; raises NoAnswer when outputs are missing."""
     plan, ready = made.plan, made.ready
-    if as_json:
-        console.print_json(_made(made))
-    elif only_path:
+    if only_path:
         console.out(str(plan.path))
     else:
         where = f"on branch {plan.branch}" if plan.branch else "detached"
@@ -36,6 +41,11 @@ def show_made(made: CreatedWorktree, *, only_path: bool, as_json: bool) -> None:
                 "note: large data files are links into the DVC cache: replace them, do not write into"
                 " them (copies: --link copy, or [worktree] writable in .xexp/config.toml)"
             )
+    _remark(made)
+
+
+def _remark(made: CreatedWorktree) -> None:
+    plan, ready = made.plan, made.ready
     console.notes(ready.notes)
     if ready.missing:
         for path in ready.missing:

@@ -9,6 +9,7 @@ else it does.
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -163,6 +164,18 @@ def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
         request.name, path, branch, new, commit, at, kinds_of(project, request.link),
         _exclude(project, path), request.fetch, request.kind, request.submodules,
     )  # fmt: skip
+
+
+def several(project: Project, word: str) -> bool:
+    """Whether the second of two words is another name, and not where to start: it means no revision
+    and is not spelled like a version or a commit, which may be a mistake."""
+    if re.fullmatch(r"e[0-9].*|exp-.*|[0-9a-f]{4,}|.*[~^:@/].*", word):
+        return False
+    try:
+        resolve(project, word)
+    except XexpError as error:
+        return "did you mean" not in (error.hint or "") and "ambiguous" not in error.message
+    return False
 
 
 def _start(project: Project, name: str) -> tuple[str, str]:

@@ -332,3 +332,20 @@ def test_progress_on_a_terminal_only(trained: Repo) -> None:
     assert done.stdout.decode() == f"{tree_of(trained).path}\n"
     assert "\ra: " in shown and shown.endswith(" \r")
     assert trained.xexp("worktree", "new", "b", "--print-path").good().err == ""
+
+
+def test_several_names_make_several(trained: Repo) -> None:
+    made = trained.xexp("worktree", "new", "a", "b", "c", "--at", "HEAD", "--json").good().json()
+    assert [tree["name"] for tree in made] == ["a", "b", "c"]
+    assert all((Path(tree["path"]) / ".dvc" / "config.local").is_file() for tree in made)
+    out = trained.xexp("worktree", "new", "wide", "deep").good().out
+    assert "exp-wide on branch exp/wide" in out and "exp-deep on branch exp/deep" in out
+    before = state(trained)
+    for words, code, message in (
+        (("d", "e0.9.0"), 128, "e0.9.0"),  # a version that is not there is no name
+        (("d", "exp/wie"), 128, "exp/wie"),
+        (("d", "f", "g", "--path", "x"), 129, "of one worktree"),
+    ):
+        done = trained.xexp("worktree", "new", *words)
+        assert (done.code, message in done.err) == (code, True), (words, done.err)
+        assert state(trained) == before

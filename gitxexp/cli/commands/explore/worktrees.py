@@ -29,7 +29,7 @@ def checkout(
 
     The worktree is detached and disposable: git xexp explore cleanup removes it.
     """
-    from gitxexp.cli.render.worktrees import show_made
+    from gitxexp.cli.render.worktrees import print_made, show_made
     from gitxexp.workflows.worktrees.create import ExistingWorktree, WorktreeRequest, checkout
     from gitxexp.workflows.worktrees.records import EXPLORE
 
@@ -37,7 +37,10 @@ def checkout(
     with progress.line(version) as show:
         found = checkout(open_project(), request, show, wait=not no_wait)
     if not isinstance(found, ExistingWorktree):
-        show_made(found, only_path=print_path, as_json=as_json)
+        if as_json:
+            print_made([found])
+        else:
+            show_made(found, only_path=print_path)
     elif as_json:
         console.print_json({"name": found.name, "path": str(found.path)})
     elif print_path:
