@@ -251,7 +251,7 @@ def test_half_a_lock_of_dvc_is_removed_when_nobody_holds_it(ready: Repo) -> None
         assert ready.xexp("tag", "--all", "-m", "one").code == 128
     assert torn.read_text() == '{"write": {"/tmp'
     done = ready.xexp("tag", "--all", "-m", "one").good()
-    assert "left half a .dvc/tmp/rwlock: it was removed" in done.err
+    assert "removed an incomplete .dvc/tmp/rwlock" in done.err
     assert ready.dvc("status").startswith("Data and pipelines are up to date")
 
 

@@ -263,7 +263,7 @@ def test_force_moves_the_bytes_instead(modelled: Repo) -> None:
     assert names(modelled) == [candidate("run-lr-0.1")]
     kept = list((modelled / ".git/xexp/ops").rglob("*.run-lr-0.01_model.bin"))
     assert [path.read_bytes() for path in kept] == [content("run-lr-0.01")]
-    assert "their bytes are kept in" in done.out
+    assert "they are kept in" in done.out
     cache_object(modelled, content("run-lr-0.01")).unlink()
     modelled.xexp("undo").good()
     assert state(modelled) == before
