@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from functools import partial
 from threading import Lock
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.app import App, ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
@@ -22,7 +22,7 @@ from textual.widgets import Footer, Input, Static
 from textual.worker import Worker
 
 from gitxexp.cli.render import console
-from gitxexp.cli.ui import commands, panes
+from gitxexp.cli.ui import commands
 from gitxexp.cli.ui.dialogs import Ask, Help
 from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.listing import Arranged, Listing
@@ -30,6 +30,9 @@ from gitxexp.cli.ui.table import Lines, Table, name_of
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted, visible
 from gitxexp.repository.repository import Project
+
+if TYPE_CHECKING:
+    from gitxexp.cli.ui.panes import Shown
 
 #: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
 _TYPED, _FOLLOWED = 0.08, 0.12
@@ -338,7 +341,9 @@ class Browser(App[None]):
             return
         size, listing, marked = self.lines.size, self.listing, frozenset(self.table.marked)
 
-        def made() -> panes.Shown:
+        def made() -> Shown:
+            from gitxexp.cli.ui import panes  # the first frame waits not for all that is in them
+
             rows = [each for each in listing.rows if name_of(each) in marked] if marked else []
             about = panes.About(self.project, row, rows, self.metric, size.width, size.height)
             return panes.PANES[pane](about)
