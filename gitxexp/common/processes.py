@@ -53,7 +53,7 @@ def open_elsewhere(path: Path) -> bool:
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
-_watching = False
+_wake: list[int] = []  #: the end of the pipe that signals write to, once there is one
 
 
 def interruptible(connection: Any) -> None:
@@ -68,14 +68,17 @@ def signals_first() -> None:
 
 
 def _watch() -> None:
-    global _watching
-    if _watching or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         return
-    _watching = True
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    threading.Thread(target=_interrupt, args=(reader,), daemon=True).start()
+    if not _wake:
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        threading.Thread(target=_interrupt, args=(reader,), daemon=True).start()
+        _wake.append(writer)
+    # each time: an event loop of asyncio, such as that of a prompt, takes it away when it ends
+    other = signal.set_wakeup_fd(_wake[0], warn_on_full_buffer=False)
+    if other not in (-1, _wake[0]):  # of a loop that runs around us, as in a notebook
+        signal.set_wakeup_fd(other)
 
 
 def _interrupt(reader: int) -> None:
