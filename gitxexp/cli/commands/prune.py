@@ -12,7 +12,7 @@ from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Age, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NO, NoAnswer, UsageError
+from gitxexp.common.errors import FATAL, NO, NoAnswer, UsageError
 from gitxexp.common.text import counted
 
 if TYPE_CHECKING:
@@ -163,7 +163,9 @@ def _candidates(
             console.print_json(prunings.plan_object(plan))
         elif plan.decisions and not (plan.only_copies or going):
             console.remark("nothing to prune")
-        return NO if plan.only_copies and not going else 0
+        if not plan.only_copies or going:
+            return 0
+        return FATAL if plan.unasked else NO
     asks.confirm(f"remove {len(going)} of {counted(len(plan.decisions), 'candidate')}?")
     prunings.show_done(plan, prune(project, rules, plan, how), as_json=asks.as_json)
     return 0

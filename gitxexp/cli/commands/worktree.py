@@ -11,7 +11,7 @@ from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Group
 from gitxexp.cli.options import LINKS, Label, open_project, shared
 from gitxexp.cli.render import console
-from gitxexp.common.errors import NoAnswer, UsageError
+from gitxexp.common.errors import FATAL, NoAnswer, UsageError
 
 
 @click.group(cls=Group)
@@ -131,7 +131,8 @@ def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> 
         hint = "\n".join([*fixes, f"or remove it anyway: git xexp worktree remove {name} --force"])
         if as_json:
             console.print_json(worktrees.removal(tree, checks, None))
-        raise NoAnswer(f"{tree.name} was not removed: something would be lost", hint)
+        code = FATAL if any(check.unasked for check in red) else None
+        raise NoAnswer(f"{tree.name} was not removed: something would be lost", hint, code)
     done = removal.remove(project, name, wait=not no_wait)
     if as_json:
         console.print_json(worktrees.removal(tree, checks, done))

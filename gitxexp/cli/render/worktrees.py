@@ -10,7 +10,7 @@ from typing import Any
 
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column, size
-from gitxexp.common.errors import NoAnswer
+from gitxexp.common.errors import FATAL, NoAnswer
 from gitxexp.common.text import counted
 from gitxexp.workflows.worktrees.create import CreatedWorktree
 from gitxexp.workflows.worktrees.overview import WorktreeStatus
@@ -53,6 +53,7 @@ def _remark(made: CreatedWorktree) -> None:
         raise NoAnswer(
             f"worktree created, but it lacks {counted(len(ready.missing), 'file')}",
             f"git xexp push where they were made, then: cd {shlex.quote(str(plan.path))} && dvc pull",
+            FATAL if ready.unasked else None,
         )
 
 

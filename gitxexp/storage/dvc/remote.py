@@ -54,6 +54,10 @@ from gitxexp.storage.objects import (
 from gitxexp.storage.paths import Refused
 
 
+class NoRemote(XexpError):
+    """There is no remote to ask; any other error means that one could not be asked."""
+
+
 @dataclass(frozen=True, slots=True)
 class PushReport:
     """What a push did. ``missing``: objects that no local cache and no remote has."""
@@ -565,7 +569,7 @@ def _by_remote(
         if pushable(out):
             name = remote_name(top / out.root, remote, pointer=out.remote)
             if name is None:
-                raise XexpError("no DVC remote is set", "dvc remote add -d NAME URL")
+                raise NoRemote("no DVC remote is set", "dvc remote add -d NAME URL")
             groups.setdefault((out.root, name), []).append(out)
     return groups
 

@@ -81,6 +81,7 @@ class PrunePlan:
     contexts: tuple[ModelContext, ...] = field(repr=False, compare=False)  #: one for each slot
     notes: tuple[str, ...] = ()
     problem: str | None = None
+    unasked: bool = False  #: a remote did not answer, so what it has is not known
 
     @property
     def deletable(self) -> list[Decision]:
@@ -104,17 +105,17 @@ def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = 
     contexts = tuple(ModelContext(store, runs, store.whole(slot)) for slot in slots)
     decisions: list[Decision] = []
     metrics: dict[str, str | None] = {}
-    problem = None
+    problem, unasked = None, False
     for context in contexts:
         decided, metrics[context.contents.slot.name] = _decide(context, rules)
         excess = [decision.model for decision in decided if decision.excess]
         if excess:
             copies = find_copies(context, excess)
-            problem = copies.problem or problem
+            problem, unasked = copies.problem or problem, unasked or copies.unasked
             decided = [_with_copy(project, decision, copies) for decision in decided]
         decisions += decided
     notes = [note for context in contexts for note in candidates.slot_notes(context.contents)]
-    return PrunePlan(tuple(decisions), metrics, contexts, (*notes, *runs.notes), problem)
+    return PrunePlan(tuple(decisions), metrics, contexts, (*notes, *runs.notes), problem, unasked)
 
 
 def _with_copy(project: Project, decision: Decision, copies: Copies) -> Decision:
@@ -353,15 +354,17 @@ class Copies:
 
     places: Mapping[str, str | None]
     problem: str | None = None  #: why no remote could be asked
+    unasked: bool = False  #: because it did not answer
 
 
 def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
     """Where the bytes of these models are besides the work tree."""
     store = context.store
     try:
-        lacking, problem = set(candidates.lacking_on_remote(store, models)), None
+        lacking, problem, unasked = set(candidates.lacking_on_remote(store, models)), None, False
     except XexpError as error:
         lacking, problem = {model.oid for model in models}, error.message
+        unasked = not isinstance(error, remote.NoRemote)
     hashes = (model.hash for model in models)
     tags = tags_holding(store, context.contents.slot, context.runs.experiments, hashes)
     places: dict[str, str | None] = {}
@@ -373,7 +376,7 @@ def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
             places[model.path] = f"{tags[model.hash]} and the cache"
         else:
             places[model.path] = None
-    return Copies(places, problem)
+    return Copies(places, problem, unasked)
 
 
 def _valid_object(store: ModelStore, model: Model) -> bool:

@@ -378,6 +378,7 @@ class PlacedOutputs:
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     site: tuple[str, ...] = ()
+    unasked: bool = False  #: a remote did not answer
 
     @property
     def link(self) -> str:
@@ -422,6 +423,7 @@ class _Outputs:
             t.path for t in list_worktrees(project) if not (t.gone or t.bare) and t.path != top
         ]
         self.notes: list[str] = []
+        self.unasked = False
 
     def share(self) -> None:
         """Every DVC project of the worktree on the cache of its counterpart."""
@@ -440,7 +442,7 @@ class _Outputs:
         site = self._remember(files, found.outputs)
         return PlacedOutputs(
             len(found.outputs), dict(linker.used), linker.copied, found.fetched,
-            found.missing, tuple(self.notes), site,
+            found.missing, tuple(self.notes), site, self.unasked,
         )  # fmt: skip
 
     def gather(self, *, fetch: bool) -> GatheredFiles:
@@ -526,6 +528,7 @@ class _Outputs:
             if not report.missing:
                 return fetched
         self.notes += problems
+        self.unasked = bool(problems)
         return fetched
 
     def _empty_folders(self, wanted: list[Output]) -> None:

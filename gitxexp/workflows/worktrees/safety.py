@@ -40,6 +40,7 @@ class Check:
     ok: bool
     text: str
     fix: str | None = None
+    unasked: bool = False  #: a remote did not answer, so it is not known
 
 
 def checklist(project: Project, tree: Worktree, progress: Progress | None = None) -> list[Check]:
@@ -151,7 +152,7 @@ def _artifacts(project: Project, tree: Worktree) -> Check:
     try:
         lacking = unpushed(project, tree, outputs)
     except XexpError as error:
-        return Check("artifacts", False, error.message, error.hint)
+        return Check("artifacts", False, error.message, error.hint, unasked=True)
     if lacking:
         text = f"not on the remote: {some(list(dict.fromkeys(m.path for m in lacking)), _SHOWN)}"
         return Check("artifacts", False, text, f"git xexp worktree remove {tree.name} --push")

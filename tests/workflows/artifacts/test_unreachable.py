@@ -67,7 +67,7 @@ def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
     assert listed.err == "" and {row["unpushed"] for row in listed.json()} == {None}
     assert "could not be asked" in tagged.xexp("worktree", "list", "--remote").good().err
     done = tagged.xexp("worktree", "remove", "w")
-    assert done.code == 1 and tree.is_dir()
+    assert done.code == 128 and tree.is_dir()
     assert "artifacts remote 'store' could not be asked" in done.out
     done = tagged.xexp("push", "--all")
     assert (done.code == 128 and "could not be asked" in done.err) or "cannot push" in done.err
@@ -79,7 +79,7 @@ def test_unreachable_is_not_absent(tagged: Repo, silent: str) -> None:
     assert done.code == 128 and "remote 'store' could not be asked" in done.err
     assert not (tagged / "got.csv").exists()
     done = tagged.xexp("worktree", "new", "v")
-    assert done.code == 1 and "remote 'store' could not be asked" in done.err
+    assert done.code == 128 and "remote 'store' could not be asked" in done.err
 
 
 def test_a_remote_that_answers_that_it_has_nothing(tagged: Repo) -> None:
