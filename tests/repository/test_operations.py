@@ -302,7 +302,7 @@ def test_a_copy_leaves_the_repository_it_was_copied_from_alone(repo: Repo, tmp_p
         done = copy.xexp(*words)
         assert done.code == 1
         assert done.err.startswith(
-            f"error: 'init' ran in {repo.path}, which is no worktree of this"
+            f"error: 'init' ran in {repo.path}, which is not a worktree of this"
         )
     assert sorted(path for path in repo.path.rglob("*")) == before
     copy.commit("first")
