@@ -33,9 +33,9 @@ from gitxexp.workflows.sweeps.job import Job, Outcome
 _PATIENCE = "10s"
 
 
-def run_on_worker(job: Job, stop: Path) -> Outcome:
-    """The job, in a worker's thread."""
-    return sweeps_job.run(job, stop.exists, tied=True)
+def run_on_worker(job: Job, stop: Path, tied: bool) -> Outcome:
+    """The job, in a worker's thread. ``tied`` is that of :func:`.execute.execute`."""
+    return sweeps_job.run(job, stop.exists, tied=tied)
 
 
 def run_in_clone(job: Job, source: Source) -> Sent:
@@ -119,7 +119,8 @@ class DaskEngine(Engine):
     def _submitted(self, job: Job) -> Any:
         key = f"{job.context.sweep}-{job.context.run}"
         if self.source is None:
-            return self.client.submit(run_on_worker, job, self.stop, pure=False, key=key)
+            tied = self._cluster is None  # else a run that is left is found by its environment
+            return self.client.submit(run_on_worker, job, self.stop, tied, pure=False, key=key)
         able = None
         if self._unable:
             able = [name for name in self.client.nthreads() if name not in self._unable]

@@ -6,6 +6,7 @@ import hashlib
 import os
 import resource
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -191,3 +192,24 @@ def test_ctrl_c_once_ends_it_gently_and_twice_at_once(tmp_path: Path) -> None:
     stubborn.sendintr()
     stubborn.expect("ended 137 interrupted")
     assert gone("984.1")
+
+
+@pytest.mark.parametrize("by_python", [False, True])
+def test_a_tied_command_is_killed_with_the_process_that_began_it(
+    tmp_path: Path, by_python: bool
+) -> None:
+    script = DRIVER.replace('log=Path("log")', 'log=Path("log"), echo=False, tied=True')
+    if by_python:  # where there is no setpriv(1)
+        tie = "e._tie = lambda: (sys.executable, '-I', '-S', '-c', e._TIED)"
+        script = script.replace(
+            "done =", f"import gitxexp.workflows.runs.execute as e\n{tie}\ndone ="
+        )
+    asleep = f"sleep\0983.{by_python:d}"
+    words = [sys.executable, "-c", script, f"exec sleep 983.{by_python:d}"]
+    with subprocess.Popen(words, cwd=tmp_path) as process:
+        last = time.monotonic() + 20
+        while not alive(asleep):
+            assert time.monotonic() < last
+            time.sleep(0.01)
+        process.kill()
+    assert gone(asleep)
