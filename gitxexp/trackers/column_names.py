@@ -314,7 +314,20 @@ _IDENTITY = frozenset(
 )
 #: Their size is that of the data.
 _COLLECTIONS = frozenset(
-    ("set", "cohort", "corpus", "dataset", "catalog", "graph", "panel", "file", "db")
+    (
+        "set",
+        "cohort",
+        "corpus",
+        "dataset",
+        "catalog",
+        "graph",
+        "panel",
+        "file",
+        "db",
+        "gallery",
+        "library",
+        "collection",
+    )
 )
 #: What a model says of one row, whatever it is called: ``predicted_vol``.
 _FORETOLD = frozenset(("predicted", "actual", "observed", "forecast"))

@@ -336,6 +336,10 @@ def _param(column: str, why: str, values: Values) -> Decision:
     last = column_names.words(column)[-1:]
     if values.fractions and last in _CHOSEN:
         return Decision(Role.METRIC, f"{why}, but a number with a fraction")
+    took = values.fractions and last in (["days"], ["hours"])
+    trained = column_names.words(column)[:-1] in (["train"], ["training"])
+    if took and (trained or (values.number or 0) % 1 != 0):
+        return Decision(Role.CONTEXT, f"{why}, but no whole number: how long it took")
     if not values.constant:
         if _is_long(values.value):
             return Decision(Role.OUTPUT, f"{why}, but long text that differs within the run")

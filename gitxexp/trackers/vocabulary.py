@@ -231,6 +231,7 @@ PARAM_ENDINGS = _set("""
     downsampling upsampling subsampling oversample undersample oversampling undersampling levels
     l1 l2
     bool
+    freq_masks time_masks
 """)
 
 #: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
