@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from gitxexp.cli.main import main
-from gitxexp.cli.shell.strings import literals, strings
+from gitxexp.cli.shell.strings import Text, literals, strings
 
 #: What nobody says in a manual, and the plain word for it.
 AVOIDED = {
@@ -20,8 +22,12 @@ AVOIDED = {
 }
 
 
-def test_all_kinds_of_text_are_listed() -> None:
-    listed = [*strings(main)]
+@pytest.fixture(scope="module")
+def listed() -> list[Text]:
+    return [*strings(main)]
+
+
+def test_all_kinds_of_text_are_listed(listed: list[Text]) -> None:
     for text, where in (
         ("Print the next version and exit.", "git xexp tag --suggest"),
         ("git xexp is not set up in this repository", "repository/repository.py:"),  # an error
@@ -33,9 +39,9 @@ def test_all_kinds_of_text_are_listed() -> None:
     assert any(found.where == "tutorial(manual)" for found in listed)
 
 
-def test_no_text_has_a_word_to_avoid() -> None:
-    for found in strings(main):
-        for pattern, better in AVOIDED.items():
+def test_no_text_has_a_word_to_avoid(listed: list[Text]) -> None:
+    for pattern, better in AVOIDED.items():
+        for found in listed:
             assert not re.search(pattern, found.text), f"{found.where}: {found.text} ({better})"
 
 
