@@ -74,6 +74,7 @@ def seal(home: Path) -> None:
         GIT_COMMITTER_NAME="Ada Lovelace",
         GIT_COMMITTER_EMAIL="ada@example.org",
         DVC_NO_ANALYTICS="1",
+        AWS_EC2_METADATA_DISABLED="true",
         DVC_GLOBAL_CONFIG_DIR=str(home / "dvc/global"),
         DVC_SYSTEM_CONFIG_DIR=str(home / "dvc/system"),
         DVC_SITE_CACHE_DIR=str(home / "dvc/site"),

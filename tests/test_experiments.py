@@ -209,10 +209,11 @@ def test_magics(repo: Repo, clock: Clock) -> None:
     from IPython.core.error import UsageError
     from IPython.core.interactiveshell import InteractiveShell
     from IPython.utils.capture import capture_output
+    from traitlets.config import Config
 
     experiments.three(repo, clock)
     os.chdir(repo.path)
-    shell = InteractiveShell()
+    shell = InteractiveShell(config=Config(HistoryManager={"enabled": False}))
     shell.run_line_magic("load_ext", "gitxexp")
     with capture_output() as shown:
         shell.run_line_magic("xexp", "list --filter 'f1 > 0.85' --porcelain")

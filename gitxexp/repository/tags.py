@@ -193,7 +193,7 @@ class Tags:
         """Those of the last one's second are all read: their versions decide."""
         last = self._store.rows(
             f'SELECT date FROM tag WHERE "commit" IS NOT NULL ORDER BY date {order} '
-            "LIMIT 1 OFFSET ?", count - 1, by="date",
+            "LIMIT 1 OFFSET ?", min(count, sys.maxsize) - 1, by="date",
         )  # fmt: skip
         if not last:
             return self.newest() if order == "DESC" else self.oldest()
@@ -271,7 +271,8 @@ class Tags:
         if count is not None:
             last = self._store.rows(
                 f'SELECT date FROM tag WHERE "commit" IS NOT NULL {condition} '
-                "ORDER BY date DESC LIMIT 1 OFFSET ?", *values, count - 1, by="date",
+                "ORDER BY date DESC LIMIT 1 OFFSET ?", *values, min(count, sys.maxsize) - 1,
+                by="date",
             )  # fmt: skip
             if last:
                 condition, values = f"{condition} AND date >= ?", [*values, last[0][0]]

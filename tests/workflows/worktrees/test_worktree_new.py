@@ -246,7 +246,7 @@ def test_objects_that_nobody_has(trained: Repo) -> None:
     trained.dvc("remote", "modify", "--local", "store", "url", "s3://no-such-bucket/x")
     trained.dvc("remote", "modify", "--local", "store", "endpointurl", "http://127.0.0.1:9")
     done = trained.xexp("worktree", "new", "b")
-    assert done.code == 1 and f"missing: {name}\n" in done.err and "note: " in done.err
+    assert done.code == 128 and f"missing: {name}\n" in done.err and "note: " in done.err
 
 
 def test_damaged_objects_are_replaced_from_the_remote(dvc_repo: Repo) -> None:
