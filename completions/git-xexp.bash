@@ -361,7 +361,7 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
-a	text	many'\'' ;;
+a	range	many'\'' ;;
 '\''explore plot'\'') spec='\''o	--x	along	once	What is along x (default: version; with --runs date)
 o	--by	param	once	A colour for each value of PARAM
 o	--hist	-	once	Plot how often each value occurs
