@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from functools import cached_property
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from gitxexp.common import limits
 from gitxexp.repository import tag_message as payloads
@@ -107,6 +107,8 @@ class Experiment(NamedTuple):
 
 #: What is asked of an experiment before it is shown: what was said of it later is laid over it.
 Over = Callable[[Experiment], Experiment]
+
+_Pages = TypeVar("_Pages", bound=Collection[int])
 
 
 class Tags:
@@ -378,7 +380,7 @@ class _Store:
     """What the tags say, in the file ``cache``; in memory where that cannot be written."""
 
     def __init__(self, git: Git, cache: Path) -> None:
-        self._git = git
+        self._git, self._cache = git, cache
         self._refs = b""  #: what git lists
         self._con = _open(cache)
 
@@ -387,9 +389,19 @@ class _Store:
         self._refs = refs
         try:
             self._update()
-        except sqlite3.DatabaseError:  # read-only, full, locked for long, or broken
-            self._con = _in_memory(self._con)
+        except sqlite3.DatabaseError as error:
+            self._leave(error)
             self._update()
+
+    def _leave(self, error: sqlite3.DatabaseError) -> None:
+        """Go on in memory: the file is read-only, full or locked for long; or it is broken, and then
+        removed for the next command to make anew."""
+        if isinstance(error, sqlite3.OperationalError):
+            self._con = _in_memory(self._con)
+            return
+        with suppress(OSError):
+            _remove(self._cache)
+        self._con = _in_memory(None)
 
     def _update(self) -> None:
         while True:
@@ -480,34 +492,55 @@ class _Store:
         they are looked up by."""
         if by:
             self._index(by)
-        for _ in range(5):
-            with _transaction(self._con, "DEFERRED"):
-                if self._con.execute("SELECT serial FROM listing").fetchone()[0] == self.serial:
-                    return self._con.execute(sql, values).fetchall()
-            self.update(self._refs)  # another process listed before or after us
-        self._con = _in_memory(self._con)
+        try:
+            for _ in range(5):
+                with _transaction(self._con, "DEFERRED"):
+                    if self._con.execute("SELECT serial FROM listing").fetchone()[0] == self.serial:
+                        return self._con.execute(sql, values).fetchall()
+                self.update(self._refs)  # another process listed before or after us
+            self._con = _in_memory(self._con)
+        except sqlite3.DatabaseError as error:
+            self._leave(error)
         self.update(self._refs)
         return self._con.execute(sql, values).fetchall()
 
     def where(self, condition: str, values: Sequence[Any]) -> list[Experiment]:
         """The experiments of the tags that a condition selects."""
         sql = f'SELECT id, name FROM tag WHERE "commit" IS NOT NULL AND {condition}'
-        wanted: dict[int, list[str]] = {}
-        for id_, name in self.rows(sql, *values, by=condition.split()[0].strip('"')):
-            wanted.setdefault(id_ // _PAGE, []).append(decode(name))
-        pages = self._parsed(wanted)
+
+        def choose() -> dict[int, list[str]]:
+            wanted: dict[int, list[str]] = {}
+            for id_, name in self.rows(sql, *values, by=condition.split()[0].strip('"')):
+                wanted.setdefault(id_ // _PAGE, []).append(decode(name))
+            return wanted
+
+        wanted, pages = self._chosen(choose)
         return [
             _experiment(name, pages[page][name]) for page, names in wanted.items() for name in names
         ]
 
     def every(self) -> Iterator[Experiment]:
         """All experiments, in no order."""
-        last = self.rows("SELECT MAX(id) FROM tag")[0][0]
-        pages = self._parsed(range(0 if last is None else last // _PAGE + 1))
+
+        def choose() -> range:
+            last = self.rows("SELECT MAX(id) FROM tag")[0][0]
+            return range(0 if last is None else last // _PAGE + 1)
+
+        _, pages = self._chosen(choose)
         make, payload = Experiment._make, Payload._make
         for rows in pages.values():
             for name, row in rows.items():
                 yield make((name, *row[:4], payload(row[4])))
+
+    def _chosen(self, choose: Callable[[], _Pages]) -> tuple[_Pages, dict[int, dict[str, Any]]]:
+        """Pages and their rows. Tags are numbered anew where another process wrote meanwhile, or
+        the file turned out to be broken: then it is all asked again."""
+        while True:
+            pages = choose()
+            before = self._con, self.serial
+            found = self._parsed(pages)
+            if (self._con, self.serial) == before:
+                return pages, found
 
     def remembered(self, key: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
         known = self.rows("SELECT names FROM memo WHERE key = ?", key)
@@ -706,17 +739,23 @@ def _open(cache: Path) -> sqlite3.Connection:
 
 
 def _make(cache: Path) -> None:
-    """Put an empty one in place; where another process did meanwhile, that one stays."""
+    """Put an empty one in place. A process that has the former one open goes on in memory."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
     try:
         con = _connect(temporary)
         _create(con)
         con.close()
-        cache.unlink(missing_ok=True)
+        _remove(cache)
         temporary.rename(cache)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _remove(cache: Path) -> None:
+    """With its journal, which SQLite would play back into the next file of this name."""
+    cache.unlink(missing_ok=True)
+    cache.with_name(f"{cache.name}-journal").unlink(missing_ok=True)
 
 
 def _connect(where: Path | str) -> sqlite3.Connection:
@@ -738,7 +777,6 @@ def _in_memory(con: sqlite3.Connection | None) -> sqlite3.Connection:
     if con is not None:
         with suppress(sqlite3.DatabaseError):
             con.backup(copy)
-            copy.execute("PRAGMA quick_check(1)").fetchall()
             if copy.execute("SELECT COUNT(*) FROM listing").fetchone() == (1,):
                 return copy
         copy = _connect(":memory:")
@@ -752,7 +790,8 @@ def _transaction(con: sqlite3.Connection, kind: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        con.execute("ROLLBACK")
+        if con.in_transaction:  # SQLite itself rolls back on a full disk
+            con.execute("ROLLBACK")
         raise
     con.execute("COMMIT")
 

@@ -144,6 +144,21 @@ def test_a_broken_cache_is_made_anew(repo: Repo, clock: Clock, content: bytes) -
         assert read(repo) == before
 
 
+def test_a_cache_of_which_a_part_is_broken_is_made_anew(repo: Repo, clock: Clock) -> None:
+    """SQLite opens such a file, and finds out when it comes to the part."""
+    three(repo, clock)
+    before = read(repo)
+    whole = cache_of(repo).read_bytes()
+    size = int.from_bytes(whole[16:18], "big")
+    for at in range(0, len(whole), size):
+        cache_of(repo).write_bytes(whole[:at] + b"\xff" * size + whole[at + size :])
+        found = tags.tags_later(Git(repo.path), cache_of(repo))()
+        assert found.named("e0.2.0") == before[1], at
+        assert found.count == 3, at
+        assert (found.names, found.experiments) == (sorted(e.name for e in before), before), at
+        assert read(repo) == before, at
+
+
 def test_where_the_cache_cannot_be_written(repo: Repo, clock: Clock) -> None:
     three(repo, clock)
     (repo / ".git/xexp").write_text("a file where a folder belongs")

@@ -636,7 +636,8 @@ def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Itera
     for out, files in lists.items():
         unsure -= files.proved(out, there)
     for oid, want in wants.items():
-        wrong = oid in there and there[oid] != expected[oid]
+        sizes = there.get(oid), expected[oid]
+        wrong = None not in sizes and sizes[0] != sizes[1]
         if oid in unsure:
             wrong = not store.has_content(oid)
         missing = MissingObject(oid, want.path, store.name or "", want.output, cached[oid], wrong)
