@@ -54,7 +54,7 @@ def new(
     two that is no revision. --at says where they start.
     """
     from gitxexp.cli.render import worktrees
-    from gitxexp.workflows.worktrees.create import WorktreeRequest, create, several
+    from gitxexp.workflows.worktrees.create import WorktreeRequest, create, refuse_any, several
 
     project = open_project()
     names = (name, rev, *more) if rev and (more or several(project, rev)) else (name,)
@@ -63,12 +63,17 @@ def new(
     if len(names) > 1 and (path or branch):
         raise UsageError("--path and --branch are of one worktree, and there are several names")
     start = (rev if len(names) == 1 else None) or at or "HEAD"
-    made, lacking = [], None
-    for each in names:
-        request = WorktreeRequest(
+    requests = [
+        WorktreeRequest(
             each, start, path, branch, link, not no_fetch, submodules=recurse_submodules
         )
-        with progress.line(each) as show:
+        for each in names
+    ]
+    if len(requests) > 1:
+        refuse_any(project, requests, wait=not no_wait)
+    made, lacking = [], None
+    for request in requests:
+        with progress.line(request.name) as show:
             made.append(create(project, request, show, wait=not no_wait))
         try:
             if not as_json:

@@ -109,7 +109,7 @@ class Account:
         if numbered and not exact:
             first = con.execute(f"SELECT min({table.rowid}) FROM {place}").fetchone()[0]
             tally.here = 0 if first is None else tally.last_rowid - first + 1
-            tally.estimated = tally.here > _COUNTED
+            tally.estimated = _COUNTED < tally.here <= _most_rows(con)
         if not tally.estimated:
             tally.here = con.execute(f"SELECT count(*) FROM {place}").fetchone()[0]
 
@@ -264,6 +264,15 @@ class Writer:
         self.account.conflict(
             [Conflict(feed.target.name, key, column, None, theirs, None, "constraint", feed.label)]
         )
+
+
+def _most_rows(con: sqlite3.Connection) -> int:
+    """More than these are not in the file, whatever their numbers: a row takes five bytes and more
+    (sqlite.org/fileformat2.html, "B-tree Pages"). Numbers that are hashes are far apart."""
+    pages, size = (
+        con.execute(f"PRAGMA main.{name}").fetchone()[0] for name in ("page_count", "page_size")
+    )
+    return int(pages) * int(size) // 5
 
 
 def row_key(table: Table, row: dict[str, Value]) -> dict[str, Value]:

@@ -112,6 +112,19 @@ def create(
     return CreatedWorktree(plan, ready)
 
 
+def refuse_any(project: Project, requests: Sequence[WorktreeRequest], *, wait: bool = True) -> None:
+    """Before the first of several is made: raises what :func:`create` would for any of them, and
+    UsageError for a name that is given twice."""
+    names = [request.name for request in requests]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"'{twice}' is given twice")
+    project.recover_first(wait=wait)
+    for request in requests:
+        if _finished(project, request) is None:
+            plan_worktree(project, request)
+
+
 def _finished(project: Project, request: WorktreeRequest) -> CreatedWorktree | None:
     """The worktree that was asked for, where an interrupted command began it and recovery has just
     finished it: then the same command has been run again."""

@@ -190,4 +190,10 @@ def test_in_place_the_rows_that_were_there_are_estimated(tmp_path, monkeypatch):
         table = merge_files(copy, [more], options=options).tables[0]
         assert (table.here, table.estimated) == here
         assert (table.incoming, table.new) == (6, 6)
+    with closing(sqlite3.connect(copy)) as con:
+        con.execute("DELETE FROM t WHERE id >= 50")
+        con.execute("INSERT INTO t VALUES (1 << 62, 1)")  # a hash: no row for each number
+        con.commit()
+    table = merge_files(copy, [more], options=place).tables[0]
+    assert (table.here, table.estimated) == (6, False)
     assert merge_files(target, [more]).tables[0].here == 5

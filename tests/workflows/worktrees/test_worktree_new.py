@@ -345,6 +345,8 @@ def test_several_names_make_several(trained: Repo) -> None:
         (("d", "e0.9.0"), 128, "e0.9.0"),  # a version that is not there is no name
         (("d", "exp/wie"), 128, "exp/wie"),
         (("d", "f", "g", "--path", "x"), 129, "of one worktree"),
+        (("d", "b", "f", "--json"), 128, "exp/b is checked out"),  # the one before it is not made
+        (("d", "f", "d"), 129, "'d' is given twice"),
     ):
         done = trained.xexp("worktree", "new", *words)
         assert (done.code, message in done.err) == (code, True), (words, done.err)
