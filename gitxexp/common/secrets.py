@@ -19,6 +19,7 @@ MASK = "***"
 _NAMES = ("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "access_key",
           "account_key", "private_key", "connection_string", "credential")  # fmt: skip
 _SHORTEST = 8  #: a shorter value would be found in any text
+_ADDRESS = r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s/'\"]*)@"
 _known: set[str] = set()
 
 
@@ -39,13 +40,20 @@ def masked(text: str) -> str:
     if "://" in text and "@" in text:
         import re  # few texts hold an address
 
-        text = re.sub(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s/'\"]*)@", _address, text)
+        text = re.sub(_ADDRESS, _address, text)
     for secret in _known:
         text = text.replace(secret, MASK)
     for name, value in os.environ.items():
         if len(value) >= _SHORTEST and value in text and is_secret(name):
             text = text.replace(value, MASK)
     return text
+
+
+def without_secrets(address: str) -> str:
+    """The address of a remote without the user and password that :func:`masked` hides."""
+    import re
+
+    return re.sub(_ADDRESS, lambda match: _address(match).replace(f"{MASK}@", ""), address)
 
 
 def _address(match: Any) -> str:

@@ -140,8 +140,8 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
     return dies(*words, cwd=repo.path, moment=moment, around=steps) == -signal.SIGKILL
 
 
-#: XEXP_TEST_KILLS_STRIDE=1 dies at every moment.
-STRIDE = int(os.environ.get("XEXP_TEST_KILLS_STRIDE", "13"))
+#: XEXP_TEST_STRIDE=1 dies at every moment.
+STRIDE = int(os.environ.get("XEXP_TEST_STRIDE", "13"))
 
 
 def copies(

@@ -165,7 +165,7 @@ def sweep(
         from gitxexp.cli.render import checks
         from gitxexp.workflows.runs.warnings import warnings
 
-        checks.say(warnings(project))
+        checks.say(warnings(project, planned.expected))
     if dry_run:
         render.show_plan(planned, as_json=as_json)
         return 0

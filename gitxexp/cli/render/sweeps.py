@@ -217,9 +217,13 @@ def show_tag(tagged: Tagged | str, *, as_json: bool) -> None:
         version = tagged if isinstance(tagged, str) else str(tagged.version)
         console.out(console.as_json({"event": "tag", "version": version, "new": is_new}))
     elif isinstance(tagged, str):
-        console.remark(f"the best run is {tagged} already")
+        _say_tagged(tagged)
     else:
         tags.show(tagged, as_json=False)
+
+
+def _say_tagged(version: str) -> None:
+    console.remark(f"the best run is {version} already")
 
 
 def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
@@ -262,6 +266,8 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
         console.say("interrupted; run the same command to continue")
     elif done.failures:
         hints.hint("to run failed configurations again, add --retry-failed")
+    elif ranking and not tagging and done.version:
+        _say_tagged(done.version)
     elif ranking and not tagging:
         hints.hint(f"next: git xexp tag --run {ranking[0].run}")
 

@@ -8,7 +8,7 @@ tracked configuration, which would otherwise be looked for beside the worktree.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -37,6 +37,17 @@ def share_cache(tree: Path, home: Path) -> None:
             merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
             merge(local, _plain(carried))
             local["cache"]["dir"] = str(cache_dir(home))
+
+
+def name_remotes(root: Path, default: str | None, folders: Mapping[str, str]) -> None:
+    """Write ``config.local`` of the DVC project at ``root``: its default remote, and the folders of
+    remotes by name."""
+    check_project(root)
+    values: dict[str, Any] = {"core": {"remote": default}} if default else {}
+    values |= {"machine": {}, "db": {}}  # DVC's writer asks for them
+    values["remote"] = {name: {"url": folder} for name, folder in folders.items()}
+    with dvc_errors("name the DVC remotes"):
+        _write(root / ".dvc" / "config.local", values)
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:

@@ -659,7 +659,7 @@ def _choice(
     if request.level is not None:
         return Choice(request.level, "as asked")
     if parent is None:
-        return Choice(Level.MINOR, "the first experiment")
+        return Choice(Level.MINOR, "no tag here to compare with")
     before = parent.payload
     if before.handwritten:
         at_parent = _artifacts(pointers.outputs_at(project.git, parent.commit), ())

@@ -120,7 +120,8 @@ def _payloads(project: Project, drafts: Sequence[_Draft]) -> list[Payload]:
             codes[draft.commit] = code_hash(project.at_top, draft.commit, config)
         payload = payload._replace(code=codes[draft.commit])
         if before is None:
-            version, reason = used.following(Level.MINOR), "the first experiment"
+            reason = "no tag here to compare with" if used.latest else "the first experiment"
+            version = used.following(Level.MINOR)
         else:
             code = ["the code"] if before.code != payload.code else []
             choice = describe.choose_level(before, payload, before.version, config, code)

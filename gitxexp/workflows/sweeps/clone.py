@@ -9,18 +9,20 @@ left it there: up to :data:`BYTES` with the answer, what is more by the DVC remo
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import shutil
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.secrets import without_secrets
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import places, pointers, remote
+from gitxexp.storage.dvc.share import name_remotes
 from gitxexp.storage.git import Git, GitError, choose_remote
 from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.experiments import describe
@@ -79,7 +81,7 @@ def source_of(project: Project, sweep: str, revision: str) -> Source:
             f"commit {revision[:12]} is not on {name}, from which workers clone",
             f"push it first: git push {name} {branch or 'HEAD'}",
         )
-    url = git.text("remote", "get-url", "--", name)
+    url = without_secrets(git.text("remote", "get-url", "--", name))  # a worker has its own
     if "://" not in url and (project.top / url).exists():  # not HOST:PATH
         url = str((project.top / url).resolve())
     roots = {out.root for out in pointers.outputs_in(project.top)}
@@ -88,9 +90,8 @@ def source_of(project: Project, sweep: str, revision: str) -> Source:
     for root, config in configs.items():
         for section in config:
             kind, _, remote_name = section.partition(" ")
-            folder = places.local_remote_dir(project.top / root, remote_name) if (
-                kind == "remote" and remote_name.isidentifier()
-            ) else None  # fmt: skip
+            is_remote = kind == "remote" and bool(remote_name)
+            folder = places.local_remote_dir(project.top / root, remote_name) if is_remote else None
             if folder is not None:
                 folders.setdefault(root, {})[remote_name] = str(folder)
     default = {root: places.remote_name(project.top / root) or "" for root in roots}
@@ -131,6 +132,7 @@ class Clone:
             self._make()
         except BaseException as error:
             shutil.rmtree(self.home, ignore_errors=True)
+            _remove_empty(home)
             if isinstance(error, XexpError):
                 raise Unprepared(error.message) from error
             raise
@@ -164,14 +166,10 @@ class Clone:
     def _configure(self, root: str) -> None:
         """Name the DVC remotes that were folders of the machine that began the sweep, and are here."""
         folder = self.top / root / ".dvc"
-        lines = []
-        if name := self.source.default.get(root):
-            lines.append(f"[core]\n    remote = {name}\n")
-        for name, path in self.source.folders.get(root, {}).items():
-            if Path(path).is_dir():
-                lines.append(f"['remote \"{name}\"']\n    url = {path}\n")
-        if lines and folder.is_dir() and not folder.is_symlink():
-            (folder / "config.local").write_text("".join(lines), "utf-8")
+        folders = self.source.folders.get(root, {})
+        here = {name: path for name, path in folders.items() if Path(path).is_dir()}
+        if folder.is_dir() and not folder.is_symlink():
+            name_remotes(folder.parent, self.source.default.get(root), here)
 
     def run(self, job: Job, stop: Callable[[], bool]) -> Sent:
         """Run a job in a free worktree; see :func:`.job.run`."""
@@ -261,5 +259,9 @@ def remove_clones(sweep: str) -> None:
         _clones[:] = [clone for clone in _clones if clone not in mine]
     for clone in mine:
         clone.remove()
-        if clone.home.parent.is_dir() and not os.listdir(clone.home.parent):  # noqa: PTH208
-            clone.home.parent.rmdir()
+        _remove_empty(clone.home.parent)
+
+
+def _remove_empty(folder: Path) -> None:
+    with suppress(OSError):
+        folder.rmdir()

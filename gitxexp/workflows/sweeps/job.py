@@ -14,7 +14,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,11 +90,17 @@ class Outcome:
     metrics: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     kept: tuple[Kept, ...] = ()
+    tracker: str = ""  #: the tracker that logged its rows
     tracker_run: str = ""  #: the tracker's own name of it
     results: str = ""  #: the results database that has it
     table: str = ""
     rows: int = 0
     notes: tuple[str, ...] = ()
+
+    def without_rows(self, why: str) -> Outcome:
+        """The same with its results databases as files that are only kept, because of ``why``."""
+        kept = tuple(replace(k, role="output") if k.role == "results" else k for k in self.kept)
+        return replace(self, kept=kept, tracker_run="", rows=0, notes=(*self.notes, why))
 
     @classmethod
     def load(cls, folder: Path) -> Outcome | None:
@@ -223,6 +229,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         collected.metrics,
         collected.context,
         kept,
+        its.tracker if its else "",
         its.id if its else "",
         os.path.relpath(its.database, tree.top) if its else "",
         its.table if its else "",

@@ -109,6 +109,18 @@ class SweepPlan:
         """The configurations that have to run."""
         return [run for run in self.runs if not run.ran]
 
+    @property
+    def expected(self) -> dict[str, Any]:
+        """Of the parameters in files that are varied a value that will run, a text first."""
+        varied: dict[str, Any] = {}
+        for axis in self.grid.axes if self.request.sampler else ():
+            varied[axis.name] = axis.interval.low if axis.interval else axis.values[0]
+        for run in self.left:
+            texts = {name: v for name, v in run.params.items() if isinstance(v, str)}
+            varied = {**run.params, **varied, **texts}
+        whole = collect.overlay(self.base, varied)
+        return {name: whole[name] for name in self.base if whole[name] != self.base[name]}
+
     def key(self, params: Mapping[str, Any]) -> str:
         """The hash of a configuration with the parameters of the files."""
         return config_hash(collect.overlay(self.base, params))

@@ -22,6 +22,7 @@ from types import FrameType
 from typing import Any
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.objects import hash_file
@@ -94,6 +95,7 @@ class Swept:
     rows: int
     interrupted: bool
     notes: tuple[str, ...] = ()
+    version: str = ""  #: of the best run, where it is an experiment already
 
     @property
     def ranking(self) -> list[Task]:
@@ -149,6 +151,8 @@ class _Coordinator:
         self.told = False  #: whether the engine knows
         self.rows = 0
         self.notes: list[str] = []
+        self.owners: dict[str, str] = {}  #: id of a tracker's run → the run that logged it
+        self.apart: list[str] = []  #: runs whose rows have the id of another one
         self.flushed = time.monotonic()
         self.engine: Engine | None = None
         self.sampler: Sampler | None = None
@@ -161,6 +165,7 @@ class _Coordinator:
     def run(self) -> Swept:
         self.stop.unlink(missing_ok=True)
         self._enter()
+        self.owners = self._known_ids()
         self._take_up()
         try:
             with self._signals():
@@ -177,10 +182,13 @@ class _Coordinator:
             shutil.rmtree(self.trees.parent, ignore_errors=True)
         metric = self.progress.metric
         tasks = tuple(self.queue.tasks(self.plan.id))
-        return Swept(
+        done = Swept(
             self.plan.id, metric, self._maximize(metric), tasks, self.rows,
-            is_left, tuple(self.notes),
+            is_left, (*self.notes, *self._said_of_ids()),
         )  # fmt: skip
+        best = next((task.run for task in done.ranking), None)
+        versions = (each.version for each in record.read(self.project) if each.id == best)
+        return replace(done, version=next(versions, "") if best else "")
 
     def _enter(self) -> None:
         """The sweep into the queue; one that is there goes on."""
@@ -398,7 +406,37 @@ class _Coordinator:
         self._tell(ended)
         return None
 
+    def _known_ids(self) -> dict[str, str]:
+        """Whose the ids of trackers are that have been given."""
+        known = {rows.run: each.id for each in record.read(self.project) for rows in each.tables}
+        for task in self.queue.tasks(self.plan.id, State.ENDED, State.MERGED):
+            known.setdefault(str(task.outcome.get("tracker_run")), task.run)
+        return known
+
+    def _with_own_id(self, task: Task, outcome: Outcome) -> Outcome:
+        """The outcome; without its rows where they have the id of another run: merged, the two would
+        be one. Only xetrack's ids are its own affair; other tables may count, or name families."""
+        if outcome.tracker != "xetrack" or not outcome.tracker_run:
+            return outcome
+        owner = self.owners.setdefault(outcome.tracker_run, task.run)
+        if owner == task.run:
+            return outcome
+        self.apart.append(task.run)
+        return outcome.without_rows(
+            f"its rows were not merged, they are kept: run {owner} has their id {outcome.tracker_run}"
+        )
+
+    def _said_of_ids(self) -> list[str]:
+        if not self.apart:
+            return []
+        said = (
+            f"the rows of {some(self.apart, 3)} were not merged, but kept in xexp/runs of the git"
+            " directory: other runs have their ids; make the tracker before random is seeded"
+        )
+        return [said]
+
     def _ended(self, task: Task, outcome: Outcome) -> Task:
+        outcome = self._with_own_id(task, outcome)
         result = Result.DONE
         if outcome.why == "timeout":
             result = Result.TIMEOUT

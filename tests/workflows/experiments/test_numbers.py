@@ -65,6 +65,7 @@ def test_a_clone_without_tags_gives_the_next_number(
     done = ci.xexp("tag", "--all", "-m", "three").good()
     assert ci.tags == ["e0.2.0"]
     assert "git xexp registry restore-tags" in done.err
+    assert "e0.2.0  minor: no tag here to compare with" in done.out
     assert row(ci, "e0.1.0")[0] == "one"
 
 

@@ -204,6 +204,11 @@ def test_runs_of_a_known_commit_become_versions_with_their_dates(ready: Repo, cl
         assert db.execute("SELECT version FROM experiments ORDER BY 1").fetchall() == [
             ("e0.2.0",), ("e0.3.0",),
         ]  # fmt: skip
+    # what only the registry knows was before it, too
+    ready.git("tag", "-d", *ready.tags)
+    ready.write("runs.ndjson", json.dumps({**rows[0], "run_id": "d"}) + "\n")
+    ready.xexp("import", "ndjson", "runs.ndjson", "--tag").good()
+    assert 'reason = "no tag here' in ready.git("cat-file", "tag", "e0.4.0")
 
 
 def test_tables_of_steps_and_of_runs(ready: Repo) -> None:

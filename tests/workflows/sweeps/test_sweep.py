@@ -125,6 +125,8 @@ def test_the_winner_is_tagged_with_its_own_files_and_the_best_models_are_candida
     # again: it is tagged already; another base of parameters is another sweep
     again = repo.xexp(*words, "--tag", "--", *TRAINING).good()
     assert "is e0.1.0 already" in again.err and repo.tags == ["e0.1.0"]
+    again = repo.xexp(*words, "--", *TRAINING).good()
+    assert "is e0.1.0 already" in again.err and "tag --run" not in again.err
     repo.write("params.yaml", (repo / "params.yaml").read_text().replace("epochs: 3", "epochs: 4"))
     repo.commit("longer")
     longer = repo.xexp(*words, "--dry-run", "--json", "--", *TRAINING).good().json()
@@ -137,6 +139,27 @@ def test_the_winner_is_tagged_with_its_own_files_and_the_best_models_are_candida
     repo.xexp("tag", "--run", second.id).good()
     assert (repo / "models/production/model.bin").read_bytes() == b"model of 0.2"
     assert_nothing_left(repo)
+
+
+def test_a_run_whose_rows_have_the_id_of_another_one_is_kept_apart(set_up: Repo) -> None:
+    """As of a script that seeds random before it makes its tracker."""
+    repo = trainable(set_up)
+    repo.write("train.py", (repo / "train.py").read_text().replace('f"t-{run}"', '"t-same"'))
+    repo.commit("seeded too early")
+    done = repo.xexp("sweep", "-S", "lr=0.2,0.1,0.3", "-j", "1", "--", *TRAINING).good()
+    assert done.err.count("make the tracker before random is seeded") == 1
+    first, second, third = records(repo)
+    assert rows(repo) == [(0.2, 0.8)] and first.tracker_run == "t-same" and not first.note
+    assert second.tracker_run == third.tracker_run == "" and second.metrics == {"f1": 0.9}
+    assert f"run {first.id} has their id t-same" in second.note
+    kept = repo / f".git/xexp/runs/{second.id}/files/results%2Fexperiments.db"
+    assert kept.is_file()
+    repo.git("checkout", "-q", "params.yaml")
+    repo.xexp("tag", "--run", second.id).good()
+    assert "lr = 0.1\n" in repo.git("cat-file", "tag", "e0.1.0")
+    assert rows(repo) == [(0.2, 0.8)]
+    again = repo.xexp("sweep", "-S", "lr=0.2", "--force", "--", *TRAINING).good()
+    assert "other runs have their ids" in again.err and rows(repo) == [(0.2, 0.8)]
 
 
 def test_a_section_of_the_parameters_is_a_grid_and_what_run_did_is_not_done_again(
@@ -171,6 +194,13 @@ def test_modified_files_are_committed_first_and_mistakes_are_said(set_up: Repo) 
     planned = repo.xexp("sweep", "-a", "--dry-run", "--json", *words).good()
     assert "stray.py" in planned.err and repo.head == before
     assert "stray.py" not in repo.xexp("sweep", "-a", "-n", "--no-check", *words).good().err
+    # the values that run are checked, and not those that they replace
+    params = (repo / "params.yaml").read_text()
+    repo.write("params.yaml", params.replace("lr: 0.1", "lr: auto"))
+    assert "auto" not in repo.xexp("sweep", "-a", "-n", *words).good().err
+    fast = repo.xexp("sweep", "-a", "-n", "-S", "lr=0.3,fast", "--", *TRAINING).good()
+    assert "lr holds numbers, and will get text: 'fast'" in fast.err
+    repo.write("params.yaml", params)
     done = repo.xexp("sweep", "-a", "--tag", *words).good()
     assert f"sweep {planned.json()['sweep']}: 1 done" in done.out
     assert repo.git("log", "--format=%s", f"{before}..HEAD~1").startswith("Sweep ")
