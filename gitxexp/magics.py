@@ -25,7 +25,11 @@ def xexp(line: str) -> None:
     """
     from IPython.core.error import UsageError
 
-    command = [sys.executable, "-m", "gitxexp", *shlex.split(line)]
+    try:
+        words = shlex.split(line)
+    except ValueError as error:
+        raise UsageError(f"%xexp {line}: {error}") from error
+    command = [sys.executable, "-m", "gitxexp", *words]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         encoding="utf-8", errors="replace",
@@ -69,5 +73,10 @@ def _sql_of(ipython: Any) -> Any:
 def _rows(query: str) -> Any:
     from importlib.util import find_spec
 
+    from gitxexp.workflows.sql.mistakes import explained  # with DuckDB, as the query itself
+
     relation = open_repository().sql(query)
-    return relation.df() if find_spec("pandas") else relation
+    if not find_spec("pandas"):
+        return relation
+    with explained(list, query):  # values are computed only now
+        return relation.df()

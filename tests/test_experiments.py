@@ -225,6 +225,10 @@ def test_magics(repo: Repo, clock: Clock) -> None:
     assert shell.user_ns["best"]["value"].tolist() == [0.8, 0.9]
     with pytest.raises(UsageError, match="exit code 129"), capture_output():
         shell.run_line_magic("xexp", "list --nonsense")
+    with pytest.raises(UsageError, match="No closing quotation"):
+        shell.run_line_magic("xexp", "list --filter 'f1 > 0.85")
+    with pytest.raises(UsageError, match="could not convert string"):
+        shell.run_line_magic("xexp_sql", "SELECT CAST(version AS INT) FROM experiments")
     with pytest.raises(UsageError, match="did you mean experiments"):
         shell.run_cell_magic("xexp_sql", "", "FROM experimentz")
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from importlib.resources import files
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from gitxexp.cli.render.page import vega
+from gitxexp.cli.render.page.data import in_script
 from gitxexp.cli.render.plot import thin, value_at, x_scale
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import visible
@@ -30,15 +32,15 @@ _PAGE = """<!DOCTYPE html>
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data: blob:; \
 style-src 'unsafe-inline'; script-src 'unsafe-inline'">
 <meta name="color-scheme" content="light dark">
-<title>@TITLE@</title>
+<title>@title@</title>
 <style>body { margin: 1rem; font: 14px/1.4 system-ui, sans-serif } #plot { width: 100% }</style>
-<script>@BUNDLE@</script>
+<script>@bundle@</script>
 </head>
 <body>
-<div id="plot" role="img" aria-label="@TITLE@"></div>
+<div id="plot" role="img" aria-label="@title@"></div>
 <script>
 const dark = matchMedia("(prefers-color-scheme: dark)");
-const spec = @SPEC@;
+const spec = @spec@;
 function draw() {
   const options = {actions: {export: true, source: false, compiled: false, editor: false},
                    renderer: "svg", ast: true, theme: dark.matches ? "dark" : undefined};
@@ -78,20 +80,11 @@ def as_file(plot: Plot, kind: str) -> bytes:
     if kind == ".png":
         return bytes(vl_convert.vegalite_to_png(shown, scale=2))
     parts = {
-        "@TITLE@": html.escape(visible(plot.title)),
-        "@BUNDLE@": vega.script(),
-        "@SPEC@": script_json(shown),
+        "title": html.escape(visible(plot.title)),
+        "bundle": vega.in_html(vega.script()),
+        "spec": in_script(shown),
     }
-    page = _PAGE
-    for place, text in parts.items():
-        before, _, after = page.partition(place)
-        page = f"{before}{text}{after.replace(place, text)}"
-    return page.encode()
-
-
-def script_json(value: Any) -> str:
-    """JSON that stands in a script of a page: nothing in it ends the script or begins markup."""
-    return json.dumps(value).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return re.sub(r"@(\w+)@", lambda found: parts[found[1]], _PAGE).encode()
 
 
 def spec(plot: Plot) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, RIGHT, TRUTHS
 from gitxexp.workflows.checks.sample import Rows, Sample, Summary
 from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.explore.filters import finite
 
 #: Rows of a table without an index on its runs up to which it is read.
 _SCANNED = 500_000
@@ -44,11 +45,7 @@ class RecordedRun(NamedTuple):
 
 def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
     """What the rows that are here say of the metrics of ``run``, by the name of the metric."""
-    wanted = {
-        name: float(value)
-        for name, value in run.metrics.items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }
+    wanted = _finite(run.metrics)
     found: dict[str, Sample] = {}
     if not wanted or project.places.top is None or not (run.id or run.version):
         return found
@@ -76,9 +73,13 @@ def rates(project: Project, runs: Sequence[RecordedRun]) -> list[dict[str, Sampl
     for run in runs:
         hits, n = counts.get(run.id, (0, 0))
         wanted = {name: value for name, value in run.metrics.items() if _is_rate(name)}
-        numbers = {n: float(v) for n, v in wanted.items() if isinstance(v, int | float)}
-        found.append(_of_rates(hits, n, numbers))
+        found.append(_of_rates(hits, n, _finite(wanted)))
     return found
+
+
+def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
+    amounts = {name: finite(value) for name, value in metrics.items()}
+    return {name: amount for name, amount in amounts.items() if amount is not None}
 
 
 def _counts(database: Database, runs: Collection[str]) -> dict[str, tuple[float, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -208,8 +209,8 @@ def _delta(name: str, before: Any, after: Any, maximize: bool) -> MetricChange:
     old, new = filters.number(before), filters.number(after)
     if old is None or new is None:
         return MetricChange(name, before, after, None, None, None)
-    delta = new - old
-    relative = delta / abs(old) if old and abs(old) != float("inf") else None
+    delta = new - old if math.isfinite(old) or new != old else 0
+    relative = delta / abs(old) if old and math.isfinite(old) else None
     better = (delta > 0) is maximize if delta else None
     return MetricChange(name, before, after, delta, relative, better)
 

@@ -17,7 +17,9 @@ a capital letter.
 
 from __future__ import annotations
 
+import math
 import re
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
@@ -28,6 +30,8 @@ _TOKEN = r"""\s*(?:(?P<op>==|!=|<=|>=|!~|=|<|>|~)|(?P<paren>[()])
     |(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s()"'=<>!~]+)|(?P<end>$))"""
 _KEYWORDS = ("and", "or", "not")
 _DEEPEST = 100
+#: The greatest float as an integer.
+_GREATEST = int(sys.float_info.max)
 
 #: Tells whether one row matches.
 Predicate = Callable[[Any], bool]
@@ -191,11 +195,16 @@ ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def number(value: Any) -> float | int | None:
-    """``value`` as a number if it is one or spells one; a truth value and NaN are none."""
+    """``value`` as a number if it is one or spells one; a truth value and NaN are none.
+
+    An integer beyond the greatest float is an infinity, so that what computes with it does not fail.
+    """
     if isinstance(value, bool):
         return None
-    if isinstance(value, int | float):
+    if isinstance(value, float):
         return value if value == value else None
+    if isinstance(value, int):
+        return value if abs(value) <= _GREATEST else math.inf if value > 0 else -math.inf
     if not isinstance(value, str):
         return None
     try:
@@ -205,9 +214,15 @@ def number(value: Any) -> float | int | None:
     if amount != amount or "_" in value:
         return None
     try:
-        return int(value)
+        return int(value) if math.isfinite(amount) else amount
     except ValueError:
         return amount
+
+
+def finite(value: Any) -> float | None:
+    """:func:`number` as a float; None for an infinity, too."""
+    amount = number(value)
+    return None if amount is None or not math.isfinite(amount) else float(amount)
 
 
 def missing(value: Any) -> bool:

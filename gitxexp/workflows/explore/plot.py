@@ -208,21 +208,21 @@ def _plottable(
     without: Counter[str] = Counter()
     thing = _thing(request.query.runs)
     for value in values:
-        amount = filters.number(value.y)
+        amount = filters.finite(value.y)
         if filters.missing(value.x):
             without[f"no {along}"] += 1
         elif value.y is None:
             without[f"no {name}"] += 1
-        elif amount is None and value.y == value.y:
+        elif value.y == value.y and filters.number(value.y) is None:
             without[f"no number as {name}"] += 1
-        elif amount is None or not math.isfinite(amount):
+        elif amount is None:
             without[f"NaN or an infinity as {name}"] += 1
         elif request.log_y and amount <= 0:
             without[f"no place on a logarithmic axis: {name} is not above 0"] += 1
         elif request.log_x and not _is_above(value.x):
             without[f"no place on a logarithmic axis: {along} is not above 0"] += 1
         else:
-            kept.append(value._replace(y=_float(amount)))
+            kept.append(value._replace(y=amount))
     have = {1: "has"}
     return kept, [
         f"{counted(n, thing)} not shown: {have.get(n, 'have')} {why}" for why, n in without.items()
@@ -230,15 +230,8 @@ def _plottable(
 
 
 def _is_above(value: Any) -> bool:
-    amount = filters.number(value)
-    return amount is not None and 0 < amount < math.inf
-
-
-def _float(amount: float) -> float:
-    try:
-        return float(amount)
-    except OverflowError:  # an integer beyond 1e308
-        return math.copysign(math.inf, amount)
+    amount = filters.finite(value)
+    return amount is not None and amount > 0
 
 
 def _axis(
@@ -248,9 +241,8 @@ def _axis(
     if along.kind == "field" and along.name == "date":
         placed = [value._replace(x=float(value.x)) for value in values]
         return Axis(along.name, "time"), sorted(placed, key=lambda value: value.x)
-    amounts = [filters.number(value.x) for value in values]
-    numbers = [_float(amount) for amount in amounts if amount is not None]
-    if along.kind != "field" and len(numbers) == len(values) and all(map(math.isfinite, numbers)):
+    numbers = [amount for v in values if (amount := filters.finite(v.x)) is not None]
+    if along.kind != "field" and len(numbers) == len(values):
         placed = [v._replace(x=x) for v, x in zip(values, numbers, strict=True)]
         return Axis(along.name, log=log), sorted(placed, key=lambda value: value.x)
     if log:
@@ -303,7 +295,7 @@ def _steps(
         groups = {row.field("run"): group for row, group in zip(having, by, strict=True)}
     series, notes, left_out = [], [], 0
     for row in having[:most]:
-        points = _curve(row.logged, name.name) if row.logged else []
+        points = curve(row.logged, name.name) if row.logged else []
         kept = [point for point in points if _shown(point, request)]
         left_out += len(points) - len(kept)
         run = str(row.field("run"))
@@ -325,9 +317,7 @@ def _steps(
 
 def curves(runs: Sequence[Run], metric: str) -> Plot:
     """A curve of ``metric`` for each of the runs that logged it."""
-    series = [
-        Series(run.id, [p for p in _curve(run, metric) if math.isfinite(p.y)]) for run in runs
-    ]
+    series = [Series(run.id, [p for p in curve(run, metric) if math.isfinite(p.y)]) for run in runs]
     shown = [each for each in series if each.points]
     axes = Axis("step"), Axis(metric)
     return Plot("line", f"{metric} by step", *axes, None, shown, total=len(runs))
@@ -349,18 +339,27 @@ def _shown(point: Point, request: PlotRequest) -> bool:
     return finite and (not request.log_x or point.x > 0) and (not request.log_y or point.y > 0)
 
 
-def _curve(run: Run, metric: str) -> list[Point]:
-    """The values that a run logged, in order; the step is the place where a row names none."""
+def curve(run: Run, metric: str) -> list[Point]:
+    """The values that a run logged, by step, which is the place in their order where any has none; what
+    is no number is NaN.
+
+    Raises XexpError where they cannot be read.
+    """
     from gitxexp.trackers import runs  # with the database readers, which other plots need not
 
     spelled = metric if metric in run.metrics else column_names.alias_in(run.metrics, metric)
     logged = runs.series(run, spelled or metric)
     counting = any(point.step is None for point in logged)
     points = [
-        Point(float(at if counting or point.step is None else point.step), _float(point.value))
+        Point(float(at if counting or point.step is None else point.step), _amount(point.value))
         for at, point in enumerate(logged)
     ]
     return sorted(points, key=lambda point: point.x)
+
+
+def _amount(value: Any) -> float:
+    amount = filters.number(value)
+    return math.nan if amount is None else float(amount)
 
 
 # -- histograms ------------------------------------------------------------------------------------
@@ -397,9 +396,9 @@ def _histogram(
         return Plot(
             "histogram", title, axis, y, request.by, _series(bars), notes, total=len(values)
         )
-    amounts = [v._replace(x=_float(filters.number(v.x) or 0.0)) for v in values if v.x == v.x]
+    amounts = [(v, filters.finite(v.x)) for v in values]
     least = 0.0 if request.log_x else -math.inf
-    kept = [v for v in amounts if least < v.x < math.inf]
+    kept = [v._replace(x=x) for v, x in amounts if x is not None and x > least]
     if len(kept) < len(values):
         left = counted(len(values) - len(kept), "value")
         notes = [*notes, f"{left} not shown: NaN, infinite{', or not above 0' * request.log_x}"]
@@ -484,6 +483,7 @@ def _of_column(project: Project, request: PlotRequest) -> Plot:
     from gitxexp.trackers.event_rows import plain
     from gitxexp.trackers.tables import quoted
 
+    _refuse_choice(request)
     places = _columns(project, request.metric)
     if len({place.table for place in places}) > 1:
         tables = " or ".join(dict.fromkeys(f"{each.table}.{each.column}" for each in places))
@@ -498,6 +498,21 @@ def _of_column(project: Project, request: PlotRequest) -> Plot:
     title = f"{places[0].table}.{places[0].column} of {counted(len(found), 'row')}"
     name = ColumnName("param", places[0].column)
     return _histogram(request, name, found, title, notes)
+
+
+def _refuse_choice(request: PlotRequest) -> None:
+    """Raises UsageError for options about experiments, which would be ignored."""
+    wanted = request.query
+    given = {
+        "--x": request.x, "--by": request.by, "--filter": wanted.filter, "--where": wanted.where,
+        "--label": wanted.labels, "--sort": wanted.sort, "--limit": wanted.limit,
+    }  # fmt: skip
+    used = [option for option, value in given.items() if value]
+    if used:
+        raise UsageError(
+            f"{', '.join(used)} cannot be used with '{request.metric}', a column of the results",
+            "all of its rows are plotted; git xexp sql selects rows",
+        )
 
 
 def _first_cells(sql: str, database: Database) -> list[Any]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gitxexp.common.errors import XexpError
-from gitxexp.trackers import runs as trackers_runs
-from gitxexp.trackers.adapter import Point
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.run import Run
+from gitxexp.workflows.explore import plot
 
 #: Points of a curve; of longer ones the least and the greatest value of each stretch are kept.
 MOST_POINTS = 240
@@ -35,21 +35,13 @@ def curves(runs: Iterable[Run], order: Sequence[str]) -> list[Curve]:
         metrics.sort(key=lambda name: order.index(name) if name in order else len(order))
         for metric in metrics[:_MOST_METRICS]:
             try:
-                points = _numbered(trackers_runs.series(run, metric))
+                logged = plot.curve(run, metric)
             except XexpError:  # for the verb that needs it to say
                 continue
+            points = [(point.x, point.y) for point in logged if math.isfinite(point.y)]
             if len(points) > 1:
                 found.append(Curve(run.id, metric, thinned(points), len(points)))
     return found
-
-
-def _numbered(points: Sequence[Point]) -> list[tuple[float, float]]:
-    """Step and value of each finite one; where not all have a step, they are counted."""
-    finite = [one for one in points if one.value - one.value == 0]
-    if any(not isinstance(one.step, int | float) for one in finite):
-        return [(at, float(one.value)) for at, one in enumerate(finite)]
-    known = [(float(one.step or 0), float(one.value)) for one in finite]
-    return sorted(known, key=lambda pair: pair[0])
 
 
 def thinned(

@@ -7,12 +7,13 @@ went together in these runs, not what caused what.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from gitxexp.repository.tag_message import show_all
-from gitxexp.workflows.explore.filters import missing, number
+from gitxexp.workflows.explore.filters import finite, missing, number
 
 #: Below it nothing is said: of two or three runs any parameter explains everything.
 LEAST_RUNS = 5
@@ -38,7 +39,7 @@ class Params:
 
     def importance(self, metric: Sequence[Any]) -> list[Importance]:
         """Each parameter that varies, the most telling first."""
-        amounts = [number(result) for result in metric]
+        amounts = [finite(result) for result in metric]
         found = []
         for name, values in self._columns.items():
             at = [n for n in values.present if amounts[n] is not None]
@@ -55,11 +56,6 @@ class _Column:
         self.present = [at for at, value in enumerate(values) if not missing(value)]
         self.texts = show_all(values)
         self.numbers = [number(value) for value in values]
-
-
-def importance(params: Mapping[str, Sequence[Any]], metric: Sequence[Any]) -> list[Importance]:
-    """:meth:`Params.importance` of one metric."""
-    return Params(params).importance(metric)
 
 
 def _weight(one: Importance) -> float:
@@ -96,13 +92,21 @@ def _pearson(one: Sequence[float], other: Sequence[float]) -> float | None:
     return float(together / spread**0.5)
 
 
+def squares(values: Sequence[float]) -> float:
+    """The sum of the squares of what is between each value and their mean, which may be an infinity."""
+    mean = sum(values) / len(values)
+    apart = [value - mean for value in values]
+    return sum(each * each for each in apart)  # ** raises OverflowError instead
+
+
 def _share(groups: Sequence[str], amounts: Sequence[float]) -> float | None:
     by_group: dict[str, list[float]] = {}
     for group, amount in zip(groups, amounts, strict=True):
         by_group.setdefault(group, []).append(amount)
     mean = sum(amounts) / len(amounts)
-    total = sum((amount - mean) ** 2 for amount in amounts)
-    if not total or len(by_group) == len(amounts):
+    total = squares(amounts)
+    if not 0 < total < math.inf or len(by_group) == len(amounts):
         return None
-    between = sum(len(each) * (sum(each) / len(each) - mean) ** 2 for each in by_group.values())
+    means = [(len(each), sum(each) / len(each) - mean) for each in by_group.values()]
+    between = sum(count * apart * apart for count, apart in means)
     return min(between / total, 1.0)

@@ -7,14 +7,16 @@ on the same code and data as far as they are known.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.workflows.checks import differences, intervals
 from gitxexp.workflows.checks.differences import RecordedRun
-from gitxexp.workflows.explore.filters import as_text, missing, number
+from gitxexp.workflows.explore.filters import as_text, finite, missing
 from gitxexp.workflows.explore.rows import ColumnName, Row, column
+from gitxexp.workflows.report.importance import squares
 
 if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
@@ -53,16 +55,16 @@ def spread(rows: Sequence[Row], metric: ColumnName) -> Spread | None:
     share them. Rows without parameters, and tags written by hand, which may leave some out, do not count."""
     groups: dict[Any, list[float]] = {}
     for row, value in zip(rows, column(rows, metric), strict=True):
-        amount = number(value)
+        amount = finite(value)
         by_hand = row.experiment is not None and row.experiment.payload.handwritten
         if amount is not None and row.params and not by_hand:
-            groups.setdefault(_configuration(row), []).append(float(amount))
+            groups.setdefault(_configuration(row), []).append(amount)
     repeated = [values for values in groups.values() if len(values) > 1]
-    if not repeated:
-        return None
     runs = sum(map(len, repeated))
-    squares = sum(_squares(values) for values in repeated)
-    return Spread((squares / (runs - len(repeated))) ** 0.5, runs, len(repeated))
+    total = sum(squares(values) for values in repeated)
+    if not repeated or not math.isfinite(total):
+        return None
+    return Spread((total / (runs - len(repeated))) ** 0.5, runs, len(repeated))
 
 
 def _configuration(row: Row) -> Any:
@@ -74,11 +76,6 @@ def _configuration(row: Row) -> Any:
     said = row.experiment.payload if row.experiment else None
     code = said.code or said.run_commit if said else row.field("commit")
     return params, code, said.data if said else None
-
-
-def _squares(values: Sequence[float]) -> float:
-    mean = sum(values) / len(values)
-    return sum((value - mean) ** 2 for value in values)
 
 
 def intervals_of(

@@ -241,7 +241,7 @@ class Database:
         suffix = ".parquet" if kind == "parquet" else place.suffix
         if suffix not in READERS:
             raise UsageError(
-                f"a file *{place.suffix}  is not a table",
+                f"a file *{place.suffix} is not a table",
                 f"files that are: {', '.join(READERS)} and databases of SQLite and DuckDB",
             )
         self._files.append(place.file)

@@ -102,6 +102,9 @@ def test_runs(set_up: Repo) -> None:
     rows = plotted("predictions.loss")
     assert sum(count for _, count in points(rows)[""]) == 9
     assert rows.json()["notes"] == ["3 rows without a value not shown"]
+    for option in ("--filter=lr > 0", "--where=1 = 1", "--limit=1", "--sort=lr"):
+        done = set_up.xexp("plot", "predictions.loss", option)
+        assert done.code == 129 and f"{option.partition('=')[0]} cannot be used with" in done.err
     assert "did you mean predictions.loss" not in set_up.xexp("plot", "predictions.los").err
     with closing(sqlite3.connect(set_up / "results/experiments.db")) as db, db:
         db.executemany(
@@ -195,6 +198,10 @@ def test_files(repo: Repo, clock: Clock) -> None:
         "bert",
     ]
     assert "default-src 'none'" in text
+    bars = Plot("histogram", "@spec@ @SPEC@ @bundle@ @BUNDLE@", Axis("x"), Axis("count"), None,
+                [Series("", [Point(0, 3)])], edges=(0, 1))  # fmt: skip
+    title = re.search("<title>(.*)</title>", plot_file.as_file(bars, ".html").decode())
+    assert title and title[1] == bars.title
 
 
 @pytest.mark.parametrize(

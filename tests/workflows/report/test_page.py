@@ -203,6 +203,7 @@ def test_noise() -> None:
         and many.is_sure
         and many.least == pytest.approx(2.7718 * many.deviation, 1e-3)
     )
+    assert noise.spread([row(1e300, lr=1), row(-1e300, lr=1)], metric) is None
 
 
 def test_thinned() -> None:

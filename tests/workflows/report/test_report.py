@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from gitxexp.workflows.report.importance import importance
+from gitxexp.workflows.report.importance import Params
 from tests import experiments
 from tests.helpers import Clock, Repo
 
@@ -39,9 +41,9 @@ def test_report(repo: Repo, clock: Clock) -> None:
 def test_importance() -> None:
     """Correlation by rank, ties shared; the share of variance between groups."""
     metric = [1.0, 2.0, 3.0, 4.0, 10.0, None]
-    found = {one.name: one for one in importance(
+    found = {one.name: one for one in Params(
         {"up": [1, 2, 3, 4, 5, 6], "down": [5, 4, 3, 2, 1, 0], "kind": ["a", "a", "b", "b", "b", "a"],
-         "same": [1] * 6, "few": [1, 2, None, None, None, None]}, metric)}  # fmt: skip
+         "same": [1] * 6, "few": [1, 2, None, None, None, None]}).importance(metric)}  # fmt: skip
     assert set(found) == {"up", "down", "kind"}
     assert found["up"].correlation == pytest.approx(1.0)
     assert found["down"].correlation == pytest.approx(-1.0)
@@ -49,3 +51,23 @@ def test_importance() -> None:
     # groups (1, 2) and (3, 4, 10): means 1.5 and 17/3, of all 4; eta squared by hand
     assert found["kind"].share == pytest.approx((2 * 2.5**2 + 3 * (17 / 3 - 4) ** 2) / 50)
     assert (found["kind"].correlation, found["kind"].runs) == (None, 5)
+    (large,) = Params({"kind": [1, 1, 2, 2, 10**399, 2]}).importance([1e300, 2, 3, 4, 5, math.inf])
+    assert (large.share, large.runs) == (None, 5)
+
+
+def test_numbers_beyond_floats(repo: Repo, clock: Clock) -> None:
+    """Integers that no float holds, and infinities, end neither report, plot nor comparison."""
+    for at, (width, loss) in enumerate([(10**399, math.inf), (-(10**399), math.inf), (8, 0.5)]):
+        experiments.tag(
+            repo, clock, f"e0.{at + 1}.0", {"lr": 0.1}, {"width": width, "loss": loss, "f1": 0.5}
+        )
+    best = repo.xexp("report", "--md", "--metric", "width").good().out
+    assert "**inf** by **e0.1.0**" in best
+    assert repo.xexp("plot", "width", "--json").good().json()["notes"] == [
+        "2 experiments not shown: have NaN or an infinity as width"
+    ]
+    nothing = repo.xexp("plot", "width", "--hist", "--filter", "loss > 1").good().err
+    assert "no value of width" in nothing
+    changes = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()["metrics"]
+    better = {change["name"]: change["better"] for change in changes}
+    assert better["width"] is False and better["loss"] is None

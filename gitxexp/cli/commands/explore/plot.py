@@ -93,7 +93,8 @@ def plot(
 
 def _nothing(project: Project, found: Plot, *, runs: bool) -> str:
     if found.total:
-        return f"there is nothing to plot: no value of {found.y.name} by {found.x.name}"
+        what = found.x.name if found.edges else f"{found.y.name} by {found.x.name}"
+        return f"there is nothing to plot: no value of {what}"
     from gitxexp.workflows.experiments.resolve import none_here
 
     return "there are no runs to plot" if runs else f"there are no experiments {none_here(project)}"

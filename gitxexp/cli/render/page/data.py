@@ -31,7 +31,12 @@ _ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 
 def as_json(page: Page) -> str:
     """All that the page's script reads, as JSON without any markup in it."""
-    text = json.dumps(_object(page), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return in_script(_object(page))
+
+
+def in_script(value: Any) -> str:
+    """JSON that may stand in a script of a page: nothing in it ends the script or begins markup."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return text.translate(_ESCAPES)
 
 

@@ -17,7 +17,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from gitxexp._version import __version__
-from gitxexp.cli.render.page.data import as_json
+from gitxexp.cli.render.page.data import as_json, in_script
 from gitxexp.cli.render.page.vega import in_html
 from gitxexp.cli.render.report import Sentence, Strong, summary
 from gitxexp.common.text import visible
@@ -49,7 +49,7 @@ def as_html(page: Page, vega: str) -> str:
         "date": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
         "style": style,
         "summary": "".join(map(_sentence, summary(page.report))),
-        "charts": json.dumps(charts, separators=(",", ":")).replace("<", "\\u003c"),
+        "charts": in_script(charts),
         "data": as_json(page),
         "script": script,
         "vega": vega,
