@@ -718,7 +718,7 @@ def time_limit(root: Path) -> float:
         limit = 0.0
     if not 0 < limit < math.inf:
         raise XexpError(
-            f"xexp.remote.timeout is no number of seconds: {values[-1]}",
+            f"xexp.remote.timeout is not a number of seconds: {values[-1]}",
             "git config xexp.remote.timeout 30",
         )
     return limit

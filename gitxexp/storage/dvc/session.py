@@ -90,7 +90,7 @@ def _os_error(action: str, error: OSError) -> XexpError:
     where = f": {error.filename}" if error.filename else ""
     reason = error.strerror or str(error)
     hints = {
-        errno.ENOSPC: "free some space and run the command again; it goes on where it stopped",
+        errno.ENOSPC: "free some space and run the command again; it continues where it stopped",
         errno.EACCES: "check the permissions of the folder, or use another remote (-r)",
         errno.EROFS: "the file system is read-only; use another remote (-r)",
         errno.ENOENT: "does the folder that its URL names exist? dvc remote list"

@@ -19,7 +19,7 @@ from gitxexp.tables.duckdb.session import Refused, Session, Source, Table, stamp
 from gitxexp.tables.duckdb.source import damaged, open_duckdb, open_source
 from gitxexp.tables.duckdb.three_way import differing, restored, three_way
 from gitxexp.tables.duckdb.two_way import key_of, merge_table, rebase_table
-from gitxexp.tables.duckdb.write import Job, beside, publish, write, writing
+from gitxexp.tables.duckdb.write import Job, accept, beside, publish, write, writing
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import check_declared_key, dropped_with, settled_whole
 
@@ -89,6 +89,7 @@ def run(
         report = job.report()
         if temp is None or report.conflicts:
             return report
+        accept(job, job.duckdb_objects.lost)
         same = target is not None and out.absolute() == target.absolute()
         changed = report.changed or any(o.table.dropped or o.gone for o in outcomes)
         if same and not changed:

@@ -92,16 +92,17 @@ def incoming(
     for source, items in listed:
         for item in items:
             key = _key(item)
-            if key not in mine:
-                if not (ours and key in was):  # else ours dropped it
-                    new.setdefault(key, item)
-            elif _spelled(item) in (_spelled(mine[key]), _spelled(was.get(key))):
+            own, before = _spelled(mine.get(key)), _spelled(was.get(key))
+            if not own and not (ours and before):
+                new.setdefault(key, item)
+            elif _spelled(item) in (own, before):
                 continue
-            elif base and _spelled(mine[key]) == _spelled(was.get(key)) and item.kind in _REPLACED:
+            elif base and own == before and item.kind in _REPLACED:
                 changed[key] = item
             else:
                 name = "comment " + item.name if item.kind == "COMMENT" else item.label
-                line = f"{name} differs in {source.path}: the target's is kept"
+                here = "the target's is kept" if own else "the target dropped it"
+                line = f"{name} differs in {source.path}: {here}"
                 (kept if item.kind == "COMMENT" else lost).append(line)
     if ours is not None and ours.kind == "duckdb":
         lost += _constraints(session, ours, sources, base)

@@ -161,7 +161,6 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     place = job.session.workplace(temp)
     alias = job.ours.alias if edit and job.ours else create_duckdb(job.session, place)
     found = job.duckdb_objects
-    _accept(job, found.lost)
     early = create(job.session, alias, [item for item in found.new if item.early])
     lost = list(write_duckdb(job.session, alias, job.outcomes, edit))
     late = [item for item in found.new if item in early or not item.early]
@@ -169,14 +168,14 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
     replace_objects(job.session, alias, found.changed)
     lost += [f"{item.label} was not carried over: {why}" for item, why in failed.items()]
     advance(job.session, alias, job.others)
-    _accept(job, lost)
+    accept(job, lost)
     finish_duckdb(job.session, alias)
     if place != temp:
         shutil.move(place, temp)
     return tuple(lost)
 
 
-def _accept(job: Job, lost: Sequence[str]) -> None:
+def accept(job: Job, lost: Sequence[str]) -> None:
     """Refuse a merge that would lose what a source declares; not what reads other files."""
     serious = [line for line in lost if "file system operations are disabled" not in line]
     if serious and not job.options.allow_lossy:

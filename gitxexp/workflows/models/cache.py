@@ -91,7 +91,7 @@ def _used(projects: Sequence[Project], *, force: bool) -> frozenset[str]:
             raise NoAnswer(
                 f"the list of files {used.lost[0]}{more} is in no cache and on no remote,"
                 " so what it needs is not known",
-                "bring it back: dvc fetch --all-tags --all-branches; or go on without: --force",
+                "bring it back: dvc fetch --all-tags --all-branches; or continue without: --force",
             )
         keep |= used.oids
     return keep

@@ -234,7 +234,7 @@ def _branch(
     if request.branch is None:
         raise XexpError(
             f"branch {branch} exists already",
-            f"choose another name, or go on with it: git xexp worktree new {request.name}"
+            f"choose another name, or continue with it: git xexp worktree new {request.name}"
             f" --branch {branch}",
         )
     if request.at != "HEAD" and there != commit:

@@ -362,12 +362,15 @@ def _database(path: Path, *more: str) -> Path:
         ("CREATE TABLE u (a INTEGER, CHECK (a > 0))", "CHECK((a > 0)) of u"),
     ],
 )
+@pytest.mark.parametrize("row", [(2, 2), (1, 1)], ids=["a new row", "no new row"])
 def test_what_a_source_defines_otherwise_is_said_and_refused(
-    tmp_path: Path, sql: str, lost: str
+    tmp_path: Path, sql: str, lost: str, row: tuple[int, int]
 ) -> None:
     ours = _database(tmp_path / "ours.duckdb", "CREATE TABLE u (a INTEGER)")
     table = "DROP TABLE IF EXISTS u" if " u " in sql else "SELECT 1"
-    theirs = _database(tmp_path / "theirs.duckdb", table, sql, "INSERT INTO lab.t VALUES (2, 2)")
+    theirs = _database(
+        tmp_path / "theirs.duckdb", table, sql, f"INSERT OR IGNORE INTO lab.t VALUES {row}"
+    )
     before = ours.read_bytes()
     with pytest.raises(XexpError) as refused:
         merge_files(ours, [theirs])
@@ -375,6 +378,15 @@ def test_what_a_source_defines_otherwise_is_said_and_refused(
     assert ours.read_bytes() == before
     report = merge_files(ours, [theirs], options=MergeOptions(allow_lossy=True))
     assert lost in report.notes[0] and report.written
+
+
+def test_what_theirs_changed_and_ours_dropped_is_refused(tmp_path: Path) -> None:
+    base = _database(tmp_path / "base.duckdb")
+    ours = _database(tmp_path / "ours.duckdb", "DROP VIEW v")
+    theirs = _database(tmp_path / "theirs.duckdb", "CREATE OR REPLACE VIEW v AS SELECT 1 AS x")
+    with pytest.raises(XexpError, match=r"view v differs in .*: the target dropped it"):
+        merge3_files(base, ours, theirs)
+    assert merge3_files(base, ours, base).written
 
 
 def test_three_way_objects_that_one_side_changed(tmp_path: Path) -> None:

@@ -124,4 +124,6 @@ def test_a_time_limit(tagged: Repo) -> None:
         assert "remote 'store' could not be asked: no answer within 0.3 seconds" in done.err
         tagged.git("config", "xexp.remote.timeout", "soon")
         done = tagged.xexp("push", "--all")
-        assert done.code == 128 and "xexp.remote.timeout is no number of seconds: soon" in done.err
+        assert (
+            done.code == 128 and "xexp.remote.timeout is not a number of seconds: soon" in done.err
+        )
