@@ -142,7 +142,7 @@ class _InputFinder:
     def __init__(self, project: Project, selection: Selection, contents: CommitContents) -> None:
         self.project, self.selection, self.contents = project, selection, contents
         top = project.top
-        self.here = {o.path: o for o in pointers.outputs_in(top)} if _dvc(top) else {}
+        self.here = {o.path: o for o in pointers.outputs_in(top)} if has_dvc(top) else {}
         self.outputs: dict[str, Output] = dict(self.here)
         self.incoming: dict[str, tuple[Role, list[IncomingFile]]] = {}
         self.models: list[IncomingFile] = []
@@ -235,10 +235,6 @@ class _InputFinder:
             f"say so: --only PATH ({', '.join(known) or 'no database is configured'}),"
             " or write a new file: -o FILE",
         )
-
-
-def _dvc(top: Path) -> bool:
-    return has_dvc(top)
 
 
 @dataclass(frozen=True)
