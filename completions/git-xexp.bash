@@ -669,7 +669,7 @@ o	--metric	metric	once	Rank by M (default: the primary metric)
 o	--per	choice:version model	once	Keep K per group
 o	--older-than	text	once	Only models older than this: 12h, 30d, 6mo
 o	--include-unranked	-	once	Include models without a value for the metric
-o	--slot	slot	once	List only this model slot
+o	--slot	slot	once	Prune only this model slot
 o	--push	-	once	Push models that exist nowhere else, then remove them
 o	--force	-	once	Remove even the only copy, keeping a backup for undo
 o	--cache	-	once	Delete cache objects that nothing refers to

@@ -167,6 +167,19 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
         temporary.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def output_file(path: Path) -> Iterator[Path]:
+    """:func:`atomic_write` of a file that the user named.
+
+    Raises XexpError, which names that file and not the temporary one, where it cannot be written.
+    """
+    try:
+        with atomic_write(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise XexpError(f"cannot write {path}: {error.strerror}") from error
+
+
 #: ``watcher(path, temporary)`` is called before ``temporary`` takes the place of ``path``.
 Watcher = Callable[[Path, Path], None]
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)

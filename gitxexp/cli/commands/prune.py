@@ -34,7 +34,7 @@ _KEEP = 5
 @click.option(
     "--include-unranked", is_flag=True, help="Include models without a value for the metric."
 )
-@click.option("--slot", metavar="NAME", help="List only this model slot.")
+@click.option("--slot", metavar="NAME", help="Prune only this model slot.")
 @click.option("--push", is_flag=True, help="Push models that exist nowhere else, then remove them.")
 @click.option("--force", is_flag=True, help="Remove even the only copy, keeping a backup for undo.")
 @click.option("--cache", is_flag=True, help="Delete cache objects that nothing refers to.")

@@ -116,11 +116,8 @@ def _refuse_foreign(path: Path) -> None:
 
 
 def _write(path: Path, text: str) -> None:
-    from gitxexp.common.files import atomic_write
+    from gitxexp.common.files import output_file
 
-    try:
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, "utf-8")
-    except OSError as error:
-        raise XexpError(f"cannot write {path}: {error.strerror}") from error
+    with output_file(path) as temporary:
+        temporary.write_text(text, "utf-8")
     console.done(f"wrote {path}")

@@ -167,6 +167,8 @@ class Browser(App[None]):
         found = await self._done(lambda: listing.arranged(self.text, self.order))
         if found and listing is self.listing:
             self._show(found)
+        elif not found:  # as they are: a name that is none must not refuse what is typed next
+            self.order = self.table.order
 
     async def _done(self, work: Callable[[], Any]) -> Any:
         """The result of ``work``, done beside the screen; None, and a word on it, where it failed."""
@@ -249,7 +251,7 @@ class Browser(App[None]):
         table = self.table
         table.data, table.empty, table.marked = None, "reading…", set()
         table.refresh()
-        self.order = None
+        self.order = table.order = None
         work = self._arrange if self.listing.rows else self._read
         self._work(work, "table")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.files import atomic_write
+from gitxexp.common.files import output_file
 from gitxexp.common.text import visible
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.configuration import dumped
@@ -35,15 +35,17 @@ def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
 
 def to_file(entries: Sequence[Known], path: Path, form: str, *, full: bool = False) -> None:
     """Write entries to a file in one step. Raises XexpError where that cannot be done."""
-    try:
-        if form == "parquet":
+    if form == "parquet":
+        from gitxexp.tables.duckdb.core import core  # late: only this form needs it
+
+        try:
             _to_parquet([_row(one) for one in entries], path)
-            return
-        text = text_of(entries, form, full=full)
-        with atomic_write(path) as temporary:
-            temporary.write_text(text, "utf-8")
-    except OSError as error:
-        raise XexpError(f"cannot write {path}: {error.strerror}") from error
+        except core().IOException as error:
+            raise XexpError(f"cannot write {path}", "is the folder there and writable?") from error
+        return
+    text = text_of(entries, form, full=full)
+    with output_file(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def _row(one: Known) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def _to_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
         raise XexpError("there is nothing to export", "parquet files have columns")
     kinds = {name: _kind([row.get(name) for row in rows]) for name in names}
     columns = ", ".join(f'"{name.replace(chr(34), chr(34) * 2)}" {kinds[name]}' for name in names)
-    with atomic_write(path) as temporary, core().connect(":memory:") as db:
+    with output_file(path) as temporary, core().connect(":memory:") as db:
         db.execute(f"CREATE TABLE experiments ({columns})")
         marks = ", ".join("?" * len(names))
         values = [
@@ -103,6 +105,8 @@ def _kind(values: Sequence[Any]) -> str:
     found = {type(value) for value in values if value is not None}
     if found == {bool}:
         return "BOOLEAN"
-    if found == {int} and all(-(2**63) <= v < 2**63 for v in values if v is not None):
+    if any(type(value) is int and not -(2**63) <= value < 2**63 for value in values):
+        return "VARCHAR"  # a DOUBLE has not all of its digits
+    if found == {int}:
         return "BIGINT"
     return "DOUBLE" if found and found <= {int, float} else "VARCHAR"

@@ -157,6 +157,7 @@ def test_experiments_are_exported_and_known_again(known: Repo) -> None:
     lines = known.xexp("export", "--ndjson").good().out.splitlines()
     assert json.loads(lines[1])["labels"] == "baseline, good"
     known.xexp("export", "all.parquet").good()
+    assert known.xexp("export", "no/all.parquet").err.startswith("fatal: cannot write no/all.parq")
     import duckdb
 
     table = duckdb.read_parquet(str(known / "all.parquet"))

@@ -71,3 +71,4 @@ def test_numbers_beyond_floats(repo: Repo, clock: Clock) -> None:
     changes = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()["metrics"]
     better = {change["name"]: change["better"] for change in changes}
     assert better["width"] is False and better["loss"] is None
+    repo.xexp("export", "all.parquet", "--full").good()

@@ -102,13 +102,13 @@ def _nothing(project: Project, found: Plot, *, runs: bool) -> str:
 
 def _write(found: Plot, out: Path, kind: str, nothing: str) -> None:
     from gitxexp.cli.render.plot_file import as_file
-    from gitxexp.common.files import atomic_write
+    from gitxexp.common.files import output_file
 
     console.notes(found.notes)
     if nothing:
         raise NoAnswer(nothing)
     with progress.line("drawing"):
         content = as_file(found, kind)
-    with atomic_write(out) as temporary:
+    with output_file(out) as temporary:
         temporary.write_bytes(content)
     console.done(f"wrote {out}")
