@@ -109,7 +109,8 @@ def test_verbs_from_a_clone_with_an_empty_cache(
     asked = len(server.requests)
     done = repo.xexp("get", "HEAD", FOLDER, "-o", "got", "--strategy", "dvc").good()
     assert done.out.count("from remote far") == 2
-    assert len(server.requests) - asked <= 9  # the list, what there is, and each object once
+    # The list, what there is, and each object once; the client of WebDAV asks before each.
+    assert len(server.requests) - asked <= (12 if server.kind == "webdav" else 9)
     shutil.rmtree(repo / "got")
     repo.xexp("worktree", "new", "w").good()
     tree = Repo(repo.path.parent / "exp-w")
