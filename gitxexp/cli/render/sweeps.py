@@ -239,6 +239,7 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
                     **_counts(done),
                     "rows": done.rows,
                     "interrupted": done.interrupted,
+                    "notes": list(done.notes),
                 }
             )
         )

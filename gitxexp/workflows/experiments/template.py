@@ -7,12 +7,13 @@ written as it is.
 
 from __future__ import annotations
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
@@ -73,14 +74,24 @@ def new_files(project: Project, chosen: Template) -> list[str]:
     Raises XexpError where another file is there already: nothing is overwritten.
     """
     top = project.top
-    there = [name for name in chosen.files if (top / name).exists() or (top / name).is_symlink()]
-    taken = [name for name in there if name not in _OPTIONAL]
+    there = {name: path for name in chosen.files if (path := _in_the_way(top, name))}
+    taken = dict.fromkeys(path for name, path in there.items() if name not in _OPTIONAL)
     if taken:
         raise XexpError(
-            f"the template {chosen.name} would overwrite {some(taken, 5)}",
+            f"the template {chosen.name} would overwrite {some([*taken], 5)}",
             "rename what is there, or start in an empty repository: git init NAME",
         )
     return [name for name in chosen.files if name not in there]
+
+
+def _in_the_way(top: Path, name: str) -> str | None:
+    """The file ``name`` where it is there, or what is there in the place of one of its folders."""
+    folders = [folder.as_posix() for folder in reversed(PurePosixPath(name).parents[:-1])]
+    for folder in folders:
+        path = top / folder
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            return folder
+    return name if os.path.lexists(top / name) else None
 
 
 def write_files(project: Project, running: Running, chosen: Template, names: Sequence[str]) -> None:

@@ -60,8 +60,8 @@ def _place(project: Project, function: Callable[..., Any], cwd: Path) -> str:
     inside = None if path is None else project.inside(path)
     if not name.isidentifier() or inside is None or not project.at_top.tracks(inside):
         raise UsageError(
-            f"{name or function!r} is no function of a file that git tracks: no run of it could be"
-            " repeated",
+            f"{name or function!r} is not a function of a file that git tracks, so no run of it could"
+            " be repeated",
             "define it at the top of a module of the repository, and commit that",
         )
     return f"{os.path.relpath(str(path), cwd)}:{name}"

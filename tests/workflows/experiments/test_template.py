@@ -44,6 +44,10 @@ def test_nothing_is_overwritten(repo: Repo) -> None:
     assert done.err.startswith("fatal: the template sweep would overwrite params.yaml\nhint: ")
     assert repo.git("status", "--porcelain") == before
     (repo / "params.yaml").unlink()
+    (repo / "data").symlink_to("elsewhere")  # in the place of a folder
+    done = repo.xexp("init", "--template", "sweep")
+    assert done.err.startswith("fatal: the template sweep would overwrite data\nhint: ")
+    (repo / "data").unlink()
     said = repo.xexp("init", "--template", "sweep", "--no-dvc", "--dry-run").good().out
     assert "would create train.py\n" in said and not (repo / "train.py").exists()
     repo.xexp("init", "--template", "sweep", "--no-dvc").good()

@@ -158,8 +158,9 @@ def test_a_run_whose_rows_have_the_id_of_another_one_is_kept_apart(set_up: Repo)
     repo.xexp("tag", "--run", second.id).good()
     assert "lr = 0.1\n" in repo.git("cat-file", "tag", "e0.1.0")
     assert rows(repo) == [(0.2, 0.8)]
-    again = repo.xexp("sweep", "-S", "lr=0.2", "--force", "--", *TRAINING).good()
-    assert "other runs have their ids" in again.err and rows(repo) == [(0.2, 0.8)]
+    again = repo.xexp("sweep", "-S", "lr=0.2", "--force", "--json", "--", *TRAINING).good()
+    (note,) = json.loads(again.out.splitlines()[-1])["notes"]
+    assert "other runs have their ids" in note and rows(repo) == [(0.2, 0.8)]
 
 
 def test_a_section_of_the_parameters_is_a_grid_and_what_run_did_is_not_done_again(
