@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -139,6 +140,7 @@ def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
             sys.argv = argv
             yield outputs
     finally:
+        gc.unfreeze()  # as it ends the program keeps all from being collected, files that are open too
         signal.signal(signal.SIGINT, interrupt)
         os.chdir(before[0])
         sys.argv, sys.stdin = before[1:]

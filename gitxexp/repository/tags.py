@@ -747,7 +747,7 @@ def _make(cache: Path) -> None:
         _create(con)
         con.close()
         _remove(cache)
-        temporary.rename(cache)
+        temporary.replace(cache)
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -56,7 +56,7 @@ def test_the_best_stay_and_the_rest_goes(pushed: Repo) -> None:
 def test_what_goes_is_red_on_a_terminal(pushed: Repo) -> None:
     env = {"GIT_PAGER_IN_USE": "true", "TERM": "xterm", "COLUMNS": "120"}
     done = pushed.xexp_process("--color=always", "prune", "--keep", "1", "--dry-run", env=env)
-    assert "\x1b[31mgoes" in done.good().out and "?[" not in done.out
+    assert "\x1b[31mremove" in done.good().out and "?[" not in done.out
 
 
 def test_nothing_goes_by_default_while_there_are_five(pushed: Repo) -> None:
