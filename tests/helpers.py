@@ -140,7 +140,12 @@ def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
             sys.argv = argv
             yield outputs
     finally:
-        gc.unfreeze()  # as it ends the program keeps all from being collected, files that are open too
+        # As it ends the program keeps all from being collected, files that are open too; and
+        # select(), which drives terminals, takes no file whose number is above 1023.
+        gc.unfreeze()
+        with open(os.devnull) as lowest:  # noqa: PTH123
+            if lowest.fileno() > 200:
+                gc.collect()
         signal.signal(signal.SIGINT, interrupt)
         os.chdir(before[0])
         sys.argv, sys.stdin = before[1:]
