@@ -181,7 +181,7 @@ def test_a_function_is_a_command(trained: Repo, monkeypatch: pytest.MonkeyPatch)
     assert "it returned list: return its metrics" in failed.failures[0].outcome["tail"]
     done = project.run(train, params={"lr": 0.2}, tag=False)
     assert (done.record.code, done.record.metrics["f1"]) == (0, 0.8)
-    for wrong, said in ((lambda lr: None, "no function of a file"), (print, "no function of a file"),
+    for wrong, said in ((lambda lr: None, "not a function of a file"), (print, "not a function of a file"),
                         (train, "does not take")):  # fmt: skip
         grid = {"unknown": [1]} if wrong is train else {}
         with pytest.raises(gitxexp.XexpError, match=said):
