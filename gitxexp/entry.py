@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run ``git xexp ARGV``; returns the exit code."""
+    """Run ``git xexp ARGV``, by default that of a process which ends then; returns the exit code."""
     if sys.platform == "win32":  # no fork, no flock, no folder descriptors
         sys.stderr.write(WINDOWS)
         return 128
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
 
     streams.stand()
     try:
-        code = _main(sys.argv[1:] if argv is None else argv)
+        code = _main(sys.argv[1:], ends=True) if argv is None else _main(argv, ends=False)
         streams.flush()
     except (streams.ClosedPipe, BrokenPipeError):
         streams.drop()
@@ -57,7 +57,7 @@ def _interrupts(*, raised: bool) -> None:
             pass  # in a thread
 
 
-def _main(args: list[str]) -> int:
+def _main(args: list[str], *, ends: bool) -> int:
     if args in (["--version"], ["version"]):
         from gitxexp._version import __version__
         from gitxexp.common import streams
@@ -73,6 +73,8 @@ def _main(args: list[str]) -> int:
         from gitxexp.workflows.merge.driver.main import textconv
 
         return textconv(args[1:])
+    if not ends:  # what is kept from collection for good keeps files open
+        return _run(args)
     import gc
 
     gc.set_threshold(50_000)  # imports make no garbage, and looking for it took a tenth of a start

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import logging
 import os
@@ -71,7 +70,7 @@ def xexp_inside(*args: str | Path, cwd: Path) -> Done:
 
     with _inside(cwd, ["git-xexp", *map(str, args)]) as streams:
         try:
-            code = main()
+            code = main([str(arg) for arg in args])
         except SystemExit as done:
             code = done.code if isinstance(done.code, int) else int(done.code is not None)
     return Done(int(code or 0), *streams)
@@ -140,11 +139,6 @@ def _inside(cwd: Path, argv: list[str]) -> Iterator[list[str]]:
             sys.argv = argv
             yield outputs
     finally:
-        # As it ends the program keeps all from being collected, files that are open too; and
-        # select(), which drives terminals, takes no file whose number is above 1023.
-        gc.unfreeze()
-        if len(os.listdir("/dev/fd")) > 200:  # noqa: PTH208
-            gc.collect()
         signal.signal(signal.SIGINT, interrupt)
         os.chdir(before[0])
         sys.argv, sys.stdin = before[1:]
