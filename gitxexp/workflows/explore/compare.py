@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.repository.config_hash import same_value
@@ -292,13 +292,21 @@ def side_by_side(project: Project, sides: Sequence[ComparedSide]) -> SideBySide:
     )
 
 
-def _param_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
+def _names(
+    each: Iterable[Mapping[str, Any]], find: Callable[[dict[str, None], str], str | None]
+) -> dict[str, None]:
+    """The names of all, in order; what two spell differently (``find``) stands as the first has it."""
     names: dict[str, None] = {}
-    for side in sides:
-        for name in side.params:
-            other = describe.find_param(names, name)
-            if other is None or other in side.params:
+    for values in each:
+        for name in values:
+            other = find(names, name)
+            if other is None or other in values:
                 names[name] = None
+    return names
+
+
+def _param_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
+    names = _names([side.params for side in sides], describe.find_param)
     rows = []
     for name in column_names.key_params_order(names):
         values = [side.params.get(describe.find_param(side.params, name) or name) for side in sides]
@@ -312,12 +320,7 @@ def _param_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
 
 
 def _metric_rows(project: Project, sides: Sequence[ComparedSide]) -> list[MetricRow]:
-    names: dict[str, None] = {}
-    for side in sides:
-        for name in side.metrics:
-            other = column_names.alias_in(names, name)
-            if other is None or other in side.metrics:
-                names[name] = None
+    names = _names([side.metrics for side in sides], column_names.alias_in)
     spelled = [
         {
             name: name if name in s.metrics else column_names.alias_in(s.metrics, name)
