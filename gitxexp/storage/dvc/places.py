@@ -205,6 +205,14 @@ def remote_url(root: Path, name: str) -> str | None:
     return read_config(today(root)).get(f"remote {name.lower()}", {}).get("url")
 
 
+def remote_urls(root: Path) -> dict[str, str]:
+    """The address of every remote that there is today, by name."""
+    sections = read_config(today(root)).items()
+    named = ((name.removeprefix("remote "), values.get("url")) for name, values in sections
+             if name.startswith("remote "))  # fmt: skip
+    return {name: url for name, url in named if url is not None}
+
+
 def local_remote_dir(
     root: Path, remote: str | None = None, *, pointer: str | None = None, own: bool = False
 ) -> Path | None:

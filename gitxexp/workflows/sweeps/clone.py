@@ -85,13 +85,10 @@ def source_of(project: Project, sweep: str, revision: str) -> Source:
     if "://" not in url and (project.top / url).exists():  # not HOST:PATH
         url = str((project.top / url).resolve())
     roots = {out.root for out in pointers.outputs_in(project.top)}
-    configs = {root: places.read_config(project.top / root) for root in roots}
     folders: dict[str, dict[str, str]] = {}
-    for root, config in configs.items():
-        for section in config:
-            kind, _, remote_name = section.partition(" ")
-            is_remote = kind == "remote" and bool(remote_name)
-            folder = places.local_remote_dir(project.top / root, remote_name) if is_remote else None
+    for root in roots:
+        for remote_name in places.remote_urls(project.top / root):
+            folder = places.local_remote_dir(project.top / root, remote_name)
             if folder is not None:
                 folders.setdefault(root, {})[remote_name] = str(folder)
     default = {root: places.remote_name(project.top / root) or "" for root in roots}

@@ -8,7 +8,7 @@ from pathlib import Path
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.storage.dvc import proofs
-from gitxexp.storage.dvc.places import is_dvc_repo, local_remote_dir, read_config
+from gitxexp.storage.dvc.places import is_dvc_repo, local_remote_dir, remote_urls
 from gitxexp.storage.dvc.proofs import Place, Proof
 from gitxexp.storage.dvc.remote import present
 from gitxexp.storage.objects import object_path
@@ -57,12 +57,8 @@ def vanished(context: Context) -> Iterator[Finding]:
 def _places(top: Path, roots: Iterable[str]) -> Iterator[Place]:
     for root in roots:
         if is_dvc_repo(top / root):
-            config = read_config(top / root)
-            for section, values in config.items():
-                kind, _, name = section.partition(" ")
-                if kind == "remote" and "url" in values:
-                    url = values["url"]
-                    yield from (Place(root, name, url, legacy) for legacy in (False, True))
+            for name, url in remote_urls(top / root).items():
+                yield from (Place(root, name, url, legacy) for legacy in (False, True))
 
 
 def _found(place: Place, lost: list[Proof]) -> Finding:
