@@ -63,7 +63,8 @@ def bootstrap(values: Sequence[float]) -> Interval:
         raise ValueError("a mean of nothing")
     n, mean = len(values), math.fsum(values) / len(values)
     if n >= LARGE:
-        spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
+        # not by squares: those of large values are beyond floats
+        spread = math.dist(values, (mean,) * n) / math.sqrt((n - 1) * n)
         return Interval(mean, mean - Z * spread, mean + Z * spread, n)
     low, high = _percentiles(_resampled(values, random.Random(n)))
     return Interval(mean, low, high, n)

@@ -80,3 +80,9 @@ def test_nothing_has_no_interval() -> None:
     for call in (lambda: wilson(0, 0), lambda: bootstrap([])):
         with pytest.raises(ValueError, match="of nothing"):
             call()
+
+
+def test_values_whose_squares_no_float_holds() -> None:
+    values = [1e200, -1e200] * intervals.LARGE
+    found = intervals.bootstrap(values)
+    assert found.value == 0 and 0 < found.high < 1e200 and found.low == -found.high
