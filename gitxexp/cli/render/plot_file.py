@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import re
 from importlib.resources import files
@@ -14,7 +13,7 @@ from gitxexp.cli.render.page import vega
 from gitxexp.cli.render.page.data import in_script
 from gitxexp.cli.render.plot import thin, value_at, x_scale
 from gitxexp.common.errors import UsageError
-from gitxexp.common.text import visible
+from gitxexp.common.text import html_text, visible
 from gitxexp.workflows.explore.plot import Axis, Plot
 
 #: What a file may be, by the end of its name.
@@ -80,7 +79,7 @@ def as_file(plot: Plot, kind: str) -> bytes:
     if kind == ".png":
         return bytes(vl_convert.vegalite_to_png(shown, scale=2))
     parts = {
-        "title": html.escape(visible(plot.title)),
+        "title": html_text(plot.title),
         "bundle": vega.in_html(vega.script()),
         "spec": in_script(shown),
     }

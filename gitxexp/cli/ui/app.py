@@ -175,7 +175,7 @@ class Browser(App[None]):
         try:
             result = await asyncio.to_thread(self._locked, work)
         except XexpError as error:
-            self._head(f"{error.message}{f' ({error.hint})' if error.hint else ''}")
+            self._refuse(error)
             return None
         return True if result is None else result
 
@@ -205,6 +205,9 @@ class Browser(App[None]):
         )
         text = problem or f"{shown}{marked}{said}"
         self.base.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
+
+    def _refuse(self, error: XexpError) -> None:
+        self._head(f"{error.message} ({error.hint})" if error.hint else error.message)
 
     def on_table_moved(self) -> None:
         """Have the lower part follow."""
@@ -371,7 +374,7 @@ class Browser(App[None]):
         try:
             question = commands.question(name, self.table.row)
         except XexpError as error:
-            self._head(f"{error.message} ({error.hint})" if error.hint else error.message)
+            self._refuse(error)
             return
         self.push_screen(Ask(question), self._answered)
 

@@ -7,7 +7,6 @@ values are data, in a JSON block and put in place as text; what stands in the HT
 
 from __future__ import annotations
 
-import html
 import json
 import re
 import time
@@ -20,7 +19,7 @@ from gitxexp._version import __version__
 from gitxexp.cli.render.page.data import as_json, in_script
 from gitxexp.cli.render.page.vega import in_html
 from gitxexp.cli.render.report import Sentence, Strong, summary
-from gitxexp.common.text import visible
+from gitxexp.common.text import html_text
 
 if TYPE_CHECKING:
     from gitxexp.workflows.report.page import Page
@@ -45,7 +44,7 @@ def as_html(page: Page, vega: str) -> str:
     parts = {
         "policy": _POLICY.format(scripts=f"{_hash(script)} {_hash(vega)}", styles=_hash(style)),
         "generator": f'{GENERATOR}{__version__}">',
-        "title": _escaped(page.report.title),
+        "title": html_text(page.report.title),
         "date": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
         "style": style,
         "summary": "".join(map(_sentence, summary(page.report))),
@@ -65,10 +64,6 @@ def _hash(text: str) -> str:
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
 
 
-def _escaped(text: str) -> str:
-    return html.escape(visible(text.encode("utf-8", "replace").decode()))
-
-
 def _sentence(parts: Sentence) -> str:
-    marked = (f"<b>{_escaped(p)}</b>" if isinstance(p, Strong) else _escaped(p) for p in parts)
+    marked = (f"<b>{html_text(p)}</b>" if isinstance(p, Strong) else html_text(p) for p in parts)
     return f"<li>{''.join(marked)}</li>"

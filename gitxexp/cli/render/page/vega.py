@@ -6,12 +6,12 @@ that it is kept in the user's cache (``$XDG_CACHE_HOME/git-xexp``, XDG base dire
 
 from __future__ import annotations
 
-import os
 import re
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from gitxexp.cli.shell.install import absolute
 from gitxexp.common.files import atomic_write
 from gitxexp.common.missing import missing_package
 
@@ -56,5 +56,4 @@ def _missing() -> Exception:
 
 
 def _folder() -> Path:
-    home = os.environ.get("XDG_CACHE_HOME", "")
-    return (Path(home) if home.startswith("/") else Path.home() / ".cache") / "git-xexp"
+    return (absolute("XDG_CACHE_HOME") or Path.home() / ".cache") / "git-xexp"
