@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
-
 import click
 
 from gitxexp.cli import hints
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common.garbage import no_collection
 
 
 @click.command(cls=Command, hidden=True)
@@ -19,12 +18,12 @@ def status(as_json: bool) -> None:
     show_status(as_json=as_json)
 
 
+@no_collection()
 def show_status(*, as_json: bool) -> None:
     """Print the status page."""
     from gitxexp.cli.render.status import as_object, as_text
     from gitxexp.workflows.experiments import status as experiments
 
-    gc.disable()  # thousands of tags and no cycle to find
     found = experiments.status(open_project())
     if as_json:
         console.print_json(as_object(found))

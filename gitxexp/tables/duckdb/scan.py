@@ -6,15 +6,15 @@ each of them is one exactly (below 2^53), any other mixture text.
 
 from __future__ import annotations
 
-import gc
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.garbage import no_collection
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.duckdb import source
 from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
@@ -76,23 +76,11 @@ def write(path: Path, part: Part, out: Path) -> Written:
     """Write ``part`` of the SQLite file ``path`` as the parquet file ``out``. Raises XexpError for a file
     that cannot be read."""
     con, _ = source.connect(path)
-    with closing(con), _no_collection():
+    with closing(con), no_collection():
         try:
             return _write(con, part, out)
         except sqlite3.Error as error:
             raise source.sqlite_error(path, error) from None
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Rows make no cycles, and looking for some in each thousand of them takes a third of the time."""
-    before = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if before:
-            gc.enable()
 
 
 def _write(con: sqlite3.Connection, part: Part, out: Path) -> Written:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from gitxexp.cli.group import WordCommand
 from gitxexp.cli.options import open_project, shared
 from gitxexp.cli.render import console
 from gitxexp.cli.render.console import Column
+from gitxexp.common.garbage import no_collection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 )
 @db_option
 @shared(json=True)
+@no_collection()
 def search(
     words: tuple[str, ...],
     labels: tuple[tuple[str, ...], ...],
@@ -49,7 +50,6 @@ def search(
     """
     from gitxexp.workflows.registry.search import search, search_in
 
-    gc.disable()  # many rows and no cycle
     most = limit + 1 if limit else None
     wanted = tuple(chain.from_iterable(labels))
     if db is not None:
