@@ -263,6 +263,8 @@ class RefMoved(Step):
             )
         if self.old is None or self.deleted or self.ref.startswith("refs/tags/"):
             return None  # a tag that gave way to the remote's names what the remote has
+        if git.ok("merge-base", "--is-ancestor", current, self.old):
+            return None  # a redo: nothing that was pushed leaves the branch
         return self._on_remote(git, name)
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:

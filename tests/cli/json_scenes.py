@@ -295,7 +295,7 @@ def of_demo(scenes: Scenes, folder: Path) -> None:
     """The demo."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
-        scenes.keep("demo", xexp_inside("demo", "demo", "--json", cwd=folder))
+        scenes.keep("demo", xexp_inside("demo", "demo", "--scene", "tag", "--json", cwd=folder))
 
 
 def sql(path: Path, *statements: str) -> None:

@@ -14,43 +14,12 @@ import pytest
 
 from gitxexp.cli.commands.demo import SCENES
 from gitxexp.cli.shell import demo_scenes
-from gitxexp.cli.shell.demo import Shell, run_demo
+from gitxexp.cli.shell.demo import Shell
 from gitxexp.common.errors import XexpError
-from tests.conftest import seal
+from tests.cli.conftest import Demo
 from tests.helpers import Done, Repo, run, xexp_inside
 
 DATA = files("gitxexp.cli.shell") / "demo_files"
-
-
-class Demo:
-    """A demo that has run: its repository, the lines that it printed."""
-
-    def __init__(self, repo: Repo, lines: list[str]) -> None:
-        self.repo = repo
-        self.lines = lines
-
-    def output(self, command: str) -> str:
-        """What the first command that starts so printed."""
-        start = next(i for i, line in enumerate(self.lines) if line.startswith(f"$ {command}"))
-        rest = self.lines[start + 1 :]
-        end = next((i for i, line in enumerate(rest) if line.startswith(("$ ", "# "))), len(rest))
-        return "\n".join(rest[:end])
-
-
-@pytest.fixture(scope="module")
-def demo(sealed: Path) -> Demo:
-    """The demo run once, without an identity, in a folder with a space in its name."""
-    before = dict(os.environ)
-    seal(sealed / "demo-home")
-    for name in [name for name in os.environ if name.startswith(("GIT_AUTHOR", "GIT_COMMITTER"))]:
-        del os.environ[name]
-    lines: list[str] = []
-    try:
-        path = run_demo(sealed / "my demo", lines.append)
-    finally:
-        os.environ.clear()
-        os.environ.update(before)
-    return Demo(Repo(path), lines)
 
 
 def test_experiments_are_tagged_with_their_reasons(demo: Demo) -> None:

@@ -14,8 +14,9 @@ import pytest
 from gitxexp.cli.main import SECTIONS, main
 from gitxexp.cli.shell import install, man_pages
 from gitxexp.repository.config import NO_SETTINGS, Config
+from tests.cli.conftest import Demo
 from tests.conftest import ROOT
-from tests.helpers import WITHOUT_XETRACK, Repo, run, xexp_process
+from tests.helpers import WITHOUT_XETRACK, Repo, run
 
 MAN = ROOT / "man"
 PROSE = ROOT / "gitxexp/cli/shell/prose"
@@ -78,16 +79,6 @@ def test_every_option_is_on_its_page() -> None:
             assert f"\\fB{man_pages.escape(option)}\\fR" in page, (verb, option)
 
 
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``git xexp demo`` makes: the project and its DVC remote."""
-    folder = tmp_path_factory.mktemp("manual")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
-        xexp_process("demo", "demo", cwd=folder, timeout=600).good()
-    return folder / "demo"
-
-
 def examples(name: str) -> list[str]:
     blocks = re.findall(r"```console\n(.*?)```", (PROSE / name).read_text("utf-8"), re.DOTALL)
     lines = [line for block in blocks for line in block.splitlines()]
@@ -97,15 +88,13 @@ def examples(name: str) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(path.name for path in PROSE.iterdir()))
 def test_every_example_runs(
-    name: str, demo: Path, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, demo: Demo, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if name != "tutorial.md":  # its template needs the tracker
         monkeypatch.setenv("PYTHONPATH", WITHOUT_XETRACK, prepend=os.pathsep)
     commands = examples(name)
     assert commands
-    shutil.copytree(demo, tmp_path / "demo", symlinks=True)
-    project = tmp_path / "demo/project"
-    run("git", "update-index", "-q", "--refresh", cwd=project)
+    project = demo.copied(tmp_path / "demo")
     script = "set -e\n" + "\n".join(f"echo '+' {i} >&2; {c}" for i, c in enumerate(commands))
     done = run("bash", "-c", script, cwd=project)
     assert done.code == 0, f"{commands}\n{done.out}\n{done.err}"

@@ -11,18 +11,25 @@ from difflib import unified_diff
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from gitxexp.cli.shell import generate
 from gitxexp.cli.shell.picture import picture
+from tests.cli.conftest import WHO_AND_WHEN, Demo
 from tests.cli.readme import replayed, replayed_python, steady
 from tests.experiments import tag
-from tests.helpers import Clock, Repo, run
+from tests.helpers import Clock, Repo
 
 README = Path(__file__).resolve().parents[2] / "README.md"
 
 
-def test_the_commands_print_what_the_readme_shows(quick: None, tmp_path: Path) -> None:
+def test_the_commands_print_what_the_readme_shows(
+    demo: Demo, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """XEXP_TEST_WRITE=1 writes the real output into the README instead."""
-    run("git", "xexp", "demo", "demo", cwd=tmp_path, timeout=600).good()
+    for name in WHO_AND_WHEN:  # as the demo was made
+        monkeypatch.delenv(name)
+    demo.copied(tmp_path / "demo")
     shown = README.read_text("utf-8")
     real = replayed(shown, tmp_path)
     if os.environ.get("XEXP_TEST_WRITE"):

@@ -61,6 +61,7 @@ def test_undo_and_redo_of_a_tag_are_exact(ready: Repo) -> None:
     log_run(ready, "mine")
     ready.write("params.yaml", "model: mlp\nlr: 0.5\n")
     ready.write("metrics.json", '{"f1": 0.95}\n')
+    ready.git("update-ref", "refs/remotes/origin/main", "main")  # what went before was pushed
     before = everything(ready)
     ready.xexp("tag", "--all", "-m", "one").good()
     after = everything(ready)
