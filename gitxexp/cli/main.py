@@ -5,14 +5,11 @@ Exit codes are git's: 129 usage, 128 fatal, 1 a plain "no", 130 and 141 for Ctrl
 
 from __future__ import annotations
 
-import errno
-import os
 import re
 import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -183,7 +180,9 @@ def _failed(error: Exception, *, as_json: bool) -> int:
     elif isinstance(error, click.ClickException):
         told = error.format_message(), None, FATAL
     else:
-        told = _unexpected(error)
+        from gitxexp.cli import failures
+
+        told = failures.unexpected(error)
     if as_json:
         _say(hints.error_as_json(*told))
         return told[2]
@@ -213,43 +212,6 @@ def _named(param: click.Parameter) -> str:
     if isinstance(param, click.Argument):
         return (param.metavar or str(param.name).upper()).strip("[]")
     return max(param.opts, key=len)
-
-
-def _unexpected(error: Exception) -> tuple[str, str | None, int]:
-    if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
-        return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
-    if isinstance(error, OSError) and error.errno is not None:
-        where = f": {error.filename}" if error.filename else ""
-        return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
-    if os.environ.get("XEXP_TRACEBACK"):
-        raise error
-    if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
-        name = (re.findall(r"[^\s\"']*[\udc80-\udcff][^\s\"']*", error.object) or [error.object])[0]
-        return (
-            f"'{name}' is not UTF-8, which names in the registry and in DVC are",
-            "rename it",
-            FATAL,
-        )
-    if isinstance(error, ImportError):
-        return f"this installation is damaged: {error}", "install git-xexp again", FATAL
-    return (
-        f"unexpected {type(error).__name__}: {error}",
-        "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
-        FATAL,
-    )
-
-
-_OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (
-    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and try again")
-)
-
-
-def _somewhere() -> bool:
-    """Whether the current folder is still there."""
-    try:
-        return Path.cwd().is_dir()
-    except OSError:
-        return False
 
 
 def _say(*lines: str) -> None:

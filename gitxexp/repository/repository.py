@@ -129,6 +129,10 @@ class Project:
         git = git or Git(path)
         return cls(git, git.places(), notify)
 
+    def for_thread(self) -> Project:
+        """The same project for another thread: git's processes answer one at a time."""
+        return Project(Git(self.git.cwd), self.places, self.notify)
+
     @property
     def top(self) -> Path:
         """The top of this work tree; raises XexpError in a bare repository."""

@@ -21,10 +21,12 @@ from gitxexp.trackers.run import ColumnFacts, Run
 
 @dataclass(frozen=True)
 class Query:
-    """What is read: ``table`` is the only one that is looked at, None finds them."""
+    """What is read: ``table`` is the only one that is looked at, None finds them. ``newest`` is for a first
+    look: an adapter may leave out runs that wrote before the last so many."""
 
     table: str | None = None
     rules: RoleRules = NO_RULES
+    newest: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

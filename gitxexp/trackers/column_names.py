@@ -60,7 +60,12 @@ _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])")
 
 def words(name: str) -> list[str]:
     """The lower-case words of a name: ``valLoss``, ``val/loss`` and ``val-loss`` are the same."""
-    return _WORD.findall(_HUMP.sub("_", name).lower())
+    return list(_words(name))
+
+
+@lru_cache(maxsize=4096)
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(_HUMP.sub("_", name).lower()))
 
 
 _ALIASES = (

@@ -200,16 +200,20 @@ def _of_optuna(name: str) -> Role | None:
     return Role.PARAM if name.startswith("params_") else None
 
 
+#: What JSON and TOML hold as it is.
+_PLAIN = (str, int, float)
+
+
 def plain(value: Any) -> Any:
     """A value that JSON and TOML can hold: DuckDB's dates, decimals and UUIDs as text or float."""
+    if value is None or isinstance(value, _PLAIN):
+        return value
     if isinstance(value, datetime):
         return value.isoformat(" ")
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Decimal):
         return float(value) if math.isfinite(value) else str(value)
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -220,9 +224,9 @@ def plain(value: Any) -> Any:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def summed(database: Database, table: Table, run: str | None = None) -> dict[str, RunRows]:
-    """The runs of one table (only ``run``, if given) by id; of one run no other row is read."""
-    where, values = ("", []) if run is None else condition(database, table, run)
+def summed(database: Database, table: Table, *runs: str) -> dict[str, RunRows]:
+    """The runs of one table (only ``runs``, if any is given) by id; of others no row is read."""
+    where, values = condition(database, table, *runs) if runs else ("", [])
     columns = ", ".join(quoted(column) for column in table.columns)
     sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where}"
     found: dict[str, RunRows] = {}
@@ -234,17 +238,36 @@ def summed(database: Database, table: Table, run: str | None = None) -> dict[str
     return found
 
 
-def condition(database: Database, table: Table, run: str) -> tuple[str, list[Any]]:
-    """``WHERE`` for the rows of a run, so that an index on its column is used."""
-    column = table.run_column
-    if column is None or database.kind != "sqlite" or run.startswith("row"):
-        return f" WHERE {table.run_id} = ?", [run]
-    spelled: list[Any] = [run]  # a column without a type may hold 12 or '12'
+def condition(database: Database, table: Table, *runs: str) -> tuple[str, list[Any]]:
+    """``WHERE`` for the rows of ``runs``, so that an index on their column is used."""
+    column, values = quoted(table.run_column or ""), list[Any](runs)
+    if not table.run_column or database.kind != "sqlite" or any(r.startswith("row") for r in runs):
+        column = table.run_id
+    else:
+        values = [value for run in runs for value in _spellings(run)]
+    return f" WHERE {column} IN ({', '.join('?' * len(values))})", values
+
+
+def _spellings(run: str) -> list[Any]:
+    """A column without a type may hold 12 or '12'."""
     if re.fullmatch(r"-?(?:0|[1-9]\d{0,17})", run):
-        spelled.append(int(run))
-    elif re.fullmatch(r"-?\d+\.\d+", run):
-        spelled.append(float(run))
-    return f" WHERE {quoted(column)} IN ({', '.join('?' * len(spelled))})", spelled
+        return [run, int(run)]
+    return [run, float(run)] if re.fullmatch(r"-?\d+\.\d+", run) else [run]
+
+
+#: Rows among which the runs that wrote last are looked for, for each of them.
+_ROWS_A_RUN = 100
+
+
+def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
+    """The ``count`` runs of the rows written last, the newest first; None where that is not known."""
+    if not table.has_rowid:
+        return None
+    rows = database.rows(
+        f"SELECT {table.run_id} FROM {quoted(table.name)} ORDER BY rowid DESC"
+        f" LIMIT {_ROWS_A_RUN * count}"
+    )
+    return list(dict.fromkeys(run for (run,) in rows))[:count] or None
 
 
 def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from gitxexp.trackers import column_names, vocabulary
@@ -213,16 +214,24 @@ _PREDICTED = ("predicted_{}", "pred_{}", "{}_pred", "{}_predicted", "{}_predicti
               "predicted{}", "{}_forecast", "{}_hat")  # fmt: skip
 
 
-def _beside_its_prediction(column: str, values: Values) -> Decision | None:
-    """``sales`` is what came out where ``predicted_sales`` stands beside it."""
+@lru_cache(maxsize=4096)
+def _predictions_of(column: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
+    """The name without what marks a truth, how the prediction of it is called ("" and none where nothing
+    marks it), and how the prediction of ``column`` is."""
     name = column.lower()
     stem = re.sub(r"_(?:true|gt|actual)$", "", name)
-    if stem != name and {f"{stem}_pred", f"{stem}_predicted"} & values.beside:
+    pair = frozenset((f"{stem}_pred", f"{stem}_predicted") if stem != name else ())
+    return stem, pair, tuple(form.format(name) for form in _PREDICTED)
+
+
+def _beside_its_prediction(column: str, values: Values) -> Decision | None:
+    """``sales`` is what came out where ``predicted_sales`` stands beside it."""
+    stem, pair, forms = _predictions_of(column)
+    if not pair.isdisjoint(values.beside):
         return Decision(Role.OUTPUT, f"next to {stem}_pred")
-    for form in _PREDICTED:
-        if form.format(name) in values.beside and not (values.constant and values.rows > 1):
-            return Decision(Role.OUTPUT, f"next to {form.format(name)}")
-    return None
+    if (values.constant and values.rows > 1) or values.beside.isdisjoint(forms):
+        return None
+    return Decision(Role.OUTPUT, f"next to {next(each for each in forms if each in values.beside)}")
 
 
 # -- by name -------------------------------------------------------------------------------------

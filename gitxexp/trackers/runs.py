@@ -14,12 +14,19 @@ from gitxexp.trackers.run import ColumnFacts, Run
 from gitxexp.trackers.times import moment
 
 
-def runs(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> list[Run]:
+def runs(
+    path: Path,
+    table: str | None = None,
+    rules: RoleRules = NO_RULES,
+    newest: int | None = None,
+) -> list[Run]:
     """Every run (of ``table``, or of all tables of runs), newest first, each once.
 
-    Runs without a readable timestamp come last. Raises XexpError when the file cannot be read.
+    Runs without a readable timestamp come last. ``newest`` is for a first look: runs that wrote before
+    the last so many may be left out. Raises XexpError when the file cannot be read.
     """
-    found = [adapter.runs(path, Query(table, rules)) for adapter in _readers(path, table)]
+    query = Query(table, rules, newest)
+    found = [adapter.runs(path, query) for adapter in _readers(path, table)]
     if len(found) < 2:
         return found[0] if found else _none(path)
     return sorted(chain.from_iterable(found), key=lambda run: moment(run.ended), reverse=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from gitxexp.common import sqlite
@@ -38,9 +39,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Table:
-    """A table whose rows belong to runs."""
+    """A table whose rows belong to runs. What its columns are is found once, for runs may be many."""
 
     name: str
     columns: tuple[str, ...]
@@ -50,30 +51,35 @@ class Table:
 
     def first_of(self, names: tuple[str, ...]) -> str | None:
         """The table's own spelling of the first of ``names`` that it has."""
-        own = {column.lower(): column for column in self.columns}
+        own = self._own
         return next((own[name] for name in names if name in own), None)
 
     def all_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Every column whose name is among ``names``, in the order of ``names``."""
-        own = {column.lower(): column for column in self.columns}
+        own = self._own
         return tuple(own[name] for name in names if name in own)
 
-    @property
+    @cached_property
+    def _own(self) -> dict[str, str]:
+        """The columns by their names in small letters."""
+        return {column.lower(): column for column in self.columns}
+
+    @cached_property
     def run_column(self) -> str | None:
         """The column that holds the run's id."""
         return self.first_of(RUN_COLUMNS)
 
-    @property
+    @cached_property
     def is_xetrack(self) -> bool:
         """Whether xetrack made the table: both its engines give every table this key."""
         return self.key == ("track_id", "timestamp")
 
-    @property
+    @cached_property
     def is_optuna(self) -> bool:
         """Whether the table is what ``optuna.Study.trials_dataframe`` gives."""
         return {"number", "state", "datetime_start"} <= set(self.columns)
 
-    @property
+    @cached_property
     def time_column(self) -> str | None:
         """The column that says when a row was written.
 
@@ -87,12 +93,12 @@ class Table:
         ending = (c for c in self.columns if c.lower().endswith(TIME_ENDINGS))
         return next(typed, None) or next(ending, None)
 
-    @property
+    @cached_property
     def version_columns(self) -> tuple[str, ...]:
         """``version`` and ``experiment_version``, as far as they exist."""
         return self.all_of(VERSION_COLUMNS)
 
-    @property
+    @cached_property
     def commit_columns(self) -> tuple[str, ...]:
         """The columns that hold the commit of the code."""
         return self.all_of(COMMIT_COLUMNS)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Coroutine
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -14,7 +17,7 @@ from textual.pilot import Pilot
 from textual.widgets import Input
 
 from gitxexp.cli.shell import man_pages
-from gitxexp.cli.ui import commands
+from gitxexp.cli.ui import commands, panes
 from gitxexp.cli.ui.app import Browser
 from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.listing import Listing
@@ -175,7 +178,7 @@ def test_commands(tagged: Repo) -> None:
         await screen.until(lambda: (tagged / "e0.1.0-model.bin").exists())
         await screen.press("r")
         await screen.until(lambda: "run-lr-0.1" in screen.rows)
-        await screen.press("home", "v")
+        await screen.pilot.click("#keys", offset=(screen.lines[-1].index("Curves"), 0))
         await screen.shows("loss by step (1 of ", "●")
 
     browse(test)
@@ -236,6 +239,64 @@ def test_no_colours(three: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
         assert any(style.reverse for style in styles)  # the cursor
 
     browse(test)
+
+
+def test_a_mistake_of_ours_is_told_and_no_end(three: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What goes wrong beside the screen is said on it, whatever it is; keys go on."""
+
+    def broken(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("by zero")
+
+    async def test(screen: Screen) -> None:
+        monkeypatch.setattr("gitxexp.cli.ui.panes.difference", broken)
+        monkeypatch.setitem(panes.PANES, "diff", broken)
+        await screen.press("d")
+        await screen.shows("unexpected ZeroDivisionError: by zero", "this is a bug")
+        monkeypatch.setattr(Listing, "arranged", broken)
+        await screen.press("S")
+        await screen.until(lambda: "unexpected ZeroDivisionError" in screen.lines[0])
+        monkeypatch.undo()
+        await screen.press("S")
+        await screen.until(lambda: screen.rows == ["e0.1.0", "e0.2.0", "e1.0.0"])
+
+    browse(test)
+
+
+def test_runs_are_read_the_newest_first(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest are shown while the others are read, which no key and no leaving waits for."""
+    with closing(sqlite3.connect(repo / "results.db")) as db, db:
+        db.execute(
+            "CREATE TABLE events (track_id, timestamp, lr, f1, PRIMARY KEY (track_id, timestamp))"
+        )
+        rows = (
+            (f"run-{i:03}", f"2026-01-01 {i // 60:02}:{i % 60:02}:00", 0.1, i / 500)
+            for i in range(500)
+        )
+        db.executemany("INSERT INTO events VALUES (?, ?, ?, ?)", rows)
+    os.chdir(repo.path)
+    go_on, read = threading.Event(), Listing.read
+
+    def slow(listing: Listing, newest: int | None = None) -> None:
+        read(listing, newest)
+        assert newest or go_on.wait(30)
+
+    monkeypatch.setattr(Listing, "read", slow)
+
+    async def test(screen: Screen) -> None:
+        assert len(screen.rows) == 200 and screen.rows[0] == "run-499"
+        await screen.shows("200 runs, reading the others…")
+        await screen.press("down", "slash")
+        await screen.type("run-42")
+        await screen.until(lambda: screen.rows == [f"run-{i}" for i in range(429, 419, -1)])
+        go_on.set()
+        await screen.shows("10 of 500 runs")
+        await screen.press("escape")
+        await screen.until(lambda: len(screen.rows) == 500)
+        go_on.clear()
+        await screen.press("f5", "q")
+
+    browse(test, runs=True)
+    go_on.set()
 
 
 def test_the_manual_has_every_key() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shlex
 import sys
 from collections.abc import Callable, Coroutine, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,16 +19,18 @@ from textual.containers import Container
 from textual.events import Resize
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
-from textual.widgets import Footer, Input, Static
+from textual.widgets import Input, Static
 from textual.worker import Worker
 
 from gitxexp.cli.render import console
 from gitxexp.cli.ui import commands
 from gitxexp.cli.ui.dialogs import Ask, Help
 from gitxexp.cli.ui.keys import KEYS
-from gitxexp.cli.ui.listing import Arranged, Listing
-from gitxexp.cli.ui.table import Lines, Table, name_of
+from gitxexp.cli.ui.listing import Arranged, Listing, name_of
+from gitxexp.cli.ui.table import Lines, Table
+from gitxexp.cli.ui.threads import beside
 from gitxexp.common.errors import XexpError
+from gitxexp.common.garbage import no_collection
 from gitxexp.common.text import counted, visible
 from gitxexp.repository.repository import Project
 
@@ -36,7 +39,7 @@ if TYPE_CHECKING:
 
 #: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
 _TYPED, _FOLLOWED = 0.08, 0.12
-#: Experiments that are shown before all are read.
+#: Rows that are shown before all are read.
 _FIRST = 200
 #: Columns from which the parts stand side by side.
 _WIDE = 130
@@ -62,6 +65,7 @@ class Browser(App[None]):
     #part { height: 2fr; }
     #title { height: 1; background: $panel; }
     #lines { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 1; }
+    #keys { height: 1; background: $panel; link-style: none; link-color: $foreground; }
     #filter { height: 1; border: none; padding: 0 1; display: none; }
     #filter.open { display: block; }
     .wide #body { layout: horizontal; }
@@ -74,8 +78,6 @@ class Browser(App[None]):
     def __init__(self, project: Project, *, runs: bool = False, text: str = "") -> None:
         super().__init__()
         self.project = project
-        self.lock = Lock()  # git's processes answer one thread at a time
-        self.listings = {each: Listing(project, each) for each in (False, True)}
         self.runs = runs
         self.text = text
         self.order: tuple[str, bool] | None = None  #: the column, and whether it is turned
@@ -84,6 +86,9 @@ class Browser(App[None]):
         self.running = ""  #: the command under way
         self.said: list[str] = []
         project.notify = self.said.append
+        self.lock = Lock()  # of the project: git's processes answer one thread at a time
+        self.listings = {each: Listing(project.for_thread(), each) for each in (False, True)}
+        self.readers: dict[bool, Worker[None]] = {}
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's; without colours those of the terminal itself, where Textual has shades of grey."""
@@ -100,7 +105,7 @@ class Browser(App[None]):
             with Container(id="part"):
                 yield Static(id="title", markup=False)
                 yield Lines(id="lines")
-        yield Footer(compact=True, show_command_palette=False)
+        yield Static(_footer(), id="keys")
 
     @property
     def base(self) -> Screen[Any]:
@@ -130,58 +135,85 @@ class Browser(App[None]):
             self.base.query_one("#filter").add_class("open")
         self.action_reload()
 
+    def on_unmount(self) -> None:
+        """Leave the process as it was."""
+        gc.unfreeze()
+
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
         self.base.set_class(event.size.width >= _WIDE, "wide")
 
-    def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> None:
+    def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> Worker[None]:
         """Do something beside the screen, in place of what the group does."""
 
         async def whole() -> None:
             with suppress(ScreenStackError):  # it was left meanwhile
                 await work()
 
-        _: Worker[None] = self.run_worker(whole, group=group, exclusive=True)
+        return self.run_worker(whole, group=group, exclusive=True)
 
     # -- the table -----------------------------------------------------------------------------
 
     def action_reload(self) -> None:
-        """Read everything again."""
-        self._work(self._read, "table")
+        """Read everything again; what was read is shown until then."""
+        self.project, self.lock = self.project.for_thread(), Lock()
+        for runs, old in self.listings.items():
+            self.listings[runs] = Listing(self.project.for_thread(), runs, old.rows)
+            if runs in self.readers:
+                self.readers.pop(runs).cancel()
+        self._begin_reading()
 
-    async def _read(self) -> None:
-        listing = self.listing
-        if not listing.rows:
+    def _begin_reading(self) -> None:
+        """Read what the table is of, unless that is done or under way."""
+        reader, runs = self.readers.get(self.runs), self.runs
+        if not self.listing.whole and (reader is None or reader.is_finished):
+            self.readers[runs] = self._work(partial(self._read, runs), f"read {runs}")
+
+    async def _read(self, runs: bool) -> None:
+        """Read and show the newest, then all."""
+        if not self.listings[runs].rows:
             self.table.empty = "reading…"
             self._head("reading…")
-            if not listing.runs and await self._done(partial(listing.read, _FIRST)):
+            await self._read_and_show(runs, _FIRST)
+            await self._drawn()
+        if not self.listings[runs].whole:
+            await self._read_and_show(runs)
+
+    async def _read_and_show(self, runs: bool, newest: int | None = None) -> None:
+        """Read into a listing of its own: the one that is shown answers meanwhile."""
+        listing = Listing(self.project.for_thread(), runs)
+        with no_collection():
+            done = await self._done(listing, partial(listing.read, newest))
+        gc.freeze()  # nor is garbage looked for in what was read: keys would wait for that
+        if done:
+            self.listings[runs] = listing
+            if runs == self.runs:
                 await self._arrange()
-                if len(listing.rows) < _FIRST:
-                    return
-        if await self._done(listing.read):
-            await self._arrange()
+
+    async def _drawn(self) -> None:
+        """Wait until what is shown is on the screen: nothing else is as urgent."""
+        drawn = asyncio.Event()
+        self.call_after_refresh(drawn.set)
+        await drawn.wait()
 
     async def _arrange(self) -> None:
         """Filter and sort; what cannot be read as a filter leaves the rows as they are."""
         listing = self.listing
-        found = await self._done(lambda: listing.arranged(self.text, self.order))
+        found = await self._done(listing, lambda: listing.arranged(self.text, self.order))
         if found and listing is self.listing:
             self._show(found)
         elif not found:  # as they are: a name that is none must not refuse what is typed next
             self.order = self.table.order
 
-    async def _done(self, work: Callable[[], Any]) -> Any:
-        """The result of ``work``, done beside the screen; None, and a word on it, where it failed."""
+    async def _done(self, listing: Listing, work: Callable[[], Any]) -> Any:
+        """The result of ``work`` on a listing, done beside the screen; None, and a word on it, where it
+        failed."""
         try:
-            result = await asyncio.to_thread(self._locked, work)
-        except XexpError as error:
+            result = await beside(work, listing.lock)
+        except Exception as error:
             self._refuse(error)
             return None
         return True if result is None else result
-
-    def _locked(self, work: Callable[[], Any]) -> Any:
-        with self.lock:
-            return work()
 
     def _show(self, data: Arranged) -> None:
         table, kind = self.table, "run" if self.runs else "experiment"
@@ -189,7 +221,9 @@ class Browser(App[None]):
         if not data.rows:
             none = f"there are no {kind}s yet"
             table.empty = f"none of {len(self.listing.rows)} match" if self.listing.rows else none
-        table.show(data)
+        # what a command printed stays until the cursor moves
+        with self.prevent(Table.Moved) if self.pane == "output" else nullcontext():
+            table.show(data)
         self._head()
 
     def _head(self, problem: str = "") -> None:
@@ -197,6 +231,7 @@ class Browser(App[None]):
         table, kind = self.table, "run" if self.runs else "experiment"
         total = len(self.listing.rows)
         shown = f"{table.count} of {counted(total, kind)}" if self.text else counted(total, kind)
+        shown += "" if self.listing.whole else ", reading the others…"
         marked = f", {len(table.marked)} marked" if table.marked else ""
         said = f"  note: {self.said[-1]}" if self.said else ""
         self.said.clear()
@@ -206,8 +241,9 @@ class Browser(App[None]):
         text = problem or f"{shown}{marked}{said}"
         self.base.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
 
-    def _refuse(self, error: XexpError) -> None:
-        self._head(f"{error.message} ({error.hint})" if error.hint else error.message)
+    def _refuse(self, error: Exception) -> None:
+        message, hint = _words(error)
+        self._head(f"{message} ({hint})" if hint else message)
 
     def on_table_moved(self) -> None:
         """Have the lower part follow."""
@@ -255,8 +291,9 @@ class Browser(App[None]):
         table.data, table.empty, table.marked = None, "reading…", set()
         table.refresh()
         self.order = table.order = None
-        work = self._arrange if self.listing.rows else self._read
-        self._work(work, "table")
+        if self.listing.rows:
+            self._work(self._arrange, "table")
+        self._begin_reading()
 
     def action_mark(self) -> None:
         """Mark the row."""
@@ -354,9 +391,10 @@ class Browser(App[None]):
             return panes.PANES[pane](about)
 
         try:
-            title, lines = await asyncio.to_thread(self._locked, made)
-        except XexpError as error:
-            title, lines = pane, [error.message, *(error.hint or "").splitlines()]
+            title, lines = await beside(made, self.lock)
+        except Exception as error:
+            message, hint = _words(error)
+            title, lines = pane, [message, *hint.splitlines()]
         self.show_part(title, lines[:_LOG], end=pane == "log")
 
     def show_part(self, title: str, lines: Sequence[str], *, end: bool = False) -> None:
@@ -392,20 +430,7 @@ class Browser(App[None]):
         how = "done" if code == 0 else f"exit {code}"
         self.show_part(f"{self.running}: {how}", lines)
         self.running = ""
-        for listing in self.listings.values():
-            listing.rows = []
-        self.project.forget_config()
-        listing = self.listing
-        if await self._done(listing.read):
-            await self._arrange_after()
-
-    async def _arrange_after(self) -> None:
-        """New rows under what the command printed, which stays until the cursor moves."""
-        listing = self.listing
-        found = await self._done(lambda: listing.arranged(self.text, self.order))
-        if found:
-            with self.prevent(Table.Moved):
-                self._show(found)
+        self.action_reload()
 
     def action_help(self) -> None:
         """The keys."""
@@ -421,6 +446,25 @@ class Browser(App[None]):
     async def action_quit(self) -> None:
         """Textual's own key, Ctrl-Q."""
         self.action_leave()
+
+
+def _words(error: Exception) -> tuple[str, str]:
+    """The message and the hint of what went wrong beside the screen."""
+    if isinstance(error, XexpError):
+        return error.message, error.hint or ""
+    from gitxexp.cli import failures  # late: nothing failed mostly
+
+    message, hint, _ = failures.unexpected(error)
+    return message, hint or ""
+
+
+def _footer() -> str:
+    """The keys that are used most, each of which can be clicked. Textual's own is a widget a key, which
+    the first frame waits for."""
+    shown = (
+        f"[@click=app.{key.action}][b]{key.shown}[/b] {key.short}[/]" for key in KEYS if key.short
+    )
+    return f" {'  '.join(shown)}"
 
 
 def browse(project: Project, *, runs: bool, text: str) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from gitxexp.cli.render import lists
@@ -46,11 +47,24 @@ class Column:
 @dataclass(frozen=True)
 class Arranged:
     """What stands in the table; cells are made when they are seen. ``best`` has the rows with the best
-    value of each column."""
+    value of each column, ``named`` every row that there is, by its name."""
 
     rows: Sequence[Row]
     columns: Sequence[Column]
     best: Sequence[frozenset[int]]
+    named: Mapping[str, Row]
+
+    def place(self, wanted: Row | None) -> int:
+        """Where a row is, or the one of its name that was read since; 0 where there is none."""
+        if wanted is None:
+            return 0
+        row = self.named.get(name_of(wanted), wanted)
+        return next((at for at, each in enumerate(self.rows) if each is row), 0)
+
+
+def name_of(row: Row) -> str:
+    """What names a row: the version of an experiment, the id of a run."""
+    return str(row.field("run" if row.is_run else "version") or row.field("record") or "")
 
 
 def _cell(name: ColumnName, row: Row) -> str:
@@ -64,22 +78,22 @@ def _is_number(value: object) -> bool:
 
 @dataclass
 class Listing:
-    """Experiments, or runs, as they were read last."""
+    """Experiments, or runs, as they were read last. Its methods are called by one thread at a time, which
+    holds ``lock``: reading all may last."""
 
     project: Project
     runs: bool = False
     rows: list[Row] = field(default_factory=list)
+    whole: bool = False  #: whether all are read
+    lock: Lock = field(default_factory=Lock)
     _order: tuple[str, bool] | None = None
 
-    def read(self, first: int | None = None) -> None:
-        """Read them all, or the newest ``first`` experiments; raises XexpError where that cannot be
-        done."""
-        if first is None or self.runs:
-            self.rows = query.every_row(self.project, runs=self.runs)
-        else:
-            self.rows = list(map(rows.of_experiment, self.project.tags().newest(first)))
+    def read(self, newest: int | None = None) -> None:
+        """Read them all, or for a first look the ``newest``; raises XexpError where that cannot be done."""
+        self.rows = query.every_row(self.project, runs=self.runs, newest=newest)
+        self.whole = newest is None or len(self.rows) < newest
         self._order = None
-        for name in ("_names", "_columns", "_texts"):
+        for name in ("_names", "_columns", "_texts", "_named", "_arranged"):
             self.__dict__.pop(name, None)
 
     def arranged(self, text: str, order: tuple[str, bool] | None) -> Arranged:
@@ -89,6 +103,16 @@ class Listing:
         Raises XexpError for a name that does not exist, UsageError for an expression that cannot be
         read.
         """
+        if not text.strip() and order is None and self._order is None:
+            return self._arranged
+        return self._arrange(text, order)
+
+    @cached_property
+    def _arranged(self) -> Arranged:
+        """All of them as they were read: what dropping a filter goes back to."""
+        return self._arrange("", None)
+
+    def _arrange(self, text: str, order: tuple[str, bool] | None) -> Arranged:
         columns = self._columns
         if order is not None:
             by = self._names.find(order[0])
@@ -104,7 +128,12 @@ class Listing:
         elif text.strip():
             words, texts = text.lower().split(), self._texts
             kept = [row for row in kept if all(word in texts[id(row)] for word in words)]
-        return Arranged(kept, columns, [self._best(column.name, kept) for column in columns])
+        best = [self._best(column.name, kept) for column in columns]
+        return Arranged(kept, columns, best, self._named)
+
+    @cached_property
+    def _named(self) -> dict[str, Row]:
+        return {name_of(row): row for row in self.rows}
 
     @cached_property
     def _names(self) -> ColumnNames:

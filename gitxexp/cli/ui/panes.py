@@ -11,7 +11,7 @@ from gitxexp.cli.render import console, details
 from gitxexp.cli.render import plot as plots
 from gitxexp.cli.render.console import one_line, rounded
 from gitxexp.cli.render.lists import cell
-from gitxexp.cli.ui.table import name_of
+from gitxexp.cli.ui.listing import name_of
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.config_hash import same_value
 from gitxexp.workflows.explore import compare, plot, show

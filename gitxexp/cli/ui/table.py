@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar
 
 from rich.segment import Segment
@@ -16,7 +16,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from gitxexp.cli.render.console import clip, width
-from gitxexp.cli.ui.listing import Arranged, Column
+from gitxexp.cli.ui.listing import Arranged, Column, name_of
 from gitxexp.common import streams
 from gitxexp.workflows.explore.rows import Row
 
@@ -91,9 +91,7 @@ class Table(ScrollView, can_focus=True):
     def show(self, data: Arranged) -> None:
         """Show other rows; the cursor stays on its row where that is still there."""
         before, self.data = self.row, data
-        self.at = 0
-        if before is not None:
-            self.at = _place(data.rows, before)
+        self.at = data.place(before)
         across = _MARK + sum(column.width + 2 for column in data.columns)
         self.virtual_size = Size(across, len(data.rows) + 1)
         self._scroll_to_cursor()
@@ -224,18 +222,6 @@ class Table(ScrollView, can_focus=True):
         for column, best in zip(data.columns, data.best, strict=True):
             text = _padded(clip(column.cell(row), column.width), column)
             yield Segment(text, _BEST if at in best else None)
-
-
-def _place(rows: Sequence[Row], wanted: Row) -> int:
-    """Where a row is, or the one of its name that was read since; 0 where there is none."""
-    same = (at for at, row in enumerate(rows) if row is wanted)
-    named = (at for at, row in enumerate(rows) if name_of(row) == name_of(wanted))
-    return next(same, None) or (0 if rows and rows[0] is wanted else next(named, 0))
-
-
-def name_of(row: Row) -> str:
-    """What names a row: the version of an experiment, the id of a run."""
-    return str(row.field("run" if row.is_run else "version") or row.field("record") or "")
 
 
 def _padded(text: str, column: Column) -> str:

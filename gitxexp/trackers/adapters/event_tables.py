@@ -18,6 +18,7 @@ from gitxexp.trackers.event_rows import (
     RunRows,
     condition,
     count_rows,
+    last_runs,
     last_writer,
     newest_run,
     plain,
@@ -47,8 +48,13 @@ class EventTables(Adapter):
         """Every run of all tables of runs; those without a readable time come last."""
 
         def action(database: Database) -> list[Joined]:
-            tables = tables_of(database, query.table)
-            return join_all(tables, {each.name: summed(database, each) for each in tables})
+            tables, newest = tables_of(database, query.table), query.newest
+            chosen = [last_runs(database, each, newest) if newest else None for each in tables]
+            found = {
+                each.name: summed(database, each, *(runs or ()))
+                for each, runs in zip(tables, chosen, strict=True)
+            }
+            return join_all(tables, found)
 
         found = reading(path, action)[::-1]  # of equal times what was listed later is the newer
         found.sort(key=_ended, reverse=True)

@@ -217,11 +217,12 @@ def _is_hidden(name: str) -> bool:
     return any(part.startswith(".") for part in name.split("/"))
 
 
-def all_runs(top: Path, config: Config) -> list[Run]:
-    """Every run of every results database once, newest first."""
+def all_runs(top: Path, config: Config, newest: int | None = None) -> list[Run]:
+    """Every run of every results database once, newest first; for a first look those that wrote before
+    the last ``newest`` of a database may be left out."""
     rules, table = role_rules(config), config.results_table or None
     paths = _having_table(sources(top, config), table)
-    found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
+    found = [run for path in paths for run in trackers_runs.runs(path, table, rules, newest)]
     return sorted(_once(found), key=_when, reverse=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gitxexp.common.errors import XexpError, suggestion
@@ -108,11 +109,13 @@ def listing(
     return ExperimentList(kept, shown, len(every), next(filter(None, hints), ""))
 
 
-def every_row(project: Project, *, runs: bool) -> list[Row]:
-    """Every experiment, or every run, newest first."""
-    later = project.experiments_later()
+def every_row(project: Project, *, runs: bool, newest: int | None = None) -> list[Row]:
+    """Every experiment, or every run, newest first; for a first look at least the ``newest``."""
+    later = project.tags_later()
     _ = project.config  # while git answers
-    return _runs(project, later()) if runs else list(map(rows.of_experiment, later()))
+    if runs:
+        return _runs(project, later().experiments, newest)
+    return list(map(rows.of_experiment, later().newest(newest) if newest else later().experiments))
 
 
 def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
@@ -164,9 +167,9 @@ def _similar_label(label: str, known: Sequence[Row]) -> str:
     return "" if label in labels else suggestion(label, labels) or ""
 
 
-def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
+def _runs(project: Project, known: Sequence[Experiment], newest: int | None = None) -> list[Row]:
     """The runs of this work tree's results databases, and those that ``run`` and ``sweep`` recorded,
-    newest first, with their versions."""
+    newest first, with their versions; for a first look at least the ``newest`` of a database."""
     from gitxexp.trackers.times import moment
     from gitxexp.workflows.experiments import (
         collect,  # with the database readers, which a list of tags does not need
@@ -182,7 +185,8 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
     by_run = {found.run: one for one in reversed(records) for found in one.tables}
     runs = []
     seen = set()
-    for run in collect.all_runs(project.top, project.config):
+    relative = cache(partial(_relative, project))
+    for run in collect.all_runs(project.top, project.config, newest):
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
         when = moment(run.ended)
         fields = {
@@ -193,7 +197,7 @@ def _runs(project: Project, known: Sequence[Experiment]) -> list[Row]:
             "text": experiment.payload.text or None if experiment else None,
             "commit": run.commits[-1] if run.commits else None,
             "rows": run.rows,
-            "results": _relative(project, run.database),
+            "results": relative(run.database),
             **_of_record(by_run.get(run.id)),
         }
         seen |= {part.run for part in run.parts} | {run.id}

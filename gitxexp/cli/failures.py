@@ -1,0 +1,51 @@
+"""Errors that no verb foresaw, in words: the operating system's, the installation's, our own mistakes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from pathlib import Path
+
+from gitxexp.common.errors import FATAL
+
+
+def unexpected(error: Exception) -> tuple[str, str | None, int]:
+    """What is said of an error that no verb foresaw: its message, a hint and the exit code.
+
+    Raises it again where ``XEXP_TRACEBACK`` is set and it is a mistake of this program.
+    """
+    if isinstance(error, FileNotFoundError) and not error.filename and not _somewhere():
+        return f"Unable to read current working directory: {error.strerror}", None, FATAL  # git's
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{where}", _OS_HINTS.get(error.errno), FATAL
+    if os.environ.get("XEXP_TRACEBACK"):
+        raise error
+    if isinstance(error, UnicodeEncodeError):  # a path's bytes, as Python has them
+        name = (re.findall(r"[^\s\"']*[\udc80-\udcff][^\s\"']*", error.object) or [error.object])[0]
+        return (
+            f"'{name}' is not UTF-8, which names in the registry and in DVC are",
+            "rename it",
+            FATAL,
+        )
+    if isinstance(error, ImportError):
+        return f"this installation is damaged: {error}", "install git-xexp again", FATAL
+    return (
+        f"unexpected {type(error).__name__}: {error}",
+        "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
+        FATAL,
+    )
+
+
+_OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (
+    dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space and try again")
+)
+
+
+def _somewhere() -> bool:
+    """Whether the current folder is still there."""
+    try:
+        return Path.cwd().is_dir()
+    except OSError:
+        return False
