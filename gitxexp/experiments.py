@@ -299,7 +299,7 @@ class Experiments(Sequence[Experiment]):
         try:
             import pandas
         except ImportError as error:
-            raise missing_package("pandas", "to_pandas() makes a table of it") from error
+            raise missing_package("pandas", "to_pandas() needs it") from error
         columns = self._columns()
         columns["date"] = pandas.to_datetime(columns["date"], unit="s", utc=True)
         return pandas.DataFrame(columns)
@@ -311,7 +311,7 @@ class Experiments(Sequence[Experiment]):
         try:
             import polars
         except ImportError as error:
-            raise missing_package("polars", "to_polars() makes a table of it") from error
+            raise missing_package("polars", "to_polars() needs it") from error
         columns = self._columns()
         date = polars.from_epoch(polars.Series("date", columns["date"], dtype=polars.Int64))
         columns["date"] = date.dt.replace_time_zone("UTC")
@@ -327,7 +327,7 @@ class Experiments(Sequence[Experiment]):
         try:
             import pyarrow
         except ImportError as error:
-            raise missing_package("pyarrow", "to_arrow() makes a table of it") from error
+            raise missing_package("pyarrow", "to_arrow() needs it") from error
         columns: dict[str, Any] = self._columns()
         columns["date"] = pyarrow.array(columns["date"], pyarrow.timestamp("s", tz="UTC"))
         columns["label"] = pyarrow.array(columns["label"], pyarrow.list_(pyarrow.string()))

@@ -45,7 +45,7 @@ class Server:
         (repo / ".dvc/config.local").write_text(f"['remote \"{name}\"']\n{values}")
 
     def replace(self, md5: str, data: bytes | None) -> None:
-        """Have other bytes in the place of an object; None: have it vanish."""
+        """Have different bytes in the place of an object; None: have it vanish."""
         name = f"files/md5/{md5[:2]}/{md5[2:]}"
         if self.folder is None:
             client, where = s3_client(self.options["endpointurl"]), {"Bucket": "experiments"}

@@ -78,13 +78,15 @@ def advises() -> bool:
     return done.stdout.strip() != "false"
 
 
+_PUSH = "git xexp push"
+
 #: What is sensible after a verb that changed something.
 _NEXT = {
     "init": "git xexp tag -m 'what this experiment is'",
-    "tag": "git xexp push",
+    "tag": _PUSH,
     "merge": "git xexp tag --all",
     "rebase": "git xexp tag --all",
-    "promote": "git xexp push",
+    "promote": _PUSH,
     "prune": "git xexp candidates",
     "undo": "git xexp log",
     "redo": "git xexp log",
@@ -138,7 +140,15 @@ def advise(ctx: click.Context) -> None:
     command = _NEXT.get(ctx.command_path.removeprefix("git xexp "))
     told = _Hinted.given or any(ctx.params.get(name) for name in _TOLD)
     if command and not told and sys.stderr.isatty():
-        hint(f"next: {command}")
+        hint(f"next: {command if command != _PUSH or _has_remote() else 'git xexp explore list'}")
+
+
+def _has_remote() -> bool:
+    """Whether there is a git remote to push to."""
+    import subprocess
+
+    done = subprocess.run(["git", "remote"], capture_output=True, text=True, check=False)
+    return bool(done.stdout.strip())
 
 
 #: What git's own command of that name has, and how it is done here.

@@ -75,4 +75,6 @@ def _run(editor: str, path: Path) -> None:
     if code in (-signal.SIGINT, 128 + signal.SIGINT):
         raise KeyboardInterrupt
     if code:
-        raise NoAnswer(f"there was a problem with the editor '{editor}'", "say it with -m TEXT")
+        raise NoAnswer(
+            f"there was a problem with the editor '{editor}'", "give the text with -m TEXT"
+        )

@@ -2,7 +2,7 @@
 
 What a tag says is kept in an SQLite file, with the listing of refs that it was read from. A listing
 that is the same costs one ``git for-each-ref`` and a comparison, whatever the number of tags; of one
-that is not, the lines that differ are read. A tag is immutable, so what is kept of one is never stale.
+that is not, the lines that differ are read. A tag is immutable, so what is cached of one is never stale.
 
 A tag's message is parsed when it is first asked for, with its neighbours: they are kept a
 :data:`_PAGE` at a time in Python's marshal form, which is read four times as fast as JSON, with a

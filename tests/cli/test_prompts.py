@@ -57,7 +57,7 @@ def test_editors(ready: Repo) -> None:
     lines, code = answered(ready, "e\n", GIT_EDITOR="false")
     assert lines[-2:] == [
         "error: there was a problem with the editor 'false'",
-        "hint: say it with -m TEXT",
+        "hint: give the text with -m TEXT",
     ]
     assert code == 1
     text, code = on_terminal(ready, "tag", "-e", GIT_EDITOR="kill -INT $$;")

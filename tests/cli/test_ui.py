@@ -168,7 +168,7 @@ def test_commands(tagged: Repo) -> None:
         await screen.press("enter")
         await screen.shows("git xexp label e0.1.0 +good: done", "e0.1.0  good")
         await screen.press("u")
-        await screen.shows("Take the last operation back?", "label")
+        await screen.shows("Undo the last operation?", "label")
         await screen.press("enter")  # on No, which is where it begins
         await screen.press("u", "y")
         await screen.shows("git xexp undo --yes: done")

@@ -17,7 +17,7 @@ def test_an_import_that_was_not_downloaded(
     )
     tagged.commit("import")
     done = tagged.xexp("worktree", "new", "w").good()
-    assert "note: imported without a download: theirs.yaml; to have it: dvc pull" in done.err
+    assert "note: imported without a download: theirs.yaml; to get it: dvc pull" in done.err
 
 
 def test_a_project_without_its_gitignore(tagged: Repo) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from gitxexp.cli import progress
+from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
 from gitxexp.cli.render import console
@@ -75,6 +76,8 @@ def diff(
         console.print_json(found)
     elif found and not console.quiet():
         console.page(rows.stat(found) if stat else rows.files(found))
+    elif not exit_code and len(sides) == 2 and sys.stderr.isatty():
+        hints.hint(f"no row differs; parameters and code: git xexp explore diff {' '.join(sides)}")
     ctx.exit(NO if found and (exit_code or console.quiet()) else 0)
 
 

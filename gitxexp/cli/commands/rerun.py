@@ -37,7 +37,7 @@ def rerun(
 ) -> int:
     """Run a past experiment again and compare: reproduced or not.
 
-    In a worktree that is thrown away, at the commit that ran and with its data. Exits with 0 if every
+    Runs in a temporary worktree, at the commit that ran and with its data. Exits with 0 if every
     recorded metric comes out the same within the tolerance, with 1 if not, and with 128 if it could not
     be run.
     """

@@ -138,7 +138,7 @@ def _print(db: Database, statement: Statement, form: Callable[[Any], None]) -> N
     except ImportError as error:
         from gitxexp.common.missing import missing_package
 
-        raise missing_package("pyarrow", "an Arrow stream is written with it") from error
+        raise missing_package("pyarrow", "--arrow needs it") from error
 
 
 def _schema(form: str, query: str | None) -> None:

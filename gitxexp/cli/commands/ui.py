@@ -34,7 +34,7 @@ def ui(runs: bool, filter_: str) -> None:
             raise
         from gitxexp.common.missing import missing_package
 
-        raise missing_package("textual", "git xexp ui is made with it", "ui") from None
+        raise missing_package("textual", "git xexp ui needs it", "ui") from None
     browse(project, runs=runs, text=filter_)
 
 

@@ -149,7 +149,7 @@ def _details(one: Finding) -> Iterator[str]:
     yield f"<details><summary>{one.rule}: {_escaped(one.message)}</summary>"
     yield ""
     if one.hint:
-        yield f"How to go on: {_escaped(one.hint)}"
+        yield f"Hint: {_escaped(one.hint)}"
         yield ""
     if one.rows:
         names = list(dict.fromkeys(name for row in one.rows for name in row))

@@ -191,7 +191,7 @@ def _plainly(text: str, _style: str) -> str:
 def aligned(columns: Sequence[Column], paint: Callable[[str, str], str] = _plainly) -> list[str]:
     """The lines of :func:`table` for a terminal, without colours unless ``paint`` gives them."""
     columns, widths = _fitted([_starred(_visible(column)) for column in columns])
-    head = [_pad(c.name, w, c.right) for c, w in zip(columns, widths, strict=True)]
+    head = [_pad(clip(c.name, w), w, c.right) for c, w in zip(columns, widths, strict=True)]
     lines = [_line([paint(cell, "bold") for cell in head])]
     for row in range(len(columns[0].cells) if columns else 0):
         cells = []

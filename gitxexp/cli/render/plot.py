@@ -329,7 +329,7 @@ def _canvas(size: tuple[int, int]) -> Any:
 
         raise missing_package(
             "plotille",
-            "plots in the terminal are drawn with it; -o FILE and --json are not",
+            "plots in the terminal need it; -o FILE and --json do not",
             "plot",
         ) from None
     return Canvas(*size)

@@ -71,7 +71,7 @@ def as_file(plot: Plot, kind: str) -> bytes:
         from gitxexp.common.missing import missing_package
 
         raise missing_package(
-            "vl-convert-python", "plots are written to files with it", "report"
+            "vl-convert-python", "writing plots to files needs it", "report"
         ) from None
     shown = spec(plot)
     if kind == ".svg":

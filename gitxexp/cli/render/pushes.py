@@ -49,7 +49,8 @@ def show(done: Pushed, *, known: bool) -> None:
     for item in (*done.artifacts.missing, *done.artifacts.corrupt):
         console.say(f"warning: {item.path} was not pushed: no valid copy")
     if done.git_remote is None:
-        console.say("note: there is no git remote, so only artifacts were pushed")
+        console.say("note: there is no git remote, so no branch and no tag was pushed")
+        hints.hint("git remote add origin URL")
     for ref in done.refs:
         name = ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
         console.done(f"pushed {name} -> {done.git_remote}")

@@ -147,7 +147,7 @@ def _importance(found: Report) -> list[str]:
     note = (
         "Spearman's rank correlation, and the share of the variance that lies between the values of"
         f" the parameter (eta squared), over {counted(found.runs, 'run')}."
-        " They say what went together, not what caused it."
+        " They show correlation, not causation."
     )
     return [*head, *table, "", note, ""]
 

@@ -54,7 +54,7 @@ def show(done: Rerun, *, as_json: bool) -> None:
     ]
     console.out(*console.table(columns))
     for path, same in done.outputs.items():
-        console.done(f"{path}: {'the same bytes' if same else 'other bytes'}")
+        console.done(f"{path}: {'the same bytes' if same else 'different bytes'}")
     verdict = "reproduced" if done.reproduced else "not reproduced"
     console.out(f"{done.past.name} {verdict} in {duration(done.seconds)}")
     if done.kept is not None:

@@ -35,7 +35,7 @@ class Scene:
 
 
 def _tag(shell: Shell) -> None:
-    shell.title("Change a parameter, train, and tag: what is new decides the version")
+    shell.title("Change a parameter, train, and tag: what changed decides the version")
     demo.change(shell, {"lr": "0.02"})
     shell.run("python", "train.py")
     shell.run("git", "xexp", "tag", "--all", "--suggest")
@@ -57,7 +57,7 @@ def _worktree(shell: Shell) -> None:
     other.run("git", "xexp", "tag", "--all", "--name", "wide", "-m", "a hidden layer")
     shell.say("$ cd ../project")
     shell.run("git", "xexp", "worktree", "list")
-    shell.title("Its rows come in, and it can go: remove first checks that nothing is lost")
+    shell.title("Merge its rows, then remove it: remove first checks that nothing is lost")
     shell.run("git", "xexp", "merge", "wide", "--only", "results", "--commit")
     shell.run("git", "xexp", "worktree", "remove", "wide", "--push")
 

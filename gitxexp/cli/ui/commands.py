@@ -41,7 +41,7 @@ def question(name: str, row: Row | None) -> Question:
     """The question before a command on ``row``; raises NoAnswer where it makes no sense."""
     if name == "undo":
         plan = ("log", "-n", "1")
-        return Question("Take the last operation back?", lambda _: ["undo", "--yes"], plan=plan)
+        return Question("Undo the last operation?", lambda _: ["undo", "--yes"], plan=plan)
     if row is None:
         raise NoAnswer("there is no row")
     return {
@@ -93,7 +93,7 @@ def _promote(row: Row) -> Question:
         run = str(row.field("run"))
         words, what = ["promote", "--run", run], f"run {run}"
     return Question(
-        f"Make the model of {what} the one in production?",
+        f"Promote the model of {what} to production?",
         lambda _: [*words, "--yes"],
         plan=[*words, "--dry-run"],
     )
@@ -109,7 +109,7 @@ def _label(row: Row) -> Question:
 
     have = ", ".join(row.field("label") or ()) or "no labels"
     return Question(
-        f"Label {version} ({have})? -LABEL takes one off.", words, (Field("Labels"),)
+        f"Label {version} ({have})? -LABEL removes one.", words, (Field("Labels"),)
     )  # fmt: skip
 
 

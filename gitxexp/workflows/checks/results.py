@@ -54,7 +54,7 @@ def _databases(context: Context) -> list[Path]:
     at = context.at
     if at is None or at.places.top is None:
         raise XexpError(
-            "nothing to look at: there is no repository here",
+            "nothing to check: there is no repository here",
             "name a file: git xexp check results.db",
         )
     paths = context.databases

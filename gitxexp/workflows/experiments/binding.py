@@ -67,7 +67,7 @@ class Binding:
     def notes(self) -> Iterator[str]:
         """What the user is told."""
         if self.kept:
-            yield f"taken from what is kept of the run: {some([k.path for k in self.kept], 5)}"
+            yield f"taken from the kept files of the run: {some([k.path for k in self.kept], 5)}"
         if self.overridden:
             more = f" (and {len(self.overridden) - 1} more)" if self.overridden[1:] else ""
             yield f"{self.overridden[0]}{more}: the run's own value counts"

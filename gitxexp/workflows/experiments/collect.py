@@ -348,7 +348,7 @@ def _named(runs: Sequence[Run], name: str, config: Config) -> Run:
 
 
 def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]:
-    ranked = [run for run in runs if _is_number(run.metrics.get(metric))]
+    ranked = [run for run in runs if is_number(run.metrics.get(metric))]
     if not ranked:
         known = sorted({name for run in runs for name in run.metrics})
         rest = f"the metrics of the runs are: {', '.join(known) or 'none'}"
@@ -365,7 +365,8 @@ def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]
     return best[0], notes
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a metric can be ranked by: a number, and not NaN."""
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
@@ -463,7 +464,7 @@ def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> di
         stem = name.rpartition(".")[0].replace("/", ".")
         for metric, value in numbers.items():
             metrics[metric if files[metric] == 1 else f"{stem}.{metric}"] = value
-    return {name: value for name, value in metrics.items() if _is_number(value)}
+    return {name: value for name, value in metrics.items() if is_number(value)}
 
 
 def metrics_files(config: Config) -> list[str]:
@@ -481,7 +482,7 @@ def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
         note(f"{name} is declared as metrics and is not here: dvc pull")
         return {}
     try:
-        return {k: v for k, v in flatten(read_metrics(file)).items() if _is_number(v)}
+        return {k: v for k, v in flatten(read_metrics(file)).items() if is_number(v)}
     except XexpError as error:
         note(f"{error.message}; it is declared as metrics")
         return {}

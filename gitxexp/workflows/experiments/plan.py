@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NoReturn
 
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
-from gitxexp.common.text import counted, some
+from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
 from gitxexp.repository import config_hash
@@ -31,6 +31,8 @@ from gitxexp.workflows.experiments.collect import (
     Wanted,
     all_runs,
     collect,
+    is_number,
+    maximize,
     metrics_files,
 )
 from gitxexp.workflows.experiments.describe import Choice
@@ -61,7 +63,7 @@ class Ran:
     told: bool = False  #: that version stands in its words: it is no other
     written: tuple[str, ...] = ()  #: tracked files that it wrote
     made: tuple[str, ...] = ()  #: untracked ones, for DVC to track
-    pointers: tuple[str, ...] = ()  #: of what is kept of it, for git to hold
+    pointers: tuple[str, ...] = ()  #: of its kept files, for git to hold
 
 
 @dataclass(frozen=True)
@@ -201,9 +203,10 @@ def of_record(project: Project, request: Request) -> Request:
     Raises NoAnswer for a run that failed.
     """
     name = request.wanted.run
-    if name is None or request.ran is not None:
+    if request.ran is not None or not (name or request.wanted.best):
         return request
-    found = record.find(record.read(project), name)
+    records = record.read(project)
+    found = record.find(records, name) if name else _best_record(project, request, records)
     if found is None:
         return request
     if found.status != "done" and not request.mismatch:
@@ -215,7 +218,8 @@ def of_record(project: Project, request: Request) -> Request:
     # the metrics files of the work tree may be those of another run
     wanted = replace(
         request.wanted,
-        run=found.tracker_run if name == found.id else name,
+        run=name if name and name != found.id else found.tracker_run,
+        best=None,
         unwritten=frozenset(metrics_files(project.config)),
         metrics={**found.metrics, **request.wanted.metrics},
     )
@@ -334,6 +338,33 @@ def _collect(
     return collect(project.top, project.config, replace(wanted, run=own))
 
 
+def _best_record(
+    project: Project, request: Request, records: Sequence[RunRecord]
+) -> RunRecord | None:
+    """The best record of ``--best``, where no tracker logged the metric and records have it from
+    metrics files; else None."""
+    metric = request.wanted.best
+    known = [r for r in records if r.status == "done" and not r.tables]
+    ranked = [r for r in known if metric and is_number(r.metrics.get(metric))]
+    if not ranked or metric is None:
+        return None
+    if any(is_number(run.metrics.get(metric)) for run in all_runs(project.top, project.config)):
+        return None
+    kept = ranked
+    if request.of is not None:
+        kept = [r for r in ranked if r.version == str(request.of)]
+    elif not request.all_runs:
+        kept = [r for r in ranked if not r.version]
+    if request.where is not None:
+        rows = [Row(r.params, r.metrics, None, {"run": r.id}) for r in kept]
+        ids = {row.field("run") for row in select(rows, request.where, ColumnNames(rows))[0]}
+        kept = [r for r in kept if r.id in ids]
+    if not kept:
+        _refuse_none_left(request, len(ranked))
+    pick = max if maximize(project.config, metric) else min
+    return pick(kept, key=lambda r: r.metrics[metric])
+
+
 def _run_of_models(project: Project, outputs: Outputs, tags: Tags) -> str | None:
     """The run of the newest experiment that has the models of the work tree: after a merge that
     kept ours, the newest run is theirs and the models are not."""
@@ -366,11 +397,17 @@ def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
         ids = {row.field("run") for row in kept_rows}
         kept = [run for run in kept if run.id in ids]
     if runs and not kept:
-        every = f"none of {counted(len(runs), 'run')}"
-        if request.of is None and request.where is None:
-            raise XexpError(f"{every} is untagged", "let tagged ones compete, too: --all-runs")
-        raise XexpError(f"{every} is left to choose from", "git xexp explore list --runs")
+        _refuse_none_left(request, len(runs))
     return frozenset(run.id for run in kept)
+
+
+def _refuse_none_left(request: Request, number: int) -> NoReturn:
+    """Raise XexpError: no run is left for ``--best`` to choose from."""
+    if request.of is None and request.where is None and not request.all_runs:
+        raise XexpError(
+            f"no run is untagged ({number} in total)", "to include tagged runs: --all-runs"
+        )
+    raise XexpError(f"no run matches ({number} in total)", "git xexp explore list --runs")
 
 
 def _bind(
@@ -394,9 +431,9 @@ def _bind_recorded(project: Project, request: Request) -> Binding:
     if found is None:
         return Binding()
     last = next((one for one in record.read(project) if one.outputs or one.kept), found)
+    kept = kept_of(project, found.name)  # a tag of another run may have put its files there since
     if last.id == found.id and not found.apart:
-        return Binding()
-    kept = kept_of(project, found.name)
+        return Binding(found.id, (), kept) if kept else Binding()
     models = [
         path
         for path in found.outputs

@@ -65,7 +65,7 @@ def renumber(
     if there.get(ours.name) == ours.oid:
         raise XexpError(
             f"{name} has this very {old}: others may use it",
-            "take a pushed experiment back with: git xexp undo --force",
+            "undo a pushed experiment with: git xexp undo --force",
         )
     with project.operation("tag --renumber", wait=wait) as running:
         theirs = _fetched(project, name, ours) if ours.name in there else None

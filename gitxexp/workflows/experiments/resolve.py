@@ -153,9 +153,7 @@ def _unknown(project: Project, name: str, tags: Tags) -> XexpError:
     from difflib import get_close_matches  # only for an error
 
     if re.fullmatch("[0-9a-f]{1,3}", name.removeprefix(_SHA)):
-        return XexpError(
-            f"'{name}' is too short for the start of a hash", "give at least 4 characters"
-        )
+        return XexpError(f"'{name}' is too short for a hash prefix", "give at least 4 characters")
     if run := _untagged_run(project, name):
         return XexpError(f"run '{run}' is not tagged", f"tag it: git xexp tag --run '{run}'")
     branches = [ref.removeprefix("refs/heads/") for ref in project.git.refs("refs/heads")]

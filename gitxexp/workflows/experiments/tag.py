@@ -152,7 +152,7 @@ def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> 
             with atomic_write(place) as temporary:
                 shutil.copyfile(file.file, temporary)
                 if hash_file(temporary) != file.md5:
-                    raise XexpError(f"what is kept of {file.path} has changed", "try again")
+                    raise XexpError(f"the kept copy of {file.path} has changed", "try again")
 
 
 def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:

@@ -54,7 +54,7 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
         return _mlflow(place)
     if kind == "dvc-exp":
         if place:
-            raise UsageError("dvc-exp takes no place: it reads the experiments of this repository")
+            raise UsageError("dvc-exp takes no path: it reads the experiments of this repository")
         return DvcExperiments(project)
     if not place:
         raise UsageError(f"{kind} is followed by {KINDS[kind]}", f"git xexp import {kind} PATH")
@@ -101,7 +101,7 @@ def _kind_of(place: str) -> str:
         )
     raise XexpError(
         f"what wrote {place} cannot be told",
-        f"say it: git xexp import KIND {place} ({', '.join(KINDS)})",
+        f"name its kind: git xexp import KIND {place} ({', '.join(KINDS)})",
     )
 
 

@@ -175,7 +175,9 @@ class MlflowServer:
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
         except ImportError as error:
-            raise missing_package("mlflow-skinny", "it asks an MLflow server") from error
+            raise missing_package(
+                "mlflow-skinny", "reading from an MLflow server needs it"
+            ) from error
         client = MlflowClient(tracking_uri=self.uri)
         done = 0
         try:

@@ -56,7 +56,9 @@ class Imported:
     models: dict[str, tuple[Path, ...]]  #: run → files of models that it logged
     found: tuple[str, ...]  #: the ids of all of them
     advice: str | None = None  #: the next command
-    listed: bool = True  #: whether the configuration has the database among the results
+    listed: bool = (
+        True  #: whether the configuration has the database, or the source, among the results
+    )
 
     @property
     def unchanged(self) -> int:
@@ -102,7 +104,7 @@ def import_runs(
     found = tuple(id for _, id in sorted(seen))
     return Imported(
         request.source.name, into, len(seen), runs - changed, changed, values, models, found, advice,
-        _is_listed(project, into),
+        _is_listed(project, into) or _is_listed(project, request.source.name.partition(":")[2]),
     )  # fmt: skip
 
 

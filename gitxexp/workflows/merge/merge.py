@@ -219,7 +219,7 @@ def files(
     if options.mode is Mode.REBASE:
         decided = replace(decided, mode=Mode.REBASE)
     if decided.mode is None:
-        raise NoAnswer(f"{out} is left alone: {decided.where}", "say another: --strategy merge")
+        raise NoAnswer(f"{out} is left alone: {decided.where}", "choose another: --strategy merge")
     options = decided.over(options)
     given = engine.expand(names)
     incoming = [p for p in given if not (out.exists() and p.exists() and p.samefile(out))]

@@ -130,9 +130,7 @@ def find(entries: Sequence[Known], name: str) -> Known:
             listed = [f"{one.name}  {one.config_hash[:19]}  {_words(one)}" for one in matches[:10]]
             raise XexpError(f"'{name}' is ambiguous; it may be", "\n".join(listed))
     if re.fullmatch("[0-9a-f]{1,3}", digits):
-        raise XexpError(
-            f"'{name}' is too short for the start of a hash", "give at least 4 characters"
-        )
+        raise XexpError(f"'{name}' is too short for a hash prefix", "give at least 4 characters")
     raise XexpError(
         f"the registry has no '{name}'", suggestion(name, [one.name for one in entries])
     )

@@ -137,7 +137,15 @@ def _require_program(command: Sequence[str], cwd: Path, env: Mapping[str, str]) 
     name = command[0]
     there = (cwd / name).is_file() if "/" in name else shutil.which(name, path=env.get("PATH"))
     if not there:
-        raise XexpError(f"there is no command '{name}'" + ("" if "/" in name else " on PATH"))
+        where = "" if "/" in name else " on PATH"
+        raise XexpError(f"there is no command '{name}'{where}", how_to_start(name, cwd))
+
+
+def how_to_start(name: str, cwd: Path) -> str | None:
+    """How to run a script of the folder that was named like a program."""
+    if not (cwd / name).is_file():
+        return None
+    return f"run it with its interpreter: {'python' if name.endswith('.py') else 'sh'} {name}"
 
 
 class _Log:
@@ -397,10 +405,12 @@ def _start(
         where = "" if "/" in command[0] else " on PATH"
         raise XexpError(
             f"there is no command '{command[0]}'{where}",
-            f"for a line of a shell: sh -c '{' '.join(command)}'" if " " in command[0] else None,
+            f"for a line of a shell: sh -c '{' '.join(command)}'"
+            if " " in command[0]
+            else how_to_start(command[0], cwd),
         ) from error
     except OSError as error:
-        hint = "begin it with the interpreter: python train.py" if error.errno in (8, 13) else None
+        hint = how_to_start(command[0], cwd) if error.errno in (8, 13) else None
         raise XexpError(f"cannot run {command[0]}: {error.strerror}", hint) from error
     except ValueError as error:  # a NUL in a word
         raise XexpError(f"cannot run {command[0]!r}: {error}") from error

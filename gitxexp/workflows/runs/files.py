@@ -22,7 +22,7 @@ class FilesOf:
 
 def files_of(project: Project, name: str) -> FilesOf:
     """What ``name`` means: a version, a run or any revision (see :func:`.resolve.resolve`), else the
-    record of a run: its experiment, or the commit that ran with what is kept of the run.
+    record of a run: its experiment, or the commit that ran with the kept files of the run.
 
     Raises XexpError where it means nothing.
     """

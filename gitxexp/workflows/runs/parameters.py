@@ -23,6 +23,7 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten, same_value
 from gitxexp.storage.dvc import plain_yaml
 from gitxexp.storage.dvc.places import readable
+from gitxexp.trackers.column_names import canonical
 from gitxexp.trackers.files import read_params
 
 _SUFFIXES = (".yaml", ".yml", ".json", ".toml")
@@ -137,7 +138,10 @@ def _find(name: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
         )
     names = [each for values in known.values() for each in values]
     add = f"to add it: -S +{name.removeprefix('+')}=..."
-    hint = suggestion(own, names)
+    alias = next(
+        (each for each in names if canonical(each.rpartition(".")[2]) == canonical(own)), ""
+    )
+    hint = f"did you mean {alias}?" if alias else suggestion(own, names)
     raise UsageError(
         f"no parameter is named '{name}' in {', '.join(known)}", f"{hint}\n{add}" if hint else add
     )

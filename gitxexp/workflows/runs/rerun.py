@@ -1,4 +1,4 @@
-"""``rerun``: a past experiment once more, in a worktree that is thrown away, and compared.
+"""``rerun``: a past experiment once more, in a temporary worktree, and compared.
 
 The worktree is at the commit that ran, with that commit's data (fetched if need be) and results
 databases without rows. Nothing of the user's is changed: work tree, results, registry and log of

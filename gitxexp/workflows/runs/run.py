@@ -337,7 +337,7 @@ def _refuse_data(project: Project, planned: Plan) -> None:
         names = " ".join(shlex.quote(path) for path in data[:5])
         raise XexpError(
             f"data differs from its pointer: {some(data, 5)}",
-            f"take it in: dvc add {names} && git commit -am 'new data'; or restore it:"
+            f"add it: dvc add {names} && git commit -am 'new data'; or restore it:"
             f" dvc checkout {names}",
         )
     absent = [path for path in planned.absent if describe.role(path, project.config) is Role.DATA]
@@ -398,7 +398,7 @@ def _recorded(
     kept = _kept(project, left, under_way)
     said = [left.doubt] if left.doubt else []
     if execution.log_error:
-        said.append(f"its log is not whole: {execution.log_error}")
+        said.append(f"its log is incomplete: {execution.log_error}")
     return replace(
         first,
         status=status_of(execution),
@@ -466,11 +466,11 @@ def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
     others = list(dict.fromkeys(rows.run for rows in left.rows if rows.run != left.run))
     if others:
         notes.append(
-            f"{counted(len(others) + 1, 'run')} logged rows; taken is the last, {left.run}"
+            f"{counted(len(others) + 1, 'run')} logged rows; using the last, {left.run}"
             f" (others: git xexp tag --run {shlex.quote(others[0])})"
         )
     if execution.log_error:
-        notes.append(f"the log is not whole: {execution.log_error}")
+        notes.append(f"the log is incomplete: {execution.log_error}")
     return tuple(notes)
 
 
@@ -508,7 +508,9 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
         return replace(done, problem=error)
     version = str(tagged.version)
     if prepared.context.version != version:
-        note = f"it was told that it is {prepared.context.version}, and is {version}"
+        note = (
+            f"the command was given version {prepared.context.version}; it is tagged as {version}"
+        )
         done = replace(done, notes=(*done.notes, note))
     return replace(done, tagged=tagged, record=replace(done.record, version=version))
 

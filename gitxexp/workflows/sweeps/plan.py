@@ -28,6 +28,7 @@ from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.runs import parameters, record, uncommitted
 from gitxexp.workflows.runs.environment import uses
+from gitxexp.workflows.runs.execute import how_to_start
 from gitxexp.workflows.sweeps import grid
 from gitxexp.workflows.sweeps.grid import Axis, Configuration, Grid
 from gitxexp.workflows.sweeps.queue import queue_of
@@ -269,7 +270,7 @@ def _command(project: Project, command: Sequence[str]) -> tuple[str, ...]:
         if path.exists() and not project.git.tracks(program):
             return (str(path.absolute()), *command[1:])
     elif "/" not in program and shutil.which(program) is None:
-        hint = "name it by its path, or set PATH"
+        hint = how_to_start(program, project.git.cwd) or "name it by its path, or set PATH"
         if " " in program:
             hint = f"give its words one by one: {program}; or a line of a shell: sh -c '{program}'"
         raise XexpError(f"there is no command '{program}'", hint)

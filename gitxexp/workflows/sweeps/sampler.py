@@ -36,7 +36,7 @@ class Sampler:
             storages = importlib.import_module("optuna.storages")
             backends = importlib.import_module("optuna.storages.journal")
         except ImportError as error:
-            raise missing_package("optuna", "--sampler chooses with it") from error
+            raise missing_package("optuna", "--sampler needs it") from error
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         self.axes = list(axes)
         self._optuna = optuna

@@ -388,7 +388,7 @@ class _Coordinator:
         except EngineLost as error:
             self.queue.move([task], State.QUEUED)
             self.asked = max(self.asked, 1)
-            self.notes.append(f"{error}: what it ran is run again by the same command")
+            self.notes.append(f"{error}: the same command repeats its runs")
             return None
         if outcome.why in ("stopped", "interrupted"):
             self.queue.move([task], State.QUEUED)
@@ -431,7 +431,7 @@ class _Coordinator:
             return []
         said = (
             f"the rows of {some(self.apart, 3)} were not merged, but kept in xexp/runs of the git"
-            " directory: other runs have their ids; make the tracker before random is seeded"
+            " directory: other runs have their ids; create the tracker before random is seeded"
         )
         return [said]
 
@@ -571,7 +571,7 @@ class _Coordinator:
                 add_all(self.project, models, "sweep")
         except XexpError as error:
             self.notes.append(
-                f"models stay with their runs, and are no candidates: {error.message}"
+                f"models are kept with their runs, but are no candidates: {error.message}"
             )
             return
         records = {each.id: each for each in record.read(self.project)}

@@ -465,9 +465,7 @@ class _Outputs:
         without = [out.path for out in rest if not _never_downloaded(out)]
         later = [out.path for out in rest if _never_downloaded(out)]
         if later:
-            self.notes.append(
-                f"imported without a download: {some(later, 3)}; to have it: dvc pull"
-            )
+            self.notes.append(f"imported without a download: {some(later, 3)}; to get it: dvc pull")
         cached = self._find(wanted)
         fetched = 0
         if cached.lacking:

@@ -132,7 +132,7 @@ def test_nothing_has_changed_until_something_has(bench: Repo) -> None:
     assert not unchanged() and unchanged()
     object_ = next(path for path in (bench / ".dvc/cache/files/md5").rglob("*") if path.is_file())
     object_.chmod(0o644)
-    object_.write_bytes(b"other bytes")
+    object_.write_bytes(b"different bytes")
     done = bench.xexp("check", "--json")
     assert done.code == 1 and [one["rule"] for one in done.json()["findings"]] == [
         "record", "corrupt-cache"
@@ -147,6 +147,16 @@ def test_what_is_recorded(bench: Repo) -> None:
 
     only = ("record", "unpushed", "stale-registry", "drivers-missing")
     assert found(*only) == {}
+    other = bench.git("commit-tree", "HEAD^{tree}", "-p", "HEAD", "-m", "other")
+    message = bench.git("tag", "-l", "--format=%(contents)", "e0.1.0").replace("e0.1.0", "e9.0.0")
+    bench.git("tag", "-a", "--cleanup=verbatim", "-m", message, "e9.0.0", other)
+    assert found("stale-registry") == {}  # its row comes with a merge
+    bench.git("tag", "-d", "e9.0.0")
+    bench.git("tag", "-a", "--cleanup=verbatim", "-m", message, "e9.0.0", "HEAD")
+    assert found("stale-registry") == {
+        "stale-registry": "the registry lacks 1 tagged experiment: e9.0.0"
+    }
+    bench.git("tag", "-d", "e9.0.0")
     bench.git("update-ref", "refs/remotes/origin/main", "main")
     assert found(*only) == {"unpushed": "1 experiment not pushed: e0.1.0"}
     bench.git("config", "--remove-section", "merge.xexp")
@@ -181,7 +191,7 @@ def test_a_renamed_parameter_is_renamed_everywhere_and_back(bench: Repo) -> None
         .json()["findings"]
     )
     assert [one["message"] for one in found] == [
-        "params_lr is now params_learning_rate, as it seems (two names of one thing)",
+        "params_lr is now params_learning_rate, as it seems (two names for one thing)",
         "new: extra",
     ]
     change(

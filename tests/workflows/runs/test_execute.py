@@ -83,6 +83,18 @@ def test_what_cannot_be_started_is_one_clear_error(
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("train.py", "python train.py"), ("./plain", "sh ./plain")]
+)
+def test_a_script_that_is_named_like_a_program_says_how_to_run_it(
+    tmp_path: Path, name: str, said: str
+) -> None:
+    (tmp_path / name).write_text("x")
+    with pytest.raises(XexpError) as caught:
+        execute([name], cwd=tmp_path, env=ENV, log=tmp_path / "log", echo=False)
+    assert caught.value.hint == f"run it with its interpreter: {said}"
+
+
 def test_time_out_ends_the_group_and_daemons_that_left_it(tmp_path: Path) -> None:
     script = (
         "trap '' TERM; setsid sleep 987.11 & sleep 987.12 & touch ready;"

@@ -182,6 +182,20 @@ def test_a_run_without_a_tracker_has_what_there_is(ready: Repo) -> None:
     assert ready.git("tag", "-l") == "e0.1.0"
 
 
+def test_the_best_run_without_a_tracker_is_chosen_by_its_record(ready: Repo) -> None:
+    for f1 in ("0.5", "0.7", "0.6"):
+        script = f"import json; json.dump({{'f1': {f1}}}, open('metrics.json', 'w'))"
+        ready.xexp("run", "--no-tag", "--", sys.executable, "-c", script).good()
+    ready.xexp("tag", "--best", "f1", "-m", "the best of three").good()
+    assert ready.git("show", "e0.1.0:metrics.json") == '{"f1": 0.7}'
+    assert [row["version"] for row in registered(ready)] == ["", "e0.1.0", ""]
+    ready.xexp("tag", "--best", "f1", "-m", "the second").good()
+    assert ready.git("show", "HEAD:metrics.json") == '{"f1": 0.6}'
+    ready.xexp("tag", "--best", "f1").good()
+    done = ready.xexp("tag", "--best", "f1")
+    assert done.code == 128 and "fatal: no run is untagged (3 in total)\n" in done.err
+
+
 def test_the_default_command_is_the_configured_one_else_the_pipeline(ready: Repo) -> None:
     assert ready.xexp("run").code == 129
     ready.write(

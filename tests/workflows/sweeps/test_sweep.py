@@ -147,7 +147,7 @@ def test_a_run_whose_rows_have_the_id_of_another_one_is_kept_apart(set_up: Repo)
     repo.write("train.py", (repo / "train.py").read_text().replace('f"t-{run}"', '"t-same"'))
     repo.commit("seeded too early")
     done = repo.xexp("sweep", "-S", "lr=0.2,0.1,0.3", "-j", "1", "--", *TRAINING).good()
-    assert done.err.count("make the tracker before random is seeded") == 1
+    assert done.err.count("create the tracker before random is seeded") == 1
     first, second, third = records(repo)
     assert rows(repo) == [(0.2, 0.8)] and first.tracker_run == "t-same" and not first.note
     assert second.tracker_run == third.tracker_run == "" and second.metrics == {"f1": 0.9}

@@ -50,7 +50,7 @@ def in_html(script: str) -> str:
 def _missing() -> Exception:
     return missing_package(
         _PACKAGE,
-        "the page draws with what is in it; git xexp report --md needs nothing more",
+        "the charts need it; git xexp report --md does not",
         "report",
     )
 

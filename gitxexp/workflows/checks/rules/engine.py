@@ -50,7 +50,7 @@ def engine(context: Context) -> Iterator[Finding]:
         (
             _DUCKDB,
             "xetrack's DuckDB engine with several processes",
-            "leave engine out: SQLite it is",
+            "omit engine to use SQLite",
         ),
         (_MONITOR, "system monitoring with several processes", "log_system_params=False"),
     ):

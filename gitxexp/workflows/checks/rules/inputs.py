@@ -121,7 +121,7 @@ def _between_splits(table: TableProfile) -> Iterator[Finding]:
             f"{counted(total, 'input')} both in the training and in the held-out data",
             subject=table.split_column, count=total,
             rows=rows,
-            hint="take them out of the training data, and run again",
+            hint="remove them from the training data, and run again",
         )  # fmt: skip
 
 
@@ -141,7 +141,7 @@ def leak_between_files(context: Context) -> Iterator[Finding]:
             f"{counted(shared.total, 'row')} of {context.shown(test)} in {context.shown(train)}"
             f" ({shared.by})",
             path=context.shown(test), subject=shared.by, count=shared.total, rows=shared.rows,
-            hint="take them out of the training data, and train again",
+            hint="remove them from the training data, and train again",
         )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ def version_taken(context: Context) -> Iterator[Finding]:
             yield found(
                 f"run {run.id} calls itself {name}, which is run {tagged[name]}",
                 path=context.shown(run.database), table=run.table, subject=name,
-                hint=f"let it be {free}, the next free one",
+                hint=f"use {free}, the next free one",
             )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def unpushed(context: Context) -> Iterator[Finding]:
 
 @rule("corrupt-cache", Level.ERROR, Scope.REPOSITORY)
 def corrupt_cache(context: Context) -> Iterator[Finding]:
-    """An object in DVC's cache has other bytes than its name says.
+    """An object in DVC's cache has different bytes than its name says.
 
     The next `dvc checkout` puts these bytes into the work tree, and `dvc push` sends them to everybody.
     A script that wrote through a link into the cache does this. The outputs of the work tree are looked at;
@@ -86,7 +86,7 @@ def corrupt_cache(context: Context) -> Iterator[Finding]:
     ]  # fmt: skip
     for path, out in wrong:
         yield found(
-            f"the cache has other bytes than {out.path} had", path=out.path, subject=out.path,
+            f"the cache has different content than {out.path} had", path=out.path, subject=out.path,
             rows=({"path": out.path, "object": str(path), "is": hashes[path]},),
             hint=f"rm {path}, then: dvc fetch {out.path}",
         )  # fmt: skip
@@ -97,7 +97,8 @@ def stale_registry(context: Context) -> Iterator[Finding]:
     """The registry and the tags have not the same experiments.
 
     What only the registry has, git does not show: `git tag` lists no such version. What only tags have, a
-    clone without tags does not know, and could give the number again.
+    clone without tags does not know, and could give the number again. The row of an experiment on a branch
+    that is not merged yet is in the registry of that branch.
 
     `git xexp registry rebuild`, which `--fix` does, takes the tags into the registry;
     `git xexp registry restore-tags` makes the missing tags again.
@@ -117,13 +118,19 @@ def stale_registry(context: Context) -> Iterator[Finding]:
     except XexpError as error:
         yield found(error.message, level=Level.ERROR, hint=error.hint or "")
         return
-    lost = sorted(tagged - known) if known else []
+    lost = sorted(tagged - known - _on_other_branches(project)) if known else []
     if lost:
         yield found(
             f"the registry lacks {counted(len(lost), 'tagged experiment')}: {some(lost, _NAMED)}",
             count=len(lost), rows=({"version": name} for name in lost),
             hint="git xexp registry rebuild", fix=Fix("git xexp registry rebuild", alone=_rebuild),
         )  # fmt: skip
+
+
+def _on_other_branches(project: Project) -> set[str]:
+    """The experiments that HEAD does not contain: their rows come with a merge of their branch."""
+    apart = project.git.text("rev-list", "--branches", "--tags", "--not", "HEAD", ok=(0, 128))
+    return set(project.tags().names_at(set(apart.split())))
 
 
 def _rebuild(project: Project) -> None:

@@ -107,7 +107,7 @@ def _noise(
             f" {difference.low:.4g} to {difference.high:.4g})",
             level=Level.WARNING if difference.n < 10 * context.bounds.samples else Level.NOTE,
             subject=metric, rows=[_row(best), _row(next_)], count=2,
-            hint="call them equal, or evaluate more inputs",
+            hint="treat them as equal, or evaluate more inputs",
         )  # fmt: skip
 
 
@@ -282,7 +282,7 @@ def _compared(table: TableProfile, same: Sequence[Group], context: Context) -> I
     if compared:
         yield table.found(
             f"{named} have the same metrics", subject=runs[-1], count=len(runs),
-            rows=[{"run": run} for run in runs[:MOST]], hint="a run that is there need not be made again",
+            rows=[{"run": run} for run in runs[:MOST]], hint="an existing run need not be repeated",
         )  # fmt: skip
 
 

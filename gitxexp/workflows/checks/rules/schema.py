@@ -101,7 +101,7 @@ def _renamed(
     full = column_names.canonical(name)
     for old in lost:
         if column_names.canonical(old) == full:
-            return old, "two names of one thing"
+            return old, "two names for one thing"
     value = params[name]
     alike = [
         (SequenceMatcher(None, _letters(name), _letters(old)).ratio(), old)

@@ -274,7 +274,7 @@ def after(name: str, placed: Placed) -> list[str]:
         why = "because files are edited and git may refuse the merge"
         return [f"{data} was left as it is, {why}; once it is committed: dvc checkout {name}"]
     if placed is Placed.ABSENT:
-        return [f"{data} is not in this work tree; to have it: dvc checkout {name}"]
+        return [f"{data} is not in this work tree; to get it: dvc checkout {name}"]
     if placed is Placed.KEPT:
         if not engine.mergeable(data):
             then = f"once the merge is committed: dvc checkout {name}"
