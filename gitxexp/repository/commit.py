@@ -17,16 +17,9 @@ from typing import ClassVar
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.unfinished import unfinished
 from gitxexp.storage.git import Git, GitError, decode, encode
 from gitxexp.storage.git_write import GitWriter
-
-_IN_PROGRESS = {
-    "MERGE_HEAD": ("a merge is", "git merge --continue, or git merge --abort"),
-    "CHERRY_PICK_HEAD": ("a cherry-pick is", "git cherry-pick --continue, or --abort"),
-    "REVERT_HEAD": ("a revert is", "git revert --continue, or --abort"),
-    "rebase-merge": ("a rebase is", "git rebase --continue, or --abort"),
-    "rebase-apply": ("a rebase is", "git rebase --continue, or --abort"),
-}
 
 
 @dataclass(frozen=True)
@@ -48,9 +41,12 @@ def check_ready(project: Project) -> tuple[str | None, str]:
             f"branch {branch} has no commits yet: there is nothing to tag",
             "commit your code first: git add -A && git commit",
         )
-    for name, (what, hint) in _IN_PROGRESS.items():
-        if (project.places.git_dir / name).exists():
-            raise XexpError(f"{what} in progress in this work tree", f"finish it first: {hint}")
+    verb = unfinished(project)
+    if verb is not None:
+        raise XexpError(
+            f"a {verb} is in progress in this work tree",
+            f"finish it first: git {verb} --continue, or git {verb} --abort",
+        )
     done = git.call("var", "GIT_COMMITTER_IDENT")
     if done.returncode:
         raise XexpError(

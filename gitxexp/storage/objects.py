@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from gitxexp.common.files import atomic_write
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir
-from gitxexp.storage.dvc.pointer_file import manifest_entry
+from gitxexp.storage.dvc.pointer_file import manifest_entries
 from gitxexp.storage.dvc.pointers import File, Output
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def manifest_hash(data: bytes) -> str:
 def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | None:
     """The entries of a ``.dir`` object; None if it is broken or is not the object ``oid``.
 
-    Raises Refused for an entry whose path or id is none (:func:`manifest_entry`).
+    Raises Refused for an entry whose path or id is none (:func:`manifest_entries`).
     """
     if oid is not None and manifest_hash(data) != f"{oid.removesuffix('.dir')}.dir":
         return None
@@ -193,7 +193,7 @@ def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | No
     if not isinstance(entries, list):
         return None
     where = f"the list of files {oid}" if oid else "a list of files"
-    found = tuple(manifest_entry(entry, where) for entry in entries)
+    found = manifest_entries(entries, where)
     return found if all(entry.hash for entry in found) else None
 
 

@@ -83,6 +83,11 @@ def leaves(path: str) -> bool:
     return path == ".." or path.startswith(("/", "../")) or bool(_URL.match(path))
 
 
+def is_plain(path: str) -> bool:
+    """Whether a path is normalised and has nothing that :func:`problem` would have to look at."""
+    return bool(path) and not _UNUSUAL.search(path)
+
+
 def problem(path: str) -> str | None:
     """Why a path, relative to the top, cannot be used; None for an ordinary one.
 
@@ -254,6 +259,10 @@ def held(top: Path, path: str, *, create: bool = False) -> Iterator[Path]:
     try:
         below = Path(f"/proc/self/fd/{descriptor}")
         yield (below if below.is_dir() else top / folder) / name
+    except OSError as error:  # names the file as people know it
+        if str(error.filename).startswith(f"/proc/self/fd/{descriptor}"):
+            error.filename = str(top / path)
+        raise
     finally:
         os.close(descriptor)
 

@@ -34,6 +34,24 @@ def test_of_a_manifest(evil: Evil, path: str) -> None:
     evil.refused("worktree", "new", "x")
 
 
+@pytest.mark.parametrize("names", [("a", "a/b"), ("a", "./a/"), ("a/b/c", "a"), ("a//b", "a/b")])
+def test_two_files_of_a_manifest_in_one_place(evil: Evil, names: tuple[str, str]) -> None:
+    evil.pointer("data", evil.folder(*names), "data", 12)
+    evil.commit()
+    for verb in (["get", "HEAD", "data"], ["worktree", "new", "x"]):
+        assert "twice" in evil.refused(*verb).err
+    assert not (evil.base / "exp-x").exists()
+
+
+def test_names_of_a_manifest_that_are_spelled_oddly(evil: Evil) -> None:
+    evil.pointer("data", evil.folder("a//b", "./c", "d/"), "data", 18)
+    evil.commit()
+    assert evil.xexp("worktree", "new", "x").code == 0
+    assert evil.xexp("get", "HEAD", "data").code == 0
+    for tree in (evil.base / "exp-x", evil.clone):
+        assert sorted(p.name for p in (tree / "data").rglob("*") if p.is_file()) == ["b", "c", "d"]
+
+
 @pytest.mark.parametrize("wdir", ["../outside", "{out}", ".git", "sub/../../outside", ".git/hooks"])
 def test_a_working_directory(evil: Evil, wdir: str) -> None:
     evil.pointer("p", evil.store(b"hacked"), "new", wdir=wdir.format(out=evil.outside))

@@ -56,7 +56,15 @@ ACTS = [
     "die",
     "beside",
     "by_hand",
+    "careless",
+    "careless",
+    "careless",
 ]
+#: What a colleague does who does not think of the others.
+CARELESS = (
+    "amend", "rebase", "tag_again", "lose_tag", "copy_database", "forget_checkout", "collect_garbage",
+    "stash", "detach", "clone_shallow", "remove_worktree", "pick",
+)  # fmt: skip
 #: What is running when somebody dies.
 DEADLY = (("tag", "--all", "-m", "killed"), ("push",), ("pull",), ("undo", "--yes"))
 MOMENTS = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "replace"), (os, "replace"),
@@ -96,6 +104,7 @@ class Team(RuleBasedStateMachine):
         self.count = 0
         self.sound = False  #: whether every step so far was
         self.logged: dict[str, list[str]] = {name: [] for name in NAMES}
+        self.logged["everybody"] = []  #: on the branch of the remote, of a clone that is gone
         self.models: dict[str, bytes] = {}  #: run → the model that it wrote
         self.rates: dict[str, float] = {}
 
@@ -224,6 +233,163 @@ class Team(RuleBasedStateMachine):
         repo.dvc("push", "-q")
         run("git", "push", "-q", cwd=repo.path)
 
+    # -- what a careless member does -----------------------------------------------------------
+
+    def careless(self, who: str) -> None:
+        how = self.random.choice(CARELESS)
+        repo = self.repos[who]
+        note(f"  {how}")
+        if not self.unfinished(repo):
+            self.clock.tick()
+            getattr(self, how)(who, repo)
+
+    def unfinished(self, repo: Repo) -> bool:
+        return (repo / ".git/MERGE_HEAD").exists() or (repo / ".git/rebase-merge").exists()
+
+    def tried(self, repo: Repo, *args: str) -> Done:
+        done = run("git", *args, cwd=repo.path)
+        note(f"  {repo.path.name}: git {' '.join(args)}: exit {done.code}\n{done.err}")
+        return done
+
+    def is_clean(self, repo: Repo) -> bool:
+        """Nothing was trained that is not tagged."""
+        return not repo.git("status", "--porcelain", "-uno") and UP_TO_DATE in repo.dvc("status")
+
+    def amend(self, who: str, repo: Repo) -> None:
+        """The last commit in other words, and over what the others have."""
+        self.tried(repo, "commit", "-q", "--amend", "--only", "-m", "other words")
+        self.tried(repo, "push", "-q", "--force-with-lease")
+
+    def rebase(self, who: str, repo: Repo) -> None:
+        if repo.git("status", "--porcelain", "-uno"):
+            return
+        if self.tried(repo, "pull", "-q", "--rebase").code:
+            self.told(repo)
+            self.told(repo, "tag", "--all", "-m", "within a rebase")
+            self.tried(repo, "rebase", "--abort")
+
+    def tag_again(self, who: str, repo: Repo) -> None:
+        """A description put right, as one does with git."""
+        name = self.random.choice(repo.tags)
+        self.tried(repo, "tag", "-f", "-a", "-m", "better words", name, f"{name}^{{}}")
+        if self.random.random() < 0.5:
+            self.tried(repo, "push", "-q", "-f", "origin", f"refs/tags/{name}")
+
+    def lose_tag(self, who: str, repo: Repo) -> None:
+        """Deleted here, and perhaps there; the registry brings it back."""
+        name = self.random.choice(repo.tags)
+        if name not in repo.git("tag", "--merged").split():
+            return
+        self.tried(repo, "tag", "-d", name)
+        if self.random.random() < 0.3:
+            self.tried(repo, "push", "-q", "origin", f":refs/tags/{name}")
+        if name in versions_in_registry(repo):
+            assert name in self.told(repo).out
+        if self.random.random() < 0.5:
+            self.told(repo, "registry", "restore-tags")
+
+    def copy_database(self, who: str, repo: Repo) -> None:
+        """The database of another clone in place of one's own."""
+        other = self.repos[self.random.choice([name for name in NAMES if name != who])]
+        if not self.is_clean(repo):
+            return
+        mine = (repo / DB).read_bytes()
+        (repo / DB).write_bytes((other / DB).read_bytes())
+        self.tag(who)
+        there = counts(repo.path)
+        if any(there.get(name) != ROWS for name in self.logged[who]):
+            (repo / DB).write_bytes(mine)  # refused: then one's own is put back
+
+    def forget_checkout(self, who: str, repo: Repo) -> None:
+        """The commits and not the outputs; then on with the work."""
+        if repo.git("status", "--porcelain", "-uno"):
+            return
+        if self.tried(repo, "pull", "-q", "--no-rebase", "--no-edit").code:
+            self.tried(repo, "merge", "--abort")
+        if self.random.random() < 0.7:
+            self.train(who)
+        self.tag(who)
+
+    def collect_garbage(self, who: str, repo: Repo) -> None:
+        if self.is_clean(repo) and not self.told(repo, "push", "--all").code:
+            run("dvc", "gc", "-w", "-f", "-q", cwd=repo.path)
+            self.tried(repo, "gc", "-q", "--prune=now")
+
+    def stash(self, who: str, repo: Repo) -> None:
+        self.train(who)
+        stashed = not self.tried(repo, "stash", "-q").code
+        self.tried(repo, "pull", "-q", "--no-rebase", "--no-edit")
+        if self.unfinished(repo):
+            self.tried(repo, "merge", "--abort")
+        if stashed and self.tried(repo, "stash", "pop", "-q").code:
+            self.tried(repo, "checkout", "--theirs", "--", "params.yaml")
+            self.tried(repo, "reset", "-q")
+            self.tried(repo, "stash", "drop", "-q")
+        self.tag(who)
+
+    def detach(self, who: str, repo: Repo) -> None:
+        """A commit that no branch has, and back to the branch by its tag."""
+        if not self.is_clean(repo):
+            return
+        repo.git("checkout", "-q", "--detach")
+        self.train(who)
+        done = self.told(repo, "tag", "--all", "-m", "detached")
+        name = repo.git("tag", "--points-at", "HEAD").strip()
+        repo.git("checkout", "-q", "-f", "main")
+        self.told(repo)
+        if not done.code and name:
+            self.told(repo, "merge", name, "--commit")
+
+    def clone_shallow(self, who: str, repo: Repo) -> None:
+        """A runner that has one commit and no tag."""
+        place, self.count = repo.path.parent / "runner", self.count + 1
+        origin = (place.parent / "origin").as_uri()
+        run(
+            "git", "clone", "-q", "--depth", "1", "--no-tags", origin, place, cwd=place.parent
+        ).good()
+        runner = Repo(place, repo.remote)
+        self.told(runner, "init")
+        runner.dvc("pull", "-q")
+        before = runner.git("rev-parse", "HEAD")
+        self.repos["runner"], self.logged["runner"] = runner, []
+        self.train("runner")
+        self.told(runner, "tag", "--all", "-m", "by a runner", "--push")
+        pushed = runner.git("ls-remote", "origin", "refs/heads/main").split()[0]
+        if pushed not in before and pushed == runner.git("rev-parse", "HEAD").strip():
+            self.logged["everybody"] += self.logged["runner"]
+        del self.repos["runner"], self.logged["runner"]
+        run("rm", "-rf", place, cwd=place.parent).good()
+
+    def remove_worktree(self, who: str, repo: Repo) -> None:
+        """``rm -rf`` of a tree whose run is tagged, and the name used again."""
+        name, self.count = f"gone{self.count}", self.count + 1
+        if self.told(repo, "worktree", "new", name).code:
+            return
+        tree = Repo(repo.path.parent / f"exp-{name}", repo.remote)
+        self.repos["beside"], self.logged["beside"] = tree, []
+        self.train("beside")
+        done = self.told(tree, "tag", "--all", "-m", name)
+        run("rm", "-rf", tree.path, cwd=repo.path).good()
+        del self.repos["beside"]
+        names = self.logged.pop("beside")
+        self.told(repo)
+        self.told(repo, "worktree", "list")
+        if not done.code and not self.told(repo, "merge", f"exp/{name}", "--only", "results").code:
+            self.logged[who] += names
+
+    def pick(self, who: str, repo: Repo) -> None:
+        """The last commit of another branch, or the own one taken back and brought again."""
+        if not self.is_clean(repo) or len(repo.git("rev-list", "HEAD").split()) < 4:
+            return
+        if self.tried(repo, "revert", "--no-edit", "HEAD").code:
+            self.tried(repo, "revert", "--abort")
+            self.tried(repo, "merge", "--abort")
+            return
+        self.told(repo)
+        if self.tried(repo, "revert", "--no-edit", "HEAD").code:
+            self.tried(repo, "revert", "--abort")
+            self.tried(repo, "reset", "-q", "--hard", "HEAD~1")
+
     def undo(self, who: str) -> None:
         self.told(self.repos[who], "undo", "--yes")
 
@@ -238,6 +404,8 @@ class Team(RuleBasedStateMachine):
     @invariant()
     def every_row_is_there_once(self) -> None:
         for who, names in self.logged.items():
+            if who not in self.repos:
+                continue
             rows = counts(self.repos[who].path)
             wrong = {name: rows.get(name, 0) for name in names if rows.get(name, 0) != ROWS}
             for tree in self.repos[who].path.parent.glob(

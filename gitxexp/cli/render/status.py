@@ -48,7 +48,10 @@ def _where(found: Status) -> str:
     head = found.head
     where = f"branch {head.branch}" if head.branch else "no branch"
     commit = head.commit[:7] if head.commit else "no commit yet"
-    parts = ["clean" if not head.changed else f"{head.changed} changed"]
+    parts = [f"{found.unfinished} in progress"] if found.unfinished else []
+    if head.conflicts:
+        parts.append(counted(head.conflicts, "conflict"))
+    parts += ["clean" if not head.changed else f"{head.changed} changed"]
     outputs = found.outputs
     for words, paths in zip(_STANDING, outputs[:3], strict=True):
         if paths:
@@ -87,6 +90,8 @@ def as_object(found: Status) -> dict[str, Any]:
         "branch": found.head.branch,
         "commit": found.head.commit,
         "changed": found.head.changed,
+        "conflicts": found.head.conflicts,
+        "unfinished": found.unfinished,
         "upstream": found.head.upstream,
         "ahead": found.head.ahead,
         "behind": found.head.behind,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import posixpath
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -199,7 +200,8 @@ class Parser:
         path = paths.tracked(path, pointer)
         md5 = item.get("md5")
         md5 = None if md5 is None or md5 == "" else paths.object_id(md5, f"{pointer}: {path}")
-        files = tuple(_files(item.get("files"), f"{pointer}: {path}"))
+        listed = item.get("files")
+        files = manifest_entries(listed if isinstance(listed, list) else [], f"{pointer}: {path}")
         if item.get("hash") not in (None, "md5"):
             raise Refused(
                 f"{pointer}: {path}: {shown(item['hash'])} is not a hash that DVC uses here"
@@ -242,16 +244,28 @@ def manifest_entry(entry: Any, where: str) -> File:
     if not isinstance(entry, dict):
         raise Refused(f"{where}: its list of files is damaged")
     path, md5 = entry.get("relpath"), entry.get("md5")
-    if not (isinstance(path, str) and path.isprintable() and paths.problem(path) is None):
+    if not (isinstance(path, str) and path.isprintable() and paths.is_plain(path)):
         path = paths.tracked(path, where)
     if md5 is not None and not paths.is_file_id(md5):
         raise Refused(f"{where}: {shown(path)}: {shown(md5)} is not an md5")
     return File(path, f"md5:{md5}" if md5 else None, _number(entry.get("size")))
 
 
-def _files(entries: Any, where: str) -> Iterator[File]:
-    for entry in entries if isinstance(entries, list) else ():
-        yield manifest_entry(entry, where)
+def manifest_entries(entries: list[Any], where: str) -> tuple[File, ...]:
+    """The entries of a directory's manifest; raises Refused as :func:`manifest_entry`, and for two
+    that cannot both be there."""
+    files = tuple(manifest_entry(entry, where) for entry in entries)
+    names = {file.path for file in files}
+    folders = {file.path.rpartition("/")[0] for file in files}
+    for folder in list(folders):
+        while folder := folder.rpartition("/")[0]:
+            folders.add(folder)
+    double = next(iter(names & folders), None)
+    if double is None and len(names) < len(files):
+        double = next(name for name, count in Counter(f.path for f in files).items() if count > 1)
+    if double is not None:
+        raise Refused(f"{where} names {shown(double)} twice", "add the folder again: dvc add")
+    return files
 
 
 def _number(value: Any, files: tuple[File, ...] = ()) -> int | None:

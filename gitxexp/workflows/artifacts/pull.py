@@ -24,7 +24,7 @@ from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Objects, Progress
 from gitxexp.workflows.artifacts.get import other_worktrees
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.renumber import renumber
+from gitxexp.workflows.experiments.renumber import fetched, renumber
 from gitxexp.workflows.merge.driver import install
 
 if TYPE_CHECKING:
@@ -165,12 +165,27 @@ def _renumbered(project: Project, clashing: Sequence[str], remote: str) -> _Numb
     for name in clashing:
         old = version.parse(name)
         assert old is not None
+        was = _tagged_again(project, name, remote)
+        if was is not None:
+            notes.append(f"{name} was tagged again: now as {remote} has it (was {was})")
+            continue
         try:
             renumbered.append((name, str(renumber(project, old, remote).new)))
         except XexpError as error:
             left.append(name)
             notes.append(f"{name} was not renumbered: {error.message}")
     return _Numbers(tuple(renumbered), tuple(left), tuple(notes))
+
+
+def _tagged_again(project: Project, name: str, remote: str) -> str | None:
+    """Take the remote's tag where it names the commit that ours names: it is the same experiment in
+    other words. Returns which tag ours was."""
+    ours = project.tags_as_made().named(name)
+    theirs = fetched(project, remote, ours) if ours is not None else None
+    if ours is None or theirs is None or theirs.commit != ours.commit:
+        return None
+    project.git.raw("update-ref", f"refs/tags/{name}", theirs.oid, ours.oid)
+    return project.git.text("rev-parse", "--short", ours.oid)
 
 
 def _follows(project: Project, branch: str | None) -> bool:

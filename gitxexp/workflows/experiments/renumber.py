@@ -68,7 +68,7 @@ def renumber(
             "undo a pushed experiment with: git xexp undo --force",
         )
     with project.operation("tag --renumber", wait=wait) as running:
-        theirs = _fetched(project, name, ours) if ours.name in there else None
+        theirs = fetched(project, name, ours) if ours.name in there else None
         new = _next(project, ours, there)
         rows, touched = _rows(project, running, ours, new)
         here = _is_here(project, ours, head)
@@ -91,7 +91,7 @@ def _remote(project: Project, branch: str | None, wanted: str | None) -> str | N
     return choose_remote(project.git, branch, wanted, project.config.tag_remote)
 
 
-def _fetched(project: Project, remote: str | None, ours: Experiment) -> Experiment | None:
+def fetched(project: Project, remote: str | None, ours: Experiment) -> Experiment | None:
     """The remote's experiment of the same name; None where its tag is none of ours."""
     assert remote is not None
     ref = f"{_THEIRS}{ours.name}"

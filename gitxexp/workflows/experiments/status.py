@@ -12,6 +12,7 @@ from gitxexp.repository.prefetch import STATUS_APART, STATUS_COMMITS, STATUS_DRI
 from gitxexp.repository.registry import Promotion
 from gitxexp.repository.repository import CHECK_OUT, Project
 from gitxexp.repository.tags import Experiment, Tags
+from gitxexp.repository.unfinished import unfinished
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
 from gitxexp.storage.dvc.places import has_dvc
@@ -27,6 +28,7 @@ class Head(NamedTuple):
     upstream: str | None = None
     ahead: int = 0
     behind: int = 0
+    conflicts: int = 0  #: of ``changed``, files with conflicts
 
 
 class Status(NamedTuple):
@@ -49,6 +51,7 @@ class Status(NamedTuple):
     next: str = ""  #: a command
     untagged: tuple[str, ...] = ()  #: experiments that only the registry of this work tree has
     promoted: tuple[Promotion, ...] = ()  #: production models that the last pull or merge changed
+    unfinished: str | None = None  #: the command of git that is not finished here: ``merge``
 
 
 def status(project: Project) -> Status:
@@ -76,7 +79,7 @@ def status(project: Project) -> Status:
     top = project.places.top
     found = found._replace(drivers=top is None or _has_drivers(project, top))
     if top is not None:
-        found = found._replace(promoted=_promoted(project))
+        found = found._replace(promoted=_promoted(project), unfinished=unfinished(project))
     return found._replace(next=_next(project, found))
 
 
@@ -94,6 +97,7 @@ def _head(project: Project) -> Head:
         said.get("branch.upstream"),
         ahead,
         behind,
+        sum(field[:2] == "u " for field in fields),
     )
 
 
@@ -169,6 +173,10 @@ def _next(project: Project, found: Status) -> str:
         return CHECK_OUT
     if top is not None and not (found.drivers and config.is_set_up(top)):
         return "git xexp init"
+    if found.unfinished:
+        return (
+            "git xexp conflicts" if found.head.conflicts else f"git {found.unfinished} --continue"
+        )
     if found.untagged and not found.total:
         return "git xexp registry restore-tags"
     outputs = found.outputs

@@ -75,6 +75,20 @@ def test_both_took_one_number_and_no_row_is_lost(pair: Pair) -> None:
     bob.xexp("push").good()
 
 
+def test_a_tag_made_again_in_other_words_is_no_other_experiment(pair: Pair) -> None:
+    ann, bob = pair
+    bob.xexp("pull").good()
+    was = bob.git("rev-parse", "--short", "e0.1.0").strip()
+    ann.git("tag", "-f", "-a", "-m", "better words", "e0.1.0", "e0.1.0^{}")
+    ann.git("push", "-q", "-f", "origin", "e0.1.0")
+    head = bob.head
+    done = bob.xexp("pull").good()
+    assert f"note: e0.1.0 was tagged again: now as origin has it (was {was})\n" in done.err
+    assert (bob.head, bob.tags) == (head, ["e0.1.0"])
+    assert bob.git("rev-parse", "e0.1.0") == ann.git("rev-parse", "e0.1.0")
+    bob.xexp("push").good()
+
+
 def test_rows_of_both_are_merged(pair: Pair) -> None:
     ann, bob = pair
     bob.xexp("pull").good()
@@ -104,9 +118,17 @@ def test_conflicts_and_refusals_say_how_to_go_on(pair: Pair) -> None:
     bob.commit("bob's code")
     stopped = bob.xexp("pull")
     assert stopped.code == 1 and "git pull stopped at conflicts: train.py" in stopped.err
+    status = bob.xexp().good().out
+    assert "  merge in progress, 1 conflict, 1 changed" in status
+    assert status.endswith("next       git xexp conflicts\n")
+    bob.git("add", "train.py")
+    status = bob.xexp("--json").good().json()
+    assert (status["unfinished"], status["conflicts"]) == ("merge", 0)
+    assert status["next"] == "git merge --continue"
     bob.git("merge", "--abort")
     bob.git("config", "pull.rebase", "true")
     assert "stopped at conflicts" in bob.xexp("pull").err
+    assert "  rebase in progress, 1 conflict, 1 changed" in bob.xexp().good().out
     bob.git("rebase", "--abort")
 
 
