@@ -9,24 +9,27 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import NO_RULES, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Run
+from gitxexp.trackers.run import ColumnFacts, Run, Windows
 
 
 @dataclass(frozen=True)
 class Query:
     """What is read: ``table`` is the only one that is looked at, None finds them. ``newest`` is for a first
-    look: an adapter may leave out runs that wrote before the last so many."""
+    look: an adapter may leave out runs that wrote before the last so many. ``windows``: of one run that is
+    looked for by its id only these rows."""
 
     table: str | None = None
     rules: RoleRules = NO_RULES
     newest: int | None = None
+    windows: Windows = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +71,22 @@ class Adapter(ABC):
         return next(iter(self.runs(path, query)), None)
 
     def find(self, path: Path, query: Query, id: str) -> Run | None:
-        """The run of that id."""
+        """The run of that id; where the tracker keeps rows, of those in ``query.windows``."""
         return next((run for run in self.runs(path, query) if run.named(id)), None)
 
     def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
         """The number of rows by (table, run)."""
         runs = self.runs(path, Query(table))
         return {(part.table, part.run): part.rows for run in runs for part in run.parts}
+
+    def logged(self, path: Path, table: str | None) -> dict[tuple[str, str], Logged]:
+        """What each run has now, by (table, run)."""
+        runs = self.runs(path, Query(table))
+        return {
+            (part.table, part.run): Logged(part.rows, None, (run.started, run.ended), whole=True)
+            for run in runs
+            for part in run.parts
+        }
 
     def has_runs(self, path: Path, table: str | None = None) -> bool:
         """Whether a file found by its name holds results, and not something else."""

@@ -14,10 +14,13 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.databases import Database
+from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import Decision, RoleRules, Values
+from gitxexp.trackers.run import Window
 from gitxexp.trackers.tables import Table, quoted
 from gitxexp.trackers.times import NEVER, Moment, moment
 
@@ -224,9 +227,12 @@ def plain(value: Any) -> Any:
 # -- reading -------------------------------------------------------------------------------------
 
 
-def summed(database: Database, table: Table, *runs: str) -> dict[str, RunRows]:
-    """The runs of one table (only ``runs``, if any is given) by id; of others no row is read."""
-    where, values = condition(database, table, *runs) if runs else ("", [])
+def summed(
+    database: Database, table: Table, *runs: str, window: Window | None = None
+) -> dict[str, RunRows]:
+    """The runs of one table (only ``runs``, if any is given) by id; of others no row is read, and of one
+    with a ``window`` no other row."""
+    where, values = condition(database, table, *runs, window=window) if runs else ("", [])
     columns = ", ".join(quoted(column) for column in table.columns)
     sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where}"
     found: dict[str, RunRows] = {}
@@ -238,14 +244,22 @@ def summed(database: Database, table: Table, *runs: str) -> dict[str, RunRows]:
     return found
 
 
-def condition(database: Database, table: Table, *runs: str) -> tuple[str, list[Any]]:
-    """``WHERE`` for the rows of ``runs``, so that an index on their column is used."""
+def condition(
+    database: Database, table: Table, *runs: str, window: Window | None = None
+) -> tuple[str, list[Any]]:
+    """``WHERE`` for the rows of ``runs``, so that an index on their column is used; of one with a
+    ``window`` for those in it, where the table knows an order."""
     column, values = quoted(table.run_column or ""), list[Any](runs)
     if not table.run_column or database.kind != "sqlite" or any(r.startswith("row") for r in runs):
         column = table.run_id
     else:
         values = [value for run in runs for value in _spellings(run)]
-    return f" WHERE {column} IN ({', '.join('?' * len(values))})", values
+    where = f" WHERE {column} IN ({', '.join('?' * len(values))})"
+    if window is None or not table.order:
+        return where, values
+    rows = f"SELECT {table.order} FROM {quoted(table.name)}{where} ORDER BY 1 LIMIT ? OFFSET ?"
+    within = f"{where} AND {table.order} IN ({rows})"
+    return within, [*values, *values, window.rows, window.before]
 
 
 def _spellings(run: str) -> list[Any]:
@@ -405,6 +419,35 @@ def count_rows(database: Database, table: Table) -> list[tuple[str, int]]:
     """The number of rows of each run."""
     sql = f"SELECT {table.run_id}, count(*) FROM {quoted(table.name)} GROUP BY 1"
     return [(run, int(rows)) for run, rows in database.rows(sql)]
+
+
+#: Rows of a table of which each is remembered while a command runs: 20 ms.
+_EACH = 5000
+
+
+def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
+    """What each run of a table has now. Stamps are no part of a row, and neither is a column that another
+    run added and it has nothing in."""
+    order = table.order
+    known = (order, quoted(table.time_column) if table.time_column else "")
+    ends = ", ".join(f"min({name}), max({name})" if name else "NULL, NULL" for name in known)
+    sql = f"SELECT {table.run_id}, count(*), {ends} FROM {quoted(table.name)} GROUP BY 1"
+    found = {
+        run: Logged(int(rows), None, ((first, earliest), (last, latest)))
+        for run, rows, first, last, earliest, latest in database.rows(sql)
+    }
+    if sum(one.rows for one in found.values()) > _EACH:
+        return found
+    names = [name for name in table.columns if name.lower() not in STAMPS]
+    columns = ", ".join(map(quoted, names))
+    ordered = f" ORDER BY {order}" if order else ""
+    each: dict[str, list[int]] = {run: [] for run in found}
+    sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{ordered}"
+    for run, *cells in database.rows(sql):
+        pairs = zip(names, cells, strict=True)
+        own = tuple((name, value) for name, value in pairs if value is not None)
+        each.setdefault(run, []).append(hash(repr(own)))
+    return {run: Logged(len(rows), tuple(rows)) for run, rows in each.items()}
 
 
 def is_metric_table(table: Table) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import RunRows, Span, spans, summed
+from gitxexp.trackers.run import Windows
 from gitxexp.trackers.tables import Table
 
 #: Columns by which rows of two tables are known to belong together, the surest first.
@@ -84,14 +85,19 @@ def _unite(at: dict[tuple[str, str], Joined], one: tuple[str, str], other: tuple
         at[piece.table.name, piece.run] = a
 
 
-def join_one(database: Database, tables: Sequence[Table], start: Piece) -> Joined:
-    """The run of which ``start`` is a piece; of other runs only the times are read."""
+def join_one(
+    database: Database, tables: Sequence[Table], start: Piece, windows: Windows | None = None
+) -> Joined:
+    """The run of which ``start`` is a piece; of other runs only the times are read. ``windows``: the
+    rows of it that are read."""
+    within = windows or {}
     pieces, notes = [start], []
     for other in tables:
         if other.name == start.table.name:
             continue
         run, note = _sibling(database, start, other)
-        rows = summed(database, other, run).get(run) if run else None
+        window = within.get((other.name, run or ""))
+        rows = summed(database, other, run, window=window).get(run) if run else None
         if run and rows:
             pieces.append(Piece(other, run, rows))
         elif note:

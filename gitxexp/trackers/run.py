@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp.trackers.column_names import Role
 
 
+class Window(NamedTuple):
+    """Some of a run's rows in a table, in the order in which they were written: how many stand
+    ``before`` them, and how many they are."""
+
+    before: int
+    rows: int
+
+
+#: By (table, run): the rows of a run that are read where not all are.
+Windows = Mapping[tuple[str, str], Window]
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The rows of a run in one table. ``run`` is its id there, which another tracker may have given."""
+    """The rows of a run in one table. ``run`` is its id there, which another tracker may have given;
+    ``window`` says which of its rows were read, None: all."""
 
     table: str
     run: str
     rows: int
+    window: Window | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.trackers.adapter import Adapter, Point, Query, adapter_of, adapters
 from gitxexp.trackers.adapters import imported
 from gitxexp.trackers.databases import reading
+from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import NO_RULES, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Run
+from gitxexp.trackers.run import ColumnFacts, Run, Windows
 from gitxexp.trackers.times import moment
 
 
@@ -38,9 +39,16 @@ def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES
     return adapter.latest(path, Query(table, rules)) if adapter else next(iter(_none(path)), None)
 
 
-def find_run(path: Path, id: str, table: str | None = None, rules: RoleRules = NO_RULES) -> Run:
-    """The run named ``id``, in any of its tables. Raises NoAnswer naming similar ids."""
-    query = Query(table, rules)
+def find_run(
+    path: Path,
+    id: str,
+    table: str | None = None,
+    rules: RoleRules = NO_RULES,
+    windows: Windows | None = None,
+) -> Run:
+    """The run named ``id``, in any of its tables, with only the rows in ``windows`` where those are
+    given. Raises NoAnswer naming similar ids."""
+    query = Query(table, rules, windows or {})
     asked = (adapter.find(path, query, id) for adapter in _readers(path, table))
     found = next(filter(None, asked), None)
     if found is None:
@@ -70,6 +78,18 @@ def run_rows(path: Path, table: str | None = None) -> dict[tuple[str, str], int]
         _none(path)
         return {}
     return adapter.rows(path, table)
+
+
+def logged(path: Path, table: str | None = None) -> dict[tuple[str, str], Logged]:
+    """What each run has now, by (table, run); :meth:`Logged.since` tells later what is new.
+
+    Raises XexpError when the file cannot be read.
+    """
+    adapter = adapter_of(path, table)
+    if adapter is None:
+        _none(path)
+        return {}
+    return adapter.logged(path, table)
 
 
 def tracker_of(path: Path, table: str | None = None) -> str | None:

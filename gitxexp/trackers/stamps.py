@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from gitxexp.common.files import database_kind
 from gitxexp.trackers.databases import Database, reading, writing
 from gitxexp.trackers.event_rows import condition
-from gitxexp.trackers.run import Run
+from gitxexp.trackers.run import Run, Window
 from gitxexp.trackers.tables import Table, event_tables, quoted, tables_of
 
 #: ``[first, last]`` rowids, both included; in a table without rowids, the values of the key.
@@ -65,6 +65,7 @@ class Stampable:
     table: str
     run: str
     widen: bool
+    window: Window | None = None  #: the rows of it that are meant, None: all
 
 
 def stampable(run: Run, asked: bool | None) -> list[Stampable]:
@@ -84,7 +85,7 @@ def stampable(run: Run, asked: bool | None) -> list[Stampable]:
         }
         widen = asked is True or table.is_xetrack
         if widen or there.intersection(STAMPED):
-            found.append(Stampable(part.table, part.run, widen))
+            found.append(Stampable(part.table, part.run, widen, part.window))
     return found
 
 
@@ -106,14 +107,16 @@ def stamp(
     timeout: float = 10.0,
     *,
     widen: bool = True,
+    window: Window | None = None,
 ) -> StampRecord:
     """Fill ``values`` (``version``, ``git_commit``, ``dvc_hash``) into the run's empty cells.
 
     A version that a row carries is left alone; of rows that carry another one, everything is.
-    Where the table calls it ``experiment_version``, that column is used. Missing columns are added
-    if ``widen``. One transaction, and none at all when there is nothing to fill. Waits ``timeout``
-    seconds for another writer, then raises XexpError, as it does for an unknown table. ``announce``
-    is given the record before anything changes, so that the way back can be written down first.
+    Of the run only the rows in ``window``, if there is one. Where the table calls it
+    ``experiment_version``, that column is used. Missing columns are added if ``widen``. One
+    transaction, and none at all when there is nothing to fill. Waits ``timeout`` seconds for another
+    writer, then raises XexpError, as it does for an unknown table. ``announce`` is given the record
+    before anything changes, so that the way back can be written down first.
     """
     with writing(path, timeout) as database:
         (found,) = tables_of(database, table)
@@ -121,7 +124,8 @@ def stamp(
         if not widen:
             named = {name: value for name, value in named.items() if name in found.columns}
         version = values.get("version", "")
-        places = {name: _places(database, found, run_id, name, version) for name in named}
+        of_run = condition(database, found, run_id, window=window)
+        places = {name: _places(database, found, of_run, name, version) for name in named}
         if not any(places.values()):
             return StampRecord(str(path), table, run_id, {})
         added = [name for name in named if name not in found.columns]
@@ -182,9 +186,11 @@ def _own_name(table: Table, column: str) -> str:
     return table.first_of((column.lower(),)) or column
 
 
-def _places(database: Database, table: Table, run: str, column: str, version: str) -> list[Place]:
+def _places(
+    database: Database, table: Table, of_run: tuple[str, list[Any]], column: str, version: str
+) -> list[Place]:
     """Where ``column`` is empty in the run's rows that name no version, or this one."""
-    where, values = condition(database, table, run)
+    where, values = of_run[0], list(of_run[1])
     own = column in table.version_columns
     conditions = [f"{quoted(column)} IS NULL"] if column in table.columns else []
     for name in table.version_columns:

@@ -118,6 +118,13 @@ class Table:
         return f"COALESCE({', '.join([*texts, self._row_name])}, 'row')"
 
     @property
+    def order(self) -> str:
+        """An SQL expression for the order in which rows were written; "" where nothing says it."""
+        if self.has_rowid:
+            return "rowid"
+        return quoted(self.time_column) if self.time_column else ""
+
+    @property
     def _row_name(self) -> str:
         if self.has_rowid:
             return "'row-' || CAST(rowid AS VARCHAR)"

@@ -20,13 +20,15 @@ from gitxexp.trackers.event_rows import (
     count_rows,
     last_runs,
     last_writer,
+    logged_rows,
     newest_run,
     plain,
     summed,
 )
 from gitxexp.trackers.join import Joined, Piece, join_all, join_one
+from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import Decision, RoleRules
-from gitxexp.trackers.run import ColumnFacts, Part, Run
+from gitxexp.trackers.run import ColumnFacts, Part, Run, Windows
 from gitxexp.trackers.tables import Table, quoted, tables_of
 from gitxexp.trackers.times import Moment, moment
 
@@ -82,12 +84,13 @@ class EventTables(Adapter):
 
         def action(database: Database) -> list[Joined]:
             tables = tables_of(database, query.table)
-            return [joined for table in tables if (joined := _whole(database, tables, table, id))]
+            found = (_whole(database, tables, t, id, windows=query.windows) for t in tables)
+            return [joined for joined in found if joined]
 
         found = reading(path, action)
         if not found:
             return None
-        return _run(self.name, path, max(found, key=_ended), query.rules)
+        return _run(self.name, path, max(found, key=_ended), query.rules, query.windows)
 
     def columns(self, path: Path, query: Query) -> list[ColumnFacts]:
         """The role of every column, as the newest run of its table has it."""
@@ -131,6 +134,18 @@ class EventTables(Adapter):
 
         return reading(path, action)
 
+    def logged(self, path: Path, table: str | None) -> dict[tuple[str, str], Logged]:
+        """What each run has now, by (table, run)."""
+
+        def action(database: Database) -> dict[tuple[str, str], Logged]:
+            return {
+                (each.name, run): rows
+                for each in tables_of(database, table)
+                for run, rows in logged_rows(database, each).items()
+            }
+
+        return reading(path, action)
+
 
 def is_database(path: Path) -> bool:
     """Whether a file holds tables; XexpError for one that is named as one and is not."""
@@ -143,17 +158,21 @@ def _whole(
     table: Table,
     run: str,
     rows: RunRows | None = None,
+    windows: Windows | None = None,
 ) -> Joined | None:
-    rows = rows or summed(database, table, run).get(run)
-    return join_one(database, tables, Piece(table, run, rows)) if rows else None
+    windows = windows or {}
+    rows = rows or summed(database, table, run, window=windows.get((table.name, run))).get(run)
+    return join_one(database, tables, Piece(table, run, rows), windows) if rows else None
 
 
 def _ended(joined: Joined) -> Moment:
     return max(piece.rows.last for piece in joined.pieces)
 
 
-def _run(tracker: str, path: Path, joined: Joined, rules: RoleRules) -> Run:
-    pieces = joined.pieces
+def _run(
+    tracker: str, path: Path, joined: Joined, rules: RoleRules, windows: Windows | None = None
+) -> Run:
+    pieces, within = joined.pieces, windows or {}
     decided = [(piece, piece.rows.decisions(rules)) for piece in pieces]
     # Values of the preferred table count; for metrics those of the one with fewer rows, which sum up.
     splits = [piece.rows.split(found) for piece, found in decided]
@@ -165,7 +184,10 @@ def _run(tracker: str, path: Path, joined: Joined, rules: RoleRules) -> Run:
         id=pieces[0].run,
         database=path,
         tracker=tracker,
-        parts=tuple(Part(p.table.name, p.run, p.rows.count) for p in pieces),
+        parts=tuple(
+            Part(p.table.name, p.run, p.rows.count, within.get((p.table.name, p.run)))
+            for p in pieces
+        ),
         started=min(times).text if times else None,
         ended=max(times).text if times else None,
         params=params,

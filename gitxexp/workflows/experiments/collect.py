@@ -27,7 +27,8 @@ from gitxexp.trackers.column_names import Role, role_of
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.roles import kept as kept_params
-from gitxexp.trackers.runs import has_runs, latest_run
+from gitxexp.trackers.run import Windows
+from gitxexp.trackers.runs import find_run, has_runs, latest_run
 from gitxexp.trackers.times import Moment, moment
 from gitxexp.workflows.experiments import describe
 
@@ -53,6 +54,7 @@ class Wanted:
     files_only: bool = False  #: no run of a tracker: the files and what the command line adds
     ahead: bool = False  #: what a run will be given, not what ``dvc.lock`` says of the last one
     unwritten: frozenset[str] = frozenset()  #: metrics files that are those of an earlier run
+    windows: Windows = field(default_factory=dict)  #: the rows of the run, where others have its id
 
 
 @dataclass(frozen=True)
@@ -307,14 +309,17 @@ def role_rules(config: Config) -> RoleRules:
 
 
 def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list[str]]:
+    rules, table = role_rules(config), config.results_table or None
     if wanted.best:
         runs = all_runs(top, config)
         if wanted.among is not None:
             runs = [run for run in runs if run.id in wanted.among]
         return _best(runs, wanted.best, maximize(config, wanted.best))
     if wanted.run:
-        return _named(all_runs(top, config), wanted.run, config), []
-    rules, table = role_rules(config), config.results_table or None
+        named = _named(all_runs(top, config), wanted.run, config)
+        if any((part.table, part.run) in wanted.windows for part in named.parts):
+            named = find_run(named.database, named.id, table, rules, wanted.windows)
+        return named, []
     paths = _having_table(sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
     # Files of a tracker without ids are the last run's, and their own time is not known.

@@ -21,7 +21,7 @@ from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import AnyVersion, Level, Version
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.trackers.run import Run
+from gitxexp.trackers.run import Run, Window
 from gitxexp.trackers.stamps import Stampable
 from gitxexp.workflows.experiments import describe, warnings
 from gitxexp.workflows.experiments.binding import Binding, bind, kept_of
@@ -223,10 +223,20 @@ def of_record(project: Project, request: Request) -> Request:
         unwritten=frozenset(metrics_files(project.config)),
         metrics={**found.metrics, **request.wanted.metrics},
     )
+    if _shares_id(found, records):
+        windows = {(rows.table, rows.run): Window(rows.before, rows.rows) for rows in found.tables}
+        wanted = replace(wanted, windows=windows)
     if not found.tables:
         params = {**found.params, **wanted.params}
         wanted = replace(wanted, run=None, files_only=True, params=params)
     return replace(request, wanted=wanted, record=found)
+
+
+def _shares_id(one: RunRecord, records: Iterable[RunRecord]) -> bool:
+    """Whether other runs logged under the same id of their tracker."""
+    return any(rows.before for rows in one.tables) or any(
+        other.named(rows.run) for other in records if other.id != one.id for rows in one.tables
+    )
 
 
 #: What became of a run, after its name.
@@ -513,7 +523,7 @@ def describe_experiment(
         text=describe.prose(line),
         config_hash=config_hash.config_hash(collected.params),
         data=data,
-        run=run.id if run else _own_id(request),
+        run=run.id if run else own_id(request),
         run_commit=_ran_at(project, run.commits if run else (), request, head),
         results=run.database.relative_to(project.top).as_posix() if run else "",
         table=run.table if run else "",
@@ -567,8 +577,8 @@ def rerun_of(
     return None
 
 
-def _own_id(request: Request) -> str:
-    """The id of a run that no tracker knows; "" where there is no record of one."""
+def own_id(request: Request) -> str:
+    """The id of the record of the run that is tagged; "" where none is known."""
     known = request.ran or request.record
     return known.id if known else ""
 

@@ -38,7 +38,9 @@ def stamp_rows(project: Project, running: Running, plan: Plan) -> int:
         running.record(RowsStamped(record.as_dict()))
 
     rows = sum(
-        stamp(path, each.table, each.run, values, announce, widen=each.widen).rows
+        stamp(
+            path, each.table, each.run, values, announce, widen=each.widen, window=each.window
+        ).rows
         for each in plan.stamps
     )
     others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]

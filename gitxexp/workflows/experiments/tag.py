@@ -127,7 +127,7 @@ def within(
     final = _final(project, plan, request, outputs)
     commit = plan.head
     if request.commit:
-        _register(project, running, final)
+        _register(project, running, final, experiments_plan.own_id(request))
         files = [*plan.files, *tracked, *touched, settings.REGISTRY]
         commit = repository_commit.commit(
             project, running, sorted(set(files)), f"{final.headline}\n", version=final.version,
@@ -200,16 +200,18 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
     return plan.payload._replace(artifacts=artifacts, data=data, headline=line)
 
 
-def _register(project: Project, running: Running, final: Payload) -> None:
+def _register(project: Project, running: Running, final: Payload, own: str) -> None:
+    """The row of the experiment, and its version in the record of its run: that of the id ``own``, else
+    the newest that has none of those that logged under its tracker's id."""
     running.save_file(project.registry.path)
     stored = tag_message.decode(
         tag_message.encode(final)
     )  # what the tag will give back, to the letter
-    ran = [
-        replace(one, version=final.version)
-        for one in map(record.loaded, project.registry.runs() if final.run else ())
-        if one.named(final.run)
+    known = [record.loaded(row) for row in (project.registry.runs() if final.run or own else ())]
+    named = [one for one in known if one.id == own] or [
+        one for one in known if one.named(final.run) and not one.version
     ]
+    ran = [replace(one, version=final.version) for one in named[:1]]
     with project.registry.rewrite() as db:
         registry.put(db, final.version, stored)
         record.put(db, ran)

@@ -182,11 +182,17 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
     )
 
     records = record.read(project)
-    by_run = {found.run: one for one in reversed(records) for found in one.tables}
+    by_run: dict[str, list[record.RunRecord]] = {}
+    for one in records:
+        for found in {found.run for found in one.tables}:
+            by_run.setdefault(found, []).append(one)
     runs = []
     seen = set()
     relative = cache(partial(_relative, project))
     for run in collect.all_runs(project.top, project.config, newest):
+        own = by_run.get(run.id, [])
+        if len(own) > 1:  # each as it was: the rows are of several
+            continue
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
         when = moment(run.ended)
         fields = {
@@ -198,13 +204,14 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
             "commit": run.commits[-1] if run.commits else None,
             "rows": run.rows,
             "results": relative(run.database),
-            **_of_record(by_run.get(run.id)),
+            **_of_record(own[0] if own else None),
         }
         seen |= {part.run for part in run.parts} | {run.id}
         runs.append(Row(run.params, run.metrics, experiment, fields, run))
+    by_version = {e.name: e for e in known}
     for one in records:
         if not seen.intersection(found.run for found in one.tables):
-            runs.append(_recorded(one, tagged.get(one.name)))
+            runs.append(_recorded(one, by_version.get(one.version) or tagged.get(one.name)))
     if not records:
         return runs
     return sorted(runs, key=lambda row: -(row.field("date") or 0.0))

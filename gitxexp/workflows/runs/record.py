@@ -45,12 +45,13 @@ _ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z_-]{0,80}\Z")
 @dataclass(frozen=True)
 class RowsFound:
     """Rows that a run logged: the database by path from the top, the table, the tracker's id of the
-    run there, and how many rows are new."""
+    run there, how many rows are new, and how many of the same id were there ``before``."""
 
     database: str
     table: str
     run: str
     rows: int
+    before: int = 0
 
 
 @dataclass(frozen=True)
@@ -178,9 +179,8 @@ def _rows_found(value: Any) -> Iterator[RowsFound]:
     for each in value if isinstance(value, list | tuple) else ():
         with suppress(TypeError, ValueError, KeyError):
             own = dict(each)
-            yield RowsFound(
-                str(own["database"]), str(own["table"]), str(own["run"]), int(own["rows"])
-            )
+            database, table, run = (str(own[name]) for name in ("database", "table", "run"))
+            yield RowsFound(database, table, run, int(own["rows"]), int(own.get("before") or 0))
 
 
 # -- in the registry -----------------------------------------------------------------------------

@@ -176,8 +176,9 @@ def find_past(project: Project, request: RerunRequest) -> Past:
     found = record.find(records, request.name)
     experiment = None if found else _experiment(project, request.name, records)
     if experiment is not None:
-        named = (one for one in records if one.named(experiment.payload.run or "?"))
-        found = next(named, None)
+        named = [one for one in records if one.named(experiment.payload.run or "?")]
+        untagged = (one for one in named if not one.version)
+        found = next(untagged, named[0] if named else None)
     if found is None and experiment is None:
         raise AssertionError("unreachable: _experiment raises")
     command = request.command or (found.command if found else ())

@@ -396,7 +396,7 @@ def _recorded(
     """The record of the run as it ended, with copies of the small files that it wrote kept."""
     known = collect(project.top, project.config, _wanted(prepared, left))
     kept = _kept(project, left, under_way)
-    said = [left.doubt] if left.doubt else []
+    said = [text for text in (left.doubt, left.earlier) if text]
     if execution.log_error:
         said.append(f"its log is incomplete: {execution.log_error}")
     return replace(
@@ -432,12 +432,14 @@ def _wanted(prepared: Prepared, left: Traces) -> Wanted:
         return Wanted(
             run=left.run or None, params={**prepared.planned.payload.params, **prepared.params},
             files_only=not left.run, unwritten=left.unwritten | {*left.metrics},
+            windows=left.windows,
         )  # fmt: skip
     return Wanted(
         run=left.run or None,
         params=prepared.params,
         files_only=not left.run,
         unwritten=left.unwritten,
+        windows=left.windows,
     )
 
 
@@ -462,7 +464,7 @@ def _write(project: Project, done: RunRecord, software: Software, *, wait: bool)
 
 
 def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
-    notes = []
+    notes = [left.earlier] if left.earlier else []
     others = list(dict.fromkeys(rows.run for rows in left.rows if rows.run != left.run))
     if others:
         notes.append(

@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
-from gitxexp.common.text import some
+from gitxexp.common.text import counted, some
 from gitxexp.repository import commit
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.trackers.runs import identified, latest_run, run_rows, runs
+from gitxexp.trackers.logged import Logged
+from gitxexp.trackers.run import Window, Windows
+from gitxexp.trackers.runs import identified, latest_run, logged, runs
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
@@ -30,9 +32,9 @@ from gitxexp.workflows.models.inventory import all_slots
 from gitxexp.workflows.runs import overlap
 from gitxexp.workflows.runs.record import RowsFound, RunRecord
 
-#: By (table, run): the number of rows, or where a tracker has none, what tells a run from the same
-#: one later.
-Logged = Mapping[tuple[str, str], Any]
+#: By (table, run): what a run has, or where a tracker has no rows, what tells it from the same one
+#: later.
+AllLogged = Mapping[tuple[str, str], Any]
 #: What tells that a file, or anything in a folder, was written.
 Stamp = tuple[int, ...]
 
@@ -46,7 +48,7 @@ _MOST = 20_000
 class Before:
     """A work tree as a run finds it."""
 
-    logged: Mapping[Path, Logged]
+    logged: Mapping[Path, AllLogged]
     outputs: Outputs
     stamps: Mapping[str, Stamp]  #: of what a run may write, by path
     loose: Untracked
@@ -67,11 +69,23 @@ class Traces:
     models: tuple[str, ...]  #: production models, by slot, that it wrote
     doubt: str = ""  #: why it may not be this run's: another one was under way in the work tree
     fresh: tuple[str, ...] = ()  #: small files that it made and git is to hold: measures
+    windows: Windows = field(default_factory=dict)  #: its rows, where its id has older ones, too
 
     @cached_property
     def run(self) -> str:
         """The tracker's run that wrote last, "" where there is none."""
         return self.rows[-1].run if self.rows else ""
+
+    @property
+    def earlier(self) -> str:
+        """What is to be said of rows that the run's id had before; "" where it had none."""
+        own = [rows for rows in self.rows if rows.run == self.run and rows.before]
+        if not own:
+            return ""
+        if self.windows:
+            count = counted(sum(rows.before for rows in own), "row")
+            return f"run {self.run} had {count} before: only those that are new are this run's"
+        return f"run {self.run} was there before: its earlier values count, too"
 
     @property
     def any(self) -> bool:
@@ -106,7 +120,7 @@ def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
     rows, others = _new_rows(project, before), overlap.others_of(project, own)
     found: tuple[RowsFound, ...] | None = rows
     if others and rows:
-        there = {run for logged in before.logged.values() for _, run in logged}
+        there = {run for known in before.logged.values() for _, run in known}
         known = collect.all_runs(project.top, project.config)
         fresh = [each for each in rows if each.run not in there]
         found = overlap.rows_of(project, own, others, fresh, known)
@@ -120,6 +134,7 @@ def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
         made=tuple(sorted({*loose.models, *loose.results} - {*before.loose.every})),
         models=tuple(path for path in slots if path in written and (project.top / path).is_file()),
         fresh=tuple(sorted(_fresh(project, before, metrics))),
+        windows=_windows(found[-1].run, found, before) if found else {},
     )
 
 
@@ -140,16 +155,16 @@ def _doubt(
 # -- rows ------------------------------------------------------------------------------------------
 
 
-def _logged(project: Project) -> dict[Path, Logged]:
-    found: dict[Path, Logged] = {}
+def _logged(project: Project) -> dict[Path, AllLogged]:
+    found: dict[Path, AllLogged] = {}
     for path in collect.sources(project.top, project.config):
         with suppress(XexpError):  # damaged, or in use: said when it is tagged
             found[path] = _of_source(path, project.config.results_table or None)
     return found
 
 
-def _of_source(path: Path, table: str | None) -> Logged:
-    rows = run_rows(path, table)
+def _of_source(path: Path, table: str | None) -> AllLogged:
+    rows = logged(path, table)
     if rows or path.is_file():
         return rows
     if not identified(path, table):
@@ -161,20 +176,16 @@ def _of_source(path: Path, table: str | None) -> Logged:
 
 def _new_rows(project: Project, before: Before) -> tuple[RowsFound, ...]:
     """The runs that have rows which were not there, the one that wrote last at the end."""
-    new: dict[Path, dict[tuple[str, str], int]] = {}
-    for path, logged in _logged(project).items():
+    found = []
+    for path, now in _logged(project).items():
         known = before.logged.get(path, {})
-        for key, value in logged.items():
-            if known.get(key) != value:
-                number = value - known.get(key, 0) if isinstance(value, int) else 0
-                new.setdefault(path, {})[key] = number
-    if not new:
+        for key, value in now.items():
+            window = _since(value, known.get(key))
+            if window is not None:
+                id = _id(project, path, key)
+                found.append(RowsFound(_name(project, path), *id, window.rows, window.before))
+    if not found:
         return ()
-    found = [
-        RowsFound(_name(project, path), *_id(project, path, key), number)
-        for path, keys in new.items()
-        for key, number in keys.items()
-    ]
     last = collect.collect(project.top, project.config, Wanted()).run
     wrote = [rows for rows in found if last is not None and last.named(rows.run)]
     if last is not None and not wrote:  # others were at work, too, or times are not in order
@@ -182,6 +193,24 @@ def _new_rows(project: Project, before: Before) -> tuple[RowsFound, ...]:
         order = {run: at for at, run in enumerate(newest)}
         wrote = sorted(found, key=lambda rows: -order.get(rows.run, len(order)))[-1:]
     return (*(rows for rows in found if rows not in wrote), *wrote)
+
+
+def _since(now: Any, before: Any) -> Window | None:
+    if isinstance(now, Logged):
+        return now.since(before if isinstance(before, Logged) else None)
+    return None if now == before else Window(0, 0)
+
+
+def _windows(run: str, rows: Iterable[RowsFound], before: Before) -> dict[tuple[str, str], Window]:
+    """Where the run's id had rows before: those that are new."""
+    known = {
+        (table, id): Window(one.rows, 0)
+        for found in before.logged.values()
+        for (table, id), one in found.items()
+        if id == run and isinstance(one, Logged) and not one.whole
+    }
+    new = {(each.table, each.run): Window(each.before, each.rows) for each in rows}
+    return {key: new.get(key, window) for key, window in known.items()}
 
 
 def _id(project: Project, path: Path, key: tuple[str, str]) -> tuple[str, str]:

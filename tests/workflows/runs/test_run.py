@@ -418,3 +418,53 @@ def test_what_other_trackers_log_is_bound_to_the_run(ready: Repo, tracker: str) 
     tag = ready.git("cat-file", "tag", "e0.1.0")
     assert f'run = "{found["run"]}"' in tag and "acc = 0.3" in tag and "\nf1 = " not in tag
     assert ready.git("status", "--porcelain") == ""
+
+
+#: Logs one row under the id "same": adds it to those that are there, or writes it in their place.
+SAME = """
+import sqlite3, sys
+from datetime import datetime
+how, lr, accuracy = sys.argv[1], float(sys.argv[2]), sys.argv[3:]
+db = sqlite3.connect("results/experiments.db")
+db.execute("CREATE TABLE IF NOT EXISTS runs (run_id TEXT, ts TEXT, lr REAL, optimizer TEXT, f1 REAL,"
+           " accuracy REAL, version TEXT)")
+if how == "anew":
+    db.execute("DELETE FROM runs")
+db.execute("INSERT INTO runs (run_id, ts, lr, optimizer, f1, accuracy) VALUES ('same', ?, ?, ?, ?, ?)", (
+    str(datetime.now()), lr, "sgd" if accuracy else None, 0.5 + lr, *(accuracy or [None])))
+db.commit()
+"""
+
+
+def test_a_run_under_an_id_that_is_there_has_its_own_rows_only(ready: Repo) -> None:
+    ready.write("same.py", SAME)
+    ready.write("params.yaml", "{}\n")
+    ready.commit("a script that logs under one id")
+    (ready / "results").mkdir(exist_ok=True)
+
+    def again(how: str, *words: str) -> Any:
+        return ready.xexp("run", "--", sys.executable, "same.py", how, *words).good()
+
+    again("add", "0.1", "0.9")
+    assert "f1=0.7000" in again("anew", "0.2").out  # as many rows as before, and others
+    third = again("add", "0.3")
+    assert "run same had 1 row before: only those that are new are this run's" in third.err
+    assert "lr=0.3 | f1=0.8000" in third.out
+    newest, middle, first = registered(ready)
+    assert (first["version"], middle["version"], newest["version"]) == (
+        "e0.1.0",
+        "e0.2.0",
+        "e0.3.0",
+    )
+    assert first["params"] == {"lr": 0.1, "optimizer": "sgd"}
+    assert middle["metrics"] == {"f1": 0.7}  # no accuracy: that is the first run's
+    (found,) = newest["tables"]
+    assert (found["run"], found["rows"], found["before"]) == ("same", 1, 1)
+    assert (newest["params"], newest["metrics"]) == ({"lr": 0.3}, {"f1": 0.8})
+    listed = {one["version"]: one["metrics"] for one in records(ready)}
+    assert listed == {
+        "e0.1.0": {"f1": 0.6, "accuracy": 0.9}, "e0.2.0": {"f1": 0.7}, "e0.3.0": {"f1": 0.8},
+    }  # fmt: skip
+    assert ready.xexp("rerun", "e0.1.0").good().out.count("same\n") == 2
+    later = ready.xexp("tag", "--run", middle["id"], "--dry-run").good()
+    assert "lr=0.2 | f1=0.7000" in later.out

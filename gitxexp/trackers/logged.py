@@ -1,0 +1,41 @@
+"""What a run has in a results database at one moment, to tell later which of its rows are new."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from gitxexp.trackers.run import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """The rows of a run in one table. ``each``: a hash of every row in the order in which they were
+    written, valid in this process; None where they are too many to be read. ``ends``: what then
+    tells where they begin and end. ``whole``: the tracker cannot read some of them alone."""
+
+    rows: int
+    each: tuple[int, ...] | None = None
+    ends: tuple[Any, Any] = (None, None)
+    whole: bool = False
+
+    def since(self, before: Logged | None) -> Window | None:
+        """The rows that were written since ``before``; None where none was.
+
+        All of them where earlier ones are not there any more as they were: whoever writes a run's
+        rows anew has logged it anew.
+        """
+        if before is None:
+            return Window(0, self.rows)
+        if self == before:
+            return None
+        if self.each is not None and before.each is not None:
+            if not Counter(self.each) - Counter(before.each):
+                return None  # some were deleted
+            appended = self.each[: before.rows] == before.each
+        else:
+            if self.ends[1] == before.ends[1] and self.rows <= before.rows:
+                return None
+            appended = self.rows > before.rows and self.ends[0] == before.ends[0]
+        return Window(before.rows, self.rows - before.rows) if appended else Window(0, self.rows)
