@@ -26,10 +26,15 @@ _DIGITS = 12
 
 def is_code(path: str, config: Config) -> bool:
     """Whether the tracked file ``path`` is code."""
+    return PurePosixPath(path).suffix.lower() not in _PROSE and is_by_hand(path, config)
+
+
+def is_by_hand(path: str, config: Config) -> bool:
+    """Whether the tracked file ``path`` is code or prose: of what is known, people write it."""
     pure = PurePosixPath(path)
     if pure.parts[0] in (FOLDER, ".dvc") or pure.name in _NAMES or is_data_pointer(path):
         return False
-    if pure.suffix.lower() in _PROSE or pure.suffix.lower() in DATABASES:
+    if pure.suffix.lower() in DATABASES:
         return False
     if not _TRACKERS.isdisjoint(pure.parts[:-1]):
         return False

@@ -33,6 +33,12 @@ def others_of(project: Project, own: RunRecord) -> list[RunRecord]:
     return list(found.values())
 
 
+def runs_apart(project: Project) -> frozenset[str]:
+    """The tracker's ids of runs that had a worktree of their own: their rows were merged."""
+    records = map(record.loaded, project.registry.runs())
+    return frozenset(found.run for one in records if one.apart for found in one.tables)
+
+
 def rows_of(
     project: Project,
     own: RunRecord,

@@ -188,7 +188,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     _refuse_uncommitted(project, changes, request, command)
     id = record.new_id()
     written = [file.path for file in files if file.changed]
-    if not request.dirty and (written or uncommitted.modified(project, changes)):
+    if not request.dirty and (written or (request.everything and uncommitted.tracked(changes))):
         _commit_first(project, id, request, files, changes.staged_new, wait=wait)
     else:
         parameters.write(project.top, files)

@@ -7,7 +7,7 @@ time tells; an output that nobody touched is not the run's, whatever its pointer
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -117,7 +117,8 @@ def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
     written = {path for path, stamp in now.items() if before.stamps.get(path) != stamp}
     metrics = collect.metrics_files(project.config)
     slots = [slot.production for slot in all_slots(project.config, outputs.every)]
-    rows, others = _new_rows(project, before), overlap.others_of(project, own)
+    theirs = overlap.runs_apart(project)
+    rows, others = _new_rows(project, before, theirs), overlap.others_of(project, own)
     found: tuple[RowsFound, ...] | None = rows
     if others and rows:
         there = {run for known in before.logged.values() for _, run in known}
@@ -174,14 +175,15 @@ def _of_source(path: Path, table: str | None) -> AllLogged:
     }
 
 
-def _new_rows(project: Project, before: Before) -> tuple[RowsFound, ...]:
-    """The runs that have rows which were not there, the one that wrote last at the end."""
+def _new_rows(project: Project, before: Before, theirs: Container[str]) -> tuple[RowsFound, ...]:
+    """The runs that have rows which were not there, the one that wrote last at the end; without
+    ``theirs``, which a sweep merged meanwhile."""
     found = []
     for path, now in _logged(project).items():
         known = before.logged.get(path, {})
         for key, value in now.items():
             window = _since(value, known.get(key))
-            if window is not None:
+            if window is not None and key[1] not in theirs:
                 id = _id(project, path, key)
                 found.append(RowsFound(_name(project, path), *id, window.rows, window.before))
     if not found:

@@ -334,6 +334,43 @@ def test_code_that_no_commit_holds_is_not_run_but_as_it_is(ready: Repo) -> None:
     assert ready.git("status", "--porcelain") == ""
 
 
+def test_all_commits_what_tag_would_and_a_prompt_is_part_of_what_runs(ready: Repo) -> None:
+    ready.write("README.md", "one")
+    ready.write("prompt.txt", "Answer briefly.")
+    ready.commit("documents")
+    ready.write("README.md", "two")
+    command = ("--no-tag", "--", sys.executable, "-S", "-c", "pass")
+    ready.xexp("run", *command).good()  # a document stops nothing
+    assert ready.git("show", "HEAD:README.md") == "one"
+    ready.xexp("run", "-a", *command).good()
+    assert ready.git("show", "HEAD:README.md") == "two"
+    head = ready.git("rev-parse", "HEAD")
+    ready.xexp("run", "-a", *command).good()  # the registry alone is no reason for a commit
+    assert ready.git("rev-parse", "HEAD") == head
+    ready.write("prompt.txt", "Answer at length.")
+    refused = ready.xexp("run", *command)
+    assert (refused.code, "prompt.txt" in refused.err) == (128, True)
+
+
+def test_rows_that_a_sweep_merges_meanwhile_are_not_of_the_run(ready: Repo) -> None:
+    from gitxexp.repository.repository import Project
+    from gitxexp.workflows.runs.record import RowsFound, RunRecord, write
+
+    swept = RowsFound("results/experiments.db", "events", "run-of-a-sweep", 1)
+    write(Project.open(ready.path), [RunRecord("s-1", "done", sweep="s", tables=(swept,))])
+    merge = (
+        "import sqlite3; db = sqlite3.connect('results/experiments.db');"
+        "db.execute(\"INSERT INTO events VALUES ('run-of-a-sweep', '2099-01-01', 9, NULL, 0.9)\");"
+        "db.commit()"
+    )
+    both = f'{sys.executable} -S train.py && {sys.executable} -S -c "$0"'
+    done = ready.xexp("run", "--", "sh", "-c", both, merge).good()
+    assert "logged rows" not in done.err
+    newest, _ = registered(ready)
+    (found,) = newest["tables"]
+    assert found["run"].startswith("run-0.1-") and newest["version"] == "e0.1.0"
+
+
 def test_two_runs_at_once_have_their_own_rows_in_one_work_tree_and_in_two(ready: Repo) -> None:
     flag = ready.path.with_name("flag")
     wait = f"{sys.executable} -S train.py; while [ ! -e {flag} ]; do sleep 0.05; done"
