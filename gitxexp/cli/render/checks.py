@@ -56,8 +56,8 @@ def _whole(one: Finding) -> Iterator[str]:
     yield f"{level} {console.paint(one.rule, 'bold')}  {place}{visible(one.message)}"
     for row in one.rows:
         yield f"           {_cells(row)}"
-    if one.count > len(one.rows) > 1:
-        yield f"           and {one.count - len(one.rows)} more"
+    if one.rows and one.more > 0:
+        yield f"           and {one.more} more"
     if one.hint:
         yield f"         {console.paint('hint:', 'dim')} {visible(one.hint)}"
 

@@ -604,11 +604,12 @@ class TableProfile:
         rows: Iterable[Mapping[str, Any]] = (),
         hint: str = "",
         fix: Fix | None = None,
+        listed: int | None = None,
     ) -> Finding:
         """A finding in this table."""
         return found(
             message, level=level, path=self.shown, table=self.table.name, subject=subject, count=count,
-            rows=rows, hint=hint, fix=fix,
+            rows=rows, hint=hint, fix=fix, listed=listed,
         )  # fmt: skip
 
     def require_id(self) -> str:

@@ -54,7 +54,8 @@ class Finding:
 
     ``path`` is the file from the top of the work tree, ``table`` its table, ``subject`` the column, run,
     output or version that it is about. ``count`` says how many rows (or files) are concerned, of which
-    ``rows`` has the first ones. ``hint`` is how to go on.
+    ``rows`` has the first ones; where these sum up several (by run, by error), ``listed`` is how many
+    such there are. ``hint`` is how to go on.
     """
 
     rule: str
@@ -67,6 +68,12 @@ class Finding:
     rows: tuple[Mapping[str, Any], ...] = ()
     hint: str = ""
     fix: Fix | None = None
+    listed: int | None = None
+
+    @property
+    def more(self) -> int:
+        """How many rows there are that ``rows`` has not."""
+        return (self.count if self.listed is None else self.listed) - len(self.rows)
 
     @property
     def place(self) -> str:
@@ -133,11 +140,12 @@ def found(
     rows: Iterable[Mapping[str, Any]] = (),
     hint: str = "",
     fix: Fix | None = None,
+    listed: int | None = None,
 ) -> Finding:
     """A finding of the rule that yields it, which fills in its id, and its level where ``level`` is None."""
     return Finding(
         _LEVELLED if level else "", level or Level.NOTE, message, path, table, subject, count,
-        tuple(rows), hint, fix,
+        tuple(rows), hint, fix, listed,
     )  # fmt: skip
 
 

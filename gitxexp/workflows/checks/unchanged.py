@@ -118,13 +118,26 @@ def _finding(one: Finding) -> list[Any]:
         one.count,
         rows,
         one.hint,
+        one.listed,
     ]
 
 
 def _report(stored: dict[str, Any]) -> Report:
     def finding(values: list[Any]) -> Finding:
-        rule, level, message, path, table, subject, count, rows, hint = values
-        return Finding(rule, Level(level), message, path, table, subject, count, tuple(rows), hint)
+        *named, count, rows, hint, listed = values
+        rule, level, message, path, table, subject = named
+        return Finding(
+            rule,
+            Level(level),
+            message,
+            path,
+            table,
+            subject,
+            count,
+            tuple(rows),
+            hint,
+            listed=listed,
+        )
 
     return Report(
         tuple(map(finding, stored["findings"])),

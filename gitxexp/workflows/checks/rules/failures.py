@@ -47,7 +47,7 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     yield table.found(
         f"{failed} of {counted(total, 'row')} failed ({share:.1%}): {short}",
         level=Level.ERROR if share >= context.bounds.failures else Level.WARNING,
-        subject=name, count=failed, rows=rows,
+        subject=name, count=failed, rows=rows, listed=len(rows),
         hint="run the failed inputs again, or count them as wrong",
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
     if missing:
         yield table.found(
             f"{counted(missing, 'prediction')} without {raw}, in {counted(len(rows), 'run')}",
-            subject=raw, count=missing, rows=rows[:MOST],
+            subject=raw, count=missing, rows=rows[:MOST], listed=len(rows),
             hint="log the raw response with the prediction",
         )  # fmt: skip
 
@@ -104,7 +104,7 @@ def cache(table: TableProfile, context: Context) -> Iterator[Finding]:
     rows = [_effect(table, groups, name) for groups in table.by_config().values()]
     yield table.found(
         f"{hits} of {counted(total, 'result')} from the cache ({hits / total:.1%})",
-        subject=name, count=hits,
+        subject=name, count=hits, listed=len(rows),
         rows=sorted(rows, key=lambda row: -row["share"])[:MOST],
     )  # fmt: skip
     yield from _lineage(table, name)
@@ -145,12 +145,12 @@ def _lineage(table: TableProfile, name: str) -> Iterator[Finding]:
             f" {other[0]['run']} ({code} {other[0]['code']}) from {other[0]['source']}"
             f" ({other[0]['source_code']})",
             level=Level.WARNING, subject=name, count=count,
-            rows=other[:MOST], hint="compute them again: track(..., cache_force=True)",
+            rows=other[:MOST], listed=len(other), hint="compute them again: track(..., cache_force=True)",
         )  # fmt: skip
     if lost:
         count = sum(pair["rows"] for pair in lost)
         yield table.found(
             f"{counted(count, 'result')} from a run that is not in the table: {lost[0]['source']}",
             level=Level.WARNING, subject=name, count=count,
-            rows=lost[:MOST], hint="merge its rows: git xexp merge, or compute them again",
+            rows=lost[:MOST], listed=len(lost), hint="merge its rows: git xexp merge, or compute them again",
         )  # fmt: skip

@@ -50,7 +50,7 @@ def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
             yield table.found(
                 f"{name} is NULL in {counted(null, 'row')} of {total} ({null / total:.1%}), in"
                 f" {counted(len(rows), 'run')}",
-                subject=name, count=null, rows=rows[:MOST],
+                subject=name, count=null, rows=rows[:MOST], listed=len(rows),
                 hint="log all parameters with every row",
             )  # fmt: skip
 
