@@ -143,9 +143,11 @@ def main(runs: int = 200, files: int = 5000, count: int = 1000, *, dvc: bool = F
         line("sweep of true, a run", bare, "ms", "60")
         model = sweep(repo, runs, command=("sh", "-c", MODEL)) * 1000
         line("with a model of 1 MB, a run", model, "ms", "120")
+        start = sweep(repo, 1, "--engine", "local") - sweep(repo, 1)
         dask = sweep(repo, runs, "--engine", "local") * 1000
         line("on two Dask workers, a run", dask, "ms")
         line("ratio to threads", dask / bare, "", "2")
+        line("of it the start of the workers", start * 1000 / runs, "ms")
         script = f"seq {runs} | xargs -P2 -n1 true"
         line("xargs -P2, a run", call("sh", "-c", script, cwd=repo) / runs * 1000, "ms")
         if dvc:

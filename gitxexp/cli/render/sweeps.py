@@ -151,7 +151,7 @@ class _Live:
 
     def _erase(self) -> None:
         if self.drawn:
-            sys.stderr.write(f"\x1b[{self.drawn}A\x1b[J")
+            sys.stderr.write(f"\r\x1b[{self.drawn}A\x1b[J")
             self.drawn = 0
 
 

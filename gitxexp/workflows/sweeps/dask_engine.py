@@ -29,6 +29,9 @@ from gitxexp.workflows.sweeps.clone import (
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost
 from gitxexp.workflows.sweeps.job import Job, Outcome
 
+#: Settings of workers of our own: without the profile of their threads, which nobody sees (half of the
+#: processor time of a short run).
+_OWN_WORKERS = {"distributed.worker.profile.enabled": False}
 #: Seconds for a scheduler to answer.
 _PATIENCE = "10s"
 
@@ -88,10 +91,11 @@ class DaskEngine(Engine):
         _quiet()
         try:
             if address == "local":
-                self._cluster = distributed.LocalCluster(
-                    n_workers=jobs, threads_per_worker=1, dashboard_address="127.0.0.1:0", host="127.0.0.1",
-                    silence_logs=50,
-                )  # fmt: skip
+                with importlib.import_module("dask").config.set(_OWN_WORKERS):
+                    self._cluster = distributed.LocalCluster(
+                        n_workers=jobs, threads_per_worker=1, dashboard_address=None,
+                        host="127.0.0.1", silence_logs=50,
+                    )  # fmt: skip
                 self.client = distributed.Client(self._cluster)
             else:
                 self.client = distributed.Client(address, timeout=_PATIENCE)
@@ -108,6 +112,11 @@ class DaskEngine(Engine):
         with suppress(Exception):
             return sum(self.client.nthreads().values())
         return 0
+
+    def ahead(self, jobs: int) -> int:
+        """One for each thread: the way to a worker and back takes as long as a short command. Where
+        there are more threads than jobs none, for all would run at a time."""
+        return self.slots if self.slots <= jobs else 0
 
     def submit(self, job: Job) -> Future[Outcome]:
         outer: Future[Outcome] = Future()

@@ -29,6 +29,11 @@ class Engine(ABC):
         """How many jobs it can do at a time; 0 where it does as many as it was made for."""
         return 0
 
+    def ahead(self, jobs: int) -> int:
+        """How many jobs may be given away beside the ``jobs`` that run, so that nobody waits for the
+        next one."""
+        return 0
+
     def ask(self) -> None:  # noqa: B027
         """Ask what runs to end. Where all see ``stop``, that does it, and nothing is left to do."""
 

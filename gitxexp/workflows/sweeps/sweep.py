@@ -147,6 +147,7 @@ class _Coordinator:
         self.trees = trees_of(project, plan.id)
         self.progress = Progress(plan.id, 0, metric=plan.metric)
         self.futures: dict[Future[Outcome], tuple[Task, Slot]] = {}
+        self.jobs = 0  #: how many run at a time
         self.asked = 0  #: how often it was asked to end
         self.told = False  #: whether the engine knows
         self.rows = 0
@@ -286,7 +287,9 @@ class _Coordinator:
         self.engine = self._engine(jobs)
         if self.engine.slots and not self._wanted:
             jobs = self._at_most(self.engine.slots)
-        free = self._slots(jobs)
+        self.jobs = jobs
+        ahead = 0 if self.request.gpus else self.engine.ahead(jobs)
+        free = self._slots(self._at_most(jobs + ahead))
         queued = self._queued()
         self.progress.began = time.monotonic()
         while True:
@@ -301,6 +304,7 @@ class _Coordinator:
             done, _ = wait(self.futures, timeout=_TICK, return_when=FIRST_COMPLETED)
             for future in done:
                 task, tree = self.futures.pop(future)
+                self._count_running()
                 again = self._finish(task, future)
                 free.append(tree)
                 if again is not None:
@@ -378,11 +382,14 @@ class _Coordinator:
             collect.overlay(self.plan.base, task.params), context, gpu, config, self.request.timeout,
         )  # fmt: skip
         self.futures[self.engine.submit(job)] = begun, tree
-        self.progress.running += 1
+        self._count_running()
+
+    def _count_running(self) -> None:
+        """Of those that an engine has the first ones run."""
+        self.progress.running = min(len(self.futures), self.jobs)
 
     def _finish(self, task: Task, future: Future[Outcome]) -> Task | None:
         """Note what became of a run; the task where it is to be run again."""
-        self.progress.running -= 1
         try:
             outcome = future.result()
         except EngineLost as error:
