@@ -48,7 +48,7 @@ def find_run(
 ) -> Run:
     """The run named ``id``, in any of its tables, with only the rows in ``windows`` where those are
     given. Raises NoAnswer naming similar ids."""
-    query = Query(table, rules, windows or {})
+    query = Query(table, rules, windows=windows or {})
     asked = (adapter.find(path, query, id) for adapter in _readers(path, table))
     found = next(filter(None, asked), None)
     if found is None:
