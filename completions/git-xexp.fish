@@ -63,6 +63,7 @@ o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page\' ;;
 \'init\') spec=\'o	--template	choice:compare llm throughput sweep pipeline	once	Write a small benchmark to start from
 o	--templates	-	once	List the templates
+o	--prefix	text	once	Make this folder a project of its own; its versions begin with NAME/
 o	--no-dvc	-	once	Do not set up DVC
 o	--track	-	once	Add untracked data, models and results to DVC
 o	--hooks	-	once	Install a pre-push hook, so that git push sends artifacts first
@@ -305,6 +306,7 @@ o	--where	text	once	Only where this SQL is true: \'\\\'\'f1 > 0.8 AND lr IN (1, 
 o	-l --label	label	many	Only with this label (repeatable)
 o	-n --limit	text	once	Only the first N
 o	--columns	columns	once	Show these columns; +A,+B adds to the default
+o	--all-projects	-	once	Also those of the other projects in this repository
 o	--runs	-	once	List runs, tagged or not
 o	--watch	-	once	Update the list whenever it changes, until Ctrl-C
 o	--full	-	once	Print numbers with all digits
@@ -940,7 +942,19 @@ head_line() {
 
 
 last=
+less=
 refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
+
+prefix_here() {
+    own=
+    place=$PWD
+    while [ -n "$place" ]; do
+        [ ! -f "$place/.xexp/config.toml" ] || own=$(sed -n \\
+            \'/^\\[tag\\]/,/^\\[/s/^ *prefix *= *["\'\\\'\']\\([^"\'\\\'\']*\\)["\'\\\'\'].*/\\1/p\' "$place/.xexp/config.toml")
+        [ -z "$own" ] && [ ! -e "$place/.git" ] || break
+        place=${place%/*}
+    done
+}
 
 revs() {
     case $cur in *[][*?\\\\]*) return ;; esac
@@ -952,11 +966,23 @@ revs() {
             "refs/remotes/$cur*/**"
         case $cur in H*) case HEAD in "$cur"*) say HEAD \'\' ;; esac ;; esac
     }
-    case $cur in
-    \'\' | e) list \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\' "$@" ;;
-    e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
-    ex | exp) list \'refs/tags/exp-*\' "$@" ;;
+    prefix_here
+    rest=$cur
+    case $cur in "$own"?*) rest=${cur#"$own"} ;; *) case $own in "$cur"*) rest= ;; esac ;; esac
+    case $own$rest in
+    "$cur" | "$own") ;;
     *)
+        case $rest in e*) (less=$own; list "refs/tags/$own$rest*") ;; esac
+        [ $# -eq 0 ] || list "$@"
+        return
+        ;;
+    esac
+    case $rest in
+    \'\' | e) list "refs/tags/${own}e[0-9]*" "refs/tags/${own}exp-*" "$@" ;;
+    e[0-9]* | exp-*) list "refs/tags/$own$rest*" "$@" ;;
+    ex | exp) list "refs/tags/${own}exp-*" "$@" ;;
+    *)
+        [ -n "$branches" ] || case $cur in */ | */e*) set -- "refs/tags/$cur*" ;; esac
         [ ! "${branches:+${cur#?}}" ] || run_names | pass run
         [ $# -eq 0 ] || list "$@"
         ;;
@@ -970,32 +996,35 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked${NL}refs/tags/$name${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$less$name${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
 list() {
+    short=\'%(refname:lstrip=2)\'
+    case $less in ?*/?*) less= ;; ?*) short=\'%(refname:lstrip=3)\' ;; esac
     if [ "$mode" = plain ]; then
         last=exec
-        refs --format=\'%(refname:lstrip=2)\' "$@"
+        refs --format="$short" "$@"
         return
     fi
     [ "$mode" = fish ] || prefix=
     case $cur in e*.*.*)
-        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        refs --format="$prefix$short$TAB%(contents:subject)" "$@"
         return
         ;;
     esac
     IFS=$NL
-    set -- $(refs --format=\'%(refname:lstrip=2)\' "$@")
+    set -- $(refs --format="$short" "$@")
     first "$@"
-    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    [ $# -eq 0 ] || refs --format="$prefix$short$TAB%(contents:subject)" $asked
     IFS=" $TAB$NL"
     [ $# -le 100 ] || { shift 100; printf "$prefix%s\\\\n" "$@"; }
 }
 
 bodies() {
-    for pattern in \'refs/tags/e[0-9]*\' \'refs/tags/exp-*\'; do
+    prefix_here
+    for pattern in "refs/tags/${own}e[0-9]*" "refs/tags/${own}exp-*"; do
         IFS=$NL
         set -- $(refs --format=\'%(refname:lstrip=2)\' "$pattern")
         first "$@"
@@ -1098,13 +1127,15 @@ listed() {
 }
 
 next() {
-    newest=$(refs --format=\'%(refname:lstrip=2)\' \'refs/tags/e[0-9]*\' |
-        sed -n \'/^e[0-9]*\\.[0-9]*\\.[0-9]*$/{p;q;}\')
-    case $newest in \'\') say e0.1.0 \'the first\'; return ;; esac
-    printf \'%s\\n\' "$newest" | awk -F\'[e.]\' \'{
-        print "e" $2 "." $3 "." ($4 + 1) "\\tnext patch (a rerun)"
-        print "e" $2 "." ($3 + 1) ".0\\tnext minor (other parameters or code)"
-        print "e" ($2 + 1) ".0.0\\tnext major (other data or architecture)"
+    prefix_here
+    newest=$(refs --format=\'%(refname:lstrip=2)\' "refs/tags/${own}e[0-9]*" |
+        sed -n \'s|.*/||; /^e[0-9]*\\.[0-9]*\\.[0-9]*$/{p;q;}\')
+    case $cur in e*) own= ;; esac
+    case $newest in \'\') say "${own}e0.1.0" \'the first\'; return ;; esac
+    printf \'%s\\n\' "$newest" | awk -F\'[e.]\' -v own="${own}e" \'{
+        print own $2 "." $3 "." ($4 + 1) "\\tnext patch (a rerun)"
+        print own $2 "." ($3 + 1) ".0\\tnext minor (other parameters or code)"
+        print own ($2 + 1) ".0.0\\tnext major (other data or architecture)"
     }\' | pass \'\'
 }
 
@@ -1349,7 +1380,9 @@ values() {
     experiment)
         head_line word -
         {
-            refs --format=\'%(refname:lstrip=2)\' \'refs/tags/exp-*\' | sed -n \'s/^exp-\\(.*\\)-v[0-9]*$/\\1/p\'
+            prefix_here
+            refs --format=\'%(refname:lstrip=2)\' "refs/tags/${own}exp-*" |
+                sed -n "s|^${own}exp-\\(.*\\)-v[0-9]*\\$|\\1|p"
             worktrees worktree
         } | awk \'!seen[$0]++\' | pass experiment
         ;;

@@ -100,6 +100,7 @@ class Repository:
         track: bool = False,
         hooks: bool = False,
         template: str | None = None,
+        prefix: str | None = None,
         dry_run: bool = False,
         wait: bool = True,
     ) -> SetUp:
@@ -107,8 +108,9 @@ class Repository:
 
         ``dvc=False`` leaves DVC out; ``track`` adds untracked data, models and results to it;
         ``hooks`` installs a pre-push hook that sends artifacts first; ``template`` is the name of a
-        project to start from; ``dry_run`` only says what would be done. Raises UsageError for a template
-        that does not exist.
+        project to start from; ``prefix`` (``ranker/``) makes the folder that the repository was opened in a
+        project of its own, whose versions begin with it; ``dry_run`` only says what would be done. Raises
+        UsageError for a template that does not exist, or what cannot be a prefix.
         """
         from gitxexp.workflows.experiments import template as templates
         from gitxexp.workflows.experiments.init import init
@@ -120,6 +122,7 @@ class Repository:
             track=track,
             hooks=hooks,
             template=chosen,
+            prefix=prefix,
             dry_run=dry_run,
             wait=wait,
         )

@@ -56,14 +56,14 @@ def check_ready(project: Project) -> tuple[str | None, str]:
     return branch, commit
 
 
-def changes(git: Git) -> Changes:
-    """What differs from HEAD, in one ``git status``."""
+def changes(project: Project) -> Changes:
+    """What differs from HEAD, in one ``git status``; what is in the folders of other projects is theirs."""
     modified: list[str] = []
     fresh: list[str] = []
     untracked: list[str] = []
     unmerged: list[str] = []
-    fields = iter(git.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal"))
-    for field in fields:
+    status = project.at_top.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
+    for field in status:
         kind = field[0]
         if kind == "?":
             untracked.append(field[2:])
@@ -72,7 +72,8 @@ def changes(git: Git) -> Changes:
             (fresh if states[0] == "A" else modified).append(path)
         elif kind == "u":
             unmerged.append(field.split(" ", 10)[10])
-    return Changes(tuple(modified), tuple(fresh), tuple(untracked), tuple(unmerged))
+    own = [tuple(filter(project.config.has, paths)) for paths in (modified, fresh, untracked)]
+    return Changes(own[0], own[1], own[2], tuple(unmerged))
 
 
 def commit(
@@ -85,7 +86,7 @@ def commit(
     verbatim: bool = False,
     everything: bool = False,
 ) -> str:
-    """Commit HEAD plus ``paths`` (and, with ``everything``, all tracked changes).
+    """Commit HEAD plus ``paths`` (and, with ``everything``, all tracked changes of the project).
 
     The first line of ``message``, about ``version``, is put as ``[tag] commit_message`` wants it,
     unless ``verbatim``. Returns the commit's id. What the user staged besides stays staged and is
@@ -142,7 +143,9 @@ def _own_index(
     env = {"GIT_INDEX_FILE": str(own)}
     git.raw("read-tree", "-i", "-m", "HEAD", env=env)  # -i: a file staged and changed again is fine
     if everything:
-        git.raw("add", "-u", env=env)
+        place = project.config.place
+        others = [f":(exclude,literal){folder}" for folder in (place.others if place else ())]
+        git.raw("add", "-u", "--", ".", *others, env=env)
     stage(git, paths, env)
     return own
 

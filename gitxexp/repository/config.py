@@ -4,18 +4,23 @@ The file comes with a clone, git's configuration is the user's own. So what runs
 something elsewhere or leads out of the repository counts from git's configuration alone
 (:data:`OWN`, :data:`PATHS`); in the file it is refused here, once, and the refusal says how to
 allow it.
+
+A repository may hold several projects. One in a folder has a file of its own there, whose ``[tag]
+prefix`` its versions begin with; of the file at the top it has all settings but those that name files.
 """
 
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitxexp.common.errors import XexpError, suggestion
+from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.storage import paths
+from gitxexp.storage.git import Git
 
 if TYPE_CHECKING:
     from gitxexp.storage.dvc.pipeline import Pipelines
@@ -36,17 +41,82 @@ class ModelSlot(NamedTuple):
 
 
 class DeclaredHere:
-    """The pipelines of the work tree at ``top``, imported and read when they are first asked for."""
+    """The pipelines of the work tree at ``top``, imported and read when they are first asked for; of one
+    project, where its ``place`` is given."""
 
-    def __init__(self, top: Path) -> None:
-        self.top = top
+    def __init__(self, top: Path, place: ProjectFolder | None = None) -> None:
+        self.top, self.place = top, place
 
     @cached_property
     def read(self) -> Pipelines:
         """What they declare."""
         from gitxexp.storage.dvc.pipeline import Pipelines  # late: a listing asks for nothing
 
-        return Pipelines(self.top)
+        return Pipelines(self.top, self.place.has if self.place else None)
+
+
+class ProjectFolder:
+    """The ``folder`` of a project in the repository at ``top``, "" for the top itself, and what belongs
+    to the project: all that is in the folder of no other one. Code and data at the top are everybody's.
+    """
+
+    def __init__(self, top: Path, folder: str) -> None:
+        self.top, self.folder = top, folder
+
+    @cached_property
+    def others(self) -> tuple[str, ...]:
+        """The folders of other projects, but for those that this one is in."""
+        return tuple(
+            other for other in folders(self.top) if not f"{self.folder}/".startswith(f"{other}/")
+        )
+
+    def has(self, path: str) -> bool:
+        """Whether a file, by its path from the top, belongs to the project."""
+        return not any(path == other or path.startswith(f"{other}/") for other in self.others)
+
+
+def folders(top: Path) -> list[str]:
+    """The folders, from the top, of projects that git tracks and that have a prefix."""
+    listed = Git(top).fields("ls-files", "-z", "--", f"*/{FILE}")
+    found = (name.removesuffix(f"/{FILE}") for name in listed)
+    return [folder for folder in found if has_prefix(top, folder)]
+
+
+def folder_of(top: Path, below: str) -> str:
+    """The folder of the project that ``below``, a folder from the top, is in; "" for the top's."""
+    return next((each for each in _upward(below) if has_prefix(top, each)), "")
+
+
+def unused(top: Path, below: str) -> str | None:
+    """A sentence where the folder ``below`` has settings of its own that do not count."""
+    for folder in _upward(below):
+        if has_prefix(top, folder):
+            return None
+        if (top / folder / FILE).is_file():
+            return (
+                f'{folder}/{FILE} is not used: a project in a folder needs [tag] prefix = "NAME/"'
+            )
+    return None
+
+
+def _upward(below: str) -> Iterator[str]:
+    folder = below.strip("/")
+    while folder:
+        yield folder
+        folder = posixpath.dirname(folder)
+
+
+def has_prefix(top: Path, folder: str) -> bool:
+    """Whether the file in a folder gives versions a prefix; cheap where it does not."""
+    path = top / folder / FILE
+    try:
+        if not re.search(rb"^\s*prefix\b", path.read_bytes(), re.MULTILINE):
+            return False
+        table = _document(top, folder).get("tag")
+    except (OSError, XexpError):
+        return False
+    prefix = table.get("prefix") if isinstance(table, dict) else None
+    return isinstance(prefix, str) and bool(_PREFIX.fullmatch(prefix))
 
 
 class Config(NamedTuple):
@@ -81,6 +151,7 @@ class Config(NamedTuple):
     models_slots: tuple[ModelSlot, ...] = ()  #: ``[models.NAME]``
     tag_push: bool = False  #: push after every tag
     tag_remote: str = ""  #: the git remote to push to
+    tag_prefix: str = ""  #: what the versions of a project in a folder begin with: ``ranker/``
     tag_commit_message: str = ""  #: of commits, with {version} and {headline}
     worktree_path: str = "../exp-{name}"  #: relative to the main worktree
     worktree_branch: str = "exp/{name}"
@@ -98,6 +169,16 @@ class Config(NamedTuple):
     refused: tuple[str, ...] = ()
     own: frozenset[str] = frozenset()
     pipelines: DeclaredHere | None = None  #: what DVC's pipelines say their files are
+    place: ProjectFolder | None = None  #: where the project is, and what belongs to it
+
+    @property
+    def folder(self) -> str:
+        """The folder of the project from the top of the repository; "" for the top itself."""
+        return self.place.folder if self.place else ""
+
+    def has(self, path: str) -> bool:
+        """Whether a file, by its path from the top, belongs to the project."""
+        return self.place is None or self.place.has(path)
 
 
 #: Settings that send something elsewhere, or run something, and so are the user's own.
@@ -107,21 +188,34 @@ OWN = {
 }
 
 #: Fields of :class:`Config` that no key of the file sets by itself.
-NO_SETTINGS = ("models_slots", "refused", "own", "pipelines")
+NO_SETTINGS = ("models_slots", "refused", "own", "pipelines", "place")
 
 #: Settings that name files of the work tree.
 PATHS = ("results_databases", "params_files", "metrics_files", "data_paths", "models_paths",
          "models_production", "models_candidates")  # fmt: skip
 
 
-def load(top: Path | None, git_values: Mapping[str, list[str]]) -> Config:
-    """The configuration of the work tree at ``top`` with ``git config xexp.*`` laid over it.
+#: What a project in a folder takes over from no other one.
+_NOT_SHARED = (*PATHS, "models_slots", "tag_prefix")
+
+
+def load(top: Path | None, git_values: Mapping[str, list[str]], folder: str = "") -> Config:
+    """The configuration of the work tree at ``top`` with ``git config xexp.*`` laid over it; of the
+    project in ``folder`` of it.
 
     Raises XexpError naming the file and the key when a value is of the wrong kind.
     """
     config = Config()
     if top is not None:
-        config = config._replace(**_from_file(top), pipelines=DeclaredHere(top))
+        place = ProjectFolder(top, folder)
+        found = _from_file(top, "")
+        if folder:
+            shared = {key: value for key, value in found.items() if key not in _NOT_SHARED}
+            own = _from_file(top, folder)
+            both = {"refused": (*found.get("refused", ()), *own.get("refused", ()))}
+            usual = {key: _placed(folder, Config._field_defaults[key]) for key in PATHS}
+            found = usual | shared | own | both
+        config = config._replace(**found, pipelines=DeclaredHere(top, place), place=place)
     if not git_values:
         return config
     own = _from_git(git_values)
@@ -134,44 +228,59 @@ def is_set_up(top: Path) -> bool:
     return (top / FILE).is_file()
 
 
-def _from_file(top: Path) -> dict[str, Any]:
-    path = top / FILE
+def _from_file(top: Path, folder: str) -> dict[str, Any]:
+    return _from_document(_document(top, folder), folder)
+
+
+def _document(top: Path, folder: str) -> dict[str, Any]:
+    """The TOML of the file in a folder; empty where there is none."""
+    name = posixpath.join(folder, FILE)
+    path = top / name
     paths.refuse_link(path)
     if not path.exists():
         return {}
     import tomllib  # 2 ms, which a repository without the file need not wait for
 
     try:
-        document = tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise XexpError(f"{FILE} is not valid TOML: {error}", f"fix {path}") from error
+        raise XexpError(f"{name} is not valid TOML: {error}", f"fix {path}") from error
     except OSError as error:
-        raise XexpError(f"cannot read {FILE}: {error.strerror}") from error
+        raise XexpError(f"cannot read {name}: {error.strerror}") from error
     except ValueError as error:  # an integer of more digits than Python reads
-        raise XexpError(f"{FILE} is not valid TOML: {error}", f"fix {path}") from error
-    return _from_document(document)
+        raise XexpError(f"{name} is not valid TOML: {error}", f"fix {path}") from error
 
 
-def _from_document(document: Mapping[str, Any]) -> dict[str, Any]:
-    kinds = _kinds()
+def _placed(folder: str, value: Any) -> Any:
+    """A path, or several, as named in a folder; by its path from the top."""
+    if isinstance(value, tuple):
+        return tuple(_placed(folder, each) for each in value)
+    if not folder or not value or value.startswith(("/", "~")):
+        return value
+    return posixpath.normpath(posixpath.join(folder, value))
+
+
+def _from_document(document: Mapping[str, Any], folder: str = "") -> dict[str, Any]:
+    kinds, file = _kinds(), posixpath.join(folder, FILE)
     found: dict[str, Any] = {}
     refused: list[str] = []
     for section, table in document.items():
         if not isinstance(table, dict):
-            refused.append(_unknown(section))
+            refused.append(_unknown(section, file=file))
             continue
         for key, value in table.items():
             name = f"{section}_{key}"
             if section == "check" and isinstance(value, dict):
                 value = _listed(key, value)
             if section == "models" and isinstance(value, dict):
-                slot = _slot(key, value, refused)
+                slot = _slot(key, value, folder, refused)
                 found["models_slots"] = (*found.get("models_slots", ()), *slot)
             elif name not in kinds:
-                refused.append(_unknown(key, section))
+                refused.append(_unknown(key, section, file=file))
             else:
-                where = f"[{section}] {key} in {FILE}"
+                where = f"[{section}] {key} in {file}"
                 value = _one_of(name, _checked(kinds[name], value, where), where)
+                value = _placed(folder, value) if name in PATHS else value
                 found |= _allowed(name, value, where, refused)
     return found | {"refused": tuple(map(_printable, refused))}
 
@@ -187,13 +296,13 @@ def _listed(key: str, table: Mapping[str, Any]) -> list[str]:
     return [f"{name}={value}" for name, value in spelled.items()]
 
 
-def _unknown(key: str, section: str = "") -> str:
+def _unknown(key: str, section: str = "", *, file: str) -> str:
     known = [
         f"[{first}] {rest}" for first, _, rest in (name.partition("_") for name in _kinds()) if rest
     ]
     name = f"[{section}] {key}" if section else key
     like = suggestion(name, known)
-    return f"there is no setting '{_short(name)}' ({FILE})" + (f"; {like}" if like else "")
+    return f"there is no setting '{_short(name)}' ({file})" + (f"; {like}" if like else "")
 
 
 def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str, Any]:
@@ -202,6 +311,9 @@ def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str,
     if name in OWN and value not in (False, ""):
         text = "true" if value is True else _quoted(value)
         refused.append(f"{where} is not used: {OWN[name]}, run: git config {key} {text}")
+        return {}
+    if name == "tag_prefix" and value and not _PREFIX.fullmatch(value):
+        refused.append(f"{where}: '{_short(value)}' is not used, a prefix is like 'ranker/'")
         return {}
     if name == "worktree_path" and value and not _beside(value):
         refused.append(
@@ -276,6 +388,12 @@ _WORDS: dict[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def check_prefix(prefix: str) -> None:
+    """Raises UsageError for what cannot be one."""
+    if not _PREFIX.fullmatch(prefix):
+        raise UsageError(f"'{prefix}' is not a prefix of versions", "name one like ranker/")
+
+
 def _one_of(name: str, value: Any, where: str) -> Any:
     words = _WORDS.get(name)
     if not words:
@@ -286,22 +404,27 @@ def _one_of(name: str, value: Any, where: str) -> Any:
     return word or Config._field_defaults[name]
 
 
+#: Names with a slash after each, and nothing that git reads as a pattern.
+_PREFIX = re.compile(r"(?:\w(?:[\w-]|\.(?=[\w-]))*/)+")
+
 _SLOT_KEYS = ("production", "candidates", "extension")
 
 
-def _slot(name: str, table: Mapping[str, Any], refused: list[str]) -> list[ModelSlot]:
+def _slot(name: str, table: Mapping[str, Any], folder: str, refused: list[str]) -> list[ModelSlot]:
     """The slot; none where its name, its files or its folder cannot be used."""
     known: dict[str, str] = {}
+    file = posixpath.join(folder, FILE)
     for key, value in table.items():
-        where = f"[models.{name}] {key} in {FILE}"
+        where = f"[models.{name}] {key} in {file}"
         if key not in _SLOT_KEYS:
-            refused.append(_unknown(key, f"models.{name}"))
+            refused.append(_unknown(key, f"models.{name}", file=file))
             continue
-        known[key] = _checked(str, value, where)
+        text = _checked(str, value, where)
+        known[key] = text if key == "extension" else _placed(folder, text)
     named = {f"models/{name}": "name", f"model.{known.get('extension', 'bin')}": "extension"}
     for path, key in (named | {known.get(k, ""): k for k in ("production", "candidates")}).items():
         if problem := _outside(path):
-            refused.append(f"[models.{name}] in {FILE} is not used: its {key} {problem}")
+            refused.append(f"[models.{name}] in {file} is not used: its {key} {problem}")
             return []
     return [ModelSlot(name, **known)]
 
@@ -336,6 +459,9 @@ def _from_git(values: Mapping[str, list[str]]) -> dict[str, Any]:
             found[name] = _git_bool(key, given[-1])
         else:
             found[name] = _one_of(name, given[-1], f"git config {key}")
+    prefix = found.get("tag_prefix", "")
+    if prefix:
+        check_prefix(prefix)
     return found
 
 

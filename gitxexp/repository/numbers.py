@@ -21,6 +21,11 @@ class Taken:
     def __init__(self, tags: Tags, more: Iterable[AnyVersion] = ()) -> None:
         self._tags, self._more = tags, set(more)
 
+    @property
+    def prefix(self) -> str:
+        """What the versions of the project begin with."""
+        return self._tags.prefix
+
     def __contains__(self, version: AnyVersion) -> bool:
         return version in self._more or self._tags.holds(version)
 
@@ -32,16 +37,18 @@ class Taken:
     def latest(self) -> Version | None:
         """The highest ``eX.Y.Z``; None where there is none."""
         highest = self._tags.latest
-        return version.latest([*self._more, *([highest] if highest else [])])
+        return version.latest([*self._more, *([highest] if highest else [])], self.prefix)
 
     def following(self, level: Level) -> Version:
         """The version after the highest one, at ``level``; the first one is ``e0.1.0``."""
         highest = self.latest
-        return version.FIRST if highest is None else highest.bump(level)
+        first = version.FIRST._replace(prefix=self.prefix)
+        return first if highest is None else highest.bump(level)
 
     def following_named(self, name: str) -> NamedVersion:
         """The next ``exp-NAME-vN``."""
-        return version.following_named([*self._more, *self._tags.of_name(name)], name)
+        known = [*self._more, *self._tags.of_name(name)]
+        return version.following_named(known, name, self.prefix)
 
 
 def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) -> Taken:
@@ -52,6 +59,12 @@ def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) ->
         names += _unheld(project, tags)
     more = (version.parse(name) for name in names)
     return Taken(tags, [*(each for each in more if each is not None), *elsewhere])
+
+
+def is_of(name: str, prefix: str) -> bool:
+    """Whether a version's name is one of the project with this prefix."""
+    found = version.parse(name)
+    return found is None or found.prefix == prefix
 
 
 def _registries(project: Project) -> list[str]:
@@ -93,7 +106,8 @@ def untagged(project: Project, tags: Tags) -> tuple[str, ...]:
 def _unheld(project: Project, tags: Tags) -> tuple[str, ...]:
     def find() -> list[str]:
         names = set(tags.names)
-        return [name for name in project.registry.versions() if name not in names]
+        every = (name for name in project.registry.versions() if name not in names)
+        return [name for name in every if is_of(name, tags.prefix)]
 
     try:
         stat = project.registry.path.stat()

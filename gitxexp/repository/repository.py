@@ -22,6 +22,7 @@ from gitxexp.repository import config
 from gitxexp.repository import tags as repository_tags
 from gitxexp.repository.config import Config
 from gitxexp.repository.tags import Experiment
+from gitxexp.repository.version import AnyVersion
 from gitxexp.storage.git import SETTINGS, Git, Places
 
 if TYPE_CHECKING:
@@ -109,10 +110,14 @@ def _same_folder(one: Path, other: Path) -> bool:
 class Project:
     """The repository around a folder. Nothing is read before it is asked for."""
 
-    def __init__(self, git: Git, places: Places, notify: Notify = _silent) -> None:
+    def __init__(
+        self, git: Git, places: Places, notify: Notify = _silent, folder: str | None = None
+    ) -> None:
         self.git = git
         self.places = places
         self.notify = notify
+        self._folder = folder
+        self.every_project = False  #: the experiments of all projects, not of this one alone
         self.progress: Progress | None = None  #: who watches work that may last; set by a verb
         self.finished: list[int] = []  #: operations of dead processes that :meth:`recover` finished
         self.state = places.common_dir / "xexp"
@@ -176,14 +181,45 @@ class Project:
     @cached_property
     def config(self) -> Config:
         """The tracked configuration with git's own laid over it."""
-        loaded = config.load(self.places.top, self.git.config(SETTINGS))
-        for sentence in loaded.refused:
+        loaded = config.load(self.places.top, self._settings, self.folder)
+        top = self.places.top
+        unused = config.unused(top, self.places.prefix) if top else None
+        for sentence in (*loaded.refused, *((unused,) if unused else ())):
             self.notify(f"warning: {sentence}")
         return loaded
 
+    @cached_property
+    def _settings(self) -> dict[str, list[str]]:
+        return self.git.config(SETTINGS)
+
     def forget_config(self) -> None:
         """Read the configuration again when it is next asked for."""
-        self.__dict__.pop("config", None)
+        for name in ("config", "_settings", "folder", "prefix"):
+            self.__dict__.pop(name, None)
+
+    @cached_property
+    def folder(self) -> str:
+        """The folder, from the top, of the project that the current one is in; see
+        :mod:`gitxexp.repository.config`."""
+        if self._folder is not None or self.places.top is None:
+            return self._folder or ""
+        return config.folder_of(self.places.top, self.places.prefix)
+
+    def set_up_in(self, folder: str) -> None:
+        """Take the current folder, by its path from the top, for a project of its own."""
+        self.forget_config()
+        self._folder = folder
+
+    @cached_property
+    def prefix(self) -> str:
+        """What the versions of the project begin with. The settings are read only where they have one."""
+        top = self.places.top
+        named = "xexp.tag.prefix" in self._settings or (top and config.has_prefix(top, self.folder))
+        return self.config.tag_prefix if named else ""
+
+    def own(self, version: AnyVersion) -> AnyVersion:
+        """The version with the project's prefix, where it is named without one."""
+        return version if version.prefix else version._replace(prefix=self.prefix)
 
     @cached_property
     def log(self) -> OpLog:
@@ -232,8 +268,16 @@ class Project:
         return self._tags_later()()
 
     def _tags_later(self) -> Callable[[], repository_tags.Tags]:
-        later = repository_tags.tags_later(self.git, self.state / "tags.cache")
+        later = self._listed(None if self.every_project else self.prefix)
         return lambda: self._told(later())
+
+    def _listed(self, prefix: str | None) -> Callable[[], repository_tags.Tags]:
+        name = "tags.cache" if prefix == "" else f"tags.{(prefix or '').replace('/', '%')}.cache"
+        return repository_tags.tags_later(self.git, self.state / name, prefix)
+
+    def with_prefix(self, prefix: str) -> repository_tags.Tags:
+        """The experiments of the project that has this prefix."""
+        return self.tags() if prefix == self.prefix else self._annotated(self._listed(prefix)())
 
     def _annotated(self, tags: repository_tags.Tags) -> repository_tags.Tags:
         found = self.annotations
@@ -269,7 +313,7 @@ class Project:
     def require_set_up(self, *, registry: bool = True) -> None:
         """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
         the last commit is gone: a new one in its place would hold next to nothing."""
-        if not config.is_set_up(self.top):
+        if not config.is_set_up(self.top / self.folder):
             self.require_checked_out()
             raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
         tracked = f"HEAD:{config.REGISTRY}"
@@ -290,9 +334,10 @@ class Project:
     def is_left_out(self) -> bool:
         """Whether the index has the settings, and says that the work tree is not to
         (skip-worktree, git-sparse-checkout(1))."""
-        if config.is_set_up(self.top):
+        if config.is_set_up(self.top / self.folder):
             return False
-        listed = self.at_top.fields("ls-files", "-t", "-z", "--", config.FILE)
+        file = (Path(self.folder) / config.FILE).as_posix()
+        listed = self.at_top.fields("ls-files", "-t", "-z", "--", file)
         return any(line.startswith("S ") for line in listed)
 
     # -- operations ----------------------------------------------------------------------------

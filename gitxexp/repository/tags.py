@@ -29,7 +29,7 @@ from gitxexp.common import limits
 from gitxexp.repository import tag_message as payloads
 from gitxexp.repository import version as versions
 from gitxexp.repository.tag_message import Payload
-from gitxexp.repository.version import PATTERNS, AnyVersion, NamedVersion, Version
+from gitxexp.repository.version import AnyVersion, NamedVersion, Version, patterns
 from gitxexp.storage.git import Git, decode, encode
 
 #: Made anew when the way of parsing changes, or the Python (marshal's form is its own).
@@ -117,12 +117,13 @@ class Tags:
     Experiments come newest first. Nothing is read before it is asked for.
     """
 
-    def __init__(self, store: _Store, over: Over | None = None) -> None:
+    def __init__(self, store: _Store, prefix: str = "", over: Over | None = None) -> None:
         self._store, self._over = store, over
+        self.prefix = prefix  #: of the project whose they are
 
     def laid_over(self, over: Over) -> Tags:
         """The same tags, each experiment as ``over`` makes it."""
-        return Tags(self._store, over)
+        return Tags(self._store, self.prefix, over)
 
     @cached_property
     def experiments(self) -> list[Experiment]:
@@ -152,11 +153,11 @@ class Tags:
             "ORDER BY major DESC, minor DESC, patch DESC LIMIT 1",
             by="major",
         )
-        return Version(*rows[0]) if rows else None
+        return Version(*rows[0])._replace(prefix=self.prefix) if rows else None
 
     def of_name(self, name: str) -> list[NamedVersion]:
         """The ``exp-NAME-vN`` of a name that tags of any kind have."""
-        start = encode(f"exp-{name}-v")
+        start = encode(f"{self.prefix}exp-{name}-v")
         rows = self._store.rows(
             "SELECT name FROM tag WHERE name >= ? AND name < ?", start, start + b":"
         )
@@ -324,7 +325,7 @@ def _is_text(value: str) -> bool:
 
 def taken(git: Git) -> list[AnyVersion]:
     """Every version that a tag of any kind occupies, experiment or not."""
-    found = (versions.parse(ref.removeprefix("refs/tags/")) for ref in git.refs(*PATTERNS))
+    found = (versions.parse(ref.removeprefix("refs/tags/")) for ref in git.refs(*patterns()))
     return [version for version in found if version is not None]
 
 
@@ -333,14 +334,15 @@ def experiments(git: Git, cache: Path) -> list[Experiment]:
     return tags_later(git, cache)().experiments
 
 
-def tags_later(git: Git, cache: Path) -> Callable[[], Tags]:
-    """All tags that are ours, begun now (git lists them) and waited for when called."""
-    listed = git.listed_later(*PATTERNS)
+def tags_later(git: Git, cache: Path, prefix: str | None = "") -> Callable[[], Tags]:
+    """All tags that are ours, of the project with this ``prefix`` (None: of every project), begun now
+    (git lists them) and waited for when called. Each has a ``cache`` of its own."""
+    listed = git.listed_later(*patterns(prefix))
 
     def result() -> Tags:
         store = _Store(git, cache)  # while git is still listing
         store.update(listed())
-        return Tags(store)
+        return Tags(store, prefix or "")
 
     return result
 

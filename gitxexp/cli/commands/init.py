@@ -37,6 +37,11 @@ def _list_templates(ctx: click.Context, _param: click.Parameter, given: bool) ->
     callback=_list_templates,
     help="List the templates.",
 )
+@click.option(
+    "--prefix",
+    metavar="NAME/",
+    help="Make this folder a project of its own; its versions begin with NAME/.",
+)
 @click.option("--no-dvc", is_flag=True, help="Do not set up DVC.")
 @click.option("--track", is_flag=True, help="Add untracked data, models and results to DVC.")
 @click.option(
@@ -45,6 +50,7 @@ def _list_templates(ctx: click.Context, _param: click.Parameter, given: bool) ->
 @shared(dry_run="Show what would be done.", no_wait=True, json=True)
 def init(
     template: str | None,
+    prefix: str | None,
     no_dvc: bool,
     track: bool,
     hooks: bool,
@@ -67,6 +73,7 @@ def init(
                 track=track,
                 hooks=hooks,
                 template=chosen,
+                prefix=prefix,
                 dry_run=dry_run,
                 wait=not no_wait,
             )

@@ -44,15 +44,16 @@ class Declared(NamedTuple):
 
 
 class Pipelines:
-    """The pipelines of the work tree at ``top``, read when they are first asked for."""
+    """The pipelines of the work tree at ``top``, read when they are first asked for; only those whose
+    files ``own`` accepts by their path, where it is given."""
 
-    def __init__(self, top: Path) -> None:
-        self.top = top
+    def __init__(self, top: Path, own: Callable[[str], bool] | None = None) -> None:
+        self.top, self._own = top, own
 
     @cached_property
     def declared(self) -> Declared:
         """What all of them declare. One that cannot be read is left out, with a note."""
-        return _declared(self.top)
+        return _declared(self.top, self._own)
 
     def is_measure(self, path: str) -> bool:
         """Whether a file is, or lies in, a declared metric or plot."""
@@ -92,11 +93,11 @@ class _Collected:
     produced: set[str]
 
 
-def _declared(top: Path) -> Declared:
+def _declared(top: Path, own: Callable[[str], bool] | None) -> Declared:
     names = [
         name
         for name in Git(top).fields(*DVC_FILES)
-        if posixpath.basename(name) in ("dvc.yaml", "dvc.lock")
+        if posixpath.basename(name) in ("dvc.yaml", "dvc.lock") and (own is None or own(name))
     ]
 
     def read(wanted: Iterable[str]) -> dict[str, bytes]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
 
 #: The tags that may be experiments.
-_PATTERNS = ("refs/tags/e*", "refs/tags/exp-*")
+_PATTERNS = ("refs/tags/e*", "refs/tags/*/e*")
 
 
 @dataclass(frozen=True)
@@ -204,7 +204,8 @@ def _fetch_tags(project: Project, remote: str, progress: Progress | None) -> lis
     """Every experiment's tag that the remote has and this clone has not; the names that both have
     for different ones."""
     git = GitWriter(project.git)
-    theirs = git.remote_tags(remote, *_PATTERNS)
+    listed = git.remote_tags(remote, *_PATTERNS)
+    theirs = {name: oid for name, oid in listed.items() if "/" not in name or version.spelled(name)}
     mine = {name.removeprefix("refs/tags/"): oid for name, oid in git.refs("refs/tags").items()}
     absent = [name for name in theirs if name not in mine]
     if absent:

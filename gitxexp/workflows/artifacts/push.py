@@ -94,7 +94,7 @@ def plan(
     believed = Believed()
     if name is not None:
         refs_there = GitWriter(project.git).remote_refs(
-            name, "refs/tags/e*", f"refs/heads/{branch}"
+            name, f"refs/tags/{project.prefix}e*", f"refs/heads/{branch}"
         )
         there = {ref.removeprefix("refs/tags/"): oid for ref, oid in refs_there.items()}
         clashing = [e for e in wanted if there.get(e.name, e.oid) != e.oid]

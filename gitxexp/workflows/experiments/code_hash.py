@@ -17,6 +17,8 @@ from gitxexp.storage.git import Git, encode
 
 _PROSE = frozenset((".md", ".rst", ".txt"))
 _NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", "LICENSE", "dvc.lock"))
+#: Folders of settings.
+_OURS = frozenset((FOLDER, ".dvc"))
 #: Folders that trackers keep: what they hold is compared by itself.
 _TRACKERS = frozenset(("dvclive", "mlruns"))
 
@@ -32,7 +34,9 @@ def is_code(path: str, config: Config) -> bool:
 def is_by_hand(path: str, config: Config) -> bool:
     """Whether the tracked file ``path`` is code or prose: of what is known, people write it."""
     pure = PurePosixPath(path)
-    if pure.parts[0] in (FOLDER, ".dvc") or pure.name in _NAMES or is_data_pointer(path):
+    if not _OURS.isdisjoint(pure.parts[:-1]) or pure.name in _NAMES or is_data_pointer(path):
+        return False
+    if not config.has(path):
         return False
     if pure.suffix.lower() in DATABASES:
         return False

@@ -143,7 +143,8 @@ def databases(top: Path, config: Config) -> list[Path]:
     With none configured, those that are found below ``top``.
     """
     if not config.results_databases:
-        return [top / name for name in find_databases(top, config.results_table or None)]
+        names = find_databases(top, config.results_table or None)
+        return [top / name for name in names if config.has(name)]
     found: dict[Path, None] = {}
     for pattern in config.results_databases:
         if _is_glob(pattern):
@@ -177,7 +178,7 @@ def find_folders(top: Path, config: Config) -> list[Path]:
     found = dict.fromkeys(
         path
         for name in Git(top).fields("ls-files", "-z", "--cached", "--others", "--", *known)
-        if not _is_hidden(name) and (path := _folder_of(top, name)) is not None
+        if not _is_hidden(name) and config.has(name) and (path := _folder_of(top, name)) is not None
     )
     return [path for path in found if path.is_dir() and has_runs(path)]
 

@@ -63,7 +63,7 @@ def role(path: str, config: Config) -> Role:
         return Role.DATA
     if _matches(path, config.models_paths):
         return Role.MODEL
-    pure = PurePosixPath(path)
+    pure = PurePosixPath(path.removeprefix(f"{config.folder}/") if config.folder else path)
     declared = _declared(path, pure, config)
     if declared is not None:
         return declared

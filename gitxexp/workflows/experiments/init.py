@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import config as settings
 from gitxexp.repository.commit import IndexChanged, index_entries
@@ -90,6 +91,7 @@ paths = {models}
 {command}  # what git xexp run runs without a command
 
 [tag]
+{prefix}  # versions are ranker/e0.1.0: of a project beside others in one repository
 # push = false            # push artifacts, branch and tag after every tag
 # remote = "origin"
 
@@ -135,11 +137,13 @@ def init(
     track: bool = False,
     hooks: bool = False,
     template: Template | None = None,
+    prefix: str | None = None,
     dry_run: bool = False,
     wait: bool = True,
 ) -> SetUp:
     """Set the project up; where it is set up already, only what is missing on this machine.
 
+    With a ``prefix`` the current folder becomes a project of its own, whose versions begin with it.
     With ``track``, data, models and results that nothing tracks are added to DVC; with ``hooks``, a
     ``git push`` pushes their artifacts first. The files of a ``template`` are written first, and its
     data are added to DVC. Returns an empty
@@ -147,20 +151,22 @@ def init(
     """
     if not dry_run:
         project.recover_first(wait=wait)
+    if prefix is not None:
+        _begin_project(project, prefix)
     project.require_checked_out()
     top = project.top
     fresh = new_files(project, template) if template else []
-    found = detect(top, project.at_top, nearest_root(project))
+    found = _found(project)
     loose = untracked(project)
     if dry_run:
-        done = [*fresh, *_missing(top, dvc=dvc), *install.missing(project)]
+        done = [*fresh, *_missing(project, dvc=dvc), *install.missing(project)]
         lines = [f"would create {name}" for name in done]
         lines += [f"would track {name}" for name in loose.every if track]
         lines += [f"would create {install.HOOK}"] if hooks and not install.has_hook(project) else []
         return _set_up(project, found, lines, loose)
     if (
         not fresh
-        and not _missing(top, dvc=dvc)
+        and not _missing(project, dvc=dvc)
         and not install.missing(project)
         and not ((track and loose.every) or (hooks and not install.has_hook(project)))
     ):
@@ -169,7 +175,7 @@ def init(
         done = []
         if template:
             write_files(project, running, template, fresh)
-            found = _of_template(detect(top, project.at_top, nearest_root(project)), template)
+            found = _of_template(_found(project), template)
             done += fresh
         if dvc and not has_dvc(top):
             running.record(Created(str(top / ".dvc")))
@@ -179,11 +185,12 @@ def init(
             running.record(IndexChanged(str(top), index_entries(project.at_top, [*names])))
             session.init(top)
             done.append("DVC (.dvc/)")
-        path = top / settings.FILE
-        if not path.exists():
-            running.record(Created(str(path)))
-            paths.write(top, settings.FILE, config_text(found, template).encode("utf-8"))
-            done.append(settings.FILE)
+        file = _file(project)
+        if not (top / file).exists():
+            running.record(Created(str(top / file)))
+            text = config_text(_below(found, project.folder), template, prefix or "")
+            paths.write(top, file, text.encode("utf-8"))
+            done.append(file)
         if not (top / settings.REGISTRY).exists():
             running.record(Created(str(top / settings.REGISTRY)))
             project.registry.create()
@@ -253,9 +260,53 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
             yield word, some(names, 5)
 
 
-def _missing(top: Path, *, dvc: bool) -> list[str]:
+def _missing(project: Project, *, dvc: bool) -> list[str]:
+    top = project.top
     missing = ["DVC (.dvc/)"] if dvc and not has_dvc(top) else []
-    return missing + [n for n in (settings.FILE, settings.REGISTRY) if not (top / n).exists()]
+    return missing + [n for n in (_file(project), settings.REGISTRY) if not (top / n).exists()]
+
+
+def _begin_project(project: Project, prefix: str) -> None:
+    """Raises UsageError where the prefix is none, XexpError where the folder has another one already."""
+    settings.check_prefix(prefix)
+    folder = project.places.prefix.rstrip("/")
+    if project.folder == folder and project.prefix not in ("", prefix):
+        raise XexpError(
+            f"this project has the prefix '{project.prefix}' already", f"edit {_file(project)}"
+        )
+    if (project.top / folder / settings.FILE).exists() and project.prefix != prefix:
+        name = f"{folder}/{settings.FILE}".lstrip("/")
+        raise XexpError(f"{name} exists, without a prefix", f'add to it: [tag] prefix = "{prefix}"')
+    project.set_up_in(folder)
+
+
+def _file(project: Project) -> str:
+    """The settings of the project, by their path from the top."""
+    return (PurePosixPath(project.folder) / settings.FILE).as_posix()
+
+
+def _found(project: Project) -> Found:
+    """What belongs to the project of what is there; of one in a folder, what is in that folder."""
+    found = detect(project.top, project.at_top, project.folder or nearest_root(project))
+    below = f"{project.folder}/" if project.folder else ""
+    has = project.config.has
+    found = _each(found, lambda path: path if path.startswith(below) and has(path) else None)
+    default = settings.Config()
+    params, metrics = (
+        tuple(f"{below}{name}" for name in names)
+        for names in (default.params_files, default.metrics_files)
+    )
+    return replace(found, params=found.params or params, metrics=found.metrics or metrics)
+
+
+def _below(found: Found, folder: str) -> Found:
+    """What was found by its path from a folder."""
+    return _each(found, lambda path: path.removeprefix(f"{folder}/")) if folder else found
+
+
+def _each(found: Found, change: Callable[[str], str | None]) -> Found:
+    values = {name: tuple(filter(None, map(change, paths))) for name, paths in vars(found).items()}
+    return Found(**values)
 
 
 def nearest_root(project: Project) -> str:
@@ -300,7 +351,7 @@ def _parquet(names: Iterable[str]) -> list[str]:
     return [name for name in names if name.endswith(".parquet")]
 
 
-def config_text(found: Found, template: Template | None = None) -> str:
+def config_text(found: Found, template: Template | None = None, prefix: str = "") -> str:
     """The text of ``.xexp/config.toml`` for what was found, and what a template sets."""
     primary, command = template and template.primary, template and template.command
     data = f"# found: {', '.join(found.data)}\n" if found.data else ""
@@ -311,6 +362,7 @@ def config_text(found: Found, template: Template | None = None) -> str:
         models=_list(found.models),
         data=data,
         primary=f'primary = "{primary}"' if primary else '# primary = "f1"        ',
+        prefix=f'prefix = "{prefix}"' if prefix else '# prefix = "ranker/"     ',
         command=f'command = "{command}"' if command else '# command = "python train.py"',
     )
 
@@ -327,9 +379,11 @@ def _advice(project: Project, loose: Untracked) -> tuple[str, ...]:
     if loose.every and has_dvc(project.top):
         advice.append("git xexp init --track")
     ours = [".xexp", ".dvc", ".dvcignore", install.ATTRIBUTES]
+    if project.folder:
+        ours = [f":/{name}" for name in (*ours, f"{project.folder}/{settings.FOLDER}")]
     if project.at_top.fields("status", "--porcelain", "-z", "--", *ours):
         if not (project.top / ".dvcignore").exists():
-            ours = [".xexp", install.ATTRIBUTES]
+            ours = [name for name in ours if not name.endswith((".dvc", ".dvcignore"))]
         advice.append(f'git add {" ".join(ours)} && git commit -m "Set up git xexp"')
     here = [path for path in tracked if (project.top / path).exists()]
     if tracked and not here:  # a new clone

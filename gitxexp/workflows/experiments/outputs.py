@@ -48,6 +48,7 @@ class LostRows(NoAnswer):
 def outputs_of(project: Project) -> Outputs:
     """The outputs of the work tree and how they differ from their pointers."""
     every = pointers.outputs_in(project.top) if has_dvc(project.top) else []
+    every = [output for output in every if project.config.has(output.path)]
     changes = status(project.top, every, project.stat_cache, project.progress) if every else []
     return Outputs(
         tuple(every),
@@ -232,8 +233,10 @@ def untracked(project: Project) -> Untracked:
     listed = project.at_top.fields(
         "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
     )
+    listed = [name for name in listed if project.config.has(name.rstrip("/"))]
     known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
     pointed = _pointed(project) if listed else ()
+    below = f"{project.folder}/" if project.folder else ""
     groups: dict[Role, list[str]] = {Role.DATA: [], Role.MODEL: [], Role.RESULTS: []}
     for name in listed:
         inside = list(islice(_files(project.top, name), _MOST)) if name.endswith("/") else [name]
@@ -241,7 +244,9 @@ def untracked(project: Project) -> Untracked:
         for path in inside:
             if any(path == out or path.startswith(f"{out}/") for out in pointed):
                 continue  # in a folder of which git knows nothing yet, not even what it ignores
-            if path in known or _is_at_stake(path):
+            if not project.config.has(path):
+                continue
+            if path in known or _is_at_stake(path.removeprefix(below)):
                 kind = Role.RESULTS if path in known else describe.role(path, project.config)
                 roles.setdefault(kind, []).append(path)
         if len(roles.get(Role.DATA, ())) >= _MANY and len(roles) == 1:

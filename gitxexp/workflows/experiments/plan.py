@@ -138,8 +138,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     """
     project.require_set_up()
     branch, head = repository_commit.check_ready(project)
-    request = of_record(project, request)
-    changes = repository_commit.changes(project.at_top)
+    request = of_record(project, _in_project(project, request))
+    changes = repository_commit.changes(project)
     modified = _accepted(project, changes, request)
     staged = [path for path in changes.staged_new if not is_ours(path)]
     tags = project.tags_as_made()
@@ -195,6 +195,20 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
         evidence=tuple(_evidence(request, collected, outputs, binding)),
         kept=binding.kept,
     )
+
+
+def _in_project(project: Project, request: Request) -> Request:
+    """The request with the project's prefix. Raises XexpError for a version of another project."""
+    if request.version is None:
+        return request
+    own = project.own(request.version)
+    if own.prefix != project.prefix:
+        mine = f"'{project.prefix}'" if project.prefix else "no prefix"
+        raise XexpError(
+            f"{own} is a version of another project: those of this one have {mine}",
+            "run the command in the folder of that project",
+        )
+    return replace(request, version=own)
 
 
 def of_record(project: Project, request: Request) -> Request:
@@ -397,8 +411,8 @@ def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
     tagged = {run.id: found[-1].name for run in runs if (found := tags.of_run(run.id))}
     kept = runs
     if request.of is not None:
-        name = str(request.of)
-        kept = [run for run in runs if name in run.versions or tagged.get(run.id) == name]
+        names = {str(request.of), str(project.own(request.of))}
+        kept = [run for run in runs if names.intersection((*run.versions, tagged.get(run.id)))]
     elif not request.all_runs:
         kept = [run for run in runs if run.id not in tagged]
     if request.where is not None:
@@ -486,9 +500,10 @@ def _refuse_untracked(project: Project, request: Request) -> None:
 def declared(run: Run | None, used: Taken) -> AnyVersion | None:
     """The version that the rows of ``run`` name, if they name one and it is free."""
     named = [versions.parse(text) for text in run.versions] if run else []
-    if len(named) != 1 or named[0] is None or named[0] in used:
+    if len(named) != 1 or named[0] is None:
         return None
-    return named[0]
+    own = named[0] if named[0].prefix else named[0]._replace(prefix=used.prefix)
+    return None if own in used or own.prefix != used.prefix else own
 
 
 def _refuse_unrecorded(outputs: Outputs, changes: Changes) -> None:
@@ -678,7 +693,7 @@ def _number(
     if request.name is not None:
         number = _named(project, used, request.name)
     elif used.latest is None and request.level is None:
-        number, reason = versions.FIRST, "the first experiment"
+        number, reason = used.following(Level.MINOR), "the first experiment"
     else:
         number = used.following(choice.level)
     return _as_told(ran, used, number) or (number, reason)
@@ -709,7 +724,8 @@ def _choice(
         return Choice(Level.MINOR, "no tag here to compare with")
     before = parent.payload
     if before.handwritten:
-        at_parent = _artifacts(pointers.outputs_at(project.git, parent.commit), ())
+        every = pointers.outputs_at(project.git, parent.commit)
+        at_parent = _artifacts([out for out in every if project.config.has(out.path)], ())
         row = project.registry.rows().get(parent.name)
         if row is not None and row.run and row.artifacts.items() <= at_parent.items():
             before = row  # the tag was made again, with other words

@@ -57,11 +57,12 @@ def renumber(
     project.recover_first(wait=wait)
     project.require_set_up()
     branch, head = repository_commit.check_ready(project)
-    ours = next((e for e in project.tags_as_made().experiments if e.version == old), None)
+    old = project.own(old)
+    ours = project.tags_as_made().named(str(old))
     if ours is None:
         raise XexpError(f"there is no experiment {old} here", "git xexp explore list")
     name = _remote(project, branch, remote)
-    there = GitWriter(project.git).remote_tags(name, "refs/tags/e*") if name else {}
+    there = GitWriter(project.git).remote_tags(name, f"refs/tags/{old.prefix}e*") if name else {}
     if there.get(ours.name) == ours.oid:
         raise XexpError(
             f"{name} has this very {old}: others may use it",
@@ -112,10 +113,10 @@ def _next(project: Project, ours: Experiment, there: Iterable[str]) -> AnyVersio
     used = [found for name in names if (found := version.parse(name)) is not None]
     own = ours.version
     if isinstance(own, NamedVersion):
-        return version.following_named(used, own.name)
+        return version.following_named(used, own.name, own.prefix)
     level = ours.payload.reason.partition(":")[0]
     known = {str(each) for each in Level}
-    return version.following(used, Level(level) if level in known else Level.PATCH)
+    return version.following(used, Level(level) if level in known else Level.PATCH, own.prefix)
 
 
 def _rows(

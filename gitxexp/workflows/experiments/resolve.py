@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
+from gitxexp.common.text import some
+from gitxexp.repository.config import folders
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
-from gitxexp.repository.version import PATTERNS
+from gitxexp.repository.version import AnyVersion, parse, patterns
 
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _SHA = "sha256:"
@@ -36,14 +38,17 @@ class Resolved(NamedTuple):
 def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
     """The experiment or commit that ``name`` means.
 
-    In this order: a version, a tracker's run, a branch, tag or remote branch, the name of a
-    worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4 characters) of a
-    configuration's hash (with or without ``sha256:``), of a run or of a commit, any other revision.
-    ``known`` are the project's tags, where they have been listed already. Raises XexpError
+    In this order: a version (with the project's prefix or without it), a tracker's run, a branch, tag
+    or remote branch, the name of a worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4
+    characters) of a configuration's hash (with or without ``sha256:``), of a run or of a commit, any
+    other revision. ``known`` are the project's tags, where they have been listed already. Raises XexpError
     with candidates when it is ambiguous or means nothing.
     """
-    tags = project.tags() if known is None else known
+    version = parse(name)
+    tags = tags_of(project, name) if known is None or _is_foreign(project, version) else known
     exact = tags.among({name, name.removeprefix("refs/tags/"), name.removeprefix("tags/")})
+    if version is not None and not exact:
+        exact = tags.among({str(project.own(version))})
     exact = exact or tags.of_run(name)
     if not exact:
         commit = _ref(project, name)
@@ -57,6 +62,19 @@ def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
     if commit is None:
         raise _unknown(project, name, tags)
     return _at(project, name, commit, tags)
+
+
+def tags_of(project: Project, name: str) -> Tags:
+    """The experiments among which ``name`` is one: those of another project of this repository, where it
+    is a version that begins with that one's prefix."""
+    version = parse(name)
+    if version is not None and _is_foreign(project, version):
+        return project.with_prefix(version.prefix)
+    return project.tags()
+
+
+def _is_foreign(project: Project, version: AnyVersion | None) -> bool:
+    return version is not None and version.prefix not in ("", project.prefix)
 
 
 def tagged(project: Project, name: str) -> Experiment:
@@ -135,7 +153,7 @@ def newest_in(
     for most in (_FIRST, None):
         names = tags.names_newest(most, before)
         few = len(names) <= 2 * _FIRST
-        wanted = [f"refs/tags/{name}" for name in names] if few else PATTERNS
+        wanted = [f"refs/tags/{name}" for name in names] if few else patterns(tags.prefix)
         if not names:
             return None
         merged = project.git.lines(
@@ -174,7 +192,13 @@ def _unknown(project: Project, name: str, tags: Tags) -> XexpError:
 def none_here(project: Project) -> str:
     """The end of "there are no experiments": a shallow clone is made without tags."""
     shallow = "in this shallow clone; get them: git fetch --unshallow --tags"
-    return shallow if project.places.shallow else "yet; make one: git xexp tag"
+    if project.places.shallow:
+        return shallow
+    top = project.places.top
+    others = [f"{folder}/" for folder in folders(top) if folder != project.folder] if top else []
+    if others:
+        return f"of this project; of {some(others, 3)} and all: git xexp list --all-projects"
+    return "yet; make one: git xexp tag"
 
 
 def _untagged_run(project: Project, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import NamedTuple
 
@@ -171,8 +172,10 @@ def _next(project: Project, found: Status) -> str:
     top = project.places.top
     if top is not None and project.is_left_out():
         return CHECK_OUT
-    if top is not None and not (found.drivers and config.is_set_up(top)):
-        return "git xexp init"
+    is_set_up = top is not None and config.is_set_up(top / project.folder)
+    if top is not None and not (found.drivers and is_set_up):
+        others = () if is_set_up else config.folders(top)  # nothing at the top, and projects below
+        return f"cd {shlex.quote(others[0])}" if others else "git xexp init"
     if found.unfinished:
         return (
             "git xexp conflicts" if found.head.conflicts else f"git {found.unfinished} --continue"

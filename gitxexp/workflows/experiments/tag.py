@@ -233,7 +233,7 @@ def tag_and_push(
     branch, _ = project.git.head()
     name = choose_remote(project.git, branch, remote, project.config.tag_remote)
     for left in reversed(range(_TRIES)):
-        elsewhere = _taken_on(project.git, name)
+        elsewhere = _taken_on(project.git, name, project.prefix)
         try:
             return tag(
                 project,
@@ -249,8 +249,8 @@ def tag_and_push(
     raise AssertionError("unreachable: the last try returns or raises")
 
 
-def _taken_on(git: Git, remote: str) -> list[AnyVersion]:
-    names = GitWriter(git).remote_tags(remote, "refs/tags/e*")
+def _taken_on(git: Git, remote: str, prefix: str) -> list[AnyVersion]:
+    names = GitWriter(git).remote_tags(remote, f"refs/tags/{prefix}e*")
     return [found for found in map(version.parse, names) if found is not None]
 
 

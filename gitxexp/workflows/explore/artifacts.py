@@ -50,7 +50,10 @@ def artifacts(
 ) -> tuple[list[ArtifactPlaces], list[str]]:
     """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
-    located, notes = _located(project, [out for out in outputs if out.content], ask=ask_remote)
+    named = experiment.payload.artifacts
+    apart = bool(experiment.version.prefix and named)  # other projects have outputs in its commit
+    outputs = [out for out in outputs if out.content and (not apart or out.path in named)]
+    located, notes = _located(project, outputs, ask=ask_remote)
     known, role = {artifact.path for artifact in located}, _roles(project)
     for path, oid in experiment.payload.artifacts.items():
         if path not in known:

@@ -12,6 +12,7 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import same_value
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
+from gitxexp.repository.version import NamedVersion, parse
 from gitxexp.trackers import column_names
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.explore import filters, rows
@@ -35,6 +36,7 @@ class Query(NamedTuple):
     columns: tuple[str, ...] = ()
     runs: bool = False  #: the runs of the results databases instead of experiments
     where: str | None = None  #: a condition in SQL
+    all_projects: bool = False  #: those of every project of the repository
     names: tuple[str, ...] = ()  #: only these: versions, runs, starts of config hashes, revisions
 
     @property
@@ -71,6 +73,9 @@ class ExperimentList(NamedTuple):
 
 def list_experiments(project: Project, query: Query) -> ExperimentList:
     """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
+    named = map(parse, query.names)
+    others = any(version and version.prefix not in ("", project.prefix) for version in named)
+    project.every_project = query.all_projects or others
     later = project.tags_later()
     config = project.config
     tags = later()
@@ -297,14 +302,12 @@ def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
 
 def version_order(value: Any) -> tuple[Any, ...] | None:
     """Something that sorts as versions do; None for what is none."""
-    from gitxexp.repository.version import NamedVersion, parse
-
     version = parse(value) if isinstance(value, str) else None
     if version is None:
         return None
     if isinstance(version, NamedVersion):
-        return (0, version.name, version.number)
-    return (1, version.major, version.minor, version.patch)
+        return (0, version.prefix, version.name, version.number)
+    return (1, version.prefix, version.major, version.minor, version.patch)
 
 
 # -- columns -------------------------------------------------------------------------------------

@@ -60,7 +60,7 @@ def experiment_of(
 def details(project: Project, name: str | None, *, ask_remote: bool = False) -> ExperimentDetails:
     """Everything about the experiment that ``name`` means (see
     :func:`gitxexp.workflows.experiments.resolve.resolve`); None is the one tagged last."""
-    known = project.tags()
+    known = project.tags() if name is None else resolve.tags_of(project, name)
     if name is None:
         newest = known.newest(1)
         if not newest:

@@ -143,7 +143,9 @@ def _payload(project: Project, draft: _Draft) -> Payload:
     artifacts = {
         output.path: output.hash
         for output in outputs
-        if output.hash and (own_commit or describe.role(output.path, config) is Role.DATA)
+        if output.hash
+        and config.has(output.path)
+        and (own_commit or describe.role(output.path, config) is Role.DATA)
     }
     data = describe.data_hash(describe.data_outputs(artifacts, config))
     text = str(run.context.get("name") or "")

@@ -526,7 +526,11 @@ class CommitContents:
         self._count += 1
         target = self.folder / str(self._count) / Path(path).name
         request = GetRequest(commit, (path,), out=target, force=True)
-        at_top = Project(self.project.at_top, self.project.places._replace(prefix=""))
+        at_top = Project(
+            self.project.at_top,
+            self.project.places._replace(prefix=""),
+            folder=self.project.folder,
+        )
         get(at_top, request, self.progress)
         return target
 

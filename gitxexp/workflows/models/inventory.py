@@ -74,9 +74,9 @@ def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
     Raises XexpError when two slots share a file or folder.
     """
     own = (config.models_production, config.models_candidates, config.models_extension)
-    slots = [_named(slot) for slot in config.models_slots]
+    slots = [_named(slot, config.folder) for slot in config.models_slots]
     if any(own) or not slots:
-        slots.insert(0, _default(*own, outputs))
+        slots.insert(0, _default(*own, posixpath.join(config.folder, "models"), outputs))
     _check_apart(slots)
     return slots
 
@@ -101,15 +101,17 @@ def choose_slot(slots: Sequence[Slot], name: str | None) -> Slot:
     return chosen
 
 
-def _default(production: str, candidates: str, extension: str, outputs: Iterable[Output]) -> Slot:
+def _default(
+    production: str, candidates: str, extension: str, folder: str, outputs: Iterable[Output]
+) -> Slot:
     if not production and not extension:
-        there = [o.path for o in outputs if posixpath.dirname(o.path) == "models/production"]
+        there = [o.path for o in outputs if posixpath.dirname(o.path) == f"{folder}/production"]
         production = there[0] if len(there) == 1 else ""
-    return _slot(DEFAULT, production, candidates, extension, "models")
+    return _slot(DEFAULT, production, candidates, extension, folder)
 
 
-def _named(slot: ModelSlot) -> Slot:
-    folder = f"models/{slot.name}"
+def _named(slot: ModelSlot, project: str) -> Slot:
+    folder = posixpath.join(project, "models", slot.name)
     return _slot(slot.name, slot.production, slot.candidates, slot.extension, folder)
 
 

@@ -176,7 +176,7 @@ def _choose(context: ModelContext, request: PromoteRequest) -> Choice:
     if request.run is not None:
         return select.by_run(context, request.run)
     if request.version is not None:
-        return select.by_version(context, request.version)
+        return select.by_version(context, context.project.own(request.version))
     return select.best(context, request.best)
 
 

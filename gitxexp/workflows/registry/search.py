@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from gitxexp.common import sqlite
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.config_hash import flatten
+from gitxexp.repository.numbers import is_of
 from gitxexp.repository.repository import Project
-from gitxexp.repository.version import PATTERNS
+from gitxexp.repository.version import patterns
 
 if TYPE_CHECKING:
     from gitxexp.workflows.registry.configurations import Known
@@ -63,9 +64,12 @@ def search(
     quotes stand beside each other. Raises UsageError where there is nothing to look for.
     """
     wanted = _wanted(words, labels)
-    refs = project.git.refs_later("HEAD", *PATTERNS)
+    refs = project.git.refs_later("HEAD", *patterns(project.prefix))
     stamp = _stamp(project, refs())
-    path = project.state / f"search-{zlib.crc32(os.fsencode(_place(project))):08x}.db"
+    path = (
+        project.state
+        / f"search-{zlib.crc32(os.fsencode(f'{_place(project)}{project.prefix}')):08x}.db"
+    )
     try:
         return _ask(path, stamp, wanted, labels, limit)
     except (sqlite3.Error, _Stale):
@@ -272,7 +276,7 @@ def _documents(project: Project) -> Iterator[dict[str, Any]]:
     known = {experiment.name for experiment in experiments}
     annotations = project.annotations
     for version, row in project.registry.rows().items():
-        if version in known:
+        if version in known or not is_of(version, project.prefix):
             continue
         payload = annotations.over(version, row)
         yield _document(

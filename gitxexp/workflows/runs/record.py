@@ -26,6 +26,7 @@ from gitxexp.common.files import atomic_write
 from gitxexp.repository import config as settings
 from gitxexp.repository import registry
 from gitxexp.repository.registry import Registry
+from gitxexp.repository.version import parse
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -215,7 +216,18 @@ def read(project: Project) -> list[RunRecord]:
     known = [loaded(row) for row in project.registry.runs()] if project.places.top else []
     ids = {record.id for record in known}
     unsettled = [record for record in RunFolders(project.state).unsettled() if record.id not in ids]
-    return sorted([*known, *unsettled], key=lambda one: (one.started, one.id), reverse=True)
+    folders: dict[str, str] = {}
+
+    def is_own(one: RunRecord) -> bool:
+        version = parse(one.version)
+        if version is not None or project.places.top is None:
+            return version is None or version.prefix == project.prefix
+        if one.folder not in folders:
+            folders[one.folder] = settings.folder_of(project.places.top, one.folder)
+        return folders[one.folder] == project.folder
+
+    every = filter(is_own, (*known, *unsettled))
+    return sorted(every, key=lambda one: (one.started, one.id), reverse=True)
 
 
 def find(records: Sequence[RunRecord], name: str) -> RunRecord | None:

@@ -145,7 +145,7 @@ def rerun(
         )[0]  # fmt: skip
         _prepare(project, past, tree.top)
         tree.seal()
-        config = settings.load(tree.top, project.git.config(SETTINGS))
+        config = settings.load(tree.top, project.git.config(SETTINGS), project.folder)
         job = _job(project, request, past, id, tree.top, config)
         new = software(job.command, environment(job.context), tree.top)
         try:
@@ -267,7 +267,7 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
 
 def _set_parameters(project: Project, found: RunRecord, top: Path) -> None:
     """The parameter files as the sweep wrote them; where they are not kept, the values it set."""
-    config = settings.load(top, project.git.config(SETTINGS))
+    config = settings.load(top, project.git.config(SETTINGS), project.folder)
     folders = RunFolders(project.state)
     for path in config.params_files:
         kept = folders.kept(found.id, path)

@@ -184,7 +184,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     command = request.command or default_command(project)
     in_files, in_words = _split(project, command, request.params)
     files = parameters.plan(project.top, project.config, in_files)
-    changes = repository_commit.changes(project.at_top)
+    changes = repository_commit.changes(project)
     _refuse_uncommitted(project, changes, request, command)
     id = record.new_id()
     written = [file.path for file in files if file.changed]
@@ -194,7 +194,7 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
         parameters.write(project.top, files)
     if written or request.everything:
         project.forget_config()
-        changes = repository_commit.changes(project.at_top)
+        changes = repository_commit.changes(project)
     given = Wanted(files_only=True, ahead=True, params=in_words)
     own = collect(project.top, project.config, given)
     planned = plan(project, _before_request(request, command, own.params))

@@ -111,7 +111,7 @@ def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
     """What the run ``own`` wrote since ``before``."""
     project.forget_config()  # a first run may make a pipeline's files, or databases
     outputs, loose = outputs_of(project), untracked(project)
-    changes = commit.changes(project.at_top)
+    changes = commit.changes(project)
     names = _may_be_written(project, outputs.every, loose)
     now = _stamps(project.top, {*names, *before.stamps})
     written = {path for path, stamp in now.items() if before.stamps.get(path) != stamp}

@@ -21,7 +21,7 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import database_kind
-from gitxexp.repository.config import Config, DeclaredHere
+from gitxexp.repository.config import Config, DeclaredHere, ProjectFolder
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import tables_of
 from gitxexp.workflows.experiments import collect, describe
@@ -209,7 +209,8 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         notes.append("it deleted its worktree")
     try:
         found = tree.differences()
-        config = job.config._replace(pipelines=_declared(tree, found))
+        place = tree.place = tree.place or ProjectFolder(tree.top, job.config.folder)
+        config = job.config._replace(pipelines=_declared(tree, found), place=place)
         collected = _collected(tree, config, found, done)
         kept = tuple(_keep(job, tree, config, found))
     except (XexpError, OSError, sqlite3.Error) as error:
@@ -244,9 +245,9 @@ def _declared(tree: Tree, found: Differences) -> DeclaredHere:
         path.endswith((".dvc", "dvc.yaml", "dvc.lock")) for path in (*found.written, *found.removed)
     )
     if changed:
-        return DeclaredHere(tree.top)
+        return DeclaredHere(tree.top, tree.place)
     if tree.declared is None:
-        tree.declared = DeclaredHere(tree.top)
+        tree.declared = DeclaredHere(tree.top, tree.place)
     return tree.declared
 
 

@@ -190,7 +190,7 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
 
     Raises XexpError where it is not to be committed first, or is data.
     """
-    changes = repository_commit.changes(project.at_top)
+    changes = repository_commit.changes(project)
     config = project.config
     wrong = uncommitted.modified(project, changes)
     tracked = [] if request.everything else wrong

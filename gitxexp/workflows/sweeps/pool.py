@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.errors import XexpError
-from gitxexp.repository.config import DeclaredHere
+from gitxexp.repository.config import DeclaredHere, ProjectFolder
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import place
 from gitxexp.storage.git import Git, GitError
@@ -73,6 +73,7 @@ class Tree:
     files: dict[str, Stat] = field(default_factory=dict)
     index: Stat | None = None
     sealed: Stat | None = None  #: of the file beside it that says all this
+    place: ProjectFolder | None = None  #: of the project whose runs it has
     declared: DeclaredHere | None = None  #: its pipelines, as the commit has them
 
     # -- its state ---------------------------------------------------------------------------------

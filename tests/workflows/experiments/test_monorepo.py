@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
+import pytest
+
 from tests.conftest import METRICS, PARAMS
-from tests.helpers import Repo, dvc_inside, xexp_inside
+from tests.helpers import Repo, dvc_inside, run, xexp_inside
+
+COMPLETIONS = Path(__file__).parents[3] / "completions"
 
 
 def test_the_nearest_project_is_taken(repo: Repo) -> None:
@@ -31,3 +38,137 @@ def test_the_nearest_project_is_taken(repo: Repo) -> None:
     assert repo.xexp("--json").good().json()["outputs"]["changed"] == ["ranker/data/rows.csv"]
     repo.xexp("init").good()
     assert not (repo / ".dvc").exists()
+
+
+@pytest.fixture(scope="session")
+def projects_template(sealed: Path) -> Path:
+    """The folder that ``projects`` copies."""
+    made = Repo(sealed / "projects-template")
+    made.path.mkdir()
+    made.git("init", "-q", "-b", "main")
+    for name in ("ranker", "tagger"):
+        made.write(f"{name}/train.py", "print(1)\n")
+        made.write(f"{name}/params.yaml", PARAMS)
+        made.write(f"{name}/metrics.json", METRICS)
+        made.write(f"{name}/data/rows.csv", f"{name}\n")
+        made.write(f"{name}/models/production/model.bin", f"model of {name}\n")
+        dvc_inside("init", "-q", "--subdir", cwd=made / name).good()
+        dvc_inside(
+            "add", "-q", "data/rows.csv", "models/production/model.bin", cwd=made / name
+        ).good()
+    made.write("lib/common.py", "shared = 1\n")
+    made.commit("two projects")
+    for name in ("ranker", "tagger"):
+        xexp_inside("init", "--prefix", f"{name}/", cwd=made / name).good()
+    made.commit("set up")
+    return made.path
+
+
+@pytest.fixture
+def projects(projects_template: Path, tmp_path: Path) -> Repo:
+    """``ranker`` and ``tagger``, each with a DVC project, settings and a prefix of its own."""
+    shutil.copytree(projects_template, tmp_path / "projects", symlinks=True)
+    return Repo(tmp_path / "projects")
+
+
+def names(repo: Repo, folder: str, *args: str) -> list[str]:
+    listed = xexp_inside("explore", "list", "--json", *args, cwd=repo / folder).good().json()
+    return [row["version"] for row in listed]
+
+
+def test_each_project_has_its_own_settings_versions_and_files(projects: Repo) -> None:
+    ranker, tagger = projects / "ranker", projects / "tagger"
+    assert not (projects / ".xexp/config.toml").exists()
+    assert 'files = ["params.yaml"]' in (ranker / ".xexp/config.toml").read_text()
+    assert not projects.git("diff", "HEAD", "--name-only")
+    xexp_inside("tag", "-m", "first", cwd=ranker).good()
+    xexp_inside("tag", "-m", "first", cwd=tagger).good()
+    assert names(projects, "ranker") == ["ranker/e0.1.0"]
+    assert names(projects, "tagger") == ["tagger/e0.1.0"]
+    assert names(projects, "tagger", "ranker/e0.1.0") == ["ranker/e0.1.0"]
+    assert set(names(projects, "", "--all-projects")) == {"ranker/e0.1.0", "tagger/e0.1.0"}
+    assert "ranker/, tagger/" in xexp_inside("list", cwd=projects.path).err
+    assert "cd ranker" in projects.xexp().good().out
+
+    # a version may be named without the prefix, and that of another project with it
+    for name in ("e0.1.0", "tagger/e0.1.0"):
+        shown = xexp_inside("show", name, "--json", cwd=tagger).good().json()
+        assert shown["version"] == "tagger/e0.1.0"
+        assert [each["path"] for each in shown["artifacts"]] == [
+            "tagger/data/rows.csv", "tagger/models/production/model.bin"
+        ]  # fmt: skip
+    shown = xexp_inside("show", "ranker/e0.1.0", "--json", cwd=tagger).good().json()
+    assert shown["version"] == "ranker/e0.1.0" and shown["metrics"] == {"f1": 0.81, "loss": 0.42}
+    xexp_inside("get", "ranker/e0.1.0", "ranker/data/rows.csv", "-o", "got.csv", cwd=tagger).good()
+    assert (tagger / "got.csv").read_text() == "ranker\n"
+    (tagger / "got.csv").unlink()
+    xexp_inside("get", "e0.1.0", "data/rows.csv", "-o", "got.csv", cwd=tagger).good()
+    assert (tagger / "got.csv").read_text() == "tagger\n"
+    (tagger / "got.csv").unlink()
+
+    # what changes in the one is nothing to the other
+    projects.write("ranker/params.yaml", PARAMS.replace("0.1", "0.2"))
+    projects.write("ranker/train.py", "print(2)\n")
+    projects.write("ranker/data/rows.csv", "other\n")
+    projects.write("tagger/params.yaml", PARAMS.replace("0.1", "0.3"))
+    planned = xexp_inside("tag", "--dry-run", "-a", cwd=tagger).good().out
+    assert "tagger/e0.2.0" in planned and "lr changed" in planned
+    xexp_inside("tag", "-a", "-m", "second", cwd=tagger).good()
+    assert projects.git("diff", "HEAD", "--name-only").split() == [
+        "ranker/params.yaml", "ranker/train.py"
+    ]  # fmt: skip
+    xexp_inside("tag", "-a", "-m", "second", cwd=ranker).good()
+    assert names(projects, "ranker") == ["ranker/e1.0.0", "ranker/e0.1.0"]
+
+    # shared code counts for both
+    projects.write("lib/common.py", "shared = 2\n")
+    projects.commit("shared code")
+    assert "lib/common.py" in xexp_inside("tag", "--dry-run", cwd=tagger).good().out
+
+    # models: the project's own production model
+    projects.write("tagger/models/production/model.bin", "a newer model\n")
+    xexp_inside("tag", "-m", "third", cwd=tagger).good()
+    xexp_inside("promote", "e0.1.0", "-m", "better", cwd=tagger).good()
+    assert (tagger / "models/production/model.bin").read_text() == "model of tagger\n"
+    assert (ranker / "models/production/model.bin").read_text() == "model of ranker\n"
+    rebuilt = xexp_inside("registry", "rebuild", "--json", cwd=tagger).good().json()
+    assert rebuilt["restored"] == [] and "ranker/e1.0.0" in rebuilt["kept"]
+
+
+def test_a_project_takes_no_version_and_no_prefix_of_another(projects: Repo) -> None:
+    tagger = projects / "tagger"
+    refused = xexp_inside("tag", "ranker/e0.1.0", cwd=tagger)
+    assert refused.code == 128 and "another project" in refused.err
+    assert xexp_inside("init", "--prefix", "r*/", cwd=tagger).code == 129
+    assert "has the prefix 'tagger/'" in xexp_inside("init", "--prefix", "x/", cwd=tagger).err
+    xexp_inside("tag", "e0.5.0", cwd=tagger).good()
+    assert projects.git("tag", "--list") == "tagger/e0.5.0"
+    assert "exists already" in xexp_inside("tag", "e0.5.0", cwd=tagger).err
+    xexp_inside("tag", "--name", "wide", cwd=tagger).good()
+    assert set(names(projects, "tagger")) == {"tagger/e0.5.0", "tagger/exp-wide-v1"}
+    xexp_inside("undo", cwd=tagger).good()
+    assert projects.git("tag", "--list") == "tagger/e0.5.0"
+    projects.write("tagger/.xexp/config.toml", '[tag]\nprefix = "../"\n')
+    assert "needs [tag] prefix" in xexp_inside("list", cwd=tagger).err
+
+
+def test_completion_knows_the_prefix(projects: Repo) -> None:
+    for name in ("ranker/e0.1.0", "tagger/e0.1.0", "tagger/e0.2.0", "tagger/exp-wide-v1", "e9.0.0"):
+        projects.git("tag", "-a", "-m", "one", name)
+    bash = f'source {COMPLETIONS}/git-xexp.bash; printf %s "$__git_xexp_engine"'
+    engine = run("bash", "-c", bash, cwd=projects.path).good().out
+
+    def said(line: str, mode: str = "plain", folder: str = "tagger") -> list[str]:
+        done = run("sh", "-c", engine, "sh", mode, "git", "xexp", *line.split(" "),
+                   cwd=projects / folder).good()  # fmt: skip
+        return [row.partition("\t")[0] for row in done.out.splitlines()[1:]]
+
+    own = ["tagger/e0.2.0", "tagger/e0.1.0", "tagger/exp-wide-v1"]
+    for mode in ("plain", "full"):
+        assert said("show tagger/e", mode) == own
+        assert said("show e0", mode) == ["e0.2.0", "e0.1.0"]
+        assert [each for each in said("show ", mode) if each in own] == own
+        assert said("show ranker/", mode) == ["ranker/e0.1.0"]
+    assert said("tag ") == ["tagger/e0.2.1", "tagger/e0.3.0", "tagger/e1.0.0"]
+    assert said("tag e") == ["e0.2.1", "e0.3.0", "e1.0.0"]
+    assert said("show e", folder="") == ["e9.0.0"]

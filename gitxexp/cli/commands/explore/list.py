@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N.")
 @click.option("--columns", type=Columns(), metavar="A,B,...",
               help="Show these columns; +A,+B adds to the default.")  # fmt: skip
+@click.option("--all-projects", is_flag=True,
+              help="Also those of the other projects in this repository.")  # fmt: skip
 @click.option("--runs", is_flag=True, help="List runs, tagged or not.")
 @click.option("--watch", is_flag=True,
               help="Update the list whenever it changes, until Ctrl-C.")  # fmt: skip
@@ -56,6 +58,7 @@ def list_(
     labels: tuple[str, ...],
     limit: int | None,
     columns: tuple[str, ...] | None,
+    all_projects: bool,
     runs: bool,
     watch: bool,
     as_json: bool,
@@ -85,6 +88,7 @@ def list_(
         columns=chosen or lists.porcelain_columns(form, runs=runs),
         runs=runs,
         names=names,
+        all_projects=all_projects,
     )
     if watch:
         if form in ("csv", "md"):

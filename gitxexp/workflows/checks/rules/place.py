@@ -34,6 +34,7 @@ def version_taken(context: Context) -> Iterator[Finding]:
         name = next((name for name in _VERSIONS if isinstance(params.get(name), str)), None)
         wanted, where = (str(params[name]), f"{name} says") if name else (None, "")
     parsed = version.parse(wanted) if wanted else None
+    parsed = context.project.own(parsed) if parsed else None
     taken = numbers.taken(context.project, context.project.tags())
     free = taken.following(VersionLevel.PATCH)
     if parsed is not None and parsed in taken:

@@ -3,7 +3,21 @@
 # The highest version first, and by the suffix exp-NAME-vN after every eX.Y.Z. $last is exec where
 # nothing comes after it: one process less.
 last=
+less=
 refs() { $last git -c versionsort.suffix=xp- for-each-ref --sort=-v:refname "$@" 2>/dev/null; }
+
+# own=what the versions of the project around this folder begin with: [tag] prefix of the nearest settings
+# that have one.
+prefix_here() {
+    own=
+    place=$PWD
+    while [ -n "$place" ]; do
+        [ ! -f "$place/.xexp/config.toml" ] || own=$(sed -n \
+            '/^\[tag\]/,/^\[/s/^ *prefix *= *["'\'']\([^"'\'']*\)["'\''].*/\1/p' "$place/.xexp/config.toml")
+        [ -z "$own" ] && [ ! -e "$place/.git" ] || break
+        place=${place%/*}
+    done
+}
 
 # Versions, the newest first, and with $1 other tags and branches after them; git itself selects by
 # the word.
@@ -17,11 +31,24 @@ revs() {
             "refs/remotes/$cur*/**"
         case $cur in H*) case HEAD in "$cur"*) say HEAD '' ;; esac ;; esac
     }
-    case $cur in
-    '' | e) list 'refs/tags/e[0-9]*' 'refs/tags/exp-*' "$@" ;;
-    e[0-9]* | exp-*) list "refs/tags/$cur*" "$@" ;;
-    ex | exp) list 'refs/tags/exp-*' "$@" ;;
+    prefix_here
+    rest=$cur
+    case $cur in "$own"?*) rest=${cur#"$own"} ;; *) case $own in "$cur"*) rest= ;; esac ;; esac
+    # A project's own versions may be named without its prefix.
+    case $own$rest in
+    "$cur" | "$own") ;;
     *)
+        case $rest in e*) (less=$own; list "refs/tags/$own$rest*") ;; esac
+        [ $# -eq 0 ] || list "$@"
+        return
+        ;;
+    esac
+    case $rest in
+    '' | e) list "refs/tags/${own}e[0-9]*" "refs/tags/${own}exp-*" "$@" ;;
+    e[0-9]* | exp-*) list "refs/tags/$own$rest*" "$@" ;;
+    ex | exp) list "refs/tags/${own}exp-*" "$@" ;;
+    *)
+        [ -n "$branches" ] || case $cur in */ | */e*) set -- "refs/tags/$cur*" ;; esac
         # Whoever types so much of another name may mean a run.
         [ ! "${branches:+${cur#?}}" ] || run_names | pass run
         [ $# -eq 0 ] || list "$@"
@@ -38,34 +65,37 @@ first() {
     for name in "$@"; do
         number=$((number + 1))
         [ "$number" -le 100 ] || break
-        asked="$asked${NL}refs/tags/$name${NL}refs/heads/$name${NL}refs/remotes/$name"
+        asked="$asked${NL}refs/tags/$less$name${NL}refs/heads/$name${NL}refs/remotes/$name"
     done
 }
 
 # Refs, and what the first hundred say. The others pass through no loop: there may be thousands.
 list() {
+    short='%(refname:lstrip=2)'
+    case $less in ?*/?*) less= ;; ?*) short='%(refname:lstrip=3)' ;; esac
     if [ "$mode" = plain ]; then
         last=exec
-        refs --format='%(refname:lstrip=2)' "$@"
+        refs --format="$short" "$@"
         return
     fi
     [ "$mode" = fish ] || prefix=
     case $cur in e*.*.*)
-        refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" "$@"
+        refs --format="$prefix$short$TAB%(contents:subject)" "$@"
         return
         ;;
     esac
     IFS=$NL
-    set -- $(refs --format='%(refname:lstrip=2)' "$@")
+    set -- $(refs --format="$short" "$@")
     first "$@"
-    [ $# -eq 0 ] || refs --format="$prefix%(refname:lstrip=2)$TAB%(contents:subject)" $asked
+    [ $# -eq 0 ] || refs --format="$prefix$short$TAB%(contents:subject)" $asked
     IFS=" $TAB$NL"
     [ $# -le 100 ] || { shift 100; printf "$prefix%s\\n" "$@"; }
 }
 
 # The messages of the newest experiments: their TOML names parameters, metrics, labels and runs.
 bodies() {
-    for pattern in 'refs/tags/e[0-9]*' 'refs/tags/exp-*'; do
+    prefix_here
+    for pattern in "refs/tags/${own}e[0-9]*" "refs/tags/${own}exp-*"; do
         IFS=$NL
         set -- $(refs --format='%(refname:lstrip=2)' "$pattern")
         first "$@"

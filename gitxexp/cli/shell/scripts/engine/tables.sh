@@ -63,13 +63,16 @@ listed() {
 
 # The versions that could be next.
 next() {
-    newest=$(refs --format='%(refname:lstrip=2)' 'refs/tags/e[0-9]*' |
-        sed -n '/^e[0-9]*\.[0-9]*\.[0-9]*$/{p;q;}')
-    case $newest in '') say e0.1.0 'the first'; return ;; esac
-    printf '%s\n' "$newest" | awk -F'[e.]' '{
-        print "e" $2 "." $3 "." ($4 + 1) "\tnext patch (a rerun)"
-        print "e" $2 "." ($3 + 1) ".0\tnext minor (other parameters or code)"
-        print "e" ($2 + 1) ".0.0\tnext major (other data or architecture)"
+    prefix_here
+    newest=$(refs --format='%(refname:lstrip=2)' "refs/tags/${own}e[0-9]*" |
+        sed -n 's|.*/||; /^e[0-9]*\.[0-9]*\.[0-9]*$/{p;q;}')
+    # What is typed without the prefix is completed without it.
+    case $cur in e*) own= ;; esac
+    case $newest in '') say "${own}e0.1.0" 'the first'; return ;; esac
+    printf '%s\n' "$newest" | awk -F'[e.]' -v own="${own}e" '{
+        print own $2 "." $3 "." ($4 + 1) "\tnext patch (a rerun)"
+        print own $2 "." ($3 + 1) ".0\tnext minor (other parameters or code)"
+        print own ($2 + 1) ".0.0\tnext major (other data or architecture)"
     }' | pass ''
 }
 

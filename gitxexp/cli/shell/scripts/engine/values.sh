@@ -61,7 +61,9 @@ values() {
     experiment)
         head_line word -
         {
-            refs --format='%(refname:lstrip=2)' 'refs/tags/exp-*' | sed -n 's/^exp-\(.*\)-v[0-9]*$/\1/p'
+            prefix_here
+            refs --format='%(refname:lstrip=2)' "refs/tags/${own}exp-*" |
+                sed -n "s|^${own}exp-\(.*\)-v[0-9]*\$|\1|p"
             worktrees worktree
         } | awk '!seen[$0]++' | pass experiment
         ;;
