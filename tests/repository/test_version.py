@@ -10,7 +10,8 @@ from gitxexp.repository import version
 from gitxexp.repository.version import FIRST, Level, NamedVersion, Version
 
 numbers = st.integers(0, 10**9)
-all_versions = st.builds(Version, numbers, numbers, numbers)
+prefixes = st.sampled_from(["", "ranker/", "a/b.c/"])
+all_versions = st.builds(Version, numbers, numbers, numbers, prefix=prefixes)
 
 
 @given(all_versions)
@@ -31,19 +32,23 @@ def test_what_is_not_ours_is_none(text: str) -> None:
     assert version.parse(text) is None
 
 
-@given(st.lists(all_versions), st.sampled_from(Level))
-def test_the_next_is_higher_than_all_and_free(taken: list[Version], level: Level) -> None:
-    following = version.following(taken, level)
-    assert all(following > other for other in taken)
-    if not taken:
-        assert following == FIRST
+@given(st.lists(all_versions), st.sampled_from(Level), prefixes)
+def test_the_next_is_higher_than_all_and_free(
+    taken: list[Version], level: Level, prefix: str
+) -> None:
+    following = version.following(taken, level, prefix)
+    own = [other for other in taken if other.prefix == prefix]
+    assert following.prefix == prefix and all(following > other for other in own)
+    if not own:
+        assert following == FIRST._replace(prefix=prefix)
 
 
 @given(all_versions)
 def test_bumping_resets_what_is_to_the_right(found: Version) -> None:
-    assert found.bump(Level.MAJOR) == Version(found.major + 1, 0, 0)
-    assert found.bump(Level.MINOR) == Version(found.major, found.minor + 1, 0)
-    assert found.bump(Level.PATCH) == Version(found.major, found.minor, found.patch + 1)
+    major, minor, patch, prefix = found
+    assert found.bump(Level.MAJOR) == Version(major + 1, 0, 0, prefix)
+    assert found.bump(Level.MINOR) == Version(major, minor + 1, 0, prefix)
+    assert found.bump(Level.PATCH) == Version(major, minor, patch + 1, prefix)
     assert found < found.bump(Level.PATCH) < found.bump(Level.MINOR) < found.bump(Level.MAJOR)
 
 
