@@ -30,7 +30,7 @@ UNSET = ("NO_COLOR", "CLICOLOR", "COLUMNS", "LINES", "PAGER", "EDITOR", "VISUAL"
 settings.register_profile(
     "xexp",
     deadline=None,
-    max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "30")),
+    max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "15")),
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("xexp")
@@ -43,6 +43,13 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(memory))
 
 
+def git_template(folder: Path) -> None:
+    """What git puts into a new repository, without its samples of hooks, which every copy would copy."""
+    for name in ("hooks", "info"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "info/exclude").write_text("# Files that git is to ignore here\n")
+
+
 def seal(home: Path) -> None:
     """Point everything that git, DVC and this program read outside a repository into ``home``."""
     for name in list(os.environ):
@@ -50,6 +57,7 @@ def seal(home: Path) -> None:
             del os.environ[name]
     for name in ("config", "cache", "data", "state", "dvc/global", "dvc/system", "dvc/site"):
         (home / name).mkdir(parents=True, exist_ok=True)
+    git_template(home / "template")
     (home / "dvc/global/config").write_text("[core]\n    check_update = false\n")
     (home / ".gitconfig").write_text(
         "[init]\n\tdefaultBranch = main\n[advice]\n\tdetachedHead = false\n"
@@ -66,6 +74,7 @@ def seal(home: Path) -> None:
         XDG_STATE_HOME=str(home / "state"),
         GIT_CONFIG_GLOBAL=str(home / ".gitconfig"),
         GIT_CONFIG_NOSYSTEM="1",
+        GIT_TEMPLATE_DIR=str(home / "template"),
         GIT_CEILING_DIRECTORIES=str(home.parent.parent),
         GIT_TERMINAL_PROMPT="0",
         GIT_ALLOW_PROTOCOL="file",
@@ -155,14 +164,24 @@ def clock(home: Path) -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def repo(tmp_path: Path, clock: Clock) -> Repo:
-    """A git repository on branch main with one commit (README.md), in a folder named ``repo``."""
-    made = Repo(tmp_path / "repo")
+@pytest.fixture(scope="session")
+def repo_template(sealed: Path) -> Path:
+    """The repository that ``repo`` copies."""
+    Clock()
+    made = Repo(sealed / "repo-template")
     made.path.mkdir()
     made.git("init", "-q", "-b", "main")
     made.write("README.md", "# An experiment\n")
     made.commit("first")
+    return made.path
+
+
+@pytest.fixture
+def repo(repo_template: Path, tmp_path: Path, clock: Clock) -> Repo:
+    """A git repository on branch main with one commit (README.md), in a folder named ``repo``."""
+    run("cp", "-a", repo_template, tmp_path / "repo", cwd=tmp_path).good()
+    made = Repo(tmp_path / "repo")
+    run("git", "update-index", "-q", "--refresh", cwd=made.path)
     return made
 
 
@@ -204,8 +223,8 @@ def dvc_template(sealed: Path) -> Path:
 
 def copy_template(template: Path, target: Path) -> Repo:
     """A private copy of a template, its index refreshed (copies have new inodes)."""
-    for name in ("repo", "remote"):
-        shutil.copytree(template / name, target / name, symlinks=True)
+    target.mkdir(parents=True, exist_ok=True)
+    run("cp", "-a", template / "repo", template / "remote", target, cwd=target).good()
     made = Repo(target / "repo", target / "remote")
     run("git", "update-index", "-q", "--refresh", cwd=made.path)
     return made

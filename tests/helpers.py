@@ -10,7 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,7 +242,13 @@ class Repo:
 
     @property
     def head(self) -> str:
-        """The id of HEAD's commit."""
+        """The id of HEAD's commit: read where it usually stands, which starts no process."""
+        with suppress(OSError):
+            where = (self.path / ".git/HEAD").read_text().strip()
+            named = self.path / ".git" / where.removeprefix("ref: ")
+            oid = named.read_text().strip() if where.startswith("ref: ") else where
+            if len(oid) == 40:
+                return oid
         return self.git("rev-parse", "HEAD")
 
     @property

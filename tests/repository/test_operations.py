@@ -224,7 +224,7 @@ def test_killed_at_any_step_nothing_is_lost(ready: Repo, tmp_path: Path) -> None
     ready.git("add", "notes.txt")
     ready.write("scratch.py", "print('mine')\n")
     rows = database_rows(ready)
-    stride = os.environ.get("XEXP_TEST_STRIDE", "11")
+    stride = os.environ.get("XEXP_TEST_STRIDE", "31")
     done = run(
         sys.executable, tmp_path / "dies.py", "1", stride, "tag", "-m", "dies",
         cwd=ready.path, timeout=1200,

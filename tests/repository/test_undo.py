@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import time
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 
 from gitxexp.repository.operation import OpLog
-from tests.helpers import Repo, dies
+from tests.helpers import Repo, dies, run
 from tests.workflows.models.model_tools import RUNS, content
 
 DB = "results/experiments.db"
@@ -142,18 +141,19 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
 
 
 #: XEXP_TEST_STRIDE=1 dies at every moment.
-STRIDE = int(os.environ.get("XEXP_TEST_STRIDE", "13"))
+STRIDE = int(os.environ.get("XEXP_TEST_STRIDE", "17"))
 
 
 def copies(
     repo: Repo, tmp_path: Path, *words: str, by: Callable[..., bool] = killed
 ) -> Iterator[Repo]:
     """Copies of the repository in which the command was killed, one moment later each time."""
-    moment = 1 + STRIDE // 2
+    moment = min(5, STRIDE)
     while True:
         place = tmp_path / f"at-{moment}"
-        for name in ("repo", "remote"):
-            shutil.copytree(repo.path.parent / name, place / name, symlinks=True)
+        place.mkdir()
+        parts = (repo.path.parent / name for name in ("repo", "remote"))
+        run("cp", "-a", *parts, place, cwd=place).good()
         copy = Repo(place / "repo")
         if not by(copy, *words, moment=moment):
             return

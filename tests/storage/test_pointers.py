@@ -18,7 +18,7 @@ from gitxexp.storage.dvc.pointers import Output, Source, is_data_pointer, output
 from gitxexp.storage.git import Git
 from tests.helpers import Repo, run
 
-EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "150"))
+EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "50"))
 ODD_WORDS = ["no", "yes", "On", "off", "y", "N", "False", "TRUE", "Null",
              "1e5", "0x1f", "007", ".5", ".inf", "true", "Yes", "null", "~", "=", "- x", "a: b",
              "a #b", "12:30", "2001-12-14", "x:", "'q", "[a", "a]", "&x", "é", "1_000", "", " x",

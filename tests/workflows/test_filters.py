@@ -11,6 +11,8 @@ import pytest
 
 from tests.helpers import Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 DB = "runs.db"
 
 

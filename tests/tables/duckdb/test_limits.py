@@ -50,11 +50,11 @@ def attempt(code: str, *args: object, limit: str = "unlimited") -> list[str]:
 
 
 def rows_of(folder: Path, number: str) -> tuple[Path, Path]:
-    """400,000 rows, and the same again with 10,000 more; ``number`` makes an id of ``i``."""
+    """300,000 rows, and the same again with 10,000 more; ``number`` makes an id of ``i``."""
     paths = folder / "target.parquet", folder / "source.parquet"
     with duckdb.connect() as con:
         con.execute("SET enable_progress_bar = false")
-        for path, count in zip(paths, (400_000, 410_000), strict=True):
+        for path, count in zip(paths, (300_000, 310_000), strict=True):
             con.execute(
                 f"COPY (SELECT {number} AS id, md5(i::VARCHAR) || repeat('x', 100) AS note, "
                 f"i / 7 AS loss, 'e' || i % 9 AS version FROM range({count}) t(i)) TO '{path}'"
@@ -68,8 +68,8 @@ def rows_of(folder: Path, number: str) -> tuple[Path, Path]:
     ids=["in order", "scattered", "rebase"],
 )
 def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
-    """Some 150 MB of rows a side in 100 MB; the interpreter, its libraries and what DuckDB does not
-    count need up to 160 more."""
+    """Some 110 MB of rows a side in 100 MB; the interpreter, its libraries and what DuckDB does not
+    count need up to 140 more: without the bound it is 280 and more."""
     target, source = rows_of(tmp_path, number)
     chosen = "key=('id',), mode=Mode.REBASE" if mode == "rebase" else ""
     lines = attempt(
@@ -84,12 +84,12 @@ def test_more_rows_than_memory(number: str, mode: str, tmp_path: Path) -> None:
         target,
         source,
     )
-    told = "400000 410000 10000 400000 0"
+    told = "300000 310000 10000 300000 0"
     assert lines[:-1] == [told] * len(lines[:-1])
-    assert int(lines[-1]) < 260
+    assert int(lines[-1]) < 240
     with duckdb.connect() as con:
         count = f"SELECT count(*), count(DISTINCT note) FROM read_parquet('{target}')"
-        assert con.execute(count).fetchall() == [(410_000, 410_000)]
+        assert con.execute(count).fetchall() == [(310_000, 310_000)]
     assert sorted(tmp_path.iterdir()) == sorted([target, source])
 
 

@@ -162,7 +162,7 @@ EDITS = [
 
 
 def test_pages_and_sql_give_the_same_difference(tmp_path: Path, monkeypatch: Any) -> None:
-    a = grown(tmp_path / "a.db", 3000, 1)
+    a = grown(tmp_path / "a.db", 1000, 1)
     used: list[str] = []
 
     def watched(con: Any, name: str, ranges: Any) -> str:

@@ -108,8 +108,10 @@ def _merge_table(out: Outcome, name, source: Table, fill, policy, declared) -> N
     rest = [r for r in offered if not key or any(r[c] == NULL for c in key)]
     if asked:
         whole = _by_declared_key(out, name, mine, key, whole, fill, policy)
-    for row in whole if key else ():
-        _meet(out, name, mine, key, row, fill, policy, native=not asked)
+    if key:
+        held = _Held(mine, key, native=not asked)
+        for row in whole:
+            _meet(out, name, held, row, fill, policy)
     if rest and not mine.notnull_key:
         _one_stamp(rest, mine, columns, key, out, name)
     if rest and mine.notnull_key:
@@ -218,15 +220,31 @@ def _stamp(theirs, ours, stamps):
     return {c: two[c] if one[c] == NULL else one[c] for c in stamps}
 
 
-def _equal_key(a, b, native) -> bool:
-    """An index takes 1 and 1.0 for one key; a declared key does not."""
-    if native and {a[0], b[0]} <= {"int", "float"}:
-        return a[1] == b[1]
-    return a == b
+class _Held:
+    """The rows of a table by their key. An index takes 1 and 1.0 for one key; a declared one not."""
+
+    def __init__(self, table: Table, key, native) -> None:
+        self.table, self.key, self.native = table, key, native
+        self._rows: dict = {}
+        for row in table.rows:
+            self._rows.setdefault(self._of(row), []).append(row)
+
+    def _of(self, row: Row) -> tuple:
+        values = [row[c] for c in self.key]
+        return tuple(
+            ("number", v[1]) if self.native and v[0] in ("int", "float") else v for v in values
+        )
+
+    def like(self, row: Row) -> list[Row]:
+        return self._rows.get(self._of(row), [])
+
+    def add(self, row: Row) -> None:
+        self.table.rows.append(row)
+        self._rows.setdefault(self._of(row), []).append(row)
 
 
-def _meet(out: Outcome, name, mine: Table, key, row, fill, policy, native) -> None:
-    group = [r for r in mine.rows if all(_equal_key(r[c], row[c], native) for c in key)]
+def _meet(out: Outcome, name, held_rows: _Held, row, fill, policy) -> None:
+    mine, key, group = held_rows.table, held_rows.key, held_rows.like(row)
 
     def clashes(held):
         return [
@@ -236,7 +254,7 @@ def _meet(out: Outcome, name, mine: Table, key, row, fill, policy, native) -> No
         ]
 
     if not group:
-        mine.rows.append(dict(row))
+        held_rows.add(dict(row))
         out.counts[name, "new"] += 1
         return
     fits = next((r for r in group if not clashes(r)), None)

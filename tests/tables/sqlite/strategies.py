@@ -16,7 +16,7 @@ QUIET = {
     "report_multiple_bugs": False,
 }
 #: Random cases of the rarest property; others take up to four times as many. More by command.
-EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "20"))
+EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "8"))
 
 #: fsync on a real disk would be most of the time of a thousand small merges
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

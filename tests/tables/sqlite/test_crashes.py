@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from gitxexp.tables.plan import MergeOptions
+from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite.test_objects import query, script
 from tests.tables.sqlite.test_two_way import check_sound
@@ -64,22 +65,35 @@ def merged(mode: str, base: Path, target: Path, source: Path, out: Path) -> Path
     return out
 
 
+def forked(mode: str, base: Path, target: Path, source: Path) -> int:
+    """The id of a copy of this process that merges and ends."""
+    child = os.fork()
+    if child == 0:
+        try:
+            if mode == "three":
+                merge3_files(base, target, source, target)
+            else:
+                options = MergeOptions(mode=Mode(mode.split()[0]), in_place="place" in mode)
+                merge_files(target, [source], options=options)
+        finally:
+            os._exit(0)
+    return child
+
+
 @pytest.mark.parametrize("mode", MODES)
-def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, mode):
+def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, files, mode):
     base = script(tmp_path / "base.db", TABLE)
-    old = script(tmp_path / "old.db", TABLE + ROWS.format(20000, "a"))
-    source = script(tmp_path / "s.db", TABLE + ROWS.format(20000, "b"))
+    old, source = files / "20000 a.db", files / "20000 b.db"
     new, target = merged(mode, base, old, source, tmp_path / "new.db"), tmp_path / "t.db"
     rows, full = query(old, SUM), query(new, SUM)
     whole = old.read_bytes(), new.read_bytes()
     chance = random.Random(4)
     for _ in range(KILLS):
         target.write_bytes(whole[0])
-        child = subprocess.Popen(command(mode, base, target, source), stdout=subprocess.PIPE)
-        child.stdout.readline()
-        time.sleep(chance.random() * 0.4)
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
+        child = forked(mode, base, target, source)
+        time.sleep(chance.random() * 0.2)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
         if "place" not in mode:
             assert not Path(f"{target}-journal").exists()
             assert target.read_bytes() in whole
@@ -89,6 +103,15 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, mode):
     assert done.returncode == 0
     assert query(target, SUM) == full
     assert not [p for p in tmp_path.iterdir() if ".xexp-" in p.name]
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of databases, each named by its count of rows and their version."""
+    folder = tmp_path_factory.mktemp("files")
+    for size, version in ((20000, "a"), (250_000, "a"), (20000, "b"), (60000, "b")):
+        script(folder / f"{size} {version}.db", TABLE + ROWS.format(size, version))
+    return folder
 
 
 @pytest.fixture
@@ -103,12 +126,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [20000, 450_000], ids=["while merging", "while copying"])
-def test_a_full_disk(tmp_path, small_disk, mode, size):
+@pytest.mark.parametrize("size", [20000, 250_000], ids=["while merging", "while copying"])
+def test_a_full_disk(tmp_path, small_disk, files, mode, size):
     """Where nothing can be mounted, a limit on the size of files stands in for the full disk."""
-    base = script(tmp_path / "base.db", TABLE)
-    source = script(tmp_path / "s.db", TABLE + ROWS.format(60000, "b"))
-    target = script(small_disk / "t.db", TABLE + ROWS.format(size, "a"))
+    base, source, target = tmp_path / "base.db", files / "60000 b.db", small_disk / "t.db"
+    script(base, TABLE)
+    shutil.copyfile(files / f"{size} a.db", target)
     held, filler, limit = target.stat().st_size, small_disk / "filler", "unlimited"
     room = 300_000 if size > 100_000 or "place" in mode else held + 500_000
     if os.path.ismount(small_disk):

@@ -19,6 +19,8 @@ from tests.workflows.merge.test_driver_pointers import (
     sql,
 )
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 NEW = "INSERT INTO predictions (track_id, timestamp, model, lr, f1)"
 
 

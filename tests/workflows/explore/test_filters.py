@@ -16,7 +16,7 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.workflows.explore import filters, rows
 from gitxexp.workflows.explore.rows import ColumnNames, Row
 
-EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "80"))
+EXAMPLES = int(os.environ.get("XEXP_TEST_EXAMPLES", "30"))
 
 ROW = Row(
     {"model": "bert-base", "train.lr": 0.0001, "opt.eps": 1e-8, "bf16": True, "tag": "A and B",

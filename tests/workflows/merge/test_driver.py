@@ -15,6 +15,8 @@ import pytest
 
 from tests.helpers import Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 KEYED = "CREATE TABLE runs (id TEXT PRIMARY KEY, f1 REAL, note TEXT)"
 KEYLESS = "CREATE TABLE runs (id TEXT, f1 REAL, note TEXT)"
 
@@ -51,7 +53,7 @@ def tree(repo: Repo, request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
 
 
 @pytest.fixture
-def forked(tree: Repo) -> Repo:
+def parted(tree: Repo) -> Repo:
     """``tree`` with row ``ours`` here and row ``theirs`` on branch ``other``."""
     here = tree.git("branch", "--show-current")
     tree.git("switch", "-q", "-c", "other")
@@ -64,23 +66,23 @@ def forked(tree: Repo) -> Repo:
 BOTH = ["base", "ours", "theirs"]
 
 
-def test_merge(forked: Repo) -> None:
-    forked.git("merge", "-q", "--no-edit", "other")
-    assert ids(forked / "runs.db") == BOTH
-    assert forked.git("status", "--porcelain") == ""
+def test_merge(parted: Repo) -> None:
+    parted.git("merge", "-q", "--no-edit", "other")
+    assert ids(parted / "runs.db") == BOTH
+    assert parted.git("status", "--porcelain") == ""
 
 
-def test_rebase(forked: Repo) -> None:
-    forked.git("rebase", "-q", "other")
-    assert ids(forked / "runs.db") == BOTH
+def test_rebase(parted: Repo) -> None:
+    parted.git("rebase", "-q", "other")
+    assert ids(parted / "runs.db") == BOTH
 
 
-def test_cherry_pick_and_revert(forked: Repo) -> None:
-    forked.git("cherry-pick", "other")
-    assert ids(forked / "runs.db") == BOTH
-    insert(forked, "later")
-    forked.git("revert", "--no-edit", "HEAD~1")
-    assert ids(forked / "runs.db") == ["base", "later", "ours"]
+def test_cherry_pick_and_revert(parted: Repo) -> None:
+    parted.git("cherry-pick", "other")
+    assert ids(parted / "runs.db") == BOTH
+    insert(parted, "later")
+    parted.git("revert", "--no-edit", "HEAD~1")
+    assert ids(parted / "runs.db") == ["base", "later", "ours"]
 
 
 def test_stash_pop(tree: Repo) -> None:
@@ -149,15 +151,15 @@ def test_criss_cross(repo: Repo, schema: str) -> None:
     assert ids(repo / "runs.db") == ["a", "b", "c", "d"]
 
 
-def test_deletions_and_changes_of_one_side_travel(forked: Repo) -> None:
-    forked.git("switch", "-q", "other")
-    sql(forked / "runs.db", "DELETE FROM runs WHERE id = 'base'")
-    forked.commit("drop")
-    forked.git("switch", "-q", "-")
-    sql(forked / "runs.db", "UPDATE runs SET note = 'seen' WHERE id = 'ours'")
-    forked.commit("note")
-    forked.git("merge", "-q", "--no-edit", "other")
-    assert ids(forked / "runs.db") == ["ours", "theirs"]
+def test_deletions_and_changes_of_one_side_travel(parted: Repo) -> None:
+    parted.git("switch", "-q", "other")
+    sql(parted / "runs.db", "DELETE FROM runs WHERE id = 'base'")
+    parted.commit("drop")
+    parted.git("switch", "-q", "-")
+    sql(parted / "runs.db", "UPDATE runs SET note = 'seen' WHERE id = 'ours'")
+    parted.commit("note")
+    parted.git("merge", "-q", "--no-edit", "other")
+    assert ids(parted / "runs.db") == ["ours", "theirs"]
 
 
 def test_a_path_with_odd_characters(repo: Repo) -> None:
@@ -201,16 +203,16 @@ def test_parquet_that_git_tracks(repo: Repo) -> None:
 
 
 @pytest.fixture
-def clash(forked: Repo) -> Repo:
-    """``forked``, the row ``base`` changed on both sides and another deleted against changed."""
-    here = forked.git("branch", "--show-current")
-    forked.git("switch", "-q", "other")
-    sql(forked / "runs.db", "UPDATE runs SET f1 = 0.9 WHERE id = 'base'")
-    forked.commit("better")
-    forked.git("switch", "-q", here)
-    sql(forked / "runs.db", "UPDATE runs SET f1 = 0.2 WHERE id = 'base'")
-    forked.commit("worse")
-    return forked
+def clash(parted: Repo) -> Repo:
+    """``parted``, the row ``base`` changed on both sides and another deleted against changed."""
+    here = parted.git("branch", "--show-current")
+    parted.git("switch", "-q", "other")
+    sql(parted / "runs.db", "UPDATE runs SET f1 = 0.9 WHERE id = 'base'")
+    parted.commit("better")
+    parted.git("switch", "-q", here)
+    sql(parted / "runs.db", "UPDATE runs SET f1 = 0.2 WHERE id = 'base'")
+    parted.commit("worse")
+    return parted
 
 
 def f1(repo: Repo) -> float:
@@ -278,28 +280,28 @@ def test_a_rebase_stops_and_goes_on(clash: Repo) -> None:
     assert ids(clash / "runs.db") == BOTH and f1(clash) == 0.2
 
 
-def test_a_file_that_is_no_database_conflicts_plainly(forked: Repo) -> None:
-    forked.git("switch", "-q", "other")
-    forked.write("runs.db", "not a database")
-    forked.commit("broken")
-    forked.git("switch", "-q", "-")
-    before = (forked / "runs.db").read_bytes()
-    done = run("git", "merge", "other", cwd=forked.path)
+def test_a_file_that_is_no_database_conflicts_plainly(parted: Repo) -> None:
+    parted.git("switch", "-q", "other")
+    parted.write("runs.db", "not a database")
+    parted.commit("broken")
+    parted.git("switch", "-q", "-")
+    before = (parted / "runs.db").read_bytes()
+    done = run("git", "merge", "other", cwd=parted.path)
     assert done.code == 1 and "not a SQLite" in done.err
-    assert (forked / "runs.db").read_bytes() == before
+    assert (parted / "runs.db").read_bytes() == before
 
 
-def test_rows_in_a_wal_are_not_merged_over(forked: Repo) -> None:
-    with closing(sqlite3.connect(forked / "runs.db")) as db:
+def test_rows_in_a_wal_are_not_merged_over(parted: Repo) -> None:
+    with closing(sqlite3.connect(parted / "runs.db")) as db:
         db.execute("PRAGMA journal_mode=WAL")
         db.execute("INSERT INTO runs (id) VALUES ('first')")
         db.commit()
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        forked.git("add", "runs.db")
-        forked.git("commit", "-q", "-m", "wal")
+        parted.git("add", "runs.db")
+        parted.git("commit", "-q", "-m", "wal")
         db.execute("INSERT INTO runs (id) VALUES ('live')")
         db.commit()
-        done = run("git", "merge", "other", cwd=forked.path)
+        done = run("git", "merge", "other", cwd=parted.path)
         assert done.code == 1 and "runs.db-wal" in done.err
         assert db.execute("SELECT count(*) FROM runs WHERE id = 'live'").fetchone() == (1,)
 
@@ -366,7 +368,7 @@ def test_click_is_not_imported(tree: Repo) -> None:
 
 def test_kill_at_any_moment_leaves_ours_or_the_result(repo: Repo, tmp_path: Path) -> None:
     """The result takes its place in one step: never half a file, never an empty one."""
-    runs = int(os.environ.get("XEXP_TEST_KILLS", "12"))
+    runs = int(os.environ.get("XEXP_TEST_KILLS", "6"))
     sql(tmp_path / "base", KEYED, "WITH n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 20000)"
         " INSERT INTO runs SELECT 'r' || i, i, 'n' FROM n")  # fmt: skip
     theirs = tmp_path / "theirs"

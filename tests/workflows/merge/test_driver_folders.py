@@ -13,6 +13,8 @@ import pytest
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 
 def parquet(path: Path, numbers: Sequence[int]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)

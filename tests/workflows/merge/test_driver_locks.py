@@ -12,6 +12,8 @@ from tests.conftest import copy_template
 from tests.helpers import Repo, run
 from tests.workflows.merge.test_driver_pointers import clean
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 TRAIN = """\
 import sqlite3
 lr = open("params.yaml").read().split(":")[1].strip()

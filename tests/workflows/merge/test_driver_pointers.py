@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 DB = "results/experiments.db"
 POINTER = f"{DB}.dvc"
 OLD = ["run-lr-0.01", "run-lr-0.1", "run-lr-1.0"]

@@ -12,6 +12,8 @@ import pytest
 from gitxexp.tables import engine
 from tests.helpers import Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 BASE = ("CREATE TABLE t (k VARCHAR PRIMARY KEY, v INTEGER)", "CREATE TABLE o (x INTEGER)",
         "INSERT INTO t VALUES ('a', 1), ('b', 2)", "INSERT INTO o VALUES (1)")  # fmt: skip
 CHANGE = ("UPDATE t SET v = 9 WHERE k = 'a'",)

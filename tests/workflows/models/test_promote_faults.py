@@ -29,7 +29,7 @@ ARGS = ("promote", "--best", "f1")
 
 def test_promote_killed_at_every_step(modelled: Repo) -> None:
     before = state(modelled)
-    stride = int(os.environ.get("XEXP_TEST_STRIDE", "17"))
+    stride = int(os.environ.get("XEXP_TEST_STRIDE", "29"))
     steps = []
     for step in killed(modelled, *ARGS, stride=stride):
         if models(modelled)[PRODUCTION] != content("run-lr-1.0"):
@@ -44,7 +44,7 @@ def test_promote_killed_at_every_step(modelled: Repo) -> None:
 def test_promote_of_a_tagged_model_killed(modelled: Repo) -> None:
     modelled.xexp("promote", "--best", "f1", "--no-keep").good()
     before = state(modelled)
-    for step in killed(modelled, "promote", "e0.1.0", "-y", "--tag", stride=41):
+    for step in killed(modelled, "promote", "e0.1.0", "-y", "--tag", stride=61):
         assert state(modelled) == before, f"after step {step}"
     assert models(modelled)[PRODUCTION] == content("run-lr-1.0")
 
@@ -52,7 +52,7 @@ def test_promote_of_a_tagged_model_killed(modelled: Repo) -> None:
 def test_prune_killed_at_every_step(modelled: Repo) -> None:
     modelled.dvc("push")
     before = state(modelled)
-    stride = int(os.environ.get("XEXP_TEST_STRIDE", "11"))
+    stride = int(os.environ.get("XEXP_TEST_STRIDE", "23"))
     steps = []
     for step in killed(modelled, "prune", "--keep", "0", stride=stride):
         if candidate("run-lr-0.1") not in models(modelled):
@@ -68,7 +68,7 @@ def test_prune_killed_at_every_step(modelled: Repo) -> None:
 def test_undo_killed(modelled: Repo) -> None:
     """What an undo that died left is finished by the next operation."""
     before = state(modelled)
-    for start in (2, 3, 5, 8):
+    for start in (2, 5):
         modelled.xexp(*ARGS).good()
         next(killed(modelled, "undo", start=start))
         assert state(modelled) == before, f"after step {start}"
