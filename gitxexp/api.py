@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.rebuild import Rebuilt
     from gitxexp.workflows.experiments.renumber import Renumbered
     from gitxexp.workflows.experiments.restore_tags import RestoredTags
+    from gitxexp.workflows.experiments.status import Status
     from gitxexp.workflows.experiments.tag import Tagged
     from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.plot import Plot
@@ -344,20 +346,23 @@ class Repository:
         git_remote: str | None = None,
         dvc_remote: str | None = None,
         everything: bool = False,
+        artifacts: bool = False,
         incomplete: bool = False,
     ) -> Pushed:
         """Push artifacts, then branches and tags, of ``versions``, as ``git xexp push``.
 
         Without ``versions``: of every experiment that is unpushed, or of every one at all with
         ``everything``. ``git_remote`` and ``dvc_remote`` default to git's and DVC's own;
-        ``incomplete`` pushes even if artifacts are missing. Raises NoAnswer where the remote has
-        another tag of the same name.
+        ``artifacts`` pushes these only, no branch and no tag; ``incomplete`` pushes even if artifacts
+        are missing. Raises NoAnswer where the remote has another tag of the same name.
         """
         from gitxexp.workflows.artifacts.push import plan, push
         from gitxexp.workflows.experiments.resolve import tagged
 
         chosen = [tagged(self._project, name) for name in versions] if versions else None
         planned = plan(self._project, chosen, git_remote=git_remote, everything=everything)
+        if artifacts:
+            planned = replace(planned, refs=(), clashing=())
         done = push(self._project, planned, remote=dvc_remote, incomplete=incomplete)
         if planned.clashing:
             names = ", ".join(experiment.name for experiment in planned.clashing)
@@ -545,6 +550,13 @@ class Repository:
 
     # -- look ------------------------------------------------------------------------------------
 
+    def status(self) -> Status:
+        """Where the repository is: its head, the last experiment, and what would be next, as ``git xexp
+        status``."""
+        from gitxexp.workflows.experiments.status import status
+
+        return status(self._project)
+
     def experiments(self) -> Experiments:
         """Every experiment of the repository, newest first: a sequence that prints as a table, and has
         ``where``, ``sort``, ``compare`` and ``to_pandas``."""
@@ -606,23 +618,44 @@ class Repository:
         by: str | None = None,
         histogram: bool = False,
         runs: bool = False,
+        sort: str | None = None,
         filter: str | None = None,
+        where: str | None = None,
+        labels: Sequence[str] = (),
         limit: int | None = None,
         log_x: bool = False,
         log_y: bool = False,
+        out: PathLike | None = None,
     ) -> Plot:
         """The data of ``git xexp explore plot``: series of points, with their axes.
 
         ``x`` is ``step`` (the rows that runs logged), ``version``, ``date`` or a parameter; ``by`` makes a
         series for each value of a parameter; ``histogram`` counts values of ``metric`` instead. ``runs``,
-        ``filter`` and ``limit`` are as for :meth:`list`; ``log_x`` and ``log_y`` leave out what is not
-        above 0. Raises XexpError for a name that does not exist.
+        ``sort``, ``filter``, ``where``, ``labels`` and ``limit`` are as for :meth:`list`; ``log_x`` and
+        ``log_y`` leave out what is not above 0. ``out`` also draws it to a file of SVG, PNG or HTML, by its
+        ending. Raises XexpError for a name that does not exist, and for a file where there is nothing to
+        draw; UsageError for another ending.
         """
         from gitxexp.workflows.explore.plot import PlotRequest, plot
         from gitxexp.workflows.explore.query import Query
 
-        query = Query(filter=filter, limit=limit, runs=runs)
-        return plot(self._project, PlotRequest(metric, x, by, histogram, log_x, log_y, query))
+        query = Query(
+            sort=sort, filter=filter, where=where, labels=tuple(labels), limit=limit, runs=runs
+        )
+        request = PlotRequest(metric, x, by, histogram, log_x, log_y, query)
+        if out is None:
+            return plot(self._project, request)
+        from gitxexp.cli.render import plot_file
+        from gitxexp.common.files import output_file
+
+        kind = plot_file.kind_of(Path(out))
+        found = plot(self._project, request)
+        if found.empty:
+            raise NoAnswer(f"there is nothing to plot: no value of {found.y.name}")
+        content = plot_file.as_file(found, kind)
+        with output_file(Path(out)) as temporary:
+            temporary.write_bytes(content)
+        return found
 
     def columns(self, table: str | None = None) -> Sequence[ColumnFacts]:
         """What each column of the results (only of ``table``) is to an experiment, and why, as
@@ -886,15 +919,16 @@ class Repository:
     def resolve(
         self,
         *paths: str,
-        side: Literal["ours", "theirs"] | None = None,
+        side: Literal["ours", "theirs", "both"] | None = None,
         rows: Mapping[int, Literal["ours", "theirs"]] | None = None,
         wait: bool = True,
     ) -> Sequence[Resolved]:
         """Merge the unmerged databases again (default: all) and stage them, as ``git xexp conflicts
         resolve``.
 
-        ``paths`` are those to resolve; ``side`` is taken wherever both changed, and ``rows`` has
-        sides for single conflicts by their number, from 1. Raises NoAnswer where conflicts remain.
+        ``paths`` are those to resolve; ``side`` is taken wherever both changed ("both" keeps the two rows
+        where only their counted ids clash: theirs get new ones), and ``rows`` has sides for single
+        conflicts by their number, from 1. Raises NoAnswer where conflicts remain.
         """
         from gitxexp.tables.plan import OnConflict
         from gitxexp.workflows.merge.conflicts import resolve
@@ -1053,6 +1087,7 @@ class Repository:
         older_than: float | None = None,
         include_unranked: bool = False,
         slot: str | None = None,
+        push: bool = False,
         force: bool = False,
         commit: bool = True,
         wait: bool = True,
@@ -1061,8 +1096,9 @@ class Repository:
 
         The best ``keep`` by ``metric`` stay, of each ``per`` if given; only what is ``older_than``
         so many seconds goes; ``include_unranked`` lets what has no number for the metric go.
-        ``slot`` limits it to one slot. ``force`` also takes the only copy (its bytes are moved, so
-        that undo has them); ``commit=False`` leaves the pointer uncommitted.
+        ``slot`` limits it to one slot. ``push`` sends the only copies to their remote first; ``force``
+        takes the only copy (its bytes are moved, so that undo has them); ``commit=False`` leaves the
+        pointer uncommitted.
         """
         from gitxexp.workflows.models.prune import (
             GroupBy,
@@ -1071,11 +1107,15 @@ class Repository:
             plan_prune,
             prune,
         )
+        from gitxexp.workflows.models.prune import push as push_models
 
         rules = PruneRules(
             keep, metric, GroupBy(per) if per else None, older_than, include_unranked, slot
         )
         plan = plan_prune(self._project, rules)
+        if push and plan.only_copies:
+            push_models(self._project, plan)
+            plan = plan_prune(self._project, rules)
         return prune(self._project, rules, plan, PruneOptions(force, commit, wait))
 
     def free_cache(

@@ -126,6 +126,17 @@ def test_looking_back(ready: Repo, tmp_path: Path) -> None:
     assert project.show().experiment.name == names[0]
     found = project.list(names[1], where="f1 > 0").rows
     assert [row.experiment.name for row in found] == names[1:]
+    drawn = project.plot(
+        "loss", where="lr > 0", labels=["kept"], sort="lr", out=tmp_path / "f1.svg"
+    )
+    assert [len(series.points) for series in drawn.series] == [1] and drawn.total == 1
+    assert (tmp_path / "f1.svg").read_bytes().startswith(b"<svg")
+    with pytest.raises(gitxexp.XexpError, match="nothing to plot"):
+        project.plot("f1", labels=["none"], out=tmp_path / "none.svg")
+    with pytest.raises(gitxexp.XexpError, match=r"\.gif"):
+        project.plot("f1", out=tmp_path / "f1.gif")
+    last = project.status().last
+    assert last is not None and last.name == names[0]
     assert project.fix(project.check(only=["schema-drift"])) == ()
     with pytest.raises(gitxexp.XexpError, match="go together"):
         project.sweep(["true"], {"lr": [1]}, sampler="tpe")

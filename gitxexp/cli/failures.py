@@ -7,7 +7,7 @@ import os
 import re
 from pathlib import Path
 
-from gitxexp.common.errors import FATAL
+from gitxexp.common.errors import FATAL, XexpError
 
 
 def unexpected(error: Exception) -> tuple[str, str | None, int]:
@@ -36,6 +36,14 @@ def unexpected(error: Exception) -> tuple[str, str | None, int]:
         "this is a bug; XEXP_TRACEBACK=1 shows where it happened",
         FATAL,
     )
+
+
+def words(error: Exception) -> tuple[str, str]:
+    """The message and the hint ("" for none) of any error, where the program goes on after it."""
+    if isinstance(error, XexpError):
+        return "\n".join(error.lines), error.hint or ""
+    message, hint, _ = unexpected(error)
+    return message, hint or ""
 
 
 _OS_HINTS = dict.fromkeys((errno.EACCES, errno.EPERM, errno.EROFS), "check its permissions") | (

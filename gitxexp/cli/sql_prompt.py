@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from gitxexp.cli.failures import words
 from gitxexp.cli.render import console
 from gitxexp.cli.render.sql import as_table, schema_table
-from gitxexp.common.errors import XexpError
 from gitxexp.workflows.sql.database import ColumnEntry, Database
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _HELP = ("A statement ends with a semicolon; Ctrl-D or .quit ends the session.",
          ".schema lists tables and columns; Tab completes, Ctrl-R searches the history.")  # fmt: skip
 
 
-def words(entries: Iterable[ColumnEntry]) -> list[str]:
+def completions(entries: Iterable[ColumnEntry]) -> list[str]:
     """What can be completed: tables, columns, keywords."""
     names: dict[str, None] = {}
     for entry in entries:
@@ -58,7 +58,7 @@ def prompt(project: Project, *, allow_files: bool) -> None:
     session: Any = PromptSession(
         "sql> ",
         multiline=False,
-        completer=_completer(words(entries)),
+        completer=_completer(completions(entries)),
         complete_while_typing=False,
         history=FileHistory(str(project.state / "sql_history")),
     )
@@ -103,11 +103,10 @@ def _answer(project: Project, script: str, *, allow_files: bool) -> None:
                     as_table(cursor)
     except KeyboardInterrupt:
         console.say("interrupted")
-    except XexpError as error:
-        lines = error.lines
-        console.say(f"error: {lines[0]}", *lines[1:])
-        if error.hint:
-            console.say(*(f"hint: {line}" for line in error.hint.splitlines()))
+    except Exception as error:  # whatever it is, what was typed before is worth more
+        message, hint = words(error)
+        console.say(*f"error: {message}".splitlines())
+        console.say(*(f"hint: {line}" for line in hint.splitlines()))
 
 
 def _completer(known: list[str]) -> Any:

@@ -22,6 +22,7 @@ from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import Worker
 
+from gitxexp.cli import failures
 from gitxexp.cli.render import console
 from gitxexp.cli.ui import commands
 from gitxexp.cli.ui.dialogs import Ask, Help
@@ -242,7 +243,7 @@ class Browser(App[None]):
         self.base.query_one("#head", Static).update(f" {visible(name)}  {visible(text)}")
 
     def _refuse(self, error: Exception) -> None:
-        message, hint = _words(error)
+        message, hint = failures.words(error)
         self._head(f"{message} ({hint})" if hint else message)
 
     def on_table_moved(self) -> None:
@@ -393,8 +394,8 @@ class Browser(App[None]):
         try:
             title, lines = await beside(made, self.lock)
         except Exception as error:
-            message, hint = _words(error)
-            title, lines = pane, [message, *hint.splitlines()]
+            message, hint = failures.words(error)
+            title, lines = pane, [*message.splitlines(), *hint.splitlines()]
         self.show_part(title, lines[:_LOG], end=pane == "log")
 
     def show_part(self, title: str, lines: Sequence[str], *, end: bool = False) -> None:
@@ -446,16 +447,6 @@ class Browser(App[None]):
     async def action_quit(self) -> None:
         """Textual's own key, Ctrl-Q."""
         self.action_leave()
-
-
-def _words(error: Exception) -> tuple[str, str]:
-    """The message and the hint of what went wrong beside the screen."""
-    if isinstance(error, XexpError):
-        return error.message, error.hint or ""
-    from gitxexp.cli import failures  # late: nothing failed mostly
-
-    message, hint, _ = failures.unexpected(error)
-    return message, hint or ""
 
 
 def _footer() -> str:

@@ -78,6 +78,7 @@ class Database:
         self._progress = progress
         self._files: list[Path] = []
         self._views: list[str] = []
+        self._places: dict[str, TablePlace] = {}  #: of views
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -109,6 +110,8 @@ class Database:
             raise UsageError("the query is empty", "such as: git xexp sql 'FROM experiments'")
         for name, part in _wanted(statements).items():
             self._have(name, part, guessed=any(s.guessed for s in statements))
+        if any(statement.lists for statement in statements):
+            self._have_others()
         every = {name for statement in statements for name in statement.every_version}
         if every:
             from gitxexp.workflows.sql import versions  # late: few ask for it
@@ -190,7 +193,18 @@ class Database:
                 return
             raise
         if place is not None:
+            self._places[_path(name)] = place
             self.view(name, self.relation(place, part.columns, part.limit))
+
+    def _have_others(self) -> None:
+        """Let a statement find the names and columns of the tables that no statement names."""
+        for record in RECORDS:
+            if quote(record) not in self._views:
+                self.view(TableName(record), self.records(record))
+        for shown, place in self.catalog.shown().items():
+            name = TableName(place.table, shown[: -len(place.table)].rstrip("."))
+            if _path(name) not in self._views:
+                self.view(name, self.relation(place, limit=1))
 
     def _read(self, place: TablePlace, ranges: Ranges | None) -> str:
         return self.relation(place, ranges=ranges)
@@ -199,7 +213,7 @@ class Database:
         """Let statements select from ``relation`` by this name."""
         if name.schema:
             self.session.rows(f"CREATE SCHEMA IF NOT EXISTS {quote(name.schema)}")
-        path = ".".join(quote(part) for part in (name.schema, name.name) if part)
+        path = _path(name)
         self.session.rows(f"CREATE OR REPLACE VIEW {path} AS SELECT * FROM {relation}")
         self._views.append(path)
 
@@ -264,8 +278,17 @@ class Database:
         return explained(lambda: self.catalog.names(), script, self._columns)
 
     def _columns(self) -> list[str]:
-        """The columns of every table that the statements name."""
-        return [column for view in self._views for column in self.session.describe(view)]
+        """The columns of every table that the statements name, those too that were not read."""
+        found = []
+        for view in self._views:
+            place = self._places.get(view)
+            declared = self.catalog.tables(place.file)[place.table] if place and place.table else {}
+            found += list(declared or self.session.describe(view))
+        return list(dict.fromkeys(found))
+
+
+def _path(name: TableName) -> str:
+    return ".".join(quote(part) for part in (name.schema, name.name) if part)
 
 
 @dataclass(frozen=True)

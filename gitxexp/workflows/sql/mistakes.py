@@ -72,9 +72,19 @@ def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -
                 "--allow-files reads any file of this machine",
             )
         known = tables()
+        if name in known:  # a function took its name for a string
+            return UsageError(
+                f"table '{name}' is not read: no FROM or JOIN names it{shown}",
+                f"its columns: DESCRIBE {name}",
+            )
         hint = suggestion(name, known, f"tables: {', '.join(known)}; see --schema")
         return UsageError(f"there is no table '{name}'{shown}", hint)
-    return UsageError(f"{first[:1].lower()}{first[1:]}{shown}", _hint(said, first, place, columns))
+    function = re.match(r"\w+ Function with name \"?([^\s\"]+)\"? does not exist", first)
+    if function:
+        first = f"there is no function '{function[1]}'"
+    elif not first[1:2].isupper():  # a keyword
+        first = f"{first[:1].lower()}{first[1:]}"
+    return UsageError(f"{first}{shown}", _hint(said, first, place, columns))
 
 
 def _place(first: str, script: str) -> list[str]:
@@ -97,13 +107,16 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
     )
     if missing:
         known = re.findall(r'"([^"]*)"', missing[3])
+        if missing[1].lower() == "column":  # DuckDB knows those only that were read
+            known = list(dict.fromkeys([*columns(), *known]))
         return suggestion(missing[2], known, f"{missing[1].lower()}s: {', '.join(known)}")
     unknown = re.search(r'does not have a column named "([^"]*)"', first)
     if unknown:
-        return suggestion(unknown[1], columns())
+        known = list(columns())
+        return suggestion(unknown[1], known, f"columns: {', '.join(known)}")
     meant = re.search(r'Did you mean "([^"]*)"', said)
     if meant:
-        name = re.search(r"with name (\S+) does not exist", first)
+        name = re.search(r"there is no function '(.*)'", first)
         close = suggestion(name[1], ["all_versions"]) if name else None
         return close or f"did you mean {meant[1]}?"
     if "must appear in the GROUP BY" in first:

@@ -59,6 +59,7 @@ class Statement:
     columns: frozenset[str] | None = None
     limit: int | None = None
     guessed: bool = False  #: the tables are words, of which some may name none
+    lists: bool = False  #: it asks which tables there are
 
 
 def parse(session: Session, script: str) -> list[Statement]:
@@ -90,7 +91,9 @@ def _statement(session: Session, text: str) -> Statement:
         for node in nodes
         if node.get("type") == "BASE_TABLE"
     ]
-    shown = [node for node in nodes if node.get("type") == "SHOW_REF" and node.get("table_name")]
+    shows = [node for node in nodes if node.get("type") == "SHOW_REF"]
+    listing = [node for node in shows if node.get("show_type") in ("SHOW_SPECIAL", "SHOW_FROM")]
+    shown = [node for node in shows if node.get("table_name") and node not in listing]
     tables += [_parsed(str(node["table_name"])) for node in shown]
     return Statement(
         text,
@@ -98,6 +101,7 @@ def _statement(session: Session, text: str) -> Statement:
         tuple(dict.fromkeys(_every_version(nodes))),
         None if shown else _columns(nodes),
         _limit(tree["statements"]),
+        lists=bool(listing) or any(t.schema.lower() == "information_schema" for t in tables),
     )
 
 

@@ -106,6 +106,9 @@ def test_any_table_at_any_version(tagged: Repo, clock: Clock) -> None:
         "DESCRIBE predictions", "SUMMARIZE predictions", "EXPLAIN SELECT f1 FROM predictions",
     ):  # fmt: skip
         assert tagged.xexp("sql", query).good().out
+    for query in ("SHOW TABLES", "FROM (SHOW ALL TABLES)", "FROM information_schema.tables"):
+        shown = tagged.xexp("sql", query).good().out
+        assert "promotions" in shown and "predictions" in shown and "metrics_wide" in shown
     unknown = tagged.xexp("sql", 'FROM "prediction@e0.1.0"')
     assert unknown.err.splitlines() == [
         "fatal: there is no table 'prediction' at e0.1.0",
@@ -174,7 +177,14 @@ def test_errors_point_at_the_word(tagged: Repo) -> None:
     ]
     for query, word, close in (
         ("SELECT p.trackid FROM predictions p", "p.trackid", "track_id"),
+        ("SELECT f11 FROM predictions", "f11", "f1"),  # a column that was not read
+        ("SELECT p.zz FROM predictions p", "p.zz", "columns: track_id, timestamp"),
         ("SELECT x.f1 FROM predictions", "x.f1", "tables: predictions"),
+        (
+            "FROM pragma_table_info('predictions')",
+            "pragma_table_info('predictions')",
+            "DESCRIBE predictions",
+        ),
         ("FROM predicitons", "predicitons", "predictions"),
         ("SELECT lenght(track_id) FROM predictions", "lenght(track_id)", "length"),
         ("FROM all_version('predictions')", "all_version('predictions')", "all_versions"),
