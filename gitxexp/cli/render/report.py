@@ -120,9 +120,13 @@ def _most_telling(found: Report, metric: str) -> Iterator[Sentence]:
         told.append(f"rank correlation {first.correlation:.2f}")
     if first.share is not None:
         told.append(f"{100 * first.share:.0f}% of the variance")
-    if told:
-        what = f": {', '.join(told)}, over {counted(first.runs, 'run')}."
+    what = f": {', '.join(told)}, over {counted(first.runs, 'run')}."
+    if told and first.beyond_chance:
         yield [f"The parameter that tells most of {metric} is ", Strong(first.name), what]
+    elif told:
+        yield [
+            f"No parameter tells more of {metric} than chance would; the first is {first.name}{what}"
+        ]
 
 
 def _value(value: object) -> str:

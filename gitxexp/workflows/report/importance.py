@@ -17,17 +17,42 @@ from gitxexp.workflows.explore.filters import finite, missing, number
 
 #: Below it nothing is said: of two or three runs any parameter explains everything.
 LEAST_RUNS = 5
+#: Standard deviations that chance exceeds less than once in a hundred times.
+_RARE = 2.6
 
 
 @dataclass(frozen=True)
 class Importance:
     """``correlation`` from -1 to 1, None where values are no numbers or all the same; ``share`` from 0
-    to 1, None where every run has a value of its own; ``runs`` have both the parameter and the metric."""
+    to 1, None where every run has a value of its own; ``runs`` have both the parameter and the metric,
+    and ``values`` are the different ones of the parameter."""
 
     name: str
     correlation: float | None
     share: float | None
     runs: int
+    values: int
+
+    @property
+    def beyond_chance(self) -> float:
+        """The most that either tells beyond what chance gives a parameter with as many values in as many
+        runs; 0 where that is nothing.
+
+        Without any effect r sqrt((n - 2)/(1 - r^2)) of a correlation r has Student's t distribution (Kendall,
+        Rank Correlation Methods), and the share deviates from (k - 1)/(n - 1) by sqrt(2(k - 1)(n - k)/(n +
+        1))/(n - 1) (a beta distribution, as that of R squared is).
+        """
+        n, k = self.runs, self.values
+        t = _RARE + 8 / (n - 2)  # what one in a hundred exceeds, closely
+        correlation = abs(self.correlation or 0.0)
+        if correlation < t / math.sqrt(n - 2 + t * t):
+            correlation = 0.0
+        usual = (k - 1) / (n - 1)
+        spread = math.sqrt(2 * (k - 1) * (n - k) / (n + 1)) / (n - 1)
+        share = self.share or 0.0
+        return max(
+            correlation, (share - usual) / (1 - usual) if share > usual + _RARE * spread else 0
+        )
 
 
 class Params:
@@ -58,14 +83,16 @@ class _Column:
         self.numbers = [number(value) for value in values]
 
 
-def _weight(one: Importance) -> float:
-    return max(abs(one.correlation or 0.0), one.share or 0.0)
+def _weight(one: Importance) -> tuple[float, float]:
+    """Of many values each of a few runs, chance alone makes the share large."""
+    return one.beyond_chance, max(abs(one.correlation or 0.0), one.share or 0.0)
 
 
 def _of(name: str, values: _Column, at: Sequence[int], amounts: Sequence[float]) -> Importance:
     known = [float(n) for place in at if (n := values.numbers[place]) is not None]
     correlation = _pearson(_ranks(known), _ranks(amounts)) if len(known) == len(at) else None
-    return Importance(name, correlation, _share([values.texts[n] for n in at], amounts), len(at))
+    groups = [values.texts[n] for n in at]
+    return Importance(name, correlation, _share(groups, amounts), len(at), len(set(groups)))
 
 
 def _ranks(values: Sequence[float]) -> list[float]:

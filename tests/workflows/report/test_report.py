@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import random
 
 import pytest
 
@@ -53,6 +54,23 @@ def test_importance() -> None:
     assert (found["kind"].correlation, found["kind"].runs) == (None, 5)
     (large,) = Params({"kind": [1, 1, 2, 2, 10**399, 2]}).importance([1e300, 2, 3, 4, 5, math.inf])
     assert (large.share, large.runs) == (None, 5)
+
+
+def test_what_chance_gives_is_not_told_as_telling() -> None:
+    """Of many values each of two runs chance alone makes the share large; six runs in order are no chance."""
+    chance = random.Random(1)
+    metric = [chance.random() for _ in range(400)]
+    params = {"pairs": [n // 2 for n in range(400)], "noise": [chance.random() for _ in metric],
+              "few": [chance.randint(1, 3) for _ in metric],
+              "real": [round(value + chance.random(), 1) for value in metric]}  # fmt: skip
+    found = Params(params).importance(metric)
+    assert found[0].name == "real" and found[0].beyond_chance > 0.5
+    assert {one.name for one in found if not one.beyond_chance} == {"pairs", "noise", "few"}
+    assert next(one.share for one in found if one.name == "pairs") > 0.4
+    (six,) = Params({"lr": [1, 2, 3, 4, 5, 6]}).importance([1.0, 2.0, 3.0, 4.0, 5.0, 6.0])
+    assert six.beyond_chance == pytest.approx(1.0)
+    (four,) = Params({"lr": [1, 2, 4, 3, 5]}).importance([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert four.correlation == pytest.approx(0.9) and not four.beyond_chance
 
 
 def test_numbers_beyond_floats(repo: Repo, clock: Clock) -> None:

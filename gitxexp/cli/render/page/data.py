@@ -62,7 +62,9 @@ def _object(page: Page) -> dict[str, Any]:
         },
         "spread": _spread(found),
         "importance": {
-            _text(name): [[_text(i.name), i.correlation, i.share, i.runs] for i in rows]
+            _text(name): [
+                [_text(i.name), i.correlation, i.share, i.runs, bool(i.beyond_chance)] for i in rows
+            ]
             for name, rows in page.importance.items()
         },
         "importanceRuns": found.runs,

@@ -844,7 +844,8 @@ function drawCards() {
   const runs = data.count - data.experiments;
   card("Experiments", data.experiments.toLocaleString("en"), runs ? `and ${counted(runs, "untagged run")}` : data.experiments ? `newest ${names[0]}, ${date(field("date", 0), false)}` : "");
   const first = (data.importance[data.metric] || [])[0];
-  if (first) card("Most telling parameter", first[0], [first[1] === null ? "" : `rank correlation ${first[1].toFixed(2).replace("-", "−")}`, first[2] === null ? "" : `${Math.round(100 * first[2])}% of variance`].filter(Boolean).join(", "));
+  if (first && !first[4]) card("Most telling parameter", "none", "no more than chance would be");
+  else if (first) card("Most telling parameter", first[0], [first[1] === null ? "" : `rank correlation ${first[1].toFixed(2).replace("-", "−")}`, first[2] === null ? "" : `${Math.round(100 * first[2])}% of variance`].filter(Boolean).join(", "));
   if (data.checks) {
     const count = (level) => data.checks.findings.filter((one) => one.level === level).length;
     const [errors, warnings] = [count("error"), count("warning")];
