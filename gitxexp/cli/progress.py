@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ _BYTES = "{desc}: {n_fmt}B/{total_fmt}B {percentage:.0f}% {rate_fmt} {remaining}
 
 
 @contextmanager
-def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
+def line(label: str) -> Iterator[Line | None]:
     """A ``progress(done, total, unit)`` for the time of a ``with``; None where nobody looks.
 
     Nothing is shown in the first second, or what ``GIT_PROGRESS_DELAY`` (git(1)) says.
@@ -34,7 +35,7 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
         return
     from gitxexp.common.processes import every
 
-    shown = _Line(label)
+    shown = Line(label)
     with every(_TICK, shown.refresh):
         try:
             yield shown
@@ -42,7 +43,7 @@ def line(label: str) -> Iterator[Callable[[int, int, str], None] | None]:
             shown.close()
 
 
-class _Line:
+class Line:
     """A bar that is made when the delay is over, and made anew when other work begins."""
 
     def __init__(self, label: str) -> None:
@@ -72,10 +73,12 @@ class _Line:
                 self.bar.refresh()
 
     def close(self) -> None:
-        """Leave an empty line behind."""
+        """Leave an empty line behind, and draw no more."""
         with self.lock:
+            self.begins = math.inf
             if self.bar is not None:
                 self.bar.close()
+                self.bar = None
 
     def _begin(self, done: int, total: int, unit: str) -> None:
         if time.monotonic() < self.begins:

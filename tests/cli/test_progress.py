@@ -158,3 +158,13 @@ def test_every_kind_of_work_has_its_line(
     assert re.search(r"working: 1\.50MB/6\.00MB 25% ", drawn)
     assert re.search(r"working: 5 objects ", drawn)
     assert drawn.endswith("\r")
+
+
+def test_a_line_that_is_closed_draws_no_more(capsys: pytest.CaptureFixture[str]) -> None:
+    line = progress.Line("preparing")
+    line.begins = 0.0
+    line.refresh()
+    line.close()
+    assert "preparing" in capsys.readouterr().err
+    line.refresh()
+    assert (line.bar, capsys.readouterr().err) == (None, "")

@@ -246,7 +246,12 @@ def test_bash_needs_somebody_who_loads_completions(
     (tmp_path / ".bashrc").write_text(f"{shell_install.BASH_LINE}\n")
     assert shell_install._bash_looks()
     (tmp_path / ".bashrc").unlink()
-    (tmp_path / "loader").touch()
+    (tmp_path / "loader").touch()  # the package alone is not enough: something has to source it
+    monkeypatch.setattr(shell_install, "BASH_SYSTEM", tmp_path)
+    assert not shell_install._bash_looks()
+    (tmp_path / "bash.bashrc").write_text("# . /usr/share/bash-completion/bash_completion\n")
+    assert not shell_install._bash_looks()
+    (tmp_path / "bash.bashrc").write_text(". /usr/share/bash-completion/bash_completion\n")
     assert shell_install._bash_looks()
 
 

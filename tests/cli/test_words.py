@@ -123,7 +123,7 @@ def test_nothing_done_has_no_next_step(ready: Repo) -> None:
         (("worktree", "prune"), "nothing to prune: every worktree's folder is there\n"),
         (("explore", "cleanup"), "nothing to remove: explore checkout has left no worktree\n"),
         (("drivers", "install"), "everything is already registered\n"),
-        (("init", "--no-dvc"), "everything is already set up\nhint: next: git xexp tag"),
+        (("init", "--no-dvc"), "everything is already set up\nhint: next: git xexp run"),
     ):  # fmt: skip
         text, code = on_terminal(ready, *words)
         assert code == 0 and text.startswith(said), words

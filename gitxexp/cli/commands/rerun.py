@@ -49,10 +49,11 @@ def rerun(
     request = RerunRequest(run, command, rtol, atol, keep, timeout)
     quiet = console.quiet()
     try:
-        with progress.line("preparing the worktree") as project.progress:
+        with progress.line("preparing the worktree") as show:
+            project.progress = show
             done = run_again(
                 project, request, echo=not quiet, out=2 if as_json else 1,
-                progress=project.progress, wait=not no_wait,
+                progress=show, started=show.close if show else None, wait=not no_wait,
             )  # fmt: skip
     except NotRun as error:
         if quiet:

@@ -247,6 +247,9 @@ BASH_LOADERS = tuple(
     for prefix in ("/usr", "/usr/local", "/opt/homebrew", "/run/current-system/sw")
 )
 
+#: Where systems keep the start-up file of every interactive bash, which may load that package.
+BASH_SYSTEM = Path("/etc")
+
 #: For a bash without that package.
 BASH_LINE = 'eval "$(git xexp completion bash)"'
 
@@ -279,7 +282,9 @@ def check() -> list[Check]:
             found.append(_broken(shell, broken[0]))
         elif shell == "bash" and not _bash_looks():
             fix = f"add to ~/.bashrc: {BASH_LINE}"
-            found.append(Check(shell, False, "bash-completion is not installed", fix))
+            there = any(loader.is_file() for loader in BASH_LOADERS)
+            text = "bash-completion is not " + ("loaded by ~/.bashrc" if there else "installed")
+            found.append(Check(shell, False, text, fix))
         elif shell == "zsh" and not _zsh_looks():
             text = f"{tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             file = tilde(_zdot() / ".zshrc")
@@ -333,8 +338,6 @@ def _zdot() -> Path:
 
 def _bash_looks() -> bool:
     """Whether something loads completions when they are needed, or start-up files source them."""
-    if any(loader.is_file() for loader in BASH_LOADERS):
-        return True
     words = (
         "bash_completion",
         "bash-completion",
@@ -342,7 +345,10 @@ def _bash_looks() -> bool:
         "git-xexp",
         "git xexp completion",
     )
-    return _mentioned(home(), (".bashrc", ".bash_profile", ".profile"), words)
+    if _mentioned(home(), (".bashrc", ".bash_profile", ".profile"), words):
+        return True
+    loads = any(loader.is_file() for loader in BASH_LOADERS)
+    return loads and _mentioned(BASH_SYSTEM, ("bash.bashrc", "bashrc"), (*words[:2], "profile.d"))
 
 
 def _mentioned(home: Path, names: tuple[str, ...], words: Sequence[str]) -> bool:

@@ -17,7 +17,7 @@ from typing import Any
 
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import some
-from gitxexp.repository.config_hash import flatten, same_value
+from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
 from gitxexp.storage.dvc.changes import file_hashes
@@ -180,15 +180,8 @@ def differing_params(
     """Where a parameter file has another value than the run under one name."""
     for name, value in ran.items():
         full = describe.find_param(written, name)
-        if full is not None and not _is_same(written[full], value):
+        if full is not None and not describe.same_param(written[full], value):
             yield Contradiction(file, full, written[full], value)
-
-
-def _is_same(written: Any, ran: Any) -> bool:
-    """Whether a run had the value of the file; SQLite has no truth values, and keeps 0 or 1."""
-    if isinstance(written, bool) and not isinstance(ran, bool):
-        return bool(written == ran)
-    return same_value(written, ran)
 
 
 def differing_metrics(
@@ -216,7 +209,7 @@ def _agreed(project: Project, found: Contradiction) -> bool:
                 written = flatten(read_params(copy))
             except (GitError, XexpError):
                 continue
-            if found.name in written and _is_same(written[found.name], found.ran):
+            if found.name in written and describe.same_param(written[found.name], found.ran):
                 return True
     return False
 

@@ -267,6 +267,13 @@ def choose_level(
     return Choice(Level.PATCH, f"nothing changed since {since}")
 
 
+def same_param(one: Any, other: Any) -> bool:
+    """Whether two values of a parameter are one; SQLite has no truth values, and keeps 0 or 1."""
+    if isinstance(one, bool) != isinstance(other, bool) and isinstance(one, int | float):
+        return bool(one == other)
+    return same_value(one, other)
+
+
 def changed_params(before: Payload, now: Payload) -> list[str]:
     """Names of the parameters that differ. A hand-written tag is asked only for what it names."""
     names = before.params if before.handwritten else {**before.params, **now.params}
@@ -274,7 +281,7 @@ def changed_params(before: Payload, now: Payload) -> list[str]:
     for name in names:
         full = find_param(now.params, name) or name
         old = name if name in before.params else find_param(before.params, name) or name
-        if not same_value(before.params.get(old), now.params.get(full)):
+        if not same_param(before.params.get(old), now.params.get(full)):
             found.append(full)
     return sorted(set(found))
 

@@ -21,7 +21,7 @@ from gitxexp.trackers.databases import kind_of
 from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import Wanted, collect, find_databases
+from gitxexp.workflows.experiments.collect import Wanted, collect, databases, find_databases
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Untracked, untracked
 from gitxexp.workflows.experiments.outputs import track as add_untracked
@@ -388,5 +388,10 @@ def _advice(project: Project, loose: Untracked) -> tuple[str, ...]:
     here = [path for path in tracked if (project.top / path).exists()]
     if tracked and not here:  # a new clone
         return (*advice, "dvc pull")
-    advice.append('git xexp tag -m "what this experiment is"')
+    config = project.config
+    ran = databases(project.top, config) or any(
+        (project.top / f).exists() for f in config.metrics_files
+    )
+    script = "git xexp run" if config.run_command else "git xexp run -- python train.py"
+    advice.append('git xexp tag -m "what this experiment is"' if ran else script)
     return tuple(advice)

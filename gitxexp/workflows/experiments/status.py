@@ -194,6 +194,8 @@ def _next(project: Project, found: Status) -> str:
             return "git xexp run"
     if found.untracked:
         return "git xexp tag --track" + (" --all" if found.head.changed else "")
+    if found.last and found.since and not asked and project.config.run_command:
+        return "git xexp run"
     if found.last is None or found.head.changed or found.since or outputs.changed:
         return "git xexp tag" + (" --all" if found.head.changed else "")
     if found.unmerged:

@@ -12,7 +12,7 @@ import math
 import os
 import shlex
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -128,9 +128,11 @@ def rerun(
     echo: bool = False,
     out: int = 1,
     progress: Progress | None = None,
+    started: Callable[[], None] | None = None,
     wait: bool = True,
 ) -> Rerun:
-    """Run a past experiment again and compare its metrics; see the module.
+    """Run a past experiment again and compare its metrics; see the module. ``started`` is called when
+    its worktree is ready, before the command prints anything.
 
     Raises XexpError where it cannot be run: no command or no metric is recorded, its commit or data is
     missing, the command is not there or fails (:class:`NotRun`).
@@ -148,6 +150,8 @@ def rerun(
         config = settings.load(tree.top, project.git.config(SETTINGS), project.folder)
         job = _job(project, request, past, id, tree.top, config)
         new = software(job.command, environment(job.context), tree.top)
+        if started is not None:
+            started()
         try:
             outcome = jobs.run(job, lambda: False, echo=echo, out=out)
             _refuse_failed(past, outcome)

@@ -494,7 +494,10 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
             note = "not tagged: no commit holds the code that ran (--dirty)"
             return replace(done, notes=(*done.notes, note))
         if not left.any:
-            note = "not tagged: it left no rows, no metrics and no outputs"
+            note = (
+                "not tagged: it left no rows, no metrics and no outputs (write metrics.json, log with"
+                " a tracker, or track what it writes: dvc add)"
+            )
             return replace(done, notes=(*done.notes, note))
         if left.doubt:
             raise NoAnswer(

@@ -8,6 +8,8 @@ import textwrap
 
 import pytest
 
+from gitxexp.repository.tag_message import Payload
+from gitxexp.workflows.experiments.describe import changed_params
 from tests.helpers import Repo
 
 TRAIN = """
@@ -176,7 +178,7 @@ def test_best_chooses_among_untagged_runs(swept: Repo) -> None:
     assert swept.xexp(*suggest, "--where", "lr > 0.3").good().json()["run"] == "three"
     assert swept.xexp(*suggest, "--of", "e0.1.0").good().json()["run"] == "base"
     done = swept.xexp(*suggest, "--where", "lr > 5")
-    assert done.code == 128 and "left to choose from" in done.err
+    assert done.code == 128 and "no run matches (4 in total)" in done.err
     assert swept.xexp("tag", "--all-runs").code == 129
 
 
@@ -200,3 +202,12 @@ def test_a_name_is_that_of_the_worktree(swept: Repo) -> None:
     tree = Repo(swept.path.parent / "exp-wide")
     assert tree.xexp("tag", "--name", "--suggest").good().out == "exp-wide-v1\n"
     assert swept.xexp("tag", "--name", "--suggest").code == 129
+
+
+def test_a_truth_value_is_the_number_that_sqlite_keeps_of_it() -> None:
+    before, now = (
+        Payload("a", params={"scale": 1, "k": 5}),
+        Payload("b", params={"scale": True, "k": 5}),
+    )
+    assert changed_params(before, now) == changed_params(now, before) == []
+    assert changed_params(before, Payload("c", params={"scale": False, "k": 5})) == ["scale"]
