@@ -91,7 +91,7 @@ paths = {models}
 {command}  # what git xexp run runs without a command
 
 [tag]
-{prefix}  # versions are ranker/e0.1.0: of a project beside others in one repository
+{prefix}  # versions are ranker/e0.1.0: for one of several projects in a repository
 # push = false            # push artifacts, branch and tag after every tag
 # remote = "origin"
 
