@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from gitxexp.repository.files import FileChanged
     from gitxexp.repository.operation import Operation, OpLog, Step
     from gitxexp.repository.registry import Registry
+    from gitxexp.storage.dvc.pointers import Output
 
 
 #: ``notify(text)``: says something to the user while the work goes on (standard error).
@@ -220,6 +221,13 @@ class Project:
     def own(self, version: AnyVersion) -> AnyVersion:
         """The version with the project's prefix, where it is named without one."""
         return version if version.prefix else version._replace(prefix=self.prefix)
+
+    def outputs(self) -> list[Output]:
+        """The DVC outputs of the work tree that belong to the project, by path. XexpError names a broken
+        pointer."""
+        from gitxexp.storage.dvc import pointers  # late: a listing asks for none
+
+        return [out for out in pointers.outputs_in(self.top, self.git) if self.config.has(out.path)]
 
     @cached_property
     def log(self) -> OpLog:

@@ -11,7 +11,6 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
-from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Standing, standing
 from gitxexp.storage.dvc.places import cache_dirs, has_dvc
 from gitxexp.storage.dvc.pointers import Output
@@ -111,7 +110,7 @@ class Context:
         verb that needs it to say."""
         top = self.project.top
         try:
-            return tuple(pointers.outputs_in(top)) if has_dvc(top) else ()
+            return tuple(self.project.outputs()) if has_dvc(top) else ()
         except XexpError:
             return ()
 

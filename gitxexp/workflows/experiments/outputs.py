@@ -47,8 +47,7 @@ class LostRows(NoAnswer):
 
 def outputs_of(project: Project) -> Outputs:
     """The outputs of the work tree and how they differ from their pointers."""
-    every = pointers.outputs_in(project.top) if has_dvc(project.top) else []
-    every = [output for output in every if project.config.has(output.path)]
+    every = project.outputs() if has_dvc(project.top) else []
     changes = status(project.top, every, project.stat_cache, project.progress) if every else []
     return Outputs(
         tuple(every),

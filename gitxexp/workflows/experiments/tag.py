@@ -119,7 +119,7 @@ def within(
         own = experiments_plan.made_by_run(request, untracked(project))
         if own:  # it was not there, and nothing tracks it
             tracked = (*tracked, *track(project, running, own))
-            plan = replace(plan, outputs=tuple(pointers.outputs_in(project.top)))
+            plan = replace(plan, outputs=tuple(project.outputs()))
     stamped = stamp_rows(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):
@@ -184,7 +184,7 @@ def _add(
             running.save_file(project.top / pointer)
             running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
         touched = add(project.top, names, project.progress).touched
-    return replace(plan, changed=tuple(changed)), pointers.outputs_in(project.top), list(touched)
+    return replace(plan, changed=tuple(changed)), project.outputs(), list(touched)
 
 
 def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:

@@ -110,7 +110,7 @@ def of_work_tree(project: Project) -> ComparedSide:
     )
 
     collected = collect.collect(top, project.config, collect.Wanted())
-    outputs = pointers.outputs_in(top) if has_dvc(top) else []
+    outputs = project.outputs() if has_dvc(top) else []
     artifacts = pointers.contents(outputs)
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
         if change.kind is not Kind.MISSING:  # not checked out is not changed

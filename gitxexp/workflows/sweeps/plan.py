@@ -204,7 +204,7 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
         )  # fmt: skip
     outputs = [
         out
-        for out in pointers.outputs_in(project.top)
+        for out in project.outputs()
         if describe.role(out.path, config) is describe.Role.DATA and out.stage is None
     ]
     data = [out.path for out in changed(project.top, outputs, project.stat_cache)]
@@ -279,7 +279,9 @@ def _command(project: Project, command: Sequence[str]) -> tuple[str, ...]:
 
 def _data(project: Project) -> str:
     artifacts = {
-        out.path: out.hash for out in pointers.outputs_at(project.at_top, "HEAD") if out.hash
+        out.path: out.hash
+        for out in pointers.outputs_at(project.at_top, "HEAD")
+        if out.hash and project.config.has(out.path)
     }
     return describe.data_hash(describe.data_outputs(artifacts, project.config))
 

@@ -24,7 +24,6 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
 from gitxexp.repository.repository import Project
-from gitxexp.storage.dvc import pointers
 from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.experiments import collect, describe
 from gitxexp.workflows.models.add import RunModel, add_all
@@ -158,7 +157,7 @@ class _Coordinator:
         self.engine: Engine | None = None
         self.sampler: Sampler | None = None
         self.who = record.whose()
-        self.outputs = pointers.outputs_in(project.top)
+        self.outputs = project.outputs()
         self.software = Asked(plan.command, os.environ, project.git.cwd)
 
     # -- the whole ---------------------------------------------------------------------------------

@@ -119,6 +119,8 @@ def test_each_project_has_its_own_settings_versions_and_files(projects: Repo) ->
     ]  # fmt: skip
     xexp_inside("tag", "-a", "-m", "second", cwd=ranker).good()
     assert names(projects, "ranker") == ["ranker/e1.0.0", "ranker/e0.1.0"]
+    message = projects.git("for-each-ref", "--format=%(contents)", "refs/tags/ranker/e1.0.0")
+    assert "ranker/data/rows.csv" in message and "tagger/" not in message
 
     # shared code counts for both
     projects.write("lib/common.py", "shared = 2\n")
