@@ -198,6 +198,8 @@ def run(given: Given, mode: Mode, confirm: Callable[[Merged], None] | None = Non
         if confirm is not None and not given.dry_run:
             confirm(act(False))
         merged = act(not given.dry_run)
+        if given.dry_run and merged.conflicts:
+            raise Conflicted(merged)  # as the merge would end
     except Conflicted as conflict:
         show(conflict.merged, dry_run=given.dry_run, as_json=given.as_json)
         raise

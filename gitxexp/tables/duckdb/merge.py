@@ -87,9 +87,11 @@ def run(
         was = next((source for source in others if source.path == base), None)
         job = Job(session, kind, ours, others, tuple(outcomes), options, was)
         report = job.report()
-        if temp is None or report.conflicts:
+        if report.conflicts:
             return report
-        accept(job, job.duckdb_objects.lost)
+        accept(job, job.duckdb_objects.lost)  # a plan refuses what the merge would
+        if temp is None:
+            return report
         same = target is not None and out.absolute() == target.absolute()
         changed = report.changed or any(o.table.dropped or o.gone for o in outcomes)
         if same and not changed:

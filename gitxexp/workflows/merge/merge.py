@@ -25,6 +25,7 @@ from gitxexp.storage import paths
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import status
 from gitxexp.storage.dvc.databases import own_copy
+from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.remote import checkout, fetch
 from gitxexp.storage.objects import Objects, hash_file
 from gitxexp.tables import engine, row_diff
@@ -113,6 +114,11 @@ class Merged:
         """Whether anything is different now (or would be)."""
         return bool(self.models) or any(a.report.changed for a in self.artifacts)
 
+    @property
+    def conflicts(self) -> bool:
+        """Whether a conflict keeps it from being written."""
+        return any(a.report.conflicts and not a.report.written for a in self.artifacts)
+
 
 class Conflicted(NoAnswer):
     """Conflicts that the options do not settle; nothing was written. ``merged`` holds them."""
@@ -129,7 +135,11 @@ class Conflicted(NoAnswer):
 
 
 def plan(project: Project, request: MergeRequest, progress: Progress | None = None) -> Merged:
-    """What :func:`merge` would do; nothing is written."""
+    """What :func:`merge` would do; nothing is written. Raises XexpError for what it would refuse; its
+    conflicts are in what is returned."""
+    project.require_set_up()
+    if request.commit and in_stage():
+        raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
     with _inputs(project, request, progress) as given:
         done = [_planned(project, request, job, progress) for job in given.jobs]
         models = tuple(model_path(project, item) for item in given.models)
@@ -164,7 +174,7 @@ def merge_inputs(
     work = _Merge(project, request.engine, request.options, progress)
     with project.operation(verb, wait=wait) as running:
         merged = Merged(tuple(work.apply(running, job) for job in given.jobs), (), given.notes)
-        if any(a.report.conflicts and not a.report.written for a in merged.artifacts):
+        if merged.conflicts:
             raise Conflicted(merged)
         models = work.add_candidates(running, given.models)
         record = work.record(running, merged.artifacts, request)
@@ -269,6 +279,7 @@ def _planned(
 ) -> MergedArtifact:
     """One job's plan. The output is elsewhere: a linked target may be planned for as it is."""
     options = replace(job.strategy.over(request.options), in_place=False)
+    _Merge(project, request.engine, request.options, progress).refuse(job)
     with private_folder(project) as folder:
         target = content_here(project, job, folder)
         report = engine.merge(
@@ -334,15 +345,8 @@ class _Merge:
         return _artifact(job, report, before, after)
 
     def ready(self, running: Running, job: MergeJob, target: Path) -> str:
-        """The target in the work tree as a file of its own; its hash as it is.
-
-        Raises XexpError when it is older than its pointer: merging into it would lose rows.
-        """
-        out = job.output if self.is_tracked(job) else None
-        if target.is_dir():
-            raise XexpError(
-                f"{job.path} is a folder here", "merge its files one by one: --only PATH"
-            )
+        """The target in the work tree as a file of its own; its hash as it is. Raises as :meth:`refuse`."""
+        out = self.refuse(job)
         if out is not None and not target.exists() and out.oid:
             running.record(Created(str(target)))
             self.materialise(job)
@@ -354,10 +358,21 @@ class _Merge:
         if out is None:
             return f"md5:{hash_file(target)}"
         (change,) = status(self.project.top, [out], self.project.stat_cache) or (None,)
-        if change is None:
-            return out.hash or ""
-        self.refuse_stale(job, change.actual)
-        return change.actual or ""
+        return (out.hash if change is None else change.actual) or ""
+
+    def refuse(self, job: MergeJob) -> Output | None:
+        """The target's output, where this work tree has one. Raises XexpError for a target that cannot be
+        merged into: a folder, or a file that is older than its pointer."""
+        target = paths.inside(self.project.top, job.path)
+        if target.is_dir():
+            raise XexpError(
+                f"{job.path} is a folder here", "merge its files one by one: --only PATH"
+            )
+        out = job.output if self.is_tracked(job) else None
+        if out is not None and target.exists():
+            for change in status(self.project.top, [out], self.project.stat_cache):
+                self.refuse_stale(job, change.actual)
+        return out
 
     def is_tracked(self, job: MergeJob) -> bool:
         """Whether this work tree has the target's pointer (a new one's is only at the source)."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -375,6 +376,8 @@ def test_what_a_source_defines_otherwise_is_said_and_refused(
     with pytest.raises(XexpError) as refused:
         merge_files(ours, [theirs])
     assert lost in refused.value.message and "--allow-lossy" in refused.value.hint
+    with pytest.raises(XexpError, match=re.escape(lost)):
+        merge_files(ours, [theirs], write=False)
     assert ours.read_bytes() == before
     report = merge_files(ours, [theirs], options=MergeOptions(allow_lossy=True))
     assert lost in report.notes[0] and report.written

@@ -94,6 +94,8 @@ def test_a_conflict_shows_both_values_and_writes_nothing(two: Path) -> None:
     change(two / "b.db", "UPDATE runs SET f1 = 0.9 WHERE k = 'y'")
     before = (two / "a.db").read_bytes()
     done = xexp_inside("merge", "b.db", "-o", "a.db", cwd=two)
+    planned = xexp_inside("merge", "b.db", "-o", "a.db", "--dry-run", cwd=two)
+    assert planned == done  # what it says, and how it ends
     assert done.code == 1
     assert 'conflict: a.db: runs, k="y": f1\n  ours    0.6\n  theirs  0.9\n' in done.out
     assert "error: 1 conflict: nothing was written" in done.err
@@ -341,8 +343,9 @@ def test_a_linked_database_gets_a_file_of_its_own(forked: Repo) -> None:
 def test_a_stale_work_tree_is_refused(forked: Repo) -> None:
     """After a checkout without ``dvc checkout`` the file is older than its pointer."""
     forked.git("switch", "-q", "sweep")
-    done = forked.xexp("merge", "main")
-    assert done.code == 128 and "dvc checkout results/experiments.db.dvc" in done.err
+    for more in ([], ["--dry-run"]):
+        done = forked.xexp("merge", "main", *more)
+        assert done.code == 128 and "dvc checkout results/experiments.db.dvc" in done.err
     assert forked.git("status", "--porcelain") == ""
 
 
