@@ -143,13 +143,14 @@ def _refuse(
 
 
 def _files(paths: tuple[Path, ...]) -> tuple[Path, ...]:
-    """The files that are named, and the databases in folders that are."""
+    """The files that are named, and the databases in folders that are no tracker's own."""
     from gitxexp.common.files import SUFFIXES
+    from gitxexp.trackers.runs import tracker_of
 
     found: dict[Path, None] = {}
     for path in paths:
         inside = [path]
-        if path.is_dir():
+        if path.is_dir() and tracker_of(path) is None:
             inside = sorted(
                 p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file()
             )

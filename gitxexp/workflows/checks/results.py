@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from gitxexp.common.errors import NoAnswer, XexpError, suggestion
 from gitxexp.trackers.databases import Database, reading
-from gitxexp.trackers.runs import tracker_of
+from gitxexp.trackers.runs import runs, tracker_of
 from gitxexp.trackers.tables import all_tables, tables_of
 from gitxexp.trackers.times import moment
+from gitxexp.workflows.checks import stores
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.layout import ID_COLUMNS
 from gitxexp.workflows.checks.profile import Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope
+from gitxexp.workflows.checks.stores import Store
 from gitxexp.workflows.experiments import collect
 
 #: Bytes that DuckDB may use; it spills the rest. SQLite needs its page cache alone.
@@ -32,52 +35,103 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
     A file that was named and cannot be read raises XexpError; one of the repository is a finding.
     """
     named = context.request.paths
-    for path in named or _databases(context):
+    asked = _Asked(context)
+    for path in named or _sources(context):
         try:
-            tracker = tracker_of(path, context.config.results_table or None) if not named else None
-            if tracker is not None and tracker not in _READ:
-                context.skip("results", f"{context.shown(path)} is a store of {tracker}")
-                continue
-            yield from reading(path, lambda database: _in_file(database, rules, context), MEMORY)
-        except NoAnswer:
-            raise
+            yield from _at(path, rules, context, asked)
         except XexpError as error:
             if named:
                 raise
             yield Finding(
                 UNREADABLE, Level.ERROR, error.message, context.shown(path), hint=error.hint or ""
             )
+    if not named:
+        yield from _in_store(stores.of_registry(context.project), rules, context, asked)
+    asked.require()
 
 
-def _databases(context: Context) -> list[Path]:
-    """Those of the repository; none where there is no work tree, which is said."""
+def _at(path: Path, rules: Sequence[Rule], context: Context, asked: _Asked) -> Iterator[Finding]:
+    """What the rules find in a file, or in what another tracker keeps."""
+    table = context.config.results_table or None if not context.request.paths else None
+    tracker = tracker_of(path, table)
+    if tracker is None or tracker in _READ:
+        yield from reading(path, lambda database: _in_file(database, rules, context, asked), MEMORY)
+        return
+    store = stores.of_tracker(path, runs(path, table, collect.role_rules(context.config)))
+    context.seen.update(store.seen)
+    yield from _in_store(store, rules, context, asked)
+
+
+def _in_store(
+    store: Store, rules: Sequence[Rule], context: Context, asked: _Asked
+) -> list[Finding]:
+    """What the rules for runs as a whole find in a store; in one without columns for its values."""
+    own = [rule for rule in rules if rule.id in stores.RULES]
+    with stores.as_database(store) as (database, roles):
+        shown = context.shown(store.path)
+        profiles = [TableProfile(database, t, shown, roles, None) for t in tables_of(database)]
+        return _apply(own, [table for table in profiles if table.groups], context, asked)
+
+
+@dataclass
+class _Asked:
+    """The run that is asked for, if one is: which are there, and whether it is."""
+
+    context: Context
+    known: list[str] = field(default_factory=list)
+    is_there: bool = False
+
+    def choose(self, tables: Sequence[TableProfile]) -> list[TableProfile]:
+        """The tables that have something to look at, with that alone."""
+        for table in tables:
+            table.chosen = _choose(table, self.context)
+            self.known += (group.run for group in table.groups)
+        found = [table for table in tables if table.chosen]
+        self.is_there |= bool(found)
+        return found
+
+    def require(self) -> None:
+        """NoAnswer where no file has the run."""
+        wanted = self.context.request.run
+        if wanted and not self.is_there:
+            names = list(dict.fromkeys(self.known))
+            at = [self.context.shown(path) for path in self.context.request.paths]
+            where = f" in {', '.join(at)}" if at else ""
+            raise NoAnswer(
+                f"no run '{wanted}'{where}",
+                suggestion(wanted, names, f"runs there: {', '.join(names[:5]) or 'none'}"),
+            )
+
+
+def _sources(context: Context) -> list[Path]:
+    """The databases and folders of trackers of the repository; none where there is no work tree, which
+    is said."""
     at = context.at
     if at is None or at.places.top is None:
         raise XexpError(
             "nothing to check: there is no repository here",
             "name a file: git xexp check results.db",
         )
-    paths = context.databases
+    paths = collect.sources(at.top, context.config)
     if not paths:
         context.skip("results", "there is no results database")
     return paths
 
 
-def _in_file(database: Database, rules: Sequence[Rule], context: Context) -> list[Finding]:
+def _in_file(
+    database: Database, rules: Sequence[Rule], context: Context, asked: _Asked
+) -> list[Finding]:
     if database.kind == "sqlite":
         for setting in (f"cache_size = -{_PAGES}", "temp_store = FILE", "threads = 2"):
             database.raw.execute(f"PRAGMA {setting}")
     tables = [table for table in _profiles(database, context) if table.groups]
-    wanted = context.request.run
-    if wanted and not any(_choose(table, context) for table in tables):
-        known = list(dict.fromkeys(group.run for table in tables for group in table.groups))
-        raise NoAnswer(
-            f"no run '{wanted}' in {context.shown(database.path)}",
-            suggestion(wanted, known, f"runs there: {', '.join(known[:5]) or 'none'}"),
-        )
-    for table in tables:
-        table.chosen = _choose(table, context)
-    tables = [table for table in tables if table.chosen]
+    return _apply(rules, tables, context, asked)
+
+
+def _apply(
+    rules: Sequence[Rule], tables: Sequence[TableProfile], context: Context, asked: _Asked
+) -> list[Finding]:
+    tables = asked.choose(tables)
     listed: list[Finding] = []
     for rule in rules:
         if rule.scope is Scope.FILE:

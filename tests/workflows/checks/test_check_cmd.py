@@ -13,6 +13,8 @@ import pexpect
 import pytest
 from ruamel.yaml import YAML
 
+from gitxexp.repository.repository import Project
+from gitxexp.workflows.runs.record import RunRecord, write
 from tests.conftest import ROOT, copy_template
 from tests.helpers import Repo, xexp_inside
 from tests.workflows.checks.support import change, sound
@@ -286,16 +288,40 @@ def test_since_a_version(bench: Repo) -> None:
     assert done.code == 128 and "e9.9.9" in done.err
 
 
-def test_a_store_of_another_tracker_is_left_alone(bench: Repo) -> None:
-    change(bench / "mlflow.db", "CREATE TABLE experiments (experiment_id INTEGER)",
-           "CREATE TABLE runs (run_uuid TEXT, start_time INT, status TEXT, lifecycle_stage TEXT)",
+def test_runs_of_other_trackers_and_of_none(bench: Repo) -> None:
+    change(bench / "mlflow.db", "CREATE TABLE experiments (experiment_id INTEGER, name TEXT)",
+           "CREATE TABLE runs (run_uuid TEXT, experiment_id INT, start_time INT, end_time INT, status TEXT,"
+           " lifecycle_stage TEXT)",
            "CREATE TABLE params (key TEXT, value TEXT, run_uuid TEXT)",
            "CREATE TABLE tags (key TEXT, value TEXT, run_uuid TEXT)",
-           "CREATE TABLE metrics (key TEXT, value REAL, timestamp INT, run_uuid TEXT, step INT)",
-           "INSERT INTO metrics VALUES ('accuracy', 7.5, 99999999999999, 'a', 0)")  # fmt: skip
+           "CREATE TABLE metrics (key TEXT, value REAL, timestamp INT, run_uuid TEXT, step INT,"
+           " is_nan INT)",
+           "INSERT INTO experiments VALUES (1, 'digits')",
+           "INSERT INTO runs VALUES ('a', 1, 1700000000000, 1700000009000, 'FINISHED', 'active'),"
+           " ('b', 1, 1700000010000, 1700000019000, 'FINISHED', 'active')",
+           "INSERT INTO params VALUES ('lr', '0.1', 'a'), ('lr', '0.1', 'b')",
+           "INSERT INTO metrics VALUES ('accuracy', 0.9, 1700000009000, 'a', 0, 0),"
+           " ('accuracy', 1.3, 1700000019000, 'b', 0, 0), ('error', 0.1, 1, 'b', 0, 0)")  # fmt: skip
+    (bench / "dvclive").mkdir()
+    (bench / "dvclive/metrics.json").write_text('{"auc": 1.5}')
+    metrics = {"f1": 1.5}
+    write(Project.open(bench.path), [RunRecord("r-1", "done", params={"lr": 1}, metrics=metrics)])
     bench.git("config", "xexp.results.databases", "mlflow.db")
-    done = bench.xexp("check").good()
-    assert "note: mlflow.db is a store of mlflow" in done.err
+    done = bench.xexp("check", "--only", "metric-out-of-range,duplicate-run,failures", "--json")
+    found = {(one["path"], one["table"], one["message"]) for one in done.json()["findings"]}
+    again = "2 runs of one configuration (a) have accuracy from 0.9 to 1.3: not deterministic"
+    assert (done.code, found) == (1, {
+        ("mlflow.db", "digits", "accuracy is 1.3 in run b, outside of 0..1"),
+        ("mlflow.db", "digits", again),
+        ("dvclive", "runs", "auc is 1.5 in run dvclive-ae59da9a, outside of 0..1"),
+        (".xexp/registry.db", "runs", "f1 is 1.5 in run r-1, outside of 0..1"),
+    })  # fmt: skip
+    named = bench.xexp("check", "mlflow.db", "dvclive", "--run", "b")
+    assert "accuracy is 1.3 in run b" in named.out and "auc" not in named.out
+    assert (
+        "no run 'c' in mlflow.db, dvclive"
+        in bench.xexp("check", "mlflow.db", "dvclive", "--run", "c").err
+    )
 
 
 def test_several_processes(bench: Repo) -> None:
