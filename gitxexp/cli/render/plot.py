@@ -43,14 +43,14 @@ def as_lines(plot: Plot, look: Look) -> list[str]:
 
     Raises UsageError where plotille is not installed.
     """
-    y = Scale.of(plot.y, _ys(plot))
+    y = y_scale(plot)
     ticks = y.ticks(max(2, look.height // 3))
     margin = max((console.width(label) for _, label in ticks), default=0)
     room = max(10, look.width - margin - 3)
     x = x_scale(plot)
     cells = _cells(plot, x, y, (room, look.height), look)
     marks = {y.row(place, look.height): label for place, label in ticks}
-    lines = [visible(plot.title), ""]
+    lines = [visible(plot.title), f"{visible(plot.y.name)} (log)" if plot.y.log else ""]
     for at, row in enumerate(cells):
         label = marks.get(at, "")
         pad = " " * (margin - console.width(label))
@@ -140,16 +140,18 @@ class Scale:
         if self.axis.log and self.high - self.low >= 1:
             return _log_ticks(self.low, self.high, most)
         low, high = (10**self.low, 10**self.high) if self.axis.log else (self.low, self.high)
-        return _round_ticks(low, high, most)
+        return _round_ticks(low, high, most, 1 if self.axis.whole else 0)
 
 
-def _round_ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
-    """Multiples of 1, 2 or 5 times a power of ten, with as many digits as tell them apart."""
+def _round_ticks(low: float, high: float, most: int, least: float) -> list[tuple[float, str]]:
+    """Multiples of 1, 2 or 5 times a power of ten, at ``least`` so far apart, with as many digits as
+    tell them apart."""
     rough = (high - low) / max(1, most)
     power = 10.0 ** math.floor(math.log10(rough)) if rough > 1e-300 else rough
     if not power:
         return [(low, f"{low:g}")]
-    step = next(power * factor for factor in (1, 2, 5, 10.0001) if power * factor >= rough)
+    steps = (power * factor for factor in (1, 2, 5, 10.0001))
+    step = max(least, next(each for each in steps if each >= rough))
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     if last - first > 4 * most:  # they are too close for their size: 1e16 and the next number
         return [(low, f"{low:.17g}")]
@@ -238,6 +240,11 @@ def x_scale(plot: Plot) -> Scale:
     return Scale.of(plot.x, (p.x for series in plot.series for p in series.points))
 
 
+def y_scale(plot: Plot) -> Scale:
+    """As :func:`x_scale`, along y; bars that stand on each other are one."""
+    return Scale.of(plot.y, _ys(plot))
+
+
 def _ys(plot: Plot) -> list[float]:
     if plot.kind != "histogram":
         return [point.y for series in plot.series for point in series.points]
@@ -285,9 +292,10 @@ def _cells(plot: Plot, x: Scale, y: Scale, size: tuple[int, int], look: Look) ->
     few = plot.kind != "histogram" and sum(len(s.points) for s in plot.series) <= _FEW
     letters = not look.dots or (look.paint is None and not alone)
     rows: list[list[str]] = [[" "] * room for _ in range(height)]
+    colours = list(plot.colours)
     for number, series in enumerate(plot.series):
-        style = STYLES[number % len(STYLES)]
-        mark = _MARKS[number % len(_MARKS)]
+        colour = colours.index(series.group or series.name)
+        style, mark = STYLES[colour % len(STYLES)], _MARKS[colour % len(_MARKS)]
         dotted = _drawn(plot, number, x, y, size)
         for at, line in enumerate(dotted):
             for place, dot in enumerate(line):
@@ -391,10 +399,11 @@ def _legend(plot: Plot, look: Look) -> list[str]:
         return []
     letters = not look.dots or (look.paint is None and len(plot.series) > 1)
     entries = []
-    for number, series in enumerate(plot.series):
+    for number, (named, count) in enumerate(plot.colours.items()):
         mark = _MARKS[number % len(_MARKS)] if letters else "●"
         style = STYLES[number % len(STYLES)]
-        name = console.clip(visible(series.name), max(8, look.width - 4))
+        text = f"{visible(named)} ({count})" if count > 1 else visible(named)
+        name = console.clip(text, max(8, look.width - 4))
         entries.append((look.paint(mark, style) if look.paint else mark, name))
     lines, used = [""], 0
     for mark, name in entries:

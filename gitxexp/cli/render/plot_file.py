@@ -11,7 +11,7 @@ from typing import Any
 
 from gitxexp.cli.render.page import vega
 from gitxexp.cli.render.page.data import in_script
-from gitxexp.cli.render.plot import thin, value_at, x_scale
+from gitxexp.cli.render.plot import thin, value_at, x_scale, y_scale
 from gitxexp.common.errors import UsageError
 from gitxexp.common.text import html_text, visible
 from gitxexp.workflows.explore.plot import Axis, Plot
@@ -98,13 +98,16 @@ def spec(plot: Plot) -> dict[str, Any]:
     encoding: dict[str, Any] = {"x": x, "y": y, "tooltip": _tooltips(plot, several=several)}
     if plot.kind == "histogram":
         y["stack"] = not plot.y.log
+        if not plot.y.log:  # Vega's tickMinStep has no effect on a scale that is made nice
+            y["axis"] = {"values": [place for place, _ in y_scale(plot).ticks(10)], "format": "~g"}
         if plot.edges:
             x["bin"] = {"binned": True}
             encoding["x2"] = {"field": "x2"}
     if several:
         title = visible(plot.by) if plot.by else "run"
-        names = [visible(series.name) for series in plot.series]
-        encoding["color"] = {"field": "series", "type": "nominal", "title": title, "sort": names}
+        names = list(map(visible, plot.colours))
+        encoding["color"] = {"field": "colour", "type": "nominal", "title": title, "sort": names}
+        encoding["detail"] = {"field": "series", "type": "nominal"}
     return {
         **known["base"],
         **known[kind],
@@ -126,7 +129,8 @@ def _values(plot: Plot) -> list[dict[str, Any]]:
                 value["x2"] = _place(plot.x, ends[point.x])
             if point.name:
                 value["name"] = visible(point.name)
-            found.append(value | {"series": visible(series.name)})
+            named = {"series": visible(series.name), "colour": visible(series.group or series.name)}
+            found.append(value | named)
     return found
 
 
@@ -149,7 +153,7 @@ def _axis(axis: Axis) -> dict[str, Any]:
         }
     if axis.kind == "time":
         return {"type": "temporal", "title": name}
-    scale = {"type": "log"} if axis.log else {"zero": axis.name == "count", "nice": True}
+    scale = {"type": "log"} if axis.log else {"zero": axis.whole, "nice": True}
     return {"type": "quantitative", "title": name, "scale": scale}
 
 

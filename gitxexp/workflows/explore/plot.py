@@ -54,6 +54,7 @@ class Axis:
     kind: Literal["number", "time", "category"] = "number"
     log: bool = False
     categories: Sequence[str] = ()
+    whole: bool = False  #: there is nothing between two whole numbers
 
 
 class Point(NamedTuple):
@@ -66,10 +67,12 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """Points in order along x; ``name`` is "" where there is one series."""
+    """Points in order along x; ``name`` is "" where there is one series. Several of one ``group`` have one
+    colour; "" is none, and each has its own."""
 
     name: str
     points: Sequence[Point]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,11 @@ class Plot:
     notes: Sequence[str] = ()  #: what is not shown, and why
     edges: Sequence[float] = ()
     total: int = 0  #: experiments or runs that were looked at, or rows of a column
+
+    @property
+    def colours(self) -> dict[str, int]:
+        """The colours that there are, by the name of a group or series, and how many series have each."""
+        return dict(Counter(series.group or series.name for series in self.series))
 
     @property
     def empty(self) -> bool:
@@ -301,7 +309,8 @@ def _steps(
         run = str(row.field("run"))
         label = f"{groups[run]}: {run}" if request.by else run
         if kept:
-            series.append(Series(label, [point._replace(name=run) for point in kept]))
+            named = [point._replace(name=run) for point in kept]
+            series.append(Series(label, named, groups[run] if request.by else ""))
     if len(having) > most:
         which = "" if request.query.sort else f", the best by {name.name}"
         notes.append(f"{most} of {len(having)} runs are shown{which} (-n N shows more)")
@@ -384,7 +393,7 @@ def _histogram(
     notes: Sequence[str],
 ) -> Plot:
     """Counts of numbers in bars of one width, of anything else by value."""
-    y = Axis("count", log=request.log_y)
+    y = Axis("count", log=request.log_y, whole=True)
     is_date = name.kind == "field" and name.name == "date"
     numbers = [v for v in values if filters.number(v.x) is not None or v.x != v.x]
     if not is_date and len(numbers) < len(values):

@@ -71,6 +71,13 @@ def test_experiments(repo: Repo, clock: Clock) -> None:
     }.items():  # fmt: skip
         failed = repo.xexp("plot", *words)
         assert failed.code in (128, 129) and said in failed.err and not failed.out, words
+    counted = repo.xexp("plot", "model", "--hist").good().out.splitlines()
+    assert [line.split()[0] for line in counted if "┤" in line] == [
+        "2",
+        "1",
+        "0",
+    ]  # none between them
+    assert repo.xexp("plot", "loss", "--log-y").good().out.splitlines()[1] == "loss (log)"
     shown = repo.xexp("explore", "plot", "loss", "--by", "model").good().out
     assert "loss by version" in shown and "o bert  x gpt" in shown and "\x1b" not in shown
     coloured = repo.xexp("plot", "loss", "--by", "model", "--color=always").good().out
@@ -94,6 +101,8 @@ def test_runs(set_up: Repo) -> None:
     best = plotted("loss", "--x", "step", "-n", "1", "--by", "lr")
     assert list(points(best)) == ["1.0: run-lr-1.0"]
     assert best.json()["notes"] == ["1 of 3 runs are shown, the best by loss (-n N shows more)"]
+    grouped = set_up.xexp("plot", "loss", "--x", "step", "--by", "model").good().out.splitlines()
+    assert grouped[-2:] == ["model:", "o softmax (3)"]  # one colour, whichever run it is
     once = plotted("f1", "--x", "step")
     assert points(once)["run-lr-0.1"] == [(0, 0.9)]
     assert once.json()["notes"] == ["no run logged f1 more than once"]
@@ -223,11 +232,12 @@ def test_a_missing_extra(
 
 
 def test_a_spec_has_its_fields() -> None:
-    binned = Plot("histogram", "t", Axis("x"), Axis("count"), None,
+    binned = Plot("histogram", "t", Axis("x"), Axis("count", whole=True), None,
                   [Series("", [Point(0, 3), Point(1, 4)])], edges=(0, 1, 2))  # fmt: skip
     made = plot_file.spec(binned)
-    assert made["data"]["values"][1] == {"x": 1, "y": 4, "x2": 2, "series": ""}
+    assert made["data"]["values"][1] == {"x": 1, "y": 4, "x2": 2, "series": "", "colour": ""}
+    assert made["encoding"]["y"]["axis"]["values"] == [0, 1, 2, 3, 4]
     when = plot_file.spec(of((1.5, 2), x=Axis("date", "time")))
-    assert when["data"]["values"] == [{"x": 1500.0, "y": 2, "series": ""}]
+    assert when["data"]["values"] == [{"x": 1500.0, "y": 2, "series": "", "colour": ""}]
     assert when["encoding"]["x"]["type"] == "temporal"
     assert Path(plot_file.__file__).with_name("plot.json").is_file()
