@@ -36,7 +36,7 @@ v	import	bring in the runs of MLflow, dvc exp, W&B, CSV files and others
 v	check	report whether a benchmark is sound
 v	drivers	let git merge and show results row by row
 v	candidates	list or add candidate models
-v	promote	make a candidate the model in production
+v	promote	promote a candidate to production
 v	prune	delete candidates that are stored elsewhere
 v	undo	undo the last operation
 v	redo	redo an undone operation
@@ -208,8 +208,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	text	many'\'' ;;
-'\''worktree'\'') spec='\''v	new	make ../exp-NAME on branch exp/NAME, ready to work in; it starts from REV, or HEAD
-v	list	list the worktrees and what is only there
+'\''worktree'\'') spec='\''v	new	create ../exp-NAME on branch exp/NAME, starting from REV or HEAD
+v	list	list the worktrees and what exists only there
 v	remove	remove a worktree, if nothing in it would be lost
 v	prune	forget the worktrees whose folder is gone
 o	-q --quiet	-	once	Print only results and errors
@@ -217,12 +217,12 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''worktree new'\'') spec='\''o	--at	rev	once	Start from this version or commit, as REV says, too
+'\''worktree new'\'') spec='\''o	--at	rev	once	Start from this version or commit (same as REV)
 o	--path	dir	once	Where to create it
 o	--branch	branch	once	Branch to create, or to check out if it exists
 o	--link	choice:auto reflink hardlink symlink copy	once	How data is placed (default: auto)
 o	--no-fetch	-	once	Do not fetch from the DVC remote
-o	--recurse-submodules	-	once	Fill the submodules, too
+o	--recurse-submodules	-	once	Check out submodules, too
 o	--print-path	-	once	Print only the path
 o	--no-wait	-	once	Fail at once if another operation holds the lock
 o	--json	-	once	Print JSON
@@ -284,9 +284,9 @@ o	--help	-	once	Show the manual page
 a	dvcremote	once
 a	branch	once'\'' ;;
 '\''explore'\'') spec='\''v	list	list experiments, the newest or best first
-v	show	show all that is known of one experiment
+v	show	show everything about one experiment
 v	log	print the log of a run
-v	columns	show what each column of the results is, and why
+v	columns	show the role of each results column, and why
 v	verify	verify the claims of past tags
 v	diff	compare two experiments, or one with the work tree
 v	plot	plot a metric by version, date, step or parameter
@@ -364,17 +364,17 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	range	many'\'' ;;
-'\''explore plot'\'') spec='\''o	--x	along	once	What is along x (default: version; with --runs date)
-o	--by	param	once	A colour for each value of PARAM
+'\''explore plot'\'') spec='\''o	--x	along	once	The x axis (default: version; with --runs date)
+o	--by	param	once	Use one colour for each value of PARAM
 o	--hist	-	once	Plot how often each value occurs
 o	--runs	-	once	Plot runs, tagged or not, instead of experiments
-o	--log-x	-	once	Make the axis along x logarithmic
-o	--log-y	-	once	Make the axis along y logarithmic
+o	--log-x	-	once	Use a logarithmic x axis
+o	--log-y	-	once	Use a logarithmic y axis
 o	--sort	column	once	The order from which --limit takes the first
 o	--filter	text	once	Only experiments that match, such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
 o	--where	text	once	Only where this SQL is true
 o	-l --label	label	many	Only with this label (repeatable)
-o	-n --limit	text	once	Only the first N; of curves 10 unless it is given
+o	-n --limit	text	once	Only the first N (default for curves: 10)
 o	-o --out	file	once	Write FILE.svg, FILE.png or FILE.html
 o	--json	-	once	Print JSON
 o	-q --quiet	-	once	Print only results and errors
@@ -444,7 +444,7 @@ a	text	once'\'' ;;
 '\''report'\'') spec='\''o	-o --out	file	once	Write to FILE (-: standard output) instead of report.html
 o	--md	-	once	GitHub Markdown, to standard output or -o FILE
 o	--metric	metric	once	Rank by METRIC (default: the primary one)
-o	--filter	text	once	Only such as '\''\'\'''\''f1 > 0.8 and model = bert'\''\'\'''\''
+o	--filter	text	once	Only experiments that match, such as '\''\'\'''\''f1 > 0.8'\''\'\'''\''
 o	--where	text	once	Only where this SQL is true: '\''\'\'''\''f1 > 0.8 AND lr < 1'\''\'\'''\''
 o	--title	text	once	The title (default: the name of the folder)
 o	--open	-	once	Show the page in the browser that git uses
@@ -454,8 +454,8 @@ o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page
 a	version	many'\'' ;;
-'\''ui'\'') spec='\''o	--runs	-	once	Begin with runs instead of experiments
-o	--filter	text	once	Begin with this filter: words, or such as '\''\'\'''\''f1 > 0.8'\''\'\'''\''
+'\''ui'\'') spec='\''o	--runs	-	once	Start with runs instead of experiments
+o	--filter	text	once	Start with this filter: words, or '\''\'\'''\''f1 > 0.8'\''\'\'''\''
 o	-q --quiet	-	once	Print only results and errors
 o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
@@ -616,8 +616,8 @@ o	-v --verbose	-	once	Print the git commands that are run
 o	--color	choice:auto always never	once	Colour: auto, always or never
 o	-h	-	once	Show this message and exit
 o	--help	-	once	Show the manual page'\'' ;;
-'\''candidates'\'') spec='\''v	list	list production and every candidate: run, version, metrics, size, where its bytes are
-v	add	add a model file as the candidate of a run; the file itself stays where it is
+'\''candidates'\'') spec='\''v	list	list production and every candidate: run, version, metrics, size and location
+v	add	add a model file as the candidate of a run; the file itself is not moved
 d	list
 o	-q --quiet	-	once	Print only results and errors
 o	-v --verbose	-	once	Print the git commands that are run
@@ -718,7 +718,7 @@ v	list	list experiments and configurations
 v	show	show an experiment or configuration
 v	compare	compare two experiments or configurations
 v	label	add labels to experiments, or remove them
-v	describe	give an experiment another description
+v	describe	change the description of an experiment
 v	export	write configurations to a file
 v	import	register configurations from files
 v	delete	delete experiments: their tags and their rows

@@ -60,7 +60,7 @@ SECTIONS = {
     },
     "Choose models": {
         "candidates": "list or add candidate models",
-        "promote": "make a candidate the model in production",
+        "promote": "promote a candidate to production",
         "prune": "delete candidates that are stored elsewhere",
     },
     "Undo and repair": {

@@ -139,7 +139,7 @@ def test_looking(three: Repo) -> None:
         await screen.press("l")
         await screen.shows("there is no record of a run")
         await screen.press("question_mark")
-        await screen.shows("make its model the one in production")
+        await screen.shows("promote its model to production")
         await screen.press("escape", "escape", "escape")
         await screen.until(lambda: app.screen.has_class("closed") and not app.table.marked)
         await screen.press("z")

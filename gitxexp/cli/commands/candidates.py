@@ -27,7 +27,7 @@ def candidates() -> None:
 def list_(
     slot: str | None, metric: str | None, ask_remote: bool, as_md: bool, nul: bool, as_json: bool
 ) -> None:
-    """List production and every candidate: run, version, metrics, size, where its bytes are."""
+    """List production and every candidate: run, version, metrics, size and location."""
     from gitxexp.cli.render.candidates import as_markdown, as_objects, table
     from gitxexp.workflows.models.candidates import list_models
 
@@ -54,7 +54,7 @@ def list_(
 @click.option("--slot", metavar="NAME", help="The model slot, where there are several.")
 @shared(no_wait=True, json=True)
 def add(path: Path, run: str | None, slot: str | None, no_wait: bool, as_json: bool) -> None:
-    """Add a model file as the candidate of a run; the file itself stays where it is."""
+    """Add a model file as the candidate of a run; the file itself is not moved."""
     from gitxexp.workflows.models.add import add
 
     with progress.line("adding") as show:

@@ -76,8 +76,8 @@ def check(
 ) -> None:
     """Report whether a benchmark is sound; exit with 1 if it is not.
 
-    Looks at the results, the record and the data after a run, or with --before at what would not be on
-    record; with PATH at any SQLite, DuckDB or parquet file.
+    Examines the results, the record and the data after a run, or with --before what a run would
+    fail to record; with PATH, any SQLite, DuckDB or parquet file.
     """
     from gitxexp.workflows.checks.report import Request
 

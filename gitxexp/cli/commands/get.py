@@ -49,8 +49,9 @@ def get(
 ) -> None:
     """Get files or folders as experiment VERSION had them, from the nearest place.
 
-    PATH is read from the current folder, then from the top; globs are allowed. The files are your own:
-    writable, verified, complete or absent. Files that are right already are left alone.
+    PATH is relative to the current folder, or else to the top; globs are allowed. The files are
+    your own: writable, verified, and complete or absent. Files that are already correct are left
+    alone.
     """
     from gitxexp.storage.sources import Strategy
     from gitxexp.workflows.artifacts.get import GetRequest, get, stream

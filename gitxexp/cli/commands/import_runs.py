@@ -37,11 +37,12 @@ def import_runs(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Bring the runs of another tracker into the results database.
+    """Import the runs of another tracker into the results database.
 
     SOURCE is mlflow:PATH (mlflow.db, mlruns or the address of a server), dvc-exp, or a kind and a
-    path: dvclive, csv, ndjson, parquet, wandb, aim, tensorboard; a file that tells its kind will do.
-    Every run comes once; one that has changed since takes the place of the older.
+    path: dvclive, csv, ndjson, parquet, wandb, aim, tensorboard; the kind can be omitted if the
+    file identifies it. Each run is imported once; a run that has changed since replaces the earlier
+    import.
     """
     from gitxexp.workflows.imports.find import find_source
     from gitxexp.workflows.imports.run import ImportRequest, import_runs

@@ -31,7 +31,7 @@ _FILE = Path("report.html")
 @click.option("--md", "as_md", is_flag=True, help="GitHub Markdown, to standard output or -o FILE.")
 @click.option("--metric", metavar="METRIC", help="Rank by METRIC (default: the primary one).")
 @click.option(
-    "--filter", "filter_", metavar="EXPR", help="Only such as 'f1 > 0.8 and model = bert'."
+    "--filter", "filter_", metavar="EXPR", help="Only experiments that match, such as 'f1 > 0.8'."
 )
 @click.option("--where", metavar="SQL", help="Only where this SQL is true: 'f1 > 0.8 AND lr < 1'.")
 @click.option("--title", metavar="TEXT", help="The title (default: the name of the folder).")
@@ -46,11 +46,11 @@ def report(
     title: str | None,
     open_: bool,
 ) -> None:
-    """Make a page about experiments: one HTML file that needs no network, or Markdown.
+    """Write a report about experiments: one HTML file that needs no network, or Markdown.
 
-    A summary in words, a table to sort and filter, charts, what each parameter tells of the metric,
-    the difference of any two experiments, artifacts, checks; of all experiments, or of the versions
-    named. --md prints what a pull request shows.
+    It has a summary in words, a table to sort and filter, charts, how each parameter relates to the
+    metric, the difference of any two experiments, artifacts and checks. It covers all experiments,
+    or the versions given. --md prints Markdown for a pull request.
     """
     from gitxexp.workflows.report.report import Request
 

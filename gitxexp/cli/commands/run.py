@@ -86,11 +86,11 @@ def run(
     no_wait: bool,
     as_json: bool,
 ) -> int:
-    """Run CMD as an experiment: recorded, and tagged when it succeeds.
+    """Run CMD as an experiment: record it, and tag it if it succeeds.
 
-    Version and hashes are in its environment, and {version} and {run} in its words. Its log, rows,
-    metrics, outputs and model are bound to the run. Without CMD, [run] command of the configuration
-    is run, else dvc repro.
+    CMD gets its version and hashes in the environment; {version} and {run} are replaced in its
+    arguments. Its log, rows, metrics, outputs and model are bound to the run. Without CMD, [run]
+    command of the configuration is run, or else dvc repro.
     """
     from gitxexp.cli.render import runs
     from gitxexp.repository.version import Level

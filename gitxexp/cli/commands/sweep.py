@@ -116,9 +116,9 @@ def sweep(
 ) -> int:
     """Run a command once for each configuration, in parallel.
 
-    Each run has a worktree of the last commit for itself. Its rows are merged into the results, and
-    it is recorded whatever becomes of it. The same command continues an interrupted sweep.
-    Without a command, [run] command of .xexp/config.toml is run, as by git xexp run.
+    Each run has its own worktree of the last commit. Its rows are merged into the results, and it
+    is recorded even if it fails. The same command continues an interrupted sweep. Without a
+    command, [run] command of .xexp/config.toml is run, as by git xexp run.
     """
     from gitxexp.cli.render import sweeps as render
     from gitxexp.workflows.sweeps import overview

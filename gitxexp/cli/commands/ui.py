@@ -12,15 +12,15 @@ from gitxexp.common.errors import UsageError
 
 
 @click.command(cls=Command)
-@click.option("--runs", is_flag=True, help="Begin with runs instead of experiments.")
+@click.option("--runs", is_flag=True, help="Start with runs instead of experiments.")
 @click.option("--filter", "filter_", default="", metavar="TEXT",
-              help="Begin with this filter: words, or such as 'f1 > 0.8'.")  # fmt: skip
+              help="Start with this filter: words, or 'f1 > 0.8'.")  # fmt: skip
 def ui(runs: bool, filter_: str) -> None:
     """Browse experiments and runs in the terminal.
 
-    Filter as you type, look at details, differences, curves and logs; check out, get, promote, label,
-    begin a worktree. Each command is asked about before it runs, and git xexp undo takes it back. The
-    question mark lists the keys.
+    Filter as you type, look at details, differences, curves and logs; check out, get, promote,
+    label, or start a worktree. Each command is confirmed before it runs, and git xexp undo undoes
+    it. The question mark lists the keys.
     """
     if not _is_terminal():
         raise UsageError(

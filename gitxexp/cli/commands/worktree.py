@@ -23,12 +23,12 @@ def worktree() -> None:
 @click.argument("name", type=Label())
 @click.argument("rev", required=False)
 @click.argument("more", nargs=-1, type=Label(), metavar="NAME...")
-@click.option("--at", metavar="REV", help="Start from this version or commit, as REV says, too.")
+@click.option("--at", metavar="REV", help="Start from this version or commit (same as REV).")
 @click.option("--path", type=click.Path(path_type=Path), help="Where to create it.")
 @click.option("--branch", metavar="B", help="Branch to create, or to check out if it exists.")
 @click.option("--link", type=click.Choice(LINKS), help="How data is placed (default: auto).")
 @click.option("--no-fetch", is_flag=True, help="Do not fetch from the DVC remote.")
-@click.option("--recurse-submodules", is_flag=True, help="Fill the submodules, too.")
+@click.option("--recurse-submodules", is_flag=True, help="Check out submodules, too.")
 @click.option("--print-path", is_flag=True, help="Print only the path.")
 @shared(no_wait=True, json=True)
 def new(
@@ -45,13 +45,13 @@ def new(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Make ../exp-NAME on branch exp/NAME, ready to work in; it starts from REV, or HEAD.
+    """Create ../exp-NAME on branch exp/NAME, starting from REV or HEAD.
 
     Large data is linked into the DVC cache. Everything that training writes (models, metrics,
-    results, plots, outputs of stages) is a file of its own, and so is data of up to 100 MB.
+    results, plots, outputs of stages) is a separate file, and so is data of up to 100 MB.
 
-    Several names make several worktrees: three words or more are all names, and so is the second of
-    two that is no revision. --at says where they start.
+    Several names create several worktrees. Three or more arguments are all names; the second of two
+    is a name unless it is a revision. To start several from a revision, use --at.
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.create import WorktreeRequest, create, refuse_any, several
@@ -93,11 +93,11 @@ def new(
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @shared(nul="End lines with NUL; implies --porcelain.", json=True)
 def list_(porcelain: bool, ask_remote: bool, nul: bool, as_json: bool) -> None:
-    """List the worktrees and what is only there.
+    """List the worktrees and what exists only there.
 
-    A changed file, an artifact that is on no remote, a results row that the main worktree does not
-    have, and the disk used beyond the shared cache. Only local remotes are asked without --remote;
-    what others have is shown as unknown (?).
+    Shows changed files, artifacts that are on no remote, results rows that the main worktree lacks,
+    and the disk used beyond the shared cache. Only local remotes are asked unless --remote is
+    given; what others have is shown as unknown (?).
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees.overview import list_statuses
@@ -115,7 +115,7 @@ def list_(porcelain: bool, ask_remote: bool, nul: bool, as_json: bool) -> None:
 def remove(name: str, push: bool, force: bool, no_wait: bool, as_json: bool) -> None:
     """Remove a worktree, if nothing in it would be lost.
 
-    NAME is what it was made with, or the path of any worktree. git xexp undo restores it.
+    NAME is the name it was created with, or the path of any worktree. git xexp undo restores it.
     """
     from gitxexp.cli.render import worktrees
     from gitxexp.workflows.worktrees import records, safety

@@ -122,7 +122,7 @@ def _worktree(row: Row) -> Question:
         name = typed[0].strip()
         return ["worktree", "new", "--at", at, "--", name] if name else []
 
-    text = f"Begin a new experiment from {at[:12]}, in a worktree and on a branch of its own?"
+    text = f"Start a new experiment from {at[:12]}, in a worktree and on a branch of its own?"
     return Question(text, words, (Field("Name"),))
 
 

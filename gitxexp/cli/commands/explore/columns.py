@@ -13,10 +13,11 @@ from gitxexp.cli.render import console
 @click.argument("table", required=False)
 @shared(json=True)
 def columns(table: str | None, as_json: bool) -> None:
-    """Show what each column of the results is to an experiment, and why.
+    """Show the role of each column of the results, and why it has that role.
 
-    A param is part of the configuration, a metric measures, context is shown and never compared, output
-    stays in the database, a key names rows. [roles] in .xexp/config.toml overrides what was found.
+    A param is part of the configuration, a metric measures, context is shown but never compared,
+    output stays in the database, and a key names rows. [roles] in .xexp/config.toml overrides the
+    roles.
     """
     from gitxexp.cli.render.columns import as_objects, as_text
     from gitxexp.workflows.explore.columns import columns

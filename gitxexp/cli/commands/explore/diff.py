@@ -36,11 +36,10 @@ def diff(
 ) -> None:
     """Compare experiment A with B, or with the work tree and its latest run.
 
-    All are named as for show; A..B is understood too. Shows the parameters, artifacts and code
-    files that differ, and every metric with its change, better or worse. Several B stand in
-    columns, each compared with A. Where the rows of a metric are in the results, its 95% interval
-    is shown (Wilson's for rates, a bootstrap's for means): a change whose interval holds 0 may be
-    noise.
+    Both are named as for show; A..B works, too. Shows the parameters, artifacts and code files that
+    differ, and every metric with its change, better or worse. Several B are shown in columns, each
+    compared with A. If the rows of a metric are in the results, its 95% interval is shown (Wilson's
+    for rates, a bootstrap's for means): a change whose interval includes 0 may be noise.
     """
     from gitxexp.workflows.explore import compare
 

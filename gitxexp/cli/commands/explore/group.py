@@ -8,9 +8,9 @@ from gitxexp.cli.group import Group
 
 _SUMMARIES = {
     "list": "list experiments, the newest or best first",
-    "show": "show all that is known of one experiment",
+    "show": "show everything about one experiment",
     "log": "print the log of a run",
-    "columns": "show what each column of the results is, and why",
+    "columns": "show the role of each results column, and why",
     "verify": "verify the claims of past tags",
     "diff": "compare two experiments, or one with the work tree",
     "plot": "plot a metric by version, date, step or parameter",

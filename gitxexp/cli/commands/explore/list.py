@@ -67,11 +67,11 @@ def list_(
     porcelain: bool,
     nul: bool,
 ) -> None:
-    """List experiments, whatever branch they are on, the newest first.
+    """List experiments of all branches, newest first.
 
-    Names of experiments limit it: versions, runs, the starts of config hashes (4 characters). A
-    filter compares names with = != < <= > >= and ~ (contains, glob or regular expression), and
-    joins with and, or, not and parentheses. The best value of every metric is marked.
+    NAMEs limit the list: versions, runs or config-hash prefixes (4 characters or more). A filter
+    compares names with = != < <= > >= and ~ (contains, glob or regular expression), and can use
+    and, or, not and parentheses. The best value of every metric is marked.
     """
     from gitxexp.cli.render import lists
     from gitxexp.workflows.explore.query import Query

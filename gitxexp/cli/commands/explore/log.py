@@ -17,10 +17,10 @@ from gitxexp.cli.render import console
 @click.option("--path", "print_path", is_flag=True, help="Print the path of the log instead.")
 @shared(json=True)
 def log(run: str, limit: int | None, print_path: bool, as_json: bool) -> None:
-    """Print the log of a run that git xexp run or sweep ran: all that it printed.
+    """Print the full log of a run of git xexp run or sweep.
 
-    RUN is the id of a record or of a tracker's run, or the start of one; of a VERSION it is the run
-    that was tagged. A log is kept where the run ran.
+    RUN is the id of a run record or of a tracker's run, or a prefix of one; a VERSION stands for
+    the run that was tagged. A log exists only in the repository that ran the command.
     """
     from gitxexp.cli.render import runs
     from gitxexp.workflows.runs.logs import find_log

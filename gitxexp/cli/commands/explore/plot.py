@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 @click.command(cls=Command)
 @click.argument("metric")
 @click.option("--x", "along", metavar="step|version|date|PARAM",
-              help="What is along x (default: version; with --runs date).")  # fmt: skip
-@click.option("--by", metavar="PARAM", help="A colour for each value of PARAM.")
+              help="The x axis (default: version; with --runs date).")  # fmt: skip
+@click.option("--by", metavar="PARAM", help="Use one colour for each value of PARAM.")
 @click.option("--hist", "histogram", is_flag=True, help="Plot how often each value occurs.")
 @click.option("--runs", is_flag=True, help="Plot runs, tagged or not, instead of experiments.")
-@click.option("--log-x", is_flag=True, help="Make the axis along x logarithmic.")
-@click.option("--log-y", is_flag=True, help="Make the axis along y logarithmic.")
+@click.option("--log-x", is_flag=True, help="Use a logarithmic x axis.")
+@click.option("--log-y", is_flag=True, help="Use a logarithmic y axis.")
 @click.option("--sort", metavar="NAME", help="The order from which --limit takes the first.")
 @click.option(
     "--filter",
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 @click.option("--where", metavar="SQL", help="Only where this SQL is true.")
 @click.option("-l", "--label", "labels", multiple=True, help="Only with this label (repeatable).")
 @click.option("-n", "--limit", type=click.IntRange(min=1), metavar="N",
-              help="Only the first N; of curves 10 unless it is given.")  # fmt: skip
+              help="Only the first N (default for curves: 10).")  # fmt: skip
 @click.option("-o", "--out", type=click.Path(path_type=Path), metavar="FILE",
               help="Write FILE.svg, FILE.png or FILE.html.")  # fmt: skip
 @shared(json=True)

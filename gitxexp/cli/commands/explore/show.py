@@ -15,11 +15,10 @@ from gitxexp.cli.render import console
 @click.option("--remote", "ask_remote", is_flag=True, help="Also query non-local remotes.")
 @shared(json=True, full=True)
 def show(version: str | None, ask_remote: bool, as_json: bool) -> None:
-    """Show all that is known of one experiment.
+    """Show everything about one experiment.
 
-    VERSION is a version, the first digits of a configuration's hash, a run or the start of one, or
-    any revision: then the experiment there, or the nearest before it, is shown. Without one, the
-    experiment tagged last is.
+    VERSION is a version, a config-hash prefix, a run or a prefix of its id, or any revision, for
+    the experiment there or the nearest before it. The default is the experiment tagged last.
     """
     from gitxexp.cli.render.details import as_object, as_text
     from gitxexp.workflows.explore.show import details

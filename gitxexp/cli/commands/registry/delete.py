@@ -46,8 +46,8 @@ def delete(
 ) -> None:
     """Delete experiments: their tags and their rows in the registry. `git xexp undo` restores them.
 
-    Commits, results and cached files stay. What is in production, or was pushed, is refused
-    without --force. On the remote a tag goes only if it is the one that is here.
+    Commits, results and cached files stay. Experiments that are in production or were pushed are
+    refused without --force. A tag on the remote is deleted only if it is the same as the local one.
     """
     from gitxexp.workflows.registry import plain
     from gitxexp.workflows.registry.delete import delete, plan

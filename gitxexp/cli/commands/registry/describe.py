@@ -32,10 +32,10 @@ def describe(
     no_wait: bool,
     as_json: bool,
 ) -> None:
-    """Give an experiment another description; without -m or -e, print the one that it has.
+    """Change the description of an experiment; without -m or -e, print it.
 
-    It stands in the place of the text that the tag was made with. Who gave it and when is kept in
-    the registry; the tag is not touched.
+    The new description replaces the text of the tag wherever it is shown. The registry records who
+    changed it and when; the tag is not touched.
     """
     from gitxexp.workflows.registry.annotate import Annotation
 

@@ -58,9 +58,9 @@ def _pairs(values: Mapping[str, Any]) -> str:
 @db_option
 @shared(json=True, full=True)
 def show(name: str, db: Path | None, as_json: bool) -> None:
-    """Show all that the registry knows of an experiment or configuration.
+    """Show everything that the registry has about an experiment or configuration.
 
-    HASH is the start of a config hash, at least 4 characters of it.
+    HASH is a config-hash prefix of at least 4 characters.
     """
     from gitxexp.workflows.registry.configurations import find
 

@@ -44,10 +44,10 @@ def export(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Write configurations as JSON, TOML or a table; without names all there are.
+    """Write configurations as JSON, TOML or a table; by default all of them.
 
-    The form is that of FILE's name, else JSON. What is exported as JSON or TOML is imported again to
-    the same hash: git xexp registry import.
+    The suffix of FILE selects the format (default: JSON). git xexp registry import reads JSON and
+    TOML back, with the same hash.
     """
     from gitxexp.workflows.registry import export as write
     from gitxexp.workflows.registry.configurations import find

@@ -12,7 +12,7 @@ _SUMMARIES = {
     "show": "show an experiment or configuration",
     "compare": "compare two experiments or configurations",
     "label": "add labels to experiments, or remove them",
-    "describe": "give an experiment another description",
+    "describe": "change the description of an experiment",
     "export": "write configurations to a file",
     "import": "register configurations from files",
     "delete": "delete experiments: their tags and their rows",

@@ -24,8 +24,8 @@ def import_configs(
 ) -> None:
     """Register the configurations of JSON, TOML or YAML files, and print their hashes.
 
-    Read is what export wrote, and plain objects: everything but description, tags and labels is a
-    parameter then. A configuration that is known is not registered again.
+    Reads what export wrote, and plain objects, in which everything except description, tags and
+    labels is a parameter. Known configurations are not registered again.
     """
     from gitxexp.workflows.registry.import_configs import import_configs, import_into
 

@@ -42,11 +42,11 @@ def search(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Find experiments by words in all that is known of them, the best first.
+    """Find experiments by words in everything recorded about them, best match first.
 
-    Descriptions, labels, parameters, names of runs, commands, subjects of commits and the ends of
-    logs are searched. bert* matches any ending, -draft excludes a word, and '"two words"' matches
-    them next to each other. Untagged runs are found, too.
+    Searches descriptions, labels, parameters, run names, commands, commit subjects and the ends of
+    logs. bert* matches any ending, -draft excludes a word, and '"two words"' matches adjacent
+    words. Untagged runs are found, too.
     """
     from gitxexp.workflows.registry.search import search, search_in
 

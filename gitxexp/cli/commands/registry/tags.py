@@ -31,7 +31,7 @@ def _project(db: Path | None) -> Project:
 @db_option
 @shared(no_wait=True, json=True)
 def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
-    """Restore from the tags everything that tags hold; nothing in the registry is deleted."""
+    """Restore the registry from the tags; nothing in it is deleted."""
     from gitxexp.workflows.experiments.rebuild import rebuild
 
     project = _project(db)
@@ -59,10 +59,10 @@ def rebuild(db: Path | None, no_wait: bool, as_json: bool) -> None:
 def restore_tags(
     git_remote: str | None, no_fetch: bool, db: Path | None, no_wait: bool, as_json: bool
 ) -> None:
-    """Make the tags again of experiments that only the registry knows.
+    """Recreate the tags of experiments that only the registry knows.
 
-    A tag that the git remote has is fetched; another is made from the registry's row, at the commit
-    that brought the row.
+    Tags that the git remote has are fetched; others are made from the registry's row, at the commit
+    that added it.
     """
     from gitxexp.workflows.experiments.restore_tags import restore_tags
 
