@@ -323,7 +323,7 @@ HIGHER = _set("""
 """)
 #: … less is better.
 LOWER = _set("""
-    loss losses error errors err rmse mae mse rmsle msle mape smape nrmse medae nll bce ce
+    minimized loss losses error errors err rmse mae mse rmsle msle mape smape nrmse medae nll bce ce
     crossentropy cross_entropy xent logloss log_loss perplexity ppl bpc bpb bits_per_byte wer
     cer ter per_error mer der eer fpr fnr far frr fdr latency time duration runtime elapsed
     seconds secs sec ms us ns minutes hours cost memory mem ram bytes kb mb gb flops brier

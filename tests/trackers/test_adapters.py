@@ -272,3 +272,81 @@ def test_a_run_that_wrote_to_two_tables_is_one(tmp_path: Path) -> None:
     assert ids(run) == [("predictions", "a"), ("metrics", "a")]
     assert (run.params, run.metrics) == ({"lr": 0.1}, {"f1": 0.9})
     assert latest_run(path) == run
+
+
+#: As Optuna 3 and 4 make it, without what no trial needs.
+OPTUNA = """
+CREATE TABLE studies (study_id INTEGER PRIMARY KEY, study_name VARCHAR(512) NOT NULL);
+CREATE TABLE study_directions (study_direction_id INTEGER PRIMARY KEY, direction VARCHAR(8) NOT NULL,
+    study_id INTEGER NOT NULL REFERENCES studies (study_id), objective INTEGER NOT NULL);
+CREATE TABLE study_system_attributes (study_system_attribute_id INTEGER PRIMARY KEY, study_id INTEGER,
+    "key" VARCHAR(512), value_json TEXT);
+CREATE TABLE trials (trial_id INTEGER PRIMARY KEY, number INTEGER,
+    study_id INTEGER REFERENCES studies (study_id),
+    state VARCHAR(8) NOT NULL, datetime_start DATETIME, datetime_complete DATETIME);
+CREATE TABLE trial_params (param_id INTEGER PRIMARY KEY, trial_id INTEGER REFERENCES trials (trial_id),
+    param_name VARCHAR(512), param_value FLOAT, distribution_json TEXT);
+CREATE TABLE trial_values (trial_value_id INTEGER PRIMARY KEY, trial_id INTEGER REFERENCES trials (trial_id),
+    objective INTEGER NOT NULL, value FLOAT, value_type VARCHAR(7) NOT NULL);
+CREATE TABLE trial_intermediate_values (trial_intermediate_value_id INTEGER PRIMARY KEY, trial_id INTEGER,
+    step INTEGER, intermediate_value FLOAT, intermediate_value_type VARCHAR(7));
+CREATE TABLE trial_user_attributes (trial_user_attribute_id INTEGER PRIMARY KEY, trial_id INTEGER,
+    "key" VARCHAR(512), value_json TEXT);
+CREATE TABLE trial_heartbeats (trial_heartbeat_id INTEGER PRIMARY KEY, trial_id INTEGER, heartbeat DATETIME);
+INSERT INTO studies VALUES (1, 'search'), (2, 'two-aims');
+INSERT INTO study_directions VALUES (1, 'MINIMIZE', 1, 0), (2, 'MAXIMIZE', 2, 0), (3, 'MINIMIZE', 2, 1);
+INSERT INTO study_system_attributes VALUES (1, 2, 'study:metric_names', '["recall", "loss"]');
+INSERT INTO trials VALUES (1, 0, 1, 'COMPLETE', '2026-01-02 03:00:00.5', '2026-01-02 03:01:00.5'),
+    (2, 1, 1, 'FAIL', '2026-01-02 03:02:00.5', '2026-01-02 03:03:00.5'), (3, 2, 1, 'WAITING', NULL, NULL),
+    (4, 0, 2, 'COMPLETE', '2026-01-01 03:00:00.5', '2026-01-01 03:01:00.5'),
+    (5, 3, 1, 'RUNNING', '2026-01-02 02:00:00.5', NULL);
+INSERT INTO trial_params VALUES
+    (1, 1, 'lr', 0.25, '{"name": "FloatDistribution", "attributes": {"low": 0.0, "high": 1.0}}'),
+    (2, 1, 'optimizer', 1.0,
+        '{"name": "CategoricalDistribution", "attributes": {"choices": ["adam", "sgd"]}}'),
+    (3, 1, 'layers', 3.0, '{"name": "IntDistribution", "attributes": {"low": 1, "high": 4}}'),
+    (4, 1, 'widths', 0.0,
+        '{"name": "CategoricalDistribution", "attributes": {"choices": [[8, 8], null]}}'),
+    (5, 2, 'lr', 0.5, '{"broken'), (6, 4, 'lr', 0.125, '[]');
+INSERT INTO trial_values VALUES (1, 1, 0, 0.75, 'FINITE'), (2, 4, 0, 0.5, 'FINITE'),
+    (3, 4, 1, NULL, 'INF_POS');
+INSERT INTO trial_intermediate_values VALUES (1, 1, 0, 0.9, 'FINITE'), (2, 1, 1, 0.8, 'FINITE');
+INSERT INTO trial_user_attributes VALUES (1, 1, 'accuracy', '0.9'), (2, 1, 'note', '"tried twice"'),
+    (3, 1, 'notes', '{"a": 1}');
+"""
+
+
+def test_a_storage_of_optuna(repo: Repo) -> None:
+    path = repo / "study.db"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(OPTUNA)
+    before = schema(path)
+    assert tracker_of(path) == "optuna"
+    found = runs(path)
+    assert [run.id for run in found] == ["search-1", "search-0", "search-3", "two-aims-0"]
+    assert latest_run(path) == found[0] and found[0].params == {"lr": 0.5} and not found[0].metrics
+    first = find_run(path, "search-0")
+    assert first.params == {"lr": 0.25, "optimizer": "sgd", "layers": 3, "widths": "[8, 8]"}
+    assert first.metrics == {"minimized_value": 0.75, "accuracy": 0.9}
+    assert first.context == {
+        "study_name": "search",
+        "trial_state": "COMPLETE",
+        "note": "tried twice",
+    }
+    assert [(p.step, p.value) for p in series(first, "minimized_value")] == [(0, 0.9), (1, 0.8)]
+    assert found[3].metrics == {"recall": 0.5}
+    assert {each.column: each.role for each in columns(path)}["optimizer"] is Role.PARAM
+    repo.commit("a study")
+    assert (
+        "results    study.db (sqlite, optuna store)\n" in repo.xexp("init", "--no-dvc").good().out
+    )
+    repo.commit("set up")
+    repo.xexp("tag", "--all", "--best", "minimized_value", "-m", "best", "--stamp").good()
+    assert "lr=0.25" in repo.git("tag", "-n1") and schema(path) == before
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO trial_values VALUES (9, 5, 0, 0.5, 'FINITE')")
+        db.execute(
+            "UPDATE trials SET state = 'COMPLETE', datetime_complete = '2026-01-02 04:00' WHERE trial_id = 5"
+        )
+    repo.xexp("tag", "--all", "--best", "minimized_value", "-m", "lower").good()
+    assert repo.xexp("explore", "show", "--json").good().json()["run"] == "search-3"

@@ -337,8 +337,9 @@ class Team(RuleBasedStateMachine):
         name = repo.git("tag", "--points-at", "HEAD").strip()
         repo.git("checkout", "-q", "-f", "main")
         self.told(repo)
-        if not done.code and name:
-            self.told(repo, "merge", name, "--commit")
+        if not done.code:
+            repo.dvc("checkout", "-q")
+            self.told(repo, "merge", name, "--commit").good()
 
     def clone_shallow(self, who: str, repo: Repo) -> None:
         """A runner that has one commit and no tag."""

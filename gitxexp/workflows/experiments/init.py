@@ -243,7 +243,7 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
             continue
         tracker = tracker_of(top / name, config.results_table or None)
         what = f"{tracker} store"
-        if tracker != "mlflow":  # whose tables are its own
+        if tracker not in ("mlflow", "optuna"):  # whose tables are their own
             what = f"table {some([table.name for table in event_tables(top / name, None)], 5)}"
         yield "results", f"{name} ({kind_of(top / name)}, {what})"
     if run is not None:
