@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
@@ -356,7 +357,11 @@ def _collect(
     new = {name for each in rows for name in each.new if not tags.of_run(name)}
     runs = all_runs(project.top, project.config)
     own = next((each.id for each in runs if each.id in new), None)
-    own = own or _run_of_models(project, outputs, tags)
+    models = _models(project, outputs)
+    own = own or _run_of_models(project, models, tags)
+    if own is None and not request.mismatch:
+        touched = {*changes.modified, *(output.path for output in outputs.changed)}
+        _refuse_models_of_others(run, tags.of_run(run.id), models, touched)
     if own is None or own == run.id:
         return collected
     return collect(project.top, project.config, replace(wanted, run=own))
@@ -389,20 +394,41 @@ def _best_record(
     return pick(kept, key=lambda r: r.metrics[metric])
 
 
-def _run_of_models(project: Project, outputs: Outputs, tags: Tags) -> str | None:
-    """The run of the newest experiment that has the models of the work tree: after a merge that
-    kept ours, the newest run is theirs and the models are not."""
+def _models(project: Project, outputs: Outputs) -> dict[str, str]:
+    """The hash of each model of the work tree."""
     artifacts = _artifacts(outputs.every, outputs.changed)
-    models = {
-        path: oid
-        for path, oid in artifacts.items()
-        if describe.role(path, project.config) is describe.Role.MODEL
-    }
-    for experiment in tags if models else ():
-        said = experiment.payload
+    is_model = describe.Role.MODEL
+    return {p: oid for p, oid in artifacts.items() if describe.role(p, project.config) is is_model}
+
+
+def _run_of_models(project: Project, models: Mapping[str, str], tags: Tags) -> str | None:
+    """The run of the newest experiment that has the models of the work tree: after a merge that
+    kept ours, the newest run is theirs and the models are not. Where its tag was made again by
+    hand, the registry says so."""
+    if not models:
+        return None
+    for said in chain((e.payload for e in tags), project.registry.rows().values()):
         if said.run and all(said.artifacts.get(path) == oid for path, oid in models.items()):
             return said.run
     return None
+
+
+def _refuse_models_of_others(
+    run: Run, tagged: Sequence[Experiment], models: Mapping[str, str], touched: Collection[str]
+) -> None:
+    """NoAnswer where the newest run came with a merge, and the models here with another commit: its
+    experiments have others, and nothing was trained here since."""
+    others = [
+        path
+        for path, oid in models.items()
+        if path not in touched and all(e.payload.artifacts.get(path, oid) != oid for e in tagged)
+    ]
+    if others:
+        raise NoAnswer(
+            f"the newest run is {run.id} of {tagged[0].name}, and {some(others, 3)} is not its model",
+            "commit what was merged: git commit -a; or name the run whose model it is:"
+            " git xexp tag --run RUN; or tag anyway: --allow-mismatch",
+        )
 
 
 def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,12 +69,14 @@ def status(project: Project) -> Status:
     tags = later()
     without = unproved.read(project.state) if has_remote else set()
     last, since = _last(project, commit, tags)
+    aside = [e for e in tags.objects(without) if e.commit not in local]
+    left = _on_no_branch(project, aside)
     found = Status(
         where, tags.count, last, since, has_remote,
-        unpushed=tuple(tags.names_at(local) if has_remote else tags.names_newest()),
+        unpushed=tuple(tags.names_at(local | left) if has_remote else tags.names_newest()),
         unmerged=tuple(tags.names_at(apart)),
         outputs=_outputs(project),
-        incomplete=tuple(e.name for e in tags.objects(without) if e.commit not in local),
+        incomplete=tuple(e.name for e in aside if e.commit not in left),
         untagged=untagged(project, tags) if project.places.top else (),
         untracked=() if tags.count or project.places.top is None else _untracked(project),
     )  # fmt: skip
@@ -82,6 +85,15 @@ def status(project: Project) -> Status:
     if top is not None:
         found = found._replace(promoted=_promoted(project), unfinished=unfinished(project))
     return found._replace(next=_next(project, found))
+
+
+def _on_no_branch(project: Project, found: Sequence[Experiment]) -> set[str]:
+    """The commits of experiments that no branch has, of no remote either: one that was amended or
+    rebased, or made on a detached HEAD."""
+    commits = {experiment.commit for experiment in found}
+    if not commits:
+        return set()
+    return commits & set(project.git.lines("rev-list", *commits, "--not", "--remotes"))
 
 
 def _head(project: Project) -> Head:

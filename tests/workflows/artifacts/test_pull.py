@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.helpers import Repo
-from tests.workflows.experiments.test_two_clones import DB, log, versions
+from tests.workflows.experiments.test_two_clones import DB, log, sql, versions
 
 MODEL = "models/production/model.bin"
 Pair = tuple[Repo, Repo]
@@ -87,6 +87,37 @@ def test_a_tag_made_again_in_other_words_is_no_other_experiment(pair: Pair) -> N
     assert (bob.head, bob.tags) == (head, ["e0.1.0"])
     assert bob.git("rev-parse", "e0.1.0") == ann.git("rev-parse", "e0.1.0")
     bob.xexp("push").good()
+
+
+def test_a_merged_run_is_not_tagged_with_the_model_of_another(pair: Pair) -> None:
+    """The newest run came with a merge of results, the model with a pull, of a run without a tag."""
+    ann, bob = pair
+    bob.xexp("pull").good()
+    train(ann, "theirs", 0.3, b"their model" * 9)
+    ann.dvc("add", DB, MODEL)
+    ann.git("commit", "-qam", "by hand")
+    ann.dvc("push", "-q")
+    ann.git("push", "-q")
+    bob.git("checkout", "-q", "-b", "side")
+    train(bob, "beside", 0.3, b"my model" * 9)
+    sql(bob / DB, "UPDATE predictions SET timestamp = '2032-01-01' WHERE track_id = 'beside'")
+    bob.xexp("tag", "--all", "-m", "beside").good()
+    bob.git("checkout", "-q", "main")
+    bob.dvc("checkout", "-q")
+    bob.xexp("pull").good()
+    bob.xexp("merge", "side", "--only", "results").good()
+    head, tags = bob.head, bob.tags
+    refused = bob.xexp("tag", "--all", "-m", "whose model?")
+    assert refused.code == 1 and refused.err.startswith(
+        f"error: the newest run is beside of e0.2.0, and {MODEL} is not its model\n"
+    )
+    assert (bob.head, bob.tags) == (head, tags)
+    bob.xexp("tag", "--all", "--run", "theirs", "-m", "theirs").good()
+    assert bob.xexp("explore", "show", "e0.3.0", "--json").good().json()["run"] == "theirs"
+    # made again by hand, the tag no longer says so, and the registry does
+    bob.git("tag", "-f", "-a", "-m", "better words", "e0.3.0", "HEAD")
+    bob.xexp("tag", "--all", "-m", "again").good()
+    assert bob.xexp("explore", "show", "e0.4.0", "--json").good().json()["run"] == "theirs"
 
 
 def test_rows_of_both_are_merged(pair: Pair) -> None:
