@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gitxexp.storage.dvc.places import cache_dirs, work_file
+from gitxexp.storage.dvc.pointer_file import listed_hash
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.stat_cache import Key, StatCache, key_of, now_ns
 from gitxexp.storage.objects import Progress, dos2unix_md5, has_object, hash_file, manifest_hash
@@ -221,11 +222,7 @@ class Checker:
 
 def _expected(out: Output) -> str | None:
     """The hash to compare with; a manifest kept in the pointer (cloud-versioned) is hashed."""
-    if not out.files:
-        return out.oid
-    entries = [{"md5": (f.hash or "")[4:], "relpath": f.path} for f in out.files]
-    data = json.dumps(sorted(entries, key=lambda e: e["relpath"]), sort_keys=True).encode()
-    return manifest_hash(data)
+    return listed_hash(out.files) if out.files else out.oid
 
 
 def pending(path: Path) -> bool:

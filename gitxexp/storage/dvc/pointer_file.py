@@ -59,6 +59,7 @@ class Output(NamedTuple):
     wdir: str = ""  #: the folder that the pointer's paths are relative to
     source: Source | None = None  #: for imports
     versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
+    unsent: bool = False  #: cloud-versioned, and the pointer names no version of some of its files
     files: tuple[File, ...] = ()  #: the manifest, where the pointer itself holds it
     executable: bool = False  #: ``isexec: true``
     persist: bool = False  #: a stage adds to it, and does not make it anew
@@ -75,8 +76,11 @@ class Output(NamedTuple):
 
     @property
     def content(self) -> str | None:
-        """What tells its content: the hash; for an import that was never downloaded
+        """What tells its content: the hash, that of the list for a folder whose files the pointer lists
+        (cloud-versioned); for an import that was never downloaded
         (``--no-download``) that of its source, or "rev:…", the commit of the repository it is from."""
+        if self.hash is None and self.files:
+            return f"md5:{listed_hash(self.files)}"
         if self.hash or self.source is None:
             return self.hash
         return f"rev:{self.source.rev}" if self.source.rev else self.source.hash
@@ -87,6 +91,16 @@ class Output(NamedTuple):
         if self.stage is None:
             return self.pointer
         return posixpath.join(posixpath.dirname(self.pointer), f"dvc.yaml:{self.stage}")
+
+
+def listed_hash(files: Iterable[File]) -> str:
+    """The hash of a folder with these files, as it is without cloud versioning."""
+    import hashlib  # late, with json: few pointers list files
+    import json
+
+    entries = [{"md5": (file.hash or "")[4:], "relpath": file.path} for file in files]
+    data = json.dumps(sorted(entries, key=lambda e: e["relpath"]), sort_keys=True).encode()
+    return f"{hashlib.md5(data, usedforsecurity=False).hexdigest()}.dir"
 
 
 def contents(outputs: Iterable[Output]) -> dict[str, str]:
@@ -202,6 +216,8 @@ class Parser:
         md5 = None if md5 is None or md5 == "" else paths.object_id(md5, f"{pointer}: {path}")
         listed = item.get("files")
         files = manifest_entries(listed if isinstance(listed, list) else [], f"{pointer}: {path}")
+        versioned = bool(files) or "cloud" in item or "version_id" in item
+        kept = listed if files and isinstance(listed, list) else [item]
         if item.get("hash") not in (None, "md5"):
             raise Refused(
                 f"{pointer}: {path}: {shown(item['hash'])} is not a hash that DVC uses here"
@@ -223,7 +239,8 @@ class Parser:
             root=self.root(posixpath.dirname(pointer)),
             wdir=wdir,
             source=source,
-            versioned=bool(files) or "cloud" in item or "version_id" in item,
+            versioned=versioned,
+            unsent=versioned and not all(one.get("cloud") or one.get("version_id") for one in kept),
             files=files,
             executable=item.get("isexec") is True,
             persist=flags.get("persist") is True,

@@ -20,6 +20,7 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder
 from gitxexp.common.notes import note
+from gitxexp.common.text import some
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import proofs
 from gitxexp.storage.dvc.listing import Remote
@@ -105,7 +106,7 @@ def push(
     remote, it cannot be reached or written to, or objects are still missing after they were sent.
     """
     outputs, siblings = list(outputs), list(siblings)
-    _push_versioned(top, [out for out in outputs if out.versioned and out.push])
+    _refuse_unsent([out for out in outputs if out.unsent and out.push])
     lacking = missing_on_remote(top, outputs, remote, siblings, memory)
     nowhere = tuple(item for item in lacking if item.cached is None)
     here = [item for item in lacking if item.cached is not None]
@@ -193,12 +194,11 @@ class _Counter:
         return Forward()
 
 
-def _push_versioned(top: Path, outputs: list[Output]) -> None:
-    """Cloud-versioned outputs live under their path, and only DVC itself can push those."""
-    for root, members in _by_root(outputs).items():
-        with opened(top / root, "push to the cloud-versioned remote") as repo:
-            repo.drop_data_index()
-            repo.push(targets=targets(top, members))
+#: Only DVC itself pushes to a remote that versions files, for it writes the versions into the pointers.
+_BY_VERSION = (
+    "dvc push writes the versions into the pointers, then tag them: git xexp tag\n"
+    "commits and tags alone: git push --follow-tags"
+)
 
 
 def _by_root(outputs: Iterable[Output]) -> dict[str, list[Output]]:
@@ -206,6 +206,16 @@ def _by_root(outputs: Iterable[Output]) -> dict[str, list[Output]]:
     for out in outputs:
         groups.setdefault(out.root, []).append(out)
     return groups
+
+
+def _refuse_unsent(outputs: Sequence[Output]) -> None:
+    """DvcError for cloud-versioned outputs of which the commit names no version. Those that it names DVC
+    wrote after they had arrived."""
+    if outputs:
+        names = some([out.path for out in outputs], 3)
+        raise DvcError(
+            f"the pointers do not say which version a remote has of {names}", _BY_VERSION
+        )
 
 
 def fetch(
@@ -700,6 +710,12 @@ def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
     scheme = str(settings.get("url", "")).partition("://")[0]
     for option in _TIMEOUTS.get(scheme, ()):
         settings.setdefault(option, math.ceil(limit))
+    if settings.get("version_aware") or settings.get("worktree"):
+        raise DvcError(
+            f"remote {name!r} keeps versions of files by their paths (version_aware), and a pointer names"
+            " none",
+            _BY_VERSION,
+        )
     odb = repo.cloud.get_remote_odb(name, hash_name="md5-dos2unix" if legacy else "md5")
     return Remote(odb, name, legacy, limit)
 
