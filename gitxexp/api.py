@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from gitxexp.workflows.runs.record import RunRecord
     from gitxexp.workflows.runs.rerun import Rerun
     from gitxexp.workflows.runs.run import Run
+    from gitxexp.workflows.sql.converted import Conversions
     from gitxexp.workflows.sweeps.overview import SweepStatus
     from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
@@ -1176,12 +1177,15 @@ class Repository:
         Its ``fetchall()`` gives tuples, ``df()``, ``pl()`` and ``arrow()`` tables of pandas, polars and
         pyarrow. The statement may name ``experiments``, ``params``, ``metrics``, ``runs`` and the other
         tables that ``git xexp sql --schema`` lists, ``"TABLE@VERSION"``, ``"PATH@VERSION"`` and
-        ``all_versions('TABLE')``; no other file, unless ``allow_files``. Raises UsageError for a
-        statement that is wrong or would write.
+        ``all_versions('TABLE')``; no other file, unless ``allow_files``. What it converts of a SQLite
+        database is kept for the next query, in a temporary file, until the database changes. Raises
+        UsageError for a statement that is wrong or would write.
         """
         from gitxexp.workflows.sql.database import selected
 
-        return selected(self._project, query, allow_files=allow_files)
+        return selected(
+            self._project, query, allow_files=allow_files, conversions=self._conversions
+        )
 
     # -- go back and repair ----------------------------------------------------------------------
 
@@ -1328,6 +1332,12 @@ class Repository:
         return restore_tags(self._project, remote, fetch=fetch, wait=wait)
 
     # -- within ----------------------------------------------------------------------------------
+
+    @cached_property
+    def _conversions(self) -> Conversions:
+        from gitxexp.workflows.sql.converted import Conversions
+
+        return Conversions()
 
     def _merge(self, request: MergeRequest, *, dry_run: bool, wait: bool) -> Merged:
         from gitxexp.workflows.merge.merge import merge, plan

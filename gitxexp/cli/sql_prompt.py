@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from gitxexp.cli.failures import words
 from gitxexp.cli.render import console
 from gitxexp.cli.render.sql import as_table, schema_table
+from gitxexp.workflows.sql.converted import Conversions
 from gitxexp.workflows.sql.database import ColumnEntry, Database
 
 if TYPE_CHECKING:
@@ -63,11 +64,12 @@ def prompt(project: Project, *, allow_files: bool) -> None:
         history=FileHistory(str(project.state / "sql_history")),
     )
     console.say(*_HELP)
+    conversions = Conversions()
     for script in _scripts(session):
         if script.strip() == ".schema;":
             console.page(schema_table(entries))
             continue
-        _answer(project, script, allow_files=allow_files)
+        _answer(project, script, conversions, allow_files=allow_files)
 
 
 def _scripts(session: Any) -> Iterator[str]:
@@ -92,9 +94,9 @@ def _scripts(session: Any) -> Iterator[str]:
             lines = []
 
 
-def _answer(project: Project, script: str, *, allow_files: bool) -> None:
+def _answer(project: Project, script: str, conversions: Conversions, *, allow_files: bool) -> None:
     try:
-        with Database(project, allow_files=allow_files) as database:
+        with Database(project, allow_files=allow_files, conversions=conversions) as database:
             statements = database.prepare(script)
             console.notes(dict.fromkeys(database.notes))
             for statement in statements:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.tables.duckdb.scan import Ranges
     from gitxexp.workflows.sql.catalog import Catalog, TablePlace
+    from gitxexp.workflows.sql.converted import Conversions, Converted
 
     #: From the columns of a statement to a condition in SQL, or None for all of its rows.
     Condition = Callable[[Sequence[str]], str | None]
@@ -46,10 +47,15 @@ class ColumnEntry:
 
 
 def selected(
-    project: Project, query: str, condition: Condition | None = None, *, allow_files: bool = False
+    project: Project,
+    query: str,
+    condition: Condition | None = None,
+    *,
+    allow_files: bool = False,
+    conversions: Conversions | None = None,
 ) -> Any:
     """:meth:`Database.select` of a database of its own."""
-    database = Database(project, allow_files=allow_files)
+    database = Database(project, allow_files=allow_files, conversions=conversions)
     try:
         return database.select(query, condition)
     except BaseException:
@@ -61,7 +67,7 @@ class Database:
     """Statements over a project's tables; close it, or use it in a ``with``, to free its files.
 
     ``allow_files`` lets statements read any file of this machine. ``progress`` is asked for again
-    and again while files are fetched.
+    and again while files are fetched. ``conversions`` are shared with other databases.
     """
 
     def __init__(
@@ -70,8 +76,10 @@ class Database:
         *,
         allow_files: bool = False,
         progress: Callable[[int, int, str], None] | None = None,
+        conversions: Conversions | None = None,
     ) -> None:
         self.project = project
+        self.conversions = conversions
         self.allow_files = allow_files
         self.session = Session(_MEMORY)
         self.notes: list[str] = []
@@ -79,6 +87,7 @@ class Database:
         self._files: list[Path] = []
         self._views: list[str] = []
         self._places: dict[str, TablePlace] = {}  #: of views
+        self._converted: list[Converted] = []  #: its files go with it
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -242,9 +251,19 @@ class Database:
         if kind == "sqlite":
             from gitxexp.tables.duckdb import parallel_scan, scan  # late, as the catalog
 
-            out = self.session.scratch / f"{self.session.name('rows')}.parquet"
+            files: Sequence[Path]
             part = scan.Part(place.table, columns, limit, ranges)
-            files, notes = parallel_scan.write(place.file, part, out)
+            if self.conversions is not None:
+                if columns is not None:  # they are all words of a statement
+                    own = {name.lower() for name in self.catalog.tables(place.file)[place.table]}
+                    part = scan.Part(place.table, columns & own, limit, ranges)
+                kept = self.conversions.of(place.file, part)
+                files, notes = kept.files, list(kept.notes)
+                self._files += files
+                self._converted.append(kept)
+            else:
+                out = self.session.scratch / f"{self.session.name('rows')}.parquet"
+                files, notes = parallel_scan.write(place.file, part, out)
             self.notes += notes
             reads = [f"read_parquet({text(str(file))})" for file in files]
             every = " UNION ALL ".join(f"FROM {each}" for each in reads)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import os
@@ -9,6 +10,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pexpect
@@ -17,6 +19,7 @@ import pytest
 
 from gitxexp.api import Repository
 from gitxexp.common.errors import UsageError
+from gitxexp.tables.duckdb import parallel_scan, scan
 from tests import experiments
 from tests.helpers import Clock, Repo
 
@@ -278,6 +281,34 @@ def test_versions_that_rewrite(repo: Repo, clock: Clock) -> None:
     assert rows.splitlines()[1:] == ["e0.1.0,x", "e0.1.0,x", "e0.1.0,y", "e0.2.0,z", "e0.3.0,x"]
     none = repo.xexp("sql", "FROM all_versions('u')")
     assert none.err.startswith("fatal: no tagged version has a table 'u'")
+
+
+def test_what_is_converted_is_kept(tagged: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For the next queries, until the database changes; a relation has its rows whatever is forgotten."""
+    written, write = [], parallel_scan.write
+
+    def counted(path: Path, part: scan.Part, out: Path) -> Any:
+        written.append(part.columns and sorted(part.columns & {"f1", "lr", "seed"}))
+        return write(path, part, out)
+
+    monkeypatch.setattr(parallel_scan, "write", counted)
+    project = Repository(tagged.path)
+    first = project.sql("SELECT lr, f1 FROM predictions WHERE f1 IS NOT NULL ORDER BY lr")
+    assert project.sql("SELECT max(f1) FROM predictions").fetchall() == [(0.9,)]
+    assert project.sql("SELECT f1 FROM predictions LIMIT 1").fetchall() and written == [
+        ["f1", "lr"]
+    ]
+    project.sql("SELECT seed FROM predictions")
+    project.sql('SELECT seed FROM "predictions@e0.1.0"')  # the same content is another file
+    assert written[1:] == [["seed"], ["seed"]]
+    change(tagged, "UPDATE predictions SET f1 = 0.99 WHERE f1 = 0.9")
+    assert project.sql("SELECT max(f1) FROM predictions").fetchall() == [(0.99,)]
+    gc.collect()
+    assert (0.1, 0.9) in first.fetchall()  # as it was when it was asked for
+    folder = project._conversions._folder
+    del first, project
+    gc.collect()
+    assert not folder.exists()
 
 
 def test_from_python(tagged: Repo) -> None:

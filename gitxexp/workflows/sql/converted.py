@@ -1,0 +1,68 @@
+"""Tables of SQLite as parquet files that several queries read: a prompt or a notebook asks the same
+tables again and again, and to convert one takes far longer than to ask it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from gitxexp.common.files import Folder
+from gitxexp.tables.duckdb import parallel_scan
+from gitxexp.tables.duckdb.scan import Part
+from gitxexp.tables.duckdb.session import stamp
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The parquet files of a part of a table, which go with this object, and remarks on how they differ
+    from it."""
+
+    part: Part
+    files: Sequence[Path]
+    notes: Sequence[str]
+
+    def holds(self, part: Part) -> bool:
+        """Whether another part of the same table is within this one."""
+        mine = self.part
+        columns = mine.columns is None or (
+            part.columns is not None and part.columns <= mine.columns
+        )
+        rows = mine.limit is None or (part.limit is not None and part.limit <= mine.limit)
+        return columns and rows and part.ranges == mine.ranges
+
+
+class Conversions:
+    """What was converted, kept as long as this object is, and as the database stays as it was."""
+
+    def __init__(self) -> None:
+        folder = Folder()
+        self._folder = folder.path
+        self._numbers = count()
+        self._stamps: dict[Path, tuple[int, ...]] = {}
+        self._known: dict[tuple[Path, str], list[Converted]] = {}
+        weakref.finalize(self, folder.close)
+
+    def of(self, path: Path, part: Part) -> Converted:
+        """``part`` of the SQLite file ``path``. Raises XexpError for a file that cannot be read."""
+        path = path.resolve()
+        now = stamp(path)
+        if self._stamps.get(path) != now:
+            self._stamps[path] = now
+            self._known = {key: each for key, each in self._known.items() if key[0] != path}
+        known = self._known.setdefault((path, part.table), [])
+        found = next((each for each in known if each.holds(part)), None)
+        if found is None:
+            out = self._folder / f"table{next(self._numbers)}.parquet"
+            found = Converted(part, *parallel_scan.write(path, part, out))
+            weakref.finalize(found, _remove, found.files)
+            if stamp(path) == now:  # else the next query converts it again
+                known.append(found)
+        return found
+
+
+def _remove(files: Sequence[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
