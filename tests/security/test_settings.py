@@ -11,6 +11,8 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository import config
 from tests.helpers import Repo
 
+pytestmark = pytest.mark.usefixtures("quick")  # git log starts textconv
+
 
 def load(repo: Repo, toml: str, **git_values: list[str]) -> config.Config:
     repo.write(".xexp/config.toml", toml)
@@ -115,10 +117,8 @@ def test_a_document_that_blows_up_is_an_error(repo: Repo, toml: str) -> None:
 
 
 @pytest.fixture
-def ready(trained: Repo) -> Repo:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    return trained
+def ready(set_up: Repo) -> Repo:
+    return set_up
 
 
 def add(repo: Repo, toml: str) -> None:

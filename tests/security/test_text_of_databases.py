@@ -15,6 +15,8 @@ from gitxexp.common.text import visible
 from gitxexp.tables.textconv import textconv
 from tests.helpers import Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 EVIL = "\x1b[58;5;77m\x1b]0;T\x07\u202e\x9b31m\r\n+FORGED line\n-FORGED line\u2028+FORGED\ufdd1"
 #: C0 but the line break, C1, marks of direction, line separators, and the marks of our own colours
 RAW = re.compile(

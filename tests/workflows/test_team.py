@@ -33,6 +33,8 @@ from gitxexp.storage.git import Git
 from tests.conftest import copy_template
 from tests.helpers import Clock, Done, Repo, dies, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 DB = "results/experiments.db"
 MODEL = "models/production/model.bin"
 ROWS = 2
@@ -485,7 +487,7 @@ def test_a_week_of_three_clones(team_template: Path) -> None:
         machine,
         settings=settings(
             max_examples=int(os.environ.get("XEXP_TEST_EXAMPLES", "1")),
-            stateful_step_count=int(os.environ.get("XEXP_TEST_STEPS", "50")),
+            stateful_step_count=int(os.environ.get("XEXP_TEST_STEPS", "35")),
             deadline=None,
             derandomize="XEXP_TEST_STEPS" not in os.environ,
             phases=(Phase.generate,),

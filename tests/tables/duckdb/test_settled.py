@@ -12,6 +12,8 @@ from gitxexp.tables.plan import MergeOptions, OnConflict
 from tests.helpers import Repo, run
 from tests.tables.duckdb.support import read, write
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
+
 SCHEMA = "CREATE TABLE t (d DATE, ok BOOLEAN, n DECIMAL(9,2), f1 DOUBLE, note VARCHAR, "
 SCHEMA += "PRIMARY KEY (d, ok, n))"
 ROWS = "INSERT INTO t VALUES ('2024-02-29', {ok}, {n}, 0.1, 'old')"

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.helpers import Repo
 from tests.workflows.experiments.test_two_clones import DB, log, sql, versions
+
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
 MODEL = "models/production/model.bin"
 Pair = tuple[Repo, Repo]

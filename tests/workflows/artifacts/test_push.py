@@ -19,6 +19,8 @@ from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.storage.objects import manifest, object_path
 from tests.helpers import Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 MESSAGE = 'model=softmax | lr=0.1 | test\n\n[xexp]\nschema = 1\nversion = "{}"\n'
 
 

@@ -12,6 +12,8 @@ from gitxexp.repository.tag_message import Payload
 from gitxexp.workflows.experiments.describe import changed_params
 from tests.helpers import Repo
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 TRAIN = """
 import json, pathlib, sys
 from xetrack import Tracker

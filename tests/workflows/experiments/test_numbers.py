@@ -10,6 +10,8 @@ import pytest
 
 from tests.helpers import Clock, Repo, run
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 
 def log(repo: Repo, run_id: str, lr: float) -> None:
     values = (run_id, f"2030-01-01 00:00:0{len(run_id) % 10}", lr, 0.9)

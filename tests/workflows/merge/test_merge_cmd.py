@@ -18,6 +18,8 @@ from gitxexp.workflows.merge import merge
 from tests.conftest import copy_template
 from tests.helpers import Clock, Done, Repo, run, xexp_inside, xexp_process
 
+pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
+
 DB = "results/experiments.db"
 
 
@@ -197,10 +199,10 @@ def test_a_plan_of_a_rebase_names_some_rows_and_counts_all(
 
 
 @pytest.fixture(scope="session")
-def forked_template(trained_template: Path, sealed: Path) -> Path:
-    """The folder that ``forked`` copies."""
+def parted_template(trained_template: Path, sealed: Path) -> Path:
+    """The folder that ``parted`` copies."""
     Clock().tick(120)
-    folder = sealed / "forked-template"
+    folder = sealed / "parted-template"
     trained = copy_template(trained_template, folder)
     trained.xexp("init").good()
     trained.commit("set up")
@@ -216,9 +218,9 @@ def forked_template(trained_template: Path, sealed: Path) -> Path:
 
 
 @pytest.fixture
-def forked(forked_template: Path, tmp_path: Path) -> Repo:
+def parted(parted_template: Path, tmp_path: Path) -> Repo:
     """``trained``, set up; branch ``sweep`` has one more run and one more column, and is elsewhere."""
-    return copy_template(forked_template, tmp_path)
+    return copy_template(parted_template, tmp_path)
 
 
 def add(repo: Repo, run: str, f1: float, at: str = "2030-01-01 00:00:00") -> None:
@@ -239,11 +241,11 @@ def runs(repo: Repo) -> list[str]:
 OLD = ["run-lr-0.01", "run-lr-0.1", "run-lr-1.0"]
 
 
-def test_a_branch_into_the_work_tree(forked: Repo) -> None:
-    before = (forked / DB).read_bytes()
-    done = forked.xexp("merge", "sweep").good()
-    assert runs(forked) == [*OLD, "sweep-1"]
-    assert rows(forked / DB, "SELECT count(dropout) FROM predictions") == [(1,)]
+def test_a_branch_into_the_work_tree(parted: Repo) -> None:
+    before = (parted / DB).read_bytes()
+    done = parted.xexp("merge", "sweep").good()
+    assert runs(parted) == [*OLD, "sweep-1"]
+    assert rows(parted / DB, "SELECT count(dropout) FROM predictions") == [(1,)]
     predictions = next(r for r in table(done) if r["table"] == "predictions")
     assert (predictions["here"], predictions["new"], predictions["columns added"]) == (
         "12",
@@ -251,199 +253,199 @@ def test_a_branch_into_the_work_tree(forked: Repo) -> None:
         "dropout",
     )
     assert "next: git add" in done.err and "results/experiments.db.dvc" in done.err
-    assert forked.dvc("status").strip() == "Data and pipelines are up to date."
+    assert parted.dvc("status").strip() == "Data and pipelines are up to date."
     ((target, sources, mode, counts, old, new),) = rows(
-        forked / ".xexp/registry.db",
+        parted / ".xexp/registry.db",
         "SELECT target, sources, mode, counts, hash_before, hash_after FROM merges",
     )
     (source,) = json.loads(sources)
     assert (target, source["name"], mode) == (DB, "sweep", "merge")
-    assert source["commit"] == forked.git("rev-parse", "sweep")
+    assert source["commit"] == parted.git("rev-parse", "sweep")
     assert json.loads(counts)["predictions"]["new"] == 1
-    assert new != old and new[4:] in (forked / f"{DB}.dvc").read_text()
-    forked.xexp("undo").good()
-    assert (forked / DB).read_bytes() == before
-    assert forked.git("status", "--porcelain") == ""
-    assert rows(forked / ".xexp/registry.db", "SELECT count(*) FROM merges") == [(0,)]
+    assert new != old and new[4:] in (parted / f"{DB}.dvc").read_text()
+    parted.xexp("undo").good()
+    assert (parted / DB).read_bytes() == before
+    assert parted.git("status", "--porcelain") == ""
+    assert rows(parted / ".xexp/registry.db", "SELECT count(*) FROM merges") == [(0,)]
 
 
-def test_merging_twice_changes_nothing(forked: Repo) -> None:
-    forked.xexp("merge", "sweep", "--commit").good()
-    assert forked.git("status", "--porcelain") == ""
-    assert forked.git("log", "-1", "--format=%s") == f"Merge results of sweep into {DB}"
-    head = forked.head
-    done = forked.xexp("merge", "sweep", "--commit").good()
+def test_merging_twice_changes_nothing(parted: Repo) -> None:
+    parted.xexp("merge", "sweep", "--commit").good()
+    assert parted.git("status", "--porcelain") == ""
+    assert parted.git("log", "-1", "--format=%s") == f"Merge results of sweep into {DB}"
+    head = parted.head
+    done = parted.xexp("merge", "sweep", "--commit").good()
     assert "every row is here already" in done.err
-    assert forked.head == head and forked.git("status", "--porcelain") == ""
-    operations = forked.xexp("log", "--json").good().json()
+    assert parted.head == head and parted.git("status", "--porcelain") == ""
+    operations = parted.xexp("log", "--json").good().json()
     assert [op["status"] for op in operations[:2]] == ["unchanged", "done"]
-    assert forked.xexp("undo").code == 1  # the last operation changed nothing
-    forked.xexp("undo", "--yes").good()  # of the merge that did something
-    assert forked.git("rev-parse", f"{head}^") == forked.head
+    assert parted.xexp("undo").code == 1  # the last operation changed nothing
+    parted.xexp("undo", "--yes").good()  # of the merge that did something
+    assert parted.git("rev-parse", f"{head}^") == parted.head
 
 
-def test_a_plan_changes_nothing(forked: Repo) -> None:
-    before = mark(forked / DB)
-    done = forked.xexp("merge", "sweep", "--dry-run", "--json").good()
+def test_a_plan_changes_nothing(parted: Repo) -> None:
+    before = mark(parted / DB)
+    done = parted.xexp("merge", "sweep", "--dry-run", "--json").good()
     facts = done.json()
     assert facts["changed"] and not facts["artifacts"][0]["written"]
-    assert mark(forked / DB) == before and forked.git("status", "--porcelain") == ""
+    assert mark(parted / DB) == before and parted.git("status", "--porcelain") == ""
 
 
-def test_a_version_whose_object_only_the_remote_has(forked: Repo) -> None:
-    forked.git("switch", "-q", "sweep")
-    forked.dvc("checkout", "-q", "--force")
-    forked.xexp("tag", "-m", "sweep").good()
-    forked.dvc("push", "-q")
-    forked.git("switch", "-q", "main")
-    forked.dvc("checkout", "-q", "--force")
-    pointer = forked.git("show", "e0.1.0:results/experiments.db.dvc")
+def test_a_version_whose_object_only_the_remote_has(parted: Repo) -> None:
+    parted.git("switch", "-q", "sweep")
+    parted.dvc("checkout", "-q", "--force")
+    parted.xexp("tag", "-m", "sweep").good()
+    parted.dvc("push", "-q")
+    parted.git("switch", "-q", "main")
+    parted.dvc("checkout", "-q", "--force")
+    pointer = parted.git("show", "e0.1.0:results/experiments.db.dvc")
     oid = pointer.partition("md5: ")[2].split()[0]
-    shutil.rmtree(forked / f".dvc/cache/files/md5/{oid[:2]}")
-    forked.xexp("merge", "e0.1.0").good()
-    assert runs(forked) == [*OLD, "sweep-1"]
-    ((sources,),) = rows(forked / ".xexp/registry.db", "SELECT sources FROM merges")
+    shutil.rmtree(parted / f".dvc/cache/files/md5/{oid[:2]}")
+    parted.xexp("merge", "e0.1.0").good()
+    assert runs(parted) == [*OLD, "sweep-1"]
+    ((sources,),) = rows(parted / ".xexp/registry.db", "SELECT sources FROM merges")
     assert json.loads(sources)[0]["version"] == "e0.1.0"
 
 
-def test_a_worktree_with_rows_nobody_committed(forked: Repo, tmp_path: Path) -> None:
-    forked.git("worktree", "add", "-q", "-b", "exp/live", str(tmp_path / "exp-live"), "main")
+def test_a_worktree_with_rows_nobody_committed(parted: Repo, tmp_path: Path) -> None:
+    parted.git("worktree", "add", "-q", "-b", "exp/live", str(tmp_path / "exp-live"), "main")
     live = Repo(tmp_path / "exp-live")
-    live.write(DB, (forked / DB).read_bytes())
+    live.write(DB, (parted / DB).read_bytes())
     add(live, "live-1", 0.7)
     before = (live / DB).read_bytes()
-    forked.xexp("merge", "live").good()
-    assert runs(forked) == ["live-1", *OLD]
+    parted.xexp("merge", "live").good()
+    assert runs(parted) == ["live-1", *OLD]
     assert (live / DB).read_bytes() == before
 
 
-def test_a_conflict_rolls_everything_back(forked: Repo) -> None:
-    add(forked, "sweep-1", 0.11)
-    save(forked, "the same run, another value")
-    before = (forked / DB).read_bytes()
-    done = forked.xexp("merge", "sweep")
+def test_a_conflict_rolls_everything_back(parted: Repo) -> None:
+    add(parted, "sweep-1", 0.11)
+    save(parted, "the same run, another value")
+    before = (parted / DB).read_bytes()
+    done = parted.xexp("merge", "sweep")
     assert done.code == 1 and "ours    0.11\n  theirs  0.95" in done.out
-    assert (forked / DB).read_bytes() == before
-    assert forked.git("status", "--porcelain") == ""
+    assert (parted / DB).read_bytes() == before
+    assert parted.git("status", "--porcelain") == ""
 
 
-def test_a_linked_database_gets_a_file_of_its_own(forked: Repo) -> None:
-    forked.dvc("config", "--local", "cache.type", "hardlink,symlink")
-    (forked / DB).unlink()
-    forked.dvc("checkout", "--relink", "-q")
-    assert (forked / DB).stat().st_nlink > 1
-    cached = forked / ".dvc/cache/files/md5"
+def test_a_linked_database_gets_a_file_of_its_own(parted: Repo) -> None:
+    parted.dvc("config", "--local", "cache.type", "hardlink,symlink")
+    (parted / DB).unlink()
+    parted.dvc("checkout", "--relink", "-q")
+    assert (parted / DB).stat().st_nlink > 1
+    cached = parted / ".dvc/cache/files/md5"
     before = {p: p.read_bytes() for p in cached.rglob("*") if p.is_file()}
-    forked.xexp("merge", "sweep", "--dry-run").good()
-    forked.xexp("merge", "sweep").good()
+    parted.xexp("merge", "sweep", "--dry-run").good()
+    parted.xexp("merge", "sweep").good()
     assert {p: p.read_bytes() for p in before} == before
-    assert runs(forked) == [*OLD, "sweep-1"]
+    assert runs(parted) == [*OLD, "sweep-1"]
 
 
-def test_a_stale_work_tree_is_refused(forked: Repo) -> None:
+def test_a_stale_work_tree_is_refused(parted: Repo) -> None:
     """After a checkout without ``dvc checkout`` the file is older than its pointer."""
-    forked.git("switch", "-q", "sweep")
+    parted.git("switch", "-q", "sweep")
     for more in ([], ["--dry-run"]):
-        done = forked.xexp("merge", "main", *more)
+        done = parted.xexp("merge", "main", *more)
         assert done.code == 128 and "dvc checkout results/experiments.db.dvc" in done.err
-    assert forked.git("status", "--porcelain") == ""
+    assert parted.git("status", "--porcelain") == ""
 
 
-def test_a_database_that_is_not_checked_out(forked: Repo) -> None:
-    (forked / DB).unlink()
-    forked.xexp("merge", "sweep").good()
-    assert runs(forked) == [*OLD, "sweep-1"]
+def test_a_database_that_is_not_checked_out(parted: Repo) -> None:
+    (parted / DB).unlink()
+    parted.xexp("merge", "sweep").good()
+    assert runs(parted) == [*OLD, "sweep-1"]
 
 
-def test_rebase_of_a_branch_keeps_the_way_back(forked: Repo) -> None:
-    change(forked / DB, "UPDATE predictions SET f1 = 0.1 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
-    save(forked, "worse")
-    worse = (forked / DB).read_bytes()
-    done = forked.xexp("rebase", "sweep")
+def test_rebase_of_a_branch_keeps_the_way_back(parted: Repo) -> None:
+    change(parted / DB, "UPDATE predictions SET f1 = 0.1 WHERE track_id = 'run-lr-0.1' AND f1 > 0")
+    save(parted, "worse")
+    worse = (parted / DB).read_bytes()
+    done = parted.xexp("rebase", "sweep")
     assert done.code == 1 and "this replaces" in done.err
-    forked.xexp("rebase", "sweep", "--yes").good()
-    assert rows(forked / DB, "SELECT max(f1) FROM predictions WHERE track_id = 'run-lr-0.1'") == [
+    parted.xexp("rebase", "sweep", "--yes").good()
+    assert rows(parted / DB, "SELECT max(f1) FROM predictions WHERE track_id = 'run-lr-0.1'") == [
         (0.9,)
     ]
-    forked.xexp("undo").good()
-    assert (forked / DB).read_bytes() == worse
+    parted.xexp("undo").good()
+    assert (parted / DB).read_bytes() == worse
 
 
-def test_undo_never_takes_rows_that_came_later(forked: Repo) -> None:
-    forked.xexp("merge", "sweep").good()
-    add(forked, "later", 0.3)
-    done = forked.xexp("undo")
+def test_undo_never_takes_rows_that_came_later(parted: Repo) -> None:
+    parted.xexp("merge", "sweep").good()
+    add(parted, "later", 0.3)
+    done = parted.xexp("undo")
     assert done.code == 1 and "has changed since" in done.err
-    assert runs(forked) == ["later", *OLD, "sweep-1"]
-    forked.xexp("undo", "--force").good()
-    assert runs(forked) == OLD
+    assert runs(parted) == ["later", *OLD, "sweep-1"]
+    parted.xexp("undo", "--force").good()
+    assert runs(parted) == OLD
 
 
-def test_the_strategy_is_a_parameter(forked: Repo) -> None:
-    text = (forked / "params.yaml").read_text()
-    forked.write("params.yaml", text + "merge:\n  strategy: keep\n")
-    done = forked.xexp("merge", "sweep").good()
+def test_the_strategy_is_a_parameter(parted: Repo) -> None:
+    text = (parted / "params.yaml").read_text()
+    parted.write("params.yaml", text + "merge:\n  strategy: keep\n")
+    done = parted.xexp("merge", "sweep").good()
     assert "results/experiments.db is left alone: strategy in params.yaml" in done.err
-    assert runs(forked) == OLD
-    forked.write("params.yaml", text + "merge:\n  strategy: replace\n  key_columns: [track_id]\n")
-    done = forked.xexp("merge", "sweep", "--json").good()
+    assert runs(parted) == OLD
+    parted.write("params.yaml", text + "merge:\n  strategy: replace\n  key_columns: [track_id]\n")
+    done = parted.xexp("merge", "sweep", "--json").good()
     assert done.json()["artifacts"][0]["mode"] == "rebase"
-    forked.write("params.yaml", text + "merge:\n  strategy: perhaps\n")
-    assert forked.xexp("merge", "sweep").code == 129
+    parted.write("params.yaml", text + "merge:\n  strategy: perhaps\n")
+    assert parted.xexp("merge", "sweep").code == 129
 
 
-def test_models_become_candidates(forked: Repo) -> None:
-    forked.git("switch", "-q", "sweep")
-    forked.write("models/production/model.bin", b"another model")
-    forked.dvc_add("models/production/model.bin")
-    forked.commit("model")
-    forked.git("switch", "-q", "main")
-    forked.dvc("checkout", "-q", "--force")
-    ours = (forked / "models/production/model.bin").read_bytes()
-    forked.xexp("merge", "sweep", "--models").good()
-    assert (forked / "models/candidates/sweep_model.bin").read_bytes() == b"another model"
-    assert "sweep" in forked.xexp("candidates").good().out
-    assert (forked / "models/production/model.bin").read_bytes() == ours
+def test_models_become_candidates(parted: Repo) -> None:
+    parted.git("switch", "-q", "sweep")
+    parted.write("models/production/model.bin", b"another model")
+    parted.dvc_add("models/production/model.bin")
+    parted.commit("model")
+    parted.git("switch", "-q", "main")
+    parted.dvc("checkout", "-q", "--force")
+    ours = (parted / "models/production/model.bin").read_bytes()
+    parted.xexp("merge", "sweep", "--models").good()
+    assert (parted / "models/candidates/sweep_model.bin").read_bytes() == b"another model"
+    assert "sweep" in parted.xexp("candidates").good().out
+    assert (parted / "models/production/model.bin").read_bytes() == ours
 
 
-def test_a_file_goes_into_the_configured_database(forked: Repo, tmp_path: Path) -> None:
+def test_a_file_goes_into_the_configured_database(parted: Repo, tmp_path: Path) -> None:
     other = tmp_path / "other.db"
-    other.write_bytes((forked / DB).read_bytes())
+    other.write_bytes((parted / DB).read_bytes())
     change(other, "INSERT INTO predictions (track_id, timestamp) VALUES ('other', 'now')")
-    forked.xexp("merge", other).good()
-    assert runs(forked) == ["other", *OLD]
+    parted.xexp("merge", other).good()
+    assert runs(parted) == ["other", *OLD]
 
 
-def test_nothing_to_merge_is_said(forked: Repo) -> None:
-    assert forked.xexp("merge", "sweep", "--only", "nowhere/*").code == 1
-    done = forked.xexp("merge", "swep")
+def test_nothing_to_merge_is_said(parted: Repo) -> None:
+    assert parted.xexp("merge", "sweep", "--only", "nowhere/*").code == 1
+    done = parted.xexp("merge", "swep")
     assert done.code == 128 and "did you mean sweep?" in done.err
 
 
-def test_a_dvc_stage_merges_and_persists(forked: Repo, clock: Clock) -> None:
+def test_a_dvc_stage_merges_and_persists(parted: Repo, clock: Clock) -> None:
     """The stage of the manual, with the strategy as a tracked parameter."""
-    forked.git("rm", "-q", f"{DB}.dvc")
-    forked.write(
-        "params.yaml", (forked / "params.yaml").read_text() + "merge:\n  strategy: merge\n"
+    parted.git("rm", "-q", f"{DB}.dvc")
+    parted.write(
+        "params.yaml", (parted / "params.yaml").read_text() + "merge:\n  strategy: merge\n"
     )
-    forked.write("dvc.yaml", "stages:\n  merge:\n    cmd: git-xexp merge sweep\n    params:\n"
+    parted.write("dvc.yaml", "stages:\n  merge:\n    cmd: git-xexp merge sweep\n    params:\n"
                              "    - merge\n    outs:\n    - results/experiments.db:\n"
                              "        persist: true\n")  # fmt: skip
-    forked.commit("a stage")
-    forked.dvc("repro")
-    assert runs(forked) == [*OLD, "sweep-1"]
-    assert forked.dvc("status").strip() == "Data and pipelines are up to date."
-    assert "didn't change" in run(sys.executable, "-m", "dvc", "repro", cwd=forked.path).out
+    parted.commit("a stage")
+    parted.dvc("repro")
+    assert runs(parted) == [*OLD, "sweep-1"]
+    assert parted.dvc("status").strip() == "Data and pipelines are up to date."
+    assert "didn't change" in run(sys.executable, "-m", "dvc", "repro", cwd=parted.path).out
 
 
-def test_from_python(forked: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_from_python(parted: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
     import gitxexp
 
-    monkeypatch.chdir(forked.path)
+    monkeypatch.chdir(parted.path)
     project = gitxexp.open()
     merged = project.merge("sweep", only=["results"], commit=True)
-    assert merged.changed and merged.commit == forked.head
-    assert runs(forked) == [*OLD, "sweep-1"]
+    assert merged.changed and merged.commit == parted.head
+    assert runs(parted) == [*OLD, "sweep-1"]
     (found,) = project.diff("HEAD~1", "HEAD")
     assert (found.path, found.tables[0].added) == (DB, 1)
 
