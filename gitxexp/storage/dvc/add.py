@@ -25,7 +25,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import every
 from gitxexp.storage.dvc.databases import databases_in, held_still, own_copy
 from gitxexp.storage.dvc.places import cache_dir, is_dvc_repo, work_file
-from gitxexp.storage.dvc.pointers import Output, check_pointers, outputs_in
+from gitxexp.storage.dvc.pointers import Output, check_pointers, definitions_in, outputs_by
 from gitxexp.storage.dvc.session import check_project, opened
 from gitxexp.storage.objects import (
     CorruptObject,
@@ -40,10 +40,12 @@ from gitxexp.storage.paths import inside
 
 @dataclass(frozen=True, slots=True)
 class Added:
-    """The outputs with their new hashes, and the pointer and ``.gitignore`` files that changed."""
+    """The outputs with their new hashes, and the pointer and ``.gitignore`` files that changed;
+    ``every``: all outputs of the work tree afterwards."""
 
     outputs: tuple[Output, ...]
     touched: tuple[str, ...]  #: relative to the top of the work tree
+    every: tuple[Output, ...] = ()
 
 
 def add(
@@ -57,7 +59,8 @@ def add(
     :mod:`.databases`); XexpError if one is still written to after ``timeout`` seconds, or if DVC
     refuses.
     """
-    known = {out.path: out for out in outputs_in(top)}
+    definitions = definitions_in(top)
+    known = {out.path: out for out in outputs_by(top, definitions)}
     wanted = list(dict.fromkeys(_owner(path, known) for path in paths))
     for path in wanted:
         _check(top, path, known)
@@ -70,11 +73,12 @@ def add(
             _unlink(top, root, members, known)
             with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
                 _add_here(repo, top, members, known)
-    fresh = {out.path: out for out in outputs_in(top)}
+    made = (f"{path}.dvc" for path in wanted if path not in known)
+    fresh = {out.path: out for out in outputs_by(top, (*definitions, *made))}
     added = tuple(fresh[path] for path in wanted if path in fresh)
     ignores = [name for name, text in _ignore_files(top, wanted).items() if before[name] != text]
     pointers = [out.pointer for out in added if out != known.get(out.path)]
-    return Added(added, tuple(sorted({*pointers, *ignores})))
+    return Added(added, tuple(sorted({*pointers, *ignores})), tuple(fresh.values()))
 
 
 def _check(top: Path, path: str, known: dict[str, Output]) -> None:

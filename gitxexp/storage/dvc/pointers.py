@@ -28,9 +28,11 @@ __all__ = [
     "check_pointers",
     "conflicted_at",
     "contents",
+    "definitions_in",
     "is_data_pointer",
     "output_named",
     "outputs_at",
+    "outputs_by",
     "outputs_in",
 ]
 
@@ -95,7 +97,18 @@ def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
     ``git`` is git in any folder of it. Ignored folders (data) and nested worktrees are not entered.
     XexpError names a broken pointer.
     """
-    listed = (git or Git(top)).fields(*DVC_FILES)
+    return outputs_by(top, definitions_in(top, git))
+
+
+def definitions_in(top: Path, git: Git | None = None) -> list[str]:
+    """The pointers and pipelines of the work tree at ``top``, tracked and untracked, as for
+    :func:`outputs_in`."""
+    return [name for name in (git or Git(top)).fields(*DVC_FILES) if is_definition(name)]
+
+
+def outputs_by(top: Path, definitions: Iterable[str]) -> list[Output]:
+    """The outputs that these pointers and pipelines of the work tree at ``top`` name, sorted by path; of
+    one that is not there none. XexpError names a broken pointer."""
 
     def read(names: Iterable[str]) -> dict[str, bytes]:
         found = {}
@@ -114,7 +127,7 @@ def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
                 return place
         return ""
 
-    return Parser(read, root, strict=True).parse(sorted({p for p in listed if is_definition(p)}))
+    return Parser(read, root, strict=True).parse(sorted({*definitions}))
 
 
 def check_pointers(top: Path, outputs: Iterable[Output]) -> None:

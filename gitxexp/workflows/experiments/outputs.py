@@ -45,9 +45,12 @@ class LostRows(NoAnswer):
     """The results in the work tree lack rows of the last commit; ``merge HEAD`` brings them back."""
 
 
-def outputs_of(project: Project) -> Outputs:
-    """The outputs of the work tree and how they differ from their pointers."""
-    every = project.outputs() if has_dvc(project.top) else []
+def outputs_of(project: Project, known: Iterable[Output] | None = None) -> Outputs:
+    """The outputs of the work tree and how they differ from their pointers. ``known``: its outputs,
+    where they were read before and no pointer has changed since."""
+    every = list(known or ())
+    if known is None and has_dvc(project.top):
+        every = project.outputs()
     changes = status(project.top, every, project.stat_cache, project.progress) if every else []
     return Outputs(
         tuple(every),

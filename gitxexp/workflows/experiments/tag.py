@@ -175,7 +175,7 @@ def _add(
     outputs = list(plan.outputs)
     if not request.commit or not outputs:
         return plan, outputs, []
-    changed = outputs_of(project).changed
+    changed = outputs_of(project, outputs).changed
     if not changed:
         return replace(plan, changed=()), outputs, []
     names = [output.path for output in changed]
@@ -183,8 +183,9 @@ def _add(
         for pointer in {output.pointer for output in changed}:
             running.save_file(project.top / pointer)
             running.save_file(project.top / PurePosixPath(pointer).parent / ".gitignore")
-        touched = add(project.top, names, project.progress).touched
-    return replace(plan, changed=tuple(changed)), project.outputs(), list(touched)
+        added = add(project.top, names, project.progress)
+    every = [output for output in added.every if project.config.has(output.path)]
+    return replace(plan, changed=tuple(changed)), every, list(added.touched)
 
 
 def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Output]) -> Payload:
