@@ -170,7 +170,7 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     files = {*modified, *_pointer_files(changes), *pointed, settings.REGISTRY}
     files |= _in_new_folders(project, changes, outputs)
     files |= {*request.ran.pointers} if request.ran else set()
-    files |= {k.path for k in binding.kept if k.path not in artifacts and _for_git(project, k.path)}
+    files |= {k.path for k in binding.kept if _for_git(project, k.path, artifacts)}
     return Plan(
         version=number,
         reason=reason,
@@ -263,10 +263,11 @@ _ENDS = {
 }
 
 
-def _for_git(project: Project, path: str) -> bool:
-    """Whether git is to hold a file of a run: no model that it does not hold already."""
+def _for_git(project: Project, path: str, artifacts: Mapping[str, str]) -> bool:
+    """Whether git is to hold a file of a run: what it holds already (also of a pipeline, ``cache:
+    false``), and no model or output that it does not."""
     is_model = describe.role(path, project.config) is describe.Role.MODEL
-    return not is_model or project.at_top.tracks(path)
+    return project.at_top.tracks(path) or not (is_model or path in artifacts)
 
 
 def _undecided(parent: Experiment | None, collected: Collected) -> list[str]:

@@ -116,10 +116,11 @@ def within(
     plan = experiments_plan.plan(project, request, elsewhere)
     if plan.kept:
         place_kept(project, running, plan.kept)
+        project.forget_config()  # its dvc.lock says which outputs there are
         own = experiments_plan.made_by_run(request, untracked(project))
         if own:  # it was not there, and nothing tracks it
             tracked = (*tracked, *track(project, running, own))
-            plan = replace(plan, outputs=tuple(project.outputs()))
+        plan = replace(plan, outputs=tuple(project.outputs()))
     stamped = stamp_rows(project, running, plan)
     plan, outputs, touched = _add(project, running, plan, request)
     if request.commit and (database := _in_git(project, plan, written=stamped > 0)):

@@ -8,7 +8,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.text import some
@@ -18,8 +19,10 @@ from gitxexp.repository.tags import Experiment, run_of_content
 from gitxexp.repository.version import AnyVersion
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.changes import file_hashes
+from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import hash_file, is_object, matches, object_path
+from gitxexp.trackers.files import read_params
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
@@ -110,7 +113,26 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
                 break
         if file is not None:
             kept[slot.production] = KeptFile(slot.production, file, oid)
+    for found in _cached_outputs(store, runs, run):
+        kept.setdefault(found.path, found)
     return list(kept.values())
+
+
+def _cached_outputs(store: ModelStore, runs: RunIndex, run: str) -> Iterator[KeptFile]:
+    """The outputs of a recorded run that a DVC cache has, as ``dvc repro`` puts them there."""
+    record, project = runs.recorded(run), store.project
+    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    for path, digest in record.outputs.items() if record is not None else ():
+        name = paths.tracked(path, "a file of a run")
+        algorithm, _, oid = digest.partition(":")
+        is_file = algorithm == "md5" and paths.is_object_id(oid) and not oid.endswith(".dir")
+        if not is_file or name in results:
+            continue
+        for cache in store.caches(inventory.root_of(store, name)):
+            cached = object_path(cache, oid)
+            if is_object(cached) and matches(cached, oid):
+                yield KeptFile(name, cached, oid)
+                break
 
 
 def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile]:
@@ -124,8 +146,23 @@ def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile
         oid = digest.partition(":")[2]
         if name in results or file is None or not file.is_file():
             continue
+        if PurePosixPath(name).name == "dvc.lock" and _is_of_another(project, name, file):
+            continue
         if hash_file(file) == oid:
             yield KeptFile(name, file, oid)
+
+
+def _is_of_another(project: Project, path: str, lock: Path) -> bool:
+    """Whether the pipeline of a ``dvc.lock`` is another one by now, so that it would not do any more."""
+    here = readable(project.top, path)
+    return here is not None and here.is_file() and _stages(here) != _stages(lock)
+
+
+def _stages(lock: Path) -> dict[str, Any]:
+    """The stages of a ``dvc.lock`` and the command of each."""
+    stages = read_params(lock).get("stages")
+    found = stages.items() if isinstance(stages, dict) else ()
+    return {name: stage.get("cmd") for name, stage in found if isinstance(stage, dict)}
 
 
 def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:

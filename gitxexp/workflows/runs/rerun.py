@@ -306,10 +306,20 @@ def _job(
     recorded = found.params if found else {}
     return Job(
         number=1, attempt=1, tree=top, folder=folders.of(id), below=found.folder if found else "",
-        command=past.command,
+        command=_once_more(past.command),
         params={name: value for name, value in recorded.items() if uses(past.command, name)},
         whole=dict(recorded), context=context, variables={}, config=config, timeout=request.timeout,
     )  # fmt: skip
+
+
+def _once_more(command: tuple[str, ...]) -> tuple[str, ...]:
+    """The command; of ``dvc repro`` without DVC's cache of runs, which would bring the outputs of then
+    and run nothing (dvc.org/doc/command-reference/repro, ``--force``)."""
+    words = [Path(command[0]).name, *command[1:]] if command else []
+    at = next((n for n in range(len(words) - 1) if words[n : n + 2] == ["dvc", "repro"]), None)
+    if at not in (0, 2) or {"-f", "--force"}.intersection(words):  # dvc, or python -m dvc
+        return command
+    return (*command[: at + 2], "--force", *command[at + 2 :])
 
 
 def _refuse_failed(past: Past, outcome: Outcome) -> None:

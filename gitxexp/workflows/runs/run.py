@@ -444,10 +444,13 @@ def _wanted(prepared: Prepared, left: Traces) -> Wanted:
 
 
 def _kept(project: Project, left: Traces, under_way: UnderWay) -> dict[str, str]:
-    """Copies of parameter files, and of the metrics files that it wrote: path → hash."""
+    """Copies of parameter files, and of the metrics files and the dvc.lock that it wrote: path → hash."""
+    config = project.config
+    locks = config.pipelines.read.declared.locks if config.pipelines else ()
+    own = (*config.params_files, *left.metrics, *(path for path in locks if path in left.written))
     there = [
         path
-        for path in dict.fromkeys(() if left.doubt else (*project.config.params_files, *left.metrics))
+        for path in dict.fromkeys(() if left.doubt else own)
         if (file := project.top / path).is_file() and not file.is_symlink()
         and file.stat().st_size <= _KEPT
     ]  # fmt: skip

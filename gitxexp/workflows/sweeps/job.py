@@ -350,6 +350,8 @@ def _role(path: str, tree: Tree, config: Config) -> str | None:
         return "params"
     if path in config.metrics_files:
         return "metrics"
+    if config.pipelines and path in config.pipelines.read.declared.locks:
+        return "output"  # it belongs to the models and metrics that it names
     if _is_results(tree.top / path) or path.startswith("mlruns/"):
         return "results"
     role = describe.role(path, config)

@@ -68,9 +68,6 @@ def test_what_cannot_be_run_again_says_why(ready: Repo) -> None:
     ):
         done = ready.xexp("rerun", *words)
         assert (done.code, said in done.err) == (128, True), done.err
-    ready.write("metrics.json", '{"f1": 0.1}')
-    ready.xexp("tag", "-a", "-m", "by hand", "--allow-mismatch").good()
-    assert "no command is recorded for e0.1.1" in ready.xexp("rerun", "e0.1.1").err or True
     shutil.rmtree(ready / ".dvc/cache")
     assert ready.remote is not None
     shutil.rmtree(ready.remote)
@@ -128,3 +125,43 @@ def test_a_killed_rerun_leaves_nothing_for_long(ready: Repo, tmp_path: Path) -> 
     ready.xexp("rerun", "e0.1.0").good()
     assert not left.exists()
     assert ready.git("worktree", "list").count("\n") == 0
+
+
+#: A stage without Python: its model and its metrics follow from a parameter.
+STAGE = """
+stages:
+  train:
+    cmd: sh train.sh
+    params: [lr]
+    outs: [out/model.pkl]
+    metrics:
+      - metrics.json: {cache: false}
+"""
+SHELL = """
+lr=$(sed -n 's/^lr: \\([0-9.]*\\).*/\\1/p' params.yaml)
+mkdir -p out && echo "weights $lr" > out/model.pkl && echo "{\\"f1\\": $lr}" > metrics.json && echo trained
+"""
+
+
+def test_runs_of_a_pipeline_are_tagged_with_their_lock_and_run_again(ready: Repo) -> None:
+    ready.write("dvc.yaml", STAGE)
+    ready.write("train.sh", SHELL)
+    ready.xexp("run", "-S", "lr=0.1", "--no-track", "--dirty", "--no-tag").good()
+    ready.commit("a pipeline")
+    ready.xexp("sweep", "-S", "lr=0.2,0.3", "-j", "2", "--tag", "--", "dvc", "repro").good()
+
+    def is_whole(lr: str) -> bool:
+        files = {name: ready.git("show", f"HEAD:{name}") for name in ("dvc.lock", "metrics.json")}
+        return (
+            ready.git("status", "--porcelain") == ""
+            and f"lr: {lr}\n" in files["dvc.lock"]
+            and files["metrics.json"] == f'{{"f1": {lr}}}'
+            and (ready / "out/model.pkl").read_text() == f"weights {lr}\n"
+        )
+
+    assert is_whole("0.3")
+    again = ready.xexp("rerun", ready.tags[-1]).good()
+    assert "trained" in again.out and "reproduced" in again.out  # not from DVC's cache of runs
+    other = next(row for row in registered(ready) if row["params"]["lr"] == 0.2)
+    ready.xexp("tag", "--run", other["id"]).good()
+    assert is_whole("0.2")
