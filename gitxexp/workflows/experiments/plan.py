@@ -362,6 +362,8 @@ def _collect(
     own = own or _run_of_models(project, models, tags)
     if own is None and not request.mismatch:
         touched = {*changes.modified, *(output.path for output in outputs.changed)}
+        placed = {found.hash_after for found in project.registry.promotions()}
+        models = {path: oid for path, oid in models.items() if oid not in placed}  # as promoted
         _refuse_models_of_others(run, tags.of_run(run.id), models, touched)
     if own is None or own == run.id:
         return collected
