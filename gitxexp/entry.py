@@ -118,6 +118,8 @@ def _wanted(args: Sequence[str]) -> str | None:
         return "FIRST"
     if verb in ("list", "show", "info", "compare", "plot"):
         return "FIRST"
+    if verb == "tag" and "--suggest" in args:  # a tag itself lists what there is under its lock
+        return "FIRST"
     if verb == "sql":
         return "QUERY"
     if verb == "candidates" and (default or args[1] == "list"):

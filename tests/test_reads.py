@@ -25,11 +25,15 @@ print("\\n" + json.dumps([code, sorted(sys.modules)]))
 """
 
 
-def heavy(repo: Repo, *args: str) -> set[str]:
+def modules(repo: Repo, *args: str) -> set[str]:
     done = repo.python("-c", PROBE, *args)
     code, names = json.loads(done.out.splitlines()[-1])
     assert not code, done.err
-    return set(names) & HEAVY
+    return set(names)
+
+
+def heavy(repo: Repo, *args: str) -> set[str]:
+    return modules(repo, *args) & HEAVY
 
 
 READS = (
@@ -43,6 +47,11 @@ READS = (
 @pytest.mark.parametrize("args", READS, ids=" ".join)
 def test_no_read_imports_what_is_slow(modelled: Repo, args: tuple[str, ...]) -> None:
     assert heavy(modelled, *args) == set()
+
+
+def test_a_suggested_version_waits_for_nothing_that_merges(modelled: Repo) -> None:
+    loaded = modules(modelled, "tag", "--suggest")
+    assert not loaded & {*HEAVY, "gitxexp.workflows.merge.merge", "gitxexp.tables.duckdb.write"}
 
 
 def test_the_merge_driver_imports_nothing_slow(modelled: Repo) -> None:

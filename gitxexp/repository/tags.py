@@ -306,12 +306,14 @@ class Tags:
 
 def _in_order(rows: Sequence[tuple[bytes, int]]) -> list[str]:
     """Names by date; the version decides within a second."""
-    if len({date for _, date in rows}) == len(rows):
-        return [decode(name) for name, _ in rows]
-    return [
-        name for name, _ in sorted(((decode(name), date) for name, date in rows),
-                                   key=lambda row: _order(row[1], row[0]), reverse=True)
-    ]  # fmt: skip
+    if not rows:
+        return []
+    dates = [date for _, date in rows]
+    names = decode(b"\n".join([name for name, _ in rows])).split("\n")  # at once: there may be many
+    if len(set(dates)) == len(rows):
+        return names
+    both = sorted(zip(dates, names, strict=True), key=lambda row: _order(*row), reverse=True)
+    return [name for _, name in both]
 
 
 def _is_text(value: str) -> bool:

@@ -43,7 +43,6 @@ from gitxexp.workflows.experiments.outputs import LostRows, outputs_of, track, u
 from gitxexp.workflows.experiments.plan import Plan, Request
 from gitxexp.workflows.experiments.stamp import stamp_rows
 from gitxexp.workflows.merge.inputs import Selection
-from gitxexp.workflows.merge.merge import MergeRequest, merge
 from gitxexp.workflows.models.cache import objects_noted
 from gitxexp.workflows.models.select import KeptFile
 from gitxexp.workflows.runs import record
@@ -95,6 +94,11 @@ def tag(
 
 def bring_rows(project: Project, *, wait: bool = True) -> None:
     """Merge the rows of the last commit's results into those of the work tree."""
+    from gitxexp.workflows.merge.merge import (  # late: with the engines that merge
+        MergeRequest,
+        merge,
+    )
+
     wanted = MergeRequest(("HEAD",), selection=Selection(("results",)))
     merge(project, wanted, project.progress, wait=wait)
 
