@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -33,12 +34,43 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
         )
         session.seal(())
         query = f"SELECT {_AT} FROM list WHERE (\n{condition}\n)"
-        with explained(lambda: ["list"]):
-            parsed = statement.parse(session, query)
-            if len(parsed) != 1:
-                raise UsageError("--where takes one condition", "such as: --where 'f1 > 0.8'")
-            kept = sorted(row[0] for row in session.connection.execute(parsed[0].text).fetchall())
-    return [rows[at] for at in kept]
+        try:
+            with explained(
+                lambda: ["list"], query, lambda: [name for name in columns if name != _AT]
+            ):
+                parsed = statement.parse(session, query)
+                if len(parsed) != 1:
+                    raise UsageError("--where takes one condition", "such as: --where 'f1 > 0.8'")
+                found = session.connection.execute(parsed[0].text).fetchall()
+        except UsageError as error:
+            raise UsageError(
+                _in_place(error.message, condition), _dotted(columns, condition) or error.hint
+            ) from None
+    return [rows[at] for (at,) in sorted(found)]
+
+
+def _dotted(columns: Iterable[str], condition: str) -> str | None:
+    """A hint where a name with a dot stands there without quotes."""
+    bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", condition)
+    names = (name for name in columns if "." in name and name in bare)
+    found = next(names, None)
+    return f'a name with a dot stands in double quotes: "{found}"' if found else None
+
+
+def _in_place(message: str, condition: str) -> str:
+    """A message that points into the query around ``condition`` so that it points into the condition."""
+    found = re.search(r"\n  LINE (\d+): .*\n( *)(\^+)", message)
+    if found is None:
+        return message
+    lines, number, before = (
+        condition.split("\n"),
+        int(found[1]) - 2,
+        len(found[2]) - len(found[1]) - 9,
+    )
+    if number >= len(lines):  # at what stands behind it
+        line = lines[-1]
+        return f"the condition is not complete, or has a parenthesis too many\n  {line}\n  {' ' * len(line)}^"
+    return f"{message[: found.start()]}\n  {lines[number]}\n  {' ' * before}{found[3]}"
 
 
 def _columns(rows: Sequence[Row], names: ColumnNames) -> dict[str, list[Any]]:

@@ -84,7 +84,19 @@ def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -
         first = f"there is no function '{function[1]}'"
     elif not first[1:2].isupper():  # a keyword
         first = f"{first[:1].lower()}{first[1:]}"
-    return UsageError(f"{first}{shown}", _hint(said, first, place, columns))
+    return UsageError(f"{_plain(first)}{shown}", _hint(said, first, place, columns))
+
+
+def _plain(first: str) -> str:
+    """Without what DuckDB calls things within it."""
+    for form, words in {
+        r'referenced column "(.*)" not found in FROM clause': r"there is no column '\1'",
+        r'referenced table "(.*)" not found': r"no table '\1' is named after FROM",
+        r'(?:values list|table) "(.*)" does not have a column named "(.*)"': r"\1 has no column '\2'",
+    }.items():
+        if found := re.match(form, first):
+            return found.expand(words) + first[found.end() :]
+    return first
 
 
 def _place(first: str, script: str) -> list[str]:
@@ -109,6 +121,9 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
         known = re.findall(r'"([^"]*)"', missing[3])
         if missing[1].lower() == "column":  # DuckDB knows those only that were read
             known = list(dict.fromkeys([*columns(), *known]))
+        if place and f'"{missing[2]}"' in place[0]:
+            close = suggestion(missing[2], known)
+            return "\n".join(filter(None, [f"text stands in single quotes: '{missing[2]}'", close]))
         return suggestion(missing[2], known, f"{missing[1].lower()}s: {', '.join(known)}")
     unknown = re.search(r'does not have a column named "([^"]*)"', first)
     if unknown:

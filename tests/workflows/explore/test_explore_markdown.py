@@ -29,11 +29,29 @@ def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
     experiments.three(repo, clock)
     done = repo.xexp("list", "--where", "f2 > 1")
     assert (done.code, done.err.splitlines()) == (129, [
-        'fatal: referenced column "f2" not found in FROM clause',
-        "  LINE 2: f2 > 1",
-        "          ^^",
+        "fatal: there is no column 'f2'",
+        "  f2 > 1",
+        "  ^^",
         "hint: did you mean f1?",
     ])  # fmt: skip
+    for condition, place, marks, said in (
+        ("f1 >", "f1 >", "    ^", "is not complete"),
+        ("f1 > 0.5\n  AND mdel = 1", "  AND mdel = 1", "      ^^^^", "did you mean model?"),
+        (
+            'model = "bert"',
+            'model = "bert"',
+            "        ^^^^^^",
+            "hint: text stands in single quotes: 'bert'",
+        ),
+        ("opt.lr > 1", "opt.lr > 1", "^^^^^^", 'in double quotes: "opt.lr"'),
+    ):
+        if condition.startswith("opt"):
+            experiments.tag(repo, clock, "e2.0.0", {"opt.lr": 0.5}, {"f1": 0.5})
+        done = repo.xexp("list", "--where", condition)
+        assert done.code == 129 and done.err.splitlines()[1:3] == [f"  {place}", f"  {marks}"], (
+            done.err
+        )
+        assert said in done.err
     assert repo.xexp("list", "--where", "true); DROP TABLE list; SELECT (1").code == 129
     outside = repo.xexp(
         "list", "--where", "version IN (SELECT column0 FROM read_csv('/etc/passwd'))"

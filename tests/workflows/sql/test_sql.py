@@ -173,7 +173,7 @@ def test_refusals(tagged: Repo, query: str, message: str) -> None:
 def test_errors_point_at_the_word(tagged: Repo) -> None:
     done = tagged.xexp("sql", "SELECT track FROM predictions")
     assert done.err.splitlines() == [
-        'fatal: referenced column "track" not found in FROM clause',
+        "fatal: there is no column 'track'",
         "  LINE 1: SELECT track FROM predictions",
         "                 ^^^^^",
         "hint: did you mean track_id?",
@@ -188,6 +188,7 @@ def test_errors_point_at_the_word(tagged: Repo) -> None:
             "pragma_table_info('predictions')",
             "DESCRIBE predictions",
         ),
+        ('SELECT 1 FROM predictions WHERE track_id = "run"', '"run"', "single quotes: 'run'"),
         ("FROM predicitons", "predicitons", "predictions"),
         ("SELECT lenght(track_id) FROM predictions", "lenght(track_id)", "length"),
         ("FROM all_version('predictions')", "all_version('predictions')", "all_versions"),
@@ -317,7 +318,7 @@ def test_from_python(tagged: Repo) -> None:
     relation = repository.sql("SELECT track_id, f1 FROM predictions WHERE f1 IS NOT NULL")
     assert relation.columns == ["track_id", "f1"]
     assert len(relation.filter("f1 > 0.5").fetchall()) == 2
-    with pytest.raises(UsageError, match="not found"):
+    with pytest.raises(UsageError, match="no column 'nothing'"):
         repository.sql("SELECT nothing FROM predictions")
     with pytest.raises(UsageError, match="only reads"):
         repository.sql("DELETE FROM predictions")
