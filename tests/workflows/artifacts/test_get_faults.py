@@ -18,7 +18,8 @@ from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.storage.dvc.remote import push
 from gitxexp.storage.objects import object_path
 from gitxexp.workflows.artifacts import write
-from tests.helpers import Repo, run
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo, run
 
 SIZE = 40_000_000
 
@@ -189,15 +190,24 @@ def test_a_full_disk_leaves_nothing_and_says_so(trained: Repo, small_disk: Path)
     trained.xexp("get", "HEAD", "models/production/model.bin", "-o", small_disk / "m").good()
 
 
-@pytest.fixture
-def heavy(dvc_repo: Repo) -> Repo:
-    """``big.bin`` of 40 MB in the cache, and ``many`` with 400 files."""
-    dvc_repo.write("big.bin", os.urandom(1000) * (SIZE // 1000))
+@pytest.fixture(scope="module")
+def heavy_template(dvc_template: Path, sealed: Path) -> Path:
+    """The folder that ``heavy`` copies."""
+    Clock()
+    folder = sealed / "heavy-template"
+    made = copy_template(dvc_template, folder)
+    made.write("big.bin", os.urandom(1000) * (SIZE // 1000))
     for i in range(400):
-        dvc_repo.write(f"many/{i}", f"{i}\n" * 50)
-    add(dvc_repo.path, ["big.bin", "many"])
-    dvc_repo.commit()
-    return dvc_repo
+        made.write(f"many/{i}", f"{i}\n" * 50)
+    add(made.path, ["big.bin", "many"])
+    made.commit()
+    return folder
+
+
+@pytest.fixture
+def heavy(heavy_template: Path, tmp_path: Path) -> Repo:
+    """``big.bin`` of 40 MB in the cache, and ``many`` with 400 files."""
+    return copy_template(heavy_template, tmp_path)
 
 
 def killed(repo: Repo, delay: float, how: int, *args: str | Path) -> int:
@@ -216,8 +226,12 @@ def test_kill_9_at_any_moment_leaves_whole_files_only(
     """Killed when that many files are there; the big one is written first."""
     out = tmp_path / "out"
     command = [sys.executable, "-m", "gitxexp", "get", "HEAD", "big.bin", "many", "-o", str(out)]
+
+    def there() -> int:
+        return sum(len(names) for _, _, names in os.walk(out))
+
     with subprocess.Popen(command, cwd=heavy.path, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and (not out.exists() or len(files(out)) < done):
+        while process.poll() is None and (not out.exists() or there() < done):
             time.sleep(0.001)
         process.send_signal(signal.SIGKILL)
     if done < 150:

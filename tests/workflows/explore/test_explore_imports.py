@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, xexp_process
 
 HEAVY = ("dvc", "dvc_data", "duckdb", "pandas", "git", "sqlite_utils", "numpy", "pyarrow")
@@ -27,14 +28,13 @@ def modules(repo: Repo, *args: str) -> set[str]:
     return set(names)
 
 
-@pytest.fixture
-def tagged(trained: Repo, clock: Clock) -> Repo:
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag", "-m", "one").good()
-    clock.tick()
-    trained.xexp("tag", "--run", "run-lr-0.1", "-m", "two").good()
-    return trained
+@pytest.fixture(scope="module")
+def tagged(tagged_template: Path, sealed: Path) -> Repo:
+    """Two experiments; nothing but its cache of tags changes."""
+    Clock().tick(180)
+    made = copy_template(tagged_template, sealed / "imports")
+    made.xexp("tag", "--run", "run-lr-0.1", "-m", "two").good()
+    return made
 
 
 def test_no_read_command_imports_what_is_slow(tagged: Repo) -> None:
