@@ -737,7 +737,7 @@ class Repository:
         or revisions, as ``git xexp diff``.
 
         ``paths`` are the files to compare; ``key`` the columns that pair rows; ``limit`` the rows
-        listed per table (the counts are complete all the same).
+        listed per table (the counts are still complete).
         """
         from gitxexp.workflows.merge.diff import DiffRequest, differences
 
@@ -768,7 +768,7 @@ class Repository:
     def cleanup(
         self, version: str | None = None, *, force: bool = False, wait: bool = True
     ) -> Sequence[Worktree]:
-        """Remove what :meth:`checkout` made for ``version`` (None: all of it); returns what went.
+        """Remove what :meth:`checkout` made for ``version`` (None: all of it); returns what was removed.
 
         ``force`` removes worktrees with added or changed files, too.
         """

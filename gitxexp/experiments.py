@@ -34,7 +34,7 @@ _MOST = 60
 class Experiment:
     """One experiment, as its tag has it. Equal to another of the same tag object.
 
-    What reads files or rows raises :class:`gitxexp.XexpError` where they are nowhere to be had.
+    What reads files or rows raises :class:`gitxexp.XexpError` where they are not available anywhere.
     """
 
     def __init__(self, project: Project, tag: tags.Experiment) -> None:
@@ -188,7 +188,7 @@ class Experiment:
         name = table or self.payload.table
         if not name:
             raise XexpError(
-                f"{self.name} names no table of its rows", "say which: rows('predictions')"
+                f"{self.name} names no table of its rows", "name one: rows('predictions')"
             )
         path = name.replace('"', '""')
         query = f'SELECT * FROM "{path}@{self.name}"'

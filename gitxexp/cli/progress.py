@@ -44,7 +44,7 @@ def line(label: str) -> Iterator[Line | None]:
 
 
 class Line:
-    """A bar that is made when the delay is over, and made anew when other work begins."""
+    """A bar that is made when the delay is over, and recreated when other work begins."""
 
     def __init__(self, label: str) -> None:
         import threading

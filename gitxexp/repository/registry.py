@@ -560,7 +560,7 @@ def _tables(db: sqlite3.Connection) -> dict[str, str]:
 def _migrate(db: Database) -> None:
     """Bring a registry of any format to the one of :data:`SCHEMA`, and fill a new one.
 
-    Tables are made anew and their rows copied, so that the file's text does not tell its history.
+    Tables are created again and their rows copied, so that the file's text does not tell its history.
     ``Table.transform`` cannot do that: it copies rowids, which these tables are without.
     """
     found = _tables(db.conn)

@@ -717,7 +717,7 @@ def _shared(value: Any, seen: dict[str, str]) -> Any:
 
 
 def _loaded(crc: int, content: bytes) -> dict[str, Any] | None:
-    """A page's rows; None where it is broken, because it can be made anew."""
+    """A page's rows; None where it is broken, because it can be recreated."""
     with suppress(ValueError, EOFError, TypeError):
         if zlib.crc32(content) == crc and isinstance(rows := marshal.loads(content), dict):
             return rows
@@ -725,7 +725,7 @@ def _loaded(crc: int, content: bytes) -> dict[str, Any] | None:
 
 
 def _open(cache: Path) -> sqlite3.Connection:
-    """The file, made anew where it is none of ours."""
+    """The file, recreated if it is not ours."""
     for attempt in range(2):
         try:
             con = _connect(cache)

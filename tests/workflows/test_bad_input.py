@@ -121,7 +121,7 @@ def test_unknown_runs_and_metrics_name_what_there_is(ready: Repo) -> None:
     assert "is ambiguous" in err
     err = refused(ready, "tag", "--best", "nope")
     assert err == (
-        "fatal: no run has a number for metric 'nope'\n"
+        "fatal: no run has a value for metric 'nope'\n"
         "hint: the metrics of the runs are: accuracy, f1, loss\n"
     )
 

@@ -78,7 +78,7 @@ def new(
         try:
             if not as_json:
                 worktrees.show_made(made[-1], only_path=print_path)
-        except NoAnswer as error:  # the others are made all the same
+        except NoAnswer as error:  # the others are made anyway
             lacking = error
     if as_json:
         worktrees.print_made(made)

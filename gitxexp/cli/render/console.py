@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from gitxexp.common import streams
 from gitxexp.common.text import STEERING, counted, visible
 
-#: The narrowest that a column which may be cut becomes; and where that is too wide all the same.
+#: The narrowest that a column which may be cut becomes; and where that is still too wide.
 _NARROWEST, _CRAMPED = 12, 6
 
 

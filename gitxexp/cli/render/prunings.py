@@ -32,7 +32,7 @@ def show_plan(plan: PrunePlan, *, force: bool, dry_run: bool) -> None:
 
 
 def show_done(plan: PrunePlan, done: Pruned, *, as_json: bool) -> None:
-    """Print what went."""
+    """Print what was removed."""
     if as_json:
         console.print_json(done_object(plan, done))
         return

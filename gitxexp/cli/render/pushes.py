@@ -1,4 +1,4 @@
-"""How a push looks: what would go where, and what went."""
+"""How a push looks: what would be pushed where, and what was pushed."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def _believe(done: Pushed) -> None:
         which = "" if believed.never == believed.experiments else f"{believed.never} "
         known.append(f"{which}never proved from this clone")
     console.say(
-        f"note: not asked for: the artifacts of {counted(believed.experiments, 'experiment')} that"
-        f" {done.git_remote} has ({', '.join(known)}); git xexp push --all asks"
+        f"note: not checked: the artifacts of {counted(believed.experiments, 'experiment')} that"
+        f" {done.git_remote} has ({', '.join(known)}); git xexp push --all checks them"
     )
 
 

@@ -89,7 +89,7 @@ def _noise(found: Report, metric: str) -> Iterator[Sentence]:
     if found.ties:
         names = some(list(found.ties), 6)
         yield [
-            "Within noise of the best: ", Strong(names), "; the 95% interval of the difference holds 0."
+            "Within noise of the best: ", Strong(names), "; the 95% interval of the difference includes 0."
         ]  # fmt: skip
     elif found.ties is not None:
         yield [
@@ -122,7 +122,7 @@ def _most_telling(found: Report, metric: str) -> Iterator[Sentence]:
         told.append(f"{100 * first.share:.0f}% of the variance")
     what = f": {', '.join(told)}, over {counted(first.runs, 'run')}."
     if told and first.beyond_chance:
-        yield [f"The parameter that tells most of {metric} is ", Strong(first.name), what]
+        yield [f"The parameter that says most about {metric} is ", Strong(first.name), what]
     elif told:
         yield [
             f"No parameter tells more of {metric} than chance would; the first is {first.name}{what}"
@@ -149,7 +149,7 @@ def _importance(found: Report) -> list[str]:
         ]
     )
     note = (
-        "Spearman's rank correlation, and the share of the variance that lies between the values of"
+        "Spearman's rank correlation, and the share of the variance between the values of"
         f" the parameter (eta squared), over {counted(found.runs, 'run')}."
         " They show correlation, not causation."
     )

@@ -253,7 +253,7 @@ def show(done: Swept, *, tagging: bool, as_json: bool) -> None:
     elif done.metric is not None:
         names = dict.fromkeys(name for t in done.tasks for name in t.outcome.get("metrics", {}))
         there = f"; they have {some(list(names), 5)}" if names else ""
-        console.say(f"no ranking: no run has a number for {done.metric}{there}")
+        console.say(f"no ranking: no run has a value for {done.metric}{there}")
     for task in done.failures:
         console.say(f"run {task.run} {_why(task)}: {_line(task, None)}")
         tail = str(task.outcome.get("tail", "")).rstrip().splitlines()[-_LOG:]

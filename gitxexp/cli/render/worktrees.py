@@ -103,7 +103,7 @@ def removal(tree: Worktree, checks: Sequence[Check], done: Removed | None) -> di
 
 
 def tree_object(tree: Worktree) -> dict[str, Any]:
-    """A worktree that went, for ``--json``."""
+    """A removed worktree, for ``--json``."""
     return {"name": tree.name, "path": str(tree.path)}
 
 

@@ -43,7 +43,7 @@ class Subset:
 
 @dataclass(frozen=True)
 class Counts:
-    """How many rows were offered and how many went in."""
+    """How many rows were offered and how many were inserted."""
 
     offered: int
     new: int
@@ -316,7 +316,7 @@ def grouping(columns: Sequence[Column], names: Sequence[str]) -> str:
 def insert_surplus(
     con: sqlite3.Connection, feed: Feed, columns: Sequence[Column], write: Writer
 ) -> int:
-    """Insert every row of ``temp.need`` n times; returns the number of rows that went in."""
+    """Insert every row of ``temp.need`` n times; returns the number of rows inserted."""
     values = ", ".join(f"c{i}" for i in range(len(columns)))
     names = [c.name for c in columns]
     if feed.target.virtual:

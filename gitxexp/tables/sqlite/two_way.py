@@ -1,7 +1,7 @@
 """Two-way merge and rebase of the rows of one table that have a key.
 
 A unique index does the work: the insert itself finds the rows that are there already (it costs about
-an append), so that a comparison is needed only when fewer rows went in than were offered. A declared
+an append), so that a comparison is needed only when fewer rows were inserted than offered. A declared
 key is looked up in an index made for it. A rebase first deletes what the offered rows replace; a
 plain merge brings them in.
 """
@@ -332,7 +332,7 @@ def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Fee
 
 
 def _place_strangers(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> None:
-    """Offered rows that went in nowhere: another constraint refuses them, one by one."""
+    """Offered rows that were not inserted: another constraint refuses them, one by one."""
     table = f"main.{quote(feed.target.name)}"
     lost = feed.source(f"NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {match(feed, key)})")
     new = write.each(feed, feed.columns, f"SELECT {feed.select()} {lost}")

@@ -209,7 +209,7 @@ class Writer:
         return found
 
     def insert(self, feed: Feed, columns: Sequence[str], select: str, expected: int | None) -> int:
-        """Insert what ``select`` gives; the number of rows that went in.
+        """Insert what ``select`` gives; the number of rows inserted.
 
         ``expected`` is that number, or None where a unique key may leave rows out. Raises Careful
         when another constraint refuses rows and they are not yet inserted one by one.

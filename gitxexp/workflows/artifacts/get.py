@@ -48,7 +48,7 @@ class GetRequest:
 
 @dataclass(frozen=True, slots=True)
 class GotFile:
-    """One file, where it went and which place served it ("there" when it was right already)."""
+    """One file, where it was written and which place served it ("there" when it was right already)."""
 
     path: str
     target: Path

@@ -16,7 +16,7 @@ from gitxexp.storage.git import Git, TreeEntry, decode
 
 _GLOB = re.compile(r"[*?\[]")
 
-#: ``manifest(output)``: the files of a directory output, or None when they are not to be had.
+#: ``manifest(output)``: the files of a directory output, or None when they are not available.
 Manifest = Callable[[Output], tuple[File, ...] | None]
 
 

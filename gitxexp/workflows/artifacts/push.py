@@ -144,7 +144,7 @@ def push(
     """Push the artifacts, prove by full listing that the remote has them all, then push the refs.
 
     Whatever was interrupted before, the remote is complete afterwards; run it again after any
-    failure. NoAnswer when objects are nowhere to be had (unless ``incomplete``), XexpError when a
+    failure. NoAnswer when objects are not available anywhere (unless ``incomplete``), XexpError when a
     remote cannot be reached or refuses.
     """
     if planned.taken:

@@ -50,7 +50,7 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
     stored = {
         "fingerprint": fingerprint(project, request, names), "watched": names, "report": _plain(report),
     }  # fmt: skip
-    with suppress(OSError, TypeError, ValueError):  # a report that JSON cannot hold is made anew
+    with suppress(OSError, TypeError, ValueError):  # a report that JSON cannot hold is made again
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(stored)
         with atomic_write(path, durable=False) as temporary:

@@ -359,7 +359,7 @@ def _best(runs: Sequence[Run], metric: str, most: bool) -> tuple[Run, list[str]]
         known = sorted({name for run in runs for name in run.metrics})
         rest = f"the metrics of the runs are: {', '.join(known) or 'none'}"
         raise XexpError(
-            f"no run has a number for metric '{metric}'", suggestion(metric, known, rest)
+            f"no run has a value for metric '{metric}'", suggestion(metric, known, rest)
         )
     pick = max if most else min
     top_value = pick(run.metrics[metric] for run in ranked)

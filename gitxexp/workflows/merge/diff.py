@@ -24,7 +24,7 @@ class DiffRequest:
     b: str | None = None
     paths: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
-    limit: int | None = None  #: rows listed per table; the counts are complete all the same
+    limit: int | None = None  #: rows listed per table; the counts are still complete
 
 
 @dataclass(frozen=True)

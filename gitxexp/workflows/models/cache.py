@@ -37,7 +37,7 @@ _REST = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
 @dataclass(frozen=True)
 class FreedCache:
-    """What went from the caches, or would go. ``size``: bytes that the disk gets back."""
+    """What was removed from the caches, or would be. ``size``: bytes that the disk gets back."""
 
     caches: tuple[Path, ...]
     objects: int

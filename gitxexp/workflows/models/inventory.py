@@ -261,7 +261,7 @@ class ModelStore:
     def whole(self, slot: Slot) -> SlotContents:
         """:meth:`contents` with the folder's list of files, fetched where no cache has it.
 
-        Raises XexpError when it is not to be had: what it names would be lost.
+        Raises XexpError when it is not available: what it names would be lost.
         """
         contents = self.contents(slot)
         output = contents.output

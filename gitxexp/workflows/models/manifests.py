@@ -99,7 +99,7 @@ class Manifests:
 
 
 def _open(path: Path) -> sqlite3.Connection | None:
-    """The cache, made anew when it is broken; None where it cannot be written."""
+    """The cache, recreated when it is broken; None where it cannot be written."""
     for _ in range(2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -105,7 +105,7 @@ class PromotePlan:
         if deciding.better is False:
             return f"it is worse than production by {deciding.name}"
         if deciding.delta is None and run_facts.number(deciding.before) is not None:
-            return f"it has no number for {deciding.name}, and production has"
+            return f"it has no value for {deciding.name}, and production has"
         return None
 
     @property
@@ -444,7 +444,7 @@ class _Promotion:
 
 
 def _require_file(plan: PromotePlan) -> None:
-    """Raises XexpError when the chosen file went since the plan was made."""
+    """Raises XexpError when the chosen file was removed after the plan was made."""
     file = plan.after.file
     if file is not None and not file.is_file():
         raise XexpError(f"{file} is gone", f"what is there: ls '{plan.slot.candidates}'")

@@ -97,7 +97,7 @@ class PrunePlan:
 def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = None) -> PrunePlan:
     """The decision for every candidate of one slot or of all; changes nothing.
 
-    Raises XexpError when the metric is none, or a folder's list of files is not to be had.
+    Raises XexpError when the metric is none, or a folder's list of files is not available.
     """
     inventory.require_dvc(project)
     store, runs = ModelStore(project, progress), RunIndex(project)
@@ -211,7 +211,7 @@ def _kept(
     if place.value is None and not rules.unranked:
         if place.metric is None:
             return "no metric to rank by"
-        return f"no number for {place.metric} ({runs.why_not(model.run, place.metric)})"
+        return f"no value for {place.metric} ({runs.why_not(model.run, place.metric)})"
     if place.value is not None and place.rank <= rules.keep:
         return f"number {place.rank} of the {rules.keep} kept"
     if rules.older_than is not None:
@@ -223,7 +223,7 @@ def _kept(
 
 def _excess(place: _Place, rules: PruneRules) -> str:
     if place.value is None:
-        return "no number to rank it by"
+        return "no value to rank it by"
     return f"number {place.rank} by {place.metric}, {rules.keep} are kept"
 
 
@@ -241,7 +241,7 @@ class PruneOptions:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What went. ``kept``: the folder with the bytes that were moved instead of deleted."""
+    """What was removed. ``kept``: the folder with the bytes that were moved instead of deleted."""
 
     gone: tuple[Decision, ...]
     freed: int

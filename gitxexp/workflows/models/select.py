@@ -398,7 +398,7 @@ def _tagged(context: ModelContext, runs: set[str | None]) -> list[tuple[Experime
 
 
 def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -> Choice:
-    """The best whose model is really to be had; what there is to say goes into its notes."""
+    """The best whose model is really available; what there is to say goes into its notes."""
     sign = -1 if collect.maximize(context.project.config, metric) else 1
     notes: list[str] = []
     left = sorted(scored, key=lambda one: (sign * one.value, *one.order))
@@ -416,7 +416,7 @@ def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -
         better = _better_without_model(context, metric, sign, winner.value)
         return replace(choice, notes=(*choice.notes, *better, *notes))
     raise XexpError(
-        f"no model has a number for {metric}", "rank by another metric: git xexp candidates list"
+        f"no model has a value for {metric}", "rank by another metric: git xexp candidates list"
     )
 
 
@@ -452,4 +452,4 @@ def _without_number(
         f"{run or path} ({context.runs.why_not(run, metric)})" for run, path in without[:_NAMED]
     ]
     more = f" and {len(without) - _NAMED} more" if len(without) > _NAMED else ""
-    return [f"without a number for {metric}, so not considered: {', '.join(named)}{more}"]
+    return [f"without a value for {metric}, so not considered: {', '.join(named)}{more}"]

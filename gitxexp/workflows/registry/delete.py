@@ -41,7 +41,7 @@ class DeletePlan:
 
 @dataclass(frozen=True)
 class Deleted:
-    """What went: tags here, tags on ``remote``; and what of it is left."""
+    """What was deleted: tags here, tags on ``remote``; and what of it is left."""
 
     versions: tuple[str, ...]
     remote: str | None
@@ -183,7 +183,7 @@ def _delete_there(project: Project, remote: str, there: Mapping[str, str]) -> No
 
 
 def _cached_only(project: Project, gone: Sequence[Entry]) -> Iterable[CachedOnly]:
-    """The outputs of what went that nothing here names any more and the cache still has."""
+    """The outputs of deleted experiments that nothing here names any more and the cache still has."""
     tagged = [entry.tag for entry in gone if entry.tag is not None]
     if not any(entry.payload.artifacts for entry in gone):
         return

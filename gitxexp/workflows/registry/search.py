@@ -1,7 +1,7 @@
 """``registry search``: words in whatever is known of experiments and runs, the best first.
 
 The words stand in a full-text index (sqlite.org/fts5.html) of its own under the git common dir, so
-that the tracked registry stays small. It is made anew when the tags or the registry are others than
+that the tracked registry stays small. It is rebuilt when the tags or the registry are others than
 it was made of, and may be deleted at any time.
 """
 

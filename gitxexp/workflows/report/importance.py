@@ -23,7 +23,7 @@ _RARE = 2.6
 
 @dataclass(frozen=True)
 class Importance:
-    """``correlation`` from -1 to 1, None where values are no numbers or all the same; ``share`` from 0
+    """``correlation`` from -1 to 1, None where values are not numbers or are all equal; ``share`` from 0
     to 1, None where every run has a value of its own; ``runs`` have both the parameter and the metric,
     and ``values`` are the different ones of the parameter."""
 

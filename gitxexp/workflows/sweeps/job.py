@@ -206,7 +206,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
     """What the run left, moved into its folder."""
     notes: list[str] = [done.log_error] if done.log_error else []
     if not (tree.top / ".git").exists():
-        notes.append("it deleted its worktree")
+        notes.append("it deleted its own worktree")
     try:
         found = tree.differences()
         place = tree.place = tree.place or ProjectFolder(tree.top, job.config.folder)
@@ -215,7 +215,7 @@ def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
         kept = tuple(_keep(job, tree, config, found))
     except (XexpError, OSError, sqlite3.Error) as error:
         found, collected, kept = Differences(), Collected({}, {}), ()
-        notes.append(f"what it left cannot be read: {error}")
+        notes.append(f"its results cannot be read: {error}")
     its = collected.run
     return Outcome(
         job.attempt,

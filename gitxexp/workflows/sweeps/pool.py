@@ -134,7 +134,7 @@ class Tree:
     def reset(self) -> None:
         """Make every file what it was when the worktree was sealed; what is more goes.
 
-        A worktree that a run deleted, or whose HEAD it moved, is made anew.
+        A worktree that a run deleted, or whose HEAD it moved, is created again.
         """
         is_whole = self._is_whole()
         if is_whole and self._head() == self.commit and self.index == stat_of(self.admin / "index"):

@@ -18,12 +18,12 @@ def tag_winner(
     """Tag the best run of a sweep (and push it); the version that it has already, where it is an
     experiment.
 
-    Raises NoAnswer where no run has a number for the metric, XexpError where the code is another
+    Raises NoAnswer where no run has a value for the metric, XexpError where the code is another
     one by now.
     """
     best = next(iter(done.ranking), None)
     if best is None:
-        what = f"a number for {done.metric}" if done.metric else "a metric"
+        what = f"a value for {done.metric}" if done.metric else "a metric"
         raise NoAnswer(f"nothing was tagged: no run has {what}", "name another: --metric NAME")
     found = record.require(record.read(project), best.run)
     if found.version:

@@ -64,8 +64,8 @@ def test_artifacts_branch_and_tag_arrive(many: Repo, origin: Repo) -> None:
     again = many.xexp("push").good()
     assert again.out == "nothing to push: every experiment is on the remote\n"
     assert re.fullmatch(
-        r"note: not asked for: the artifacts of 1 experiment that origin has \(proved \d+ seconds? ago\);"
-        r" git xexp push --all asks\n",
+        r"note: not checked: the artifacts of 1 experiment that origin has \(proved \d+ seconds? ago\);"
+        r" git xexp push --all checks them\n",
         again.err,
     )
 

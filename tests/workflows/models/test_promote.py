@@ -135,7 +135,7 @@ def test_what_has_no_number_needs_a_yes_too(modelled: Repo) -> None:
     set_metric(modelled, "run-lr-0.1", "f1", None)
     done = modelled.xexp("promote", "--run", "run-lr-0.1")
     assert done.code == 1
-    assert "it has no number for f1, and production has" in done.err
+    assert "it has no value for f1, and production has" in done.err
     modelled.xexp("promote", "--run", "run-lr-0.1", "-y").good()
 
 
@@ -171,7 +171,7 @@ def test_null_and_text_never_win_and_are_named(modelled: Repo) -> None:
     set_metric(modelled, "run-lr-0.01", "f1", "great")
     done = modelled.xexp("promote", "--best", "f1").good()
     assert "is already in production" in done.out
-    assert "without a number for f1, so not considered:" in done.err
+    assert "without a value for f1, so not considered:" in done.err
     assert "run-lr-0.1 (NULL)" in done.err
     assert "run-lr-0.01 ('great')" in done.err
 

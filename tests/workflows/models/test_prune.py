@@ -94,10 +94,10 @@ def test_without_a_number_it_stays_unless_told(pushed: Repo) -> None:
     set_metric(pushed, "run-lr-0.1", "f1", "n/a")
     done = pushed.xexp("prune", "--keep", "0", "--metric", "f1", "-n", "--json")
     if done.code:  # nothing here has a number: the metric itself is refused
-        assert "no model has a number for f1" in done.err or "is text" in done.err
+        assert "no model has a value for f1" in done.err or "is text" in done.err
     set_metric(pushed, "run-lr-0.1", "f1", 0.9)
     found = fates(pushed.xexp("prune", "--keep", "1", "-n", "--json").good())
-    assert found["run-lr-0.01_model.bin"]["why"] == "no number for f1 (NULL)"
+    assert found["run-lr-0.01_model.bin"]["why"] == "no value for f1 (NULL)"
     pushed.xexp("prune", "--keep", "1", "--include-unranked").good()
     assert names(pushed) == [candidate("run-lr-0.1")]
 

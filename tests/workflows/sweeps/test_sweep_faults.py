@@ -154,7 +154,7 @@ def test_commands_that_hang_flee_destroy_and_leave_nothing(set_up: Repo) -> None
     quoted = repo.xexp("sweep", "-S", "lr=1,2", "--", "python train.py")
     assert quoted.code == 128 and "give its words one by one: python train.py" in quoted.err
     named = repo.xexp("sweep", "-S", "seed=7", "-S", "lr=0.3", "--metric", "rouge", "--", *TRAINING)
-    assert "no run has a number for rouge; they have f1" in named.good().err
+    assert "no run has a value for rouge; they have f1" in named.good().err
     unknown = repo.xexp("sweep", "-S", "rate=1,2", "--", *TRAINING)
     assert unknown.code == 129 and "rate" in unknown.err
     (repo / "train.py").write_text("changed")

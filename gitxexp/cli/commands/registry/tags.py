@@ -77,9 +77,7 @@ def restore_tags(
         for name in getattr(done, word):
             console.done(f"{word:<8}  {name}")
     for name in done.lost:
-        console.say(
-            f"warning: {name} is in the registry, and no commit here is known to have made it"
-        )
+        console.say(f"warning: {name} is in the registry, and its commit is not known here")
     if not any((done.fetched, done.made, done.lost)):
         console.done("every experiment of the registry has its tag")
     if done.lost:

@@ -685,7 +685,7 @@ function drawImportance() {
   };
   $("importance-table").replaceChildren(el("table", {}, head("parameter", `rank correlation with ${name}`, "share of variance", ["runs", true]),
     el("tbody", {}, rows.map(([param, correlation, share, runs]) => el("tr", {}, el("th", {scope: "row"}, param), meter(correlation, true), meter(share, false), el("td", {class: "number"}, runs))))));
-  $("importance-note").textContent = `Spearman's rank correlation, and the share of the variance that lies between the values of the parameter (eta squared), over ${counted(data.importanceRuns, "run")}. They say what went together in these runs, not what caused it.`;
+  $("importance-note").textContent = `Spearman's rank correlation, and the share of the variance between the values of the parameter (eta squared), over ${counted(data.importanceRuns, "run")}. They show correlation, not causation.`;
 }
 
 // -- compare -----------------------------------------------------------------------------------------

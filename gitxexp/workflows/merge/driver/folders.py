@@ -45,7 +45,7 @@ def merge_folder(
     """The report, its tables and conflicts named ``file: table``, and the merged directory.
 
     All objects that it needs are in a cache then. With conflicts there is no merged directory.
-    Raises XexpError, also for an object that is nowhere to be had.
+    Raises XexpError, also for an object that is not available anywhere.
     """
     if len({side.legacy for side in sides if side}) > 1:
         raise XexpError(
@@ -168,7 +168,7 @@ def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
         todo = _steps(place, out, before)
     except Refused:
         return Placed.KEPT
-    except XexpError:  # an object is nowhere to be had now
+    except XexpError:  # an object is not available anywhere now
         return Placed.ABSENT
     if todo is None:
         return Placed.KEPT

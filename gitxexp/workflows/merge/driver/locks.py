@@ -139,7 +139,7 @@ def merged_lock(
     """The three texts with the merged objects, which the cache then has.
 
     ``settled`` are single conflicts by the output's path, and ``prepare`` as for a pointer. Raises
-    XexpError when a text is not a ``dvc.lock``, or an object is nowhere to be had.
+    XexpError when a text is not a ``dvc.lock``, or an object is not available anywhere.
     """
     locks = [_Lock(place, name, text) for text in texts]
     reports = []

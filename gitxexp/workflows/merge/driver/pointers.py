@@ -88,7 +88,7 @@ def merged_pointer(
 
     ``prepare`` may replace two objects before their rows are merged. The report is None where no
     rows had to be merged. Raises XexpError for what cannot be merged by rows or, in a directory, by
-    files, or when an object is nowhere to be had.
+    files, or when an object is not available anywhere.
     """
     base, ours, theirs = (_output(place, name, text) if text else None for text in texts)
     if ours is None or theirs is None:
