@@ -32,8 +32,10 @@ LARGE = 200_000
 REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
 #: Runs that are read one after the other, where their rows stand together.
 _RANGES = 1_000
-#: What one sort tells apart: places (bits of an integer), and patterns of them.
-_PLACES, _PATTERNS = 60, 5_000
+#: What one sort tells apart: places (bits of an integer, of which there are several), and patterns of them.
+_BITS, _PLACES, _PATTERNS = 60, 600, 5_000
+#: Runs up to which each is compared with.
+_FEW = 16
 #: Runs of a table that are told apart; of more, the table is one.
 RUNS = 50_000
 #: Configurations within runs that are told apart.
@@ -457,34 +459,61 @@ class TableProfile:
     def _patterns(self, runs: Sequence[str], parts: Sequence[str | None]) -> list[Pattern] | None:
         where, params = self.where(self.chosen)
         key, run = quoted(self.require_id()), quoted(self.run_column or "")
-        cases = " ".join(f"WHEN ? THEN {at * len(parts)}" for at in range(len(runs)))
-        bit = f"CASE CAST({run} AS VARCHAR) {cases} END"
+        place = f"{self._number_of(run, runs)} * {len(parts)}"
         if len(parts) > 1:
             cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(parts) - 1))
             split = quoted(self.split_column or "")
-            bit += f" + CASE CAST({split} AS VARCHAR) {cases} ELSE {len(parts) - 1} END"
-        either = f"sum(DISTINCT 1 << ({bit}))"
-        if self.database.kind == "duckdb":
-            either = f"bit_or(CAST(1 AS BIGINT) << ({bit}))"
+            place += f" + CASE CAST({split} AS VARCHAR) {cases} ELSE {len(parts) - 1} END"
+        places = [(at, part) for at in range(len(runs)) for part in parts]
+        masks = [f"m{at}" for at in range((len(places) - 1) // _BITS + 1)]
+        either = ", ".join(f"{self._either(at, len(masks))} AS {m}" for at, m in enumerate(masks))
+        named = ", ".join(masks)
+        whole = (
+            "LIMIT -1" if self.database.kind == "sqlite" else ""
+        )  # the place of a row is found once
         sql = (
-            "SELECT c, m, count(*), min(k), max(k) FROM"
-            f" (SELECT {key} AS k, count(*) AS c, {either} AS m FROM {self.from_table}"
-            f" WHERE {key} IS NOT NULL AND {where} GROUP BY {key}) AS s"
-            f" GROUP BY c, m LIMIT {_PATTERNS + 1}"
+            f"SELECT c, count(*), min(k), max(k), {named} FROM (SELECT k, count(*) AS c, {either} FROM"
+            f" (SELECT {key} AS k, {place} AS p FROM {self.from_table}"
+            f" WHERE {key} IS NOT NULL AND {where} {whole}) AS r GROUP BY k) AS s"
+            f" GROUP BY c, {named} LIMIT {_PATTERNS + 1}"
         )
-        rows = list(self.database.rows(sql, [*runs, *parts[:-1], *params]))
+        known = [] if self._numbers(runs) else runs
+        rows = list(self.database.rows(sql, [*known, *parts[:-1], *params]))
         if len(rows) > _PATTERNS:
             return None
-        places = [(at, part) for at in range(len(runs)) for part in parts]
-        return [
-            Pattern(
-                count,
-                frozenset(place for at, place in enumerate(places) if mask >> at & 1),
-                inputs,
-                tuple(dict.fromkeys((least, most))),
-            )
-            for count, mask, inputs, least, most in rows
-        ]
+        found = []
+        for count, inputs, least, most, *bits in rows:
+            mask = sum((each or 0) << at * _BITS for at, each in enumerate(bits))
+            there = frozenset(place for at, place in enumerate(places) if mask >> at & 1)
+            found.append(Pattern(count, there, inputs, tuple(dict.fromkeys((least, most)))))
+        return found
+
+    def _numbers(self, runs: Sequence[str]) -> bool:
+        """Whether runs have a table of their numbers: of many, that is quicker than to compare with each."""
+        return self.database.kind == "sqlite" and len(runs) > _FEW
+
+    def _number_of(self, run: str, runs: Sequence[str]) -> str:
+        """An SQL expression for the number of a row's run."""
+        if not self._numbers(runs):
+            cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(runs)))
+            return f"(CASE CAST({run} AS VARCHAR) {cases} END)"
+        raw = self.database.raw
+        raw.execute(
+            "CREATE TEMP TABLE IF NOT EXISTS run_numbers (run TEXT PRIMARY KEY, n) WITHOUT ROWID"
+        )
+        raw.execute("DELETE FROM temp.run_numbers")
+        pairs = [(name, at) for at, name in enumerate(runs)]
+        raw.executemany("INSERT INTO temp.run_numbers VALUES (?, ?)", pairs)
+        return f"(SELECT n FROM temp.run_numbers WHERE run = CAST({run} AS TEXT))"
+
+    def _either(self, at: int, count: int) -> str:
+        """An aggregate for the places ``p`` of rows that the integer number ``at`` holds, as its bits."""
+        shift = "p" if count == 1 else f"p - {at * _BITS}"
+        one = "1" if self.database.kind == "sqlite" else "CAST(1 AS BIGINT)"
+        bit = f"{one} << ({shift})"
+        if count > 1:
+            bit = f"CASE WHEN p BETWEEN {at * _BITS} AND {at * _BITS + _BITS - 1} THEN {bit} END"
+        return f"sum(DISTINCT {bit})" if self.database.kind == "sqlite" else f"bit_or({bit})"
 
     def examples(self, patterns: Iterable[Pattern]) -> tuple[str, list[Any]]:
         """A condition for some of the inputs of patterns."""

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -185,6 +186,32 @@ def test_a_large_table_is_sorted_once_with_the_same_findings(
         assert {"leak", "unbalanced"} <= {rule for rule, *_ in said}
         for few, every in zip(two, one, strict=True):
             assert len(few.rows) > 0 if every.rows else few.rows == ()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+def test_more_runs_than_an_integer_has_bits(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """50 runs in three parts of the data: every tenth input is in two runs, and in train and test."""
+    path = tmp_path / f"many.{kind}"
+    rows = [
+        (f"run-{n // 20:02}", f"2026-01-01 10:00:{n // 20:02}", f"in-{n // 2 if n % 10 == 0 else n}",
+         ("train", "test", "dev")[n % 3], 0.1 if n < 500 else 0.2, n % 7 / 10)
+        for n in range(1000)
+    ]  # fmt: skip
+    names = "track_id TEXT, timestamp TEXT, input_id TEXT, split TEXT, params_lr DOUBLE, f1 DOUBLE"
+    connect: Any = sqlite3.connect if kind == "sqlite" else duckdb.connect
+    with closing(connect(str(path))) as db:
+        db.execute(f"CREATE TABLE predictions ({names})")
+        db.executemany("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?)", rows)
+        db.commit()
+    usual = report_of(path).findings
+    monkeypatch.setattr(profile, "LARGE", 1)
+    large = report_of(path).findings
+    assert [(f.rule, f.message, f.count) for f in usual] == [
+        (f.rule, f.message, f.count) for f in large
+    ]
+    assert "leak" in {f.rule for f in usual}
 
 
 def test_configurations_within_a_run(tmp_path: Path) -> None:
