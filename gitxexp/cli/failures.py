@@ -1,4 +1,4 @@
-"""Errors that no verb foresaw, in words: the operating system's, the installation's, our own mistakes."""
+"""Messages for unforeseen errors: of the operating system, of the installation, and bugs."""
 
 from __future__ import annotations
 

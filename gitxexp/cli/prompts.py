@@ -1,4 +1,4 @@
-"""Questions on a terminal, and the user's editor. Nobody is asked where there is no terminal."""
+"""Ask questions on a terminal, and open the user's editor. Without a terminal nothing is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The prompt of ``git xexp sql``: statements typed one after the other, by prompt_toolkit."""
+"""The interactive prompt of ``git xexp sql``, by prompt_toolkit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the models of a repository look in a list."""
+"""Print the list of models."""
 
 from __future__ import annotations
 

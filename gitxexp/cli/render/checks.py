@@ -1,4 +1,4 @@
-"""What a check found: as a table, as Markdown, as annotations of GitHub, and for JSON."""
+"""Print the findings of a check: a table, Markdown, annotations for GitHub, JSON."""
 
 from __future__ import annotations
 

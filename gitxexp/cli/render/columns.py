@@ -1,4 +1,4 @@
-"""The roles of columns as text and JSON."""
+"""Print the roles of columns as text and JSON."""
 
 from __future__ import annotations
 

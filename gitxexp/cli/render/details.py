@@ -1,4 +1,4 @@
-"""How one experiment, and the difference between two, look: for people and as JSON."""
+"""Print one experiment, or the difference between two, as text and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a list of experiments looks: a table for people, JSON, CSV, and lines for scripts."""
+"""Print a list of experiments: a table, JSON, CSV, and lines for scripts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a merge did or would do: the table per artifact, conflicts with every side's value."""
+"""Print what a merge did or would do: a table for each artifact, conflicts with the values of all sides."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a plot looks on a terminal: braille dots of plotille, our own axes, a legend; and as JSON."""
+"""Draw a plot on a terminal, with plotille's braille dots and our own axes and legend; and as JSON."""
 
 from __future__ import annotations
 

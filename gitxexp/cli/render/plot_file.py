@@ -1,4 +1,4 @@
-"""A plot as a file: SVG, PNG, or a page of HTML that asks nothing of the network, by Vega-Lite."""
+"""Write a plot as SVG, PNG or a self-contained HTML page, with Vega-Lite."""
 
 from __future__ import annotations
 

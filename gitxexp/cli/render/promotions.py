@@ -1,4 +1,4 @@
-"""How a promotion looks: before and after, and who promoted what and when."""
+"""Print a promotion: before and after, and who promoted what and when."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a pruning looks: a table of what stays and what goes, and why; the same as JSON."""
+"""Print what is removed and kept, and why: as a table and as JSON."""
 
 from __future__ import annotations
 

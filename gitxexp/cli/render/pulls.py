@@ -1,4 +1,4 @@
-"""How a pull looks: what came, what was left as it is, and what is not right yet."""
+"""Print what a pull received, what it left unchanged, and what needs attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a push looks: what would be pushed where, and what was pushed."""
+"""Print what would be pushed where, and what was pushed."""
 
 from __future__ import annotations
 

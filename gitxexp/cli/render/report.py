@@ -1,4 +1,4 @@
-"""A report on experiments as GitHub's Markdown."""
+"""The report on experiments as GitHub Markdown."""
 
 from __future__ import annotations
 

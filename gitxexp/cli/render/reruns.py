@@ -1,4 +1,4 @@
-"""How a rerun looks: each metric then and now, and what was different."""
+"""Print a rerun: each metric then and now, and what differed."""
 
 from __future__ import annotations
 

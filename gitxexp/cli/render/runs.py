@@ -1,4 +1,4 @@
-"""How a run looks: before it begins, and when it has ended."""
+"""Print a run: before it begins, and when it has ended."""
 
 from __future__ import annotations
 

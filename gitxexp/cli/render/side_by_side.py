@@ -1,4 +1,4 @@
-"""How several experiments look beside each other: in columns, as Markdown and as JSON."""
+"""Print several experiments in columns, as text, Markdown and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the rows of a query look: a table for people, Markdown, CSV, JSON."""
+"""Print the rows of a query: a table, Markdown, CSV or JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The status page as text and as what JSON can hold."""
+"""The status page as text and JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How sweeps look: the plan, the runs as they end, a live table, the ranking, the list."""
+"""Print sweeps: the plan, the runs as they end, a live table, the ranking, the list."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a tag looks: what would be tagged, and what was."""
+"""Print what would be tagged, and what was."""
 
 from __future__ import annotations
 

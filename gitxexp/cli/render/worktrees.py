@@ -1,4 +1,4 @@
-"""How worktrees look: what was made, the list, the checklist of a removal."""
+"""Print worktrees: what was created, the list, the checklist of a removal."""
 
 from __future__ import annotations
 

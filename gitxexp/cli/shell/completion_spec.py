@@ -1,4 +1,4 @@
-"""What every word of the command line is, as the completion engine reads it."""
+"""The kind of every word of the command line, for the completion engine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real experiment repository, made and walked through: ``git xexp demo``.
+"""``git xexp demo``: create a real experiment repository and walk through it.
 
 Fisher's iris measurements (150 flowers; R. A. Fisher, "The use of multiple measurements in
 taxonomic problems", 1936; public domain) ship with the package as ``iris.csv``, with the two

@@ -1,4 +1,4 @@
-"""``setup``: man pages and completion where man and the shells look, for any installer.
+"""``setup``: link man pages and completion to where man and the shells look, for any installer.
 
 An installer leaves them below its own prefix (``share/...``). They are linked into the user's own
 folders, so that an upgrade is followed; what was made is noted, so that it can be taken back.

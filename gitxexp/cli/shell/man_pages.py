@@ -1,4 +1,4 @@
-"""Man pages in git's style: what the click tree knows, and a hand-written prose file per verb.
+"""Man pages in git's style, from the click tree and a hand-written prose file for each verb.
 
 Prose is in ``prose/VERB.md``, in a small Markdown that becomes man(7), clean for ``mandoc -T lint``
 and ``man --warnings``:

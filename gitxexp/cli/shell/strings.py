@@ -1,4 +1,4 @@
-"""Every text that a user may meet, in one listing: ``python -m gitxexp.cli.shell.generate --strings``.
+"""List every text that a user can meet: ``python -m gitxexp.cli.shell.generate --strings``.
 
 Help comes from the click tree, the manual from ``prose/``, and the rest from the source: each literal
 of two words or more that is no docstring and no SQL. ``{…}`` stands for what an f-string fills in.

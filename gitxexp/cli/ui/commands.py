@@ -1,4 +1,4 @@
-"""The commands that the keys of ``git xexp ui`` run, each asked about first.
+"""The commands that the keys of ``git xexp ui`` run, each after a question.
 
 They are run as processes: what they print is shown, and a screen is never written over by what DVC or
 git say on the way.

@@ -1,4 +1,4 @@
-"""What stands over the screen: a question before a command, and the list of keys."""
+"""Dialogs over the screen: the question before a command, and the list of keys."""
 
 from __future__ import annotations
 

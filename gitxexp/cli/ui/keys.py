@@ -1,4 +1,4 @@
-"""The keys of ``git xexp ui``: what the footer, the help and the manual say of them."""
+"""The keys of ``git xexp ui``, for the footer, the help and the manual."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rows that ``git xexp ui`` shows: read, filtered and sorted, apart from how they look."""
+"""Read, filter and sort the rows that ``git xexp ui`` shows."""
 
 from __future__ import annotations
 

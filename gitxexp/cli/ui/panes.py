@@ -1,4 +1,4 @@
-"""What the lower part of ``git xexp ui`` shows of a row: title and lines, made beside the screen."""
+"""The title and lines of the lower part of ``git xexp ui``, computed while the screen stays responsive."""
 
 from __future__ import annotations
 

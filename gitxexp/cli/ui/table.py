@@ -1,4 +1,4 @@
-"""A table of any number of rows, of which only those that are seen are made."""
+"""A table of any number of rows that creates only the visible ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work beside the screen, which a screen that is left does not wait for."""
+"""Background work that a closed screen does not wait for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``git xexp registry``: what is known of experiments, searched, completed, exported, repaired."""
+"""``git xexp registry``: search, label, export and repair the records of experiments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``git xexp registry rebuild`` and ``restore-tags``: tags and registry, each from the other."""
+"""``git xexp registry rebuild`` and ``restore-tags``: restore the registry from tags, and tags from it."""
 
 from __future__ import annotations
 

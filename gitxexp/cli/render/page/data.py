@@ -1,4 +1,4 @@
-"""A page's data as JSON that can stand in HTML, whatever names it holds."""
+"""The data of a page as JSON that is safe inside HTML, whatever names it contains."""
 
 from __future__ import annotations
 

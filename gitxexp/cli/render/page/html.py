@@ -1,4 +1,4 @@
-"""The report as one HTML file that opens offline and asks for nothing: data, style, scripts in it.
+"""The report as one HTML file with data, style and scripts, which opens offline and sends no request.
 
 A policy in its head (Content Security Policy, w3.org/TR/CSP3) lets run only the scripts that are in it, by
 their hashes, and no request leave the page. Vega draws without ``eval`` for that (its interpreter). Names and

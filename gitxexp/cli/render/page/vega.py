@@ -1,4 +1,4 @@
-"""Vega, Vega-Lite and their embedding as one script: what vl-convert-python has in it.
+"""Vega, Vega-Lite and vega-embed as one script, bundled from vl-convert-python.
 
 Making the script takes seconds of the JavaScript engine in that package and gives the same each time, so
 that it is kept in the user's cache (``$XDG_CACHE_HOME/git-xexp``, XDG base directory specification).
