@@ -13,6 +13,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from textual.events import Key
 from textual.pilot import Pilot
 from textual.widgets import Input
 
@@ -100,9 +101,12 @@ def test_looking(three: Repo) -> None:
         assert screen.rows == ["e1.0.0", "e0.2.0", "e0.1.0"]
         assert " repo  3 experiments" in screen.lines[0] and screen.lines[2].startswith("> e1.0.0")
         await screen.shows("e1.0.0  e1.0.0 | other model", "tagged")
-        await screen.press("slash")
-        await screen.type("bert low")
+        assert screen.lines[-1].rstrip().endswith("q Quit")
+        app.simulate_key("slash")
+        for key in "bert low":  # all at once, as over a slow line
+            app.post_message(Key("space" if key == " " else key, key))
         await screen.until(lambda: screen.rows == ["e0.2.0"])
+        assert not app.table.marked
         await screen.press("escape")
         await screen.until(lambda: len(screen.rows) == 3 and app.focused is app.table)
         await screen.press("slash")

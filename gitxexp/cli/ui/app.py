@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App, ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Resize
+from textual.events import Key, Resize
 from textual.filter import LineFilter, NoColor
 from textual.screen import Screen
 from textual.widgets import Input, Static
@@ -307,7 +307,13 @@ class Browser(App[None]):
         """Begin to type."""
         box = self.base.query_one("#filter", Input)
         box.add_class("open")
-        box.focus()
+        self.base.set_focus(box)  # at once: box.focus() waits until other keys are through
+
+    def on_key(self, event: Key) -> None:
+        """What was typed before a box had the focus that it has now is typed into it, and no command."""
+        if isinstance(self.focused, Input) and event.is_printable:  # a box keeps its own
+            event.prevent_default().stop()
+            self.focused.post_message(Key(event.key, event.character))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as it is typed."""

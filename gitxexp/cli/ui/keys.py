@@ -22,7 +22,7 @@ KEYS = (
     Key("slash", "/", "filter", "Filter", "filter as you type: words, or 'f1 > 0.8 and lr < 1'"),
     Key("r", "r", "turn", "Runs", "switch between experiments and runs"),
     Key("space", "Space", "mark", "Mark", "mark or unmark a row"),
-    Key("enter", "Enter", "details", "Details", "show the row in full"),
+    Key("enter", "Enter", "details", "", "show the row in full"),
     Key("d", "d", "diff", "Diff", "compare the marked rows, or a row with its parent"),
     Key("v", "v", "curves", "Curves", "plot the marked runs; again for the next metric"),
     Key("l", "l", "log", "Log", "show the log of the run"),
