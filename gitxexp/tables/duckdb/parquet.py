@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gitxexp.tables.duckdb.align import EMPTY, Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
@@ -160,15 +160,24 @@ def _footer_metadata(session: Session, source: Source) -> tuple[tuple[str, bytes
     return tuple((bytes(key).decode("utf-8", "replace"), bytes(value)) for key, value in pairs)
 
 
+class ArrowSchema(NamedTuple):
+    """A schema as the metadata holds it, None for none; ``loose`` are the columns whose lists are of any
+    size in it, where they were of a fixed one."""
+
+    value: bytes | None = None
+    loose: tuple[str, ...] = ()
+
+
 def arrow_schema(
     session: Session, files: Sequence[Source], manner: Manner, table: Aligned
-) -> bytes | None:
+) -> ArrowSchema:
     """The Arrow schema for a file with the table's columns, if one of the files has one.
 
     Readers take from it what parquet itself cannot say: categories, durations, names of time
     zones. Each column's field is that of the first file that has the column with this type. It
-    stays as it is where the columns do. None where it cannot be extended: without pyarrow, and
-    where a column that gets NULLs has lists of a fixed size, among which pyarrow cannot read one.
+    stays as it is where the columns do. Lists of a fixed size in a column that gets NULLs are of any
+    size, because pyarrow cannot read a NULL among the others. None where it cannot be extended, without
+    pyarrow.
     """
     held = [(source, dict(_footer_metadata(session, source)).get(ARROW)) for source in files]
     mine = dict(manner.metadata).get(ARROW)
@@ -176,9 +185,9 @@ def arrow_schema(
     absent = {name for name in table.columns if any(name not in side.has for side in sides)}
     first = files[0].tables[0].columns if files else {}
     if mine is not None and not absent and list(first.items()) == list(table.columns.items()):
-        return mine
+        return ArrowSchema(mine)
     schemas = [(v, source.tables[0].columns) for source, v in held if v is not None]
-    return _extended(session, table, schemas, absent) if schemas else None
+    return _extended(session, table, schemas, absent) if schemas else ArrowSchema()
 
 
 def has_arrow_schema(session: Session, files: Sequence[Source]) -> bool:
@@ -191,7 +200,7 @@ def _extended(
     table: Aligned,
     schemas: Sequence[tuple[bytes, Mapping[str, str]]],
     absent: Collection[str],
-) -> bytes | None:
+) -> ArrowSchema:
     """A schema of the fields of ``schemas`` (each with the DuckDB types of its file's columns).
 
     Arrow columnar format, "Encapsulated message format", in base64 as parquet-cpp writes it.
@@ -200,22 +209,25 @@ def _extended(
         import pyarrow as pa  # late: only files that Arrow's writers left need it
         from pyarrow import parquet as pq
     except ImportError:
-        return None
+        return ArrowSchema()
     path = session.scratch / f"{session.name('plain')}.parquet"
     cells = ", ".join(f"{null(kind)} AS {quote(c)}" for c, kind in table.columns.items())
     session.rows(f"COPY (SELECT {cells}) TO {text(str(path))} (FORMAT parquet)")
     try:
         known = [(pa.ipc.read_schema(pa.py_buffer(base64.b64decode(v))), c) for v, c in schemas]
         fields = {field.name: field for field in pq.read_schema(path)}
+        loose: list[str] = []
         for name, kind in table.columns.items():
             own = (s.field(name) for s, c in known if c.get(name) == kind and name in s.names)
-            fields[name] = next(own, fields[name])
-        if any(_fixed(fields[name].type) for name in absent):
-            return None
+            field = next(own, fields[name])
+            if name in absent and _fixed(field.type):
+                loose.append(name)
+            else:
+                fields[name] = field
         joined = pa.schema([fields[name] for name in table.columns], known[0][0].metadata)
-        return base64.b64encode(joined.serialize().to_pybytes())
+        return ArrowSchema(base64.b64encode(joined.serialize().to_pybytes()), tuple(loose))
     except (pa.ArrowException, OSError, ValueError, KeyError):
-        return None
+        return ArrowSchema()
 
 
 def _fixed(kind: Any) -> bool:
@@ -246,6 +258,8 @@ def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> b
             types = {str(s[field.name.lower()]) for s in schemas if field.name.lower() in s}
             if len(types) == 1:
                 kind = next(s[field.name.lower()] for s in schemas if field.name.lower() in s)
+                if _fixed(kind) and not _fixed(field.type):
+                    continue  # there are NULLs, see arrow_schema
                 schema = schema.set(at, field.with_type(kind))
         with pq.ParquetWriter(
             cast, schema, compression=codec, use_dictionary=manner.dictionary
@@ -260,9 +274,12 @@ def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> b
     return True
 
 
-def stored_otherwise(session: Session, source: Source, written: Path) -> tuple[str, ...]:
-    """A note for each column whose values are the same but which is stored as another type."""
-    before = _stored(session, source.alias)
+def stored_otherwise(session: Session, sources: Sequence[Source], written: Path) -> tuple[str, ...]:
+    """A note for each column whose values are the same but which is stored as another type than in the
+    first of the files that has it."""
+    before: dict[str, str] = {}
+    for source in sources:
+        before = _stored(session, source.alias) | before
     after = _stored(session, text(session.link(written, ".parquet")))
     return tuple(
         f"column {name}: {kind} can only be written as {after[name] or 'a wider type'}; "

@@ -146,12 +146,15 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     manner = manner_of(job.session, model) if model else Manner()
     files = [s for s in inputs if s is not None and s.kind == "parquet"]
     schema = arrow_schema(job.session, files, manner, outcome.table)
-    write_parquet(job.session, outcome, manner, schema, temp)
-    notes = stored_otherwise(job.session, model, temp) if model else ()
+    write_parquet(job.session, outcome, manner, schema.value, temp)
+    notes = stored_otherwise(job.session, files, temp)
     only_parquet = len(files) == len(inputs) and not manner.bloom
     if model and notes and only_parquet and store_as_before(files, manner, temp):
-        notes = stored_otherwise(job.session, model, temp)
-    if schema or not has_arrow_schema(job.session, files):
+        notes = stored_otherwise(job.session, files, temp)
+    loose = (f"column {c}: lists of a fixed size are lists of any size now, for it has NULLs"
+             for c in schema.loose)  # fmt: skip
+    notes = (*notes, *loose)
+    if schema.value or not has_arrow_schema(job.session, files):
         return notes
     return (*notes, "the Arrow schema in the metadata no longer fits and was left out")
 

@@ -68,9 +68,13 @@ def test_lists_of_a_fixed_size_stay_unless_there_is_a_null(nested: bool, tmp_pat
     pq.write_table(pa.table({"n": [2], "p": column, "new": [1]}), b)
     assert merge_files(a, [b]).notes == ()
     assert pq.read_schema(a).field("p").type == column.type
-    pq.write_table(pa.table({"n": [3]}), b)
-    assert "Arrow schema" in merge_files(a, [b]).notes[0]
+    span = pa.array([dt.timedelta(seconds=9)], pa.duration("us"))
+    pq.write_table(pa.table({"n": [3], "span": span}), b)
+    assert (
+        "column p: lists of a fixed size are lists of any size now" in merge_files(a, [b]).notes[0]
+    )
     assert [row["p"] for row in read(a)] == [value, value, None]
+    assert pq.read_schema(a).field("span").type == span.type
 
 
 @pytest.mark.parametrize("schema", ["", "rubbish", "/////xAAAAA=", "/////2gBAAAQAAAA"])
