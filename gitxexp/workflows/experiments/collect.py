@@ -104,6 +104,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     metrics = _file_metrics(top, config, wanted.unwritten)
     if run is not None:
         params = overlay(params, run.params)
+        if run.roles.get("step") is Role.CONTEXT:  # DVCLive counts in its metrics file, too
+            metrics.pop("step", None)
         metrics = overlay(metrics, run.metrics)
         notes += run.notes
     elif before is not None:

@@ -327,17 +327,20 @@ def detect(top: Path, git: Git, root: str = "") -> Found:
     databases that a tracker wrote.
     """
     listed = git.fields("ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    outputs = [o.path for o in pointers.outputs_in(top)] if has_dvc(top) else []
-    names = [n for n in dict.fromkeys((*listed, *outputs)) if not n.startswith((".xexp/", ".dvc/"))]
+    outputs = list(pointers.outputs_in(top)) if has_dvc(top) else []
+    given = [o.path for o in outputs if o.stage is None]  # what a stage makes is no source
+    names = [
+        n
+        for n in dict.fromkeys((*listed, *(o.path for o in outputs)))
+        if not n.startswith((".xexp/", ".dvc/"))
+    ]
     default = settings.Config()
     return Found(
         databases=tuple(find_databases(top)),
         params=_of_project(root, _PARAMS, names) or default.params_files,
         metrics=_of_project(root, _METRICS, names) or default.metrics_files,
         models=tuple(n for n in names if PurePosixPath(n).suffix in _MODEL_SUFFIXES),
-        data=tuple(
-            o for o in (*outputs, *_parquet(names)) if describe.role(o, default) is Role.DATA
-        ),
+        data=tuple(o for o in (*given, *_parquet(names)) if describe.role(o, default) is Role.DATA),
     )
 
 

@@ -228,9 +228,10 @@ def _branch(
         return branch, True, commit
     user = next((tree for tree in records.list_worktrees(project) if tree.branch == branch), None)
     if user is not None:
-        raise XexpError(
-            f"branch {branch} is checked out in {user.path}", "choose another name, or --branch B"
-        )
+        hint = "choose another name, or --branch B"
+        if user.gone:
+            hint = "that folder is gone: git xexp worktree prune"
+        raise XexpError(f"branch {branch} is checked out in {user.path}", hint)
     if request.branch is None:
         raise XexpError(
             f"branch {branch} exists already",

@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from gitxexp.repository.config import Config
+from gitxexp.storage.git import Git
 from gitxexp.workflows.experiments.describe import Role, role
+from gitxexp.workflows.experiments.init import detect
 from tests.conftest import copy_template
 from tests.helpers import Clock, Repo
 from tests.workflows.worktrees.worktree_tools import tree_of
@@ -97,6 +99,7 @@ def test_what_a_stage_measures_is_no_data(sweep: Repo) -> None:
     assert "e0.2.0  minor: lr changed since e0.1.0" in done.out
     shown = [sweep.xexp("explore", "show", v, "--json").good().json() for v in ("e0.1.0", "e0.2.0")]
     assert shown[0]["data"] == shown[1]["data"] != "none"
+    assert "metrics.json" not in detect(sweep.path, Git(sweep.path)).data
 
 
 @pytest.mark.parametrize(

@@ -230,6 +230,8 @@ def test_prune(made: Repo) -> None:
     before = state(made)
     done = made.xexp("worktree", "new", "c", "--path", tree_of(made).path)
     assert "still registered" in done.err and "hint: git xexp worktree prune" in done.err
+    done = made.xexp("worktree", "new", "a")
+    assert "is checked out in" in done.err and "is gone: git xexp worktree prune" in done.err
     done = made.xexp("worktree", "prune").good()
     assert done.out == f"pruned a: {tree_of(made).path} is gone\n"
     assert "exp-b" in made.git("worktree", "list") and "exp-a" not in made.git("worktree", "list")
