@@ -68,7 +68,8 @@ CARELESS = (
     "stash", "detach", "clone_shallow", "remove_worktree", "pick",
 )  # fmt: skip
 #: What is running when somebody dies.
-DEADLY = (("tag", "--all", "-m", "killed"), ("push",), ("pull",), ("undo", "--yes"))
+DEADLY = (("tag", "--all", "-m", "killed"), ("push",), ("pull",), ("undo", "--yes"),
+          ("merge", "origin/main", "--only", "results"))  # fmt: skip
 MOMENTS = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "replace"), (os, "replace"),
            (Git, "raw"))  # fmt: skip
 
@@ -202,6 +203,10 @@ class Team(RuleBasedStateMachine):
             self.train(who)
         self.clock.tick()
         getattr(self, words[0])(who)
+
+    def merge(self, who: str) -> None:
+        """The rows that the others pushed, without their commits."""
+        self.told(self.repos[who], "merge", "origin/main", "--only", "results")
 
     def beside(self, who: str) -> None:
         """An experiment in a worktree of its own, its rows merged back."""

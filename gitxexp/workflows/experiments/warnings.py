@@ -12,6 +12,10 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.stamps import Stampable, stampable
 from gitxexp.workflows.experiments.collect import Collected
 
+#: How schedulers and trackers call a run that came to no good end, or to none yet.
+_NOT_FINISHED = frozenset(("failed", "fail", "crashed", "killed", "error", "aborted", "cancelled", "canceled",
+                           "preempted", "timeout", "pruned", "running"))  # fmt: skip
+
 
 def of(
     project: Project,
@@ -30,6 +34,8 @@ def of(
     if staged:
         yield f"staged, and not part of the snapshot: {', '.join(staged)}"
     yield from collected.notes
+    if collected.run is not None:
+        yield from _end(collected.run)
     if branch is None:
         yield "HEAD is detached: only the tag will keep this commit"
     before = next(iter(tags.of_run(payload.run)), None)
@@ -41,6 +47,14 @@ def of(
     for database in databases:
         if (project.top / database).is_file() and not _is_tracked(project, database, payload):
             yield f"{database} is tracked by neither git nor DVC: dvc add '{database}'"
+
+
+def _end(run: Run) -> Iterable[str]:
+    """A remark on a run that its tracker says did not finish."""
+    for name, value in run.values.items():
+        said = isinstance(value, str) and value.casefold() in _NOT_FINISHED
+        if said and name.casefold().split("_")[-1] in ("status", "state"):
+            yield f"run {run.id} did not finish: its tracker says {name}={value}"
 
 
 def _is_tracked(project: Project, path: str, payload: Payload) -> bool:
