@@ -178,12 +178,14 @@ def _renumbered(project: Project, clashing: Sequence[str], remote: str) -> _Numb
 
 
 def _tagged_again(project: Project, name: str, remote: str) -> str | None:
-    """Take the remote's tag where it names the commit that ours names: it is the same experiment in
-    other words. Returns which tag ours was."""
+    """Take the remote's tag where it names the commit that ours names, and one of them was made by
+    hand: it is the same experiment in other words. Returns which tag ours was."""
     ours = project.tags_as_made().named(name)
     theirs = fetched(project, remote, ours) if ours is not None else None
     if ours is None or theirs is None or theirs.commit != ours.commit:
         return None
+    if not (ours.payload.handwritten or theirs.payload.handwritten):
+        return None  # two people tagged one commit
     project.git.raw("update-ref", f"refs/tags/{name}", theirs.oid, ours.oid)
     return project.git.text("rev-parse", "--short", ours.oid)
 

@@ -91,6 +91,11 @@ def test_a_tag_made_again_in_other_words_is_no_other_experiment(pair: Pair) -> N
     assert (bob.head, bob.tags) == (head, ["e0.1.0"])
     assert bob.git("rev-parse", "e0.1.0") == ann.git("rev-parse", "e0.1.0")
     bob.xexp("push").good()
+    for repo in (ann, bob):  # two people, one commit: two experiments
+        repo.xexp("tag", "--no-commit", "e0.2.0", "-m", f"of {repo.path.name}").good()
+    ann.xexp("push").good()
+    assert "e0.2.0 of this clone is now " in bob.xexp("pull").good().out
+    assert "of mate" in bob.git("tag", "-n1") and "of repo" in bob.git("tag", "-n1")
 
 
 def test_a_merged_run_is_not_tagged_with_the_model_of_another(pair: Pair) -> None:
