@@ -225,3 +225,12 @@ def test_tables_fit_narrow_terminals(ready: Repo, width: int) -> None:
         shown, _ = on_terminal(ready, *verb, "--color=never", width=width)
         lines = shown.splitlines()
         assert len(lines) > 1 and max(map(len, lines)) <= width, shown
+
+
+def test_where_to_go_without_a_remote_and_without_rows(ready: Repo) -> None:
+    text, code = on_terminal(ready, "tag", "-m", "first")
+    assert code == 0 and text.endswith("hint: next: git xexp explore list\n")
+    text, code = on_terminal(ready, "diff", "e0.1.0", "HEAD", width=100)
+    assert code == 0
+    assert text == "hint: no row differs; parameters and code: git xexp explore diff e0.1.0 HEAD\n"
+    assert ready.xexp("diff", "e0.1.0", "HEAD").good().err == ""
