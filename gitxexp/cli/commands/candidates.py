@@ -34,7 +34,8 @@ def list_(
     if as_md and (nul or as_json):
         raise UsageError(f"--md and {'-z' if nul else '--json'} cannot be used together")
     with progress.line("reading") as show:
-        found = list_models(open_project(), slot, metric, ask_remote=ask_remote, progress=show)
+        project = open_project()
+        found = list_models(project, slot, metric, ask_remote=ask_remote, progress=show)
     console.notes(found.notes)
     if as_json:
         console.print_json(as_objects(found))
@@ -46,6 +47,11 @@ def list_(
         console.page(table(found))
     else:
         console.remark("there are no models yet; add one: git xexp candidates add PATH")
+        for path in project.config.models_paths[:1]:
+            if path != project.config.models_production and "*" not in path:
+                hints.hint(
+                    f"to make {path} the production model: git config xexp.models.production {path}"
+                )
 
 
 @candidates.command()

@@ -206,7 +206,7 @@ def by_version(context: ModelContext, version: AnyVersion) -> Choice:
         raise XexpError(
             f"{version} holds no model ({context.contents.slot.production})",
             f"its files: git xexp explore show {version}\n"
-            "another file is the model in production? [models] production in .xexp/config.toml",
+            "if another file is the production model, set [models] production in .xexp/config.toml",
         )
     return tagged
 

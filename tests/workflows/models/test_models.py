@@ -128,6 +128,12 @@ def test_list_without_any_model(dvc_repo: Repo) -> None:
     done = dvc_repo.xexp("candidates").good()
     assert "there are no models yet" in done.err
     assert dvc_repo.xexp("candidates", "--json").good().json() == []
+    dvc_repo.git("config", "xexp.models.paths", "model.pkl")
+    done = dvc_repo.xexp("candidates").good()
+    assert (
+        "hint: to make model.pkl the production model: git config xexp.models.production"
+        in done.err
+    )
 
 
 def test_list_says_what_was_changed_by_hand_or_never_tracked(ready: Repo) -> None:
