@@ -38,3 +38,18 @@ def test_a_remote_with_a_work_tree(tagged: Repo, tmp_path: Path) -> None:
     tagged.commit("more")
     done = tagged.xexp("push", "--all")
     assert done.code == 128 and "'origin' has a work tree: push to a bare repository" in done.err
+
+
+def test_a_split_index(tagged: Repo) -> None:
+    """git's own part works; DVC cannot read such an index, and says so in no words of use."""
+    tagged.git("update-index", "--split-index")
+    tagged.write("train.py", "print()\n")
+    tagged.xexp("tag", "-a").good()
+    assert tagged.git("status", "--porcelain") == ""
+    tagged.write("data/train.csv", "x,y\n1,1\n")
+    head = tagged.head
+    done = tagged.xexp("tag")
+    assert done.code == 128 and "git update-index --no-split-index" in done.err
+    assert tagged.head == head and tagged.git("status", "--porcelain") == ""
+    tagged.git("update-index", "--no-split-index")
+    tagged.xexp("tag").good()

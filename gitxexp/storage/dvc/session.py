@@ -119,6 +119,12 @@ def _known(action: str, error: Exception) -> XexpError | None:
         return DvcError(
             f"cannot {action}: another DVC process is at work here", "wait and try again"
         )
+    if "ChecksumMismatch" in names and b"link".hex() in text:
+        # dulwich takes the extension of a split index (gitformat-index(5), "link") for the end of it
+        return DvcError(
+            f"cannot {action}: DVC cannot read this repository's index, which is split",
+            "git update-index --no-split-index (and git config core.splitIndex false)",
+        )
     if names & {"RemoteMissingDepsError", "ImportError"}:
         return _without_package(action, text)
     if "AuthError" in names or "GitAuthError" in names:
