@@ -109,9 +109,10 @@ def tree_object(tree: Worktree) -> dict[str, Any]:
 
 def show_checks(checks: Sequence[Check]) -> None:
     """The checklist, red lines marked."""
+    width = max((len(check.name) for check in checks), default=0) + 1
     for check in checks:
         mark = console.paint("ok", "green") if check.ok else console.paint("NO", "red")
-        console.out(f"{mark}  {check.name:<10}{check.text}")
+        console.out(f"{mark}  {check.name:<{width}}{check.text}")
 
 
 def show_rows(rows: Sequence[WorktreeStatus], *, porcelain: bool, nul: bool, as_json: bool) -> None:

@@ -29,7 +29,9 @@ def test_submodules(tagged: Repo, tmp_path: Path) -> None:
     sub.commit("two")
     tree.commit("two")
     done = tagged.xexp("worktree", "remove", "w")
-    assert done.code == 1 and "1 commit is on no remote of submodule libs/lib" in done.out
+    assert (
+        done.code == 1 and "submodules 1 commit is on no remote of submodule libs/lib" in done.out
+    )
     assert f"git -C {sub.path} push" in done.err
     sub.git("push", "-q", "origin", "HEAD:main")
     done = tagged.xexp("worktree", "remove", "w")
