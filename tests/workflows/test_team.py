@@ -300,9 +300,13 @@ class Team(RuleBasedStateMachine):
         other = self.repos[self.random.choice([name for name in NAMES if name != who])]
         if not self.is_clean(repo):
             return
-        mine = (repo / DB).read_bytes()
+        mine, known = (repo / DB).read_bytes(), repo.tags
         (repo / DB).write_bytes((other / DB).read_bytes())
         self.tag(who)
+        for name in set(repo.tags) - set(known):  # a run that came so is taken for one's own
+            run_id = run_of(repo, name)
+            if run_id not in self.logged[who]:
+                self.models.pop(run_id, None)
         there = counts(repo.path)
         if any(there.get(name) != ROWS for name in self.logged[who]):
             (repo / DB).write_bytes(mine)  # refused: then one's own is put back
@@ -431,8 +435,7 @@ class Team(RuleBasedStateMachine):
             for line in repo.git(
                 "for-each-ref", "--format=%(refname:short)", "refs/tags/e*"
             ).split():
-                message = repo.git("for-each-ref", "--format=%(contents)", f"refs/tags/{line}")
-                name = message.partition('\nrun = "')[2].partition('"')[0]
+                name = run_of(repo, line)
                 if name in self.models:
                     pointer = repo.git("show", f"{line}:{MODEL}.dvc")
                     assert md5(self.models[name]) in pointer, f"{line} is of {name}"
@@ -473,6 +476,12 @@ def counts(tree: Path) -> dict[str, int]:
     """How many rows of each run there are."""
     with closing(sqlite3.connect(tree / DB)) as db:
         return dict(db.execute("SELECT track_id, count(*) FROM predictions GROUP BY 1").fetchall())
+
+
+def run_of(repo: Repo, tag: str) -> str:
+    """The run that a tag names; "" for a tag by hand."""
+    message = repo.git("for-each-ref", "--format=%(contents)", f"refs/tags/{tag}")
+    return message.partition('\nrun = "')[2].partition('"')[0]
 
 
 def versions_in_registry(repo: Repo) -> set[str]:
