@@ -137,7 +137,9 @@ class Project:
 
     def for_thread(self) -> Project:
         """The same project for another thread: git's processes answer one at a time."""
-        return Project(Git(self.git.cwd), self.places, self.notify)
+        other = Project(Git(self.git.cwd), self.places, self.notify, self._folder)
+        other.every_project = self.every_project
+        return other
 
     @property
     def top(self) -> Path:

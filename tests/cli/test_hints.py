@@ -208,7 +208,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init", "untracked": [], "untagged": [], "incomplete": [],
         "production": [],
-        "drivers": True,
+        "drivers": True, "conflicts": 0, "unfinished": None,
     }  # fmt: skip
 
 
@@ -431,7 +431,8 @@ def test_every_setting_can_be_given_for_one_command(repo: Repo) -> None:
     )
     hints = get_type_hints(Config)
     names = [name for name in Config._fields if "_" in name and name != "models_slots"]
-    chosen = {"worktree_link": "copy", "merge_strategy": "keep", "merge_data_strategy": "rebase"}
+    chosen = {"worktree_link": "copy", "merge_strategy": "keep", "merge_data_strategy": "rebase",
+              "tag_prefix": "ranker/"}  # fmt: skip
     truths = {name for name in names if hints[name] in (bool, bool | None)}
     given = {name: chosen.get(name, "no" if name in truths else "a,b") for name in names}
     words = [

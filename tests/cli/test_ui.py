@@ -303,6 +303,15 @@ def test_runs_are_read_the_newest_first(repo: Repo, monkeypatch: pytest.MonkeyPa
     go_on.set()
 
 
+def test_a_thread_sees_the_same_project(three: Repo) -> None:
+    """Of several in a repository the one that was opened, or all where they are asked for."""
+    project = Project(Project.open(".").git, Project.open(".").places, folder="ranker")
+    project.every_project = True
+    other = project.for_thread()
+    assert other.git is not project.git and other.notify is project.notify
+    assert (other._folder, other.every_project) == ("ranker", True)
+
+
 def test_the_manual_has_every_key() -> None:
     prose = man_pages.sections(man_pages._prose("ui"))["DESCRIPTION"]
     listed = re.findall(r"^- (.+?)::", prose.partition("### Keys")[2], re.MULTILINE)
