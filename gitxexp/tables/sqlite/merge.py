@@ -344,11 +344,10 @@ def _may_be_null(feed: Feed, key: Key) -> bool:
     for name in key.columns:
         if not feed.has(name):
             return True
-        column = next(
-            c
-            for c in feed.table.columns
-            if fold(feed.renamed.get(fold(c.name), c.name)) == fold(name)
-        )
+        value = feed.expr(name)
+        column = next((c for c in feed.table.columns if f"s.{quote(c.name)}" == value), None)
+        if column is None:
+            return True
         own = fold(feed.table.alias or "") == fold(column.name)
         if not column.notnull and not own and not feed.table.without_rowid:
             return True

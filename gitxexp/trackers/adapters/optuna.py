@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 from gitxexp.common.limits import MOST_DIGITS
 from gitxexp.trackers import roles
@@ -73,19 +74,32 @@ class OptunaStorage(Adapter):
                 found.setdefault(name, facts)
         return list(found.values())
 
+    def find(self, path: Path, query: Query, id: str) -> Run | None:
+        """The trial of that id, or of a study and a number where only one has them."""
+        found = self.runs(path, query)
+        exact = [run for run in found if run.id == id]
+        near = exact or [run for run in found if run.id.rpartition("-")[0] == id]
+        return near[0] if len(near) == 1 else None
+
     def series(self, run: Run, metric: str) -> list[Point]:
         """The intermediate values that a trial reported of its objective."""
-        sql = (
-            "SELECT i.intermediate_value, i.step FROM trial_intermediate_values i"
-            " JOIN trials t ON t.trial_id = i.trial_id JOIN studies s ON s.study_id = t.study_id"
-            " WHERE s.study_name || '-' || t.number = ? AND i.intermediate_value IS NOT NULL"
-            " ORDER BY i.step"
-        )
         if metric not in run.series:
             return []
-        return reading(
-            run.database, lambda database: [Point(*row) for row in database.rows(sql, [run.id])]
-        )
+        return reading(run.database, lambda database: _reported(database, run.id))
+
+
+def _reported(database: Database, id: str) -> list[Point]:
+    keys = [trial.key for trial in _trials(database, "") if trial.id == id]
+    sql = (
+        "SELECT intermediate_value, step FROM trial_intermediate_values"
+        " WHERE trial_id = ? AND intermediate_value IS NOT NULL ORDER BY step"
+    )
+    return [Point(*row) for key in keys[:1] for row in database.rows(sql, [key])]
+
+
+def _id(study: str, number: Any, started: Any) -> str:
+    """Of two clones both go on with the same number: what tells their trials apart is when they began."""
+    return f"{study}-{number}-{crc32(str(started).encode()):08x}"
 
 
 def _is_optuna(database: Database) -> bool:
@@ -95,11 +109,14 @@ def _is_optuna(database: Database) -> bool:
 
 def _trials(database: Database, limit: str) -> list[_Trial]:
     sql = (
-        "SELECT t.trial_id, s.study_name || '-' || t.number, t.datetime_start, t.datetime_complete,"
-        " t.state, s.study_name FROM trials t JOIN studies s ON s.study_id = t.study_id"
+        "SELECT t.trial_id, t.number, t.datetime_start, t.datetime_complete, t.state, s.study_name"
+        " FROM trials t JOIN studies s ON s.study_id = t.study_id"
         f" WHERE {_BEGUN} ORDER BY {_ORDER} DESC, t.trial_id DESC{limit}"
     )
-    found = {row[0]: _Trial(*row) for row in database.rows(sql)}
+    found = {
+        key: _Trial(key, _id(study, number, started), started, ended, state, study)
+        for key, number, started, ended, state, study in database.rows(sql)
+    }
     only, keys = (" WHERE trial_id = ?", list(found)) if limit else ("", [])
     if limit and not found:
         return []

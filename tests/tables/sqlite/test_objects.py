@@ -150,6 +150,20 @@ def test_renumber_is_idempotent_and_never_breaks_references(tmp_path):
     assert not merge_files(target, [source], options=options).changed
 
 
+def test_children_with_a_key_of_their_own_follow_renumbered_rows(tmp_path):
+    make = (
+        "CREATE TABLE t (id INTEGER PRIMARY KEY, v);"
+        "CREATE TABLE c (id INTEGER PRIMARY KEY, t INTEGER REFERENCES t (id), k NOT NULL, x, UNIQUE (t, k));"
+    )
+    rows = "INSERT INTO t VALUES (1, '{0}'); INSERT INTO c VALUES (1, 1, 'k', '{0}')"
+    target = script(tmp_path / "t.db", make + rows.format("ours"))
+    source = script(tmp_path / "s.db", make + rows.format("theirs"))
+    report = merge_files(target, [source], options=MergeOptions(renumber=True))
+    assert not report.conflicts
+    joined = query(target, "SELECT t.v, c.x FROM c JOIN t ON t.id = c.t ORDER BY 1")
+    assert joined == [("ours", "ours"), ("theirs", "theirs")]
+
+
 def test_rename_joins_columns_and_similar_ones_are_told(tmp_path):
     target = script(
         tmp_path / "t.db",
