@@ -54,7 +54,7 @@ def test_it_is_a_sequence_that_is_chosen_from(project: gitxexp.Repository) -> No
     assert names(every.sort("loss", reverse=True)) == ["e1.0.0", "e0.1.0", "e0.2.0"]
     assert names(every.where("f1 > 0.5").sort("f1")[:1]) == ["e0.2.0"]
     assert names(project.filter("f1 > 0", sort="f1", limit=1)) == ["e0.2.0"]
-    with pytest.raises(gitxexp.XexpError, match='column "f2"') as caught:
+    with pytest.raises(gitxexp.XexpError, match="no column 'f2'") as caught:
         every.where("f2 > 1")
     assert caught.value.hint == "did you mean f1?"
     with pytest.raises(gitxexp.XexpError, match="is named 'nothing'"):
