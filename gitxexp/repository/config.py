@@ -388,9 +388,14 @@ _WORDS: dict[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def is_prefix(text: str) -> bool:
+    """Whether a project's versions can begin with it."""
+    return bool(_PREFIX.fullmatch(text))
+
+
 def check_prefix(prefix: str) -> None:
     """Raises UsageError for what cannot be one."""
-    if not _PREFIX.fullmatch(prefix):
+    if not is_prefix(prefix):
         raise UsageError(f"'{prefix}' is not a prefix of versions", "name one like ranker/")
 
 

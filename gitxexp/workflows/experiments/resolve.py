@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
-from gitxexp.repository.config import folders
+from gitxexp.repository.config import folders, is_prefix
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import AnyVersion, parse, patterns
@@ -45,7 +45,7 @@ def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
     with candidates when it is ambiguous or means nothing.
     """
     version = parse(name)
-    tags = tags_of(project, name) if known is None or _is_foreign(project, version) else known
+    tags = _of_another(project, version) or (project.tags() if known is None else known)
     exact = tags.among({name, name.removeprefix("refs/tags/"), name.removeprefix("tags/")})
     if version is not None and not exact:
         exact = tags.among({str(project.own(version))})
@@ -67,14 +67,16 @@ def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
 def tags_of(project: Project, name: str) -> Tags:
     """The experiments among which ``name`` is one: those of another project of this repository, where it
     is a version that begins with that one's prefix."""
-    version = parse(name)
-    if version is not None and _is_foreign(project, version):
-        return project.with_prefix(version.prefix)
-    return project.tags()
+    return _of_another(project, parse(name)) or project.tags()
 
 
-def _is_foreign(project: Project, version: AnyVersion | None) -> bool:
-    return version is not None and version.prefix not in ("", project.prefix)
+def _of_another(project: Project, version: AnyVersion | None) -> Tags | None:
+    """The experiments of another project, where the version is one of them; a branch, too, may be called
+    like a version after its slash."""
+    if version is None or version.prefix == project.prefix or not is_prefix(version.prefix):
+        return None
+    tags = project.with_prefix(version.prefix)
+    return tags if tags.holds(version) else None
 
 
 def tagged(project: Project, name: str) -> Experiment:

@@ -159,7 +159,7 @@ def test_names_that_mean_nothing(known: Repo) -> None:
     for words in (("label", "e9.9.9", "+a"), ("delete", "nothing"), ("describe", "abc", "-m", "x")):
         done = known.xexp(*words)
         assert done.code == 128, done.err
-    assert "too short for the start of a hash" in known.xexp("show", "abc").err
+    assert "too short for a hash prefix" in known.xexp("show", "abc").err
     assert known.xexp("label", "+a").code == 129
     assert known.xexp("label", "e0.1.0", "+a", "-a").code == 128
     assert known.head == known.git("rev-parse", "main")
