@@ -80,16 +80,17 @@ def test_the_identity_is_set_in_the_demo_only(demo: Demo, sealed: Path) -> None:
     assert "user" not in (sealed / "demo-home/.gitconfig").read_text()
 
 
-def test_what_it_suggests_to_do_next_works(demo: Demo) -> None:
+def test_what_it_suggests_to_do_next_works(demo: Demo, tmp_path: Path) -> None:
+    project = demo.copied(tmp_path / "demo")
     start = next(i for i, line in enumerate(demo.lines) if line.startswith("  cd "))
     assert str(demo.repo.path) in demo.lines[start]
     suggestions = [line.partition("#")[0].split() for line in demo.lines[start + 1 :]]
     for program, *words in suggestions[:-1]:
         if words[0] == "xexp":
-            assert xexp_inside(*words[1:], cwd=demo.repo.path).good().out
+            assert xexp_inside(*words[1:], cwd=project).good().out
         else:
             unquoted = [word.strip("'") for word in words]
-            assert run(program, *unquoted, cwd=demo.repo.path).good().out
+            assert run(program, *unquoted, cwd=project).good().out
     assert suggestions[-1] == ["git", "xexp", "undo"]
 
 
