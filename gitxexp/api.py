@@ -86,7 +86,7 @@ class Repository:
 
     @cached_property
     def git(self) -> git.Repo:
-        """The repository as GitPython has it; imported when first asked for."""
+        """The repository as a GitPython object; GitPython is imported on first use."""
         from gitxexp.storage.git_write import gitpython_repo
 
         return gitpython_repo(self._project.places.top or self._project.places.git_dir)
@@ -130,7 +130,7 @@ class Repository:
             wait=wait,
         )
 
-    # -- make and share --------------------------------------------------------------------------
+    # -- create and share --------------------------------------------------------------------------
 
     def run(
         self,
@@ -158,22 +158,22 @@ class Repository:
     ) -> Run:
         """Run a command as an experiment, as ``git xexp run``.
 
-        ``command`` are its words (none: the configured one, or ``dvc repro``), or one Python function of
-        a file that git tracks, which is called with ``params`` in a process of its own, as by :meth:`sweep`.
-        ``params`` are set in their files, over those of the configuration ``config`` (a file, a version or
-        the start of a hash); ``version``, ``level`` or ``name`` (``exp-NAME-vN``) decide
-        what it is tagged as; ``message`` and ``labels`` go into the tag. ``include_modified`` commits
-        modified tracked files first, ``dirty`` runs them as they are, without a tag. ``tag=False`` only
-        records the run. ``stamp`` says whether the version is written into its rows (None: as
-        configured), ``track=False`` runs the first experiment although nothing tracks its data,
-        ``timeout`` (seconds) ends the command, ``checks=False`` looks for no mistakes first,
-        ``keep=False`` keeps no copy of the model. ``push`` sends artifacts, branch and tag to
-        ``remote``. It runs in ``folder`` (default: the top of the work tree); ``echo`` shows what it
-        prints.
+        ``command`` is the list of its words (none: the configured command, or ``dvc repro``), or a
+        Python function in a file that git tracks, called with ``params`` in a separate process, as
+        :meth:`sweep` does. ``params`` are written to their files, on top of those of the
+        configuration ``config`` (a file, a version or the start of a hash); ``version``, ``level``
+        or ``name`` (``exp-NAME-vN``) decide what it is tagged as; ``message`` and ``labels`` go
+        into the tag. ``include_modified`` commits modified tracked files first, ``dirty`` runs them
+        as they are, without a tag. ``tag=False`` only records the run. ``stamp`` says whether the
+        version is written into its rows (None: as configured), ``track=False`` runs the first
+        experiment although nothing tracks its data, ``timeout`` (seconds) ends the command,
+        ``checks=False`` skips the checks before the run, ``keep=False`` keeps no copy of the model.
+        ``push`` sends artifacts, branch and tag to ``remote``. It runs in ``folder`` (default: the
+        top of the work tree); ``echo`` shows what it prints.
 
-        The result has its ``record``, ``execution`` (with the exit ``code``), ``log`` and, if it was
-        tagged, ``tagged``; ``problem`` is what refused a tag. Raises XexpError, having run nothing, for
-        what ``git xexp run`` refuses.
+        The result has its ``record``, ``execution`` (with the exit ``code``), ``log`` and, if it
+        was tagged, ``tagged``; ``problem`` says why it was not tagged. Raises XexpError, before
+        anything runs, where ``git xexp run`` refuses.
         """
         from gitxexp.workflows.runs.configured import params_of
         from gitxexp.workflows.runs.functions import words_of
@@ -206,13 +206,12 @@ class Repository:
     ) -> Rerun:
         """Run a past experiment again in a disposable worktree and compare, as ``git xexp rerun``.
 
-        ``name`` is a version, the id of a run record or a tracker's run; ``command`` are the words to run
-        instead of the recorded ones. Metrics may differ by ``atol`` and, relative to the recorded value,
-        by ``rtol``. ``keep`` records
-        the run and merges its rows; ``timeout`` (seconds) ends the command; ``echo`` shows what it
-        prints. The result says whether it is ``reproduced``, and has the ``metrics`` then and now, the
-        ``packages`` that differ, and which ``outputs`` have the same bytes. Raises XexpError where it
-        cannot be run.
+        ``name`` is a version, the id of a run record or a tracker's run; ``command`` is the list of
+        words to run instead of the recorded ones. Metrics may differ by ``atol`` and, relative to
+        the recorded value, by ``rtol``. ``keep`` records the run and merges its rows; ``timeout``
+        (seconds) ends the command; ``echo`` shows what it prints. The result says whether it is
+        ``reproduced``, and has the ``metrics`` then and now, the ``packages`` that differ, and
+        which ``outputs`` have the same bytes. Raises XexpError if it cannot be run.
         """
         from gitxexp.workflows.runs.rerun import RerunRequest, rerun
 
@@ -220,15 +219,16 @@ class Repository:
         return rerun(self._project, request, echo=echo, wait=wait)
 
     def runs(self) -> Sequence[RunRecord]:
-        """Every run that ``run`` or ``sweep`` recorded, newest first, and those under way."""
+        """Return every run that ``run`` or ``sweep`` recorded, newest first, and those in progress."""
         from gitxexp.workflows.runs.record import read
 
         return read(self._project)
 
     def run_log(self, name: str) -> Path:
-        """The file of what a run printed, as ``git xexp explore log``: ``name`` is an id or a version.
+        """Return the log file of a run, as ``git xexp explore log``; ``name`` is an id or a
+        version.
 
-        Raises XexpError where there is none here.
+        Raises XexpError if this machine has no log of the run.
         """
         from gitxexp.workflows.runs.logs import find_log
 
@@ -273,7 +273,7 @@ class Repository:
         models and results are added to DVC. ``drop_rows`` tags although results of the last commit
         are gone; ``bring_rows`` merges them first; ``revert_outputs`` tags outputs of an older
         commit, ``allow_mismatch`` files that contradict the run. ``push`` sends artifacts, branch
-        and tag to ``remote``, all or nothing. Raises NoAnswer when it is refused.
+        and tag to ``remote``, all or nothing. Raises NoAnswer if the tag is refused.
         """
         from gitxexp.workflows.experiments.collect import Wanted
         from gitxexp.workflows.experiments.plan import Request
@@ -315,8 +315,8 @@ class Repository:
         revert_outputs: bool = False,
         allow_mismatch: bool = False,
     ) -> Plan:
-        """What :meth:`tag` would do now with ``version``, ``level``, ``name``, ``run``, ``best``,
-        ``where``, ``of``, ``all_runs``, ``params``, ``metrics``, ``message``, ``labels``,
+        """Return what :meth:`tag` would do now with ``version``, ``level``, ``name``, ``run``,
+        ``best``, ``where``, ``of``, ``all_runs``, ``params``, ``metrics``, ``message``, ``labels``,
         ``include_modified``, ``commit``, ``stamp``, ``drop_rows``, ``track``, ``bring_rows``,
         ``revert_outputs`` and ``allow_mismatch``; changes nothing."""
         from gitxexp.workflows.experiments.collect import Wanted
@@ -333,8 +333,9 @@ class Repository:
         return plan(self._project, request)
 
     def renumber(self, version: str, remote: str | None = None, *, wait: bool = True) -> Renumbered:
-        """Give the experiment ``version``, whose number ``remote`` (default: the one that is pushed to) has
-        taken, the next one, as ``git xexp tag --renumber``. Raises XexpError where it is pushed."""
+        """Give the experiment ``version``, whose number ``remote`` (default: the one that is pushed
+        to) has taken, the next one, as ``git xexp tag --renumber``. Raises XexpError if it was
+        pushed."""
         from gitxexp.workflows.experiments.renumber import renumber
 
         old = _version(version)
@@ -352,10 +353,10 @@ class Repository:
     ) -> Pushed:
         """Push artifacts, then branches and tags, of ``versions``, as ``git xexp push``.
 
-        Without ``versions``: of every experiment that is unpushed, or of every one at all with
+        Without ``versions``: those of every unpushed experiment, or of every experiment with
         ``everything``. ``git_remote`` and ``dvc_remote`` default to git's and DVC's own;
-        ``artifacts`` pushes these only, no branch and no tag; ``incomplete`` pushes even if artifacts
-        are missing. Raises NoAnswer where the remote has another tag of the same name.
+        ``artifacts`` pushes only artifacts, no branch or tag; ``incomplete`` pushes even if
+        artifacts are missing. Raises NoAnswer if the remote has a different tag of the same name.
         """
         from gitxexp.workflows.artifacts.push import plan, push
         from gitxexp.workflows.experiments.resolve import tagged
@@ -380,10 +381,10 @@ class Repository:
     ) -> Pulled:
         """Pull commits, experiments and the outputs they name, as ``git xexp pull``.
 
-        ``git_remote`` and ``branch`` default to what the current branch follows; ``rebase`` None is
-        as git is configured; ``data=False`` leaves the outputs as they are. ``missing`` names those
-        whose content no cache and no remote has. Raises NoAnswer where git's merge stops at
-        conflicts.
+        ``git_remote`` and ``branch`` default to what the current branch follows; ``rebase=None``
+        follows git's configuration; ``data=False`` leaves the outputs as they are. ``missing``
+        names those whose content is in no cache or remote. Raises NoAnswer if git's merge stops
+        with conflicts.
         """
         from gitxexp.workflows.artifacts.pull import PullRequest, pull
 
@@ -401,11 +402,12 @@ class Repository:
         recurse_submodules: bool = False,
         wait: bool = True,
     ) -> CreatedWorktree:
-        """Make a worktree for the experiment ``name``, as ``git xexp worktree new``.
+        """Create a worktree for the experiment ``name``, as ``git xexp worktree new``.
 
         It starts ``at`` a version or revision, in the folder ``path`` on ``branch`` (both as
         configured by default). ``link`` is how data gets there; ``fetch=False`` fetches nothing;
-        ``recurse_submodules`` fills the submodules. ``ready.missing`` names the files that are nowhere.
+        ``recurse_submodules`` fills the submodules. ``ready.missing`` names the files that could
+        not be found anywhere.
         """
         from gitxexp.workflows.worktrees.create import WorktreeRequest, create
 
@@ -416,9 +418,9 @@ class Repository:
         return create(self._project, request, wait=wait)
 
     def worktrees(self, *, ask_remote: bool = False) -> Sequence[WorktreeStatus]:
-        """Every worktree and what is only there, as ``git xexp worktree list``.
+        """Return every worktree and what exists only there, as ``git xexp worktree list``.
 
-        ``ask_remote`` also queries remotes that are no folder of this machine.
+        ``ask_remote`` also queries non-local remotes.
         """
         from gitxexp.workflows.worktrees.overview import list_statuses
 
@@ -427,8 +429,7 @@ class Repository:
     def remove_worktree(
         self, name: str, *, push: bool = False, force: bool = False, wait: bool = True
     ) -> Removed:
-        """Remove the worktree ``name`` if nothing in it would be lost, as ``git xexp worktree
-        remove``.
+        """Remove the worktree ``name`` if nothing would be lost, as ``git xexp worktree remove``.
 
         ``push`` sends its work first; ``force`` removes it anyway. Raises NoAnswer otherwise.
         """
@@ -477,24 +478,24 @@ class Repository:
     ) -> Swept:
         """Run ``command`` once for each configuration of ``grid``, as ``git xexp sweep``.
 
-        ``command`` is the words of one, or a Python function: each run calls it with its configuration as
-        keywords, in a process and a worktree of its own. It has to stand at the top of a file that git
-        tracks, because that is what a run is recorded with. What it returns, a mapping of numbers by name,
-        is written to the metrics file.
+        ``command`` is the words of one, or a Python function: each run calls it with its
+        configuration as keywords, in its own process and worktree. The function must be defined at
+        the top level of a file that git tracks, because a run records its code that way. It returns
+        a mapping of names to numbers, which is written to the metrics file.
 
-        ``grid`` maps parameters to their values, which multiply, or pair where ``zipped``;
-        ``sample`` of them are chosen by chance, the same for a ``seed``. ``jobs`` run at a time
-        (None: as many as processors), each with one of ``gpus``; one that takes longer than
-        ``timeout`` seconds is ended, one that fails is begun again ``retries`` times. ``metric``
-        ranks (None: the primary one); a ``sampler`` of Optuna chooses ``trials`` configurations
-        instead of all. The models of the best ``keep`` are candidates (None: of all).
-        ``include_modified`` commits modified tracked files first. ``force`` also runs what ran
-        already, ``retry_failed`` what failed. ``engine`` is the address of a Dask scheduler, or
-        "local", whose workers ``clone`` the repository where they do not see it. ``watch`` is
-        called with what is known whenever a run ends, and some times a second.
+        ``grid`` maps parameters to their values, which are combined as a product, or pairwise if
+        ``zipped``; ``sample`` of them are chosen at random, reproducibly for a ``seed``. ``jobs``
+        run at a time (None: one per processor), each with one of ``gpus``; a run that takes longer
+        than ``timeout`` seconds is killed, and one that fails is retried ``retries`` times.
+        ``metric`` ranks the runs (None: the primary one); a ``sampler`` of Optuna chooses
+        ``trials`` configurations instead of all. The models of the best ``keep`` are candidates
+        (None: of all). ``include_modified`` commits modified tracked files first. ``force`` also
+        repeats runs that finished, ``retry_failed`` those that failed. ``engine`` is the address of
+        a Dask scheduler, or "local"; its workers ``clone`` the repository if they cannot see it.
+        ``watch`` is called with the current state whenever a run ends, and a few times a second.
 
-        Returns the runs in the order of their rank, with params, metrics and what became of them. Raises
-        UsageError or XexpError, having run nothing, for what ``git xexp sweep`` refuses.
+        Returns the runs ordered by rank, with params, metrics and outcome. Raises UsageError or
+        XexpError, before anything runs, where ``git xexp sweep`` refuses.
         """
         from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.sweeps.grid import Axis
@@ -529,7 +530,7 @@ class Repository:
         """Tag the best run of a sweep that is ``done``, with its own files, as ``git xexp sweep --tag``;
         ``message`` goes into the tag, ``push`` sends it.
 
-        Returns the version alone where the run is an experiment already. Raises NoAnswer where no run has
+        Returns only the version if the run is already an experiment. Raises NoAnswer if no run has
         a number for the metric.
         """
         from gitxexp.workflows.sweeps.winner import tag_winner
@@ -537,36 +538,37 @@ class Repository:
         return tag_winner(self._project, done, message, push=push)
 
     def sweeps(self) -> Sequence[SweepStatus]:
-        """Every sweep and how far it is, the newest first, as ``git xexp sweep --list``."""
+        """Return every sweep with its progress, newest first, as ``git xexp sweep --list``."""
         from gitxexp.workflows.sweeps import overview
 
         return overview.sweeps(self._project)
 
     def stop_sweep(self, name: str | None = None) -> SweepStatus:
-        """Have a sweep end gently (``name``: the start of its id, None: the one that runs), and wait until it
-        has, as ``git xexp sweep --stop``. Raises NoAnswer where none runs."""
+        """Stop a sweep gracefully (``name``: the start of its id; None: the running one) and wait
+        for it to end, as ``git xexp sweep --stop``. Raises NoAnswer if none is running."""
         from gitxexp.workflows.sweeps import overview
 
         return overview.stop(self._project, name)
 
-    # -- look ------------------------------------------------------------------------------------
+    # -- inspect
+    # ------------------------------------------------------------------------------------
 
     def status(self) -> Status:
-        """Where the repository is: its head, the last experiment, and what would be next, as ``git xexp
-        status``."""
+        """Return the state of the repository: HEAD, the last experiment and the next version, as
+        ``git xexp status``."""
         from gitxexp.workflows.experiments.status import status
 
         return status(self._project)
 
     def experiments(self) -> Experiments:
-        """Every experiment of the repository, newest first: a sequence that prints as a table, and has
-        ``where``, ``sort``, ``compare`` and ``to_pandas``."""
+        """Every experiment in the repository, newest first: a sequence that prints as a table and
+        has ``where``, ``sort``, ``compare`` and ``to_pandas``."""
         return Experiments(self._project, self._project.experiments())
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment that ``name`` means: a version, a config hash's first digits, a run or
-        any revision (then the experiment there, or the nearest before it). Raises XexpError where it
-        means nothing."""
+        """Return the experiment that ``name`` refers to: a version, a prefix of a config hash, a
+        run, or any revision (the experiment there, or the nearest one before it). Raises XexpError
+        if nothing matches."""
         from gitxexp.workflows.explore.show import experiment_of
 
         return Experiment(self._project, experiment_of(self._project, name)[0])
@@ -583,13 +585,13 @@ class Repository:
         columns: Sequence[str] = (),
         runs: bool = False,
     ) -> ExperimentList:
-        """Experiments as a table of rows and columns, as ``git xexp explore list``.
+        """Return experiments as a table of rows and columns, as ``git xexp explore list``.
 
         ``sort`` is a metric (best first), parameter, ``date`` or ``version``; ``reverse`` turns the
-        order; ``names`` are versions, runs or starts of config hashes to list (none: all);
-        ``filter`` is an expression (``"f1 > 0.8 and model = bert"``), ``where`` a condition in SQL;
-        ``labels`` are required, all of them; ``limit`` takes the first; ``columns`` chooses
-        (``+NAME`` adds); ``runs`` lists the runs of the results databases instead, tagged or not.
+        order; ``names`` are versions, runs or config-hash prefixes to list (none: all); ``filter``
+        is an expression (``"f1 > 0.8 and model = bert"``), ``where`` a condition in SQL; ``labels``
+        are required, all of them; ``limit`` takes the first; ``columns`` chooses (``+NAME`` adds);
+        ``runs`` lists the runs of the results databases instead, tagged or not.
         """
         from gitxexp.workflows.explore.query import Query, list_experiments
 
@@ -606,8 +608,8 @@ class Repository:
         sort: str | None = None,
         limit: int | None = None,
     ) -> Experiments:
-        """The experiments for which ``expression`` holds, in the order of ``sort`` (default: the
-        newest first), the first ``limit`` of them. Raises as :meth:`Experiments.filter`."""
+        """Return the experiments that match ``expression``, ordered by ``sort`` (default: newest
+        first), at most ``limit`` of them. Raises as :meth:`Experiments.filter`."""
         found = self.experiments().filter(expression)
         return (found if sort is None else found.sort(sort))[:limit]
 
@@ -628,14 +630,14 @@ class Repository:
         log_y: bool = False,
         out: PathLike | None = None,
     ) -> Plot:
-        """The data of ``git xexp explore plot``: series of points, with their axes.
+        """Return the data of ``git xexp explore plot``: series of points, with their axes.
 
-        ``x`` is ``step`` (the rows that runs logged), ``version``, ``date`` or a parameter; ``by`` makes a
-        series for each value of a parameter; ``histogram`` counts values of ``metric`` instead. ``runs``,
-        ``sort``, ``filter``, ``where``, ``labels`` and ``limit`` are as for :meth:`list`; ``log_x`` and
-        ``log_y`` leave out what is not above 0. ``out`` also draws it to a file of SVG, PNG or HTML, by its
-        ending. Raises XexpError for a name that does not exist, and for a file where there is nothing to
-        draw; UsageError for another ending.
+        ``x`` is ``step`` (the rows that runs logged), ``version``, ``date`` or a parameter; ``by``
+        makes a series for each value of a parameter; ``histogram`` counts values of ``metric``
+        instead. ``runs``, ``sort``, ``filter``, ``where``, ``labels`` and ``limit`` are as for
+        :meth:`list`; ``log_x`` and ``log_y`` leave out what is not above 0. ``out`` also draws it
+        to a file of SVG, PNG or HTML, by its extension. Raises XexpError for an unknown name, or if
+        there is nothing to draw to a file; UsageError for any other extension.
         """
         from gitxexp.workflows.explore.plot import PlotRequest, plot
         from gitxexp.workflows.explore.query import Query
@@ -659,34 +661,35 @@ class Repository:
         return found
 
     def columns(self, table: str | None = None) -> Sequence[ColumnFacts]:
-        """What each column of the results (only of ``table``) is to an experiment, and why, as
+        """Return the role of each column of the results (or only of ``table``) and the reason, as
         ``git xexp explore columns``."""
         from gitxexp.workflows.explore.columns import columns
 
         return columns(self._project, table)
 
     def show(self, version: str | None = None, *, ask_remote: bool = False) -> ExperimentDetails:
-        """All that is known of one experiment, as ``git xexp explore show``.
+        """Return everything known about one experiment, as ``git xexp explore show``.
 
-        ``version`` is read as by :meth:`experiment` (None: the one tagged last); ``ask_remote`` also
-        queries remotes that are no folder of this machine. Raises XexpError where there is none.
+        ``version`` is read as by :meth:`experiment` (None: the one tagged last); ``ask_remote``
+        also queries non-local remotes. Raises XexpError if there is no such experiment.
         """
         from gitxexp.workflows.explore.show import details
 
         return details(self._project, version, ask_remote=ask_remote)
 
     def verify(self, *versions: str) -> Sequence[Verified]:
-        """What the tags of ``versions`` (default: all) say against files, hashes, results and
-        registry, as ``git xexp explore verify``; ``Verified.wrong`` tells the wrong ones."""
+        """Check what the tags of ``versions`` (default: all) say against files, hashes, results and
+        registry, as ``git xexp explore verify``; ``Verified.wrong`` lists the mismatches."""
         from gitxexp.workflows.explore.verify import verify
 
         return verify(self._project, versions)
 
     def compare(self, before: str, after: str | None = None) -> Comparison:
-        """Parameters, metrics (with their change, better or worse, and its 95% interval where rows tell
-        it), artifacts and code that differ between experiment ``before`` and ``after`` (None: the work
-        tree and its latest run), as ``git xexp explore diff``. Several at once are compared by
-        :meth:`Experiments.compare`. Raises XexpError for a name that means nothing."""
+        """Return the parameters, metrics (with their change, whether it is better, and its 95%
+        interval where rows allow one), artifacts and code that differ between experiment ``before``
+        and ``after`` (None: the work tree and its latest run), as ``git xexp explore diff``. Use
+        :meth:`Experiments.compare` to compare several at once. Raises XexpError for an unknown
+        name."""
         return self.experiment(before).diff(after)
 
     def get(
@@ -701,10 +704,10 @@ class Repository:
     ) -> GetReport:
         """Get files or folders as ``version`` had them, as ``git xexp get``.
 
-        ``paths`` are read from the current folder, then from the top; globs are allowed. ``out``
-        is a file or folder (default: their own place); ``strategy`` where to look; ``force``
-        overwrites files that differ; ``verify=False`` compares no hash; ``dvc_remote`` is the
-        remote to ask. Returns each file with its size in bytes and where it came from.
+        ``paths`` are relative to the current folder, then to the top; globs are allowed. ``out`` is
+        a file or folder (default: their original paths); ``strategy`` says where to look; ``force``
+        overwrites files that differ; ``verify=False`` skips hash verification; ``dvc_remote`` is
+        the remote to ask. Returns each file with its size in bytes and where it came from.
         """
         from gitxexp.storage.sources import Strategy
         from gitxexp.workflows.artifacts.get import GetRequest, get
@@ -733,11 +736,11 @@ class Repository:
         key: Sequence[str] = (),
         limit: int | None = None,
     ) -> Sequence[FileDiff]:
-        """The rows that differ between ``before`` and ``after`` (None: the work tree), two versions
-        or revisions, as ``git xexp diff``.
+        """Return the rows that differ between ``before`` and ``after`` (None: the work tree), two
+        versions or revisions, as ``git xexp diff``.
 
-        ``paths`` are the files to compare; ``key`` the columns that pair rows; ``limit`` the rows
-        listed per table (the counts are still complete).
+        ``paths`` are the files to compare; ``key`` the columns that pair rows; ``limit`` the number
+        of rows listed per table (counts stay complete).
         """
         from gitxexp.workflows.merge.diff import DiffRequest, differences
 
@@ -755,8 +758,8 @@ class Repository:
     ) -> CreatedWorktree | ExistingWorktree:
         """Check out a past experiment in a disposable worktree, as ``git xexp explore checkout``.
 
-        ``path``, ``link`` and ``fetch`` as for :meth:`worktree`. Returns ExistingWorktree where there is one
-        of ``version`` already.
+        ``path``, ``link`` and ``fetch`` as for :meth:`worktree`. Returns ExistingWorktree if
+        ``version`` already has one.
         """
         from gitxexp.workflows.worktrees.create import WorktreeRequest, checkout
         from gitxexp.workflows.worktrees.records import EXPLORE
@@ -768,15 +771,16 @@ class Repository:
     def cleanup(
         self, version: str | None = None, *, force: bool = False, wait: bool = True
     ) -> Sequence[Worktree]:
-        """Remove what :meth:`checkout` made for ``version`` (None: all of it); returns what was removed.
+        """Remove the worktrees that :meth:`checkout` created for ``version`` (None: all); returns
+        those removed.
 
-        ``force`` removes worktrees with added or changed files, too.
+        ``force`` also removes worktrees with added or changed files.
         """
         from gitxexp.workflows.worktrees.remove import cleanup
 
         return cleanup(self._project, version, force=force, wait=wait)
 
-    # -- bring results together ------------------------------------------------------------------
+    # -- merge results ------------------------------------------------------------------
 
     def merge(
         self,
@@ -801,19 +805,19 @@ class Repository:
         message: str | None = None,
         wait: bool = True,
     ) -> Merged:
-        """Bring the rows of other experiments in, losing none, as ``git xexp merge``.
+        """Merge the rows of other experiments without losing any, as ``git xexp merge``.
 
         ``sources`` are worktrees, branches, versions, revisions or files. ``only`` says what to
         merge (``results``, ``data``, ``models``, paths, globs); ``models`` also imports models as
         candidates; ``strategy`` overrides the configured one. ``key`` names key columns of tables
-        without a key, ``tables`` the tables; ``on_conflict`` is what to do with two values of one
-        key, ``fill`` whether NULL cells of a matching key are filled. ``renumber`` gives clashing
+        without a key, ``tables`` the tables; ``on_conflict`` says what to do with two values for
+        one key, ``fill`` whether to fill NULL cells of a matching key. ``renumber`` gives clashing
         integer keys new numbers; ``rename`` maps incoming columns to existing ones; ``stringify``
         names columns of mixed types that may become text; ``allow_lossy`` accepts promotions that
         change values. ``memory`` is in bytes (0: a share of what is free); ``in_place`` makes no
-        copy, and estimates how many rows were there unless ``count`` asks;
-        ``engine`` chooses who merges. ``dry_run`` only plans; ``commit`` commits the result
-        with ``message``. Raises Conflicted with all conflicts.
+        copy, and estimates the number of existing rows unless ``count`` is set; ``engine`` chooses
+        the merge engine. ``dry_run`` only plans; ``commit`` commits the result with ``message``.
+        Raises Conflicted with all conflicts.
         """
         from gitxexp.tables.engine import Engine
         from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
@@ -854,8 +858,8 @@ class Repository:
         message: str | None = None,
         wait: bool = True,
     ) -> Merged:
-        """Bring the rows of other experiments in, replacing rows of the same key without asking, as
-        ``git xexp rebase``. The key is ``key``, else the version, else the run.
+        """Merge the rows of other experiments, replacing rows with the same key, as ``git xexp
+        rebase``. The key is ``key``, else the version, else the run.
 
         ``sources``, ``only``, ``models``, ``tables``, ``on_conflict``, ``fill``, ``renumber``,
         ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``count``, ``engine``,
@@ -888,12 +892,13 @@ class Repository:
         dry_run: bool = False,
         wait: bool = True,
     ) -> Imported:
-        """Bring the runs of another tracker into the results database, as ``git xexp import``.
+        """Import the runs of another tracker into the results database, as ``git xexp import``.
 
-        ``source`` is a kind (``mlflow``, ``dvc-exp``, ``dvclive``, ``csv``, ``ndjson``, ``parquet``,
-        ``wandb``, ``aim``, ``tensorboard``) with its ``path``, or both as ``KIND:PATH``. ``into`` is the
-        database, from the top; ``commit`` commits it; ``dry_run`` only reads. Returns how many runs
-        are new and how many have changed. Raises XexpError for a source that cannot be read.
+        ``source`` is a kind (``mlflow``, ``dvc-exp``, ``dvclive``, ``csv``, ``ndjson``,
+        ``parquet``, ``wandb``, ``aim``, ``tensorboard``) with its ``path``, or both as
+        ``KIND:PATH``. ``into`` is the database, relative to the top; ``commit`` commits it;
+        ``dry_run`` only reads. Returns the numbers of new and of changed runs. Raises XexpError for
+        a source that cannot be read.
         """
         from gitxexp.workflows.imports.find import find_source
         from gitxexp.workflows.imports.run import ImportRequest, import_runs
@@ -904,15 +909,15 @@ class Repository:
         return import_runs(self._project, request, wait=wait)
 
     def tag_imported(self, done: Imported, *, wait: bool = True) -> TaggedRuns:
-        """Make versions of the runs that :meth:`import_runs` found (``done``) and whose commit is here,
-        the oldest first, as ``git xexp import --tag``."""
+        """Tag the runs that :meth:`import_runs` found (``done``) and whose commits are in this
+        repository, oldest first, as ``git xexp import --tag``."""
         from gitxexp.workflows.imports.tag import tag_runs
 
         return tag_runs(self._project, done.into, done.found, wait=wait)
 
     def conflicts(self) -> Sequence[Conflicts]:
-        """The databases that ``git merge`` left unmerged, each with its conflicts and every side's
-        value, as ``git xexp conflicts``."""
+        """Return the databases that ``git merge`` left unmerged, each with its conflicts and every
+        side's value, as ``git xexp conflicts``."""
         from gitxexp.workflows.merge.conflicts import reports
 
         return reports(self._project)
@@ -927,9 +932,9 @@ class Repository:
         """Merge the unmerged databases again (default: all) and stage them, as ``git xexp conflicts
         resolve``.
 
-        ``paths`` are those to resolve; ``side`` is taken wherever both changed ("both" keeps the two rows
-        where only their counted ids clash: theirs get new ones), and ``rows`` has sides for single
-        conflicts by their number, from 1. Raises NoAnswer where conflicts remain.
+        ``paths`` are the databases to resolve; ``side`` wins wherever both changed ("both" keeps
+        both rows if only their auto-increment ids clash: theirs get new ids), and ``rows`` maps the
+        number of a single conflict, from 1, to a side. Raises NoAnswer if conflicts remain.
         """
         from gitxexp.tables.plan import OnConflict
         from gitxexp.workflows.merge.conflicts import resolve
@@ -954,14 +959,15 @@ class Repository:
         params_from: str | None = None,
         ask_remote: bool = False,
     ) -> CheckReport:
-        """Whether a benchmark is sound, as ``git xexp check``; what was found is in ``findings``.
+        """Check whether a benchmark is sound, as ``git xexp check``; the result's ``findings`` list
+        the problems.
 
-        With ``base`` only the merges that HEAD has and it has not are looked at (``dropped``); with
-        ``paths`` only these results files; ``before`` applies the rules before a run. ``only`` and ``skip``
-        are ids of rules; ``since`` a version, ``run`` a run; ``id_column`` names the inputs. ``train`` and
-        ``test`` are two files of data to compare, ``params_from`` is the dataclass MODULE:CLASS that a
-        run will log; ``ask_remote`` asks remotes that are no folder, too. Raises UsageError for a rule that
-        does not exist.
+        ``base`` limits the check to merges that are in HEAD but not in ``base`` (``dropped``),
+        ``paths`` to these results files; ``before`` applies the pre-run rules. ``only`` and
+        ``skip`` are ids of rules; ``since`` a version, ``run`` a run; ``id_column`` names the
+        inputs. ``train`` and ``test`` are two files of data to compare, ``params_from`` is the
+        dataclass MODULE:CLASS that a run will log; ``ask_remote`` also queries non-local remotes.
+        Raises UsageError for an unknown rule.
         """
         from gitxexp.workflows.checks.check import check
         from gitxexp.workflows.checks.report import Request
@@ -983,26 +989,29 @@ class Repository:
         return check(self._project, request)
 
     def fix(self, found: CheckReport, *, wait: bool = True) -> Sequence[str]:
-        """Fix what can be fixed safely of what :meth:`check` ``found``, as ``git xexp check --fix``; returns
-        what was done, in words. :meth:`undo` takes it back. Raises XexpError where a fix fails."""
+        """Apply the safe fixes for what :meth:`check` ``found``, as ``git xexp check --fix``;
+        returns a description of each fix. :meth:`undo` reverts them. Raises XexpError if a fix
+        fails."""
         from gitxexp.workflows.checks.fixes import apply, fixable
 
         return apply(self._project, fixable(found.findings), wait=wait)
 
     def drivers(self) -> DriverStatus:
-        """What of the merge driver and the textconv is registered, as ``git xexp drivers status``."""
+        """Return which parts of the merge driver and the textconv are registered, as ``git xexp
+        drivers status``."""
         from gitxexp.workflows.merge.driver.install import status
 
         return status(self._project)
 
     def install_drivers(self, *, wait: bool = True) -> Sequence[str]:
-        """Let git merge and show results row by row here; returns what was registered now."""
+        """Register the merge driver and textconv, so that git merges and shows results row by row;
+        returns what was newly registered."""
         from gitxexp.workflows.merge.driver.install import register
 
         return register(self._project, wait=wait)
 
     def uninstall_drivers(self, *, wait: bool = True) -> Sequence[str]:
-        """Leave merges to git alone again; returns what was removed."""
+        """Unregister the merge driver and textconv; returns what was removed."""
         from gitxexp.workflows.merge.driver.install import unregister
 
         return unregister(self._project, wait=wait)
@@ -1012,10 +1021,10 @@ class Repository:
     def candidates(
         self, slot: str | None = None, metric: str | None = None, *, ask_remote: bool = False
     ) -> ModelList:
-        """Production and every candidate, the best first, as ``git xexp candidates list``.
+        """Return production and every candidate, best first, as ``git xexp candidates list``.
 
-        ``slot`` is a model slot (None: all), ``metric`` what ranks (None: the primary one);
-        ``ask_remote`` also queries remotes that are no folder of this machine.
+        ``slot`` is a model slot (None: all), ``metric`` the metric to rank by (None: the primary
+        one); ``ask_remote`` also queries non-local remotes.
         """
         from gitxexp.workflows.models.candidates import list_models
 
@@ -1046,14 +1055,14 @@ class Repository:
         yes: bool = False,
         wait: bool = True,
     ) -> Promoted:
-        """Put a model into production, as ``git xexp promote``.
+        """Promote a model to production, as ``git xexp promote``.
 
         The model is that of ``version``, of ``run``, the ``best`` by a metric, of another
-        ``worktree``, or with ``rollback`` the one before; by default the best by the primary
-        metric. ``slot`` is needed where there are several; ``message`` is kept in the history.
+        ``worktree``, or with ``rollback`` the previous one; by default the best by the primary
+        metric. ``slot`` is required if there are several; ``message`` is kept in the history.
         ``keep=False`` does not keep the replaced model as a candidate, ``commit=False`` leaves the
-        pointers uncommitted, ``tag`` tags the result. Raises NoAnswer when it would be worse,
-        unless ``yes``.
+        pointers uncommitted, ``tag`` tags the result. Raises NoAnswer if the model is worse, unless
+        ``yes``.
         """
         from gitxexp.workflows.models.promote import (
             PromoteOptions,
@@ -1073,8 +1082,8 @@ class Repository:
         return promote(self._project, request, plan, how)
 
     def promotions(self, slot: str | None = None) -> Sequence[Promotion]:
-        """Who promoted what and when, the newest first, in ``slot`` or all, as ``git xexp promote
-        --history``."""
+        """Return who promoted what and when, newest first, in ``slot`` or in all slots, as ``git
+        xexp promote --history``."""
         from gitxexp.workflows.models.history import history
 
         return history(self._project, slot)
@@ -1093,13 +1102,13 @@ class Repository:
         commit: bool = True,
         wait: bool = True,
     ) -> Pruned:
-        """Delete candidates that are proved to be stored elsewhere, as ``git xexp prune``.
+        """Delete candidates that are verified to be stored elsewhere, as ``git xexp prune``.
 
-        The best ``keep`` by ``metric`` stay, of each ``per`` if given; only what is ``older_than``
-        so many seconds goes; ``include_unranked`` lets what has no number for the metric go.
-        ``slot`` limits it to one slot. ``push`` sends the only copies to their remote first; ``force``
-        takes the only copy (its bytes are moved, so that undo has them); ``commit=False`` leaves the
-        pointer uncommitted.
+        The best ``keep`` by ``metric`` stay, per group of ``per`` if given; only candidates
+        ``older_than`` this many seconds are deleted; ``include_unranked`` also deletes those
+        without a number for the metric. ``slot`` limits it to one slot. ``push`` sends the only
+        copies to their remote first; ``force`` deletes even the only copy (its bytes are moved
+        aside, so that undo can restore them); ``commit=False`` leaves the pointer uncommitted.
         """
         from gitxexp.workflows.models.prune import (
             GroupBy,
@@ -1126,10 +1135,10 @@ class Repository:
         force: bool = False,
         wait: bool = True,
     ) -> FreedCache:
-        """Free the DVC cache of what nothing refers to, as ``git xexp prune --cache``.
+        """Remove unreferenced objects from the DVC cache, as ``git xexp prune --cache``.
 
-        ``projects`` are further ones that use the cache; ``dry_run`` only counts; ``force`` goes on
-        where not everything that is referred to can be read. Sizes are in bytes.
+        ``projects`` are other projects that use the cache; ``dry_run`` only counts; ``force``
+        continues even if not every reference can be read. Sizes are in bytes.
         """
         from gitxexp.workflows.models.cache import prune_cache
 
@@ -1145,9 +1154,9 @@ class Repository:
         filter: str | None = None,
         where: str | None = None,
     ) -> Report:
-        """The report on ``versions`` (none: all), those of them that ``filter`` and ``where`` leave, ranked
-        by ``metric`` (None: the primary one), as ``git xexp report --md``: the best, what it changed, what is
-        noise, and how much each parameter tells."""
+        """Return the report on ``versions`` (none: all), restricted by ``filter`` and ``where`` and
+        ranked by ``metric`` (None: the primary one), as ``git xexp report --md``: the best
+        experiment, what it changed, what is noise, and how important each parameter is."""
         from gitxexp.workflows.report.report import Request, report
 
         return report(self._project, Request(versions, metric, filter, where))
@@ -1160,9 +1169,9 @@ class Repository:
         where: str | None = None,
         title: str | None = None,
     ) -> str:
-        """The page of ``git xexp report``, as the text of one HTML file under ``title`` (None: the name of
-        the folder). ``versions``, ``metric``, ``filter`` and ``where`` are those of :meth:`report`. Raises
-        UsageError where vl-convert-python is not installed."""
+        """Return the page of ``git xexp report`` as one HTML document with ``title`` (None: the
+        name of the folder). ``versions``, ``metric``, ``filter`` and ``where`` are as for
+        :meth:`report`. Raises UsageError if vl-convert-python is not installed."""
         from gitxexp.cli.render.page import html, vega
         from gitxexp.workflows.report.page import page
         from gitxexp.workflows.report.report import Request
@@ -1172,14 +1181,15 @@ class Repository:
         return html.as_html(page(self._project, request), script)
 
     def sql(self, query: str, *, allow_files: bool = False) -> duckdb.DuckDBPyRelation:
-        """The rows of ``query``, one statement of DuckDB's SQL, as a relation; as ``git xexp sql``.
+        """Return the rows of ``query``, one DuckDB SQL statement, as a relation; as ``git xexp
+        sql``.
 
-        Its ``fetchall()`` gives tuples, ``df()``, ``pl()`` and ``arrow()`` tables of pandas, polars and
-        pyarrow. The statement may name ``experiments``, ``params``, ``metrics``, ``runs`` and the other
-        tables that ``git xexp sql --schema`` lists, ``"TABLE@VERSION"``, ``"PATH@VERSION"`` and
-        ``all_versions('TABLE')``; no other file, unless ``allow_files``. What it converts of a SQLite
-        database is kept for the next query, in a temporary file, until the database changes. Raises
-        UsageError for a statement that is wrong or would write.
+        Its ``fetchall()`` returns tuples; ``df()``, ``pl()`` and ``arrow()`` return pandas, polars
+        and pyarrow tables. The statement may name ``experiments``, ``params``, ``metrics``,
+        ``runs`` and the other tables that ``git xexp sql --schema`` lists, ``"TABLE@VERSION"``,
+        ``"PATH@VERSION"`` and ``all_versions('TABLE')``; no other file, unless ``allow_files``.
+        Converted SQLite tables are kept in a temporary file for the next query, until the database
+        changes. Raises UsageError for a statement that is invalid or would write.
         """
         from gitxexp.workflows.sql.database import selected
 
@@ -1187,35 +1197,35 @@ class Repository:
             self._project, query, allow_files=allow_files, conversions=self._conversions
         )
 
-    # -- go back and repair ----------------------------------------------------------------------
+    # -- undo and repair ----------------------------------------------------------------------
 
     def undo(
         self, count: int = 1, *, force: bool = False, yes: bool = False, wait: bool = True
     ) -> Sequence[Operation]:
-        """Take the last ``count`` operations back, as ``git xexp undo``; returns them.
+        """Undo the last ``count`` operations, as ``git xexp undo``; returns them.
 
-        ``force`` also takes back what was pushed or built upon, ``yes`` what is older than an
-        operation that changed nothing.
+        ``force`` also undoes what was pushed or built upon, ``yes`` what is older than an operation
+        that changed nothing.
         """
         from gitxexp.repository.undo import undo_last
 
         return undo_last(self._project, count, force=force, passing=yes, wait=wait)
 
     def redo(self, count: int = 1, *, wait: bool = True) -> Sequence[Operation]:
-        """Bring the last ``count`` undone operations back, as ``git xexp redo``; returns them."""
+        """Redo the last ``count`` undone operations, as ``git xexp redo``; returns them."""
         from gitxexp.repository.undo import redo_last
 
         return redo_last(self._project, count, wait=wait)
 
     def log(self, limit: int | None = None) -> Sequence[Operation]:
-        """The operations of the repository, newest first; at most ``limit`` of them."""
+        """Return the operations of the repository, newest first; at most ``limit``."""
         return self._project.log.operations(limit=-1 if limit is None else limit)
 
     def search(
         self, *words: str, labels: Sequence[str] = (), limit: int | None = None
     ) -> Sequence[Match]:
-        """Experiments and runs that have all ``words`` and ``labels``, the best first, as ``git xexp
-        registry search``; the first ``limit`` of them. A word is as on the command line."""
+        """Return the experiments and runs that match all ``words`` and ``labels``, best first, as
+        ``git xexp registry search``; at most ``limit``. Words have the syntax of the command line."""
         from gitxexp.workflows.registry.search import search
 
         return search(self._project, words, labels=labels, limit=limit)
@@ -1228,8 +1238,9 @@ class Repository:
         commit: bool = True,
         wait: bool = True,
     ) -> Sequence[Annotated]:
-        """Give ``versions`` the labels ``add`` and take ``remove`` from them, as ``git xexp registry
-        label``; returns each with its labels now. ``commit=False`` leaves the registry uncommitted."""
+        """Add the labels ``add`` to ``versions`` and remove the labels ``remove``, as ``git xexp
+        registry label``; returns each version with its current labels. ``commit=False`` leaves the
+        registry uncommitted."""
         from gitxexp.workflows.registry.annotate import Annotation, annotate
 
         wanted = Annotation(tuple(add), tuple(remove))
@@ -1238,7 +1249,7 @@ class Repository:
     def describe(
         self, version: str, text: str, *, commit: bool = True, wait: bool = True
     ) -> Annotated:
-        """Give ``version`` the description ``text``, as ``git xexp registry describe``;
+        """Set the description of ``version`` to ``text``, as ``git xexp registry describe``;
         ``commit=False`` leaves the registry uncommitted."""
         from gitxexp.workflows.registry.annotate import Annotation, annotate
 
@@ -1246,21 +1257,23 @@ class Repository:
         return annotate(self._project, [version], wanted, commit=commit, wait=wait)[0]
 
     def configurations(self) -> Sequence[Known]:
-        """Experiments, and configurations that were registered without a run, the newest first, as
-        ``git xexp registry list``."""
+        """Return experiments, and configurations registered without a run, newest first, as ``git
+        xexp registry list``."""
         from gitxexp.workflows.registry.configurations import known_to
 
         return known_to(self._project)
 
     def configuration(self, name: str) -> Known:
-        """The experiment or configuration that ``name`` means: a version, a run, or the start of a
-        config hash, as ``git xexp registry show``; its ``config`` is an :class:`ExperimentConfig`."""
+        """Return the experiment or configuration that ``name`` refers to: a version, a run, or a
+        config-hash prefix, as ``git xexp registry show``; its ``config`` is an
+        :class:`ExperimentConfig`."""
         from gitxexp.workflows.registry.configurations import find
 
         return find(self.configurations(), name)
 
     def compare_configurations(self, before: str, after: str) -> Sequence[ParamChange]:
-        """The parameters in which ``before`` and ``after`` differ, as ``git xexp registry compare``."""
+        """Return the parameters that differ between ``before`` and ``after``, as ``git xexp
+        registry compare``."""
         from gitxexp.workflows.registry.configurations import differing
 
         return differing(self.configuration(before), self.configuration(after))
@@ -1272,8 +1285,8 @@ class Repository:
         form: Literal["json", "toml", "csv", "ndjson", "parquet"] = "json",
         full: bool = False,
     ) -> None:
-        """Write the configurations ``names`` (default: all) to the file ``out`` in a ``form``, with
-        ``full`` all that is known, as ``git xexp registry export``."""
+        """Write the configurations ``names`` (default: all) to the file ``out`` in the format
+        ``form``, with ``full`` everything that is known, as ``git xexp registry export``."""
         from gitxexp.workflows.registry.configurations import find
         from gitxexp.workflows.registry.export import to_file
 
@@ -1284,8 +1297,8 @@ class Repository:
     def import_configurations(
         self, *files: PathLike, commit: bool = True, wait: bool = True
     ) -> Sequence[ImportedConfig]:
-        """Register the configurations of ``files``, as ``git xexp registry import``; returns each with
-        whether it was known. ``commit=False`` leaves the registry uncommitted."""
+        """Register the configurations of ``files``, as ``git xexp registry import``; returns each
+        with whether it was already known. ``commit=False`` leaves the registry uncommitted."""
         from gitxexp.workflows.registry.import_configs import import_configs
 
         return import_configs(self._project, [Path(f) for f in files], commit=commit, wait=wait)
@@ -1299,11 +1312,11 @@ class Repository:
         commit: bool = True,
         wait: bool = True,
     ) -> Deleted:
-        """Delete ``versions``, tags and rows, as ``git xexp registry delete``.
+        """Delete the tags and rows of ``versions``, as ``git xexp registry delete``.
 
-        ``from_remote`` deletes the tags on ``git_remote`` (default: the one that is pushed to), too;
-        ``force`` deletes what was pushed or is in production; ``commit=False`` leaves the registry
-        uncommitted. Raises NoAnswer where it is refused.
+        ``from_remote`` also deletes the tags on ``git_remote`` (default: the push remote);
+        ``force`` deletes even what was pushed or is in production; ``commit=False`` leaves the
+        registry uncommitted. Raises NoAnswer if refused.
         """
         from gitxexp.workflows.registry.delete import delete, plan
 
@@ -1323,15 +1336,16 @@ class Repository:
     def restore_tags(
         self, remote: str | None = None, *, fetch: bool = True, wait: bool = True
     ) -> RestoredTags:
-        """Give experiments of the registry their tags again, as ``git xexp registry restore-tags``.
+        """Restore missing tags from the registry, as ``git xexp registry restore-tags``.
 
-        ``fetch`` asks the git remote (``remote``, or the one to push to) for its own tags first.
+        ``fetch`` first fetches the tags of the git remote (``remote``, or the push remote).
         """
         from gitxexp.workflows.experiments.restore_tags import restore_tags
 
         return restore_tags(self._project, remote, fetch=fetch, wait=wait)
 
-    # -- within ----------------------------------------------------------------------------------
+    # -- inside a run
+    # ----------------------------------------------------------------------------------
 
     @cached_property
     def _conversions(self) -> Conversions:
@@ -1348,22 +1362,21 @@ class Repository:
 
 
 def open(path: PathLike = ".") -> Repository:  # the public name is gitxexp.open
-    """The repository around ``path``; raises XexpError where there is none."""
+    """Open the repository around ``path``; raises XexpError if there is none."""
     return Repository(path)
 
 
 def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> dict[str, str | bool]:
-    """What a training script passes to its tracker, so that every row can be traced.
+    """Return what a training script passes to its tracker, so that every row can be traced.
 
-    Keys: ``version`` (the one that a tag of this run will make; "" where that is not known),
-    ``git_commit``, ``git_branch`` ("" when detached), ``dirty`` (tracked files differ from the
-    commit), ``dvc_hash`` (the six digits of a description), ``data_commit`` (the last one that
-    changed a data pointer, "" if none) and, if ``params`` are given, ``config_hash`` (of them, the
-    parameter files and, for what neither says, the last run). Pass the parameters of the run:
-    without them those of the last run are taken, and where a parameter of the last experiment is
-    in none of these, nothing is said of the version. In a command of ``git xexp run`` or ``sweep``
-    version, commit and branch are those that it was told. Raises XexpError outside a repository or
-    before its first commit.
+    Keys: ``version`` (the one that a tag of this run will create; "" if unknown), ``git_commit``,
+    ``git_branch`` ("" when detached), ``dirty`` (tracked files differ from the commit),
+    ``dvc_hash`` (the six digits of a description), ``data_commit`` (the last one that changed a
+    data pointer, "" if none) and, if ``params`` are given, ``config_hash`` (of these, the parameter
+    files and, for parameters in neither, the last run). Pass the parameters of the run: without
+    them those of the last run are used, and if a parameter of the last experiment is in none of
+    these, ``version`` is left empty. Under ``git xexp run`` or ``sweep``, version, commit and
+    branch come from that command. Raises XexpError outside a repository or before its first commit.
     """
     from gitxexp.repository.config_hash import flatten
     from gitxexp.workflows.experiments.collect import Wanted
@@ -1394,7 +1407,7 @@ def context(params: Mapping[str, Any] | None = None, path: PathLike = ".") -> di
 
 
 def _told() -> dict[str, str]:
-    """What ``git xexp run`` said in the environment."""
+    """The context that ``git xexp run`` passed in the environment."""
     names = {
         "version": "XEXP_VERSION",
         "git_commit": "XEXP_GIT_COMMIT",

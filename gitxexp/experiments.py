@@ -1,4 +1,4 @@
-"""Experiments as Python has them: one, and a sequence of them that prints as a table."""
+"""Experiments in Python: a single one, and a sequence that prints as a table."""
 
 from __future__ import annotations
 
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 
 PathLike = Path | str
 
-#: Rows that are printed of a long sequence, half of them from each end.
+#: Rows printed of a long sequence, half from each end.
 _MOST = 60
 
 
 class Experiment:
-    """One experiment, as its tag has it. Equal to another of the same tag object.
+    """One experiment, as its tag records it. Two are equal if they have the same tag object.
 
-    What reads files or rows raises :class:`gitxexp.XexpError` where they are not available anywhere.
+    Methods that read files or rows raise :class:`gitxexp.XexpError` if these are not available
+    anywhere.
     """
 
     def __init__(self, project: Project, tag: tags.Experiment) -> None:
@@ -48,12 +49,12 @@ class Experiment:
 
     @property
     def version(self) -> AnyVersion:
-        """What the name spells: comparable, with ``major``, ``minor`` and ``patch``."""
+        """The parsed version: comparable, with ``major``, ``minor`` and ``patch``."""
         return self._tag.version
 
     @cached_property
     def commit(self) -> git.Commit:
-        """The commit that the tag points at, as GitPython has it."""
+        """The commit that the tag points at, as a GitPython object."""
         from gitxexp.storage.git_write import gitpython_repo
 
         places = self._project.places
@@ -66,12 +67,12 @@ class Experiment:
 
     @property
     def tagger(self) -> str:
-        """Who tagged it, without the address; "" where the tag does not say."""
+        """The tagger's name without the address; "" if the tag has none."""
         return self._tag.tagger
 
     @property
     def payload(self) -> Payload:
-        """Everything that the tag's message says."""
+        """The content of the tag's message."""
         return self._tag.payload
 
     @property
@@ -81,32 +82,32 @@ class Experiment:
 
     @property
     def text(self) -> str:
-        """The prose of its description, as it is today; "" where there is none."""
+        """The text of its current description; "" if there is none."""
         return self.payload.text
 
     @property
     def run(self) -> str:
-        """The tracker run; "" where none is known."""
+        """The tracker run; "" if unknown."""
         return self.payload.run
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What it was labelled with."""
+        """Its labels."""
         return self.payload.labels
 
     @property
     def params(self) -> Mapping[str, Any]:
-        """Parameters by dotted name: numbers, texts, truth values or lists of them."""
+        """Parameters by dotted name: numbers, strings, booleans or lists of these."""
         return self.payload.params
 
     @property
     def metrics(self) -> Mapping[str, Any]:
-        """Metrics by name: numbers, each in the unit in which it was logged."""
+        """Metrics by name: numbers in the unit in which they were logged."""
         return self.payload.metrics
 
     @property
     def context(self) -> Mapping[str, Any]:
-        """Where and how it ran, by name: host, Python, commits. Shown, and no part of its configuration."""
+        """Where and how it ran, by name: host, Python, commits. Not part of its configuration."""
         return self.payload.context
 
     @property
@@ -115,12 +116,12 @@ class Experiment:
         return self.payload.artifacts
 
     def get(self, *paths: str, out: PathLike | None = None, force: bool = False) -> GetReport:
-        """Get files or folders of it from the nearest place that has them, as ``git xexp get``.
+        """Get its files or folders from the nearest place that has them, as ``git xexp get``.
 
-        ``paths`` are read from the current folder, then from the top; globs are allowed. ``out`` is a
-        file or folder (default: their own place); ``force`` overwrites files that differ. Returns each
-        file with its size in bytes and where it came from. Raises XexpError for a path that it does not
-        have, a file in the way, and content that no place has.
+        ``paths`` are relative to the current folder, then to the top; globs are allowed. ``out`` is
+        a file or folder (default: their original paths); ``force`` overwrites files that differ.
+        Returns each file with its size in bytes and where it came from. Raises XexpError for an
+        unknown path, a file in the way, or content that is nowhere.
         """
         from gitxexp.workflows.artifacts.get import GetRequest, get
 
@@ -135,11 +136,12 @@ class Experiment:
     def open(self, path: str, mode: Literal["rb"]) -> IO[bytes]: ...
 
     def open(self, path: str, mode: str = "r", *, encoding: str = "utf-8") -> IO[str] | IO[bytes]:
-        """Open one of its files for reading, as it was, in ``mode`` "r" (text in ``encoding``) or "rb".
+        """Open one of its files, as it was, for reading in ``mode`` "r" (text in ``encoding``) or
+        "rb".
 
-        Its content is verified and read from a temporary file, so that nothing reaches the work tree or
-        the cache. Raises XexpError for a ``path`` that it does not have or that is a folder, and for
-        content that no place has; UsageError for another mode.
+        Its content is verified and read from a temporary file, so nothing reaches the work tree or
+        the cache. Raises XexpError for a ``path`` that is unknown or a folder, or content that is
+        nowhere; UsageError for another mode.
         """
         import tempfile
 
@@ -147,7 +149,7 @@ class Experiment:
 
         if mode not in ("r", "rb"):
             raise UsageError(f"mode '{mode}': a past experiment can only be read ('r' or 'rb')")
-        file = tempfile.TemporaryFile()  # noqa: SIM115, it is given away
+        file = tempfile.TemporaryFile()  # noqa: SIM115, the caller closes it
         try:
             stream(self._project, GetRequest(self._tag.commit, (path,), self.name), file)
         except BaseException:
@@ -157,11 +159,12 @@ class Experiment:
         return io.TextIOWrapper(file, encoding=encoding) if mode == "r" else file
 
     def diff(self, other: str | Experiment | None = None) -> Comparison:
-        """Parameters, metrics, artifacts and code that differ from it to ``other`` (a version, or None for
-        the work tree and its latest run), as ``git xexp explore diff``.
+        """Return the parameters, metrics, artifacts and code that differ between this one and
+        ``other`` (a version, or None for the work tree and its latest run), as ``git xexp explore
+        diff``.
 
-        Metrics have their change, whether that is better, and a 95% interval where rows tell it. Raises
-        XexpError for a name that means nothing.
+        Metrics have their change, whether that is better, and a 95% interval where rows allow one.
+        Raises XexpError for an unknown name.
         """
         from gitxexp.workflows.explore import compare
         from gitxexp.workflows.explore.show import experiment_of
@@ -175,12 +178,12 @@ class Experiment:
         return compare.compare(self._project, before, compare.of_experiment(self._project, tag))
 
     def rows(self, table: str | None = None) -> duckdb.DuckDBPyRelation:
-        """The rows that its run logged, as the results were at its commit: a DuckDB relation, whose
-        ``fetchall()`` gives tuples, ``df()``, ``pl()`` and ``arrow()`` tables.
+        """Return the rows that its run logged, from the results at its commit: a DuckDB relation,
+        whose ``fetchall()`` returns tuples and ``df()``, ``pl()`` and ``arrow()`` return tables.
 
-        ``table`` is a table of the results (None: that of its run). Rows are its own where they name its
-        run or its version; of a table with neither column, all are. Raises XexpError where there is no
-        such table, or no place has the database of that commit.
+        ``table`` is a table of the results (None: that of its run). Rows belong to it if they name
+        its run or version; in a table with neither column, all do. Raises XexpError if there is no
+        such table, or the database of that commit is nowhere.
         """
         from gitxexp.trackers.tables import condition_of
         from gitxexp.workflows.sql.database import selected
@@ -197,9 +200,9 @@ class Experiment:
         )
 
     def log(self) -> str:
-        """What its run printed, where ``git xexp run`` or ``sweep`` ran it on this machine.
+        """Return the output of its run, if ``git xexp run`` or ``sweep`` ran it on this machine.
 
-        Raises XexpError where there is no record of the run, or its log is elsewhere.
+        Raises XexpError if the run has no record, or its log is on another machine.
         """
         from gitxexp.workflows.runs.logs import find_log
 
@@ -219,11 +222,11 @@ class Experiment:
 
 
 class Experiments(Sequence[Experiment]):
-    """Experiments in order, as a sequence: prints as a table, in a notebook as one of HTML.
+    """An ordered sequence of experiments: prints as a table, in a notebook as HTML.
 
-    ``where``, ``filter`` and ``sort`` give new sequences, and so does a slice. Names are those of
-    ``git xexp list``: fields (``version``, ``date``, ``label``), metrics and parameters, of which the
-    last part is enough (``lr`` is ``train.lr``).
+    ``where``, ``filter``, ``sort`` and slices return new sequences. Names are those of ``git xexp
+    list``: fields (``version``, ``date``, ``label``), metrics and parameters, whose last part is
+    enough (``lr`` for ``train.lr``).
     """
 
     def __init__(self, project: Project, tags: Sequence[tags.Experiment]) -> None:
@@ -250,35 +253,37 @@ class Experiments(Sequence[Experiment]):
     __hash__ = None  # type: ignore[assignment]
 
     def where(self, condition: str) -> Experiments:
-        """Those of which ``condition`` is true, in DuckDB's SQL over names: ``"f1 > 0.8 AND lr IN (1, 2)"``,
-        a dotted name in double quotes. ``date`` is a time in UTC, ``label`` a list of texts.
+        """Return those for which ``condition``, in DuckDB SQL over names, is true: ``"f1 > 0.8 AND
+        lr IN (1, 2)"``; put dotted names in double quotes. ``date`` is a UTC timestamp, ``label`` a
+        list of strings.
 
-        Raises UsageError, pointing at the word, for a condition that cannot be read.
+        Raises UsageError, pointing at the word, for an invalid condition.
         """
         from gitxexp.workflows.explore.query import Query
 
         return self._chosen(Query(where=condition))
 
     def filter(self, expression: str) -> Experiments:
-        """Those that match ``expression``, in the language of ``git xexp list --filter``: ``"f1 > 0.8 and
-        model ~ bert"``. Raises UsageError or XexpError for what cannot be read or a name that is unknown."""
+        """Return those that match ``expression``, in the syntax of ``git xexp list --filter``:
+        ``"f1 > 0.8 and model ~ bert"``. Raises UsageError or XexpError for an invalid expression or
+        an unknown name."""
         from gitxexp.workflows.explore.query import Query
 
         return self._chosen(Query(filter=expression))
 
     def sort(self, name: str, *, reverse: bool = False) -> Experiments:
-        """By a metric ``name`` (the best first), a parameter or text (upwards), ``date`` or ``version``
-        (the last first), or the other way with ``reverse``; what lacks it comes last. Raises XexpError for
-        a name that is unknown."""
+        """Sort by ``name``: a metric (best first), a parameter or text (ascending), ``date`` or
+        ``version`` (latest first); ``reverse`` inverts the order. Experiments without a value come
+        last. Raises XexpError for an unknown name."""
         from gitxexp.workflows.explore.query import Query
 
         return self._chosen(Query(sort=name, reverse=reverse))
 
     def compare(self) -> SideBySide:
-        """All of them side by side, each compared with the first, as ``git xexp explore diff`` of several:
-        parameters, metrics with their 95% intervals where rows tell them, artifacts and code.
+        """Compare each with the first, as ``git xexp explore diff`` of several: parameters, metrics
+        with 95% intervals where rows allow them, artifacts and code.
 
-        Raises XexpError where the sequence is empty.
+        Raises XexpError if the sequence is empty.
         """
         from gitxexp.workflows.explore.compare import of_experiment, side_by_side
 
@@ -289,10 +294,11 @@ class Experiments(Sequence[Experiment]):
         )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A row for each: ``version``, ``date`` (UTC), ``label`` (lists), ``run``, ``commit``, parameters and
-        metrics by name, ``text``. A parameter that has the name of a metric or field is ``params.NAME``.
+        """Return a DataFrame with a row for each: ``version``, ``date`` (UTC), ``label`` (lists),
+        ``run``, ``commit``, parameters and metrics by name, ``text``. A parameter with the same
+        name as a metric or field is ``params.NAME``.
 
-        Raises UsageError where pandas is not installed.
+        Raises UsageError if pandas is not installed.
         """
         from gitxexp.common.missing import missing_package
 
@@ -305,7 +311,7 @@ class Experiments(Sequence[Experiment]):
         return pandas.DataFrame(columns)
 
     def to_polars(self) -> polars.DataFrame:
-        """As :meth:`to_pandas`, for polars. Raises UsageError where polars is not installed."""
+        """Like :meth:`to_pandas`, for polars. Raises UsageError if polars is not installed."""
         from gitxexp.common.missing import missing_package
 
         try:
@@ -321,7 +327,7 @@ class Experiments(Sequence[Experiment]):
         return polars.DataFrame(columns)
 
     def to_arrow(self) -> pyarrow.Table:
-        """As :meth:`to_pandas`, for Apache Arrow. Raises UsageError where pyarrow is not installed."""
+        """Like :meth:`to_pandas`, for Apache Arrow. Raises UsageError if pyarrow is not installed."""
         from gitxexp.common.missing import missing_package
 
         try:
@@ -334,7 +340,7 @@ class Experiments(Sequence[Experiment]):
         return pyarrow.table(columns)
 
     def _chosen(self, query: Query) -> Experiments:
-        if not self._tags:  # no name is known, and none is wrong
+        if not self._tags:  # no name is known, so none is wrong
             return self
         rows = self._listed(query).rows
         kept = [row.experiment for row in rows if row.experiment is not None]
@@ -347,7 +353,7 @@ class Experiments(Sequence[Experiment]):
         return listing(list(map(of_experiment, self._tags)), query, self._project.config)
 
     def _columns(self) -> dict[str, Any]:
-        """The values of each column, of one type each."""
+        """Return the values of each column, one type per column."""
         from gitxexp.trackers.column_names import key_metrics_order, key_params_order
         from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, column, of_experiment
 
@@ -397,12 +403,12 @@ class Experiments(Sequence[Experiment]):
 
 
 def _of_one_type(values: Sequence[Any]) -> list[Any]:
-    """Numbers, truth values or texts; values of several kinds as texts, as a list shows them."""
+    """Numbers, booleans or strings; mixed kinds become strings, as a listing shows them."""
     from gitxexp.repository.tag_message import show
 
     kinds = {type(value) for value in values if value is not None}
     if any(type(value) is int and abs(value) >> 63 for value in values):
-        kinds = {object}  # more than a column of integers holds
+        kinds = {object}  # more than an integer column holds
     if kinds <= {bool} or kinds <= {int} or kinds <= {str}:
         return list(values)
     if kinds <= {int, float}:

@@ -12,16 +12,16 @@ from gitxexp.common.errors import XexpError
 
 
 def load(ipython: Any) -> None:
-    """Register the magics with IPython's shell."""
+    """Register the magics with IPython."""
     ipython.register_magic_function(xexp, "line", "xexp")
     magic = _sql_of(ipython)
     ipython.register_magic_function(magic, "line_cell", "xexp_sql")
 
 
 def xexp(line: str) -> None:
-    """Run ``git xexp`` with the words of the line, and print what it prints as it comes.
+    """Run ``git xexp`` with the words of the line and stream its output.
 
-    ``%xexp list --sort f1``. Raises UsageError, which ends the cell, where it fails.
+    ``%xexp list --sort f1``. Raises UsageError, which ends the cell, if it fails.
     """
     from IPython.core.error import UsageError
 
@@ -46,11 +46,11 @@ def xexp(line: str) -> None:
 
 def _sql_of(ipython: Any) -> Any:
     def xexp_sql(line: str, cell: str | None = None) -> Any:
-        """The rows of a query over experiments and results, as ``git xexp sql``: a DataFrame of pandas
-        where that is installed, else a DuckDB relation.
+        """Return the rows of a query over experiments and results, as ``git xexp sql``: a pandas
+        DataFrame if pandas is installed, else a DuckDB relation.
 
-        ``%xexp_sql SELECT ...`` on one line, or ``%%xexp_sql [NAME]`` above a cell; with NAME the rows
-        become that variable, and are not shown. Raises UsageError for a query that is wrong.
+        ``%xexp_sql SELECT ...`` on one line, or ``%%xexp_sql [NAME]`` above a cell; with NAME the
+        rows are assigned to that variable and not shown. Raises UsageError for an invalid query.
         """
         from IPython.core.error import UsageError
 
@@ -73,10 +73,10 @@ def _sql_of(ipython: Any) -> Any:
 def _rows(query: str) -> Any:
     from importlib.util import find_spec
 
-    from gitxexp.workflows.sql.mistakes import explained  # with DuckDB, as the query itself
+    from gitxexp.workflows.sql.mistakes import explained  # imports DuckDB, as the query itself does
 
     relation = open_repository().sql(query)
     if not find_spec("pandas"):
         return relation
-    with explained(list, query):  # values are computed only now
+    with explained(list, query):  # values are computed here
         return relation.df()

@@ -1,8 +1,8 @@
-"""The one family of errors that a user may see.
+"""The errors that a user may see.
 
-Every error says what happened and, in ``hint``, how to go on. Exit codes follow git's habit
-(git-scm.com/docs/git#_git_commands, usage.c): 129 for wrong usage, 128 for a fatal error,
-1 for a plain "no".
+Every error says what happened and, in ``hint``, how to continue. Exit codes follow git's habit
+(git-scm.com/docs/git#_git_commands, usage.c): 129 for wrong usage, 128 for a fatal error, 1 for a
+plain "no".
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NO = 1
 
 
 class XexpError(Exception):
-    """Something a user can understand and act on.
+    """An error that a user can understand and act on.
 
     ``message`` is one sentence without a prefix, and perhaps lines of detail that begin with two
     spaces; ``hint`` is the next step, possibly several lines.
@@ -40,7 +40,8 @@ class XexpError(Exception):
 
     @property
     def lines(self) -> list[str]:
-        """The message in lines. A line break in a name makes none: only detail begins with spaces."""
+        """The message split into lines. Line breaks inside names are kept out: only detail lines
+        begin with spaces."""
         first, *more = self.message.split("\n  ")
         return [first, *(f"  {line}" for line in more)]
 
@@ -58,11 +59,12 @@ class NoAnswer(XexpError):
 
 
 def suggestion(name: str, known: Sequence[str], otherwise: str | None = None) -> str | None:
-    """A hint that asks for the names in ``known`` that look like ``name``, else ``otherwise``.
+    """Suggest the names in ``known`` that are similar to ``name``; return ``otherwise`` if there
+    are none.
 
-    Those that look much less like it than the first one does are no help.
+    Names much less similar than the best match are dropped.
     """
-    from difflib import SequenceMatcher, get_close_matches  # only for an error
+    from difflib import SequenceMatcher, get_close_matches  # imported only for an error
 
     from gitxexp.common.text import one_line
 
@@ -88,12 +90,12 @@ class GitError(XexpError):
 
     @property
     def lines(self) -> list[str]:
-        """git's own lines; git has made the names in them harmless."""
+        """git's own lines; git has already escaped the names in them."""
         return self.message.splitlines()
 
 
 def _first_message(stderr: str) -> str:
-    """git's complaint without its prefix; several lines are kept when git wrote several."""
+    """git's error message without its prefix; multiple lines are kept."""
     lines = [line for line in stderr.strip().splitlines() if not line.startswith("hint:")]
     text = "\n".join(lines)
     for prefix in ("fatal: ", "error: "):
@@ -102,7 +104,7 @@ def _first_message(stderr: str) -> str:
 
 
 class PushRejected(XexpError):
-    """The remote said no to some refs, and so took none (the push is atomic).
+    """The remote rejected some refs, and so accepted none (the push is atomic).
 
     ``refs`` maps each ref it named to its reason, such as ``already exists`` or ``fetch first``.
     """

@@ -1,13 +1,14 @@
-"""Files: what kind one is, written in one step, and temporary folders.
+"""File kinds, atomic writes, and temporary folders.
 
-The kind is told by the first bytes and, for a new file, by its name. Sources:
+The kind follows from the first bytes or, for a new file, from its name. Sources:
 sqlite.org/fileformat2.html section 1.3 (16-byte header string), the Parquet format specification
-("PAR1", "PARE" for an encrypted footer), and DuckDB's main header ("DUCK" after an 8-byte checksum).
+("PAR1", "PARE" for an encrypted footer), and DuckDB's main header ("DUCK" after an 8-byte
+checksum).
 
-Temporary folders that belong to a process, so that what a killed one left can be told.
+Temporary folders belong to a process, so that those of a killed process can be recognised.
 
-The owner holds a lock (``flock``) on its folder, which the kernel drops with the process however
-it ends. Whoever makes a new one removes those beside it that nobody holds.
+The owner holds a lock (``flock``) on its folder; the kernel releases it when the process ends,
+however it ends. Creating a folder removes sibling folders that nobody holds.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from gitxexp.common.errors import XexpError, suggestion
 
 Kind = Literal["sqlite", "duckdb", "parquet"]
 
-#: What a file of this suffix holds.
+#: The kind of file by suffix.
 SUFFIXES: dict[str, Kind] = {
     ".db": "sqlite",
     ".db3": "sqlite",
@@ -42,7 +43,7 @@ SUFFIXES: dict[str, Kind] = {
 
 
 def kind_of_header(head: bytes) -> Kind | None:
-    """The kind of a file that begins with these (at least 16) bytes."""
+    """Return the kind of a file that begins with these bytes (at least 16)."""
     if head.startswith(b"SQLite format 3\x00"):
         return "sqlite"
     if head[8:12] == b"DUCK":
@@ -51,9 +52,9 @@ def kind_of_header(head: bytes) -> Kind | None:
 
 
 def database_kind(path: Path) -> Kind | None:
-    """The kind of a file by its first bytes; None for any other, and for what cannot be read."""
+    """Return the kind of a file by its first bytes; None for any other or unreadable file."""
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO must not wait
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # do not block on a FIFO
     except OSError:
         return None
     try:
@@ -65,7 +66,7 @@ def database_kind(path: Path) -> Kind | None:
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of an existing file, by its first bytes; its name does not matter.
+    """Return the kind of an existing file by its first bytes, whatever its name.
 
     Raises :class:`XexpError` for a missing, empty, unreadable or unknown file.
     """
@@ -86,7 +87,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def read_file(path: Path) -> bytes:
-    """The bytes of a regular file; raises OSError as open does, also for a pipe or a device."""
+    """Read a regular file; raises OSError as open does, and for a pipe or a device."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb") as stream:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -95,7 +96,8 @@ def read_file(path: Path) -> bytes:
 
 
 def kind_by_name(path: Path) -> Kind:
-    """The kind that a file of this name would have; raises :class:`XexpError` for others."""
+    """Return the kind that a file of this name would have; raises :class:`XexpError` for other
+    names."""
     kind = SUFFIXES.get(path.suffix.lower())
     if kind is None:
         known = ", ".join(SUFFIXES)
@@ -123,34 +125,35 @@ def _head(path: Path) -> bytes:
         raise XexpError(f"cannot read {path}: {error.strerror}") from None
 
 
-# -- written in one step ---------------------------------------------------------------------------
+# -- atomic writes
+# -----------------------------------------------------------------------------------
 
 
 def umask() -> int:
-    """The process's umask, which can only be read by setting it."""
+    """Return the process's umask, which can only be read by setting it."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
 
 
 def new_mode(path: Path, executable: bool = False) -> int:
-    """The permissions for a file that takes the place of ``path``: those of the file there, else
-    those of a new file. A link's place is taken, and what it leads to is not asked."""
+    """Return the permissions for a file that replaces ``path``: those of the existing file, else
+    those of a new file. A link is replaced itself; its target does not matter."""
     with contextlib.suppress(OSError):
         info = path.lstat()
         if stat.S_ISREG(info.st_mode):
-            return stat.S_IMODE(info.st_mode) | stat.S_IWUSR  # DVC protects what it links
+            return stat.S_IMODE(info.st_mode) | stat.S_IWUSR  # DVC makes linked files read-only
     return (0o777 if executable else 0o666) & ~umask()
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -> Iterator[Path]:
-    """A path beside ``path`` to write to, which takes its place when the block ends well.
+    """Yield a temporary path next to ``path``, which replaces it when the block succeeds.
 
-    Whoever reads ``path`` sees the old file or the whole new one, also after a power cut unless
-    ``durable`` is false (file and folder are synced). The permissions are those of the file that is
-    replaced or the usual ones, unless ``mode`` says otherwise. The temporary file is removed where
-    the block fails; what a killed process left is removed by the next write to the same file.
+    Readers of ``path`` see the old file or the complete new one, even after a power failure unless
+    ``durable`` is false (file and folder are synced). The permissions are those of the replaced
+    file or the defaults, unless ``mode`` is given. The temporary file is removed if the block
+    fails; the next write to the same file removes what a killed process left.
     """
     temporary = path.with_name(f".{path.name[:100]}.xexp-{os.getpid()}-{os.urandom(4).hex()}.tmp")
     remove_left(path)
@@ -169,9 +172,9 @@ def atomic_write(path: Path, *, mode: int | None = None, durable: bool = True) -
 
 @contextlib.contextmanager
 def output_file(path: Path) -> Iterator[Path]:
-    """:func:`atomic_write` of a file that the user named.
+    """Like :func:`atomic_write`, for a file that the user named.
 
-    Raises XexpError, which names that file and not the temporary one, where it cannot be written.
+    Raises XexpError naming that file, not the temporary one, if it cannot be written.
     """
     try:
         with atomic_write(path) as temporary:
@@ -180,13 +183,13 @@ def output_file(path: Path) -> Iterator[Path]:
         raise XexpError(f"cannot write {path}: {error.strerror}") from error
 
 
-#: ``watcher(path, temporary)`` is called before ``temporary`` takes the place of ``path``.
+#: ``watcher(path, temporary)`` is called before ``temporary`` replaces ``path``.
 Watcher = Callable[[Path, Path], None]
 _watcher: ContextVar[Watcher | None] = ContextVar("watcher", default=None)
 
 
 def put(temporary: Path, path: Path) -> None:
-    """Have ``temporary``, complete and synced, take the place of ``path``; who watches knows first."""
+    """Replace ``path`` with ``temporary``, complete and synced; watchers are told first."""
     watcher = _watcher.get()
     if watcher is not None:
         watcher(path, temporary)
@@ -204,7 +207,7 @@ def watched(watcher: Watcher) -> Iterator[None]:
 
 
 def sync(path: Path) -> None:
-    """Have a file's bytes, or a folder's names, on the disk (fsync(2))."""
+    """Sync a file's bytes, or a folder's entries, to disk (fsync(2))."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)
@@ -213,7 +216,7 @@ def sync(path: Path) -> None:
 
 
 def remove_left(path: Path) -> None:
-    """Remove what killed writers of this file left: their processes are gone."""
+    """Remove temporary files of this file whose writers were killed."""
     from gitxexp.common.processes import alive
 
     prefix = f".{path.name[:100]}.xexp-"
@@ -231,9 +234,9 @@ PREFIX = ".xexp-merge-"
 
 
 class Folder:
-    """A fresh folder in ``parent`` (default: the system's temporary one); close it to remove it.
+    """A new folder in ``parent`` (default: the system's temporary folder); closing removes it.
 
-    Raises :class:`XexpError` where no folder can be made.
+    Raises :class:`XexpError` if no folder can be created.
     """
 
     def __init__(self, parent: Path | None = None) -> None:
@@ -253,13 +256,13 @@ class Folder:
         self.close()
 
     def close(self) -> None:
-        """Remove the folder with all that is in it."""
+        """Remove the folder and its content."""
         shutil.rmtree(self.path, ignore_errors=True)
         os.close(self._lock)
 
 
 def sweep(place: Path) -> None:
-    """Remove the folders in ``place`` whose process is gone; what resists stays."""
+    """Remove the folders in ``place`` whose process is gone; folders that cannot be removed stay."""
     with contextlib.suppress(OSError):
         for found in _left(place):
             with contextlib.suppress(OSError):
@@ -267,7 +270,7 @@ def sweep(place: Path) -> None:
 
 
 def _left(place: Path) -> Iterator[Path]:
-    """Folders of this user; another's name proves nothing."""
+    """List folders owned by this user; another user's name proves nothing."""
     for item in os.scandir(place):
         ours = item.name.startswith(PREFIX) and item.is_dir(follow_symlinks=False)
         if ours and item.stat(follow_symlinks=False).st_uid == os.getuid():
@@ -284,9 +287,9 @@ def _remove(folder: Path) -> None:
 
 
 def _claimed(place: Path) -> tuple[Path, int]:
-    """A new folder and the descriptor that holds its lock.
+    """Create a folder; return it and the descriptor that holds its lock.
 
-    A sweep may take the folder in the moment before it is locked: then the next one is made.
+    Another process may remove the folder before it is locked: then try again.
     """
     while True:
         folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place)).resolve()
@@ -301,7 +304,8 @@ def _claimed(place: Path) -> tuple[Path, int]:
 
 
 def _locked(descriptor: int, wait: bool) -> bool:
-    """Whether the lock was got; never where the system has none (nothing is swept there)."""
+    """Return whether the lock was acquired; never on a system without flock (nothing is removed
+    there)."""
     try:
         import fcntl  # absent on Windows
 

@@ -1,4 +1,4 @@
-"""Python's search for garbage, which is off where there is none to find."""
+"""Python's garbage collector, switched off where there is no garbage to find."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """No search for cycles: thousands of rows make none, and looking for some among them takes a
-    fifth to a third of the time. Also a decorator."""
+    """Disable the search for reference cycles: thousands of rows create none, and looking for them
+    takes a fifth to a third of the time. Also a decorator."""
     before = gc.isenabled()
     gc.disable()
     try:

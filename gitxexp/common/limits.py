@@ -1,7 +1,7 @@
-"""Bounds for TOML and JSON that a repository brings: how deep it nests, how long its numbers are.
+"""Limits for TOML and JSON from a repository: nesting depth and length of numbers.
 
-A text of a few bytes can take gigabytes, or an afternoon, to parse. (YAML, whose aliases multiply it
-besides, has its bounds where it is read: :mod:`gitxexp.storage.dvc.plain_yaml`.)
+A few bytes of text can take gigabytes, or hours, to parse. (YAML, whose aliases multiply its size
+as well, has its own limits where it is read: :mod:`gitxexp.storage.dvc.plain_yaml`.)
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ MOST_DIGITS = 400
 
 
 def number(text: str) -> int | float | str:
-    """The number that a text spells, else itself."""
+    """Return the number that a text spells, else the text."""
     if len(text) <= MOST_DIGITS:
         for kind in (int, float):
             try:
@@ -24,7 +24,7 @@ def number(text: str) -> int | float | str:
 
 
 def scalar(text: str) -> bool | int | float | str:
-    """The number or truth value that a text spells (``True``, ``false``), else itself."""
+    """Return the number or boolean that a text spells (``True``, ``false``), else the text."""
     lowered = text.lower()
     return lowered == "true" if lowered in ("true", "false") else number(text)
 
@@ -41,9 +41,10 @@ _DIGITS = rf"(?<![0-9a-fA-F_])[0-9a-fA-F_]{{{MOST_DIGITS + 1},}}"
 
 
 def problem(text: str) -> str | None:
-    """What is wrong with a text of TOML or JSON, in words that complete "it …"; None if nothing is.
+    """Return what is wrong with a TOML or JSON text, in words that complete "it …"; None if
+    nothing.
 
-    What stands in quotes is text and may be anything.
+    Quoted strings may contain anything.
     """
     bare = re.sub(_QUOTED, "q", text, flags=re.DOTALL)
     if _depth(bare) > DEEPEST or re.search(_DOTTED, bare):
@@ -54,7 +55,7 @@ def problem(text: str) -> str | None:
 
 
 def _depth(text: str) -> int:
-    """How deep brackets and braces nest."""
+    """Return the nesting depth of brackets and braces."""
     deepest = now = 0
     for bracket in re.findall(r"[\[\]{}]", text):
         now = now + 1 if bracket in "[{" else max(now - 1, 0)

@@ -1,4 +1,4 @@
-"""What to say where a package of an extra is not installed."""
+"""The error for a missing package of an extra."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from gitxexp.common.errors import UsageError
 
 
 def missing_package(package: str, why: str, extra: str | None = None) -> UsageError:
-    """The error, with the command for each way in which git-xexp may have been installed."""
+    """Return the error, with the install command for each way git-xexp may have been installed."""
     wanted = f"'git-xexp[{extra}]'" if extra else package
     lines = [
         f"python -m pip install {wanted}",

@@ -1,12 +1,12 @@
 """Other processes of this machine.
 
-Ctrl-C while a database works on one long statement.
+Handling Ctrl-C while a database runs one long statement:
 
-Python's signal handlers run between bytecodes, and a statement is one: KeyboardInterrupt would wait
-for its end. A thread that the signal wakes at once (``signal.set_wakeup_fd``) interrupts the
-statement instead (sqlite.org/c3ref/interrupt.html).
+Python's signal handlers run between bytecodes, and a statement is a single one: KeyboardInterrupt
+would wait until it ends. Instead, a thread that the signal wakes at once (``signal.set_wakeup_fd``)
+interrupts the statement (sqlite.org/c3ref/interrupt.html).
 
-Something done over and over beside other work.
+Calling a function periodically in a thread.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 
 def alive(pid: int) -> bool:
-    """Whether a process has this number; one of another user counts (kill(2), signal 0)."""
+    """Return whether a process with this id exists, including other users' (kill(2), signal 0)."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -33,8 +33,8 @@ def alive(pid: int) -> bool:
 
 
 def open_elsewhere(path: Path) -> bool:
-    """Whether another process may have the file open: who writes to it would go on writing to a
-    file without a name if another took its place. True where nobody can tell (no proc(5))."""
+    """Return whether another process may have the file open: if the file were replaced, a writer
+    would keep writing to the unlinked one. True where that cannot be determined (no proc(5))."""
     try:
         wanted = path.stat()
         processes = [entry for entry in os.scandir("/proc") if entry.name.isdigit()]
@@ -43,7 +43,7 @@ def open_elsewhere(path: Path) -> bool:
     for process in processes:
         if int(process.name) == os.getpid():
             continue
-        with suppress(OSError):  # gone by now, or another user's
+        with suppress(OSError):  # already gone, or another user's
             for handle in os.scandir(f"{process.path}/fd"):
                 with suppress(OSError):
                     info = handle.stat()
@@ -53,18 +53,18 @@ def open_elsewhere(path: Path) -> bool:
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
-_wake: list[int] = []  #: the end of the pipe that signals write to, once there is one
+_wake: list[int] = []  #: the write end of the pipe that signals write to, once it exists
 
 
 def interruptible(connection: Any) -> None:
-    """Have ``connection.interrupt()`` called when a signal arrives, for as long as somebody holds
-    it: a long statement of SQLite or DuckDB ends, and then the signal's handler runs."""
+    """Call ``connection.interrupt()`` when a signal arrives, while any holder is active: a long
+    SQLite or DuckDB statement ends, and then the signal handler runs."""
     _watch()
     _open.add(connection)
 
 
 def signals_first() -> None:
-    """Whatever a signal raises is raised by this call: Python looks for signals when it begins."""
+    """Raise whatever a pending signal raises: Python checks for signals when a call begins."""
 
 
 def _watch() -> None:
@@ -75,9 +75,9 @@ def _watch() -> None:
         os.set_blocking(writer, False)
         threading.Thread(target=_interrupt, args=(reader,), daemon=True).start()
         _wake.append(writer)
-    # each time: an event loop of asyncio, such as that of a prompt, takes it away when it ends
+    # each time: an asyncio event loop, such as a prompt's, resets it when it ends
     other = signal.set_wakeup_fd(_wake[0], warn_on_full_buffer=False)
-    if other not in (-1, _wake[0]):  # of a loop that runs around us, as in a notebook
+    if other not in (-1, _wake[0]):  # of an enclosing event loop, as in a notebook
         signal.set_wakeup_fd(other)
 
 
@@ -87,15 +87,15 @@ def _interrupt(reader: int) -> None:
 
 
 def _interrupt_all() -> None:
-    """A function of its own, so that a waiting thread holds no connection."""
+    """A separate function, so that a waiting thread holds no reference to a connection."""
     for connection in list(_open):
-        with suppress(Exception):  # it is closed by now
+        with suppress(Exception):  # already closed
             connection.interrupt()
 
 
 @contextmanager
 def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
-    """Call ``action`` every so many seconds, in a thread, for the time of a ``with``."""
+    """Call ``action`` every so many seconds in a daemon thread, during a ``with`` block."""
     over = threading.Event()
 
     def run() -> None:

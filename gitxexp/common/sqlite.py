@@ -1,10 +1,10 @@
-"""The one door to SQLite files, wherever they come from.
+"""Access to SQLite files, wherever they come from.
 
 A database may come with a clone, so its schema is not trusted (sqlite.org/security.html): no
-extension is loaded, no function of a schema may have a side effect, only ordinary tables are read,
-and triggers stand aside where rows are written. A view is never evaluated, and never looked at:
-``PRAGMA table_list`` resolves the columns of each, which for views of views doubles with every one
-of them, and no interrupt ends it.
+extension is loaded, no function in a schema may have a side effect, only ordinary tables are read,
+and triggers are removed while rows are written. A view is never evaluated or inspected: ``PRAGMA
+table_list`` resolves the columns of each, which doubles with every level of nested views and cannot
+be interrupted.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from gitxexp.common import processes
 Mode = Literal["ro", "rw", "rwc"]
 TableKind = Literal["table", "virtual", "shadow"]
 
-#: Bytes of the largest cell that is read for showing it or for summing it up.
+#: Size in bytes of the largest cell that is read to show or summarise it.
 CELL = 256_000_000
 
-#: Steps of SQLite's machine between two looks at the clock: some milliseconds.
+#: SQLite VM steps between two checks of the clock: a few milliseconds.
 _STEPS = 1_000_000
 
-#: The tables that SQLite's own modules keep beside a virtual table (``xShadowName`` of each).
+#: The tables that SQLite's own modules create for a virtual table (``xShadowName`` of each).
 _SHADOWS = {
     "fts5": ("data", "idx", "content", "docsize", "config"),
     "fts4": ("content", "segments", "segdir", "docsize", "stat"),
@@ -44,16 +44,16 @@ _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
 
 
 class Connection(sqlite3.Connection):
-    """A connection whose statements end when a signal arrives, or when their time is up."""
+    """A connection whose statements are interrupted by a signal or a time limit."""
 
     _end = float("inf")
 
     def limit_cells(self, size: int = CELL) -> None:
-        """Refuse larger cells (bytes): a generated column can make a giant one of nothing."""
+        """Refuse larger cells (bytes): a generated column can create a giant one from nothing."""
         self.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, size)
 
     def execute(self, *args: Any) -> sqlite3.Cursor:
-        """Like sqlite3's; raises KeyboardInterrupt where that was the reason of a failure."""
+        """Like sqlite3's method; raises KeyboardInterrupt if that caused the failure."""
         try:
             return super().execute(*args)
         except sqlite3.OperationalError as error:
@@ -63,7 +63,7 @@ class Connection(sqlite3.Connection):
             raise
 
     def limit(self, seconds: float, cell: int) -> None:
-        """Interrupt whatever still runs after so many seconds, and refuse larger cells (bytes)."""
+        """Interrupt statements after so many seconds, and refuse larger cells (bytes)."""
         self._end = time.monotonic() + seconds
         self.set_progress_handler(self._late, _STEPS)
         self.limit_cells(cell)
@@ -86,10 +86,10 @@ def connect(
     timeout: float = 10.0,
     isolation: Literal["DEFERRED", "IMMEDIATE"] | None = None,
 ) -> Connection:
-    """A connection to the file (or the URI) ``where``; raises ``sqlite3.Error``.
+    """Connect to the file (or URI) ``where``; raises ``sqlite3.Error``.
 
     ``timeout``: seconds to wait for another writer. Without ``isolation`` only an explicit
-    ``BEGIN`` begins a transaction.
+    ``BEGIN`` starts a transaction.
     """
     uri = where if isinstance(where, str) else address(where, mode, immutable=immutable)
     con = sqlite3.connect(
@@ -106,7 +106,7 @@ def quote(name: str) -> str:
 
 
 class TableEntry(NamedTuple):
-    """A table as ``sqlite_schema`` has it. ``kind``: like that of ``PRAGMA table_list``."""
+    """A table as listed in ``sqlite_schema``. ``kind``: as in ``PRAGMA table_list``."""
 
     name: str
     sql: str
@@ -117,7 +117,7 @@ class TableEntry(NamedTuple):
 
 
 def tables(con: sqlite3.Connection, schema: str = "main") -> list[TableEntry]:
-    """The tables of one attached database, oldest first, without views and SQLite's own."""
+    """Return the tables of one attached database, oldest first, without views and SQLite's own."""
     rows = con.execute(
         f"SELECT type, name, sql, rootpage FROM {quote(schema)}.sqlite_schema "
         "WHERE type IN ('table', 'index') ORDER BY rowid"
@@ -145,17 +145,19 @@ def tables(con: sqlite3.Connection, schema: str = "main") -> list[TableEntry]:
 
 
 def _without_rowid(con: sqlite3.Connection, schema: str, table: str, indexes: set[str]) -> bool:
-    """Whether the primary key's index is the table itself: ``sqlite_schema`` has no such index."""
+    """Return whether the primary key's index is the table itself (``sqlite_schema`` lists no such
+    index)."""
     sql = f"PRAGMA {quote(schema)}.index_list({quote(table)})"
     return any(row[3] == "pk" and row[1] not in indexes for row in con.execute(sql).fetchall())
 
 
 @contextmanager
 def triggers_aside(con: sqlite3.Connection, *names: str, views: bool = False) -> Iterator[None]:
-    """Take the triggers of the tables ``names`` (none: of all) out of the schema, and put them back.
+    """Remove the triggers of the tables ``names`` (none: all tables) during the block, then restore
+    them.
 
-    For use inside a transaction: rows that are merged or stamped were inserted once already.
-    ``views``: these too, because SQLite resolves all of them where a column is dropped.
+    For use inside a transaction: rows that are merged or stamped were already inserted once.
+    ``views``: remove views too, because SQLite resolves all of them when a column is dropped.
     """
     rows = con.execute(
         "SELECT type, name, tbl_name, sql FROM main.sqlite_schema "
@@ -171,7 +173,7 @@ def triggers_aside(con: sqlite3.Connection, *names: str, views: bool = False) ->
         if kind == "trigger":
             con.execute(f"DROP TRIGGER main.{quote(name)}")
     for kind, name, _ in aside:
-        if kind == "view":  # and with it its own triggers, which are aside by now
+        if kind == "view":  # and with it its own triggers, which were removed before
             con.execute(f"DROP VIEW main.{quote(name)}")
     yield
     for _, _, sql in aside:

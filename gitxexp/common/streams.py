@@ -1,6 +1,6 @@
-"""The standard streams: always there, and never a traceback where nobody takes what is written.
+"""The standard streams: always open, and no traceback when a reader goes away.
 
-Every start imports this, so it imports next to nothing (contextlib takes 2 ms).
+Every command imports this, so it imports next to nothing (contextlib takes 2 ms).
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.secrets import masked
 from gitxexp.common.text import one_line
 
-CLOSED_PIPE = 128 + 13  #: as a shell says that SIGPIPE ended a command
+CLOSED_PIPE = 128 + 13  #: the exit code by which shells report SIGPIPE
 
 
 class ClosedPipe(Exception):
-    """Nobody reads standard output any more. (click itself would exit with 1 and git with 141.)"""
+    """The reader of standard output is gone. (click itself would exit with 1 and git with 141.)"""
 
 
 def stand() -> None:
     """Open the null device for each standard stream that was closed, as git does (setup.c,
-    sanitize_stdfds): a file opened later would get its number, and what is printed."""
+    sanitize_stdfds): otherwise a file opened later would get its number and receive the output."""
     if None not in (sys.stdin, sys.stdout, sys.stderr):
         return
     last = 0
@@ -37,9 +37,9 @@ def stand() -> None:
 
 
 def write(text: str) -> None:
-    """Write to standard output; what its encoding does not have is replaced, never an error.
+    """Write to standard output; characters outside its encoding are replaced, never an error.
 
-    Raises ClosedPipe, and XexpError where it cannot be written.
+    Raises ClosedPipe, or XexpError if it cannot be written.
     """
     encoding = sys.stdout.encoding or "utf-8"
     try:
@@ -49,7 +49,7 @@ def write(text: str) -> None:
 
 
 def write_bytes(data: bytes) -> None:
-    """Like :func:`write`, for what is no text."""
+    """Like :func:`write`, for bytes."""
     try:
         sys.stdout.buffer.write(data)
     except OSError as error:
@@ -57,7 +57,7 @@ def write_bytes(data: bytes) -> None:
 
 
 def flush() -> None:
-    """Have all that was written leave; raises as :func:`write` does."""
+    """Flush all output; raises as :func:`write` does."""
     try:
         sys.stdout.flush()
     except OSError as error:
@@ -65,7 +65,7 @@ def flush() -> None:
 
 
 def tell(*lines: str) -> None:
-    """Write lines to standard error. A message holds names from anywhere: see :func:`one_line`."""
+    """Write lines to standard error. Messages contain untrusted names: see :func:`one_line`."""
     encoding = sys.stderr.encoding or "utf-8"
     text = "\n".join(shown(masked(line)) for line in lines)
     text = text.encode(encoding, "backslashreplace").decode(encoding)
@@ -78,23 +78,23 @@ def tell(*lines: str) -> None:
     except BrokenPipeError:
         drop(2)
         raise
-    except OSError:  # a full disk: there is nowhere left to say so
+    except OSError:  # a full disk: nowhere left to report it
         drop(2)
 
 
 def shown(line: str) -> str:
-    """A line as it is written: harmless, and what :func:`paint` marked coloured."""
+    """Return the line as written: escaped, with the marks of :func:`paint` turned into colours."""
     return coloured(one_line(line))
 
 
 def paint(text: str, style: str) -> str:
-    """``text`` marked with a style, to be coloured as it is written and not before: by then, other
-    escape sequences are gone. Unicode has 32 characters that no text contains; these are marks."""
+    """Mark ``text`` with a style that becomes colour only on output, after all other escape
+    sequences have been removed. The marks are 32 Unicode noncharacters, which no text contains."""
     return f"{_MARKS[style]}{text}{_END}"
 
 
 def coloured(text: str) -> str:
-    """The marks of :func:`paint` as escape sequences (ECMA-48, SGR)."""
+    """Turn the marks of :func:`paint` into escape sequences (ECMA-48, SGR)."""
     return text.translate(_SGR) if _END in text else text
 
 
@@ -111,7 +111,7 @@ _SGR = {ord(_END): "\x1b[0m"} | {ord(_MARKS[s]): f"\x1b[{code}m" for s, code in 
 
 
 def drop(number: int = 1) -> None:
-    """Let whatever is still to be written to this stream go nowhere."""
+    """Discard whatever is still to be written to this stream."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, number)

@@ -1,4 +1,4 @@
-"""Numbers of things, and lists of names, in sentences; text from anywhere on one line."""
+"""Counts and lists of names in sentences; untrusted text on one line."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ def counted(count: int, thing: str) -> str:
 
 
 def some(names: Sequence[str], most: int) -> str:
-    """The first ``most`` names, and how many more there are: ``a, b and 3 more``."""
+    """Return the first ``most`` names and the number of others: ``a, b and 3 more``."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 
-#: What joins the parts of words and emoji; of all that cannot be seen, it alone changes nothing else.
+#: Joiners in words and emoji: the only invisible characters that affect nothing else.
 _JOINERS = "\u200c\u200d"
 
 
 def visible(text: str) -> str:
-    """``text`` with each character that cannot be seen, breaks a line or steers a terminal as its
-    escape (``\\n``, ``\\x1b``, ``\\u202e``), so that it stays on its line and shows what it holds."""
+    """Escape each character that is invisible, breaks a line or controls a terminal (``\\n``,
+    ``\\x1b``, ``\\u202e``), so that the text stays on one line and shows its content."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() or c in _JOINERS else _escaped(c) for c in text)
 
 
 def html_text(text: str) -> str:
-    """``text`` as it stands in HTML: what it holds is shown, and nothing of it is markup."""
-    import html  # 2 ms, which a list in a terminal needs not wait for
+    """Escape ``text`` for HTML, so that it is shown and none of it is markup."""
+    import html  # 2 ms, which a terminal listing need not pay
 
     return html.escape(visible(text))
 
@@ -41,20 +41,20 @@ def _escaped(char: str) -> str:
     return ascii(char)[1:-1]
 
 
-#: Control characters (C0, C1) but for the tab, marks of direction, separators of lines: they steer
-#: a terminal, or make one line look like two (Unicode, UAX #9 and #14).
+#: Control characters (C0, C1) except tab, directional marks and line separators: they control a
+#: terminal, or make one line look like two (Unicode, UAX #9 and #14).
 STEERING = "\x00-\x08\x0a-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-#: The longest line that is shown whole.
+#: The longest line that is shown in full.
 MOST = 10_000
 
 
 def one_line(text: str) -> str:
-    """A line with whatever steers a terminal, and each break of it, as its escape; what is longer
-    than :data:`MOST` is cut. Tabs, which part the fields of a line, stay."""
+    """Escape terminal controls and line breaks; cut the line after :data:`MOST`. Tabs stay, because
+    they separate fields."""
     if len(text) > MOST:
         text = f"{text[: MOST - 1]}…"
     if text.isprintable():
         return text
-    import re  # plain text needs it not
+    import re  # plain text does not need it
 
     return re.sub(f"[{STEERING}]", lambda found: _escaped(found[0]), text)

@@ -1,8 +1,8 @@
-"""Labels and descriptions that experiments were given after they were tagged.
+"""Labels and descriptions given to experiments after they were tagged.
 
-A tag is never moved, so these stand in the registry, each with who gave it and when; of two changes
-of one label, or of two descriptions, the later one holds on every machine. What is shown of an
-experiment is what its tag says with these laid over it.
+A tag is never moved, so these are kept in the registry, each with its author and time; of two
+changes to one label, or two descriptions, the later one wins on every machine. An experiment is
+shown as its tag with these applied.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from gitxexp.repository.tag_message import SEPARATOR, Payload
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Change
 
-#: The form of the file that remembers them: a row for the registry's state, one for each change, and
-#: one that says that no row is missing. No label and no description has these characters.
+#: Format of the cache file: a row for the registry's state, one for each change, and one that marks
+#: the file as complete. Labels and descriptions never contain these characters.
 _FORMAT, _ROW, _FIELD, _END = 1, "\x1e", "\x1f", "end"
 
 
 class Annotations:
-    """What was said later, by version, the oldest first."""
+    """Later changes by version, oldest first."""
 
     def __init__(self, changes: Iterable[Sequence[str]] = ()) -> None:
         self._by_version: dict[str, list[Sequence[str]]] = {}
@@ -34,13 +34,15 @@ class Annotations:
         return bool(self._by_version)
 
     def of(self, version: str) -> list[Change]:
-        """The changes of one version, the oldest first."""
-        from gitxexp.repository.registry import Change  # late: with sqlite3, which a list needs not
+        """The changes to one version, oldest first."""
+        from gitxexp.repository.registry import (
+            Change,
+        )  # late: imports sqlite3, which a listing does not need
 
         return [Change(*each) for each in self._by_version.get(version, ())]
 
     def over(self, version: str, payload: Payload) -> Payload:
-        """``payload`` with the labels and the description that ``version`` has today."""
+        """Return ``payload`` with the current labels and description of ``version``."""
         changes = self._by_version.get(version)
         if not changes:
             return payload
@@ -59,7 +61,7 @@ class Annotations:
 
 
 def _headline(payload: Payload, text: str) -> str:
-    """The headline with its prose, which stands last, replaced."""
+    """Replace the prose, the last part of the headline."""
     old = " ".join(payload.text.split())
     if payload.handwritten:
         parts = [part for part in payload.headline.split(SEPARATOR) if "=" in part]
@@ -73,8 +75,8 @@ def _headline(payload: Payload, text: str) -> str:
 def load(path: Path, cache: Path) -> Annotations:
     """The annotations of the registry at ``path``.
 
-    They are remembered in the file ``cache`` with the stat of the registry, which is replaced
-    whenever it is written: a listing opens no database. Raises XexpError as the registry does.
+    They are cached in the file ``cache`` with the stat of the registry, which is replaced on every
+    write, so a listing opens no database. Raises XexpError as the registry does.
     """
     try:
         stat = path.stat()
@@ -86,13 +88,14 @@ def load(path: Path, cache: Path) -> Annotations:
         from gitxexp.repository.registry import Registry  # late, as above
 
         found = [tuple(change) for change in Registry(path).changes()]
-        with suppress(OSError):  # a listing works where nothing can be written
+        with suppress(OSError):  # a listing must work without write access
             _store(cache, key, found)
     return Annotations(found)
 
 
 def _cached(cache: Path, key: str) -> Sequence[Sequence[str]] | None:
-    """The remembered changes of the registry that ``key`` tells; None where they are another's."""
+    """Return the cached changes of the registry identified by ``key``; None if they belong to
+    another."""
     try:
         head, *rows = cache.read_bytes().decode("utf-8", "surrogateescape").split(_ROW)
     except OSError:

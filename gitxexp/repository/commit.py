@@ -1,7 +1,7 @@
-"""Commit and tag inside an operation, leaving what the user staged alone.
+"""Commit and tag inside an operation, leaving the user's staged changes alone.
 
 The commit is made by ``git commit`` on an index of our own (HEAD plus the given paths), so hooks,
-signing and the reflog work as ever while the user's index keeps what it held.
+signing and the reflog work as usual while the user's index stays unchanged.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Changes:
 
 
 def check_ready(project: Project) -> tuple[str | None, str]:
-    """``(branch or None, HEAD's commit)``; raises XexpError where nothing can be committed."""
+    """``(branch or None, HEAD's commit)``; raises XexpError if nothing can be committed."""
     git = project.at_top
     branch, commit = git.head()
     if commit is None:
@@ -57,7 +57,8 @@ def check_ready(project: Project) -> tuple[str | None, str]:
 
 
 def changes(project: Project) -> Changes:
-    """What differs from HEAD, in one ``git status``; what is in the folders of other projects is theirs."""
+    """Return what differs from HEAD, from one ``git status``, without the folders of other
+    projects."""
     modified: list[str] = []
     fresh: list[str] = []
     untracked: list[str] = []
@@ -88,9 +89,9 @@ def commit(
 ) -> str:
     """Commit HEAD plus ``paths`` (and, with ``everything``, all tracked changes of the project).
 
-    The first line of ``message``, about ``version``, is put as ``[tag] commit_message`` wants it,
-    unless ``verbatim``. Returns the commit's id. What the user staged besides stays staged and is
-    not in it.
+    The first line of ``message``, about ``version``, is formatted by ``[tag] commit_message``,
+    unless ``verbatim``. Returns the commit's id. Other staged changes stay staged and are not
+    committed.
     """
     git = project.at_top
     if not verbatim:
@@ -120,9 +121,9 @@ def commit(
 
 
 def worded(template: str, message: str, version: str = "") -> str:
-    """``message``, its first line put into ``template`` with the version that it is about.
+    """Return ``message`` with its first line and version formatted by ``template``.
 
-    Without a template: ``VERSION: line``, or the line alone where it is about none.
+    Without a template: ``VERSION: line``, or only the line if there is no version.
     """
     line, rest = message.partition("\n")[::2]
     if template:
@@ -134,7 +135,8 @@ def worded(template: str, message: str, version: str = "") -> str:
 def _own_index(
     project: Project, running: Running, paths: Sequence[str], *, everything: bool
 ) -> Path:
-    """A copy of the index (its stat data spares re-reading files) reset to HEAD, plus ``paths``."""
+    """Return a copy of the index (its stat data saves re-reading files) reset to HEAD, plus
+    ``paths``."""
     git = project.at_top
     own = running.keep / "index"
     running.keep.mkdir(parents=True, exist_ok=True)
@@ -151,7 +153,7 @@ def _own_index(
 
 
 def stage(git: Git, paths: Sequence[str], env: dict[str, str] | None = None) -> None:
-    """``git add`` exactly these files, ignored or not."""
+    """Run ``git add`` on exactly these files, ignored or not."""
     if paths:
         git.raw(
             "--literal-pathspecs", "add", "-f", "-A", "--pathspec-from-file=-", "--pathspec-file-nul",
@@ -160,7 +162,7 @@ def stage(git: Git, paths: Sequence[str], env: dict[str, str] | None = None) -> 
 
 
 def _follow(project: Project, running: Running, new: str) -> None:
-    """Bring the user's index to the new commit for the paths that it changed, and only those."""
+    """Update the user's index to the new commit, only for the paths that it changed."""
     git = project.at_top
     paths = git.fields("diff-tree", "-r", "--no-commit-id", "--name-only", "-z", "--root", new)
     before = index_entries(git, paths)
@@ -180,11 +182,12 @@ def tag(
     commit: str,
     date: str | None = None,
 ) -> str:
-    """Make the annotated tag ``name`` at ``commit``, message verbatim; returns the tag's object id.
+    """Create the annotated tag ``name`` at ``commit``, message verbatim; returns the tag's object
+    id.
 
-    ``date``: as git's environment takes it, where it is not that of today.
-    With ``tag.gpgSign`` the tag is signed and the signature looked for: git 2.39 exits 0 and leaves
-    an unsigned tag when an ssh key is missing.
+    ``date`` (in the format of git's environment) overrides the current time. With ``tag.gpgSign``
+    the tag is signed and the signature verified to exist: git 2.39 exits 0 and leaves an unsigned
+    tag when an ssh key is missing.
     """
     git = project.at_top
     ref = f"refs/tags/{name}"
@@ -219,19 +222,19 @@ def _check_signed(git: Git, name: str, oid: str) -> None:
         )
 
 
-# -- the way back --------------------------------------------------------------------------------
+# -- undo ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RefMoved(Step):
-    """A ref made (``old`` None) or moved; ``new`` is None until it was."""
+    """A ref created (``old`` None) or moved; ``new`` is None until that is done."""
 
     kind: ClassVar[str] = "ref"
 
     ref: str
     old: str | None
-    message: str  #: of the commit or tag that it is moved to
-    worktree: str | None = None  #: where "HEAD" is meant
+    message: str  #: object id of the commit or tag that it is moved to
+    worktree: str | None = None  #: the worktree whose HEAD is meant
     new: str | None = None
     deleted: bool = False  #: the operation deletes it
 
@@ -261,7 +264,7 @@ class RefMoved(Step):
                 " commit: --force",
             )
         if self.old is None or self.deleted or self.ref.startswith("refs/tags/"):
-            return None  # a tag that gave way to the remote's names what the remote has
+            return None  # a tag replaced by the remote's names what the remote has
         if git.ok("merge-base", "--is-ancestor", current, self.old):
             return None  # a redo: nothing that was pushed leaves the branch
         return self._on_remote(git, name)
@@ -299,7 +302,8 @@ class RefMoved(Step):
             git.raw("update-ref", *flags, "-m", "xexp: undo", self.ref, self.old, current)
 
     def _is_ours(self, git: Git, current: str) -> bool:
-        """Whether the ref still is where the operation put it (it may have died before noting that)."""
+        """Whether the ref is still where the operation put it (which may have died before recording
+        it)."""
         if self.new is not None:
             return self.new == current
         head, _, message = decode(git.raw("cat-file", "-p", current)).partition("\n\n")
@@ -311,16 +315,16 @@ class RefMoved(Step):
 
 @dataclass(frozen=True, slots=True)
 class IndexChanged(Step):
-    """Entries of a worktree's index: path → "mode oid", None where it has none."""
+    """Entries of a worktree's index: path → "mode oid", None if it has none."""
 
     kind: ClassVar[str] = "index"
 
     worktree: str
     before: dict[str, str | None]
-    after: dict[str, str | None] | None = None  #: None until it was changed
+    after: dict[str, str | None] | None = None  #: None until changed
 
     def check(self, at: Repository) -> Changed | None:
-        return None  # what was staged since stays
+        return None  # keep what was staged since
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
         if not Path(self.worktree).is_dir():
@@ -329,7 +333,7 @@ class IndexChanged(Step):
         return (IndexChanged(self.worktree, index_entries(git, list(self.before)), self.before),)
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """Give back the entries that the operation changed; what the user staged since stays."""
+        """Restore the entries that the operation changed; keep what the user staged since."""
         if not Path(self.worktree).is_dir():
             return
         git = Git(self.worktree, foreign=True)
@@ -346,7 +350,7 @@ class IndexChanged(Step):
 
 
 def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:
-    """``"mode oid"`` of each path (from the top; git must stand there), None where it has none."""
+    """``"mode oid"`` of each path (from the top; git must stand there), None if it has none."""
     found: dict[str, str | None] = dict.fromkeys(paths)
     for field in git.fields("ls-files", "-s", "-z", "--full-name"):
         meta, _, path = field.partition("\t")

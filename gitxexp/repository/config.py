@@ -1,12 +1,13 @@
 """``.xexp/config.toml`` (tracked) and ``git config xexp.*`` (overrides it) as one frozen value.
 
-The file comes with a clone, git's configuration is the user's own. So what runs something, sends
-something elsewhere or leads out of the repository counts from git's configuration alone
-(:data:`OWN`, :data:`PATHS`); in the file it is refused here, once, and the refusal says how to
-allow it.
+The file comes with a clone, git's configuration is the user's own. So settings that run something,
+send something elsewhere or lead out of the repository are honoured only in git's configuration
+(:data:`OWN`, :data:`PATHS`); in the file they are refused here, with a message that says how to
+allow them.
 
-A repository may hold several projects. One in a folder has a file of its own there, whose ``[tag]
-prefix`` its versions begin with; of the file at the top it has all settings but those that name files.
+A repository may hold several projects. A project in a folder has its own file there, whose ``[tag]
+prefix`` starts its versions; it inherits all settings of the file at the top except those that name
+files.
 """
 
 from __future__ import annotations
@@ -35,14 +36,14 @@ class ModelSlot(NamedTuple):
     """``[models.NAME]``: one production model and its candidates; "" means the default."""
 
     name: str
-    production: str = ""  #: the file that is the current best
+    production: str = ""  #: the production model's file
     candidates: str = ""  #: the folder for candidate models
-    extension: str = ""  #: of candidate files, with the dot
+    extension: str = ""  #: extension of candidate files, with the dot
 
 
 class DeclaredHere:
-    """The pipelines of the work tree at ``top``, imported and read when they are first asked for; of one
-    project, where its ``place`` is given."""
+    """The pipelines of the work tree at ``top``, imported and read on first use; only those of one
+    project if its ``place`` is given."""
 
     def __init__(self, top: Path, place: ProjectFolder | None = None) -> None:
         self.top, self.place = top, place
@@ -50,14 +51,15 @@ class DeclaredHere:
     @cached_property
     def read(self) -> Pipelines:
         """What they declare."""
-        from gitxexp.storage.dvc.pipeline import Pipelines  # late: a listing asks for nothing
+        from gitxexp.storage.dvc.pipeline import Pipelines  # late: a listing does not need it
 
         return Pipelines(self.top, self.place.has if self.place else None)
 
 
 class ProjectFolder:
-    """The ``folder`` of a project in the repository at ``top``, "" for the top itself, and what belongs
-    to the project: all that is in the folder of no other one. Code and data at the top are everybody's.
+    """The ``folder`` of a project in the repository at ``top``, "" for the top itself, and what
+    belongs to the project: everything outside the folders of other projects. Code and data at the
+    top belong to all.
     """
 
     def __init__(self, top: Path, folder: str) -> None:
@@ -65,7 +67,7 @@ class ProjectFolder:
 
     @cached_property
     def others(self) -> tuple[str, ...]:
-        """The folders of other projects, but for those that this one is in."""
+        """The folders of other projects, except those that contain this one."""
         return tuple(
             other for other in folders(self.top) if not f"{self.folder}/".startswith(f"{other}/")
         )
@@ -83,12 +85,13 @@ def folders(top: Path) -> list[str]:
 
 
 def folder_of(top: Path, below: str) -> str:
-    """The folder of the project that ``below``, a folder from the top, is in; "" for the top's."""
+    """Return the folder of the project that contains ``below`` (relative to the top); "" for the
+    top's."""
     return next((each for each in _upward(below) if has_prefix(top, each)), "")
 
 
 def unused(top: Path, below: str) -> str | None:
-    """A sentence where the folder ``below`` has settings of its own that do not count."""
+    """Return a warning if the folder ``below`` has its own settings, which are ignored."""
     for folder in _upward(below):
         if has_prefix(top, folder):
             return None
@@ -107,7 +110,7 @@ def _upward(below: str) -> Iterator[str]:
 
 
 def has_prefix(top: Path, folder: str) -> bool:
-    """Whether the file in a folder gives versions a prefix; cheap where it does not."""
+    """Whether the file in a folder sets a version prefix; cheap if it does not."""
     path = top / folder / FILE
     try:
         if not re.search(rb"^\s*prefix\b", path.read_bytes(), re.MULTILINE):
@@ -124,12 +127,12 @@ class Config(NamedTuple):
     ``xexp.results.databases`` in git's configuration (a list there: one value each, or commas)."""
 
     results_databases: tuple[str, ...] = ()  #: the tracker's databases; globs allowed
-    results_table: str = ""  #: the table of runs; "" finds it
-    #: write version, git_commit and dvc_hash into the run's rows; None: where the tracker allows it
+    results_table: str = ""  #: the table of runs; "" to detect it
+    #: write version, git_commit and dvc_hash into the run's rows; None: if the tracker allows it
     results_stamp: bool | None = None
     params_files: tuple[str, ...] = ("params.yaml",)
     params_key: tuple[str, ...] = ()  #: which parameters a description names, in order
-    params_model: str = "model"  #: the parameter that is the architecture
+    params_model: str = "model"  #: the parameter that names the architecture
     params_ignore: tuple[str, ...] = ()  #: names or globs that are not part of a configuration
     metrics_files: tuple[str, ...] = ("metrics.json",)
     metrics_primary: str = ""  #: the metric that ranks experiments
@@ -138,38 +141,38 @@ class Config(NamedTuple):
     metrics_minimize: tuple[str, ...] = ()
     #: outputs that are data; () means all but models, results, metrics
     data_paths: tuple[str, ...] = ()
-    #: globs of columns (or TABLE.COLUMN) by what they are to an experiment
+    #: globs of columns (or TABLE.COLUMN) by role
     roles_param: tuple[str, ...] = ()
     roles_metric: tuple[str, ...] = ()
     roles_context: tuple[str, ...] = ()
     roles_output: tuple[str, ...] = ()
     roles_key: tuple[str, ...] = ()
     models_paths: tuple[str, ...] = ()  #: files or globs that are models
-    models_production: str = ""  #: of the one slot that needs no name, as the two below
+    models_production: str = ""  #: for the default slot, like the next two
     models_candidates: str = ""
     models_extension: str = ""
     models_slots: tuple[ModelSlot, ...] = ()  #: ``[models.NAME]``
     tag_push: bool = False  #: push after every tag
     tag_remote: str = ""  #: the git remote to push to
-    tag_prefix: str = ""  #: what the versions of a project in a folder begin with: ``ranker/``
+    tag_prefix: str = ""  #: version prefix of a project in a folder: ``ranker/``
     tag_commit_message: str = ""  #: of commits, with {version} and {headline}
     worktree_path: str = "../exp-{name}"  #: relative to the main worktree
     worktree_branch: str = "exp/{name}"
     worktree_link: str = "auto"  #: auto, reflink, hardlink, symlink or copy
     worktree_writable: tuple[str, ...] = ()  #: globs of outputs that the user will write to
-    run_command: str = ""  #: what ``git xexp run`` runs where no command is named; a shell's words
+    run_command: str = ""  #: the default command of ``git xexp run``, in shell words
     merge_strategy: str = ""  #: for results: merge, rebase or keep; "" is merge
     merge_key: tuple[str, ...] = ()  #: key columns of results tables that have no key
     merge_data_strategy: str = ""  #: the same for data
     merge_data_key: tuple[str, ...] = ()
     check_ignore: tuple[str, ...] = ()  #: ``RULE: why`` or ``RULE@GLOB: why``
     check_bounds: tuple[str, ...] = ()  #: ``samples=50``, ``tolerance=1e-6``, ``METRIC=0..10``
-    #: Not settings: what of the file is not used and why, one sentence each; the settings that are
-    #: the user's own.
+    #: Not settings: ignored parts of the file with the reason, one sentence each; settings that
+    #: only the user may set.
     refused: tuple[str, ...] = ()
     own: frozenset[str] = frozenset()
-    pipelines: DeclaredHere | None = None  #: what DVC's pipelines say their files are
-    place: ProjectFolder | None = None  #: where the project is, and what belongs to it
+    pipelines: DeclaredHere | None = None  #: what DVC's pipelines declare their files as
+    place: ProjectFolder | None = None  #: the project's location and content
 
     @property
     def folder(self) -> str:
@@ -181,13 +184,13 @@ class Config(NamedTuple):
         return self.place is None or self.place.has(path)
 
 
-#: Settings that send something elsewhere, or run something, and so are the user's own.
+#: Settings that send something elsewhere or run something, so only the user may set them.
 OWN = {
     "tag_push": "to push after every tag",
     "tag_remote": "to push to it",
 }
 
-#: Fields of :class:`Config` that no key of the file sets by itself.
+#: Fields of :class:`Config` that no key of the file sets directly.
 NO_SETTINGS = ("models_slots", "refused", "own", "pipelines", "place")
 
 #: Settings that name files of the work tree.
@@ -195,15 +198,15 @@ PATHS = ("results_databases", "params_files", "metrics_files", "data_paths", "mo
          "models_production", "models_candidates")  # fmt: skip
 
 
-#: What a project in a folder takes over from no other one.
+#: Settings that a project in a folder does not inherit.
 _NOT_SHARED = (*PATHS, "models_slots", "tag_prefix")
 
 
 def load(top: Path | None, git_values: Mapping[str, list[str]], folder: str = "") -> Config:
-    """The configuration of the work tree at ``top`` with ``git config xexp.*`` laid over it; of the
-    project in ``folder`` of it.
+    """Return the configuration of the work tree at ``top``, or of the project in ``folder``,
+    overridden by ``git config xexp.*``.
 
-    Raises XexpError naming the file and the key when a value is of the wrong kind.
+    Raises XexpError naming the file and the key if a value has the wrong type.
     """
     config = Config()
     if top is not None:
@@ -233,13 +236,13 @@ def _from_file(top: Path, folder: str) -> dict[str, Any]:
 
 
 def _document(top: Path, folder: str) -> dict[str, Any]:
-    """The TOML of the file in a folder; empty where there is none."""
+    """The TOML of the file in a folder; empty if there is none."""
     name = posixpath.join(folder, FILE)
     path = top / name
     paths.refuse_link(path)
     if not path.exists():
         return {}
-    import tomllib  # 2 ms, which a repository without the file need not wait for
+    import tomllib  # 2 ms, only needed if the file exists
 
     try:
         return tomllib.loads(path.read_text("utf-8"))
@@ -247,12 +250,12 @@ def _document(top: Path, folder: str) -> dict[str, Any]:
         raise XexpError(f"{name} is not valid TOML: {error}", f"fix {path}") from error
     except OSError as error:
         raise XexpError(f"cannot read {name}: {error.strerror}") from error
-    except ValueError as error:  # an integer of more digits than Python reads
+    except ValueError as error:  # an integer with more digits than Python parses
         raise XexpError(f"{name} is not valid TOML: {error}", f"fix {path}") from error
 
 
 def _placed(folder: str, value: Any) -> Any:
-    """A path, or several, as named in a folder; by its path from the top."""
+    """Convert one or several paths relative to a folder into paths from the top."""
     if isinstance(value, tuple):
         return tuple(_placed(folder, each) for each in value)
     if not folder or not value or value.startswith(("/", "~")):
@@ -286,7 +289,7 @@ def _from_document(document: Mapping[str, Any], folder: str = "") -> dict[str, A
 
 
 def _listed(key: str, table: Mapping[str, Any]) -> list[str]:
-    """``[check.ignore]`` and ``[check.bounds]``, a key each, as the lists that they stand for."""
+    """Convert ``[check.ignore]`` and ``[check.bounds]`` tables to the lists that they stand for."""
     if key == "ignore":
         return [f"{name}: {value}" for name, value in table.items()]
     spelled = {
@@ -306,7 +309,7 @@ def _unknown(key: str, section: str = "", *, file: str) -> str:
 
 
 def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str, Any]:
-    """``{name: value}`` as far as the tracked file may say it; the rest is ``refused``."""
+    """Return the values that the tracked file may set; the rest is ``refused``."""
     key = _git_key(name)
     if name in OWN and value not in (False, ""):
         text = "true" if value is True else _quoted(value)
@@ -340,12 +343,12 @@ def _allowed(name: str, value: Any, where: str, refused: list[str]) -> dict[str,
 
 
 def _outside(path: str) -> str | None:
-    """Why a path of the tracked file cannot be used; None for an ordinary one or a glob."""
+    """Return why a path in the tracked file cannot be used; None for an ordinary one or a glob."""
     return paths.problem(posixpath.normpath(path)) if path else None
 
 
 def _beside(pattern: str) -> bool:
-    """Whether a pattern of worktrees' places stays in the folder that the main one is in."""
+    """Whether a pattern for worktree paths stays in the parent folder of the main worktree."""
     if pattern.startswith("~"):
         return False
     below = posixpath.normpath(pattern.replace("{name}", "name"))
@@ -353,7 +356,7 @@ def _beside(pattern: str) -> bool:
 
 
 def _git_key(name: str) -> str:
-    """A setting as git's configuration calls it."""
+    """Return the name of a setting in git's configuration."""
     return "xexp." + name.replace("_", ".", 1).replace("_", "-")
 
 
@@ -366,7 +369,7 @@ def _printable(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """``text`` as one word of a shell, on one line."""
+    """Quote ``text`` as one shell word, on one line."""
     import shlex  # for a message only
 
     return shlex.quote(_printable(text))
@@ -374,7 +377,7 @@ def _quoted(text: str) -> str:
 
 #: How data gets into a worktree; ``auto`` is the first of the others that works.
 LINKS = ("auto", "reflink", "hardlink", "symlink", "copy")
-#: The strategies of a merge, and what else they are called.
+#: The merge strategies and their aliases.
 STRATEGIES = {
     "merge": ("accumulate", "append", "union"),
     "rebase": ("replace", "upsert", "overwrite"),
@@ -394,7 +397,7 @@ def is_prefix(text: str) -> bool:
 
 
 def check_prefix(prefix: str) -> None:
-    """Raises UsageError for what cannot be one."""
+    """Raise UsageError for an invalid prefix."""
     if not is_prefix(prefix):
         raise UsageError(f"'{prefix}' is not a prefix of versions", "name one like ranker/")
 
@@ -409,14 +412,14 @@ def _one_of(name: str, value: Any, where: str) -> Any:
     return word or Config._field_defaults[name]
 
 
-#: Names with a slash after each, and nothing that git reads as a pattern.
+#: Names followed by slashes, without characters that git reads as a pattern.
 _PREFIX = re.compile(r"(?:\w(?:[\w-]|\.(?=[\w-]))*/)+")
 
 _SLOT_KEYS = ("production", "candidates", "extension")
 
 
 def _slot(name: str, table: Mapping[str, Any], folder: str, refused: list[str]) -> list[ModelSlot]:
-    """The slot; none where its name, its files or its folder cannot be used."""
+    """Return the slot; None if its name, files or folder cannot be used."""
     known: dict[str, str] = {}
     file = posixpath.join(folder, FILE)
     for key, value in table.items():
@@ -437,7 +440,7 @@ def _slot(name: str, table: Mapping[str, Any], folder: str, refused: list[str]) 
 def _git_slots(
     slots: tuple[ModelSlot, ...], values: Mapping[str, list[str]]
 ) -> tuple[ModelSlot, ...]:
-    """The slots with ``xexp.models.NAME.KEY`` of git's configuration laid over them."""
+    """Return the slots, overridden by ``xexp.models.NAME.KEY`` in git's configuration."""
     found = {slot.name: slot for slot in slots}
     for key, given in values.items():
         name, _, last = key.removeprefix("xexp.").rpartition(".")

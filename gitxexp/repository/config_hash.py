@@ -1,4 +1,4 @@
-"""The hash of a configuration: same parameters, same hash, whatever wrote them down.
+"""The hash of a configuration: the same parameters give the same hash, whatever their source.
 
 Canonical form
     Nested mappings are flattened to dotted names (``{"a": {"b": 1}}`` is ``{"a.b": 1}``) and sorted
@@ -21,7 +21,7 @@ _LEADING_ZERO = re.compile(r"[+-]?0[0-9]", re.ASCII)
 
 
 def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """``params`` with nested mappings joined to dotted names; an empty mapping stays a leaf."""
+    """``params`` with nested mappings joined to dotted names; an empty mapping is a leaf."""
     flat: dict[str, Any] = {}
     for key, value in params.items():
         name = f"{prefix}{key}"
@@ -34,13 +34,13 @@ def flatten(params: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def config_hash(params: Mapping[str, Any]) -> str:
     """``sha256:…`` of the canonical form of ``params`` (see the module's text)."""
-    import hashlib  # 3 ms, and comparing values needs no hash
+    import hashlib  # late: 3 ms, and comparing values needs no hash
 
     return "sha256:" + hashlib.sha256(canonical(params).encode()).hexdigest()
 
 
 def canonical(params: Mapping[str, Any]) -> str:
-    """The canonical form itself, one line of JSON."""
+    """Return the canonical form, one line of JSON."""
     flat = {name: _plain(value) for name, value in flatten(params).items()}
     import json
 
@@ -48,7 +48,7 @@ def canonical(params: Mapping[str, Any]) -> str:
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two parameter values are one value in the canonical form."""
+    """Whether two parameter values are equal in canonical form."""
     return bool(_plain(one) == _plain(other))
 
 

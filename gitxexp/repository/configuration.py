@@ -1,13 +1,13 @@
-"""A configuration by itself: parameters with a description and labels, in a file or from Python.
+"""A standalone configuration: parameters with a description and labels, in a file or from Python.
 
-What is written is read back to the same hash. Files are JSON (RFC 8259, and ``NaN`` and ``Infinity`` as
-Python's) or TOML 1.0, one configuration or many; nested parameters are nested there. Two forms are
-read::
+A written file reads back to the same hash. Files are JSON (RFC 8259, with Python's ``NaN`` and
+``Infinity``) or TOML 1.0, with one configuration or many; nested parameters stay nested. Two forms
+are read::
 
     {"config_hash": "sha256:…", "description": "…", "labels": […], "params": {…}}
     {"feature_names": […], "hyperparameters": {…}, "description": "…", "tags": […]}
 
-In the second, a plain one, everything but ``description``, ``tags`` and ``labels`` is a parameter.
+In the second, plain form, everything but ``description``, ``tags`` and ``labels`` is a parameter.
 """
 
 from __future__ import annotations
@@ -24,13 +24,14 @@ from gitxexp.trackers.files import read_params
 
 Form = Literal["json", "toml"]
 
-#: Keys of what :func:`document` writes; one with others beside ``params`` is a plain form.
+#: Keys of what :func:`document` writes; a document with other keys next to ``params`` is in plain
+#: form.
 KEYS = frozenset(
     ("config_hash", "version", "description", "labels", "params", "metrics", "context", "artifacts",
      "run", "run_commit", "commit", "date", "headline", "data", "code", "parent", "reason", "results",
      "table", "source", "who", "at", "tags")
 )  # fmt: skip
-#: Of many configurations in one TOML document.
+#: The key of multiple configurations in one TOML document.
 MANY = "experiments"
 
 
@@ -38,7 +39,7 @@ MANY = "experiments"
 class ExperimentConfig:
     """Parameters (nested, or by dotted name), a description and labels.
 
-    Two are the same configuration where their ``config_hash`` is the same.
+    Two configurations are the same if their ``config_hash`` is.
     """
 
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -55,7 +56,7 @@ class ExperimentConfig:
 
     @classmethod
     def read(cls, path: Path | str) -> ExperimentConfig:
-        """The configuration in a JSON, TOML or YAML file. Raises XexpError where it holds none, or
+        """Read the configuration in a JSON, TOML or YAML file. Raises XexpError if it holds none or
         several."""
         found = read_file(Path(path))
         if len(found) != 1:
@@ -63,12 +64,12 @@ class ExperimentConfig:
         return found[0]
 
     def write(self, path: Path | str) -> None:
-        """Write it to a ``.json`` or ``.toml`` file, in one step."""
+        """Write it to a ``.json`` or ``.toml`` file atomically."""
         write_file(Path(path), [document(self)])
 
 
 def document(found: ExperimentConfig, more: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """A configuration as a file holds it, with ``more`` that is known of it."""
+    """Return a configuration as stored in a file, with ``more`` fields."""
     return {
         **(more or {}),
         "config_hash": found.config_hash,
@@ -79,7 +80,7 @@ def document(found: ExperimentConfig, more: Mapping[str, Any] | None = None) -> 
 
 
 def parse(value: Mapping[str, Any]) -> ExperimentConfig:
-    """The configuration that a document of either form holds."""
+    """Parse a configuration from a document of either form."""
     params = value.get("params")
     if isinstance(params, Mapping) and value.keys() <= KEYS:
         labels = (*_labels(value.get("labels")), *_labels(value.get("tags")))
@@ -104,7 +105,7 @@ def _labels(value: Any) -> tuple[str, ...]:
 
 
 def nested(params: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters with dotted names nested; a name that would be under a value stays dotted."""
+    """Nest parameters by their dotted names; a name that would be below a value stays dotted."""
     tree: dict[str, Any] = {}
     for name, value in sorted(flatten(params).items()):
         *folders, last = name.split(".")
@@ -123,14 +124,14 @@ def nested(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 class _Folder(dict[str, Any]):
-    """A mapping that dotted names made, and no value of a parameter."""
+    """A mapping created from dotted names, as opposed to a parameter's value."""
 
 
 # -- files ---------------------------------------------------------------------------------------
 
 
 def form_of(path: Path) -> Form:
-    """The form that a file's name asks for. Raises XexpError for another."""
+    """Return the format for a file name. Raises XexpError for an unknown extension."""
     suffix = path.suffix.lower()
     if suffix in (".json", ".toml"):
         return "json" if suffix == ".json" else "toml"
@@ -138,12 +139,13 @@ def form_of(path: Path) -> Form:
 
 
 def dumped(documents: Sequence[Mapping[str, Any]], form: Form) -> str:
-    """Documents as text: one by itself, several as a list. Raises XexpError for what TOML lacks."""
+    """Serialise documents: a single one, or several as a list. Raises XexpError for values that
+    TOML lacks."""
     one = documents[0] if len(documents) == 1 else None
     if form == "json":
         content: Any = list(documents) if one is None else one
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    import tomli_w  # 4 ms that only this form needs
+    import tomli_w  # 4 ms, only needed for this format
 
     try:
         return tomli_w.dumps({MANY: list(documents)} if one is None else dict(one))
@@ -152,7 +154,7 @@ def dumped(documents: Sequence[Mapping[str, Any]], form: Form) -> str:
 
 
 def write_file(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Write documents into the file, in one step."""
+    """Write documents to the file atomically."""
     from gitxexp.common.files import atomic_write
 
     text = dumped(documents, form_of(path))
@@ -164,7 +166,7 @@ def write_file(path: Path, documents: Sequence[Mapping[str, Any]]) -> None:
 
 
 def read_file(path: Path) -> list[ExperimentConfig]:
-    """The configurations in a JSON, TOML or YAML file. Raises XexpError for what is none."""
+    """The configurations in a JSON, TOML or YAML file. Raises XexpError for an invalid one."""
     return [parse(one) for one in documents_in(path)]
 
 

@@ -1,7 +1,7 @@
-"""Files that an operation replaces, makes or removes, and how each comes back.
+"""Files that an operation replaces, creates or removes, and how each is restored.
 
-A file is replaced by a complete one that was written beside it; both are known before the rename:
-what is there after a crash is what the operation found, what it left, or somebody's newer work.
+A file is replaced by a complete one written next to it, and both are recorded before the rename:
+after a crash the file is what the operation found, what it left, or somebody's newer work.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from gitxexp.common.files import atomic_write, remove_left, sync
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
 from gitxexp.storage.objects import hash_file
 
-#: linux/fs.h: FICLONE. A copy on the same blocks, where the file system can.
+#: linux/fs.h: FICLONE. Clone onto the same blocks, if the file system can.
 _FICLONE = 0x40049409
 
-#: Files up to this size are hashed when they are recorded (0.1 s); of larger ones the stat must do.
+#: Files up to this size are hashed when they are recorded (0.1 s); larger ones are identified by
+#: stat.
 HASHED = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """What a file was: told again by its stat, and by its hash where the stat is another."""
+    """The state of a file: recognised by its stat, or by its hash if the stat changed."""
 
     size: int
     mtime_ns: int
@@ -39,7 +40,7 @@ class FileState:
 
     @classmethod
     def of(cls, path: Path, *, hashed: bool = True) -> FileState | None:
-        """The state of ``path``; None where there is no such file."""
+        """Return the state of ``path``; None if there is no such file."""
         try:
             info = path.stat()
         except FileNotFoundError:
@@ -48,7 +49,8 @@ class FileState:
         return cls(info.st_size, info.st_mtime_ns, info.st_ino, md5)
 
     def is_at(self, path: Path) -> bool:
-        """Whether the file at ``path`` is this one; rows waiting in a ``-wal`` are another state."""
+        """Whether the file at ``path`` has this state; rows waiting in a ``-wal`` make it a
+        different one."""
         now = FileState.of(path, hashed=False)
         if now is None or now.size != self.size or rows_wait(path):
             return False
@@ -58,7 +60,7 @@ class FileState:
 
 
 def rows_wait(path: Path) -> bool:
-    """Whether a database has rows that are not in its file yet."""
+    """Whether a database has rows that are not yet in its file."""
     with suppress(OSError):
         return path.with_name(path.name + "-wal").stat().st_size > 0
     return False
@@ -66,10 +68,10 @@ def rows_wait(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FileChanged(Step):
-    """``path`` replaced, made or removed. ``backup`` holds what was ``found``, None: there was nothing.
+    """A file replaced, created or removed. ``backup`` holds what was ``found`` (None: nothing).
 
-    ``left`` is what the operation made of it (None: nothing is there), ``known`` whether it did so.
-    A file that is written more than once is ``earlier`` until the last rename.
+    ``left`` is what the operation left (None: nothing), ``known`` whether that is recorded. A file
+    that is written more than once is ``earlier`` until the last rename.
     """
 
     kind: ClassVar[str] = "file"
@@ -81,7 +83,7 @@ class FileChanged(Step):
     earlier: FileState | None = None
     known: bool = False
     undo_too: bool = True  #: False in old logs: only a rollback brings it back
-    old_log: bool = False  #: which did not say what was left
+    old_log: bool = False  #: which did not record what was left
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:
@@ -96,7 +98,7 @@ class FileChanged(Step):
         return self.path
 
     def _is_found(self) -> bool:
-        """Whether the file is what the operation found, or is back already."""
+        """Whether the file is what the operation found, or is already restored."""
         path = Path(self.path)
         if self.backup is None:
             return not os.path.lexists(path)
@@ -148,7 +150,7 @@ class FileChanged(Step):
             restore(Path(self.backup), path)
 
     def _keep_both(self, at: Repository, undoing: Undoing) -> None:
-        """Neither is lost: the newer file keeps its place unless the user insists."""
+        """Lose neither file: the newer one stays unless the user insists."""
         path = Path(self.path)
         beside = path.with_name(f"{path.name}.xexp-{undoing.operation}")
         if undoing.why == "force":
@@ -165,12 +167,12 @@ class FileChanged(Step):
 
 @dataclass(frozen=True, slots=True)
 class Created(Step):
-    """A file or a whole folder that the operation makes."""
+    """A file or folder that the operation creates."""
 
     kind: ClassVar[str] = "created"
 
     path: str
-    undo_too: bool = True  #: False for what is gone when the operation is done
+    undo_too: bool = True  #: False for what is removed by the end of the operation
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:
@@ -199,7 +201,7 @@ class Created(Step):
 
 @dataclass(frozen=True, slots=True)
 class FileSealed(Step):
-    """The hash ("md5:…") of a file that the operation left: undo replaces nothing else."""
+    """The hash ("md5:…") of a file that the operation left: undo replaces only that."""
 
     kind: ClassVar[str] = "sealed"
 
@@ -224,7 +226,7 @@ class FileSealed(Step):
 
 @dataclass(frozen=True, slots=True)
 class FolderMade(Step):
-    """A folder that the operation makes (``made``), or takes away; it goes when it is empty."""
+    """A folder that the operation creates (``made``) or removes; removed only if empty."""
 
     kind: ClassVar[str] = "folder"
 
@@ -246,7 +248,7 @@ class FolderMade(Step):
 
 
 def restore(backup: Path, path: Path) -> None:
-    """Put ``backup`` back in the place of ``path``; where it can be renamed that needs no space."""
+    """Restore ``backup`` to ``path``; a rename, if possible, needs no space."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -268,7 +270,7 @@ def _copy_over(backup: Path, path: Path) -> None:
 
 
 def keep_copy(path: Path, keep: Path) -> str:
-    """A copy of ``path`` in an operation's folder, under a name of its own."""
+    """Copy ``path`` to an operation's folder under a unique name."""
     keep.mkdir(parents=True, exist_ok=True)
     number = len(list(keep.iterdir()))
     while (backup := keep / f"{number}.{path.name}").exists():
@@ -278,7 +280,7 @@ def keep_copy(path: Path, keep: Path) -> str:
 
 
 def copy_file(path: Path, target: Path) -> None:
-    """A durable copy with the file's times and mode, sharing its blocks where the system can."""
+    """Make a durable copy with the file's times and mode, sharing its blocks if possible."""
     with path.open("rb") as old, target.open("xb") as new:
         try:
             fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())

@@ -1,7 +1,7 @@
-"""Which versions are taken: what a tag holds, or a registry of any branch.
+"""Which versions are taken: by a tag, or in the registry of any branch.
 
 A clone without tags (CI, ``--no-tags``), a shallow one, and one whose tags were pruned have their
-experiments in the registry alone; a number given again there would be another experiment's.
+experiments only in the registry; reusing a number there would clash with an existing experiment.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ class Taken:
 
     @property
     def prefix(self) -> str:
-        """What the versions of the project begin with."""
+        """The prefix of the project's versions."""
         return self._tags.prefix
 
     def __contains__(self, version: AnyVersion) -> bool:
         return version in self._more or self._tags.holds(version)
 
     def add(self, version: AnyVersion) -> None:
-        """It is taken from now on."""
+        """Mark the version as taken."""
         self._more.add(version)
 
     @property
     def latest(self) -> Version | None:
-        """The highest ``eX.Y.Z``; None where there is none."""
+        """The highest ``eX.Y.Z``; None if there is none."""
         highest = self._tags.latest
         return version.latest([*self._more, *([highest] if highest else [])], self.prefix)
 
@@ -52,8 +52,8 @@ class Taken:
 
 
 def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) -> Taken:
-    """What the tags hold, or the registry here, or that of a branch, here or on a remote as last
-    seen; and ``elsewhere``."""
+    """Return the versions in tags, in the registry here, in that of any branch, local or remote as
+    last seen, and ``elsewhere``."""
     names = [name for oid in _registries(project) for name in _versions_of(project, tags, oid)]
     if project.places.top is not None:
         names += _unheld(project, tags)
@@ -62,13 +62,13 @@ def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) ->
 
 
 def is_of(name: str, prefix: str) -> bool:
-    """Whether a version's name is one of the project with this prefix."""
+    """Whether a version belongs to the project with this prefix."""
     found = version.parse(name)
     return found is None or found.prefix == prefix
 
 
 def _registries(project: Project) -> list[str]:
-    """The blobs of the registries of all branches, without the one that is in the work tree."""
+    """Return the registry blobs of all branches, except the one in the work tree."""
     branches = project.git.refs("refs/heads", "refs/remotes")
     wanted = "".join(
         f"{commit}:{config.REGISTRY}\n" for commit in ("HEAD", *dict.fromkeys(branches.values()))
@@ -83,7 +83,7 @@ def _registries(project: Project) -> list[str]:
 
 
 def _versions_of(project: Project, tags: Tags, oid: str) -> Sequence[str]:
-    """The versions in a registry's blob that no tag holds."""
+    """Return the versions in a registry blob that have no tag."""
     from gitxexp.repository.registry import versions_in
 
     def find() -> list[str]:
@@ -94,8 +94,8 @@ def _versions_of(project: Project, tags: Tags, oid: str) -> Sequence[str]:
 
 
 def untagged(project: Project, tags: Tags) -> tuple[str, ...]:
-    """The versions of this work tree's registry that no tag holds; none where it cannot be read,
-    which is for the verb that needs it to say."""
+    """Return the versions in this work tree's registry that have no tag; none if it is unreadable,
+    which is reported by the command that needs it."""
 
     try:
         return _unheld(project, tags)

@@ -1,8 +1,8 @@
-"""Operations, the steps that they are made of, and the log of both.
+"""Operations, their steps, and the log of both.
 
-Every step is written down *before* it is taken, with what is needed to take it back; so a process
-that dies leaves its plan behind and the next one can clean up. A step is a frozen dataclass that
-stands beside the code that takes it. The file lives in the git common dir and is never tracked.
+Every step is recorded *before* it is taken, with what is needed to undo it; so a process that dies
+leaves its plan behind and the next one can clean up. A step is a frozen dataclass defined next to
+the code that takes it. The log file is in the git common dir and never tracked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import Any, ClassVar, Literal, Protocol, Self, cast
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.git import Git, Places
 
-#: Where the class of each kind of step stands. Logs are kept for long: a kind is never renamed.
+#: The module of each kind of step. Logs are kept for long: a kind is never renamed.
 STEPS = {
     "irreversible": "gitxexp.repository.operation:Irreversible",
     "file": "gitxexp.repository.files:FileChanged",
@@ -47,15 +47,15 @@ STEPS = {
     "aside": "gitxexp.workflows.models.steps:ModelRemoved",
 }
 
-#: The form in which steps are written down. 1 had no version, and said less of what a step left.
+#: The format of recorded steps. 1 had no version, and recorded less about what a step left.
 VERSION = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Undoing:
-    """The taking back of ``operation``: it failed or died, the user asked for it, or insists.
+    """The reversal of ``operation``: it failed or died, or the user requested or forced it.
 
-    ``redo``: of what undo did to it.
+    ``redo``: reverse its undo.
     """
 
     operation: int
@@ -63,7 +63,7 @@ class Undoing:
 
 
 class Repository(Protocol):
-    """What a step needs of the repository to take itself back (a :class:`..repository.Project`)."""
+    """What a step needs from the repository to undo itself (a :class:`..repository.Project`)."""
 
     git: Git
     places: Places
@@ -71,7 +71,7 @@ class Repository(Protocol):
     progress: Any
 
     def notify(self, text: str, /) -> None:
-        """Say something to the user while the work goes on."""
+        """Show the user a message during the work."""
 
     def worktrees(self) -> list[dict[str, str]]:
         """The worktrees of the repository; see :func:`gitxexp.storage.git.list_worktrees`."""
@@ -86,12 +86,12 @@ class Repository(Protocol):
 
     @property
     def stat_cache(self) -> Path:
-        """Where file stats are remembered beside their hashes."""
+        """The cache of file hashes by stat."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """Later work that taking a step back would lose: what it is, and how to go on."""
+    """Later work that undoing a step would lose: a description, and how to continue."""
 
     what: str
     hint: str
@@ -99,7 +99,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """The operation of a dead process as it was finished: its line for the log, and its result."""
+    """The finished operation of a dead process: its log line, and its result."""
 
     summary: str
     result: dict[str, Any] | None = None
@@ -107,42 +107,43 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One reversible change. It can be taken back twice, and where it was recorded but never taken."""
+    """One reversible change. Undoing it twice, or when it was recorded but never taken, is safe."""
 
     kind: ClassVar[str]
 
     @property
     def subject(self) -> str | None:
-        """What may be changed more than once in an operation: only the last step left it as it is."""
+        """Identifies what an operation may change more than once: only the last step left its
+        current state."""
         return None
 
     def check(self, at: Repository) -> Changed | None:
-        """Whether the world is what the operation found or left: None, or what was changed since."""
+        """Check whether the state is what the operation found or left: None, or what changed since."""
         raise NotImplementedError
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """Make the world what the operation found; newer work is kept."""
+        """Restore what the operation found; newer work is kept."""
         raise NotImplementedError
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
-        """Steps whose :meth:`undo` does again what this one's is about to take back, from what is
-        there now; ``keep`` is the operation's folder. None are needed for what undo leaves alone."""
+        """Return steps whose :meth:`undo` redoes what this step's undo is about to revert, based on
+        the current state; ``keep`` is the operation's folder. Empty for what undo leaves alone."""
         return (Irreversible(self.kind),)
 
     def finish(self, at: Repository) -> Finished | None:
-        """Finish what a process that died had all but done, rather than take it back. None where
-        that is not so."""
+        """Finish what a dead process had almost done, rather than undo it. None if that is not the
+        case."""
         return None
 
     @classmethod
     def load(cls, data: dict[str, Any]) -> Self:
-        """The step of logged ``data``, of any version."""
+        """Parse the step from logged ``data`` of any version."""
         return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)
 class Irreversible(Step):
-    """A step of kind ``of`` was taken back that can only be taken again by its command."""
+    """Marks an undone step of kind ``of`` that only its command can redo."""
 
     kind: ClassVar[str] = "irreversible"
 
@@ -156,7 +157,7 @@ class Irreversible(Step):
 
 
 def load_step(kind: str, text: str) -> Step:
-    """The step that a row of the log holds; raises XexpError for one of a later program."""
+    """Parse the step in a log row; raises XexpError if a later version wrote it."""
     data = json.loads(text)
     if kind not in STEPS or data.pop("v", 1) > VERSION:
         raise XexpError(
@@ -164,12 +165,12 @@ def load_step(kind: str, text: str) -> Step:
             "upgrade: pip install --upgrade git-xexp",
         )
     module, _, name = STEPS[kind].partition(":")
-    # late and by name: a step stands with what it undoes, on any floor
+    # late and by name: a step is defined next to what it undoes, in any package
     return cast(Step, getattr(importlib.import_module(module), name).load(data))
 
 
 def dump_step(step: Step) -> str:
-    """The step as the log holds it, JSON."""
+    """The step as JSON for the log."""
     return json.dumps({"v": VERSION, **asdict(step)})
 
 
@@ -212,23 +213,23 @@ class Operation:
 
     @property
     def line(self) -> str:
-        """What it was, for people: ``'tag' (e0.2.0 …)``."""
+        """A description for the user: ``'tag' (e0.2.0 …)``."""
         return f"'{self.verb}'" + (f" ({self.summary})" if self.summary else "")
 
 
 def printable(path: Path) -> str:
-    """A path as text that SQLite and terminals accept, also when its bytes are not UTF-8."""
+    """Return a path as text that SQLite and terminals accept, even if its bytes are not UTF-8."""
     return os.fsencode(path).decode("utf-8", "replace")
 
 
 class OpLog:
-    """The log at ``path``; made when first written to."""
+    """The log at ``path``; created on first write."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def begin(self, verb: str, worktree: Path) -> int:
-        """A new running operation; returns its id."""
+        """Start a new operation; returns its id."""
         with self._open() as db:
             row = db.execute(
                 "INSERT INTO operations (verb, summary, worktree, started, status, pid)"
@@ -238,7 +239,7 @@ class OpLog:
             return int(row.lastrowid or 0)
 
     def record(self, operation: int, step: Step) -> int:
-        """Write ``step`` down, durably, before it is taken; returns its number."""
+        """Record ``step`` durably before it is taken; returns its number."""
         with self._open() as db:
             (seq,) = db.execute(
                 "SELECT coalesce(max(seq), 0) + 1 FROM steps WHERE operation = ?", (operation,)
@@ -250,7 +251,7 @@ class OpLog:
             return int(seq)
 
     def amend(self, operation: int, seq: int, step: Step) -> None:
-        """Replace a recorded step (what it became is known only once it was taken)."""
+        """Replace a recorded step (its outcome is known only after it was taken)."""
         with self._open() as db:
             db.execute(
                 "UPDATE steps SET data = ? WHERE operation = ? AND seq = ?",
@@ -265,7 +266,7 @@ class OpLog:
     def finish(
         self, operation: int, status: str, summary: str = "", result: dict[str, Any] | None = None
     ) -> None:
-        """Close an operation with its outcome; an empty summary keeps the one it has."""
+        """Close an operation with its outcome; an empty summary keeps the existing one."""
         with self._open() as db:
             db.execute(
                 "UPDATE operations SET status = ?, finished = ?,"
@@ -282,7 +283,7 @@ class OpLog:
             )
 
     def steps(self, operation: int) -> list[Step]:
-        """The steps of an operation in the order in which they were taken."""
+        """The steps of an operation in order."""
         if not self.path.exists():
             return []
         with self._open() as db:

@@ -1,7 +1,7 @@
-"""git's answers to what every listing asks first, begun before anything heavy is imported.
+"""Start the git queries that every listing needs, before anything heavy is imported.
 
-git takes 15 ms to list 2,000 loose tags, and click takes longer to import: on two cores the one
-hides the other.
+git takes 15 ms to list 2,000 loose tags, and click takes longer to import: on two cores they
+overlap.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.version import PATTERNS
 from gitxexp.storage.git import CONFIG, DVC_FILES, PLACES, REFS, SETTINGS, Git
 
-#: The slowest first. Arguments as :class:`Git` will ask them: any other are only asked in vain.
+#: Slowest first. The arguments must match those of :class:`Git`: any others are wasted.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
 
-#: What a query asks, whatever it is of.
+#: Queries of every listing.
 QUERY = (PLACES, (*CONFIG, SETTINGS))
 
-#: What the list of models asks.
+#: Queries of the list of models.
 MODELS = (*FIRST, DVC_FILES)
 
-#: What the status page asks: the same way as :mod:`gitxexp.workflows.experiments.status`.
+#: Queries of the status page, as in :mod:`gitxexp.workflows.experiments.status`.
 STATUS_HEAD = ("status", "--porcelain=v2", "--branch", "-z", "-uno")
 STATUS_COMMITS = ("rev-list", "--max-count=500", "HEAD")
 #: The commits of other branches that HEAD lacks.
@@ -34,12 +34,12 @@ STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
 
 
 class Ahead(Git):
-    """git in the current folder, with ``first`` begun; each answer is taken once."""
+    """git in the current folder, with ``first`` started; each answer is used once."""
 
     def __init__(self, first: Sequence[tuple[str, ...]] = FIRST) -> None:
         super().__init__(".")
         self._begun: dict[tuple[str, ...], Popen[bytes]] = {}
-        with suppress(XexpError):  # such as no git at all: whoever asks will hear of it
+        with suppress(XexpError):  # such as git missing: the actual query will report it
             for args in first:
                 self._begun[args] = super()._start(args)
 
@@ -49,7 +49,7 @@ class Ahead(Git):
         return self._begun.pop(tuple(args), None) or super()._start(args, fed, env)
 
     def drop(self) -> None:
-        """End what nobody asked for."""
+        """Stop the processes whose answers were not used."""
         while self._begun:
             process = self._begun.popitem()[1]
             process.kill()

@@ -1,8 +1,8 @@
-"""The registry: one SQLite file, tracked by git, that holds what every experiment was.
+"""The registry: one SQLite file, tracked by git, that records every experiment.
 
-It is written beside and renamed into place, so git never sees half of it, and holds no rowid or
-timestamp of its own making: the same experiments give the same rows on every machine, and with one
-release of SQLite the same bytes.
+It is written to a temporary file and renamed into place, so git never sees a partial one, and it
+contains no generated rowids or timestamps: the same experiments give the same rows on every
+machine, and, with the same SQLite release, the same bytes.
 
 Written with sqlite-utils, read with sqlite3 alone.
 """
@@ -132,7 +132,7 @@ SCHEMA = {
 }
 USER_VERSION = 4
 
-#: What is looked for by other columns than those that a table is ordered by.
+#: Indices for look-ups by columns other than the primary key.
 INDICES = {
     "experiments by config_hash": "experiments (config_hash)",
     "experiments by run": "experiments (run)",
@@ -142,10 +142,10 @@ INDICES = {
     "artifacts by hash": "artifacts (hash)",
 }
 
-#: What a tag says of its experiment, by its version.
+#: Tables with the content of a tag, by version.
 _PARTS = ("params", "metrics", "context", "labels", "artifacts")
 
-#: Bounds for a registry that somebody else wrote: a cell's bytes, a statement's seconds.
+#: Limits for an untrusted registry: bytes per cell, seconds per statement.
 _CELL, _SECONDS = 16_000_000, 20.0
 
 #: Columns of ``runs``, and those of them that hold JSON.
@@ -160,14 +160,15 @@ _COLUMNS = ("version", "headline", "text", "config_hash", "data", "run", "run_co
 
 
 class Promotion(NamedTuple):
-    """One model that became production. Hashes are "md5:…"; "" before means there was none."""
+    """One model promoted to production. Hashes are "md5:…"; an empty ``before`` means there was
+    none."""
 
     id: str
     slot: str
-    version: str  #: "" when no experiment is known of it
+    version: str  #: "" if no experiment is known
     run: str
     who: str
-    at: str  #: ISO 8601, UTC, so that text order is time order
+    at: str  #: ISO 8601, UTC, so that it sorts by time
     why: str
     metric: str
     value: Any
@@ -179,14 +180,14 @@ class Change(NamedTuple):
     """A label or description given to an experiment after it was tagged."""
 
     version: str
-    at: str  #: ISO 8601, UTC, so that text order is time order
+    at: str  #: ISO 8601, UTC, so that it sorts by time
     what: str  #: "+", "-" or "text"
     value: str
     who: str
 
 
 class Configuration(NamedTuple):
-    """A configuration that was registered without a run: by a file, or from Python."""
+    """A configuration registered without a run: from a file or from Python."""
 
     hash: str
     params: Mapping[str, Any]
@@ -204,7 +205,7 @@ class Registry:
         self.path = path
 
     def create(self) -> bool:
-        """Make an empty registry if there is none; returns whether it did."""
+        """Create an empty registry if there is none; returns whether it did."""
         if self.path.exists():
             return False
         with self.rewrite():
@@ -212,25 +213,25 @@ class Registry:
         return True
 
     def rows(self) -> dict[str, Payload]:
-        """Every experiment by version; empty when there is no registry."""
+        """Every experiment by version; empty if there is no registry."""
         with self._reading() as db:
             return {payload.version: payload for payload in _read(db)} if db else {}
 
     def versions(self) -> list[str]:
-        """The version of every experiment; none when there is no registry."""
+        """The version of every experiment; none if there is no registry."""
         with self._reading() as db:
             return [name for (name,) in db.execute("SELECT version FROM experiments")] if db else []
 
     def promotions(self) -> list[Promotion]:
-        """Every promotion, newest first; none when there is no registry."""
+        """Every promotion, newest first; none if there is no registry."""
         names = ", ".join(Promotion._fields)
         sql = f"SELECT {names} FROM promotions ORDER BY at DESC, id"
         with self._reading() as db:
             return [Promotion(*row) for row in db.execute(sql)] if db else []
 
     def runs(self) -> list[dict[str, Any]]:
-        """Every run record, newest first, as a mapping of its columns; none when there is no
-        registry, or one of an older format."""
+        """Every run record, newest first, as a mapping of its columns; none if there is no
+        registry, or it has an older format."""
         names = ", ".join(f'"{name}"' for name in RUN_COLUMNS)
         with self._reading() as db:
             if db is None or "runs" not in _tables(db):
@@ -239,7 +240,7 @@ class Registry:
             return [_loaded(dict(zip(RUN_COLUMNS, row, strict=True))) for row in rows]
 
     def packages(self, hash: str) -> list[str]:
-        """The packages of that hash, ``name==version`` each; none where it is not known."""
+        """Return the packages with this hash, as ``name==version``; none if it is unknown."""
         with self._reading() as db:
             if db is None or "packages" not in _tables(db):
                 return []
@@ -247,7 +248,7 @@ class Registry:
             return str(found[0]).split("\n") if found else []
 
     def changes(self) -> list[Change]:
-        """Every label and description given later, the oldest first; none without a registry."""
+        """Every label and description given after tagging, oldest first; none without a registry."""
         names = ", ".join(Change._fields)
         with self._reading() as db:
             if db is None or "changes" not in _tables(db):
@@ -255,7 +256,7 @@ class Registry:
             return [Change(*row) for row in db.execute(f"SELECT {names} FROM changes ORDER BY at")]
 
     def configurations(self) -> list[Configuration]:
-        """The configurations that were registered without a run, the newest first."""
+        """The configurations registered without a run, newest first."""
         with self._reading() as db:
             if db is None or "configurations" not in _tables(db):
                 return []
@@ -270,7 +271,7 @@ class Registry:
 
     @contextmanager
     def rewrite(self) -> Iterator[Database]:
-        """The registry in memory, which takes the file's place when the block ends well."""
+        """Yield the registry in memory; it replaces the file if the block succeeds."""
         from gitxexp.storage.sqlite_write import database
 
         with self._errors(), closing(sqlite3.connect(":memory:")) as memory:
@@ -284,22 +285,22 @@ class Registry:
             self._replace(memory)
 
     def _replace(self, memory: sqlite3.Connection) -> None:
-        """Write ``memory`` beside the file and rename it into place.
+        """Write ``memory`` to a temporary file and rename it into place.
 
-        VACUUM INTO lays tables and rows out in their order, whatever the order in which they came;
-        the number of changes to the schema is the one trace of history that is left in the header.
+        VACUUM INTO stores tables and rows in a fixed order, whatever the insertion order; the
+        schema change counter is the only trace of history left in the header.
         """
         from gitxexp.common.files import atomic_write
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         memory.execute("PRAGMA schema_version = 1")
         with atomic_write(self.path) as temporary:
-            # as bytes: a folder's name need not be UTF-8
+            # as bytes: a folder name may not be UTF-8
             memory.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(temporary),))
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
-        """A connection to read with; None when there is no registry."""
+        """Return a read connection; None if there is no registry."""
         if not self._exists():
             yield None
             return
@@ -307,7 +308,8 @@ class Registry:
             yield db
 
     def _exists(self) -> bool:
-        """An empty file would be an empty database to SQLite, and what it held would be forgotten."""
+        """Refuse an empty file: SQLite would treat it as an empty database, and its content would
+        be lost."""
         for path in (self.path, self.path.parent):
             if path.is_symlink():
                 raise self._unusable(f"{path.name} is a symbolic link")
@@ -340,12 +342,12 @@ class Registry:
 
 
 def versions_in(data: bytes) -> set[str]:
-    """The versions in a registry's bytes, such as those of another commit; none if it is not one."""
+    """The versions in a registry's bytes, such as those of another commit; none if invalid."""
     return {str(name) for (name,) in _rows_in(data, "SELECT version FROM experiments")}
 
 
 def promotions_in(data: bytes) -> set[str]:
-    """The ids of the promotions in a registry's bytes; none if it is not one."""
+    """The ids of the promotions in a registry's bytes; none if invalid."""
     return {str(each) for (each,) in _rows_in(data, "SELECT id FROM promotions")}
 
 
@@ -363,7 +365,7 @@ def _rows_in(data: bytes, query: str) -> list[tuple[Any, ...]]:
 
 
 def put(db: Database, version: str, payload: Payload) -> None:
-    """Insert the experiment with all that belongs to it, in place of an older row of ``version``."""
+    """Insert the experiment with all its rows, replacing an older row of ``version``."""
     remove(db, version)
     row = {name: getattr(payload, name) for name in _COLUMNS} | {"version": version}
     db.table("experiments").upsert(row, pk="version")
@@ -378,8 +380,9 @@ def put(db: Database, version: str, payload: Payload) -> None:
 
 
 def put_merge(db: Database, merge: Mapping[str, Any]) -> None:
-    """Insert one row of ``merges``; lists and mappings become JSON. Its id is that of its content."""
-    import hashlib  # 2 ms that a reader need not wait for
+    """Insert one row of ``merges``; lists and mappings become JSON. Its id is derived from its
+    content."""
+    import hashlib  # late: 2 ms, which readers do not need
 
     names = ("target", "sources", "at", "mode", "counts", "hash_before", "hash_after")
     row = {
@@ -396,7 +399,7 @@ def add_promotion(db: Database, promotion: Promotion) -> None:
 
 
 def put_run(db: Database, run: Mapping[str, Any]) -> None:
-    """Insert a run record (:data:`RUN_COLUMNS`), in place of an older one of its id."""
+    """Insert a run record (:data:`RUN_COLUMNS`), replacing an older one with the same id."""
     row = {
         name: json.dumps(run[name], sort_keys=True, ensure_ascii=False)
         if name in _RUN_JSON
@@ -407,22 +410,22 @@ def put_run(db: Database, run: Mapping[str, Any]) -> None:
 
 
 def put_packages(db: Database, hash: str, names: Iterable[str]) -> None:
-    """Keep a list of packages, once."""
+    """Store a list of packages once."""
     db.table("packages").upsert({"hash": hash, "list": "\n".join(names)}, pk="hash")
 
 
 def _loaded(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of ``runs`` with what JSON holds read."""
+    """Return a row of ``runs`` with its JSON columns parsed."""
     return {name: json.loads(v) if name in _RUN_JSON else v for name, v in row.items()}
 
 
 def add_changes(db: Database, changes: Iterable[Change]) -> None:
-    """Insert labels and descriptions given later; one that is there stays one."""
+    """Insert later labels and descriptions, without duplicates."""
     db.table("changes").insert_all((change._asdict() for change in changes), ignore=True)
 
 
 def put_configuration(db: Database, found: Configuration) -> None:
-    """Insert a configuration, in place of an older row of its hash."""
+    """Insert a configuration, replacing an older row with the same hash."""
     row = found._asdict() | {"params": json.dumps(found.params, sort_keys=True)}
     labels = row.pop("labels")
     db.table("configurations").upsert(row, pk="hash")
@@ -433,27 +436,27 @@ def put_configuration(db: Database, found: Configuration) -> None:
 
 
 def remove_configuration(db: Database, hash_: str) -> None:
-    """Delete a configuration that was registered without a run."""
+    """Delete a configuration registered without a run."""
     for table in ("configuration_labels", "configurations"):
         db.table(table).delete_where("hash = ?", [hash_])
 
 
 def remove(db: Database, version: str) -> None:
-    """Delete what the tag of ``version`` says; what was said of it later stays."""
+    """Delete the tag's content of ``version``; later labels and descriptions stay."""
     for table in (*_PARTS, "experiments"):
         db.table(table).delete_where("version = ?", [version])
 
 
 def delete(db: Database, version: str) -> None:
-    """Delete the experiment ``version`` and all that was ever said of it; promotions and the
-    record of its run stay."""
+    """Delete the experiment ``version`` with its labels and descriptions; promotions and its run
+    record stay."""
     db.execute("UPDATE runs SET version = '' WHERE version = ?", (version,))
     db.table("changes").delete_where("version = ?", [version])
     remove(db, version)
 
 
 def rename(db: Database, version: str, new: str) -> None:
-    """Give what was said later of ``version`` to ``new``."""
+    """Move later labels and descriptions of ``version`` to ``new``."""
     db.execute("UPDATE OR REPLACE changes SET version = ? WHERE version = ?", (new, version))
 
 
@@ -469,8 +472,8 @@ def _put_parts(
 
 
 def _sql(value: Any) -> Any:
-    """A metric as SQLite can hold it: it turns NaN into NULL, and integers end at 64 bits, so these
-    are stored as text."""
+    """Convert a metric for SQLite: NaN would become NULL and integers end at 64 bits, so these are
+    stored as text."""
     if isinstance(value, float) and value != value:
         return "NaN"
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
@@ -517,9 +520,9 @@ def _grouped(db: sqlite3.Connection, sql: str) -> dict[str, dict[str, Any]]:
 
 
 def _connect(path: Path) -> sqlite.Connection:
-    """A connection to the file; raises sqlite3.DatabaseError where it is not what we write.
+    """Connect to the file; raises sqlite3.DatabaseError if it is not in our format.
 
-    The file comes with a clone: nothing in it may run, or keep a reader busy.
+    The file comes with a clone: nothing in it may run code or keep a reader busy.
     """
     db = sqlite.connect(path)
     try:
@@ -553,15 +556,15 @@ def _generated(db: sqlite3.Connection, table: str) -> bool:
 
 
 def _tables(db: sqlite3.Connection) -> dict[str, str]:
-    """Table → the statement that made it."""
+    """Return table → CREATE statement."""
     return dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
 
 
 def _migrate(db: Database) -> None:
-    """Bring a registry of any format to the one of :data:`SCHEMA`, and fill a new one.
+    """Migrate a registry of any format to :data:`SCHEMA`, and initialise a new one.
 
-    Tables are created again and their rows copied, so that the file's text does not tell its history.
-    ``Table.transform`` cannot do that: it copies rowids, which these tables are without.
+    Tables are recreated and their rows copied, so that the file does not depend on its history.
+    ``Table.transform`` cannot do that: it copies rowids, which these tables do not have.
     """
     found = _tables(db.conn)
     wanted = {
@@ -570,7 +573,7 @@ def _migrate(db: Database) -> None:
     (version,) = db.conn.execute("PRAGMA user_version").fetchone()
     if version == USER_VERSION and all(found.get(name) == sql for name, sql in wanted.items()):
         return
-    db.execute("PRAGMA legacy_alter_table = ON")  # or references follow the table that goes
+    db.execute("PRAGMA legacy_alter_table = ON")  # or references would follow the dropped table
     for name, sql in wanted.items():
         if name not in found:
             db.execute(sql)

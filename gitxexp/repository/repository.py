@@ -1,7 +1,7 @@
 """A project: one repository with its adapters, opened once and lazily, and its operations.
 
-Every change runs inside :meth:`Project.operation`: one lock per repository, the way back written
-down before each step, everything taken back on any failure, one row in the log.
+Every change runs inside :meth:`Project.operation`: one lock per repository, the undo information
+recorded before each step, a rollback on any failure, one row in the log.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
     from gitxexp.storage.dvc.pointers import Output
 
 
-#: ``notify(text)``: says something to the user while the work goes on (standard error).
+#: ``notify(text)``: shows the user a message during the work (on standard error).
 Notify = Callable[[str], None]
 
 
-#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+#: ``progress(done, total, unit)``: called often, cheap; ``total`` is 0 if unknown.
 Progress = Callable[[int, int, str], None]
 
 
-#: Brings our own folder into a sparse checkout.
+#: The command that adds our own folder to a sparse checkout.
 CHECK_OUT = "git sparse-checkout add .xexp"
 
 
@@ -50,29 +50,29 @@ def _silent(_text: str) -> None:
 
 
 class Running(NamedTuple):
-    """The operation under way. ``keep`` is a folder of its own for backups."""
+    """The running operation. ``keep`` is its folder for backups."""
 
     id: int
     log: OpLog
     keep: Path
-    #: What ``undo`` has to know of the result; the verb fills it in. ``unchanged``: nothing was done,
-    #: and ``undo`` passes it over.
+    #: What ``undo`` has to know about the result; the command fills it in. ``unchanged``: nothing
+    #: was done, so ``undo`` skips it.
     outcome: dict[str, Any]
     summary: list[str]  #: the last one is the log's line
     changing: dict[Path, tuple[int, FileChanged]]  #: the files of :meth:`save_file`
 
     def record(self, step: Step) -> int:
-        """Write a step down before it is taken; returns its number."""
+        """Record a step before it is taken; returns its number."""
         return self.log.record(self.id, step)
 
     def amend(self, seq: int, step: Step) -> None:
-        """Complete a recorded step with what it became."""
+        """Complete a recorded step with its outcome."""
         self.log.amend(self.id, seq, step)
 
     def save_file(self, path: Path) -> None:
-        """Record that ``path`` is about to be replaced, with a copy of it as it is.
+        """Record that ``path`` is about to be replaced, and back it up.
 
-        Whoever does it puts a whole file in its place (:func:`gitxexp.common.files.put`).
+        The caller then replaces it atomically (:func:`gitxexp.common.files.put`).
         """
         from gitxexp.repository.files import (  # late: no read needs it
             FileChanged,
@@ -86,11 +86,11 @@ class Running(NamedTuple):
         self.changing[path] = self.record(step), step
 
     def about_to_replace(self, path: Path, temporary: Path) -> None:
-        """Note what a file of :meth:`save_file` becomes, before it does."""
+        """Record what a file of :meth:`save_file` becomes, before the rename."""
         from gitxexp.repository.files import FileState
 
         for saved, (seq, step) in list(self.changing.items()):
-            if saved.name == path.name and _same_folder(saved, path):  # it may be named by /proc
+            if saved.name == path.name and _same_folder(saved, path):  # the path may be below /proc
                 step = replace(step, earlier=step.left, left=FileState.of(temporary), known=True)
                 self.amend(seq, step)
                 self.changing[saved] = seq, step
@@ -109,7 +109,7 @@ def _same_folder(one: Path, other: Path) -> bool:
 
 
 class Project:
-    """The repository around a folder. Nothing is read before it is asked for."""
+    """The repository around a folder. Nothing is read before it is needed."""
 
     def __init__(
         self, git: Git, places: Places, notify: Notify = _silent, folder: str | None = None
@@ -119,8 +119,12 @@ class Project:
         self.notify = notify
         self._folder = folder
         self.every_project = False  #: the experiments of all projects, not of this one alone
-        self.progress: Progress | None = None  #: who watches work that may last; set by a verb
-        self.finished: list[int] = []  #: operations of dead processes that :meth:`recover` finished
+        self.progress: Progress | None = (
+            None  #: receives the progress of long work; set by a command
+        )
+        self.finished: list[
+            int
+        ] = []  #: operations of dead processes that :meth:`recover` completed
         self.state = places.common_dir / "xexp"
         self._has_told = self._has_warned = False
 
@@ -128,15 +132,15 @@ class Project:
     def open(
         cls, path: Path | str = ".", notify: Notify = _silent, git: Git | None = None
     ) -> Project:
-        """The project around ``path``; raises XexpError where there is no repository.
+        """The project around ``path``; raises XexpError if there is no repository.
 
-        ``git`` is git in ``path``, where there is one already.
+        ``git`` is an existing :class:`Git` for ``path``, if any.
         """
         git = git or Git(path)
         return cls(git, git.places(), notify)
 
     def for_thread(self) -> Project:
-        """The same project for another thread: git's processes answer one at a time."""
+        """Return the same project for another thread: a git process serves one thread at a time."""
         other = Project(Git(self.git.cwd), self.places, self.notify, self._folder)
         other.every_project = self.every_project
         return other
@@ -146,7 +150,7 @@ class Project:
         """The top of this work tree; raises XexpError in a bare repository."""
         if self.places.top is not None:
             return self.places.top
-        import shlex  # for an error only
+        import shlex  # only for an error
 
         if self.git.text("rev-parse", "--is-bare-repository") == "false":
             raise XexpError(
@@ -164,7 +168,7 @@ class Project:
 
     def worktrees(self) -> list[dict[str, str]]:
         """The worktrees of the repository; see :func:`gitxexp.storage.git.worktrees`."""
-        from gitxexp.storage import git as storage_git  # few verbs look at other worktrees
+        from gitxexp.storage import git as storage_git  # few commands need other worktrees
 
         return storage_git.list_worktrees(self.git)
 
@@ -173,7 +177,7 @@ class Project:
         return [Path(tree["worktree"]) for tree in self.worktrees() if "bare" not in tree]
 
     def inside(self, path: Path) -> str | None:
-        """``path`` from the top of this work tree; None for one outside of it."""
+        """Return ``path`` relative to the top of this work tree; None if outside."""
         return path.relative_to(self.top).as_posix() if path.is_relative_to(self.top) else None
 
     @cached_property
@@ -183,7 +187,7 @@ class Project:
 
     @cached_property
     def config(self) -> Config:
-        """The tracked configuration with git's own laid over it."""
+        """The tracked configuration overridden by git's own."""
         loaded = config.load(self.places.top, self._settings, self.folder)
         top = self.places.top
         unused = config.unused(top, self.places.prefix) if top else None
@@ -196,38 +200,38 @@ class Project:
         return self.git.config(SETTINGS)
 
     def forget_config(self) -> None:
-        """Read the configuration again when it is next asked for."""
+        """Reread the configuration on next use."""
         for name in ("config", "_settings", "folder", "prefix"):
             self.__dict__.pop(name, None)
 
     @cached_property
     def folder(self) -> str:
-        """The folder, from the top, of the project that the current one is in; see
+        """The folder, from the top, of the project that contains the current folder; see
         :mod:`gitxexp.repository.config`."""
         if self._folder is not None or self.places.top is None:
             return self._folder or ""
         return config.folder_of(self.places.top, self.places.prefix)
 
     def set_up_in(self, folder: str) -> None:
-        """Take the current folder, by its path from the top, for a project of its own."""
+        """Make the current folder, given by its path from the top, a project."""
         self.forget_config()
         self._folder = folder
 
     @cached_property
     def prefix(self) -> str:
-        """What the versions of the project begin with. The settings are read only where they have one."""
+        """The prefix of the project's versions. Settings are read only if there may be one."""
         top = self.places.top
         named = "xexp.tag.prefix" in self._settings or (top and config.has_prefix(top, self.folder))
         return self.config.tag_prefix if named else ""
 
     def own(self, version: AnyVersion) -> AnyVersion:
-        """The version with the project's prefix, where it is named without one."""
+        """Add the project's prefix to a version given without one."""
         return version if version.prefix else version._replace(prefix=self.prefix)
 
     def outputs(self) -> list[Output]:
-        """The DVC outputs of the work tree that belong to the project, by path. XexpError names a broken
+        """The project's DVC outputs in the work tree, by path. Raises XexpError naming a broken
         pointer."""
-        from gitxexp.storage.dvc import pointers  # late: a listing asks for none
+        from gitxexp.storage.dvc import pointers  # late: a listing does not need it
 
         return [out for out in pointers.outputs_in(self.top, self.git) if self.config.has(out.path)]
 
@@ -247,20 +251,20 @@ class Project:
 
     @cached_property
     def proofs(self) -> Path:
-        """Where it is remembered what remotes were proved to have."""
+        """The record of what remotes were verified to have."""
         return self.state / "proved.db"
 
     @cached_property
     def stat_cache(self) -> Path:
-        """Where file stats are remembered beside their hashes."""
+        """The cache of file hashes by stat."""
         return self.state / "stat.db"
 
     def experiments(self) -> list[Experiment]:
-        """Every experiment of the repository, newest first, as it is described and labelled today."""
+        """Every experiment of the repository, newest first, with current descriptions and labels."""
         return self.experiments_later()()
 
     def experiments_later(self) -> Callable[[], list[Experiment]]:
-        """:meth:`experiments`, begun now and waited for when the result is called."""
+        """Start :meth:`experiments` now; calling the result waits for it."""
         later = self.tags_later()
         return lambda: later().experiments
 
@@ -269,12 +273,12 @@ class Project:
         return self.tags_later()()
 
     def tags_later(self) -> Callable[[], repository_tags.Tags]:
-        """:meth:`tags`, begun now and waited for when the result is called."""
+        """Start :meth:`tags` now; calling the result waits for it."""
         later = self._tags_later()
         return lambda: self._annotated(later())
 
     def tags_as_made(self) -> repository_tags.Tags:
-        """:meth:`tags` with what each tag itself says."""
+        """Like :meth:`tags`, with each tag as originally written."""
         return self._tags_later()()
 
     def _tags_later(self) -> Callable[[], repository_tags.Tags]:
@@ -297,9 +301,9 @@ class Project:
 
     @property
     def annotations(self) -> Annotations:
-        """What was said of experiments after they were tagged, as this work tree's registry has it.
+        """Labels and descriptions given after tagging, from this work tree's registry.
 
-        A registry that cannot be read is told of: its other labels are not shown.
+        If the registry cannot be read, warn that such labels are not shown.
         """
         from gitxexp.repository import annotations
 
@@ -321,8 +325,8 @@ class Project:
         return tags
 
     def require_set_up(self, *, registry: bool = True) -> None:
-        """Raises XexpError where ``git xexp init`` has not been run, and where the ``registry`` of
-        the last commit is gone: a new one in its place would hold next to nothing."""
+        """Raise XexpError if ``git xexp init`` was not run, or if the ``registry`` of the last
+        commit is missing: a new one would be almost empty."""
         if not config.is_set_up(self.top / self.folder):
             self.require_checked_out()
             raise XexpError("git xexp is not set up in this repository", "run: git xexp init")
@@ -334,7 +338,7 @@ class Project:
             )
 
     def require_checked_out(self) -> None:
-        """Raises XexpError where a sparse checkout leaves the project's own folder out."""
+        """Raise XexpError if a sparse checkout excludes the project's own folder."""
         if self.is_left_out():
             raise XexpError(
                 f"{config.FILE} is outside of this sparse checkout",
@@ -342,8 +346,8 @@ class Project:
             )
 
     def is_left_out(self) -> bool:
-        """Whether the index has the settings, and says that the work tree is not to
-        (skip-worktree, git-sparse-checkout(1))."""
+        """Whether the index has the settings but excludes them from the work tree (skip-worktree,
+        git-sparse-checkout(1))."""
         if config.is_set_up(self.top / self.folder):
             return False
         file = (Path(self.folder) / config.FILE).as_posix()
@@ -354,7 +358,7 @@ class Project:
 
     @contextmanager
     def operation(self, verb: str, *, wait: bool = True) -> Iterator[Running]:
-        """Run the block as one operation; on any failure every recorded step is taken back."""
+        """Run the block as one operation; on any failure every recorded step is undone."""
         from gitxexp.repository import undo as repository_undo
 
         with self.locked(wait=wait):
@@ -379,9 +383,9 @@ class Project:
 
     @contextmanager
     def locked(self, *, wait: bool = True) -> Iterator[None]:
-        """Hold the repository's lock; it goes with the process, however that ends.
+        """Hold the repository's lock; the kernel releases it when the process ends.
 
-        Raises XexpError if it is taken and ``wait`` is false.
+        Raises XexpError if it is held and ``wait`` is false.
         """
         try:
             self.state.mkdir(parents=True, exist_ok=True)
@@ -417,7 +421,7 @@ class Project:
 
     @property
     def _under_way(self) -> Path:
-        """A file that is there while an operation runs, so that most commands need not read the log."""
+        """A file that exists while an operation runs, so that most commands need not read the log."""
         return self.state / "running"
 
     def half_done(self) -> list[Operation]:
@@ -425,19 +429,19 @@ class Project:
         if not self._under_way.exists():
             return []
         with suppress(OSError), (self.state / "lock").open() as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # BlockingIOError: it is at work
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)  # BlockingIOError: it is running
             statuses = ("undoing", "redoing", "running")
             return [one for status in statuses for one in self.log.operations(status)]
         return []
 
     def recover_first(self, *, wait: bool = True) -> None:
-        """:meth:`recover`, before anything is planned from what an operation left half done."""
+        """Run :meth:`recover` before planning, so that no plan is based on a partial operation."""
         if self._under_way.exists():
             with self.locked(wait=wait):
                 self.recover()
 
     def recover(self) -> None:
-        """Take back what a process that died left half done. Call it with the lock held."""
+        """Undo what a dead process left half done. The lock must be held."""
         from gitxexp.repository import undo as repository_undo
         from gitxexp.storage.dvc.session import remove_torn_lock
 

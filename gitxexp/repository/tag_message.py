@@ -1,8 +1,8 @@
-"""Tag message ⇄ experiment: one line for people, then TOML for machines.
+"""Convert between tag messages and experiments: one line for people, then TOML for programs.
 
 The message of an experiment's tag is ``HEADLINE``, a blank line and a TOML document (toml.io, v1.0)
-with the tables ``[xexp]``, ``[params]``, ``[metrics]``, ``[context]`` and ``[artifacts]``. Tags that
-people wrote by hand (``model=x | F1=0.9 | text``, no TOML) are understood as far as they go.
+with the tables ``[xexp]``, ``[params]``, ``[metrics]``, ``[context]`` and ``[artifacts]``.
+Handwritten tags (``model=x | F1=0.9 | text``, no TOML) are parsed as far as possible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ SEPARATOR = " | "
 
 Scalar = str | int | float | bool | list[Any]
 
-# Compiled when a tag is parsed, which a warm listing does not.
+# Compiled on first use: a warm listing parses no tag.
 _SIGNATURE = r"^-----BEGIN (?:PGP|SSH|SIGNED)"
 _FIELD = r"([^\s=|]+)\s*=\s*(.*)"
 _LINE = r"""(?:([A-Za-z0-9_-]+)|"([^"\\\x00-\x1f\x7f]*)")\ =\ (?:"([^"\\\x00-\x1f\x7f]*)"
@@ -35,7 +35,7 @@ _LINE = r"""(?:([A-Za-z0-9_-]+)|"([^"\\\x00-\x1f\x7f]*)")\ =\ (?:"([^"\\\x00-\x1
 
 
 class Payload(NamedTuple):
-    """What a tag says of its experiment.
+    """The content of an experiment's tag.
 
     ``params`` and ``metrics`` have dotted names; ``artifacts`` maps the path of every DVC output to
     ``md5:…``. ``handwritten`` marks a message without our TOML.
@@ -49,8 +49,8 @@ class Payload(NamedTuple):
     run: str = ""
     run_commit: str = ""
     code: str = ""  #: hash of the code files (see :mod:`gitxexp.workflows.experiments.code_hash`)
-    parent: str = ""  #: the experiment that this one was compared with
-    reason: str = ""  #: why the version is at its level
+    parent: str = ""  #: the parent: the experiment that this one was compared with
+    reason: str = ""  #: the reason for the version's level
     results: str = ""  #: the results database, relative to the top of the repository
     table: str = ""  #: the table of the run in ``results``
     labels: tuple[str, ...] = ()
@@ -58,18 +58,18 @@ class Payload(NamedTuple):
     metrics: Mapping[str, Any] = {}
     artifacts: Mapping[str, str] = {}
     handwritten: bool = False
-    #: where it ran (python, host, code and data commits): shown, never hashed or compared
+    #: where it ran (python, host, code and data commits); never hashed or compared
     context: Mapping[str, Any] = {}
 
 
-#: The fields of a payload that are one text each, the headline apart.
+#: The text fields of a payload, except the headline.
 TEXTS = ("version", "text", "config_hash", "data", "run", "run_commit", "code", "parent", "reason",
           "results", "table")  # fmt: skip
 
 
 def encode(payload: Payload) -> str:
-    """The whole tag message, ending in a newline. Empty fields and NULL values are left out."""
-    import tomli_w  # 4 ms that only a writer pays
+    """Return the whole tag message, ending in a newline. Empty fields and NULL values are omitted."""
+    import tomli_w  # late: 4 ms, only needed to write
 
     head: dict[str, Any] = {"schema": SCHEMA}
     head |= {name: value for name in TEXTS if (value := getattr(payload, name))}
@@ -90,7 +90,7 @@ def encode(payload: Payload) -> str:
 
 
 def problem(message: bytes) -> str | None:
-    """Why a message is not read (it "is larger than 1 MB" …); None for one that is."""
+    """Return why a message is not read (it "is larger than 1 MB" …); None if it is."""
     if len(message) > MOST:
         return f"is larger than {MOST // 1_000_000} MB"
     text = message.decode("utf-8", "replace")
@@ -98,7 +98,7 @@ def problem(message: bytes) -> str | None:
 
 
 def decode(message: str) -> Payload:
-    """The payload of a tag message, signed or not, that has no :func:`problem`; never raises."""
+    """Parse a tag message, signed or not, that has no :func:`problem`; never raises."""
     found = re.search(_SIGNATURE, message, re.MULTILINE)
     if found:
         message = message[: found.start()]
@@ -121,14 +121,14 @@ def decode(message: str) -> Payload:
 
 
 def headline(fields: Mapping[str, str], text: str = "") -> str:
-    """``a=1 | b=2 | text`` on one line; values keep no separator and no line break."""
+    """``a=1 | b=2 | text`` on one line; separators and line breaks in values are replaced."""
     parts = [f"{name}={_one_line(value)}" for name, value in fields.items()]
     prose = _one_line(text, keep_bars=True)
     return SEPARATOR.join([*parts, *([prose] if prose else [])])
 
 
 def show(value: Any) -> str:
-    """A value as people write it: ``0.0001`` not ``1e-04``, ``true`` not ``True``."""
+    """Format a value as people write it: ``0.0001`` not ``1e-04``, ``true`` not ``True``."""
     if isinstance(value, float):
         text = repr(value)
         if "e" not in text:
@@ -143,7 +143,7 @@ def show(value: Any) -> str:
 
 
 def show_all(values: Sequence[Any]) -> list[str]:
-    """:func:`show` of each value, "" for None; a column at a time, because it may be long."""
+    """Apply :func:`show` to each value of a column, "" for None; faster for long columns."""
     kinds = set(map(type, values))
     if kinds <= {str, int}:
         return list(map(str, values))
@@ -174,7 +174,7 @@ def _table(document: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _document(text: str) -> dict[str, Any] | None:
-    """The TOML after the headline if it is ours, else None."""
+    """Return the TOML after the headline if it is ours, else None."""
     if "[xexp]" not in text:
         return None
     document = quick_toml(text)
@@ -189,10 +189,10 @@ def _document(text: str) -> dict[str, Any] | None:
 
 
 def quick_toml(text: str) -> dict[str, Any] | None:
-    """``text`` parsed if it is as plain as what :func:`encode` mostly writes, else None.
+    """Parse ``text`` if it is as simple as what :func:`encode` usually writes, else return None.
 
-    tomllib takes 0.3 ms a tag; a listing of 2,000 has to be quicker. Equality with tomllib is
-    tested on every plain document; anything else is left to it.
+    tomllib takes 0.3 ms per tag, too slow for a listing of 2,000. Tests compare the result with
+    tomllib's; anything else is left to tomllib.
     """
     document: dict[str, Any] = {}
     table: dict[str, Any] = document
@@ -224,7 +224,7 @@ def quick_toml(text: str) -> dict[str, Any] | None:
     return document
 
 
-#: How people name the tracker's run, and what configures nothing.
+#: Names that people use for the tracker's run, and for fields that are not parameters.
 _RUN = ("run", "run_id", "track_id", "run_name")
 _ASIDE = (column_names.Role.CONTEXT, column_names.Role.KEY)
 

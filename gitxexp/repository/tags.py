@@ -1,12 +1,12 @@
 """The experiments of a repository, read from its annotated tags.
 
-What a tag says is kept in an SQLite file, with the listing of refs that it was read from. A listing
-that is the same costs one ``git for-each-ref`` and a comparison, whatever the number of tags; of one
-that is not, the lines that differ are read. A tag is immutable, so what is cached of one is never stale.
+The content of tags is cached in an SQLite file, with the listing of refs that it was read from. An
+unchanged listing costs one ``git for-each-ref`` and a comparison, whatever the number of tags;
+otherwise only the lines that differ are read. Tags are immutable, so the cache is never stale.
 
-A tag's message is parsed when it is first asked for, with its neighbours: they are kept a
-:data:`_PAGE` at a time in Python's marshal form, which is read four times as fast as JSON, with a
-checksum. marshal runs nothing that it reads. The file can be deleted at any time.
+A tag's message is parsed on first use, together with its neighbours: they are stored a
+:data:`_PAGE` at a time in Python's marshal format, which reads four times as fast as JSON, with a
+checksum. marshal never runs code that it reads. The file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.version import AnyVersion, NamedVersion, Version, patterns
 from gitxexp.storage.git import Git, decode, encode
 
-#: Made anew when the way of parsing changes, or the Python (marshal's form is its own).
+#: Recreated when the parsing changes, or the Python version (the marshal format depends on it).
 _FORMAT = f"xexp tags 6 {sys.implementation.cache_tag}"
 
 _SCHEMA = (
@@ -45,7 +45,7 @@ _SCHEMA = (
     "CREATE TABLE page (id INTEGER PRIMARY KEY, crc INTEGER, rows BLOB)",
     "CREATE TABLE memo (key TEXT PRIMARY KEY, names TEXT)",
 )
-#: Made when first needed: a cold listing of 100,000 waits for two of them and not for all.
+#: Created on first use: a cold listing of 100,000 tags waits for two indices instead of all.
 _INDEXES = {
     "name": "(name)",
     "date": '(date) WHERE "commit" IS NOT NULL',
@@ -57,15 +57,15 @@ _INDEXES = {
     "problem": "(problem) WHERE problem IS NOT NULL",
 }
 
-#: Tags that are parsed, kept and read together.
+#: Tags that are parsed, stored and read together.
 _PAGE = 128
-#: Tags that are parsed as soon as they are seen; of more, only the pages that are asked for.
+#: Up to this many tags are parsed at once; of more, only the pages that are needed.
 _AT_ONCE = 4096
-#: More pages than these are read by one scan.
+#: More pages than this are read by one scan.
 _FEW = 200
-#: Answers that are remembered.
+#: Cached answers.
 _MOST_MEMOS = 1000
-#: Digits of a config hash that are looked up; the rest is compared.
+#: Digits of a config hash that are indexed; the rest is compared.
 _DIGITS = 16
 
 _REFS = b"refs/tags/"
@@ -73,7 +73,7 @@ _TAGGER = r"tagger (.*?) ?<([^>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})"
 _LAST = 253402300799  #: the end of the year 9999, the last that Python's dates know
 
 _STRING = rb'"[^"\\\x00-\x1f\x7f]*+"'
-#: A tag as this program writes it, every line of it short: its commit, its date, its [xexp].
+#: A tag as this program writes it, with short lines: its commit, date and [xexp] table.
 _PLAIN = (
     rb"object ([0-9a-f]+)\ntype commit\ntag [^\n]*\n"
     rb"tagger [^\n<>]*<[^>\n]*> ([0-9]{1,11}) [+-][0-9]{4}\n\n"
@@ -99,30 +99,30 @@ class Experiment(NamedTuple):
 
     @property
     def version(self) -> AnyVersion:
-        """What the name spells; thousands of tags are listed without asking it."""
+        """The parsed version; computed lazily, because thousands of tags are listed without it."""
         found = versions.parse(self.name)
         assert found is not None, self.name
         return found
 
 
-#: What is asked of an experiment before it is shown: what was said of it later is laid over it.
+#: Transforms an experiment before it is shown: applies later labels and descriptions.
 Over = Callable[[Experiment], Experiment]
 
 _Pages = TypeVar("_Pages", bound=Collection[int])
 
 
 class Tags:
-    """The experiments of one listing, and the name of every tag of any kind that spells a version.
+    """The experiments of one listing, and the name of every tag, of any kind, that is a version.
 
-    Experiments come newest first. Nothing is read before it is asked for.
+    Experiments come newest first. Nothing is read before it is needed.
     """
 
     def __init__(self, store: _Store, prefix: str = "", over: Over | None = None) -> None:
         self._store, self._over = store, over
-        self.prefix = prefix  #: of the project whose they are
+        self.prefix = prefix  #: the prefix of their project
 
     def laid_over(self, over: Over) -> Tags:
-        """The same tags, each experiment as ``over`` makes it."""
+        """Return the same tags, with ``over`` applied to each experiment."""
         return Tags(self._store, self.prefix, over)
 
     @cached_property
@@ -137,7 +137,7 @@ class Tags:
 
     @cached_property
     def names(self) -> list[str]:
-        """The name of every tag of any kind that spells a version."""
+        """The name of every tag, of any kind, that is a version."""
         return [decode(name) for (name,) in self._store.rows("SELECT name FROM tag ORDER BY name")]
 
     def holds(self, version: AnyVersion) -> bool:
@@ -156,7 +156,7 @@ class Tags:
         return Version(*rows[0])._replace(prefix=self.prefix) if rows else None
 
     def of_name(self, name: str) -> list[NamedVersion]:
-        """The ``exp-NAME-vN`` of a name that tags of any kind have."""
+        """The ``exp-NAME-vN`` versions of a name among tags of any kind."""
         start = encode(f"{self.prefix}exp-{name}-v")
         rows = self._store.rows(
             "SELECT name FROM tag WHERE name >= ? AND name < ?", start, start + b":"
@@ -165,20 +165,20 @@ class Tags:
         return [each for each in found if isinstance(each, NamedVersion) and each.name == name]
 
     def __iter__(self) -> Iterator[Experiment]:
-        """The experiments, the newest first; those far back are read when they are come to."""
+        """Iterate over the experiments, newest first; older ones are read lazily."""
         first = self.newest(_PAGE)
         yield from first
         if len(first) == _PAGE:
             yield from self.experiments[_PAGE:]
 
     def of_code(self, code: str) -> list[Experiment]:
-        """Those that ran the code of this hash."""
+        """The experiments with this code hash."""
         found = self._where("code = ? AND code <> ''", code) if _is_text(code) else []
         return [each for each in found if each.payload.code == code]
 
     @cached_property
     def skipped(self) -> Mapping[str, str]:
-        """Tags that are not read, and why."""
+        """Tags that were skipped, with the reason."""
         rows = self._store.rows(
             "SELECT name, problem FROM tag WHERE problem IS NOT NULL", by="problem"
         )
@@ -189,11 +189,11 @@ class Tags:
         return self.experiments if count is None else self._first(count, "DESC")
 
     def oldest(self, count: int | None = None) -> list[Experiment]:
-        """The oldest ``count`` experiments, the oldest first."""
+        """The oldest ``count`` experiments, oldest first."""
         return self.experiments[::-1] if count is None else self._first(count, "ASC")
 
     def _first(self, count: int, order: str) -> list[Experiment]:
-        """Those of the last one's second are all read: their versions decide."""
+        """All tags of the last one's second are read, because the version decides their order."""
         last = self._store.rows(
             f'SELECT date FROM tag WHERE "commit" IS NOT NULL ORDER BY date {order} '
             "LIMIT 1 OFFSET ?", min(count, sys.maxsize) - 1, by="date",
@@ -214,30 +214,30 @@ class Tags:
         return _newest_first(found)
 
     def of_run(self, run: str) -> list[Experiment]:
-        """Those of a tracker's run."""
+        """The experiments of a tracker's run."""
         found = self._where("run = ? AND run <> ''", run) if _is_text(run) else []
         return [each for each in found if each.payload.run == run]
 
     def of_run_starting(self, start: str) -> list[Experiment]:
-        """Those of a run whose name starts so."""
+        """The experiments of runs with this prefix."""
         if not _is_text(start):
             return []
         found = self._where("run >= ? AND run < ? AND run <> ''", start, start + "\U0010ffff")
         return [each for each in found if each.payload.run.startswith(start)]
 
     def of_config(self, start: str) -> list[Experiment]:
-        """Those whose config hash starts with these hexadecimal digits."""
+        """The experiments whose config hash starts with these hexadecimal digits."""
         few = start[:_DIGITS]
         found = self._where("hash >= ? AND hash < ? AND hash <> ''", few, few + "g")
         whole = f"sha256:{start}"
         return [each for each in found if each.payload.config_hash.startswith(whole)]
 
     def at(self, commit: str) -> list[Experiment]:
-        """Those that are tagged at a commit."""
+        """The experiments tagged at a commit."""
         return self._where('"commit" = ?', unhexlify(commit))
 
     def tagged(self, commits: Sequence[str]) -> set[str]:
-        """The commits that an experiment is tagged at."""
+        """The commits with a tagged experiment."""
         marks = ",".join("?" * len(commits))
         values = map(unhexlify, commits)
         rows = self._store.rows(
@@ -246,7 +246,7 @@ class Tags:
         return {commit.hex() for (commit,) in rows}
 
     def objects(self, oids: Collection[str]) -> list[Experiment]:
-        """Those whose tag objects these are."""
+        """The experiments with these tag objects."""
         if not oids:
             return []
         wanted = set(map(unhexlify, oids))
@@ -266,8 +266,8 @@ class Tags:
         return _in_order([(name, date) for name, date, commit in rows if commit in wanted])
 
     def names_newest(self, count: int | None = None, before: Experiment | None = None) -> list[str]:
-        """The names of all experiments, or of those that come after ``before`` in the list; with
-        ``count`` of so many, and of the others of the last one's second."""
+        """The names of all experiments, or of those after ``before`` in the list; ``count`` limits
+        them, but includes all others of the last one's second."""
         condition, values = "", list[Any]()
         if before is not None:
             condition, values = "AND date <= ?", [before.date]
@@ -283,12 +283,13 @@ class Tags:
         return names if before is None else names[names.index(before.name) + 1 :]
 
     def remembered(self, key: str, find: Callable[[], Sequence[str]]) -> tuple[str, ...]:
-        """The names that ``find`` gives, kept under ``key``: an answer that takes long."""
+        """Return the names that ``find`` returns, cached under ``key``, because they take long to
+        compute."""
         return self._store.remembered(key, find)
 
     @property
     def serial(self) -> int:
-        """Another number for other tags."""
+        """A number that changes when the tags change."""
         return int(self._store.serial)
 
     def _names(self, condition: str, values: Sequence[Any]) -> list[str]:
@@ -305,7 +306,7 @@ class Tags:
 
 
 def _in_order(rows: Sequence[tuple[bytes, int]]) -> list[str]:
-    """Names by date; the version decides within a second."""
+    """Sort names by date, then by version within a second."""
     if not rows:
         return []
     dates = [date for _, date in rows]
@@ -326,19 +327,19 @@ def _is_text(value: str) -> bool:
 
 
 def taken(git: Git) -> list[AnyVersion]:
-    """Every version that a tag of any kind occupies, experiment or not."""
+    """Every version taken by a tag of any kind, experiment or not."""
     found = (versions.parse(ref.removeprefix("refs/tags/")) for ref in git.refs(*patterns()))
     return [version for version in found if version is not None]
 
 
 def experiments(git: Git, cache: Path) -> list[Experiment]:
-    """Every experiment of the repository, newest first. Foreign tags are skipped, never an error."""
+    """Every experiment of the repository, newest first. Foreign tags are skipped."""
     return tags_later(git, cache)().experiments
 
 
 def tags_later(git: Git, cache: Path, prefix: str | None = "") -> Callable[[], Tags]:
-    """All tags that are ours, of the project with this ``prefix`` (None: of every project), begun now
-    (git lists them) and waited for when called. Each has a ``cache`` of its own."""
+    """Start listing our tags, of the project with this ``prefix`` (None: of every project); calling
+    the result waits for it. Each prefix has its own ``cache``."""
     listed = git.listed_later(*patterns(prefix))
 
     def result() -> Tags:
@@ -350,7 +351,7 @@ def tags_later(git: Git, cache: Path, prefix: str | None = "") -> Callable[[], T
 
 
 def _newest_first(found: list[Experiment]) -> list[Experiment]:
-    """By date; the version is asked only where two tags are of the same second."""
+    """Sort by date; the version is parsed only if two tags have the same second."""
     if len({experiment.date for experiment in found}) == len(found):
         return sorted(found, key=attrgetter("date"), reverse=True)
     return sorted(found, key=lambda each: _order(each.date, each.name), reverse=True)
@@ -367,11 +368,11 @@ def _order(date: int, name: str) -> tuple[int, tuple[Any, ...]]:
 
 
 class _Read(NamedTuple):
-    """One tag as it was read: its row, and, where its message was parsed, an experiment's fields."""
+    """One tag as read: its row and, if its message was parsed, an experiment's fields."""
 
     name: bytes
     oid: bytes
-    commit: bytes | None = None  #: None where it is no experiment
+    commit: bytes | None = None  #: None if it is not an experiment
     date: int = 0
     run: str = ""
     hash: str = ""
@@ -381,15 +382,15 @@ class _Read(NamedTuple):
 
 
 class _Store:
-    """What the tags say, in the file ``cache``; in memory where that cannot be written."""
+    """The tags' content, cached in the file ``cache``, or in memory if that is not writable."""
 
     def __init__(self, git: Git, cache: Path) -> None:
         self._git, self._cache = git, cache
-        self._refs = b""  #: what git lists
+        self._refs = b""  #: git's listing
         self._con = _open(cache)
 
     def update(self, refs: bytes) -> None:
-        """Hold what ``git for-each-ref`` lists now."""
+        """Update to what ``git for-each-ref`` lists now."""
         self._refs = refs
         try:
             self._update()
@@ -398,8 +399,8 @@ class _Store:
             self._update()
 
     def _leave(self, error: sqlite3.DatabaseError) -> None:
-        """Go on in memory: the file is read-only, full or locked for long; or it is broken, and then
-        removed for the next command to make anew."""
+        """Continue in memory: the file is read-only, full or locked for long; or it is corrupt, and
+        removed so that the next command recreates it."""
         if isinstance(error, sqlite3.OperationalError):
             self._con = _in_memory(self._con)
             return
@@ -416,7 +417,8 @@ class _Store:
             gone, new = _changed(known, self._refs)
             read = list(self._read(new))
             absent = {line for line, one in zip(new, read, strict=True) if one is None}
-            # What is not in the repository may come: its line is left out, so that it is new again.
+            # An object missing from the repository may arrive later: its line is omitted, so that
+            # it counts as new again.
             kept = (
                 [line for line in self._refs.split(b"\n") if line not in absent] if absent else ()
             )
@@ -425,7 +427,7 @@ class _Store:
                 return
 
     def _write(self, gone: Iterable[bytes], read: Sequence[_Read], text: bytes) -> bool:
-        """False where another process wrote meanwhile."""
+        """False if another process wrote meanwhile."""
         con = self._con
         with _transaction(con, "IMMEDIATE"):
             if con.execute("SELECT serial FROM listing").fetchone()[0] != self.serial:
@@ -462,7 +464,7 @@ class _Store:
         return True
 
     def _touched(self, touched: dict[int, dict[str, Any] | None], id_: int) -> Any:
-        """The rows of a tag's page, to be changed; None where they are not parsed yet."""
+        """The rows of a tag's page, to be changed; None if not parsed yet."""
         page = id_ // _PAGE
         if page not in touched:
             touched[page] = self._page(page)
@@ -489,11 +491,11 @@ class _Store:
         with suppress(sqlite3.DatabaseError):  # read-only: slower
             self._con.execute(f"CREATE INDEX IF NOT EXISTS tag_{column} ON tag {_INDEXES[column]}")
 
-    # -- asking ----------------------------------------------------------------------------------
+    # -- queries ---------------------------------------------------------------------------------
 
     def rows(self, sql: str, *values: Any, by: str = "") -> list[Any]:
-        """The rows of a query, of the listing that this was updated to; ``by`` is the column that
-        they are looked up by."""
+        """Return the rows of a query against the current listing; ``by`` is the column of the
+        look-up."""
         if by:
             self._index(by)
         try:
@@ -509,7 +511,7 @@ class _Store:
         return self._con.execute(sql, values).fetchall()
 
     def where(self, condition: str, values: Sequence[Any]) -> list[Experiment]:
-        """The experiments of the tags that a condition selects."""
+        """Return the experiments whose tags match a condition."""
         sql = f'SELECT id, name FROM tag WHERE "commit" IS NOT NULL AND {condition}'
 
         def choose() -> dict[int, list[str]]:
@@ -537,8 +539,8 @@ class _Store:
                 yield make((name, *row[:4], payload(row[4])))
 
     def _chosen(self, choose: Callable[[], _Pages]) -> tuple[_Pages, dict[int, dict[str, Any]]]:
-        """Pages and their rows. Tags are numbered anew where another process wrote meanwhile, or
-        the file turned out to be broken: then it is all asked again."""
+        """Yield pages and their rows. If another process wrote meanwhile, or the file proved
+        corrupt, tags are renumbered and the query is repeated."""
         while True:
             pages = choose()
             before = self._con, self.serial
@@ -561,7 +563,7 @@ class _Store:
         return names
 
     def _parsed(self, pages: Collection[int]) -> dict[int, dict[str, Any]]:
-        """The rows of these pages; they are parsed where they were not yet, and kept."""
+        """Return the rows of these pages, parsing and storing them if needed."""
         if len(pages) > _FEW:
             kept = self.rows("SELECT id, crc, rows FROM page")
         else:
@@ -592,7 +594,7 @@ class _Store:
         return parsed
 
     def _read(self, lines: Sequence[bytes]) -> Iterator[_Read | None]:
-        """What each line of a listing names; None for an object that is not in the repository."""
+        """Return the object that each line of a listing names; None if it is not in the repository."""
         quick = len(lines) > _AT_ONCE
         parts = [line.partition(b" ") for line in lines]
         items = self._git.cat([oid.decode() for oid, _, _ in parts])
@@ -614,7 +616,7 @@ def _name(line: bytes) -> bytes:
 
 
 def _changed(old: bytes, new: bytes) -> tuple[list[bytes], list[bytes]]:
-    """The lines that only ``old`` has, and those that only ``new`` has and that spell versions."""
+    """Return the lines only in ``old``, and the version lines only in ``new``."""
     start = new.rfind(b"\n", 0, _common(old, new, 1)) + 1
     before, after = old[start:], new[start:]
     size = _common(before, after, -1)
@@ -629,7 +631,7 @@ def _changed(old: bytes, new: bytes) -> tuple[list[bytes], list[bytes]]:
 
 
 def _common(one: bytes, other: bytes, side: int) -> int:
-    """How many bytes two texts have in common at their start (1) or end (-1)."""
+    """Return the number of bytes that two texts share at their start (1) or end (-1)."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -647,8 +649,8 @@ def _plain(content: bytes) -> re.Match[bytes] | None:
 
 
 def _headed(name: bytes, oid: bytes, item: tuple[str, str, bytes]) -> _Read | None:
-    """What the head of a tag says, if it is as plain as what :func:`tag_message.encode` writes and
-    cannot have a problem: a listing of 100,000 must not parse them all."""
+    """Parse the head of a tag if it is as simple as what :func:`tag_message.encode` writes and
+    cannot have a problem: a listing of 100,000 must not parse every message."""
     content = item[2]
     found = _plain(content) if item[1] == "tag" else None
     if found is None or len(content) > payloads.MOST or content.count(b".") >= limits.DEEPEST:
@@ -671,7 +673,7 @@ def _said(head: bytes, key: bytes) -> str:
 
 
 def _parse(name: bytes, oid: bytes, item: tuple[str, str, bytes]) -> _Read:
-    """What a tag object says."""
+    """Parse a tag object."""
     if item[1] != "tag":
         return _Read(name, oid)
     if wrong := payloads.problem(item[2]):
@@ -692,7 +694,7 @@ def _parse(name: bytes, oid: bytes, item: tuple[str, str, bytes]) -> _Read:
 
 
 def decode_text(data: bytes) -> str:
-    """Bytes as text that can be written anywhere."""
+    """Decode bytes to text that can be written anywhere."""
     return data.decode("utf-8", "replace")
 
 
@@ -706,7 +708,7 @@ def _experiment(name: str, row: tuple[Any, ...]) -> Experiment:
 
 
 def _shared(value: Any, seen: dict[str, str]) -> Any:
-    """``value`` with equal strings made one: marshal then writes it once, and reads it at once."""
+    """Intern equal strings in ``value``: marshal then writes each only once."""
     if isinstance(value, str):
         return seen.setdefault(value, value)
     if isinstance(value, dict):
@@ -717,7 +719,7 @@ def _shared(value: Any, seen: dict[str, str]) -> Any:
 
 
 def _loaded(crc: int, content: bytes) -> dict[str, Any] | None:
-    """A page's rows; None where it is broken, because it can be recreated."""
+    """Return a page's rows; None if it is corrupt, because it can be recreated."""
     with suppress(ValueError, EOFError, TypeError):
         if zlib.crc32(content) == crc and isinstance(rows := marshal.loads(content), dict):
             return rows
@@ -743,7 +745,7 @@ def _open(cache: Path) -> sqlite3.Connection:
 
 
 def _make(cache: Path) -> None:
-    """Put an empty one in place. A process that has the former one open goes on in memory."""
+    """Replace it with an empty one. A process that has the old one open continues in memory."""
     cache.parent.mkdir(parents=True, exist_ok=True)
     temporary = cache.with_name(f"{cache.name}.{os.getpid()}")
     try:
@@ -757,7 +759,7 @@ def _make(cache: Path) -> None:
 
 
 def _remove(cache: Path) -> None:
-    """With its journal, which SQLite would play back into the next file of this name."""
+    """Remove it with its journal, which SQLite would replay into the next file of this name."""
     cache.unlink(missing_ok=True)
     cache.with_name(f"{cache.name}-journal").unlink(missing_ok=True)
 
@@ -776,7 +778,7 @@ def _create(con: sqlite3.Connection) -> None:
 
 
 def _in_memory(con: sqlite3.Connection | None) -> sqlite3.Connection:
-    """A copy that can be written: what is not kept is read again by the next command."""
+    """Return a writable copy: what is not stored is read again by the next command."""
     copy = _connect(":memory:")
     if con is not None:
         with suppress(sqlite3.DatabaseError):
@@ -801,7 +803,7 @@ def _transaction(con: sqlite3.Connection, kind: str) -> Iterator[None]:
 
 
 def run_of_content(experiments: Iterable[Experiment], path: str, content: str) -> str | None:
-    """The run that made this content ("md5:…") of ``path``: of the oldest tag that has it, since
-    later ones may only carry it along. ``experiments`` are newest first."""
+    """Return the run that produced this content ("md5:…") of ``path``: that of the oldest tag with
+    it, since later ones may only carry it along. ``experiments`` are newest first."""
     said = [e.payload for e in experiments if e.payload.artifacts.get(path) == content]
     return next((payload.run for payload in reversed(said) if payload.run), None)

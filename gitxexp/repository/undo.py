@@ -1,7 +1,7 @@
-"""Operations taken back: after a failure, after a crash, or by ``git xexp undo``.
+"""Undo operations: after a failure, after a crash, or by ``git xexp undo``.
 
-It is one piece of code: the steps of an operation, the last one first. What each does, and when it
-refuses, stands with the step (:mod:`gitxexp.repository.operation`).
+All three share this code, which undoes the steps of an operation in reverse order. What each does,
+and when it refuses, is defined by the step (:mod:`gitxexp.repository.operation`).
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ ELSEWHERE = "elsewhere"
 
 
 class Lockable(Repository, Protocol):
-    """A repository that can be held while operations are taken back."""
+    """A repository that can be locked while operations are undone."""
 
     def locked(self, *, wait: bool = True) -> AbstractContextManager[None]:
         """Hold the repository's lock."""
 
 
 def roll_back(at: Repository, operation: int) -> None:
-    """Take every step of a failed operation back, the last one first."""
+    """Undo every step of a failed operation, last first."""
     for step in reversed(at.log.steps(operation)):
         step.undo(at, Undoing(operation, "rollback"))
     drop_kept(at.state / "ops" / str(operation))
 
 
 def recover(at: Repository) -> list[int]:
-    """Take back what processes that died left half done; the numbers of the operations that were
-    finished instead. Call it with the lock held."""
+    """Undo what dead processes left half done; return the numbers of the operations that were
+    completed instead. The lock must be held."""
     sweep(at.state)
     finished = []
     for operation in at.log.operations("undoing"):
@@ -71,7 +71,7 @@ def recover(at: Repository) -> list[int]:
 
 
 def _finished(at: Repository, operation: Operation) -> bool:
-    """Whether a step could finish the operation of a process that died."""
+    """Whether a step could complete the operation of a dead process."""
     for step in at.log.steps(operation.id):
         finished = step.finish(at)
         if finished is not None:
@@ -86,15 +86,15 @@ def _finished(at: Repository, operation: Operation) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class UndoPlan:
-    """What undo would take back, newest first. ``passed``: later operations that changed nothing."""
+    """What undo would revert, newest first. ``passed``: later operations that changed nothing."""
 
     operations: tuple[Operation, ...]
     passed: tuple[Operation, ...] = ()
 
 
 def plan(at: Repository, count: int, *, force: bool = False) -> UndoPlan:
-    """The last ``count`` finished operations; raises NoAnswer when there are fewer, or when the
-    newest is not to be taken back unless ``force``."""
+    """The last ``count`` finished operations; raises NoAnswer if there are fewer, or if the newest
+    must not be undone without ``force``."""
     operations = at.log.operations("done", limit=count)
     if len(operations) < count:
         what = f"only {len(operations)} can be undone" if operations else "there is nothing to undo"
@@ -106,7 +106,7 @@ def plan(at: Repository, count: int, *, force: bool = False) -> UndoPlan:
     return UndoPlan(tuple(operations), tuple(o for o in later if o.status in _NOTHING))
 
 
-#: Of operations after which everything was as before.
+#: Summary of operations that changed nothing.
 _NOTHING = ("unchanged", "failed", "recovered")
 
 
@@ -119,11 +119,11 @@ def undo_last(
     passing: bool = False,
     told: Callable[[Operation], object] | None = None,
 ) -> list[Operation]:
-    """Take back the last ``count`` finished operations; returns them.
+    """Undo the last ``count`` finished operations; returns them.
 
-    ``told`` is given each as soon as it is undone, for those before a failure stay undone. Raises
-    NoAnswer when there are fewer; when a later one changed nothing and not ``passing``; when later
-    work stands on one and not ``force``.
+    ``told`` receives each as soon as it is undone, because those before a failure stay undone.
+    Raises NoAnswer if there are fewer; if a later one changed nothing, unless ``passing``; if later
+    work builds on one, unless ``force``.
     """
     with at.locked(wait=wait):
         recover(at)
@@ -150,10 +150,10 @@ def redo_last(
     wait: bool = True,
     told: Callable[[Operation], object] | None = None,
 ) -> list[Operation]:
-    """Bring back the last ``count`` undone operations, the one that was undone last first.
+    """Redo the last ``count`` undone operations, most recently undone first.
 
-    Raises NoAnswer when there are fewer since the last finished operation, when later work is in
-    the place of one, or when one has to be run again.
+    Raises NoAnswer if there are fewer since the last finished operation, if later work is in the
+    way, or if one has to be run again.
     """
     with at.locked(wait=wait):
         recover(at)
@@ -178,7 +178,7 @@ def redo_last(
 def _refuse_if_changed(
     at: Repository, operation: Operation, steps: Sequence[Step] | None = None
 ) -> None:
-    """Raises NoAnswer, saying why, when later work stands on it or it was pushed."""
+    """Raise NoAnswer with the reason if later work builds on it or it was pushed."""
     seen = set()
     for step in reversed(at.log.steps(operation.id) if steps is None else steps):
         changed = step.check(at) if step.subject not in seen else None
@@ -194,8 +194,8 @@ def _refuse_if_changed(
 
 
 def _take_back(at: Repository, operation: Operation, *, force: bool) -> None:
-    """Take a finished operation back; the user's own files stay as they are."""
-    (at.state / "running").touch()  # as an operation of its own would have it
+    """Undo a finished operation; the user's own files stay as they are."""
+    (at.state / "running").touch()  # as in a separate operation
     if operation.status != "undoing":
         at.log.finish(operation.id, "undoing")
         at.log.forget_steps(-operation.id)
@@ -205,7 +205,7 @@ def _take_back(at: Repository, operation: Operation, *, force: bool) -> None:
 
 
 def _bring_back(at: Repository, operation: Operation) -> None:
-    """Do an undone operation again, as it was."""
+    """Redo an undone operation exactly."""
     (at.state / "running").touch()
     if operation.status != "redoing":
         at.log.finish(operation.id, "redoing")
@@ -216,8 +216,8 @@ def _bring_back(at: Repository, operation: Operation) -> None:
 
 
 def _reverse(at: Repository, operation: Operation, undoing: Undoing) -> None:
-    """Take an operation's steps back, or the steps that took them back (kept under its negative
-    number); what would reverse each is written down before it."""
+    """Undo an operation's steps, or the steps that undid them (stored under its negative number);
+    the inverse of each is recorded first."""
     source, target = (
         (-operation.id, operation.id) if undoing.why == "redo" else (operation.id, -operation.id)
     )
@@ -229,10 +229,10 @@ def _reverse(at: Repository, operation: Operation, undoing: Undoing) -> None:
 
 
 def _refuse_elsewhere(at: Repository, operations: Sequence[Operation]) -> None:
-    """Raises NoAnswer for what ran in a folder that is no worktree of this repository now.
+    """Raise NoAnswer for an operation in a folder that is not a worktree of this repository now.
 
-    The log has absolute paths, and a copy of a repository has the log: its steps would be taken
-    back in the repository that it was copied from.
+    The log has absolute paths, and a copy of a repository includes the log: its steps would be
+    undone in the original repository.
     """
     trees = [Path(tree["worktree"]) for tree in at.worktrees()]
     places = [*trees, at.places.common_dir, at.places.git_dir]
@@ -268,7 +268,7 @@ def drop_kept(folder: Path) -> None:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold Ctrl-C and SIGTERM back while things are put right."""
+    """Defer Ctrl-C and SIGTERM during cleanup."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

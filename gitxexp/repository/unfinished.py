@@ -1,10 +1,10 @@
-"""What git has begun in a work tree and not finished: a merge, a rebase, a cherry-pick, a revert."""
+"""Unfinished git commands in a work tree: a merge, a rebase, a cherry-pick, a revert."""
 
 from __future__ import annotations
 
 from gitxexp.repository.repository import Project
 
-#: The file or folder that git keeps meanwhile, and git's command that goes on with it or ends it
+#: The file or folder that git keeps meanwhile, and the git command that continues or ends it
 #: (gitrepository-layout(5), git-rebase(1)).
 _KEPT = {
     "MERGE_HEAD": "merge",
@@ -16,6 +16,6 @@ _KEPT = {
 
 
 def unfinished(project: Project) -> str | None:
-    """The command of git that is not finished here, such as ``merge``."""
+    """Return the unfinished git command here, such as ``merge``."""
     folder = project.places.git_dir
     return next((verb for name, verb in _KEPT.items() if (folder / name).exists()), None)

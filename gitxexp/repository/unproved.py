@@ -1,7 +1,7 @@
-"""Experiments tagged here whose artifacts no push has proved to be on the remote yet.
+"""Experiments tagged here whose artifacts no push has verified on the remote yet.
 
 A plain ``git push`` publishes commits whose data nobody else has; the status page says so. The file
-names tags by their object, so one that is made again is another one.
+stores tag objects, so a recreated tag counts as new.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _FILE = "unproved"
 
 
 def read(state: Path) -> set[str]:
-    """The tag objects; none where the file cannot be read."""
+    """Return the tag objects; none if the file is unreadable."""
     try:
         return set((state / _FILE).read_text("ascii", "replace").split())
     except OSError:
@@ -24,7 +24,7 @@ def read(state: Path) -> set[str]:
 
 
 def tagged(state: Path, oid: str) -> None:
-    """Note a new tag. Best effort: the tag is good without."""
+    """Record a new tag. Best effort: the tag is valid without it."""
     _write(state, read(state) | {oid})
 
 

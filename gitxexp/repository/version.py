@@ -1,8 +1,9 @@
 """Version arithmetic: ``eX.Y.Z`` and ``exp-NAME-vN``.
 
-A project that shares its repository with others may have a prefix of its own: ``ranker/e1.2.0``.
+A project that shares its repository with others may have its own prefix: ``ranker/e1.2.0``.
 
-A tag name that is neither parses to ``None``: a foreign tag is not an error, only not an experiment.
+A tag name that is neither parses to ``None``: a foreign tag is not an error, just not an
+experiment.
 """
 
 from __future__ import annotations
@@ -12,18 +13,18 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-#: A number of at most 18 digits; more are somebody's date or hash, not a version.
+#: A number of at most 18 digits; longer ones are a date or hash, not a version.
 _NUMBER = "(0|[1-9][0-9]{0,17})"
 _PREFIX = "((?:[^/]+/)*)"
 _VERSION = re.compile(rf"{_PREFIX}e{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
-_NAMED = r"((?:.+?/)??)exp-(.+)-v([1-9][0-9]{0,17})"  # compiled when a repository has one
+_NAMED = r"((?:.+?/)??)exp-(.+)-v([1-9][0-9]{0,17})"  # compiled only if needed
 
-#: The refs that may be versions, of a project without a prefix.
+#: Ref patterns that may be versions, for a project without a prefix.
 PATTERNS = ("refs/tags/e[0-9]*", "refs/tags/exp-*")
 
 
 def patterns(prefix: str | None = "") -> tuple[str, str]:
-    """The refs that may be versions of the project with this prefix; None: of any project."""
+    """Return the ref patterns for versions of the project with this prefix; None: of any project."""
     where = "**/" if prefix is None else prefix
     return f"refs/tags/{where}e[0-9]*", f"refs/tags/{where}exp-*"
 
@@ -42,7 +43,7 @@ class Version(NamedTuple):
     major: int
     minor: int
     patch: int
-    prefix: str = ""  #: of the project, with its slash
+    prefix: str = ""  #: the project's prefix, with its slash
 
     def __str__(self) -> str:
         return f"{self.prefix}e{self.major}.{self.minor}.{self.patch}"
@@ -61,7 +62,7 @@ class NamedVersion(NamedTuple):
 
     name: str
     number: int
-    prefix: str = ""  #: of the project, with its slash
+    prefix: str = ""  #: the project's prefix, with its slash
 
     def __str__(self) -> str:
         return f"{self.prefix}exp-{self.name}-v{self.number}"
@@ -85,18 +86,18 @@ def parse(text: str) -> AnyVersion | None:
 
 
 def numbers(text: str) -> tuple[int, ...] | None:
-    """The three numbers of an ``eX.Y.Z``: for very many of them."""
+    """The three numbers of an ``eX.Y.Z``; fast for very many."""
     match = _VERSION.fullmatch(text)
     return tuple(map(int, match.groups()[1:])) if match else None
 
 
 def spelled(text: str) -> bool:
-    """Whether ``text`` spells a version: for very many of them."""
+    """Whether ``text`` is a version; fast for very many."""
     return _VERSION.fullmatch(text) is not None or parse(text) is not None
 
 
 def latest(versions: Iterable[AnyVersion], prefix: str = "") -> Version | None:
-    """The highest ``eX.Y.Z`` of ``versions`` with the prefix, or ``None`` when there is none."""
+    """The highest ``eX.Y.Z`` of ``versions`` with the prefix, or ``None`` if there is none."""
     own = (v for v in versions if isinstance(v, Version) and v.prefix == prefix)
     return max(own, default=None)
 

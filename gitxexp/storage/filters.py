@@ -1,7 +1,7 @@
-"""Content that git keeps in another form: filters of ``.gitattributes``, Git LFS the usual one.
+"""Content that git stores in another form: filters in ``.gitattributes``, usually Git LFS.
 
-gitattributes(5), "filter": what lies in the repository is what ``clean`` made of the file, and
-``smudge`` makes the file again. Both are run by git itself, from the user's own configuration.
+gitattributes(5), "filter": the repository stores the output of ``clean``, and ``smudge`` restores
+the file. git itself runs both, from the user's own configuration.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from pathlib import Path
 from gitxexp.common.errors import XexpError
 from gitxexp.storage.git import Git, GitError
 
-#: What content begins with that is only a stand-in (git-lfs' docs/spec.md; git-crypt's doc/crypto).
+#: Prefixes of content that is only a placeholder (git-lfs' docs/spec.md; git-crypt's doc/crypto).
 _LFS = b"version https://git-lfs.github.com/spec/"
 _STAND_INS = (_LFS, b"\0GITCRYPT\0")
 
 
 def filtered(git: Git, paths: Iterable[str]) -> set[str]:
-    """Those of ``paths`` (from the top) that a filter is set for."""
+    """Return those of ``paths`` (from the top) that have a filter."""
     names = "\0".join(paths)
     if not names:
         return set()
@@ -33,16 +33,17 @@ def filtered(git: Git, paths: Iterable[str]) -> set[str]:
 
 
 def smudged(git: Git, path: str, content: bytes, oid: str | None = None) -> bytes:
-    """``content`` of the blob ``oid`` as a checkout writes it to ``path``, whose filter is set.
+    """Return the ``content`` of blob ``oid`` as a checkout writes it to ``path``, which has a
+    filter.
 
-    Raises XexpError where the filter fails, or leaves a stand-in because the content is not here.
+    Raises XexpError if the filter fails, or leaves a placeholder because the content is not here.
     """
     if oid is None:
         oid = git.text("hash-object", "-w", "--stdin", "--no-filters", stdin=content)
     lfs = content.startswith(_LFS)
     try:
         content = git.raw("cat-file", "--filters", f"--path={path}", oid)
-        if lfs and content.startswith(_LFS):  # today's attributes say nothing of it
+        if lfs and content.startswith(_LFS):  # today's attributes set no filter for it
             content = git.raw("lfs", "smudge", "--", path, stdin=content)
     except GitError as error:
         if not lfs:
@@ -54,19 +55,19 @@ def smudged(git: Git, path: str, content: bytes, oid: str | None = None) -> byte
 
 
 def is_stand_in(content: bytes) -> bool:
-    """Whether content is a pointer of Git LFS, or locked by git-crypt."""
+    """Return whether content is a Git LFS pointer, or locked by git-crypt."""
     return content.startswith(_STAND_INS)
 
 
 def cleaned(git: Git, path: str, file: Path) -> bytes:
-    """What git keeps of ``file`` as ``path``."""
+    """Return what git stores for ``file`` as ``path``."""
     with file.open("rb") as stream:
         oid = git.text("hash-object", "-w", "--stdin", f"--path={path}", stdin=stream.read())
     return git.raw("cat-file", "blob", oid)
 
 
 def as_files(git: Git, blobs: Sequence[tuple[str, str, bytes]]) -> list[bytes]:
-    """Of each ``(path, oid, content)`` what a checkout of it writes; mostly the content itself."""
+    """Yield what a checkout writes for each ``(path, oid, content)``; usually the content itself."""
     names = filtered(git, [path for path, _, _ in blobs])
     return [
         smudged(git, path, content, oid) if path in names or is_stand_in(content) else content

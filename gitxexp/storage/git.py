@@ -1,11 +1,12 @@
-"""The one door to git.
+"""The interface to git.
 
 Every call is one git process (a plumbing read takes about 2 ms). Output is decoded as UTF-8 with
-``surrogateescape``, so that any path survives the trip.
+``surrogateescape``, so that any path round-trips.
 
-``git worktree list``, with what git itself gets wrong or could not do in the past put right.
+Also wraps ``git worktree list``, correcting what git itself gets wrong or could not do in older
+versions,
 
-Which git remote to push to.
+and chooses the git remote to push to.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from gitxexp.common.errors import GitError as GitError
 from gitxexp.common.errors import PushRejected as PushRejected
 from gitxexp.common.errors import XexpError, suggestion
 
-#: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach
-#: every call): a hook sets these for one repository and they must not follow us into another one.
+#: What ``git rev-parse --local-env-vars`` lists, less ``GIT_CONFIG_*`` (``git -c`` must reach every
+#: call): a hook sets these for one repository, and they must not leak into another.
 LOCAL_ENV = (
     "GIT_ALTERNATE_OBJECT_DIRECTORIES",
     "GIT_OBJECT_DIRECTORY",
@@ -45,19 +46,19 @@ CONFIG = ("config", "-z", "--get-regexp")
 #: Lists the pointers of a work tree, tracked or not, from any folder of it.
 DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
-SETTINGS = r"^xexp\."  #: of ours, for :meth:`Git.config`
-#: Objects that git is asked for at a time.
+SETTINGS = r"^xexp\."  #: our own keys, for :meth:`Git.config`
+#: Objects requested from git at a time.
 _BATCH = 4096
-OLDEST = "2.34"  #: tried with what it lacks taken away
+OLDEST = "2.34"  #: retried without options that this git lacks
 
 
 def decode(data: bytes) -> str:
-    """git's bytes as text; :func:`encode` gives the same bytes back, UTF-8 or not."""
+    """Decode git's bytes; :func:`encode` returns the same bytes, UTF-8 or not."""
     return data.decode("utf-8", "surrogateescape")
 
 
 def encode(text: str) -> bytes:
-    """Text from :func:`decode`, or any other, as the bytes that git is to read."""
+    """Encode text, from :func:`decode` or elsewhere, for git."""
     return text.encode("utf-8", "surrogateescape")
 
 
@@ -71,7 +72,7 @@ class TreeEntry(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Where a repository lives. ``top`` is None in a bare repository; all paths are absolute."""
+    """The location of a repository. ``top`` is None in a bare repository; all paths are absolute."""
 
     top: Path | None
     git_dir: Path
@@ -81,7 +82,8 @@ class Places(NamedTuple):
 
 
 class Git:
-    """git in one folder. ``foreign`` drops the environment that ties git to another repository."""
+    """Runs git in one folder. ``foreign`` drops environment variables that tie git to another
+    repository."""
 
     def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
         self.cwd = Path(cwd)
@@ -98,7 +100,8 @@ class Git:
         env: Mapping[str, str] | None = None,
         ok: Iterable[int] = (0,),
     ) -> bytes:
-        """Standard output of ``git ARGS``; raises :class:`GitError` on an exit code not in ``ok``."""
+        """Return the standard output of ``git ARGS``; raises :class:`GitError` on an exit code not
+        in ``ok``."""
         done = self.call(*args, stdin=stdin, env=env)
         if done.returncode not in ok:
             raise GitError(args, done.returncode, decode(done.stderr))
@@ -107,7 +110,7 @@ class Git:
     def call(
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
-        """The finished process, whatever its exit code; nothing reaches the terminal."""
+        """Return the finished process, whatever its exit code; nothing reaches the terminal."""
         process = self._start(args, stdin is not None, env)
         try:
             out, err = process.communicate(stdin)
@@ -147,23 +150,23 @@ class Git:
     def fields(
         self, *args: str, env: Mapping[str, str] | None = None, ok: Iterable[int] = (0,)
     ) -> list[str]:
-        """NUL-separated output (``-z``) as a list."""
+        """Return NUL-separated output (``-z``) as a list."""
         out = decode(self.raw(*args, env=env, ok=ok))
         return out.removesuffix("\0").split("\0") if out else []
 
     def lines(self, *args: str, env: Mapping[str, str] | None = None) -> list[str]:
-        """Output as a list of lines."""
+        """Return the output as a list of lines."""
         out = decode(self.raw(*args, env=env))
         return out.removesuffix("\n").split("\n") if out else []
 
     def ok(self, *args: str) -> bool:
-        """Whether ``git ARGS`` exits 0."""
+        """Return whether ``git ARGS`` exits 0."""
         return self.call(*args).returncode == 0
 
     # -- names ---------------------------------------------------------------------------------
 
     def places(self) -> Places:
-        """Where the repository around ``cwd`` lives, in one call.
+        """Locate the repository around ``cwd`` in one call.
 
         Raises XexpError outside a repository.
         """
@@ -177,7 +180,7 @@ class Git:
                     "change into your project, or make one: git init && git xexp init",
                 )
             raise GitError(("rev-parse",), done.returncode, stderr)
-        if lines[0].startswith("--"):  # an option that it does not know is printed (git < 2.31)
+        if lines[0].startswith("--"):  # an unknown option is printed back (git < 2.31)
             told = decode(self.call("--version").stdout).strip()
             raise XexpError(f"this is {told}, which is too old", f"install git {OLDEST} or later")
         bare = done.returncode != 0
@@ -190,14 +193,15 @@ class Git:
         )
 
     def resolve(self, rev: str, kind: str = "commit") -> str | None:
-        """The object id that ``rev`` names, peeled to ``kind``; ``None`` if it names none."""
+        """Return the object id that ``rev`` names, peeled to ``kind``; ``None`` if there is no such
+        object."""
         done = self.call(
             "rev-parse", "--verify", "--quiet", "--end-of-options", f"{rev}^{{{kind}}}"
         )
         return done.stdout.decode().strip() or None if done.returncode == 0 else None
 
     def head(self) -> tuple[str | None, str | None]:
-        """``(branch, commit)``: branch is None when HEAD is detached, commit when it is unborn."""
+        """Return ``(branch, commit)``; branch is None if HEAD is detached, commit if it is unborn."""
         both = decode(self.call("rev-parse", "HEAD", "--symbolic-full-name", "HEAD").stdout).split()
         if len(both) == 2:
             return None if both[1] == "HEAD" else both[1].removeprefix("refs/heads/"), both[0]
@@ -205,11 +209,11 @@ class Git:
         return branch.removeprefix("refs/heads/") or None, self.resolve("HEAD")
 
     def refs(self, *patterns: str) -> dict[str, str]:
-        """Ref name → object id (not peeled) of all refs that match; reads no object."""
+        """Return ref name → object id (not peeled) of all matching refs; reads no object."""
         return self.refs_later(*patterns)()
 
     def refs_later(self, *patterns: str) -> Callable[[], dict[str, str]]:
-        """:meth:`refs`, begun now and waited for when the result is called."""
+        """Start :meth:`refs` now; calling the result waits for it."""
         listed = self.listed_later(*patterns)
 
         def result() -> dict[str, str]:
@@ -219,10 +223,10 @@ class Git:
         return result
 
     def listed_later(self, *patterns: str) -> Callable[[], bytes]:
-        """The lines of :meth:`refs` (object id, blank, name), begun now and waited for when the
-        result is called.
+        """Start listing the lines of :meth:`refs` (object id, blank, name) now; calling the result
+        waits for it.
 
-        2,000 loose tags take git 15 ms, in which something else can be done.
+        2,000 loose tags take git 15 ms, in which the caller can do other work.
         """
         args = (*REFS, *patterns)
         process = self._start(args)
@@ -238,7 +242,8 @@ class Git:
     # -- objects -------------------------------------------------------------------------------
 
     def cat(self, names: Iterable[str]) -> Iterator[tuple[str, str, bytes] | None]:
-        """``(oid, kind, content)`` of each name in order, in one process; None for a missing one."""
+        """Yield ``(oid, kind, content)`` of each name in order, from one process; None for a
+        missing object."""
         asked = list(names)
         if not asked:
             return
@@ -256,13 +261,14 @@ class Git:
                 position += size + 1
 
     def _batches(self, names: Sequence[str]) -> Iterator[bytes]:
-        """What ``git cat-file --batch`` prints, in parts. Of many names the next part is read while
-        the last one is worked on; files in place of pipes, which would have to be emptied."""
+        """Yield the output of ``git cat-file --batch`` in parts. With many names the next part is
+        read while the last one is processed; uses files instead of pipes, which would have to be
+        drained."""
         args = ("cat-file", "--batch")
         if len(names) <= _BATCH:
             yield self.raw(*args, stdin=encode("\n".join(names) + "\n"))
             return
-        import tempfile  # late: few verbs ask for so many
+        import tempfile  # late: few commands request so many
 
         def start(at: int) -> tuple[subprocess.Popen[bytes], IO[bytes]]:
             out = tempfile.TemporaryFile()  # noqa: SIM115
@@ -287,7 +293,7 @@ class Git:
                 yield out.read()
 
     def ls_tree(self, rev: str, *paths: str, recursive: bool = False) -> list[TreeEntry]:
-        """The entries of ``rev``'s tree, paths from the top of the repository."""
+        """Return the entries of ``rev``'s tree, with paths relative to the top of the repository."""
         flags = ("-r",) if recursive else ()
         spec = ("--", *paths) if paths else ()
         out = self.fields("ls-tree", "-z", "--full-tree", *flags, rev, *spec)
@@ -299,18 +305,20 @@ class Git:
         return entries
 
     def blob(self, rev: str, path: str) -> bytes | None:
-        """The content of ``path`` (from the top) in ``rev``, or None if there is no such file."""
+        """Return the content of ``path`` (from the top) in ``rev``, or None if there is no such
+        file."""
         done = self.call("cat-file", "blob", f"{rev}:{path}")
         return done.stdout if done.returncode == 0 else None
 
     def tracks(self, path: str) -> bool:
-        """Whether the index has ``path``."""
+        """Return whether the index has ``path``."""
         return self.ok("ls-files", "--error-unmatch", "--", path)
 
     # -- configuration -------------------------------------------------------------------------
 
     def config(self, pattern: str) -> dict[str, list[str]]:
-        """Every value of every key that matches the regular expression ``pattern``, in order."""
+        """Return every value of every key that matches the regular expression ``pattern``, in
+        order."""
         values: dict[str, list[str]] = {}
         for item in self.fields(*CONFIG, pattern, ok=(0, 1)):
             key, _, value = item.partition("\n")
@@ -322,7 +330,8 @@ _LIST = ("worktree", "list", "--porcelain")
 
 
 def list_worktrees(git: Git) -> list[dict[str, str]]:
-    """``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked, prunable.
+    """Return ``git worktree list`` as dicts: worktree (path), HEAD, branch, detached, locked,
+    prunable.
 
     The main worktree comes first.
     """
@@ -349,7 +358,7 @@ def _fields(git: Git) -> list[str]:
 
 
 def _top_of(git: Git, git_dir: Path) -> Path:
-    """The work tree of a git folder that is not inside it (a submodule's), for which git lists that
+    """Return the work tree of a git folder outside it (a submodule's), for which git lists the git
     folder itself."""
     asked = ("rev-parse", "--path-format=absolute", "--git-dir", "--show-toplevel")
     here = decode(git.call(*asked).stdout).splitlines()
@@ -360,11 +369,11 @@ def _top_of(git: Git, git_dir: Path) -> Path:
 
 
 def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: str) -> str:
-    """The git remote to push to: asked for, configured, the branch's own, or the only one.
+    """Return the git remote to push to: the requested, the configured, the branch's own, or the
+    only one.
 
-    Always the name of a remote that git's configuration has: an address could be an option of git,
-    or have it run a program. Raises XexpError when there is none, or several and no reason to
-    prefer one.
+    Always the name of a configured remote: an address could be parsed as a git option, or run a
+    program. Raises XexpError if there is none, or several and no reason to prefer one.
     """
     remotes = git.lines("remote")
     if name := wanted or configured:

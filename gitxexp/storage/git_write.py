@@ -1,7 +1,7 @@
-"""The one door to GitPython: git for what writes, or talks to another repository.
+"""The interface to GitPython: git commands that write, or talk to another repository.
 
-Everything that reads one repository is :class:`gitxexp.storage.git.Git`, which starts git itself:
-``import git`` takes 100 ms.
+Everything that only reads uses :class:`gitxexp.storage.git.Git`, which starts git itself: ``import
+git`` takes 100 ms.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
     from gitxexp.storage.objects import Progress
 
 
-#: Set for what this program itself fetches and pushes, so that its own hook has nothing to do.
+#: Set while this program itself fetches and pushes, so that its own hook does nothing.
 OURS = "GIT_XEXP_PUSH"
 
 
 class GitWriter(Git):
-    """git in the folder and the environment of ``git``, its processes started by GitPython.
+    """Runs git through GitPython, in the folder and environment of ``git``.
 
     GitPython refuses options that make git run another program (``--upload-pack``,
     ``--receive-pack``, ``--exec``) and transports that do (``ext::``); nothing here tells it
-    otherwise. Hooks, signing, messages and exit codes are those of git as the user would run it.
+    otherwise. Hooks, signing, messages and exit codes are the same as when the user runs git.
     """
 
     def __init__(self, git: Git) -> None:
@@ -43,7 +43,7 @@ class GitWriter(Git):
     def _start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        if not self.cwd.is_dir():  # where GitPython would go on in the current folder
+        if not self.cwd.is_dir():  # GitPython would continue in the current folder
             raise XexpError(f"no such folder: {self.cwd}")
         gitpython = _gitpython()
         _refuse_unsafe(args)
@@ -60,21 +60,21 @@ class GitWriter(Git):
         except gitpython.GitCommandNotFound as error:
             raise XexpError("git is not on PATH", f"install git {OLDEST} or later") from error
         started: subprocess.Popen[bytes] = process.proc
-        process.proc = None  # or GitPython ends it as soon as this wrapper is forgotten
+        process.proc = None  # or GitPython kills it as soon as this wrapper is collected
         return started
 
     def remote_refs(self, remote: str, *patterns: str) -> dict[str, str]:
-        """Full name → object of the refs that ``remote`` has; asks the remote."""
+        """Return full name → object of the refs on ``remote``; asks the remote."""
         lines = self.lines("ls-remote", "--refs", "--", remote, *patterns)
         return {name: oid for oid, _, name in (line.partition("\t") for line in lines)}
 
     def remote_tags(self, remote: str, *patterns: str) -> dict[str, str]:
-        """Short name → object of the tags that ``remote`` has; asks the remote."""
+        """Return short name → object of the tags on ``remote``; asks the remote."""
         refs = self.remote_refs(remote, *(patterns or ("refs/tags/*",)))
         return {name.removeprefix("refs/tags/"): oid for name, oid in refs.items()}
 
     def fetch(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
-        """Fetch exactly ``refspecs``, no tags besides. Raises GitError when that fails."""
+        """Fetch exactly ``refspecs``, without other tags. Raises GitError if that fails."""
         args = ("fetch", "--no-tags", "--no-write-fetch-head", *_shown(progress))
         done = self._watched((*args, "--", remote, *refspecs), progress)
         if done.returncode:
@@ -83,13 +83,13 @@ class GitWriter(Git):
     def push(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
         """Push all refs or none.
 
-        Raises PushRejected with each ref's reason, or GitError when the remote cannot be reached.
+        Raises PushRejected with each ref's reason, or GitError if the remote cannot be reached.
         """
         self._push(remote, (), refspecs, progress)
 
     def delete(self, remote: str, refs: Mapping[str, str]) -> None:
-        """Delete refs of ``remote``, all or none, and none that is another object than ``refs``
-        says. Raises like :meth:`push`."""
+        """Delete refs on ``remote``, all or none, and only if each is still the object that
+        ``refs`` gives. Raises like :meth:`push`."""
         leases = [f"--force-with-lease={ref}:{oid}" for ref, oid in refs.items()]
         self._push(remote, leases, [f":{ref}" for ref in refs], None)
 
@@ -118,7 +118,7 @@ class GitWriter(Git):
     def _watched(
         self, args: Sequence[str], progress: Progress | None
     ) -> subprocess.CompletedProcess[str]:
-        """The finished process, its progress told to ``progress`` while it ran."""
+        """Return the finished process; its progress is reported to ``progress`` while it runs."""
         gitpython = _gitpython()
         process: Any = self._start(args, env={**_in_english(self._env), OURS: "1"})
         process.stdout, process.stderr = _as_text(process.stdout), _as_text(process.stderr)
@@ -137,7 +137,7 @@ class GitWriter(Git):
 
 
 def gitpython_repo(path: Path) -> git.Repo:
-    """The repository around ``path`` as GitPython has it."""
+    """Return the repository around ``path`` as a GitPython object."""
     repo: git.Repo = _gitpython().Repo(path)
     return repo
 
@@ -150,7 +150,8 @@ def _gitpython() -> Any:
 
 
 def _refuse_unsafe(args: Sequence[str]) -> None:
-    """GitPython's checks of ``args``; raises XexpError for what could run another program."""
+    """Apply GitPython's checks to ``args``; raises XexpError for arguments that could run another
+    program."""
     gitpython = _gitpython()
     remote, command = gitpython.Remote, gitpython.cmd.Git
     unsafe = {
@@ -171,7 +172,7 @@ def _refuse_unsafe(args: Sequence[str]) -> None:
 
 @contextmanager
 def _without(names: set[str]) -> Iterator[None]:
-    """The environment less ``names``: GitPython adds to it and takes nothing away."""
+    """The environment without ``names``: GitPython can add variables but not remove them."""
     kept = {name: os.environ.pop(name) for name in names}
     try:
         yield
@@ -180,14 +181,14 @@ def _without(names: set[str]) -> Iterator[None]:
 
 
 def _in_english(env: Mapping[str, str]) -> dict[str, str]:
-    """Messages that can be read, characters as the user has them."""
+    """Environment for parseable messages, with the user's character encoding."""
     everything = env.get("LC_ALL")
     kinds = {"LC_CTYPE": everything} if everything else {}
     return {"LC_ALL": "", "LANGUAGE": "", "LC_MESSAGES": "C", **kinds}
 
 
 def _as_text(stream: Any) -> io.TextIOWrapper:
-    """A pipe as lines that end at a carriage return too, which is how git draws progress."""
+    """Yield lines of a pipe, also split at carriage returns, with which git draws progress."""
     return io.TextIOWrapper(stream, "utf-8", "surrogateescape", newline=None)
 
 
@@ -196,7 +197,8 @@ def _shown(progress: Progress | None) -> tuple[str, ...]:
 
 
 def _listener(remote_progress: Any, progress: Progress | None) -> Any:
-    """A RemoteProgress that tells ``progress`` and keeps what else git ``said``."""
+    """Return a RemoteProgress that reports to ``progress`` and collects git's other output in
+    ``said``."""
 
     class Listener(remote_progress):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -1,7 +1,7 @@
-"""Objects by hash: where one lies in a cache or remote folder, and whether it is what it says.
+"""Objects by hash: their place in a cache or remote folder, and whether they are intact.
 
-All look-ups are here. What is no object id never becomes a path, and what is no regular file (a
-symbolic link, a pipe) is no object.
+All look-ups are here. Only a valid object id becomes a path, and only a regular file (not a
+symbolic link or a pipe) is an object.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
     import hashlib
 
 
-#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+#: ``progress(done, total, unit)``: called often, cheap; ``total`` is 0 if unknown.
 Progress = Callable[[int, int, str], None]
 
 CHUNK = 1 << 20
 
 
 def object_path(folder: Path, oid: str, legacy: bool = False) -> Path:
-    """Where the object lies below a cache or a remote (``files/md5/ab/…``; 2.x: ``ab/…``).
+    """Return the object's path below a cache or a remote (``files/md5/ab/…``; 2.x: ``ab/…``).
 
-    Raises Refused for what is no object id.
+    Raises Refused for an invalid object id.
     """
     paths.object_id(oid, "an object's id")
     base = folder if legacy else folder / "files" / "md5"
@@ -43,13 +43,13 @@ def object_path(folder: Path, oid: str, legacy: bool = False) -> Path:
 
 
 def find_object(caches: Iterable[Path], oid: str, legacy: bool = False) -> Path | None:
-    """The first cache that has the object, whatever its content."""
+    """Return the first cache that has the object, whatever its content."""
     places = (object_path(cache, oid, legacy) for cache in caches)
     return next((place for place in places if is_object(place)), None)
 
 
 def is_object(path: Path | str) -> bool:
-    """Whether there is a regular file of this very name: an object is never a link."""
+    """Return whether a regular file with exactly this name exists: an object is never a link."""
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
     except OSError:
@@ -57,16 +57,17 @@ def is_object(path: Path | str) -> bool:
 
 
 def has_object(folder: str, oid: str, legacy: bool = False) -> bool:
-    """Whether the object is below a cache or a remote's folder; for very many of them."""
+    """Return whether the object exists below a cache or a remote's folder; fast for very many
+    objects."""
     base = folder if legacy else f"{folder}/files/md5"
     return paths.is_object_id(oid) and is_object(f"{base}/{oid[:2]}/{oid[2:]}")
 
 
 def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
-    """The md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
-    import hashlib  # late, for it brings OpenSSL (2 ms): what is remembered needs no hash
+    """Return the md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
+    import hashlib  # late: loads OpenSSL (2 ms), which cached hashes do not need
 
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # a pipe must not wait
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # do not block on a pipe
     with os.fdopen(handle, "rb", buffering=0) as stream:
         if progress is None:
             return hashlib.file_digest(stream, _md5).hexdigest()
@@ -84,10 +85,10 @@ def _md5(data: bytes = b"") -> hashlib._Hash:
 
 
 def dos2unix_md5(path: Path) -> str:
-    """What DVC 2.x calls the md5 of a file: of a text file, with CRLF read as LF.
+    """Return the DVC 2.x md5 of a file: for a text file, with CRLF read as LF.
 
-    Text is what DVC takes for it (dvc_data/hashfile/istextfile.py): no NUL and at most 30 %
-    unusual bytes among the first 512.
+    A file is text by DVC's rule (dvc_data/hashfile/istextfile.py): no NUL and at most 30 % unusual
+    bytes among the first 512.
     """
     import hashlib  # late, as above
 
@@ -107,14 +108,14 @@ def dos2unix_md5(path: Path) -> str:
 
 
 def matches(path: Path, oid: str, legacy: bool = False, actual: str | None = None) -> bool:
-    """Whether the file is the object ``oid``; ``actual`` is its md5 where that is known."""
+    """Return whether the file is the object ``oid``; ``actual`` is its md5 if known."""
     wanted = oid.removesuffix(".dir")
     found = actual or hash_file(path)
     return found == wanted or (legacy and dos2unix_md5(path) == wanted)
 
 
 class CorruptObject(Exception):
-    """What was read is not what its name says."""
+    """The content read does not match the object's name."""
 
 
 def take_in(
@@ -127,12 +128,12 @@ def take_in(
     link: bool = False,
     durable: bool = False,
 ) -> Path:
-    """Have the object ``oid`` in a cache, read-only as DVC keeps it, from the bytes of ``source``.
+    """Store the object ``oid`` in a cache, read-only as DVC does, from the bytes of ``source``.
 
-    They are hashed on the way and CorruptObject is raised, with nothing in the cache, where they are
-    not what the name says; not hashed are those that the caller has (``move``: the file itself
-    becomes the object) and those of a read-only object of another cache (``link``). Nothing is
-    written through a link below the cache: raises Refused for one.
+    The bytes are hashed while copying; a mismatch raises CorruptObject and stores nothing. They are
+    not hashed if the caller has done so (``move``: the file itself becomes the object) or if they
+    come from a read-only object of another cache (``link``). Raises Refused rather than write
+    through a link below the cache.
     """
     home = object_path(cache, oid, legacy)
     if is_object(home):
@@ -171,7 +172,7 @@ def _linked(source: Path, target: Path) -> bool:
 
 
 def manifest_hash(data: bytes) -> str:
-    """The hash of a directory output with this manifest, as its pointer spells it."""
+    """Return the hash of a directory output with this manifest, as its pointer spells it."""
     try:
         md5 = importlib.import_module("_md5").md5  # CPython's own: without OpenSSL, 2 ms less
     except ImportError:
@@ -180,9 +181,9 @@ def manifest_hash(data: bytes) -> str:
 
 
 def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | None:
-    """The entries of a ``.dir`` object; None if it is broken or is not the object ``oid``.
+    """Return the entries of a ``.dir`` object; None if it is invalid or not the object ``oid``.
 
-    Raises Refused for an entry whose path or id is none (:func:`manifest_entries`).
+    Raises Refused for an entry with an invalid path or id (:func:`manifest_entries`).
     """
     if oid is not None and manifest_hash(data) != f"{oid.removesuffix('.dir')}.dir":
         return None
@@ -198,7 +199,7 @@ def parse_manifest(data: bytes, oid: str | None = None) -> tuple[File, ...] | No
 
 
 def read_object(path: Path) -> bytes | None:
-    """The bytes of a small object; None where there is no regular file that can be read."""
+    """Read a small object; None if there is no readable regular file."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -208,9 +209,10 @@ def read_object(path: Path) -> bytes | None:
 
 
 def manifest(output: Output, caches: Iterable[Path]) -> tuple[File, ...] | None:
-    """The files of a directory output, from the pointer or the first sound copy of its manifest.
+    """Return the files of a directory output, from the pointer or the first intact copy of its
+    manifest.
 
-    None when no cache has one.
+    None if no cache has one.
     """
     if output.files or output.oid is None:
         return output.files
@@ -227,8 +229,8 @@ def manifest(output: Output, caches: Iterable[Path]) -> tuple[File, ...] | None:
 class Objects:
     """Where this machine has the objects of one work tree: caches and local remotes.
 
-    ``others`` gives the tops of the other worktrees; it is asked only where the own cache lacks
-    something.
+    ``others`` returns the tops of the other worktrees; it is called only if the project's own cache
+    lacks something.
     """
 
     def __init__(self, top: Path, others: Callable[[], Iterable[Path]] = tuple) -> None:
@@ -243,39 +245,39 @@ class Objects:
         return [tree for tree in self._others() if tree != self.top]
 
     def home(self, root: str) -> Path:
-        """The cache that the DVC project ``root`` writes to; it may not be there yet."""
+        """The cache that the DVC project ``root`` writes to; it may not exist yet."""
         return Path(os.path.realpath(cache_dir(self.top / root)))
 
     def own(self, root: str) -> list[Path]:
-        """The project's own cache, if it is there."""
-        if not self._own.get(root):  # the first object that is fetched makes it
+        """The project's own cache, if it exists."""
+        if not self._own.get(root):  # the first fetched object creates it
             self._own[root] = cache_dirs(self.top / root)
         return self._own[root]
 
     def caches(self, root: str) -> list[Path]:
-        """The caches that may hold an object of the project, its own first."""
+        """Return the caches that may hold an object of the project, its own first."""
         if not self._every.get(root):
             places = (tree / root for tree in self.trees)
             self._every[root] = cache_dirs(self.top / root, places)
         return self._every[root]
 
     def near(self, root: str) -> Iterator[Path]:
-        """:meth:`caches`, one after the other: the worktrees are listed only after the first."""
+        """Yield :meth:`caches` lazily: the worktrees are listed only after the first."""
         own = self.own(root)
         yield from own
         yield from (cache for cache in self.caches(root) if cache not in own)
 
     def remote(self, out: Output, remote: str | None = None, *, own: bool = False) -> Path | None:
-        """The folder of the output's remote where that is a local one."""
+        """Return the folder of the output's remote, if that is local."""
         return local_remote_dir(self.top / out.root, remote, pointer=out.remote, own=own)
 
     def find(self, out: Output, oid: str | None = None) -> Path | None:
-        """The output's object (or ``oid``, one of its files) in the nearest cache that has it."""
+        """Find the output's object (or ``oid``, one of its files) in the nearest cache that has it."""
         wanted = oid or out.oid
         return find_object(self.near(out.root), wanted, out.legacy) if wanted else None
 
     def sound(self, out: Output, oid: str | None = None) -> Path | None:
-        """:meth:`find`, but only a copy whose bytes are what its name says."""
+        """Like :meth:`find`, but only an intact copy."""
         wanted = oid or out.oid
         for cache in self.near(out.root) if wanted else ():
             file = object_path(cache, wanted or "", out.legacy)
@@ -284,5 +286,5 @@ class Objects:
         return None
 
     def manifest(self, out: Output) -> tuple[File, ...] | None:
-        """The files of a directory output; None when no cache has its manifest."""
+        """Return the files of a directory output; None if no cache has its manifest."""
         return manifest(out, self.near(out.root))

@@ -1,9 +1,10 @@
-"""The gate: text that a repository brings becomes an object id or a path here, or an error.
+"""Validation: text from a repository becomes an object id or a path here, or an error.
 
 A clone is not trusted. Its pointers, manifests, pipelines, tags and configuration name objects and
-files; what they name must be an object id, and a file of this work tree that belongs to nobody else.
-Two steps make a path: its text is checked (:func:`problem`, without the file system), and then every
-part of it is looked at (:func:`inside`), because a symbolic link in the tree may lead anywhere.
+files; these must be a valid object id, or a file of this work tree outside ``.git``, ``.dvc`` and
+``.xexp``. Two steps make a path: its text is checked (:func:`problem`, without the file system),
+and then every component is examined (:func:`inside`), because a symbolic link in the tree may lead
+anywhere.
 
 Names that stand for ``.git`` on some file system are those of git's ``verify_path`` (read-cache.c) and
 ``is_ntfs_dotgit``, ``is_hfs_dotgit`` (path.c, utf8.c); the same forms count for ``.dvc`` and ``.xexp``.
@@ -23,12 +24,12 @@ from pathlib import Path
 
 from gitxexp.common.errors import XexpError
 
-#: Folders whose content decides what git, DVC and this program do: nothing is put there.
+#: Folders whose content controls git, DVC and this program: nothing is written there.
 RESERVED = frozenset((".git", ".dvc", ".xexp"))
 
 _OID = re.compile(r"[0-9a-f]{32}(?:\.dir)?")
 _FILE_OID = re.compile(r"[0-9a-f]{32}")
-#: What an ordinary path does not have: only with one of these is a path looked at part by part.
+#: What an ordinary path never contains: only a path with one of these is checked part by part.
 _UNUSUAL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\\:~\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]"
     r"|(?:^|/)(?:\.|$)|//|^/|/$|[ .](?:/|$)"
@@ -36,7 +37,7 @@ _UNUSUAL = re.compile(
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _DRIVE = re.compile(r"[A-Za-z]:" if os.name == "nt" else r"[A-Za-z]:[/\\]")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-#: Code points that HFS+ does not compare (git's next_hfs_char).
+#: Code points that HFS+ ignores (git's next_hfs_char).
 _IGNORED = dict.fromkeys(
     (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), 0xFEFF)
 )
@@ -45,24 +46,24 @@ _MOST_LINKS = 40  #: as Linux allows (path_resolution(7))
 
 
 class Refused(XexpError):
-    """Something that a repository names and that is not used."""
+    """Something that a repository names and that is refused."""
 
 
 # -- object ids ------------------------------------------------------------------------------------
 
 
 def is_object_id(value: object) -> bool:
-    """Whether a value is the md5 of a file, or of a directory's manifest (``….dir``)."""
+    """Return whether a value is the md5 of a file, or of a directory's manifest (``….dir``)."""
     return isinstance(value, str) and _OID.fullmatch(value) is not None
 
 
 def is_file_id(value: object) -> bool:
-    """Whether a value is the md5 of a file."""
+    """Return whether a value is the md5 of a file."""
     return isinstance(value, str) and _FILE_OID.fullmatch(value) is not None
 
 
 def object_id(value: object, where: str) -> str:
-    """The value, which is an object id; raises Refused naming ``where`` it stands."""
+    """Return the value if it is an object id; else raise Refused naming ``where`` it was found."""
     if isinstance(value, str) and _OID.fullmatch(value):
         return value
     raise Refused(f"{where}: {shown(value)} is not an md5", "git log -p shows who wrote it")
@@ -72,26 +73,26 @@ def object_id(value: object, where: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it is quoted in an error: one line, not too long, control characters escaped."""
+    """Quote a value for an error: one line, not too long, control characters escaped."""
     text = value if isinstance(value, str) else repr(value)
     text = text if len(text) <= 80 else f"{text[:77]}..."
     return "'" + "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text) + "'"
 
 
 def leaves(path: str) -> bool:
-    """Whether a normalised path, relative to the top, names something outside of the work tree."""
+    """Return whether a normalised path, relative to the top, is outside the work tree."""
     return path == ".." or path.startswith(("/", "../")) or bool(_URL.match(path))
 
 
 def is_plain(path: str) -> bool:
-    """Whether a path is normalised and has nothing that :func:`problem` would have to look at."""
+    """Return whether a path is normalised and needs no check by :func:`problem`."""
     return bool(path) and not _UNUSUAL.search(path)
 
 
 def problem(path: str) -> str | None:
-    """Why a path, relative to the top, cannot be used; None for an ordinary one.
+    """Return why a path, relative to the top, cannot be used; None for an ordinary one.
 
-    Nothing of the file system is asked.
+    Does not access the file system.
     """
     if path and not _UNUSUAL.search(path):
         return None
@@ -111,7 +112,7 @@ def problem(path: str) -> str | None:
 
 
 def reserved(part: str) -> str | None:
-    """The name in :data:`RESERVED` that one part of a path stands for on some file system."""
+    """Return the name in :data:`RESERVED` that a path component means on some file system."""
     name = part.translate(_IGNORED).partition(":")[0].rstrip(" .").casefold()
     short = _SHORT.fullmatch(name)
     name = f".{short.group(1)}" if short else name
@@ -119,7 +120,7 @@ def reserved(part: str) -> str | None:
 
 
 def is_checked_out(path: str) -> bool:
-    """Whether git would check out a path that a tree object has: none below ``.git``, none with
+    """Return whether git would check out a path from a tree object: nothing below ``.git`` or with
     ``..`` (git-fsck(1), hasDotgit, hasDotdot)."""
     if not _UNUSUAL.search(path):
         return bool(path)
@@ -128,7 +129,7 @@ def is_checked_out(path: str) -> bool:
 
 
 def tracked(path: object, where: str) -> str:
-    """A path from the top of the work tree, normalised; raises Refused naming ``where`` it stands."""
+    """Normalise a path from the top of the work tree; raises Refused naming ``where`` it was found."""
     if not isinstance(path, str):
         raise Refused(f"{where}: {shown(path)} is not a path")
     wrong = problem(path) if ".." not in path else problem(posixpath.normpath(path))
@@ -140,7 +141,7 @@ def tracked(path: object, where: str) -> str:
 
 
 def alike(paths: Iterable[str]) -> tuple[str, str] | None:
-    """Two different paths that are one on a file system which ignores case, or None."""
+    """Return two different paths that are the same on a case-insensitive file system, or None."""
     seen: dict[str, str] = {}
     for path in paths:
         whole = ""
@@ -153,7 +154,7 @@ def alike(paths: Iterable[str]) -> tuple[str, str] | None:
 
 
 def ignores_case(folder: Path) -> bool:
-    """Whether the file system at ``folder`` takes ``A`` and ``a`` for one name."""
+    """Return whether the file system at ``folder`` is case-insensitive."""
     for place in (folder, *folder.parents):
         other = place.name.swapcase()
         if other != place.name:
@@ -165,7 +166,7 @@ def ignores_case(folder: Path) -> bool:
 
 
 def refuse_alike(folder: Path, paths: Iterable[str]) -> None:
-    """Raise Refused where two of the paths would be one file in ``folder``."""
+    """Raise Refused if two of the paths would be the same file in ``folder``."""
     if ignores_case(folder):
         pair = alike(paths)
         if pair:
@@ -179,10 +180,11 @@ def refuse_alike(folder: Path, paths: Iterable[str]) -> None:
 
 
 def resolved(top: Path, path: str) -> str:
-    """``path`` with the symbolic links on its way followed, from the top and without any link.
+    """Resolve the symbolic links in ``path``; returns a path from the top without any link.
 
-    What is not there is taken by its name. Raises Refused where a link leads out of the work tree,
-    or into ``.git``, ``.dvc`` or ``.xexp``; a path that is itself below these is the caller's own.
+    Missing components are kept by name. Raises Refused if a link leads out of the work tree, or
+    into ``.git``, ``.dvc`` or ``.xexp``; a path that is itself below these is the caller's
+    responsibility.
     """
     tops: list[str] = []
     wanted = [part for part in reversed(path.split("/")) if part not in ("", ".")]
@@ -228,16 +230,16 @@ def _leads_out(top: Path, path: str) -> Refused:
 
 
 def inside(top: Path, path: str) -> Path:
-    """The file ``path`` of the work tree at ``top``, every part of it looked at.
+    """Return the file ``path`` of the work tree at ``top``, with every component examined.
 
-    A link on the way may lead elsewhere in the tree. Raises Refused for any other.
+    A link may lead elsewhere within the tree. Raises Refused for any other.
     """
     resolved(top, path)
     return top / path
 
 
 def refuse_link(path: Path) -> None:
-    """Raises Refused where one of our own files, or its folder, is a symbolic link."""
+    """Raise Refused if one of our own files, or its folder, is a symbolic link."""
     for place in (path.parent, path):
         if place.is_symlink():
             raise Refused(
@@ -248,18 +250,18 @@ def refuse_link(path: Path) -> None:
 
 @contextmanager
 def held(top: Path, path: str, *, create: bool = False) -> Iterator[Path]:
-    """The file ``path`` below an open descriptor of its folder, for the time of a ``with``.
+    """Yield the file ``path`` below an open descriptor of its folder.
 
-    A link that takes a folder's place meanwhile cannot lead it elsewhere, where the system has
-    ``/proc/self/fd``. The last part is not followed: replace it, or open it with O_NOFOLLOW.
-    ``create`` makes missing folders. Raises Refused as :func:`resolved`, FileNotFoundError.
+    A link that replaces a folder meanwhile cannot redirect it, if the system has ``/proc/self/fd``.
+    The last component is not followed: replace it, or open it with O_NOFOLLOW. ``create`` creates
+    missing folders. Raises Refused as :func:`resolved` does, or FileNotFoundError.
     """
     folder, _, name = path.rpartition("/")
     descriptor = open_folder(top, resolved(top, folder), create=create)
     try:
         below = Path(f"/proc/self/fd/{descriptor}")
         yield (below if below.is_dir() else top / folder) / name
-    except OSError as error:  # names the file as people know it
+    except OSError as error:  # names the file as the user knows it
         if str(error.filename).startswith(f"/proc/self/fd/{descriptor}"):
             error.filename = str(top / path)
         raise
@@ -268,9 +270,9 @@ def held(top: Path, path: str, *, create: bool = False) -> Iterator[Path]:
 
 
 def open_folder(top: Path, folder: str, *, create: bool = False) -> int:
-    """A descriptor of a folder below ``top``; no part of ``folder`` may be a link.
+    """Open a folder below ``top``; no component of ``folder`` may be a link.
 
-    Raises Refused for one, FileNotFoundError for a missing folder unless ``create``.
+    Raises Refused for a link, FileNotFoundError for a missing folder unless ``create``.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     descriptor = os.open(top, flags)
@@ -303,9 +305,9 @@ def open_folder(top: Path, folder: str, *, create: bool = False) -> int:
 
 
 def read(top: Path, path: str, most: int | None = None) -> bytes:
-    """The bytes of a regular file of the work tree (at most ``most`` of them, else Refused).
+    """Read a regular file of the work tree (at most ``most`` bytes, else Refused).
 
-    Raises Refused for a link that leads out and for what is no file, OSError as open does.
+    Raises Refused for a link that leads out or anything but a regular file, OSError as open does.
     """
     end = resolved(top, path)
     with held(top, end) as place:
@@ -322,11 +324,11 @@ def read(top: Path, path: str, most: int | None = None) -> bytes:
 
 
 def write(top: Path, path: str, data: bytes) -> None:
-    """Give a file of the work tree this content in one step; its folders are made.
+    """Write a file of the work tree atomically; creates its folders.
 
-    A link that leads elsewhere in the tree is followed. Raises Refused as :func:`resolved`.
+    A link within the tree is followed. Raises Refused as :func:`resolved` does.
     """
-    from gitxexp.common.files import atomic_write  # late: reading needs none of it
+    from gitxexp.common.files import atomic_write  # late: reading does not need it
 
     with held(top, resolved(top, path), create=True) as place, atomic_write(place) as temporary:
         temporary.write_bytes(data)

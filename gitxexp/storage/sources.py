@@ -23,7 +23,7 @@ from gitxexp.storage.objects import Objects, Progress, is_object, manifest, obje
 
 
 class Strategy(StrEnum):
-    """How to get what git does not hold. ``auto`` tries the others in this order."""
+    """How to get content that git does not store. ``auto`` tries the others in this order."""
 
     AUTO = "auto"
     CACHE = "cache"  #: this worktree's cache, then those of the others
@@ -41,7 +41,7 @@ class Place:
 
 @dataclass
 class Stores:
-    """The caches and remotes around one work tree, as far as the strategy allows them."""
+    """The caches and remotes of one work tree that the strategy allows."""
 
     objects: Objects
     strategy: Strategy
@@ -55,26 +55,26 @@ class Stores:
         return self.objects.top
 
     def caches(self, root: str) -> Iterator[Path]:
-        """The caches of one DVC project: this worktree's own, then those of the others."""
+        """Return the caches of one DVC project: this worktree's own, then those of the others."""
         return self.objects.near(root)
 
     @cached_property
     def work_trees(self) -> WorkTreeFiles:
-        """The files of this work tree and of the others."""
+        """Return the files of this work tree and of the others."""
         return WorkTreeFiles((self.top, *self.objects.trees))
 
     @property
     def cached(self) -> bool:
-        """Whether caches may serve."""
+        """Whether caches may be used."""
         return self.strategy in (Strategy.AUTO, Strategy.CACHE)
 
     @property
     def remotes(self) -> bool:
-        """Whether a remote may serve."""
+        """Whether a remote may be used."""
         return self.strategy in (Strategy.AUTO, Strategy.DVC)
 
     def manifest(self, out: Output) -> tuple[File, ...] | None:
-        """A directory's files, from a cache, else from the remote."""
+        """Return a directory's files, from a cache, else from the remote."""
         found = self.objects.manifest(out)
         if found is None and out.oid and self.strategy is Strategy.AUTO:
             home = self.objects.home(out.root)
@@ -93,7 +93,8 @@ class Stores:
         return None
 
     def places(self, out: Output, oid: str) -> Iterator[Place]:
-        """Copies of the object, nearest first. Asking for the next one means the last was bad."""
+        """Yield copies of the object, nearest first. Asking for the next one means the last was
+        corrupt."""
         if self.cached:
             home = self.objects.home(out.root)
             for cache in self.caches(out.root):
@@ -125,11 +126,11 @@ class Stores:
             raise problem
 
     def remote_name(self, out: Output, *, own: bool = False) -> str | None:
-        """The remote that is asked for an output; ``own``: that of a worktree's commit."""
+        """Return the remote to ask for an output; ``own``: as named in a worktree's commit."""
         return remote_name(self.top / out.root, self.remote, pointer=out.remote, own=own)
 
     def remote_names(self, out: Output) -> list[str]:
-        """Every remote that is asked for an output."""
+        """Return every remote to ask for an output."""
         names = (self.remote_name(out, own=own) for own in self._configurations(out))
         return [name for name in names if name is not None]
 
@@ -141,9 +142,9 @@ class Stores:
         return self.objects.remote(out, self.remote, own=own)
 
     def prefetch(self, objects: Iterable[tuple[Output, str]]) -> None:
-        """Bring many objects of real (not local-directory) remotes into the cache at once.
+        """Fetch many objects from remotes that are not local directories into the cache at once.
 
-        Only what no cache has; a failure is left to whoever asks for the object itself.
+        Fetches only what no cache has; failures surface when the object itself is requested.
         """
         if not self.remotes:
             return
@@ -158,7 +159,7 @@ class Stores:
                 self._into_cache(out, oids)
 
     def _into_cache(self, out: Output, oids: list[str], *, own: bool = False) -> Path | None:
-        """Fetch objects into this worktree's own cache; the place of the first if it arrived."""
+        """Fetch objects into this worktree's own cache; return the path of the first if it arrived."""
         wanted = [oid for oid in oids if oid not in self.brought]
         if wanted:
             self.brought.update(
@@ -173,9 +174,9 @@ PREFIX = "get-"
 
 @contextmanager
 def temporary_worktree(git: Git, state: Path, commit: str, top: Path) -> Iterator[Path]:
-    """A detached worktree of ``commit`` below ``state``, gone again whatever happens.
+    """Create a detached worktree of ``commit`` below ``state``; it is always removed afterwards.
 
-    It shares the cache and the remotes of ``top``. What a killed process left behind is removed first.
+    It shares the cache and the remotes of ``top``. Leftovers of killed processes are removed first.
     """
     _sweep(git, state)
     path = state / f"{PREFIX}{os.getpid()}"
@@ -209,7 +210,7 @@ def _remove(git: Git, path: Path) -> None:
 
 
 def _sweep(git: Git, state: Path) -> None:
-    """Remove temporary worktrees whose process is gone."""
+    """Remove temporary worktrees whose processes are gone."""
     for path in state.glob(f"{PREFIX}*"):
         pid = path.name.removeprefix(PREFIX)
         if pid.isdigit() and not alive(int(pid)):

@@ -1,4 +1,4 @@
-"""The one door to sqlite-utils, for what writes our own databases. Reads use sqlite3 itself."""
+"""The interface to sqlite-utils, for writing our own databases. Reads use sqlite3 itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def database(connection: sqlite3.Connection) -> Database:
-    """``connection`` with sqlite-utils' methods; no plugin of sqlite-utils is loaded."""
+    """Wrap ``connection`` with sqlite-utils; no sqlite-utils plugin is loaded."""
     with _hidden("pandas", "numpy"):
         from sqlite_utils import Database
     return Database(connection, recursive_triggers=False, execute_plugins=False)
@@ -21,7 +21,7 @@ def database(connection: sqlite3.Connection) -> Database:
 
 @contextmanager
 def _hidden(*names: str) -> Iterator[None]:
-    """Make ``import NAME`` fail, unless it has been imported already.
+    """Make ``import NAME`` fail, unless it was imported already.
 
     sqlite-utils 4.2 imports both for type maps that nobody here needs: 130 ms without, 700 ms with.
     """

@@ -1,4 +1,4 @@
-"""xetrack's objects: three tables that sqlitedict writes beside the rows.
+"""xetrack's objects: three tables that sqlitedict writes next to the rows.
 
 ``assets`` holds each object by its hash, ``counts`` how many rows refer to it, ``keys`` the newest
 hash of a column. So two sides that both logged an object differ in ``counts`` and ``keys`` without a
@@ -33,14 +33,14 @@ class Kind(StrEnum):
 
 
 def kind_of(table: str, columns: Collection[str], beside: Collection[str]) -> Kind | None:
-    """What a table is, by its name, its columns and the folded names of the tables beside it."""
+    """Return the kind of a table by its name, its columns and the folded names of the other tables."""
     if not {"assets", "keys", "counts"} <= set(beside) or {*map(fold, columns)} != {"key", "value"}:
         return None
     return next((kind for kind in Kind if fold(table) == kind), None)
 
 
 def integer(value: Value) -> int | None:
-    """The integer in a counter's value; None when it is anything else."""
+    """The integer in a counter's value; None if it is anything else."""
     if isinstance(value, int):
         return value
     body = _body(value)
@@ -55,7 +55,7 @@ def integer(value: Value) -> int | None:
 
 
 def text(value: Value) -> str | None:
-    """The text in a value; None when it is anything else."""
+    """The text in a value; None if it is anything else."""
     body = _body(value)
     if not body or body[0] not in _TEXTS:
         return None
@@ -85,9 +85,10 @@ def column_of(key: Value) -> str | None:
 
 
 def merge_counts(base: Pairs | None, ours: Pairs, theirs: Pairs) -> dict[Value, Value] | None:
-    """The counters of both sides; None where a value is no counter.
+    """The counters of both sides; None if a value is not a counter.
 
-    Ours and theirs less the base; without a base the larger one, so that twice is once.
+    Ours and theirs less the base; without a base the larger one, so that merging twice changes
+    nothing.
     """
     sides = [{k: integer(v) for k, v in side.items()} for side in (base or {}, ours, theirs)]
     if any(number is None for side in sides for number in side.values()):

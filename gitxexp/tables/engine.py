@@ -1,6 +1,6 @@
-"""The engines behind one door: which one merges these files, and which files a name stands for.
+"""Choose the engine that merges these files, and expand names to files.
 
-How far a merge is, told by how large its result has become: one statement may take a minute.
+Progress is estimated from the size of the result, because one statement may take a minute.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _PARQUET = frozenset(name for name, kind in SUFFIXES.items() if kind == "parquet
 
 
 class Engine(StrEnum):
-    """Who does the work. ``auto``: SQLite for SQLite files only, else DuckDB."""
+    """The merge engine. ``auto``: SQLite for SQLite files only, else DuckDB."""
 
     AUTO = "auto"
     SQLITE = "sqlite"
@@ -34,7 +34,7 @@ def mergeable(name: str) -> bool:
 
 
 def expand(names: Iterable[str | Path]) -> list[Path]:
-    """The files that these files, folders and glob patterns stand for, each once.
+    """Expand files, folders and glob patterns to files, each once.
 
     A folder stands for the parquet files in and below it. Raises XexpError for what is not there.
     """
@@ -108,7 +108,7 @@ def merge3(
 def choose(
     target: Path, sources: Sequence[Path], out: Path | None = None, engine: Engine = Engine.AUTO
 ) -> Engine:
-    """The engine for these files; raises UsageError when the one asked for cannot do it."""
+    """The engine for these files; raises UsageError if the one asked for cannot do it."""
     if engine is Engine.DUCKDB:
         return engine
     kinds: set[Kind] = {kind_of(path) for path in (target, *sources) if path.exists()}
@@ -131,10 +131,10 @@ _EVERY = 0.2
 def watched(
     folder: Path, inputs: Iterable[Path], progress: Progress | None
 ) -> Iterator[Progress | None]:
-    """Report the bytes of this process's new file in ``folder`` for the time of a ``with``.
+    """Report the bytes of this process's new file in ``folder`` during a ``with`` block.
 
-    The sum of ``inputs`` is about what it will have. Yields a progress for the engine, which is
-    heard as long as there is no such file.
+    The sum of ``inputs`` estimates its final size. Yields a progress callback for the engine, which
+    is used until the file exists.
     """
     if progress is None:
         yield None
@@ -158,7 +158,7 @@ def watched(
 
 
 def _size(folder: Path) -> int:
-    """Bytes of the files that this process is making here (``.NAME.xexp-PID-….tmp``)."""
+    """Return the bytes of this process's temporary files here (``.NAME.xexp-PID-….tmp``)."""
     mark, size = f".xexp-{os.getpid()}-", 0
     with suppress(OSError):
         for entry in os.scandir(folder):

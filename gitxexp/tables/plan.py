@@ -27,7 +27,7 @@ class OnConflict(StrEnum):
     BOTH = "both"
 
 
-#: One SQL value as Python sees it. ``1``, ``1.0`` and ``'1'`` are three different values.
+#: One SQL value in Python. ``1``, ``1.0`` and ``'1'`` are three different values.
 Value = None | int | float | str | bytes
 
 #: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
@@ -36,7 +36,7 @@ Progress = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """How to merge. The defaults lose nothing and ask about nothing."""
+    """How to merge. The defaults lose nothing and ask nothing."""
 
     mode: Mode = Mode.MERGE
     key: tuple[str, ...] = ()  #: declared key columns; () means the table's own, or the default
@@ -88,7 +88,7 @@ class SimilarColumn:
 
 @dataclass(frozen=True)
 class TableReport:
-    """Row counts of one table: what was here, what came, and what became of it."""
+    """Row counts of one table: existing, incoming, and their outcome."""
 
     name: str
     here: int = 0  #: rows in the target before
@@ -107,7 +107,7 @@ class TableReport:
 
 @dataclass(frozen=True)
 class MergeReport:
-    """The plan before, the account after. ``written`` says which of the two it is."""
+    """The plan before the merge, the result after. ``written`` says which of the two it is."""
 
     tables: tuple[TableReport, ...] = ()
     conflicts: tuple[Conflict, ...] = ()

@@ -16,8 +16,8 @@ _Mark = frozenset[tuple[str, tuple[str, Value]]]
 
 @dataclass(frozen=True)
 class TableRows:
-    """A whole table, as it is read. ``columns`` are names and declared types, ``names`` those of
-    the cells of each row."""
+    """A whole table, read lazily. ``columns`` are names and declared types, ``names`` those of the
+    cells of each row."""
 
     name: str
     columns: Sequence[tuple[str, str]]
@@ -86,7 +86,7 @@ def exact(value: Value) -> tuple[str, Value]:
 
 
 class Found:
-    """The differences of one table, from rows that come together by key; at most ``limit`` kept."""
+    """The differences of one table, from rows ordered by key; at most ``limit`` kept."""
 
     def __init__(self, key: tuple[str, ...], limit: int | None) -> None:
         self.key, self.limit = key, limit

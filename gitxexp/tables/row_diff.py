@@ -1,4 +1,4 @@
-"""Row by row, what is different between two files: rows added, removed, changed, and columns.
+"""Compare two files row by row: rows added, removed and changed, and columns.
 
 SQLite is compared by ``sqlite3`` alone (pages first), parquet and DuckDB by DuckDB. Nothing is
 written or printed.
@@ -16,7 +16,7 @@ from gitxexp.tables.row_changes import TableDiff
 def diff_files(
     a: Path | None, b: Path | None, key: Sequence[str] = (), limit: int | None = None
 ) -> tuple[TableDiff, ...]:
-    """What leads from file ``a`` to file ``b``; None is a file that is not there.
+    """Return the differences from file ``a`` to file ``b``; None is a missing file.
 
     ``key`` declares a key for tables without one. ``limit`` bounds the rows listed per table, not
     the counts. Only tables that differ are given. Raises :class:`~gitxexp.common.errors.XexpError`.

@@ -1,7 +1,7 @@
 """The rules of merging, the same whatever kind of file the rows are in.
 
-The back-ends (``sqlite``, ``duckdb``) carry them out: which columns belong together, which key
-decides, what the stamps of a row become, and the words of reports, notes and errors.
+The back-ends (``sqlite``, ``duckdb``) apply them: which columns match, which key decides, what the
+stamps of a row become, and the text of reports, notes and errors.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, SimilarColum
 RUN_IDS = ("track_id", "run_id", "run_uuid")
 #: Columns that name the experiment that a row belongs to.
 VERSION_COLUMNS = ("version", "experiment_version")
-#: Columns that a tag fills in rows that the tracker wrote: no part of what makes two rows one.
+#: Columns that a tag fills in rows that the tracker wrote: ignored when comparing rows.
 STAMPS = (*VERSION_COLUMNS, "git_commit", "dvc_hash")
-#: What names an experiment in a table of results, in order of preference.
+#: Columns that identify an experiment in a results table, in order of preference.
 DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
 
 
@@ -28,7 +28,7 @@ DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
 
 
 def fold(name: str) -> str:
-    """``name`` as SQLite and DuckDB compare names: ASCII letters without case."""
+    """Fold ``name`` as SQLite and DuckDB compare names: ASCII letters without case."""
     return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
 
 
@@ -37,7 +37,7 @@ def renamed(
 ) -> dict[str, str]:
     """Folded names of a source's columns that ``--rename`` changes, with their new names.
 
-    Raises XexpError where the source has a column of the new name already.
+    Raises XexpError if the source has a column of the new name already.
     """
     asked = {fold(old): new for old, new in rename.items()}
     names = {fold(name) for name in columns}
@@ -116,16 +116,16 @@ def _qualifies(a: list[str], b: list[str]) -> bool:
 
 @dataclass(frozen=True)
 class RowKey:
-    """The columns that name a row, as the table spells them; none: whole rows are compared."""
+    """The columns that identify a row, as the table spells them; none: whole rows are compared."""
 
     columns: tuple[str, ...] = ()
-    declared: bool = False  #: the user's, so that no unique index of the table stands for it
+    declared: bool = False  #: declared by the user, so the table has no unique index for it
 
 
 def merge_key(
     columns: Sequence[str], unique: Sequence[Sequence[str]], declared: Sequence[str]
 ) -> RowKey:
-    """The table's own first unique key, else the declared one where it has all its columns."""
+    """The table's own first unique key, else the declared one if the table has all its columns."""
     spelled = {fold(name): name for name in columns}
     for key in unique:
         if all(fold(name) in spelled for name in key):
@@ -155,14 +155,14 @@ def run_column(columns: Iterable[str]) -> str | None:
 
 
 def check_declared_key(declared: Sequence[str], tables: Iterable[Iterable[str]]) -> None:
-    """Raise XexpError where a key was declared and no table has all its columns."""
+    """Raise XexpError if a key was declared and no table has all its columns."""
     asked = {fold(name) for name in declared}
     if asked and not any(asked <= {fold(c) for c in columns} for columns in tables):
         raise XexpError(f"no table has the key {', '.join(declared)}")
 
 
 def ambiguous_key(table: str, key: Sequence[str], rows: Sequence[tuple[str, int]]) -> XexpError:
-    """The error for a declared key that is none: ``rows`` are values with how often they are there."""
+    """The error for a declared key that is not unique: ``rows`` are values with their counts."""
     shown = "; ".join(f"{value} ({number} rows)" for value, number in rows)
     return XexpError(
         f"--key {','.join(key)} does not identify one row in table {table}: {shown}",
@@ -176,7 +176,7 @@ def renumbers(options: MergeOptions, counted: bool) -> bool:
 
 
 def keeps_both(options: MergeOptions, key: RowKey) -> bool:
-    """Whether rows that disagree both stay: no unique index of the table forbids it."""
+    """Whether conflicting rows both stay, because no unique index forbids it."""
     return options.on_conflict is OnConflict.BOTH and key.declared
 
 
@@ -210,7 +210,7 @@ def stamps_of(columns: Iterable[str], key: Sequence[str] = ()) -> Stamps:
 
 
 def version_of(stamp: Stamp, versions: int) -> Value:
-    """The version that a stamp names; None where it names none."""
+    """The version that a stamp names; None if it names none."""
     return next((v for v in stamp[:versions] if v is not None), None)
 
 
@@ -234,13 +234,13 @@ def merged_stamp(ours: Stamp, theirs: Stamp, versions: int) -> Stamp:
 
 
 def one_run(ours: StampedRow, theirs: StampedRow) -> bool:
-    """Whether two rows that are the same otherwise are of one run: then two stamps are one row's."""
+    """Whether two otherwise equal rows belong to one run: then their stamps belong to the same row."""
     return ours.run is not None and ours.run == theirs.run
 
 
 @dataclass(frozen=True)
 class StampedRow:
-    """One row: where it is, its run, its stamp. All else is the same in a group of them."""
+    """One row: its position, run and stamp. The rest is equal within a group."""
 
     place: int
     run: Value
@@ -249,9 +249,9 @@ class StampedRow:
 
 @dataclass
 class StampedGroup:
-    """What becomes of rows that are the same but for their stamps.
+    """The outcome for rows that differ only in their stamps.
 
-    ``ours``: new stamps of our rows, None where the row goes; ``theirs``, ``base``: stamps that
+    ``ours``: new stamps of our rows, None if the row goes; ``theirs``, ``base``: stamps that
     make an ordinary merge come to that; ``added``: rows of theirs that have no partner.
     """
 
@@ -322,7 +322,7 @@ def _three(base: Stamp, ours: Stamp, theirs: Stamp, versions: int) -> Stamp:
 
 
 def _same(one: Value, other: Value) -> bool:
-    """Whether two values are one, their type included: 1 and 1.0 are two versions."""
+    """Whether two values are identical, including their type: 1 and 1.0 are two versions."""
     return type(one) is type(other) and one == other
 
 
@@ -357,7 +357,7 @@ def _pairs(
 
 
 def combined(base: int, ours: int, theirs: int) -> int:
-    """How often a row stands in the result of a three-way merge.
+    """The multiplicity of a row in the result of a three-way merge.
 
     One side's change counts; the same change on both sides counts once (the larger one, so that an
     empty base gives what a two-way merge gives); opposite changes add up.
@@ -375,12 +375,12 @@ def settled_whole(table: str, column: str | None, options: MergeOptions) -> OnCo
 
 
 def settled_in(table: str, options: MergeOptions) -> list[tuple[Conflict, OnConflict]]:
-    """The single conflicts that the user settled in one table."""
+    """The single conflicts that the user resolved in one table."""
     return [(c, side) for c, side in options.settled if fold(c.table) == fold(table)]
 
 
 def clashing_numbers(conflicts: Iterable[Conflict]) -> bool:
-    """Whether rows disagree only because both sides counted on: new numbers keep them all."""
+    """Whether rows conflict only because both sides continued counting: new numbers keep them all."""
     return any(conflict.kind == "primary key" for conflict in conflicts)
 
 

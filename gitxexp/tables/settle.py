@@ -1,4 +1,4 @@
-"""Single conflicts between SQLite databases, settled in a copy of the losing side."""
+"""Resolve single conflicts between SQLite databases in a copy of the losing side."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gitxexp.tables.plan import Conflict, OnConflict, Value
 
 
 def by_sqlite(ours: Path, theirs: Path) -> bool:
-    """Whether SQLite's engine merges them; DuckDB's settles single conflicts by itself."""
+    """Whether SQLite's engine merges them; DuckDB's resolves single conflicts itself."""
     return {kind_of(ours), kind_of(theirs)} == {"sqlite"}
 
 
@@ -25,7 +25,7 @@ def settle(ours: Path, theirs: Path, decisions: Sequence[tuple[Conflict, OnConfl
     The row's cell (or the whole row, where one side deleted it) is copied.
     """
     for conflict, side in decisions:
-        if conflict.whole_table:  # the engine asks for those itself
+        if conflict.whole_table:  # the engine handles those itself
             continue
         winner, loser = (ours, theirs) if side is OnConflict.OURS else (theirs, ours)
         if not conflict.key:

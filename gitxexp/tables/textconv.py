@@ -2,8 +2,8 @@
 
 A line names only the cells that are not NULL, key first and then by column name, so that neither a
 new column nor another column order touches the lines of old rows. Names and values come from a file
-that anybody may have written: what is no printable character is escaped, so that none of them
-breaks a line or steers a terminal.
+that anybody may have written: non-printable characters are escaped, so that none breaks a line or
+controls a terminal.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What reads one tracker's files as runs, and which adapter reads which file.
+"""Adapters read a tracker's files as runs; this selects the adapter for a file.
 
 An adapter is one file in :mod:`gitxexp.trackers.adapters` with a subclass of :class:`Adapter` and an
 instance of it named ``ADAPTER``. They are asked in the order of :attr:`Adapter.order`; the first that
@@ -22,9 +22,9 @@ from gitxexp.trackers.run import ColumnFacts, Run, Windows
 
 @dataclass(frozen=True)
 class Query:
-    """What is read: ``table`` is the only one that is looked at, None finds them. ``newest`` is for a first
-    look: an adapter may leave out runs that wrote before the last so many. ``windows``: of one run that is
-    looked for by its id only these rows."""
+    """What to read: ``table`` is the only table to read, None detects them. ``newest``: an adapter
+    may skip all but the last so many runs. ``windows``: only these rows of a run that is requested
+    by id."""
 
     table: str | None = None
     rules: RoleRules = NO_RULES
@@ -45,7 +45,7 @@ class Adapter(ABC):
     """Reads the runs of one kind of tracker."""
 
     name: ClassVar[str]
-    order: ClassVar[int]  #: asked from the lowest; a layout that others may mistake comes first
+    order: ClassVar[int]  #: lowest first; a layout that others may mistake comes first
     #: Whether runs have ids and times of their own; others stand behind, for their files are the
     #: last run's whatever wrote them.
     identified: ClassVar[bool] = True
@@ -64,10 +64,10 @@ class Adapter(ABC):
 
     @abstractmethod
     def series(self, run: Run, metric: str) -> list[Point]:
-        """The values of a metric, the oldest first."""
+        """The values of a metric, oldest first."""
 
     def latest(self, path: Path, query: Query) -> Run | None:
-        """The run that wrote last; None where there is none."""
+        """The run that wrote last; None if there is none."""
         return next(iter(self.runs(path, query)), None)
 
     def find(self, path: Path, query: Query, id: str) -> Run | None:
@@ -89,7 +89,7 @@ class Adapter(ABC):
         }
 
     def has_runs(self, path: Path, table: str | None = None) -> bool:
-        """Whether a file found by its name holds results, and not something else."""
+        """Whether a file found by name contains results."""
         return self.knows(path, table)
 
 
@@ -104,8 +104,8 @@ def adapters() -> Sequence[Adapter]:
 
 
 def adapter_of(path: Path, table: str | None = None) -> Adapter | None:
-    """The adapter that reads ``path``; None where no tracker is known to lay files out like that.
+    """The adapter that reads ``path``; None if no known tracker has this layout.
 
-    Raises XexpError for a file that is there and cannot be read.
+    Raises XexpError for an existing file that cannot be read.
     """
     return next((each for each in adapters() if each.knows(path, table)), None)

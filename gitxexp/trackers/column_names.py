@@ -1,11 +1,11 @@
-"""What a column's name says: its role, better high or low, first or last in a list.
+"""What a column's name says: its role, whether higher is better, and its place in a list.
 
 Trackers store parameters and metrics side by side in one table, and nothing in the database tells
-them apart. Names are read as English compounds: the last word says what a thing is
-(``loss_weight`` is a weight, ``policy_loss`` a loss), the words before it narrow it down, and what
-says where or how a value was measured (``val_``, ``mean_``, ``_at_10``, ``_ms``) is put aside first.
-The words are those of :mod:`gitxexp.trackers.vocabulary`. A user's explicit lists
-(``.xexp/config.toml``) always come before a name.
+them apart. Names are read as English compounds: the last word says what a thing is (``loss_weight``
+is a weight, ``policy_loss`` a loss), the words before it narrow it down, and words for where or how
+a value was measured (``val_``, ``mean_``, ``_at_10``, ``_ms``) are removed first. The words are
+those of :mod:`gitxexp.trackers.vocabulary`. A user's explicit lists (``.xexp/config.toml``) always
+come before a name.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ class Role(StrEnum):
 
 
 class Named(NamedTuple):
-    """The role that a name speaks for, and the words of it that do."""
+    """The role that a name suggests, and the words that suggest it."""
 
     role: Role
     why: str
-    sure: bool = True  #: if not, the columns beside it may say otherwise
+    sure: bool = True  #: if not, the neighbouring columns may decide
 
 
 PARAM_ORDER = (
@@ -152,7 +152,7 @@ def _is_setting_word(word: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def role_of(name: str) -> Named | None:
-    """The role that ``name`` alone speaks for; None where it says nothing."""
+    """The role that ``name`` alone speaks for; None if it says nothing."""
     spelled = list(_spellings(name))
     for parts in spelled:
         if named := _whole(parts):
@@ -256,7 +256,7 @@ _FACTS = frozenset(("count", "counts", "time", "commit", "hash", "id", "date", "
 #: ``params_m`` is how many parameters a model has.
 _WEIGHTS = frozenset(("total", "count", "m", "million", "millions", "k", "mb", "trainable"))
 _BYTES = frozenset(("kb", "mb", "gb", "tb", "mib", "gib", "bytes"))
-#: Endings of a setting, or, after the name of a metric, of another form of it: ``acc_norm``.
+#: Endings of a setting, or, after the name of a metric, of a variant: ``acc_norm``.
 _FORMS = frozenset(("norm", "rank", "coefficient", "coeff", "coef", "ratio", "factor"))
 _SCALED = frozenset(("loss", "kl", "entropy", "reward", "return", "cost", "energy", "divergence",
                      "distance", "gain", "value"))  # fmt: skip
@@ -313,7 +313,7 @@ _DONE = frozenset(
         "removed",
     )
 )
-#: What identifies a configuration and is no part of it.
+#: Names that identify a configuration but are not part of it.
 _IDENTITY = frozenset(
     ("sha", "md5", "yaml", "json", "file", "path", "dir", "id", "version", "rev", "url")
 )

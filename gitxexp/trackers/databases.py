@@ -1,4 +1,4 @@
-"""Opens a results database, whichever engine wrote it, and speaks one small dialect to both.
+"""Open a results database, whichever engine wrote it, through one small SQL dialect.
 
 xetrack 0.7 writes SQLite files with both of its engines; real DuckDB files come from other
 trackers. Neither is ever asked to do more than standard SQL here.
@@ -38,7 +38,7 @@ class Locked(DatabaseProblem):
 
 
 def kind_of(path: Path) -> Kind | None:
-    """Which engine wrote ``path``, by its first bytes; None for any other file or none at all.
+    """Which engine wrote ``path``, by its first bytes; None for any other or a missing file.
 
     Must not be called while this process has the file open in SQLite: closing the file drops
     the process's POSIX locks on it (sqlite.org/howtocorrupt.html, 2.2).

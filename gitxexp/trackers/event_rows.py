@@ -117,7 +117,7 @@ class RunRows:
         return tuple(dict.fromkeys(value for name in names for value in self._seen[name]))
 
     def constant(self, column: str) -> Any:
-        """The one value of a column in the run; None where it has none or several."""
+        """The one value of a column in the run; None if it has none or several."""
         state = self.columns[self.table.columns.index(column)]
         return state.value if state.count and state.constant else None
 
@@ -274,7 +274,7 @@ _ROWS_A_RUN = 100
 
 
 def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
-    """The ``count`` runs of the rows written last, the newest first; None where that is not known."""
+    """The ``count`` runs of the rows written last, newest first; None if that is not known."""
     if not table.has_rowid:
         return None
     rows = database.rows(
@@ -353,7 +353,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(?:\.\d+)?")
 
 
 def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
-    """:func:`last_writer` by the database; None where the times are of several kinds.
+    """:func:`last_writer` by the database; None if the times are of several kinds.
 
     Mostly the row written last is the newest too, which one scan that compares shows: ``max()``
     copies every value that is larger than those before, and takes three times as long.

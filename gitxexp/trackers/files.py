@@ -21,7 +21,7 @@ from gitxexp.storage.dvc import plain_yaml
 def read_params(path: Path) -> dict[str, Any]:
     """The nested parameters of a ``.yaml``/``.yml``, ``.json`` or ``.toml`` file.
 
-    An empty file holds none. Raises XexpError when there is no such file, or it does not parse,
+    An empty file holds none. Raises XexpError if there is no such file, or it does not parse,
     or is not a mapping.
     """
     return _mapping(path, _parse(path, _PARSERS))

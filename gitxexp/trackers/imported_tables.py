@@ -1,9 +1,9 @@
 """The tables that hold runs of other trackers, as ``git xexp import`` writes them.
 
-``imported_runs`` has a row for each run and a column for each parameter (``params_NAME``), last value of a
-metric (``metrics_NAME``) and other fact (``tags_NAME``); names that a table cannot have beside the
-others (they differ in case alone, or are too many) are in ``other``, JSON. ``imported_values`` has every
-logged value of a metric.
+``imported_runs`` has a row for each run and a column for each parameter (``params_NAME``), last
+value of a metric (``metrics_NAME``) and other fact (``tags_NAME``); names that a table cannot have
+next to the others (they differ in case alone, or are too many) are in ``other``, JSON.
+``imported_values`` has every logged value of a metric.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ RUN_COLUMNS = {
     "started": "TEXT",  # ISO 8601
     "ended": "TEXT",
     "code_commit": "TEXT",  # where the tracker knew it
-    "digest": "TEXT",  # of all of it: tells whether a run has changed since
+    "digest": "TEXT",  # hash of the whole run, to detect changes
     "other": "TEXT",  # {"params": {…}, "metrics": {…}, "tags": {…}}
 }
 VALUE_COLUMNS = {

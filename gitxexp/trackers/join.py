@@ -88,8 +88,8 @@ def _unite(at: dict[tuple[str, str], Joined], one: tuple[str, str], other: tuple
 def join_one(
     database: Database, tables: Sequence[Table], start: Piece, windows: Windows | None = None
 ) -> Joined:
-    """The run of which ``start`` is a piece; of other runs only the times are read. ``windows``: the
-    rows of it that are read."""
+    """The run that ``start`` belongs to; of other runs only the times are read. ``windows``: the
+    rows to read."""
     within = windows or {}
     pieces, notes = [start], []
     for other in tables:
@@ -166,7 +166,7 @@ def match(
 
 
 def _nearest(span: Span, others: Mapping[str, Span]) -> str | None:
-    """The run nearest in time; None where two are as near or times cannot be read."""
+    """The run nearest in time; None if two are as near or times cannot be read."""
     if span.first.rank != 2:
         return None
     gaps = sorted(

@@ -12,7 +12,7 @@ from gitxexp.trackers.run import Window
 @dataclass(frozen=True, slots=True)
 class Logged:
     """The rows of a run in one table. ``each``: a hash of every row in the order in which they were
-    written, valid in this process; None where they are too many to be read. ``ends``: what then
+    written, valid in this process; None if they are too many to be read. ``ends``: what then
     tells where they begin and end. ``whole``: the tracker cannot read some of them alone."""
 
     rows: int
@@ -21,10 +21,9 @@ class Logged:
     whole: bool = False
 
     def since(self, before: Logged | None) -> Window | None:
-        """The rows that were written since ``before``; None where none was.
+        """The rows that were written since ``before``; None if none was.
 
-        All of them where earlier ones are not there any more as they were: whoever writes a run's
-        rows anew has logged it anew.
+        All rows if earlier ones changed: rewriting a run's rows means logging it again.
         """
         if before is None:
             return Window(0, self.rows)

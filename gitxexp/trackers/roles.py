@@ -2,16 +2,15 @@
 
 For every column the first that knows decides:
 
-1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere.
-2. The tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is
-   context, an unpacked dataclass (``params_…``, ``config_…``) is parameters.
-3. The name (:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has
-   numbers, a parameter has one value in the whole run.
-4. The values: a number that varies with a fraction is a metric, long text is output; short text
-   that every row of a run repeats is a parameter, and a number if others are in some rows only.
-5. The columns beside it (:func:`of_table`): a number that nothing certain is said of and that stands
-   among parameters is one, text that stands among results is none.
-6. Else it is context: shown, and no part of a configuration.
+1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere. 2. The
+tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is context,
+an unpacked dataclass (``params_…``, ``config_…``) is parameters. 3. The name
+(:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has numbers, a
+parameter has one value in the whole run. 4. The values: a number that varies with a fraction is a
+metric, long text is output; short text that every row of a run repeats is a parameter, and a number
+if others are in some rows only. 5. The neighbouring columns (:func:`of_table`): an undecided number
+among parameters is one, text among results is not. 6. Else it is context: shown, and no part of a
+configuration.
 
 A column that is not certainly a setting is never taken for one, because an identical rerun must
 have the same configuration.
@@ -43,8 +42,8 @@ class Decision(NamedTuple):
 
     role: Role
     why: str
-    sure: bool = True  #: if not, the columns beside it may say otherwise
-    guess: bool = False  #: says nothing of the columns beside it
+    sure: bool = True  #: if not, the neighbouring columns may decide
+    guess: bool = False  #: says nothing about the neighbouring columns
 
 
 @dataclass(frozen=True)
@@ -106,8 +105,8 @@ def of_table(table: str, columns: Mapping[str, Values], own: Mapping[str, Decisi
              rules: RoleRules = NO_RULES) -> dict[str, Decision]:  # fmt: skip
     """The role of every column of a table, in the table's order; ``own`` are those decided already.
 
-    People log what they set together and what they measured together, so a number that nothing
-    certain is said of is what the columns on both sides of it are.
+    People log what they set together and what they measured together, so an undecided number takes
+    the role of the columns on both sides.
     """
     found = {name: own.get(name) or decide(table, name, v, rules) for name, v in columns.items()}
     names = list(found)
@@ -196,8 +195,9 @@ def _nearest(found: Mapping[str, Decision], names: Iterable[str]) -> Role | None
 
 
 def kept(params: Mapping[str, Any], roles: Mapping[str, Role]) -> dict[str, Any]:
-    """Of parameters that a tag holds those that are such today: by ``roles`` of today's run, else
-    by their names (a version before this one took commits, hosts and counts for parameters)."""
+    """Return those parameters of a tag that are parameters by today's rules: by ``roles`` of
+    today's run, else by their names (a version before this one took commits, hosts and counts for
+    parameters)."""
     return {name: value for name, value in params.items() if _is_param(name, roles)}
 
 
@@ -216,8 +216,8 @@ _PREDICTED = ("predicted_{}", "pred_{}", "{}_pred", "{}_predicted", "{}_predicti
 
 @lru_cache(maxsize=4096)
 def _predictions_of(column: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
-    """The name without what marks a truth, how the prediction of it is called ("" and none where nothing
-    marks it), and how the prediction of ``column`` is."""
+    """Return the name without its ground-truth marker, the matching prediction's name ("" and none
+    without a marker), and the name of the prediction of ``column``."""
     name = column.lower()
     stem = re.sub(r"_(?:true|gt|actual)$", "", name)
     pair = frozenset((f"{stem}_pred", f"{stem}_predicted") if stem != name else ())
@@ -225,7 +225,7 @@ def _predictions_of(column: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
 
 
 def _beside_its_prediction(column: str, values: Values) -> Decision | None:
-    """``sales`` is what came out where ``predicted_sales`` stands beside it."""
+    """``sales`` is ground truth if there is also a ``predicted_sales``."""
     stem, pair, forms = _predictions_of(column)
     if not pair.isdisjoint(values.beside):
         return Decision(Role.OUTPUT, f"next to {stem}_pred")

@@ -38,7 +38,7 @@ class Run:
     """One run of a tracker.
 
     ``database`` is the file or folder that holds it, ``tracker`` the name of the adapter that read it,
-    ``parts`` the tables that its rows are in (none where the tracker keeps files). ``started`` and
+    ``parts`` the tables that its rows are in (none if the tracker keeps files). ``started`` and
     ``ended`` are its earliest and latest times, as the tracker wrote them. ``params``, ``metrics`` and
     ``context`` hold its last values by role, ``values`` those of all columns, ``roles`` the role of
     each. ``versions`` and ``commits`` are the distinct ones that its rows name, ``series`` the metrics
@@ -63,7 +63,7 @@ class Run:
 
     @property
     def table(self) -> str:
-        """The table that the run is listed under, "" where the tracker keeps files."""
+        """The table that the run is listed under, "" if the tracker keeps files."""
         return self.parts[0].table if self.parts else ""
 
     @property

@@ -24,7 +24,7 @@ def runs(
     """Every run (of ``table``, or of all tables of runs), newest first, each once.
 
     Runs without a readable timestamp come last. ``newest`` is for a first look: runs that wrote before
-    the last so many may be left out. Raises XexpError when the file cannot be read.
+    the last so many may be left out. Raises XexpError if the file cannot be read.
     """
     query = Query(table, rules, newest)
     found = [adapter.runs(path, query) for adapter in _readers(path, table)]
@@ -63,7 +63,7 @@ def columns(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -
 
 
 def series(run: Run, metric: str) -> list[Point]:
-    """The values of a metric of a run, the oldest first."""
+    """The values of a metric of a run, oldest first."""
     adapter = next(each for each in adapters() if each.name == run.tracker)
     return adapter.series(run, metric)
 
@@ -71,7 +71,7 @@ def series(run: Run, metric: str) -> list[Point]:
 def run_rows(path: Path, table: str | None = None) -> dict[tuple[str, str], int]:
     """The number of rows by (table, run), of ``table`` or of all tables of runs.
 
-    Raises XexpError when the file cannot be read.
+    Raises XexpError if the file cannot be read.
     """
     adapter = adapter_of(path, table)
     if adapter is None:
@@ -83,7 +83,7 @@ def run_rows(path: Path, table: str | None = None) -> dict[tuple[str, str], int]
 def logged(path: Path, table: str | None = None) -> dict[tuple[str, str], Logged]:
     """What each run has now, by (table, run); :meth:`Logged.since` tells later what is new.
 
-    Raises XexpError when the file cannot be read.
+    Raises XexpError if the file cannot be read.
     """
     adapter = adapter_of(path, table)
     if adapter is None:
@@ -122,9 +122,9 @@ def _readers(path: Path, table: str | None) -> list[Adapter]:
 
 
 def _none(path: Path) -> list[Run]:
-    """No runs; raises XexpError saying why a file that is no database is none."""
+    """No runs; raises XexpError saying why a file is not a database."""
     if not path.is_dir() or not any(path.iterdir()):
-        reading(path, lambda _: None)  # raises for all but a database
+        reading(path, lambda _: None)  # raises unless it is a database
     return []
 
 

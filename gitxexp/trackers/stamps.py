@@ -1,4 +1,4 @@
-"""Writes an experiment's version into the rows of its run, and takes it out again.
+"""Writes an experiment's version into the rows of its run, and removes it again.
 
 The rows of a results database that belong to an experiment: the hash chain, seen from the rows.
 """
@@ -54,7 +54,7 @@ class StampRecord:
 
 #: What a tag writes into the rows of its run.
 STAMPED = ("version", "git_commit", "dvc_hash")
-#: The adapters whose tables may be written to; a store of another program is not ours to change.
+#: The adapters whose tables may be written to; another program's store must not be changed.
 _OURS = ("xetrack", "table")
 
 
@@ -65,7 +65,7 @@ class Stampable:
     table: str
     run: str
     widen: bool
-    window: Window | None = None  #: the rows of it that are meant, None: all
+    window: Window | None = None  #: its rows to stamp, None: all
 
 
 def stampable(run: Run, asked: bool | None) -> list[Stampable]:
@@ -265,7 +265,7 @@ def linked(
 ) -> list[Linked]:
     """How many rows name the version, the run or one of the commits (whole or at least 7 digits).
 
-    Only counts above zero. Raises XexpError when the file is not a readable database.
+    Only counts above zero. Raises XexpError if the file is not a readable database.
     """
 
     if path.is_dir():  # a store of files has no rows

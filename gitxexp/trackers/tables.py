@@ -16,7 +16,7 @@ from gitxexp.trackers.imported_tables import RUNS, VALUES
 
 #: xetrack's documented table names, in the order in which they are preferred.
 KNOWN_TABLES = ("predictions", "metrics", "events", "default")
-#: What people call the table of runs in a tracker of their own, beside tables of steps.
+#: What people call the table of runs in a tracker of their own, next to tables of steps.
 COMMON_TABLES = ("runs", "experiments", "trials", "results")
 #: xetrack's object store (``assets.py``) never holds runs, and imported ones have a reader of their own.
 NOT_EVENTS = frozenset(("assets", "keys", "counts", RUNS, VALUES))
@@ -29,7 +29,7 @@ TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time",
                 "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
                 "started_at", "finished", "ended", "ended_at", "started", "started_on", "run_at",
                 "logged", "recorded_at", "ran_at", "datetime_start")  # fmt: skip
-#: Endings of further columns of times, where a column of runs stands beside them.
+#: Endings of further columns of times, if there is also a run column.
 TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
 TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
 
@@ -119,7 +119,7 @@ class Table:
 
     @property
     def order(self) -> str:
-        """An SQL expression for the order in which rows were written; "" where nothing says it."""
+        """An SQL expression for the order in which rows were written; "" if nothing says it."""
         if self.has_rowid:
             return "rowid"
         return quoted(self.time_column) if self.time_column else ""
@@ -133,7 +133,7 @@ class Table:
 
 def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
     """A condition in DuckDB's SQL for the rows of a run, or of those that name its version, in a table of
-    ``columns``; None where neither has a column."""
+    ``columns``; None if neither has a column."""
     own = {column.lower(): column for column in columns}
     known = [own[name] for name in RUN_COLUMNS if name in own][:1]
     wanted = [(name, run) for name in known if run]

@@ -522,7 +522,7 @@ CONTEXT_PREFIXES = _set("""
     kubernetes wandb mlflow dvc xetrack node hardware meta metadata nvidia nvml ram disk env_var
     environ runtime_env build ci lib package conda pip commit
 """)
-#: Places in a loop: they count rows, they neither configure nor measure anything.
+#: Places in a loop: they count rows, they neither configure nor measure.
 COUNTERS = _set("""
     epoch step global_step current_step train_step iteration iter it fold fold_id cv_fold
     batch_idx batch_index index idx i row row_number row_num sample example request line turn
@@ -555,7 +555,7 @@ KEY_ENDINGS = _set("""
     id ids uuid guid uid key sku
 """)
 
-#: When: beside the table's own column of times these are context.
+#: Times: if the table has its own time column, these are context.
 TIMES = _set("""
     timestamp created_at logged_at datetime date_time time date ts created updated_at updated
     finished_at finished end_time start_time started_at started ended ended_at started_on run_at

@@ -1,14 +1,15 @@
-"""Changed outputs into the cache and new hashes into the pointers.
+"""Add changed outputs to the cache and write their new hashes to the pointers.
 
-Pointers of files whose hash is known, and of single files of a tracked directory.
+Also writes pointers for files whose hash is known, and for single files of a tracked directory.
 
-DVC's own ``add`` does it; what it would hash again it is told beforehand (its state database keys
-a hash by path, inode, time and size). A file of a directory output is added or dropped alone, so
-that files of it which are not checked out stay in the list.
+DVC's own ``add`` does the work; known hashes are stored in its state database first (keyed by path,
+inode, time and size), so that it does not hash again. A file of a directory output is added or
+dropped individually, so that files that are not checked out stay in the list.
 
-How far DVC is, told by what this process has read: DVC's own ``add`` reports to nobody.
+Progress is estimated from the bytes that this process has read, because DVC's own ``add`` does not
+report any.
 
-Linux counts it (proc(5), ``/proc/PID/io``: rchar). Where nobody does, nothing is reported.
+Linux counts them (proc(5), ``/proc/PID/io``: rchar). On other systems nothing is reported.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from gitxexp.storage.paths import inside
 @dataclass(frozen=True, slots=True)
 class Added:
     """The outputs with their new hashes, and the pointer and ``.gitignore`` files that changed;
-    ``every``: all outputs of the work tree afterwards."""
+    ``every`` lists all outputs of the work tree afterwards."""
 
     outputs: tuple[Output, ...]
     touched: tuple[str, ...]  #: relative to the top of the work tree
@@ -51,13 +52,13 @@ class Added:
 def add(
     top: Path, paths: Iterable[str], progress: Progress | None = None, timeout: float = 30.0
 ) -> Added:
-    """Take what is in the work tree at ``paths`` (relative to ``top``) into the DVC cache.
+    """Add the content of ``paths`` (relative to ``top``) to the DVC cache.
 
     Works for ``.dvc`` outputs, for pipeline outputs (their own line of ``dvc.lock`` is updated, not
     the parameters and dependencies that their stage ran with) and for new paths (a ``.dvc`` file is
-    made). The work tree's own files are not replaced by links. Databases are held still (see
-    :mod:`.databases`); XexpError if one is still written to after ``timeout`` seconds, or if DVC
-    refuses.
+    created). Files in the work tree are not replaced by links. Databases are locked meanwhile (see
+    :mod:`.databases`). Raises XexpError if one is still being written after ``timeout`` seconds, or
+    if DVC refuses.
     """
     definitions = definitions_in(top)
     known = {out.path: out for out in outputs_by(top, definitions)}
@@ -82,7 +83,8 @@ def add(
 
 
 def _check(top: Path, path: str, known: dict[str, Output]) -> None:
-    """Raises Refused where DVC would read, or write for this path, through a link that leads out."""
+    """Raise Refused if DVC would read, or write for this path, through a link that leaves the work
+    tree."""
     if path in known:
         check_pointers(top, [known[path]])
     for beside in (f"{path}.dvc", posixpath.join(posixpath.dirname(path), ".gitignore")):
@@ -115,7 +117,7 @@ def _root(top: Path, path: str, known: dict[str, Output]) -> Path:
 
 
 def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
-    """The content of every ``.gitignore`` that adding these paths could change."""
+    """Return the content of every ``.gitignore`` that adding these paths could change."""
     found: dict[str, bytes | None] = {}
     for path in paths:
         name = posixpath.join(posixpath.dirname(path), ".gitignore")
@@ -125,14 +127,14 @@ def _ignore_files(top: Path, paths: Iterable[str]) -> dict[str, bytes | None]:
 
 
 def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) -> None:
-    """All paths of one DVC project: ``.dvc`` outputs in one go, then stage by stage."""
+    """Add all paths of one DVC project: ``.dvc`` outputs at once, then stage by stage."""
     made = [known[path] for path in paths if path in known and known[path].stage]
     stages = {out.addressing for out in made if out.hash is None}
     plain = [path for path in paths if path not in known or known[path].stage is None]
     if plain:
         with repo.scm_context(autostage=False, quiet=True):
             repo.add([str(top / path) for path in plain], relink=False)
-    for stage in sorted(stages):  # it has never run as far as dvc.lock knows
+    for stage in sorted(stages):  # according to dvc.lock it has never run
         with chdir(repo.root_dir):  # DVC checks the run cache's paths against the current folder
             repo.commit(str(top / stage), force=True, allow_missing=True, relink=False)
     for out in made:
@@ -141,10 +143,10 @@ def _add_here(repo: Any, top: Path, paths: list[str], known: dict[str, Output]) 
 
 
 def _commit_output(repo: Any, top: Path, out: Output) -> None:
-    """One output of a stage into the cache and ``dvc.lock``, and nothing else of the stage.
+    """Add one output of a stage to the cache and ``dvc.lock``, and nothing else from the stage.
 
-    ``dvc commit -f`` would also write down the parameters and the code as they are now, and DVC
-    would believe that the stage has run with them.
+    ``dvc commit -f`` would also record the current parameters and code, and DVC would believe that
+    the stage ran with them.
     """
     from dvc.repo import lock_repo
     from dvc.utils.serialize import modify_yaml
@@ -165,10 +167,10 @@ def _commit_output(repo: Any, top: Path, out: Output) -> None:
 
 
 def _unlink(top: Path, root: Path, paths: list[str], known: dict[str, Output]) -> None:
-    """Give linked databases, and files written through a link to the cache, a file of their own.
+    """Replace linked databases, and files written through a link to the cache, by real files.
 
-    Who writes through a hard link (root may, whatever the mode) has changed the cache's object
-    under its old hash: that object is dropped, so that it can be fetched again.
+    A write through a hard link (root may, whatever the mode) changes the cache object under its old
+    hash: that object is removed, so that it can be fetched again.
     """
     cache = cache_dir(root)
     for path in paths:
@@ -191,13 +193,13 @@ def _is_link(path: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tracked:
-    """Files to be known to DVC: absolute path → md5 as hex, of files as they are now."""
+    """Hashes to pass to DVC: absolute path → md5 as hex, of files in their current state."""
 
     hashes: Mapping[Path, str]
 
 
 def remember(root: Path, tracked: Tracked) -> None:
-    """Tell DVC the hashes of files, so that it does not read them again."""
+    """Store file hashes in DVC's state, so that it does not read the files again."""
     with opened(root, "note known hashes") as repo:
         _remember(repo, tracked)
 
@@ -211,7 +213,7 @@ def _remember(repo: Any, tracked: Tracked) -> None:
 
 
 def track_file(top: Path, root: str, path: str, tracked: Tracked) -> Added:
-    """``dvc add`` of one file or a whole directory whose files' hashes are known."""
+    """Run ``dvc add`` on a file or directory whose file hashes are known."""
     if tracked.hashes:
         remember(top / root, tracked)
     return add(top, [path])
@@ -220,16 +222,16 @@ def track_file(top: Path, root: str, path: str, tracked: Tracked) -> Added:
 def track_members(
     top: Path, output: Output, members: Iterable[str], tracked: Tracked
 ) -> tuple[str, ...]:
-    """Bring these paths (from the top) of a directory output up to date in its pointer.
+    """Update these paths (relative to the top) of a directory output in its pointer.
 
-    A path that is not there is dropped from it; the other files are neither read nor needed.
-    Returns the pointer that changed.
+    Missing paths are dropped; the other files are neither read nor needed. Returns the changed
+    pointer.
     """
     members = list(members)
     check_pointers(top, [output])
     for path in members:
         work_file(top, path)
-    (top / output.path).mkdir(parents=True, exist_ok=True)  # DVC wants it, even if it is empty
+    (top / output.path).mkdir(parents=True, exist_ok=True)  # DVC requires it, even if empty
     with opened(top / output.root, f"update {output.pointer}") as repo:
         _remember(repo, tracked)
         with repo.scm_context(autostage=False, quiet=True):
@@ -238,7 +240,7 @@ def track_members(
 
 
 def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
-    """Have the object ``oid``, whose bytes ``path`` has, whole in the project's cache."""
+    """Put the object ``oid``, with the bytes of ``path``, into the project's cache."""
     check_project(root)
     kept = object_path(cache_dir(root), oid, legacy)
     if kept.is_symlink() or (kept.exists() and not matches(kept, oid, legacy)):
@@ -251,9 +253,9 @@ def store(root: Path, path: Path, oid: str, *, legacy: bool = False) -> None:
 
 @contextmanager
 def exclusively(roots: Iterable[Path]) -> Iterator[None]:
-    """No other DVC command runs in these projects for the time of a ``with``.
+    """Keep other DVC commands from running in these projects, as a context manager.
 
-    Raises XexpError when one is at work.
+    Raises XexpError if one is running.
     """
     with ExitStack() as stack:
         for root in roots:
@@ -263,12 +265,12 @@ def exclusively(roots: Iterable[Path]) -> Iterator[None]:
 
 
 _EVERY = 0.2
-_TIMES = 2  #: DVC reads to hash, then to copy
+_TIMES = 2  #: DVC reads once to hash, once to copy
 
 
 @contextmanager
 def counted(paths: Iterable[Path], progress: Progress | None) -> Iterator[None]:
-    """Report bytes for the time of a ``with`` that takes ``paths`` into the cache."""
+    """Report bytes while the block adds ``paths`` to the cache."""
     before = _read() if progress else None
     if progress is None or before is None:
         yield

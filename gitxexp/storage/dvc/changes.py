@@ -1,6 +1,6 @@
-"""Which outputs of a work tree differ from their pointers, without DVC where stats prove it.
+"""Find which outputs of a work tree differ from their pointers, without DVC where stats suffice.
 
-How the outputs of a work tree stand, in little time: large files whose stat is new stay unread.
+Also summarises the state of all outputs quickly: large files with a new stat are not read.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class Kind(StrEnum):
     """How an output differs from its pointer."""
 
     MODIFIED = "modified"
-    MISSING = "missing"  #: nothing there: not checked out, or deleted
-    NEW = "new"  #: there, but its pointer has no hash yet
+    MISSING = "missing"  #: missing: not checked out, or deleted
+    NEW = "new"  #: present, but its pointer has no hash yet
 
 
 class Change(NamedTuple):
-    """One output that is not what its pointer says.
+    """One output that differs from its pointer.
 
-    ``actual`` is the hash of what is there, None where nothing is or rows wait in a ``-wal``.
+    ``actual`` is the current hash, None if the output is missing or rows are still in a ``-wal``.
     """
 
     output: Output
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 def changed(
     top: Path, outputs: Iterable[Output], cache: Path, progress: Progress | None = None
 ) -> list[Output]:
-    """The outputs whose data is there and differs from the pointer (what ``add`` would take)."""
+    """Return the outputs whose data exists and differs from the pointer (what ``add`` would add)."""
     changes = status(top, outputs, cache, progress)
     return [change.output for change in changes if change.kind is not Kind.MISSING]
 
@@ -52,11 +52,11 @@ def changed(
 def status(
     top: Path, outputs: Iterable[Output], cache: Path, progress: Progress | None = None
 ) -> list[Change]:
-    """Every output that differs from its pointer, in the order given.
+    """Return every output that differs from its pointer, in the order given.
 
-    ``cache`` is the SQLite file of the stat cache. A file is read only when its stat is new;
-    ``progress`` counts bytes read. Outputs that git holds (``cache: false``) are left out, as
-    are imports, whose content the other side decides.
+    ``cache`` is the SQLite file of the stat cache. A file is read only if its stat is new;
+    ``progress`` counts bytes read. Outputs that git holds (``cache: false``) are skipped, as are
+    imports, whose content the source decides.
     """
     stats = StatCache(cache)
     check = Checker(top, stats, progress)
@@ -67,7 +67,7 @@ def status(
         stats.close()
 
 
-#: From this size on it pays to import DVC and ask what it remembers.
+#: Above this size it pays off to import DVC and query its state.
 _LARGE = 64 << 20
 
 
@@ -77,9 +77,10 @@ def file_hashes(
     cache: Path,
     progress: Progress | None = None,
 ) -> dict[Path, str]:
-    """The md5 of each file as hex, by path; ``(path, legacy)`` asks for DVC 2.x's md5 of text.
+    """Return the md5 of each file as hex, by path; ``(path, legacy)`` asks for DVC 2.x's md5 of
+    text.
 
-    Only files whose stat is new are read, and of those none that DVC itself remembers.
+    Only files with a new stat that DVC does not know either are read.
     """
     stats = StatCache(cache)
     check = Checker(root, stats, progress)
@@ -114,7 +115,7 @@ def file_hashes(
 
 
 def _common(files: list[tuple[Path, bool]]) -> str | None:
-    """The folder of many files, to ask for all of it at once."""
+    """Return a folder with many files, to query all of them at once."""
     return os.path.commonpath([path for path, _ in files]) if len(files) > 16 else None
 
 
@@ -127,12 +128,12 @@ def _remembered(root: Path, files: list[Path]) -> dict[Path, str]:
 
 
 def wal_of(path: Path) -> Path:
-    """Where SQLite keeps rows that are not in the database file yet."""
+    """Return where SQLite keeps rows that are not in the database file yet."""
     return path.with_name(path.name + "-wal")
 
 
 class Checker:
-    """Compares outputs of one work tree with their pointers, remembering hashes by stat."""
+    """Compare outputs of one work tree with their pointers, caching hashes by stat."""
 
     def __init__(self, top: Path, stats: StatCache, progress: Progress | None) -> None:
         self.top = top.absolute()
@@ -142,7 +143,7 @@ class Checker:
         self.total = 0
 
     def change(self, out: Output) -> Change | None:
-        """How one output differs, or None."""
+        """Return how one output differs, or None."""
         path = work_file(self.top, out.path)
         if not path.exists():
             return Change(out, Kind.MISSING)
@@ -167,9 +168,7 @@ class Checker:
         started = now_ns()
         self.total += key[2]
         digest = dos2unix_md5(Path(path)) if legacy else hash_file(Path(path), self.reader())
-        if (
-            key_of(Path(path).stat()) == key
-        ):  # else it was being written: unknown, so not remembered
+        if key_of(Path(path).stat()) == key:  # else it was being written: unknown, so not cached
             self.stats.put(name, key, digest, started)
         return digest
 
@@ -185,7 +184,7 @@ class Checker:
         return add
 
     def directory(self, path: Path, out: Output) -> str:
-        """The hash of the directory's manifest as DVC writes it."""
+        """Return the hash of the directory's manifest as DVC writes it."""
         files = dict(walk(str(path)))
         key = summary(files)
         name = f"{path}\0dos2unix" if out.legacy else str(path)
@@ -214,19 +213,20 @@ class Checker:
         return manifest_hash(data)
 
     def ask_dvc(self, out: Output) -> str:
-        """With a ``.dvcignore`` in force only DVC knows which files count."""
+        """With an active ``.dvcignore`` only DVC knows which files count."""
         from gitxexp.storage.dvc.session import current_hash  # late: imports dvc
 
         return current_hash(self.top / out.root, self.top / out.path) or ""
 
 
 def _expected(out: Output) -> str | None:
-    """The hash to compare with; a manifest kept in the pointer (cloud-versioned) is hashed."""
+    """Return the hash to compare with; a manifest inside the pointer (cloud-versioned) is hashed."""
     return listed_hash(out.files) if out.files else out.oid
 
 
 def pending(path: Path) -> bool:
-    """Whether rows wait in a ``-wal`` beside the file: they belong to it and are not in it."""
+    """Return whether rows wait in a ``-wal`` next to the file: they belong to the database but are
+    not in the file."""
     try:
         return wal_of(path).stat().st_size > 0
     except OSError:
@@ -234,7 +234,7 @@ def pending(path: Path) -> bool:
 
 
 def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
-    """Every file below: path relative to the folder and its stat; broken links are left out."""
+    """Yield every file below a folder: its relative path and stat; broken links are skipped."""
     stack = [""]
     while stack:
         below = stack.pop()
@@ -254,8 +254,8 @@ def walk(folder: str) -> Iterator[tuple[str, os.stat_result]]:
 
 
 def summary(files: dict[str, os.stat_result]) -> Key:
-    """One key for a whole directory, made of every file's name and stat."""
-    import hashlib  # late, for it brings OpenSSL (2 ms): single files need none of it
+    """Return one key for a whole directory, computed from every file's name and stat."""
+    import hashlib  # late: loads OpenSSL (2 ms), which single files do not need
 
     digest = hashlib.sha256()
     newest = size = 0
@@ -269,7 +269,7 @@ def summary(files: dict[str, os.stat_result]) -> Key:
 
 
 def _has_ignore(top: Path, out: Output) -> bool:
-    """Whether a ``.dvcignore`` with a pattern is in force on the way down to the output."""
+    """Return whether a ``.dvcignore`` with a pattern applies to the output."""
     below = PurePosixPath(out.path).relative_to(out.root or ".")
     for folder in (top / out.root / parent for parent in below.parents):
         try:
@@ -281,32 +281,32 @@ def _has_ignore(top: Path, out: Output) -> bool:
     return False
 
 
-#: So many bytes are hashed in some 20 ms. Beyond, only sizes and what is remembered are compared.
+#: Bytes hashed in about 20 ms. Beyond that, only sizes and cached hashes are compared.
 BUDGET = 8 << 20
 
-#: So many files are looked at in some 100 ms; a directory takes no more than what is left of them.
+#: Files visited in about 100 ms; a directory may use only what is left of this budget.
 FILES = 10_000
 
 
 class Standing(NamedTuple):
     """Outputs that differ from their pointers, by path.
 
-    ``stale``: there, but as another commit has them, and in the cache: ``dvc checkout`` loses
-    nothing. It is what git leaves behind, which brings pointers and not data.
+    ``stale``: present, but as of another commit, and in the cache, so ``dvc checkout`` loses
+    nothing. git leaves this state behind, because it updates pointers and not data.
     """
 
     changed: tuple[str, ...] = ()
     stale: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-    total: int = 0  #: outputs that were looked at
-    remote: int = 0  #: of those stale or missing, how many the cache lacks: ``dvc pull`` has them
+    total: int = 0  #: outputs that were examined
+    remote: int = 0  #: how many stale or missing outputs the cache lacks, so ``dvc pull`` is needed
 
 
 def standing(top: Path, outputs: Iterable[Output], cache: Path) -> Standing:
-    """The standing of all outputs that DVC keeps for the work tree at ``top``.
+    """Return the state of all DVC outputs of the work tree at ``top``.
 
-    What is not sure (a large file that was touched and has the same size, or a directory of very
-    many files) counts as unchanged.
+    Uncertain cases (a large file that was touched but has the same size, or a directory of very
+    many files) count as unchanged.
     """
     mine = [out for out in outputs if out.cached and not (out.source and out.source.repo)]
     if not mine:
@@ -340,7 +340,7 @@ class _Glance(Checker):
         self.left, self.files = BUDGET, FILES
 
     def at(self, out: Output) -> Change | None:
-        """How one output differs, or None: also where that would take long to find out."""
+        """Return how one output differs, or None, also if finding out would take long."""
         path = work_file(self.top, out.path)
         try:
             info = path.stat()
@@ -361,7 +361,7 @@ class _Glance(Checker):
         return self.change(out)
 
     def _known(self, path: Path, info: os.stat_result, out: Output) -> tuple[str | None, int]:
-        """The hash as far as it is remembered, and the size in bytes."""
+        """Return the hash, if cached, and the size in bytes."""
         name = f"{path}\0dos2unix" if out.legacy else str(path)
         if not path.is_dir():
             known = "" if pending(path) else self.stats.get(name, key_of(info))

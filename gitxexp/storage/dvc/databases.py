@@ -1,9 +1,10 @@
-"""Live databases held still while DVC reads them.
+"""Lock live databases while DVC reads them.
 
-A plain ``dvc add`` under concurrent writes stored torn content 14 times of 14. The order that works:
-``wal_checkpoint(TRUNCATE)``, ``BEGIN IMMEDIATE``, the ``-wal`` absent or empty, add, ``ROLLBACK``.
-Another process does the holding, because POSIX drops all of a process's locks on a file when that
-process closes any handle of it (sqlite.org/howtocorrupt.html, 2.2), and DVC opens and closes it here.
+A plain ``dvc add`` under concurrent writes stored torn content 14 times of 14. The order that
+works: ``wal_checkpoint(TRUNCATE)``, ``BEGIN IMMEDIATE``, the ``-wal`` absent or empty, add,
+``ROLLBACK``. Another process holds the locks, because POSIX drops all of a process's locks on a
+file when that process closes any handle of it (sqlite.org/howtocorrupt.html, 2.2), and DVC opens
+and closes the file in this process.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ for db in held:
 
 
 def databases_in(path: Path) -> Iterator[tuple[Path, str]]:
-    """The databases that an output is or holds, with their kind."""
+    """Return the databases that an output is or contains, with their kind."""
     if path.is_dir():
         for folder, _, names in os.walk(path):
             for name in names:
@@ -109,11 +110,11 @@ def _database(path: Path) -> Iterator[tuple[Path, str]]:
 
 @contextmanager
 def held_still(outputs: Iterable[Path], timeout: float = 30.0) -> Iterator[list[Path]]:
-    """For the time of a ``with``, no other process changes the databases of these outputs.
+    """Keep other processes from changing the databases of these outputs, as a context manager.
 
-    Gives their paths. Waits up to ``timeout`` seconds for writers; raises XexpError after that.
-    In a directory output a WAL database is only checkpointed, because holding it would leave
-    ``-wal`` and ``-shm`` files for DVC to pick up.
+    Yields their paths. Waits up to ``timeout`` seconds for writers, then raises XexpError. In a
+    directory output a WAL database is only checkpointed, because locking it would leave ``-wal``
+    and ``-shm`` files for DVC to pick up.
     """
     found = [(file, kind, out) for out in outputs for file, kind in databases_in(out)]
     if not found:
@@ -145,9 +146,9 @@ def _held_error(path: str, reason: str) -> XexpError:
 
 
 def own_copy(path: Path) -> bool:
-    """Make a file that is a link (hard or symbolic) a real, writable copy; whether it was one.
+    """Replace a link (hard or symbolic) by a real, writable copy; return whether it was one.
 
-    Atomic: the copy replaces the link when it is complete.
+    Atomic: the copy replaces the link once it is complete.
     """
     if not path.is_symlink() and path.stat().st_nlink == 1:
         return False

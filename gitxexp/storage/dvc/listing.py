@@ -1,8 +1,8 @@
-"""What a remote has, and how large it is: the questions that are put to one.
+"""Query which objects a remote has, and their sizes.
 
-A key that exists proves nothing: an upload that was cut short may leave one. So every answer here
-comes with a size. Object stores, SFTP and WebDAV give sizes with their listings; a plain HTTP server
-is asked for each object, and where it names no size only the content tells (:func:`has_content`).
+A key that exists proves nothing: an upload that was cut short may leave one. So every answer
+includes a size. Object stores, SFTP and WebDAV give sizes with their listings; a plain HTTP server
+is asked for each object, and if it reports no size only the content can tell (:func:`has_content`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, TypeVar
 from gitxexp.storage.dvc.session import Unreachable
 from gitxexp.storage.objects import matches
 
-#: Pages of a listing (of 1,000 objects) that are read rather than asking for a few objects by name.
+#: Listing pages (1,000 objects each) to read rather than ask for a few objects by name.
 _FEW_PAGES = 5
-#: Pages that are read one after the other; more are asked for by prefix, several at a time.
+#: Pages read sequentially; longer listings are requested by prefix, in parallel.
 _MANY_PAGES = 16
-#: HTTP's answers that say of one object that it is not there (S3 without the right to list: 403).
+#: HTTP status codes that mean an object does not exist (S3 without the right to list: 403).
 _NOT_FOUND = (403, 404, 410)
 
 T = TypeVar("T")
 Q = TypeVar("Q")
-#: A path with its size in bytes, None where the server does not say.
+#: A path with its size in bytes, None if the server does not report one.
 Sized = tuple[str, int | None]
 
 
@@ -38,12 +38,12 @@ class Remote:
     odb: Any
     name: str | None
     legacy: bool
-    limit: float  #: seconds in which it must give an answer
+    limit: float  #: seconds within which it must answer
 
     def sizes(self, oids: Collection[str]) -> dict[str, int | None]:
-        """Those of the objects that it has, with their sizes in bytes (None: it does not say).
+        """Return those objects that it has, with their sizes in bytes (None: not reported).
 
-        Raises Unreachable where it does not answer: what cannot be asked is not absent.
+        Raises Unreachable if it does not answer: what cannot be asked is not absent.
         """
         wanted = {self.odb.oid_to_path(oid).strip("/"): oid for oid in oids}
         if not wanted:
@@ -56,7 +56,7 @@ class Remote:
         return found
 
     def read(self, oid: str) -> bytes | None:
-        """A small object; None where it is not there."""
+        """Read a small object; None if it does not exist."""
 
         def ask(path: str) -> bytes | None:
             try:
@@ -68,16 +68,16 @@ class Remote:
         return next(self._ask(ask, [self.odb.oid_to_path(oid)]))
 
     def has_content(self, oid: str) -> bool:
-        """Whether what it has under this name is the object: it is read whole and hashed."""
+        """Return whether the content under this name is the object: it is read in full and hashed."""
         with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
             copy = Path(folder) / "object"
             self.odb.fs.get_file(self.odb.oid_to_path(oid), str(copy))
             return matches(copy, oid, self.legacy)
 
-    # -- the fewest requests -----------------------------------------------------------------------
+    # -- with few requests -------------------------------------------------------------------------
 
     def _answers(self, oids: list[str]) -> Iterator[Sized]:
-        """Objects with sizes, those asked for among them."""
+        """Objects with sizes, including those asked for."""
         from dvc_objects.fs.base import ObjectFileSystem
 
         fs = self.odb.fs
@@ -98,13 +98,13 @@ class Remote:
                 yield from self._in_folders(places, self._below)
 
     def _pages(self, path: str) -> float:
-        """About how many pages the whole listing has, from the objects that begin with 000."""
+        """Estimate the number of pages of the whole listing from the objects that begin with 000."""
         self.odb.fs.fs.invalidate_cache()
         sample = self.odb.fs.fs.find(self.odb.fs.join(path, "00"), prefix="0", detail=True)
         return 4096 * len(sample) / float(self.odb.fs.LIST_OBJECT_PAGE_SIZE)
 
     def _below(self, path: str) -> Iterable[Any]:
-        """Everything below a prefix of an object store."""
+        """List everything below a prefix of an object store."""
         infos: dict[str, Any] = self.odb.fs.fs.find(path, detail=True)
         return infos.values()
 
@@ -125,7 +125,7 @@ class Remote:
             yield from infos
 
     def _each(self, oids: list[str]) -> Iterator[Sized]:
-        """Objects asked for by name, several at a time."""
+        """Look up objects by name, several at a time."""
 
         def ask(path: str) -> Sized | None:
             self.odb.fs.fs.invalidate_cache(self.odb.fs.parent(path))
@@ -139,9 +139,9 @@ class Remote:
         yield from filter(None, self._ask(ask, [self.odb.oid_to_path(oid) for oid in oids]))
 
     def _refuse_unasked(self, error: FileNotFoundError) -> None:
-        """Raises Unreachable where fsspec's "not found" is that of a server which did not say so.
+        """Raise Unreachable if fsspec reports "not found" although the server did not say so.
 
-        What cannot be asked over HTTP is absent to fsspec, whatever the reason
+        fsspec treats any HTTP failure as "not found", whatever the reason
         (fsspec/implementations/http.py, ``_info``).
         """
         cause = error.__cause__ or error.__context__
@@ -151,10 +151,10 @@ class Remote:
             raise Unreachable(self.name, str(cause)) from error
 
     def _ask(self, ask: Callable[[Q], T], questions: list[Q]) -> Iterator[T]:
-        """The answers as they come, several questions at a time.
+        """Yield answers as they arrive, several requests at a time.
 
-        Raises Unreachable after the time limit without one. The threads are daemons: one that hangs
-        does not keep the program from ending, as a pool of ``concurrent.futures`` would.
+        Raises Unreachable if none arrives within the time limit. The threads are daemons: one that
+        hangs does not keep the program from exiting, as a pool of ``concurrent.futures`` would.
         """
         answers: SimpleQueue[tuple[T | None, BaseException | None]] = SimpleQueue()
         left = iter(questions)

@@ -1,8 +1,9 @@
 """What pipelines declare: parameters, metrics, plots, models, and the outputs of their stages.
 
-Formats: dvc.org/doc/user-guide/project-structure/dvcyaml-files. ``dvc.yaml`` has templates (``foreach``,
-``matrix``, ``${…}``); what they became stands in ``dvc.lock``, whose paths are taken where there is one.
-Only a stage's ``wdir`` is in no lock and is filled in here, by the rules of dvc/parsing.
+Formats: dvc.org/doc/user-guide/project-structure/dvcyaml-files. ``dvc.yaml`` has templates
+(``foreach``, ``matrix``, ``${…}``); ``dvc.lock`` holds the resolved paths, which are used if it
+exists. Only a stage's ``wdir`` is not in the lock and is resolved here, by the rules of
+dvc/parsing.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gitxexp.storage.dvc import plain_yaml
 from gitxexp.storage.git import DVC_FILES, Git
 from gitxexp.storage.paths import Refused, shown
 
-#: ``read(paths)`` gives the content of those paths that exist.
+#: ``read(paths)`` returns the content of those paths that exist.
 Reader = Callable[[Iterable[str]], Mapping[str, bytes]]
 
 _TEMPLATE = re.compile(r"\$\{\s*([^{}]+?)\s*\}")
@@ -33,9 +34,9 @@ _MOST_STAGES = 10_000  #: combinations of one matrix
 
 
 class Declared(NamedTuple):
-    """Paths from the top of the work tree."""
+    """Paths relative to the top of the work tree."""
 
-    params: tuple[tuple[str, tuple[str, ...]], ...] = ()  #: file, its keys; () is all of it
+    params: tuple[tuple[str, tuple[str, ...]], ...] = ()  #: file → keys; () means the whole file
     metrics: tuple[str, ...] = ()
     plots: tuple[str, ...] = ()
     models: frozenset[str] = frozenset()
@@ -44,31 +45,31 @@ class Declared(NamedTuple):
 
 
 class Pipelines:
-    """The pipelines of the work tree at ``top``, read when they are first asked for; only those whose
-    files ``own`` accepts by their path, where it is given."""
+    """The pipelines of the work tree at ``top``, read on first use; if ``own`` is given, only those
+    whose file paths it accepts."""
 
     def __init__(self, top: Path, own: Callable[[str], bool] | None = None) -> None:
         self.top, self._own = top, own
 
     @cached_property
     def declared(self) -> Declared:
-        """What all of them declare. One that cannot be read is left out, with a note."""
+        """What all of them declare. An unreadable one is skipped with a note."""
         return _declared(self.top, self._own)
 
     def is_measure(self, path: str) -> bool:
-        """Whether a file is, or lies in, a declared metric or plot."""
+        """Return whether a file is, or is inside, a declared metric or plot."""
         return _covers(self._measures, path)
 
     def is_model(self, path: str) -> bool:
-        """Whether a file is declared a model."""
+        """Return whether a file is declared a model."""
         return path in self.declared.models
 
     def is_produced(self, path: str) -> bool:
-        """Whether a file is, or lies in, the output of a stage."""
+        """Return whether a file is, or is inside, the output of a stage."""
         return _covers(self.declared.produced, path)
 
     def is_params(self, path: str) -> bool:
-        """Whether a file is a parameter file of its own, at the top level of a ``dvc.yaml``."""
+        """Return whether a file is declared as a parameter file at the top level of a ``dvc.yaml``."""
         return any(name == path for name, _ in self.declared.params)
 
     @cached_property
@@ -156,7 +157,7 @@ def _collect(folder: str, read: Reader, found: _Collected) -> None:
 
 
 def _stage(place: _Place, body: Mapping[str, Any], ran: Any, found: _Collected) -> None:
-    """What one stage wrote (``ran``: its entry in the lock) or, without one, is to write."""
+    """What one stage wrote (``ran``: its lock entry) or, without a lock entry, is going to write."""
     flags = list(output_flags(body))
     if isinstance(ran, dict):
         entries = [entry for entry in _list(ran.get("outs")) if isinstance(entry, dict)]
@@ -184,7 +185,7 @@ class _Place(NamedTuple):
     pipeline: str
 
     def path(self, name: Any) -> Iterator[str]:
-        """The path from the top; nothing, with a note, for one that leaves the work tree."""
+        """Return the path from the top; None, with a note, if it leaves the work tree."""
         if not isinstance(name, str) or not name or "${" in self.folder + name:
             return
         try:
@@ -193,7 +194,7 @@ class _Place(NamedTuple):
             note(f"{error.message}; it is left out")
 
     def put(self, into: dict[str, Any], name: Any, value: Any) -> None:
-        """Add a path to what was declared."""
+        """Add a path to the declarations."""
         for path in self.path(name):
             into.setdefault(path, value)
 
@@ -203,7 +204,7 @@ def _list(value: Any) -> list[Any]:
 
 
 def _named(entry: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """``path`` or ``path: {flags}`` as a pair."""
+    """Return ``path`` or ``path: {flags}`` as a pair."""
     if isinstance(entry, dict):
         for name, flags in entry.items():
             yield str(name), flags if isinstance(flags, dict) else {}
@@ -221,7 +222,7 @@ def _params(entries: Any) -> Iterator[tuple[str, tuple[str, ...]]]:
 
 
 def _plots(entries: Any) -> Iterator[str]:
-    """Files of plots: an entry's own name, and those that its ``x`` and ``y`` name instead."""
+    """Return plot files: an entry's own name, or those named by its ``x`` and ``y``."""
     listed = [{k: v} for k, v in entries.items()] if isinstance(entries, dict) else _list(entries)
     for entry in listed:
         for name, flags in _named(entry):
@@ -232,14 +233,14 @@ def _plots(entries: Any) -> Iterator[str]:
 
 
 class OutputFlags(NamedTuple):
-    """One declared output of a stage: its path as the texts between templates."""
+    """One declared output of a stage: its path as the literal texts between templates."""
 
     kind: str  #: outs, metrics or plots
     texts: list[str]
     flags: dict[str, Any]
 
     def fits(self, path: str) -> bool:
-        """Whether a path has these texts in this order, with something between any two."""
+        """Return whether a path contains these texts in order, with something between any two."""
         if len(self.texts) == 1:
             return path == self.texts[0]
         first, *middle, last = self.texts
@@ -256,7 +257,7 @@ class OutputFlags(NamedTuple):
 
 
 def output_flags(body: Mapping[str, Any]) -> Iterator[OutputFlags]:
-    """The outputs that a stage's definition declares."""
+    """Return the outputs that a stage's definition declares."""
     for kind in ("outs", "metrics", "plots"):
         for entry in _list(body.get(kind)):
             for name, flags in _named(entry):
@@ -264,7 +265,7 @@ def output_flags(body: Mapping[str, Any]) -> Iterator[OutputFlags]:
 
 
 def stage_body(definition: Mapping[str, Any] | None, stage: str) -> dict[str, Any] | None:
-    """A stage's definition, also of a ``foreach`` or ``matrix`` group; None when it is gone."""
+    """Return a stage's definition, including ``foreach`` and ``matrix`` groups; None if it is gone."""
     if definition is None:
         return {}
     group = _group(definition, stage)
@@ -283,7 +284,7 @@ def _group(definition: Mapping[str, Any], stage: str) -> dict[str, Any] | None:
 def fill(
     template: Any, stage: str, folder: str, definition: Mapping[str, Any] | None, read: Reader
 ) -> Any:
-    """A text with its templates filled in; one that nothing is known for stays as it is."""
+    """Resolve the templates in a text; unknown ones stay as they are."""
     if not isinstance(template, str) or "${" not in template:
         return template
     definition = definition or {}
@@ -298,7 +299,7 @@ def _text(value: Any, otherwise: str) -> str:
 
 
 def _values(definition: Mapping[str, Any], folder: str, read: Reader) -> dict[str, Any]:
-    """What templates may name: params.yaml, then the files and values of ``vars``."""
+    """Return what templates may refer to: params.yaml, then the files and values of ``vars``."""
     params = posixpath.join(folder, "params.yaml")
     values = mapping(params, read([params]).get(params, b""))
     for entry in _list(definition.get("vars")):
@@ -332,8 +333,8 @@ def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
 
 
 def _item(group: Mapping[str, Any], key: str, values: Mapping[str, Any]) -> dict[str, Any]:
-    """``item`` and ``key`` of one stage of a group (``ForeachDefinition`` and ``MatrixDefinition``
-    of dvc/parsing/__init__.py)."""
+    """Return ``item`` and ``key`` of one stage in a group (``ForeachDefinition`` and
+    ``MatrixDefinition`` of dvc/parsing/__init__.py)."""
     if "foreach" in group:
         data = _resolved(group["foreach"], values)
         if isinstance(data, dict):
@@ -365,7 +366,7 @@ def _key(value: Any) -> str:
 
 
 def mapping(path: str, text: bytes) -> dict[str, Any]:
-    """The value of a DVC file; raises XexpError naming it when it is none."""
+    """Return the value of a DVC file; raises XexpError naming the file if it is invalid."""
     try:
         value = plain_yaml.load(text.decode("utf-8"), path)
     except UnicodeDecodeError as error:
@@ -380,6 +381,6 @@ def mapping(path: str, text: bytes) -> dict[str, Any]:
 
 
 def join(folder: str, path: Any) -> str:
-    """A path made relative to the top; "" is the top itself."""
+    """Return a path relative to the top; "" is the top itself."""
     joined = posixpath.normpath(posixpath.join(folder, str(path))) if path else folder
     return "" if joined == "." else joined

@@ -1,8 +1,8 @@
-"""Outputs from the cache into a work tree: links where the file system can, real copies where the
-user will write.
+"""Place outputs from the cache into a work tree: as links if possible, as copies if the user will
+write to them.
 
-What is written to is never a link: written through one, it changes the cache's object, and DVC (which
-trusts mode 0444) does not notice. Link types are DVC's own
+Writable files are never links: writing through one changes the cache object, and DVC (which trusts
+mode 0444) does not notice. Link types are DVC's own
 (dvc.org/doc/user-guide/large-dataset-optimization); reflinks are made by ioctl FICLONE
 (ioctl_ficlone(2)).
 """
@@ -37,9 +37,9 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS}
 
 @dataclass(frozen=True, slots=True)
 class CachedFile:
-    """One file of an output: ``path`` from the top of the work tree, ``source`` in a cache.
+    """One file of an output: ``path`` relative to the top of the work tree, ``source`` in a cache.
 
-    Both are text: there may be very many, and a Path costs more than the system call.
+    Both are strings: there may be very many, and a Path costs more than the system call.
     """
 
     path: str
@@ -47,14 +47,14 @@ class CachedFile:
     source: str
     output: Output
     size: int = 0
-    protected: bool = True  #: the object is read-only, as DVC makes it
+    protected: bool = True  #: the object is read-only, as DVC creates it
     own: bool = False  #: a real, writable copy whatever the link type
 
 
 @dataclass(frozen=True, slots=True)
 class OutputFiles:
-    """What there is to place. ``lacking``: path → output, for objects that no cache has whole;
-    ``damaged``: cached objects that are not what their name says."""
+    """What to place. ``lacking``: path → output, for objects that no cache has intact; ``damaged``:
+    cached objects whose content does not match their name."""
 
     files: tuple[CachedFile, ...]
     lacking: dict[str, Output]
@@ -67,12 +67,12 @@ def find_cached(
     is_written: Callable[[str, Output], bool],
     hashes: Callable[[Sequence[tuple[Path, bool]]], Mapping[Path, str]],
 ) -> OutputFiles:
-    """Every file of these outputs, its object opened; nothing is written.
+    """Return every file of these outputs, with its object opened; nothing is written.
 
-    ``is_written`` says which files the user will write to, ``hashes`` gives the md5 of objects. An
-    object is damaged when its size is not the pointer's or its hash is wrong. Hashed is what will be
-    written to, what DVC did not protect itself (its own objects are read-only), and every file of a
-    directory whose sizes do not add up to the pointer's.
+    ``is_written`` says which files the user will write to, ``hashes`` returns the md5 of objects.
+    An object is damaged if its size differs from the pointer's or its hash is wrong. Files are
+    hashed if they will be written to, if DVC did not protect them (its own objects are read-only),
+    or if they belong to a directory whose sizes do not add up to the pointer's.
     """
     files: list[CachedFile] = []
     lacking: dict[str, Output] = {}
@@ -99,7 +99,7 @@ def find_cached(
 
 
 def _entries(out: Output, places: Sequence[Path]) -> Iterator[tuple[str, str]]:
-    """``(path, oid)`` of every file of an output."""
+    """Yield ``(path, oid)`` of every file of an output."""
     if not out.is_dir:
         yield out.path, out.oid or ""
         return
@@ -114,7 +114,7 @@ def _opened(
     out: Output,
     is_written: Callable[[str, Output], bool],
 ) -> CachedFile | None:
-    """The file with the first object that opens; None where no cache has one."""
+    """Return the file with the first object that can be opened; None if no cache has one."""
     paths.object_id(oid, path)
     for cache in places:
         source = f"{cache}{'' if out.legacy else '/files/md5'}/{oid[:2]}/{oid[2:]}"
@@ -136,7 +136,7 @@ def _opened(
 
 
 def matches_glob(path: str, globs: Sequence[str]) -> bool:
-    """Whether a glob names the file or a folder that it lies in; ``**`` crosses folders."""
+    """Return whether a glob matches the file or a folder that contains it; ``**`` crosses folders."""
     if not globs:
         return False
     parts = path.split("/")
@@ -145,7 +145,7 @@ def matches_glob(path: str, globs: Sequence[str]) -> bool:
 
 
 def _has_other_size(out: Output, files: list[CachedFile | None]) -> bool:
-    """Whether a complete directory has another size than its pointer says."""
+    """Return whether the size of a complete directory differs from its pointer."""
     if not out.is_dir or out.size is None or None in files:
         return False
     return sum(file.size for file in files if file) != out.size
@@ -156,7 +156,7 @@ def _valid(
     opened: list[CachedFile | None],
     hashes: Callable[[Sequence[tuple[Path, bool]]], Mapping[Path, str]],
 ) -> list[bool]:
-    """Whether each object that is there is what its name says, as far as that is looked at."""
+    """Check the content of each existing object against its name, as far as it has to be checked."""
     suspicious = _has_other_size(out, opened)
     files = [file for file in opened if file is not None]
     wrong_size = {f.source for f in files if not out.is_dir and out.size not in (None, f.size)}
@@ -173,14 +173,14 @@ def _valid(
     ]
 
 
-#: Data of so many bytes in all is copied rather than linked where the file system has no reflinks:
-#: it takes a moment, and a script that writes to it in place does no harm.
+#: Up to this many bytes in total are copied rather than linked if the file system has no reflinks:
+#: copying is quick, and a script that writes in place does no harm.
 COPIED_BYTES = 100_000_000
 
 
 def with_small_copied(files: Sequence[CachedFile], limit: int | None = None) -> list[CachedFile]:
-    """The files, those of the smallest outputs to be copies as far as ``limit`` bytes
-    (default: :data:`COPIED_BYTES`) reach."""
+    """Return the files, marking those of the smallest outputs as copies, up to ``limit`` bytes in
+    total (default: :data:`COPIED_BYTES`)."""
     sizes: Counter[str] = Counter()
     for file in files:
         sizes[file.output.path] += 0 if file.own else file.size
@@ -194,18 +194,18 @@ def with_small_copied(files: Sequence[CachedFile], limit: int | None = None) -> 
 
 
 class Linker:
-    """Places files, falling back from one link type to the next; ``used`` counts what it did."""
+    """Place files, falling back from one link type to the next; ``used`` counts the types used."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self.kinds = list(kinds)
         self.used: Counter[str] = Counter()
         self.copied = 0  #: bytes
         self._mode = 0o666 & ~umask()
-        self._clones = True  #: as far as is known, the file system can
+        self._clones = True  #: whether reflinks work, as far as is known
 
     def place(self, file: CachedFile, target: str) -> None:
-        """Put the file at ``target``, which does not exist; XexpError where no type is possible."""
-        if file.own or file.size == 0:  # an empty object would run into the limit on hard links
+        """Place the file at ``target``, which must not exist. Raises XexpError if no type works."""
+        if file.own or file.size == 0:  # a shared empty object would hit the limit on hard links
             self.copy(file, target)
             return
         while True:
@@ -243,14 +243,15 @@ class Linker:
         self.used[kind] += 1
 
     def copy(self, file: CachedFile, target: str) -> None:
-        """A real, writable file, sharing the cache's blocks where the file system can."""
+        """Create a real, writable file, sharing the cache's blocks if the file system can."""
         if not (self._clones and self._cloned(file, target)):
             _copy(file.source, target, self._mode)
             self.copied += file.size
         self.used["copy"] += 1
 
     def _cloned(self, file: CachedFile, target: str) -> bool:
-        """Whether a reflink was possible; where the file system has none it is not tried again."""
+        """Try a reflink; return whether it worked. It is not tried again on a file system without
+        them."""
         try:
             reflink(file.source, target, self._mode)
         except OSError as error:
@@ -262,11 +263,11 @@ class Linker:
 
 
 def link_or_copy(source: Path, target: Path, kinds: Sequence[str] | None = None) -> str:
-    """A file ``target`` with the bytes of ``source``, made at once; which way it was made.
+    """Create ``target`` with the bytes of ``source`` atomically; return how it was created.
 
-    ``kinds`` are tried in order (reflink, hardlink, symlink), then it is copied. Without them a
-    reflink, which is always safe, and a hard link only of a file that nobody may write to: writing
-    to one name would change the other.
+    ``kinds`` are tried in order (reflink, hardlink, symlink), then a copy. By default: a reflink,
+    which is always safe, and a hard link only to a read-only file, because writing to one name
+    would change the other.
     """
     source = source.resolve()
     if kinds is None:
@@ -301,7 +302,7 @@ def _linked(kind: str, source: Path, target: Path) -> bool:
 
 
 def reflink(source: str, target: str, mode: int) -> None:
-    """A new file on the same blocks, where the file system can; OSError where it cannot."""
+    """Clone a file onto the same blocks; raises OSError if the file system cannot."""
     with os.fdopen(os.open(source, _READ), "rb") as reader:
         handle = os.open(target, _NEW, mode)
         try:
@@ -324,7 +325,8 @@ def _copy(source: str, target: str, mode: int) -> None:
 
 
 def _protect(source: Path) -> None:
-    """DVC trusts linked objects by their mode 0444; one it could not protect stays as it is."""
+    """Make an object read-only: DVC trusts linked objects with mode 0444. If that fails, it stays
+    as is."""
     with suppress(PermissionError):
         source.chmod(0o444)
 
@@ -332,10 +334,11 @@ def _protect(source: Path) -> None:
 def place(
     top: Path, files: Sequence[CachedFile], linker: Linker, progress: Progress | None = None
 ) -> None:
-    """Put every file into the work tree at ``top``; XexpError says beforehand if space is short.
+    """Place every file into the work tree at ``top``. Raises XexpError first if disk space is
+    short.
 
-    A file that is there already stays, with a note. Raises Refused where a link leads out of the
-    tree, and before anything is written where two names are one for the file system.
+    Existing files stay, with a note. Raises Refused if a link leads out of the tree or, before
+    anything is written, if two names are the same to the file system.
     """
     _check_space(top, files, linker)
     paths.refuse_alike(top, (file.path for file in files))
@@ -356,7 +359,7 @@ def place(
 
 
 class _Folders:
-    """The folder that files go into, held open so that nothing can lead it elsewhere."""
+    """The target folder, held open so that it cannot be redirected."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
@@ -371,7 +374,7 @@ class _Folders:
         self._stack.close()
 
     def below(self, path: str) -> str:
-        """Where to write the file ``path``; its folder is made."""
+        """Return where to write the file ``path``; creates its folder."""
         folder, _, name = path.rpartition("/")
         if folder != self._folder:
             self._stack.close()
@@ -395,7 +398,7 @@ def _check_space(top: Path, files: Sequence[CachedFile], linker: Linker) -> None
 
 
 def adopt(files: Iterable[CachedFile], cache: Callable[[Output], Path]) -> list[CachedFile]:
-    """Objects that lie only in another worktree's cache, brought into the shared one."""
+    """Copy objects that exist only in another worktree's cache to the shared one."""
     return [_adopted(file, cache(file.output)) for file in files]
 
 

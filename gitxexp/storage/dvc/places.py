@@ -1,4 +1,4 @@
-"""Where DVC keeps things, read from its configuration files without importing DVC.
+"""DVC's locations, read from its configuration files without importing DVC.
 
 Levels shadow each other as in dvc.org/doc/command-reference/config: system, global, repo
 (``.dvc/config``), local (``.dvc/config.local``). A relative path is relative to the file that names it.
@@ -28,24 +28,24 @@ _PATHS = {"dir", "url", "gdrive_user_credentials_file", "gdrive_service_account_
 
 
 def is_dvc_repo(root: Path) -> bool:
-    """Whether ``root`` itself is a DVC project."""
+    """Return whether ``root`` itself is a DVC project."""
     return (root / ".dvc").is_dir()
 
 
 def dvc_roots(top: Path) -> list[str]:
-    """The folders of the DVC projects of a repository, from its top; "" for the top itself."""
+    """Return the folders of a repository's DVC projects, relative to its top; "" is the top itself."""
     spec = (".dvc/config", "*/.dvc/config")
     listed = Git(top).fields("ls-files", "-z", "--", *spec)
     return sorted({name.removesuffix(".dvc/config").rstrip("/") for name in listed})
 
 
 def has_dvc(top: Path) -> bool:
-    """Whether a repository has a DVC project, at its top or in a folder below."""
+    """Return whether a repository has a DVC project, at its top or in a folder below."""
     return is_dvc_repo(top) or bool(dvc_roots(top))
 
 
 def read_config(root: Path) -> Config:
-    """The merged configuration that DVC would use in the project at ``root``."""
+    """Return the merged configuration that DVC would use in the project at ``root``."""
     merged: Config = {}
     for file in _levels(root):
         try:
@@ -68,7 +68,7 @@ def _levels(root: Path) -> list[Path]:
 
 
 def _platform_dirs() -> tuple[Path, Path]:
-    """The system's and the user's folder, as the platformdirs package that DVC uses names them."""
+    """Return the system and user folders, named as by the platformdirs package that DVC uses."""
     if sys.platform == "darwin":
         support = Path("Library/Application Support/dvc")
         return Path("/") / support, Path.home() / support
@@ -109,8 +109,8 @@ def _resolve(path: str, folder: Path) -> str:
 
 
 def refuse_tracked_link(path: Path, top: Path | None = None) -> None:
-    """Raises Refused where git tracks a symbolic link at ``path`` or, below ``top``, on the way to
-    it: a link that the user made is the user's, one that came with a clone is not followed."""
+    """Raise Refused if git tracks a symbolic link at ``path`` or, below ``top``, on the way to it:
+    a link that the user created is trusted, one that came with a clone is not followed."""
     parts = path.relative_to(top).parts if top else path.parts[-1:]
     place = top or path.parent
     for part in parts:
@@ -123,7 +123,7 @@ def refuse_tracked_link(path: Path, top: Path | None = None) -> None:
 
 
 def _checked(root: Path, folder: Path) -> Path:
-    """A folder that configuration names; within the repository no tracked link may lead to it."""
+    """Return a configured folder; within the repository no tracked link may lead to it."""
     top = next((p for p in (root, *root.parents) if (p / ".git").exists()), root).absolute()
     if folder.is_relative_to(top):
         refuse_tracked_link(folder, top)
@@ -131,9 +131,10 @@ def _checked(root: Path, folder: Path) -> Path:
 
 
 def cache_dir(root: Path) -> Path:
-    """The cache that DVC uses in the project at ``root`` (a worktree has its own unless told).
+    """Return the cache that DVC uses in the project at ``root`` (a worktree has its own by
+    default).
 
-    Raises Refused where a link that git tracks leads to it.
+    Raises Refused if a link that git tracks leads to it.
     """
     config = read_config(root)
     cache = config.get("cache", {})
@@ -144,14 +145,15 @@ def cache_dir(root: Path) -> Path:
 
 
 def link_types(root: Path) -> list[str]:
-    """How DVC puts files into the work tree, most wanted first (``cache.type``; its default is
-    reflink, then copy)."""
+    """Return DVC's link types in order of preference (``cache.type``; by default reflink, then
+    copy)."""
     value = read_config(root).get("cache", {}).get("type", "reflink,copy")
     return [part.strip() for part in value.split(",") if part.strip()]
 
 
 def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
-    """The cache of ``root``, then those of the same project in other worktrees; each once."""
+    """Return the cache of ``root``, then those of the same project in other worktrees, without
+    duplicates."""
     found: dict[Path, None] = {}
     for place in (root, *siblings):
         if is_dvc_repo(place):
@@ -160,12 +162,12 @@ def cache_dirs(root: Path, siblings: Iterable[Path] = ()) -> list[Path]:
 
 
 def today(root: Path) -> Path:
-    """The project whose configuration says which remotes there are: for one in a linked worktree that
-    of the main one, since the worktree may be at a commit whose remotes are gone; else ``root``."""
+    """Return the project whose configuration defines the remotes: in a linked worktree that of the
+    main worktree, because the worktree's commit may name remotes that are gone; else ``root``."""
     top = next((p for p in (root, *root.parents) if os.path.lexists(p / ".git")), None)
     if top is None or (top / ".git").is_dir():
         return root
-    try:  # gitrepository-layout(5): "gitdir: PATH", and there commondir
+    try:  # gitrepository-layout(5): "gitdir: PATH", with commondir there
         admin = top / (top / ".git").read_text("utf-8").removeprefix("gitdir:").strip()
         common = Path(os.path.normpath(admin / (admin / "commondir").read_text("utf-8").strip()))
     except (OSError, UnicodeDecodeError):  # a submodule has no commondir
@@ -175,23 +177,23 @@ def today(root: Path) -> Path:
 
 
 def remotes(root: Path) -> Config:
-    """What the configuration in the project's own folder says of remotes."""
+    """Return the remotes that the project's own configuration defines."""
     sections = read_config(root).items()
     return {name: values for name, values in sections if name == "core" or name[:7] == "remote "}
 
 
 def has_own_remotes(root: Path) -> bool:
-    """Whether a worktree's commit names other remotes than there are today."""
+    """Return whether a worktree's commit names other remotes than exist today."""
     return today(root) != root and remotes(today(root)) != remotes(root)
 
 
 def remote_name(
     root: Path, remote: str | None = None, *, pointer: str | None = None, own: bool = False
 ) -> str | None:
-    """The remote of an output: the one that its ``pointer`` names, else ``remote``, else the default
-    of the project; None if there is none. ``own``: as the commit of a worktree has it.
+    """Return the remote of an output: the one named by its ``pointer``, else ``remote``, else the
+    project's default; None if there is none. ``own``: as defined in a worktree's commit.
 
-    What only the commit of a worktree names is no remote today.
+    A remote that only a worktree's commit names does not count as existing.
     """
     place = root if own else today(root)
     config = read_config(place)
@@ -201,12 +203,12 @@ def remote_name(
 
 
 def remote_url(root: Path, name: str) -> str | None:
-    """The address of a remote as it is configured; None where there is no such remote."""
+    """Return a remote's configured address; None if there is no such remote."""
     return read_config(today(root)).get(f"remote {name.lower()}", {}).get("url")
 
 
 def remote_urls(root: Path) -> dict[str, str]:
-    """The address of every remote that there is today, by name."""
+    """Return the address of every current remote, by name."""
     sections = read_config(today(root)).items()
     named = ((name.removeprefix("remote "), values.get("url")) for name, values in sections
              if name.startswith("remote "))  # fmt: skip
@@ -216,10 +218,10 @@ def remote_urls(root: Path) -> dict[str, str]:
 def local_remote_dir(
     root: Path, remote: str | None = None, *, pointer: str | None = None, own: bool = False
 ) -> Path | None:
-    """The folder of a remote that is a plain local directory; None for any other kind or none. The
-    options are those of :func:`remote_name`.
+    """Return the folder of a local remote; None for any other kind, or without a remote. Takes the
+    options of :func:`remote_name`.
 
-    Raises Refused where a link that git tracks leads to it.
+    Raises Refused if a link that git tracks leads to it.
     """
     remote = remote_name(root, remote, pointer=pointer, own=own)
     root = root if own else today(root)
@@ -248,8 +250,9 @@ _OBJECT = re.compile(r"(.*?)(?:/files/md5)?/[0-9a-f]{2}/[0-9a-f]{30}(?:\.dir)?")
 
 
 def work_file(top: Path, path: str) -> Path:
-    """A file of the work tree at ``top`` to read: :func:`gitxexp.storage.paths.inside`, or a link
-    into the cache of the file's own project, as DVC makes them. Raises Refused for any other."""
+    """Return a file of the work tree at ``top`` for reading: :func:`gitxexp.storage.paths.inside`,
+    or a link into the cache of the file's own project, as DVC creates them. Raises Refused for any
+    other."""
     try:
         return inside(top, path)
     except Refused:
@@ -259,9 +262,10 @@ def work_file(top: Path, path: str) -> Path:
 
 
 def readable(top: Path, path: str) -> Path | None:
-    """A file of the work tree to read; None, with a note, where a link leads out of the tree.
+    """Return a file of the work tree for reading; None, with a note, if a link leads out of the
+    tree.
 
-    ``path`` may lie outside where the user's own configuration says so: then the user is believed.
+    ``path`` may lie outside if the user's own configuration says so, which is trusted.
     """
     if leaves(os.path.normpath(path)):
         return top / path

@@ -1,13 +1,13 @@
 """The plain block YAML that DVC writes, read without a YAML library.
 
 A ``.dvc`` file is five lines and ruamel costs 60 ms to import. This reader knows only block
-mappings, block sequences and one-word-obvious scalars; on anything else it gives up and
-ruamel (which DVC brings) reads the whole text. Both give the same value: a test generates
-documents and compares. Measured on a quiet core: importing this takes 0.5 ms, PyYAML 14 ms, ruamel
-57 ms, where ``get`` takes 60 ms in all.
+mappings, block sequences and unambiguous scalars; on anything else it gives up and ruamel (which
+DVC installs) reads the whole text. Both give the same value: a test generates documents and
+compares. Measured on a quiet core: importing this module takes 0.5 ms, PyYAML 14 ms, ruamel 57 ms;
+a whole ``get`` takes 60 ms.
 
-A document comes from anybody, so its size counts as it would be with all aliases written out
-("billion laughs"), and its depth is limited: :func:`check`.
+Documents are untrusted, so :func:`check` limits their depth and their size with all aliases
+expanded ("billion laughs").
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _RESERVED = re.compile(r"(?:null|true|false)$", re.IGNORECASE)
 _TEXT = re.compile(r"(?:[^\W\d]|/|\.{1,2}/|\.[a-hj-mo-z]|\$\{|\.{1,2}$|[0-9][\w./-]*[g-np-suwyz])")
 
 
-MOST = 10_000_000  #: characters, with every alias written out
+MOST = 10_000_000  #: characters, with every alias expanded
 DEEPEST = 64
 _ALIAS = re.compile(r"(?:^|[\s\[{,:-])\*[^\s\[\]{},]", re.MULTILINE)
 _INDENT = re.compile(r"^ {64}", re.MULTILINE)
@@ -42,9 +42,9 @@ class _Odd(Exception):
 
 
 def load(text: str, name: str = "YAML") -> Any:
-    """The value of a YAML 1.2 document (None when empty).
+    """Return the value of a YAML 1.2 document (None if empty).
 
-    XexpError naming ``name`` if it is broken, larger than :data:`MOST` or deeper than
+    Raises XexpError naming ``name`` if it is invalid, larger than :data:`MOST` or deeper than
     :data:`DEEPEST`.
     """
     check(text, name)
@@ -55,9 +55,9 @@ def load(text: str, name: str = "YAML") -> Any:
 
 
 def check(text: str, name: str = "YAML") -> None:
-    """Raises XexpError for a document that would take too much memory or time to read.
+    """Raise XexpError for a document that would take too much memory or time to read.
 
-    Only one with aliases or deep nesting is parsed for it.
+    Only documents with aliases or deep nesting are parsed to find out.
     """
     if len(text) > MOST:
         raise XexpError(f"{name} has {len(text):,} characters, more than {MOST:,}")
@@ -69,7 +69,7 @@ def check(text: str, name: str = "YAML") -> None:
 
 
 def _flow_depth(text: str) -> int:
-    """How many brackets are open at once at most, quotes left out as far as they can be told."""
+    """Return the maximum number of open brackets, ignoring quoted ones as far as possible."""
     if text.count("[") + text.count("{") <= DEEPEST:
         return 0
     depth = most = 0
@@ -80,7 +80,7 @@ def _flow_depth(text: str) -> int:
 
 
 def _measure(text: str, name: str) -> None:
-    """Go through the parser's events, which expand nothing, and add up what they would be."""
+    """Go through the parser's events, which expand nothing, and add up the expanded size."""
     from ruamel.yaml import YAML  # late, as below
     from ruamel.yaml.events import (
         AliasEvent,
@@ -90,7 +90,7 @@ def _measure(text: str, name: str) -> None:
         ScalarEvent,
     )
 
-    sizes: dict[str, int] = {}  # of what has an anchor
+    sizes: dict[str, int] = {}  # of nodes with an anchor
     opened: list[tuple[str | None, int]] = []
     total = 0
     try:
@@ -103,7 +103,7 @@ def _measure(text: str, name: str) -> None:
                 opened.append((event.anchor, total))
                 total += 1
             elif isinstance(event, AliasEvent):
-                total += sizes.get(event.anchor, MOST)  # one inside itself has no end
+                total += sizes.get(event.anchor, MOST)  # an alias inside its own anchor never ends
             elif isinstance(event, NodeEvent):
                 size = len(event.value) + 1 if isinstance(event, ScalarEvent) else 1
                 total += size
@@ -120,7 +120,7 @@ def _measure(text: str, name: str) -> None:
 
 
 def _broken(name: str, error: Exception) -> XexpError:
-    """A broken document also gets TypeErrors and others out of ruamel."""
+    """On broken documents ruamel also raises TypeError and others."""
     first = str(error).strip().splitlines()[0] if str(error).strip() else "broken"
     return XexpError(f"{name} is not valid YAML: {first}")
 
@@ -152,7 +152,7 @@ class _Plain:
             gap = False
 
     def document(self) -> Any:
-        """The whole document; raises _Odd if any of it is not plain."""
+        """Parse the whole document; raises _Odd if any part is not plain."""
         if not self.lines:
             return None
         value = self.block(self.lines[0][0])
@@ -161,12 +161,12 @@ class _Plain:
         return value
 
     def block(self, indent: int) -> Any:
-        """The mapping or sequence that starts at the current line, which has this indent."""
+        """Parse the mapping or sequence that starts at the current line, which has this indent."""
         content = self.lines[self.at][1]
         return self.sequence(indent) if content.startswith("- ") else self.mapping(indent)
 
     def mapping(self, indent: int) -> dict[str, Any]:
-        """Lines ``key: value`` at ``indent``."""
+        """Parse lines ``key: value`` at ``indent``."""
         found: dict[str, Any] = {}
         while self.at < len(self.lines) and self.lines[self.at][0] == indent:
             match = _KEY.match(self.lines[self.at][1])
@@ -184,7 +184,7 @@ class _Plain:
         return found
 
     def nested(self, indent: int) -> Any:
-        """What follows a key without a value on its line."""
+        """Parse what follows a key without a value on its line."""
         if self.at == len(self.lines):
             return None
         inner, content, _ = self.lines[self.at]
@@ -193,7 +193,7 @@ class _Plain:
         return self.sequence(indent) if inner == indent and content.startswith("- ") else None
 
     def sequence(self, indent: int) -> list[Any]:
-        """Lines ``- item`` at ``indent``; an item that is a mapping is read as if indented."""
+        """Parse lines ``- item`` at ``indent``; a mapping item is read as if indented."""
         found: list[Any] = []
         while self.at < len(self.lines) and self.lines[self.at][0] == indent:
             _, content, gap = self.lines[self.at]
@@ -212,7 +212,7 @@ class _Plain:
         return found
 
     def scalar(self, text: str, indent: int) -> Any:
-        """A value, with the deeper lines that continue it when it is plain text."""
+        """Parse a value, with the deeper lines that continue it if it is plain text."""
         quoted = _QUOTED.match(text)
         more = self.at < len(self.lines) and self.lines[self.at][0] > indent
         if quoted or text in ("[]", "{}"):
@@ -231,12 +231,12 @@ class _Plain:
 
 
 def _words(parts: list[str]) -> str:
-    """Folded plain text: the first line must not be taken for anything but text."""
+    """Parse folded plain text, whose first line must be unambiguously text."""
     return " ".join(parts) if _TEXT.match(parts[0]) else _give_up()
 
 
 def _typed(text: str) -> Any:
-    """A one-line plain scalar by the YAML 1.2 core schema, where it is beyond doubt."""
+    """Parse a one-line plain scalar by the YAML 1.2 core schema, if it is unambiguous."""
     if text in ("true", "false"):
         return text == "true"
     if _INT.match(text):

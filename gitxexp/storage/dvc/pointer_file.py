@@ -1,11 +1,11 @@
-"""One ``.dvc`` file or ``dvc.lock``, parsed to the outputs that it describes.
+"""Parse ``.dvc`` files and ``dvc.lock`` to the outputs that they describe.
 
-This is where a pointer's text becomes values: ids and paths that are none are refused here
-(:mod:`gitxexp.storage.paths`), so that nobody who holds an :class:`Output` has to look again.
+This is where a pointer's text becomes values: invalid ids and paths are refused here
+(:mod:`gitxexp.storage.paths`), so code that has an :class:`Output` need not check again.
 
-Formats: dvc.org/doc/user-guide/project-structure. A path in a pointer is relative to its
-``wdir``; an output that names ``hash: md5`` lies in the 3.x cache layout (``files/md5/ab/…``), one
-without it in the 2.x layout (``ab/…``, hashed with line ends made Unix: "md5-dos2unix").
+Formats: dvc.org/doc/user-guide/project-structure. A path in a pointer is relative to its ``wdir``;
+an output with ``hash: md5`` is in the 3.x cache layout (``files/md5/ab/…``), one without it in the
+2.x layout (``ab/…``, hashed with line ends made Unix: "md5-dos2unix").
 """
 
 from __future__ import annotations
@@ -33,36 +33,36 @@ class File(NamedTuple):
 
 
 class Source(NamedTuple):
-    """Where an import comes from: ``repo`` (url) at ``rev``, or a plain url when repo is None."""
+    """Where an import comes from: ``repo`` (url) at ``rev``, or a plain url if repo is None."""
 
     url: str
     path: str
     repo: bool
     rev: str | None = None
-    hash: str | None = None  #: of what a url had when it was imported: "md5:…" or "etag:…"
+    hash: str | None = None  #: hash of the url's content at import time: "md5:…" or "etag:…"
 
 
 class Output(NamedTuple):
     """One output that DVC tracks. All paths are relative to the top of the git repository."""
 
     path: str
-    hash: str | None  #: "md5:…", with ".dir" for a directory; None when never committed
+    hash: str | None  #: "md5:…", with ".dir" for a directory; None if never committed
     size: int | None
     nfiles: int | None
     remote: str | None  #: the remote this output names; None: the default one
     pointer: str  #: the ``.dvc`` file or ``dvc.lock``
     stage: str | None  #: the pipeline stage; None for a ``.dvc`` file
     legacy: bool = False  #: 2.x cache layout, md5-dos2unix
-    cached: bool = True  #: False for ``cache: false``: git holds it, or nobody
+    cached: bool = True  #: False for ``cache: false``: git tracks it, or nothing does
     push: bool = True  #: False for ``push: false``
     root: str = ""  #: the DVC project's folder, "" for the top (a subrepo has its own)
     wdir: str = ""  #: the folder that the pointer's paths are relative to
     source: Source | None = None  #: for imports
     versioned: bool = False  #: cloud-versioned: the remote keeps it by path, not by hash
-    unsent: bool = False  #: cloud-versioned, and the pointer names no version of some of its files
-    files: tuple[File, ...] = ()  #: the manifest, where the pointer itself holds it
+    unsent: bool = False  #: cloud-versioned, and the pointer has no version for some files
+    files: tuple[File, ...] = ()  #: the manifest, if it is stored in the pointer itself
     executable: bool = False  #: ``isexec: true``
-    persist: bool = False  #: a stage adds to it, and does not make it anew
+    persist: bool = False  #: a stage appends to it instead of recreating it
 
     @property
     def is_dir(self) -> bool:
@@ -76,9 +76,9 @@ class Output(NamedTuple):
 
     @property
     def content(self) -> str | None:
-        """What tells its content: the hash, that of the list for a folder whose files the pointer lists
-        (cloud-versioned); for an import that was never downloaded
-        (``--no-download``) that of its source, or "rev:…", the commit of the repository it is from."""
+        """What identifies its content: the hash; for a folder whose files the pointer lists
+        (cloud-versioned) the hash of that list; for an import that was never downloaded
+        (``--no-download``) the hash of its source, or "rev:…", the commit of its source repository."""
         if self.hash is None and self.files:
             return f"md5:{listed_hash(self.files)}"
         if self.hash or self.source is None:
@@ -94,7 +94,7 @@ class Output(NamedTuple):
 
 
 def listed_hash(files: Iterable[File]) -> str:
-    """The hash of a folder with these files, as it is without cloud versioning."""
+    """Return the hash of a folder with these files, as without cloud versioning."""
     import hashlib  # late, with json: few pointers list files
     import json
 
@@ -104,31 +104,32 @@ def listed_hash(files: Iterable[File]) -> str:
 
 
 def contents(outputs: Iterable[Output]) -> dict[str, str]:
-    """What a tag says of outputs: path → content, sorted; what was never committed is left out."""
+    """Return the artifacts of a tag: path → content, sorted; outputs that were never committed are
+    left out."""
     return {o.path: o.content for o in sorted(outputs, key=lambda o: o.path) if o.content}
 
 
 def is_data_pointer(path: str) -> bool:
-    """Whether a path names a ``.dvc`` file or a ``dvc.lock``."""
+    """Return whether a path names a ``.dvc`` file or a ``dvc.lock``."""
     name = posixpath.basename(path)
     return name == "dvc.lock" or (name.endswith(".dvc") and name != ".dvc")
 
 
 def is_lock(path: str) -> bool:
-    """Whether a path names a pipeline's ``dvc.lock``."""
+    """Return whether a path names a pipeline's ``dvc.lock``."""
     return posixpath.basename(path) == "dvc.lock"
 
 
 def is_definition(path: str) -> bool:
-    """Whether a path is a pointer or the ``dvc.yaml`` that a pointer needs."""
+    """Return whether a path is a pointer or a ``dvc.yaml`` that a pointer needs."""
     return is_data_pointer(path) or posixpath.basename(path) == "dvc.yaml"
 
 
 class Parser:
-    """Pointer texts to outputs.
+    """Convert pointer texts to outputs.
 
-    ``strict``: a broken pointer is an error; else it is left out, with a note where what it names
-    was refused. Outputs outside of the repository are left out, or an error if ``whole``.
+    ``strict``: a broken pointer is an error; else it is skipped, with a note if its content was
+    refused. Outputs outside the repository are skipped, or an error if ``whole``.
     """
 
     def __init__(
@@ -140,7 +141,7 @@ class Parser:
         self.whole = whole
 
     def parse(self, names: Iterable[str]) -> list[Output]:
-        """All outputs that these ``.dvc``, ``dvc.lock`` and ``dvc.yaml`` files describe."""
+        """Return all outputs that these ``.dvc``, ``dvc.lock`` and ``dvc.yaml`` files describe."""
         texts = self.read(names)
         found: list[Output] = []
         for path, text in texts.items():
@@ -151,7 +152,7 @@ class Parser:
                 if wrong:
                     raise Refused(f"pointer {shown(path)} {wrong}")
                 outs = self.lock(path, text, texts) if is_lock(path) else self.single(path, text)
-                found += list(outs)  # all of a pointer or none
+                found += list(outs)  # all outputs of a pointer or none
             except Refused as error:
                 if self.strict:
                     raise
@@ -162,7 +163,7 @@ class Parser:
         return sorted(found, key=lambda out: (out.path, out.pointer))
 
     def single(self, path: str, text: bytes) -> Iterator[Output]:
-        """The outputs of a ``.dvc`` file."""
+        """Return the outputs of a ``.dvc`` file."""
         data = mapping(path, text)
         wdir = join(posixpath.dirname(path), data.get("wdir"))
         source = _source(data.get("deps"))
@@ -172,7 +173,7 @@ class Parser:
                 yield out
 
     def lock(self, path: str, text: bytes, texts: Mapping[str, bytes]) -> Iterator[Output]:
-        """The outputs of a ``dvc.lock``, with the flags that its ``dvc.yaml`` gives them."""
+        """Return the outputs of a ``dvc.lock``, with the flags from its ``dvc.yaml``."""
         data = mapping(path, text)
         folder = posixpath.dirname(path)
         pipeline = posixpath.join(folder, "dvc.yaml")
@@ -201,7 +202,7 @@ class Parser:
         wdir: str,
         source: Source | None,
     ) -> Output | None:
-        """One entry of ``outs``; None when it lies outside the repository. Raises Refused."""
+        """Parse one entry of ``outs``; None if it is outside the repository. Raises Refused."""
         cached = flags.get("cache", True) is not False
         named = str(item["path"])
         path = named if _external(named) else join(wdir, named)
@@ -257,7 +258,7 @@ def _items(outs: Any) -> list[dict[str, Any]]:
 
 
 def manifest_entry(entry: Any, where: str) -> File:
-    """One entry of a directory's manifest; raises Refused for a path or id that is none."""
+    """Parse one entry of a directory's manifest; raises Refused for an invalid path or id."""
     if not isinstance(entry, dict):
         raise Refused(f"{where}: its list of files is damaged")
     path, md5 = entry.get("relpath"), entry.get("md5")
@@ -269,8 +270,8 @@ def manifest_entry(entry: Any, where: str) -> File:
 
 
 def manifest_entries(entries: list[Any], where: str) -> tuple[File, ...]:
-    """The entries of a directory's manifest; raises Refused as :func:`manifest_entry`, and for two
-    that cannot both be there."""
+    """Parse the entries of a directory's manifest; raises Refused as :func:`manifest_entry` does,
+    and for two entries that cannot coexist."""
     files = tuple(manifest_entry(entry, where) for entry in entries)
     names = {file.path for file in files}
     folders = {file.path.rpartition("/")[0] for file in files}
@@ -286,7 +287,7 @@ def manifest_entries(entries: list[Any], where: str) -> tuple[File, ...]:
 
 
 def _number(value: Any, files: tuple[File, ...] = ()) -> int | None:
-    """A size or a count; None for what is none."""
+    """Return a size or a count; None if the value is neither."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= sys.maxsize:
         return value
     return sum(file.size or 0 for file in files) if files else None

@@ -38,9 +38,9 @@ __all__ = [
 
 
 def outputs_at(git: Git, rev: str) -> list[Output]:
-    """The outputs of a commit, sorted by path; one ``ls-tree`` and one ``cat-file``.
+    """Return the outputs of a commit, sorted by path, with one ``ls-tree`` and one ``cat-file``.
 
-    Pointers that cannot be read (conflict markers, foreign files) are left out.
+    Unreadable pointers (conflict markers, foreign files) are skipped.
     """
     listing: dict[str, str] = {}
     roots: set[str] = set()
@@ -53,7 +53,7 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
             roots.add(decode(line.partition(b"\t")[2])[: -len(".dvc/config")].rstrip("/"))
 
     def read(names: Iterable[str]) -> dict[str, bytes]:
-        """Pointers by their blobs; the files that a pipeline's ``vars`` name, by their paths."""
+        """Return pointers by blob, and the files named in a pipeline's ``vars`` by path."""
         known = [n for n in names if n in listing or not (is_definition(n) or "\n" in n)]
         blobs = git.cat(listing.get(n) or f"{rev}:{n}" for n in known) if known else iter(())
         pairs = zip(known, blobs, strict=True)
@@ -64,7 +64,7 @@ def outputs_at(git: Git, rev: str) -> list[Output]:
 
 
 def conflicted_at(git: Git, rev: str) -> list[str]:
-    """The pointers of a commit that hold conflict markers, by path."""
+    """Return the pointers of a commit that contain conflict markers, by path."""
     where = ("--", ":(top,glob)**/*.dvc", ":(top,glob)**/dvc.lock")
     found = git.call("grep", "-l", "-z", "-e", "^<<<<<<< ", rev, *where)
     names = decode(found.stdout).split("\0") if not found.returncode else []
@@ -72,9 +72,10 @@ def conflicted_at(git: Git, rev: str) -> list[str]:
 
 
 def output_named(git: Git, rev: str, path: str) -> Output | None:
-    """The output at or around ``path`` whose ``.dvc`` file is named after it, the usual place.
+    """Return the output at or around ``path`` whose ``.dvc`` file is in the usual place, named
+    after it.
 
-    One ``cat-file`` instead of a listing; None means only that it is not there.
+    Costs one ``cat-file`` instead of a listing; None means only that it is not in that place.
     """
     if "\n" in path:
         return None
@@ -92,23 +93,23 @@ def output_named(git: Git, rev: str, path: str) -> Output | None:
 
 
 def outputs_in(top: Path, git: Git | None = None) -> list[Output]:
-    """The outputs of the work tree at ``top``, tracked and untracked, sorted by path.
+    """Return the outputs of the work tree at ``top``, tracked and untracked, sorted by path.
 
-    ``git`` is git in any folder of it. Ignored folders (data) and nested worktrees are not entered.
-    XexpError names a broken pointer.
+    ``git`` is git in any folder of that work tree. Ignored folders (data) and nested worktrees are
+    skipped. Raises XexpError naming a broken pointer.
     """
     return outputs_by(top, definitions_in(top, git))
 
 
 def definitions_in(top: Path, git: Git | None = None) -> list[str]:
-    """The pointers and pipelines of the work tree at ``top``, tracked and untracked, as for
+    """Return the pointers and pipelines of the work tree at ``top``, tracked and untracked, as for
     :func:`outputs_in`."""
     return [name for name in (git or Git(top)).fields(*DVC_FILES) if is_definition(name)]
 
 
 def outputs_by(top: Path, definitions: Iterable[str]) -> list[Output]:
-    """The outputs that these pointers and pipelines of the work tree at ``top`` name, sorted by path; of
-    one that is not there none. XexpError names a broken pointer."""
+    """Return the outputs named by these pointers and pipelines of the work tree at ``top``, sorted
+    by path; missing files are skipped. Raises XexpError naming a broken pointer."""
 
     def read(names: Iterable[str]) -> dict[str, bytes]:
         found = {}
@@ -131,8 +132,8 @@ def outputs_by(top: Path, definitions: Iterable[str]) -> list[Output]:
 
 
 def check_pointers(top: Path, outputs: Iterable[Output]) -> None:
-    """Raises Refused where a pointer of these outputs, as it is in the work tree at ``top``, names
-    anything outside of it, is reached or reaches out through a link, or imports a local file."""
+    """Raise Refused if a pointer of these outputs, as it is in the work tree at ``top``, names
+    anything outside, is reached or leads out through a link, or imports a local file."""
     for pointer in dict.fromkeys(out.pointer for out in outputs):
         text = paths.read(top, pointer)
         pipeline = posixpath.join(posixpath.dirname(pointer), "dvc.yaml")
@@ -153,7 +154,7 @@ def _reader(texts: dict[str, bytes]) -> Reader:
 
 
 def _refuse_local_import(out: Output) -> None:
-    """A file of this machine is imported only where its hash says that it is known already."""
+    """A local file is imported only if its hash is already known."""
     if out.source is None or out.source.repo or out.oid:
         return
     url = out.source.url
@@ -165,7 +166,7 @@ def _refuse_local_import(out: Output) -> None:
 
 
 def _upward(folder: str) -> Iterator[str]:
-    """The folder and its parents, "" last."""
+    """Return the folder and its parents, "" last."""
     while folder:
         yield folder
         folder = posixpath.dirname(folder)

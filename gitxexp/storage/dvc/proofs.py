@@ -1,7 +1,7 @@
-"""What remotes were proved to have, and when, for verbs that do not ask them.
+"""What remotes were last verified to have, and when, for commands that do not ask them.
 
-One row for each object and place, written by whoever asked. It is knowledge of this clone: what has
-vanished since is told by asking again.
+One row per object and place, written by every command that asks. It is local to this clone: only
+asking again shows what has vanished since.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ _AT_ONCE = 500
 class Place:
     """One layout of objects on one remote of a DVC project."""
 
-    root: str  #: the project's folder, from the top
-    remote: str  #: its name
+    root: str  #: the project's folder, relative to the top
+    remote: str  #: the remote's name
     url: str
     legacy: bool = False
 
     @property
     def key(self) -> str:
-        """What it is known by: the address, which may hold a password, is hashed."""
+        """Its key: the address is hashed, because it may contain a password."""
         address = hashlib.sha256(self.url.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return f"{address}{'/2' if self.legacy else ''}"
 
 
-#: Stands for the artifacts of an experiment, which is named by the object of its tag.
+#: Stands for the artifacts of an experiment, identified by its tag object.
 TAGS = Place("", "", "tags")
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """An object that was there."""
+    """An object that was present."""
 
     oid: str
     path: str
@@ -58,9 +58,9 @@ class Proof:
 
 
 def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[str]) -> None:
-    """Write down what a remote was just proved to have, and forget what it lacks.
+    """Record what a remote was just verified to have, and forget what it lacks.
 
-    Best effort: the answer itself is good without.
+    Best effort: the answer is valid even if recording fails.
     """
     now = time.time()
     rows = [(place.key, one.oid, one.path, one.output, now) for one in proved]
@@ -76,7 +76,7 @@ def keep(file: Path, place: Place, proved: Iterable[Proof], lacking: Iterable[st
 
 
 def times(file: Path, place: Place, oids: Iterable[str]) -> dict[str, float]:
-    """When each of these objects was last proved to be there; those that never were are left out."""
+    """Return when each of these objects was last verified; those that never were are left out."""
     found: dict[str, float] = {}
     wanted = list(oids)
     for start in range(0, len(wanted), _AT_ONCE):
@@ -88,7 +88,7 @@ def times(file: Path, place: Place, oids: Iterable[str]) -> dict[str, float]:
 
 
 def everything(file: Path, place: Place) -> list[Proof]:
-    """All that the remote was proved to have."""
+    """Return all objects that the remote was verified to have."""
     sql = "SELECT oid, path, output FROM proved WHERE place = ?"
     return [Proof(*row) for row in _rows(file, sql, place.key)]
 

@@ -1,11 +1,11 @@
-"""Objects from the cache to a remote and back.
+"""Transfer objects from the cache to a remote and back.
 
-What a remote has, by a full listing; pushing what it lacks, fetching what we lack.
+Lists a remote in full, pushes what it lacks and fetches what the cache lacks.
 
 ``dvc push`` and ``dvc status -c`` trust an index of what was pushed before: after an interrupted
-push both called an incomplete remote complete (12 of 18 kills). Here every object of every output,
-each entry of each directory manifest included, is asked for; manifests are sent last, so that a
-manifest on a remote means its files are there too.
+push both reported an incomplete remote as complete (12 of 18 kills). Here every object of every
+output is checked, including each entry of each directory manifest; manifests are sent last, so that
+a manifest on a remote means its files are there too.
 """
 
 from __future__ import annotations
@@ -56,25 +56,25 @@ from gitxexp.storage.paths import Refused
 
 
 class NoRemote(XexpError):
-    """There is no remote to ask; any other error means that one could not be asked."""
+    """There is no remote to ask; any other error means that a remote could not be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class PushReport:
-    """What a push did. ``missing``: objects that no local cache and no remote has."""
+    """What a push did. ``missing``: objects that are in no local cache and no remote."""
 
-    pushed: tuple[MissingObject, ...] = ()  #: objects that were missing and are there now
+    pushed: tuple[MissingObject, ...] = ()  #: objects that the remote lacked and has now
     size: int = 0  #: their bytes
     missing: tuple[MissingObject, ...] = ()
-    corrupt: tuple[MissingObject, ...] = ()  #: the local copy is not what its name says: not sent
+    corrupt: tuple[MissingObject, ...] = ()  #: the local copy is corrupt: not sent
 
     @property
     def complete(self) -> bool:
-        """Whether the remote now has everything, as seen by a second full listing."""
+        """Whether the remote has everything now, according to a second full listing."""
         return not self.missing and not self.corrupt
 
     def and_then(self, other: PushReport) -> PushReport:
-        """The account of this push and of another one after it."""
+        """Return the combined result of this push and a later one."""
         return PushReport(
             (*self.pushed, *other.pushed),
             self.size + other.size,
@@ -85,7 +85,7 @@ class PushReport:
 
 @dataclass(frozen=True, slots=True)
 class FetchReport:
-    """``fetched``: hashes that are now in the cache; ``missing``: paths that nobody has."""
+    """``fetched``: hashes that are now in the cache; ``missing``: paths that are nowhere."""
 
     fetched: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -99,11 +99,11 @@ def push(
     siblings: Iterable[Path] = (),
     memory: Path | None = None,
 ) -> PushReport:
-    """Send what the remote lacks of these outputs, then list it again.
+    """Send the objects of these outputs that the remote lacks, then list it again.
 
-    Listing, sending files, sending manifests, listing: an interruption at any point leaves a
-    remote that the next push completes. ``progress`` counts objects. XexpError when there is no
-    remote, it cannot be reached or written to, or objects are still missing after they were sent.
+    Lists, sends files, sends manifests, lists again: after an interruption at any point the next
+    push completes the remote. ``progress`` counts objects. Raises XexpError if there is no remote,
+    it cannot be reached or written to, or objects are still missing after sending.
     """
     outputs, siblings = list(outputs), list(siblings)
     _refuse_unsent([out for out in outputs if out.unsent and out.push])
@@ -130,7 +130,7 @@ def push(
 
 
 def _send(top: Path, items: list[MissingObject], progress: Progress | None) -> None:
-    """Files first, manifests last, one batch for each project, remote and cache layout."""
+    """Send files first, manifests last, in one batch per project, remote and cache layout."""
     batches: dict[tuple[bool, str, str, bool], list[MissingObject]] = {}
     for item in items:
         is_manifest = item.oid.endswith(".dir")
@@ -168,7 +168,7 @@ def _send_batch(repo: Any, odb: Any, batch: list[MissingObject], count: _Counter
 
 
 class _Counter:
-    """One count of objects over several batches."""
+    """One object count over several batches."""
 
     def __init__(self, progress: Progress | None, total: int) -> None:
         self.progress = progress
@@ -176,13 +176,13 @@ class _Counter:
         self.done = 0
 
     def add(self, count: int) -> None:
-        """So many more objects are done."""
+        """Add this many finished objects."""
         self.done += count
         if self.progress:
             self.progress(self.done, self.total, "object")
 
     def callback(self) -> Any:
-        """A fsspec callback that forwards the objects done."""
+        """An fsspec callback that forwards the number of finished objects."""
         from dvc.fs import Callback  # DVC's own name for fsspec's
 
         counter = self
@@ -194,7 +194,8 @@ class _Counter:
         return Forward()
 
 
-#: Only DVC itself pushes to a remote that versions files, for it writes the versions into the pointers.
+#: Only DVC itself pushes to a remote that versions files, because it writes the versions into the
+#: pointers.
 _BY_VERSION = (
     "dvc push writes the versions into the pointers, then tag them: git xexp tag\n"
     "commits and tags alone: git push --follow-tags"
@@ -209,8 +210,8 @@ def _by_root(outputs: Iterable[Output]) -> dict[str, list[Output]]:
 
 
 def _refuse_unsent(outputs: Sequence[Output]) -> None:
-    """DvcError for cloud-versioned outputs of which the commit names no version. Those that it names DVC
-    wrote after they had arrived."""
+    """Raise DvcError for cloud-versioned outputs without a version in the commit. DVC writes a
+    version only after the upload finished."""
     if outputs:
         names = some([out.path for out in outputs], 3)
         raise DvcError(
@@ -227,11 +228,11 @@ def fetch(
     *,
     own: bool = False,
 ) -> FetchReport:
-    """Bring the objects of these outputs into the cache that ``top`` uses.
+    """Fetch the objects of these outputs into the cache that ``top`` uses.
 
-    Only what no cache (``siblings`` included) has is asked of the remote; manifests first. Imports
-    and cloud-versioned outputs are left to DVC. ``own``: from the remotes that the commit of a
-    worktree names. XexpError when a remote cannot be reached.
+    Only objects in no cache (including ``siblings``) are requested from the remote; manifests
+    first. Imports and cloud-versioned outputs are left to DVC. ``own``: use the remotes that a
+    worktree's commit names. Raises XexpError if a remote cannot be reached.
     """
     siblings = list(siblings)
     mine = [out for out in outputs if out.cached and (out.hash or out.files)]
@@ -254,7 +255,7 @@ def fetch(
 
 
 def _absent(outputs: list[Output], caches: dict[str, list[Path]]) -> dict[tuple[str, Output], str]:
-    """Every object that no cache has: (hash, output) → path."""
+    """Return every object that no cache has: (hash, output) → path."""
     wants: dict[tuple[str, Output], str] = {}
     for out in outputs:
         entries = manifest(out, caches[out.root]) if out.is_dir else ()
@@ -272,7 +273,7 @@ def _receive(
     *,
     own: bool = False,
 ) -> list[str]:
-    """Fetch these objects into the cache; the hashes that arrived and are what they say."""
+    """Fetch these objects into the cache; return the hashes that arrived intact."""
     batches: dict[tuple[str, str | None, bool], list[str]] = {}
     for oid, out in wants:
         name = remote_name(top / out.root, remote, pointer=out.remote, own=own)
@@ -299,7 +300,7 @@ def _receive(
 def _downloaded(
     repo: Any, store: Remote, home: Path, oids: list[str], count: _Counter
 ) -> list[str]:
-    """Download objects beside the cache ``home`` and take in those that are what their names say."""
+    """Download objects next to the cache ``home`` and move those that are intact into it."""
     cache, odb = repo.cache.legacy if store.legacy else repo.cache.local, store.odb
     home.mkdir(parents=True, exist_ok=True)
     with Folder(home) as folder:
@@ -312,7 +313,7 @@ def _downloaded(
 def _taken_in(
     cache: Path, places: dict[str, Path], legacy: bool, name: str, count: _Counter | None
 ) -> list[str]:
-    """Those objects that are whole at their places; the cache has them then."""
+    """Return the objects that are intact in their places; these are now cached."""
     arrived = []
     for oid, place in places.items():
         if is_object(place):
@@ -329,7 +330,7 @@ def _taken_in(
 
 
 def _sound(cache: Path, oid: str, legacy: bool) -> bool:
-    """Whether the cache's object is what its name says; if not it is removed."""
+    """Return whether the cached object is intact; remove it if not."""
     path = object_path(cache, oid, legacy)
     if is_object(path) and matches(path, oid, legacy):
         return True
@@ -338,7 +339,7 @@ def _sound(cache: Path, oid: str, legacy: bool) -> bool:
 
 
 def _fetch_special(top: Path, outputs: list[Output]) -> list[str]:
-    """Imports and cloud-versioned outputs, one by one; the paths that could not be had."""
+    """Fetch imports and cloud-versioned outputs one by one; return the paths that failed."""
     missing = []
     for out in outputs:
         try:
@@ -361,10 +362,10 @@ def fetch_objects(
     *,
     own: bool = False,
 ) -> list[str]:
-    """Fetch just these objects of an output into the cache; the hashes that arrived sound.
+    """Fetch only these objects of an output into the cache; return the hashes that arrived intact.
 
-    A corrupt copy in the cache makes way. ``own`` as for :func:`fetch`. XexpError when the remote
-    cannot be reached.
+    A corrupt copy in the cache is replaced. ``own`` is as for :func:`fetch`. Raises XexpError if
+    the remote cannot be reached.
     """
     cache = cache_dir(top / output.root)
     for oid in oids:
@@ -374,9 +375,10 @@ def fetch_objects(
 
 
 def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> None:
-    """Put one file on a remote of the DVC project at ``root`` (its default one), as the object ``md5``.
+    """Upload one file to a remote of the DVC project at ``root`` (default: its default remote), as
+    the object ``md5``.
 
-    XexpError when there is no remote, or it cannot be reached or written to.
+    Raises XexpError if there is no remote, or it cannot be reached or written to.
     """
     name = _named(root, remote)
     with opened(today(root), f"push to remote {name!r}") as repo:
@@ -392,8 +394,8 @@ def send_file(root: Path, file: Path, md5: str, remote: str | None = None) -> No
 
 
 def receive_file(root: Path, md5: str, target: Path, remote: str | None = None) -> None:
-    """Fetch the object ``md5`` into the file ``target``, past the cache. XexpError when it is not there,
-    or is not what its name says."""
+    """Fetch the object ``md5`` into the file ``target``, bypassing the cache. Raises XexpError if
+    it is missing or corrupt."""
     name = _named(root, remote)
     with opened(today(root), f"fetch from remote {name!r}") as repo:
         odb = opened_remote(repo, name, legacy=False).odb
@@ -411,7 +413,7 @@ def _named(root: Path, remote: str | None) -> str:
 
 
 def pull(top: Path, outputs: Iterable[Output], remote: str | None = None) -> set[str]:
-    """``dvc pull`` of these outputs in the work tree at ``top``; the paths that did not come."""
+    """Run ``dvc pull`` on these outputs in the work tree at ``top``; return the paths that failed."""
     outputs, lost = list(outputs), set()
     for out in outputs:
         try:
@@ -429,10 +431,10 @@ def checkout(
     force: bool = False,
     links: Iterable[str] | None = None,
 ) -> dict[str, list[str]]:
-    """Materialise these outputs in the work tree from the cache.
+    """Check out these outputs from the cache into the work tree.
 
     ``links`` overrides ``cache.type`` (reflink, hardlink, symlink, copy in order of preference).
-    The answer has the paths added, modified and deleted. XexpError when objects are missing.
+    Returns the paths added, modified and deleted. Raises XexpError if objects are missing.
     """
     result: dict[str, list[str]] = {"added": [], "modified": [], "deleted": []}
     config = {"cache": {"type": list(links)}} if links else None
@@ -452,13 +454,13 @@ class MissingObject:
     path: str
     remote: str
     output: Output
-    cached: Path | None  #: where a local cache has it; None: neither here nor there
-    damaged: bool = False  #: the remote has something of another size under this name
+    cached: Path | None  #: its place in a local cache; None: it is nowhere
+    damaged: bool = False  #: the remote has an object of another size under this name
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One object that an output needs. ``size`` in bytes where the pointer or manifest says so."""
+    """One object that an output needs. ``size`` is in bytes, if the pointer or manifest has it."""
 
     oid: str
     path: str
@@ -467,7 +469,7 @@ class Wanted:
 
 
 def pushable(output: Output) -> bool:
-    """Whether the output's objects belong on a remote under their hash."""
+    """Return whether the output's objects belong on a remote under their hash."""
     imported = output.source is not None and output.source.repo
     return (
         output.cached and output.push and bool(output.oid) and not imported and not output.versioned
@@ -475,7 +477,7 @@ def pushable(output: Output) -> bool:
 
 
 def objects_of(output: Output, entries: Sequence[File] | None) -> Iterator[Wanted]:
-    """Every object of an output, files before the manifest; each once."""
+    """Yield every object of an output once, files before the manifest."""
     assert output.oid
     seen = set()
     for entry in entries or ():
@@ -493,12 +495,13 @@ def missing_on_remote(
     siblings: Iterable[Path] = (),
     memory: Path | None = None,
 ) -> list[MissingObject]:
-    """Every object of these outputs that its remote lacks, by full listing.
+    """Return every object of these outputs that its remote lacks, by a full listing.
 
-    ``siblings`` are other worktrees' tops, whose caches may hold manifests and objects. A remote
-    that is a local directory is asked without importing DVC. A directory whose manifest is nowhere
-    is reported by its manifest alone. What was proved is written down in the file ``memory``
-    (:mod:`gitxexp.storage.dvc.proofs`). XexpError when there is no remote or it cannot be reached.
+    ``siblings`` are other worktrees' tops, whose caches may hold manifests and objects. A local
+    remote is checked without importing DVC. A directory whose manifest is nowhere is reported by
+    its manifest only. The result is recorded in the file ``memory``
+    (:mod:`gitxexp.storage.dvc.proofs`). Raises XexpError if there is no remote or it cannot be
+    reached.
     """
     siblings = list(siblings)
     found: list[MissingObject] = []
@@ -516,7 +519,7 @@ def missing_on_remote(
 
 
 def _write_down(memory: Path, top: Path, name: str, answers: Sequence[Answer]) -> None:
-    """What a remote was proved to have; a directory's list stands for the whole directory."""
+    """What a remote was verified to have; a directory's manifest stands for the whole directory."""
     partly = {answer.missing.output for answer in answers if answer.missing is not None}
     for legacy in {answer.want.output.legacy for answer in answers}:
         wants = [a for a in answers if a.want.output.legacy is legacy]
@@ -537,7 +540,7 @@ def _write_down(memory: Path, top: Path, name: str, answers: Sequence[Answer]) -
 
 
 def present(top: Path, place: proofs.Place, oids: Sequence[str]) -> set[str]:
-    """Those of the objects that a remote has. XexpError when it cannot be reached."""
+    """Return those objects that a remote has. Raises XexpError if it cannot be reached."""
     root, name = top / place.root, place.remote
     folder = local_remote_dir(root, name)
     if folder is not None:
@@ -553,7 +556,7 @@ def _no_folder(name: str, folder: Path) -> XexpError:
 
 
 def place_of(top: Path, output: Output) -> proofs.Place | None:
-    """The remote that an output belongs on, as proofs name it; None where there is none."""
+    """Return the remote that an output belongs on, as named in proofs; None if there is none."""
     name = remote_name(top / output.root, pointer=output.remote)
     url = remote_url(top / output.root, name) if name else None
     if name is None or url is None:
@@ -562,8 +565,8 @@ def place_of(top: Path, output: Output) -> proofs.Place | None:
 
 
 def on_local_remote(top: Path, output: Output, remote: str | None = None) -> bool | None:
-    """Whether the output's own object is on its remote, without DVC and without looking into
-    manifests; None when the remote is not a local directory (then only DVC can tell)."""
+    """Return whether the output's own object is on its remote, without DVC and without reading
+    manifests; None if the remote is not a local directory (then only DVC can tell)."""
     if not pushable(output):
         return None
     folder = local_remote_dir(top / output.root, remote, pointer=output.remote)
@@ -573,7 +576,7 @@ def on_local_remote(top: Path, output: Output, remote: str | None = None) -> boo
 def _by_remote(
     top: Path, outputs: Iterable[Output], remote: str | None
 ) -> dict[tuple[str, str], list[Output]]:
-    """Outputs grouped by project and remote; what the pointer says wins over ``remote``."""
+    """Group outputs by project and remote; a remote named in the pointer wins over ``remote``."""
     groups: dict[tuple[str, str], list[Output]] = {}
     for out in outputs:
         if pushable(out):
@@ -586,7 +589,7 @@ def _by_remote(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a remote says of one object; ``missing`` is None where it has it."""
+    """A remote's answer about one object; ``missing`` is None if it has the object."""
 
     want: Wanted
     missing: MissingObject | None
@@ -614,7 +617,7 @@ def _asked_in_folder(
 
 
 def _size(path: Path) -> int | None:
-    """The size of an object; -1 for what is there and is none (a link), None where nothing is."""
+    """Return the size of an object; -1 if something else is there (a link), None if nothing is."""
     try:
         info = path.lstat()
     except OSError:
@@ -633,7 +636,7 @@ def _asked_by_dvc(
 
 
 def _asked_of(store: Remote, outputs: list[Output], caches: list[Path]) -> Iterator[Answer]:
-    """What the remote says of these outputs' objects."""
+    """Return the remote's answers about these outputs' objects."""
     lists = {out: _file_list(store, out, caches) for out in outputs}
     wants: dict[str, Wanted] = {}
     for out, files in lists.items():
@@ -660,14 +663,14 @@ def _size_of(want: Wanted, cached: Path | None) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class _FileList:
-    """The files of a directory, None where nobody has the list; ``read``: from the remote itself."""
+    """The files of a directory, None if the manifest is nowhere; ``read``: from the remote itself."""
 
     entries: tuple[File, ...] | None = ()
     read: bool = False
 
     def proved(self, out: Output, there: Mapping[str, int | None]) -> set[str]:
-        """Objects that need no look at their content: a list that was read, and files whose sizes
-        together are what the pointer says (the list names no sizes)."""
+        """Return objects whose content need not be read: a manifest that was just read, and files
+        whose sizes add up to the pointer's (the manifest has no sizes)."""
         own = {out.oid or ""} if self.read else set()
         oids = [(entry.hash or "")[4:] for entry in self.entries or ()]
         found = [size for oid in oids if (size := there.get(oid)) is not None]
@@ -676,7 +679,7 @@ class _FileList:
 
 
 def _file_list(store: Remote, out: Output, caches: list[Path]) -> _FileList:
-    """The files of an output; a list that no cache has is read from the remote."""
+    """Return the files of an output; a manifest that no cache has is read from the remote."""
     entries = manifest(out, caches) if out.is_dir else ()
     if entries is not None or not out.oid:
         return _FileList(entries)
@@ -685,8 +688,7 @@ def _file_list(store: Remote, out: Output, caches: list[Path]) -> _FileList:
     return _FileList(entries, entries is not None)
 
 
-#: The settings of DVC's remotes that say how long to wait, by the scheme of the address
-#: (dvc.org/doc/command-reference/remote/modify).
+#: DVC's timeout settings for remotes, by URL scheme (dvc.org/doc/command-reference/remote/modify).
 _TIMEOUTS = {
     "s3": ("connect_timeout", "read_timeout"),
     "http": ("connect_timeout", "read_timeout"),
@@ -696,14 +698,14 @@ _TIMEOUTS = {
     "webdav": ("timeout",),
     "webdavs": ("timeout",),
 }
-#: Seconds, where ``xexp.remote.timeout`` says nothing.
+#: Seconds, unless ``xexp.remote.timeout`` is set.
 _TIME_LIMIT = 30.0
 
 
 def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
-    """A remote of an open project; raises what DVC raises when it cannot be opened.
+    """Open a remote of an open project; raises what DVC raises if it cannot be opened.
 
-    The time limit holds for each of its answers, where DVC's own settings name no other.
+    The time limit applies to each answer, unless DVC's own settings give another.
     """
     limit = time_limit(Path(repo.root_dir))
     settings = repo.config["remote"].get(name or repo.config["core"].get("remote") or "", {})
@@ -721,9 +723,9 @@ def opened_remote(repo: Any, name: str | None, legacy: bool) -> Remote:
 
 
 def time_limit(root: Path) -> float:
-    """Seconds in which a remote must answer: ``git config xexp.remote.timeout``.
+    """Return the seconds within which a remote must answer: ``git config xexp.remote.timeout``.
 
-    Raises XexpError where it is no positive number.
+    Raises XexpError if it is not a positive number.
     """
     values = Git(root).config(r"^xexp\.remote\.timeout$").get("xexp.remote.timeout")
     if not values:

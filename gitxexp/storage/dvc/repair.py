@@ -1,8 +1,8 @@
-"""Objects of a cache made whole again from the files of work trees.
+"""Repair cache objects from the files of work trees.
 
-A work tree's file has the bytes of an object as long as nobody changed it, so it can stand in for an
-object that was damaged (written through a link, a bad disk) or is gone. Nothing is believed: what is
-written is hashed first.
+A file in a work tree has the bytes of its object until somebody changes it, so it can replace an
+object that was damaged (written through a link, a bad disk) or is gone. Nothing is trusted:
+everything is hashed before it is written.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from gitxexp.storage.objects import (
 
 @dataclass
 class WorkTreeFiles:
-    """The outputs of some work trees, by the objects that their pointers name."""
+    """The outputs of several work trees, by the objects that their pointers name."""
 
     tops: tuple[Path, ...]
 
@@ -55,7 +55,7 @@ class WorkTreeFiles:
         return by_oid
 
     def copies(self, oid: str) -> Iterator[Path]:
-        """Files (for a manifest: folders) that had the object's bytes when they were placed."""
+        """Return files (for a manifest: folders) that had the object's bytes when they were placed."""
         for top, name in self._paths.get(oid, ()):
             with suppress(paths.Refused, OSError):
                 path = paths.inside(top, name)
@@ -64,7 +64,7 @@ class WorkTreeFiles:
 
 
 def _outputs(top: Path) -> list[Output]:
-    """The outputs of a work tree; none of one whose pointers cannot be read now (a merge)."""
+    """Return the outputs of a work tree; none if its pointers are unreadable now (during a merge)."""
     with suppress(XexpError, OSError):
         return pointers.outputs_in(top)
     return []
@@ -76,8 +76,8 @@ def restore(
     trees: WorkTreeFiles,
     damaged: Collection[Path] = (),
 ) -> list[Path]:
-    """Put objects of these outputs that the cache of ``top`` lacks, or has ``damaged``, back from
-    work trees; the objects that are whole again."""
+    """Restore objects of these outputs that the cache of ``top`` lacks, or that are ``damaged``,
+    from work trees; return the repaired objects."""
     restored = []
     for out in outputs:
         if not out.oid or out.versioned:
@@ -101,13 +101,13 @@ def restore(
 
 
 def restore_object(cache: Path, oid: str, trees: WorkTreeFiles, *, legacy: bool = False) -> bool:
-    """Put one object back from the first work tree that has its bytes; whether there was one."""
+    """Restore one object from the first work tree that has its bytes; return whether there was one."""
     return any(write_object(cache, oid, path, legacy=legacy) for path in trees.copies(oid))
 
 
 def write_object(cache: Path, oid: str, source: Path, *, legacy: bool = False) -> bool:
-    """Write the object from a file (a manifest from a folder), in place of what is there; False,
-    with nothing changed, where the bytes are others or the cache cannot be written to."""
+    """Write the object from a file (a manifest from a folder), replacing what is there. Returns
+    False, with nothing changed, if the bytes differ or the cache is not writable."""
     target = object_path(cache, oid, legacy)
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -134,7 +134,7 @@ class _OtherBytes(Exception):
 
 
 def _manifest(folder: Path) -> bytes:
-    """The list of a folder's files as DVC writes it (dvc_data/hashfile/tree.py, ``as_bytes``)."""
+    """Return the manifest of a folder as DVC writes it (dvc_data/hashfile/tree.py, ``as_bytes``)."""
     names = sorted(name for name, _ in walk(os.fspath(folder)))
     entries = [{"md5": hash_file(folder / name), "relpath": name} for name in names]
     return json.dumps(entries, sort_keys=True).encode()

@@ -1,4 +1,4 @@
-"""DVC in this process: opened late, silent, its exceptions made ours.
+"""DVC in this process: imported late, silenced, its exceptions converted to ours.
 
 ``import dvc.repo`` takes 0.15 s and more, so it happens inside functions only.
 """
@@ -26,7 +26,7 @@ from gitxexp.storage.dvc.places import cache_dir, local_remote_dir, refuse_track
 from gitxexp.storage.dvc.pointer_file import Output
 from gitxexp.storage.paths import Refused
 
-#: What ``dvc init`` makes and stages.
+#: What ``dvc init`` creates and stages.
 MADE = (".dvc/config", ".dvc/.gitignore", ".dvcignore")
 
 
@@ -35,7 +35,7 @@ class DvcError(XexpError):
 
 
 class Unreachable(DvcError):
-    """A remote did not answer, so what it has is not known."""
+    """A remote did not answer, so its content is unknown."""
 
     def __init__(self, name: str | None, why: str) -> None:
         super().__init__(
@@ -45,25 +45,25 @@ class Unreachable(DvcError):
 
 
 def quiet() -> None:
-    """Silence DVC's logging and progress and its call home, for the whole process."""
+    """Silence DVC's logging, progress and analytics for the whole process."""
     os.environ.setdefault("DVC_NO_ANALYTICS", "1")
     try:
         import colorama.initialise as colours
 
-        colours.atexit_done = True  # or an escape sequence is the last that a terminal gets
+        colours.atexit_done = True  # or the last thing a terminal receives is an escape sequence
         import dvc  # noqa: F401  (its import sets the levels of its loggers: it has to come first)
     except Exception as error:  # whatever a damaged installation raises
         raise DvcError(
             f"DVC cannot be started: {error}", "install it again: pip install dvc"
         ) from error
 
-    if sys.stdout is colours.wrapped_stdout:  # which takes colours out of what goes to a pipe
+    if sys.stdout is colours.wrapped_stdout:  # strips colours from what goes to a pipe
         colours.deinit()
 
     for name in ("dvc", "dvc_data", "dvc_objects", "dvc_studio_client", "scmrepo"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     os.environ.setdefault("TQDM_DISABLE", "1")
-    if sys.stderr.isatty():  # where DVC would turn its spinners
+    if sys.stderr.isatty():  # where DVC would show its spinners
         from dvc.ui import ui
 
         ui.error_console.quiet = True
@@ -71,8 +71,7 @@ def quiet() -> None:
 
 @contextmanager
 def dvc_errors(action: str) -> Iterator[None]:
-    """Turn what DVC and the file systems below it raise into XexpError; ``action`` completes
-    "cannot …"."""
+    """Convert exceptions of DVC and its file systems to XexpError; ``action`` completes "cannot …"."""
     try:
         yield
     except XexpError:
@@ -102,9 +101,9 @@ def _os_error(action: str, error: OSError) -> XexpError:
 
 
 def _known(action: str, error: Exception) -> XexpError | None:
-    """The error for an exception of DVC or of a remote's client library; None for a defect."""
+    """Return the error for an exception of DVC or of a remote's client library; None for a bug."""
     names = {kind.__name__ for kind in type(error).__mro__}
-    if type(error) is NotImplementedError:  # what fsspec says of HTTP, for one
+    if type(error) is NotImplementedError:  # fsspec's message for HTTP, for example
         return DvcError(
             f"cannot {action}: it can only be read", "name one that can be written to: -r NAME"
         )
@@ -120,7 +119,8 @@ def _known(action: str, error: Exception) -> XexpError | None:
             f"cannot {action}: another DVC process is at work here", "wait and try again"
         )
     if "ChecksumMismatch" in names and b"link".hex() in text:
-        # dulwich takes the extension of a split index (gitformat-index(5), "link") for the end of it
+        # dulwich takes the extension of a split index (gitformat-index(5), "link") for the end of
+        # the index
         return DvcError(
             f"cannot {action}: DVC cannot read this repository's index, which is split",
             "git update-index --no-split-index (and git config core.splitIndex false)",
@@ -135,12 +135,13 @@ def _known(action: str, error: Exception) -> XexpError | None:
     return None
 
 
-#: Packages of DVC that an extra of this project brings.
+#: DVC packages that an extra of this project installs.
 _EXTRAS = {f"dvc-{name}": name for name in ("s3", "ssh", "gs", "azure", "webdav")}
 
 
 def _without_package(action: str, text: str) -> XexpError:
-    """The error for a remote whose package is not there; DVC writes "s3 … requires 'dvc-s3' …"."""
+    """Return the error for a remote whose package is not installed; DVC writes "s3 … requires
+    'dvc-s3' …"."""
     named = re.search(r"'(dvc-[a-z0-9]+)'", text)
     if named is None:
         return DvcError(f"cannot {action}: the remote needs a package that is not installed", text)
@@ -149,28 +150,28 @@ def _without_package(action: str, text: str) -> XexpError:
 
 
 def _foreign(kind: type) -> bool:
-    """Whether an exception's class belongs to DVC, its data layer or a remote's client."""
+    """Return whether an exception's class belongs to DVC, its data layer or a remote's client."""
     root = kind.__module__.partition(".")[0]
     ours = {"gitxexp", "builtins", "abc", "typing"}
     return root not in ours and kind is not Exception
 
 
-#: What DVC reads, writes and locks in a project, besides its cache.
+#: Files that DVC reads, writes and locks in a project, besides its cache.
 _OWN = (".dvc", ".dvc/config", ".dvc/config.local", ".dvc/.gitignore", ".dvc/tmp", ".dvcignore")
 
 
 def check_project(root: Path) -> None:
-    """Raises Refused where git tracks a link in the place of one of DVC's own files or its cache."""
+    """Raise Refused if git tracks a link in place of one of DVC's own files or its cache."""
     for name in _OWN:
         refuse_tracked_link(root / name)
     cache_dir(root)
 
 
 def targets(top: Path, outputs: Iterable[Output]) -> list[str]:
-    """What to name to DVC so that it works on these outputs of the work tree at ``top``.
+    """Return what to pass to DVC to work on these outputs of the work tree at ``top``.
 
-    DVC takes a pointer's word for everything. So each pointer is read once more as it is here: all
-    of its outputs must lie in the tree, and no link may lead one of them out. Raises Refused.
+    DVC trusts pointers completely. So each pointer is read again as it is here: all its outputs
+    must be inside the tree, and no link may lead out. Raises Refused.
     """
     from gitxexp.storage.dvc.pointers import check_pointers
 
@@ -182,8 +183,8 @@ def targets(top: Path, outputs: Iterable[Output]) -> list[str]:
 
 
 def _check_objects(top: Path, out: Output) -> None:
-    """Raises Refused where a cache or a remote that is a folder has a link or a pipe in the place of
-    an object: DVC would follow the one and wait for the other."""
+    """Raise Refused if a cache or local remote has a link or a pipe in place of an object: DVC
+    would follow the link and block on the pipe."""
     from gitxexp.storage.objects import is_object, manifest, object_path
 
     remote = local_remote_dir(top / out.root, pointer=out.remote)
@@ -199,7 +200,7 @@ def _check_objects(top: Path, out: Output) -> None:
 
 @contextmanager
 def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Iterator[Any]:
-    """``dvc.repo.Repo`` at ``root`` for the time of a ``with``; errors read "cannot ACTION: …"."""
+    """Open ``dvc.repo.Repo`` at ``root`` as a context manager; errors read "cannot ACTION: …"."""
     check_project(root)
     quiet()
     with dvc_errors(action):
@@ -215,10 +216,10 @@ def opened(root: Path, action: str, config: dict[str, Any] | None = None) -> Ite
 
 
 def _write_whole_files() -> None:
-    """Have DVC replace pointers and ``.gitignore`` by whole files, known before they are there.
+    """Make DVC replace pointers and ``.gitignore`` atomically, announced before each replacement.
 
     DVC 3.67 writes both in place (``dvc/utils/serialize/_common.py``, ``scmrepo/git/__init__.py``):
-    a process that dies leaves half of one.
+    a process that dies leaves a truncated file.
     """
     from dvc.utils.serialize import _common, _yaml
     from scmrepo.git import Git as ScmGit
@@ -254,11 +255,11 @@ def _write_whole_files() -> None:
 
 
 def remove_torn_lock(folder: Path) -> bool:
-    """Remove a ``rwlock`` that a killed process was writing: DVC refuses every command because of it.
-    Whether there was one.
+    """Remove a truncated ``rwlock`` of a killed process, which makes DVC refuse every command;
+    return whether there was one.
 
-    DVC writes it in place, holding ``rwlock.lock`` (``dvc/rwlock.py``): who can take that lock is
-    alone. What it lists are the paths that running DVC processes use.
+    DVC writes it in place, holding ``rwlock.lock`` (``dvc/rwlock.py``): whoever gets that lock is
+    alone. The file lists the paths that running DVC processes use.
     """
     path = folder / "rwlock"
     try:
@@ -276,14 +277,14 @@ def remove_torn_lock(folder: Path) -> bool:
 
 
 def current_hash(root: Path, path: Path) -> str | None:
-    """The hash that DVC computes for what is in the work tree at ``path`` now."""
+    """Return the hash that DVC computes for the current content of ``path``."""
     with opened(root, f"hash {path.name}") as repo, repo.lock:
         (out,) = repo.find_outs_by_path(str(path))
         return str(out.get_hash().value)
 
 
 def remembered(root: Path, files: Iterable[Path]) -> dict[Path, str]:
-    """The md5 of those files whose hash DVC computed before and whose stat is the same since."""
+    """Return the md5 of files that DVC has hashed and whose stat is unchanged since."""
     found = {}
     with opened(root, "ask for known hashes") as repo:
         from dvc.fs import localfs
@@ -296,9 +297,10 @@ def remembered(root: Path, files: Iterable[Path]) -> dict[Path, str]:
 
 
 def init(top: Path) -> list[str]:
-    """``dvc init`` at ``top``, in-process and silent; the files made, relative to ``top``.
+    """Run ``dvc init`` at ``top``, in-process and silently; return the created files, relative to
+    ``top``.
 
-    DVC also stages them. In a folder below the top of the git repository it makes a subrepo.
+    DVC also stages them. In a folder below the top of the git repository it creates a subrepo.
     """
     quiet()
     try:

@@ -1,8 +1,8 @@
-"""A linked worktree on the main worktree's cache, without a change to a tracked file.
+"""Let a linked worktree use the main worktree's cache, without changing a tracked file.
 
 Everything goes into the worktree's own ``.dvc/config.local``: an absolute ``cache.dir``, what main
 has there (credentials; DVC does not inherit it), and absolute urls for relative remotes of the
-tracked configuration, which would otherwise be looked for beside the worktree.
+tracked configuration, which would otherwise be resolved relative to the worktree.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from gitxexp.storage.dvc.stat_cache import StatCache, key_of, now_ns
 
 
 def share_cache(tree: Path, home: Path) -> None:
-    """Write ``config.local`` of the DVC project at ``tree`` so that it works as ``home`` does."""
+    """Write ``config.local`` of the DVC project at ``tree`` so that it uses the cache and remotes
+    of ``home``."""
     check_project(tree)
     quiet()
     with dvc_errors("share the DVC cache"):
-        from dvc.config import Config, merge  # late: it takes 0.2 s
+        from dvc.config import Config, merge  # late: takes 0.2 s
 
         mine, theirs = tree / ".dvc", home / ".dvc"
         config = Config(str(mine), validate=False)
@@ -44,15 +45,15 @@ def name_remotes(root: Path, default: str | None, folders: Mapping[str, str]) ->
     remotes by name."""
     check_project(root)
     values: dict[str, Any] = {"core": {"remote": default}} if default else {}
-    values |= {"machine": {}, "db": {}}  # DVC's writer asks for them
+    values |= {"machine": {}, "db": {}}  # DVC's writer needs them
     values["remote"] = {name: {"url": folder} for name, folder in folders.items()}
     with dvc_errors("name the DVC remotes"):
         _write(root / ".dvc" / "config.local", values)
 
 
 def _write(path: Path, values: dict[str, Any]) -> None:
-    """What DVC 3.67 does to save a configuration, but in UTF-8, as it reads it: it encodes as ASCII
-    and fails for any folder with another letter."""
+    """Save a configuration as DVC 3.67 does, but in UTF-8, as DVC reads it: DVC writes ASCII and
+    fails on any folder name with other letters."""
     from configobj import ConfigObj
     from dvc.config import _pack_named
 
@@ -61,7 +62,8 @@ def _write(path: Path, values: dict[str, Any]) -> None:
 
 
 def _moved(config: dict[str, Any], mine: Path, theirs: Path) -> dict[str, Any]:
-    """Only the relative paths of a configuration, absolute, as ``theirs`` would read them."""
+    """Return only the relative paths of a configuration, made absolute as ``theirs`` would read
+    them."""
     from dvc.config_schema import RelPath
 
     moved: dict[str, Any] = {}
@@ -75,7 +77,7 @@ def _moved(config: dict[str, Any], mine: Path, theirs: Path) -> dict[str, Any]:
 
 
 def _plain(config: dict[str, Any]) -> dict[str, Any]:
-    """A copy in which a relative path is an ordinary, absolute one."""
+    """Return a copy in which relative paths are plain absolute ones."""
     from dvc.config_schema import RelPath
 
     return {
@@ -89,7 +91,7 @@ def _plain(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _private(path: Path) -> None:
-    """Make the file for its owner alone before credentials go into it."""
+    """Create the file readable only by its owner before credentials are written."""
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     path.chmod(0o600)
@@ -98,9 +100,9 @@ def _private(path: Path) -> None:
 def remember(
     top: Path, root: str, files: Iterable[CachedFile], outputs: Iterable[Output]
 ) -> Path | None:
-    """Tell DVC what was placed, as its own checkout does: hashes by stat, and which paths are its.
+    """Tell DVC what was placed, as its own checkout does: hashes by stat, and which paths it owns.
 
-    Returns DVC's site cache folder of this project. Without this all works, only slower.
+    Returns DVC's site cache folder of this project. Without this everything works, only slower.
     """
     with opened(top / root, "record the checkout") as repo:
         from dvc_data.hashfile.hash_info import HashInfo  # late: dvc
@@ -126,7 +128,7 @@ def remember(
 
 
 def remember_stats(cache: Path, top: Path, files: Iterable[CachedFile]) -> None:
-    """The same for our own stat cache at ``cache``, so that the first listing reads no data."""
+    """Do the same for our own stat cache at ``cache``, so that the first listing reads no data."""
     stats = StatCache(cache)
     try:
         for file in files:
@@ -138,7 +140,8 @@ def remember_stats(cache: Path, top: Path, files: Iterable[CachedFile]) -> None:
 
 
 def site_cache(root: Path) -> Path | None:
-    """DVC's site cache folder of the project at ``root``; None if DVC cannot open it."""
+    """Return DVC's site cache folder for the project at ``root``; None if DVC cannot open the
+    project."""
     with suppress(Exception), opened(root, "find the site cache") as repo:
         return Path(repo.site_cache_dir)
     return None

@@ -1,4 +1,4 @@
-"""A file's hash remembered by its stat, so that "nothing changed" costs no reading.
+"""A cache of file hashes by stat, so that unchanged files are not read.
 
 A record is trusted only when path, mtime (ns), inode and size all agree and the file had been
 quiet for two seconds when it was recorded: a file can change twice within one tick of a clock
@@ -36,7 +36,7 @@ def key_of(info: os.stat_result) -> Key:
 
 
 class StatCache:
-    """The table in the SQLite file at ``path``; made when missing, remade when it is broken."""
+    """The table in the SQLite file at ``path``; created if missing, recreated if broken."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -44,7 +44,7 @@ class StatCache:
         self._db = self._open()
 
     def _open(self) -> sqlite3.Connection | None:
-        """None when the folder cannot be written: then everything is simply unknown."""
+        """None if the folder is not writable: then nothing is cached."""
         for _ in range(2):
             db = None
             try:
@@ -67,7 +67,7 @@ class StatCache:
         return None
 
     def get(self, path: str, key: Key) -> str | None:
-        """The hash recorded for exactly this state, if the record is to be trusted."""
+        """Return the hash recorded for exactly this state, if the record can be trusted."""
         if self._db is None:
             return None
         row = self._db.execute(
@@ -79,7 +79,7 @@ class StatCache:
         return str(row[4])
 
     def below(self, folder: str) -> dict[str, tuple[Key, str]]:
-        """Every trusted record of files below a directory: path → state and hash."""
+        """Return every trusted record of files below a directory: path → state and hash."""
         if self._db is None:
             return {}
         rows = self._db.execute(
@@ -90,11 +90,11 @@ class StatCache:
         return {os.fsdecode(row[0]): (row[1:5], row[5]) for row in rows}
 
     def put(self, path: str, key: Key, digest: str, started_ns: int) -> None:
-        """Remember a hash that was computed from ``started_ns`` on; written by :meth:`close`."""
+        """Record a hash whose computation began at ``started_ns``; written by :meth:`close`."""
         self._new[path] = (key, digest, started_ns)
 
     def close(self) -> None:
-        """Write what is new in one transaction. A failure only costs time later."""
+        """Write new records in one transaction. A failure only costs time later."""
         if self._db is None:
             return
         try:

@@ -1,11 +1,11 @@
-"""Which table of which input belongs to which table of the result.
+"""Match the tables of the inputs to the tables of the result.
 
-One type for one column of several inputs, such that no value changes.
+Find a common column type for several inputs that changes no value.
 
 DuckDB's own rule for ``UNION ALL BY NAME`` proposes the type; this module accepts it only where
 it is lossless, by the types themselves or by trying every value.
 
-Columns of several inputs brought together by name, with one type each.
+Align the columns of several inputs by name, with one type each.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def match_tables(
     """The tables of the result, the target's first.
 
     A parquet file's one table is the result's only table, or the one named like the file. Raises
-    :class:`XexpError` where that is not clear and for a table that no input has.
+    :class:`XexpError` if that is ambiguous, or for a table that no input has.
     """
     if kind == "parquet":
         return [_single(target, sources, out, options)]
@@ -110,7 +110,7 @@ _AS_TEXT = re.compile(r"DATE|TIME|TIMESTAMP|UUID|DECIMAL|JSON|INTERVAL")
 
 @dataclass(frozen=True)
 class Use:
-    """One input's column: where it is and which type it has there."""
+    """One input's column: its position and type."""
 
     label: str
     relation: str
@@ -171,7 +171,7 @@ def _textual(kind: str) -> bool:
 
 
 def _text_twins(session: Session, uses: Sequence[Use], kinds: Sequence[str]) -> str | None:
-    """The richer type, where SQLite merely lacks it: text dates, 0/1 booleans."""
+    """Return the richer type if SQLite merely lacks it: text dates, 0/1 booleans."""
     rich = [k for k in kinds if _AS_TEXT.match(k) or k == "BOOLEAN"]
     poor = [use for use in uses if use.type not in rich]
     if len(rich) != 1 or any(use.kind != "sqlite" for use in poor):
@@ -203,14 +203,14 @@ def _checked(
 
 
 def _choices(kind: str, uses: Sequence[Use], out: Kind) -> list[str]:
-    """The proposed type, or each input's own where parquet cannot store the proposal."""
+    """The proposed type, or each input's own if parquet cannot store the proposal."""
     if out == "duckdb" or kind not in _WIDE:
         return [kind]
     return list(dict.fromkeys(use.type for use in uses)) or [kind]
 
 
 def _lossy(session: Session, name: str, kind: str, uses: Sequence[Use], out: Kind) -> str:
-    """A type for ``--allow-lossy``: values may be rounded but none may vanish."""
+    """A type for ``--allow-lossy``: values may be rounded but not lost."""
     numeric = all(_number(use.type) for use in uses)
     wide = kind in _WIDE and out != "duckdb"
     for choice in ["DOUBLE"] if wide else [kind, "DOUBLE"] if numeric else [kind]:
@@ -265,7 +265,7 @@ def _decimal(kind: str) -> tuple[int, int] | None:
     return (int(found[1]), int(found[2])) if found else None
 
 
-#: The name of the row number that every aligned query carries beside the user's columns.
+#: The name of the row number column in every aligned query.
 ROW = "xexp_row"
 
 
@@ -276,12 +276,12 @@ class Side:
     label: str
     table: Table
     query: str
-    has: frozenset[str]  #: the aligned columns that this input really has
+    has: frozenset[str]  #: the aligned columns that this input has itself
 
 
 @dataclass(frozen=True)
 class Aligned:
-    """One table in all inputs that have it. ``ours`` is None where the target lacks the table."""
+    """One table in all inputs that have it. ``ours`` is None if the target lacks the table."""
 
     name: str
     columns: Mapping[str, str]
@@ -290,7 +290,7 @@ class Aligned:
     added: tuple[str, ...] = ()
     widened: tuple[str, ...] = ()
     similar: tuple[SimilarColumn, ...] = ()
-    dropped: tuple[str, ...] = ()  #: columns that ours still has and the result has not
+    dropped: tuple[str, ...] = ()  #: columns that ours has and the result lacks
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -307,7 +307,7 @@ def align(
 ) -> Aligned:
     """Match columns without regard to case and find a type for each that changes no value.
 
-    Raises :class:`XexpError` where there is no such type and the options do not accept the loss.
+    Raises :class:`XexpError` if there is no such type and the options do not accept the loss.
     """
     inputs = ([ours] if ours else []) + list(others)
     spelled: dict[str, str] = {}
@@ -365,7 +365,7 @@ def _side(
 def _changes(
     ours: Side | None, columns: Mapping[str, str]
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The columns that ours gets, and those whose type is another then."""
+    """The columns added to ours, and those whose type changes."""
     if ours is None:
         return (), ()
     added = tuple(column for column in columns if column not in ours.has)

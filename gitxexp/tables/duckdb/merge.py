@@ -1,6 +1,6 @@
-"""Two-way merges of files: open, align, decide, and, unless only asked, write.
+"""Two-way merges of files: open, align, decide and, unless only planning, write.
 
-Three-way merges of files, as git asks for them.
+Three-way merges of files, for git.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gitxexp.tables.duckdb.write import Job, accept, beside, publish, write, wri
 from gitxexp.tables.plan import Conflict, MergeOptions, MergeReport, Mode, OnConflict, Progress
 from gitxexp.tables.rules import check_declared_key, dropped_with, settled_whole
 
-#: Decides one table: the outcome of its inputs, or None where the table leaves the result.
+#: Decides one table: the outcome of its inputs, or None if the table is dropped.
 Decide = Callable[[Session, Matched, Kind, MergeOptions], Outcome | None]
 
 
@@ -64,8 +64,8 @@ def run(
     apply: bool,
     base: Path | None = None,
 ) -> MergeReport:
-    """The frame of every merge; ``decide`` is what differs between two-way and three-way, and
-    ``base``, one of the sources."""
+    """The common part of every merge; two-way and three-way differ in ``decide`` and in ``base``,
+    one of the sources."""
     tell = progress or (lambda done, total, unit: None)
     kind = _out_kind(target, out)
     with writing(out), contextlib.ExitStack() as stack:
@@ -89,7 +89,7 @@ def run(
         report = job.report()
         if report.conflicts:
             return report
-        accept(job, job.duckdb_objects.lost)  # a plan refuses what the merge would
+        accept(job, job.duckdb_objects.lost)  # a plan refuses whatever the merge would
         if temp is None:
             return report
         same = target is not None and out.absolute() == target.absolute()
@@ -107,14 +107,14 @@ def run(
 
 @contextlib.contextmanager
 def _naming_damaged(session: Session, inputs: Sequence[Source]) -> Iterator[None]:
-    """Say which file it is where a statement over several fails because one cannot be read."""
+    """Name the file if a statement over several fails because one cannot be read."""
     try:
         yield
     except Refused as error:
         bad = next((source for source in inputs if damaged(session, source)), None)
         if bad is None:
             raise
-        if error.hint:  # it is known what this error means
+        if error.hint:  # this error is already explained
             raise XexpError(f"{bad.path}: {error.message}", hint=error.hint) from None
         raise XexpError(f"{bad.path}: the parquet file is damaged", hint=error.message) from None
 
@@ -213,12 +213,13 @@ def merge3_files(
     options: MergeOptions | None = None,
     progress: Progress | None = None,
 ) -> MergeReport:
-    """Bring what ``theirs`` changed since ``base`` into ``ours`` and write ``out`` (default: ours).
+    """Merge the changes of ``theirs`` since ``base`` into ``ours`` and write ``out`` (default:
+    ours).
 
     Keyed tables are merged cell by cell, others by the change in how often each row is there; a
-    change that both sides made counts once. ``base`` is None or an empty file where both sides
-    added the file. With conflicts nothing is written and the report lists them.
-    Raises :class:`XexpError`.
+    change that both sides made counts once. ``base`` is None or an empty file if both sides added
+    the file. With conflicts nothing is written and the report lists them. Raises
+    :class:`XexpError`.
     """
     options = options or MergeOptions()
     if options.in_place:
@@ -280,8 +281,8 @@ class _Gone:
     """Columns of the base that one side or both dropped."""
 
     dropped: frozenset[str] = frozenset()  #: leave the result; in lower case
-    clash: tuple[str, ...] = ()  #: nobody said whether they do
-    kept: tuple[str, ...] = ()  #: stay, as the side has them that did not drop them
+    clash: tuple[str, ...] = ()  #: the user did not decide
+    kept: tuple[str, ...] = ()  #: stay, as on the side that did not drop them
 
 
 def _columns(
@@ -311,7 +312,7 @@ def _columns(
 def _kept(
     table: Aligned, base: Side, theirs: Side, columns: Sequence[str], options: MergeOptions
 ) -> tuple[Aligned, Side]:
-    """The table as if the side that dropped ``columns`` had only left them alone."""
+    """The table as if the side that dropped ``columns`` had left them unchanged."""
     key, _ = key_of(table, options)
     lower = {name.lower() for name in columns}
     names = [name for name in table.columns if name.lower() in lower]
@@ -340,9 +341,9 @@ def _gone(
     still: Outcome,
     options: MergeOptions,
 ) -> Outcome | None:
-    """One side dropped the whole table, and so does the result, as SQLite's engine has it.
+    """One side dropped the whole table, so the result drops it too, as in SQLite's engine.
 
-    Rows that the other side changed since are a conflict, settled for the side that is chosen.
+    Rows that the other side changed since are a conflict, resolved for the chosen side.
     """
     left = table.ours or theirs
     chosen = settled_whole(table.name, None, options)

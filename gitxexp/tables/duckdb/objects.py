@@ -1,9 +1,10 @@
-"""What a DuckDB file has beside its tables: schemas, types, sequences, macros, views, indexes, comments.
+"""What a DuckDB file has besides its tables: schemas, types, sequences, macros, views, indexes,
+comments.
 
-A merge keeps those of the target, whose file it edits, and creates those that only a source has. The
-statements are DuckDB's own: ``EXPORT DATABASE`` of a copy of the schema in memory, because the
-functions that list objects do not tell the defaults of a macro's parameters, and do tell named types
-under other names. No view is evaluated on that way.
+A merge keeps those of the target, whose file it edits, and creates those that only a source has.
+The statements are DuckDB's own: ``EXPORT DATABASE`` of a copy of the schema in memory, because the
+functions that list objects do not tell the defaults of a macro's parameters, and list named types
+under other names. No view is evaluated.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _CREATE = re.compile(
 )
 _START = re.compile(r"(?<=\bSTART )-?\d+")
 
-#: Kinds that tables may need, in the order in which one may need another; the others need tables.
+#: Kinds that tables may depend on, in dependency order; the others depend on tables.
 _BEFORE = ("SCHEMA", "TYPE", "SEQUENCE", "MACRO")
 
 #: What may have a comment: the word for it, the function that lists it, its name there.
@@ -38,7 +39,7 @@ _COMMENTED = (
 
 @dataclass(frozen=True)
 class Object:
-    """One of them. ``kind`` is SQL's word, or COMMENT; ``name`` as SQL has it, with its schema."""
+    """One object. ``kind`` is SQL's word, or COMMENT; ``name`` as SQL has it, with its schema."""
 
     kind: str
     name: str
@@ -46,7 +47,7 @@ class Object:
 
     @property
     def label(self) -> str:
-        """In a report, as SQLite's objects are named there."""
+        """Its name in reports, like that of SQLite objects."""
         return carried(self.kind.lower(), self.name.replace('"', ""))
 
     @property
@@ -64,15 +65,15 @@ def objects_of(session: Session, source: Source) -> list[Object]:
 
 @dataclass(frozen=True)
 class Incoming:
-    """What becomes of the objects of the sources of a merge."""
+    """The outcome for the sources' objects in a merge."""
 
     new: tuple[Object, ...] = ()  #: created
     changed: tuple[Object, ...] = ()  #: only theirs changed them since the base: they replace ours
-    lost: tuple[str, ...] = ()  #: what the result would not have, in words
-    kept: tuple[str, ...] = ()  #: comments that differ, in words
+    lost: tuple[str, ...] = ()  #: descriptions of what the result would lack
+    kept: tuple[str, ...] = ()  #: descriptions of comments that differ
 
 
-#: What can be replaced while tables and other objects stand.
+#: Kinds that can be replaced without dropping tables or other objects.
 _REPLACED = ("MACRO", "VIEW", "INDEX", "COMMENT")
 _ORDER = (*_BEFORE, "INDEX", "VIEW", "COMMENT")
 
@@ -80,8 +81,8 @@ _ORDER = (*_BEFORE, "INDEX", "VIEW", "COMMENT")
 def incoming(
     session: Session, ours: Source | None, others: Sequence[Source], base: Source | None = None
 ) -> Incoming:
-    """What of the DuckDB files among ``others`` comes in; of one name the first file's. What ours has
-    stays, unless only theirs changed it since ``base``."""
+    """Decide which objects of the DuckDB files among ``others`` to add; the first file wins for a
+    name. Ours stay, unless only theirs changed them since ``base``."""
     sources = [source for source in others if source.kind == "duckdb"]
     listed = [(source, objects_of(session, source)) for source in sources]
     mine = {_key(o): o for o in _objects(session, ours)}
@@ -118,14 +119,14 @@ def _objects(session: Session, source: Source | None) -> list[Object]:
 
 
 def _spelled(item: Object | None) -> str:
-    """Its statement; where a sequence goes on from is no difference."""
+    """Its statement; the current value of a sequence is ignored."""
     return "" if item is None else _START.sub("", " ".join(item.sql.split()))
 
 
 def _constraints(
     session: Session, ours: Source, sources: Sequence[Source], base: Source | None
 ) -> list[str]:
-    """The constraints of tables of ours that only a source declares: none can be added to a table."""
+    """Constraints on our tables that only a source declares: DuckDB cannot add them to a table."""
     mine, was = _declared(session, ours), _declared(session, base) if base else {}
     columns: dict[tuple[str, str], set[str]] = {}
     for schema, table, column in session.rows(
@@ -160,7 +161,7 @@ def _declared(session: Session, source: Source) -> dict[tuple[str, str, str], li
 
 
 def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> None:
-    """Put the objects in the place of those of their names."""
+    """Replace the objects of the same names."""
     for item in objects:
         if item.kind == "INDEX":
             name = item.name.strip('"').replace('""', '"')
@@ -175,7 +176,7 @@ def replace_objects(session: Session, alias: str, objects: Iterable[Object]) -> 
 
 
 def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Object, str]:
-    """Create the objects in the catalog ``alias``; those that could not be, with the reason.
+    """Create the objects in the catalog ``alias``; return those that failed, with the reason.
 
     A view may need one that comes later, so what failed is tried again as long as that helps.
     """
@@ -196,7 +197,7 @@ def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Obje
 
 
 def advance(session: Session, alias: str, sources: Sequence[Source]) -> None:
-    """Let each sequence go on after the highest number that any of the files has given out."""
+    """Make each sequence continue after the highest number used in any of the files."""
     ours = _next_numbers(session, alias)
     for source in sources:
         theirs = _next_numbers(session, source.alias) if source.kind == "duckdb" else {}

@@ -1,8 +1,8 @@
-"""A large table of SQLite as several parquet files, written side by side.
+"""Write a large SQLite table as several parquet files in parallel.
 
-SQLite gives Python one row after the other, and one process can ask for no more of them than it has
-processors: one. So each processor gets a range of rowids and a process. What they must agree on, the kind
-of each column, is compared afterwards; where they do not, one process writes it all.
+SQLite returns rows to Python one by one, so a single process uses only one processor. Therefore
+each processor gets a process and a range of rowids. The kind of each column is compared afterwards;
+if the processes disagree, one process writes everything.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from gitxexp.tables.duckdb import scan, source
 from gitxexp.tables.duckdb.scan import Part
 from gitxexp.tables.duckdb.session import stamp
 
-#: Rows that are worth a process.
+#: Minimum rows per process.
 _ROWS = 500_000
-#: The most processes.
+#: Maximum number of processes.
 _MOST = 8
 
 _START = """
@@ -35,8 +35,8 @@ work()
 
 
 def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
-    """Write ``part`` of the SQLite file ``path`` as ``out``, or as several files beside it, in the order of
-    the rows; and remarks as by :func:`gitxexp.tables.duckdb.scan.write`.
+    """Write ``part`` of the SQLite file ``path`` as ``out``, or as several files next to it, in row
+    order; returns notes as :func:`gitxexp.tables.duckdb.scan.write`.
 
     Raises XexpError for a file that cannot be read.
     """
@@ -45,13 +45,13 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
     with closing(con):  # its lock keeps the file as it is for all processes
         shares = _shares(path, part, con)
         files = _side_by_side(path, part, out, shares) if len(shares) > 1 else []
-    if files and stamp(path) == before:  # in WAL mode a writer waits for nobody
+    if files and stamp(path) == before:  # in WAL mode the lock does not stop a writer
         return files, []
     return [out], scan.write(path, part, out).notes
 
 
 def _shares(path: Path, part: Part, con: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Ranges of rowids, one for each processor; none where one process is enough."""
+    """Ranges of rowids, one for each processor; none if one process is enough."""
     if part.ranges is not None or part.limit is not None:
         return []
     if not scan.rowid_named(path, part.table):
@@ -71,7 +71,7 @@ def _processors() -> int:
 def _side_by_side(
     path: Path, part: Part, out: Path, shares: Sequence[tuple[int, int]]
 ) -> list[Path]:
-    """The files, each with one share; none where they are not alike, or a process failed."""
+    """The files, each with one share; none if they differ, or a process failed."""
     files = [out.with_name(f"{out.stem}-{at}.parquet") for at in range(len(shares))]
     processes = []
     try:
@@ -112,7 +112,7 @@ def _side_by_side(
 
 
 def work() -> None:
-    """Write the share that standard input asks for."""
+    """Write the share requested on standard input."""
     asked = json.load(sys.stdin)
     columns = None if asked["columns"] is None else frozenset(asked["columns"])
     share = Part(asked["table"], columns, ranges=[asked["range"]])

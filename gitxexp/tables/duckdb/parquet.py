@@ -1,6 +1,6 @@
-"""One parquet file, in the manner of the one it replaces: codec, row groups, metadata.
+"""Write a parquet file in the style of the one it replaces: codec, row groups, metadata.
 
-What a parquet file's footer tells beside its rows, and what of it a rewrite cannot keep.
+Also reads a file's footer, and determines what a rewrite cannot preserve.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gitxexp.tables.duckdb.align import EMPTY, Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
 
-#: Up to this many rows a single writer is quick enough.
+#: Up to this many rows a single writer is fast enough.
 SMALL = 500_000
 
 #: What pandas calls DuckDB's types (pandas developer guide, "Storing pandas DataFrame objects").
@@ -37,7 +37,7 @@ def write_parquet(
 ) -> None:
     """Write ours with the outcome applied to ``temp``, rows in order, ours first.
 
-    ``schema`` takes the place of the Arrow schema in the metadata; without one it is left out.
+    ``schema`` replaces the Arrow schema in the metadata; without one it is omitted.
     """
     link = session.inside(temp)
     options = [
@@ -62,7 +62,7 @@ def write_parquet(
 
 
 def _compact(outcome: Outcome, manner: Manner) -> bool:
-    """Small files, and large ones that many merges have left with small groups at the end."""
+    """Small files, and large ones that many merges left with small groups at the end."""
     report = outcome.report
     needed = -(-report.here // manner.rows)
     return report.here + report.new <= SMALL or manner.groups > 4 + needed * 1.1
@@ -161,8 +161,8 @@ def _footer_metadata(session: Session, source: Source) -> tuple[tuple[str, bytes
 
 
 class ArrowSchema(NamedTuple):
-    """A schema as the metadata holds it, None for none; ``loose`` are the columns whose lists are of any
-    size in it, where they were of a fixed one."""
+    """A schema as the metadata holds it, None for none; ``loose`` are the columns whose fixed-size
+    lists become variable-size."""
 
     value: bytes | None = None
     loose: tuple[str, ...] = ()
@@ -171,12 +171,12 @@ class ArrowSchema(NamedTuple):
 def arrow_schema(
     session: Session, files: Sequence[Source], manner: Manner, table: Aligned
 ) -> ArrowSchema:
-    """The Arrow schema for a file with the table's columns, if one of the files has one.
+    """Return the Arrow schema for a file with the table's columns, if any input has one.
 
-    Readers take from it what parquet itself cannot say: categories, durations, names of time
-    zones. Each column's field is that of the first file that has the column with this type. It
-    stays as it is where the columns do. Lists of a fixed size in a column that gets NULLs are of any
-    size, because pyarrow cannot read a NULL among the others. None where it cannot be extended, without
+    Readers take from it what parquet itself cannot say: categories, durations, names of time zones.
+    Each column's field is that of the first file that has the column with this type. It is
+    unchanged if the columns are. Fixed-size lists become variable-size in a column that gets NULLs,
+    because pyarrow cannot read NULLs among fixed-size lists. None if it cannot be extended without
     pyarrow.
     """
     held = [(source, dict(_footer_metadata(session, source)).get(ARROW)) for source in files]
@@ -191,7 +191,7 @@ def arrow_schema(
 
 
 def has_arrow_schema(session: Session, files: Sequence[Source]) -> bool:
-    """Whether one of the files has one, so that not to write it is a loss."""
+    """Whether any file has one, so that omitting it is a loss."""
     return any(key == ARROW for file in files for key, _ in _footer_metadata(session, file))
 
 
@@ -239,9 +239,9 @@ def _fixed(kind: Any) -> bool:
 def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> bool:
     """Write a file once more with pyarrow, its columns of the types that DuckDB cannot write.
 
-    Half floats, binary of a fixed size, and times in milliseconds are read by DuckDB as wider types;
-    a column that all ``files`` (the only inputs) store as one such type is cast back to it, which
-    is exact. False, and nothing is done, without pyarrow and where a cast is refused.
+    Half floats, binary of a fixed size, and times in milliseconds are read by DuckDB as wider
+    types; a column that all ``files`` (the only inputs) store as one such type is cast back to it,
+    which is exact. Returns False, with nothing done, without pyarrow or if a cast fails.
     """
     try:
         import pyarrow as pa  # late: only for files with such columns
@@ -275,8 +275,8 @@ def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> b
 
 
 def stored_otherwise(session: Session, sources: Sequence[Source], written: Path) -> tuple[str, ...]:
-    """A note for each column whose values are the same but which is stored as another type than in the
-    first of the files that has it."""
+    """Return a note for each column with unchanged values but another storage type than in the
+    first file that has it."""
     before: dict[str, str] = {}
     for source in sources:
         before = _stored(session, source.alias) | before

@@ -23,7 +23,7 @@ _PHYSICAL = {"bool": 0, "integer": 2, "real": 5, "text": 6, "blob": 6}
 _PLAIN, _RLE, _DICTIONARY = 0, 3, 8  #: parquet.thrift, Encoding
 _DATA_PAGE, _DICTIONARY_PAGE = 0, 2
 
-#: The lengths of short texts as they stand before them.
+#: The encoded lengths of short texts.
 _LENGTHS = [length.to_bytes(4, "little") for length in range(1024)]
 _DIGITS = bytes.maketrans(b"\0\1", b"01")
 
@@ -47,7 +47,7 @@ class _Group(NamedTuple):
 
 
 class ParquetWriter:
-    """A file that is whole once it is closed."""
+    """A parquet file writer; the file is valid once closed."""
 
     def __init__(self, path: Path, names: Sequence[str]) -> None:
         self._names = names
@@ -120,7 +120,7 @@ class ParquetWriter:
         self._file.close()
 
     def abandon(self) -> None:
-        """Close the file as it is, which nobody can read."""
+        """Close the incomplete file, which is not readable."""
         self._file.close()
 
 
@@ -137,7 +137,7 @@ def _numbers(kind: str, present: Sequence[Any]) -> bytes:
 
 
 def _texts(present: Iterable[Any], kind: str) -> bytes:
-    """Each with its length before it."""
+    """Encode values, each preceded by its length."""
     encoded = [value.encode() for value in present] if kind == "text" else list(present)
     lengths = list(map(len, encoded))
     if max(lengths, default=0) < len(_LENGTHS):
@@ -161,7 +161,7 @@ def _codes(distinct: Iterable[Any], present: Sequence[Any]) -> bytes:
 
 
 def _levels(values: Sequence[Any], nulls: bool) -> bytes:
-    """Which values are there: one run, of ones where all are (Encodings.md, RLE)."""
+    """Encode which values are present: one run, all ones if none is NULL (Encodings.md, RLE)."""
     if nulls:
         bits = _bitmap(bytes([value is not None for value in values]))
         run = _varint(len(bits) << 1 | 1) + bits
@@ -222,7 +222,7 @@ def _list(values: Sequence[_Value]) -> _Value:
 
 def _struct(*fields: tuple[int, _Value]) -> _Value:
     out, last = bytearray(), 0
-    for number, value in fields:  # in order, and no two are more than 15 apart
+    for number, value in fields:  # in order, with gaps of at most 15
         out.append(number - last << 4 | value.type)
         out += value.data
         last = number

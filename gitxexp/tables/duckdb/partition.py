@@ -1,9 +1,8 @@
-"""A table too big for the memory there is, decided part by part.
+"""Decide a table that is too large for memory part by part.
 
-DuckDB spills what it sorts and groups, but not every step of it: two inputs of 250 MB each, met row
-by row in 100 MB, end in "out of memory". Then the rows are divided by a hash, so that those that
-could have to do with each other (same key, or equal) are in the same part, and the parts' outcomes
-together are the outcome.
+DuckDB spills sorts and groups, but not in every step: comparing two inputs of 250 MB each row by
+row in 100 MB fails with "out of memory". Then the rows are partitioned by a hash, so that related
+rows (same key, or equal) are in the same part, and the parts' outcomes together form the result.
 """
 
 from __future__ import annotations
@@ -17,10 +16,10 @@ from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
 from gitxexp.tables.duckdb.session import Session, Shortage, quote
 from gitxexp.tables.plan import TableReport
 
-#: Into how many parts a table is divided at first, and after one was too big.
+#: The number of parts at first, and after one was too large.
 FIRST, NEXT = 1, 8
 
-#: More parts than this cannot help: what is short then is not the memory for rows.
+#: More parts than this do not help: the shortage is not memory for rows.
 MOST = 4096
 
 _COUNTS = (
@@ -42,10 +41,10 @@ def in_parts(
     decide: Callable[[Aligned], Outcome],
     whole: bool = False,
 ) -> Outcome:
-    """``decide(table)``, or, where the memory is too small for it, the same from parts of it.
+    """Return ``decide(table)`` or, if memory is too small, the same from its parts.
 
     ``key``: rows belong together by these columns; empty: by all. ``whole`` forbids parts. Raises
-    :class:`Shortage` when no number of parts is enough.
+    :class:`Shortage` if no number of parts is enough.
     """
     parts = 1 if whole else FIRST
     while True:
@@ -70,8 +69,8 @@ def part_by_part(
     key: Sequence[str],
     gathered: Callable[[Iterable[Aligned]], Result],
 ) -> Result:
-    """``gathered`` of the table, or, where the memory is too small for it, of views of its parts by
-    the hash of ``key``. Raises :class:`Shortage` when no number of parts is enough."""
+    """``gathered`` of the table, or, if memory is too small, of views of its parts by the hash of
+    ``key``. Raises :class:`Shortage` if no number of parts is enough."""
     parts = 1
     while True:
         mark = session.mark()

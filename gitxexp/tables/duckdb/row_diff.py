@@ -37,7 +37,7 @@ def diff_duck(
 
 
 def contents(path: Path) -> Iterator[TableRows]:
-    """The tables of a DuckDB or parquet file, by name, each read as it is gone through."""
+    """The tables of a DuckDB or parquet file, by name, each read lazily."""
     with Session(MergeOptions().memory) as session, contextlib.ExitStack() as stack:
         source = _opened(session, stack, path)
         assert source is not None

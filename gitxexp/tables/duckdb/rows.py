@@ -1,11 +1,11 @@
-"""Whole rows as values: which of them the other side lacks, counted by multiplicity.
+"""Compare whole rows: which ones the other side lacks, counted by multiplicity.
 
 Two rows are the same if every cell is: NULL equals NULL, NaN equals NaN, ``0.0`` is not ``-0.0``.
-SQL's own grouping does all that but the last, hence the marks.
+SQL's own grouping does all but the last, hence the marks.
 
-What one table's merge amounts to: rows to append, to change and to drop in ours.
+The outcome for one table: rows to append, change and drop in ours.
 
-A table as it will be: ours with the outcome applied, as one query in order.
+The resulting table: ours with the outcome applied, as one ordered query.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gitxexp.tables.plan import Conflict, TableReport, Value
 #: Positions: the input's number above the row number, so that order is the order of the inputs.
 _SIDE = 1 << 42
 
-#: Up to this many rows that may be duplicates are kept rather than looked up twice.
+#: Up to this many possible duplicates are stored rather than looked up twice.
 KEPT = 1_000_000
 
 #: With more inputs than this, counting each in a column of its own costs more than grouping twice.
@@ -37,7 +37,8 @@ class Fresh:
 
 
 def marks(columns: Mapping[str, str], collated: bool = False) -> list[str]:
-    """What tells apart values that SQL calls equal: -0.0, 30 days and 1 month, NOCASE text."""
+    """Marks that distinguish values that SQL treats as equal: -0.0, 30 days and 1 month, NOCASE
+    text."""
     found = []
     for name, kind in columns.items():
         if kind in ("FLOAT", "DOUBLE"):
@@ -84,8 +85,8 @@ def missing_rows(
     """What must be appended to ``ours`` so that each row is there as often as in any input.
 
     ``common`` are the columns that both ours and the others have: a row of ours with a value in a
-    column that the others lack cannot equal one of theirs. One column is probed first; where no
-    value of it meets, no row can, and nothing is grouped.
+    column that the others lack cannot equal one of theirs. One column is probed first; if none of
+    its values match, no row can, and nothing is grouped.
     """
     hits = _hits(session, columns, ours, others, common) if ours else None
     if hits is None and len(others) == 1:
@@ -113,7 +114,8 @@ def _hits(
 def candidates(
     session: Session, columns: Mapping[str, str], ours: str, theirs: str, common: Sequence[str]
 ) -> str:
-    """A query for the rows of ours whose probed cell theirs has too, with nothing in other columns."""
+    """A query for the rows of ours whose probed cell is also in theirs, with nothing in other
+    columns."""
     alone = [c for c in columns if c not in common]
     empty = " AND ".join(f"{quote(c)} IS NULL" for c in alone) or "true"
     theirs = f"SELECT * FROM ({theirs}) WHERE {empty}"
@@ -137,7 +139,7 @@ def _met(session: Session, mine: str, theirs: str, name: str) -> str:
 
 
 def _probe(session: Session, columns: Mapping[str, str], theirs: str) -> str | None:
-    """The column whose values tell rows apart best, cheap types first among the good ones."""
+    """The most selective column, preferring cheap types."""
     flat = [c for c, kind in columns.items() if _flat(kind)]
     if not flat:
         return None
@@ -216,7 +218,7 @@ class Outcome:
 
 
 def plain(kind: str, expression: str) -> str:
-    """``expression`` as a value that Python gets unchanged: text where it has no such type."""
+    """``expression`` as a value that Python gets unchanged: text if Python has no such type."""
     if kind in _INTEGERS or kind in ("DOUBLE", "FLOAT", "VARCHAR", "BLOB"):
         return expression
     if kind == "BOOLEAN":
@@ -261,7 +263,7 @@ def named(key: Sequence[str], row: Sequence[Any]) -> dict[str, Value]:
 
 
 def counted(table: Aligned, here: int, incoming: int, **numbers: int) -> TableReport:
-    """A report with what the columns' side of the merge contributes."""
+    """A report initialised with the column changes."""
     return TableReport(
         table.name,
         here,

@@ -1,7 +1,8 @@
-"""Tables of SQLite as parquet files that DuckDB reads: no extension, and no value changed.
+"""Convert SQLite tables to parquet files for DuckDB: without an extension, and without changing a
+value.
 
-SQLite's columns may mix storage classes, DuckDB's do not: integers beside reals become reals where
-each of them is one exactly (below 2^53), any other mixture text.
+SQLite's columns may mix storage classes, DuckDB's do not: integers mixed with reals become reals if
+each converts exactly (below 2^53), any other mixture becomes text.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from gitxexp.common.sqlite import quote
 from gitxexp.tables.duckdb import source
 from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
 
-#: Rows of a group, and the bytes that a group takes at most where rows are large.
+#: Rows per group, and the maximum bytes per group if rows are large.
 _ROWS, _BYTES = 1 << 14, 1 << 25
 
-#: What SQLite's rules make of a declared type (sqlite.org/datatype3.html, 3.1), in their order.
+#: SQLite's rules for declared types (sqlite.org/datatype3.html, 3.1), in their order.
 _AFFINITIES = (("INT", "integer"), ("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"),
                ("BLOB", "blob"), ("REAL", "real"), ("FLOA", "real"), ("DOUB", "real"))  # fmt: skip
 TYPES = {
@@ -38,8 +39,8 @@ Ranges = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Part:
-    """Which of a table: ``columns`` None are all of them, ``limit`` None all rows; ``ranges`` of
-    rowids, None: everywhere."""
+    """A part of a table: ``columns`` None means all, ``limit`` None all rows; ``ranges`` of rowids,
+    None: all."""
 
     table: str
     columns: frozenset[str] | None = None  #: in lower case
@@ -65,8 +66,8 @@ def tables(path: Path) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the kind of each column that has a value, and remarks on columns whose values
-    DuckDB has in another form."""
+    """What was written: the kind of each column that has a value, and notes on columns that DuckDB
+    gets in another form."""
 
     kinds: Mapping[str, str]
     notes: list[str]
@@ -87,7 +88,7 @@ def _write(con: sqlite3.Connection, part: Part, out: Path) -> Written:
     declared = _columns(con, part.table)
     wanted = part.columns
     names = [name for name in declared if wanted is None or name.lower() in wanted]
-    names = names or list(declared)[:1]  # their number may be all that is asked for
+    names = names or list(declared)[:1]  # only their number may be needed
     forms: dict[str, Callable[[Any], Any]] = {}
     notes: list[str] = []
     while True:
@@ -142,13 +143,13 @@ def _batches(
     width = len(names)
     for select in selects:
         cursor = con.execute(select)
-        # No list of rows: each tuple is free, and used again, once its cells are taken.
+        # Not a list of rows: each tuple is freed and reused once its cells are taken.
         while cells := list(chain.from_iterable(islice(cursor, size))):
             yield [cells[at::width] for at in range(width)]
 
 
 def _group_size(con: sqlite3.Connection, table: str) -> int:
-    """Fewer rows where they are large, by the first of them."""
+    """Use fewer rows if they are large, judging by the first ones."""
     first = con.execute(f"SELECT * FROM {quote(table)} LIMIT 50").fetchall()
     size = sum(len(v) if isinstance(v, str | bytes) else 8 for row in first for v in row)
     return max(64, min(_ROWS, _BYTES * len(first) // size if size else _ROWS))
@@ -176,7 +177,7 @@ def _forms(
 
 
 def _inexact(con: sqlite3.Connection, table: str, column: str) -> bool:
-    """Whether an integer of the column may not be a real of the same value."""
+    """Whether an integer of the column may not convert exactly to a real."""
     sql = (
         f"SELECT 1 FROM {quote(table)} WHERE typeof({column}) = 'integer' "
         f"AND {column} NOT BETWEEN -9007199254740992 AND 9007199254740992 LIMIT 1"
@@ -192,7 +193,7 @@ def as_text(value: Any) -> str:
 
 
 def rowid_named(path: Path, table: str) -> bool:
-    """Whether ``rowid`` is the rowid of the table: it has one, and no column of that name."""
+    """Whether ``rowid`` is the rowid of the table: it has one, and no column of that name hides it."""
     con, _ = source.connect(path)
     with closing(con):
         return source.row_alias(
@@ -201,7 +202,7 @@ def rowid_named(path: Path, table: str) -> bool:
 
 
 def write_records(out: Path, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> None:
-    """Write ``rows`` as the parquet file ``out``; ``columns``: the kind of each where it has no value.
+    """Write ``rows`` as the parquet file ``out``; ``columns``: the kind of each if it has no value.
 
     A column of integers and reals becomes one of reals, any other mixture text.
     """

@@ -1,6 +1,6 @@
-"""One private DuckDB for one merge: bounded memory, a spill folder, no extension, clear errors.
+"""A private DuckDB for one merge: bounded memory, a spill folder, no extensions, clear errors.
 
-What an opened input is to DuckDB: tables that it can select from.
+Opened inputs are tables that DuckDB can select from.
 """
 
 from __future__ import annotations
@@ -68,16 +68,16 @@ class Session:
 
     @property
     def connection(self) -> Any:
-        """DuckDB's own connection, whose errors are not ours."""
+        """DuckDB's own connection, whose errors are not converted."""
         return self._con
 
     def rows(self, sql: str, params: Sequence[object] | None = None) -> list[tuple[Any, ...]]:
-        """Run one statement and give all its rows; errors become :class:`XexpError`."""
+        """Run one statement and return all its rows; errors become :class:`XexpError`."""
         with translated():
             return self._con.execute(sql, params).fetchall()  # type: ignore[no-any-return]
 
     def thrifty(self, sql: str) -> None:
-        """Run a statement that may be repeated; where memory is short, again with one thread.
+        """Run a repeatable statement; if memory is short, retry with one thread.
 
         Each thread of a COPY holds row groups, and more of them the slower the disk is.
         """
@@ -88,12 +88,12 @@ class Session:
             self.rows(sql)
 
     def statements(self, script: str) -> list[str]:
-        """The statements of a script, each as it is written there."""
+        """Split a script into statements, each as written."""
         with translated():
             return [statement.query for statement in self._con.extract_statements(script)]
 
     def batches(self, sql: str, size: int = 4096) -> Iterator[list[tuple[Any, ...]]]:
-        """The rows of a query in lists of at most ``size``."""
+        """Yield the rows of a query in lists of at most ``size``."""
         with translated():
             cursor = self._con.execute(sql)
             while batch := cursor.fetchmany(size):
@@ -108,18 +108,18 @@ class Session:
         return {row[0]: row[1] for row in self.rows(f"DESCRIBE SELECT * FROM {relation}")}
 
     def name(self, prefix: str) -> str:
-        """A name that nothing in this session has yet."""
+        """A name not yet used in this session."""
         return f"xexp_{prefix}_{next(self._numbers)}"
 
     def keep(self, prefix: str, query: str) -> str:
-        """Store a query's result in a temporary table (which may spill) and give its name."""
+        """Store a query's result in a temporary table (which may spill) and return its name."""
         name = self.name(prefix)
         self.rows(f"CREATE TEMP TABLE {name} AS {query}")
         self._kept.append(name)
         return name
 
     def store(self, prefix: str, query: str) -> str:
-        """Like :meth:`keep`, but in a file: nothing of it is in memory but what is being read."""
+        """Like :meth:`keep`, but in a file: only what is being read is in memory."""
         if not self._disk:
             self._disk = self.name("disk")
             self.rows(f"ATTACH {text(str(self.scratch / 'disk.duckdb'))} AS {self._disk}")
@@ -129,7 +129,7 @@ class Session:
         return name
 
     def mark(self) -> int:
-        """A moment for :meth:`forget`."""
+        """A mark for :meth:`forget`."""
         return len(self._kept)
 
     def forget(self, mark: int, spare: Sequence[str] = ()) -> None:
@@ -141,7 +141,7 @@ class Session:
         self._kept[mark:] = [name for name in late if name in spare]
 
     def workplace(self, path: Path) -> Path:
-        """Where to build a DuckDB file: DuckDB misplaces the log of a path with ``?``."""
+        """Return where to build a DuckDB file: DuckDB misplaces the log of a path with ``?``."""
         if "?" not in str(path.resolve()):
             return path
         if self._apart is None:
@@ -149,9 +149,10 @@ class Session:
         return self._apart.path / path.name
 
     def seal(self, sources: Sequence[Source], out: Path | None = None) -> None:
-        """From now on only the opened ``sources`` can be read, and the folder of ``out`` written.
+        """Restrict access: only the opened ``sources`` can be read, and the folder of ``out``
+        written.
 
-        A view or macro of a source could name any file, or a FIFO that nobody writes to.
+        A view or macro of a source could name any file, or a FIFO without a writer.
         """
         folders = [self.scratch, *([out.parent] if out else [])]
         if self._apart is not None:
@@ -198,7 +199,7 @@ def _connect(scratch: Path, memory: int) -> Any:
     return con
 
 
-#: Nothing in a file may load code, or read or write another file.
+#: Settings so that nothing in a file can load code, or read or write another file.
 _SEALED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -219,8 +220,8 @@ def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | Non
 def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
     """A connection whose one table, named as the file, has its rows; it reaches no other file.
 
-    With ``limits`` (settings of DuckDB's) it is a view of the file, of which no more is in memory than is
-    being read. Raises ``duckdb.Error``.
+    With ``limits`` (settings of DuckDB's) it is a view of the file, with only what is being read in
+    memory. Raises ``duckdb.Error``.
     """
     duckdb = core()
     con = duckdb.connect(":memory:", config=dict(limits or {}))
@@ -257,7 +258,7 @@ def translated(what: str = "") -> Iterator[None]:
 
 
 def explain(error: Exception, what: str = "") -> XexpError:
-    """One of DuckDB's errors as a :class:`Refused` (or :class:`Shortage`) with the next step."""
+    """Convert a DuckDB error to a :class:`Refused` (or :class:`Shortage`) with the next step."""
     first = str(error).strip().split("\n")[0]
     where = f"{what}: " if what else ""
     if "Out of Memory" in str(error):
@@ -295,7 +296,7 @@ _KNOWN = (
 #: Bytes below which DuckDB cannot even read the wider parquet files.
 LEAST = 64_000_000
 
-#: Without ``--memory``. With more DuckDB writes parquet no faster; what needs more is spilled.
+#: Without ``--memory``. More does not make DuckDB write parquet faster; larger needs spill.
 MEMORY = 1_000_000_000
 
 
@@ -322,7 +323,7 @@ class Source:
     kind: Kind
     tables: tuple[Table, ...]
     alias: str = ""  #: the DuckDB catalog of a DuckDB file
-    stamp: tuple[int, ...] = ()  #: how it was when opened; empty if a transaction holds it still
+    stamp: tuple[int, ...] = ()  #: its state when opened; empty if a transaction locks it
     #: SQLite's indexes, views and triggers: name -> CREATE statement
     objects: Mapping[str, str] = field(default_factory=dict)
     close: Callable[[], None] = lambda: None
@@ -330,7 +331,7 @@ class Source:
 
 
 def stamp(path: Path) -> tuple[int, ...]:
-    """What tells that a file was not touched since: inode, size, time, also of its log."""
+    """A fingerprint to detect changes to a file: inode, size, time, also of its log."""
     found: list[int] = []
     for item in (path, path.with_name(path.name + ".wal"), path.with_name(path.name + "-wal")):
         try:

@@ -1,10 +1,10 @@
-"""Every input as tables that DuckDB can select from, whatever kind of file it is.
+"""Present every input, of any kind, as tables that DuckDB can select from.
 
-SQLite into DuckDB without an extension and without Arrow, with a proof that nothing changed.
+Loads SQLite into DuckDB without an extension or Arrow, and verifies that nothing changed.
 
-A column goes in only if all its values have one storage class. Values travel as typed list
+A column is loaded only if all its values have one storage class. Values travel as typed list
 parameters (``unnest($1::BIGINT[])``), and each batch comes back by ``RETURNING`` and is compared
-with what SQLite gave: a value that changed stops the merge.
+with SQLite's values: a changed value stops the merge.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def open_source(
     allow_lossy: bool = False,
     only: tuple[str, ...] = (),
 ) -> Source:
-    """Open ``path`` for reading; SQLite tables are loaded, the others stay where they are.
+    """Open ``path`` for reading; SQLite tables are loaded, others are read in place.
 
     Raises :class:`XexpError` for a file that is damaged, locked by a writer or of a newer format.
     """
@@ -75,7 +75,7 @@ def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
 
 
 class _Named:
-    """Put the path before the message of an error that lacks it."""
+    """Prefix an error message with the path if it lacks it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,7 +103,8 @@ def _top_level(session: Session, link: str) -> list[tuple[str, str | None, str]]
 
 
 def _check_names(session: Session, link: str, path: Path) -> None:
-    """Also inside of structs, where DuckDB would give one field the values of the other."""
+    """Reject duplicate names, also inside structs, where DuckDB would give one field the values of
+    the other."""
     rows = session.rows(f"SELECT name, num_children FROM parquet_schema({link})")
     open_groups: list[tuple[int, set[str]]] = []  # fields still to come, names seen
     for name, children in rows:
@@ -218,7 +219,7 @@ def _duck_keys(session: Session, alias: str, schema: str, name: str) -> tuple[tu
     return tuple(keys)
 
 
-#: Rows that travel at once: larger lists gain nothing, and DuckDB 1.5 is quadratic in them.
+#: Rows per batch: larger lists gain nothing, and DuckDB 1.5 is quadratic in their size.
 BATCH = 2048
 
 #: Seconds to wait for another program's lock.
@@ -262,7 +263,7 @@ def connect(path: Path) -> tuple[sqlite3.Connection, bool]:
     """A read-only connection inside a read transaction: everything it sees is one moment.
 
     A file in WAL mode whose log is absent has no writer, so it is opened immutable: otherwise
-    SQLite would create files beside it. The second value is False then: no lock holds it still.
+    SQLite would create files next to it. The second value is then False: no lock protects it.
     """
     wal = path.with_name(path.name + "-wal")
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Rows that are the same but for their stamps get one stamp before they are merged."""
+"""Give rows that differ only in their stamps one stamp before merging."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ CHUNK = 200  #: rows of one INSERT
 
 @dataclass(frozen=True)
 class Restamped:
-    """The table with the stamps that its rows will have; ``ours`` names the rows that change."""
+    """The table with the final stamps of its rows; ``ours`` names the rows that change."""
 
     table: Aligned
     ours: str = ""  #: a table with ``xexp_at``, the row number
     notes: tuple[str, ...] = ()
 
     def outcome(self, session: Session, merged: Outcome) -> Outcome:
-        """What merging this table came to, with our rows that only got a stamp."""
+        """The outcome for this table, including our rows that only got a stamp."""
         merged = replace(merged, notes=(*self.notes, *merged.notes))
         if not self.ours or self.table.ours is None:
             return merged
@@ -57,7 +57,7 @@ class Restamped:
 def restamped(
     session: Session, table: Aligned, key: Sequence[str], base: Side | None = None
 ) -> Restamped:
-    """Give rows that are one row one stamp on all sides (:func:`rules.merge_stamped`).
+    """Give equal rows one stamp on all sides (:func:`rules.merge_stamped`).
 
     By ``key``, else by all columns but the stamps; ``base`` is one of the others in a three-way
     merge.
@@ -87,7 +87,7 @@ def restamped(
 
 
 def _suspected(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
-    """The table of :func:`_suspects`, made part by part where the memory is too small for it."""
+    """The table of :func:`_suspects`, built part by part if memory is too small."""
 
     def gathered(views: Iterable[Aligned]) -> str:
         name = session.keep("suspects", "SELECT 0::UBIGINT AS h WHERE false")
@@ -101,7 +101,7 @@ def _suspected(session: Session, table: Aligned, identity: Sequence[str], stamps
 def _suspects(table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
     """A query for the hashes of rows that several sides have with stamps that differ.
 
-    Mostly there are none: a few numbers a row tell that, where the rows themselves would not fit.
+    Usually there are none: hashes show that without loading the rows themselves.
     """
     sides = [*([table.ours] if table.ours else []), *table.others]
     rows = " UNION ALL ".join(
@@ -115,7 +115,7 @@ def _suspects(table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
 def _grouped(
     session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps
 ) -> list[tuple[Any, ...]]:
-    """The groups in which stamps differ, from parts of the table where the memory is too small."""
+    """The groups in which stamps differ, from parts of the table if memory is too small."""
 
     def gathered(views: Iterable[Aligned]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
@@ -179,7 +179,7 @@ class _Changes:
         self.stamps = [{} for _ in range(self.sides)]
 
     def two_way(self, by_side: Sequence[Sequence[StampedRow]], versions: int) -> None:
-        """One source after the other; a row that has no partner may be a later one's."""
+        """Process the sources in turn; a row without a partner may match a later one."""
         slots = [row.stamp for row in by_side[0]]
         runs = [row.run for row in by_side[0]]
         members = [[(0, row)] for row in by_side[0]]

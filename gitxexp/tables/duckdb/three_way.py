@@ -1,8 +1,8 @@
 """Three-way: what each side changed since the base, by whole rows or cell by cell.
 
-Three-way by key: base, ours and theirs of one key side by side, and each cell decided.
+By key: compare base, ours and theirs of each key, and decide each cell.
 
-Single conflicts of a three-way merge that the user settled by name, one side each.
+Also applies single conflicts that the user resolved by name, one side each.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gitxexp.tables.rules import both_forbidden, settled_in
 def three_way(
     session: Session, table: Aligned, base: Side | None, theirs: Side | None, options: MergeOptions
 ) -> Outcome:
-    """What must happen to ours so that it holds both sides' changes since ``base``."""
+    """Compute the changes to ours so that it has both sides' changes since ``base``."""
     key, declared = key_of(table, options)
     stamped = Restamped(table)
     if theirs is not None and (base is not None or table.ours is not None):
@@ -127,7 +127,7 @@ def _additions(session: Session, table: Aligned, loose: str) -> tuple[str, int]:
 
 
 def _removals(session: Session, table: Aligned, loose: str) -> str:
-    """The last of our equal rows go first."""
+    """Drop the last of our equal rows first."""
     if table.ours is None or not count(session, f"SELECT 1 FROM {loose} WHERE xexp_delta < 0"):
         return session.keep("drop", f"SELECT 0::BIGINT AS {ROW} WHERE false")
     same = [f"mine.{quote(c)} IS NOT DISTINCT FROM gone.{quote(c)}" for c in table.names]
@@ -275,7 +275,7 @@ class Pivot:
         return self.table.ours.query if self.table.ours else f"SELECT 0 AS {ROW} WHERE false"
 
     def _dropped(self, wide: str, loose: str) -> str:
-        """Theirs deleted what we left alone, or deletes win."""
+        """Rows that theirs deleted and ours left alone, or if deletes win."""
         where = "hb AND ho AND NOT ht AND (NOT xexp_gone OR xexp_theirs)"
         if self.table.ours is None or not count(
             self.session, f"SELECT 1 FROM {wide} WHERE {where}"
@@ -364,7 +364,7 @@ def settled_rows(
 
 
 def restored(side: Side, base: Side, columns: Sequence[str], key: Sequence[str]) -> Side:
-    """A side that dropped ``columns`` with the values that the base has in them.
+    """Restore dropped ``columns`` of a side with the base's values.
 
     A row is the base's of the same key; without a key, the one that is the same otherwise, where
     there are several the first for the first.

@@ -1,8 +1,8 @@
 """Two-way merge and rebase of one table.
 
-By key: fill what is NULL, keep what agrees, report what does not. Where there is at most one row on
+By key: fill what is NULL, keep what agrees, report what does not. If there is at most one row on
 each side they are joined, which costs far less than grouping. Without a key whole rows are counted.
-A rebase drops what the offered rows replace; a plain merge brings them in.
+A rebase drops the rows that the incoming ones replace; a plain merge adds them.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def _gather(session: Session, table: Aligned, key: Sequence[str], others: str, f
 
 
 def check_unique(session: Session, name: str, rows: str, key: Sequence[str]) -> None:
-    """Refuse a declared key that is not one; ``rows`` has the key and ``xexp_side``."""
+    """Refuse a declared key that is not unique; ``rows`` has the key and ``xexp_side``."""
     cells = ", ".join(f"{quote(k)}::VARCHAR" for k in key)
     found = session.rows(
         f"SELECT {cells}, count(*) FROM {rows} GROUP BY xexp_side, {listed(key)} "
@@ -366,7 +366,7 @@ def key_of(table: Aligned, options: MergeOptions) -> tuple[tuple[str, ...], bool
 
 
 def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
-    """Bring the others' rows into ours; ours may be absent."""
+    """Merge the others' rows into ours, which may be absent."""
     key, declared = key_of(table, options)
     stamped = restamped(session, table, key)
 
@@ -393,7 +393,7 @@ def _by_rows(session: Session, table: Aligned) -> Outcome:
 
 
 def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Outcome:
-    """Rows of ours whose key an input offers give way to the rows of the last input that has it.
+    """Replace our rows by the rows of the last input that has the same key.
 
     Rows that are the same on both sides stay where they are, so that a second run changes nothing.
     A table without the key's columns follows merge, and a note says so.
@@ -458,7 +458,7 @@ def _with_key(
 
 
 def _winners(keyed: Aligned, table: Aligned, key: tuple[str, ...], drop: str) -> Aligned:
-    """The table without what gives way: rows of ours, and of inputs before one with the same key."""
+    """The table without replaced rows: rows of ours, and of inputs before one with the same key."""
     names = f"{listed(table.names)}, {ROW}"
     same = " AND ".join(f"mine.{quote(k)} = later.{quote(k)}" for k in key)
     others = []
@@ -481,7 +481,7 @@ def _winners(keyed: Aligned, table: Aligned, key: tuple[str, ...], drop: str) ->
 
 
 def _dropped(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
-    """Rows of ours that give way."""
+    """Our rows that are replaced."""
     full = " AND ".join(f"{quote(k)} IS NOT NULL" for k in key)
     stamps = stamps_of(table.names, (*key_of(table, MergeOptions())[0], "xexp_key"))
     columns = {c: kind for c, kind in table.columns.items() if c in key or not stamps.holds(c)}
@@ -491,7 +491,7 @@ def _dropped(session: Session, table: Aligned, key: tuple[str, ...]) -> Outcome:
 
 
 def _ranked(session: Session, columns: Mapping[str, str], rows: str, table: Aligned) -> str:
-    """The rows numbered among their equals of one side, with how many each side has."""
+    """Number equal rows within each side, with the counts of each side."""
     cells = ", ".join([*map(quote, columns), *marks(columns, collated(table))])
     return session.keep(
         "ranked",

@@ -1,8 +1,8 @@
-"""Everything a merge decided, and the writing of it in the kind that is wanted.
+"""Write what a merge decided, in the wanted format.
 
 A DuckDB file is the target's own copy edited, or a new one that DuckDB 1.2 can read. A SQLite file
-likewise, with every value proven on its way in. The output is a temporary file beside its place,
-which it takes only when it is whole.
+likewise, with every value verified while writing. The output is a temporary file that replaces the
+target only when it is complete.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Job:
     base: Source | None = None  #: of a three-way merge
 
     def report(self) -> MergeReport:
-        """What this merge does, before it does it."""
+        """The plan of this merge."""
         return MergeReport(
             tables=tuple(o.report for o in self.outcomes if o.table.others or o.report.removed),
             conflicts=tuple(c for o in self.outcomes for c in o.conflicts),
@@ -185,7 +185,7 @@ def accept(job: Job, lost: Sequence[str]) -> None:
         raise XexpError(serious[0], "accept that with --allow-lossy")
 
 
-#: The oldest storage that still has all the types used here (duckdb.org/docs/internals/storage).
+#: The oldest storage version with all the types used here (duckdb.org/docs/internals/storage).
 STORAGE = "v1.2.0"
 
 
@@ -202,7 +202,7 @@ def write_duckdb(
     """Apply the outcomes inside ``alias``; gives notes about what could not come along.
 
     Deletions, changes and additions are committed apart: DuckDB checks unique keys against rows
-    deleted in the same transaction. The file is nobody's yet, so nothing half-done can be seen.
+    deleted in the same transaction. The file is not in use yet, so nobody sees a partial state.
     """
     notes: list[str] = []
     session.rows("SET wal_autocheckpoint = '1TB'")  # a checkpoint may renumber rows
@@ -219,7 +219,7 @@ def write_duckdb(
 
 
 def finish_duckdb(session: Session, alias: str) -> None:
-    """Fold the log into the file and let go of it."""
+    """Checkpoint the log into the file and detach it."""
     session.rows(f"CHECKPOINT {alias}")
     session.rows(f"DETACH {alias}")
 
@@ -370,7 +370,7 @@ def _insert_all(session: Session, place: str, outcome: Outcome) -> None:
     session.rows(f"INSERT INTO {place} ({names}) SELECT {names} FROM ({query})")
 
 
-#: What a table's declaration may hold beside names and types.
+#: What a table's declaration may contain besides names and types.
 _DECLARES = re.compile(
     r"\b(PRIMARY KEY|UNIQUE|CHECK|REFERENCES|NOT NULL|DEFAULT|GENERATED|COLLATE)\b", re.IGNORECASE
 )
@@ -426,7 +426,7 @@ def write_sqlite(
 ) -> tuple[str, ...]:
     """Write ``temp``: a copy of ``base`` with the outcomes applied, or all of them in a new file.
 
-    Gives notes. Raises :class:`XexpError` where a declared type would change a value.
+    Gives notes. Raises :class:`XexpError` if a declared type would change a value.
     """
     con = sqlite.connect(temp)
     try:
@@ -450,7 +450,7 @@ def write_sqlite(
 
 
 def _take_triggers(con: sqlite3.Connection) -> list[tuple[str, str]]:
-    """Merged rows were inserted once already: triggers must not see them again."""
+    """Disable triggers: merged rows were already inserted once."""
     found = con.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'").fetchall()
     for name, _ in found:
         con.execute(f"DROP TRIGGER {quote(name)}")
@@ -601,7 +601,7 @@ _LOGS = (".wal", "-wal", "-shm", "-journal")
 
 @contextlib.contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """A fresh path in the folder of ``out``; whatever is there at the end is removed."""
+    """A fresh path in the folder of ``out``; removed at the end."""
     folder = Folder(out.parent)
     try:
         yield folder.path / "merged"
@@ -611,7 +611,7 @@ def beside(out: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def writing(out: Path) -> Iterator[None]:
-    """The system's refusals (a full disk, above all) as an :class:`XexpError` about ``out``."""
+    """Convert system errors (above all a full disk) to an :class:`XexpError` about ``out``."""
     try:
         yield
     except OSError as error:
@@ -622,11 +622,11 @@ def writing(out: Path) -> Iterator[None]:
 
 
 def publish(temp: Path, out: Path) -> None:
-    """Put ``temp`` in the place of ``out`` in one step that survives a crash.
+    """Replace ``out`` by ``temp`` atomically and durably.
 
     A log of the old file must not outlive it (it would be replayed onto the new one), so it is
     folded into the old file first, by the database's own crash-safe means. A link is replaced,
-    never followed: what it leads to may be an object of a cache.
+    never followed: its target may be a cache object.
     """
     try:
         temp.chmod(_mode(out))

@@ -25,7 +25,7 @@ from gitxexp.tables.sqlite.schema import (
 )
 from gitxexp.tables.sqlite.write import Account
 
-#: Larger than every number, smaller than every text: tells what numeric affinity left as text.
+#: Larger than every number, smaller than every text: finds what numeric affinity left as text.
 _INFINITY = "CAST(9e999 AS NUMERIC)"
 
 
@@ -62,7 +62,7 @@ def align(
 
 
 def check_tables(options: MergeOptions, schemas: list[Schema]) -> None:
-    """Raise XexpError for a table that was asked for and is in none of the databases."""
+    """Raise XexpError for a requested table that is in no database."""
     for name in options.tables:
         if any(fold(name) in s.tables for s in schemas):
             continue

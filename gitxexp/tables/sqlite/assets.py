@@ -17,7 +17,7 @@ from gitxexp.tables.sqlite.write import Writer
 def merge_assets(
     con: sqlite3.Connection, base: Feed | None, theirs: Feed, beside: Collection[str], write: Writer
 ) -> bool:
-    """Merge a table of xetrack's; False where it is none, or holds what is not understood."""
+    """Merge a table of xetrack's; False if it is not one, or has unknown content."""
     kind = kind_of(theirs.target.name, [c.name for c in theirs.target.columns], beside)
     if kind is None:
         return False

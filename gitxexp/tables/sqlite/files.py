@@ -1,4 +1,4 @@
-"""What may be said about a database file before SQLite opens it, and the one map of its errors.
+"""Checks on a database file before SQLite opens it, and the conversion of its errors.
 
 Format: sqlite.org/fileformat2.html section 1.3 (the database header).
 """
@@ -21,7 +21,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.sqlite import connect
 
 MAGIC = b"SQLite format 3\x00"
-SMALL = 8 << 20  #: bytes that may well be read through SQLite instead of from the file
+SMALL = 8 << 20  #: up to this many bytes may be read through SQLite instead of from the file
 MINIMUM = (3, 37, 0)  #: STRICT
 _START = (
     "import sys; sys.path.append(sys.argv.pop(1)); "
@@ -42,7 +42,7 @@ class Header:
 
 
 def is_sqlite(path: Path) -> bool:
-    """Whether SQLite itself takes the file for a database (its locks are left alone)."""
+    """Whether SQLite itself accepts the file as a database (without touching its locks)."""
     try:
         if Path(path).stat().st_size < 100:
             return False
@@ -79,7 +79,7 @@ def child(what: str, task: object) -> str:
 def read_headers(paths: Sequence[Path]) -> list[Header]:
     """The checked headers of databases.
 
-    Raises XexpError when a file is missing, empty, no database, newer than this format, or shorter
+    Raises XexpError if a file is missing, empty, no database, newer than this format, or shorter
     than it says.
     """
     for path in paths:
@@ -99,7 +99,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
 
 
 def _small_header(path: Path) -> Header | None:
-    """The header of a small, sound file through SQLite, which saves a process."""
+    """The header of a small, sound file through SQLite, which saves starting a process."""
     size = path.stat().st_size
     if size > SMALL:
         return None
@@ -134,10 +134,10 @@ def _parse(path: Path, raw: bytes, size: int) -> Header:
 
 @contextmanager
 def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
-    """Turn what SQLite and the system raise into one sentence about ``path``.
+    """Convert SQLite and system errors to one sentence about ``path``.
 
-    ``reading``: the file is only read here, so that what a full disk does is not about it, and is
-    left to the caller.
+    ``reading``: the file is only read here, so a full disk is not about it, and is left to the
+    caller.
     """
     try:
         yield
@@ -187,7 +187,7 @@ def _database_error(path: Path | str, error: sqlite3.Error) -> XexpError:
 
 
 def check_version() -> None:
-    """Raise XexpError when the SQLite library is older than what this engine needs."""
+    """Raise XexpError if the SQLite library is older than what this engine needs."""
     if sqlite3.sqlite_version_info < MINIMUM:
         need = ".".join(map(str, MINIMUM))
         raise XexpError(f"SQLite {need} or later is needed, this is {sqlite3.sqlite_version}")

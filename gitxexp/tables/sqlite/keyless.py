@@ -57,7 +57,7 @@ class Counts:
 
 
 def merge_keyless(con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer) -> Counts:
-    """Add what the target has fewer copies of. Raises Careful when a constraint forbids a row."""
+    """Add what the target has fewer copies of. Raises Careful if a constraint forbids a row."""
     offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
     if not offered:
         return Counts(0, 0)
@@ -153,7 +153,7 @@ def _fill_probe(con: sqlite3.Connection, feeds: Sequence[Feed], probe: Column) -
 def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column | None:
     """The offered column that tells rows apart best, as far as a sample shows.
 
-    None when there is none, and everything must be compared.
+    None if there is none, and everything must be compared.
     """
     stamps = stamps_of([c.name for c in subset.columns])
     shared = [c for c in subset.columns if feed.has(c.name) and not stamps.holds(c.name)]

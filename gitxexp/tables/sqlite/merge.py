@@ -59,7 +59,7 @@ def merge_files(
     *,
     write: bool = True,
 ) -> MergeReport:
-    """Merge (or rebase) SQLite ``sources`` into ``target``; the account of what was done.
+    """Merge (or rebase) SQLite ``sources`` into ``target``; return a report of what was done.
 
     ``out`` None replaces the target atomically, or changes it in one transaction with
     ``options.in_place``; else the result goes to ``out``. A target that does not exist is built
@@ -121,7 +121,7 @@ def _open_work(
 ) -> tuple[Work, list[Source], bool]:
     """The work, the sources still to be merged, and whether the target is built from sources.
 
-    ``copied``: the first input is the target itself, and a copy of it is worked on.
+    ``copied``: the first input is the target itself, and a copy is modified.
     """
     if target.exists() and not copied:
         return InPlace(target), inputs, False
@@ -134,7 +134,7 @@ def _open_work(
 
 
 def _copies(files: Sequence[Source], options: MergeOptions) -> Copies:
-    """The first file beside each other one, where equal rows on equal pages need no look."""
+    """Pair the first file with each other one, so that rows on equal pages can be skipped."""
     every = options.mode == Mode.REBASE or options.key or options.renumber
     if options.on_conflict == OnConflict.THEIRS and len(files) > 2:
         every = True
@@ -142,7 +142,7 @@ def _copies(files: Sequence[Source], options: MergeOptions) -> Copies:
 
 
 def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -> None:
-    """Names that the user gave must exist somewhere."""
+    """Check that names given by the user exist."""
     if not (options.tables or options.key):
         return
     schemas = [read_schema(work.con)]
@@ -157,7 +157,7 @@ def _check_names(work: Work, sources: Sequence[Source], options: MergeOptions) -
 
 
 class _Run:
-    """One merge of several sources into a work, begun again row by row if it has to be."""
+    """One merge of several sources, restarted row by row if needed."""
 
     def __init__(
         self,
@@ -172,7 +172,7 @@ class _Run:
         self.copies = work.copies if isinstance(work, NewFile) else None
 
     def report(self, write: bool, keep_if_same: bool) -> MergeReport:
-        """Do it all; make it real if it may be."""
+        """Do everything, and commit it if allowed."""
         try:
             account = self._attempt(careful=False, commit=write)
         except Careful:
@@ -427,7 +427,7 @@ def _empty(path: Path) -> Path:
 
 
 class _Three:
-    """One three-way merge, begun again row by row if a constraint objects."""
+    """One three-way merge, restarted row by row if a constraint is violated."""
 
     def __init__(
         self,
@@ -438,7 +438,7 @@ class _Three:
         copies: Copies,
     ) -> None:
         self.work, self.sides, self.options, self.progress = work, sides, options, progress
-        self.whole: set[str] = set()  #: tables that ours dropped and that are taken back
+        self.whole: set[str] = set()  #: tables that ours dropped and that are restored
         ours, theirs, base = copies.files
         self.theirs, self.ours = copies.between(base, theirs), copies.between(base, ours)
 
@@ -536,7 +536,7 @@ class _Three:
             self.work.con.execute(f"DROP TABLE main.{quote(table.name)}")
 
     def _conflict(self, account: Account, table: Table, kind: str) -> OnConflict:
-        """Which side has the whole table; a conflict where nobody has said."""
+        """Which side has the whole table; a conflict if undecided."""
         account.of(table.name).conflicting += 1
         side = settled_whole(table.name, None, self.options)
         if side not in (OnConflict.OURS, OnConflict.THEIRS):

@@ -18,7 +18,7 @@ Violations = Counter[tuple[object, ...]]
 
 
 class Extras:
-    """What must be put aside before a merge and put back, or brought in, after it."""
+    """Objects to remove before a merge and restore, or add, afterwards."""
 
     def __init__(self, con: sqlite3.Connection, account: Account) -> None:
         self.con, self.account = con, account
@@ -74,7 +74,9 @@ class Extras:
             return Counter()
         try:
             rows = self.con.execute("PRAGMA main.foreign_key_check").fetchall()
-        except sqlite3.OperationalError:  # it refers to what is no key: not ours to judge
+        except (
+            sqlite3.OperationalError
+        ):  # it refers to a column that is not a key: not ours to judge
             return Counter()
         return Counter(rows)
 
@@ -101,10 +103,10 @@ def follow_objects(
     chosen: set[str],
     account: Account,
 ) -> None:
-    """Drop what theirs dropped, and make anew what theirs changed, where ours left it alone.
+    """Drop what theirs dropped, and recreate what theirs changed, if ours left it alone.
 
-    It goes before any row is merged: theirs may have dropped a unique index to add rows that it
-    forbade. What both sides changed stays as ours has it, with a note.
+    This happens before any row is merged: theirs may have dropped a unique index to add rows that
+    it forbade. What both sides changed stays as ours has it, with a note.
     """
     old, mine, new = (_by_name(s) for s in (base, extras.before, theirs))
     for place, before in old.items():
@@ -126,7 +128,7 @@ def follow_objects(
 
 
 def _remove(con: sqlite3.Connection, extras: Extras, item: tuple[str, str, str, str]) -> None:
-    """Triggers are aside already and only must not come back."""
+    """Triggers are already removed and must not be restored."""
     kind, name = item[:2]
     if kind == "trigger":
         extras.triggers = [t for t in extras.triggers if fold(t[1]) != fold(name)]

@@ -1,10 +1,10 @@
-"""Files that began as copies of each other: only rows on pages that differ are looked at.
+"""Files that began as copies of each other: only rows on differing pages are examined.
 
 Equal leaf pages at the same place in both b-trees hold the same rows under the same rowids, so they
 cancel out of every comparison. The pages are compared while the target is copied, so that every
 file is read once.
 
-Three files that began as copies of each other: the rows near a change are all that is met.
+Three files that began as copies of each other: only rows near a change are examined.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Copies:
             self.found[pair] = {n: Apart(*parts) for n, parts in (tables or {}).items()}
 
     def between(self, old: Source, new: Source) -> Mapping[str, Apart]:
-        """What differs, by folded table name; a table that is not there must be met row by row."""
+        """What differs, by folded table name; a missing table must be compared row by row."""
         if old not in self.files or new not in self.files:
             return {}
         return self.found.get((self.files.index(old), self.files.index(new)), {})

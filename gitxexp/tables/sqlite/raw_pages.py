@@ -96,7 +96,7 @@ class Comparison:
         self.open, self.alike, self.page = True, True, 1
 
     def look(self, one: Reader, two: Reader) -> None:
-        """Compare the blocks that were read last."""
+        """Compare the most recently read blocks."""
         n = min(one.count, two.count)
         if n < CHUNK or one.block != two.block:
             x, y = bytes(one.block[:n]), bytes(two.block[:n])
@@ -233,7 +233,7 @@ class Pages:
                 raise ValueError("more pages than there are")
 
     def free(self) -> set[int]:
-        """Pages without meaning: the free list (section 1.5), and the one of the file's locks."""
+        """Pages without meaning: the free list (section 1.5), and the page reserved for locks."""
         found = {LOCKS // self.size + 1}
         trunk = struct.unpack_from(">I", self.raw, 32)[0]
         while trunk and trunk not in found:
@@ -247,7 +247,7 @@ class Pages:
         return found
 
     def rowids(self, leaf: int) -> tuple[int, int] | None:
-        """The first and last rowid on a table leaf; None when it has no rows."""
+        """The first and last rowid on a table leaf; None if it has no rows."""
         at, kind, cells = self.header(leaf)
         if kind != LEAF_TABLE:
             raise ValueError("not a leaf of a table")
@@ -322,7 +322,7 @@ def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int
     """Rowid ranges to look at, per table: ``{name: [in A, in B, numbers of rows there]}``.
 
     ``roots`` gives the root page of each table in A and B; ``others`` the roots of all other
-    b-trees of A and of B. None when a page that is no b-tree page differs (an overflow page, say),
+    b-trees of A and of B. None if a page that is no b-tree page differs (an overflow page, say),
     or when the files have little in common.
     """
     if files[0].size != files[1].size or len(changed) > min(f.count for f in files) // 2:

@@ -1,8 +1,8 @@
 """Row differences of two SQLite files, without any other engine.
 
-Where one file began as a copy of the other, only rows on pages that differ are met. Rows that both
-sides have at one place (by row number, or by a unique key) fall out first; what is left is sorted
-by SQLite, on disk if there is much of it, and only rows that really differ reach Python.
+Where one file began as a copy of the other, only rows on differing pages are compared. Rows that
+both sides have at one place (by row number, or by a unique key) fall out first; what is left is
+sorted by SQLite, on disk if it is large, and only rows that really differ reach Python.
 
 The SQL that finds differing rows of one table in two attached files, ``a`` and ``b``.
 
@@ -43,8 +43,8 @@ def diff_sqlite(
 ) -> list[TableDiff]:
     """The differences of all user tables; see :func:`gitxexp.tables.row_diff.diff_files`.
 
-    Each file is read as one snapshot, and never written. Memory is bounded but for the rows that
-    are listed, and for those of one value of a declared ``key``.
+    Each file is read as one snapshot, and never written. Memory is bounded, except for the listed
+    rows and those of one value of a declared ``key``.
     """
     paths = [path for path in (a, b) if path is not None]
     label = " or ".join(map(str, paths))

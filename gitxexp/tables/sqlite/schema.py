@@ -252,7 +252,7 @@ def _read_table(
 
 
 def _content(sql: str) -> str | None:
-    """The ``content=`` option of an FTS table: '' when contentless, None when it keeps its own."""
+    """The ``content=`` option of an FTS table: '' when contentless, None if it keeps its own."""
     found = _CONTENT.search(sql)
     return None if found is None else next((g for g in found.groups() if g), "")
 

@@ -1,7 +1,7 @@
 """Sources as consistent snapshots that are never written.
 
 A live database is attached read-only and read inside one transaction. What cannot be read that way
-without leaving files beside it (an unfinished journal, a WAL without its index) is read from a
+without leaving files next to it (an unfinished journal, a WAL without its index) is read from a
 private copy, in which SQLite recovers it.
 """
 
@@ -34,12 +34,12 @@ class Source:
     path: Path
     header: Header
     uri: str
-    raw: Path | None  #: the file whose pages are the whole content, None when a WAL adds to them
+    raw: Path | None  #: the file whose pages are the whole content, None if a WAL adds to them
     stamp: tuple[int, int] | None = None  #: set when nothing locks it: then it must not change
     size: int = 0
 
     def unchanged(self) -> None:
-        """Raise XexpError when a file that was read without locks changed meanwhile."""
+        """Raise XexpError if a file that was read without locks changed meanwhile."""
         if self.stamp is not None and (_stamp(self.path) != self.stamp or _wal_size(self.path)):
             raise XexpError(
                 f"{self.path} was written to while it was read", "try again when it is quiet"
@@ -99,12 +99,12 @@ def copy_file(source: Path, target: Path) -> Path:
 
 
 def create_private(path: Path) -> None:
-    """An empty file that only this user may read: it may hold what the copied one hides."""
+    """Create an empty file readable only by this user: the copied one may be private."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600))
 
 
 def _hot_journal(path: Path) -> bool:
-    """Whether a rollback journal waits beside ``path`` and no writer is there that holds it."""
+    """Whether a rollback journal exists next to ``path`` and no writer holds it."""
     journal = _beside(path, "-journal")
     try:
         if journal.stat().st_size == 0:
@@ -145,7 +145,7 @@ def _quick_check(con: sqlite3.Connection, path: Path) -> None:
     try:
         rows = [str(r[0]) for r in con.execute("PRAGMA quick_check(100)")]
     except sqlite3.OperationalError as error:
-        if "no such" in str(error):  # an extension that only the owner of the file has
+        if "no such" in str(error):  # an extension that only the file's owner has
             return
         raise
     bad = [r for r in rows if r != "ok" and not any(w in r for w in _CONSTRAINT_WORDS)]

@@ -35,7 +35,7 @@ class Work(ABC):
 
     @abstractmethod
     def keep(self) -> None:
-        """Make the changes real: after this the target is the new one, wholly."""
+        """Commit the changes: afterwards the target is completely new."""
 
     @abstractmethod
     def drop(self) -> None:
@@ -43,7 +43,7 @@ class Work(ABC):
 
 
 class NewFile(Work):
-    """A copy beside ``out``, renamed over it at the end.
+    """A copy next to ``out``, renamed over it at the end.
 
     ``base`` is copied first (None: the file begins empty). While the copy is worked on, the base is
     locked, so that no writer's rows fall between the copy and the rename.

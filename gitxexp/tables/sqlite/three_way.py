@@ -332,7 +332,7 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
 def _whole(
     con: sqlite3.Connection, three: Three, feed: Feed, kind: str, test: str | None = None
 ) -> None:
-    """Conflicts of whole rows, named by their key."""
+    """Conflicts of whole rows, identified by their key."""
     names = three.key.columns
     rows = feed.joined(three.key, test) if test else feed.source()
     picks = ", ".join(feed.expr(c) for c in names)
@@ -502,7 +502,7 @@ def _steps_near(
 def _moved_here(
     con: sqlite3.Connection, changed: Feed, subset: Subset, near: Near
 ) -> dict[int, int]:
-    """Per changed row: how many more of it ours has than the base."""
+    """Per changed row: how many more copies ours has than the base."""
     names = [f"c{i}" for i in range(len(subset.columns))]
     target, was = changed.target, near.changed_here()
     held = ", ".join(

@@ -1,9 +1,9 @@
 """Two-way merge and rebase of the rows of one table that have a key.
 
-A unique index does the work: the insert itself finds the rows that are there already (it costs about
-an append), so that a comparison is needed only when fewer rows were inserted than offered. A declared
-key is looked up in an index made for it. A rebase first deletes what the offered rows replace; a
-plain merge brings them in.
+A unique index does the work: the insert itself finds the rows that are there already (it costs
+about an append), so that a comparison is needed only when fewer rows were inserted than offered. A
+declared key is looked up in an index made for it. A rebase first deletes what the offered rows
+replace; a plain merge adds them.
 """
 
 from __future__ import annotations
@@ -347,7 +347,7 @@ def merge_declared(
 ) -> None:
     """Merge the rows whose declared key is whole, by an index made for it.
 
-    Raises XexpError where the key names several rows of one side, unless all rows are to be kept.
+    Raises XexpError if the key names several rows of one side, unless all rows are to be kept.
     """
     feed = feed.only(not_null(feed, key))
     offered: int = con.execute(f"SELECT count(*) {feed.source()}").fetchone()[0]
@@ -525,7 +525,7 @@ class _RebaseValues:
 
 
 def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> _RebaseValues:
-    """Rows without a version go by the one that their run has elsewhere, else by their run."""
+    """Rows without a version use the version that their run has elsewhere, else their run."""
     offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
     run, table = run_column(feed.columns), f"main.{quote(feed.target.name)} AS t"
     plain = _RebaseValues(offered, held, fold(names[0]))
@@ -596,7 +596,7 @@ def _unlike_by_key(
 ) -> str | None:
     """SQL for the hits that equal no offered row, where both tables have the same unique key.
 
-    None where they have not, or where a hit has a NULL in it: then rows must be counted.
+    None if they have not, or where a hit has a NULL in it: then rows must be counted.
     """
     target = feed.target
     if (

@@ -1,4 +1,4 @@
-"""The running account of a merge: counts per table, conflicts, notes; in the end a report.
+"""The running state of a merge: counts per table, conflicts, notes; finally a report.
 
 The one place that inserts rows: all at once, or row by row where a constraint objects.
 
@@ -82,7 +82,7 @@ _COUNTED = 1_000_000
 
 
 class Account:
-    """What happened so far. Conflicts of any kind in ``conflicts`` mean that nothing is written."""
+    """What happened so far. Any conflict in ``conflicts`` means that nothing is written."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Tally] = {}
@@ -126,7 +126,7 @@ class Account:
             self.note(f"virtual table {name} of {label} left out: its module is not here")
 
     def carry(self, con: sqlite3.Connection, kind: str, name: str, sql: str) -> None:
-        """Create an object only a source has; where the rows forbid it, say so and go on."""
+        """Create an object only a source has; if the rows forbid it, note that and continue."""
         try:
             con.execute(sql)
         except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
@@ -211,7 +211,7 @@ class Writer:
     def insert(self, feed: Feed, columns: Sequence[str], select: str, expected: int | None) -> int:
         """Insert what ``select`` gives; the number of rows inserted.
 
-        ``expected`` is that number, or None where a unique key may leave rows out. Raises Careful
+        ``expected`` is that number, or None if a unique key may leave rows out. Raises Careful
         when another constraint refuses rows and they are not yet inserted one by one.
         """
         if self.careful and expected is not None:
@@ -341,7 +341,7 @@ def update_cells(con: sqlite3.Connection, feed: Feed, key: Key, condition: str, 
     """Write cells of ``s`` into the ``t`` of the same key where ``condition`` holds.
 
     ``prefer`` "t": only where ``t`` is NULL; "s": wherever ``s`` is not NULL; "s only": always.
-    Returns the number of rows written; raises XexpError when a constraint forbids it.
+    Returns the number of rows written; raises XexpError if a constraint forbids it.
     """
     if feed.ranges:  # UPDATE … FROM does not know the rowid of a second table
         rows = f"SELECT {feed.select()} {feed.joined(key, condition)}"

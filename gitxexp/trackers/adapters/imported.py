@@ -21,7 +21,7 @@ _FACTS = ("origin", "name", "experiment", "status", "user")
 
 
 class Imported(Adapter):
-    """Reads imported runs, of a file that has them alone or beside the tables of a tracker."""
+    """Reads imported runs, in a file that has only these, or also the tables of a tracker."""
 
     name = "imported"
     order = 40

@@ -96,7 +96,7 @@ def _is_mlflow(database: Database) -> bool:
 
 
 def read_records(database: Database) -> list[Record]:
-    """Every run that was not deleted, with all that the tables hold of it but its earlier values."""
+    """Every run that was not deleted, with everything in the tables except its earlier values."""
     return _records(database, None)
 
 

@@ -1,8 +1,8 @@
 """Optuna's storage in SQLite (``sqlite:///study.db``), of Optuna 2 to 4: a trial is a run.
 
-Tables as in ``optuna/storages/_rdb/models.py``. ``trial_params`` holds numbers: what a choice stands for is
-in the distribution beside it (``optuna/distributions.py``). Optuna's migrations check the schema, so
-nothing is ever written there.
+Tables as in ``optuna/storages/_rdb/models.py``. ``trial_params`` holds numbers: what a choice
+stands for is in its distribution (``optuna/distributions.py``). Optuna's migrations check the
+schema, so nothing is ever written there.
 """
 
 from __future__ import annotations

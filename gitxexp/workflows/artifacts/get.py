@@ -1,4 +1,4 @@
-"""``get``: any file of any past experiment, from the nearest place that has it."""
+"""``get``: restore any file of any past experiment from the nearest place that has it."""
 
 from __future__ import annotations
 
@@ -42,13 +42,14 @@ class GetRequest:
     force: bool = False
     verify: bool = True
     remote: str | None = None
-    #: files that are kept, by path from the top, with their md5 as hex: these before the commit's
+    #: kept files, by path from the top, with their md5 as hex; they take precedence over the
+    #: commit's
     own: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class GotFile:
-    """One file, where it was written and which place served it ("there" when it was right already)."""
+    """One file, where it was written and where it came from ("there" if it was already right)."""
 
     path: str
     target: Path
@@ -58,7 +59,7 @@ class GotFile:
 
 @dataclass(frozen=True, slots=True)
 class GetReport:
-    """Every file in order, and remarks (a corrupt cache object, for one)."""
+    """Every file in order, and notes (for example on a corrupt cache object)."""
 
     files: tuple[GotFile, ...]
     notes: tuple[str, ...] = ()
@@ -67,9 +68,9 @@ class GetReport:
 def get(project: Project, request: GetRequest, progress: Progress | None = None) -> GetReport:
     """Write the files that ``request`` names; the user's work tree, index and refs stay as they are.
 
-    Every file is complete and verified or absent; files that are right already are left alone, so
-    an interrupted directory goes on where it stopped. XexpError: unknown path (with the nearest
-    names), a file in the way, content that no place has.
+    Every file is complete and verified, or absent; correct files are left alone, so an interrupted
+    directory resumes where it stopped. Raises XexpError for an unknown path (with similar names), a
+    file in the way, or content that is nowhere.
     """
     job = _Get(project, request, progress)
     own = {path: name for path in request.paths if (name := _own_name(project, request, path))}
@@ -87,7 +88,7 @@ def get(project: Project, request: GetRequest, progress: Progress | None = None)
 
 
 def _own_name(project: Project, request: GetRequest, path: str) -> str | None:
-    """The kept file that a PATH means: from the current folder, then from the top."""
+    """Return the kept file for a PATH: relative to the current folder, then to the top."""
     names = (posixpath.normpath(project.places.prefix + path), posixpath.normpath(path))
     return next((name for name in names if name in request.own), None)
 
@@ -98,7 +99,7 @@ def _base_of(request: GetRequest, name: str, *, several: bool) -> Path:
 
 
 def stream(project: Project, request: GetRequest, out: BinaryIO) -> GetReport:
-    """Write the one file that ``request`` names to an open stream, after it was verified."""
+    """Write the one file that ``request`` names to an open stream, after verifying it."""
     job = _Get(project, request, None)
     if len(request.paths) == 1 and (name := _own_name(project, request, request.paths[0])):
         file = request.own[name][0]
@@ -153,7 +154,7 @@ class _Get:
             self.progress(self.read, self.total, "B")
 
     def copy_own(self, name: str, base: Path) -> None:
-        """A file that is kept beside the log of its run, or as its candidate, at ``base``."""
+        """Return a file kept with the log of its run, or as its candidate, at ``base``."""
         file, md5 = self.request.own[name]
         target = Target.at(self.project.top, base)
         place, size = target.existing(), file.stat().st_size
@@ -172,7 +173,7 @@ class _Get:
     # -- one PATH ------------------------------------------------------------------------------
 
     def write(self, match: PathMatch, base: Path) -> None:
-        """Everything that one PATH stands for, at ``base``."""
+        """Return everything that one PATH stands for, at ``base``."""
         targets = [
             (file, self.target(base, file.rel if match.directory else "")) for file in match.files
         ]
@@ -202,8 +203,8 @@ class _Get:
             raise self.nowhere(last[0][0])
 
     def refuse_known(self, last: Sequence[tuple[CommitFile, Target]]) -> None:
-        """Raises XexpError for a file that DVC has nowhere else to look for: an ordinary output
-        whose remote is a folder, or none."""
+        """Raise XexpError for a file that DVC cannot find elsewhere: an ordinary output with a
+        local remote, or none."""
         for file, _ in last:
             out = file.output
             if out is None or out.versioned or out.source is not None:
@@ -215,7 +216,7 @@ class _Get:
                 raise self.nowhere(file)
 
     def names_other_remotes(self, root: str) -> bool:
-        """Whether the commit's own configuration of DVC is not that of today."""
+        """Whether the commit's DVC configuration differs from today's."""
         name = f"{root}/.dvc/config".lstrip("/")
         blob = next(self.project.at_top.cat([f"{self.request.commit}:{name}"]), None)
         with suppress(OSError):
@@ -223,11 +224,11 @@ class _Get:
         return True
 
     def target(self, base: Path, rel: str) -> Target:
-        """Where a file goes."""
+        """Return where a file is written."""
         return Target.at(self.project.top, base, rel)
 
     def is_there(self, file: CommitFile, wish: Target) -> bool:
-        """Whether the target is right already; an error if it is something else and stays."""
+        """Whether the target is already right; raises if it differs and must not be replaced."""
         target = wish.existing()
         if not target.exists() and not target.is_symlink():
             return False
@@ -247,7 +248,7 @@ class _Get:
         return False
 
     def by_git(self, pairs: Sequence[tuple[CommitFile, Target]]) -> None:
-        """Files that git holds: the blobs are the answer. Some hundred at a time, one process."""
+        """Write files that git tracks, from their blobs, some hundred at a time in one process."""
         for start in range(0, len(pairs), _BLOBS):
             batch = pairs[start : start + _BLOBS]
             contents = self.contents([file for file, _ in batch])
@@ -260,7 +261,7 @@ class _Get:
                 self.done.append(GotFile(file.path, target.path, len(content), "git"))
 
     def contents(self, files: Sequence[CommitFile]) -> list[bytes]:
-        """Files that git holds, as a checkout writes them."""
+        """Yield files that git tracks, as a checkout writes them."""
         git = self.project.at_top
         blobs = []
         for file, blob in zip(files, git.cat(file.blob or "" for file in files), strict=True):
@@ -270,7 +271,7 @@ class _Get:
         return as_files(git, blobs)
 
     def by_places(self, file: CommitFile, target: Target) -> bool:
-        """A DVC object from the first place with a sound copy; False when there is none."""
+        """Write a DVC object from the first place with an intact copy; False if there is none."""
 
         def attempt(place: Place) -> None:
             with artifacts_write.new_file(target, force=self.request.force) as out:
@@ -288,7 +289,7 @@ class _Get:
             try:
                 attempt(place)
             except CorruptObject as error:
-                if place.name == "work tree":  # it was changed since
+                if place.name == "work tree":  # it changed meanwhile
                     continue
                 if place.name.startswith("cache"):
                     damaged.append(place.file)
@@ -302,7 +303,7 @@ class _Get:
         return False
 
     def repair(self, file: CommitFile, valid: Place, damaged: Iterable[Path]) -> None:
-        """Put the bytes of a valid copy in place of those of damaged cache objects."""
+        """Replace damaged cache objects with a valid copy."""
         assert file.output is not None and file.oid is not None
         legacy = file.output.legacy
         for path in damaged:
@@ -311,13 +312,14 @@ class _Get:
                 self.notes.append(f"{path} was repaired from the {valid.name}")
 
     def copy(self, place: Place, out: BinaryIO, file: CommitFile) -> None:
-        """One object's bytes, verified unless the user said not to."""
+        """Copy one object, verified unless the user disabled that."""
         artifacts_write.copy(
             place.file, out, _expected(file), verify=self.request.verify, report=self.report
         )
 
     def stream(self, file: CommitFile, out: BinaryIO) -> None:
-        """One file to an open stream. Verified first: what was written cannot be taken back."""
+        """Write one file to an open stream. It is verified first, because output cannot be taken
+        back."""
         target = Target(Path(), "-", Path("-"))
         if file.blob is not None:
             content = self.contents([file])[0]
@@ -381,7 +383,7 @@ class _Get:
         return self.nowhere_at(file.output, file.path)
 
     def nowhere_at(self, out: Output, path: str) -> XexpError:
-        """No place has it: say which were asked."""
+        """Raise an error that lists the places that were asked."""
         tried = [f"cache {cache}" for cache in self.stores.caches(out.root) if self.stores.cached]
         if self.stores.remotes:
             folder = self.stores.objects.remote(out, self.request.remote)
@@ -410,8 +412,8 @@ def _expected(file: CommitFile) -> artifacts_write.Expected:
 
 
 def _inside(tree: Path, out: Output, match: PathMatch | None) -> Iterator[tuple[CommitFile, str]]:
-    """Every file that DVC brought for an output, as far as ``match`` asks for it, and its path
-    below the base."""
+    """Yield every file that DVC pulled for an output and ``match`` selects, and its path below the
+    base."""
     assert match is not None
     asked = match.path if match.path.startswith(f"{out.path}/") else out.path
     root = tree / asked

@@ -1,4 +1,4 @@
-"""What a path means at a commit: git blobs, DVC objects, or a directory of both."""
+"""Resolve a path at a commit: git blobs, DVC objects, or a directory of both."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from gitxexp.storage.git import Git, TreeEntry, decode
 
 _GLOB = re.compile(r"[*?\[]")
 
-#: ``manifest(output)``: the files of a directory output, or None when they are not available.
+#: ``manifest(output)``: the files of a directory output, or None if they are not available.
 Manifest = Callable[[Output], tuple[File, ...] | None]
 
 
 @dataclass(frozen=True, slots=True)
 class CommitFile:
-    """One file to get. ``path`` as the experiment had it, ``rel`` below the destination.
+    """One file to get. ``path`` is its path in the experiment, ``rel`` its path below the
+    destination.
 
     Either a git blob (``blob``, ``executable``) or a DVC object (``oid``, ``output``).
     """
@@ -38,8 +39,8 @@ class CommitFile:
 
 @dataclass(frozen=True, slots=True)
 class PathMatch:
-    """What one PATH argument stands for. ``opaque``: outputs that only DVC itself can bring
-    (a directory whose manifest is nowhere, an import or a cloud-versioned output)."""
+    """What one PATH argument stands for. ``opaque``: outputs that only DVC itself can fetch (a
+    directory whose manifest is nowhere, an import or a cloud-versioned output)."""
 
     path: str
     name: str  #: what the file or directory is called by default
@@ -64,9 +65,9 @@ class CommitFiles:
         return [out for out in outputs_at(self.git, self.commit) if out.cached]
 
     def find(self, path: str, prefix: str = "") -> PathMatch:
-        """What ``path`` means, read from folder ``prefix`` first and from the top second.
+        """Resolve ``path``, relative to the folder ``prefix`` first and to the top second.
 
-        XexpError names the nearest paths when there is none.
+        Raises XexpError with similar paths if there is none.
         """
         candidates = dict.fromkeys((_normal(prefix + path), _normal(path)))
         for candidate in candidates:
@@ -108,8 +109,8 @@ class CommitFiles:
         return next(iter(self.git.ls_tree(self.commit, path)), None)
 
     def _ls_tree(self, *spec: str) -> list[TreeEntry]:
-        """Every file that git holds there. A tree object may have names that git itself would never
-        check out (git-fsck(1), hasDotgit, hasDotdot)."""
+        """Yield every file that git tracks there. A tree object may contain names that git would
+        never check out (git-fsck(1), hasDotgit, hasDotdot)."""
         entries = self.git.ls_tree(self.commit, *spec, recursive=True)
         wrong = [e.path for e in entries if not paths.is_checked_out(e.path)]
         for path in wrong:
@@ -139,7 +140,7 @@ class CommitFiles:
         return PathMatch(path, name, not single, tuple(files), tuple(opaque))
 
     def entries(self, out: Output) -> tuple[File, ...] | None:
-        """A directory output's manifest, asked for once."""
+        """A directory output's manifest, requested once."""
         key = out.hash or out.path
         if key not in self._entries:
             self._entries[key] = self.manifest(out)
@@ -179,8 +180,8 @@ class CommitFiles:
 
 
 def nearest(path: str, names: Iterable[str], count: int = 5) -> list[str]:
-    """The names most like ``path``: those that continue it, then the same or a similar last part;
-    where none is similar, the most similar of all."""
+    """Return the names most similar to ``path``: those that start with it, then those with the same
+    or a similar last part, else the closest matches of all."""
     from difflib import SequenceMatcher  # only for an error
 
     last = posixpath.basename(path).lower()

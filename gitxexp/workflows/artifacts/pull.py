@@ -1,7 +1,7 @@
-"""``pull``: a colleague's work brought in whole: commits, experiments, and the outputs they name.
+"""``pull``: bring in a colleague's work completely: commits, experiments, and their outputs.
 
-git does the merge or rebase as it is configured, row by row where the drivers are. What is in the work
-tree and in no cache is work of one's own: it stays as it is, and is named.
+git merges or rebases as configured, row by row where the drivers are registered. Content of the
+work tree that is in no cache is the user's own work: it stays as it is, and is listed.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ from gitxexp.workflows.merge.driver import install
 if TYPE_CHECKING:
     from gitxexp.repository.registry import Promotion
 
-#: The tags that may be experiments.
+#: Refspecs of tags that may be experiments.
 _PATTERNS = ("refs/tags/e*", "refs/tags/*/e*")
 
 
 @dataclass(frozen=True)
 class PullRequest:
-    """What to pull. ``remote`` and ``branch`` None: what the current branch follows."""
+    """What to pull. ``remote`` and ``branch`` None: the current branch's upstream."""
 
     remote: str | None = None
     branch: str | None = None
-    rebase: bool | None = None  #: None: as git is configured, else a merge
-    data: bool = True  #: outputs as well
+    rebase: bool | None = None  #: None: as configured in git, else a merge
+    data: bool = True  #: also pull outputs
 
 
 @dataclass(frozen=True)
 class Pulled:
-    """What came. ``kept``: outputs changed here, left as they are; ``missing``: those of which no
-    cache and no remote has the content; ``renumbered``: experiments of this clone whose number the
-    remote had given to another, with their number now; ``clashing``: those that kept it."""
+    """The result. ``kept``: outputs changed here and left alone; ``missing``: outputs whose content
+    is in no cache or remote; ``renumbered``: experiments of this clone whose number the remote had
+    given to another, with their new number; ``clashing``: those that kept it."""
 
     before: str | None
     after: str | None
@@ -62,7 +62,7 @@ class Pulled:
     clashing: tuple[str, ...]
     remote: str  #: the git remote
     promotions: tuple[Promotion, ...]  #: newest first
-    production: tuple[Promotion, ...]  #: those of them that are in production now, one a slot
+    production: tuple[Promotion, ...]  #: promotions now in production, one per slot
     registered: bool  #: the merge drivers were registered for this clone
     notes: tuple[str, ...] = ()
 
@@ -70,8 +70,8 @@ class Pulled:
 def pull(project: Project, request: PullRequest, progress: Progress | None = None) -> Pulled:
     """Bring in commits, tags and outputs.
 
-    Raises XexpError where git refuses (nothing is changed then), NoAnswer where its merge stops at
-    conflicts: what is settled then goes on as after ``git pull``.
+    Raises XexpError if git refuses (then nothing changed), NoAnswer if its merge stops with
+    conflicts: resolve them as after ``git pull``.
     """
     project.require_set_up(registry=False)
     registered = install.register_here(project)
@@ -113,7 +113,7 @@ def pull(project: Project, request: PullRequest, progress: Progress | None = Non
 def _promotions(project: Project) -> list[Promotion]:
     try:
         return project.registry.promotions()
-    except XexpError:  # a conflict that is not settled yet
+    except XexpError:  # a conflict that is not resolved yet
         return []
 
 
@@ -126,7 +126,7 @@ def _git_pull(
     remote: str,
     branch: str | None,
 ) -> None:
-    """``git pull``; raises as :func:`pull`."""
+    """Run ``git pull``; raises as :func:`pull` does."""
     named = [remote, *([request.branch] if request.branch else [])]
     if request.remote is None and request.branch is None and _follows(project, branch):
         named = []
@@ -160,7 +160,7 @@ class _Numbers:
 
 
 def _renumbered(project: Project, clashing: Sequence[str], remote: str) -> _Numbers:
-    """Ours give way where the remote has another experiment of that number."""
+    """Renumber our experiments where the remote has another one with the same number."""
     renumbered, left, notes = [], [], []
     for name in clashing:
         old = version.parse(name)
@@ -178,8 +178,8 @@ def _renumbered(project: Project, clashing: Sequence[str], remote: str) -> _Numb
 
 
 def _tagged_again(project: Project, name: str, remote: str) -> str | None:
-    """Take the remote's tag where it names the commit that ours names, and one of them was made by
-    hand: it is the same experiment in other words. Returns which tag ours was."""
+    """Take the remote's tag if it names the same commit as ours and one of them is handwritten: it
+    is the same experiment described differently. Returns our former tag."""
     ours = project.tags_as_made().named(name)
     theirs = fetched(project, remote, ours) if ours is not None else None
     if ours is None or theirs is None or theirs.commit != ours.commit:
@@ -195,7 +195,7 @@ def _follows(project: Project, branch: str | None) -> bool:
 
 
 def _how(project: Project, rebase: bool | None) -> list[str]:
-    """The option that says how to join diverged branches, where nobody configured it."""
+    """Return the option for reconciling diverged branches, if it is not configured."""
     if rebase is not None:
         return ["--rebase"] if rebase else ["--no-rebase"]
     configured = project.git.config(r"^(pull\.(rebase|ff)|branch\..*\.rebase)$")
@@ -203,8 +203,7 @@ def _how(project: Project, rebase: bool | None) -> list[str]:
 
 
 def _fetch_tags(project: Project, remote: str, progress: Progress | None) -> list[str]:
-    """Every experiment's tag that the remote has and this clone has not; the names that both have
-    for different ones."""
+    """Return the experiment tags that only the remote has, and the names that differ between both."""
     git = GitWriter(project.git)
     listed = git.remote_tags(remote, *_PATTERNS)
     theirs = {name: oid for name, oid in listed.items() if "/" not in name or version.spelled(name)}
@@ -229,7 +228,7 @@ class _Brought:
 
 
 def _bring(project: Project, progress: Progress | None) -> _Brought:
-    """Every output as its pointer says now, but for those with work of one's own."""
+    """Check out every output as its pointer says, except those with the user's own work."""
     top = project.top
     try:
         outputs = pointers.outputs_in(top, project.git)
@@ -267,7 +266,8 @@ def _bring(project: Project, progress: Progress | None) -> _Brought:
 
 
 def _is_stored(objects: Objects, out: Output, actual: str | None) -> bool:
-    """Whether what is in the work tree is in a cache: then it is another commit's, and not lost."""
+    """Whether the work tree's content is in a cache: then it belongs to another commit and cannot
+    be lost."""
     oid = actual.partition(":")[2] if actual else ""
     return bool(oid) and objects.find(out, oid) is not None
 
@@ -283,7 +283,7 @@ def _inside(path: str, out: Output) -> bool:
 
 
 def _checkout(project: Project, outputs: Sequence[Output]) -> None:
-    """Data as DVC is configured to link it; what is written to as a file of its own."""
+    """Place data with DVC's configured link type, and writable outputs as real files."""
     config = project.config
     data = [out for out in outputs if describe.role(out.path, config) is describe.Role.DATA]
     made = [out for out in outputs if out not in data]

@@ -1,4 +1,4 @@
-"""``push``: artifacts of experiments, verified, then branches and tags at once."""
+"""``push``: artifacts of experiments, verified, then branches and tags atomically."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from gitxexp.workflows.artifacts.get import other_worktrees
 
 @dataclass(frozen=True, slots=True)
 class Believed:
-    """Experiments that the git remote has, whose artifacts are not asked for again.
+    """Experiments on the git remote whose artifacts are not checked again.
 
-    ``never``: those whose artifacts were never proved from this clone; ``since``: when those of the
-    others were, the oldest, in seconds since 1970.
+    ``never``: those whose artifacts this clone never verified; ``since``: the oldest verification
+    of the others, in seconds since 1970.
     """
 
     experiments: int = 0
@@ -38,15 +38,15 @@ class Believed:
 class PushPlan:
     """What to push: the artifacts of these experiments, and these refs to this git remote.
 
-    ``clashing``: the remote has another experiment, or another tag of it, under that version. Where
-    one of these is new here (``taken``), nothing is sent: the branch would bring its row.
-    ``earlier``: outputs that only the branches' commits on the way have. They go along as far as
-    there is anything of them, as git-lfs pushes every object of the commits that are pushed.
+    ``clashing``: the remote has another experiment, or another tag of it, under that version. If
+    one of these is new here (``taken``), nothing is sent, because the branch would include its row.
+    ``earlier``: outputs only in intermediate commits of the branches. They are pushed as far as
+    their objects exist, as git-lfs pushes every object of the pushed commits.
     """
 
     experiments: tuple[Experiment, ...]
     outputs: tuple[Output, ...]
-    git_remote: str | None  #: None: the repository has no git remote
+    git_remote: str | None  #: None if the repository has no git remote
     refs: tuple[str, ...]
     clashing: tuple[Experiment, ...] = ()
     taken: tuple[Experiment, ...] = ()
@@ -56,17 +56,17 @@ class PushPlan:
 
     @property
     def every(self) -> tuple[Output, ...]:
-        """All outputs that go along."""
+        """All outputs to push."""
         return *self.outputs, *self.earlier
 
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """What was done. ``artifacts`` is DVC's part; ``refs`` are on ``git_remote`` now."""
+    """The result. ``artifacts`` is DVC's part; ``refs`` are on ``git_remote`` now."""
 
     experiments: tuple[str, ...]
     artifacts: PushReport
-    checked: int  #: outputs whose every object the remote was asked for
+    checked: int  #: outputs whose objects were all checked on the remote
     git_remote: str | None
     refs: tuple[str, ...]
     believed: Believed = Believed()
@@ -79,12 +79,12 @@ def plan(
     git_remote: str | None = None,
     everything: bool = False,
 ) -> PushPlan:
-    """What a push of ``chosen`` means; None: every experiment whose tag the git remote lacks
+    """Plan a push of ``chosen``; None: every experiment whose tag the git remote lacks
     (``everything``: all, which also checks artifacts of experiments that were pushed before), and
-    the current branch with the artifacts of its last commit, where it has commits of its own.
+    the current branch with the artifacts of its last commit, if it has new commits.
 
-    Without a git remote there is nobody to ask, so all experiments count. XexpError when a git
-    remote cannot be chosen or reached.
+    Without a git remote all experiments count. Raises XexpError if a git remote cannot be chosen or
+    reached.
     """
     branch, head = project.git.head()
     name = _git_remote(project, branch, git_remote)
@@ -141,11 +141,12 @@ def push(
     incomplete: bool = False,
     progress: Progress | None = None,
 ) -> Pushed:
-    """Push the artifacts, prove by full listing that the remote has them all, then push the refs.
+    """Push the artifacts, verify by a full listing that the remote has them all, then push the
+    refs.
 
-    Whatever was interrupted before, the remote is complete afterwards; run it again after any
-    failure. NoAnswer when objects are not available anywhere (unless ``incomplete``), XexpError when a
-    remote cannot be reached or refuses.
+    The remote is complete afterwards, whatever was interrupted before; run it again after any
+    failure. Raises NoAnswer if objects are nowhere (unless ``incomplete``), XexpError if a remote
+    cannot be reached or refuses.
     """
     if planned.taken:
         raise clash(planned)
@@ -165,7 +166,7 @@ def push(
 
 
 def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:
-    """XexpError for pointers with conflict markers, whose data nobody could get."""
+    """Raise XexpError for pointers with conflict markers, whose data could not be fetched."""
     for commit in commits:
         broken = pointers.conflicted_at(project.at_top, commit)
         if broken:
@@ -176,7 +177,8 @@ def _refuse_conflicted(project: Project, commits: Iterable[str]) -> None:
 
 
 def clash(planned: PushPlan) -> NoAnswer:
-    """Two clones tagged at the same time, or a tag was moved: only people know which is meant."""
+    """Raise an error where two clones tagged at the same time, or a tag was moved: only the user
+    can decide."""
     remote, first = planned.git_remote, planned.clashing[0]
     names = ", ".join(experiment.name for experiment in planned.clashing)
     mine = f"give yours the next number: git xexp tag --renumber {first.name}"
@@ -189,8 +191,8 @@ def clash(planned: PushPlan) -> NoAnswer:
 
 
 def push_artifacts(project: Project, commit: str, git_remote: str) -> None:
-    """Push the artifacts of a commit and prove the remote complete; what only the commits before
-    it have, which ``git_remote`` lacks, goes along. Raises as :func:`push`."""
+    """Push the artifacts of a commit and verify the remote; artifacts only in earlier commits that
+    ``git_remote`` lacks are included. Raises as :func:`push` does."""
     _refuse_conflicted(project, [commit])
     outputs = _outputs_of(project, [commit])
     earlier = _earlier(project, [commit], git_remote, outputs)
@@ -305,7 +307,7 @@ def _push_refs(project: Project, planned: PushPlan, progress: Progress | None) -
     try:
         GitWriter(project.git).push(name, planned.refs, progress)
     except PushRejected as error:
-        # The others are only refused along with the one that was.
+        # The others are rejected only because of the one that was.
         first = {ref: why for ref, why in error.refs.items() if why != "atomic push failure"}
         if "branch is currently checked out" in first.values():
             hint = f"'{name}' has a work tree: push to a bare repository (git-push(1), denyCurrentBranch)"

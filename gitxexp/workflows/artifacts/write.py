@@ -1,4 +1,4 @@
-"""Files of the user's own: complete or absent, verified, writable, never a link into the cache."""
+"""Write files for the user: complete or absent, verified, writable, never a link into the cache."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ ByteReport = Callable[[int], None]
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a file is to go: ``rel`` below ``top``, out of which no link may lead; ``path`` is what
-    the user calls it."""
+    """The target of a file: ``rel`` below ``top``, which no link may leave; ``path`` is its name
+    for the user."""
 
     top: Path
     rel: str
@@ -35,8 +35,8 @@ class Target:
 
     @classmethod
     def at(cls, work_tree: Path, base: Path, rel: str = "") -> Target:
-        """The file ``base`` or, with ``rel``, one below that folder. What the user names outside
-        of the work tree is the user's; below it the names are the repository's."""
+        """The file ``base`` or, with ``rel``, one below that folder. A path that the user names
+        outside the work tree is trusted; names below it come from the repository."""
         path = base / rel if rel else base
         absolute = Path(os.path.normpath(path.absolute()))
         if absolute.is_relative_to(work_tree):
@@ -45,7 +45,7 @@ class Target:
         return cls(top, absolute.relative_to(top).as_posix(), path)
 
     def existing(self) -> Path:
-        """The file, looked at; raises Refused where a link leads out of ``top``."""
+        """Return the checked file; raises Refused if a link leads out of ``top``."""
         folder = self.rel.rpartition("/")[0]
         paths.resolved(self.top, folder)
         return self.top / self.rel
@@ -53,7 +53,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What the content must be: its size in bytes and its md5 as hex, where they are known."""
+    """The expected content: its size in bytes and its md5 as hex, if known."""
 
     size: int | None = None
     md5: str | None = None
@@ -63,7 +63,7 @@ class Expected:
 def copy(
     source: Path, target: BinaryIO, expected: Expected, *, verify: bool, report: ByteReport
 ) -> None:
-    """Copy a file's bytes into an open one; CorruptObject when they are not what is expected."""
+    """Copy a file's bytes into an open one; raises CorruptObject if they are not as expected."""
     handle = os.open(source, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(handle, "rb", buffering=0) as stream:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -116,11 +116,12 @@ def _copy_fast(stream: BinaryIO, target: BinaryIO, size: int, report: ByteReport
 
 @contextmanager
 def new_file(target: Target, *, force: bool, executable: bool = False) -> Iterator[BinaryIO]:
-    """An open file that becomes ``target`` when the block ends well, and leaves nothing if not.
+    """Yield an open file that becomes ``target`` if the block succeeds, and leaves nothing
+    otherwise.
 
     On Linux it has no name until then, so that even ``kill -9`` leaves nothing behind. Missing
-    folders are made. Without ``force`` an existing file is never replaced (XexpError). Raises
-    Refused where a link leads out of the target's top.
+    folders are created. Without ``force`` an existing file is never replaced (XexpError). Raises
+    Refused if a link leads out of the target's top.
     """
     target.top.mkdir(parents=True, exist_ok=True)
     mode = 0o777 if executable else 0o666
@@ -137,7 +138,7 @@ def new_file(target: Target, *, force: bool, executable: bool = False) -> Iterat
 
 
 def _unnamed(folder: Path, mode: int) -> int | None:
-    """A file without a name in the folder; None where the system has no such thing."""
+    """Open an unnamed file in the folder; None if the system does not support it."""
     flag = getattr(os, "O_TMPFILE", None)
     if flag is None or not Path("/proc/self/fd").is_dir():
         return None
@@ -159,7 +160,7 @@ def _named(target: Target, path: Path, mode: int, *, force: bool) -> Iterator[Bi
 
 
 def _give_name(source: str, target: Target, path: Path, *, force: bool) -> None:
-    """Link a nameless file to ``path``; replacing one takes a second name in between."""
+    """Link an unnamed file to ``path``; replacing a file needs a temporary name."""
     try:
         _link(source, path)
         return
@@ -177,7 +178,7 @@ def _give_name(source: str, target: Target, path: Path, *, force: bool) -> None:
 
 
 def _link(source: str, path: Path) -> None:
-    """linkat(2) with AT_SYMLINK_FOLLOW, which Python uses only when it is given a folder."""
+    """linkat(2) with AT_SYMLINK_FOLLOW, which Python only uses with a folder descriptor."""
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.link(source, path.name, dst_dir_fd=folder, follow_symlinks=True)
@@ -193,7 +194,7 @@ def exists(path: Path) -> XexpError:
 
 
 def matches(path: Path, expected: Expected) -> bool:
-    """Whether an existing file (never a link) already is what is expected."""
+    """Whether an existing file (never a link) already has the expected content."""
     with suppress(OSError):
         if path.is_symlink() or not path.is_file() or path.stat().st_nlink > 1:
             return False
@@ -208,7 +209,7 @@ def matches(path: Path, expected: Expected) -> bool:
 
 
 def matches_object(path: Path, expected: Expected) -> bool:
-    """Whether a cache's or remote's object is what its name says."""
+    """Whether an object in a cache or remote is intact."""
     if expected.size is not None and path.stat().st_size != expected.size:
         return False
     with path.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""What is too few, too far, or out of range: the bounds of the rules, and what ``[check] bounds`` says."""
+"""The limits that the rules use, and their settings in ``[check] bounds``."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bounds:
     ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def range_of(self, metric: str) -> Range | None:
-        """Where the values of a metric lie; None where nothing is known."""
+        """The range of a metric; None if unknown."""
         if metric in self.ranges:
             return self.ranges[metric]
         words = column_names.words(metric)
@@ -66,7 +66,7 @@ class Bounds:
 
 
 def parse(texts: Iterable[str]) -> Bounds:
-    """The bounds that ``[check] bounds`` says; raises XexpError naming the one that cannot be read."""
+    """Parse ``[check] bounds``; raises XexpError naming an invalid one."""
     plain: dict[str, float] = {}
     ranges: dict[str, Range] = {}
     for text in texts:

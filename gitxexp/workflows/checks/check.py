@@ -1,4 +1,4 @@
-"""The rules applied: to a work tree before a run, to what is recorded after one, to any results file."""
+"""Apply the rules to a work tree before a run, to the record after one, or to any results file."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ from gitxexp.workflows.merge.check import MergeCheck
 
 
 def check(project: Project | None, request: Request) -> Report:
-    """Apply the rules that ``request`` asks for. ``project`` is None outside of a repository.
+    """Apply the rules that ``request`` selects. ``project`` is None outside a repository.
 
-    Raises UsageError for a rule that does not exist, XexpError for a file that was named and cannot
-    be read.
+    Raises UsageError for an unknown rule, XexpError for a named file that cannot be read.
     """
     context = Context(project, request)
     chosen = _chosen(request)
-    _ = context.bounds, context.since  # what cannot be read is said before anything is looked at
+    _ = context.bounds, context.since  # report unreadable settings before checking anything
     found = list(_found(chosen, context))
     kept, ignored = _sorted_out(found, context.config)
     skipped = tuple(Skipped(rule, why) for rule, why in context.skipped)
@@ -50,11 +49,12 @@ def checks_before(
     only: Iterable[str] = (),
     skip: Iterable[str] = (),
 ) -> list[Finding]:
-    """What ``check --before`` finds, the gravest first, without what the configuration ignores.
+    """Return the findings of ``check --before``, most severe first, without those that the
+    configuration ignores.
 
-    ``params`` are those that the run will log beside the parameter files, by name; ``version`` is the
-    one that it will name, ``jobs`` the number of processes that will write results at once. Raises
-    UsageError for a rule of ``only`` or ``skip`` that does not exist.
+    ``params`` are those that the run will log in addition to the parameter files, by name;
+    ``version`` is the one that it will log, ``jobs`` the number of processes that will write
+    results concurrently. Raises UsageError for an unknown rule in ``only`` or ``skip``.
     """
     request = Request(
         before=True, only=frozenset(only), skip=frozenset(skip), params=params or {}, version=version,
@@ -103,7 +103,8 @@ _ORDER = list(Level)
 
 
 def _sorted_out(found: Iterable[Finding], config: Config) -> tuple[list[Finding], list[Ignored]]:
-    """What counts, the gravest first, and what ``[check] ignore`` takes out."""
+    """Split findings into those that count, most severe first, and those that ``[check] ignore``
+    excludes."""
     ignoring = [_ignoring(text) for text in config.check_ignore]
     for name, _, why in ignoring:
         if name not in {UNREADABLE, *(rule.id for rule in rules())}:
@@ -122,7 +123,7 @@ def _sorted_out(found: Iterable[Finding], config: Config) -> tuple[list[Finding]
 
 
 def _ignoring(text: str) -> tuple[str, str, str]:
-    """``RULE: why`` or ``RULE@GLOB: why``."""
+    """Parse ``RULE: why`` or ``RULE@GLOB: why``."""
     name, _, why = text.partition(":")
     name, _, glob = name.strip().partition("@")
     return name, glob, why.strip()

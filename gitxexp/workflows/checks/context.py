@@ -1,4 +1,4 @@
-"""What the rules of a check have in common: read once, when first asked for."""
+"""Data shared by the rules of a check: read once, on first use."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from gitxexp.workflows.merge.check import MergeCheck, merges
 
 @dataclass(frozen=True)
 class Changed:
-    """A file that differs from HEAD, or that git does not have: ``state`` is git's two letters."""
+    """A file that differs from HEAD or is untracked; ``state`` is git's two letters."""
 
     path: str
     state: str
@@ -39,17 +39,17 @@ class Changed:
 
 
 class Context:
-    """One check. Without a repository ``at`` is None, and only files are looked at."""
+    """One check. Without a repository ``at`` is None, and only files are checked."""
 
     def __init__(self, project: Project | None, request: Request) -> None:
         self.at = project
         self.request = request
         self.skipped: list[tuple[str, str]] = []  #: rules that could not be applied, and why
-        self.seen: set[Path] = set()  #: folders whose entries a rule looked at
+        self.seen: set[Path] = set()  #: folders whose entries a rule examined
 
     @property
     def project(self) -> Project:
-        """The repository; of use to rules that are asked only where there is one."""
+        """The repository, for rules that only apply inside one."""
         assert self.at is not None
         return self.at
 
@@ -65,19 +65,19 @@ class Context:
 
     @cached_property
     def since(self) -> float | None:
-        """When the version was tagged since which is looked, in seconds since 1970; raises XexpError where
-        there is none of that name."""
+        """When the version given by ``since`` was tagged, in seconds since 1970; raises XexpError
+        if it does not exist."""
         if self.request.since is None or self.at is None:
             return None
         return float(experiment_of(self.at, self.request.since)[0].date)
 
     def skip(self, rule: str, why: str) -> None:
-        """Remember that a rule could not be applied."""
+        """Record that a rule could not be applied."""
         if (rule, why) not in self.skipped:
             self.skipped.append((rule, why))
 
     def shown(self, path: Path) -> str:
-        """A path from the top of the work tree, or as it is."""
+        """Return a path relative to the top of the work tree, or unchanged."""
         if self.at is None or self.at.places.top is None:
             return str(path)
         return self.at.inside(path.absolute()) or str(path)
@@ -90,14 +90,14 @@ class Context:
 
     @cached_property
     def fields(self) -> Fields | None:
-        """The dataclass that is named."""
+        """The named dataclass."""
         name = self.request.params_from
         return fields_of(self.project.top, name) if name else None
 
     @cached_property
     def params(self) -> dict[str, Any]:
-        """The parameters that a run will log, by dotted name: those of the dataclass that is named, else
-        of the parameter files; and what the caller knows."""
+        """The parameters that a run will log, by dotted name: those of the named dataclass, else of
+        the parameter files, plus those that the caller gives."""
         if self.fields is not None:
             return {**self.fields.values, **self.request.params}
         written = collect.written_params(self.project.top, self.config)
@@ -106,8 +106,8 @@ class Context:
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
-        """The DVC outputs of the work tree; none where a pointer cannot be read, which is for the
-        verb that needs it to say."""
+        """The DVC outputs of the work tree; none if a pointer is unreadable, which is reported by
+        the command that needs it."""
         top = self.project.top
         try:
             return tuple(self.project.outputs()) if has_dvc(top) else ()
@@ -116,7 +116,7 @@ class Context:
 
     @cached_property
     def objects(self) -> dict[Path, Output]:
-        """The objects in the cache of what DVC keeps for the work tree."""
+        """The cache objects of the work tree's DVC outputs."""
         found = {}
         for out in self.outputs:
             if out.oid is not None and out.cached:
@@ -127,21 +127,21 @@ class Context:
 
     @property
     def watched(self) -> list[Path]:
-        """Files outside of what git lists that a check looks at."""
+        """Files outside git's listing that a check reads."""
         if self.at is None or self.at.places.top is None:
             return []
         return [*self.objects, *self.seen]
 
     @cached_property
     def standing(self) -> Standing:
-        """Which outputs are not as their pointers say."""
+        """Outputs that differ from their pointers."""
         if not self.outputs:
             return Standing()
         return standing(self.project.top, self.outputs, self.project.stat_cache)
 
     @cached_property
     def merges(self) -> MergeCheck | None:
-        """The merges since the commit that is named, if one is."""
+        """The merges since the named commit, if any."""
         return merges(self.project, self.request.base) if self.request.base else None
 
     @cached_property

@@ -1,4 +1,4 @@
-"""Two files of data beside each other: which rows both have, found by DuckDB within bounded memory."""
+"""Compare two data files: find the rows in both with DuckDB, within bounded memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TEXT = (".csv", ".tsv", ".txt", ".tab")
 
 @dataclass(frozen=True)
 class Shared:
-    """The rows that both files have; ``by`` says what makes two rows one."""
+    """The rows that both files have; ``by`` says how rows are matched."""
 
     total: int
     by: str
@@ -32,10 +32,10 @@ class Shared:
 
 
 def shared(train: Path, test: Path, key: str | None) -> Shared:
-    """The rows of ``test`` that ``train`` has too: by the column ``key``, else by one that names inputs in
-    both, else by all columns that both have.
+    """Return the rows of ``test`` that are also in ``train``: matched by the column ``key``, else
+    by an input column of both, else by all common columns.
 
-    Raises XexpError for a file that cannot be read, and where there is no such column.
+    Raises XexpError for an unreadable file or an unknown column.
     """
     with Session(MEMORY) as session:
         names = [
@@ -116,7 +116,7 @@ def _only_table(names: list[str], path: Path) -> str:
 
 
 def _from_sqlite(session: Session, path: Path, alias: str) -> str:
-    """A SQLite table copied to a table that spills: DuckDB reads SQLite by an extension only."""
+    """Copy a SQLite table to a table that can spill: DuckDB reads SQLite only with an extension."""
     import csv  # for a SQLite file only
 
     con = sqlite.connect(path, "ro")

@@ -1,4 +1,4 @@
-"""The fields of a dataclass as its source says, without running a line of it."""
+"""Read the fields of a dataclass from its source, without executing it."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ _UNHASHABLE = ("list", "dict", "set", "List", "Dict", "Set", "ndarray", "DataFra
 
 @dataclass(frozen=True)
 class Fields:
-    """Names with their defaults (None where there is none that is a literal), those whose values cannot be
-    hashed, and whether an instance can be."""
+    """Names with their defaults (None unless a literal), the fields whose values cannot be hashed,
+    and whether an instance can."""
 
     values: dict[str, Any]
     unhashable: tuple[str, ...]
@@ -24,9 +24,9 @@ class Fields:
 
 
 def fields_of(top: Path, name: str) -> Fields:
-    """The fields of ``MODULE:CLASS``, the module found from ``top`` or its ``src``.
+    """Return the fields of ``MODULE:CLASS``, with the module searched in ``top`` or its ``src``.
 
-    Raises XexpError where there is no such file or class.
+    Raises XexpError if there is no such file or class.
     """
     module, _, wanted = name.partition(":")
     path = _file(top, module)
@@ -62,7 +62,7 @@ def _file(top: Path, module: str) -> Path:
 def _fields(
     node: ast.ClassDef, classes: dict[str, ast.ClassDef], depth: int = 0
 ) -> dict[str, tuple[str, Any]]:
-    """Name → annotation and default, those of base classes in the file first."""
+    """Name → annotation and default, with base classes in the same file first."""
     found: dict[str, tuple[str, Any]] = {}
     for base in node.bases if depth < 20 else ():
         if isinstance(base, ast.Name) and base.id in classes and base.id != node.name:

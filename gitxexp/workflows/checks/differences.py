@@ -1,9 +1,9 @@
-"""How sure the metrics of a run are, by the rows that the results have of it.
+"""Confidence intervals of a run's metrics, computed from its rows in the results.
 
-For ``explore diff``: the same intervals as ``check``'s rule few-samples. Looked at are tables with a row for
-each input: accuracy and error rate from prediction and truth (or a column that says what is right), and
-metrics that are the mean of a column of their name. Only where the value that was recorded follows from the
-rows is anything said; of each run its own rows are read, by the index that trackers make.
+For ``explore diff``: the same intervals as ``check``'s rule few-samples. Uses tables with a row per
+input: accuracy and error rate from prediction and truth (or a column of correctness), and metrics
+that are the mean of a column of the same name. An interval is only given if the recorded value
+follows from the rows; only a run's own rows are read, by the index that trackers create.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from gitxexp.workflows.checks.sample import Rows, Sample, Summary
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.explore.filters import finite
 
-#: Rows of a table without an index on its runs up to which it is read.
+#: Tables without an index on their runs are read up to this many rows.
 _SCANNED = 500_000
-#: Runs of which the rows of a larger one are read, by its index.
+#: Of larger tables the rows of at most this many runs are read, by index.
 _MOST = 100
-#: By how much a recorded value may differ from what the rows give: it may have been rounded.
+#: Allowed difference between a recorded value and the rows, because of rounding.
 _ROUNDED = 0.005
-#: Words that say that a metric is the mean of what the others name.
+#: Words that mark a metric as the mean of what the other words name.
 _MEAN = {"mean", "avg", "average"}
 
 
@@ -44,7 +44,7 @@ class RecordedRun(NamedTuple):
 
 
 def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
-    """What the rows that are here say of the metrics of ``run``, by the name of the metric."""
+    """Return the samples for the metrics of ``run`` from the rows here, by metric name."""
     wanted = _finite(run.metrics)
     found: dict[str, Sample] = {}
     if not wanted or project.places.top is None or not (run.id or run.version):
@@ -55,19 +55,19 @@ def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
             break
         try:
             found |= reading(path, partial(_of_file, run=run, wanted=missing))
-        except XexpError:  # for the verb that needs it to say
+        except XexpError:  # reported by the command that needs it
             continue
     return found
 
 
 def rates(project: Project, runs: Sequence[RecordedRun]) -> list[dict[str, Sample]]:
-    """:func:`samples` of the accuracy and error rate of many runs, which costs one reading of each file."""
+    """Like :func:`samples`, for the accuracy and error rate of many runs, reading each file once."""
     names = {run.id for run in runs if run.id}
     counts: dict[str, tuple[float, int]] = {}
     for path in collect.databases(project.top, project.config) if names else ():
         try:
             counts |= reading(path, partial(_counts, runs=names - counts.keys()))
-        except XexpError:  # for the verb that needs it to say
+        except XexpError:  # reported by the command that needs it
             continue
     found = []
     for run in runs:
@@ -83,7 +83,7 @@ def _finite(metrics: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _counts(database: Database, runs: Collection[str]) -> dict[str, tuple[float, int]]:
-    """Right rows of runs, and all that have an answer."""
+    """Return the number of correct rows per run, and of all rows with an answer."""
     found: dict[str, tuple[float, int]] = {}
     for table in tables_of(database):
         right = _is_right(database, table)
@@ -129,12 +129,12 @@ def _of_file(
 
 
 def _is_rate(metric: str) -> bool:
-    """Whether predictions and truth tell the metric."""
+    """Whether the metric follows from predictions and truth."""
     return column_names.canonical(metric) in ("accuracy", "error_rate")
 
 
 def _column_of(table: Table, metric: str) -> str | None:
-    """The column whose mean a metric may be: of its name, or of its name without "mean"."""
+    """Return the column whose mean a metric may be: with its name, or its name without "mean"."""
     bare = [word for word in column_names.words(column_names.bare(metric)) if word not in _MEAN]
     for column in table.columns:
         if column == metric or column_names.words(column) == bare:
@@ -143,11 +143,11 @@ def _column_of(table: Table, metric: str) -> str | None:
 
 
 def _is_right(database: Database, table: Table) -> str | None:
-    """An SQL expression: 1 where the row of a table is right, 0 where not, NULL where it has no answer."""
+    """Return an SQL expression: 1 if the row is correct, 0 if not, NULL without an answer."""
     one, other = table.first_of(PREDICTIONS), table.first_of(TRUTHS)
     if one and other:
         a, b = quoted(one), quoted(other)
-        if database.kind == "duckdb":  # which compares no text with a number
+        if database.kind == "duckdb":  # DuckDB does not compare text with a number
             a, b = f"CAST({a} AS VARCHAR)", f"CAST({b} AS VARCHAR)"
         return f"CASE WHEN {a} = {b} THEN 1 WHEN {a} <> {b} THEN 0 END"
     right = table.first_of(RIGHT)
@@ -155,8 +155,8 @@ def _is_right(database: Database, table: Table) -> str | None:
 
 
 def _rows(database: Database, table: Table, run: RecordedRun) -> Rows | None:
-    """The rows of a run in a table: of its id, else of its version; None where there are none, or
-    a large table would have to be read for them."""
+    """Return the rows of a run in a table, by its id or else its version; None if there are none,
+    or a large table would have to be scanned."""
     if table.key[:1] != (table.run_column,) and _is_large(database, table):
         return None
     for where, params in _conditions(database, table, run):
@@ -211,7 +211,7 @@ def _means(rows: Rows, wanted: Mapping[str, tuple[str, float]]) -> dict[str, Sam
             f"count({shown}), sum({shown}), min({shown}), max({shown})"
         )
         numbers = all(isinstance(end, int | float | Decimal) for end in (total, least, most))
-        if not numbers or n < 2 or least == most:  # one value for all rows is no sample of it
+        if not numbers or n < 2 or least == most:  # one value for all rows is not a sample
             continue
         mean = float(total) / n
         if abs(value - mean) <= _ROUNDED * max(abs(value), abs(mean)):

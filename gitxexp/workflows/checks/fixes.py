@@ -1,4 +1,4 @@
-"""What a check found and knows to correct, corrected by operations that ``undo`` takes back."""
+"""Apply the fixes for what a check found, in operations that ``undo`` can revert."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gitxexp.workflows.checks.rule import Finding, Fix
 
 
 def fixable(findings: Sequence[Finding]) -> list[Fix]:
-    """The corrections of findings, each once."""
+    """Return the fixes of findings, without duplicates."""
     found: dict[str, Fix] = {}
     for one in findings:
         if one.fix is not None:
@@ -18,9 +18,9 @@ def fixable(findings: Sequence[Finding]) -> list[Fix]:
 
 
 def apply(project: Project, fixes: Sequence[Fix], *, wait: bool = True) -> tuple[str, ...]:
-    """Make the corrections: those that can be are one operation; what was done, in words.
+    """Apply the fixes, as far as possible in one operation; return descriptions of what was done.
 
-    Raises XexpError where one fails; then none of that operation is made.
+    Raises XexpError if one fails; then that operation changes nothing.
     """
     inside = [fix for fix in fixes if fix.inside is not None]
     if inside:

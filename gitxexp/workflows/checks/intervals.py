@@ -1,4 +1,4 @@
-"""How sure a rate or a mean is, and the difference of two: 95% intervals.
+"""95% intervals of a rate, of a mean, and of the difference of two.
 
 Sources: E. B. Wilson, "Probable inference, the law of succession, and statistical inference", JASA 22
 (1927); R. G. Newcombe, "Interval estimation for the difference between independent proportions",
@@ -17,7 +17,7 @@ from typing import NamedTuple
 Z = 1.959963984540054
 #: Resamples of a bootstrap.
 RESAMPLES = 2_000
-#: Values from which on the mean of resamples is normal for all purposes here.
+#: From this many values on, the mean of resamples is treated as normal.
 LARGE = 2_000
 
 
@@ -30,7 +30,7 @@ class Interval(NamedTuple):
     n: int
 
     def excludes(self, value: float) -> bool:
-        """Whether ``value`` is outside."""
+        """Whether ``value`` is outside the interval."""
         return value < self.low or value > self.high
 
 
@@ -63,7 +63,7 @@ def bootstrap(values: Sequence[float]) -> Interval:
         raise ValueError("a mean of nothing")
     n, mean = len(values), math.fsum(values) / len(values)
     if n >= LARGE:
-        # not by squares: those of large values are beyond floats
+        # avoids squares, which overflow for large values
         spread = math.dist(values, (mean,) * n) / math.sqrt((n - 1) * n)
         return Interval(mean, mean - Z * spread, mean + Z * spread, n)
     low, high = _percentiles(_resampled(values, random.Random(n)))

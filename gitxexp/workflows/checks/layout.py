@@ -1,8 +1,8 @@
-"""The columns of an evaluation, by the names that people give them, the surest first."""
+"""The columns of an evaluation, by common names, most certain first."""
 
 from __future__ import annotations
 
-#: Columns that name the input of an evaluation, the surest first.
+#: Columns that name the input of an evaluation, most certain first.
 ID_COLUMNS = ("input_id", "sample_id", "example_id", "item_id", "instance_id", "case_id", "question_id",
               "prompt_id", "query_id", "doc_id", "document_id", "image_id", "record_id", "row_id", "data_id",
               "datapoint_id", "text_id", "utterance_id", "uid", "uuid", "input_hash", "sample_idx",
@@ -22,7 +22,7 @@ TRUTHS = ("ground_truth", "groundtruth", "y_true", "label", "target", "expected"
           "true_label", "gold_label", "truth", "y")  # fmt: skip
 RAW = ("raw_response", "response", "raw_output", "raw", "completion", "llm_response", "output_text",
        "raw_prediction", "model_output")  # fmt: skip
-#: 0 or 1 for each row: whether its prediction is right.
+#: 0 or 1 for each row: whether its prediction is correct.
 RIGHT = ("correct", "is_correct", "right", "is_right", "passed", "is_passed")
 #: How many rows the metrics of a row were computed from.
 COUNTS = ("n_samples", "num_samples", "n_test", "test_size", "n_examples", "num_examples", "support",

@@ -1,8 +1,8 @@
-"""A table of results, summed up run by run by the database itself: what the rules look at.
+"""A table of results, aggregated by run in the database itself, as input to the rules.
 
-One statement counts, and finds the extremes and sums of, every column for each run; no row comes to
-Python. Where the parameters of an evaluation vary within a run, the rows of a run with one configuration
-are a group of their own. What a rule shows of single rows, it asks for afterwards.
+One statement computes counts, extremes and sums of every column per run; no row is fetched into
+Python. If the parameters of an evaluation vary within a run, the rows of each configuration form a
+separate group. Rules query single rows to show afterwards.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from gitxexp.trackers.tables import Table, quoted
 from gitxexp.workflows.checks.layout import ERRORS, ID_COLUMNS, PREDICTIONS, SPLITS, TRUTHS
 from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 
-#: Rows shown of what a rule finds.
+#: Rows shown per finding.
 MOST = 20
-#: Rows of a table from which on its inputs are sorted once for all rules.
+#: From this many rows on, a table's inputs are sorted once for all rules.
 LARGE = 200_000
-#: Columns that number the repetitions of an input that are meant.
+#: Columns that number intended repetitions of an input.
 REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
-#: Runs that are read one after the other, where their rows stand together.
+#: Maximum number of runs that are read one by one if their rows are contiguous.
 _RANGES = 1_000
-#: What one sort tells apart: places (bits of an integer, of which there are several), and patterns of them.
+#: Limits of one sort: places (bits in several integers), and patterns of them.
 _BITS, _PLACES, _PATTERNS = 60, 600, 5_000
-#: Runs up to which each is compared with.
+#: Maximum number of runs that are compared one by one.
 _FEW = 16
-#: Runs of a table that are told apart; of more, the table is one.
+#: Maximum number of runs that are distinguished; with more, the table counts as one.
 RUNS = 50_000
-#: Configurations within runs that are told apart.
+#: Maximum number of configurations distinguished within runs.
 CONFIGURATIONS = 1_000
 
 _NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
@@ -46,7 +46,7 @@ _NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
 
 @dataclass(frozen=True, slots=True)
 class Cells:
-    """What a column holds in a group: rows with a value, the extremes, and the sum of numbers."""
+    """Summary of a column in a group: rows with a value, extremes, and sum."""
 
     filled: int = 0
     least: Any = None
@@ -55,7 +55,7 @@ class Cells:
 
     @property
     def constant(self) -> bool:
-        """Whether all values are one."""
+        """Whether all values are equal."""
         return self.filled > 0 and type(self.least) is type(self.most) and self.least == self.most
 
     @property
@@ -68,9 +68,9 @@ class Cells:
 class Group:
     """The rows of one run that have one configuration.
 
-    ``matches`` counts the rows where prediction and truth are there, and those where they are equal;
-    ``misses`` are the sums of the absolute and of the squared differences, where both are numbers.
-    ``ends`` are the first and the last rowid, where the table has them.
+    ``matches`` counts the rows with prediction and truth, and those where they are equal;
+    ``misses`` are the sums of absolute and squared differences, if both are numbers. ``ends`` are
+    the first and last rowid, if the table has rowids.
     """
 
     run: str
@@ -83,11 +83,11 @@ class Group:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What tells it from the other groups of the table."""
+        """What distinguishes it from the other groups of the table."""
         return (self.run, *self.varying.values())
 
     def value(self, column: str | None) -> Any:
-        """The one value of a column; None where it has none, or several."""
+        """The only value of a column; None if it has none or several."""
         name = column or ""
         if name in self.varying:
             return self.varying[name]
@@ -96,7 +96,7 @@ class Group:
 
 
 class Spread(NamedTuple):
-    """So many ``inputs`` are in ``rows`` rows each, of ``groups`` groups."""
+    """This many ``inputs`` are in ``rows`` rows each, in ``groups`` groups."""
 
     rows: int
     groups: int
@@ -104,9 +104,9 @@ class Spread(NamedTuple):
 
 
 class Pattern(NamedTuple):
-    """So many ``inputs`` are in ``rows`` rows each, in the same runs and parts of the data.
+    """This many ``inputs`` are in ``rows`` rows each, in the same runs and parts of the data.
 
-    ``places`` are the numbers of the runs among those that are looked at, with the part of the data.
+    ``places`` are the indices of the examined runs, with the part of the data.
     """
 
     rows: int
@@ -133,7 +133,7 @@ class TableProfile:
 
     @cached_property
     def run_column(self) -> str | None:
-        """The column that tells runs apart: their id, else the version that rows name."""
+        """The column that distinguishes runs: their id, else the version in the rows."""
         return self.table.run_column or next(iter(self.table.version_columns), None)
 
     @cached_property
@@ -148,7 +148,7 @@ class TableProfile:
 
     @cached_property
     def split_column(self) -> str | None:
-        """The column that says which part of the data an input is of."""
+        """The column with the split of an input."""
         return self.table.first_of(SPLITS)
 
     @cached_property
@@ -158,7 +158,7 @@ class TableProfile:
 
     @cached_property
     def cache_column(self) -> str | None:
-        """xetrack's: the run that computed what a row took from the cache, "" if it did itself."""
+        """xetrack's column: the run that computed a cached row, "" if the row's own run did."""
         return self.table.first_of(("cache",))
 
     @cached_property
@@ -173,12 +173,12 @@ class TableProfile:
 
     @cached_property
     def params(self) -> frozenset[str]:
-        """The columns that are parameters by their role, or by their names in some rows."""
+        """The columns that are parameters by role, or by name in some rows."""
         names = {n for n in self.table.columns if _is_param(n, self.table, self.rules)}
         return frozenset({*names, *self.of_role(Role.PARAM)})
 
     def is_number(self, column: str) -> bool:
-        """Whether the declared type of a column is one of numbers."""
+        """Whether a column has a numeric declared type."""
         declared = self.table.types.get(column, "").upper()
         return any(word in declared for word in _NUMBERS) and not declared.endswith("[]")
 
@@ -186,7 +186,7 @@ class TableProfile:
 
     @cached_property
     def groups(self) -> Sequence[Group]:
-        """The runs of the table, the oldest first; of an evaluation the configurations in each."""
+        """The runs of the table, oldest first; for an evaluation, the configurations in each."""
         groups = self._read(())
         varying = self._varying(groups) if self.id_column else ()
         if varying:
@@ -238,7 +238,7 @@ class TableProfile:
         return found
 
     def _summed(self, items: str, by: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-        """One row for each group; a run whose rows stand together is read there, without a sort."""
+        """Yield one row per group; a run with contiguous rows is read by range, without a sort."""
         sql = f"SELECT {items} FROM {self.from_table}"
         for first, last in (ranges := self._ranges(by)):
             yield from self.database.rows(f"{sql} WHERE rowid BETWEEN ? AND ?", [first, last])
@@ -247,7 +247,7 @@ class TableProfile:
             yield from self.database.rows(sql + grouping)
 
     def _ranges(self, by: Sequence[str]) -> list[tuple[int, int]]:
-        """The first and the last rowid of each run of a large table; none where runs are mixed."""
+        """The first and last rowid of each run of a large table; empty if runs are interleaved."""
         if self.database.kind != "sqlite" or not self.table.has_rowid or len(by) != 1:
             return []
         ends = (f"(SELECT {end}(rowid) FROM {self.from_table})" for end in ("min", "max"))
@@ -266,7 +266,7 @@ class TableProfile:
         return [(first, last) for first, last, _ in found]
 
     def _is_mixed(self, rowid: int) -> bool:
-        """Whether rows around ``rowid`` are of several runs in turn, as where these run at a time."""
+        """Whether rows around ``rowid`` alternate between runs, as when these run concurrently."""
         sql = f"SELECT {quoted(self.run_column or '')} FROM {self.from_table} WHERE rowid BETWEEN ? AND ?"
         runs = [run for (run,) in self.database.rows(sql, [rowid, rowid + 100])]
         turns = sum(1 for one, other in pairwise(runs) if one != other)
@@ -366,14 +366,14 @@ class TableProfile:
         }
 
     def by_config(self) -> dict[str, list[Group]]:
-        """The groups that are looked at, by their configuration."""
+        """The examined groups, by configuration."""
         found: dict[str, list[Group]] = {}
         for group in self.chosen:
             found.setdefault(repr(sorted(self.config(group).items())), []).append(group)
         return found
 
     def label(self, group: Group) -> str:
-        """A group for people: its configuration in short, else its run."""
+        """A display name for a group: its configuration in short, else its run."""
         varied = self._varied
         config = {name: value for name, value in self.config(group).items() if name in varied}
         named = ", ".join(f"{column_names.bare(n)}={v}" for n, v in list(config.items())[:3])
@@ -381,7 +381,7 @@ class TableProfile:
 
     @cached_property
     def _varied(self) -> frozenset[str]:
-        """The parameters of which groups have different values."""
+        """The parameters that differ between groups."""
         configs = [self.config(group) for group in self.groups]
         names = {name for config in configs for name in config}
         return frozenset(n for n in names if len({repr(c[n]) for c in configs if n in c}) > 1)
@@ -403,7 +403,7 @@ class TableProfile:
         return self.table.all_of(names)
 
     def _key(self) -> str:
-        """An SQL expression that tells groups apart."""
+        """An SQL expression that distinguishes groups."""
         names = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
         if len(names) < 2:
             return names[0] if names else "1"
@@ -434,8 +434,8 @@ class TableProfile:
 
     @cached_property
     def patterns(self) -> Sequence[Pattern] | None:
-        """In which runs and parts of the data which number of inputs is, by one sort of a large table
-        in which some may be where they should not; None where the rules count themselves."""
+        """The number of inputs per combination of runs and splits, by one sort of a large table
+        that may contain misplaced inputs; None if the rules count themselves."""
         runs = [group.run for group in self.chosen]
         several = self.split_column or any(len(each) > 1 for each in self.by_config().values())
         if sum(group.rows for group in self.chosen) < LARGE or not several or "" in runs:
@@ -470,7 +470,7 @@ class TableProfile:
         named = ", ".join(masks)
         whole = (
             "LIMIT -1" if self.database.kind == "sqlite" else ""
-        )  # the place of a row is found once
+        )  # the place of a row is computed once
         sql = (
             f"SELECT c, count(*), min(k), max(k), {named} FROM (SELECT k, count(*) AS c, {either} FROM"
             f" (SELECT {key} AS k, {place} AS p FROM {self.from_table}"
@@ -489,7 +489,8 @@ class TableProfile:
         return found
 
     def _numbers(self, runs: Sequence[str]) -> bool:
-        """Whether runs have a table of their numbers: of many, that is quicker than to compare with each."""
+        """Whether to store run numbers in a table, which is faster than comparing with each of many
+        runs."""
         return self.database.kind == "sqlite" and len(runs) > _FEW
 
     def _number_of(self, run: str, runs: Sequence[str]) -> str:
@@ -522,8 +523,8 @@ class TableProfile:
 
     @cached_property
     def repeated(self) -> dict[str, int]:
-        """How many inputs are in several runs of one configuration, by configuration as in
-        :meth:`by_config`; those without any are left out. One statement for all."""
+        """The number of inputs in several runs of one configuration, by configuration as in
+        :meth:`by_config`, without zeros. Uses one statement for all."""
         again = {
             text: groups
             for text, groups in self.by_config().items()
@@ -583,7 +584,7 @@ class TableProfile:
         return self.counted(inner, params)
 
     def by_group(self, expression: str, condition: str = "1 = 1") -> dict[tuple[Any, ...], Any]:
-        """The value of an aggregate for each group that is looked at, by :attr:`Group.key`."""
+        """The value of an aggregate for each examined group, by :attr:`Group.key`."""
         by = [quoted(name) for name in (self.run_column, *self.varying_names) if name]
         where, params = self.where(self.chosen)
         sql = f"SELECT {', '.join([*by, expression])} FROM {self.from_table}"
@@ -612,7 +613,7 @@ class TableProfile:
         return [dict(zip(names, map(plain, row), strict=True)) for row in cursor.fetchall()]
 
     def counted(self, sql: str, params: Sequence[Any] = ()) -> tuple[int, list[dict[str, Any]]]:
-        """How many rows a statement has, and the first of them, in one go."""
+        """The number of rows of a statement, and the first of them, in one query."""
         rows = self.ask(
             f"SELECT *, count(*) OVER () AS total FROM ({sql}) AS s LIMIT {MOST}", params
         )
@@ -642,7 +643,7 @@ class TableProfile:
         )  # fmt: skip
 
     def require_id(self) -> str:
-        """The column of inputs; raises XexpError where the one that was asked for is not there."""
+        """The column of inputs; raises XexpError if the requested one does not exist."""
         if self.id_column is None:
             names = list(self.table.columns)
             raise XexpError(

@@ -1,4 +1,4 @@
-"""A column renamed in every table of the results that has it, as a step that comes back."""
+"""Rename a column in every results table that has it, as a reversible step."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def tables_with(path: Path, column: str) -> list[str]:
 
 
 def rename(project: Project, running: Running, path: Path, old: str, new: str) -> None:
-    """Rename the column in all tables of a database that have it: in a copy, which takes its place.
+    """Rename the column in all tables of a database that have it: in a copy that replaces the file.
 
-    Where a table has ``new`` too, rows without it get the value of ``old``, which is then dropped. Raises
-    XexpError where rows have two different values, or the file cannot be written.
+    Where a table has ``new`` too, rows without it get the value of ``old``, which is then dropped.
+    Raises XexpError if rows have two different values, or the file cannot be written.
     """
     running.save_file(path)
     with held_still([path]), atomic_write(path) as temporary:

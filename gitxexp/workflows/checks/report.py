@@ -1,4 +1,4 @@
-"""What a check is asked for, and what it answers."""
+"""The request to a check, and its report."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What is looked at.
+    """The request to a check.
 
-    ``paths`` are results files (none: those of the repository). ``before`` asks for the rules before a
-    run, else those after one. ``only`` and ``skip`` are ids of rules. ``since`` is a version: what was
-    there before is not looked at; ``run`` the only run that is. ``id_column`` names the inputs of an
-    evaluation; ``train`` and ``test`` are two files of data. ``base`` has the merges since it looked at.
-    ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be logged by the run, ``version`` is
-    its version, ``jobs`` the number of processes that will write. ``ask_remote``: remotes that are no
-    folder are asked, too.
+    ``paths`` are results files (none: those of the repository). ``before`` asks for the rules
+    before a run, else those after one. ``only`` and ``skip`` are ids of rules. ``since`` is a
+    version: earlier rows are ignored; ``run`` is the only run to check. ``id_column`` names the
+    inputs of an evaluation; ``train`` and ``test`` are two files of data. ``base`` is a commit: the
+    merges since then are checked. ``params`` (or ``params_from``, a dataclass MODULE:CLASS) will be
+    logged by the run, ``version`` is its version, ``jobs`` the number of processes that will write.
+    ``ask_remote``: also query non-local remotes.
     """
 
     paths: tuple[Path, ...] = ()
@@ -61,15 +61,15 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Report:
-    """What was found, the gravest first; ``rules`` are those that were applied."""
+    """The findings, most severe first; ``rules`` are those that were applied."""
 
     findings: tuple[Finding, ...] = ()
     ignored: tuple[Ignored, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     rules: tuple[str, ...] = ()
-    unchanged: bool = False  #: nothing has changed since, and this is what was found then
-    merges: int = 0  #: merge commits that were looked at
-    dropped: tuple[DroppedRows, ...] = ()  #: what they dropped
+    unchanged: bool = False  #: nothing has changed since this report was made
+    merges: int = 0  #: merge commits that were checked
+    dropped: tuple[DroppedRows, ...] = ()  #: rows that they dropped
     problems: tuple[str, ...] = ()  #: those that could not be compared
 
     def count(self, level: Level) -> int:

@@ -1,4 +1,4 @@
-"""The rules of results files, applied to every table of runs of each."""
+"""Apply the rules for results files to every table of runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gitxexp.workflows.experiments import collect
 
 #: Bytes that DuckDB may use; it spills the rest. SQLite needs its page cache alone.
 MEMORY = 350_000_000
-#: KiB of SQLite's page cache, which is what its sorts may use before they spill.
+#: KiB of SQLite's page cache, the memory that its sorts use before they spill.
 _PAGES = 65_536
 
 UNREADABLE = "unreadable"
@@ -30,9 +30,9 @@ _READ = ("xetrack", "table")
 
 
 def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
-    """What ``rules`` find in the results files that are named, or that the repository has.
+    """Apply ``rules`` to the named results files, or to those of the repository.
 
-    A file that was named and cannot be read raises XexpError; one of the repository is a finding.
+    An unreadable named file raises XexpError; an unreadable one of the repository is a finding.
     """
     named = context.request.paths
     asked = _Asked(context)
@@ -51,7 +51,7 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
 
 
 def _at(path: Path, rules: Sequence[Rule], context: Context, asked: _Asked) -> Iterator[Finding]:
-    """What the rules find in a file, or in what another tracker keeps."""
+    """Apply the rules to a file, or to another tracker's store."""
     table = context.config.results_table or None if not context.request.paths else None
     tracker = tracker_of(path, table)
     if tracker is None or tracker in _READ:
@@ -65,7 +65,7 @@ def _at(path: Path, rules: Sequence[Rule], context: Context, asked: _Asked) -> I
 def _in_store(
     store: Store, rules: Sequence[Rule], context: Context, asked: _Asked
 ) -> list[Finding]:
-    """What the rules for runs as a whole find in a store; in one without columns for its values."""
+    """Apply the rules for whole runs to a store without a column per value."""
     own = [rule for rule in rules if rule.id in stores.RULES]
     with stores.as_database(store) as (database, roles):
         shown = context.shown(store.path)
@@ -75,14 +75,14 @@ def _in_store(
 
 @dataclass
 class _Asked:
-    """The run that is asked for, if one is: which are there, and whether it is."""
+    """The requested run, if any: which runs exist, and whether it does."""
 
     context: Context
     known: list[str] = field(default_factory=list)
     is_there: bool = False
 
     def choose(self, tables: Sequence[TableProfile]) -> list[TableProfile]:
-        """The tables that have something to look at, with that alone."""
+        """Return the tables that have something to check, reduced to that."""
         for table in tables:
             table.chosen = _choose(table, self.context)
             self.known += (group.run for group in table.groups)
@@ -91,7 +91,7 @@ class _Asked:
         return found
 
     def require(self) -> None:
-        """NoAnswer where no file has the run."""
+        """Raise NoAnswer if no file has the run."""
         wanted = self.context.request.run
         if wanted and not self.is_there:
             names = list(dict.fromkeys(self.known))
@@ -104,8 +104,8 @@ class _Asked:
 
 
 def _sources(context: Context) -> list[Path]:
-    """The databases and folders of trackers of the repository; none where there is no work tree, which
-    is said."""
+    """Return the tracker databases and folders of the repository; none, with a note, without a work
+    tree."""
     at = context.at
     if at is None or at.places.top is None:
         raise XexpError(
@@ -145,7 +145,7 @@ def _profiles(database: Database, context: Context) -> list[TableProfile]:
     tables = tables_of(
         database, context.config.results_table or None if not context.request.paths else None
     )
-    if not tables and context.request.paths:  # a table of data has no runs
+    if not tables and context.request.paths:  # a data table has no runs
         named = (
             *ID_COLUMNS,
             "id",
@@ -170,7 +170,7 @@ def _profiles(database: Database, context: Context) -> list[TableProfile]:
 
 
 def _choose(table: TableProfile, context: Context) -> list[Group]:
-    """The groups of the run, and since the version, that are asked for."""
+    """Return the groups of the requested run, and since the requested version."""
     request, groups = context.request, table.groups
     if request.run:
         exact = [group for group in groups if group.run == request.run]

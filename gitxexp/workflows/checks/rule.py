@@ -1,8 +1,8 @@
-"""What a rule is, what it finds, and which rules there are.
+"""The definition of a rule, its findings, and the registry of rules.
 
-A rule is a function in one of the files of :mod:`gitxexp.workflows.checks.rules`, one file a subject,
-with :func:`rule` around it. Its docstring is its section of git-xexp-check(1): the first paragraph says
-what it finds, the rest why that matters, with an example and the way to correct it.
+A rule is a function in one of the files of :mod:`gitxexp.workflows.checks.rules`, one file per
+subject, decorated with :func:`rule`. Its docstring is its section of git-xexp-check(1): the first
+paragraph says what it finds, the rest why that matters, with an example and the fix.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Level(StrEnum):
-    """How much a finding matters: an error makes a result wrong, a warning may, a note is to know."""
+    """The severity of a finding: an error makes a result wrong, a warning may, a note informs."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -29,19 +29,19 @@ class Level(StrEnum):
 
 
 class Scope(StrEnum):
-    """What a rule looks at, which decides what it is called with."""
+    """What a rule checks, which decides its arguments."""
 
     BEFORE = "before"  #: the work tree, before a run: ``function(context)``
-    REPOSITORY = "repository"  #: what is recorded, after one: ``function(context)``
+    REPOSITORY = "repository"  #: the record, after a run: ``function(context)``
     FILE = "file"  #: all tables of a results file: ``function(tables, context)``
     TABLE = "table"  #: each table of a results file: ``function(table, context)``
-    DATA = "data"  #: two files of data, where they are named: ``function(context)``
-    MERGE = "merge"  #: merges since a commit, where one is named: ``function(context)``
+    DATA = "data"  #: two data files, if named: ``function(context)``
+    MERGE = "merge"  #: merges since a commit, if named: ``function(context)``
 
 
 class Fix(NamedTuple):
-    """A safe way to correct something: what it does in one line, and how: ``inside`` an operation that
-    may hold several of them, or ``alone``, as the operation of its own that a verb makes."""
+    """A safe fix: what it does in one line, and how: ``inside`` an operation that may contain
+    several fixes, or ``alone``, as a separate operation of a command."""
 
     summary: str
     inside: Callable[[Project, Running], None] | None = None
@@ -52,10 +52,10 @@ class Fix(NamedTuple):
 class Finding:
     """One thing that a rule found.
 
-    ``path`` is the file from the top of the work tree, ``table`` its table, ``subject`` the column, run,
-    output or version that it is about. ``count`` says how many rows (or files) are concerned, of which
-    ``rows`` has the first ones; where these sum up several (by run, by error), ``listed`` is how many
-    such there are. ``hint`` is how to go on.
+    ``path`` is the file relative to the top of the work tree, ``table`` its table, ``subject`` the
+    column, run, output or version concerned. ``count`` is the number of rows (or files) concerned,
+    and ``rows`` has the first ones; if these are summaries (by run, by error), ``listed`` is the
+    number of summaries. ``hint`` says how to continue.
     """
 
     rule: str
@@ -72,18 +72,18 @@ class Finding:
 
     @property
     def more(self) -> int:
-        """How many rows there are that ``rows`` has not."""
+        """The number of rows that are not in ``rows``."""
         return (self.count if self.listed is None else self.listed) - len(self.rows)
 
     @property
     def place(self) -> str:
-        """Where it is: the file and its table."""
+        """The location: the file and its table."""
         return f"{self.path}:{self.table}" if self.table else self.path
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule: ``level`` is that of its findings where they say no other."""
+    """A rule: ``level`` applies to its findings unless they set their own."""
 
     id: str
     level: Level
@@ -102,25 +102,25 @@ class Rule:
 
     @property
     def is_before(self) -> bool:
-        """Whether it belongs to ``--before``."""
+        """Whether it is part of ``--before``."""
         return self.scope is Scope.BEFORE
 
     def run(self, *args: Any) -> list[Finding]:
-        """What it finds, each finding with the rule's id and level."""
+        """Apply the rule; returns its findings with the rule's id and level."""
         return [
             replace(one, rule=self.id, level=one.level if one.rule == _LEVELLED else self.level)
             for one in self.function(*args)
         ]
 
 
-#: In place of a rule's id, until :meth:`Rule.run` fills it in: the finding has a level of its own.
+#: Placeholder for a rule's id, until :meth:`Rule.run` fills it in: the finding has its own level.
 _LEVELLED = "levelled"
 _known: dict[tuple[str, Scope], Rule] = {}
 
 
 def rule(id: str, level: Level, scope: Scope) -> Callable[[Callable[..., Iterable[Finding]]], Rule]:
-    """Make a rule of a function that yields :func:`found`; one that looks at several things (say a table,
-    and two files) is made of several functions of one id."""
+    """Turn a function that yields :func:`found` into a rule; a rule with several scopes (say a
+    table, and two files) consists of several functions with the same id."""
 
     def declared(function: Callable[..., Iterable[Finding]]) -> Rule:
         made = _known[id, scope] = Rule(id, level, scope, function)
@@ -142,7 +142,8 @@ def found(
     fix: Fix | None = None,
     listed: int | None = None,
 ) -> Finding:
-    """A finding of the rule that yields it, which fills in its id, and its level where ``level`` is None."""
+    """Return a finding; the rule that yields it fills in its id, and its level if ``level`` is
+    None."""
     return Finding(
         _LEVELLED if level else "", level or Level.NOTE, message, path, table, subject, count,
         tuple(rows), hint, fix, listed,

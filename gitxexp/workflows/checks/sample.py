@@ -1,7 +1,7 @@
-"""What the rows of one configuration or run say of a metric: its mean or rate with a 95% interval.
+"""Samples of a metric from the rows of one configuration or run: its mean or rate with a 95%
+interval.
 
-The one way to an interval from rows: ``check``'s rule few-samples and ``explore diff`` go it, so that both
-say the same.
+``check``'s rule few-samples and ``explore diff`` share this code, so that both agree.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from gitxexp.workflows.checks.intervals import Interval
 
 
 class Sample(NamedTuple):
-    """The interval of a metric; ``values`` are those of a mean of few rows, which a bootstrap takes."""
+    """The interval of a metric; ``values`` are given for a mean of few rows, for the bootstrap."""
 
     interval: Interval
     values: Sequence[float] = ()
 
 
 class Rows(NamedTuple):
-    """Some rows of a database: an item of FROM, a condition, and its parameters."""
+    """A selection of rows: an item of FROM, a condition, and its parameters."""
 
     database: Database
     source: str
@@ -31,14 +31,15 @@ class Rows(NamedTuple):
     params: Sequence[Any]
 
     def ask(self, picks: str, also: str = "", before: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The values of ``picks``, whose parameters are ``before``; ``also`` is a further condition."""
+        """Return the values of ``picks``, whose parameters are ``before``; ``also`` is an
+        additional condition."""
         where = f"{self.condition} AND {also}" if also else self.condition
         sql = f"SELECT {picks} FROM {self.source} WHERE {where}"
         return list(self.database.rows(sql, [*before, *self.params]))
 
 
 class Summary(NamedTuple):
-    """What is known of a column of numbers: how many there are, their sum, and the ends."""
+    """Statistics of a numeric column: count, sum, minimum and maximum."""
 
     n: int
     total: float
@@ -46,13 +47,13 @@ class Summary(NamedTuple):
 
 
 def of_rate(hits: float, n: int) -> Sample:
-    """Of ``hits`` among ``n``: Wilson's interval. Raises ValueError where ``n`` is 0."""
+    """Wilson's interval of ``hits`` among ``n``. Raises ValueError if ``n`` is 0."""
     return Sample(intervals.wilson(hits, n))
 
 
 def of_column(rows: Rows, name: str, known: Summary) -> Sample:
-    """Of the numbers of a column: Wilson's interval where all are 0 or 1, else that of a bootstrap of
-    the mean, which for many rows is the normal one. There has to be one number at least."""
+    """The interval of a column's numbers: Wilson's if all are 0 or 1, else a bootstrap of the mean,
+    or the normal one for many rows. Needs at least one number."""
     column, n = quoted(name), known.n
     if known.ends <= {0, 1} and not rows.ask("1", f"{column} NOT IN (0, 1) LIMIT 1"):
         return of_rate(known.total, n)
@@ -66,8 +67,8 @@ def of_column(rows: Rows, name: str, known: Summary) -> Sample:
 
 
 def difference(one: Sample, other: Sample) -> Interval:
-    """The interval of ``one`` minus ``other``. Newcombe's square and add holds for means of many rows,
-    too, whose intervals are symmetric."""
+    """The interval of ``one`` minus ``other``. Newcombe's square-and-add method also holds for
+    means of many rows, whose intervals are symmetric."""
     if one.values and other.values:
         return intervals.difference_of_means(one.values, other.values)
     return intervals.difference_of_rates(one.interval, other.interval)

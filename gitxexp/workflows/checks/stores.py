@@ -1,5 +1,6 @@
-"""Runs that have no table with a column for each value, as one: those of MLflow and DVCLive, and those that
-only a record or a tag knows (a script that writes metrics.json). One row a run, in memory."""
+"""Build a table, in memory with a row per run, for runs that have none with a column per value:
+those of MLflow and DVCLive, and those known only from a record or tag (a script that writes
+metrics.json)."""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.runs import record
 
-#: What can be said of runs as a whole; the other rules look at rows.
+#: Rules for whole runs; the other rules check rows.
 RULES = frozenset(
     (
         "missing-params",
@@ -28,7 +29,7 @@ RULES = frozenset(
         "clock",
     )
 )
-#: Columns that say which run it is, when it ended, and of which code and data.
+#: Columns for the run's id, end, code and data.
 _OWN = ("run_id", "timestamp", "git_commit", "dvc_hash")
 #: SQLite's integers have eight bytes, and a table at most 2,000 columns.
 _LARGEST, _COLUMNS = 1 << 63, 1900
@@ -36,7 +37,7 @@ _LARGEST, _COLUMNS = 1 << 63, 1900
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run: ``group`` names those that are compared, such as MLflow's experiment."""
+    """A run: ``group`` names the runs to compare, such as MLflow's experiment."""
 
     id: str
     ended: str | None
@@ -53,7 +54,7 @@ class Store:
 
     path: Path
     runs: Sequence[StoredRun]
-    seen: tuple[Path, ...] = ()  #: what a folder holds, whose changes are to be noticed
+    seen: tuple[Path, ...] = ()  #: content of a folder whose changes matter
 
 
 def of_tracker(path: Path, runs: Iterable[Run]) -> Store:
@@ -74,7 +75,7 @@ def of_tracker(path: Path, runs: Iterable[Run]) -> Store:
 
 
 def of_registry(project: Project) -> Store:
-    """The runs that no tracker has: of records without rows, and of experiments without a run."""
+    """The runs that are in no tracker: records without rows, and experiments without a run."""
     records = [one for one in record.read(project) if one.status == "done" and not one.tables]
     found = [
         StoredRun(
@@ -94,7 +95,7 @@ def of_registry(project: Project) -> Store:
 
 @contextmanager
 def as_database(store: Store) -> Iterator[tuple[Database, RoleRules]]:
-    """Its runs as tables, the oldest first, one for each group; and the roles of their columns."""
+    """Its runs as tables, oldest first, one for each group; and the roles of their columns."""
     with closing(sqlite3.connect(":memory:")) as raw:
         groups: dict[str, list[StoredRun]] = {}
         for run in sorted(store.runs, key=lambda run: run.ended or ""):

@@ -1,8 +1,8 @@
-"""What the last check found, as long as nothing that it looked at has changed.
+"""Reuse the last check's report as long as its inputs have not changed.
 
-A check that found no error leaves its report in the folder of the repository's state, with a fingerprint of
-what it was made from: refs, settings, and the stats of databases, pointers, registry and cache objects.
-Making the fingerprint again takes three calls of git and a stat of each file; nothing else is imported.
+A check that found no error saves its report in the repository's state folder, with a fingerprint of
+its inputs: refs, settings, and the stats of databases, pointers, registry and cache objects.
+Recomputing the fingerprint takes three git calls and a stat of each file; nothing else is imported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
 from gitxexp.workflows.checks.rule import Finding, Level
 
-#: Its name below the state of the repository; another one for each work tree.
+#: Its name in the repository's state folder; a different one for each work tree.
 _FILE = "check.json"
 _POINTERS = ("*.dvc", "dvc.lock", "*/dvc.lock", "dvc.yaml", "*/dvc.yaml", ".gitattributes")
 _SETTINGS = r"^(xexp|merge\.xexp)\."
@@ -39,7 +39,7 @@ def known(project: Project, request: Request) -> Report | None:
 
 
 def remember(project: Project, request: Request, report: Report, watched: Iterable[Path]) -> None:
-    """Keep the report of a check that found no error; forget the last one where it did."""
+    """Save the report of a check that found no error; otherwise delete the last one."""
     if not _is_whole(request) or project.places.top is None:
         return
     path = _path(project)
@@ -50,7 +50,7 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
     stored = {
         "fingerprint": fingerprint(project, request, names), "watched": names, "report": _plain(report),
     }  # fmt: skip
-    with suppress(OSError, TypeError, ValueError):  # a report that JSON cannot hold is made again
+    with suppress(OSError, TypeError, ValueError):  # a report that JSON cannot hold is not saved
         path.parent.mkdir(parents=True, exist_ok=True)
         text = json.dumps(stored)
         with atomic_write(path, durable=False) as temporary:
@@ -58,7 +58,7 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
 
 
 def _is_whole(request: Request) -> bool:
-    """Whether all that is recorded is looked at."""
+    """Whether the whole record is checked."""
     elsewhere = request.ask_remote or request.train
     return not (request.paths or request.before or elsewhere or request.base)
 
@@ -68,7 +68,7 @@ def _path(project: Project) -> Path:
 
 
 def fingerprint(project: Project, request: Request, watched: Iterable[str]) -> list[Any]:
-    """What tells that nothing has changed: equal to the one before, as JSON has it."""
+    """A fingerprint as JSON values: equal to the previous one if nothing has changed."""
     refs = project.git.refs_later()
     patterns = [*_POINTERS, *(f"*{suffix}" for suffix in SUFFIXES)]
     names = project.at_top.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)

@@ -1,9 +1,9 @@
-"""Whether the files in the work tree are those of the run that is tagged.
+"""Check whether the files in the work tree belong to the run that is tagged.
 
-They are those of the run that wrote last. A training overwrites its model, its metrics file and,
-where parameters are edited for it, its parameter file; an earlier run of a sweep has none of them
-any more. A tag that named the one and held the other's files would be believed by ``candidates``,
-``promote`` and whoever checks it out.
+They belong to the run that wrote last. A training overwrites its model, its metrics file and, if
+parameters are edited for it, its parameter file; the files of an earlier run of a sweep are gone.
+``candidates``, ``promote`` and everyone who checks it out would trust a tag that names one run with
+the files of another.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from gitxexp.workflows.models.inventory import ModelStore, all_slots, root_of
 from gitxexp.workflows.models.select import KeptFile, kept_files
 
 _ALLOW = "or tag anyway: --allow-mismatch"
-#: Earlier versions of a parameter file that are asked whether they agreed with a run.
+#: Earlier versions of a parameter file that are compared with a run.
 _HISTORY = 50
 
 
 @dataclass(frozen=True)
 class Contradiction:
-    """A value that a file has and the run has not."""
+    """A value in a file that the run does not have."""
 
     file: str
     name: str
@@ -55,9 +55,9 @@ class Contradiction:
 
 @dataclass(frozen=True)
 class Binding:
-    """``writer``: the run that wrote last, whose files these are; None where that is the run
-    itself, or none is known. ``overridden``: what a parameter file says otherwise and always did.
-    ``kept``: the run's own files, which take the place of the writer's."""
+    """``writer``: the run that wrote last, whose files these are; None if that is the run itself,
+    or unknown. ``overridden``: values that always differed in a parameter file. ``kept``: the run's
+    own files, which replace the writer's."""
 
     writer: str | None = None
     overridden: tuple[Contradiction, ...] = ()
@@ -65,7 +65,7 @@ class Binding:
 
     @property
     def notes(self) -> Iterator[str]:
-        """What the user is told."""
+        """Messages for the user."""
         if self.kept:
             yield f"taken from the kept files of the run: {some([k.path for k in self.kept], 5)}"
         if self.overridden:
@@ -82,11 +82,11 @@ def bind(
     earlier: bool,
     apart: bool = False,
 ) -> Binding:
-    """How the work tree's files belong to ``run``; ``earlier``: it may not be the one that wrote last;
-    ``apart``: it wrote in a worktree of its own.
+    """Determine how the work tree's files relate to ``run``; ``earlier``: it may not be the one
+    that wrote last; ``apart``: it wrote in a separate worktree.
 
-    ``modified`` are tracked files that differ from HEAD. Raises NoAnswer where files are another
-    run's, or where a parameter or metrics file contradicts the run.
+    ``modified`` are tracked files that differ from HEAD. Raises NoAnswer if files belong to another
+    run, or if a parameter or metrics file contradicts the run.
     """
     touched = {*modified, *(output.path for output in outputs.changed)}
     last = collect.collect(project.top, project.config, Wanted()).run if earlier else run
@@ -113,9 +113,10 @@ def bind(
 
 
 def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
-    """The files of an earlier run that are kept, and differ from those of the work tree.
+    """Return the kept files of an earlier run that differ from those in the work tree.
 
-    Raises NoAnswer where one of those is a model that nothing keeps: it would be lost.
+    Raises NoAnswer if one of those in the work tree is a model stored nowhere else: it would be
+    lost.
     """
     own = kept_files(project, run)
     if not own:
@@ -139,7 +140,8 @@ def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
 
 
 def _is_candidate(project: Project, path: str) -> bool:
-    """Whether a path is the folder of candidates, its pointer, or in it: each file names its run."""
+    """Whether a path is the candidates folder, its pointer, or inside: each file there names its
+    run."""
     folders = [slot.candidates for slot in all_slots(project.config)]
     return any(path in (each, f"{each}.dvc") or path.startswith(f"{each}/") for each in folders)
 
@@ -149,7 +151,7 @@ def _again(project: Project) -> str:
 
 
 def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str]) -> None:
-    """NoAnswer where what a training writes has changed and ``writer`` was the last to train."""
+    """Raise NoAnswer if training outputs have changed and ``writer`` was the last to train."""
     databases = {project.inside(path) for path in collect.databases(project.top, project.config)}
     theirs = [
         path
@@ -166,8 +168,7 @@ def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str])
 
 
 def _params(project: Project, run: Run, own: Mapping[str, Path]) -> Iterator[Contradiction]:
-    """Where a parameter file, as it is or as it is kept, and the run have another value under one
-    name."""
+    """Return the parameters that differ between a parameter file, current or kept, and the run."""
     for file in project.config.params_files:
         path = own.get(file) or readable(project.top, file)
         if path is not None and path.is_file():
@@ -177,7 +178,7 @@ def _params(project: Project, run: Run, own: Mapping[str, Path]) -> Iterator[Con
 def differing_params(
     file: str, written: Mapping[str, Any], ran: Mapping[str, Any]
 ) -> Iterator[Contradiction]:
-    """Where a parameter file has another value than the run under one name."""
+    """Return the parameters that differ between a parameter file and the run."""
     for name, value in ran.items():
         full = describe.find_param(written, name)
         if full is not None and not describe.same_param(written[full], value):
@@ -187,7 +188,7 @@ def differing_params(
 def differing_metrics(
     file: str, written: Mapping[str, Any], measured: Mapping[str, Any]
 ) -> Iterator[Contradiction]:
-    """Where a metrics file has another number, beyond rounding, than the run under one name."""
+    """Return the metrics that differ, beyond rounding, between a metrics file and the run."""
     for name, value in measured.items():
         other = written.get(name)
         if _is_number(other) and _is_number(value) and not _close(other, value):
@@ -215,7 +216,7 @@ def _agreed(project: Project, found: Contradiction) -> bool:
 
 
 def _metrics(project: Project, run: Run, touched: set[str]) -> Iterator[Contradiction]:
-    """Where a metrics file that was written since the last commit has what the run never logged."""
+    """Return values in a metrics file, written since the last commit, that the run never logged."""
     for file in project.config.metrics_files:
         inside = any(file == path or file.startswith(f"{path}/") for path in touched)
         path = readable(project.top, file) if inside else None
@@ -242,7 +243,7 @@ def _logged(run: Run, column: str) -> list[Any]:
 
     try:
         return reading(run.database, action)
-    except XexpError:  # another tracker's layout, whose runs are no rows of one table
+    except XexpError:  # another tracker's layout, whose runs are not rows of one table
         return []
 
 
@@ -251,7 +252,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _close(one: Any, other: Any) -> bool:
-    """Whether two numbers are the same, as far as the one with fewer decimals tells."""
+    """Whether two numbers are equal, up to the precision of the one with fewer decimals."""
     if one == other or (one != one and other != other):
         return True
     decimals = min(_decimals(one), _decimals(other))

@@ -1,7 +1,7 @@
-"""Which files of a commit are code, their hash, and what of it changed between two commits.
+"""The code files of a commit, their hash, and which of them changed between two commits.
 
-Code is every tracked file but pointers, parameters, metrics, databases, what trackers keep, our own
-folder, DVC's and prose: what those say is compared by itself.
+Code is every tracked file except pointers, parameters, metrics, databases, tracker folders, our own
+and DVC's folder, and prose: those are compared separately.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PROSE = frozenset((".md", ".rst", ".txt"))
 _NAMES = frozenset((".gitignore", ".gitattributes", ".dvcignore", "LICENSE", "dvc.lock"))
 #: Folders of settings.
 _OURS = frozenset((FOLDER, ".dvc"))
-#: Folders that trackers keep: what they hold is compared by itself.
+#: Tracker folders: their content is compared separately.
 _TRACKERS = frozenset(("dvclive", "mlruns"))
 
 #: Hex digits kept of the hash of the code.
@@ -32,7 +32,8 @@ def is_code(path: str, config: Config) -> bool:
 
 
 def is_by_hand(path: str, config: Config) -> bool:
-    """Whether the tracked file ``path`` is code or prose: of what is known, people write it."""
+    """Whether the tracked file ``path`` is code or prose: a file that people write, as far as
+    known."""
     pure = PurePosixPath(path)
     if not _OURS.isdisjoint(pure.parts[:-1]) or pure.name in _NAMES or is_data_pointer(path):
         return False
@@ -65,7 +66,7 @@ def code_hash(git: Git, rev: str, config: Config, modified: Iterable[str] = ()) 
     if present:
         oids = git.lines("hash-object", "--", *present)
         entries |= {p: f"100644 {oid}" for p, oid in zip(present, oids, strict=True)}
-    import hashlib  # 2 ms, which naming the changed files needs not
+    import hashlib  # late: 2 ms, not needed to list changed files
 
     digest = hashlib.sha256()
     for path in sorted(entries):
@@ -75,7 +76,7 @@ def code_hash(git: Git, rev: str, config: Config, modified: Iterable[str] = ()) 
 
 
 def _plain_mode(entry: str) -> str:
-    """Executable or not is the same code, so that the hash is one before and after a commit."""
+    """Ignore the executable bit, so that the hash is the same before and after a commit."""
     return entry.replace("100755 ", "100644 ", 1)
 
 

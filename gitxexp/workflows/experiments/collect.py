@@ -1,4 +1,4 @@
-"""What an experiment was: its run, parameters and metrics, gathered from where they were written.
+"""Collect an experiment: its run, parameters and metrics, from where they were written.
 
 Precedence, weakest first: the parameter files, the parameters that ``dvc.lock`` recorded, the
 tracker's run, ``-P``; and for metrics: the metrics files, the tracker's run, ``-M``. A value of the
@@ -46,20 +46,20 @@ class Wanted:
 
     run: str | None = None
     best: str | None = None  #: the metric whose best run is taken
-    among: frozenset[str] | None = None  #: the runs that compete for it; None: all
+    among: frozenset[str] | None = None  #: the runs to choose from; None: all
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    #: false before a run: the latest one is the one before, and what is not given is as it had it
+    #: false before a run: the latest one is the previous run, whose values are the defaults
     use_run: bool = True
-    files_only: bool = False  #: no run of a tracker: the files and what the command line adds
-    ahead: bool = False  #: what a run will be given, not what ``dvc.lock`` says of the last one
-    unwritten: frozenset[str] = frozenset()  #: metrics files that are those of an earlier run
-    windows: Windows = field(default_factory=dict)  #: the rows of the run, where others have its id
+    files_only: bool = False  #: no tracker run: only files and the command line
+    ahead: bool = False  #: the parameters of the next run, not those in ``dvc.lock``
+    unwritten: frozenset[str] = frozenset()  #: metrics files of an earlier run
+    windows: Windows = field(default_factory=dict)  #: the rows of the run, if others share its id
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Parameters and metrics by dotted name, the run behind them, and remarks for the user."""
+    """Parameters and metrics by dotted name, their run, and notes for the user."""
 
     params: dict[str, Any]
     metrics: dict[str, Any]
@@ -69,15 +69,15 @@ class Collected:
     roles: dict[str, Role] = field(default_factory=dict)  #: of the run's columns
 
     def comparable(self, before: Payload, config: Config) -> dict[str, Any]:
-        """The parameters of an experiment by today's roles and settings, also those that were context
-        when it was tagged."""
+        """Return an experiment's parameters by today's roles and settings, including those that
+        were context when it was tagged."""
         today = self.roles | dict.fromkeys(self.params, Role.PARAM)
         aside = {n: v for n, v in before.context.items() if self.roles.get(n) is Role.PARAM}
         found = kept_params({**aside, **before.params}, today)
         return {name: value for name, value in found.items() if not is_ignored(name, config)}
 
     def undecided(self, before: Mapping[str, Any]) -> list[str]:
-        """Numbers of which nothing says whether they are settings, and that differ from ``before``."""
+        """Return numbers that may or may not be parameters and that differ from ``before``."""
         return [
             name
             for name, value in self.context.items()
@@ -90,9 +90,9 @@ class Collected:
 
 
 def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
-    """Gather one experiment of the work tree at ``top``.
+    """Collect one experiment of the work tree at ``top``.
 
-    Raises XexpError when the run asked for is not in any results database.
+    Raises XexpError if the requested run is in no results database.
     """
     run, notes = (None, []) if wanted.files_only else _choose(top, config, wanted)
     before = None
@@ -104,7 +104,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     metrics = _file_metrics(top, config, wanted.unwritten)
     if run is not None:
         params = overlay(params, run.params)
-        if run.roles.get("step") is Role.CONTEXT:  # DVCLive counts in its metrics file, too
+        if run.roles.get("step") is Role.CONTEXT:  # DVCLive also counts steps in its metrics file
             metrics.pop("step", None)
         metrics = overlay(metrics, run.metrics)
         notes += run.notes
@@ -128,7 +128,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
 
 
 def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """``base`` with ``over`` laid on it; a plain name replaces the one dotted name that ends in it."""
+    """Return ``base`` updated with ``over``; a plain name replaces the only dotted name that ends
+    in it."""
     merged = dict(base)
     for name, value in over.items():
         if name in merged or "." in name:
@@ -142,7 +143,7 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
 def databases(top: Path, config: Config) -> list[Path]:
     """The configured results databases that exist, in the order of the configuration.
 
-    With none configured, those that are found below ``top``.
+    If none are configured, those found below ``top``.
     """
     if not config.results_databases:
         names = find_databases(top, config.results_table or None)
@@ -157,9 +158,9 @@ def databases(top: Path, config: Config) -> list[Path]:
 
 
 def sources(top: Path, config: Config) -> list[Path]:
-    """What holds runs: the results databases, and folders that a tracker keeps.
+    """Return the stores of runs: results databases and tracker folders.
 
-    Folders are those that the configuration names, and where it names nothing those that are found.
+    Folders are those in the configuration or, if it names none, those found.
     """
     named = [top / name for name in config.results_databases if not _is_glob(name)]
     folders = [path for path in named if path.is_dir()]
@@ -168,12 +169,13 @@ def sources(top: Path, config: Config) -> list[Path]:
     return [*databases(top, config), *(folders or find_folders(top, config))]
 
 
-#: Among the results databases of a configuration: no others are looked for.
+#: Marker among configured results databases: do not search for others.
 ONLY = "*.none"
 
 
 def find_folders(top: Path, config: Config) -> list[Path]:
-    """Folders that MLflow or DVCLive keep below ``top``; none of MLflow where databases are named."""
+    """Folders that MLflow or DVCLive keep below ``top``; without MLflow's if databases are
+    configured."""
     known = ["dvclive/metrics.json", "*/dvclive/metrics.json"]
     if not config.results_databases:
         known += ["mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml"]
@@ -196,7 +198,7 @@ def _is_glob(pattern: str) -> bool:
 
 
 def absent_databases(top: Path, config: Config) -> list[str]:
-    """The results databases that are named in the configuration and are not there."""
+    """Return the configured results databases that do not exist."""
     names = [name for name in config.results_databases if not _is_glob(name)]
     return [name for name in names if not (top / name).is_file()]
 
@@ -204,7 +206,7 @@ def absent_databases(top: Path, config: Config) -> list[str]:
 def find_databases(top: Path, table: str | None = None) -> list[str]:
     """Databases with a table of runs below ``top``, tracked or not, ignored ones included.
 
-    With ``table`` also those that have a table of that name.
+    With ``table`` also those with a table of that name.
     """
     git = Git(top)
     patterns = [f"*{suffix}" for suffix in SUFFIXES]
@@ -223,8 +225,8 @@ def _is_hidden(name: str) -> bool:
 
 
 def all_runs(top: Path, config: Config, newest: int | None = None) -> list[Run]:
-    """Every run of every results database once, newest first; for a first look those that wrote before
-    the last ``newest`` of a database may be left out."""
+    """Every run of every results database once, newest first; with ``newest``, runs before the last
+    so many of a database may be left out."""
     rules, table = role_rules(config), config.results_table or None
     paths = _having_table(sources(top, config), table)
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules, newest)]
@@ -232,7 +234,7 @@ def all_runs(top: Path, config: Config, newest: int | None = None) -> list[Run]:
 
 
 def _once(runs: Sequence[Run]) -> list[Run]:
-    """The runs without those that another database has whole: the parts of a merged one."""
+    """Drop the runs that another database contains completely: the parts of a merged one."""
     runs = _without_copies(runs)
     sizes = Counter(run.database for run in runs)
     by_id: dict[str, list[Run]] = {}
@@ -244,7 +246,7 @@ def _once(runs: Sequence[Run]) -> list[Run]:
 
 
 def merged_parts(top: Path, config: Config) -> list[Path]:
-    """The results databases of which every run is in another one, as ``merge -o`` leaves them."""
+    """Return the results databases whose runs are all in another one, as after ``merge -o``."""
     rules, table = role_rules(config), config.results_table or None
     paths = databases(top, config)
     if len(paths) < 2:
@@ -255,7 +257,7 @@ def merged_parts(top: Path, config: Config) -> list[Path]:
 
 
 def _without_copies(runs: Sequence[Run]) -> Sequence[Run]:
-    """The runs without those that were imported from a store which is read here itself."""
+    """Drop the runs imported from a store that is itself read here."""
     own = {run.id for run in runs if run.tracker != "imported"}
     return [
         run
@@ -267,22 +269,22 @@ def _without_copies(runs: Sequence[Run]) -> Sequence[Run]:
 
 
 def _holds(whole: Run, part: Run) -> bool:
-    """Whether a run has all that ``part`` has; a tag may have stamped it since."""
+    """Whether a run contains all of ``part``; a tag may have stamped it since."""
     values = {k: v for k, v in part.values.items() if v is not None and k.lower() not in STAMPS}
     return all(k in whole.values and whole.values[k] == v for k, v in values.items())
 
 
 def _having_table(paths: list[Path], table: str | None) -> list[Path]:
-    """Of several databases those that have the configured table; all where none has, to say so."""
+    """Return the databases that have the configured table; all if none has, to report that."""
     if table is None or len(paths) < 2:
         return paths
     return [path for path in paths if _is_results(path, table)] or paths
 
 
 def without_runs(top: Path, config: Config) -> list[str]:
-    """The configured databases that are there and have no table in which runs can be told apart."""
+    """Return the existing configured databases without a table of distinguishable runs."""
     if config.results_table:
-        return []  # that it is missing is an error of its own
+        return []  # a missing database is reported separately
     paths = databases(top, config) if config.results_databases else []
     return [p.relative_to(top).as_posix() for p in paths if not _is_results(p, None)]
 
@@ -325,9 +327,11 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
         return named, []
     paths = _having_table(sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
-    # Files of a tracker without ids are the last run's, and their own time is not known.
+    # Files of a tracker without ids belong to the last run, and their time is unknown.
     run = max((run for run in latest if run.ended), key=_when, default=None)
-    if run is not None:  # of a merged database and its parts the one with most runs is the whole
+    if (
+        run is not None
+    ):  # of a merged database and its parts, the one with most runs is the merged one
         same = [one for one in latest if one.id == run.id and _when(one) == _when(run)]
         if len(same) > 1:
             run = max(same, key=lambda one: len(trackers_runs.run_rows(one.database, table)))
@@ -378,12 +382,12 @@ def is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == value
 
 
-#: Settings of this program and remarks in a parameter file: no part of a configuration.
+#: Sections of a parameter file with settings of this program or notes: not parameters.
 _NO_PARAMS = ("experiment.version", "experiment.description", "merge.*", "sweep.*")
 
 
 def is_ignored(name: str, config: Config) -> bool:
-    """Whether a name of a parameter file is no part of a configuration."""
+    """Whether a name in a parameter file is not a parameter."""
     ignored = (*_NO_PARAMS, *config.params_ignore)
     return any(fnmatch.fnmatchcase(name, pattern) for pattern in ignored)
 
@@ -393,7 +397,7 @@ _LONGEST_CONTEXT = 200
 
 
 def _context(run: Run | None) -> dict[str, Any]:
-    """The context of a run that a tag can hold."""
+    """Return the context of a run that fits in a tag."""
     return {
         name: value
         for name, value in sorted(run.context.items() if run else ())
@@ -403,8 +407,8 @@ def _context(run: Run | None) -> dict[str, Any]:
 
 
 def written_params(top: Path, config: Config, *, ahead: bool = False) -> dict[str, Any]:
-    """What the parameter files hold: the configured ones, and those that a ``dvc.yaml`` names;
-    ``ahead`` of a run without what DVCLive wrote in the last one."""
+    """Read the parameter files: the configured ones, and those in ``dvc.yaml``; ``ahead`` of a run
+    without what DVCLive wrote in the last one."""
     params: dict[str, Any] = {}
     files: dict[str, tuple[str, ...]] = dict.fromkeys(config.params_files, ())
     declared = config.pipelines.read.declared.params if config.pipelines else ()
@@ -427,7 +431,7 @@ def _is_below(name: str, keys: tuple[str, ...]) -> bool:
 
 
 def _recorded(top: Path, config: Config) -> dict[str, Any]:
-    """What the stages of each ``dvc.lock`` ran with."""
+    """Read the parameters that the stages of each ``dvc.lock`` ran with."""
     params: dict[str, Any] = {}
     for name in config.pipelines.read.declared.locks if config.pipelines else ("dvc.lock",):
         lock = readable(top, name)
@@ -440,7 +444,7 @@ def _recorded(top: Path, config: Config) -> dict[str, Any]:
 
 
 def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> list[str]:
-    """A remark for parameters that were edited after the pipeline ran."""
+    """Return a note on parameters edited after the pipeline ran."""
     edited = [n for n, value in recorded.items() if n in written and written[n] != value]
     if not edited:
         return []
@@ -451,10 +455,10 @@ def _edited_since(recorded: Mapping[str, Any], written: Mapping[str, Any]) -> li
 
 
 def _file_metrics(top: Path, config: Config, without: Container[str] = ()) -> dict[str, Any]:
-    """The numbers of the metrics files: the configured ones, then those that a pipeline declares,
-    but for those ``without`` which it is asked.
+    """Read the numbers in metrics files: the configured ones, then those that a pipeline declares,
+    except those in ``without``.
 
-    A name that several declared files have is told apart by its file, also where the values are equal.
+    A name in several declared files is qualified by the file, even if the values are equal.
     """
     metrics: dict[str, Any] = {}
     for name in config.metrics_files:
@@ -482,7 +486,8 @@ def metrics_files(config: Config) -> list[str]:
 
 
 def _declared_metrics(top: Path, name: str) -> dict[str, Any]:
-    """The numbers of one declared file; none, with a note, where it is not here or no table of them."""
+    """The numbers of one declared file; none, with a note, if it is missing or not a table of
+    numbers."""
     file = readable(top, name)
     if file is None:
         return {}

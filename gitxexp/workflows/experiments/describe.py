@@ -1,6 +1,6 @@
-"""How an experiment is described and numbered: artifacts by role, data hash, headline, level.
+"""Describe and number an experiment: artifact roles, data hash, headline, level.
 
-Pure functions of what was collected; nothing here reads a file.
+Pure functions of the collected data; nothing here reads a file.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ _MOST_METRICS = 2
 _MOST_CHANGED = 4
 
 
-#: What stages write as DVC's metrics and plots (``dvclive/metrics.json``, ``eval/plots/roc.json``):
-#: it differs in every run, and were it data, every run would be a major one.
+#: What stages write as DVC metrics and plots (``dvclive/metrics.json``, ``eval/plots/roc.json``):
+#: it differs in every run, so as data it would make every version a major one.
 _MEASURES = frozenset(
     ("metrics", "metric", "scores", "score", "plots", "plot", "dvclive", "eval", "evaluation",
      "report", "reports", "roc", "confusion", "summary", "stats")
@@ -56,7 +56,7 @@ class Role(StrEnum):
 
 def role(path: str, config: Config) -> Role:
     """The role of the output at ``path``: by configuration, else by what DVC's pipelines declare,
-    else by its folder and suffix. What a stage makes is no source data."""
+    else by its folder and suffix. Stage outputs are not source data."""
     if _matches(path, config.results_databases):
         return Role.RESULTS
     if config.data_paths and _matches(path, config.data_paths):
@@ -79,7 +79,7 @@ def role(path: str, config: Config) -> Role:
 
 
 def _declared(path: str, pure: PurePosixPath, config: Config) -> Role | None:
-    """What a pipeline says of the file; None where none makes or names it."""
+    """The role that a pipeline gives the file; None if no pipeline produces or names it."""
     if config.pipelines is None:
         return None
     pipelines = config.pipelines.read
@@ -108,8 +108,8 @@ def data_outputs(artifacts: Mapping[str, str], config: Config) -> dict[str, str]
 def data_hash(data: Mapping[str, str]) -> str:
     """Six hex digits for the data, or ``none``.
 
-    One output: the first six of its own md5, so that it can be checked by eye. Several: of the
-    SHA-256 of the sorted lines ``md5:… path``.
+    One output: the first six of its own md5, so that it can be checked by eye. Several: the first
+    six of the SHA-256 of the sorted lines ``md5:… path``.
     """
     if not data:
         return "none"
@@ -117,7 +117,7 @@ def data_hash(data: Mapping[str, str]) -> str:
         digits = next(iter(data.values())).partition(":")[2][:6]
         if re.fullmatch("[0-9a-f]{6}", digits):
             return digits
-    import hashlib  # 3 ms, and a listing computes no hash
+    import hashlib  # late: 3 ms, and a listing computes no hash
 
     lines = "".join(f"{oid} {path}\n" for path, oid in sorted(data.items()))
     return hashlib.sha256(lines.encode("utf-8", "surrogateescape")).hexdigest()[:6]
@@ -131,7 +131,7 @@ def headline(
     config: Config,
     changed: Iterable[str] = (),
 ) -> str:
-    """``model=… | lr=… | f1=… | data=3a2f1b | text``; what ``changed`` is always named."""
+    """``model=… | lr=… | f1=… | data=3a2f1b | text``; ``changed`` names are always included."""
     shown: dict[str, str] = {}
     for name in _key_params(params, config, changed):
         short, value = column_names.bare(name), tag_message.show(params[name])
@@ -160,7 +160,7 @@ def key_metrics(metrics: Mapping[str, Any], config: Config) -> list[str]:
 
 
 def primary_metric(metrics: Iterable[str], config: Config) -> str | None:
-    """The metric that ranks: the configured one, else the best known by name, else the first."""
+    """The ranking metric: the configured one, else the best known by name, else the first."""
     names = list(metrics)
     if config.metrics_primary:
         return config.metrics_primary if config.metrics_primary in names else None
@@ -202,12 +202,12 @@ def find_param(params: Mapping[str, Any], name: str) -> str | None:
     return column_names.alias_in(params, name)
 
 
-#: What the parameter that is the architecture is called where it is not ``model``.
+#: Alternative names of the architecture parameter, other than ``model``.
 _MODELS = ("model_name", "model_type", "architecture", "arch")
 
 
 def find_model(params: Mapping[str, Any], config: Config) -> str | None:
-    """The full name of the parameter that is the architecture."""
+    """The full name of the architecture parameter."""
     found = find_param(params, config.params_model)
     if found or config.params_model != Config().params_model:
         return found
@@ -232,7 +232,7 @@ def _matches(path: str, patterns: Iterable[str]) -> bool:
 
 
 class Choice(NamedTuple):
-    """A level and why: ``data/train.parquet changed since e0.3.1``."""
+    """A level and its reason: ``data/train.parquet changed since e0.3.1``."""
 
     level: Level
     reason: str
@@ -246,7 +246,7 @@ def choose_level(
     code: Iterable[str],
     changed: Iterable[str] = (),
 ) -> Choice:
-    """The level that what changed since ``before`` asks for.
+    """Return the level implied by the changes since ``before``.
 
     ``code`` names the code files that changed; ``changed`` the outputs known to differ from
     ``now.artifacts`` (their new hash is not known yet).
@@ -268,14 +268,15 @@ def choose_level(
 
 
 def same_param(one: Any, other: Any) -> bool:
-    """Whether two values of a parameter are one; SQLite has no truth values, and keeps 0 or 1."""
+    """Whether two values of a parameter are equal; SQLite has no booleans and stores 0 or 1."""
     if isinstance(one, bool) != isinstance(other, bool) and isinstance(one, int | float):
         return bool(one == other)
     return same_value(one, other)
 
 
 def changed_params(before: Payload, now: Payload) -> list[str]:
-    """Names of the parameters that differ. A hand-written tag is asked only for what it names."""
+    """Names of the parameters that differ. Of a handwritten tag only the parameters that it names
+    are compared."""
     names = before.params if before.handwritten else {**before.params, **now.params}
     found = []
     for name in names:

@@ -1,4 +1,4 @@
-"""``init``: find what a repository has, and set up what it lacks."""
+"""``init``: detect what a repository has, and set up what it lacks."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from gitxexp.workflows.experiments.outputs import track as add_untracked
 from gitxexp.workflows.experiments.template import Template, new_files, write_files
 from gitxexp.workflows.merge.driver import install
 
-#: Looked for in this order; the first that exist are proposed.
+#: Searched in this order; the first that exist are proposed.
 _PARAMS = ("params.yaml", "params.yml", "params.json", "params.toml")
 _METRICS = (
     "metrics.json",
@@ -111,7 +111,7 @@ paths = {models}
 
 @dataclass(frozen=True)
 class Found:
-    """What is there already, by path from the top."""
+    """What exists already, by path from the top."""
 
     databases: tuple[str, ...]
     params: tuple[str, ...]
@@ -126,7 +126,7 @@ class SetUp:
 
     done: tuple[str, ...]
     advice: tuple[str, ...]
-    found: tuple[tuple[str, str], ...] = ()  #: what there is: ("results", "results/runs.db (…)")
+    found: tuple[tuple[str, str], ...] = ()  #: what was found: ("results", "results/runs.db (…)")
     untracked: Untracked = field(default_factory=Untracked)
 
 
@@ -141,13 +141,13 @@ def init(
     dry_run: bool = False,
     wait: bool = True,
 ) -> SetUp:
-    """Set the project up; where it is set up already, only what is missing on this machine.
+    """Set up the project; if it is set up already, only what is missing on this machine.
 
-    With a ``prefix`` the current folder becomes a project of its own, whose versions begin with it.
+    With a ``prefix`` the current folder becomes a separate project, whose versions begin with it.
     With ``track``, data, models and results that nothing tracks are added to DVC; with ``hooks``, a
-    ``git push`` pushes their artifacts first. The files of a ``template`` are written first, and its
-    data are added to DVC. Returns an empty
-    ``done`` when nothing was missing. Raises XexpError where a template would overwrite a file.
+    ``git push`` pushes their artifacts first. The files of a ``template`` are written first, and
+    its data are added to DVC. Returns an empty ``done`` if nothing was missing. Raises XexpError if
+    a template would overwrite a file.
     """
     if not dry_run:
         project.recover_first(wait=wait)
@@ -179,7 +179,7 @@ def init(
             done += fresh
         if dvc and not has_dvc(top):
             running.record(Created(str(top / ".dvc")))
-            if not (top / ".dvcignore").exists():  # else DVC leaves it as it is
+            if not (top / ".dvcignore").exists():  # else DVC leaves it unchanged
                 running.record(Created(str(top / ".dvcignore")))
             names = session.MADE
             running.record(IndexChanged(str(top), index_entries(project.at_top, [*names])))
@@ -243,7 +243,7 @@ def _described(project: Project, found: Found) -> Iterator[tuple[str, str]]:
             continue
         tracker = tracker_of(top / name, config.results_table or None)
         what = f"{tracker} store"
-        if tracker not in ("mlflow", "optuna"):  # whose tables are their own
+        if tracker not in ("mlflow", "optuna"):  # whose tables belong to them
             what = f"table {some([table.name for table in event_tables(top / name, None)], 5)}"
         yield "results", f"{name} ({kind_of(top / name)}, {what})"
     if run is not None:
@@ -267,7 +267,7 @@ def _missing(project: Project, *, dvc: bool) -> list[str]:
 
 
 def _begin_project(project: Project, prefix: str) -> None:
-    """Raises UsageError where the prefix is none, XexpError where the folder has another one already."""
+    """Raise UsageError for an invalid prefix, XexpError if the folder already has another one."""
     settings.check_prefix(prefix)
     folder = project.places.prefix.rstrip("/")
     if project.folder == folder and project.prefix not in ("", prefix):
@@ -286,7 +286,8 @@ def _file(project: Project) -> str:
 
 
 def _found(project: Project) -> Found:
-    """What belongs to the project of what is there; of one in a folder, what is in that folder."""
+    """Return the part of what was found that belongs to the project; for one in a folder, that
+    folder's."""
     found = detect(project.top, project.at_top, project.folder or nearest_root(project))
     below = f"{project.folder}/" if project.folder else ""
     has = project.config.has
@@ -300,7 +301,7 @@ def _found(project: Project) -> Found:
 
 
 def _below(found: Found, folder: str) -> Found:
-    """What was found by its path from a folder."""
+    """Return what was found with paths relative to a folder."""
     return _each(found, lambda path: path.removeprefix(f"{folder}/")) if folder else found
 
 
@@ -320,15 +321,15 @@ def nearest_root(project: Project) -> str:
 
 
 def detect(top: Path, git: Git, root: str = "") -> Found:
-    """Results databases, parameter and metrics files, models and data below ``top``. Those files are
-    looked for in ``root``, the folder of a DVC project, first.
+    """Results databases, parameter and metrics files, models and data below ``top``. ``root``, the
+    folder of a DVC project, is searched first for those files.
 
-    Looks at tracked files, DVC outputs and untracked files; ignored ones only where they are
+    Considers tracked files, DVC outputs and untracked files; ignored ones only if they are
     databases that a tracker wrote.
     """
     listed = git.fields("ls-files", "-z", "--cached", "--others", "--exclude-standard")
     outputs = list(pointers.outputs_in(top)) if has_dvc(top) else []
-    given = [o.path for o in outputs if o.stage is None]  # what a stage makes is no source
+    given = [o.path for o in outputs if o.stage is None]  # stage outputs are not source data
     names = [
         n
         for n in dict.fromkeys((*listed, *(o.path for o in outputs)))
@@ -355,7 +356,7 @@ def _parquet(names: Iterable[str]) -> list[str]:
 
 
 def config_text(found: Found, template: Template | None = None, prefix: str = "") -> str:
-    """The text of ``.xexp/config.toml`` for what was found, and what a template sets."""
+    """Return the text of ``.xexp/config.toml`` for what was found, plus a template's settings."""
     primary, command = template and template.primary, template and template.command
     data = f"# found: {', '.join(found.data)}\n" if found.data else ""
     return _TEMPLATE.format(

@@ -1,9 +1,9 @@
-"""What of the work tree a tag takes: outputs that changed, and those that it must not take.
+"""What a tag includes from the work tree: outputs that changed, and those that it must not include.
 
-``git pull``, ``git merge`` and ``git switch`` bring pointers, not the data behind them. Until
-``dvc checkout`` the work tree holds the outputs of an older commit: taken for a change, they would
-revert a colleague's work; trained into, a results database would be tracked without the rows that
-the pull brought.
+``git pull``, ``git merge`` and ``git switch`` update pointers, not the data behind them. Until
+``dvc checkout`` the work tree holds the outputs of an older commit: treated as changes, they would
+revert a colleague's work; a results database that a training writes to would be tracked without the
+rows that the pull brought.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ from gitxexp.workflows.models.cache import objects_noted
 
 @dataclass(frozen=True)
 class Outputs:
-    """The DVC outputs of a work tree, as its pointers have them."""
+    """The DVC outputs of a work tree, according to its pointers."""
 
     every: tuple[Output, ...] = ()
-    changed: tuple[Output, ...] = ()  #: there and different, each with the hash it has now
+    changed: tuple[Output, ...] = ()  #: present and different, each with its current hash
     absent: tuple[str, ...] = ()  #: paths of those that are not in the work tree
 
 
@@ -47,7 +47,7 @@ class LostRows(NoAnswer):
 
 def outputs_of(project: Project, known: Iterable[Output] | None = None) -> Outputs:
     """The outputs of the work tree and how they differ from their pointers. ``known``: its outputs,
-    where they were read before and no pointer has changed since."""
+    if already read and no pointer has changed since."""
     every = list(known or ())
     if known is None and has_dvc(project.top):
         every = project.outputs()
@@ -67,7 +67,7 @@ def _now(change: Change) -> Output:
 
 
 def refuse_stale(project: Project, outputs: Outputs) -> None:
-    """NoAnswer naming the changed outputs that are those of another commit, if any."""
+    """Raise NoAnswer naming the changed outputs that belong to another commit, if any."""
     stale = [output for output in outputs.changed if _is_stale(project, output)]
     if not stale:
         return
@@ -84,9 +84,9 @@ def _target(output: Output) -> str:
 
 
 def _is_stale(project: Project, output: Output) -> bool:
-    """Whether the pointer came after the file, whose bytes are those of some commit.
+    """Whether the pointer is newer than the file, whose bytes belong to some commit.
 
-    git writes a pointer when it brings a new one; what a training wrote since is newer.
+    git writes a pointer when it updates it; anything a training wrote since is newer.
     """
     if output.oid is None:
         return False
@@ -113,18 +113,18 @@ def _written(path: Path) -> int:
 
 @dataclass(frozen=True)
 class Rows:
-    """What a results database here has and lacks, beside its version in the last commit."""
+    """What a results database here has and lacks compared to its version in the last commit."""
 
     path: str
-    lost: Mapping[str, int]  #: run → how many of its rows only the last commit has
+    lost: Mapping[str, int]  #: run → number of its rows only in the last commit
     new: frozenset[str]  #: runs that the last commit does not have
 
 
 def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = ()) -> list[Rows]:
     """Every results database that differs from its version in the last commit.
 
-    ``modified`` are files of git that differ from HEAD. The tracked version is fetched where it is
-    only on a remote; XexpError where it cannot be had, for then nothing can be compared.
+    ``modified`` are files of git that differ from HEAD. The tracked version is fetched if it is
+    only on a remote. Raises XexpError if it is unavailable, because then nothing can be compared.
     """
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         known = CommitContents(project, Path(folder), project.progress)
@@ -133,7 +133,7 @@ def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = (
 
 
 def refuse_lost_rows(compared: Iterable[Rows]) -> None:
-    """Raises LostRows naming the runs of the last commit that the results here lack."""
+    """Raise LostRows naming the runs of the last commit that the results here lack."""
     lost = [rows for rows in compared if rows.lost]
     if not lost:
         return
@@ -179,7 +179,7 @@ def _compared(project: Project, known: CommitContents, path: str) -> Rows:
     table = project.config.results_table or None
     try:
         rows = run_rows(before, table) if before else {}
-    except XexpError:  # no database then, or one without that table
+    except XexpError:  # no database in that commit, or one without the table
         rows = {}
     now = run_rows(project.top / path, table)
     lost: dict[str, int] = {}
@@ -189,9 +189,9 @@ def _compared(project: Project, known: CommitContents, path: str) -> Rows:
     return Rows(path, lost, frozenset({run for _, run in now} - {run for _, run in rows}))
 
 
-# -- what nothing tracks -------------------------------------------------------------------------
+# -- untracked files -----------------------------------------------------------------------------
 
-#: Where projects keep what belongs to DVC; elsewhere only what a file's suffix tells.
+#: Folders whose files belong in DVC; elsewhere the suffix decides.
 _FOLDERS = frozenset(
     ("data", "dataset", "datasets", "models", "model", "checkpoints", "weights", "results")
 )
@@ -204,7 +204,7 @@ _TEXTS = frozenset(
 )
 #: From this many files on, a folder of data is tracked as a whole.
 _MANY = 6
-#: Files that are looked at in one folder, which may hold millions.
+#: Maximum number of files examined per folder, which may hold millions.
 _MOST = 2000
 
 
@@ -212,7 +212,7 @@ _MOST = 2000
 class Untracked:
     """Data, models and results that neither git nor DVC tracks, by path from the top.
 
-    A folder of data of which nothing is tracked stands for many files in it.
+    An untracked data folder stands for all its files if there are many.
     """
 
     data: tuple[str, ...] = ()
@@ -231,7 +231,7 @@ class Untracked:
 
 
 def untracked(project: Project) -> Untracked:
-    """What neither git nor DVC tracks and an experiment is made of. Ignored files are left out."""
+    """Return untracked data, models and results of an experiment. Ignored files are left out."""
     listed = project.at_top.fields(
         "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
     )
@@ -245,7 +245,7 @@ def untracked(project: Project) -> Untracked:
         roles: dict[Role, list[str]] = {}
         for path in inside:
             if any(path == out or path.startswith(f"{out}/") for out in pointed):
-                continue  # in a folder of which git knows nothing yet, not even what it ignores
+                continue  # in a folder that git does not know yet, so not its ignored files either
             if not project.config.has(path):
                 continue
             if path in known or _is_at_stake(path.removeprefix(below)):
@@ -272,14 +272,14 @@ def _pointed(project: Project) -> list[str]:
 
 
 def _databases(project: Project, listed: Sequence[str]) -> list[Path]:
-    """The results databases; none are looked for where nothing is untracked."""
+    """The results databases; not searched if nothing is untracked."""
     return databases(project.top, project.config) if listed else []
 
 
 def _files(top: Path, folder: str) -> Iterator[str]:
     for place, folders, names in os.walk(top / folder):
         if ".git" in folders or ".git" in names:
-            folders.clear()  # a repository of its own
+            folders.clear()  # a separate repository
             continue
         folders.sort()
         yield from ((Path(place) / name).relative_to(top).as_posix() for name in sorted(names))
@@ -294,7 +294,7 @@ def _is_at_stake(path: str) -> bool:
 
 
 def track(project: Project, running: Running, names: Sequence[str]) -> tuple[str, ...]:
-    """``dvc add`` what nothing tracked yet; the files that git is to hold of it."""
+    """Run ``dvc add`` on untracked files; return the files for git to track."""
     with objects_noted(project, running, names):
         for name in names:
             running.save_file(project.top / f"{name}.dvc")

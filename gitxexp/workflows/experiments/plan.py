@@ -55,16 +55,16 @@ from gitxexp.workflows.runs.record import RunRecord
 
 @dataclass(frozen=True)
 class Ran:
-    """What ``run`` knows of the run that is tagged, by having run it."""
+    """What ``run`` knows about the run that it tags."""
 
     id: str  #: of its record
     commit: str  #: the code that ran
-    version: AnyVersion  #: what it was told that it will be tagged as
+    version: AnyVersion  #: the version that it was given
     reason: str
-    told: bool = False  #: that version stands in its words: it is no other
+    told: bool = False  #: that version is in its command line, so it cannot change
     written: tuple[str, ...] = ()  #: tracked files that it wrote
-    made: tuple[str, ...] = ()  #: untracked ones, for DVC to track
-    pointers: tuple[str, ...] = ()  #: of its kept files, for git to hold
+    made: tuple[str, ...] = ()  #: untracked files for DVC to track
+    pointers: tuple[str, ...] = ()  #: its kept files for git to track
 
 
 @dataclass(frozen=True)
@@ -78,23 +78,23 @@ class Request:
     text: str = ""
     headline: str | None = None  #: the whole first line, when the user edited it
     labels: tuple[str, ...] = ()
-    everything: bool = False  #: ``-a``: with all tracked changes
+    everything: bool = False  #: ``-a``: include all tracked changes
     commit: bool = True
-    stamp: bool | None = None  #: None: unless a program of the project would fail by it
-    drop_rows: bool = False  #: although the results lack rows that the last commit has
-    revert_outputs: bool = False  #: although outputs are those of an older commit
-    track: bool | None = None  #: add what nothing tracks; False: tag without it
-    bring_rows: bool = False  #: merge the rows that the last commit has first
-    mismatch: bool = False  #: although files contradict the run
-    all_runs: bool = False  #: tagged runs compete for the best, too
-    of: AnyVersion | None = None  #: only runs whose rows name this version do
-    where: str | None = None  #: only runs that this filter matches do
+    stamp: bool | None = None  #: None: unless a program of the project would fail because of it
+    drop_rows: bool = False  #: even if the results lack rows of the last commit
+    revert_outputs: bool = False  #: even if outputs belong to an older commit
+    track: bool | None = None  #: add untracked files to DVC; False: tag without them
+    bring_rows: bool = False  #: first merge the rows of the last commit
+    mismatch: bool = False  #: even if files contradict the run
+    all_runs: bool = False  #: also consider tagged runs for the best
+    of: AnyVersion | None = None  #: only runs whose rows name this version
+    where: str | None = None  #: only runs that match this filter
     ran: Ran | None = None  #: by ``run``, just now
-    command: tuple[str, ...] = ()  #: what ``run`` runs, where that is known
-    record: RunRecord | None = None  #: of the run that is asked for; :func:`plan` finds it
+    command: tuple[str, ...] = ()  #: the command of ``run``, if known
+    record: RunRecord | None = None  #: of the requested run; set by :func:`plan`
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what excludes each other."""
+        """Raise UsageError for mutually exclusive options."""
         refuse_two_versions(self.version, self.level, self.name)
         if self.wanted.run and self.wanted.best:
             raise UsageError("--run and --best cannot be used together")
@@ -103,14 +103,14 @@ class Request:
 
 
 def refuse_two_versions(version: AnyVersion | None, level: Level | None, name: str | None) -> None:
-    """Raises UsageError where a version is asked for in two ways."""
+    """Raise UsageError if the version is given in two ways."""
     if version and (level or name):
         raise UsageError("a version and a level or --name cannot be used together")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``tag`` will do. ``files`` are the paths that its commit will hold."""
+    """What ``tag`` will do. ``files`` are the paths in its commit."""
 
     version: AnyVersion
     reason: str
@@ -121,21 +121,21 @@ class Plan:
     changed: tuple[Output, ...]  #: those that differ from their pointers, with their new hash
     absent: tuple[str, ...]  #: paths of those that are not in the work tree
     files: tuple[str, ...]
-    modified: tuple[str, ...]  #: tracked files that differ from HEAD, pointers and ours apart
+    modified: tuple[str, ...]  #: tracked files that differ from HEAD, except pointers and our own
     collected: Collected
     notes: tuple[str, ...] = ()
     stamps: tuple[Stampable, ...] = ()  #: the tables whose rows get the version
     changed_params: tuple[str, ...] = ()  #: since the parent
-    lacking: tuple[str, ...] = ()  #: parameters of the parent of which nothing is known now
-    evidence: tuple[str, ...] = ()  #: which run, which files are its own, and how that is known
-    kept: tuple[KeptFile, ...] = ()  #: files of the run that take the place of a later one's
+    lacking: tuple[str, ...] = ()  #: parameters of the parent that are unknown now
+    evidence: tuple[str, ...] = ()  #: the run, its own files, and how that is known
+    kept: tuple[KeptFile, ...] = ()  #: files of the run that replace those of a later one
 
 
 def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = ()) -> Plan:
-    """Everything ``tag`` would do now; changes nothing.
+    """Plan everything that ``tag`` would do now; changes nothing.
 
-    ``elsewhere`` are versions taken on the remote. Raises XexpError naming tracked files that are
-    modified and not asked for with ``-a``, or runs that the results would lose.
+    ``elsewhere`` are versions taken on the remote. Raises XexpError naming modified tracked files
+    without ``-a``, or runs that the results would lose.
     """
     project.require_set_up()
     branch, head = repository_commit.check_ready(project)
@@ -213,7 +213,7 @@ def _in_project(project: Project, request: Request) -> Request:
 
 
 def of_record(project: Project, request: Request) -> Request:
-    """The request for the run that a record is of: by the tracker's id, else by what it says.
+    """Return the request for a record's run: by the tracker's id, else by its content.
 
     Raises NoAnswer for a run that failed.
     """
@@ -264,14 +264,14 @@ _ENDS = {
 
 
 def _for_git(project: Project, path: str, artifacts: Mapping[str, str]) -> bool:
-    """Whether git is to hold a file of a run: what it holds already (also of a pipeline, ``cache:
-    false``), and no model or output that it does not."""
+    """Whether git should track a file of a run: one that it already tracks (including pipeline
+    outputs with ``cache: false``), but no new model or output."""
     is_model = describe.role(path, project.config) is describe.Role.MODEL
     return project.at_top.tracks(path) or not (is_model or path in artifacts)
 
 
 def _undecided(parent: Experiment | None, collected: Collected) -> list[str]:
-    """A remark on what may be a parameter that changed, and is not known as one."""
+    """Return a note on a changed value that may be a parameter but is not known to be one."""
     before = parent.payload if parent else Payload("")
     names = collected.undecided({**before.params, **before.context})
     if not names:
@@ -317,7 +317,7 @@ def _evidence(
 
 
 def _without_tag(project: Project, tags: Tags) -> tuple[str, ...]:
-    """A remark on experiments that are compared with nothing, for they have no tag here."""
+    """Return a note on experiments that have no parent, because they have no tag here."""
     missing = untagged(project, tags)
     if not missing:
         return ()
@@ -325,7 +325,7 @@ def _without_tag(project: Project, tags: Tags) -> tuple[str, ...]:
 
 
 def _outputs(project: Project, request: Request, changes: Changes) -> Outputs:
-    """The outputs of the work tree. Raises XexpError for those that the tag must not take."""
+    """The outputs of the work tree. Raises XexpError for those that the tag must not include."""
     outputs = outputs_of(project)
     if not request.commit:
         _refuse_unrecorded(outputs, changes)
@@ -342,8 +342,8 @@ def _collect(
     outputs: Outputs,
     changes: Changes,
 ) -> Collected:
-    """The run and its values. Where the newest run is tagged, as after a merge that brought it, the
-    newest one that the last commit does not have is taken. Raises LostRows."""
+    """Return the run and its values. If the newest run is already tagged, for example after a
+    merge, use the newest one that is not in the last commit. Raises LostRows."""
     wanted = request.wanted
     if wanted.best:
         wanted = replace(wanted, among=competing(project, request, tags))
@@ -373,8 +373,8 @@ def _collect(
 def _best_record(
     project: Project, request: Request, records: Sequence[RunRecord]
 ) -> RunRecord | None:
-    """The best record of ``--best``, where no tracker logged the metric and records have it from
-    metrics files; else None."""
+    """Return the best record for ``--best`` if no tracker logged the metric and records have it
+    from metrics files; else None."""
     metric = request.wanted.best
     known = [r for r in records if r.status == "done" and not r.tables]
     ranked = [r for r in known if metric and is_number(r.metrics.get(metric))]
@@ -405,9 +405,9 @@ def _models(project: Project, outputs: Outputs) -> dict[str, str]:
 
 
 def _run_of_models(project: Project, models: Mapping[str, str], tags: Tags) -> str | None:
-    """The run of the newest experiment that has the models of the work tree: after a merge that
-    kept ours, the newest run is theirs and the models are not. Where its tag was made again by
-    hand, the registry says so."""
+    """Return the run of the newest experiment with the models of the work tree: after a merge that
+    kept ours, the newest run is theirs but the models are not. If its tag was recreated by hand,
+    the registry has the run."""
     if not models:
         return None
     for said in chain((e.payload for e in tags), project.registry.rows().values()):
@@ -419,8 +419,8 @@ def _run_of_models(project: Project, models: Mapping[str, str], tags: Tags) -> s
 def _refuse_models_of_others(
     run: Run, tagged: Sequence[Experiment], models: Mapping[str, str], touched: Collection[str]
 ) -> None:
-    """NoAnswer where the newest run came with a merge, and the models here with another commit: its
-    experiments have others, and nothing was trained here since."""
+    """Raise NoAnswer if the newest run came with a merge but the models here belong to another
+    commit: the run's experiments have other models, and nothing was trained here since."""
     others = [
         path
         for path, oid in models.items()
@@ -455,7 +455,7 @@ def competing(project: Project, request: Request, tags: Tags) -> frozenset[str]:
 
 
 def _refuse_none_left(request: Request, number: int) -> NoReturn:
-    """Raise XexpError: no run is left for ``--best`` to choose from."""
+    """Raise XexpError: ``--best`` has no run left to choose from."""
     if request.of is None and request.where is None and not request.all_runs:
         raise XexpError(
             f"no run is untagged ({number} in total)", "to include tagged runs: --all-runs"
@@ -479,12 +479,12 @@ def _bind(
 
 
 def _bind_recorded(project: Project, request: Request) -> Binding:
-    """The files of a run that no tracker knows, as its record has them."""
+    """Return the files, from its record, of a run that no tracker knows."""
     found = request.record
     if found is None:
         return Binding()
     last = next((one for one in record.read(project) if one.outputs or one.kept), found)
-    kept = kept_of(project, found.name)  # a tag of another run may have put its files there since
+    kept = kept_of(project, found.name)  # tagging another run may have replaced them since
     if last.id == found.id and not found.apart:
         return Binding(found.id, (), kept) if kept else Binding()
     models = [
@@ -504,7 +504,7 @@ def _bind_recorded(project: Project, request: Request) -> Binding:
 
 
 def made_by_run(request: Request, loose: Untracked) -> tuple[str, ...]:
-    """What nothing tracks, and the run that is tagged is known to have made."""
+    """Return untracked files that the tagged run is known to have created."""
     if request.ran is not None:
         return request.ran.made
     if request.record is None:
@@ -514,7 +514,7 @@ def made_by_run(request: Request, loose: Untracked) -> tuple[str, ...]:
 
 
 def _refuse_untracked(project: Project, request: Request) -> None:
-    """XexpError where the first experiment would hold nothing of what was trained."""
+    """Raise XexpError if the first experiment would contain nothing that was trained."""
     loose = untracked(project)
     own = {*made_by_run(request, loose)}
     loose = replace(loose, models=tuple(path for path in loose.models if path not in own))
@@ -536,7 +536,7 @@ def declared(run: Run | None, used: Taken) -> AnyVersion | None:
 
 
 def _refuse_unrecorded(outputs: Outputs, changes: Changes) -> None:
-    """XexpError where HEAD does not hold the data that is in the work tree."""
+    """Raise XexpError if HEAD does not contain the work tree's data."""
     pointed = {*changes.modified, *changes.staged_new, *changes.untracked}
     differ = [output.path for output in outputs.changed]
     differ += [output.path for output in outputs.every if output.pointer in pointed]
@@ -579,7 +579,7 @@ def describe_experiment(
     )
 
 
-#: A longer text tells nobody where something ran.
+#: Longer texts are not useful to say where something ran.
 _LONGEST = 200
 
 
@@ -597,7 +597,7 @@ def _context(collected: Collected, head: str) -> dict[str, Any]:
 
 
 def parent_of(project: Project, tags: Tags) -> Experiment | None:
-    """The experiment to compare with: the newest that HEAD contains, else the newest of all."""
+    """Return the experiment to compare with: the newest that HEAD contains, else the newest of all."""
     return newest_in(project, "HEAD", tags) or next(iter(tags.newest(1)), None)
 
 
@@ -622,14 +622,14 @@ def rerun_of(
 
 
 def own_id(request: Request) -> str:
-    """The id of the record of the run that is tagged; "" where none is known."""
+    """The id of the record of the run that is tagged; "" if none is known."""
     known = request.ran or request.record
     return known.id if known else ""
 
 
 def _ran_at(project: Project, commits: Sequence[str], request: Request, head: str) -> str:
-    """The commit that ran; else the one that the run itself recorded, if it is one of this
-    repository, else HEAD."""
+    """Return the commit that ran; else the one that the run recorded, if it is in this repository,
+    else HEAD."""
     if request.ran is not None:
         return request.ran.commit
     if request.record is not None and request.record.run_commit:
@@ -644,8 +644,8 @@ def _artifacts(outputs: Iterable[Output], changed: Iterable[Output]) -> dict[str
 
 
 def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str, ...]:
-    """The modified tracked files that the commit may take: all with ``-a``, else there are none."""
-    if changes.unmerged:  # git stash pop leaves them with nothing in progress
+    """The modified tracked files that the commit may take: all with ``-a``, else none."""
+    if changes.unmerged:  # git stash pop leaves conflicts with nothing in progress
         raise XexpError(
             f"not merged yet: {', '.join(changes.unmerged[:10])}",
             "settle rows with git xexp conflicts, files by hand and git add",
@@ -670,7 +670,7 @@ def _accepted(project: Project, changes: Changes, request: Request) -> tuple[str
 
 
 def is_ours(path: str) -> bool:
-    """Whether a tracked file is kept by this program or by DVC, not edited by hand."""
+    """Whether a tracked file is maintained by this program or by DVC, not by hand."""
     return (
         path == settings.REGISTRY
         or pointers.is_data_pointer(path)
@@ -689,7 +689,7 @@ def _pointer_files(changes: Changes) -> set[str]:
 
 
 def _in_new_folders(project: Project, changes: Changes, outputs: Outputs) -> set[str]:
-    """Pointers, and their .gitignore, in folders of which git tracks nothing: it lists the folder."""
+    """Pointers, and their .gitignore, in untracked folders, of which git lists only the folder."""
     folders = tuple(path for path in changes.untracked if path.endswith("/"))
     found = {out.pointer for out in outputs.every if folders and out.pointer.startswith(folders)}
     beside = {str(PurePosixPath(path).with_name(".gitignore")) for path in found}
@@ -703,7 +703,7 @@ def _number(
     choice: Choice,
     said: AnyVersion | None,
 ) -> tuple[AnyVersion, str]:
-    """The version and why; ``said`` is what the run itself says."""
+    """Return the version and the reason; ``said`` is the version in the run's rows."""
     if request.version is not None:
         if request.version in used:
             here = project.git.resolve(f"refs/tags/{request.version}", "object")
@@ -729,8 +729,8 @@ def _number(
 
 
 def _as_told(ran: Ran | None, used: Taken, number: AnyVersion) -> tuple[AnyVersion, str] | None:
-    """The version that the run was told, unless it is taken by now, or what it logged asks for a
-    higher one (``number``) and nothing of it names the one that it was told."""
+    """Return the version that the run was given, unless it is taken by now, or its changes require
+    a higher one (``number``) and nothing in it names the given version."""
     if ran is None or ran.version in used or ran.version == number:
         return None
     comparable = isinstance(number, Version) and isinstance(ran.version, Version)
@@ -757,7 +757,7 @@ def _choice(
         at_parent = _artifacts([out for out in every if project.config.has(out.path)], ())
         row = project.registry.rows().get(parent.name)
         if row is not None and row.run and row.artifacts.items() <= at_parent.items():
-            before = row  # the tag was made again, with other words
+            before = row  # the tag was recreated with different text
         before = before._replace(artifacts=at_parent)
     before = before._replace(params=collected.comparable(before, project.config))
     head, modified = code
@@ -772,8 +772,7 @@ def _choice(
 
 
 def _other_command(project: Project, command: tuple[str, ...], parent: Experiment) -> bool:
-    """Whether the parent is known to have run another command: its options may be parameters that no
-    file has."""
+    """Whether the parent ran another command, whose options may be parameters that are in no file."""
     if not command:
         return False
     records = map(record.loaded, project.registry.runs())

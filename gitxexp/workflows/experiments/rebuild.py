@@ -1,4 +1,4 @@
-"""``registry rebuild``: everything that tags hold, back into the registry."""
+"""``registry rebuild``: restore the registry from the tags."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gitxexp.repository.tags import Experiment
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """Versions put back or brought up to date, those that were right, those only the registry has."""
+    """Versions restored or updated, those up to date, and those only in the registry."""
 
     restored: tuple[str, ...]
     unchanged: tuple[str, ...]
@@ -22,7 +22,7 @@ class Rebuilt:
 def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     """Restore the registry of this work tree from the tags.
 
-    Nothing that only the registry holds is removed or blanked, as where a tag was made again by hand.
+    Data that only the registry has is kept, for example if a tag was recreated by hand.
     """
     project.recover_first(wait=wait)
     project.require_set_up(registry=False)
@@ -46,10 +46,10 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
 
 
 def _merged(known: Payload | None, experiment: Experiment) -> Payload:
-    """What the tag says, and of its row what the tag does not say.
+    """Return the content of the tag, completed from its row.
 
-    A tag that a person wrote has other words for the experiment, and no record of it: where there
-    is a record, only the words are taken.
+    A handwritten tag has its own text but no data: if there is a row, only the text is taken from
+    the tag.
     """
     said = experiment.payload._replace(version=experiment.name)
     if known is None:
@@ -68,5 +68,5 @@ def _merged(known: Payload | None, experiment: Experiment) -> Payload:
 
 
 def _stored(found: Payload) -> Payload:
-    """As it reads back from the registry, which does not say who wrote a tag by hand."""
+    """Return the payload as read back from the registry, which does not mark handwritten tags."""
     return found._replace(handwritten=False, labels=tuple(sorted(found.labels)))

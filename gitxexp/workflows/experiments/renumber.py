@@ -1,7 +1,8 @@
-"""``tag --renumber``: our experiment gives way where a colleague pushed another under its number.
+"""``tag --renumber``: renumber our experiment if a colleague pushed another under its number.
 
-Two clones that are apart choose the same next number. The remote has theirs first, so ours gets the
-next free one, with its text, labels, rows, registry row and promotions; theirs takes the old one.
+Two clones working in parallel choose the same next number. Theirs was pushed first, so ours gets
+the next free one, with its text, labels, rows, registry row and promotions; theirs gets the old
+one.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ _THEIRS = "refs/xexp/theirs/"
 
 @dataclass(frozen=True)
 class Renumbered:
-    """``old`` is ``new`` now; ``theirs``: the remote's experiment has the old number here, too."""
+    """``old`` is now ``new``; ``theirs``: the remote's experiment has the old number here as well."""
 
     old: AnyVersion
     new: AnyVersion
-    commit: str  #: that records it
+    commit: str  #: the commit that records it
     rows: int  #: rows of the results that name the new version
     theirs: bool
 
@@ -52,7 +53,7 @@ def renumber(
 ) -> Renumbered:
     """Give our experiment ``old`` the next free number. Undone by ``git xexp undo``.
 
-    Raises XexpError where there is no such experiment here, or it is the one that the remote has.
+    Raises XexpError if there is no such experiment here, or the remote has the same one.
     """
     project.recover_first(wait=wait)
     project.require_set_up()
@@ -93,7 +94,7 @@ def _remote(project: Project, branch: str | None, wanted: str | None) -> str | N
 
 
 def fetched(project: Project, remote: str | None, ours: Experiment) -> Experiment | None:
-    """The remote's experiment of the same name; None where its tag is none of ours."""
+    """The remote's experiment of the same name; None if its tag is not ours."""
     assert remote is not None
     ref = f"{_THEIRS}{ours.name}"
     GitWriter(project.git).fetch(remote, [f"+refs/tags/{ours.name}:{ref}"], project.progress)
@@ -122,9 +123,9 @@ def _next(project: Project, ours: Experiment, there: Iterable[str]) -> AnyVersio
 def _rows(
     project: Project, running: Running, ours: Experiment, new: AnyVersion
 ) -> tuple[int, tuple[str, ...]]:
-    """The rows of our run renamed, and the files that git is to hold of it.
+    """Rename the version in our run's rows; return the files for git to track.
 
-    A database with work that is not tagged yet is left to the next tag, which takes it as it is.
+    A database with untagged work is left to the next tag.
     """
     before = {output.path for output in outputs_of(project).changed}
     count, written = 0, set[Path]()
@@ -156,8 +157,8 @@ def _rows(
 
 
 def _is_here(project: Project, ours: Experiment, head: str) -> bool:
-    """Whether HEAD holds what ours is made of: its code, and its outputs but for results, which a
-    merge adds to. Then the new tag stands on the commit that is made, else where the old one stood."""
+    """Whether HEAD has our experiment's code and outputs, except results, which a merge adds to. If
+    so, the new tag points at the new commit, else at the commit of the old one."""
     if ours.commit == head:
         return True
     code = code_hash(project.at_top, head, project.config)
@@ -172,7 +173,7 @@ def _is_here(project: Project, ours: Experiment, head: str) -> bool:
 
 
 def _payload(project: Project, ours: Experiment, new: AnyVersion, *, here: bool) -> Payload:
-    """What the new tag says: all that the old one did, with today's hashes where it stands ``here``."""
+    """Return the content of the new tag: the old one's, with current hashes if it is ``here``."""
     payload = ours.payload._replace(version=str(new), handwritten=False)
     if not here:
         return payload
@@ -210,7 +211,7 @@ def _register(
 def _give_way(
     project: Project, running: Running, ours: Experiment, theirs: Experiment | None
 ) -> None:
-    """The old tag becomes theirs, or goes."""
+    """Replace the old tag by theirs, or delete it."""
     git = project.at_top
     ref = f"refs/tags/{ours.name}"
     if theirs is None:

@@ -1,4 +1,4 @@
-"""What a name on the command line means: an experiment, or a commit."""
+"""Resolve a name on the command line to an experiment or a commit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gitxexp.repository.version import AnyVersion, parse, patterns
 _HEX = re.compile(r"[0-9a-f]{4,64}")
 _SHA = "sha256:"
 _NAMED_AT_MOST = 5
-#: Experiments that are asked for before all are.
+#: Experiments queried at first, before all are.
 _FIRST = 64
 #: Experiments whose names an unknown one is compared with.
 _MOST_SIMILAR = 5000
@@ -36,13 +36,13 @@ class Resolved(NamedTuple):
 
 
 def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
-    """The experiment or commit that ``name`` means.
+    """Return the experiment or commit that ``name`` refers to.
 
-    In this order: a version (with the project's prefix or without it), a tracker's run, a branch, tag
-    or remote branch, the name of a worktree experiment (branch ``exp/NAME``), a unique prefix (at least 4
-    characters) of a configuration's hash (with or without ``sha256:``), of a run or of a commit, any
-    other revision. ``known`` are the project's tags, where they have been listed already. Raises XexpError
-    with candidates when it is ambiguous or means nothing.
+    In this order: a version (with the project's prefix or without it), a tracker's run, a branch,
+    tag or remote branch, the name of a worktree experiment (branch ``exp/NAME``), a unique prefix
+    (at least 4 characters) of a configuration's hash (with or without ``sha256:``), of a run or of
+    a commit, any other revision. ``known`` are the project's tags, if already listed. Raises
+    XexpError with candidates if it is ambiguous or unknown.
     """
     version = parse(name)
     tags = _of_another(project, version) or (project.tags() if known is None else known)
@@ -65,8 +65,8 @@ def resolve(project: Project, name: str, known: Tags | None = None) -> Resolved:
 
 
 def tags_of(project: Project, name: str) -> Tags:
-    """The experiments among which ``name`` is one: those of another project of this repository, where it
-    is a version that begins with that one's prefix."""
+    """Return the experiments to search for ``name``: those of another project in this repository if
+    it is a version with that project's prefix."""
     return _of_another(project, parse(name)) or project.tags()
 
 
@@ -80,7 +80,7 @@ def _of_another(project: Project, version: AnyVersion | None) -> Tags | None:
 
 
 def tagged(project: Project, name: str) -> Experiment:
-    """The experiment that ``name`` means itself; raises XexpError where that is none."""
+    """Return the experiment that ``name`` refers to directly; raises XexpError if there is none."""
     found = resolve(project, name)
     if found.experiment is None or not found.exact:
         raise XexpError(f"'{name}' is not an experiment", "tag it first: git xexp tag")
@@ -110,7 +110,7 @@ def _abbreviated(project: Project, name: str) -> str | None:
 
 
 def _only(name: str, found: Sequence[Experiment], commit: str | None) -> Resolved:
-    """The one experiment of ``found``, unless a commit's abbreviation could be meant as well."""
+    """Return the only experiment in ``found``, unless the name could also abbreviate a commit."""
     one = found[0]
     if len(found) == 1 and (commit is None or commit == one.commit or name == one.payload.run):
         return Resolved(name, one.commit, one)
@@ -151,7 +151,7 @@ def newest_in(
     project: Project, commit: str, tags: Tags, before: Experiment | None = None
 ) -> Experiment | None:
     """The newest experiment that ``commit`` contains (and that comes after ``before`` in the list);
-    git is asked for the newest first, because it opens every tag that it is asked for."""
+    the newest tags are queried first, because git opens every tag in a query."""
     for most in (_FIRST, None):
         names = tags.names_newest(most, before)
         few = len(names) <= 2 * _FIRST
@@ -204,7 +204,7 @@ def none_here(project: Project) -> str:
 
 
 def _untagged_run(project: Project, name: str) -> str | None:
-    """The id of the run ``name`` of the results databases; they are opened only for an error."""
+    """The id of the run ``name`` of the results databases; opened only for an error message."""
     from gitxexp.workflows.experiments import collect
 
     if project.places.top is None:

@@ -1,8 +1,8 @@
-"""``registry restore-tags``: tags of experiments that only the registry knows.
+"""``registry restore-tags``: restore tags of experiments that are only in the registry.
 
-A tag is missing where git pruned it or a clone has none (``--no-tags``, a CI checkout). The remote's
-own tag is fetched where it has it, for another one would clash with it; else the tag is made again
-from the registry's row, at the commit that brought the row.
+A tag is missing where git pruned it or a clone has none (``--no-tags``, a CI checkout). The
+remote's own tag is fetched if it exists, because a different one would clash; else the tag is
+recreated from the registry's row, at the commit that added the row.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gitxexp.storage.git_write import GitWriter
 
 @dataclass(frozen=True)
 class RestoredTags:
-    """Versions whose tag was fetched, was made again, and those of which no commit here is known."""
+    """Versions whose tag was fetched, those recreated, and those without a known commit here."""
 
     fetched: tuple[str, ...] = ()
     made: tuple[str, ...] = ()
@@ -40,9 +40,9 @@ class Origin:
 def restore_tags(
     project: Project, remote: str | None = None, *, fetch: bool = True, wait: bool = True
 ) -> RestoredTags:
-    """Give every experiment of this work tree's registry its tag again.
+    """Restore the tag of every experiment in this work tree's registry.
 
-    Without ``fetch`` no remote is asked. Raises XexpError when one cannot be reached.
+    Without ``fetch`` no remote is asked. Raises XexpError if one cannot be reached.
     """
     project.recover_first(wait=wait)
     project.require_set_up()
@@ -89,10 +89,10 @@ def _fetch(
 
 
 def _origins(project: Project, names: Iterable[str]) -> dict[str, Origin]:
-    """The commit that brought each version's row: the first whose registry holds it.
+    """Return the commit that added each version's row: the first whose registry has it.
 
-    The oldest commits of a shallow clone hold rows that others brought; of these only one that was
-    made by tagging the version counts.
+    The oldest commits of a shallow clone contain rows that earlier ones added; such a commit counts
+    only if tagging the version created it.
     """
     wanted = set(names)
     if not wanted:

@@ -1,4 +1,4 @@
-"""The version of an experiment in the rows of its run, and the way back."""
+"""Write an experiment's version into the rows of its run, and undo that."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from gitxexp.workflows.experiments.plan import Plan
 
 
 def stamp_rows(project: Project, running: Running, plan: Plan) -> int:
-    """Write the version into the run's rows that have none, or one that was never tagged.
+    """Write the version into the run's rows that have none, or an untagged one.
 
-    Returns how many rows. A script that asked :func:`gitxexp.context` recorded the version that was
-    next when it began, and what it then did may have asked for another level.
+    Returns the number of rows. A script that used :func:`gitxexp.context` logged the next version
+    as of its start, but its changes may require another level.
     """
     run = plan.collected.run
     if run is None or not plan.stamps:
@@ -57,8 +57,8 @@ def stamp_rows(project: Project, running: Running, plan: Plan) -> int:
 
 
 def _versions_of(project: Project, run: str) -> set[str]:
-    """The versions in use, but not those of other runs: where two clones took one number, the one
-    that gave way left its rows with a version that is another experiment's."""
+    """Return the versions in use, except by other runs: if two clones took the same number, the
+    renumbered one may have left rows with a version that now belongs to another experiment."""
     others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
     return set(map(str, taken(project.git))) - others
 
@@ -67,8 +67,8 @@ def _versions_of(project: Project, run: str) -> set[str]:
 class DatabaseWritten(Step):
     """The bytes that a database had before its rows were stamped, kept as ``backup``.
 
-    Where it is still what the operation ``left``, they come back, so that git and DVC see no
-    change. Else the steps before this one change the rows back, and leave the newer ones.
+    If the file is still what the operation ``left``, they are restored, so that git and DVC see no
+    change. Else the steps before this one revert the rows, and keep newer ones.
     """
 
     kind: ClassVar[str] = "database"
@@ -108,7 +108,7 @@ class RowsStamped(Step):
         return None  # only cells that still hold the version are emptied
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
-        return ()  # the database as it was is brought back by the step after this
+        return ()  # the step after this restores the original database
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         if Path(self.record["path"]).exists():

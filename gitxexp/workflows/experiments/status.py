@@ -1,4 +1,4 @@
-"""Where one is: what ``git xexp`` alone shows."""
+"""Repository status: what plain ``git xexp`` shows."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from gitxexp.storage.dvc.places import has_dvc
 
 
 class Head(NamedTuple):
-    """Where HEAD is. ``ahead`` and ``behind``: commits that only the branch, or only its upstream
-    as last seen here, has."""
+    """Where HEAD is. ``ahead`` and ``behind``: commits only on the branch, or only on its upstream
+    as last seen here."""
 
     branch: str | None = None
     commit: str | None = None
@@ -34,7 +34,7 @@ class Head(NamedTuple):
 
 
 class Status(NamedTuple):
-    """``last`` is the newest experiment that HEAD contains. Counts are of what git knows here: the
+    """``last`` is the newest experiment that HEAD contains. Counts use local knowledge only:
     remotes are not asked."""
 
     head: Head
@@ -46,18 +46,18 @@ class Status(NamedTuple):
         str, ...
     ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
-    outputs: Standing = Standing()  #: DVC outputs that are not as their pointers say
-    untracked: tuple[str, ...] = ()  #: data, models, results; looked for before the first tag only
-    incomplete: tuple[str, ...] = ()  #: tagged here, pushed by git alone: without their artifacts
-    drivers: bool = True  #: git merges rows here, or nothing says that it should
+    outputs: Standing = Standing()  #: DVC outputs that differ from their pointers
+    untracked: tuple[str, ...] = ()  #: data, models, results; searched only before the first tag
+    incomplete: tuple[str, ...] = ()  #: tagged here, pushed by plain git without artifacts
+    drivers: bool = True  #: whether git merges rows here, as far as configured
     next: str = ""  #: a command
-    untagged: tuple[str, ...] = ()  #: experiments that only the registry of this work tree has
+    untagged: tuple[str, ...] = ()  #: experiments only in this work tree's registry
     promoted: tuple[Promotion, ...] = ()  #: production models that the last pull or merge changed
-    unfinished: str | None = None  #: the command of git that is not finished here: ``merge``
+    unfinished: str | None = None  #: the unfinished git command here: ``merge``
 
 
 def status(project: Project) -> Status:
-    """The status of the repository, from plumbing calls and the cache of tags."""
+    """Return the status of the repository, from plumbing calls and the tag cache."""
     later = project.tags_later()
     where = _head(project)
     commit = where.commit
@@ -88,8 +88,8 @@ def status(project: Project) -> Status:
 
 
 def _on_no_branch(project: Project, found: Sequence[Experiment]) -> set[str]:
-    """The commits of experiments that no branch has, of no remote either: one that was amended or
-    rebased, or made on a detached HEAD."""
+    """Return commits of experiments that are on no local or remote branch: amended, rebased, or
+    made on a detached HEAD."""
     commits = {experiment.commit for experiment in found}
     if not commits:
         return set()
@@ -115,23 +115,23 @@ def _head(project: Project) -> Head:
 
 
 def _outputs(project: Project) -> Standing:
-    """How the DVC outputs stand; git status does not say, for git ignores them."""
+    """Return the state of DVC outputs, which git status does not show because git ignores them."""
     top = project.places.top
     if top is None or not has_dvc(top):
         return Standing()
     try:
         outputs = pointers.outputs_in(top, project.git)
-    except XexpError:  # a broken pointer is for the verb that needs it
+    except XexpError:  # a broken pointer is reported by the command that needs it
         return Standing()
     return standing(top, outputs, project.stat_cache)
 
 
 def _untracked(project: Project) -> tuple[str, ...]:
-    from gitxexp.workflows.experiments.outputs import untracked  # late: of use only once
+    from gitxexp.workflows.experiments.outputs import untracked  # late: rarely needed
 
     try:
         return untracked(project).every
-    except XexpError:  # a broken database is for the verb that needs it
+    except XexpError:  # a broken database is reported by the command that needs it
         return ()
 
 
@@ -152,8 +152,8 @@ def _last(project: Project, commit: str | None, tags: Tags) -> tuple[Experiment 
 
 
 def _promoted(project: Project) -> tuple[Promotion, ...]:
-    """The newest promotion of each slot, where it came with the last pull, merge or rebase: those
-    leave where HEAD was in ORIG_HEAD (git-merge(1), git-rebase(1))."""
+    """Return the newest promotion of each slot if it came with the last pull, merge or rebase,
+    which save the previous HEAD in ORIG_HEAD (git-merge(1), git-rebase(1))."""
     if not (project.places.git_dir / "ORIG_HEAD").exists():
         return ()
     names = [f"{rev}:{config.REGISTRY}" for rev in ("ORIG_HEAD", "HEAD")]
@@ -163,7 +163,7 @@ def _promoted(project: Project) -> tuple[Promotion, ...]:
     known = registry.promotions_in(before[2]) if before else set()
     try:
         promotions = project.registry.promotions()
-    except XexpError:  # for the verb that needs it
+    except XexpError:  # reported by the command that needs it
         return ()
     newest = {p.slot: p for p in reversed(promotions)}.values()
     if all(p.id in known for p in newest):
@@ -173,20 +173,20 @@ def _promoted(project: Project) -> tuple[Promotion, ...]:
 
 
 def _has_drivers(project: Project, top: Path) -> bool:
-    """Whether this clone has the merge driver that the tracked attributes name, if they do."""
+    """Whether this clone has the merge driver, if the tracked attributes name it."""
     path = top / ".gitattributes"
     named = path.is_file() and b"merge=xexp" in path.read_bytes()
     return not named or bool(project.git.config(STATUS_DRIVER))
 
 
 def _next(project: Project, found: Status) -> str:
-    """The next sensible command."""
+    """Return the command to suggest next."""
     top = project.places.top
     if top is not None and project.is_left_out():
         return CHECK_OUT
     is_set_up = top is not None and config.is_set_up(top / project.folder)
     if top is not None and not (found.drivers and is_set_up):
-        others = () if is_set_up else config.folders(top)  # nothing at the top, and projects below
+        others = () if is_set_up else config.folders(top)  # no project at the top, but in folders
         return f"cd {shlex.quote(others[0])}" if others else "git xexp init"
     if found.unfinished:
         return (
@@ -195,12 +195,12 @@ def _next(project: Project, found: Status) -> str:
     if found.untagged and not found.total:
         return "git xexp registry restore-tags"
     outputs = found.outputs
-    asked = outputs.changed or found.head.changed  # then a training may have made them again
+    asked = outputs.changed or found.head.changed  # a training may have recreated them
     if not asked and (outputs.stale or 0 < outputs.total == len(outputs.missing)):
-        return "dvc pull" if outputs.remote else "dvc checkout"  # pulled, switched, or a new clone
+        return "dvc pull" if outputs.remote else "dvc checkout"  # after a pull, switch or clone
     if not found.total and top is not None:
         command = project.config.run_command
-        if not project.git.lines("ls-files", ":/.xexp"):  # what init made is not committed yet
+        if not project.git.lines("ls-files", ":/.xexp"):  # the files of init are not committed yet
             return f"git add {'.' if command else '.xexp .gitattributes'} && git commit"
         if command and not asked:
             return "git xexp run"

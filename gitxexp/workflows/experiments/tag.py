@@ -1,6 +1,6 @@
-"""``tag``: do what :mod:`gitxexp.workflows.experiments.plan` planned, in one operation.
+"""``tag``: carry out a plan of :mod:`gitxexp.workflows.experiments.plan` in one operation.
 
-``tag --push``: artifacts first, then branch and tag at once; the remote decides the version.
+``tag --push``: artifacts first, then branch and tag atomically; the remote decides the version.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ from gitxexp.workflows.models.cache import objects_noted
 from gitxexp.workflows.models.select import KeptFile
 from gitxexp.workflows.runs import record
 
-#: ``publish(running, version, branch, commit)``: the push, called while the operation can still fail.
+#: ``publish(running, version, branch, commit)``: the push, called while the operation can still be
+#: undone.
 Publish = Callable[[Running, AnyVersion, str | None, str], None]
 
 
@@ -75,7 +76,7 @@ def tag(
 ) -> Tagged:
     """Snapshot the experiment: results stamped, outputs added, registry row, commit, tag, push.
 
-    All of it or nothing: whatever fails, refs, index, pointers, registry and rows are as before.
+    All or nothing: on any failure refs, index, pointers, registry and rows are restored.
     """
     if request.everything and not request.commit:
         raise UsageError("--all and --no-commit cannot be used together", "use only one of them")
@@ -111,7 +112,7 @@ def within(
     elsewhere: Iterable[AnyVersion] = (),
     publish: Publish | None = None,
 ) -> Tagged:
-    """:func:`tag` as a part of an operation that is under way."""
+    """Like :func:`tag`, as part of a running operation."""
     request = experiments_plan.of_record(project, request)
     loose = untracked(project).every if request.track else ()
     if request.track is None or request.ran is not None:
@@ -120,9 +121,9 @@ def within(
     plan = experiments_plan.plan(project, request, elsewhere)
     if plan.kept:
         place_kept(project, running, plan.kept)
-        project.forget_config()  # its dvc.lock says which outputs there are
+        project.forget_config()  # its dvc.lock lists the outputs
         own = experiments_plan.made_by_run(request, untracked(project))
-        if own:  # it was not there, and nothing tracks it
+        if own:  # it did not exist, and nothing tracks it
             tracked = (*tracked, *track(project, running, own))
         plan = replace(plan, outputs=tuple(project.outputs()))
     stamped = stamp_rows(project, running, plan)
@@ -150,7 +151,7 @@ def within(
 
 
 def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> None:
-    """Put the files of the run that is tagged in the place of a later one's."""
+    """Replace a later run's files by those of the tagged run."""
     for file in kept:
         with paths.held(project.top, file.path, create=True) as place:
             running.save_file(project.top / file.path)
@@ -161,8 +162,8 @@ def place_kept(project: Project, running: Running, kept: Iterable[KeptFile]) -> 
 
 
 def _in_git(project: Project, plan: Plan, *, written: bool) -> str | None:
-    """The run's database by path from the top, where git itself holds it and it was written to or
-    rows wait in its ``-wal``, which are brought into the file first: git sees no other."""
+    """Return the run's database by path from the top, if git tracks it and it was written to or has
+    rows in its ``-wal``, which are checkpointed first, because git sees only the file."""
     run = plan.collected.run
     path = project.inside(run.database) if run else None
     if run is None or path is None or not (written or pending(run.database)):
@@ -207,12 +208,10 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
 
 
 def _register(project: Project, running: Running, final: Payload, own: str) -> None:
-    """The row of the experiment, and its version in the record of its run: that of the id ``own``, else
-    the newest that has none of those that logged under its tracker's id."""
+    """Write the experiment's row, and its version to the record of its run: the record ``own``,
+    else the newest one without a version that logged under its tracker's id."""
     running.save_file(project.registry.path)
-    stored = tag_message.decode(
-        tag_message.encode(final)
-    )  # what the tag will give back, to the letter
+    stored = tag_message.decode(tag_message.encode(final))  # exactly what the tag will read back
     known = [record.loaded(row) for row in (project.registry.runs() if final.run or own else ())]
     named = [one for one in known if one.id == own] or [
         one for one in known if one.named(final.run) and not one.version
@@ -223,7 +222,7 @@ def _register(project: Project, running: Running, final: Payload, own: str) -> N
         record.put(db, ran)
 
 
-#: How often a version that somebody else pushed meanwhile is given up for the next one.
+#: How many times to move to the next version if somebody else pushed the same one meanwhile.
 _TRIES = 5
 
 
@@ -232,8 +231,8 @@ def tag_and_push(
 ) -> Tagged:
     """Tag, push the artifacts, then branch and tag atomically.
 
-    When the remote has that version already, the snapshot is taken back, renumbered and pushed
-    again. Any other failure takes everything back, so no stale tag is left behind.
+    If the remote already has that version, the snapshot is undone, renumbered and pushed again. Any
+    other failure undoes everything, so no stale tag is left behind.
     """
     project.recover_first(wait=wait)
     branch, _ = project.git.head()
@@ -281,8 +280,8 @@ def _publish(
 
 @dataclass(frozen=True, slots=True)
 class Published(Step):
-    """The tag ``ref`` is sent to ``remote``, the last thing that is done: ``summary`` and
-    ``outcome`` are the operation's."""
+    """The last step: the tag ``ref`` is pushed to ``remote``; ``summary`` and ``outcome`` are the
+    operation's."""
 
     kind: ClassVar[str] = "published"
 
@@ -302,7 +301,7 @@ class Published(Step):
         return (Irreversible(self.kind),)
 
     def finish(self, at: Repository) -> Finished | None:
-        """What others have is not taken back here; nor where the remote cannot be asked."""
+        """A pushed tag is not undone here, nor if the remote cannot be asked."""
         if at.git.resolve(self.ref, "tag") != self.oid:
             return None
         try:

@@ -1,8 +1,8 @@
 """The projects that ``init --template`` writes: small benchmarks that run as they are.
 
-Each is a folder of ``templates/`` in the package. Its ``template.toml`` says what it is for, and what
-the configuration gets; a Python file has ``.txt`` after its name there, and every other file is
-written as it is.
+Each is a folder of ``templates/`` in the package. Its ``template.toml`` says what it is for, and
+what the configuration gets; there, Python files have an additional ``.txt`` extension; all other
+files are copied unchanged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from gitxexp.storage import paths
 
 NAMES = ("compare", "llm", "throughput", "sweep", "pipeline")
 _ABOUT = "template.toml"
-#: Files that a repository often has, and that nothing depends on.
+#: Files that a repository often has already and that nothing depends on.
 _OPTIONAL = ("README.md",)
 
 
@@ -69,9 +69,9 @@ def _files(folder: Traversable, under: str = "") -> Iterator[tuple[str, Traversa
 
 
 def new_files(project: Project, chosen: Template) -> list[str]:
-    """The files to write, by path from the top: all, without a README that is there already.
+    """The files to write, by path from the top: all, except an existing README.
 
-    Raises XexpError where another file is there already: nothing is overwritten.
+    Raises XexpError if another file exists: nothing is overwritten.
     """
     top = project.top
     there = {name: path for name in chosen.files if (path := _in_the_way(top, name))}

@@ -1,4 +1,4 @@
-"""What ``tag`` says beside its result: what may not be as the user thinks."""
+"""Warnings that ``tag`` shows with its result."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gitxexp.trackers.run import Run
 from gitxexp.trackers.stamps import Stampable, stampable
 from gitxexp.workflows.experiments.collect import Collected
 
-#: How schedulers and trackers call a run that came to no good end, or to none yet.
+#: Words of schedulers and trackers for a run that failed or has not finished.
 _NOT_FINISHED = frozenset(("failed", "fail", "crashed", "killed", "error", "aborted", "cancelled", "canceled",
                            "preempted", "timeout", "pruned", "running"))  # fmt: skip
 
@@ -24,9 +24,9 @@ def of(
     absent: Sequence[str],
     staged: Sequence[str],
 ) -> Iterable[str]:
-    """Remarks on outputs that are ``absent`` from the work tree, on files that the user ``staged``
-    and the commit leaves alone, and on the run, the branch (the last of ``found``, None when HEAD
-    is detached) and the results databases."""
+    """Return warnings about outputs ``absent`` from the work tree, files that the user ``staged``
+    and the commit ignores, the run, the branch (the last of ``found``, None if HEAD is detached)
+    and the results databases."""
     collected, tags, branch = found
     if absent:
         names = some(absent, 3)
@@ -50,7 +50,7 @@ def of(
 
 
 def _end(run: Run) -> Iterable[str]:
-    """A remark on a run that its tracker says did not finish."""
+    """Return a warning about a run that its tracker says did not finish."""
     for name, value in run.values.items():
         said = isinstance(value, str) and value.casefold() in _NOT_FINISHED
         if said and name.casefold().split("_")[-1] in ("status", "state"):
@@ -65,8 +65,8 @@ def _is_tracked(project: Project, path: str, payload: Payload) -> bool:
 def stamps(
     project: Project, run: Run | None, asked: bool | None
 ) -> tuple[tuple[Stampable, ...], list[str]]:
-    """The tables of ``run`` that get the version, and a remark where the user asked for it and none
-    does. ``asked`` is what the command line says, None if nothing."""
+    """Return the tables of ``run`` to stamp, and a warning if the user requested it and there is
+    none. ``asked`` is the command-line choice, None if not given."""
     if run is None:
         return (), []
     wanted = project.config.results_stamp if asked is None else asked

@@ -25,15 +25,15 @@ class Presence(StrEnum):
 
     YES = "yes"
     NO = "no"
-    PARTLY = "partly"  #: a directory of which files are missing
-    DAMAGED = "damaged"  #: what is there is not what its name says
-    PROVED = "proved"  #: it was asked before, and had it
+    PARTLY = "partly"  #: a directory with missing files
+    DAMAGED = "damaged"  #: the object is corrupt
+    PROVED = "proved"  #: it had it when last asked
     UNKNOWN = "?"
-    NEVER = "-"  #: it does not belong there (git holds it, or it is not pushed)
+    NEVER = "-"  #: it does not belong there (git tracks it, or it is not pushed)
 
 
 class ArtifactPlaces(NamedTuple):
-    """One DVC output at the experiment's commit; ``size`` in bytes, None where it is not known."""
+    """One DVC output at the experiment's commit; ``size`` in bytes, None if it is not known."""
 
     path: str
     role: str
@@ -42,13 +42,13 @@ class ArtifactPlaces(NamedTuple):
     files: int | None
     cached: Presence
     remote: Presence
-    proved: float | None = None  #: when the remote last was known to have it, seconds since 1970
+    proved: float | None = None  #: when the remote was last known to have it, seconds since 1970
 
 
 def artifacts(
     project: Project, experiment: Experiment, *, ask_remote: bool = False
 ) -> tuple[list[ArtifactPlaces], list[str]]:
-    """Every artifact, and remarks. Remotes that are no local folder are asked only if told to."""
+    """Return every artifact, and notes. Non-local remotes are asked only on request."""
     outputs = pointers.outputs_at(project.git, experiment.commit)
     named = experiment.payload.artifacts
     apart = bool(experiment.version.prefix and named)  # other projects have outputs in its commit
@@ -64,11 +64,11 @@ def artifacts(
 def artifacts_of_all(
     project: Project, experiments: Sequence[Experiment]
 ) -> tuple[list[ArtifactPlaces], list[str]]:
-    """Every artifact that the tags of ``experiments`` (newest first) name, each content of a path once,
-    and remarks. No remote is asked that is no local folder.
+    """Return every artifact named in the tags of ``experiments`` (newest first), each content of a
+    path once, and notes. Non-local remotes are not asked.
 
-    The pointers of the newest :data:`_READ` are read, for the sizes of what they name, and for how DVC
-    keeps each path; what an older experiment has of such a path is looked for in the same places.
+    The pointers of the newest :data:`_READ` are read, for sizes and for how DVC stores each path;
+    an older experiment's content of such a path is searched in the same places.
     """
     known: dict[tuple[str, str], Output] = {}
     paths: dict[str, Output] = {}
@@ -88,7 +88,7 @@ def artifacts_of_all(
     return sorted(located, key=lambda artifact: artifact.path), notes
 
 
-#: Experiments of which the pointers are read where there are many.
+#: Maximum number of experiments whose pointers are read.
 _READ = 20
 
 
@@ -111,7 +111,7 @@ def _located(
 
 
 def _roles(project: Project) -> Callable[[str], str]:
-    """What the artifact at a path is, which is the same for each of its versions."""
+    """Properties of the artifact at a path, the same for all its versions."""
     return cache(lambda path: describe.role(path, project.config).value)
 
 
@@ -126,7 +126,7 @@ def _siblings(project: Project) -> list[Path]:
 
 
 class Asked(NamedTuple):
-    """What is known of a remote, and since when, where it was not asked now."""
+    """What is known about a remote, and since when if it was not asked now."""
 
     presence: Presence
     proved: float | None = None
@@ -168,8 +168,8 @@ def _in_cache(project: Project, output: Output, siblings: Sequence[Path]) -> Pre
 def _on_remotes(
     project: Project, outputs: Sequence[Output], siblings: Sequence[Path], *, ask: bool
 ) -> tuple[dict[tuple[str, str | None], Asked], list[str]]:
-    """What is known of each output on its remote, by listing local folders and, if told to, asking
-    others; else as it was last proved."""
+    """Return the state of each output on its remote, by listing local folders and, on request,
+    other remotes; else as last verified."""
     if project.places.top is None:
         return {}, []
     presence: dict[tuple[str, str | None], Asked] = {}
@@ -178,7 +178,7 @@ def _on_remotes(
     for output in outputs:
         if not pushable(output):
             presence[_key(output)] = Asked(Presence.NEVER)
-        else:  # a directory by itself where that costs nothing: what two share is listed once
+        else:  # check directories separately if that is free: shared objects are listed once
             apart = output.is_dir and local_remote_dir(
                 project.top / output.root, pointer=output.remote
             )
@@ -198,7 +198,7 @@ def _on_remotes(
 def _known(
     project: Project, group: Sequence[Output], notes: list[str]
 ) -> dict[tuple[str, str | None], Asked]:
-    """When a remote that is not asked now was last proved to have these outputs whole."""
+    """Return when a remote that is not asked now was last verified to have these outputs."""
     found = {}
     oids = [output.oid for output in group if output.oid]
     times: dict[bool, dict[str, float]] = {}

@@ -1,4 +1,4 @@
-"""Whether a list of experiments or runs may look different from when it was last made."""
+"""Detect whether a list of experiments or runs may have changed since it was made."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from gitxexp.repository.repository import Project
 
 
 class Observed:
-    """What a list is made from: tags, the registry, the settings and, for runs, the results and the
-    records of runs under way."""
+    """The inputs of a list: tags, the registry, the settings and, for runs, the results and the
+    records of active runs."""
 
     def __init__(self, project: Project, *, runs: bool) -> None:
         self._project = project
         self._runs = runs
 
     def state(self) -> tuple[object, ...]:
-        """Something that is equal to what it was before unless anything was written meanwhile. Files are
-        told apart by size and time, none is read."""
+        """Return a value that stays equal until something is written. Files are compared by size
+        and time, without reading them."""
         project = self._project
         tags = project.git.text("for-each-ref", "--format=%(objectname)", "refs/tags")
         return tags, *map(_stamp, self._files())

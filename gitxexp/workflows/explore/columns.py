@@ -1,4 +1,4 @@
-"""What each column of the results is to an experiment, and why."""
+"""The role of each column of the results, and the reason."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from gitxexp.workflows.experiments import collect
 def columns(project: Project, table: str | None = None) -> list[ColumnFacts]:
     """Every column of the results databases (only of ``table``, if given), as the newest run has it.
 
-    Raises XexpError when there are no results, or none has such a table.
+    Raises XexpError if there are no results, or none has such a table.
     """
     config = project.config
     rules = collect.role_rules(config)

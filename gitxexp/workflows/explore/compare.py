@@ -1,4 +1,4 @@
-"""Two experiments side by side: parameters, metrics, artifacts and code."""
+"""Compare experiments side by side: parameters, metrics, artifacts and code."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ UNWRITTEN = "md5:(open)"
 
 
 class ComparedSide(NamedTuple):
-    """One of the two. ``commit`` None is the work tree; ``partial``: names not all it had."""
+    """One of the two. ``commit`` None is the work tree; ``partial``: its tag is incomplete."""
 
     name: str
     commit: str | None
@@ -39,7 +39,7 @@ class ComparedSide(NamedTuple):
 
 
 class ValueChange(NamedTuple):
-    """A parameter or artifact that differs; None stands for one that is not there."""
+    """A parameter or artifact that differs; None means absent."""
 
     name: str
     before: Any
@@ -48,8 +48,9 @@ class ValueChange(NamedTuple):
 
 class MetricChange(NamedTuple):
     """A metric of either side. ``relative`` is a fraction of the value before; ``better`` is None
-    where nothing changed or there is nothing to compare. From ``low`` to ``high`` is the 95% interval of
-    ``delta``, where the rows of both are here and tell it; one that holds 0 may be noise."""
+    if nothing changed or there is nothing to compare. ``low`` to ``high`` is the 95% interval of
+    ``delta``, if the rows of both are here and allow one; if it contains 0, the change may be
+    noise."""
 
     name: str
     before: Any
@@ -62,7 +63,7 @@ class MetricChange(NamedTuple):
 
     @property
     def noise(self) -> bool:
-        """Whether the interval of the difference holds 0."""
+        """Whether the interval of the difference contains 0."""
         return self.low is not None and self.high is not None and self.low <= 0 <= self.high
 
 
@@ -75,7 +76,7 @@ class CodeFileChange(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What is different in ``after``. ``metrics`` holds all of them, the others only changes."""
+    """The differences in ``after``. ``metrics`` has all metrics, the other fields only changes."""
 
     before: ComparedSide
     after: ComparedSide
@@ -106,14 +107,14 @@ def of_work_tree(project: Project) -> ComparedSide:
     """The work tree as it is: its files, and the latest run of its results databases."""
     top = project.top
     from gitxexp.workflows.experiments import (
-        collect,  # late: the readers of databases, where two tags need none
+        collect,  # late: imports database readers, which two tags do not need
     )
 
     collected = collect.collect(top, project.config, collect.Wanted())
     outputs = project.outputs() if has_dvc(top) else []
     artifacts = pointers.contents(outputs)
     for change in status(top, outputs, project.stat_cache, project.progress) if outputs else []:
-        if change.kind is not Kind.MISSING:  # not checked out is not changed
+        if change.kind is not Kind.MISSING:  # an output that is not checked out is unchanged
             artifacts[change.output.path] = change.actual or UNWRITTEN
     run = collected.run.id if collected.run else ""
     return ComparedSide("work tree", None, collected.params, collected.metrics, artifacts, run)
@@ -137,7 +138,8 @@ def compare(project: Project, before: ComparedSide, after: ComparedSide) -> Comp
 
 
 def param_changes(before: ComparedSide, after: ComparedSide) -> list[ValueChange]:
-    """The parameters that differ. Of a hand-written tag only what it names is asked for."""
+    """The parameters that differ. Of a handwritten tag only the parameters that it names are
+    compared."""
     changes: dict[str, ValueChange] = {}
     for name, old in before.params.items():
         full = describe.find_param(after.params, name) or name
@@ -161,7 +163,7 @@ def deltas(
     project: Project, before: Mapping[str, Any], after: Mapping[str, Any]
 ) -> list[MetricChange]:
     """Every metric of either side, the primary one first."""
-    # By the name that the later side has, where the two call one thing by two names.
+    # Use the later side's name if the two sides name the same metric differently.
     old = {n if n in after else column_names.alias_in(after, n) or n: n for n in before}
     names = sorted({*old, *after})
     primary = describe.primary_metric(names, project.config)
@@ -177,7 +179,7 @@ def deltas(
 def sure(
     project: Project, before: ComparedSide, after: ComparedSide, found: list[MetricChange]
 ) -> list[MetricChange]:
-    """The changes with the intervals of those that rows of the results can tell."""
+    """Return the changes, with intervals where the rows in the results allow them."""
     changed = [one for one in found if one.delta]
     if not changed or before.run == after.run != "":
         return found
@@ -187,7 +189,7 @@ def sure(
 
 
 def _samples(project: Project, side: ComparedSide, metrics: Mapping[str, Any]) -> dict[str, Sample]:
-    """What the rows of a side say of ``metrics``, by name."""
+    """Return the samples of ``metrics`` from the rows of a side, by name."""
     from gitxexp.workflows.checks import differences  # late: it reads databases
 
     version = side.name if side.commit else ""
@@ -230,15 +232,15 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[ValueC
 
 
 class ValueRow(NamedTuple):
-    """A parameter or artifact that is not the same in all; None where it is not there."""
+    """A parameter or artifact that differs between experiments; None if absent."""
 
     name: str
     values: Sequence[Any]
 
 
 class MetricRow(NamedTuple):
-    """A metric in each of several: its values, the 95% interval of each where rows tell it, the places of
-    the best, and the change of each further one from the first."""
+    """A metric in each of several: its values, the 95% intervals where rows allow them, the indices
+    of the best, and the change of each further one from the first."""
 
     name: str
     values: Sequence[Any]
@@ -248,16 +250,16 @@ class MetricRow(NamedTuple):
 
 
 class FileRow(NamedTuple):
-    """A code file, and what each further one changes in that of the first; None where nothing."""
+    """A code file, and the change of each further experiment from the first; None if unchanged."""
 
     path: str
     changes: Sequence[CodeFileChange | None]
 
 
 class SideBySide(NamedTuple):
-    """Several experiments in columns, the first being what the others are compared with.
+    """Several experiments in columns, each compared with the first.
 
-    ``metrics`` holds all of them, the others what is not the same in all.
+    ``metrics`` has all metrics, the other fields only what differs.
     """
 
     sides: Sequence[ComparedSide]
@@ -274,7 +276,7 @@ class SideBySide(NamedTuple):
 
 
 def side_by_side(project: Project, sides: Sequence[ComparedSide]) -> SideBySide:
-    """Everything that differs between any of ``sides``, of which there is one at least."""
+    """Return everything that differs between any of ``sides`` (at least one)."""
     top = project.at_top if project.places.top else project.git
     files = [_files(top, sides[0], side) for side in sides[1:]]
     paths = sorted({file.path for changed in files for file in changed})
@@ -295,7 +297,7 @@ def side_by_side(project: Project, sides: Sequence[ComparedSide]) -> SideBySide:
 def _names(
     each: Iterable[Mapping[str, Any]], find: Callable[[dict[str, None], str], str | None]
 ) -> dict[str, None]:
-    """The names of all, in order; what two spell differently (``find``) stands as the first has it."""
+    """Return all names in order; names spelled differently (``find``) appear as in the first."""
     names: dict[str, None] = {}
     for values in each:
         for name in values:
@@ -310,7 +312,7 @@ def _param_rows(sides: Sequence[ComparedSide]) -> list[ValueRow]:
     rows = []
     for name in column_names.key_params_order(names):
         values = [side.params.get(describe.find_param(side.params, name) or name) for side in sides]
-        # Of a hand-written tag only what it names is asked for.
+        # Of a handwritten tag only the parameters that it names are compared.
         told = [
             v for side, v in zip(sides, values, strict=True) if v is not None or not side.partial
         ]

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from gitxexp.common.errors import UsageError
 
-#: Compiled when a filter is read: a list without one need not wait for it.
+#: Compiled on first use: a listing without a filter does not need it.
 _TOKEN = r"""\s*(?:(?P<op>==|!=|<=|>=|!~|=|<|>|~)|(?P<paren>[()])
     |(?P<quoted>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')|(?P<word>[^\s()"'=<>!~]+)|(?P<end>$))"""
 _KEYWORDS = ("and", "or", "not")
@@ -33,7 +33,7 @@ _DEEPEST = 100
 #: The greatest float as an integer.
 _GREATEST = int(sys.float_info.max)
 
-#: Tells whether one row matches.
+#: Tests whether a row matches.
 Predicate = Callable[[Any], bool]
 #: Makes the test of one comparison: ``(name, op, text)`` → predicate. Raises ValueError
 #: when the text cannot be compared with that name.
@@ -49,14 +49,14 @@ class Token(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """A parsed filter: whether a row matches, and the names that it asks for."""
+    """A parsed filter: a predicate on rows, and the names that it uses."""
 
     matches: Predicate
     names: tuple[str, ...]
 
 
 def parse(text: str, comparer: Comparer) -> Filter:
-    """The filter that ``text`` spells; raises UsageError with a caret at the first mistake."""
+    """Parse a filter; raises UsageError with a caret at the first mistake."""
     return _Parser(text, comparer).parse()
 
 
@@ -174,7 +174,7 @@ class _Parser:
 def compare_values(op: str, text: str) -> Callable[[Any], bool]:
     """The test of one value: ``op`` is one of ``= != < <= > >= ~ !~``.
 
-    Raises ValueError when ``text`` is a broken pattern.
+    Raises ValueError if ``text`` is an invalid pattern.
     """
     if op in ("~", "!~"):
         return _pattern_test(text, wanted=op == "~")
@@ -195,9 +195,9 @@ ORDER: dict[str, Callable[[Any, Any], bool]] = {
 
 
 def number(value: Any) -> float | int | None:
-    """``value`` as a number if it is one or spells one; a truth value and NaN are none.
+    """``value`` as a number if it is one or spells one; None for booleans and NaN.
 
-    An integer beyond the greatest float is an infinity, so that what computes with it does not fail.
+    An integer beyond the greatest float becomes infinity, so that computations do not fail.
     """
     if isinstance(value, bool):
         return None
@@ -220,7 +220,7 @@ def number(value: Any) -> float | int | None:
 
 
 def finite(value: Any) -> float | None:
-    """:func:`number` as a float; None for an infinity, too."""
+    """:func:`number` as a float; None for infinity as well."""
     amount = number(value)
     return None if amount is None or not math.isfinite(amount) else float(amount)
 

@@ -1,4 +1,5 @@
-"""What a plot shows: the values of experiments, of runs, of the steps of runs, or of a column's rows."""
+"""Compute the data of a plot: the values of experiments, of runs, of the steps of runs, or of a
+column's rows."""
 
 from __future__ import annotations
 
@@ -22,20 +23,20 @@ if TYPE_CHECKING:
     from gitxexp.trackers.databases import Database
     from gitxexp.trackers.run import Run
 
-#: Curves of runs unless it is told how many: more cannot be told apart.
+#: Default number of run curves: more cannot be distinguished.
 CURVES = 10
-#: Groups that stand for themselves; what is left is one more.
+#: Maximum number of separate groups; the rest form one more.
 GROUPS = 10
-#: Experiments that a line joins; of more it is a tangle.
+#: Maximum number of experiments joined by a line; with more it becomes unreadable.
 _LINE = 300
-#: Bars of a histogram at most, of numbers and of texts.
+#: Maximum number of histogram bars, for numbers and for texts.
 _BARS, _TEXTS = 60, 15
 
 
 @dataclass(frozen=True)
 class PlotRequest:
-    """``x`` is ``step``, ``version``, ``date`` or the name of a parameter, metric or field; None is date
-    for runs, version for experiments. ``by`` parts the points into series, one a value."""
+    """``x`` is ``step``, ``version``, ``date`` or the name of a parameter, metric or field; None is
+    date for runs, version for experiments. ``by`` splits the points into series, one per value."""
 
     metric: str
     x: str | None = None
@@ -54,11 +55,11 @@ class Axis:
     kind: Literal["number", "time", "category"] = "number"
     log: bool = False
     categories: Sequence[str] = ()
-    whole: bool = False  #: there is nothing between two whole numbers
+    whole: bool = False  #: only whole numbers
 
 
 class Point(NamedTuple):
-    """``name`` is the experiment or run; "" for a bar and for what has none."""
+    """``name`` is the experiment or run; "" for a bar and for points without one."""
 
     x: float
     y: float
@@ -67,8 +68,8 @@ class Point(NamedTuple):
 
 @dataclass(frozen=True)
 class Series:
-    """Points in order along x; ``name`` is "" where there is one series. Several of one ``group`` have one
-    colour; "" is none, and each has its own."""
+    """Points in order along x; ``name`` is "" if there is only one series. Series of the same
+    ``group`` share a colour; with "" each has its own."""
 
     name: str
     points: Sequence[Point]
@@ -77,7 +78,8 @@ class Series:
 
 @dataclass(frozen=True)
 class Plot:
-    """Bars of a histogram stand at the lower of their ``edges`` (one more than bars), or on a category."""
+    """Histogram bars are placed at the lower of their ``edges`` (one more than bars), or on a
+    category."""
 
     kind: Literal["line", "points", "histogram"]
     title: str
@@ -87,11 +89,11 @@ class Plot:
     series: Sequence[Series]
     notes: Sequence[str] = ()  #: what is not shown, and why
     edges: Sequence[float] = ()
-    total: int = 0  #: experiments or runs that were looked at, or rows of a column
+    total: int = 0  #: number of experiments or runs considered, or rows of a column
 
     @property
     def colours(self) -> dict[str, int]:
-        """The colours that there are, by the name of a group or series, and how many series have each."""
+        """Colours by group or series name, with the number of series that use each."""
         return dict(Counter(series.group or series.name for series in self.series))
 
     @property
@@ -101,7 +103,7 @@ class Plot:
 
 
 class _Value(NamedTuple):
-    """What one row gives: ``x`` is a number, or text of a category."""
+    """The values of one row: ``x`` is a number, or the text of a category."""
 
     x: Any
     y: Any
@@ -110,9 +112,9 @@ class _Value(NamedTuple):
 
 
 def plot(project: Project, request: PlotRequest) -> Plot:
-    """The plot of ``request``.
+    """Return the plot of ``request``.
 
-    Raises XexpError for a name that does not exist, UsageError for what cannot be drawn.
+    Raises XexpError for an unknown name, UsageError for what cannot be drawn.
     """
     if request.histogram and request.x is not None:
         raise UsageError("a histogram has no --x", "the values of the column are along x")
@@ -120,7 +122,7 @@ def plot(project: Project, request: PlotRequest) -> Plot:
     if steps:
         request = replace(request, query=request.query._replace(runs=True))
     wanted = request.query
-    if steps and wanted.sort is None:  # the best ones are chosen among those that have steps
+    if steps and wanted.sort is None:  # the best are chosen among runs with steps
         wanted = wanted._replace(limit=None)
     rows = query.list_experiments(project, wanted).rows
     names = ColumnNames(rows)
@@ -137,7 +139,7 @@ def plot(project: Project, request: PlotRequest) -> Plot:
 
 
 def _find(project: Project, request: PlotRequest, names: ColumnNames) -> ColumnName | None:
-    """What METRIC is among the rows; None where it is a column of the results."""
+    """Look up METRIC among the rows; None if it is a column of the results."""
     if not names.any:
         rows_of = "." in request.metric and _columns(project, request.metric)
         return None if rows_of else ColumnName("metric", request.metric)
@@ -187,7 +189,7 @@ def _thing(runs: bool) -> str:
 def _values(
     request: PlotRequest, rows: Sequence[Row], names: ColumnNames, wanted: Sequence[ColumnName]
 ) -> list[_Value]:
-    """Row by row: the wanted columns (one is for both), the row's name and its group."""
+    """Yield per row: the wanted columns (one may serve as both), the row's name and its group."""
     columns = [column(rows, name) for name in wanted]
     labels = [str(row.field("run" if request.query.runs else "version") or "") for row in rows]
     groups = _groups(rows, names.find(request.by)) if request.by else [""] * len(rows)
@@ -211,7 +213,7 @@ def _category(value: Any) -> str:
 def _plottable(
     values: Iterable[_Value], request: PlotRequest, along: str, name: str
 ) -> tuple[list[_Value], list[str]]:
-    """Those that have both, the y finite, and what is said of the others."""
+    """Return the points with both values and a finite y, and a note on the others."""
     kept: list[_Value] = []
     without: Counter[str] = Counter()
     thing = _thing(request.query.runs)
@@ -245,7 +247,7 @@ def _is_above(value: Any) -> bool:
 def _axis(
     along: ColumnName, values: Sequence[_Value], *, log: bool = False
 ) -> tuple[Axis, list[_Value]]:
-    """The axis, and the values as places on it, in order."""
+    """Return the axis, and the values as positions on it, in order."""
     if along.kind == "field" and along.name == "date":
         placed = [value._replace(x=float(value.x)) for value in values]
         return Axis(along.name, "time"), sorted(placed, key=lambda value: value.x)
@@ -338,7 +340,7 @@ def _is_series(run: Run, metric: str) -> bool:
 
 
 def _rank(value: Any, *, more: bool) -> tuple[bool, float]:
-    """The best first, what is no number last."""
+    """Sort best first, non-numbers last."""
     amount = filters.number(value)
     return amount is None, 0.0 if amount is None else -amount if more else amount
 
@@ -349,12 +351,12 @@ def _shown(point: Point, request: PlotRequest) -> bool:
 
 
 def curve(run: Run, metric: str) -> list[Point]:
-    """The values that a run logged, by step, which is the place in their order where any has none; what
-    is no number is NaN.
+    """Return the values that a run logged, by step, or by position if any has no step; non-numbers
+    become NaN.
 
-    Raises XexpError where they cannot be read.
+    Raises XexpError if they cannot be read.
     """
-    from gitxexp.trackers import runs  # with the database readers, which other plots need not
+    from gitxexp.trackers import runs  # late: imports database readers
 
     spelled = metric if metric in run.metrics else column_names.alias_in(run.metrics, metric)
     logged = runs.series(run, spelled or metric)
@@ -392,7 +394,7 @@ def _histogram(
     title: str,
     notes: Sequence[str],
 ) -> Plot:
-    """Counts of numbers in bars of one width, of anything else by value."""
+    """Count numbers in bars of equal width, anything else by value."""
     y = Axis("count", log=request.log_y, whole=True)
     is_date = name.kind == "field" and name.name == "date"
     numbers = [v for v in values if filters.number(v.x) is not None or v.x != v.x]
@@ -426,7 +428,7 @@ def _histogram(
 
 
 def _common(values: Sequence[_Value]) -> list[_Value]:
-    """Texts, those beyond the most common ones as one."""
+    """Count texts; those beyond the most common ones are combined."""
     texts = [_category(value.x) for value in values]
     common = {text for text, _ in Counter(texts).most_common(_TEXTS)}
     other = f"other ({len({*texts}) - len(common)} values)"
@@ -435,8 +437,8 @@ def _common(values: Sequence[_Value]) -> list[_Value]:
 
 
 def _edges(values: Sequence[float], *, log: bool) -> list[float]:
-    """Of bars of one width (Freedman and Diaconis, 1981: twice the quartiles' distance, divided by the
-    third root of the count); one for each whole number where there are few of them."""
+    """Return edges of bars of equal width (Freedman and Diaconis, 1981: twice the quartiles'
+    distance, divided by the third root of the count); one per whole number if there are few."""
     if not values:
         return [0.0, 1.0]
     scaled = sorted(map(math.log10, values) if log else values)
@@ -470,8 +472,8 @@ class _Place(NamedTuple):
 
 
 def _columns(project: Project, name: str) -> list[_Place]:
-    """Where the results have a column of that name (``TABLE.COLUMN``, or in the only table that does)."""
-    from gitxexp.trackers import runs  # with the database readers
+    """Find a column of that name in the results (``TABLE.COLUMN``, or in the only table that does)."""
+    from gitxexp.trackers import runs  # late: imports database readers
     from gitxexp.workflows.experiments import collect
 
     if project.places.top is None:
@@ -510,7 +512,7 @@ def _of_column(project: Project, request: PlotRequest) -> Plot:
 
 
 def _refuse_choice(request: PlotRequest) -> None:
-    """Raises UsageError for options about experiments, which would be ignored."""
+    """Raise UsageError for options about experiments, which would be ignored."""
     wanted = request.query
     given = {
         "--x": request.x, "--by": request.by, "--filter": wanted.filter, "--where": wanted.where,

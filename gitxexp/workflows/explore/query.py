@@ -21,7 +21,7 @@ from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row
 if TYPE_CHECKING:
     from gitxexp.workflows.runs.record import RunRecord
 
-#: How many columns of parameters a listing has unless it is told which.
+#: Default number of parameter columns in a listing.
 _MOST_PARAMS = 6
 
 
@@ -36,12 +36,12 @@ class Query(NamedTuple):
     columns: tuple[str, ...] = ()
     runs: bool = False  #: the runs of the results databases instead of experiments
     where: str | None = None  #: a condition in SQL
-    all_projects: bool = False  #: those of every project of the repository
-    names: tuple[str, ...] = ()  #: only these: versions, runs, starts of config hashes, revisions
+    all_projects: bool = False  #: include every project of the repository
+    names: tuple[str, ...] = ()  #: only these: versions, runs, config-hash prefixes, revisions
 
     @property
     def plain(self) -> bool:
-        """Whether it asks for the first experiments only, in the order that they are in."""
+        """Whether it only needs the first experiments, in their existing order."""
         chosen = self.labels or self.names or self.runs
         ordered = self.filter is None and self.where is None and self.sort is None
         return self.limit is not None and ordered and not chosen
@@ -52,27 +52,28 @@ class ListColumn(NamedTuple):
 
     name: ColumnName
     values: Sequence[Any]
-    maximize: bool | None = None  #: whether more is better; None where nothing is
+    maximize: bool | None = None  #: whether more is better; None if not applicable
 
     @property
     def best(self) -> frozenset[int]:
-        """The rows with the best value, looked for when asked."""
+        """The rows with the best value, computed on demand."""
         if self.maximize is None:
             return frozenset()
         return best_places(self.values, maximize=self.maximize)
 
 
 class ExperimentList(NamedTuple):
-    """Rows in order, and columns in order. ``total`` counts rows before any was left out."""
+    """Rows in order, and columns in order. ``total`` counts rows before the limit."""
 
     rows: Sequence[Row]
     columns: Sequence[ListColumn]
     total: int
-    hint: str = ""  #: where a name that was asked for looks like another
+    hint: str = ""  #: set if a requested name looks like another
 
 
 def list_experiments(project: Project, query: Query) -> ExperimentList:
-    """The rows that ``query`` asks for; XexpError for an unknown name or an unreadable filter."""
+    """Return the rows that ``query`` selects; raises XexpError for an unknown name or an invalid
+    filter."""
     named = map(parse, query.names)
     others = any(version and version.prefix not in ("", project.prefix) for version in named)
     project.every_project = query.all_projects or others
@@ -89,14 +90,14 @@ def list_experiments(project: Project, query: Query) -> ExperimentList:
 def listing(
     every: Sequence[Row], query: Query, config: Config, kept: Sequence[Row] | None = None
 ) -> ExperimentList:
-    """Those of the rows ``every`` (or of ``kept``, some of them) that ``query`` asks for, whose ``names``
-    and ``runs`` do not count; raises as :func:`list_experiments`."""
+    """Return those of the rows ``every`` (or of the subset ``kept``) that ``query`` selects,
+    ignoring its ``names`` and ``runs``; raises as :func:`list_experiments` does."""
     names = ColumnNames(every)
     kept, asked = every if kept is None else kept, list[ColumnName]()
     if query.filter is not None:
         kept, asked = rows.select(kept, query.filter, names)
     if query.where is not None:
-        from gitxexp.workflows.explore import where  # late: with DuckDB, which a list waits not for
+        from gitxexp.workflows.explore import where  # late: imports DuckDB
 
         kept = where.select(kept, query.where, names)
     hints = [_similar_label(label, every) for label in query.labels]
@@ -115,7 +116,7 @@ def listing(
 
 
 def every_row(project: Project, *, runs: bool, newest: int | None = None) -> list[Row]:
-    """Every experiment, or every run, newest first; for a first look at least the ``newest``."""
+    """Every experiment, or every run, newest first; with ``newest``, at least so many."""
     later = project.tags_later()
     _ = project.config  # while git answers
     if runs:
@@ -124,8 +125,8 @@ def every_row(project: Project, *, runs: bool, newest: int | None = None) -> lis
 
 
 def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
-    """The list of the first experiments, which are all that is read; None where a column is asked
-    for that none of them has."""
+    """Return the list of the first experiments, without reading others; None if a requested column
+    is in none of them."""
     found = tags.oldest(query.limit) if query.reverse else tags.newest(query.limit)
     kept = list(map(rows.of_experiment, found))
     names = ColumnNames(kept)
@@ -139,11 +140,11 @@ def _newest(tags: Tags, query: Query, config: Config) -> ExperimentList | None:
 def _named(
     project: Project, every: Sequence[Row], names: Sequence[str], tags: Tags
 ) -> Sequence[Row]:
-    """The rows that any of ``names`` means; XexpError for one that means nothing."""
+    """Return the rows that ``names`` refer to; raises XexpError for an unknown one."""
     if not names:
         return every
     from gitxexp.workflows.experiments.resolve import (
-        resolve,  # late: a list of all asks for nothing
+        resolve,  # late: a list of all does not need it
     )
 
     kept: dict[int, Row] = {}
@@ -167,23 +168,23 @@ def _is_named(row: Row, name: str) -> bool:
 
 
 def _similar_label(label: str, known: Sequence[Row]) -> str:
-    """A hint where no row has the label at all."""
+    """Return a hint if no row has the label."""
     labels = list(dict.fromkeys(each for row in known for each in row.field("label") or ()))
     return "" if label in labels else suggestion(label, labels) or ""
 
 
 def _runs(project: Project, known: Sequence[Experiment], newest: int | None = None) -> list[Row]:
-    """The runs of this work tree's results databases, and those that ``run`` and ``sweep`` recorded,
-    newest first, with their versions; for a first look at least the ``newest`` of a database."""
+    """The runs of this work tree's results databases, and those that ``run`` and ``sweep``
+    recorded, newest first, with their versions; with ``newest``, at least so many per database."""
     from gitxexp.trackers.times import moment
     from gitxexp.workflows.experiments import (
-        collect,  # with the database readers, which a list of tags does not need
+        collect,  # late: imports database readers, which a list of tags does not need
     )
 
     tagged = {e.payload.run: e for e in reversed(known) if e.payload.run}
     by_hand = {e.name: e for e in known if e.payload.handwritten}  # their runs name the version
     from gitxexp.workflows.runs import (
-        record,  # with the registry, which a list of tags does not need
+        record,  # late: imports the registry, which a list of tags does not need
     )
 
     records = record.read(project)
@@ -196,7 +197,7 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
     relative = cache(partial(_relative, project))
     for run in collect.all_runs(project.top, project.config, newest):
         own = by_run.get(run.id, [])
-        if len(own) > 1:  # each as it was: the rows are of several
+        if len(own) > 1:  # keep each run's own: the rows belong to several
             continue
         experiment = tagged.get(run.id) or by_hand.get(run.declared_version or "")
         when = moment(run.ended)
@@ -223,7 +224,7 @@ def _runs(project: Project, known: Sequence[Experiment], newest: int | None = No
 
 
 def _of_record(one: RunRecord | None) -> dict[str, Any]:
-    """The fields of a run that only its record has."""
+    """Return the fields of a run that are only in its record."""
     if one is None:
         return dict.fromkeys(("record", "status", "took", "command", "sweep"))
     command = " ".join(map(shlex.quote, one.command))
@@ -237,7 +238,7 @@ def _of_record(one: RunRecord | None) -> dict[str, Any]:
 
 
 def _recorded(one: RunRecord, experiment: Experiment | None) -> Row:
-    """The row of a run of which the results have none."""
+    """Return the row of a run that is not in the results."""
     from gitxexp.workflows.runs import record  # late, as above
 
     fields = {
@@ -263,7 +264,8 @@ def _relative(project: Project, path: Any) -> str:
 
 
 def in_order(kept: Sequence[Row], key: ColumnName, config: Config, *, reverse: bool) -> list[Row]:
-    """Best or newest or highest version first, parameters and texts upwards; missing ones last.
+    """Sort best, newest or highest version first, parameters and texts ascending; missing values
+    last.
 
     Rows that are equal keep their order, newest first.
     """
@@ -288,7 +290,7 @@ def directions(config: Config) -> dict[str, bool]:
 
 
 def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
-    """Something that sorts, numbers before texts; None for what is missing."""
+    """Return a sort key, numbers before texts; None for a missing value."""
     value = key.value(row)
     if key.kind == "field" and key.name == "version":
         return version_order(value)
@@ -301,7 +303,7 @@ def _order(key: ColumnName, row: Row) -> tuple[Any, ...] | None:
 
 
 def version_order(value: Any) -> tuple[Any, ...] | None:
-    """Something that sorts as versions do; None for what is none."""
+    """Return a sort key for versions; None for anything else."""
     version = parse(value) if isinstance(value, str) else None
     if version is None:
         return None
@@ -320,7 +322,8 @@ def choose_columns(
     asked: Sequence[ColumnName],
     config: Config,
 ) -> list[ColumnName]:
-    """The columns of a list: those that ``query`` names, or the usual ones and those ``asked`` for."""
+    """Return the columns of a list: those that ``query`` names, or the defaults plus those
+    ``asked`` for."""
     wanted = [names.find(name) for name in query.columns if not name.startswith("+")]
     added = [names.find(name[1:]) for name in query.columns if name.startswith("+")]
     if wanted:
@@ -343,7 +346,7 @@ def choose_columns(
 
 
 def _varying_params(kept: Sequence[Row], names: ColumnNames, config: Config) -> list[ColumnName]:
-    """The parameters that tell these rows apart, the most telling first."""
+    """Return the parameters that differ between these rows, most distinctive first."""
     varying = [name for name in names.params if _varies(kept, name)]
     key = [describe.find_param(dict.fromkeys(varying), name) for name in config.params_key]
     ordered = [name for name in key if name] + column_names.key_params_order(varying)
@@ -373,7 +376,7 @@ def _shown(kept: Sequence[Row], name: ColumnName, config: Config) -> ListColumn:
 
 
 def best_places(values: Iterable[Any], *, maximize: bool) -> frozenset[int]:
-    """The places of the best value; none where all are the same, because that says nothing."""
+    """Return the indices of the best value; none if all are equal."""
     numbers = [
         (n, at) for at, value in enumerate(values) if (n := filters.number(value)) is not None
     ]

@@ -1,8 +1,8 @@
-"""What can be listed, filtered and sorted: experiments and runs as rows with named values.
+"""Experiments and runs as rows with named values, for listing, filtering and sorting.
 
-A name means, in this order: a fixed field (:data:`FIELDS`), a metric, a parameter. ``metrics.x``
-and ``params.x`` say which. A plain name also finds the one dotted name that ends in it (``lr`` is
-``train.lr``), and case does not count where nothing matches it exactly.
+A name refers to, in this order: a fixed field (:data:`FIELDS`), a metric, a parameter.
+``metrics.x`` and ``params.x`` select one. A plain name also matches the only dotted name that ends
+in it (``lr`` for ``train.lr``), and case is ignored if nothing matches exactly.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from gitxexp.workflows.explore.filters import Predicate
 if TYPE_CHECKING:
     from gitxexp.trackers.run import Run
 
-#: Field → what it is. They are listed first where a parameter has the same name.
+#: Field → description. A field takes precedence over a parameter of the same name.
 FIELDS: dict[str, str] = {
     "version": "the experiment's version",
     "date": "when it was tagged (a run: when it wrote last)",
@@ -51,7 +51,7 @@ _SYNONYMS = {"labels": "label", "experiment": "version", "author": "tagger"}
 _DATE = r"(\d{4})(?:-(\d\d?)(?:-(\d\d?)(?:[T ](\d\d?)(?::(\d\d)(?::(\d\d))?)?)?)?)?"
 
 
-#: Where each field of an experiment's row is.
+#: The attribute of each field of an experiment.
 _READ = {
     name: attrgetter(f"experiment.{path}")
     for name, path in {
@@ -70,7 +70,7 @@ _READ = {
         "results": "payload.results",
     }.items()
 }
-#: Fields that an experiment always has; of the others an empty text means that it has none.
+#: Fields that an experiment always has; for the others an empty text means a missing value.
 _ALWAYS = frozenset(("version", "date", "label", "headline", "commit"))
 
 
@@ -87,7 +87,7 @@ class Row:
         fields: Mapping[str, Any] | None = None,
         logged: Run | None = None,
     ) -> None:
-        self.logged = logged  #: the tracker's run, where the results have it
+        self.logged = logged  #: the tracker's run, if it is in the results
         self.params = params
         self.metrics = metrics
         self.experiment = experiment
@@ -145,7 +145,7 @@ def column(rows: Sequence[Row], name: ColumnName) -> list[Any]:
 
 
 def _by_tail(values: Mapping[str, Any], name: str) -> Any:
-    """The value of the only dotted name that ends in ``name``, or of another name for it."""
+    """Return the value of the only dotted name that ends in ``name``, or of an alias."""
     longer = [known for known in values if known.endswith(f".{name}")]
     if longer:
         return values[longer[0]] if len(longer) == 1 else None
@@ -162,7 +162,7 @@ class ColumnNames:
         self.any = bool(rows)
 
     def find(self, name: str) -> ColumnName:
-        """What ``name`` means here; raises XexpError with similar names when it means nothing."""
+        """Look up ``name``; raises XexpError with similar names if it is unknown."""
         spelled = _SYNONYMS.get(name, name)
         if spelled in FIELDS:
             return ColumnName("field", spelled)
@@ -194,7 +194,7 @@ class ColumnNames:
 
 
 def _distinct(tables: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names in the tables; of several for one thing the first, unless a table has two of them."""
+    """Return the names in the tables; of aliases only the first, unless a table has two of them."""
     names = list(dict.fromkeys(chain.from_iterable(tables)))
     spelled: dict[str, list[str]] = {}
     for name in filter(has_aliases, names):
@@ -294,7 +294,7 @@ def _date_test(op: str, text: str) -> Test:
 
 
 def _label_test(op: str, text: str) -> Test:
-    """Labels are a set, never missing: ``!=`` and ``!~`` ask that none is."""
+    """Labels are a set, never missing: ``!=`` and ``!~`` require that no label matches."""
     if op in ("!=", "!~"):
         inner = filters.compare_values(op[1:] or "=", text)
         return lambda value: not any(inner(label) for label in value or ())
@@ -303,9 +303,10 @@ def _label_test(op: str, text: str) -> Test:
 
 
 def date_span(text: str) -> tuple[float, float]:
-    """First second and the one after the last of a local date: a year, month, day, minute, second.
+    """Return the first second of a local date and the one after its last: a year, month, day,
+    minute, second.
 
-    Raises ValueError when it is none.
+    Raises ValueError if it is not a date.
     """
     match = re.fullmatch(_DATE, text.strip(), re.ASCII)
     if match is None:

@@ -1,4 +1,4 @@
-"""All that is known of one experiment."""
+"""Everything known about one experiment."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class ExperimentDetails(NamedTuple):
 def experiment_of(
     project: Project, name: str, known: Tags | None = None
 ) -> tuple[Experiment, list[str]]:
-    """The experiment that ``name`` means, or the nearest before it with a remark that says so.
+    """Return the experiment that ``name`` refers to, or the nearest one before it, with a note.
 
-    Raises XexpError when there is none.
+    Raises XexpError if there is none.
     """
     resolved = resolve.resolve(project, name, known)
     if resolved.experiment is None:
@@ -117,7 +117,7 @@ def _promotions(project: Project, experiment: Experiment) -> Sequence[Promotion]
 
 
 def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[str]]:
-    """The rows that name the experiment, and which databases could not be asked."""
+    """The rows that name the experiment, and the databases that could not be queried."""
     rows: list[Linked] = []
     notes = []
     payload = experiment.payload

@@ -1,4 +1,4 @@
-"""``explore verify``: which claims of past tags hold, and which are wrong.
+"""``explore verify``: check which claims of past tags hold.
 
 A tag names parameters, metrics, a run and the hashes of its outputs, and points at a commit. Tags of
 earlier releases, and those made by hand, were not checked when they were made.
@@ -34,7 +34,7 @@ from gitxexp.workflows.explore.show import experiment_of
 
 
 class Verdict(StrEnum):
-    """Whether a claim holds; ``unknown`` where what it is checked against is not here."""
+    """Whether a claim holds; ``unknown`` if the data to check it against is not here."""
 
     HOLDS = "holds"
     WRONG = "wrong"
@@ -43,7 +43,7 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Claim:
-    """One thing that a tag says, by name, and what is known of it."""
+    """One claim of a tag, by name, and the result of checking it."""
 
     name: str
     verdict: Verdict
@@ -64,11 +64,10 @@ class Verified:
 
 
 def verify(project: Project, names: Sequence[str] = (), *, again: bool = True) -> list[Verified]:
-    """The experiments that ``names`` mean (all where there are none), each with its claims.
+    """Return the experiments that ``names`` refer to (default: all), each with its claims.
 
-    Reads the repository and the local caches; asks no remote. Unless ``again``, an object in a cache that
-    was read before and whose stat is the same is not read once more. Raises XexpError for a name that
-    means nothing.
+    Reads the repository and the local caches; asks no remote. Unless ``again``, a cache object that
+    was read before and has the same stat is not read again. Raises XexpError for an unknown name.
     """
     known = project.tags_as_made()
     chosen = [experiment_of(project, name, known)[0] for name in names] or known.experiments
@@ -134,7 +133,7 @@ class _Check:
         return Claim("artifacts", Verdict.HOLDS)
 
     def _matches(self, path: Path, output: Output) -> bool:
-        """Whether an object in a cache has the bytes that its name says."""
+        """Whether a cache object is intact."""
         oid = output.oid or ""
         if self.again:
             return matches(path, oid, output.legacy)
@@ -172,9 +171,9 @@ class _Check:
                 yield Claim(name, Verdict.HOLDS)
 
     def _content(self, name: str) -> Path | None:
-        """A file of the commit as one with its own name; None where the commit has none.
+        """Return a file of the commit under its own name; None if the commit does not have it.
 
-        XexpError where DVC has it and the cache has not.
+        Raises XexpError if DVC tracks it but the cache lacks it.
         """
         copy = self.folder / self.experiment.name / PurePosixPath(name).name
         copy.parent.mkdir(exist_ok=True)

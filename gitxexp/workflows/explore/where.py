@@ -14,15 +14,15 @@ from gitxexp.workflows.explore.rows import ColumnName, ColumnNames, Row, column
 from gitxexp.workflows.sql import statement
 from gitxexp.workflows.sql.mistakes import explained
 
-#: The number of each row, which no parameter is called.
+#: The row number column, a name that no parameter has.
 _AT = "xexp_at"
 
 
 def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]:
-    """The rows that the condition is true of; it may name fields, metrics and parameters, those with a
-    dot in quotes. ``date`` is a time in UTC, ``label`` a list of texts.
+    """Return the rows for which the condition is true; it may use fields, metrics and parameters,
+    with dotted names in quotes. ``date`` is a UTC timestamp, ``label`` a list of strings.
 
-    Raises UsageError for a condition that cannot be read.
+    Raises UsageError for an invalid condition.
     """
     columns = _columns(rows, names)
     with Session(0) as session:
@@ -50,7 +50,7 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
 
 
 def _dotted(columns: Iterable[str], condition: str) -> str | None:
-    """A hint where a name with a dot stands there without quotes."""
+    """Return a hint if the condition contains an unquoted dotted name."""
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", condition)
     names = (name for name in columns if "." in name and name in bare)
     found = next(names, None)
@@ -58,7 +58,7 @@ def _dotted(columns: Iterable[str], condition: str) -> str | None:
 
 
 def _in_place(message: str, condition: str) -> str:
-    """A message that points into the query around ``condition`` so that it points into the condition."""
+    """Adjust a message that points into the surrounding query so that it points into ``condition``."""
     found = re.search(r"\n  LINE (\d+): .*\n( *)(\^+)", message)
     if found is None:
         return message
@@ -67,14 +67,14 @@ def _in_place(message: str, condition: str) -> str:
         int(found[1]) - 2,
         len(found[2]) - len(found[1]) - 9,
     )
-    if number >= len(lines):  # at what stands behind it
+    if number >= len(lines):  # points behind it
         line = lines[-1]
         return f"the condition is not complete, or has a parenthesis too many\n  {line}\n  {' ' * len(line)}^"
     return f"{message[: found.start()]}\n  {lines[number]}\n  {' ' * before}{found[3]}"
 
 
 def _columns(rows: Sequence[Row], names: ColumnNames) -> dict[str, list[Any]]:
-    """Fields, metrics, parameters; the first of two names that are one to DuckDB."""
+    """Fields, metrics, parameters; the first of two names that DuckDB treats as equal."""
     fields = list(rows[0].fields()) if rows else ["version"]
     wanted = [ColumnName("field", name) for name in fields]
     wanted += [ColumnName("metric", name) for name in names.metrics]

@@ -1,7 +1,7 @@
 """Experiments of ``dvc exp`` and folders of DVCLive.
 
 ``dvc exp run`` keeps each experiment as a commit under ``refs/exps/BB/BASELINE/NAME``
-(``dvc/repo/experiments/refs.py``); what its parameters and metrics are, DVC itself says.
+(``dvc/repo/experiments/refs.py``); DVC itself reports its parameters and metrics.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _values(
 
 
 def _of_files(shown: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of all files of one revision; one that cannot be read has none."""
+    """The values of all files of one revision; none for an unreadable one."""
     values: dict[str, Any] = {}
     files = shown.get("data")
     for file in files.values() if isinstance(files, Mapping) else ():

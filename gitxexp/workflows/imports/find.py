@@ -1,4 +1,4 @@
-"""What SOURCE means on the command line."""
+"""Resolve SOURCE on the command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gitxexp.workflows.imports.source import Source
 from gitxexp.workflows.imports.tables import TableFile
 from gitxexp.workflows.imports.tensorboard import EventFiles
 
-#: Kinds of sources, and what each is followed by.
+#: Kinds of sources, with the argument of each.
 KINDS = {
     "mlflow": "a store's file or folder, or the address of a server",
     "dvc-exp": "nothing",
@@ -35,9 +35,9 @@ _SUFFIXES = {
 
 
 def find_source(project: Project, words: tuple[str, ...]) -> Source:
-    """The source that ``KIND FILE``, ``KIND:FILE`` or a file alone means.
+    """Return the source for ``KIND FILE``, ``KIND:FILE`` or a file alone.
 
-    Raises UsageError for what is none, XexpError where there is no such file.
+    Raises UsageError for an unknown kind, XexpError for a missing file.
     """
     kind, _, place = words[0].partition(":")
     if kind not in KINDS:
@@ -106,7 +106,7 @@ def _kind_of(place: str) -> str:
 
 
 def _mlflow(place: str) -> Source:
-    """MLflow's store at ``place``; without one where MLflow itself would look."""
+    """MLflow's store at ``place``; by default where MLflow itself would look."""
     if not place:
         found = (p for p in ("mlflow.db", "mlruns") if Path(p).exists())
         place = os.environ.get("MLFLOW_TRACKING_URI") or next(found, "")

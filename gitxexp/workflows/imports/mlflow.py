@@ -22,12 +22,12 @@ from gitxexp.trackers.roles import NO_RULES
 from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
 
 ORIGIN = "mlflow"
-#: Kept in columns of their own.
+#: Stored in separate columns.
 _OWN = ("run_name", "experiment_name", "run_status", "git_commit", "user")
 
 
 def _source_run(record: Record, points: Iterable[LoggedValue], artifacts: str = "") -> SourceRun:
-    """A record of a store; text of parameters as the numbers and truth values that it spells."""
+    """A record of a store; parameter texts are converted to numbers and booleans."""
     run = mlflow.run_of(record, Path(), ORIGIN, NO_RULES)
     params = run.params | {n: v for n, v in run.values.items() if n in record.params}
     params = {n: v for n, v in params.items() if n in record.params}
@@ -54,7 +54,7 @@ def _source_run(record: Record, points: Iterable[LoggedValue], artifacts: str = 
 
 
 def _models(artifacts: str) -> Iterator[Path]:
-    """Files of models that a run logged: those beside an ``MLmodel`` file, where they are local."""
+    """Files of models that a run logged: those next to an ``MLmodel`` file, if local."""
     place = local_path(artifacts) if artifacts else None
     if place is None or not place.is_dir():
         return
@@ -76,7 +76,7 @@ def _models(artifacts: str) -> Iterator[Path]:
 
 
 def local_path(uri: str) -> Path | None:
-    """The folder or file of a path, ``file:`` or ``sqlite:`` URI; None for what is elsewhere."""
+    """The folder or file of a path, ``file:`` or ``sqlite:`` URI; None if it is remote."""
     parts = urlsplit(uri)
     if not parts.scheme or len(parts.scheme) == 1:
         return Path(uri)
@@ -95,7 +95,7 @@ class MlflowStore:
     name: str
 
     def each(self, sink: Sink, progress: Progress | None = None) -> None:
-        """Every run that was not deleted, with every value, in one look at the file."""
+        """Every run that was not deleted, with every value, in one pass over the file."""
 
         def action(database: Database) -> None:
             records = sorted(mlflow_database.read_records(database), key=lambda one: one.id)
@@ -168,9 +168,9 @@ class MlflowServer:
     uri: str
 
     def each(self, sink: Sink, progress: Progress | None = None) -> None:
-        """Every active run of every experiment. Raises XexpError where MLflow is not installed, or
-        the server does not answer."""
-        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else it tries for minutes
+        """Every active run of every experiment. Raises XexpError if MLflow is not installed, or the
+        server does not answer."""
+        os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")  # else it retries for minutes
         try:
             from mlflow.exceptions import MlflowException
             from mlflow.tracking import MlflowClient
@@ -206,7 +206,7 @@ def _pages(ask: Callable[[str | None], Any]) -> Iterator[Any]:
 
 
 def _of_server(client: Any, run: Any, experiment: str) -> SourceRun:
-    """A run as MLflow's entities have it (``mlflow/entities/run.py``)."""
+    """Convert a run from MLflow's entities (``mlflow/entities/run.py``)."""
     info, data = run.info, run.data
     numbers = {name: value for name, value in data.metrics.items() if value == value}
     record = Record(

@@ -1,4 +1,5 @@
-"""``import``: runs of other trackers into the results database, each once, newer ones in place of older."""
+"""``import``: import runs of other trackers into the results database, each once, newer ones
+replacing older."""
 
 from __future__ import annotations
 
@@ -35,7 +36,7 @@ DEFAULT = "results/imported.db"
 
 @dataclass(frozen=True)
 class ImportRequest:
-    """What to import, and what to do with it besides."""
+    """What to import, and how."""
 
     source: Source
     into: str | None = None  #: the results database, from the top
@@ -45,7 +46,7 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class Imported:
-    """Runs that the source has; of these new and changed ones, with the values that came with them."""
+    """Runs in the source; of these the new and changed ones, with their values."""
 
     source: str
     into: str  #: the results database, from the top
@@ -56,22 +57,21 @@ class Imported:
     models: dict[str, tuple[Path, ...]]  #: run → files of models that it logged
     found: tuple[str, ...]  #: the ids of all of them
     advice: str | None = None  #: the next command
-    listed: bool = (
-        True  #: whether the configuration has the database, or the source, among the results
-    )
+    listed: bool = True  #: whether the configuration lists the database, or the source, as results
 
     @property
     def unchanged(self) -> int:
-        """Runs that were there as they are."""
+        """The number of unchanged runs."""
         return self.runs - self.new - self.changed
 
 
 def import_runs(
     project: Project, request: ImportRequest, progress: Progress | None = None, *, wait: bool = True
 ) -> Imported:
-    """Bring the runs of a source into the results database, as one operation.
+    """Import the runs of a source into the results database, as one operation.
 
-    An interrupted import goes on where it was. Raises XexpError for a source that cannot be read.
+    An interrupted import resumes where it stopped. Raises XexpError for a source that cannot be
+    read.
     """
     project.recover_first(wait=wait)
     project.require_set_up()
@@ -123,7 +123,7 @@ def _bring_in(
     *,
     wait: bool,
 ) -> str | None:
-    """Replace or add the runs of the staging file; the next command."""
+    """Replace or add the runs of the staging file; return the next command."""
     top, name = project.top, request.source.name
     outputs = pointers.outputs_in(top) if has_dvc(top) else []
     output = next((one for one in outputs if one.path == into), None)
@@ -140,8 +140,8 @@ def _bring_in(
 
 
 def target_of(project: Project) -> str:
-    """The results database that runs are imported into, from the top: the one that has imported runs
-    already, else the first one of the configuration, else of those that are found."""
+    """Return the results database to import into, from the top: the one that already has imported
+    runs, else the first configured, else the first found."""
     config, top = project.config, project.top
     found = collect.databases(top, config)
     having = [path for path in found if digests(path)]

@@ -18,11 +18,11 @@ LoggedValue = tuple[str, int | float | None, float | None, float | None]
 
 @dataclass
 class SourceRun:
-    """One run of another tracker. What the tracker does not know is empty: nothing is invented.
+    """One run of another tracker. Unknown values are empty.
 
-    ``started`` and ``ended`` are ISO 8601. ``points`` are read once, those of one metric one after the
-    other in the order in which they were logged. ``state`` is another one when the run has
-    changed, as far as that can be told without reading its points.
+    ``started`` and ``ended`` are ISO 8601. ``points`` are read once, grouped by metric in the order
+    of logging. ``state`` changes when the run changes, as far as can be told without reading its
+    points.
     """
 
     origin: str
@@ -53,5 +53,5 @@ class Source(Protocol):
         """As the user named it."""
 
     def each(self, sink: Sink, progress: Progress | None = None) -> None:
-        """Give every run to ``sink``, perhaps one of them twice. Raises XexpError for what cannot
-        be read."""
+        """Pass every run to ``sink``, possibly twice. Raises XexpError if the source cannot be
+        read."""

@@ -1,7 +1,7 @@
-"""The file that an import fills before anything of it enters the results.
+"""The file that an import fills before anything enters the results.
 
-It stays when the import is interrupted, and the next one goes on from there: runs that it has are not
-read again.
+It survives an interruption, and the next import resumes from it: runs that it has are not read
+again.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from gitxexp.workflows.imports.source import LoggedValue, SourceRun
 
 #: SQLite's own limit is 2,000 (sqlite.org/limits.html); DuckDB has none.
 _MOST_COLUMNS = 1900
-#: Runs after which what was read is kept for a next time.
+#: Commit after this many runs, so that an interrupted import can resume.
 _BATCH = 200
 _INSERT = f"INSERT INTO {VALUES} VALUES ({', '.join('?' * len(VALUE_COLUMNS))})"
 
 
 class Staging:
-    """Runs that are new, or other than ``known`` (origin and id → digest) has them."""
+    """Runs that are new, or differ from ``known`` (origin and id → digest)."""
 
     def __init__(self, db: sqlite3.Connection, known: Mapping[tuple[str, str], str]) -> None:
         self.db = db
@@ -42,7 +42,7 @@ class Staging:
         self._since = 0
 
     def add(self, run: SourceRun) -> None:
-        """Take a run in, unless it is there as it is."""
+        """Add a run, unless it is already there unchanged."""
         key = run.origin, run.id
         self.seen.add(key)
         if run.state and self.there.get(key) == run.state:
@@ -89,7 +89,7 @@ class Staging:
         self.db.execute(f"INSERT INTO {RUNS} ({names}) VALUES ({marks})", list(row.values()))
 
     def _column(self, name: str) -> str | None:
-        """The column of that name, made where it is missing; None where it cannot be made."""
+        """Return the column of that name, creating it if missing; None if that is impossible."""
         folded = name.lower()
         own = self.columns.get(folded)
         if own is not None:
@@ -101,7 +101,7 @@ class Staging:
         return name
 
     def counts(self) -> tuple[int, int]:
-        """The runs and values that are to enter the results."""
+        """The runs and values to add to the results."""
         one, other = (
             self.db.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
             for table in (RUNS, VALUES)
@@ -124,14 +124,14 @@ def _rows(key: tuple[str, str], points: Iterable[LoggedValue]) -> Iterator[tuple
 
 
 def _facts(run: SourceRun) -> list[Any]:
-    """All that a run is told by, but its points."""
+    """All data of a run, except its points."""
     dicts = (sorted(d.items()) for d in (run.params, run.metrics, run.tags))
     return [run.name, run.experiment, run.status, run.user, run.started, run.ended, run.commit,
             *dicts]  # fmt: skip
 
 
 def stored(value: Any) -> Any:
-    """A value as SQLite can hold it; what it has no type for becomes text."""
+    """Convert a value for SQLite; unsupported types become text."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
@@ -143,12 +143,12 @@ def stored(value: Any) -> Any:
 
 @contextmanager
 def staging(path: Path, known: Mapping[tuple[str, str], str]) -> Iterator[Staging]:
-    """The staging file at ``path``, made where it is missing or damaged; what it took stays when the
-    block fails."""
+    """Open the staging file at ``path``, creating it if missing or damaged; its content stays if
+    the block fails."""
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         db = _opened(path)
-    except sqlite3.DatabaseError:  # cut short by a crash of the machine
+    except sqlite3.DatabaseError:  # truncated by a system crash
         remove(path)
         db = _opened(path)
     with closing(db):
@@ -168,7 +168,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     db = sqlite.connect(path)
     try:
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = OFF")  # a machine that crashes has the source still
+        db.execute("PRAGMA synchronous = OFF")  # after a system crash the source still exists
         db.execute("PRAGMA cache_size = -32000")
         for table, columns in ((RUNS, RUN_COLUMNS), (VALUES, VALUE_COLUMNS)):
             key = "origin, run_id" + (", metric, seq" if table == VALUES else "")

@@ -1,8 +1,8 @@
 """Runs in tables: CSV, NDJSON and parquet files, and what W&B and Aim export.
 
 Which column is a parameter and which a metric is decided as for any table of results
-(:mod:`gitxexp.trackers.roles`). The rows of one run are its steps. A row of a table without a column of
-runs is a run, named by what it holds.
+(:mod:`gitxexp.trackers.roles`). The rows of one run are its steps. Without a run column each row is
+a run, named by its content.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from gitxexp.trackers.times import moment
 from gitxexp.workflows.imports.source import LoggedValue, Progress, Sink, SourceRun
 from gitxexp.workflows.imports.staging import stored
 
-#: What exports call the things that every run has → what they are.
+#: Column names in exports → the run's fields.
 _NAMES = {
     "wandb": {"id": "run_id", "name": "run_name", "state": "run_status", "user": "user",
               "created": "started", "end time": "ended", "created_at": "started",
@@ -44,7 +44,7 @@ _NAMES = {
             "created_at": "started", "end_time": "ended"},
 }  # fmt: skip
 _STEPS = ("step", "_step", "global_step", "epoch", "iteration", "timestep")
-#: Context that a run has a place of its own for.
+#: Context that a run has a separate field for.
 _FACTS = {"name": ("run_name", "name"), "experiment": ("experiment_name", "experiment"),
           "status": ("run_status", "status", "state"), "user": ("user",)}  # fmt: skip
 
@@ -135,7 +135,7 @@ def _time(value: Any) -> str | None:
 
 
 def _series(path: Path, table: str | None, runs: Sequence[Run]) -> dict[str, list[LoggedValue]]:
-    """The values of every metric that runs have in more than one row, in the order of the rows."""
+    """The values of every metric with more than one row per run, in row order."""
     wanted = {
         metric for run in runs for metric in run.series if run.roles.get(metric) is Role.METRIC
     }
@@ -225,14 +225,14 @@ def _cell(text: str | None) -> Any:
 
 
 def _fill(database: Path, rows: Sequence[Mapping[str, Any]], names: Mapping[str, str]) -> None:
-    """Write rows into the table ``rows``, columns renamed as ``names`` (in lower case) says, and one
-    of runs added where there is none."""
+    """Write rows into the table ``rows``, columns renamed as ``names`` (in lower case) says, and
+    add a run column if there is none."""
     columns: dict[str, str] = {}
     for row in rows:
         for name in row:
             columns.setdefault(name.lower(), names.get(name.lower(), name))
     taken: dict[str, str] = {}
-    for folded, name in columns.items():  # the first of two of one name keeps it
+    for folded, name in columns.items():  # the first of two equal names keeps it
         taken.setdefault(name.lower(), folded)
     columns = {f: n if taken[n.lower()] == f else f for f, n in columns.items()}
     added = not any(name.lower() in RUN_COLUMNS for name in columns.values())
@@ -261,7 +261,7 @@ def _filled(
 
 
 def _exported(document: Mapping[str, Any], origin: str) -> SourceRun:
-    """A run as W&B's and Aim's APIs give it: ``config`` and ``summary`` apart."""
+    """A run in the form of W&B's and Aim's APIs: ``config`` and ``summary`` apart."""
     names = {name.lower(): value for name, value in document.items()}
     config = _mapping(names, "config", "params", "hparams")
     summary = _mapping(names, "summary", "summary_metrics", "summarymetrics", "metrics")

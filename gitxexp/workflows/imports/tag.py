@@ -1,4 +1,4 @@
-"""``import --tag``: imported runs whose code is here become versions, the oldest first."""
+"""``import --tag``: tag imported runs whose code is in this repository, oldest first."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 
 @dataclass(frozen=True)
 class TaggedRuns:
-    """Versions made, by run; runs whose commit is not here; runs that are tagged already."""
+    """New versions, by run; runs whose commit is not here; runs already tagged."""
 
     made: Mapping[str, str]
     elsewhere: tuple[str, ...]
     known: tuple[str, ...]
-    commit: str | None = None  #: of the registry with their rows
+    commit: str | None = None  #: the commit of the registry with their rows
 
 
 @dataclass(frozen=True)
@@ -48,11 +48,11 @@ class _Draft:
 
 
 def tag_runs(project: Project, into: str, ids: Collection[str], *, wait: bool = True) -> TaggedRuns:
-    """Make a version of each imported run ``ids`` of the results ``into`` whose commit is here, at
-    that commit and with the run's date, and commit the registry with their rows.
+    """Tag each of the imported runs ``ids`` in the results ``into`` whose commit is here, at that
+    commit and with the run's date, and commit the registry with their rows.
 
-    Outputs of the commit that are data are those of the run; of ``dvc exp``, whose commit the run
-    itself made, all are.
+    The run's outputs are the data outputs of the commit; for ``dvc exp``, whose commit the run
+    itself created, all outputs.
     """
     repository_commit.check_ready(project)
     rules = role_rules(project.config)
@@ -84,7 +84,7 @@ def tag_runs(project: Project, into: str, ids: Collection[str], *, wait: bool = 
 
 
 def _drafts(project: Project, runs: Sequence[Run]) -> tuple[list[_Draft], tuple[str, ...]]:
-    """The runs whose commit is here, the oldest first; and the ids of the others."""
+    """Return the runs whose commit is here, oldest first, and the ids of the others."""
     every = dict.fromkeys(commit for run in runs for commit in run.commits)
     named = [commit for commit in every if _COMMIT.fullmatch(commit)]
     items = project.git.cat(named) if named else ()
@@ -106,7 +106,8 @@ def _drafts(project: Project, runs: Sequence[Run]) -> tuple[list[_Draft], tuple[
 
 
 def _payloads(project: Project, drafts: Sequence[_Draft]) -> list[Payload]:
-    """What each tag says, with its number: one more than the one before it, by what has changed."""
+    """Return each tag's content and number: the successor of the previous one, at the level of the
+    changes."""
     config = project.config
     tags = project.tags()
     used = taken(project, tags)

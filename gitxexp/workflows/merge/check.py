@@ -1,4 +1,4 @@
-"""Whether merges that were made without the driver dropped rows (for CI: ``check --merge BASE``)."""
+"""Detect rows dropped by merges made without the driver (for CI: ``check --merge BASE``)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from gitxexp.workflows.merge.inputs import CommitContents, MergeSource
 
 @dataclass(frozen=True)
 class DroppedRows:
-    """Rows of one table that a merge commit should have and has not, or has with an old value."""
+    """Rows of one table that a merge commit lacks, or has with an old value."""
 
     commit: str
     subject: str
@@ -31,7 +31,7 @@ class DroppedRows:
 
 @dataclass(frozen=True)
 class MergeCheck:
-    """How many merge commits were looked at, what they dropped, what could not be compared."""
+    """The number of merge commits checked, what they dropped, and what could not be compared."""
 
     merges: int
     dropped: tuple[DroppedRows, ...]
@@ -39,10 +39,11 @@ class MergeCheck:
 
 
 def merges(project: Project, base: str) -> MergeCheck:
-    """Look at every merge commit that HEAD has and ``base`` has not.
+    """Check every merge commit that is in HEAD but not in ``base``.
 
-    Each is compared with the three-way merge of its parents, row by row; rows in conflict may be
-    as they like, and what HEAD has again is not counted. Raises XexpError when ``base`` means nothing.
+    Each is compared with the three-way merge of its parents, row by row; rows in conflict may have
+    any value, and rows that HEAD has again are not counted. Raises XexpError if ``base`` is
+    unknown.
     """
     start = resolve.resolve(project, base).commit
     git = project.at_top
@@ -70,7 +71,7 @@ class _Check:
         self.project, self.contents, self.folder = project, contents, folder
 
     def merge(self, commit: str, ours: str, theirs: str) -> Iterator[DroppedRows]:
-        """What the merge of two parents dropped, table by table."""
+        """Return what the merge of two parents dropped, table by table."""
         git = self.project.at_top
         try:
             base = git.text("merge-base", ours, theirs)
@@ -111,7 +112,7 @@ class _Check:
 
 
 class _Back:
-    """What HEAD has more than the merge commit: rows that were brought back since."""
+    """Return what HEAD has in addition to the merge commit: rows restored since."""
 
     def __init__(self, since: Iterable[RowChange]) -> None:
         self.by_key: dict[str, list[RowChange]] = {}
@@ -120,7 +121,7 @@ class _Back:
                 self.by_key.setdefault(_mark(change.key), []).append(change)
 
     def has(self, lost: RowChange) -> bool:
-        """Whether the row, or the cells, are there again; a tag may have filled more cells since."""
+        """Whether the row, or its cells, are restored; a tag may have filled more cells since."""
         cells = {c: exact(v) for c, v in (lost.new or {}).items() if v is not None}
         return any(
             all(c in new and exact(new[c]) == value for c, value in cells.items())
@@ -130,7 +131,8 @@ class _Back:
 
 
 def _lost(table: TableDiff) -> Iterator[RowChange]:
-    """Rows that the merge lacks, and rows where it kept a value that the other side had changed."""
+    """Return rows that the merge lacks, and rows where it kept a value that the other side had
+    changed."""
     return (row for row in table.rows if row.kind in ("added", "changed"))
 
 

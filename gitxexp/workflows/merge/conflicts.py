@@ -1,4 +1,4 @@
-"""Conflicts that the driver left: listed from git's index and the reports, and finished."""
+"""List the driver's conflicts from git's index and the reports, and resolve them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from gitxexp.workflows.merge.driver.objects import Prepare, Settled
 from gitxexp.workflows.merge.driver.place import GitPlace
 from gitxexp.workflows.merge.driver.reports import Report
 
-#: What git has in progress, by the file that shows it, and how the user goes on.
+#: What git has in progress, by the file that shows it, and how the user continues.
 _GO_ON = {
     "MERGE_HEAD": "git merge --continue",
     "CHERRY_PICK_HEAD": "git cherry-pick --continue",
@@ -38,7 +38,7 @@ _ZERO = "0" * 40
 
 @dataclass(frozen=True)
 class Stages:
-    """The blobs of an unmerged path: "" where a side has none."""
+    """The blobs of an unmerged path: "" if a side has none."""
 
     base: str = ""
     ours: str = ""
@@ -46,7 +46,7 @@ class Stages:
 
 
 def stages(project: Project) -> dict[str, Stages]:
-    """Every unmerged path that rows could be merged in, with its blobs, by path from the top."""
+    """Return every unmerged path whose rows could be merged, with its blobs, by path from the top."""
     by_path: dict[str, Stages] = {}
     names = {"1": "base", "2": "ours", "3": "theirs"}
     for line in _listed(project):
@@ -67,7 +67,8 @@ def _listed(project: Project) -> list[str]:
 
 
 def _ours_to_merge(project: Project, path: str, blobs: Stages) -> bool:
-    """A file with rows, its pointer, a pointer to a directory, or one that the driver has seen."""
+    """Whether a path is a file with rows, its pointer, a pointer to a directory, or known to the
+    driver."""
     if is_lock(path) or engine.mergeable(path.removesuffix(".dvc")):
         return True
     if driver_reports.seen(place_of(project), path):
@@ -89,7 +90,7 @@ def place_of(project: Project) -> GitPlace:
 
 @dataclass(frozen=True)
 class Resolved:
-    """One finished path, and what is left for the user to do."""
+    """One resolved path, and what is left for the user to do."""
 
     path: str
     report: MergeReport | None
@@ -104,10 +105,11 @@ def resolve(
     *,
     wait: bool = True,
 ) -> list[Resolved]:
-    """Merge the unmerged ``paths`` (default: all) again, their conflicts settled, and stage them.
+    """Merge the unmerged ``paths`` (default: all) again with their conflicts resolved, and stage
+    them.
 
-    ``rows`` settles single conflicts by their number in :func:`numbered`, ``side`` the others.
-    Raises NoAnswer when conflicts are left; then nothing is written.
+    ``rows`` resolves single conflicts by their number in :func:`numbered`, ``side`` the others.
+    Raises NoAnswer if conflicts remain; then nothing is written.
     """
     unmerged = stages(project)
     if not unmerged:
@@ -169,7 +171,7 @@ def _sides(project: Project, folder: Path, path: str, blobs: Stages) -> Sides:
 
 
 class _Task(NamedTuple):
-    """One path to finish; ``folder`` is for what is made on the way."""
+    """One path to resolve; ``folder`` holds temporary files."""
 
     project: Project
     place: GitPlace
@@ -184,7 +186,7 @@ class _Task(NamedTuple):
         return base, ours, theirs
 
     def text(self, texts: pointers.Texts) -> tuple[int, bytes]:
-        """The texts merged: the conflicts that are left, and the result."""
+        """Merge the texts; return the remaining conflicts and the result."""
         three = locks.three_locks if is_lock(self.path) else pointers.three_texts
         return three(self.folder, texts, 7, self.options.on_conflict)
 
@@ -223,7 +225,7 @@ def _pointer(task: _Task) -> Resolved:
 
 
 def _settler(folder: Path) -> Prepare:
-    """Lets two databases agree on single conflicts, in copies made in ``folder``."""
+    """Resolves single conflicts between two databases, in copies in ``folder``."""
 
     def prepare(one: Path, other: Path, settled: Settled) -> tuple[Path, Path]:
         if not settled or not by_sqlite(one, other):
@@ -238,7 +240,7 @@ def _settler(folder: Path) -> Prepare:
 def _lock(task: _Task) -> Resolved:
     place, path, settled = task.place, task.path, task.options.settled
     of_each: dict[str, Settled] = {}
-    if settled:  # a lock's conflicts are numbered through all of its outputs
+    if settled:  # a lock's conflicts are numbered across all its outputs
         trial = locks.merged_lock(place, task.folder / "trial", task.texts, path)
         for out, report in trial.refused:
             of_each[out.path] = tuple(p for p in settled if p[0] in report.conflicts)
@@ -287,7 +289,7 @@ def _refuse_rest(path: str, report: MergeReport) -> None:
 
 
 def go_on(project: Project) -> str:
-    """The command that finishes what git has in progress."""
+    """Return the command that finishes git's unfinished command."""
     for name, command in _GO_ON.items():
         if (project.places.git_dir / name).exists():
             return command

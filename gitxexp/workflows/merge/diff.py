@@ -24,12 +24,13 @@ class DiffRequest:
     b: str | None = None
     paths: tuple[str, ...] = ()
     key: tuple[str, ...] = ()
-    limit: int | None = None  #: rows listed per table; the counts are still complete
+    limit: int | None = None  #: rows listed per table; counts stay complete
 
 
 @dataclass(frozen=True)
 class FileDiff:
-    """What differs in one file, by path from the top; ``problem`` where it could not be compared."""
+    """What differs in one file, by path from the top; ``problem`` says why it could not be
+    compared."""
 
     path: str
     tables: tuple[TableDiff, ...] = ()
@@ -37,7 +38,7 @@ class FileDiff:
 
 
 def of_files(request: DiffRequest) -> list[FileDiff] | None:
-    """The difference of two plain files; None when A and B are not both files."""
+    """The difference of two plain files; None if A and B are not both files."""
     a, b = Path(request.a), Path(request.b or "")
     if request.b is None or not (a.is_file() and b.is_file()):
         return None
@@ -59,7 +60,7 @@ def _has_rows(path: Path) -> bool:
 
 
 def differences(project: Project, request: DiffRequest) -> Iterator[FileDiff]:
-    """Each artifact that differs, as it is found, by path. Raises XexpError for an unknown side."""
+    """Yield each artifact that differs, by path. Raises XexpError for an unknown side."""
     with _contents(project) as contents:
         a = _DiffSide(project, contents, request.a)
         b = _DiffSide(project, contents, request.b)
@@ -85,7 +86,9 @@ def _file(a: _DiffSide, b: _DiffSide, path: str, request: DiffRequest) -> FileDi
         return FileDiff(path, (), error.message)
     stored = {file.stem for file in (before, after) if file}
     if len(tables) == 1 and tables[0].name in stored:  # parquet: its table is named by the file,
-        tables = (replace(tables[0], name=PurePosixPath(path).stem),)  # a hash in the cache
+        tables = (
+            replace(tables[0], name=PurePosixPath(path).stem),
+        )  # not by its hash in the cache
     return FileDiff(path, tables)
 
 
@@ -94,7 +97,7 @@ def _contents(project: Project) -> Iterator[CommitContents]:
     try:
         project.state.mkdir(parents=True, exist_ok=True)
         folder = Folder(project.state)
-    except (OSError, XexpError):  # a repository that may only be read
+    except (OSError, XexpError):  # a read-only repository
         folder = Folder()
     try:
         yield CommitContents(project, folder.path, project.progress)
@@ -132,14 +135,14 @@ class _DiffSide:
         return list(self.artifacts)
 
     def identity(self, path: str) -> str | None:
-        """What is equal only for equal content; None where only looking tells."""
+        """A fingerprint that is equal only for equal content; None if the content must be compared."""
         item = self.artifacts.get(path)
         if item is None or self.source.worktree is not None:
             return None
         return item.output.hash if item.output else self.blobs.get(path)
 
     def file(self, path: str) -> Path | None:
-        """The content; None where this side has no such file."""
+        """The content; None if this side has no such file."""
         if path not in self.artifacts:
             return None
         if self.source.worktree is not None:

@@ -1,4 +1,4 @@
-"""What a ``merge``, ``rebase`` or ``diff`` works on: its sources, their files, how each is merged.
+"""The inputs of ``merge``, ``rebase`` and ``diff``: sources, their files, and how each is merged.
 
 A SOURCE is, in this order: a file or glob, a worktree (its name, its folder), anything that
 :mod:`gitxexp.workflows.experiments.resolve` knows (version, run, branch, tag, revision), a folder of
@@ -40,32 +40,32 @@ from gitxexp.trackers.files import read_params
 from gitxexp.workflows.experiments import collect, describe, resolve
 from gitxexp.workflows.experiments.describe import Role
 
-#: Words that ``--only`` knows; anything else is a path or glob from the top.
+#: Keywords of ``--only``; anything else is a path or glob from the top.
 GROUPS = {"results": Role.RESULTS, "data": Role.DATA, "models": Role.MODEL}
 
 
 @dataclass(frozen=True)
 class IncomingFile:
-    """One file to merge: who it comes from and where it lies."""
+    """One file to merge: its source and its path."""
 
     source: MergeSource
     file: Path
-    path: str = ""  #: what the source calls it, from its top
+    path: str = ""  #: its path in the source, from the source's top
 
 
 @dataclass(frozen=True)
 class MergeJob:
-    """One target (by path from the top of the work tree) and all that goes into it."""
+    """One target (by path from the top of the work tree) and everything merged into it."""
 
     path: str
     strategy: MergeStrategy
     incoming: tuple[IncomingFile, ...]
-    output: Output | None  #: the target's pointer, here or (for a new one) at the source
+    output: Output | None  #: the target's pointer, here or (if new) at the source
 
 
 @dataclass(frozen=True)
 class MergeInputs:
-    """The jobs of one command, the models to add as candidates, and remarks."""
+    """The jobs of one command, the models to add as candidates, and notes."""
 
     jobs: tuple[MergeJob, ...]
     models: tuple[IncomingFile, ...] = ()
@@ -106,9 +106,9 @@ def find_jobs(
     strategy: str | None = None,
     mode: Mode | None = None,
 ) -> MergeInputs:
-    """What merging the sources ``names`` would work on. ``mode`` fixes it (the verb ``rebase``).
+    """Plan the merge of the sources ``names``. ``mode`` fixes the mode (for ``rebase``).
 
-    Raises XexpError for a source that means nothing, NoAnswer when there is nothing to merge.
+    Raises XexpError for an unknown source, NoAnswer if there is nothing to merge.
     """
     finder = _InputFinder(project, selection, contents)
     given = list(dict.fromkeys(one for name in names for one in expanded(project, name)))
@@ -147,13 +147,13 @@ class _InputFinder:
         self.incoming: dict[str, tuple[Role, list[IncomingFile]]] = {}
         self.models: list[IncomingFile] = []
         self.notes: list[str] = []
-        self.into = ""  #: the target of plain files, where the first of them is it
+        self.into = ""  #: the target of plain files, if the first of them is the target
 
     def first_is_target(self, names: Sequence[str]) -> int:
-        """1 where the first of several files is a results database of this project, else 0.
+        """Return 1 if the first of several files is a results database of this project, else 0.
 
-        The others are then merged into it. Raises XexpError where it lies in the work tree and is
-        neither tracked nor configured: it may be a part like the others.
+        The others are then merged into it. Raises XexpError if it is in the work tree but neither
+        tracked nor configured: it may be a part like the others.
         """
         if len(names) < 2 or self.selection.paths or not all(map(_names_files, names)):
             return 0
@@ -171,7 +171,7 @@ class _InputFinder:
         return 1
 
     def add(self, source: MergeSource) -> None:
-        """Everything of one source."""
+        """Add everything from one source."""
         if source.files:
             path = self.target_of(source)
             role = describe.role(path, self.project.config)
@@ -197,7 +197,7 @@ class _InputFinder:
                 )
 
     def add_models(self, source: MergeSource, artifact: MergeableFile) -> None:
-        """A model that is another than here goes beside, if models were asked for."""
+        """Add a model that differs from ours as a candidate, if models were requested."""
         asked = self.selection.models or "models" in self.selection.only
         if asked and self.differs(artifact) and not (artifact.output and artifact.output.is_dir):
             file = self.content(source, artifact.path)
@@ -205,12 +205,12 @@ class _InputFinder:
                 self.models.append(IncomingFile(source, file, artifact.path))
 
     def differs(self, artifact: MergeableFile) -> bool:
-        """Whether the artifact's pointer is another than this work tree's."""
+        """Whether the artifact's pointer differs from this work tree's."""
         mine = self.here.get(artifact.path)
         return artifact.output is None or mine is None or mine.hash != artifact.output.hash
 
     def content(self, source: MergeSource, path: str) -> Path | None:
-        """The file of a source: as its work tree has it now, else as its commit has it."""
+        """Return the file of a source: from its work tree, else from its commit."""
         if source.worktree is not None:
             file = readable(source.worktree, path)
             if file is not None and file.is_file():
@@ -218,12 +218,12 @@ class _InputFinder:
         return self.contents.at(source.commit, path) if source.commit else None
 
     def target_of(self, source: MergeSource) -> str:
-        """The artifact that plain files are merged into."""
+        """Return the artifact that plain files are merged into."""
         top, paths = self.project.top, self.selection.paths
         if self.into or len(paths) == 1:
             return self.into or paths[0]
         known = [p.relative_to(top).as_posix() for p in collect.databases(top, self.project.config)]
-        # One that is configured may be made by its first merge; else any output that has rows.
+        # A configured one may be created by its first merge; else any output with rows.
         known = known or collect.absent_databases(top, self.project.config)
         known = known or [path for path in self.here if engine.mergeable(path)]
         same = [path for path in known if Path(path).name == source.files[0].name]
@@ -239,14 +239,14 @@ class _InputFinder:
 
 @dataclass(frozen=True)
 class MergeSource:
-    """One SOURCE: plain ``files``, or a ``commit`` and perhaps the work tree that stands on it."""
+    """One SOURCE: plain ``files``, or a ``commit`` and possibly the work tree at that commit."""
 
     name: str
     files: tuple[Path, ...] = ()
     commit: str | None = None
-    worktree: Path | None = None  #: its files as they are now come before the commit's
+    worktree: Path | None = None  #: its current files take precedence over the commit's
     version: str = ""  #: the experiment tagged at the commit itself
-    run: str = ""  #: and its run
+    run: str = ""  #: the experiment's run
 
 
 @dataclass(frozen=True)
@@ -255,13 +255,15 @@ class MergeableFile:
 
     path: str
     role: Role
-    output: Output | None  #: the pointer that a commit or work tree has for it; None: git has it
+    output: (
+        Output | None
+    )  #: the pointer that a commit or work tree has for it; None: tracked by git
 
 
 def expanded(project: Project, name: str) -> list[str]:
-    """The names that a glob stands for: of worktrees, else of branches, else of versions.
+    """Expand a glob to names of worktrees, else of branches, else of versions.
 
-    Itself where it is no glob, or one of files. Raises XexpError when nothing has such a name.
+    Returned unchanged if it is not a glob, or matches files. Raises XexpError if nothing matches.
     """
     if not glob.has_magic(name) or _names_files(name):
         return [name]
@@ -283,7 +285,7 @@ def expanded(project: Project, name: str) -> list[str]:
 
 
 def find_sources(project: Project, name: str) -> MergeSource:
-    """What ``name`` means. Raises XexpError with candidates when it means nothing."""
+    """Resolve ``name``. Raises XexpError with candidates if it is unknown."""
     if _names_files(name):
         return MergeSource(name, tuple(engine.expand([name])))
     tree = worktree(project, name)
@@ -330,7 +332,7 @@ def mergeable_files(
 ) -> list[MergeableFile]:
     """The artifacts of a repository source: results, data and models, by path.
 
-    ``every`` also takes the databases and data files that git tracks and nobody configured.
+    ``every`` includes unconfigured databases and data files that git tracks.
     """
     assert source.commit is not None
     config, git = project.config, project.at_top
@@ -360,7 +362,7 @@ def mergeable_files(
 
 
 def _present(top: Path, config: Config) -> list[str]:
-    """Configured databases and data of a work tree that nobody tracks yet."""
+    """Return configured databases and data of a work tree that are not tracked yet."""
     patterns = (*config.results_databases, *config.data_paths)
     return [path.relative_to(top).as_posix() for path in _globbed(top, patterns)]
 
@@ -390,7 +392,7 @@ _WORDS: dict[str, Mode | None] = {
 
 @dataclass(frozen=True)
 class MergeStrategy:
-    """``mode`` None leaves the artifact alone; ``where`` says who decided."""
+    """``mode`` None leaves the artifact alone; ``where`` says what decided."""
 
     mode: Mode | None
     key: tuple[str, ...] = ()
@@ -398,7 +400,8 @@ class MergeStrategy:
     where: str = "the default"
 
     def over(self, options: MergeOptions) -> MergeOptions:
-        """The options with this strategy's mode, and its key and tables where they name none."""
+        """Return the options with this strategy's mode, and with its key and tables if they name
+        none."""
         mode = self.mode or Mode.MERGE
         own = self.key if mode is Mode.REBASE or names_rows(self.key) else ()
         return replace(
@@ -410,7 +413,7 @@ class MergeStrategy:
 
 
 def parse(word: str, where: str) -> Mode | None:
-    """The mode that a word names; raises UsageError for an unknown one."""
+    """Parse a mode; raises UsageError for an unknown one."""
     lowered = word.strip().lower()
     if lowered not in _WORDS:
         raise UsageError(f"{where}: '{word}' is not a strategy", "use merge, rebase or keep")
@@ -442,7 +445,7 @@ def strategy_for(
 ) -> MergeStrategy:
     """How artifacts of ``role`` are merged; ``asked`` (the command line) wins, then ``section``.
 
-    Raises UsageError for a word or list that cannot be read.
+    Raises UsageError for an invalid word or list.
     """
     prefix = "data_" if role is Role.DATA else ""
     word, where = asked, "--strategy"
@@ -473,10 +476,10 @@ def _names(value: Any, where: str) -> tuple[str, ...]:
 
 @dataclass
 class CommitContents:
-    """Files of commits: sound cache objects as they lie there, anything else in ``folder``."""
+    """Files of commits: intact cache objects in place, anything else in ``folder``."""
 
     project: Project
-    folder: Path  #: a private one, the caller's to remove
+    folder: Path  #: a private folder that the caller removes
     progress: Callable[[int, int, str], None] | None = None
     _outputs: dict[str, dict[str, Output]] = field(default_factory=dict)
     _count: int = 0
@@ -489,9 +492,9 @@ class CommitContents:
         return self._outputs[commit]
 
     def at(self, commit: str, path: str) -> Path | None:
-        """The file ``path`` of ``commit``; None where the commit has no such file.
+        """Return the file ``path`` of ``commit``; None if the commit has no such file.
 
-        Raises XexpError when it has one and no cache or remote has a valid copy.
+        Raises XexpError if it has one but no cache or remote has a valid copy.
         """
         out = self.outputs(commit).get(path)
         if out is not None and out.oid and not out.is_dir:
@@ -503,7 +506,7 @@ class CommitContents:
         return self._get(commit, path)
 
     def cached(self, out: Output) -> Path | None:
-        """The object of an output in the nearest cache whose copy is what its name says."""
+        """The object of an output in the nearest cache with an intact copy."""
         return self.objects.sound(out)
 
     @cached_property
@@ -518,7 +521,7 @@ class CommitContents:
         return any(path.startswith(out + "/") for out in self.outputs(commit))
 
     def _get(self, commit: str, path: str) -> Path:
-        from gitxexp.workflows.artifacts.get import (  # late: only for what no cache has
+        from gitxexp.workflows.artifacts.get import (  # late: only needed for objects that no cache has
             GetRequest,
             get,
         )
@@ -536,9 +539,10 @@ class CommitContents:
 
 
 def choose_paths(project: Project, wanted: Sequence[str], known: Iterable[str]) -> list[str]:
-    """Those of ``known`` at or below ``wanted`` (all without any); a database means its pointer too.
+    """Return those of ``known`` at or below ``wanted`` (default: all); a database includes its
+    pointer.
 
-    Raises UsageError for one that is not known.
+    Raises UsageError for an unknown one.
     """
     names = sorted(known)
     if not wanted:

@@ -1,4 +1,5 @@
-"""``merge`` and ``rebase``: the rows of other experiments into this work tree, as one operation."""
+"""``merge`` and ``rebase``: merge the rows of other experiments into this work tree, as one
+operation."""
 
 from __future__ import annotations
 
@@ -47,12 +48,13 @@ from gitxexp.workflows.merge.inputs import (
 from gitxexp.workflows.models import inventory
 from gitxexp.workflows.models.cache import objects_noted
 
-LISTED = 100  #: rows of a table that the plan of a rebase names; their number is told anyway
+LISTED = 100  #: rows per table listed in a rebase plan; the total is always given
 
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """What to merge and how. ``mode`` REBASE is the verb; MERGE leaves it to the strategy."""
+    """What to merge and how. ``mode`` REBASE is the ``rebase`` command; MERGE leaves it to the
+    strategy."""
 
     sources: tuple[str, ...]
     mode: Mode = Mode.MERGE
@@ -65,7 +67,8 @@ class MergeRequest:
 
 
 def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> MergeRequest:
-    """A request from keyword arguments: those of MergeRequest, ``only``, ``models`` and MergeOptions'."""
+    """Create a request from keyword arguments: those of MergeRequest, ``only``, ``models`` and
+    MergeOptions'."""
     given = dict(options)
     own = ("strategy", "engine", "commit", "message")
     fixed = {name: given.pop(name) for name in own if name in given}
@@ -79,7 +82,7 @@ def request(sources: Sequence[str], rebase: bool, options: dict[str, Any]) -> Me
 
 @dataclass(frozen=True)
 class Origin:
-    """One source: its name as given, its version and commit where it has them."""
+    """One source: its name as given, its version and commit if any."""
 
     name: str
     version: str = ""
@@ -88,7 +91,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class MergedArtifact:
-    """What became of one target, or would. Hashes are ``md5:…``, "" where they are not known."""
+    """The outcome, actual or planned, for one target. Hashes are ``md5:…``, "" if unknown."""
 
     path: str
     mode: Mode
@@ -96,12 +99,12 @@ class MergedArtifact:
     report: MergeReport
     hash_before: str = ""
     hash_after: str = ""
-    going: tuple[TableDiff, ...] = ()  #: in the plan of a rebase: the first rows that give way
+    going: tuple[TableDiff, ...] = ()  #: in a rebase plan: the first rows that are replaced
 
 
 @dataclass(frozen=True)
 class Merged:
-    """The account of one command: per artifact, models laid beside, remarks, the next command."""
+    """The result of one command: per artifact, models added as candidates, notes, the next command."""
 
     artifacts: tuple[MergedArtifact, ...]
     models: tuple[str, ...] = ()
@@ -111,17 +114,17 @@ class Merged:
 
     @property
     def changed(self) -> bool:
-        """Whether anything is different now (or would be)."""
+        """Whether anything changed (or would)."""
         return bool(self.models) or any(a.report.changed for a in self.artifacts)
 
     @property
     def conflicts(self) -> bool:
-        """Whether a conflict keeps it from being written."""
+        """Whether a conflict prevents it from being written."""
         return any(a.report.conflicts and not a.report.written for a in self.artifacts)
 
 
 class Conflicted(NoAnswer):
-    """Conflicts that the options do not settle; nothing was written. ``merged`` holds them."""
+    """Conflicts that the options do not resolve; nothing was written. ``merged`` holds them."""
 
     def __init__(self, merged: Merged) -> None:
         count = sum(len(a.report.conflicts) for a in merged.artifacts)
@@ -135,8 +138,8 @@ class Conflicted(NoAnswer):
 
 
 def plan(project: Project, request: MergeRequest, progress: Progress | None = None) -> Merged:
-    """What :func:`merge` would do; nothing is written. Raises XexpError for what it would refuse; its
-    conflicts are in what is returned."""
+    """Return what :func:`merge` would do, including conflicts; nothing is written. Raises XexpError
+    for what it would refuse."""
     project.require_set_up()
     if request.commit and in_stage():
         raise UsageError("--commit inside a DVC stage", "let dvc repro finish, then commit")
@@ -151,7 +154,7 @@ def merge(
 ) -> Merged:
     """Merge the sources' artifacts into this work tree's, all or none, as one operation.
 
-    Raises Conflicted where the options do not settle a conflict, XexpError for what cannot be read.
+    Raises Conflicted if the options do not resolve a conflict, XexpError for unreadable inputs.
     """
     project.recover_first(wait=wait)
     project.require_set_up()
@@ -170,7 +173,7 @@ def merge_inputs(
     *,
     wait: bool = True,
 ) -> Merged:
-    """:func:`merge` of what is found already, as an operation named ``verb``."""
+    """Run :func:`merge` on already resolved inputs, as an operation named ``verb``."""
     work = _Merge(project, request.engine, request.options, progress)
     with project.operation(verb, wait=wait) as running:
         merged = Merged(tuple(work.apply(running, job) for job in given.jobs), (), given.notes)
@@ -220,10 +223,11 @@ def files(
     project: Project | None = None,
     strategy: str | None = None,
 ) -> Merged:
-    """Merge plain files into ``out``, no repository needed; an ``out`` that is there is the target.
+    """Merge plain files into ``out``, without needing a repository; an existing ``out`` is the
+    target.
 
-    ``strategy``, else the ``merge:`` section of the parameters of ``project`` (of this folder where
-    there is none), decides as for artifacts. Raises Conflicted or XexpError.
+    ``strategy``, else the ``merge:`` section of the parameters of ``project`` (or of this folder
+    without one), decides as for artifacts. Raises Conflicted or XexpError.
     """
     decided = inputs.strategy_of_file(project, out, strategy)
     if options.mode is Mode.REBASE:
@@ -251,7 +255,7 @@ def files(
 def _inputs(
     project: Project, request: MergeRequest, progress: Progress | None
 ) -> Iterator[MergeInputs]:
-    """The jobs, with a private folder for what has to be fetched."""
+    """Yield the jobs, with a private folder for fetched files."""
     with private_folder(project) as folder:
         mode = request.mode if request.mode is Mode.REBASE else None
         contents = CommitContents(project, folder, progress)
@@ -262,7 +266,7 @@ def _inputs(
 
 @contextmanager
 def private_folder(project: Project) -> Iterator[Path]:
-    """A folder of this process in the state folder; one that a killed process left goes with it."""
+    """Create this process's folder in the state folder; leftovers of killed processes are removed."""
     try:
         project.state.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -277,7 +281,7 @@ def private_folder(project: Project) -> Iterator[Path]:
 def _planned(
     project: Project, request: MergeRequest, job: MergeJob, progress: Progress | None
 ) -> MergedArtifact:
-    """One job's plan. The output is elsewhere: a linked target may be planned for as it is."""
+    """Plan one job. The output goes elsewhere, so a linked target may be used as it is."""
     options = replace(job.strategy.over(request.options), in_place=False)
     _Merge(project, request.engine, request.options, progress).refuse(job)
     with private_folder(project) as folder:
@@ -301,7 +305,8 @@ def _planned(
 def _going(
     target: Path, incoming: Sequence[Path], folder: Path, options: MergeOptions, report: MergeReport
 ) -> tuple[TableDiff, ...]:
-    """The rows that a rebase replaces, as a difference to its result (made beside, thrown away)."""
+    """Return the rows that a rebase replaces, as a diff to its result (built separately and
+    discarded)."""
     if report.conflicts or not any(table.replaced for table in report.tables):
         return ()
     out = folder / f"result-{target.name}"
@@ -311,7 +316,7 @@ def _going(
 
 
 def in_stage() -> bool:
-    """Whether DVC runs this as a stage: then DVC itself takes the outputs into its cache."""
+    """Whether DVC runs this as a stage: then DVC itself adds the outputs to its cache."""
     return "DVC_STAGE" in os.environ
 
 
@@ -327,7 +332,7 @@ class _Merge:
     touched: list[str] = field(default_factory=list)  #: to be committed, from the top
 
     def apply(self, running: Running, job: MergeJob) -> MergedArtifact:
-        """Merge one job's files into its target and bring the pointer up to date."""
+        """Merge one job's files into its target and update the pointer."""
         target = paths.inside(self.project.top, job.path)
         options = job.strategy.over(self.options)
         before = self.ready(running, job, target)
@@ -345,7 +350,8 @@ class _Merge:
         return _artifact(job, report, before, after)
 
     def ready(self, running: Running, job: MergeJob, target: Path) -> str:
-        """The target in the work tree as a file of its own; its hash as it is. Raises as :meth:`refuse`."""
+        """Make the target in the work tree a real file; return its current hash. Raises as
+        :meth:`refuse` does."""
         out = self.refuse(job)
         if out is not None and not target.exists() and out.oid:
             running.record(Created(str(target)))
@@ -361,8 +367,8 @@ class _Merge:
         return (out.hash if change is None else change.actual) or ""
 
     def refuse(self, job: MergeJob) -> Output | None:
-        """The target's output, where this work tree has one. Raises XexpError for a target that cannot be
-        merged into: a folder, or a file that is older than its pointer."""
+        """Return the target's output, if this work tree has one. Raises XexpError for an invalid
+        target: a folder, or a file older than its pointer."""
         target = paths.inside(self.project.top, job.path)
         if target.is_dir():
             raise XexpError(
@@ -379,7 +385,8 @@ class _Merge:
         return job.output is not None and (self.project.top / job.output.pointer).exists()
 
     def materialise(self, job: MergeJob) -> None:
-        """A tracked target that is not in the work tree comes from a cache or the remote."""
+        """Check out a tracked target that is missing from the work tree, from a cache or the
+        remote."""
         assert job.output is not None
         folder = self.project.state / "ops" / "fetch"
         cached = CommitContents(self.project, folder).cached(job.output)
@@ -400,7 +407,8 @@ class _Merge:
             )
 
     def save(self, running: Running, job: MergeJob, target: Path, options: MergeOptions) -> None:
-        """The way back. A merge in place of a huge file keeps no copy: its transaction is one."""
+        """Record the undo step. An in-place merge of a huge file keeps no copy: its transaction
+        suffices."""
         if options.in_place and options.mode is Mode.MERGE:
             self.notes.append(
                 f"{job.path} was changed in place: git xexp undo cannot bring it back"
@@ -409,7 +417,7 @@ class _Merge:
         running.save_file(target)
 
     def track(self, running: Running, job: MergeJob, target: Path) -> str:
-        """The merged content into DVC's cache and its hash into the pointer; the hash."""
+        """Add the merged content to DVC's cache and its hash to the pointer; return the hash."""
         if job.output is None or in_stage():
             if job.output is None:
                 self.touched.append(job.path)
@@ -423,7 +431,7 @@ class _Merge:
         return next((out.hash or "" for out in added.outputs if out.path == job.path), "")
 
     def add_candidates(self, running: Running, models: Sequence[IncomingFile]) -> tuple[str, ...]:
-        """Copies of models as candidates; their paths. One that is there already is left alone."""
+        """Copy models as candidates; return their paths. Existing ones are left alone."""
         import shutil
 
         laid = []
@@ -444,7 +452,7 @@ class _Merge:
     def record(
         self, running: Running, artifacts: Sequence[MergedArtifact], request: MergeRequest
     ) -> list[str]:
-        """A registry row for each changed target; the files that a commit of it all would hold."""
+        """Add a registry row for each changed target; return the files to commit."""
         changed = [a for a in artifacts if a.report.changed]
         if not changed or in_stage():
             return []
@@ -486,7 +494,8 @@ def _ignore_file(path: str) -> str:
 
 
 def _run_of(project: Project, item: IncomingFile) -> str:
-    """The run of a model: its experiment's, but in a work tree another run may have made it since."""
+    """Return the run of a model: its experiment's, unless another run in the work tree produced it
+    since."""
     source = item.source
     if source.worktree is None:
         return source.run
@@ -498,14 +507,14 @@ def _run_of(project: Project, item: IncomingFile) -> str:
 
 
 def model_path(project: Project, item: IncomingFile) -> str:
-    """Where a model of another experiment is laid: as the candidate of its run, else of its name."""
+    """Return the path for another experiment's model: the candidate of its run, else of its name."""
     slot = inventory.all_slots(project.config)[0]
     name = _run_of(project, item) or item.source.version or item.source.name
     return slot.candidate(name, extension=PurePosixPath(item.path).suffix)
 
 
 def content_here(project: Project, job: MergeJob, folder: Path) -> Path:
-    """The target's content to plan with: the work tree's file, else what its pointer names."""
+    """Return the target's content for planning: the work tree's file, else what its pointer names."""
     target = project.top / job.path
     if target.exists() or job.output is None or not job.output.oid:
         return target
@@ -515,7 +524,7 @@ def content_here(project: Project, job: MergeJob, folder: Path) -> Path:
 
 
 def distinct(job: MergeJob, target: Path) -> list[Path]:
-    """The files to merge, each once and never the target itself."""
+    """Return the files to merge, without duplicates or the target itself."""
     files: dict[str, Path] = {}
     for item in job.incoming:
         if not (target.exists() and item.file.exists() and item.file.samefile(target)):

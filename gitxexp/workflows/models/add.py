@@ -1,4 +1,4 @@
-"""``candidates add``: a model file becomes the candidate of a run."""
+"""``candidates add``: add a model file as the candidate of a run."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from gitxexp.workflows.runs import record
 
 @dataclass(frozen=True)
 class AddedCandidate:
-    """The candidate, its run, how its bytes came there (reflink, hardlink, copy, there)."""
+    """The candidate, its run, and how it was placed (reflink, hardlink, copy, there)."""
 
     path: str
     run: str
@@ -46,12 +46,12 @@ def add(
     linked: bool = False,
     wait: bool = True,
 ) -> AddedCandidate:
-    """Put a copy of ``path`` in as the candidate of ``run`` (default: the one that is recorded for
-    its bytes, else the latest, which wrote the files of the work tree). ``linked``: the bytes go into
-    the cache, and the candidate is a link to them where the file system has any.
+    """Add a copy of ``path`` as the candidate of ``run`` (default: the run recorded for its
+    content, else the latest, which wrote the files of the work tree). ``linked``: store the content
+    in the cache, and link the candidate to it if the file system can.
 
-    Raises XexpError: no such file, a folder, no such run, no results; NoAnswer when the run has
-    another model as candidate already.
+    Raises XexpError for a missing file, a folder, an unknown run, or no results; NoAnswer if the
+    run already has another model as candidate.
     """
     project.recover_first(wait=wait)
     inventory.require_dvc(project)
@@ -86,7 +86,7 @@ def add(
 
 @dataclass(frozen=True)
 class RunModel:
-    """A model that a run left in ``file``; ``slot`` is the one whose production model it wrote."""
+    """A model that a run left in ``file``; ``slot`` is the slot whose production file it wrote."""
 
     file: Path
     run: str
@@ -96,11 +96,11 @@ class RunModel:
 def add_all(
     project: Project, models: Sequence[RunModel], verb: str, *, wait: bool = True
 ) -> list[str]:
-    """Make models the candidates of their runs in one operation, each a link into the cache; the
-    paths of those that are candidates now.
+    """Make models the candidates of their runs in one operation, as links into the cache; return
+    the paths of those that are now candidates.
 
-    One whose run has another model as candidate already stays that. Raises XexpError where there is
-    no DVC project, or git itself holds candidates.
+    An existing candidate of a run is kept. Raises XexpError without a DVC project, or if git itself
+    tracks candidates.
     """
     project.recover_first(wait=wait)
     inventory.require_dvc(project)
@@ -119,7 +119,7 @@ def add_all(
 def _add_to(
     store: ModelStore, running: Running, slot: Slot, models: Sequence[RunModel]
 ) -> list[str]:
-    """The same for one slot."""
+    """Do the same for one slot."""
     project, contents = store.project, store.whole(slot)
     inventory.require_untracked_by_git(store, [f"{slot.candidates}/"])
     there = {model.path for model in contents.candidates}
@@ -146,7 +146,7 @@ def _in_cache(project: Project, made: Model, path: Path) -> Path:
 
 
 def _already_added(store: ModelStore, slot: Slot, path: Path, run: str) -> AddedCandidate | None:
-    """The answer when the candidate is there already and DVC knows it."""
+    """The result if the candidate already exists and DVC tracks it."""
     contents, target = store.contents(slot), _target(slot, path, run)
     before = next((m for m in contents.candidates if m.path == target and m.there), None)
     if before is None:
@@ -168,8 +168,8 @@ def _check_source(path: Path) -> None:
 
 
 def _recorded_run(store: ModelStore, slot: Slot, path: Path) -> str | None:
-    """The run that a record names for these bytes: a promotion, a candidate, or the oldest tag that
-    has them in production. The latest run may not be the one that wrote them."""
+    """Return the run recorded for this content: by a promotion, a candidate, or the oldest tag with
+    it in production. The latest run may not be the one that wrote it."""
     runs, contents = RunIndex(store.project), store.contents(slot)
     content = _candidate(store, contents, slot.production, path).hash
     made = (p.run for p in runs.promotions if p.slot == slot.name and p.hash_after == content)
@@ -179,9 +179,9 @@ def _recorded_run(store: ModelStore, slot: Slot, path: Path) -> str | None:
 
 
 def which_run(project: Project, run: str | None) -> str:
-    """The full id of the run that is meant: known to a tag, a record or a results database.
+    """Return the full id of a run known to a tag, a record or a results database.
 
-    Raises XexpError naming the closest ones, or when there are no results at all.
+    Raises XexpError naming the closest ones, or if there are no results at all.
     """
     runs = RunIndex(project)
     if run is not None and run in runs.by_run:
@@ -208,7 +208,7 @@ def _target(slot: Slot, path: Path, run: str) -> str:
 
 
 def _candidate(store: ModelStore, contents: SlotContents, target: str, path: Path) -> Model:
-    """The model that the file will be."""
+    """Return the model that the file will become."""
     digest = file_hashes(
         store.project.top, [(path.resolve(), False)], store.project.stat_cache, store.progress
     )[path.resolve()]

@@ -1,11 +1,11 @@
-"""``prune --cache``: delete the objects of the DVC cache that nothing refers to any more.
+"""``prune --cache``: delete unreferenced objects from the DVC cache.
 
-``dvc gc`` looks at one worktree and deletes what the others need; its ``-A -p`` reads every commit.
-Here every object that could still be checked out is found first: in the trees of all refs, of every
-stash, of each worktree's HEAD and of what a merge or rebase has under way, the indexes, the files of
-every worktree, and what ``git xexp undo`` may bring back. Any hash in a ``.dvc`` file or ``dvc.lock``
-counts, whatever it means there, so a pointer that cannot be parsed (conflict markers, a later
-format) still keeps what it names.
+``dvc gc`` considers one worktree and deletes what the others need; its ``-A -p`` reads every
+commit. Here every object that could still be checked out is found first: in the trees of all refs,
+every stash, each worktree's HEAD and unfinished merges or rebases, the indexes, the files of every
+worktree, and whatever ``git xexp undo`` may restore. Any hash in a ``.dvc`` file or ``dvc.lock``
+counts, whatever its meaning, so a pointer that cannot be parsed (conflict markers, a later format)
+still protects what it names.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _REST = re.compile(r"[0-9a-f]{30}(\.dir)?")
 
 @dataclass(frozen=True)
 class FreedCache:
-    """What was removed from the caches, or would be. ``size``: bytes that the disk gets back."""
+    """What was removed from the caches, or would be. ``size``: bytes freed on disk."""
 
     caches: tuple[Path, ...]
     objects: int
@@ -55,9 +55,9 @@ def prune_cache(
 ) -> FreedCache:
     """Delete every cached object that no tag, branch, stash or worktree refers to.
 
-    ``others`` are further projects that use the cache. Raises NoAnswer when the cache lies outside
-    the repository and none is named, or (unless ``force``) when a list of files that something
-    refers to is nowhere to be read; XexpError while another DVC command runs.
+    ``others`` are other projects that use the cache. Raises NoAnswer if the cache is outside the
+    repository and none is named, or (unless ``force``) if a referenced manifest cannot be found;
+    XexpError while another DVC command runs.
     """
     projects = [project, *(Project.open(path) for path in others)]
     with project.locked(wait=wait):
@@ -70,7 +70,7 @@ def prune_cache(
 
 
 def _caches(project: Project, places: Sequence[Path], *, named: bool) -> list[Path]:
-    """The caches of these projects. One that others may share needs their names."""
+    """The caches of these projects. A cache that others may share requires naming them."""
     caches = cache_dirs(places[0], places[1:]) if places else []
     inside = [Path(os.path.realpath(p)) for p in (*places, project.places.common_dir)]
     for cache in caches:
@@ -128,13 +128,13 @@ def _objects(cache: Path) -> Iterator[tuple[str, Path]]:
 
 # -- objects that an operation adds ----------------------------------------------------------------
 
-_COARSE = 20_000_000  #: ns; the clock of a file system may be this far behind
+_COARSE = 20_000_000  #: ns; a file system's clock may lag this far behind
 
 
 @contextmanager
 def objects_noted(project: Project, running: Running, paths: Iterable[str]) -> Iterator[None]:
-    """Note what DVC takes into the cache for the outputs at ``paths`` in the block, so that it goes
-    again where the operation does not last: DVC overwrites without asking what its cache has."""
+    """Record what DVC adds to the cache for the outputs at ``paths`` during the block, so that it
+    is removed if the operation is undone."""
     names = sorted(set(paths))
     step = ObjectsAdded(str(project.top), names, time.time_ns() - _COARSE)
     seq = running.record(step)
@@ -155,9 +155,9 @@ class CachedObject:
 
 @dataclass(frozen=True, slots=True)
 class ObjectsAdded(Step):
-    """The content of the outputs ``paths`` taken into the cache, from the time ``since`` (ns) on.
+    """The content of the outputs ``paths`` added to the cache since the time ``since`` (ns).
 
-    ``objects`` are the outputs' own, None until they are known.
+    ``objects`` are the outputs' objects, None until known.
     """
 
     kind: ClassVar[str] = "objects"
@@ -174,10 +174,10 @@ class ObjectsAdded(Step):
         return cls(**data, objects=known)
 
     def check(self, at: Repository) -> Changed | None:
-        return None  # an object that something refers to stays
+        return None  # a referenced object stays
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
-        """Those that go are kept, by a second name, for a redo."""
+        """Removed objects are kept under a second name for a redo."""
         folder, kept = keep / "objects", {}
         for path in self._unused(at):
             folder.mkdir(parents=True, exist_ok=True)
@@ -188,7 +188,7 @@ class ObjectsAdded(Step):
         return (ObjectsTaken(kept, asdict(self)),)
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """Take out what came with the operation, and nothing refers to."""
+        """Remove unreferenced objects that the operation added."""
         for path in self._unused(at):
             path.unlink(missing_ok=True)
 
@@ -204,7 +204,7 @@ class ObjectsAdded(Step):
         return False
 
     def _candidates(self, project: Project) -> Iterator[tuple[str, Path]]:
-        """The objects that may have come, as far as they lie in this repository's own caches."""
+        """Return the objects that may have been added, in this repository's own caches."""
         top = Path(self.top)
         inside = [*project.tops(), project.places.common_dir]
         for item in self.objects if self.objects is not None else self._as_it_is(top):
@@ -219,7 +219,7 @@ class ObjectsAdded(Step):
             yield item.oid, path
 
     def _as_it_is(self, top: Path) -> Iterator[CachedObject]:
-        """What the work tree has, where the operation died before it knew."""
+        """Return the work tree's objects, if the operation died before recording them."""
         outputs = [out for out in outputs_in(top) if out.path in self.paths]
         for out in outputs:
             place = top / out.path
@@ -231,8 +231,8 @@ class ObjectsAdded(Step):
 
 @dataclass(frozen=True, slots=True)
 class ObjectsTaken(Step):
-    """Objects taken out of the cache: path → where each is ``kept``. ``added``: the step that they
-    came with (:class:`ObjectsAdded`)."""
+    """Objects removed from the cache: path → where each is ``kept``. ``added``: the step that added
+    them (:class:`ObjectsAdded`)."""
 
     kind: ClassVar[str] = "objects taken"
 
@@ -253,7 +253,7 @@ class ObjectsTaken(Step):
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """A second name for an object, which nobody writes to; a copy where that cannot be."""
+    """Hard-link an object, which is read-only; copy it if that is impossible."""
     try:
         os.link(source, target)
     except FileExistsError:
@@ -272,16 +272,16 @@ _AT_ONCE = 500
 
 @dataclass(frozen=True)
 class UsedObjects:
-    """Hashes without their algorithm; ``lost``: lists of files (``.dir``) that nobody has."""
+    """Hashes without their algorithm; ``lost``: manifests (``.dir``) that cannot be found."""
 
     oids: frozenset[str]
     lost: tuple[str, ...]
 
 
 def used_objects(project: Project) -> UsedObjects:
-    """Every object that this repository refers to, members of directories included.
+    """Return every object that this repository references, including members of directories.
 
-    Raises XexpError when git cannot read something: then nothing is known.
+    Raises XexpError if git cannot read something: then the references are unknown.
     """
     trees = [path for path in project.tops() if path.is_dir()]
     hashes: set[bytes] = set()
@@ -301,7 +301,7 @@ def used_objects(project: Project) -> UsedObjects:
 
 
 def dvc_roots(project: Project) -> list[Path]:
-    """Every DVC project of every worktree that is there."""
+    """Return every DVC project of every existing worktree."""
     roots: dict[Path, None] = {}
     for tree in project.tops():
         if tree.is_dir():
@@ -345,7 +345,7 @@ def _heads(git: Git) -> Iterator[str]:
 
 
 def _undoable(project: Project) -> Iterator[str]:
-    """Where branches and tags would go back to by undo."""
+    """Return the objects that undo would move branches and tags back to."""
     for operation in project.log.operations("done"):
         for step in project.log.steps(operation.id):
             if isinstance(step, RefMoved):
@@ -353,7 +353,7 @@ def _undoable(project: Project) -> Iterator[str]:
 
 
 def _tree_ids(git: Git, oids: Iterable[str]) -> list[str]:
-    """The trees of commits and tags, each once; an object that has none is left out."""
+    """The trees of commits and tags, each once; an object without one is skipped."""
     asked = "".join(f"{oid}^{{tree}}\n" for oid in sorted(oids))
     if not asked:
         return []
@@ -377,11 +377,11 @@ def _grep(git: Git, *args: str, env: dict[str, str] | None = None) -> set[bytes]
     return set(_HASH.findall(done.stdout))
 
 
-# -- what is in no commit --------------------------------------------------------------------------
+# -- uncommitted content --------------------------------------------------------------------------
 
 
 def _indexes(project: Project) -> list[Path]:
-    """The index of every worktree, also of those whose folder is gone."""
+    """The index of every worktree, including those whose folder is gone."""
     common = project.places.common_dir
     indexes = [common / "index", *common.glob("worktrees/*/index")]
     return [path for path in indexes if path.is_file()]
@@ -399,7 +399,7 @@ def _in_files(tree: Path, git: Git) -> set[bytes]:
 
 
 def _in_keeps(project: Project) -> set[bytes]:
-    """Pointers among the backups of operations, which undo would bring back."""
+    """Pointers among the backups of operations, which undo would restore."""
     done = [project.state / "ops" / str(o.id) for o in project.log.operations("done")]
     files = (path for keep in done for path in keep.rglob("*"))
     return _in_texts(path for path in files if path.name.endswith((".dvc", "dvc.lock")))
@@ -417,7 +417,7 @@ def _in_texts(paths: Iterable[Path]) -> set[bytes]:
 
 
 def _members(project: Project, trees: list[Path], folders: list[str]) -> tuple[set[str], list[str]]:
-    """The hashes in these manifests, and the manifests that no cache and no remote has."""
+    """The hashes in these manifests, and the manifests that are in no cache or remote."""
     hashes: set[str] = set()
     lost = []
     names = {root.relative_to(tree).as_posix() for root in dvc_roots(project) for tree in trees

@@ -1,4 +1,4 @@
-"""``candidates list``: every model of every slot, ranked, with where its bytes are."""
+"""``candidates list``: every model of every slot, ranked, with its locations."""
 
 from __future__ import annotations
 
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 
 class ListedModel(NamedTuple):
-    """One model. ``on_remote`` is None where that was not asked, or could not be; ``proved`` is then
-    when it last was there, in seconds since 1970."""
+    """One model. ``on_remote`` is None if the remote was not or could not be asked; ``proved`` is
+    then when it was last verified there, in seconds since 1970."""
 
     model: Model
     facts: RunFacts
     rank: int | None  #: by the primary metric within its slot, from 1; None without a number
     cached: bool
     on_remote: bool | None
-    tag: str | None  #: the newest tag that holds its bytes
+    tag: str | None  #: the newest tag with its content
     proved: float | None = None
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where its bytes are: workspace, cache, remote."""
+        """Its locations: workspace, cache, remote."""
         names = ("workspace", "cache", "remote")
         have = (self.model.there, self.cached, bool(self.on_remote))
         return tuple(name for name, has in zip(names, have, strict=True) if has)
 
 
 class ModelList(NamedTuple):
-    """Models by slot, production in its rank; the metric that ranks each slot; remarks."""
+    """Models by slot, production by its rank; the ranking metric of each slot; notes."""
 
     rows: tuple[ListedModel, ...]
     metrics: dict[str, str | None]
@@ -59,10 +59,9 @@ def list_models(
     ask_remote: bool = False,
     progress: Progress | None = None,
 ) -> ModelList:
-    """Every candidate and production of one slot or of all, the best by its metric first.
+    """Return every candidate and production model of one slot or of all, best first by metric.
 
-    ``ask_remote``: a remote that is no local folder is asked as well. Raises XexpError when
-    ``metric`` is none.
+    ``ask_remote``: also query non-local remotes. Raises XexpError for an unknown ``metric``.
     """
     runs, store = RunIndex(project), ModelStore(project, progress)  # git lists the tags meanwhile
     rows: list[ListedModel] = []
@@ -80,7 +79,7 @@ def list_models(
 
 
 def slot_notes(contents: SlotContents) -> Iterable[str]:
-    """What is not right with a slot."""
+    """Return the problems of a slot."""
     if not contents.listed and contents.output is not None:
         yield (
             f"the list of {contents.slot.candidates} is not in the cache:"
@@ -112,7 +111,7 @@ def _rows(
 
 
 def _on_remote(store: ModelStore, contents: SlotContents, *, ask: bool) -> dict[str, bool]:
-    """Hash → whether the remote has it, as far as that is known."""
+    """Hash → whether the remote has it, as far as known."""
     top = store.project.top
     if ask:
         try:
@@ -133,7 +132,7 @@ def _on_remote(store: ModelStore, contents: SlotContents, *, ask: bool) -> dict[
 
 
 def _proved(store: ModelStore, models: Iterable[Model]) -> dict[str, float]:
-    """Hash → when the remote was last proved to have it."""
+    """Hash → when the remote was last verified to have it."""
     project = store.project
     found: dict[str, float] = {}
     groups: dict[tuple[str, str | None, bool], list[Model]] = {}
@@ -149,9 +148,9 @@ def _proved(store: ModelStore, models: Iterable[Model]) -> dict[str, float]:
 
 
 def lacking_on_remote(store: ModelStore, models: Iterable[Model]) -> dict[str, MissingObject]:
-    """The models' objects that their remote lacks, by full listing; hash → what is known of it.
+    """Return the models' objects that their remote lacks, by a full listing; hash → state.
 
-    Raises XexpError when there is no remote or it cannot be reached.
+    Raises XexpError if there is no remote or it cannot be reached.
     """
     outputs = [model.as_output() for model in models]
     lacking = missing_on_remote(

@@ -1,4 +1,4 @@
-"""One slot of a work tree: its models, and what is known of the runs that made them."""
+"""One slot of a work tree: its models, and facts about their runs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelContext:
-    """What the verbs on models look at, read once."""
+    """The data that model commands use, read once."""
 
     store: ModelStore
     runs: RunIndex
@@ -33,25 +33,25 @@ class ModelContext:
     def object_stores(self) -> Stores:
         """Caches and remotes, nearest first."""
         from gitxexp.storage.objects import Objects
-        from gitxexp.storage.sources import Stores, Strategy  # late: a list needs none
+        from gitxexp.storage.sources import Stores, Strategy  # late: a list does not need it
 
         project, progress = self.project, self.store.progress
         objects = Objects(project.top, lambda: self.store.siblings)
         return Stores(objects, Strategy.AUTO, None, progress)
 
     def run_of(self, model: Model) -> str | None:
-        """The run that made a model of the slot; None where no record says so."""
+        """Return the run of a model in the slot; None if none is recorded."""
         return self.production_run() if model.production else model.run
 
     def facts(self) -> list[RunFacts]:
-        """What is known of the run of each model, in the order of ``contents.models``."""
+        """Facts about the run of each model, in the order of ``contents.models``."""
         return [self.runs.facts(self.run_of(model)) for model in self.contents.models]
 
     def production_run(self) -> str | None:
-        """The run that the production model is of.
+        """The run of the production model.
 
-        The last promotion of these bytes says so, else the candidate with the same bytes, else the
-        oldest tag that has them in production.
+        Taken from the last promotion of its content, else the candidate with the same content, else
+        the oldest tag with it in production.
         """
         model = self.contents.production
         if model is None:
@@ -73,8 +73,8 @@ class ModelContext:
 def ranked(
     project: Project, models: Sequence[Model], facts: Sequence[RunFacts], metric: str | None
 ) -> list[int]:
-    """Indices of the models, best first. No number: last, never best. Equal ones: newest first, and
-    of one second the higher version."""
+    """Return indices of the models, best first. Models without a number come last and are never
+    best. Ties: newest first, then the higher version."""
     sign = -1 if metric and describe.maximize(project.config, metric) else 1
 
     def key(at: int) -> tuple[bool, float, float, tuple[int, ...], str]:

@@ -1,4 +1,4 @@
-"""Who promoted what and when, and what a rollback puts back."""
+"""The promotion history, and what a rollback restores."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def of_experiment(project: Project, experiment: Experiment) -> list[Promotion]:
 
 
 def rolled_back(promotion: Promotion) -> str | None:
-    """The id of the promotion that this one took back, if it is a rollback."""
+    """Return the id of the promotion that this one reverted, if it is a rollback."""
     match = _ROLLBACK.match(promotion.why)
     return match[1] if match else None
 
@@ -58,7 +58,7 @@ def to_roll_back(promotions: Sequence[Promotion], slot: str) -> Promotion:
 
 
 def previous(context: ModelContext) -> tuple[Choice, Promotion]:
-    """The model that was in production before the last promotion, and that promotion."""
+    """Return the model in production before the last promotion, and that promotion."""
     from gitxexp.workflows.models.select import by_hash  # late: a history fetches nothing
 
     slot, promotions = context.contents.slot, context.runs.promotions

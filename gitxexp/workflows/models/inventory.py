@@ -48,7 +48,7 @@ _CANDIDATE = re.compile(r"(.+?)(?:@[0-9a-f]{8})?_model(?:\.[^/]*)?", re.DOTALL)
 
 
 class Slot(NamedTuple):
-    """One production model and its candidates; paths from the top of the repository."""
+    """One production model and its candidates; paths are relative to the top of the repository."""
 
     name: str
     production: str
@@ -56,22 +56,24 @@ class Slot(NamedTuple):
     extension: str  #: with its dot, or ""
 
     def candidate(self, run: str, digest: str = "", extension: str = "") -> str:
-        """The path of the candidate of ``run``; ``digest`` tells a second model of it apart."""
+        """The path of the candidate of ``run``; ``digest`` distinguishes a second model of the same
+        run."""
         stem = run.replace("%", "%25").replace("/", "%2F")
         mark = f"@{digest[:8]}" if digest else ""
         return f"{self.candidates}/{stem}{mark}_model{extension or self.extension}"
 
 
 def run_of(name: str) -> str | None:
-    """The run that a candidate's file name names; None when it is called otherwise."""
+    """The run that a candidate's file name names; None if it has another name."""
     match = _CANDIDATE.fullmatch(posixpath.basename(name))
     return unquote(match[1]) if match else None
 
 
 def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
-    """Every slot. ``outputs`` let the default slot find a production model of another extension.
+    """Every slot. With ``outputs`` the default slot finds a production model with another
+    extension.
 
-    Raises XexpError when two slots share a file or folder.
+    Raises XexpError if two slots share a file or folder.
     """
     own = (config.models_production, config.models_candidates, config.models_extension)
     slots = [_named(slot, config.folder) for slot in config.models_slots]
@@ -82,7 +84,7 @@ def all_slots(config: Config, outputs: Sequence[Output] = ()) -> list[Slot]:
 
 
 def choose_slot(slots: Sequence[Slot], name: str | None) -> Slot:
-    """The slot called ``name``, or the only one; raises UsageError naming them."""
+    """Return the slot ``name``, or the only one; raises UsageError listing them."""
     names = ", ".join(slot.name for slot in slots)
     if name is None and len(slots) == 1:
         return slots[0]
@@ -147,7 +149,7 @@ def _check_apart(slots: Sequence[Slot]) -> None:
 
 
 class Model(NamedTuple):
-    """One model file. ``hash`` is of what is there ("md5:…"), else what its pointer says."""
+    """One model file. ``hash`` is that of the file ("md5:…"), else from its pointer."""
 
     slot: str
     path: str  #: from the top of the work tree
@@ -160,7 +162,7 @@ class Model(NamedTuple):
     legacy: bool = False  #: in DVC's 2.x cache layout
     root: str = ""  #: the DVC project's folder
     remote: str | None = None  #: the remote that its output names
-    mtime: float = 0.0  #: seconds since 1970, 0 when it is not there
+    mtime: float = 0.0  #: seconds since 1970, 0 if missing
 
     @property
     def state(self) -> str:
@@ -177,7 +179,7 @@ class Model(NamedTuple):
         return self.hash.partition(":")[2]
 
     def as_output(self) -> Output:
-        """The file as an output of its own, as remotes and caches are asked for it."""
+        """The file as a separate output, for queries to remotes and caches."""
         return Output(
             path=self.path, hash=self.hash, size=self.size, nfiles=None, remote=self.remote,
             pointer=f"{self.path}.dvc", stage=None, legacy=self.legacy, root=self.root,
@@ -185,13 +187,13 @@ class Model(NamedTuple):
 
 
 class SlotContents(NamedTuple):
-    """One slot. ``output`` is the candidates' folder as DVC tracks it, None when it does not."""
+    """One slot. ``output`` is the candidates' folder as DVC tracks it, None if it does not."""
 
     slot: Slot
     production: Model | None
     candidates: tuple[Model, ...]
     output: Output | None = None
-    listed: bool = True  #: the folder's list of files (its manifest) could be read
+    listed: bool = True  #: whether the folder's manifest could be read
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -210,14 +212,14 @@ class ModelStore:
 
     @cached_property
     def outputs(self) -> list[Output]:
-        """The outputs of the work tree; none where DVC is not set up."""
+        """The outputs of the work tree; none if DVC is not set up."""
         if not has_dvc(self.project.top):
             return []
         return pointers.outputs_in(self.project.top, self.project.git)
 
     @cached_property
     def slots(self) -> list[Slot]:
-        """The configured slots. Raises Refused where a link leads one out of the work tree."""
+        """The configured slots. Raises Refused if a link leads out of the work tree."""
         slots = all_slots(self.project.config, self.outputs)
         for slot in slots:
             work_file(self.project.top, paths.tracked(slot.production, "a production model"))
@@ -239,7 +241,7 @@ class ModelStore:
         return self._caches[root]
 
     def own_cache(self, root: str) -> list[Path]:
-        """The cache that this work tree uses, if it is there; asks git nothing."""
+        """This work tree's cache, if it exists; does not run git."""
         if root not in self._own:
             self._own[root] = cache_dirs(self.project.top / root)
         return self._own[root]
@@ -251,17 +253,17 @@ class ModelStore:
         return find_object(self.caches(model.root), model.oid, model.legacy) is not None
 
     def contents(self, slot: Slot) -> SlotContents:
-        """What the slot holds. Raises XexpError for a folder where a file should be."""
+        """Return the content of the slot. Raises XexpError for a folder in place of a file."""
         try:
             return self._read(slot)
-        except FileNotFoundError:  # another promote moved a file while it was looked at
+        except FileNotFoundError:  # another promote moved a file meanwhile
             self.__dict__.pop("outputs", None)
             return self._read(slot)
 
     def whole(self, slot: Slot) -> SlotContents:
-        """:meth:`contents` with the folder's list of files, fetched where no cache has it.
+        """Like :meth:`contents`, with the folder's manifest, fetched if no cache has it.
 
-        Raises XexpError when it is not available: what it names would be lost.
+        Raises XexpError if it is unavailable: the files that it names would be lost.
         """
         contents = self.contents(slot)
         output = contents.output
@@ -312,7 +314,7 @@ class ModelStore:
         return _model(slot, slot.production, owner, recorded, path.stat(), production=True)
 
     def owner(self, path: str) -> Output | None:
-        """The output that a path is, or lies in."""
+        """Return the output that is, or contains, a path."""
         return next((o for o in self.outputs if f"{path}/".startswith(f"{o.path}/")), None)
 
     def _recorded(self, owner: Output | None, path: str) -> str | None:
@@ -335,7 +337,7 @@ class ModelStore:
             yield _model(slot, path, output, entry.hash, entry.size)
 
     def _hashed(self, models: Sequence[Model]) -> list[Model]:
-        """The models with the hash of what is there."""
+        """Return the models with the hashes of the existing files."""
         top = self.project.top
         files = [top / model.path if model.there else None for model in models]
         wanted = [(p, model.legacy) for p, model in zip(files, models, strict=True) if p]
@@ -355,7 +357,7 @@ def _model(
     *,
     production: bool = False,
 ) -> Model:
-    """A model that is there, by its stat, or one that is not, by the size in its pointer."""
+    """Return a model from its stat or, if missing, from the size in its pointer."""
     info, size = (known, known.st_size) if isinstance(known, os.stat_result) else (None, known)
     return Model(
         slot=slot.name,
@@ -395,11 +397,11 @@ def _is_ours(top: Path, path: str) -> bool:
     return readable(top, Path(path).relative_to(top).as_posix()) is not None
 
 
-# -- what changes them -----------------------------------------------------------------------------
+# -- changes -------------------------------------------------------------------------------------
 
 
 def file_facts(project: Project, model: Model, path: Path | None = None) -> KnownFile:
-    """A model's file (at ``path``, else its own) as the way back has to know it."""
+    """Return a model's file (at ``path``, else its own) as undo needs it."""
     info = (path or project.top / model.path).stat()
     return KnownFile(
         size=info.st_size,
@@ -416,7 +418,7 @@ def file_facts(project: Project, model: Model, path: Path | None = None) -> Know
 
 
 def make_folder(project: Project, running: Running, folder: Path) -> None:
-    """Make a folder, and each on the way to it, so that undo can take empty ones away again."""
+    """Create a folder and its parents, recorded so that undo can remove empty ones."""
     missing = [folder, *folder.parents]
     for path in reversed([path for path in missing if not path.exists()]):
         running.record(FolderMade(str(path)))
@@ -424,14 +426,14 @@ def make_folder(project: Project, running: Running, folder: Path) -> None:
 
 
 def require_dvc(project: Project) -> None:
-    """Raises XexpError where neither the program nor DVC is set up."""
+    """Raise XexpError if neither the program nor DVC is set up."""
     project.require_set_up()
     if not has_dvc(project.top):
         raise XexpError("this is not a DVC project", "run: git xexp init")
 
 
 def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
-    """Raises XexpError when git itself holds model files: DVC would refuse to take them."""
+    """Raise XexpError if git itself tracks model files: DVC would refuse to add them."""
     held = store.project.at_top.fields("ls-files", "-z", "--", *paths)
     if held:
         more = f" and {len(held) - 1} more" if len(held) > 1 else ""
@@ -444,10 +446,10 @@ def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
 def update_folder_pointer(
     store: ModelStore, running: Running, contents: SlotContents, members: Mapping[str, str | None]
 ) -> list[str]:
-    """Bring the pointer of the candidates' folder up to date for some of its files.
+    """Update the pointer of the candidates folder for some of its files.
 
-    ``members``: path from the top → md5 as hex, None where the file is gone. Returns the pointer
-    and ``.gitignore`` files that changed.
+    ``members``: path from the top → md5 as hex, None if the file is gone. Returns the changed
+    pointer and ``.gitignore`` files.
     """
     top, folder = store.project.top, contents.slot.candidates
     hashes = {top / path: digest for path, digest in members.items() if digest is not None}
@@ -472,7 +474,7 @@ def update_folder_pointer(
 
 
 def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
-    """Bring the pointer of one file up to date, making it if there is none; files that changed."""
+    """Update or create the pointer of one file; return the changed files."""
     top = store.project.top
     root = root_of(store, path)
     with objects_noted(store.project, running, [path]):
@@ -494,7 +496,7 @@ def root_of(store: ModelStore, path: str) -> str:
 
 
 def save_pointer(store: ModelStore, running: Running, path: str) -> None:
-    """Keep the pointer and ``.gitignore`` that an output's change touches."""
+    """Back up the pointer and ``.gitignore`` that an output's change touches."""
     owner = store.owner(path)
     base = owner.path if owner else path
     names = [owner.pointer if owner else f"{base}.dvc"]
@@ -504,6 +506,6 @@ def save_pointer(store: ModelStore, running: Running, path: str) -> None:
 
 
 def author(project: Project) -> str:
-    """Who is at work, as git names an author."""
+    """The current user, as git names an author."""
     ident = project.git.text("var", "GIT_AUTHOR_IDENT", ok=(0, 128))
     return ident.rpartition(">")[0] + ">" if ">" in ident else ident

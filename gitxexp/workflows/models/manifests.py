@@ -1,7 +1,7 @@
-"""Which tag holds a model: as production, or in its list of candidates.
+"""Find which tag contains a model: as production, or in its candidates folder.
 
-A list of candidates is a directory manifest, named by its own hash, so what was read of one once
-is kept (``xexp/manifests.db``, sixteen bytes for each file) and never stale.
+The candidates folder has a manifest named by its own hash, so its cached content
+(``xexp/manifests.db``, sixteen bytes per file) is never stale.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIGEST = 16
 def tags_holding(
     store: ModelStore, slot: Slot, experiments: Sequence[Experiment], hashes: Iterable[str]
 ) -> dict[str, str]:
-    """Hash ("md5:…") → the newest tag that holds it. Manifests in no local cache hold nothing."""
+    """Hash ("md5:…") → the newest tag that holds it. Manifests in no local cache are skipped."""
     wanted = {value for value in hashes if value}
     tags: dict[str, str] = {}
     folders: dict[str, str] = {}
@@ -51,7 +51,7 @@ class Manifests:
         self.db = _open(store.project.state / "manifests.db")
 
     def close(self) -> None:
-        """Keep what was read; a failure only costs time later."""
+        """Save what was read; a failure only costs time later."""
         if self.db is None:
             return
         with suppress(sqlite3.Error), self.db:
@@ -63,7 +63,7 @@ class Manifests:
     def first(
         self, slot: Slot, folders: Mapping[str, str], wanted: Iterable[str]
     ) -> dict[str, str]:
-        """Wanted hash → name of the first folder that has it; ``folders``: hash → name."""
+        """Return wanted hash → name of the first folder that contains it; ``folders``: hash → name."""
         left = {bytes.fromhex(value[4:]): value for value in wanted if len(value) == 36}
         names: dict[str, str] = {}
         for folder, name in folders.items():
@@ -78,7 +78,7 @@ class Manifests:
         return names
 
     def members(self, slot: Slot, folder: str) -> bytes | None:
-        """The digests of a folder's files, one after another; None when no cache has its list."""
+        """The digests of a folder's files, one after another; None if no cache has its manifest."""
         if self.db is not None:
             row = self.db.execute("SELECT digests FROM members WHERE folder = ?", (folder,))
             for (digests,) in row:
@@ -99,7 +99,7 @@ class Manifests:
 
 
 def _open(path: Path) -> sqlite3.Connection | None:
-    """The cache, recreated when it is broken; None where it cannot be written."""
+    """The cache, recreated if corrupt; None if it is not writable."""
     for _ in range(2):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
-"""``promote``: planned as a value that can be shown, then done as one operation, so that production
-is replaced at once and nothing is lost on the way."""
+"""``promote``: plan a promotion as a value that can be shown, then carry it out as one operation,
+so that production is replaced atomically and nothing is lost."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ from gitxexp.workflows.models.steps import ModelReplaced, duplicate, move
 
 @dataclass(frozen=True)
 class PromoteRequest:
-    """What ``promote`` was asked for. None of the first five: the best by the primary metric."""
+    """The request to ``promote``. Without any of the first five fields: the best by the primary
+    metric."""
 
     version: AnyVersion | None = None
     run: str | None = None
@@ -55,13 +56,13 @@ class PromoteOptions:
     keep: bool = True  #: the replaced model becomes a candidate
     commit: bool = True
     tag: bool = False
-    yes: bool = False  #: also what is worse
+    yes: bool = False  #: even if it is worse
     wait: bool = True
 
 
 @dataclass(frozen=True)
 class MetricDelta:
-    """One metric before and after; ``better`` is None when it is the same or cannot be compared."""
+    """One metric before and after; ``better`` is None if equal or not comparable."""
 
     name: str
     before: object
@@ -72,33 +73,33 @@ class MetricDelta:
 
 @dataclass(frozen=True)
 class PromotePlan:
-    """A promotion. ``before`` is None when there is nothing in production yet."""
+    """A promotion. ``before`` is None if nothing is in production yet."""
 
     slot: Slot
     before: Model | None
     before_facts: RunFacts
     after: Choice
-    metric: str | None  #: that decides whether it is better
+    metric: str | None  #: the metric that decides whether it is better
     deltas: tuple[MetricDelta, ...]
     takes_back: Promotion | None  #: for a rollback
     notes: tuple[str, ...]
-    context: ModelContext = field(repr=False, compare=False)  #: what it was made from
+    context: ModelContext = field(repr=False, compare=False)  #: the inputs of the plan
 
     @property
     def already(self) -> bool:
-        """Whether exactly this model is in production."""
+        """Whether this exact model is already in production."""
         before = self.before
         return before is not None and before.there and before.hash == self.after.model.hash
 
     @property
     def last(self) -> Promotion | None:
-        """The newest promotion to the slot that the registry holds."""
+        """The newest promotion to the slot in the registry."""
         own = (p for p in self.context.runs.promotions if p.slot == self.slot.name)
         return next(own, None)
 
     @property
     def doubt(self) -> str | None:
-        """Why one should think twice: it is worse, or nobody can tell."""
+        """The reason to ask for confirmation: it is worse, or not comparable."""
         deciding = next((d for d in self.deltas if d.name == self.metric), None)
         if self.before is None or self.takes_back is not None or deciding is None:
             return None
@@ -121,7 +122,7 @@ class PromotePlan:
 
 @dataclass(frozen=True)
 class Promoted:
-    """What was done; ``promotion`` is None when it was in production already."""
+    """The result; ``promotion`` is None if it was already in production."""
 
     plan: PromotePlan
     promotion: Promotion | None = None
@@ -131,7 +132,7 @@ class Promoted:
 
 
 class _AlreadyInProduction(Exception):
-    """Another process promoted the same model meanwhile."""
+    """Raised if another process promoted the same model meanwhile."""
 
 
 # -- the plan --------------------------------------------------------------------------------------
@@ -140,9 +141,9 @@ class _AlreadyInProduction(Exception):
 def plan_promotion(
     project: Project, request: PromoteRequest, progress: Progress | None = None
 ) -> PromotePlan:
-    """The promotion that is asked for; changes nothing.
+    """Plan the requested promotion; changes nothing.
 
-    Raises XexpError when there is no such run, version, metric or model, or its file was edited.
+    Raises XexpError for an unknown run, version, metric or model, or if its file was edited.
     """
     inventory.require_dvc(project)
     store, runs = ModelStore(project, progress), RunIndex(project)
@@ -190,7 +191,7 @@ def _notes(contents: SlotContents) -> list[str]:
 def _deltas(
     project: Project, before: RunFacts, after: RunFacts, metric: str | None
 ) -> list[MetricDelta]:
-    """Every metric of either side, the one that decides first."""
+    """Return every metric of either side, the deciding one first."""
     names = dict.fromkeys([*([metric] if metric else []), *before.metrics, *after.metrics])
     deltas = []
     for name in names:
@@ -212,12 +213,12 @@ def promote(
     options: PromoteOptions | None = None,
     progress: Progress | None = None,
 ) -> Promoted:
-    """Do what ``seen`` says, decided again under the lock.
+    """Carry out the plan ``seen``, planned again under the lock.
 
-    A model that came into production otherwise (a tag of its run) is left there; where a reason is given,
-    the promotion is recorded.
+    A model that is already in production by other means (a tag of its run) is left there; if a
+    message is given, the promotion is recorded.
 
-    Raises NoAnswer when what is found there then needs a question that nobody answered.
+    Raises NoAnswer if the new plan needs a confirmation that was not given.
     """
     options = options or PromoteOptions()
     project.recover_first(wait=options.wait)
@@ -233,21 +234,21 @@ def promote(
             _check_agreed(seen, plan, options)
             done = _Promotion(project, running, plan, request, options).run()
         if done.kept is None:
-            (running.keep / "replaced").unlink(missing_ok=True)  # proved to be elsewhere
+            (running.keep / "replaced").unlink(missing_ok=True)  # verified to be elsewhere
         return done
     except _AlreadyInProduction:
         return Promoted(plan_promotion(project, request, progress))
 
 
 def _is_news(plan: PromotePlan, request: PromoteRequest) -> bool:
-    """Whether a promotion of what is in production already is to be recorded: somebody says why, and
-    no record has it."""
+    """Whether to record a promotion of the current production model: a message is given, and it is
+    not recorded yet."""
     last = plan.last
     return bool(request.why) and (last is None or last.hash_after != plan.after.model.hash)
 
 
 def _check_agreed(seen: PromotePlan, plan: PromotePlan, options: PromoteOptions) -> None:
-    """What the user agreed to must still be what happens, where a question would be asked."""
+    """Check that the user's confirmation still applies, if one is needed."""
     same = seen.before == plan.before and seen.after.model.hash == plan.after.model.hash
     if plan.doubt and not options.yes and not same:
         raise NoAnswer(
@@ -257,11 +258,11 @@ def _check_agreed(seen: PromotePlan, plan: PromotePlan, options: PromoteOptions)
 
 @dataclass(frozen=True)
 class Swap:
-    """A new file for production. ``moved_from``: the candidate's path where it is moved from there."""
+    """A new file for production. ``moved_from``: the candidate's path if it is moved."""
 
     incoming: Path  #: on production's file system
     moved_from: str | None
-    md5: str  #: of its bytes, also where its pointer has another one (2.x, of text)
+    md5: str  #: of its bytes, even if its pointer has another (2.x, text)
 
 
 @dataclass(frozen=True)
@@ -312,7 +313,7 @@ class _Promotion:
     # -- the new file ------------------------------------------------------------------------------
 
     def bring(self) -> Swap:
-        """The chosen model as a file on production's file system."""
+        """Provide the chosen model as a file on production's file system."""
         choice, contents = self.plan.after, self.plan.context.contents
         path = choice.model.path
         if choice.file is not None and choice.origin == "candidate":
@@ -328,7 +329,8 @@ class _Promotion:
         return Swap(staged, path if listed else None, self.md5(staged))
 
     def fetch(self, target: Path) -> None:
-        """The model's bytes, verified: linked from a cache where DVC is set to link, else copied."""
+        """The model's bytes, verified: linked from a cache if DVC is configured to link, else
+        copied."""
         choice, context = self.plan.after, self.plan.context
         store, model = context.store, choice.model
         links = link_types(self.project.top / model.root)
@@ -354,7 +356,7 @@ class _Promotion:
     # -- the swap ----------------------------------------------------------------------------------
 
     def replace(self, swap: Swap) -> str | None:
-        """Put the new file in place; returns where the replaced one is now, None where it is not
+        """Put the new file in place; return the new path of the replaced one, None if it is not
         kept."""
         project, running, plan = self.project, self.running, self.plan
         place = project.top / plan.slot.production
@@ -384,8 +386,8 @@ class _Promotion:
         return kept
 
     def kept_path(self, swap: Swap, old: Model) -> str | None:
-        """Where the replaced model becomes a candidate; None when a candidate has its bytes
-        already."""
+        """Return the candidate path for the replaced model; None if a candidate already has its
+        content."""
         plan, moved = self.plan, swap.moved_from
         here = {c.path: c for c in plan.context.contents.candidates if c.path != moved}
         if any(c.hash == old.hash and c.state == "tracked" for c in here.values()):
@@ -397,7 +399,7 @@ class _Promotion:
         return plan.slot.candidate(run, old.oid, extension) if name in taken else name
 
     def update_pointers(self, swap: Swap, kept: str | None) -> list[str]:
-        """Both pointers brought up to date by DVC; the files that changed."""
+        """Update both pointers through DVC; return the changed files."""
         context, running = self.plan.context, self.running
         members: dict[str, str | None] = {swap.moved_from: None} if swap.moved_from else {}
         if kept:
@@ -412,7 +414,7 @@ class _Promotion:
     # -- the record --------------------------------------------------------------------------------
 
     def promotion(self, after: str, before: str) -> Promotion:
-        """The row of the registry, with the hashes of the model in production now and before."""
+        """Return the registry row, with the hashes of the new and previous production models."""
         plan, facts, back = self.plan, self.plan.after.facts, self.plan.takes_back
         why = self.request.why
         if back is not None:
@@ -437,24 +439,24 @@ class _Promotion:
         run = facts.run or plan.after.model.run
         text = self.request.why or f"in production: {plan.slot.production}"
         if run and run in plan.context.runs.logged:
-            # its model is in production now, whatever run wrote the files last
+            # its model is now in production, whatever run wrote the files last
             return TagRequest(wanted=Wanted(run=run), text=text, mismatch=True)
         wanted = Wanted(use_run=False, params=dict(facts.params), metrics=dict(facts.metrics))
         return TagRequest(wanted=wanted, text=text)
 
 
 def _require_file(plan: PromotePlan) -> None:
-    """Raises XexpError when the chosen file was removed after the plan was made."""
+    """Raise XexpError if the chosen file was removed after planning."""
     file = plan.after.file
     if file is not None and not file.is_file():
         raise XexpError(f"{file} is gone", f"what is there: ls '{plan.slot.candidates}'")
 
 
 def _new_ignore_files(project: Project, pointers: Sequence[str]) -> list[str]:
-    """The ``.gitignore`` files beside these pointers that git does not hold yet: ``candidates add``
-    made them, and the pointers that are committed need them."""
+    """Return untracked ``.gitignore`` files next to these pointers: ``candidates add`` created
+    them, and the committed pointers need them."""
     names = {str(PurePosixPath(name).with_name(".gitignore")) for name in pointers}
-    if not names:  # git would name every file
+    if not names:  # without them git would list every file
         return []
     return project.at_top.fields("ls-files", "-z", "--others", "--", *sorted(names))
 

@@ -1,8 +1,8 @@
-"""``prune``: which candidates stay and which go, decided and proved first, then deleted.
+"""``prune``: decide which candidates to keep, verify copies elsewhere, then delete the others.
 
-A file may go where its bytes are proved to be elsewhere. Two things count: a remote that holds the
-object, verified by listing; or a tag that holds it while a cache of this repository has its object,
-whole. ``git xexp prune --cache`` keeps what a tag holds.
+A file may be deleted if its content is verified elsewhere: on a remote, by listing; or in a tag,
+while a cache of this repository has an intact object. ``git xexp prune --cache`` keeps what a tag
+references.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gitxexp.workflows.models.manifests import tags_holding
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
 from gitxexp.workflows.models.steps import ModelRemoved, move
 
-#: The label that keeps a model for ever.
+#: The label that protects a model from pruning.
 KEEP = "keep"
 
 
@@ -50,38 +50,38 @@ class PruneRules:
     metric: str | None = None
     per: GroupBy | None = None
     older_than: float | None = None
-    unranked: bool = False  #: also what has no metric may go
+    unranked: bool = False  #: also delete models without the metric
     slot: str | None = None
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one candidate, and why."""
+    """The decision for one candidate, and the reason."""
 
     model: Model
     facts: RunFacts
     value: float | None
-    excess: bool  #: the rules let it go
+    excess: bool  #: the rules allow deleting it
     why: str
-    copy: str | None = None  #: where else its bytes are
-    freed: int = 0  #: bytes that deleting it gives back (a link gives none)
+    copy: str | None = None  #: where else its content is
+    freed: int = 0  #: bytes freed by deleting it (none for a link)
 
     @property
     def deletable(self) -> bool:
-        """Whether it may be deleted: the rules let it go, and its bytes are elsewhere."""
+        """Whether it may be deleted: the rules allow it, and its content is elsewhere."""
         return self.excess and self.copy is not None
 
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The decision for every candidate. ``problem``: why no remote could be asked."""
+    """The decision for every candidate. ``problem``: why no remote could be queried."""
 
     decisions: tuple[Decision, ...]
     metrics: dict[str, str | None]
     contexts: tuple[ModelContext, ...] = field(repr=False, compare=False)  #: one for each slot
     notes: tuple[str, ...] = ()
     problem: str | None = None
-    unasked: bool = False  #: a remote did not answer, so what it has is not known
+    unasked: bool = False  #: a remote did not answer, so its content is unknown
 
     @property
     def deletable(self) -> list[Decision]:
@@ -90,14 +90,14 @@ class PrunePlan:
 
     @property
     def only_copies(self) -> list[Decision]:
-        """Those that the rules let go and that are, as far as is known, the only copy."""
+        """Those that the rules allow to delete but that are, as far as known, the only copy."""
         return [one for one in self.decisions if one.excess and one.copy is None]
 
 
 def plan_prune(project: Project, rules: PruneRules, progress: Progress | None = None) -> PrunePlan:
-    """The decision for every candidate of one slot or of all; changes nothing.
+    """Decide for every candidate of one slot or of all; changes nothing.
 
-    Raises XexpError when the metric is none, or a folder's list of files is not available.
+    Raises XexpError for an unknown metric, or if a folder's manifest is unavailable.
     """
     inventory.require_dvc(project)
     store, runs = ModelStore(project, progress), RunIndex(project)
@@ -135,7 +135,8 @@ def _freed(project: Project, model: Model) -> int:
 
 
 def _decide(context: ModelContext, rules: PruneRules) -> tuple[list[Decision], str | None]:
-    """The decision for each candidate by the rules alone, best first, and the metric that ranks."""
+    """Return the decision for each candidate by the rules alone, best first, and the ranking
+    metric."""
     project, runs, models = context.project, context.runs, context.contents.candidates
     facts = [runs.facts(model.run) for model in models]
     if rules.metric is not None and models:
@@ -172,7 +173,7 @@ class _Place:
 
 
 def _always_kept(context: ModelContext) -> dict[str, str]:
-    """Hash → why it stays whatever its metric."""
+    """Hash → why it is kept whatever its metric."""
     runs, contents = context.runs, context.contents
     reasons = {}
     for experiment in runs.experiments:
@@ -195,7 +196,7 @@ def _labelled(runs: RunIndex, facts: RunFacts) -> str | None:
 
 
 def _group(project: Project, facts: RunFacts, per: GroupBy | None) -> str:
-    """The version, or the architecture, that the candidate competes in."""
+    """The group (version or architecture) of the candidate."""
     if per is GroupBy.VERSION:
         return facts.version or facts.recorded or ""
     if per is GroupBy.MODEL:
@@ -207,7 +208,7 @@ def _group(project: Project, facts: RunFacts, per: GroupBy | None) -> str:
 def _kept(
     runs: RunIndex, model: Model, facts: RunFacts, place: _Place, rules: PruneRules
 ) -> str | None:
-    """Why the rules keep a candidate; None when they let it go."""
+    """Why the rules keep a candidate; None if they do not."""
     if place.value is None and not rules.unranked:
         if place.metric is None:
             return "no metric to rank by"
@@ -234,7 +235,7 @@ def _excess(place: _Place, rules: PruneRules) -> str:
 class PruneOptions:
     """How to carry a plan out."""
 
-    force: bool = False  #: also the only copies: their bytes are moved to the operation's keep
+    force: bool = False  #: also delete only copies: they are moved to the operation's keep folder
     commit: bool = True
     wait: bool = True
 
@@ -250,9 +251,9 @@ class Pruned:
 
 
 def push(project: Project, plan: PrunePlan, progress: Progress | None = None) -> list[str]:
-    """Send the objects of the only copies to their remote; the paths that were sent.
+    """Push the objects of the only copies to their remote; return the pushed paths.
 
-    Raises XexpError when there is no remote, or it cannot be reached or written to.
+    Raises XexpError if there is no remote, or it cannot be reached or written to.
     """
     models = [decision.model for decision in plan.only_copies]
     for model in models:
@@ -278,10 +279,10 @@ def prune(
     options: PruneOptions | None = None,
     progress: Progress | None = None,
 ) -> Pruned:
-    """Remove what ``seen`` says, as far as it is still so under the lock.
+    """Remove the candidates of the plan ``seen`` for which it still holds under the lock.
 
-    A file is deleted last, after the operation is done, so that until then everything can be taken
-    back by a rename.
+    Files are deleted last, after the operation is done, so that until then a rename can undo
+    everything.
     """
     options = options or PruneOptions()
     project.recover_first(wait=options.wait)
@@ -310,13 +311,13 @@ def prune(
 
 
 def _still(seen: Sequence[Decision], now: Sequence[Decision]) -> list[Decision]:
-    """Those of ``now`` that were already in ``seen``, with the same bytes."""
+    """Those of ``now`` that were already in ``seen`` with the same content."""
     known = {(decision.model.path, decision.model.hash) for decision in seen}
     return [one for one in now if (one.model.path, one.model.hash) in known]
 
 
 def _move(project: Project, running: Running, gone: Sequence[Decision]) -> list[Path]:
-    """Every file out of the work tree into the operation's keep."""
+    """Move every file from the work tree to the operation's keep folder."""
     moved = []
     for number, model in enumerate(one.model for one in gone if one.model.there):
         path = project.top / model.path
@@ -345,20 +346,20 @@ def _delete(files: Sequence[Path]) -> None:
         file.unlink(missing_ok=True)
 
 
-# -- where else the bytes are ----------------------------------------------------------------------
+# -- copies elsewhere -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Copies:
-    """Where else each model's bytes are, by path; None where that is not proved."""
+    """Where else each model's content is, by path; None if not verified."""
 
     places: Mapping[str, str | None]
-    problem: str | None = None  #: why no remote could be asked
-    unasked: bool = False  #: because it did not answer
+    problem: str | None = None  #: why no remote could be queried
+    unasked: bool = False  #: whether it did not answer
 
 
 def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
-    """Where the bytes of these models are besides the work tree."""
+    """Return where the content of these models is besides the work tree."""
     store = context.store
     try:
         lacking, problem, unasked = set(candidates.lacking_on_remote(store, models)), None, False
@@ -380,7 +381,7 @@ def find_copies(context: ModelContext, models: Sequence[Model]) -> Copies:
 
 
 def _valid_object(store: ModelStore, model: Model) -> bool:
-    """Whether a cache has an object with exactly these bytes; one that was changed does not count."""
+    """Whether a cache has an intact object with this content."""
     project = store.project
     for cache in store.caches(model.root):
         path = object_path(cache, model.oid, model.legacy)
@@ -392,7 +393,7 @@ def _valid_object(store: ModelStore, model: Model) -> bool:
 
 
 def require_other_copy(context: ModelContext, model: Model) -> None:
-    """Raises NoAnswer unless the bytes of ``model`` are proved to be somewhere else."""
+    """Raise NoAnswer unless the content of ``model`` is verified to be elsewhere."""
     if find_copies(context, [model]).places[model.path] is None:
         raise NoAnswer(
             f"{model.path} ({model.oid[:8]}) is the only copy of that model",

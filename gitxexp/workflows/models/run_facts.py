@@ -1,7 +1,7 @@
-"""What is known of the runs behind models: version, parameters, metrics, labels, time.
+"""Facts about the runs behind models: version, parameters, metrics, labels, time.
 
-A tag is asked first, because it cannot change; the results databases are read only for runs that no
-tag names, because that may take long.
+Tags come first, because they cannot change; the results databases are read only for runs without a
+tag, because that may take long.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class RunFacts(NamedTuple):
-    """One run. ``seconds``: when it wrote last (its tag's date), None when not known."""
+    """One run. ``seconds``: when it wrote last (its tag's date), None if unknown."""
 
     run: str | None = None
     version: str | None = None  #: the newest experiment that names the run
@@ -38,7 +38,7 @@ NO_FACTS = RunFacts()
 
 
 class RunIndex:
-    """Everything known of runs, read when it is asked for."""
+    """Everything known about runs, read on demand."""
 
     def __init__(self, project: Project) -> None:
         self.project = project
@@ -61,7 +61,7 @@ class RunIndex:
 
     @cached_property
     def logged(self) -> dict[str, Run]:
-        """The runs of the results databases; a database that cannot be read is noted."""
+        """The runs of the results databases; an unreadable database becomes a note."""
         from gitxexp.workflows.experiments import collect  # late: most listings need no results
 
         try:
@@ -99,7 +99,7 @@ class RunIndex:
         return self._registry_labels.get(version, frozenset())
 
     def facts(self, run: str | None) -> RunFacts:
-        """What is known of a run; nothing of one that neither a tag nor a database names."""
+        """Return the facts about a run; empty if neither a tag nor a database has it."""
         if run is None:
             return NO_FACTS
         tagged = self.by_run.get(run, ())
@@ -113,7 +113,7 @@ class RunIndex:
         return _facts_of(logged) if logged else RunFacts(run)
 
     def facts_at(self, experiment: Experiment) -> RunFacts:
-        """What the tag of an experiment says."""
+        """Return the facts in an experiment's tag."""
         payload = experiment.payload
         return RunFacts(
             run=payload.run or None,
@@ -125,12 +125,12 @@ class RunIndex:
         )
 
     def why_not(self, run: str | None, metric: str) -> str:
-        """Why there is no number: NULL, or what stands there instead."""
+        """Return why there is no number: NULL, or the value there instead."""
         row = self.logged.get(run) if run else None
         value = row.values.get(metric) if row else None
         if row is None:
             return "not known"
-        if number(value) is not None:  # the tag, which is asked first, does not have it
+        if number(value) is not None:  # the tag, which comes first, does not have it
             return f"none in its tag {self.by_run[run][0].name}" if run in self.by_run else "none"
         return "NULL" if value is None else f"'{value}'"
 
@@ -159,8 +159,8 @@ def _facts_of(run: Run) -> RunFacts:
 
 
 def metrics_today(metrics: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """Of the metrics that a tag holds those that are such by today's roles: a version before this
-    one took times of functions and counts of tokens for metrics."""
+    """Return those metrics of a tag that are metrics by today's roles: earlier releases treated
+    function times and token counts as metrics."""
     from gitxexp.trackers import column_names
     from gitxexp.trackers.column_names import Role
     from gitxexp.workflows.experiments.collect import role_rules  # late, as above
@@ -175,14 +175,15 @@ def metrics_today(metrics: Mapping[str, Any], config: Config) -> dict[str, Any]:
 
 
 def number(value: Any) -> float | None:
-    """A metric's value as a number; None for NULL, text, truth values and NaN."""
+    """A metric's value as a number; None for NULL, text, booleans and NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         return None
     return value
 
 
 def primary_metric(project: Project, facts: Iterable[RunFacts]) -> str | None:
-    """The metric that ranks these models: the configured one, else the best known by its name."""
+    """Return the metric that ranks these models: the configured one, else the best known by its
+    name."""
     if project.config.metrics_primary:
         return project.config.metrics_primary
     names = dict.fromkeys(name for each in facts for name in each.metrics)
@@ -190,7 +191,7 @@ def primary_metric(project: Project, facts: Iterable[RunFacts]) -> str | None:
 
 
 def check_metric(runs: RunIndex, metric: str, facts: Iterable[RunFacts]) -> None:
-    """Raises XexpError with similar names when no model has a metric of that name."""
+    """Raise XexpError with similar names if no model has a metric of that name."""
     from difflib import get_close_matches  # only for an error
 
     of_models = dict.fromkeys(name for each in facts for name in each.metrics)

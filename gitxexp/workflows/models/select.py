@@ -1,6 +1,6 @@
-"""Which model a verb means: by run, version, worktree or metric, and where its bytes are.
+"""Select a model by run, version, worktree or metric, and locate its content.
 
-The best model by a metric: ties, and models without a number, are said and never guessed.
+The best model by a metric: ties, and models without a number, are reported, never guessed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,8 @@ from gitxexp.workflows.runs.record import RunFolders
 
 @dataclass(frozen=True)
 class Choice:
-    """A model to promote. ``file``: where it is on disk now; ``commit``: else where it is tagged."""
+    """A model to promote. ``file``: its path on disk; ``commit``: else the commit that is tagged
+    with it."""
 
     model: Model
     facts: RunFacts
@@ -46,7 +47,7 @@ class Choice:
 
 
 def in_work_tree(context: ModelContext, model: Model, notes: Sequence[str] = ()) -> Choice:
-    """A model of this work tree. Raises XexpError when it was edited by hand."""
+    """A model of this work tree. Raises XexpError if it was edited by hand."""
     run = context.run_of(model)
     if not model.production and model.state == "edited":
         raise XexpError(
@@ -83,7 +84,7 @@ def by_run(context: ModelContext, run: str) -> Choice:
 
 @dataclass(frozen=True)
 class KeptFile:
-    """A file that a run left, kept since. ``path``: where the run had written it, from the top."""
+    """A kept file of a run. ``path``: where the run wrote it, from the top."""
 
     path: str
     file: Path  #: with exactly the bytes of ``md5``
@@ -91,11 +92,10 @@ class KeptFile:
 
 
 def kept_files(project: Project, run: str) -> list[KeptFile]:
-    """The models of a run that were kept as candidates, for each slot that has one, and the small
-    files that are kept with its record; verified.
+    """Return a run's models that were kept as candidates, per slot, and the small files kept with
+    its record; all verified.
 
-    A file of the work tree that was changed by hand is none, and neither is a candidate that no
-    cache has whole.
+    Files changed by hand do not count, nor do candidates without an intact cache object.
     """
     store, runs = ModelStore(project), RunIndex(project)
     kept = {file.path: file for file in _beside_log(project, runs, run)}
@@ -119,7 +119,7 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
 
 
 def _cached_outputs(store: ModelStore, runs: RunIndex, run: str) -> Iterator[KeptFile]:
-    """The outputs of a recorded run that a DVC cache has, as ``dvc repro`` puts them there."""
+    """Return the outputs of a recorded run that are in a DVC cache, as after ``dvc repro``."""
     record, project = runs.recorded(run), store.project
     results = {project.inside(path) for path in collect.databases(project.top, project.config)}
     for path, digest in record.outputs.items() if record is not None else ():
@@ -136,8 +136,8 @@ def _cached_outputs(store: ModelStore, runs: RunIndex, run: str) -> Iterator[Kep
 
 
 def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile]:
-    """Parameter and metrics files of a recorded run, and what a sweep kept, as it had them. Its
-    rows are in the results, whose files nothing takes the place of."""
+    """Return the parameter and metrics files of a recorded run, and files that a sweep kept.
+    Results databases are not replaced: they contain the run's rows."""
     record = runs.recorded(run)
     results = {project.inside(path) for path in collect.databases(project.top, project.config)}
     for path, digest in record.kept.items() if record is not None else ():
@@ -153,7 +153,7 @@ def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile
 
 
 def _is_of_another(project: Project, path: str, lock: Path) -> bool:
-    """Whether the pipeline of a ``dvc.lock`` is another one by now, so that it would not do any more."""
+    """Whether the pipeline of a ``dvc.lock`` has changed since, so that it no longer fits."""
     here = readable(project.top, path)
     return here is not None and here.is_file() and _stages(here) != _stages(lock)
 
@@ -174,7 +174,7 @@ def _by_prefix(models: Sequence[Model], run: str) -> list[Model]:
 
 
 def _without_model(context: ModelContext, run: str) -> Choice:
-    """The error for a run that has no model; a longer id that ``run`` begins is taken first."""
+    """Return the error for a run without a model; an id that starts with ``run`` is preferred."""
     project = context.project
     full = run
     if run not in context.runs.by_run:
@@ -189,7 +189,7 @@ def _without_model(context: ModelContext, run: str) -> Choice:
 
 
 def by_version(context: ModelContext, version: AnyVersion) -> Choice:
-    """The model of an experiment: the candidate of its run here, else what its tag holds."""
+    """Return the model of an experiment: the candidate of its run here, else the one in its tag."""
     experiments = context.runs.experiments
     experiment = next((e for e in experiments if e.version == version), None)
     if experiment is None:
@@ -250,7 +250,7 @@ def _model_of(context: ModelContext, slot: Slot, file: CommitFile, run: str | No
 
 
 def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: str) -> Choice:
-    """The model with these bytes, wherever it is: a candidate here, a tag, a cache or remote."""
+    """Find the model with this content: a candidate here, a tag, a cache or remote."""
     here = next((m for m in context.contents.candidates if m.hash == digest), None)
     if here is not None and here.state != "edited":
         return in_work_tree(context, here)
@@ -268,9 +268,9 @@ def by_hash(context: ModelContext, digest: str, run: str, version: str, origin: 
 
 def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choice:
     """A model of another worktree: the candidate of ``run`` (default: its latest run), else its
-    production model where that is of this run.
+    production model if it belongs to this run.
 
-    Raises XexpError when the worktree has no model of the run.
+    Raises XexpError if the worktree has no model of the run.
     """
     project, slot = context.project, context.contents.slot
     top = worktree_path(context.store, name)
@@ -307,7 +307,7 @@ def in_other_worktree(context: ModelContext, name: str, run: str | None) -> Choi
 
 
 def worktree_path(store: ModelStore, name: str) -> Path:
-    """The folder of a worktree, named by its folder, its branch, the name it was made with, or path."""
+    """The folder of a worktree, given by folder name, branch, creation name, or path."""
     project = store.project
     branch = project.config.worktree_branch.replace("{name}", name)
     template = Path(project.config.worktree_path.replace("{name}", name)).name
@@ -324,7 +324,7 @@ def worktree_path(store: ModelStore, name: str) -> Path:
 
 # -- the best ------------------------------------------------------------------------------------
 
-_NAMED = 3  #: models that a note names
+_NAMED = 3  #: maximum number of models named in a note
 
 
 @dataclass(frozen=True)
@@ -338,7 +338,7 @@ class _ScoredModel:
 
     @property
     def order(self) -> tuple[bool, bool, float]:
-        """Among equals: production, then candidates here, then the newest."""
+        """Tie-break: production, then candidates here, then the newest."""
         production = self.model is not None and self.model.production
         return not production, self.model is None, -(self.facts.seconds or 0.0)
 
@@ -348,10 +348,10 @@ class _ScoredModel:
 
 
 def best(context: ModelContext, metric: str | None) -> Choice:
-    """The model with the best number for ``metric`` (default: the primary one), of all that are
+    """Return the model with the best number for ``metric`` (default: the primary one), among all
     here or at a tag.
 
-    Raises XexpError when nothing has one, or the metric is none.
+    Raises XexpError if none has a number, or the metric is unknown.
     """
     here = list(zip(context.contents.models, context.facts(), strict=True))
     tagged = _tagged(context, {facts.run for _, facts in here})
@@ -383,7 +383,7 @@ def best(context: ModelContext, metric: str | None) -> Choice:
 
 
 def _tagged(context: ModelContext, runs: set[str | None]) -> list[tuple[Experiment, RunFacts]]:
-    """The experiments that hold a model of a run that is not here, the newest of each run."""
+    """Return experiments with a model of a run that is not here, the newest of each run."""
     slot = context.contents.slot
     seen = set(runs)
     tagged = []
@@ -398,7 +398,7 @@ def _tagged(context: ModelContext, runs: set[str | None]) -> list[tuple[Experime
 
 
 def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -> Choice:
-    """The best whose model is really available; what there is to say goes into its notes."""
+    """Return the best whose model is available, with notes."""
     sign = -1 if collect.maximize(context.project.config, metric) else 1
     notes: list[str] = []
     left = sorted(scored, key=lambda one: (sign * one.value, *one.order))
@@ -428,7 +428,7 @@ def _choice_of(context: ModelContext, scored: _ScoredModel) -> Choice | None:
 
 
 def _better_without_model(context: ModelContext, metric: str, sign: int, value: float) -> list[str]:
-    """Runs that are better and left no model."""
+    """Return better runs without a model."""
     names = {model.run for model in context.contents.candidates} | set(context.runs.by_run)
     better = []
     for run in context.runs.logged.values():

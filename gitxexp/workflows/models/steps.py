@@ -1,4 +1,4 @@
-"""Model files that an operation replaces, adds or removes, and how they come back byte for byte."""
+"""Model files that an operation replaces, adds or removes, and how they are restored exactly."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from gitxexp.storage.objects import hash_file, matches
 
 @dataclass(frozen=True, slots=True)
 class KnownFile:
-    """A model file as it was, and where else its bytes are looked for: ``top`` of the work tree,
-    ``root`` of the DVC project in it, cache layout (``legacy``), ``remote``, and its ``name``."""
+    """A model file as it was, and where to find its content: ``top`` of the work tree, ``root`` of
+    the DVC project in it, cache layout (``legacy``), ``remote``, and its ``name``."""
 
     size: int
     mtime_ns: int
@@ -80,7 +80,7 @@ class ModelReplaced(Step):
         return (ModelPutBack(asdict(self)),)
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """The old file back in its place, the new one back where it came from."""
+        """Restore the old file, and move the new one back."""
         path, kept = Path(self.path), self.kept and Path(self.kept)
         remove_left(path)
         if self.kept:
@@ -109,7 +109,7 @@ class ModelReplaced(Step):
 
 @dataclass(frozen=True, slots=True)
 class ModelAdded(Step):
-    """A model file that the operation makes."""
+    """A model file that the operation creates."""
 
     kind: ClassVar[str] = "put"
 
@@ -155,7 +155,7 @@ class _Removal(Step):
 
 
 class ModelRemoved(_Removal):
-    """A model file that the operation takes away, to ``kept``."""
+    """A model file that the operation moves to ``kept``."""
 
     kind: ClassVar[str] = "aside"
 
@@ -223,14 +223,14 @@ class ModelBroughtBack(_Removal):
 
 
 def _lost_since(at: Repository, old: KnownFile, path: Path, kept: Path) -> Changed | None:
-    """Whether nobody has the bytes that were at ``path`` any more."""
+    """Whether the previous content of ``path`` is lost."""
     if old.is_at(path) or old.is_at(kept) or _copy(at, old) is not None:
         return None
     return Changed(_lost(old, path), "restore the DVC cache or remote; or: --force")
 
 
 def _give_back(at: Repository, placed_at: Path | None, source: Path, new: KnownFile) -> None:
-    """The promoted file where it came from, before another takes its place."""
+    """Move the promoted file back before another replaces it."""
     if new.is_at(source):
         return
     if source.exists():
@@ -251,7 +251,7 @@ def _give_back(at: Repository, placed_at: Path | None, source: Path, new: KnownF
 
 def move(source: Path, target: Path) -> None:
     """Rename, or copy and delete across file systems; ``target`` is complete or absent, and both
-    folders are on the disk."""
+    folders are synced."""
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         if not source.is_symlink():
@@ -266,7 +266,7 @@ def move(source: Path, target: Path) -> None:
 
 
 def duplicate(source: Path, target: Path) -> None:
-    """A second name for a file (a hard link), or a copy where that cannot be; atomic."""
+    """Hard-link a file, or copy it if that is impossible; atomic."""
     with atomic_write(target, mode=stat.S_IMODE(source.lstat().st_mode)) as temporary:
         try:
             os.link(source, temporary, follow_symlinks=False)
@@ -275,9 +275,9 @@ def duplicate(source: Path, target: Path) -> None:
 
 
 def _regain(at: Repository, known: KnownFile, path: Path, kept: Path | None) -> None:
-    """The file as it was at ``path``: from where it is kept, else a cache, else its remote.
+    """Restore the file at ``path``: from its backup, else a cache, else its remote.
 
-    Says so when no place has its bytes: nothing else may be held up by that.
+    If its content is nowhere, warn and continue.
     """
     if kept is not None and known.is_at(kept):
         move(kept, path)
@@ -294,7 +294,7 @@ def _lost(known: KnownFile, path: Path) -> str:
 
 
 def _copy(at: Repository, known: KnownFile) -> Path | None:
-    """A file outside the work tree that has the bytes, checked."""
+    """Return a verified file outside the work tree with the content."""
     for found in _copies(at, known):
         if found.is_file() and matches(found, known.md5, known.legacy):
             return found
@@ -302,8 +302,8 @@ def _copy(at: Repository, known: KnownFile) -> Path | None:
 
 
 def _copies(at: Repository, known: KnownFile) -> Iterator[Path]:
-    """Files that may have the bytes, nearest first."""
-    from gitxexp.storage.dvc.places import (  # late: only a way back that lost its own copy needs it
+    """Yield files that may have the content, nearest first."""
+    from gitxexp.storage.dvc.places import (  # late: only needed if the backup was lost
         cache_dir,
         cache_dirs,
     )
@@ -327,7 +327,7 @@ def _copies(at: Repository, known: KnownFile) -> Iterator[Path]:
 
 
 def _write(source: Path, path: Path, known: KnownFile) -> None:
-    """A copy with the times and mode that the file had."""
+    """Copy with the file's original times and mode."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path, mode=known.mode) as temporary:
         shutil.copyfile(source, temporary)
@@ -335,7 +335,7 @@ def _write(source: Path, path: Path, known: KnownFile) -> None:
 
 
 def _rescue(at: Repository, path: Path) -> None:
-    """Move a file that nobody expected out of the way, where it is kept."""
+    """Move an unexpected file aside, where it is kept."""
     target = at.state / "rescued" / f"{hash_file(path)[:8]}.{path.name}"
     move(path, target)
     at.notify(f"{path} had been changed: that file is now {target}")

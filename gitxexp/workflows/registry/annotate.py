@@ -1,4 +1,4 @@
-"""``registry label`` and ``registry describe``: what is said of an experiment after it was tagged."""
+"""``registry label`` and ``registry describe``: labels and descriptions given after tagging."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Annotation:
     text: str | None = None
 
     def changes(self, entry: Entry, annotations: Annotations, who: str, at: str) -> list[Change]:
-        """What has to be noted for an experiment to be as wished; nothing where it is already."""
+        """Return the changes to record for an experiment; none if it is already as requested."""
         today = annotations.over(entry.version, entry.payload)
         signs = [("+", label) for label in self.add if label not in today.labels]
         signs += [("-", label) for label in self.remove if label in today.labels]
@@ -56,10 +56,9 @@ def annotate(
     commit: bool = True,
     wait: bool = True,
 ) -> list[Annotated]:
-    """Note labels or a description of the experiments in the registry, and commit it.
+    """Record labels or a description of the experiments in the registry, and commit it.
 
-    The tags stay as they are. Raises XexpError for a name that is no experiment, and where a commit
-    cannot be made.
+    The tags stay as they are. Raises XexpError for an unknown experiment, or if the commit fails.
     """
     _check(wanted)
     project.recover_first(wait=wait)
@@ -94,7 +93,7 @@ def _note(
         running.save_file(project.registry.path)
         with project.registry.rewrite() as db:
             for entry in found:
-                if entry.row is None:  # a tag that the registry does not know yet
+                if entry.row is None:  # a tag that is not in the registry yet
                     registry.put(db, entry.version, entry.payload)
             registry.add_changes(db, changes)
         said = _said(changes)

@@ -1,4 +1,4 @@
-"""What a registry file knows, experiments and configurations alike, with or without a repository."""
+"""Experiments and configurations in a registry, with or without a repository."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _SHA = "sha256:"
 
 @dataclass(frozen=True)
 class Known:
-    """One entry: an experiment (``version``), or a configuration that was registered without a run."""
+    """One entry: an experiment (``version``), or a configuration registered without a run."""
 
     config: ExperimentConfig
     config_hash: str
@@ -42,7 +42,7 @@ class Known:
 
     @property
     def name(self) -> str:
-        """What it is called: the version, or the first digits of the hash."""
+        """Its name: the version, or the first digits of the hash."""
         return self.version or self.config_hash.removeprefix(_SHA)[:12]
 
     @property
@@ -51,7 +51,7 @@ class Known:
         return self.payload.metrics if self.payload else {}
 
     def document(self, *, full: bool = False) -> dict[str, Any]:
-        """As a file holds it; with ``full`` all that is known."""
+        """Return it as stored in a file; with ``full`` everything that is known."""
         more: dict[str, Any] = {"version": self.version} if self.version else {}
         if full:
             more |= dict(self.more)
@@ -75,14 +75,14 @@ def _all_of(payload: Payload) -> dict[str, Any]:
 
 
 def of_payload(version: str, payload: Payload, more: Mapping[str, Any] | None = None) -> Known:
-    """An experiment; its hash is what its tag says where that says one."""
+    """An experiment; its hash is the one in its tag, if any."""
     config = ExperimentConfig(payload.params, payload.text, payload.labels)
     hash_ = payload.config_hash or config.config_hash
     return Known(config, hash_, version, payload, tuple((more or {}).items()))
 
 
 def known_in(file: Registry) -> list[Known]:
-    """All entries of a registry file, experiments first, then configurations, the newest first."""
+    """All entries of a registry file, experiments first, then configurations, newest first."""
     rows, annotations = file.rows(), Annotations(file.changes())
     found = [of_payload(name, annotations.over(name, row)) for name, row in rows.items()]
     return [*reversed(found), *map(_of_configuration, file.configurations())]
@@ -95,7 +95,7 @@ def _of_configuration(found: Configuration) -> Known:
 
 
 def known_to(project: Project) -> list[Known]:
-    """All entries of a repository: its tags, what only the registry knows, and configurations."""
+    """All entries of a repository: its tags, entries only in the registry, and configurations."""
     from datetime import UTC, datetime
 
     tagged = [
@@ -113,10 +113,11 @@ def known_to(project: Project) -> list[Known]:
 
 
 def find(entries: Sequence[Known], name: str) -> Known:
-    """The entry that a version, a run or the start of a hash (4 characters) means; of several with
-    one configuration the first.
+    """Return the entry for a version, a run or a hash prefix (at least 4 characters); of several
+    with the same configuration the first.
 
-    Raises XexpError naming the candidates of an ambiguous start, and what looks like an unknown name.
+    Raises XexpError with the candidates for an ambiguous prefix, or similar names for an unknown
+    one.
     """
     digits = name.removeprefix(_SHA).lower()
     for matches in (
@@ -147,7 +148,7 @@ def _words(one: Known) -> str:
 
 
 def configuration(project: Project, name: str) -> ExperimentConfig:
-    """The configuration that a file, a version or the start of a hash means."""
+    """Return the configuration for a file, a version or a hash prefix."""
     if Path(name).is_file():
         return ExperimentConfig.read(name)
     return find(known_to(project), name).config
@@ -155,7 +156,7 @@ def configuration(project: Project, name: str) -> ExperimentConfig:
 
 @dataclass(frozen=True)
 class ParamChange:
-    """A parameter that two entries have differently; None where one has none."""
+    """A parameter that differs between two entries; None if one lacks it."""
 
     name: str
     before: Any
@@ -177,8 +178,8 @@ def differing(before: Known, after: Known) -> list[ParamChange]:
 
 @dataclass(frozen=True)
 class ImportedConfig:
-    """A configuration that was read: ``known`` are the versions that have it, ``new`` says whether the
-    registry did not have it, ``edited`` whether it is another than its file's hash says."""
+    """A configuration that was read: ``known`` are the versions that have it, ``new`` says whether
+    the registry did not have it, ``edited`` whether it differs from the hash in its file."""
 
     config: ExperimentConfig
     source: str
@@ -188,7 +189,7 @@ class ImportedConfig:
 
 
 def read_configs(entries: Sequence[Known], files: Iterable[Path]) -> list[ImportedConfig]:
-    """The configurations of files, and whether they are known. Raises XexpError for what is none."""
+    """The configurations of files, and whether they are known. Raises XexpError for an invalid one."""
     hashes = {one.config_hash for one in entries}
     found = []
     for file in files:
@@ -222,7 +223,7 @@ def relabelled(
     text: str | None,
     who: str,
 ) -> None:
-    """Give entries labels, and a description where there is a ``text``."""
+    """Label entries, and describe them if ``text`` is given."""
     at = now()
     for one in entries:
         if one.version:
@@ -242,7 +243,7 @@ def relabelled(
 
 
 def deleted(db: Database, entries: Iterable[Known]) -> None:
-    """Delete entries: experiments with all that was said of them, and configurations."""
+    """Delete entries: experiments with their labels and descriptions, and configurations."""
     for one in entries:
         if one.version:
             registry.delete(db, one.version)
@@ -252,7 +253,7 @@ def deleted(db: Database, entries: Iterable[Known]) -> None:
 
 @contextmanager
 def rewriting(file: Registry) -> Iterator[Database]:
-    """The registry of a file that no repository guards, held against other writers of its folder."""
+    """The registry in a file outside a repository, locked against other writers."""
     try:
         file.path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(file.path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -267,7 +268,7 @@ def rewriting(file: Registry) -> Iterator[Database]:
 
 
 def existing(path: Path) -> Registry:
-    """The registry in a file. Raises NoAnswer where there is none."""
+    """The registry in a file. Raises NoAnswer if there is none."""
     if not path.exists():
         raise NoAnswer(f"no such registry: {path}", "git xexp registry import FILE --db makes one")
     return Registry(path)

@@ -1,4 +1,4 @@
-"""``registry delete``: an experiment's tag and its row, together; ``undo`` brings both back."""
+"""``registry delete``: delete an experiment's tag together with its row; ``undo`` restores both."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gitxexp.workflows.registry.select import Entry, commit_registry, entries
 
 @dataclass(frozen=True)
 class CachedOnly:
-    """An output that no experiment and no pointer here names any more; the DVC cache has it."""
+    """An output in the DVC cache that no experiment or pointer here names any more."""
 
     path: str
     hash: str
@@ -31,23 +31,23 @@ class CachedOnly:
 
 @dataclass(frozen=True)
 class DeletePlan:
-    """What would go. ``refusals``: why it is not deleted without force, a sentence each."""
+    """What would be deleted. ``refusals``: why that needs force, a sentence each."""
 
     entries: tuple[Entry, ...]
-    remote: str | None  #: the git remote that has tags of them, where it was asked
-    there: Mapping[str, str]  #: version → tag object, of those that the remote has
+    remote: str | None  #: the git remote that has their tags, if asked
+    there: Mapping[str, str]  #: version → tag object, for those on the remote
     refusals: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Deleted:
-    """What was deleted: tags here, tags on ``remote``; and what of it is left."""
+    """What was deleted: local tags, tags on ``remote``; and what is left."""
 
     versions: tuple[str, ...]
     remote: str | None
     commit: str | None
     cached: tuple[CachedOnly, ...]
-    unreachable: tuple[str, ...]  #: commits that no ref leads to any more
+    unreachable: tuple[str, ...]  #: commits no longer reachable from any ref
 
 
 def plan(
@@ -58,10 +58,10 @@ def plan(
     from_remote: bool = False,
     force: bool = False,
 ) -> DeletePlan:
-    """What deleting the experiments means. Without ``force`` the git remote (``remote``, or the one
-    that is pushed to) is asked whether it has them.
+    """Plan the deletion of experiments. Without ``force`` the git remote (``remote``, or the push
+    remote) is asked whether it has them.
 
-    Raises XexpError for a name that is no experiment, or where the remote cannot be asked.
+    Raises XexpError for an unknown experiment, or if the remote cannot be asked.
     """
     project.require_set_up()
     found = entries(project, names)
@@ -100,7 +100,7 @@ def _in_production(project: Project, found: Sequence[Entry]) -> dict[str, str]:
     try:
         store, runs = ModelStore(project), RunIndex(project)
         contexts = [ModelContext(store, runs, store.contents(slot)) for slot in store.slots]
-    except XexpError:  # no DVC, or models that cannot be read: then nobody can tell
+    except XexpError:  # no DVC, or unreadable models: then unknown
         return {}
     used: dict[str, str] = {}
     for context in contexts:
@@ -130,8 +130,8 @@ def delete(
 ) -> Deleted:
     """Delete tags and rows in one operation, from the remote too if asked; all or nothing.
 
-    Raises NoAnswer where the plan has refusals and not ``force``, or where the remote has another
-    tag of the name by now.
+    Raises NoAnswer if the plan has refusals, unless ``force``, or if the remote has a different tag
+    of that name by now.
     """
     if planned.refusals and not force:
         raise NoAnswer(f"not deleted: {'; '.join(planned.refusals)}", "delete it anyway: --force")
@@ -183,7 +183,8 @@ def _delete_there(project: Project, remote: str, there: Mapping[str, str]) -> No
 
 
 def _cached_only(project: Project, gone: Sequence[Entry]) -> Iterable[CachedOnly]:
-    """The outputs of deleted experiments that nothing here names any more and the cache still has."""
+    """Return outputs of deleted experiments that nothing here names any more but the cache still
+    has."""
     tagged = [entry.tag for entry in gone if entry.tag is not None]
     if not any(entry.payload.artifacts for entry in gone):
         return

@@ -1,4 +1,4 @@
-"""``registry export``: entries as documents, or as the rows of a table."""
+"""``registry export``: export entries as documents or as table rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from gitxexp.workflows.registry.configurations import Known
 
 
 def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
-    """Entries as ``json``, ``toml``, ``csv`` or ``ndjson``. Raises XexpError for what TOML lacks."""
+    """Entries as ``json``, ``toml``, ``csv`` or ``ndjson``. Raises XexpError for values that TOML
+    lacks."""
     if form in ("json", "toml"):
         documents = [one.document(full=full) for one in entries]
         return dumped(documents, "toml" if form == "toml" else "json")
@@ -34,9 +35,9 @@ def text_of(entries: Sequence[Known], form: str, *, full: bool = False) -> str:
 
 
 def to_file(entries: Sequence[Known], path: Path, form: str, *, full: bool = False) -> None:
-    """Write entries to a file in one step. Raises XexpError where that cannot be done."""
+    """Write entries to a file atomically. Raises XexpError if that fails."""
     if form == "parquet":
-        from gitxexp.tables.duckdb.core import core  # late: only this form needs it
+        from gitxexp.tables.duckdb.core import core  # late: only needed for this format
 
         try:
             _to_parquet([_row(one) for one in entries], path)
@@ -49,7 +50,7 @@ def to_file(entries: Sequence[Known], path: Path, form: str, *, full: bool = Fal
 
 
 def _row(one: Known) -> dict[str, Any]:
-    """An entry as a row: ``params_NAME`` and ``metrics_NAME`` beside what names it."""
+    """An entry as a row: ``params_NAME`` and ``metrics_NAME`` next to its identifying columns."""
     payload, more = one.payload, dict(one.more)
     row: dict[str, Any] = {
         "version": one.version or None,
@@ -77,8 +78,8 @@ def _cell(value: Any) -> str:
 
 
 def _to_parquet(rows: Sequence[dict[str, Any]], path: Path) -> None:
-    """Columns have the type that all their values have, else text."""
-    from gitxexp.tables.duckdb.core import core  # late: only this form needs it
+    """Columns have the common type of their values, else text."""
+    from gitxexp.tables.duckdb.core import core  # late: only needed for this format
 
     names = _names(rows)
     if not names:
@@ -106,7 +107,7 @@ def _kind(values: Sequence[Any]) -> str:
     if found == {bool}:
         return "BOOLEAN"
     if any(type(value) is int and not -(2**63) <= value < 2**63 for value in values):
-        return "VARCHAR"  # a DOUBLE has not all of its digits
+        return "VARCHAR"  # a DOUBLE cannot hold all its digits
     if found == {int}:
         return "BIGINT"
     return "DOUBLE" if found and found <= {int, float} else "VARCHAR"

@@ -1,4 +1,4 @@
-"""``registry import``: configurations of files into the registry, those that it does not have."""
+"""``registry import``: register configurations from files that the registry does not have yet."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def import_configs(
 
 
 def import_into(path: Path, files: Sequence[Path]) -> list[ImportedConfig]:
-    """The same with the registry in a file, which is made where it is missing."""
+    """Do the same with the registry in a file, created if missing."""
     file = Registry(path)
     with configurations.rewriting(file) as db:
         found = configurations.read_configs(configurations.known_in(file), files)

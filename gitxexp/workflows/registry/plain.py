@@ -1,5 +1,5 @@
-"""Labels, descriptions and deletion of entries by name: in a file without a repository (``--db``), and
-of a repository's configurations that were registered without a run."""
+"""Label, describe and delete entries by name: in a file without a repository (``--db``), and a
+repository's configurations registered without a run."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def annotate_in(path: Path, names: Sequence[str], wanted: Annotation) -> list[An
 
 
 def delete_in(path: Path, names: Sequence[str]) -> list[str]:
-    """Delete the entries of a registry file; what they were called."""
+    """Delete entries of a registry file; return their names."""
     file = configurations.existing(path)
     with configurations.rewriting(file) as db:
         entries = configurations.known_in(file)
@@ -42,9 +42,9 @@ def delete_in(path: Path, names: Sequence[str]) -> list[str]:
 
 
 def only_configurations(project: Project, names: Sequence[str]) -> list[Known]:
-    """The configurations that ``names`` mean; none where they mean experiments, or nothing.
+    """Return the configurations that ``names`` refer to; none if they are experiments, or unknown.
 
-    Raises XexpError where some do and others do not.
+    Raises XexpError for a mixture.
     """
     if project.places.top is None:
         return []
@@ -69,7 +69,7 @@ def annotate_configurations(
     commit: bool = True,
     wait: bool = True,
 ) -> list[Annotated]:
-    """Give configurations of the repository's registry labels or a description."""
+    """Label or describe configurations in the repository's registry."""
     if not (wanted.add or wanted.remove or wanted.text is not None):
         return [_annotated(one, one) for one in found]
     _change(
@@ -89,7 +89,7 @@ def annotate_configurations(
 def delete_configurations(
     project: Project, found: Sequence[Known], *, commit: bool = True, wait: bool = True
 ) -> list[str]:
-    """Delete configurations of the repository's registry; what they were called."""
+    """Delete configurations from the repository's registry; return their names."""
     names = [one.name for one in found]
     _change(
         project, "registry delete", f"Delete {some(names, 3)}",

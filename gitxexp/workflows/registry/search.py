@@ -1,8 +1,8 @@
-"""``registry search``: words in whatever is known of experiments and runs, the best first.
+"""``registry search``: full-text search over experiments and runs, best first.
 
-The words stand in a full-text index (sqlite.org/fts5.html) of its own under the git common dir, so
-that the tracked registry stays small. It is rebuilt when the tags or the registry are others than
-it was made of, and may be deleted at any time.
+The words are in a separate full-text index (sqlite.org/fts5.html) in the git common dir, so that
+the tracked registry stays small. It is rebuilt when the tags or the registry change, and may be
+deleted at any time.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
 
 _FORMAT = 3
 
-#: What is searched, and how much a word counts there.
+#: The searched fields, with the weight of a match.
 _FIELDS = {
     "headline": 4.0, "text": 4.0, "labels": 6.0, "name": 8.0, "params": 2.0, "run": 4.0,
     "command": 2.0, "subject": 2.0, "log": 0.5,
 }  # fmt: skip
 
-#: Bytes at the end of a log that are searched.
+#: Bytes searched at the end of a log.
 _LOG = 8192
 
 #: What surrounds a match in a snippet.
@@ -42,8 +42,8 @@ MARKS = ("\x01", "\x02")
 
 
 class Match(NamedTuple):
-    """What was found: an experiment, or a run without a version. ``excerpt`` has :data:`MARKS` around
-    each match, and ``where`` names the field that it is of."""
+    """What was found: an experiment, or a run without a version. ``excerpt`` has :data:`MARKS`
+    around each match, and ``where`` names its field."""
 
     version: str  #: "" for a run that was not tagged
     run: str  #: the tracker's run, and the id of the record
@@ -58,10 +58,10 @@ class Match(NamedTuple):
 def search(
     project: Project, words: Sequence[str], *, labels: Sequence[str] = (), limit: int | None = None
 ) -> list[Match]:
-    """Experiments and runs that have all of ``words`` and all of ``labels``, the best first.
+    """Return experiments and runs that match all ``words`` and ``labels``, best first.
 
     A word may end in ``*`` (any ending) or begin with ``-`` (must not be there); words in double
-    quotes stand beside each other. Raises UsageError where there is nothing to look for.
+    quotes form a phrase. Raises UsageError if there is nothing to search for.
     """
     wanted = _wanted(words, labels)
     refs = project.git.refs_later("HEAD", *patterns(project.prefix))
@@ -85,9 +85,9 @@ def _wanted(words: Sequence[str], labels: Sequence[str]) -> str:
 
 
 def query(words: Sequence[str]) -> str:
-    """The words as FTS5's query language has them; "" where nothing is to be found.
+    """Convert the words to an FTS5 query; "" if nothing can match.
 
-    Every word becomes a phrase of its own, so nothing in it is read as an operator.
+    Every word becomes a separate phrase, so nothing in it is parsed as an operator.
     """
     must: list[str] = []
     without: list[str] = []
@@ -100,12 +100,12 @@ def query(words: Sequence[str]) -> str:
     return found if not without else f"({found}) NOT ({' OR '.join(without)})"
 
 
-#: A word that every document has, for what is only told by words that are not there.
+#: A word in every document, for queries with only excluded words.
 _ANYTHING = "xexpdocument"
 
 
 def _terms(text: str) -> Iterator[tuple[str, bool, bool]]:
-    """Each word or quoted phrase: text, whether it must be absent, whether any ending will do."""
+    """Return each word or quoted phrase: its text, whether it is excluded, whether it is a prefix."""
     at = 0
     while at < len(text):
         if text[at].isspace():
@@ -131,7 +131,7 @@ def _terms(text: str) -> Iterator[tuple[str, bool, bool]]:
 
 
 class _Stale(Exception):
-    """The index was made of other tags, or of another registry."""
+    """The index was built from other tags, or another registry."""
 
 
 def _place(project: Project) -> Path:
@@ -139,7 +139,7 @@ def _place(project: Project) -> Path:
 
 
 def _stamp(project: Project, refs: Mapping[str, str]) -> str:
-    """What an index is made of: the tags, and the state of the registry."""
+    """The inputs of an index: the tags, and the state of the registry."""
     tags = zlib.crc32(
         "".join(f"{name} {oid}\n" for name, oid in refs.items()).encode("utf-8", "replace")
     )
@@ -193,7 +193,7 @@ def _matches(
 
 
 def _field_of(excerpt: str, names: Sequence[str], texts: Sequence[str]) -> str:
-    """The field that an excerpt is of; "" for one of no field that is shown."""
+    """Return the field of an excerpt; "" if it is not shown."""
     first, last = MARKS
     plain = excerpt.replace(first, "").replace(last, "").strip("…")
     found = (name for name, text in zip(names, texts, strict=True) if plain in text)
@@ -201,7 +201,7 @@ def _field_of(excerpt: str, names: Sequence[str], texts: Sequence[str]) -> str:
 
 
 def make(project: Project, path: Path, stamp: str) -> None:
-    """Make the index anew, beside its place and renamed into it."""
+    """Rebuild the index in a temporary file and rename it into place."""
     from gitxexp.common.files import atomic_write
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -226,7 +226,7 @@ def _fill(connection: sqlite3.Connection, documents: Iterable[dict[str, Any]], s
 def search_in(
     path: Path, words: Sequence[str], *, labels: Sequence[str] = (), limit: int | None = None
 ) -> list[Match]:
-    """:func:`search` in the registry of a file, without a repository and without an index kept."""
+    """Run :func:`search` on a registry file, without a repository or a stored index."""
     from gitxexp.workflows.registry.configurations import existing, known_in
 
     wanted = _wanted(words, labels)
@@ -236,7 +236,7 @@ def search_in(
 
 
 def _of_known(one: Known) -> dict[str, Any]:
-    """An entry of a registry as a document: a configuration by itself is named by its hash."""
+    """An entry of a registry as a document: a standalone configuration is named by its hash."""
     payload = one.payload
     return _document(
         version=one.version, date=None, name=one.config_hash,
@@ -348,7 +348,7 @@ def _seconds(text: str) -> int | None:
 
 
 def _subjects(project: Project, commits: Iterable[str]) -> dict[str, str]:
-    """The first line of each commit's message; a commit that is not here has none."""
+    """The first line of each commit's message; none for a missing commit."""
     wanted = list(dict.fromkeys(commits))
     found: dict[str, str] = {}
     for commit, item in zip(wanted, project.git.cat(wanted), strict=True):
@@ -359,8 +359,8 @@ def _subjects(project: Project, commits: Iterable[str]) -> dict[str, str]:
 
 
 def _end_of_log(project: Project, run: Mapping[str, Any] | None) -> str:
-    """The last part of a run's log; "" where it is not here."""
-    from gitxexp.workflows.runs.record import RunFolders  # late: an index is made of it, not asked
+    """The last part of a run's log; "" if it is not here."""
+    from gitxexp.workflows.runs.record import RunFolders  # late: only needed to build an index
 
     if run is None:
         return ""

@@ -1,4 +1,4 @@
-"""Which experiments a command on the registry means, tagged or only in the registry."""
+"""Select experiments for a registry command, tagged or only in the registry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gitxexp.workflows.experiments.resolve import resolve
 
 @dataclass(frozen=True)
 class Entry:
-    """One experiment: ``tag`` as it was made, ``row`` as the registry has it; one may be missing."""
+    """One experiment: ``tag`` as created, ``row`` from the registry; one may be missing."""
 
     version: str
     tag: Experiment | None
@@ -26,7 +26,7 @@ class Entry:
 
     @property
     def payload(self) -> Payload:
-        """What was recorded of it when it was made."""
+        """Its content as recorded when it was tagged."""
         if self.row is not None:
             return self.row
         assert self.tag is not None
@@ -34,9 +34,10 @@ class Entry:
 
 
 def entries(project: Project, names: Sequence[str]) -> list[Entry]:
-    """The experiments that ``names`` mean, each once: versions, runs, starts of hashes, revisions.
+    """Return the experiments that ``names`` refer to, each once: versions, runs, hash prefixes,
+    revisions.
 
-    Raises XexpError for a name that is no experiment, and with the candidates for an ambiguous one.
+    Raises XexpError for an unknown experiment, and with the candidates for an ambiguous name.
     """
     tagged = project.tags_as_made()
     rows = project.registry.rows()
@@ -59,10 +60,10 @@ def _version(project: Project, name: str, tagged: Tags, rows: Mapping[str, Paylo
 
 
 def now() -> str:
-    """The time as the registry writes it: ISO 8601, UTC, so that text order is time order."""
+    """Return the time in the registry's format: ISO 8601, UTC, so that it sorts by time."""
     return datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="microseconds")
 
 
 def commit_registry(project: Project, running: Running, subject: str) -> str:
-    """Commit the registry alone; the commit's id."""
+    """Commit only the registry; return the commit's id."""
     return repository_commit.commit(project, running, [config.REGISTRY], f"{subject}\n")

@@ -1,7 +1,8 @@
-"""The code of many commits, as numbers: enough to count the lines that differ between any two of them.
+"""The code of many commits, encoded so that differing lines between any two can be counted.
 
 Each line of a file becomes a number, the same for the same line, so that a page can compare any two
-versions without holding the code itself. Of a version only what differs from the one before is kept.
+versions without holding the code itself. Each version stores only its difference from the previous
+one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.git import decode, encode
 from gitxexp.workflows.experiments import code_hash
 
-#: Bytes of a file, and of all files together, whose lines are counted; of others it is said that they differ.
+#: Bytes of a file, and of all files together, whose lines are counted; larger ones are only
+#: reported as different.
 _LARGEST = 500_000
 _ALTOGETHER = 40_000_000
 #: Bytes in which git looks for a NUL, which makes a file binary (xdiff-interface.c).
@@ -24,11 +26,12 @@ _TREE, _SUBMODULE = b"40000", b"160000"
 
 @dataclass(frozen=True)
 class CodeFile:
-    """A file that is not the same in all commits.
+    """A file that differs between commits.
 
-    ``versions`` are its contents as ``[first, last, *lines]``: that many lines at the beginning and at
-    the end are those of the version before, between them are these; None where lines are not counted (a
-    binary or very large file). ``at`` is the number of the version in each commit, -1 where the file is not.
+    ``versions`` are its contents as ``[first, last, *lines]``: the counts of leading and trailing
+    lines shared with the previous version, and the lines between; None if lines are not counted (a
+    binary or very large file). ``at`` is the version number in each commit, -1 if the file is
+    absent.
     """
 
     path: str
@@ -111,7 +114,7 @@ def _entries(data: bytes, size: int) -> Iterator[tuple[bytes, str, str]]:
 
 
 def _contents(project: Project, oids: Iterable[str]) -> Mapping[str, list[bytes]]:
-    """The lines of each blob that is text and not too large; a submodule's commit is one line."""
+    """Return the lines of each text blob that is not too large; a submodule's commit is one line."""
     blobs = [oid for oid in oids if oid]
     found = {oid: [encode(oid)] for oid in blobs if oid.startswith("=")}
     left = _ALTOGETHER
@@ -135,7 +138,8 @@ def _headers(project: Project, oids: Sequence[str]) -> list[str]:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """The lines with their ends, as git counts them: a last one without an end is another one."""
+    """The lines with their ends, as git counts them: a last line without an end differs from one
+    with it."""
     lines = [line + b"\n" for line in data.split(b"\n")]
     last = lines.pop()[:-1]
     return [*lines, last] if last else lines

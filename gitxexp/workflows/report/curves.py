@@ -1,4 +1,4 @@
-"""The values of metrics by step, of the runs that a report shows."""
+"""The values of metrics by step, for the runs in a report."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.run import Run
 from gitxexp.workflows.explore import plot
 
-#: Points of a curve; of longer ones the least and the greatest value of each stretch are kept.
+#: Maximum points of a curve; longer ones keep the minimum and maximum of each interval.
 MOST_POINTS = 240
-#: Metrics of a run, those with curves.
+#: Maximum metrics per run with curves.
 _MOST_METRICS = 8
 
 
@@ -28,7 +28,7 @@ class Curve:
 
 
 def curves(runs: Iterable[Run], order: Sequence[str]) -> list[Curve]:
-    """The curves of every run, metrics in ``order`` first; none of a run that cannot be read."""
+    """The curves of every run, metrics in ``order`` first; none for an unreadable run."""
     found = []
     for run in runs:
         metrics = [name for name in run.series if run.roles.get(name) is Role.METRIC]
@@ -36,7 +36,7 @@ def curves(runs: Iterable[Run], order: Sequence[str]) -> list[Curve]:
         for metric in metrics[:_MOST_METRICS]:
             try:
                 logged = plot.curve(run, metric)
-            except XexpError:  # for the verb that needs it to say
+            except XexpError:  # reported by the command that needs it
                 continue
             points = [(point.x, point.y) for point in logged if math.isfinite(point.y)]
             if len(points) > 1:
@@ -47,8 +47,8 @@ def curves(runs: Iterable[Run], order: Sequence[str]) -> list[Curve]:
 def thinned(
     points: Sequence[tuple[float, float]], most: int = MOST_POINTS
 ) -> list[tuple[float, float]]:
-    """At most ``most`` points: the first, the last, and of each stretch between the least and the
-    greatest, so that no peak is lost."""
+    """At most ``most`` points: the first, the last, and the minimum and maximum of each interval
+    between, so that no peak is lost."""
     if len(points) <= most:
         return list(points)
     inner, parts = points[1:-1], (most - 2) // 2

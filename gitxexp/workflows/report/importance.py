@@ -1,8 +1,8 @@
-"""How much each parameter tells of a metric, over the runs that there are.
+"""How strongly each parameter relates to a metric, over the existing runs.
 
 The rank correlation is Spearman's: Pearson's of the ranks, ties with their mean rank. The share of
-the variance is eta squared: that between the groups of one value each, of that of all. Both say what
-went together in these runs, not what caused what.
+the variance is eta squared: the variance between groups of equal values, divided by the total. Both
+describe association in these runs, not causation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 from gitxexp.repository.tag_message import show_all
 from gitxexp.workflows.explore.filters import finite, missing, number
 
-#: Below it nothing is said: of two or three runs any parameter explains everything.
+#: Minimum number of runs: with two or three any parameter explains everything.
 LEAST_RUNS = 5
 #: Standard deviations that chance exceeds less than once in a hundred times.
 _RARE = 2.6
@@ -23,9 +23,9 @@ _RARE = 2.6
 
 @dataclass(frozen=True)
 class Importance:
-    """``correlation`` from -1 to 1, None where values are not numbers or are all equal; ``share`` from 0
-    to 1, None where every run has a value of its own; ``runs`` have both the parameter and the metric,
-    and ``values`` are the different ones of the parameter."""
+    """``correlation`` from -1 to 1, None if values are not numbers or are all equal; ``share`` from
+    0 to 1, None if every run has a different value; ``runs`` is the number with both the parameter
+    and the metric, ``values`` the number of distinct parameter values."""
 
     name: str
     correlation: float | None
@@ -35,15 +35,15 @@ class Importance:
 
     @property
     def beyond_chance(self) -> float:
-        """The most that either tells beyond what chance gives a parameter with as many values in as many
-        runs; 0 where that is nothing.
+        """The larger excess of either measure over chance for a parameter with as many values in as
+        many runs; 0 if there is none.
 
         Without any effect r sqrt((n - 2)/(1 - r^2)) of a correlation r has Student's t distribution (Kendall,
         Rank Correlation Methods), and the share deviates from (k - 1)/(n - 1) by sqrt(2(k - 1)(n - k)/(n +
         1))/(n - 1) (a beta distribution, as that of R squared is).
         """
         n, k = self.runs, self.values
-        t = _RARE + 8 / (n - 2)  # what one in a hundred exceeds, closely
+        t = _RARE + 8 / (n - 2)  # approximately the 99th percentile
         correlation = abs(self.correlation or 0.0)
         if correlation < t / math.sqrt(n - 2 + t * t):
             correlation = 0.0
@@ -56,14 +56,14 @@ class Importance:
 
 
 class Params:
-    """The parameters of some runs, read once for any number of metrics; values stand run by run, None
-    where missing."""
+    """The parameters of some runs, read once for any number of metrics; values are in run order,
+    None if missing."""
 
     def __init__(self, params: Mapping[str, Sequence[Any]]) -> None:
         self._columns = {name: _Column(values) for name, values in params.items()}
 
     def importance(self, metric: Sequence[Any]) -> list[Importance]:
-        """Each parameter that varies, the most telling first."""
+        """Return each varying parameter, strongest first."""
         amounts = [finite(result) for result in metric]
         found = []
         for name, values in self._columns.items():
@@ -75,7 +75,8 @@ class Params:
 
 
 class _Column:
-    """A parameter's values as texts, and as numbers where they are some; the places of those there are."""
+    """A parameter's values as texts, and as numbers if possible; with the indices of present
+    values."""
 
     def __init__(self, values: Sequence[Any]) -> None:
         self.present = [at for at, value in enumerate(values) if not missing(value)]
@@ -84,7 +85,7 @@ class _Column:
 
 
 def _weight(one: Importance) -> tuple[float, float]:
-    """Of many values each of a few runs, chance alone makes the share large."""
+    """With many values in few runs each, chance alone makes the share large."""
     return one.beyond_chance, max(abs(one.correlation or 0.0), one.share or 0.0)
 
 
@@ -96,7 +97,7 @@ def _of(name: str, values: _Column, at: Sequence[int], amounts: Sequence[float])
 
 
 def _ranks(values: Sequence[float]) -> list[float]:
-    """The place of each value in their order; equal ones share the mean of their places."""
+    """The rank of each value; ties share the mean rank."""
     order = sorted(range(len(values)), key=values.__getitem__)
     ranks = [0.0] * len(values)
     start = 0
@@ -120,7 +121,7 @@ def _pearson(one: Sequence[float], other: Sequence[float]) -> float | None:
 
 
 def squares(values: Sequence[float]) -> float:
-    """The sum of the squares of what is between each value and their mean, which may be an infinity."""
+    """The sum of squared deviations from the mean, which may be infinite."""
     mean = sum(values) / len(values)
     apart = [value - mean for value in values]
     return sum(each * each for each in apart)  # ** raises OverflowError instead

@@ -1,4 +1,4 @@
-"""Which experiment each one came from, for thousands of them with one call of git."""
+"""Find the parent of each experiment, for thousands with one git call."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment
 from gitxexp.storage.git import encode
 
-#: Lists the commits that anything is named after, each with the named ones next before it.
+#: Lists the named commits, each with its nearest named ancestors.
 _NAMED = (
     "rev-list",
     "--parents",
@@ -20,8 +20,9 @@ _NAMED = (
 
 
 def parents(project: Project, experiments: Sequence[Experiment]) -> list[str]:
-    """The name of the experiment that each was compared with when tagged, else of the newest before its
-    commit; "" where there is none. ``experiments`` are all of the repository, newest first."""
+    """Return the name of the experiment that each was compared with when tagged, else of the newest
+    one before its commit; "" if there is none. ``experiments`` are all in the repository, newest
+    first."""
     names = {experiment.name for experiment in experiments}
     rest = [one for one in experiments if not one.payload.parent]
     before = _before(project, experiments, rest) if rest else {}
@@ -35,8 +36,8 @@ def parents(project: Project, experiments: Sequence[Experiment]) -> list[str]:
 def _before(
     project: Project, experiments: Sequence[Experiment], asked: Sequence[Experiment]
 ) -> dict[str, str]:
-    """The newest experiment before each of those that are asked for."""
-    places: dict[str, list[int]] = {}  # of the experiments of each commit, the newest first
+    """Return the newest experiment before each requested one."""
+    places: dict[str, list[int]] = {}  # of the experiments of each commit, newest first
     for at, one in enumerate(experiments):
         places.setdefault(one.commit, []).append(at)
     commits = "\n".join(dict.fromkeys(one.commit for one in asked))

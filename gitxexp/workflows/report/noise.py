@@ -1,8 +1,8 @@
-"""How much a metric varies where nothing that matters does.
+"""How much a metric varies by chance.
 
-Two sources: the predictions of runs in the results, which give the value of a rate an interval
-(:mod:`gitxexp.workflows.checks.differences`), and runs with the same parameters, seeds aside,
-on the same code and data as far as they are known.
+Two sources: the predictions of runs in the results, which give rates an interval
+(:mod:`gitxexp.workflows.checks.differences`), and runs with the same parameters, seeds aside, on
+the same code and data, as far as known.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from gitxexp.repository.repository import Project
     from gitxexp.workflows.checks.intervals import Interval
 
-#: Rows of which means are told, by a bootstrap where there are few values.
+#: Number of rows for which intervals of means are computed, by bootstrap if there are few values.
 _MEANS = 20
-#: Runs beyond the first of each configuration from which on a spread says what is noise.
+#: Minimum number of repeated runs for a spread to be meaningful.
 _LEAST = 5
 #: Parameters that change nothing but chance.
 _SEEDS = frozenset(("seed", "random_state", "random_seed", "split_seed", "seed_index"))
@@ -41,7 +41,7 @@ class Spread:
 
     @property
     def is_sure(self) -> bool:
-        """Whether there are enough runs to say what is noise."""
+        """Whether there are enough runs to estimate noise."""
         return self.runs - self.configurations >= _LEAST
 
     @property
@@ -51,8 +51,9 @@ class Spread:
 
 
 def spread(rows: Sequence[Row], metric: ColumnName) -> Spread | None:
-    """How much ``metric`` varies between rows of one configuration, code and data; None where no two rows
-    share them. Rows without parameters, and tags written by hand, which may leave some out, do not count."""
+    """How much ``metric`` varies between rows of one configuration, code and data; None if no two
+    rows share them. Rows without parameters, and handwritten tags, which may omit some, do not
+    count."""
     groups: dict[Any, list[float]] = {}
     for row, value in zip(rows, column(rows, metric), strict=True):
         amount = finite(value)
@@ -81,8 +82,8 @@ def _configuration(row: Row) -> Any:
 def intervals_of(
     project: Project, rows: Sequence[Row], metrics: Sequence[str]
 ) -> dict[str, list[Interval | None]]:
-    """The 95% interval of each metric in each row, where the rows of its run are in the results and tell
-    it; metrics that they tell of no row are left out.
+    """The 95% interval of each metric in each row, if the rows of its run are in the results and
+    allow one; metrics without any interval are left out.
 
     Accuracies and error rates of all rows; other means, which take longer, of the first :data:`_MEANS` rows.
     """
@@ -106,7 +107,8 @@ def _recorded(row: Row, metrics: Sequence[str]) -> RecordedRun:
 
 
 def ties(best: Interval, others: Mapping[str, Interval]) -> list[str]:
-    """The names of those that cannot be told from the best: the interval of the difference holds 0."""
+    """Return the names of those indistinguishable from the best: the interval of the difference
+    contains 0."""
     return [
         name
         for name, other in others.items()

@@ -1,4 +1,5 @@
-"""What a page about experiments holds beside the report: enough to compare any two of them offline."""
+"""The data of a report page beyond the report itself: enough to compare any two experiments
+offline."""
 
 from __future__ import annotations
 
@@ -28,22 +29,22 @@ if TYPE_CHECKING:
     from gitxexp.workflows.report.code import CodeFile
     from gitxexp.workflows.report.curves import Curve
 
-#: Rows that a page has: more of them make it slow to open.
+#: Maximum rows of a page: more make it slow to open.
 MOST_ROWS = 10_000
-#: Runs that have curves: half of them the best, half the newest.
+#: Maximum runs with curves: half the best, half the newest.
 MOST_CURVES = 60
-#: Metrics for which the importance of parameters is told.
+#: Maximum metrics with parameter importance.
 _MOST_METRICS = 8
-#: Experiments written by hand whose artifacts are read from their commits.
+#: Maximum handwritten experiments whose artifacts are read from their commits.
 _HANDWRITTEN = 50
 
 
 @dataclass(frozen=True)
 class Page:
-    """``rows`` are the experiments of the report, in its order, and after them the runs that are no
-    experiment's; ``left_out`` counts those that are too many. ``parents``, ``intervals`` and the commits of
-    ``code`` go by experiment; ``metrics`` are all there are, the first ones those that matter, and whether
-    more is better."""
+    """``rows`` are the experiments of the report, in its order, followed by runs without an
+    experiment; ``left_out`` counts those beyond the limit. ``parents``, ``intervals`` and the
+    commits of ``code`` are per experiment; ``metrics`` lists all metrics, most important first, and
+    whether more is better."""
 
     report: Report
     rows: Sequence[Row]
@@ -63,7 +64,7 @@ class Page:
 
 
 def page(project: Project, request: Request) -> Page:
-    """Everything about the experiments that are asked for. Raises XexpError as :func:`report` does."""
+    """Return everything about the requested experiments. Raises XexpError as :func:`report` does."""
     found = report(project, request)
     everything = list(found.experiments.rows)
     listed = everything[:MOST_ROWS]
@@ -114,7 +115,7 @@ def _importance(found: Report, metrics: Sequence[str]) -> dict[str, Sequence[Imp
 
 
 def _artifacts(project: Project, rows: Sequence[Row]) -> list[Mapping[str, str]]:
-    """Path → content of each experiment's outputs, as far as its tag tells."""
+    """Path → content of each experiment's outputs, as far as its tag names them."""
     from gitxexp.workflows.explore.compare import of_experiment
 
     found: list[Mapping[str, str]] = []
@@ -139,7 +140,7 @@ def _curves(
         known: dict[str, Run] = {
             run.id: run for run in collect.all_runs(project.top, project.config) if run.series
         }
-    except XexpError:  # the checks tell of it
+    except XexpError:  # reported by the checks
         return []
     wanted = [row for row in rows if row.field("run") in known]
     newest = wanted[: MOST_CURVES // 2]

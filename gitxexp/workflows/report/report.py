@@ -1,4 +1,4 @@
-"""What a report says of the experiments of a project."""
+"""Build a report on a project's experiments."""
 
 from __future__ import annotations
 
@@ -24,46 +24,46 @@ if TYPE_CHECKING:
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.report.noise import Spread
 
-#: Parameters that the table of importance has at most.
+#: Maximum parameters in the importance table.
 _MOST = 12
 
 
 @dataclass(frozen=True)
 class Best:
-    """The best experiment by the metric, and what it changed against its parent."""
+    """The best experiment by the metric, and its changes from its parent."""
 
     experiment: Experiment
     value: float | int
-    since: Comparison | None  #: None where it has no parent
+    since: Comparison | None  #: None if it has no parent
 
 
 @dataclass(frozen=True)
 class Report:
-    """``rows`` are those that ``importance`` and ``spread`` are of: tracked runs where there are more of
-    them, else the experiments."""
+    """``rows`` are the basis of ``importance`` and ``spread``: tracked runs if there are more, else
+    the experiments."""
 
     title: str
     experiments: ExperimentList
-    metric: str | None  #: the primary one, None where there is none
+    metric: str | None  #: the primary one, None if there is none
     maximize: bool
     best: Best | None
     importance: Sequence[Importance]
     rows: Sequence[Row]
-    spread: Spread | None = None  #: how much the metric varies by chance, where runs were repeated
+    spread: Spread | None = None  #: variation of the metric by chance, if runs were repeated
     ties: Sequence[str] | None = (
-        None  #: experiments not told from the best; None where nothing tells
+        None  #: experiments indistinguishable from the best; None if unknown
     )
     production: Sequence[Promotion] = ()  #: the newest promotion of each model
 
     @property
     def runs(self) -> int:
-        """How many rows ``importance`` is of."""
+        """The number of rows behind ``importance``."""
         return len(self.rows)
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is reported on: ``versions`` (none: all), those of them that ``filter`` and ``where`` leave;
+    """The request for a report: ``versions`` (none: all), restricted by ``filter`` and ``where``,
     ranked by ``metric`` (None: the primary one), under ``title`` (None: the name of the folder)."""
 
     versions: tuple[str, ...] = ()
@@ -79,9 +79,9 @@ class Request:
 
 
 def report(project: Project, request: Request) -> Report:
-    """The report that is asked for.
+    """Return the requested report.
 
-    Raises XexpError for a version or metric that does not exist, and where there is no experiment.
+    Raises XexpError for an unknown version or metric, or if there is no experiment.
     """
     chosen = query.Query(names=request.versions, filter=request.filter, where=request.where)
     found = query.list_experiments(project, chosen)
@@ -134,7 +134,8 @@ def _best(project: Project, rows: Sequence[Row], metric: ColumnName, maximize: b
 def _ties(
     project: Project, rows: Sequence[Row], metric: ColumnName, best: Best | None
 ) -> list[str] | None:
-    """The experiments that the predictions do not tell from the best; None where the best has none."""
+    """Return the experiments indistinguishable from the best by their predictions; None if the best
+    has none."""
     found = noise.intervals_of(project, rows, [metric.name]).get(metric.name)
     known = {
         row.experiment.name: interval
@@ -146,19 +147,19 @@ def _ties(
 
 
 def _production(project: Project) -> list[Promotion]:
-    """The promotion of each model that is in production; none where the registry cannot be read."""
+    """The promotion of each model that is in production; none if the registry is unreadable."""
     if project.places.top is None:
         return []
     try:
         promotions = history.history(project)
-    except XexpError:  # for the verb that needs it to say
+    except XexpError:  # reported by the command that needs it
         return []
     newest = {promotion.slot: promotion for promotion in reversed(promotions)}
     return list(newest.values())
 
 
 def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
-    """Every run that a tracker logged, where there are more of them than experiments."""
+    """Return all tracked runs, if there are more of them than experiments."""
     found = query.list_experiments(project, query.Query(runs=True)).rows
     return list(found if len(found) > len(experiments) else experiments)
 
@@ -166,6 +167,6 @@ def _runs(project: Project, experiments: Sequence[Row]) -> list[Row]:
 def importances(
     rows: Sequence[Row], metrics: Sequence[ColumnName]
 ) -> dict[str, Sequence[Importance]]:
-    """How much each parameter of the rows tells of each metric, the most telling first."""
+    """Return the importance of each parameter for each metric, strongest first."""
     params = Params({n: column(rows, ColumnName("param", n)) for n in ColumnNames(rows).params})
     return {each.name: params.importance(column(rows, each))[:_MOST] for each in metrics}

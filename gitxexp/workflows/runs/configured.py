@@ -1,5 +1,5 @@
-"""``run --config`` and ``--write-config``: a run with the parameters of a configuration, and the
-configuration that a run has in a file beside its outputs."""
+"""``run --config`` and ``--write-config``: run with the parameters of a configuration, and write a
+run's configuration to a file next to its outputs."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from gitxexp.workflows.runs.run import Prepared
 def params_of(
     project: Project, source: str, command: Sequence[str], given: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """The parameters of a configuration (a file, a version or the start of a hash) with those of
-    ``-S`` over them, as ``-S`` takes them: those that no parameter file has are added to it.
+    """Return the parameters of a configuration (a file, a version or a hash prefix), overridden by
+    those of ``-S``, in the form of ``-S``: parameters that no file has are added.
 
-    Raises XexpError where there is no such configuration.
+    Raises XexpError if there is no such configuration.
     """
     params = flatten(configuration(project, source).params)
     over = {name: value for name, value in given.items() if name in params}
@@ -37,14 +37,14 @@ def params_of(
 
 
 def check_place(path: Path) -> None:
-    """Raises XexpError where no configuration can be written to ``path``."""
+    """Raise XexpError if no configuration can be written to ``path``."""
     form_of(path)
     if path.is_dir():
         raise XexpError(f"{path} is a folder", "name a file: --write-config experiment_config.json")
 
 
 def write_config(prepared: Prepared, path: Path) -> None:
-    """Write what a run that begins is configured with to ``path``, with its hash."""
+    """Write the configuration of a starting run, with its hash, to ``path``."""
     payload = prepared.planned.payload
     config = ExperimentConfig(
         dict(payload.params) | dict(prepared.params),

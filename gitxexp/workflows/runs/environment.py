@@ -1,4 +1,4 @@
-"""What a command is told of its run: environment variables, and names in its words."""
+"""What a command learns about its run: environment variables, and placeholders in its words."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from gitxexp.storage.git import LOCAL_ENV
 
 @dataclass(frozen=True)
 class RunContext:
-    """What is known of a run before it begins. Texts are "" where there is none.
+    """What is known about a run before it begins. Texts are "" if unknown.
 
-    ``version`` is the one that it will be tagged as, ``data`` the data hash of six digits.
+    ``version`` is the one it will be tagged as, ``data`` the data hash of six digits.
     """
 
     run: str
@@ -44,11 +44,11 @@ class RunContext:
 
 
 def environment(context: RunContext, more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The whole environment of a command: ours, without what ties git to this repository and
-    without the variables of a run around this one, then those of ``context``, then ``more``.
+    """The whole environment of a command: ours, without variables that tie git to this repository
+    or belong to an enclosing run, then those of ``context``, then ``more``.
 
-    Python prints at once instead of in blocks (``PYTHONUNBUFFERED``), unless told otherwise: its
-    output goes through a pipe.
+    Python output is unbuffered (``PYTHONUNBUFFERED``) unless already set, because it goes through a
+    pipe.
     """
     ours = {
         name: value
@@ -69,7 +69,7 @@ def words(
 ) -> list[str]:
     """The command with ``{version}`` and ``{run}`` replaced, and ``{NAME}`` of each of ``params``.
 
-    Other braces stay: they are the program's own (JSON, a template).
+    Other braces stay: they belong to the program (JSON, a template).
     """
     values = {name: show(value) for name, value in (params or {}).items()}
     values |= {"version": context.version, "run": context.run}

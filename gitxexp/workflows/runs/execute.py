@@ -1,12 +1,12 @@
-"""Start a command in a process group of its own, keep what it prints, and end all of it.
+"""Run a command in its own process group, log its output, and terminate the whole group.
 
-Where standard input and output are a terminal, the command gets a terminal of its own (pty(7)) in a
-session of its own, so that progress bars, colours and a debugger work as ever; what it prints goes
-to the user's terminal and into the log, byte for byte. Elsewhere it gets pipes for its output.
+If standard input and output are a terminal, the command gets its own terminal (pty(7)) and session,
+so that progress bars, colours and a debugger work as usual; its output goes to the user's terminal
+and to the log, byte for byte. Otherwise its output goes to pipes.
 
-Ctrl-C, SIGTERM and SIGHUP reach the whole group: once gently, twice at once. Whatever is left of the
-group when the command has ended is ended, too. After a time-out or a stop so is every process that
-inherited the command's ``XEXP_RUN``, wherever it went.
+Ctrl-C, SIGTERM and SIGHUP reach the whole group: the first asks it to end, the second kills it.
+Processes left in the group when the command ends are terminated as well. After a timeout or a stop,
+so is every process that inherited the command's ``XEXP_RUN``.
 """
 
 from __future__ import annotations
@@ -34,26 +34,25 @@ from typing import Any, Literal
 
 from gitxexp.common.errors import XexpError
 
-#: Seconds between looks at the clock and at whoever may stop the command.
+#: Seconds between checks of the clock and of ``stop``.
 _TICK = 0.1
-#: Seconds that a group has to end by itself, once it was asked to.
+#: Grace period in seconds for a group that was asked to end.
 _GRACE = 5.0
-#: Seconds that remnants of a command that ended have.
+#: Grace period in seconds for remaining processes of an ended command.
 _REMNANTS = 1.0
 _BLOCK = 1 << 16
 
-#: How a command came to its end: by itself, because of Ctrl-C or a signal to us, because ``stop``
-#: said so, or because its time was over.
+#: How a command ended: by itself, by Ctrl-C or a signal to us, because of ``stop``, or by timeout.
 Why = Literal["exit", "interrupted", "stopped", "timeout"]
 
 
 @dataclass(frozen=True)
 class Execution:
-    """A command that has ended. ``code`` is as a shell says it: its exit code, or 128 and the signal
-    that ended it. ``started`` and ``ended`` are seconds since 1970.
+    """A command that has ended. ``code`` is as in a shell: its exit code, or 128 plus the signal
+    number. ``started`` and ``ended`` are seconds since 1970.
 
     ``log_hash`` is "sha256:…" of the ``log_size`` bytes that it printed; ``log_error`` says why not
-    all of them are in the file, "" where they are.
+    all are in the file, "" if they are.
     """
 
     code: int
@@ -85,14 +84,14 @@ def execute(
 ) -> Execution:
     """Run ``command`` (no shell) in ``cwd`` with exactly the environment ``env`` to its end.
 
-    Its output goes to the file ``log``, which is made anew, and where ``echo`` is true to our own
-    standard output (descriptor ``out``) and standard error, unchanged; then standard input is ours,
-    too, and Ctrl-C is the command's. Otherwise it has no input, and any thread may call this: there,
-    ``stop``, which is asked ten times a second, ends it. After ``timeout`` seconds it is ended.
-    ``started`` is called with the process group. ``tied``: it is killed when this process is, where the
-    system can do that (prctl(2), PR_SET_PDEATHSIG).
+    Its output goes to the new file ``log`` and, if ``echo`` is true, unchanged to our own standard
+    output (descriptor ``out``) and standard error; then it also shares our standard input and
+    receives Ctrl-C. Otherwise it has no input, and any thread may call this; ``stop``, polled ten
+    times a second, ends it. After ``timeout`` seconds it is terminated. ``started`` is called with
+    the process group. ``tied``: kill it when this process dies, if the system can (prctl(2),
+    PR_SET_PDEATHSIG).
 
-    Raises XexpError where the command cannot be started: it is not there, or not executable.
+    Raises XexpError if the command cannot be started: it is missing, or not executable.
     """
     if tied and command:
         _require_program(command, cwd, env)
@@ -108,8 +107,7 @@ def execute(
             return work.run(command, cwd, env, terminal, out, started, echo=True)
 
 
-#: Run by Python before the command: a signal for the death of whoever started it, then the command
-#: in its place.
+#: Python code that requests a signal on the parent's death, then executes the command.
 _TIED = """
 import ctypes, os, sys
 try:
@@ -122,8 +120,8 @@ os.execvp(sys.argv[1], sys.argv[1:])
 
 @functools.cache
 def _tie() -> tuple[str, ...]:
-    """Words before a command that is to be killed with us: setpriv(1) of util-linux 2.33 or later, 1 ms,
-    else Python, 20 ms."""
+    """Return prefix words for a command to be killed with us: setpriv(1) of util-linux 2.33 or
+    later, 1 ms, else Python, 20 ms."""
     program = shutil.which("setpriv")
     if program:
         words = (program, "--pdeathsig", "KILL")
@@ -133,7 +131,7 @@ def _tie() -> tuple[str, ...]:
 
 
 def _require_program(command: Sequence[str], cwd: Path, env: Mapping[str, str]) -> None:
-    """XexpError where there is no such program."""
+    """Raise XexpError if there is no such program."""
     name = command[0]
     there = (cwd / name).is_file() if "/" in name else shutil.which(name, path=env.get("PATH"))
     if not there:
@@ -142,14 +140,14 @@ def _require_program(command: Sequence[str], cwd: Path, env: Mapping[str, str]) 
 
 
 def how_to_start(name: str, cwd: Path) -> str | None:
-    """How to run a script of the folder that was named like a program."""
+    """Return a hint on how to run a script in the folder that was named like a program."""
     if not (cwd / name).is_file():
         return None
     return f"run it with its interpreter: {'python' if name.endswith('.py') else 'sh'} {name}"
 
 
 class _Log:
-    """What a command prints, on its way into a file; a full disk ends the log and not the command."""
+    """Writes a command's output to a file; a full disk ends the log but not the command."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -181,7 +179,7 @@ class _Log:
 
 @dataclass
 class _Work:
-    """One command under way."""
+    """One running command."""
 
     log: _Log
     run_id: str
@@ -231,7 +229,8 @@ class _Work:
         return Execution(code, began, ended, self.why, digest, self.log.size, self.log.error)
 
     def interrupt(self, number: int = signal.SIGINT, *, heard: bool = False) -> None:
-        """Ask the group to end, the second time without asking. ``heard``: it was asked already."""
+        """Ask the group to end; the second time, kill it. ``heard``: it already received the
+        signal."""
         self.asked += 1
         if self.why == "exit":
             self.why = "interrupted"
@@ -241,7 +240,7 @@ class _Work:
             self.send(number)
 
     def send(self, number: int) -> None:
-        """A signal to the group, as long as there is one."""
+        """Send a signal to the group, if it still exists."""
         if self.group:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.group, number)
@@ -258,7 +257,7 @@ class _Work:
                 self.selector.register(stream.fileno(), selectors.EVENT_READ, (to,) if echo else ())
 
     def _relay(self, process: subprocess.Popen[bytes], clock: float) -> int:
-        """Pass the output on until the command has ended; its exit code."""
+        """Forward the output until the command ends; return its exit code."""
         wake = _wake_at_end(process)
         if wake is not None:
             self.selector.register(wake, selectors.EVENT_READ, None)
@@ -268,14 +267,14 @@ class _Work:
                 self._look(clock)
             last = time.monotonic() + _REMNANTS
             while self._pass_on(0) and time.monotonic() < last:
-                pass  # what it printed last; others of its group may never stop
+                pass  # its last output; others in its group may never stop printing
         finally:
             if wake is not None:
                 os.close(wake)
         return process.returncode
 
     def _look(self, clock: float) -> None:
-        """End the command where its time is over, or somebody wants it to stop."""
+        """End the command on timeout or if ``stop`` says so."""
         now = time.monotonic()
         if not self.asked and self.timeout is not None and now - clock > self.timeout:
             self.why = "timeout"
@@ -289,10 +288,10 @@ class _Work:
     def _ask_to_end(self, now: float) -> None:
         self.asked, self.asked_at = 1, now
         self.send(signal.SIGTERM)
-        self.send(signal.SIGCONT)  # one that is stopped would not hear it
+        self.send(signal.SIGCONT)  # a stopped process would not receive it
 
     def _pass_on(self, seconds: float) -> bool:
-        """Read once what there is; whether there was anything."""
+        """Read available output once; return whether there was any."""
         any_data = False
         for key, _ in self.selector.select(seconds):
             if key.data is None:  # the command has ended
@@ -317,7 +316,7 @@ class _Work:
         return any_data
 
     def end_group(self) -> None:
-        """Leave no process of the group; after a stop none that the command started anywhere."""
+        """Terminate the rest of the group; after a stop, every process that the command started."""
         if not _gone(self.group):
             self.send(signal.SIGTERM if self.asked < 2 else signal.SIGKILL)
             self.send(signal.SIGCONT)
@@ -332,8 +331,8 @@ class _Work:
 
 
 def _gone(group: int) -> bool:
-    """Whether nothing is left of a process group. In a container whose first process waits for no
-    orphans (proc(5), state Z) these stay for ever, and are gone all the same."""
+    """Whether a process group is gone. In a container whose init does not reap orphans, zombies
+    (proc(5), state Z) stay forever and count as gone."""
     try:
         os.killpg(group, 0)
     except ProcessLookupError:
@@ -345,7 +344,7 @@ def _gone(group: int) -> bool:
 
 
 def _states() -> Iterator[tuple[str, int]]:
-    """State and process group of every process; none where the system does not tell (proc(5))."""
+    """State and process group of every process; empty if the system has no proc(5)."""
     with contextlib.suppress(OSError):
         for entry in os.scandir("/proc"):
             if entry.name.isdigit():
@@ -356,8 +355,8 @@ def _states() -> Iterator[tuple[str, int]]:
 
 
 def processes_of(run_id: str) -> list[int]:
-    """The processes of this user that inherited ``XEXP_RUN=run_id`` (proc(5)); none where the system
-    does not tell."""
+    """The processes of this user that inherited ``XEXP_RUN=run_id`` (proc(5)); empty if the system
+    has no proc(5)."""
     if not run_id:
         return []
     wanted = b"\0XEXP_RUN=" + os.fsencode(run_id) + b"\0"
@@ -380,18 +379,18 @@ def _start(
     *,
     has_input: bool,
 ) -> subprocess.Popen[bytes]:
-    """The started command. Raises XexpError where there is none."""
+    """Return the started command. Raises XexpError if it cannot be started."""
     if not command:
         raise XexpError(
             "there is no command to run", "name it after --: git xexp run -- python train.py"
         )
     pipe = subprocess.PIPE
-    # a terminal that is not its own would stop it as soon as it read (SIGTTIN)
+    # reading from a terminal that is not its own would stop it (SIGTTIN)
     given = None if has_input and not _is_terminal(0) else subprocess.DEVNULL
     try:
         if terminal is not None:
             side = terminal.theirs
-            # in a session of its own, whose terminal the new one becomes: tty_ioctl(4)
+            # in its own session, which gets the new terminal: tty_ioctl(4)
             return subprocess.Popen(
                 command, cwd=cwd, env=env, stdin=side, stdout=side, stderr=side,
                 start_new_session=True, preexec_fn=_take_terminal,
@@ -428,7 +427,7 @@ def _take_terminal() -> None:
 
 
 def _wake_at_end(process: subprocess.Popen[bytes]) -> int | None:
-    """A descriptor that is ready when the process ends, so that no look at the clock is waited for."""
+    """Return a descriptor that becomes ready when the process ends, to avoid polling."""
     try:
         return os.pidfd_open(process.pid)
     except (AttributeError, OSError):  # not Linux, or an old one
@@ -436,7 +435,7 @@ def _wake_at_end(process: subprocess.Popen[bytes]) -> int | None:
 
 
 def _write_all(to: int, data: bytes) -> None:
-    """All of ``data``; where nobody reads any more it goes nowhere, and the command goes on."""
+    """Write all ``data``; if the reader is gone it is discarded, and the command continues."""
     view = memoryview(data)
     while view:
         try:
@@ -452,7 +451,7 @@ def _write_all(to: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _signals(work: _Work) -> Iterator[None]:
-    """Signals that would end us go to the command. Only the main thread may say so."""
+    """Forward signals that would end us to the command. Only possible in the main thread."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -473,7 +472,7 @@ def _signals(work: _Work) -> Iterator[None]:
                 signal.signal(number, handler)
 
 
-# -- a terminal of its own -----------------------------------------------------------------------
+# -- the pseudo-terminal -------------------------------------------------------------------------
 
 
 def _has_terminal(out: int) -> bool:
@@ -487,10 +486,10 @@ def _has_terminal(out: int) -> bool:
 
 
 class _Terminal:
-    """A terminal for the command, which is as the user's: keys go in, what is printed comes out.
+    """A terminal for the command, set up like the user's: keys go in, output comes out.
 
-    Output is not changed on the way (OPOST off), so that the log has what was printed; the user's
-    own terminal, which has it on, shows lines as ever.
+    Output is not processed (OPOST off), so that the log is exact; the user's own terminal has OPOST
+    on and shows lines as usual.
     """
 
     def __init__(self) -> None:
@@ -505,7 +504,7 @@ class _Terminal:
 
     @contextlib.contextmanager
     def relayed(self, work: _Work) -> Iterator[None]:
-        """Keys go to the command for the time of a ``with``."""
+        """Send keys to the command during a ``with`` block."""
         os.close(self.theirs)
         self.theirs = -1
         resized = signal.signal(signal.SIGWINCH, lambda *_: self._resize())
@@ -534,7 +533,7 @@ class _Terminal:
             fcntl.ioctl(self.ours, termios.TIOCSWINSZ, size)
 
     def _keys(self, work: _Work) -> None:
-        """Pass keys on. Ctrl-C is one the first time, and an order the second."""
+        """Forward keys. The first Ctrl-C is forwarded, the second kills the command."""
         try:
             keys = os.read(0, _BLOCK)
         except OSError:
@@ -556,7 +555,7 @@ class _Terminal:
                 _write_all(self.ours, key)
 
     def _stop(self, work: _Work) -> None:
-        """Ctrl-Z: the command stops, and so do we, until the shell goes on with us."""
+        """Ctrl-Z: stop the command and ourselves until the shell resumes us."""
         work.send(signal.SIGTSTP)
         termios.tcsetattr(0, termios.TCSADRAIN, self._before)
         os.kill(os.getpid(), signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The files of a past experiment, or of a recorded run that no tag names: where ``get`` finds them."""
+"""The files of a past experiment, or of a recorded run that no tag names: for ``get``."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from gitxexp.workflows.runs import record
 
 @dataclass(frozen=True)
 class FilesOf:
-    """A commit, and files that come before its own: path from the top → where it is kept, and md5."""
+    """A commit, and kept files that take precedence: path from the top → kept path and md5."""
 
     commit: str
     own: dict[str, tuple[Path, str]] = field(default_factory=dict)
 
 
 def files_of(project: Project, name: str) -> FilesOf:
-    """What ``name`` means: a version, a run or any revision (see :func:`.resolve.resolve`), else the
+    """Resolve ``name``: a version, a run or any revision (see :func:`.resolve.resolve`), else the
     record of a run: its experiment, or the commit that ran with the kept files of the run.
 
-    Raises XexpError where it means nothing.
+    Raises XexpError if it is unknown.
     """
     try:
         return FilesOf(resolve(project, name).commit)

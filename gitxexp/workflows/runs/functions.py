@@ -1,7 +1,8 @@
-"""A Python function as the command of a run: the words that call it in a process of its own.
+"""A Python function as the command of a run: the words that call it in a separate process.
 
-A run is recorded with the commit and the command that it ran, so the function has to be in a file that git
-tracks; what only this process knows (a lambda, a cell of a notebook) could never be run again.
+A run is recorded with the commit and the command that it ran, so the function has to be in a file
+that git tracks; a function that exists only in this process (a lambda, a notebook cell) could never
+be rerun.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from gitxexp.common.errors import UsageError
 from gitxexp.repository.repository import Project
 
-#: Stands after the name of a parameter whose values are all texts, also those that spell a number.
+#: Suffix of a parameter whose values are all text, even if they look like numbers.
 TEXT = ":text"
 
 
@@ -26,10 +27,10 @@ def words_of(
     values: Mapping[str, Sequence[Any]],
     cwd: Path,
 ) -> tuple[str, ...]:
-    """The words of a command, or those that call the one function in it with the parameters of
-    ``values``, when started in ``cwd``.
+    """Return a command's words; a single function becomes the words that call it with the
+    parameters of ``values`` from ``cwd``.
 
-    Raises UsageError for a function that cannot be called so, and for words beside it.
+    Raises UsageError for a function that cannot be called that way, or for additional words.
     """
     functions = [part for part in command if callable(part)]
     if not functions:
@@ -68,7 +69,7 @@ def _place(project: Project, function: Callable[..., Any], cwd: Path) -> str:
 
 
 def _refuse_unknown(function: Callable[..., Any], names: Mapping[str, Any]) -> None:
-    """Raises UsageError where the function does not take the parameters as keywords."""
+    """Raise UsageError if the function does not accept the parameters as keywords."""
     keywords = {keyword(name): name for name in names}
     if len(keywords) < len(names):
         raise UsageError(f"several parameters end alike: {', '.join(names)}")

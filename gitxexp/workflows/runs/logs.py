@@ -1,4 +1,4 @@
-"""The logs of runs: files beside the repository's other local state."""
+"""The logs of runs, stored with the repository's other local state."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gitxexp.workflows.runs.record import RunFolders, RunRecord
 
 @dataclass(frozen=True)
 class FoundLog:
-    """The log of a run: its file, and what is worth knowing of it."""
+    """The log of a run: its file, and details about it."""
 
     record: RunRecord
     path: Path
@@ -22,9 +22,9 @@ class FoundLog:
 
 
 def find_log(project: Project, name: str) -> FoundLog:
-    """The log of the run that ``name`` means: an id, the start of one, or a version.
+    """Return the log of a run given by id, id prefix, or version.
 
-    Raises XexpError where there is no record of it, and where its log is not here.
+    Raises XexpError if it has no record, or its log is not here.
     """
     found = record.require(record.read(project), name)
     path = RunFolders(project.state).log(found.id)

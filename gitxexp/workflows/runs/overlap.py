@@ -1,8 +1,8 @@
-"""Two runs at once in one work tree: whose rows are whose.
+"""Attribute rows to concurrent runs in one work tree.
 
-Nothing in a row says which process wrote it, so that what is known of the runs has to: ids that a row or
-a log names, and parameters. Where that does not tell, the rows are nobody's. Files that both may
-have written belong to neither.
+A row does not say which process wrote it, so other facts must: ids in rows or logs, and parameters.
+If these do not suffice, the rows belong to no run. Files that both may have written belong to
+neither.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from gitxexp.trackers.run import Run
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.record import RowsFound, RunFolders, RunRecord
 
-#: Bytes of the end of a log that are looked through for the names of runs.
+#: Bytes searched at the end of a log for names of runs.
 _LOG = 1_000_000
 
 
 def others_of(project: Project, own: RunRecord) -> list[RunRecord]:
-    """The runs that were under way in this work tree at any time since ``own`` began."""
+    """The runs that were active in this work tree at any time since ``own`` began."""
     folders = RunFolders(project.state)
     running = folders.running_in(project.top)
     ended = [
@@ -34,7 +34,7 @@ def others_of(project: Project, own: RunRecord) -> list[RunRecord]:
 
 
 def runs_apart(project: Project) -> frozenset[str]:
-    """The tracker's ids of runs that had a worktree of their own: their rows were merged."""
+    """The tracker ids of runs in separate worktrees, whose rows were merged."""
     records = map(record.loaded, project.registry.runs())
     return frozenset(found.run for one in records if one.apart for found in one.tables)
 
@@ -46,8 +46,8 @@ def rows_of(
     rows: Sequence[RowsFound],
     known: Iterable[Run],
 ) -> tuple[RowsFound, ...] | None:
-    """Of the rows that are new since ``own`` began, its own; None where nothing tells them from those of
-    ``others``. ``known`` are the runs as their trackers logged them."""
+    """Return those new rows that belong to ``own``; None if they cannot be distinguished from those
+    of ``others``. ``known`` are the runs as logged by their trackers."""
     if not others or not rows:
         return tuple(rows)
     by_id = {part: run for run in known for part in (run.id, *(p.run for p in run.parts))}
@@ -87,7 +87,7 @@ def _is_named(run: Run | None, id: str, one: RunRecord, logs: dict[str, bytes]) 
 
 
 def _contradicts(run: Run | None, one: RunRecord) -> bool:
-    """Whether the rows have other parameters than the record."""
+    """Whether the parameters in the rows differ from the record's."""
     if run is None:
         return False
     both = ((one.params[name], value) for name, value in run.params.items() if name in one.params)

@@ -1,11 +1,11 @@
-"""``-S NAME=VALUE``: parameters set in the parameter files, which stay as they are otherwise.
+"""``-S NAME=VALUE``: set parameters in the parameter files, which stay unchanged otherwise.
 
-A value is read as YAML 1.2 (``0.1``, ``true``, ``null``, ``[1, 2]``); what is no YAML is text. A name
-is found as everywhere: whole, or as the only dotted name that ends in it; ``FILE:NAME`` says in which
-file. Comments, order and layout stay: of a YAML file only the text of the value is replaced.
+A value is read as YAML 1.2 (``0.1``, ``true``, ``null``, ``[1, 2]``); invalid YAML is text. A name
+is matched in full, or as the only dotted name that ends in it; ``FILE:NAME`` selects the file.
+Comments, order and layout stay: in a YAML file only the value's text is replaced.
 
-A name that no file has is refused, because it is a spelling mistake more often than not; a leading
-``+`` adds it, as in Hydra and ``dvc exp run``.
+An unknown name is refused, because it is usually a spelling mistake; a leading ``+`` adds it, as in
+Hydra and ``dvc exp run``.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ _SUFFIXES = (".yaml", ".yml", ".json", ".toml")
 
 @dataclass(frozen=True)
 class ParameterFile:
-    """A parameter file with what is set in it: ``path`` from the top, names whole and dotted."""
+    """A parameter file with what is set in it: ``path`` relative to the top, full dotted names."""
 
     path: str
     values: Mapping[str, Any]
-    text: str  #: what the file will hold
-    changed: bool  #: whether that differs from what it holds
+    text: str  #: the file's new content
+    changed: bool  #: whether that differs from the current content
 
 
 def read_value(text: str) -> Any:
-    """The value that a text on the command line spells, as YAML has it."""
+    """Parse a command-line value as YAML."""
     try:
         value = plain_yaml.load(f"value: {text}\n")["value"]
     except (XexpError, KeyError, TypeError):
@@ -50,7 +50,7 @@ def read_value(text: str) -> Any:
 
 
 def plan(top: Path, config: Config, values: Mapping[str, Any]) -> list[ParameterFile]:
-    """The parameter files of the work tree at ``top`` as they will be with ``values``; changes none.
+    """Return the parameter files of the work tree at ``top`` with ``values`` set; writes nothing.
 
     Raises XexpError for a name that no file has, or several have, and for a file that cannot be
     changed.
@@ -70,8 +70,8 @@ def unknown(top: Path, config: Config, names: Iterable[str]) -> list[str]:
 
 
 def write(top: Path, files: Iterable[ParameterFile], *, durable: bool = True) -> list[str]:
-    """Write what :func:`plan` planned, each file whole in one step; the paths that changed. ``durable``:
-    wait for the disk."""
+    """Write what :func:`plan` planned, each file atomically; return the changed paths. ``durable``:
+    sync to disk."""
     changed = [file for file in files if file.changed]
     for file in changed:
         with atomic_write(top / file.path, durable=durable) as temporary:
@@ -83,10 +83,12 @@ def write(top: Path, files: Iterable[ParameterFile], *, durable: bool = True) ->
 
 
 def _known(top: Path, config: Config) -> dict[str, dict[str, Any]]:
-    """The names and values of each parameter file that is there and can be written."""
+    """The names and values of each existing parameter file in a writable format."""
     declared = config.pipelines.read.declared.params if config.pipelines else ()
     files = dict.fromkeys((*config.params_files, *(name for name, _ in declared)))
-    files = {name: None for name in files if "dvclive" not in name.split("/")}  # it writes its own
+    files = {
+        name: None for name in files if "dvclive" not in name.split("/")
+    }  # it writes them itself
     known: dict[str, dict[str, Any]] = {}
     for name in files:
         path = readable(top, name)
@@ -96,7 +98,7 @@ def _known(top: Path, config: Config) -> dict[str, dict[str, Any]]:
 
 
 def _places(name: str, known: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, str]]:
-    """Every (file, whole name) that a name may mean: exact ones, else those that end in it."""
+    """Return every (file, full name) that matches a name: exactly, else by its last parts."""
     file, _, own = name.rpartition(":")
     among = {file: known[file]} if file in known else {} if file else known
     exact = [
@@ -147,7 +149,7 @@ def _find(name: str, known: Mapping[str, Mapping[str, Any]]) -> tuple[str, str]:
     )
 
 
-# -- what the file will hold -----------------------------------------------------------------------
+# -- new content -----------------------------------------------------------------------------------
 
 
 def _planned(top: Path, file: str, values: Mapping[str, Any]) -> ParameterFile:
@@ -187,7 +189,7 @@ def _toml(text: str, values: Mapping[str, Any], file: str) -> str:
 
 
 def _set(document: Any, keys: Sequence[str], value: Any, file: str) -> None:
-    """Set a value by its keys, making the mappings on the way; a number finds an item of a list."""
+    """Set a value by its keys, creating mappings as needed; a number indexes a list."""
     *way, last = keys
     for key in way:
         inner = _item(document, key)
@@ -214,7 +216,7 @@ def _item(document: Any, key: str) -> Any:
 
 
 def _spelled(document: Any, key: str) -> Any:
-    """The key itself: YAML has some that are numbers."""
+    """Return the actual key: YAML keys may be numbers."""
     return next((known for known in document if str(known) == key), key)
 
 
@@ -226,8 +228,8 @@ def _plain(value: Any) -> Any:
 
 
 def _yaml(text: str, values: Mapping[str, Any], file: str) -> str:
-    """The text with the values in place of what stands there, the rest to the letter; where a value
-    has no place of its own yet, as ruamel.yaml writes what it read with its comments."""
+    """Replace the values in the text, leaving the rest unchanged; if a value has no place yet,
+    return the document as written by ruamel.yaml, with its comments."""
     changed = text
     left: dict[str, Any] = {}
     for name, value in values.items():
@@ -241,7 +243,7 @@ def _yaml(text: str, values: Mapping[str, Any], file: str) -> str:
 
 
 def _replaced(text: str, keys: Sequence[str], value: Any) -> str | None:
-    """The text with one value replaced; None where it has no simple text of its own."""
+    """The text with one value replaced; None if it is not a simple scalar."""
     from ruamel.yaml import YAML  # late: 60 ms
     from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -259,21 +261,21 @@ def _replaced(text: str, keys: Sequence[str], value: Any) -> str | None:
         name, node = pairs[0]
         after = max(after, name.end_mark.index if name.value == key else 0)
         if node.anchor or node.tag.startswith("!") or node.start_mark.index < after:
-            return None  # it is used, or stands, elsewhere
+            return None  # it is an anchor or alias
     if node is None:
         return None
     block = node.style in ("|", ">") if isinstance(node, ScalarNode) else not node.flow_style
     if block:
         return None
     start, end = node.start_mark.index, node.end_mark.index
-    if start == end:  # nothing stands there, which is said to be where the next thing is
+    if start == end:  # an empty value, whose position is that of the next token
         start = end = text.index(":", after) + 1
         return _checked(f"{text[:start]} {spelled(value)}{text[start:]}", keys, value)
     return _checked(text[:start] + spelled(value) + text[end:], keys, value)
 
 
 def _appended(text: str, keys: Sequence[str], value: Any) -> str | None:
-    """The text with a name of its own at the end; None where its first part is there already."""
+    """Append a new name to the text; None if its first part exists already."""
     document = plain_yaml.load(text)
     if not isinstance(document, dict | None) or keys[0] in map(str, document or ()):
         return None
@@ -283,7 +285,7 @@ def _appended(text: str, keys: Sequence[str], value: Any) -> str | None:
 
 
 def _checked(made: str, keys: Sequence[str], value: Any) -> str | None:
-    """The changed text, if it says what it was to say."""
+    """Return the changed text if it parses to the intended values."""
     try:
         found = plain_yaml.load(made)
     except XexpError:
@@ -319,7 +321,7 @@ _WORDS = re.compile(r"(?:y|n|yes|no|on|off|true|false|null)\Z", re.IGNORECASE)
 
 
 def spelled(value: Any) -> str:
-    """A value in YAML, on one line, such that 1.1 and 1.2 read the same."""
+    """A value in YAML, on one line, so that 1.1 and 1.2 agree."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -347,7 +349,7 @@ def _escaped(char: str) -> str:
 
 
 def _float(value: float) -> str:
-    """YAML 1.1 takes ``1e-05`` for text: a point and a sign make it a number."""
+    """YAML 1.1 parses ``1e-05`` as text; a point and a sign make it a number."""
     if value != value or value in (float("inf"), float("-inf")):
         return {"nan": ".nan", "inf": ".inf", "-inf": "-.inf"}[repr(value)]
     mantissa, e, exponent = repr(value).partition("e")

@@ -1,9 +1,9 @@
-"""Run records: what ``run``, ``sweep`` and ``rerun`` know of each run, in the registry.
+"""Run records: what ``run``, ``sweep`` and ``rerun`` record about each run in the registry.
 
-A run under way is a folder ``xexp/runs/ID`` in the git common directory with a lock that its process
-holds (``flock(2)``: the kernel drops it however the process ends), its log, and what is known of it
-already. When it has ended its record becomes a row of ``runs`` in the registry. Where the process
-was killed, :func:`settle` makes that row at the next command.
+An active run is a folder ``xexp/runs/ID`` in the git common directory with a lock that its process
+holds (``flock(2)``: the kernel releases it when the process ends), its log, and what is known so
+far. When the run ends, its record becomes a row of ``runs`` in the registry. If the process was
+killed, :func:`settle` makes that row at the next command.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from gitxexp.repository.repository import Project
 
-#: How a run ended, or that it is under way: by itself with exit code 0, with another one, by Ctrl-C
-#: or on request, because its time was over, or because whoever ran it was killed.
+#: The state of a run: active, or ended with exit code 0, with another code, by Ctrl-C or on
+#: request, by timeout, or because its parent process was killed.
 Status = Literal["running", "done", "failed", "stopped", "timeout", "killed"]
 
 #: How the note of a kept rerun begins.
@@ -57,14 +57,14 @@ class RowsFound:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run. Times are ISO 8601, UTC; hashes say their algorithm; texts are "" where not known."""
+    """One run. Times are ISO 8601, UTC; hashes say their algorithm; texts are "" if not known."""
 
     id: str
     status: Status
     command: tuple[str, ...] = ()  #: its words, as they were given
     folder: str = ""  #: where it ran, from the top of the work tree
-    version: str = ""  #: the experiment that it was tagged as
-    code: int | None = None  #: exit code; 128 and the number of the signal that ended it
+    version: str = ""  #: the version it was tagged as
+    code: int | None = None  #: exit code; 128 plus the number of a terminating signal
     started: str = ""
     ended: str = ""
     host: str = ""
@@ -73,38 +73,38 @@ class RunRecord:
     packages: str = ""  #: the hash of its packages; :meth:`Registry.packages` has them
     params: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    #: of the parameters that were set when it began: those of the files, and ``-S``
+    #: hash of the parameters at its start: those of the files, and ``-S``
     config_hash: str = ""
     data: str = ""  #: the data hash, six digits
     run_commit: str = ""  #: the commit that ran
-    code_hash: str = ""  #: of its code files, whatever the rest of the commit
+    code_hash: str = ""  #: hash of its code files, independent of the rest of the commit
     branch: str = ""
-    patch: str = ""  #: the hash of what differed from the commit (``--dirty``)
-    outputs: Mapping[str, str] = field(default_factory=dict)  #: path → hash of what it changed
-    kept: Mapping[str, str] = field(default_factory=dict)  #: the same of what is kept in its folder
+    patch: str = ""  #: hash of the difference from the commit (``--dirty``)
+    outputs: Mapping[str, str] = field(default_factory=dict)  #: path → hash of changed outputs
+    kept: Mapping[str, str] = field(default_factory=dict)  #: the same for files kept in its folder
     log: str = ""  #: the hash of its log
     tables: tuple[RowsFound, ...] = ()
-    sweep: str = ""  #: the id of the sweep that it is of
-    note: str = ""  #: why there is less than there could be
+    sweep: str = ""  #: the id of its sweep
+    note: str = ""  #: why information is missing
 
     @property
     def tracker_run(self) -> str:
-        """The tracker's id of the run, the last one where it logged several; "" where none."""
+        """The tracker's id of the run, the last one where it logged several; "" if none."""
         return self.tables[-1].run if self.tables else ""
 
     @property
     def name(self) -> str:
-        """The id that a tag gives the run: the tracker's, else its own."""
+        """The run id used in tags: the tracker's, else its own."""
         return self.tracker_run or self.id
 
     @property
     def apart(self) -> bool:
-        """Whether it ran in a worktree of its own, so that its files never were in the user's."""
+        """Whether it ran in a separate worktree, so that its files never were in the user's."""
         return bool(self.sweep) or self.note.startswith(RERUN)
 
     @property
     def seconds(self) -> float | None:
-        """How long it took, where that is known."""
+        """How long it took, if known."""
         began, ended = seconds_of(self.started), seconds_of(self.ended)
         return None if began is None or ended is None else round(ended - began, 3)
 
@@ -123,22 +123,22 @@ _TEXTS = tuple(one.name for one in fields(RunRecord) if one.type == "str")
 
 def new_id(now: float | None = None) -> str:
     """The id of a new run: when it starts (UTC), and random digits, so that ids sort by time."""
-    import secrets  # 5 ms, which a list of runs needs not wait for
+    import secrets  # late: 5 ms, not needed to list runs
 
     start = time.strftime("%Y%m%d-%H%M%S", time.gmtime(now))
     return f"{start}-{secrets.token_hex(3)}"
 
 
 def timestamp(seconds: float | None = None) -> str:
-    """A time (default: now) as records hold it."""
+    """Format a time (default: now) for records."""
     seconds = time.time() if seconds is None else seconds
     whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
     return f"{whole}.{int(seconds % 1 * 1000):03d}Z"
 
 
 def seconds_of(text: str) -> float | None:
-    """A time of a record in seconds since 1970; None where it is none."""
-    from datetime import datetime  # late: a list of experiments needs none
+    """A time of a record in seconds since 1970; None if invalid."""
+    from datetime import datetime  # late: a list of experiments does not need it
 
     with suppress(ValueError):
         return datetime.fromisoformat(text).timestamp()
@@ -158,7 +158,7 @@ def whose() -> dict[str, Any]:
 
 
 def loaded(row: Mapping[str, Any]) -> RunRecord:
-    """The record of a row of the registry, which anybody may have written."""
+    """Parse the record from a registry row, which is untrusted."""
     known = {name: row[name] for name in _NAMES if name in row}
     for name in _TEXTS:
         known[name] = str(known.get(name) or "")
@@ -188,8 +188,8 @@ def _rows_found(value: Any) -> Iterator[RowsFound]:
 
 
 def put(db: Database, records: Iterable[RunRecord]) -> None:
-    """Insert records into a registry that is being rewritten (:meth:`Registry.rewrite`), each in
-    place of an older one of its id."""
+    """Insert records into a registry that is being rewritten (:meth:`Registry.rewrite`), each
+    replacing an older one with the same id."""
     for record in records:
         registry.put_run(db, record.as_row())
 
@@ -200,8 +200,8 @@ def write(
     packages: Mapping[str, Sequence[str]] | None = None,
 ) -> None:
     """Write records, and lists of packages by their hashes, into the registry of the work tree in
-    one step; does nothing where there are none. Call it with the repository's lock held, or in an
-    operation that saved the file."""
+    one step; does nothing without records. The repository's lock must be held, or an operation must
+    have saved the file."""
     if not records:
         return
     with project.registry.rewrite() as db:
@@ -211,8 +211,8 @@ def write(
 
 
 def read(project: Project) -> list[RunRecord]:
-    """Every run record that is known here, newest first: those of the registry, and those that are
-    under way or were killed and not settled yet. Writes nothing."""
+    """Return every known run record, newest first: those in the registry, the active ones, and
+    killed ones not yet settled. Writes nothing."""
     known = [loaded(row) for row in project.registry.runs()] if project.places.top else []
     ids = {record.id for record in known}
     unsettled = [record for record in RunFolders(project.state).unsettled() if record.id not in ids]
@@ -231,10 +231,10 @@ def read(project: Project) -> list[RunRecord]:
 
 
 def find(records: Sequence[RunRecord], name: str) -> RunRecord | None:
-    """The record of that id, of that tracker's run, or the newest one tagged as that version; else
+    """Return the record with that id or tracker run, or the newest one tagged as that version; else
     the only one whose id begins with ``name``.
 
-    Raises XexpError where several begin with it. None where there is none.
+    Raises XexpError if several begin with it. None if there is none.
     """
     for matches in (
         [one for one in records if one.named(name)],
@@ -254,7 +254,7 @@ def find(records: Sequence[RunRecord], name: str) -> RunRecord | None:
 
 
 def require(records: Sequence[RunRecord], name: str) -> RunRecord:
-    """As :func:`find`; raises XexpError naming similar ids where there is none."""
+    """Like :func:`find`; raises XexpError with similar ids if there is none."""
     found = find(records, name)
     if found is not None:
         return found
@@ -275,23 +275,23 @@ class RunFolders:
         self.path = state / "runs"
 
     def of(self, id: str) -> Path:
-        """The folder of a run. Raises XexpError for what is no id, as of a registry from elsewhere."""
+        """The folder of a run. Raises XexpError for an invalid id, as from an untrusted registry."""
         if not _ID.match(id):
             raise XexpError(f"'{id}' is not the id of a run")
         return self.path / id
 
     def log(self, id: str) -> Path:
-        """The log of a run, there or not."""
+        """The path of a run's log, existing or not."""
         return self.of(id) / "log"
 
     def kept(self, id: str, path: str) -> Path:
-        """Where the file ``path`` (from the top) of a run is kept, there or not."""
+        """The kept path of a run's file ``path`` (from the top), existing or not."""
         return self.of(id) / "files" / path.replace("%", "%25").replace("/", "%2F")
 
     @contextmanager
     def under_way(self, record: RunRecord, work_tree: Path) -> Iterator[UnderWay]:
-        """The new folder of a run that begins now. It is settled when the block ends with
-        :meth:`UnderWay.settled` called; else the next command finds it as one that was killed."""
+        """Create the folder of a starting run. It is settled if :meth:`UnderWay.settled` was called
+        when the block ends; else the next command treats it as killed."""
         folder = self.of(record.id)
         folder.mkdir(parents=True, exist_ok=False)
         with (folder / "running").open("w+", encoding="utf-8") as file:
@@ -301,7 +301,7 @@ class RunFolders:
             yield started
 
     def unsettled(self) -> list[RunRecord]:
-        """The runs under way, and those whose process was killed (their status says which)."""
+        """The active runs, and those whose process was killed (see their status)."""
         found = []
         for path in self._journals():
             with suppress(OSError, ValueError, KeyError, TypeError):
@@ -314,7 +314,7 @@ class RunFolders:
         return found
 
     def running_in(self, work_tree: Path) -> list[RunRecord]:
-        """The runs under way in a work tree."""
+        """The active runs in a work tree."""
         found = []
         for path in self._journals():
             with suppress(OSError, ValueError, KeyError, TypeError):
@@ -324,7 +324,7 @@ class RunFolders:
         return found
 
     def killed(self) -> Iterator[tuple[Path, dict[str, Any]]]:
-        """The journal, and what it says, of each run whose process was killed."""
+        """The journal, with its content, of each run whose process was killed."""
         for path in self._journals():
             with suppress(OSError, ValueError):
                 held, journal = _look(path)
@@ -333,7 +333,7 @@ class RunFolders:
 
     @property
     def any(self) -> bool:
-        """Whether a run is under way or was killed; costs next to nothing."""
+        """Whether a run is active or was killed; very cheap."""
         return next(self._journals(), None) is not None
 
     def _journals(self) -> Iterator[Path]:
@@ -359,7 +359,7 @@ class UnderWay:
         return self.folder / "log"
 
     def note(self, record: RunRecord, group: int | None = None) -> None:
-        """Write down what is known by now; ``group``: the process group of the command."""
+        """Record what is known so far; ``group``: the process group of the command."""
         self.group = self.group if group is None else group
         text = json.dumps(
             {"record": record.as_row(), "work_tree": self.work_tree, "group": self.group}
@@ -377,19 +377,19 @@ class UnderWay:
             temporary.write_bytes((top / path).read_bytes())
 
     def forget(self) -> None:
-        """It never began: nothing is left of it."""
+        """Discard a run that never began."""
         for name in ("running", "log", "patch"):
             (self.folder / name).unlink(missing_ok=True)
         with suppress(OSError):
             self.folder.rmdir()
 
     def settled(self) -> None:
-        """The record is in the registry: nothing is left to do."""
+        """Mark the record as saved in the registry."""
         (self.folder / "running").unlink(missing_ok=True)
 
 
 def _look(path: Path) -> tuple[bool, dict[str, Any]]:
-    """Whether a process holds the journal, and what it says."""
+    """Return whether a process holds the journal, and its content."""
     with path.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -401,8 +401,7 @@ def _look(path: Path) -> tuple[bool, dict[str, Any]]:
 
 
 def _killed(record: RunRecord, journal: Path) -> RunRecord:
-    """The record of a run whose process is gone. It ended, as far as anyone knows, when it printed
-    last."""
+    """The record of a run whose process is gone. Its end is taken to be its last output."""
     log = journal.with_name("log")
     last = (log if log.exists() else journal).stat().st_mtime
     note = "git xexp was killed while it ran"
@@ -410,10 +409,10 @@ def _killed(record: RunRecord, journal: Path) -> RunRecord:
 
 
 def settle(project: Project, *, wait: bool = True) -> list[RunRecord]:
-    """Record the runs whose process was killed, and end what is left of their commands.
+    """Record the runs whose process was killed, and terminate what is left of their commands.
 
-    Returns them. Each goes into the registry of the work tree that it ran in, where that is still
-    there, else into this one. Call it before a command that changes something.
+    Returns them. Each goes into the registry of the work tree that it ran in, if that still exists,
+    else into this one. Call it before a command that changes something.
     """
     folders = RunFolders(project.state)
     if not folders.any:
@@ -421,7 +420,7 @@ def settle(project: Project, *, wait: bool = True) -> list[RunRecord]:
     settled = []
     with project.locked(wait=wait):
         for path, journal in list(folders.killed()):
-            if not journal:  # killed before it said anything
+            if not journal:  # killed before it recorded anything
                 path.unlink(missing_ok=True)
                 continue
             record = _killed(loaded(journal["record"]), path)
@@ -435,7 +434,7 @@ def settle(project: Project, *, wait: bool = True) -> list[RunRecord]:
 
 
 def _put_missing(own: Registry, record: RunRecord) -> list[RunRecord]:
-    """Insert a record, unless it was written before its process was killed; those inserted."""
+    """Insert a record, unless it was written before its process was killed; return those inserted."""
     if any(row["id"] == record.id for row in own.runs()):
         return []
     with own.rewrite() as db:
@@ -444,8 +443,8 @@ def _put_missing(own: Registry, record: RunRecord) -> list[RunRecord]:
 
 
 def _end(id: str, group: Any) -> None:
-    """End the processes of a run that nobody waits for; a number that another process has by now is
-    told by its environment."""
+    """Terminate the orphaned processes of a run; a reused process id is detected by its
+    environment."""
     from gitxexp.workflows.runs.execute import processes_of  # late: hardly ever needed
 
     left = processes_of(id)

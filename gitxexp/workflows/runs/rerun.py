@@ -1,8 +1,8 @@
-"""``rerun``: a past experiment once more, in a temporary worktree, and compared.
+"""``rerun``: run a past experiment again in a temporary worktree and compare.
 
-The worktree is at the commit that ran, with that commit's data (fetched if need be) and results
-databases without rows. Nothing of the user's is changed: work tree, results, registry and log of
-operations are as before, unless the run is to be kept.
+The worktree is at the commit that ran, with that commit's data (fetched if needed) and results
+databases without rows. The user's work tree, results, registry and operation log are unchanged,
+unless the run is kept.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from gitxexp.workflows.sweeps import job as jobs
 from gitxexp.workflows.sweeps import pool, results
 from gitxexp.workflows.sweeps.job import Job, Outcome
 
-#: The relative tolerance where none is given: what the order of a sum changes is less.
+#: The default relative tolerance: larger than the effect of summation order.
 RTOL = 1e-6
 
 
@@ -56,7 +56,7 @@ class RerunRequest:
 
 @dataclass(frozen=True)
 class Past:
-    """What is run again: the commit and the command, and what came of it then."""
+    """What to run again: the commit and the command, and the recorded results."""
 
     name: str
     version: str
@@ -68,7 +68,7 @@ class Past:
 
 @dataclass(frozen=True)
 class ComparedMetric:
-    """A metric then and now, None where it is not there; ``within`` the tolerance or not."""
+    """A metric then and now, None if absent; ``within`` the tolerance or not."""
 
     name: str
     before: Any
@@ -77,7 +77,7 @@ class ComparedMetric:
 
     @property
     def delta(self) -> float | None:
-        """After less before, where both are numbers."""
+        """The change, if both are numbers."""
         both = (self.before, self.after)
         if all(isinstance(one, int | float) and not isinstance(one, bool) for one in both):
             return float(self.after - self.before)
@@ -86,7 +86,7 @@ class ComparedMetric:
 
 @dataclass(frozen=True)
 class ChangedPackage:
-    """A package that is another one now; "" where there is none of its name."""
+    """A package that differs now; "" if it is not installed."""
 
     name: str
     before: str
@@ -95,8 +95,8 @@ class ChangedPackage:
 
 @dataclass(frozen=True)
 class Rerun:
-    """A past experiment that was run again. ``outputs``: for each output that the record has a hash
-    of whether it has the same bytes now. ``kept``: the record of the new run, if it was to be kept."""
+    """A past experiment that was run again. ``outputs``: for each output with a recorded hash,
+    whether it has the same bytes now. ``kept``: the record of the new run, if it was to be kept."""
 
     past: Past
     metrics: tuple[ComparedMetric, ...]
@@ -113,7 +113,7 @@ class Rerun:
 
 
 class NotRun(XexpError):
-    """The command ended badly. ``code`` is its exit code, ``tail`` the end of its log."""
+    """The command failed. ``code`` is its exit code, ``tail`` the end of its log."""
 
     def __init__(self, message: str, hint: str | None, code: int, tail: str) -> None:
         super().__init__(message, hint, 130 if code == 130 else None)
@@ -134,8 +134,8 @@ def rerun(
     """Run a past experiment again and compare its metrics; see the module. ``started`` is called when
     its worktree is ready, before the command prints anything.
 
-    Raises XexpError where it cannot be run: no command or no metric is recorded, its commit or data is
-    missing, the command is not there or fails (:class:`NotRun`).
+    Raises XexpError if it cannot be run: no command or metric is recorded, its commit or data is
+    missing, or the command is missing or fails (:class:`NotRun`).
     """
     project.require_set_up()
     past = find_past(project, request)
@@ -171,11 +171,11 @@ def rerun(
                 shutil.rmtree(job.folder, ignore_errors=True)
 
 
-# -- what is run again -----------------------------------------------------------------------------
+# -- the source ------------------------------------------------------------------------------------
 
 
 def find_past(project: Project, request: RerunRequest) -> Past:
-    """The run or experiment that is meant. Raises XexpError where it cannot be run again."""
+    """Return the run or experiment to rerun. Raises XexpError if it cannot be run again."""
     records = record.read(project)
     found = record.find(records, request.name)
     experiment = None if found else _experiment(project, request.name, records)
@@ -222,7 +222,7 @@ def _experiment(project: Project, name: str, records: Sequence[RunRecord]) -> Ex
 
 @contextmanager
 def _folder(project: Project, id: str) -> Iterator[Path]:
-    """A folder of this rerun's own, and nothing left of it, nor of those that were killed."""
+    """A private folder, removed afterwards with those of killed reruns."""
     home = project.state / "rerun"
     _clean(project, home)
     folder = home / id
@@ -249,7 +249,7 @@ def _remove(project: Project, folder: Path) -> None:
 
 
 def _prepare(project: Project, past: Past, top: Path) -> None:
-    """What ran and is in no commit: a patch, or the parameters that a sweep set."""
+    """Restore uncommitted state of the run: a patch, or the parameters that a sweep set."""
     found = past.record
     if found is None:
         return
@@ -270,7 +270,7 @@ def _prepare(project: Project, past: Past, top: Path) -> None:
 
 
 def _set_parameters(project: Project, found: RunRecord, top: Path) -> None:
-    """The parameter files as the sweep wrote them; where they are not kept, the values it set."""
+    """The parameter files as the sweep wrote them; if they are not kept, the values that it set."""
     config = settings.load(top, project.git.config(SETTINGS), project.folder)
     folders = RunFolders(project.state)
     for path in config.params_files:
@@ -313,8 +313,8 @@ def _job(
 
 
 def _once_more(command: tuple[str, ...]) -> tuple[str, ...]:
-    """The command; of ``dvc repro`` without DVC's cache of runs, which would bring the outputs of then
-    and run nothing (dvc.org/doc/command-reference/repro, ``--force``)."""
+    """The command; of ``dvc repro`` without DVC's cache of runs, which would restore the old
+    outputs and run nothing (dvc.org/doc/command-reference/repro, ``--force``)."""
     words = [Path(command[0]).name, *command[1:]] if command else []
     at = next((n for n in range(len(words) - 1) if words[n : n + 2] == ["dvc", "repro"]), None)
     if at not in (0, 2) or {"-f", "--force"}.intersection(words):  # dvc, or python -m dvc
@@ -323,7 +323,7 @@ def _once_more(command: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _refuse_failed(past: Past, outcome: Outcome) -> None:
-    """NotRun where the command did not end well."""
+    """Raise NotRun if the command failed."""
     command = " ".join(map(shlex.quote, past.command))
     if outcome.why == "error":
         raise NotRun(f"cannot run {past.name} again: {outcome.tail}", None, 127, "")
@@ -350,8 +350,8 @@ def _compared(
 
 
 def within(before: Any, after: Any, rtol: float, atol: float) -> bool:
-    """Whether two values are one within ``atol + rtol * |before|`` (as numpy.isclose has it, by which
-    the recorded value is the reference); two that are no numbers are."""
+    """Whether two values are equal within ``atol + rtol * |before|`` (as in numpy.isclose, with the
+    recorded value as reference); two NaN are equal."""
     numbers = [
         isinstance(one, int | float) and not isinstance(one, bool) for one in (before, after)
     ]
@@ -365,7 +365,7 @@ def within(before: Any, after: Any, rtol: float, atol: float) -> bool:
 
 
 def _changed(project: Project, past: Past, new: Software) -> Iterator[ChangedPackage]:
-    """What is not as it was, as far as both are known: Python, then the packages."""
+    """Return what differs, as far as both are known: Python, then the packages."""
     found = past.record
     if found is None or not found.packages or not new.packages:
         return
@@ -409,7 +409,7 @@ def _kept(
     *,
     wait: bool,
 ) -> Rerun:
-    """The run recorded, with its rows merged into the results and its files beside its log."""
+    """Record the run, merge its rows into the results and keep its files with its log."""
     folders = RunFolders(project.state)
     kept: dict[str, str] = {}
     rows: dict[str, list[Path]] = {}

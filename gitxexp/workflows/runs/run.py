@@ -1,7 +1,7 @@
-"""``run``: a command as an experiment. Before it, everything that could stop its tag is looked at;
-beside it, a record is kept; after it, what it left is recorded and tagged.
+"""``run``: run a command as an experiment. First check everything that could prevent its tag; keep
+a record while it runs; then record and tag its outputs.
 
-The record goes into the registry whatever becomes of the tag, and the exit code is the command's.
+The record goes into the registry even if the tag fails, and the exit code is the command's.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ from gitxexp.workflows.runs.warnings import warnings
 if TYPE_CHECKING:
     from gitxexp.workflows.experiments.tag import Tagged
 
-#: Files that a run writes are kept beside its log up to this size.
+#: Files that a run writes are kept with its log up to this size.
 _KEPT = 10_000_000
 
 
@@ -67,21 +67,20 @@ class RunRequest:
     text: str = ""
     labels: tuple[str, ...] = ()
     everything: bool = False  #: ``-a``: commit modified tracked files first
-    dirty: bool = False  #: run them as they are, in no commit
+    dirty: bool = False  #: run them uncommitted
     tag: bool = True
     push: bool = False
     remote: str | None = None
     stamp: bool | None = None
-    track: bool = True  #: the first experiment is refused where nothing tracks its data
+    track: bool = True  #: refuse the first experiment if its data is untracked
     timeout: float | None = None
-    checks: bool = True  #: what ``check --before`` finds is told
-    keep: bool = True  #: its model, as a candidate
+    checks: bool = True  #: show the findings of ``check --before``
+    keep: bool = True  #: keep its model as a candidate
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A run that may begin: ``words`` is the command as it is started, ``params`` those that no file
-    has and its words use."""
+    """A prepared run: ``words`` is the command to start, ``params`` those used only in its words."""
 
     request: RunRequest
     command: tuple[str, ...]
@@ -98,7 +97,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Run:
-    """A run that has ended. ``problem``: why it is not tagged although it was to be."""
+    """A run that has ended. ``problem``: why tagging it failed."""
 
     record: RunRecord
     execution: Execution
@@ -124,9 +123,9 @@ def run(
 ) -> Run:
     """Run a command as an experiment, in the folder ``cwd`` of the work tree.
 
-    ``echo`` and ``out`` are those of :func:`.execute.execute`. Raises XexpError, having run nothing,
-    where the code is in no commit, data is not as its pointers say, the command or a parameter does
-    not exist, or the tag would be refused whatever the run does.
+    ``echo`` and ``out`` are those of :func:`.execute.execute`. Raises XexpError before anything
+    runs if the code is not committed, data differs from its pointers, the command or a parameter
+    does not exist, or the tag would be refused anyway.
     """
     prepared = prepare(project, request, cwd=cwd, wait=wait)
     if begin is not None:
@@ -160,7 +159,8 @@ def run(
 
 
 def _import_the_rest() -> None:
-    """What is needed afterwards is imported while the command runs: it takes as long as all before it."""
+    """Import what is needed afterwards while the command runs: it takes as long as everything
+    before."""
     with suppress(ImportError):
         from gitxexp.storage.sqlite_write import database
 
@@ -172,7 +172,7 @@ def _import_the_rest() -> None:
 
 
 def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = True) -> Prepared:
-    """Everything that is known before the command starts; parameters are set, and committed.
+    """Prepare everything before the command starts; set and commit the parameters.
 
     Raises as :func:`run` does.
     """
@@ -229,8 +229,8 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
 
 
 def default_command(project: Project) -> tuple[str, ...]:
-    """The configured command, else ``dvc repro``. Like a Makefile's, it is run because the user asks
-    for it. Raises UsageError where there is none."""
+    """The configured command, else ``dvc repro``. Like a Makefile's, it is run because the user
+    asks for it. Raises UsageError if there is none."""
     if project.config.run_command:
         try:
             return tuple(shlex.split(project.config.run_command))
@@ -296,9 +296,8 @@ def _commit_first(
     *,
     wait: bool,
 ) -> None:
-    """Set the parameters and commit what will run; with ``-a`` all tracked changes and the files that
-    were ``added`` to the index. Where the commit
-    is refused, the parameters are what they were."""
+    """Set the parameters and commit what will run; with ``-a`` all tracked changes and the files
+    that were ``added`` to the index. If the commit is refused, the parameters are restored."""
     repository_commit.check_ready(project)
     said = " ".join(f"{name}={show(value)}" for name, value in request.params.items())
     with project.operation("run", wait=wait) as running:
@@ -318,7 +317,7 @@ def _commit_first(
 def _before_request(
     request: RunRequest, command: Sequence[str], params: Mapping[str, Any]
 ) -> Request:
-    """What is asked of a tag before there is a run: its version, and what would stop it."""
+    """Plan the tag before the run: its version, and what would prevent it."""
     return Request(
         version=request.version, level=request.level, name=request.name,
         wanted=Wanted(use_run=False, ahead=True, params=params), everything=True, mismatch=True,
@@ -327,7 +326,8 @@ def _before_request(
 
 
 def _refuse_data(project: Project, planned: Plan) -> None:
-    """XexpError where source data is not as its pointers say: no commit would hold what was read."""
+    """Raise XexpError if source data differs from its pointers: no commit would contain what was
+    read."""
     data = [
         out.path
         for out in planned.changed
@@ -346,7 +346,7 @@ def _refuse_data(project: Project, planned: Plan) -> None:
 
 
 def _refuse_untracked(before: Before) -> None:
-    """XexpError where the first experiment would hold nothing of what it is trained on."""
+    """Raise XexpError if the first experiment would not contain its training data."""
     data = before.loose.data
     if data:
         add = " ".join(map(shlex.quote, ("dvc", "add", *data)))
@@ -418,7 +418,7 @@ def _recorded(
 
 
 def status_of(execution: Execution) -> record.Status:
-    """How a command ended, as records say it. One that was asked to end and exits with 0 is done."""
+    """How a command ended, for records. One that was asked to end and exits with 0 is done."""
     if execution.why == "timeout":
         return "timeout"
     if execution.code == 0:
@@ -427,7 +427,7 @@ def status_of(execution: Execution) -> record.Status:
 
 
 def _wanted(prepared: Prepared, left: Traces) -> Wanted:
-    """The run whose values are this one's. Files that another run may have written are not."""
+    """Return the selection of this run's values, without files that another run may have written."""
     if left.doubt:
         return Wanted(
             run=left.run or None, params={**prepared.planned.payload.params, **prepared.params},
@@ -480,7 +480,7 @@ def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
 
 
 def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wait: bool) -> Run:
-    """The model kept and the experiment tagged; what refuses that is told, and the run stays."""
+    """Keep the model and tag the experiment; a refusal is reported, and the run stays."""
     from gitxexp.workflows.experiments.tag import tag, tag_and_push  # late: see _import_the_rest
 
     request = prepared.request
@@ -545,7 +545,7 @@ def _tag_request(
 
 
 def _keep_models(project: Project, done: RunRecord, left: Traces, *, wait: bool) -> tuple[str, ...]:
-    """The production models that the run wrote, as its candidates; pointers that changed."""
+    """Add the production models that the run wrote as its candidates; return the changed pointers."""
     from gitxexp.workflows.models.add import add
 
     by_path = {slot.production: slot.name for slot in all_slots(project.config)}

@@ -1,4 +1,4 @@
-"""The Python and the packages that a command runs with: asked of its own interpreter, beside it."""
+"""The Python and the packages that a command runs with: queried from its interpreter while it runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-#: What an interpreter is asked: its version, and the folders of its packages
+#: The query to an interpreter: its version, and the folders of its packages
 #: (packaging.python.org/specifications/recording-installed-packages).
 _QUESTION = (
     "import sys,os\n"
@@ -22,8 +22,8 @@ _SECONDS = 20.0
 
 @dataclass(frozen=True)
 class Software:
-    """The version of Python, and ``name==version`` of each package, sorted; empty where the command
-    has no Python that can be asked."""
+    """The version of Python, and ``name==version`` of each package, sorted; empty if the command
+    has no Python to query."""
 
     python: str = ""
     packages: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Software:
 
 
 class Asked:
-    """:func:`software` of a command, asked while it runs already."""
+    """Run :func:`software` on a command that is already running."""
 
     def __init__(self, command: Sequence[str], env: Mapping[str, str], cwd: Path) -> None:
         self._found = Software()
@@ -47,14 +47,14 @@ class Asked:
         self._found = software(command, env, cwd)
 
     def answer(self) -> Software:
-        """What was found."""
+        """The result."""
         self._thread.join(_SECONDS)
         return self._found
 
 
 def software(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Software:
-    """What the Python of a command has: of the command itself where it is one or a script of one,
-    else of the ``python`` on its PATH."""
+    """Query the Python of a command: the command itself or its script's interpreter, else the
+    ``python`` on its PATH."""
     python = interpreter(command, env, cwd)
     if python is None:
         return Software()
@@ -73,7 +73,7 @@ def software(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> Softw
 
 
 def interpreter(command: Sequence[str], env: Mapping[str, str], cwd: Path) -> str | None:
-    """The Python that runs a command, as far as can be told; None where there is none."""
+    """The Python that runs a command, as far as known; None if there is none."""
     path = env.get("PATH")
     first = next((word for word in command if "=" not in word and word != "env"), "")
     program = shutil.which(first, path=path)

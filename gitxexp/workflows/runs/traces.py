@@ -1,7 +1,7 @@
-"""What a run leaves: rows in the results, whatever tracker wrote them, and files that it wrote.
+"""What a run leaves: rows in the results, from any tracker, and files.
 
-Looked at before and after it. A file that was written again with the same bytes was written: its
-time tells; an output that nobody touched is not the run's, whatever its pointer says.
+Compared before and after the run. A file rewritten with the same bytes counts as written, by its
+time; an untouched output does not belong to the run, whatever its pointer says.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ _MOST = 20_000
 
 @dataclass(frozen=True)
 class Before:
-    """A work tree as a run finds it."""
+    """The work tree before a run."""
 
     logged: Mapping[Path, AllLogged]
     outputs: Outputs
-    stamps: Mapping[str, Stamp]  #: of what a run may write, by path
+    stamps: Mapping[str, Stamp]  #: stamps of what a run may write, by path
     loose: Untracked
     modified: frozenset[str]  #: tracked files that differ from HEAD
-    untracked: frozenset[str]  #: files that git neither has nor ignores
+    untracked: frozenset[str]  #: files that git neither tracks nor ignores
 
 
 @dataclass(frozen=True)
@@ -67,18 +67,18 @@ class Traces:
     written: tuple[str, ...]  #: tracked files that it changed
     made: tuple[str, ...]  #: untracked models and results that are new
     models: tuple[str, ...]  #: production models, by slot, that it wrote
-    doubt: str = ""  #: why it may not be this run's: another one was under way in the work tree
-    fresh: tuple[str, ...] = ()  #: small files that it made and git is to hold: measures
-    windows: Windows = field(default_factory=dict)  #: its rows, where its id has older ones, too
+    doubt: str = ""  #: why it may not belong to this run: another one was active in the work tree
+    fresh: tuple[str, ...] = ()  #: small files that it created for git to track: measurements
+    windows: Windows = field(default_factory=dict)  #: its rows, if its id also has older ones
 
     @cached_property
     def run(self) -> str:
-        """The tracker's run that wrote last, "" where there is none."""
+        """The tracker's run that wrote last, "" if there is none."""
         return self.rows[-1].run if self.rows else ""
 
     @property
     def earlier(self) -> str:
-        """What is to be said of rows that the run's id had before; "" where it had none."""
+        """A note on rows that the run's id had before; "" if none."""
         own = [rows for rows in self.rows if rows.run == self.run and rows.before]
         if not own:
             return ""
@@ -89,7 +89,7 @@ class Traces:
 
     @property
     def any(self) -> bool:
-        """Whether there is anything that an experiment could be made of."""
+        """Whether there is anything to tag."""
         return bool(self.rows or self.metrics or self.outputs or self.made)
 
 
@@ -109,7 +109,7 @@ def look_before(project: Project, outputs: Outputs, changes: Changes) -> Before:
 
 def look_after(project: Project, before: Before, own: RunRecord) -> Traces:
     """What the run ``own`` wrote since ``before``."""
-    project.forget_config()  # a first run may make a pipeline's files, or databases
+    project.forget_config()  # a first run may create a pipeline's files, or databases
     outputs, loose = outputs_of(project), untracked(project)
     changes = commit.changes(project)
     names = _may_be_written(project, outputs.every, loose)
@@ -159,7 +159,7 @@ def _doubt(
 def _logged(project: Project) -> dict[Path, AllLogged]:
     found: dict[Path, AllLogged] = {}
     for path in collect.sources(project.top, project.config):
-        with suppress(XexpError):  # damaged, or in use: said when it is tagged
+        with suppress(XexpError):  # damaged, or in use: reported when tagging
             found[path] = _of_source(path, project.config.results_table or None)
     return found
 
@@ -176,8 +176,8 @@ def _of_source(path: Path, table: str | None) -> AllLogged:
 
 
 def _new_rows(project: Project, before: Before, theirs: Container[str]) -> tuple[RowsFound, ...]:
-    """The runs that have rows which were not there, the one that wrote last at the end; without
-    ``theirs``, which a sweep merged meanwhile."""
+    """Return the runs with new rows, the last writer at the end; without ``theirs``, which a sweep
+    merged meanwhile."""
     found = []
     for path, now in _logged(project).items():
         known = before.logged.get(path, {})
@@ -190,7 +190,7 @@ def _new_rows(project: Project, before: Before, theirs: Container[str]) -> tuple
         return ()
     last = collect.collect(project.top, project.config, Wanted()).run
     wrote = [rows for rows in found if last is not None and last.named(rows.run)]
-    if last is not None and not wrote:  # others were at work, too, or times are not in order
+    if last is not None and not wrote:  # others were active as well, or times are not in order
         newest = [run.id for run in collect.all_runs(project.top, project.config)]
         order = {run: at for at, run in enumerate(newest)}
         wrote = sorted(found, key=lambda rows: -order.get(rows.run, len(order)))[-1:]
@@ -204,7 +204,7 @@ def _since(now: Any, before: Any) -> Window | None:
 
 
 def _windows(run: str, rows: Iterable[RowsFound], before: Before) -> dict[tuple[str, str], Window]:
-    """Where the run's id had rows before: those that are new."""
+    """Return the new rows, if the run's id had rows before."""
     known = {
         (table, id): Window(one.rows, 0)
         for found in before.logged.values()
@@ -216,7 +216,7 @@ def _windows(run: str, rows: Iterable[RowsFound], before: Before) -> dict[tuple[
 
 
 def _id(project: Project, path: Path, key: tuple[str, str]) -> tuple[str, str]:
-    """Table and run; a tracker without ids has one run, which is named by what it holds now."""
+    """Table and run; a tracker without ids has one run, which is identified by its content."""
     if key != ("", ""):
         return key
     run = latest_run(path, project.config.results_table or None)
@@ -231,7 +231,7 @@ def _name(project: Project, path: Path) -> str:
 
 
 def _may_be_written(project: Project, every: Iterable[Output], loose: Untracked) -> set[str]:
-    """What a run may write: all but data."""
+    """What a run may write: everything except data."""
     config = project.config
     outputs = [
         out.path
@@ -294,7 +294,7 @@ def _untracked(project: Project) -> list[str]:
 
 
 def _fresh(project: Project, before: Before, metrics: Iterable[str]) -> Iterable[str]:
-    """New files that git is to hold: metrics, what DVCLive keeps, and what DVC writes beside outputs."""
+    """New files for git to track: metrics, what DVCLive keeps, and what DVC writes next to outputs."""
     for path in _untracked(project):
         if path in before.untracked:
             continue
@@ -312,8 +312,8 @@ def _fresh(project: Project, before: Before, metrics: Iterable[str]) -> Iterable
 def _changed(
     project: Project, modified: Iterable[str], before: Before, written: set[str]
 ) -> Iterable[str]:
-    """Tracked files that the run changed: measures, and outputs that git holds. Code and parameters
-    that were edited meanwhile are not what ran."""
+    """Tracked files that the run changed: measurements, and outputs that git tracks. Code and
+    parameters edited meanwhile are not what ran."""
     from gitxexp.workflows.experiments.code_hash import is_code
 
     config = project.config

@@ -1,4 +1,4 @@
-"""What a command would run that no commit holds."""
+"""Uncommitted files that a command would run."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.code_hash import is_by_hand, is_code
 from gitxexp.workflows.experiments.plan import is_ours
 
-#: What a program that runs hardly reads; a prompt or a list in ``.txt`` it may well.
+#: Suffixes that a running program rarely reads; it may well read a prompt or a list in ``.txt``.
 _DOCUMENTS = (".md", ".rst")
 
 
 def tracked(changes: Changes) -> list[str]:
-    """Whatever ``-a`` commits: what is tracked, or added to the index, and differs from HEAD. The
-    registry by itself, which every run writes, is no reason for a commit."""
+    """What ``-a`` commits: files tracked or added to the index that differ from HEAD. The registry
+    alone, which every run writes, does not justify a commit."""
     return [path for path in (*changes.modified, *changes.staged_new) if path != settings.REGISTRY]
 
 
@@ -36,13 +36,13 @@ def modified(project: Project, changes: Changes) -> list[str]:
 
 
 def _is_data(path: str, config: Config) -> bool:
-    """Whether git itself holds the data at ``path``, as the configuration says."""
+    """Whether git itself tracks the data at ``path``, according to the configuration."""
     return bool(config.data_paths) and describe.role(path, config) is describe.Role.DATA
 
 
 def untracked(project: Project, command: Sequence[str], changes: Changes) -> list[str]:
-    """The files that the command names and git neither holds nor ignores. (Of others that it may read
-    nobody knows; ``check --before`` names them.)"""
+    """Return the files that the command names and git neither tracks nor ignores. (Other files it
+    may read are unknown here; ``check --before`` lists them.)"""
     found = []
     for word in command:
         path = project.git.cwd / word

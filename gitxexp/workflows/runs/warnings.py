@@ -1,4 +1,4 @@
-"""What is said before a command runs: mistakes that ``check --before`` finds and nothing else refuses."""
+"""Warnings before a command runs: findings of ``check --before`` that nothing else refuses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from gitxexp.repository.repository import Project
 from gitxexp.workflows.checks.check import checks_before
 from gitxexp.workflows.checks.rule import Finding
 
-#: What ``run`` and ``sweep`` refuse by themselves, or need not know to run something.
+#: Rules that ``run`` and ``sweep`` enforce themselves or do not need.
 _OTHERS = ("version-taken", "data-uncommitted", "remote-missing", "on-main")
 
 
 def warnings(project: Project, params: Mapping[str, Any] | None = None) -> tuple[Finding, ...]:
-    """The findings, the gravest first, without what the configuration ignores. ``params`` are those
-    that run instead of what the files say."""
+    """Return the findings, most severe first, without ignored ones. ``params`` override those in
+    the files."""
     return tuple(checks_before(project, params=params, skip=_OTHERS))

@@ -1,7 +1,8 @@
-"""Where the rows of a table are: a results database, a file of the work tree, or either at a version.
+"""Locate the rows of a table: in a results database, a file of the work tree, or either at a
+version.
 
 ``predictions`` is a table of the results databases here, ``results.predictions`` that of one file
-where two have it, ``predictions@REV`` the same at any version or revision, and a path
+if two have it, ``predictions@REV`` the same at any version or revision, and a path
 (``data/train.parquet``, ``data/train.parquet@REV``) a file of parquet, CSV or JSON.
 """
 
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TablePlace:
-    """A table of a file; ``table`` "" where the file itself is the table, and ``suffix`` says how it
-    is read: in a cache it has another name."""
+    """A table of a file; ``table`` is "" if the file itself is the table, and ``suffix`` says how
+    to read it, because cached files have other names."""
 
     file: Path
     table: str = ""
@@ -44,7 +45,7 @@ class TablePlace:
 
 @dataclass(frozen=True)
 class _Database:
-    """A results database: its path from the top, and the file that has its content."""
+    """A results database: its path from the top, and the file with its content."""
 
     path: str
     file: Path
@@ -55,7 +56,7 @@ class _Database:
 
 
 class Catalog:
-    """The tables of one project, looked up when they are asked for."""
+    """The tables of one project, looked up on demand."""
 
     def __init__(
         self, project: Project, session: Session, progress: Progress | None = None
@@ -67,7 +68,7 @@ class Catalog:
 
     @cached_property
     def contents(self) -> CommitContents:
-        """The files of past commits, which most queries do not name: imported for those that do."""
+        """The files of past commits, imported only for queries that name them."""
         from gitxexp.workflows.merge.inputs import CommitContents
 
         return CommitContents(self.project, self.session.scratch, self._progress)
@@ -112,10 +113,9 @@ class Catalog:
     # -- what a name means -----------------------------------------------------------------------
 
     def find(self, name: TableName) -> TablePlace | None:
-        """The place of the rows; None where no file has such a table.
+        """Return the location of the rows; None if no file has such a table.
 
-        Raises XexpError where several have it, for a revision that does not exist and for a file
-        that is nowhere.
+        Raises XexpError if several have it, for an unknown revision, or for a file that is nowhere.
         """
         table, at, revision = name.name.rpartition("@")
         if not at:
@@ -157,7 +157,7 @@ class Catalog:
         return None
 
     def _missing(self, name: TableName) -> XexpError | None:
-        """A schema that is a file has not this table: said here, DuckDB knows neither."""
+        """Raise an error if a file used as schema lacks the table: DuckDB knows neither."""
         if not name.schema or name.schema.lower() not in {d.schema.lower() for d in self.here}:
             return None
         known = [table for database in self.here if database.schema.lower() == name.schema.lower()
@@ -213,7 +213,7 @@ class Catalog:
         raise XexpError(f"'{name}' is not a file at {revision}")
 
     def _spelled(self, name: str) -> list[str]:
-        """A path from this folder, then from the top."""
+        """Resolve a path relative to this folder, then to the top."""
         both = (self.project.places.prefix + name, name)
         return list(dict.fromkeys(map(posixpath.normpath, both)))
 
@@ -230,11 +230,11 @@ class Catalog:
             f"name one: {', '.join(f'{stem}.{table}' for table in tables[:8])}",
         )
 
-    # -- for people ------------------------------------------------------------------------------
+    # -- listings --------------------------------------------------------------------------------
 
     def shown(self) -> dict[str, TablePlace]:
-        """What can be asked for here by name, a table of two files (or called as one of ours) by its
-        file too."""
+        """Names of available tables; a table in two files (or named like one of ours) also with its
+        file."""
         every = [
             (database, table) for database in self.here for table in self.tables(database.file)
         ]
@@ -246,7 +246,7 @@ class Catalog:
         }  # fmt: skip
 
     def names(self) -> list[str]:
-        """Every table that can be asked for here without a version."""
+        """Every table available here without a version."""
         return [*RECORDS, *self.shown()]
 
 

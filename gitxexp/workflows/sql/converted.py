@@ -1,5 +1,5 @@
-"""Tables of SQLite as parquet files that several queries read: a prompt or a notebook asks the same
-tables again and again, and to convert one takes far longer than to ask it."""
+"""SQLite tables converted to parquet files shared by several queries: a prompt or a notebook
+queries the same tables repeatedly, and conversion takes far longer than a query."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from gitxexp.tables.duckdb.session import stamp
 
 @dataclass(frozen=True)
 class Converted:
-    """The parquet files of a part of a table, which go with this object, and remarks on how they differ
-    from it."""
+    """The parquet files of a part of a table, deleted with this object, and notes on how they
+    differ from the table."""
 
     part: Part
     files: Sequence[Path]
@@ -35,7 +35,7 @@ class Converted:
 
 
 class Conversions:
-    """What was converted, kept as long as this object is, and as the database stays as it was."""
+    """Cached conversions, kept as long as this object lives and the database is unchanged."""
 
     def __init__(self) -> None:
         folder = Folder()

@@ -1,4 +1,4 @@
-"""One DuckDB with the tables that some statements name, and nothing else it could reach."""
+"""A DuckDB with the tables that the statements name, and no access to anything else."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _MEMORY = 2_000_000_000
 
 #: Schemas of DuckDB's own.
 _OWN = ("main", "memory", "information_schema", "pg_catalog", "temp", "system")
-EVERY = " in all versions"  #: what follows the name of a table in that of its all_versions()
+EVERY = " in all versions"  #: suffix of a table's all_versions() view
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def selected(
     allow_files: bool = False,
     conversions: Conversions | None = None,
 ) -> Any:
-    """:meth:`Database.select` of a database of its own."""
+    """Run :meth:`Database.select` on a new database."""
     database = Database(project, allow_files=allow_files, conversions=conversions)
     try:
         return database.select(query, condition)
@@ -66,8 +66,8 @@ def selected(
 class Database:
     """Statements over a project's tables; close it, or use it in a ``with``, to free its files.
 
-    ``allow_files`` lets statements read any file of this machine. ``progress`` is asked for again
-    and again while files are fetched. ``conversions`` are shared with other databases.
+    ``allow_files`` lets statements read any file of this machine. ``progress`` is called repeatedly
+    while files are fetched. ``conversions`` are shared with other databases.
     """
 
     def __init__(
@@ -87,11 +87,11 @@ class Database:
         self._files: list[Path] = []
         self._views: list[str] = []
         self._places: dict[str, TablePlace] = {}  #: of views
-        self._converted: list[Converted] = []  #: its files go with it
+        self._converted: list[Converted] = []  #: its files are deleted with it
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The tables of files; what it imports is not for a query that names none of them."""
+        """The tables of files; imported only for queries that name them."""
         from gitxexp.workflows.sql.catalog import Catalog
 
         return Catalog(self.project, self.session, self._progress)
@@ -103,15 +103,15 @@ class Database:
         self.close()
 
     def close(self) -> None:
-        """End the connection and remove what was written for it. Safe to call once."""
+        """Close the connection and remove its files. Call it only once."""
         self.session.close()
 
     def prepare(self, script: str) -> list[Statement]:
-        """Read the statements of ``script`` and have the tables that they name; nothing else can be
-        reached from now on. Call it once.
+        """Parse the statements of ``script`` and create the tables that they name; nothing else is
+        accessible afterwards. Call it only once.
 
-        Raises UsageError for a statement that cannot be read or would write, XexpError for a
-        revision, table or file that is not there.
+        Raises UsageError for a statement that is invalid or would write, XexpError for a missing
+        revision, table or file.
         """
         with self._explained(script):
             statements = parse(self.session, script)
@@ -123,7 +123,7 @@ class Database:
             self._have_others()
         every = {name for statement in statements for name in statement.every_version}
         if every:
-            from gitxexp.workflows.sql import versions  # late: few ask for it
+            from gitxexp.workflows.sql import versions  # late: rarely needed
 
             for name in every:
                 rows = versions.union(self.catalog, name, self._read, self.notes)
@@ -144,7 +144,7 @@ class Database:
         self.session.rows("SET lock_configuration = true")
 
     def execute(self, statement: Statement) -> Any:
-        """Run a prepared statement; DuckDB's connection, which has its rows.
+        """Run a prepared statement; return DuckDB's connection with its rows.
 
         Raises UsageError with the place of a mistake and close names.
         """
@@ -152,12 +152,13 @@ class Database:
             return self.session.connection.execute(statement.text)
 
     def select(self, script: str, condition: Condition | None = None) -> Any:
-        """The one statement of ``script`` as a DuckDB relation, of its rows those that ``condition`` (of
-        its columns, in SQL) is true of; the database lives as long as it.
+        """Return the only statement of ``script`` as a DuckDB relation, restricted to rows for
+        which ``condition`` (SQL over its columns) is true; the database lives as long as the
+        relation.
 
-        Raises what :meth:`prepare` and :meth:`execute` do.
+        Raises as :meth:`prepare` and :meth:`execute` do.
         """
-        import duckdb  # noqa: F401, which gives connections their relations
+        import duckdb  # noqa: F401, gives connections their relations
 
         statements = self.prepare(script)
         if len(statements) > 1:
@@ -170,7 +171,8 @@ class Database:
         return relation
 
     def write_parquet(self, statement: Statement, path: Path) -> None:
-        """Write the rows of a prepared statement to the parquet file ``path``, whole or not at all."""
+        """Write the rows of a prepared statement to the parquet file ``path``, completely or not at
+        all."""
         from gitxexp.common.files import atomic_write
 
         out = self.session.scratch / "result.parquet"
@@ -184,14 +186,14 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """DuckDB's errors while rows are fetched, as ours."""
+        """Convert DuckDB's errors while rows are fetched."""
         with self._explained():
             yield
 
     # -- tables ----------------------------------------------------------------------------------
 
     def _have(self, name: TableName, part: _Wanted, *, guessed: bool) -> None:
-        """Make the view that ``name`` names, if it names anything of ours."""
+        """Create the view for ``name``, if it names anything of ours."""
         if not name.schema and name.name.lower() in RECORDS:
             self.view(name, self.records(name.name.lower()))
             return
@@ -206,7 +208,7 @@ class Database:
             self.view(name, self.relation(place, part.columns, part.limit))
 
     def _have_others(self) -> None:
-        """Let a statement find the names and columns of the tables that no statement names."""
+        """Make names and columns of unreferenced tables visible to a statement."""
         for record in RECORDS:
             if quote(record) not in self._views:
                 self.view(TableName(record), self.records(record))
@@ -246,7 +248,7 @@ class Database:
         limit: int | None = None,
         ranges: Ranges | None = None,
     ) -> str:
-        """What stands after FROM for the rows of ``place``, or those in ``ranges`` of rowids."""
+        """Return the FROM item for the rows of ``place``, or those in ``ranges`` of rowids."""
         kind = database_kind(place.file)
         if kind == "sqlite":
             from gitxexp.tables.duckdb import parallel_scan, scan  # late, as the catalog
@@ -254,7 +256,7 @@ class Database:
             files: Sequence[Path]
             part = scan.Part(place.table, columns, limit, ranges)
             if self.conversions is not None:
-                if columns is not None:  # they are all words of a statement
+                if columns is not None:  # these are all words of a statement
                     own = {name.lower() for name in self.catalog.tables(place.file)[place.table]}
                     part = scan.Part(place.table, columns & own, limit, ranges)
                 kept = self.conversions.of(place.file, part)
@@ -281,7 +283,7 @@ class Database:
         return READERS[suffix].format(text(self.session.link(place.file, suffix)))
 
     def schema(self) -> list[ColumnEntry]:
-        """The tables here, and the columns of each; of SQLite's, types are those declared."""
+        """The tables here, and the columns of each; for SQLite, with declared types."""
         entries = []
         for name in RECORDS:
             self.view(TableName(name), self.records(name))
@@ -297,7 +299,7 @@ class Database:
         return explained(lambda: self.catalog.names(), script, self._columns)
 
     def _columns(self) -> list[str]:
-        """The columns of every table that the statements name, those too that were not read."""
+        """The columns of every table that the statements name, including unread ones."""
         found = []
         for view in self._views:
             place = self._places.get(view)
@@ -317,7 +319,7 @@ class _Wanted:
 
 
 def _wanted(statements: Sequence[Statement]) -> dict[TableName, _Wanted]:
-    """As much of every table as the statement that needs most of it."""
+    """Return the part of each table that covers the needs of all statements."""
     wanted: dict[TableName, _Wanted] = {}
     for statement in statements:
         for name in statement.tables:

@@ -1,4 +1,4 @@
-"""DuckDB's errors in a statement that somebody typed: what, where, and close names."""
+"""Explain DuckDB's errors in a user's statement: what, where, and similar names."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from gitxexp.tables.duckdb import session
 from gitxexp.tables.duckdb.core import core
 from gitxexp.workflows.sql.statement import is_path
 
-#: Gives names where they are needed, which may take a while.
+#: Returns names on demand, which may take a while.
 Names = Callable[[], Sequence[str]]
 
-#: Words that statements are made of, for those that are misspelt.
+#: SQL keywords, to suggest for misspelt ones.
 KEYWORDS = (
     "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "BY", "HAVING", "LIMIT", "OFFSET", "JOIN", "LEFT",
     "INNER", "USING", "UNION", "DISTINCT", "BETWEEN", "DESCRIBE", "SUMMARIZE", "EXPLAIN", "PIVOT",
@@ -26,9 +26,9 @@ KEYWORDS = (
 
 @contextmanager
 def explained(tables: Names, script: str = "", columns: Names = list) -> Iterator[None]:
-    """Turn DuckDB's errors in ``script`` into ours: UsageError with the place of a mistake. ``tables``, or
-    ``columns``, are asked for where a name is none of them and DuckDB knows no better.
-    KeyboardInterrupt where the query was interrupted."""
+    """Convert DuckDB's errors in ``script`` to UsageError with the position of the mistake.
+    ``tables`` or ``columns`` supply similar names if a name is unknown and DuckDB suggests none.
+    Raises KeyboardInterrupt if the query was interrupted."""
     duckdb = core()
     try:
         yield
@@ -43,14 +43,14 @@ def explained(tables: Names, script: str = "", columns: Names = list) -> Iterato
         raise mistake(str(error), tables, script, columns) from None
     except duckdb.Error as error:
         raise session.explain(error) from None
-    except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
+    except RuntimeError as error:  # DuckDB's message for a KeyboardInterrupt that it caught
         if "Query interrupted" not in str(error):
             raise
         raise KeyboardInterrupt from error
 
 
 def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
-    """What is wrong with a statement, and with the values that it computes."""
+    """Return what is wrong with a statement, or with the values that it computes."""
     return (
         duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException,
         duckdb.ConversionException, duckdb.OutOfRangeException,
@@ -58,7 +58,7 @@ def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
 
 
 def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -> UsageError:
-    """What DuckDB says, the place it points at, and close names."""
+    """Return DuckDB's message, the position it points at, and similar names."""
     lines = said.strip().split("\n")
     first = re.sub(r"^[\w ]+ Error: ", "", lines[0]).rstrip("!")
     at = next((n for n, line in enumerate(lines) if line.startswith("LINE ")), None)
@@ -88,7 +88,7 @@ def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -
 
 
 def _plain(first: str) -> str:
-    """Without what DuckDB calls things within it."""
+    """Remove DuckDB's internal names."""
     for form, words in {
         r'referenced column "(.*)" not found in FROM clause': r"there is no column '\1'",
         r'referenced table "(.*)" not found': r"no table '\1' is named after FROM",
@@ -100,7 +100,7 @@ def _plain(first: str) -> str:
 
 
 def _place(first: str, script: str) -> list[str]:
-    """Where the name that DuckDB quotes stands, if it stands in one place of the statement only."""
+    """Return the position of the name that DuckDB quotes, if it occurs only once in the statement."""
     name = re.search(r'"([^"]+)"', first)
     found = list(re.finditer(rf"\b{re.escape(name[1])}\b", script)) if name else []
     if len(found) != 1:
@@ -113,13 +113,13 @@ def _place(first: str, script: str) -> list[str]:
 
 
 def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | None:
-    """Names that are close to the wrong one, else what there is."""
+    """Return names similar to the wrong one, else all names."""
     missing = re.search(
         r'(column|table)(?: named)? "([^"]*)".*?\nCandidate \w+:[ :]*([^\n]*)', said, re.S | re.I
     )
     if missing:
         known = re.findall(r'"([^"]*)"', missing[3])
-        if missing[1].lower() == "column":  # DuckDB knows those only that were read
+        if missing[1].lower() == "column":  # DuckDB knows only those that were read
             known = list(dict.fromkeys([*columns(), *known]))
         if place and f'"{missing[2]}"' in place[0]:
             close = suggestion(missing[2], known)
@@ -142,8 +142,8 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
 
 
 def _misspelt(line: str, marks: str) -> str | None:
-    """A word at or shortly before the marks that is nearly a keyword, which may be far more to the left
-    than where the statement makes no sense any more."""
+    """Return a word at or shortly before the position that resembles a keyword; the typo may be
+    well to the left of where parsing fails."""
     from difflib import get_close_matches  # only for an error
 
     words = re.findall(r"[A-Za-z_]+", line[: len(marks.rstrip())].partition(": ")[2])

@@ -1,4 +1,4 @@
-"""What is known of experiments, runs and models, as tables."""
+"""Tables of experiments, runs and models."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _RUN = {
 
 
 def experiments(project: Project) -> Records:
-    """A row for each experiment, the newest first; what it does not have is NULL."""
+    """A row for each experiment, newest first; missing values are NULL."""
     rows = []
     for each in project.experiments():
         said = each.payload
@@ -55,7 +55,7 @@ def experiments(project: Project) -> Records:
 
 
 def params(project: Project) -> Records:
-    """A row for each parameter of each experiment; ``number`` is NULL where it is none."""
+    """A row for each parameter of each experiment; ``number`` is NULL if it is not numeric."""
     rows = [
         [each.name, name, _shown(value), _number(value)]
         for each in project.experiments()
@@ -65,7 +65,7 @@ def params(project: Project) -> Records:
 
 
 def metrics(project: Project) -> Records:
-    """A row for each metric of each experiment; ``value`` is NULL where it is no number."""
+    """A row for each metric of each experiment; ``value`` is NULL if it is not a number."""
     rows = [
         [each.name, name, _number(value), _shown(value)]
         for each in project.experiments()
@@ -122,7 +122,7 @@ def labels(project: Project) -> Records:
 
 
 def promotions(project: Project) -> Records:
-    """A row for each model that became production, the newest first."""
+    """A row for each promotion, newest first."""
     columns = dict.fromkeys(("id", "slot", "version", "run", "who", "at", "why", "metric"), "text")
     columns |= {"value": "real", "hash_before": "text", "hash_after": "text"}
     found = project.registry.promotions() if project.places.top else []
@@ -130,8 +130,8 @@ def promotions(project: Project) -> Records:
 
 
 def runs(project: Project) -> Records:
-    """A row for each run: those that ``run`` and ``sweep`` recorded, and those that only a tracker
-    did, whose status is NULL. ``params`` and ``metrics`` are JSON."""
+    """A row for each run: those that ``run`` and ``sweep`` recorded, and those known only to a
+    tracker, whose status is NULL. ``params`` and ``metrics`` are JSON."""
     if project.places.top is None:
         return Records(_RUN, [])
     from gitxexp.workflows.experiments import collect
@@ -140,7 +140,7 @@ def runs(project: Project) -> Records:
     rows = [[_run_cell(record, name) for name in _RUN] for record in recorded]
     known = {part.get("run") for record in recorded for part in _parts(record)}
     versions = {e.payload.run: e.name for e in reversed(project.experiments()) if e.payload.run}
-    with suppress(XexpError):  # a database that cannot be read hides no record
+    with suppress(XexpError):  # an unreadable database does not hide records
         for run in collect.all_runs(project.top, project.config):
             if run.id in known:
                 continue

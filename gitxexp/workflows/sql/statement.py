@@ -1,7 +1,7 @@
-"""What a statement asks for: the tables it names, and as much of them as it can need.
+"""What a statement needs: the tables it names, and the parts of them that it can use.
 
-DuckDB's own parser gives the tree (``json_serialize_sql``); a statement that it does not give one
-for (PIVOT) is read word by word, and then needs all columns.
+DuckDB's own parser gives the tree (``json_serialize_sql``); a statement without one (PIVOT) is read
+word by word, and then needs all columns.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gitxexp.common.errors import UsageError
 if TYPE_CHECKING:
     from gitxexp.tables.duckdb.session import Session
 
-#: Statements that read and do nothing else (duckdb.StatementType).
+#: Read-only statements (duckdb.StatementType).
 _READS = ("SELECT", "EXPLAIN", "MULTI")  # MULTI is what PIVOT becomes
 _EXPLAIN = re.compile(r"(\s|--[^\n]*\n|/\*.*?\*/)*EXPLAIN(\s+ANALYZE)?\b", re.I | re.S)
 _WORD = re.compile(r'"((?:[^"]|"")+)"|\'((?:[^\']|\'\')*)\'|([\w.]+)')
@@ -42,7 +42,7 @@ def is_path(name: str) -> bool:
 
 @dataclass(frozen=True)
 class TableName:
-    """A table as a statement names it; ``schema`` is what stands before the dot, or ""."""
+    """A table as a statement names it; ``schema`` is the part before the dot, or ""."""
 
     name: str
     schema: str = ""
@@ -50,16 +50,16 @@ class TableName:
 
 @dataclass(frozen=True)
 class Statement:
-    """One statement. ``columns`` are the only names (in lower case) that it can need of any table,
-    None: it may need all; ``limit`` the number of first rows that are enough, None: all."""
+    """One statement. ``columns`` are the only names (in lower case) that it can need from any
+    table, None: all; ``limit`` is the number of first rows that suffice, None: all."""
 
     text: str
     tables: tuple[TableName, ...]
     every_version: tuple[TableName, ...]  #: the arguments of all_versions()
     columns: frozenset[str] | None = None
     limit: int | None = None
-    guessed: bool = False  #: the tables are words, of which some may name none
-    lists: bool = False  #: it asks which tables there are
+    guessed: bool = False  #: the tables are words, some of which may not be tables
+    lists: bool = False  #: it lists tables
 
 
 def parse(session: Session, script: str) -> list[Statement]:
@@ -106,7 +106,7 @@ def _statement(session: Session, text: str) -> Statement:
 
 
 def _parsed(name: str) -> TableName:
-    """A name as DESCRIBE has it: quoted."""
+    """Return a name as in DESCRIBE: quoted."""
     words = [(quoted or plain).replace('""', '"') for quoted, _, plain in _WORD.findall(name)]
     return TableName(words[-1] if words else "", words[-2] if len(words) > 1 else "")
 
@@ -131,7 +131,7 @@ def _dotted(name: str) -> TableName:
 
 
 def _nodes(tree: Any) -> Iterator[dict[str, Any]]:
-    """Every object of the tree."""
+    """Yield every object of the tree."""
     waiting = [tree]
     while waiting:
         node = waiting.pop()
@@ -166,7 +166,7 @@ def _literal(argument: dict[str, Any]) -> Any:
 
 
 def _columns(nodes: Sequence[dict[str, Any]]) -> frozenset[str] | None:
-    """All words of the tree: whatever names a column is among them. None where it may not be."""
+    """Return all words of the tree, which include every column name; None if they may not."""
     words: set[str] = set()
     for node in nodes:
         kind = node.get("type")
@@ -194,7 +194,7 @@ def _words(node: dict[str, Any]) -> set[str]:
     return words
 
 
-#: What only passes values of one row on.
+#: Nodes that only pass on values of one row.
 _PLAIN = {"COLUMN_REF", "STAR", "CONSTANT"}
 
 

@@ -1,8 +1,8 @@
-"""``all_versions('predictions')``: the rows of a table in all tagged versions, each of them once.
+"""``all_versions('predictions')``: the rows of a table in all tagged versions, each once.
 
-A row is given with the version, the oldest first, that is the first to have it. Of two files that
-began as copies of each other only the pages that differ are read, so versions that append cost what
-they appended. A row is what the tracker wrote: columns that tagging fills do not make another of it.
+A row comes with the oldest version that contains it. Of two files that started as copies of each
+other only differing pages are read, so a version that appends costs only what it appended. Columns
+that tagging fills do not make a row different.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gitxexp.tables.duckdb.session import Session
     from gitxexp.workflows.sql.catalog import Catalog
 
-#: The column that says which version is the first with the row.
+#: The column with the first version that contains the row.
 VERSION = "version"
 
 
@@ -42,14 +42,14 @@ class _Rows:
     columns: Mapping[str, str]
 
 
-#: Gives what stands after FROM for a table, or for those of its rows in ranges of rowids.
+#: Returns the FROM item for a table, or for its rows in ranges of rowids.
 Read = Callable[[TablePlace, Ranges | None], str]
 
 
 def union(catalog: Catalog, name: TableName, read: Read, notes: list[str]) -> str:
-    """What stands after FROM for all rows; ``notes`` gets which versions are left out.
+    """Return the FROM item for all rows; ``notes`` receives the versions that were left out.
 
-    Raises UsageError where no tagged version has such a table.
+    Raises UsageError if no tagged version has such a table.
     """
     versions = list(_versions(catalog, name, notes))
     if not versions:
@@ -62,7 +62,7 @@ def union(catalog: Catalog, name: TableName, read: Read, notes: list[str]) -> st
 
 
 def _versions(catalog: Catalog, name: TableName, notes: list[str]) -> Iterator[_Version]:
-    """The versions that have the table, the oldest first; of several with one file, the first."""
+    """The versions with the table, oldest first; of several with the same file, the first."""
     seen = set()
     for experiment in reversed(catalog.tags.experiments):
         try:
@@ -82,10 +82,10 @@ def _versions(catalog: Catalog, name: TableName, notes: list[str]) -> Iterator[_
 
 
 class _Union:
-    """The rows of one version after the other, and of each only those that no earlier one has.
+    """Collects the rows of successive versions, from each only those in no earlier one.
 
-    ``extra`` are rows that were met and that the version at hand does not have: what it has and its
-    predecessor has not is new unless it is among them.
+    ``extra`` are rows seen before that the current version lacks: a row that it has and its
+    predecessor lacks is new unless it is among them.
     """
 
     def __init__(self, session: Session, versions: Sequence[_Version], read: Read) -> None:
@@ -111,7 +111,7 @@ class _Union:
         return _Rows(relation, self.session.describe(relation))
 
     def _apart(self, before: _Version, after: _Version) -> tuple[_Rows, _Rows]:
-        """The rows of both files that may differ."""
+        """Return the rows of both files that may differ."""
         old, new = before.place, after.place
         found = None
         if database_kind(old.file) == database_kind(new.file) == "sqlite":
@@ -121,7 +121,7 @@ class _Union:
         return self._all(before, found[0]), self._all(after, found[1])
 
     def _without(self, rows: _Rows, others: _Rows | None) -> _Rows:
-        """The rows that ``others`` does not have: of two equal ones, one of the others takes one."""
+        """Return the rows that ``others`` lacks, counting duplicates."""
         if others is None:
             return rows
         names = [name for name in rows.columns if name.lower() not in STAMPS]
@@ -141,7 +141,8 @@ class _Union:
         return _Rows(self.session.keep("rows", query), rows.columns)
 
     def _left(self, added: _Rows, removed: _Rows) -> _Rows:
-        """What was met and the version at hand lacks: without what came back, with what it dropped."""
+        """Update the rows seen before that the current version lacks: without returned ones, with
+        dropped ones."""
         if self.extra is None:
             return removed
         still = self._without(self.extra, added)
@@ -159,7 +160,7 @@ class _Union:
 def _differing_pages(
     session: Session, old: TablePlace, new: TablePlace
 ) -> tuple[Ranges, Ranges] | None:
-    """The ranges of rowids on pages that differ; None where the files are no copies."""
+    """The ranges of rowids on pages that differ; None if the files are no copies."""
     from gitxexp.tables.rules import fold
     from gitxexp.tables.sqlite import pages, source
 

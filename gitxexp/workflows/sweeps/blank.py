@@ -1,7 +1,7 @@
-"""A results database without its runs: what a run of a sweep writes to.
+"""A results database without its runs: the one that a sweep's run writes to.
 
-Tables of runs, and xetrack's objects, are there and empty; other tables keep their rows, for a
-script may look something up in them.
+Tables of runs and xetrack's objects are empty; other tables keep their rows, because a script may
+look something up in them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ _XETRACK = {"assets", "keys", "counts"}
 
 
 def write_blank(source: Path, target: Path) -> bool:
-    """Write ``target``, a blank copy of the SQLite database ``source``; False where it cannot be
-    told which of its tables hold runs, and so nothing is written."""
+    """Write ``target``, a blank copy of the SQLite database ``source``; False, with nothing
+    written, if the tables of runs cannot be determined."""
     if database_kind(source) != "sqlite":
         return False
     target.unlink(missing_ok=True)
@@ -51,7 +51,7 @@ def _write(database: Database, target: Path) -> bool:
             copy.execute(entry.sql)
             if entry.kind == "table" and entry.name.lower() not in empty:
                 _fill(raw, copy, entry.name)
-        if "sqlite_sequence" in _all_names(raw):  # ids go on where they are
+        if "sqlite_sequence" in _all_names(raw):  # ids continue from the current values
             copy.execute("DELETE FROM sqlite_sequence")
             _fill(raw, copy, "sqlite_sequence")
         rest = (

@@ -1,9 +1,9 @@
-"""Workers that see none of our files: each clones the git remote, pulls the data that it needs, and
-sends back what its runs left.
+"""Workers that cannot see our files: each clones the git remote, pulls the data that it needs, and
+sends back the outputs of its runs.
 
-A worker clones once for a sweep and makes a worktree for each of its threads there, as the coordinator
-does here for workers that share its files. What comes back goes into the run's folder as if the run had
-left it there: up to :data:`BYTES` with the answer, what is more by the DVC remote.
+A worker clones once for a sweep and makes a worktree for each of its threads there, as the
+coordinator does here for workers that share its files. Outputs go into the run's folder as if the
+run had left them there: up to :data:`BYTES` with the answer, the rest through the DVC remote.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from gitxexp.workflows.sweeps import job as sweeps_job
 from gitxexp.workflows.sweeps import pool
 from gitxexp.workflows.sweeps.job import Job, Kept, Outcome
 
-#: Bytes of files that come with the answer of a run. Dask holds an answer in memory.
+#: Bytes of files sent with the answer of a run. Dask holds an answer in memory.
 BYTES = 64_000_000
-#: Bytes of a log that come where the whole cannot.
+#: Bytes of a log to send if it is too large.
 _LOG_END = 1_000_000
-#: Seconds that the runs of a clone have to end before it is deleted.
+#: Seconds that a clone's runs have to end before it is deleted.
 _PATIENCE = 15.0
 
 
@@ -58,7 +58,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Sent:
-    """What a worker sends back of a run. ``stored``: md5 of the files that are on the DVC remote; the
+    """A worker's answer for a run. ``stored``: md5 of the files that are on the DVC remote; the
     log's path is ""."""
 
     outcome: Outcome
@@ -70,7 +70,7 @@ class Sent:
 
 
 def source_of(project: Project, sweep: str, revision: str) -> Source:
-    """What the workers of a sweep clone. Raises XexpError where no git remote has the commit."""
+    """What the workers of a sweep clone. Raises XexpError if no git remote has the commit."""
     git = project.at_top
     branch, _ = git.head()
     name = choose_remote(git, branch, None, project.config.tag_remote)
@@ -99,7 +99,7 @@ def source_of(project: Project, sweep: str, revision: str) -> Source:
 
 
 def accept(project_top: Path, job: Job, sent: Sent) -> Outcome:
-    """Put what a worker sent into the run's folder. Raises XexpError or OSError where that fails."""
+    """Store a worker's answer in the run's folder. Raises XexpError or OSError if that fails."""
     job.kept.mkdir(parents=True, exist_ok=True)
     for path, data in sent.files.items():
         _place_of(job, path).write_bytes(data)
@@ -117,7 +117,7 @@ def _place_of(job: Job, path: str) -> Path:
 
 
 class Clone:
-    """A clone below ``home`` with ``count`` worktrees that are ready. Raises Unprepared."""
+    """Create a clone below ``home`` with ``count`` prepared worktrees. Raises Unprepared."""
 
     def __init__(self, source: Source, home: Path, count: int) -> None:
         self.source = source
@@ -161,7 +161,7 @@ class Clone:
             self.free.put(tree.top)
 
     def _configure(self, root: str) -> None:
-        """Name the DVC remotes that were folders of the machine that began the sweep, and are here."""
+        """Configure the DVC remotes that are folders on the coordinator and also exist here."""
         folder = self.top / root / ".dvc"
         folders = self.source.folders.get(root, {})
         here = {name: path for name, path in folders.items() if Path(path).is_dir()}
@@ -182,7 +182,7 @@ class Clone:
             self.free.put(tree)
 
     def _sent(self, job: Job, outcome: Outcome) -> Sent:
-        """The files of a run, the small ones first with the answer."""
+        """The files of a run, the small ones with the answer first."""
         files: dict[str, bytes] = {}
         stored: dict[str, str] = {}
         notes = list(outcome.notes)
@@ -215,7 +215,7 @@ class Clone:
         return Sent(done, files, stored)
 
     def _store(self, file: Path, path: str, stored: dict[str, str]) -> str | None:
-        """Send a file by the DVC remote; why it was not."""
+        """Send a file through the DVC remote; return why that failed."""
         try:
             md5 = hash_file(file)
             remote.send_file(self.top, file, md5)
@@ -225,7 +225,7 @@ class Clone:
         return None
 
     def remove(self) -> None:
-        """Leave nothing of it, once its runs have ended."""
+        """Delete it once its runs have ended."""
         for _ in range(self.count):
             try:
                 self.free.get(timeout=_PATIENCE)
@@ -239,7 +239,7 @@ _lock = threading.Lock()
 
 
 def clone_for(source: Source, home: Path, count: int) -> Clone:
-    """The clone of this process for a sweep, made when first asked for. Raises Unprepared."""
+    """The clone of this process for a sweep, created on first use. Raises Unprepared."""
     with _lock:
         for clone in _clones:
             if clone.source == source and clone.top.is_dir():

@@ -1,8 +1,8 @@
-"""Jobs on the workers of a Dask cluster, which see the repository's files as we do, or clone it.
+"""Jobs on the workers of a Dask cluster, which share the repository's files, or clone it.
 
-``Client(ADDRESS)`` is the one interface to workers started by ssh, by Kubernetes, or by Slurm, PBS and LSF
-(distributed.dask.org, jobqueue.dask.org). A worker that is lost leaves its job to another one: the job
-begins with ending what is left of the earlier attempt, and with a clean worktree.
+``Client(ADDRESS)`` is the same interface for workers started by ssh, by Kubernetes, or by Slurm,
+PBS and LSF (distributed.dask.org, jobqueue.dask.org). The job of a lost worker goes to another one:
+it starts by terminating the earlier attempt, in a clean worktree.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from gitxexp.workflows.sweeps.clone import (
 from gitxexp.workflows.sweeps.engine import Engine, EngineLost
 from gitxexp.workflows.sweeps.job import Job, Outcome
 
-#: Settings of workers of our own: without the profile of their threads, which nobody sees (half of the
+#: Settings for our own workers: without thread profiling, which is unused (and takes half the
 #: processor time of a short run).
 _OWN_WORKERS = {"distributed.worker.profile.enabled": False}
-#: Seconds for a scheduler to answer.
+#: Seconds to wait for a scheduler.
 _PATIENCE = "10s"
 
 
@@ -42,8 +42,8 @@ def run_on_worker(job: Job, stop: Path, tied: bool) -> Outcome:
 
 
 def run_in_clone(job: Job, source: Source) -> Sent:
-    """The job, in a worker's thread, in a worktree of the worker's clone. It ends when the task is
-    cancelled, or the worker closes because its scheduler is gone."""
+    """The job, in a worker's thread, in a worktree of the worker's clone. It is terminated if the
+    task is cancelled, or the worker closes because its scheduler is gone."""
     distributed = importlib.import_module("distributed")
     worker = distributed.get_worker()
     key = worker.get_current_task()
@@ -71,7 +71,7 @@ class DaskEngine(Engine):
     """A client of the scheduler at ``address``; ``local``: of one of our own, with worker processes
     on this machine. ``source``: what workers clone; None: they see our files.
 
-    Raises XexpError where it cannot be reached or is another Python.
+    Raises XexpError if it cannot be reached or runs another Python.
     """
 
     def __init__(
@@ -114,8 +114,8 @@ class DaskEngine(Engine):
         return 0
 
     def ahead(self, jobs: int) -> int:
-        """One for each thread: the way to a worker and back takes as long as a short command. Where
-        there are more threads than jobs none, for all would run at a time."""
+        """One per thread: the round trip to a worker takes as long as a short command. None if
+        there are more threads than jobs, because all would run at once."""
         return self.slots if self.slots <= jobs else 0
 
     def submit(self, job: Job) -> Future[Outcome]:
@@ -128,7 +128,7 @@ class DaskEngine(Engine):
     def _submitted(self, job: Job) -> Any:
         key = f"{job.context.sweep}-{job.context.run}"
         if self.source is None:
-            tied = self._cluster is None  # else a run that is left is found by its environment
+            tied = self._cluster is None  # else a leftover run is found by its environment
             return self.client.submit(run_on_worker, job, self.stop, tied, pure=False, key=key)
         able = None
         if self._unable:
@@ -139,7 +139,7 @@ class DaskEngine(Engine):
         return self.client.submit(run_in_clone, job, self.source, pure=False, key=key, workers=able)
 
     def _await(self, job: Job, inner: Any, outer: Future[Outcome]) -> None:
-        """Pass on what becomes of a job; whatever Dask raises means that nobody knows."""
+        """Pass on a job's outcome; any Dask error means that it is unknown."""
         try:
             while True:
                 try:
@@ -194,7 +194,7 @@ def _stopped(job: Job) -> Outcome:
 
 
 def _quiet() -> None:
-    """Dask's own messages are no messages of ours."""
+    """Silence Dask's own messages."""
     import logging
 
     logging.getLogger("distributed").setLevel(logging.CRITICAL)

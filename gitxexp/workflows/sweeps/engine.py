@@ -1,7 +1,7 @@
-"""Who does the jobs of a sweep: threads of this process, or the workers of a Dask cluster.
+"""The engines that run a sweep's jobs: threads of this process, or the workers of a Dask cluster.
 
-Both are a :class:`concurrent.futures.Executor` as far as a sweep is concerned: a job goes in, a
-future of its outcome comes out.
+For a sweep both work like a :class:`concurrent.futures.Executor`: it submits a job and gets a
+future.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ class Engine(ABC):
 
     @property
     def slots(self) -> int:
-        """How many jobs it can do at a time; 0 where it does as many as it was made for."""
+        """How many jobs it can do at a time; 0 if as many as it was created for."""
         return 0
 
     def ahead(self, jobs: int) -> int:
-        """How many jobs may be given away beside the ``jobs`` that run, so that nobody waits for the
-        next one."""
+        """The number of jobs to submit in addition to the running ``jobs``, so that no worker has
+        to wait."""
         return 0
 
     def ask(self) -> None:  # noqa: B027
-        """Ask what runs to end. Where all see ``stop``, that does it, and nothing is left to do."""
+        """Ask running jobs to end. If all see the file ``stop``, nothing else is needed."""
 
     @abstractmethod
     def submit(self, job: Job) -> Future[Outcome]:
-        """Begin a job; its future raises EngineLost where nobody knows what became of it."""
+        """Start a job; its future raises EngineLost if its outcome is unknown."""
 
     @abstractmethod
     def kill(self) -> None:
-        """End every job at once."""
+        """Kill every job at once."""
 
     @abstractmethod
     def close(self) -> None:
-        """Let everything go; no job is under way any more."""
+        """Release everything; no job is running any more."""
 
 
 class EngineLost(Exception):
-    """The workers, or the way to them, are gone."""
+    """The workers, or the connection to them, are gone."""
 
 
 class Threads(Engine):

@@ -1,7 +1,7 @@
-"""The rows of many runs in few databases: each database that is merged costs some milliseconds.
+"""Gather the rows of many runs into few databases: merging each database costs a few milliseconds.
 
-Only what cannot be anything but new rows is put together: databases with the same schema, in which
-only tables of runs have rows, whose rows have no number of SQLite's own that clashes with another's.
+Only databases that certainly contain just new rows are combined: with the same schema, with rows
+only in tables of runs, and without clashing rowids.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _NUMBERED = "SELECT 1 FROM pragma_table_info(?) WHERE pk = 1 AND upper(type) = '
 
 @dataclass(frozen=True)
 class Gathered:
-    """A database with the rows of ``members``, which it is itself where there is one."""
+    """A database with the rows of ``members``; with a single member, that database itself."""
 
     file: Path
     members: tuple[Path, ...]
 
 
 def gather(sources: Sequence[Path], folder: Path) -> list[Gathered]:
-    """The databases, those that can be put together in files of ``folder``."""
+    """Return the databases, with those that can be combined replaced by files in ``folder``."""
     by_schema: dict[object, list[Path]] = {}
     alone: list[Path] = []
     for source in sources:
@@ -45,7 +45,7 @@ def gather(sources: Sequence[Path], folder: Path) -> list[Gathered]:
 
 
 def _schema(source: Path) -> object:
-    """What databases that may be put together have in common; None for one that may not."""
+    """The key shared by databases that can be combined; None for one that cannot."""
     try:
         if database_kind(source) != "sqlite":
             return None
@@ -82,7 +82,7 @@ def _together(group: Sequence[Path], target: Path) -> Iterable[Gathered]:
             try:
                 for name in names:
                     db.execute(f"INSERT INTO main.{name} SELECT * FROM run.{name}")
-            except sqlite3.Error:  # a key that another run has, too
+            except sqlite3.Error:  # a key that another run also has
                 db.execute("ROLLBACK")
                 others.append(source)
             else:

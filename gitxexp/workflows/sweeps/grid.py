@@ -1,4 +1,5 @@
-"""The configurations of a sweep: lists and ranges of values that multiply, pair, or stand in a file.
+"""The configurations of a sweep: lists and ranges of values that are multiplied, paired, or read
+from a file.
 
 ``lr=0.1,0.01`` and ``hidden=range(8,65,8)`` are those of Hydra and of ``dvc exp run --queue``
 (dvc.org/doc/command-reference/exp/run, "Create a grid search"); ``log(1e-4,1e-1,5)`` are values with
@@ -32,7 +33,7 @@ _OPENING, _CLOSING = "([{", ")]}"
 
 @dataclass(frozen=True)
 class Interval:
-    """Numbers from ``low`` to ``high``, for a sampler. ``step`` None: any number between them."""
+    """A numeric interval for a sampler. ``step`` None: any number between them."""
 
     low: float
     high: float
@@ -52,8 +53,8 @@ class Axis:
 
 @dataclass(frozen=True)
 class Grid:
-    """The product of its ``factors``, each a sequence of parts of a configuration. ``axes`` are
-    what a sampler chooses from."""
+    """The product of its ``factors``, each a sequence of parts of a configuration. ``axes`` are the
+    choices of a sampler."""
 
     factors: tuple[tuple[Mapping[str, Any], ...], ...]
     axes: tuple[Axis, ...] = field(default=())
@@ -81,9 +82,9 @@ class Grid:
         return list(dict.fromkeys(name for part in parts for name in part))
 
     def configurations(self, sample: int | None = None, seed: int = 0) -> list[Configuration]:
-        """Every configuration once, or ``sample`` of them by chance (the same ones for a seed).
+        """Yield every configuration once, or ``sample`` random ones (reproducible by seed).
 
-        Raises UsageError where there are too many of them.
+        Raises UsageError if there are too many.
         """
         total = self.size
         numbers: Iterable[int] = range(total)
@@ -97,7 +98,7 @@ class Grid:
 
 
 def _sampled(total: int, count: int, seed: int) -> set[int]:
-    """``count`` different numbers below ``total``, which may be beyond what ``range`` can count."""
+    """``count`` different numbers below ``total``, which may exceed the limit of ``range``."""
     chance = random.Random(seed)
     if total <= 10 * count:
         return set(chance.sample(range(total), count))
@@ -108,7 +109,7 @@ def _sampled(total: int, count: int, seed: int) -> set[int]:
 
 
 def distinct(configurations: Iterable[Configuration]) -> list[Configuration]:
-    """The configurations without those that are the same values as an earlier one."""
+    """Yield the configurations without duplicates of earlier ones."""
     found: dict[str, Configuration] = {}
     for each in configurations:
         found.setdefault(canonical(each), each)
@@ -116,9 +117,10 @@ def distinct(configurations: Iterable[Configuration]) -> list[Configuration]:
 
 
 def multiplied(axes: Sequence[Axis], *, zipped: bool = False) -> Grid:
-    """The product of the axes, or with ``zipped`` their values in pairs; one value goes with all.
+    """Return the product of the axes, or with ``zipped`` their values in pairs; a single value
+    pairs with all.
 
-    Raises UsageError where they cannot be paired, or a parameter is given twice.
+    Raises UsageError if they cannot be paired, or a parameter is given twice.
     """
     names = [axis.name for axis in axes]
     twice = next((name for name in names if names.count(name) > 1), None)
@@ -164,7 +166,7 @@ def parse(text: str) -> Axis:
 
 
 def axis_of(name: str, spelled: str) -> Axis:
-    """The axis of a parameter whose values are spelled as on the command line."""
+    """The axis of a parameter whose values are written as on the command line."""
     values: list[Any] = []
     interval: Interval | None = None
     words = split(spelled)
@@ -181,7 +183,7 @@ def axis_of(name: str, spelled: str) -> Axis:
 
 
 def split(text: str) -> list[str]:
-    """``text`` at the commas outside of quotes and brackets; raises UsageError where one is open."""
+    """Split ``text`` at commas outside quotes and brackets; raises UsageError for an unclosed one."""
     words, depth, quote, word = [], 0, "", ""
     for char in text:
         if quote:
@@ -203,7 +205,7 @@ def split(text: str) -> list[str]:
 
 
 def typed(text: str) -> Any:
-    """The value that YAML 1.2 reads in ``text``: a number, truth value, list, mapping or text."""
+    """Parse ``text`` as YAML 1.2: a number, boolean, list, mapping or text."""
     stripped = text.strip()
     if not stripped:
         return ""
@@ -214,7 +216,7 @@ def typed(text: str) -> Any:
 
 
 def _once(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Each value once; 1 and 1.0 are one."""
+    """Each value once; 1 and 1.0 are equal."""
     return tuple({canonical({"": value}): value for value in reversed(list(values))}.values())[::-1]
 
 
@@ -234,7 +236,7 @@ def _called(name: str, function: str, words: Sequence[str]) -> tuple[list[Any], 
 
 
 def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval | None]:
-    """From the first number on, without the last one, as Python's."""
+    """Include the first number but not the last, as in Python."""
     if len(numbers) not in (2, 3) or (len(numbers) == 3 and not numbers[2]):
         raise UsageError(f"'{said}' is not a range", "like: range(8,65,8): 8, 16, … 64")
     start, stop, step = (*numbers, Decimal(1))[:3]
@@ -252,7 +254,7 @@ def _range(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval |
 
 
 def _log(said: str, numbers: Sequence[Decimal]) -> tuple[list[Any], Interval | None]:
-    """Numbers with equal ratios, the first and the last one among them."""
+    """Numbers with equal ratios, including the first and the last."""
     hint = "like: log(1e-4,1e-1,4): 0.0001, 0.001, 0.01, 0.1"
     if len(numbers) not in (2, 3) or not all(number > 0 for number in numbers[:2]):
         raise UsageError(f"'{said}' is not a scale", hint)
@@ -275,8 +277,7 @@ def read(path: Path) -> Grid:
     """The grid of a TOML, YAML, JSON, CSV or TSV file.
 
     Names with a list (or ``range(…)``, ``log(…)``) multiply; a CSV's rows, or mappings in a list
-    (YAML: the document, TOML: ``[[runs]]``), are configurations as they stand.
-    Raises XexpError.
+    (YAML: the document, TOML: ``[[runs]]``), are complete configurations. Raises XexpError.
     """
     if path.suffix.lower() in (".csv", ".tsv"):
         return _listed(path, read_rows(path))

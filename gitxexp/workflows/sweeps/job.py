@@ -1,8 +1,7 @@
-"""One run of a sweep: in a worktree of the pool, from its parameters to what it leaves.
+"""One run of a sweep: in a worktree of the pool, from its parameters to its outputs.
 
-It needs nothing but files that all processes of the sweep see, so that a thread or the worker of a
-cluster may do it. What is left goes into a folder of the run's own; ``outcome.json`` is written last,
-and says that the run has ended.
+It needs only files that all processes of the sweep see, so a thread or a cluster worker can run it.
+Outputs go into the run's own folder; ``outcome.json`` is written last, and marks the run as ended.
 """
 
 from __future__ import annotations
@@ -31,14 +30,14 @@ from gitxexp.workflows.runs.environment import RunContext, environment, words
 from gitxexp.workflows.runs.execute import Execution, execute, processes_of
 from gitxexp.workflows.sweeps.pool import Differences, Tree, stat_of
 
-#: Bytes of the end of a log that are kept with the outcome.
+#: Bytes of the end of a log stored with the outcome.
 _TAIL = 4000
 _OUTCOME = "outcome.json"
 
 
 @dataclass(frozen=True)
 class Job:
-    """What to run. ``tree`` is the worktree, ``folder`` where what the run leaves goes, ``below`` the
+    """What to run. ``tree`` is the worktree, ``folder`` receives the run's outputs, ``below`` the
     folder in the worktree that the command runs in, ``whole`` all parameters with those to set."""
 
     number: int
@@ -66,8 +65,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Kept:
-    """A file that the run left, now in its folder. ``role``: model, results, metrics, params or
-    output."""
+    """An output of the run, now in its folder. ``role``: model, results, metrics, params or output."""
 
     path: str
     role: str
@@ -76,7 +74,7 @@ class Kept:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a run. ``why``: exit, timeout, stopped, or error (it could not be started)."""
+    """The outcome of a run. ``why``: exit, timeout, stopped, or error (it could not be started)."""
 
     attempt: int
     code: int
@@ -92,13 +90,13 @@ class Outcome:
     kept: tuple[Kept, ...] = ()
     tracker: str = ""  #: the tracker that logged its rows
     tracker_run: str = ""  #: the tracker's own name of it
-    results: str = ""  #: the results database that has it
+    results: str = ""  #: the results database that contains it
     table: str = ""
     rows: int = 0
     notes: tuple[str, ...] = ()
 
     def without_rows(self, why: str) -> Outcome:
-        """The same with its results databases as files that are only kept, because of ``why``."""
+        """Return the outcome with its results databases only kept as files, because of ``why``."""
         kept = tuple(replace(k, role="output") if k.role == "results" else k for k in self.kept)
         return replace(self, kept=kept, tracker_run="", rows=0, notes=(*self.notes, why))
 
@@ -136,9 +134,9 @@ def run(
     out: int = 1,
     tied: bool = False,
 ) -> Outcome:
-    """Do the job; never raises for what the command does. ``started`` hears its process group;
+    """Run the job; never raises because of the command. ``started`` receives its process group;
     ``echo``, ``out`` and ``tied`` are those of :func:`.execute.execute`."""
-    if job.folder.exists():  # of an attempt whose worker was killed
+    if job.folder.exists():  # left by an attempt whose worker was killed
         end_processes(job.context.run)
         shutil.rmtree(job.folder, ignore_errors=True)
     job.folder.mkdir(parents=True)
@@ -168,7 +166,7 @@ def run(
 
 
 def end_processes(run: str) -> None:
-    """End what a run that nobody watches any more has left."""
+    """Terminate what an abandoned run has left."""
     for pid in processes_of(run):
         with suppress(OSError):
             os.kill(pid, signal.SIGKILL)
@@ -178,7 +176,7 @@ _trees: dict[Path, Tree] = {}
 
 
 def _tree(top: Path) -> Tree:
-    """The worktree, read again only where another process sealed it; a worker outlives sweeps."""
+    """Return the worktree, reread only if another process sealed it; a worker outlives sweeps."""
     known = _trees.get(top)
     if known is None or known.sealed != stat_of(top.with_suffix(".json")):
         known = _trees[top] = Tree.load(top)
@@ -186,7 +184,7 @@ def _tree(top: Path) -> Tree:
 
 
 def _for_files(job: Job) -> dict[str, Any]:
-    """The parameters that go into files: all but those that only a word of the command takes."""
+    """The parameters that go into files: all but those used only in a word of the command."""
     names = parameters.unknown(job.tree, job.config, job.params)
     return {name: value for name, value in job.params.items() if name not in names}
 
@@ -203,7 +201,7 @@ def _not_run(job: Job, error: Exception) -> Outcome:
 
 
 def _left(job: Job, tree: Tree, done: Execution) -> Outcome:
-    """What the run left, moved into its folder."""
+    """Move the run's outputs into its folder."""
     notes: list[str] = [done.log_error] if done.log_error else []
     if not (tree.top / ".git").exists():
         notes.append("it deleted its own worktree")
@@ -262,12 +260,12 @@ def _tail(log: Path) -> str:
 
 
 def _collected(tree: Tree, config: Config, found: Differences, done: Execution) -> Collected:
-    """Parameters and metrics of this run only: of the files and databases that it wrote."""
+    """Parameters and metrics of this run only: from the files and databases that it wrote."""
     written = set(found.written)
     measures = config.pipelines.read.declared.metrics if config.pipelines else ()
     for name in measures:
         if name not in written:
-            (tree.top / name).unlink(missing_ok=True)  # of an earlier run; a reset brings it back
+            (tree.top / name).unlink(missing_ok=True)  # from an earlier run; a reset restores it
     sources = [name for name in written if _is_results(tree.top / name)]
     folders = {
         folder
@@ -326,7 +324,7 @@ def _settle(database: Path) -> None:
 
 
 def _forget_name(database: Path, run: str) -> None:
-    """Rows that call ``{version}`` theirs have none yet: only the winner gets one, when it is tagged."""
+    """Clear ``{version}`` in rows: only the winner gets a version, when it is tagged."""
     try:
         if database_kind(database) != "sqlite":
             return
@@ -338,12 +336,12 @@ def _forget_name(database: Path, run: str) -> None:
                         f"UPDATE {sqlite.quote(table.name)} SET {column} = NULL WHERE {column} = ?"
                     )
                     db.execute(sql, (run,))
-    except (XexpError, sqlite3.Error):  # a column that must have a value keeps it
+    except (XexpError, sqlite3.Error):  # a NOT NULL column keeps its value
         return
 
 
 def _role(path: str, tree: Tree, config: Config) -> str | None:
-    """What a written file is to its run; None for what is not kept."""
+    """Return the role of a written file in its run; None if it is not kept."""
     if path.endswith(("-wal", "-shm", "-journal")):
         return None
     if path in config.params_files:

@@ -1,4 +1,4 @@
-"""The sweeps of a repository: how far each is, and how to end or repeat one."""
+"""The sweeps of a repository: their progress, and how to end or repeat one."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.sweeps.queue import Result, State, Sweep, Task, queue_of
 from gitxexp.workflows.sweeps.ranking import ranked
 
-#: Seconds to wait for a sweep that is to end, between looks and in all.
+#: Seconds to wait for a sweep to end: between checks, and in total.
 _LOOK, _PATIENCE = 0.1, 30.0
 
 
 @dataclass(frozen=True)
 class SweepStatus:
-    """How far a sweep is. ``state``: running, done, or interrupted (its command goes on with it)."""
+    """The progress of a sweep. ``state``: running, done, or interrupted (its command goes on with
+    it)."""
 
     sweep: Sweep
     tasks: tuple[Task, ...]
@@ -55,13 +56,13 @@ class SweepStatus:
 
 
 def sweeps(project: Project) -> list[SweepStatus]:
-    """Every sweep, the newest first."""
+    """Every sweep, newest first."""
     queue = queue_of(project)
     return [_status(project, sweep) for sweep in queue.sweeps()]
 
 
 def status(project: Project, name: str | None = None) -> SweepStatus:
-    """One sweep: the one whose id begins with ``name``, else the newest. Raises XexpError."""
+    """One sweep: given by an id prefix, else the newest. Raises XexpError."""
     return _status(project, queue_of(project).sweep(name))
 
 
@@ -79,7 +80,7 @@ def _status(project: Project, sweep: Sweep) -> SweepStatus:
 
 
 def stop(project: Project, name: str | None = None) -> SweepStatus:
-    """Have a sweep end gently, and wait until it has. Raises NoAnswer where none runs."""
+    """Stop a sweep gracefully and wait for it to end. Raises NoAnswer if none is running."""
     queue = queue_of(project)
     if name is None:
         name = next((sweep.id for sweep in queue.sweeps() if sweep.running), None)

@@ -1,7 +1,7 @@
-"""What a sweep will run: the configurations, which of them ran already, and what the sweep is called.
+"""What a sweep will run: the configurations, those that already ran, and the sweep's id.
 
-A sweep is its command, its configurations, the code and the data: the same command goes on with the
-same sweep, and after a change of the code it is another one.
+A sweep is its command, its configurations, the code and the data: the same command resumes the same
+sweep, and a code change starts a new one.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from gitxexp.workflows.sweeps import grid
 from gitxexp.workflows.sweeps.grid import Axis, Configuration, Grid
 from gitxexp.workflows.sweeps.queue import queue_of
 
-#: The section of ``params.yaml`` with the grid, where none is given.
+#: The section of ``params.yaml`` with the default grid.
 SECTION = "sweep"
 
 
@@ -54,15 +54,15 @@ class SweepRequest:
     timeout: float | None = None
     retries: int = 0
     gpus: tuple[str, ...] = ()
-    keep: int | None = None  #: the models of the best so many; None: of all
+    keep: int | None = None  #: keep the models of this many best runs; None: of all
     force: bool = False
     retry_failed: bool = False
     engine: str | None = None
-    clone: bool = False  #: the workers of ``engine`` clone, for they do not see our files
+    clone: bool = False  #: workers of ``engine`` clone, because they cannot see our files
     everything: bool = False  #: ``-a``: commit modified tracked files first
 
     def __post_init__(self) -> None:
-        """Raises UsageError for what cannot be asked for together."""
+        """Raise UsageError for incompatible options."""
         if bool(self.sampler) != bool(self.trials):
             raise UsageError(
                 "--sampler and --trials go together", "like: --sampler tpe --trials 50"
@@ -78,7 +78,7 @@ class SweepRequest:
 @dataclass(frozen=True)
 class PlannedRun:
     """One configuration. ``key`` is the hash of all parameters; ``ran`` names the run that had it
-    already, "" where none did."""
+    already, "" if none did."""
 
     number: int
     params: Configuration
@@ -112,7 +112,7 @@ class SweepPlan:
 
     @property
     def expected(self) -> dict[str, Any]:
-        """Of the parameters in files that are varied a value that will run, a text first."""
+        """For each varied parameter in files, one of its values, preferably a text."""
         varied: dict[str, Any] = {}
         for axis in self.grid.axes if self.request.sampler else ():
             varied[axis.name] = axis.interval.low if axis.interval else axis.values[0]
@@ -128,7 +128,7 @@ class SweepPlan:
 
 
 def plan(project: Project, request: SweepRequest) -> SweepPlan:
-    """The plan; changes nothing. Raises XexpError or UsageError for what cannot be run."""
+    """The plan; changes nothing. Raises XexpError or UsageError if it cannot be run."""
     project.require_set_up()
     if not request.command:
         raise UsageError(
@@ -147,7 +147,7 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
     below = os.path.relpath(project.git.cwd.resolve(), project.top)
     command = _command(project, request.command)
     keys = [config_hash(collect.overlay(base, each)) for each in configurations]
-    # what the files say of the parameters that are varied is no part of it
+    # without the files' values of varied parameters
     rest = {name: v for name, v in base.items() if name not in _varied(base, found)}
     space = sorted(keys) or [request.sampler or "", canonical(rest), *map(repr, found.axes)]
     identity = [request.command, below, code, data, space]
@@ -165,7 +165,7 @@ def plan(project: Project, request: SweepRequest) -> SweepPlan:
 
 
 def committed(project: Project, planned: SweepPlan) -> SweepPlan:
-    """The plan with what it runs in a commit; the plan as it is where everything is."""
+    """Commit what the plan runs; return the plan unchanged if everything is committed."""
     if not planned.uncommitted:
         return planned
     repository_commit.check_ready(project)
@@ -186,9 +186,9 @@ def _varied(base: Mapping[str, Any], found: Grid) -> set[str]:
 
 
 def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
-    """What the work tree has and the runs, which are of the last commit, would not see.
+    """Return changes of the work tree that the runs, based on the last commit, would not see.
 
-    Raises XexpError where it is not to be committed first, or is data.
+    Raises XexpError unless they will be committed first, or if they are data.
     """
     changes = repository_commit.changes(project)
     config = project.config
@@ -217,7 +217,7 @@ def _uncommitted(project: Project, request: SweepRequest) -> tuple[str, ...]:
 
 
 def _grid(project: Project, request: SweepRequest) -> Grid:
-    """The configurations that are asked for; the section of the parameter files where none are."""
+    """The configurations that are asked for; by default the section in the parameter files."""
     grids = []
     if request.file is not None:
         grids.append(grid.read(request.file))
@@ -254,7 +254,8 @@ def _section(project: Project) -> Mapping[str, Any]:
 
 
 def _check_names(project: Project, command: Sequence[str], names: Sequence[str]) -> None:
-    """Raises as :func:`parameters.plan` for what neither a file nor a word of the command takes."""
+    """Raises as :func:`parameters.plan` for parameters used by neither a file nor a word of the
+    command."""
     missing = set(parameters.unknown(project.top, project.config, names))
     for name in names:
         if name not in missing or not uses(command, name):
@@ -262,7 +263,7 @@ def _check_names(project: Project, command: Sequence[str], names: Sequence[str])
 
 
 def _command(project: Project, command: Sequence[str]) -> tuple[str, ...]:
-    """The command, its program by an absolute path where it is named by one that git does not track
+    """Return the command, with an absolute path for a program given by an untracked path
     (``.venv/bin/python``): a worktree does not have it."""
     program = command[0]
     if "/" in program and not Path(program).is_absolute():
@@ -299,8 +300,8 @@ def ran_before(
     base: Mapping[str, Any],
     configurations: Sequence[Configuration],
 ) -> dict[int, str]:
-    """The configurations that ran well with this command and ``state`` (the hashes of code and data),
-    whoever ran them; number → run."""
+    """The configurations that ran well with this command and ``state`` (the hashes of code and
+    data), in any sweep or run; number → run."""
     code, data = state
     keys = [config_hash(collect.overlay(base, each)) for each in configurations]
     done = queue_of(project).done(keys, command, code, data)

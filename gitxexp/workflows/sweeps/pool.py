@@ -1,9 +1,9 @@
-"""The worktrees that the runs of a sweep use: as many as jobs, made in one process, reset between runs.
+"""The worktrees for a sweep's runs: one per job, created in one process, reset between runs.
 
-They lie in the git common dir, are at the commit that the sweep runs, and share the DVC cache. Data is
-linked or copied as ``worktree new`` does; what training writes is a file of its own. Results
-databases have the tables of the user's own and no rows of runs, so that all their rows are the run's.
-Nothing of the user's work tree is touched, and no branch, note or operation is made.
+They are in the git common dir, are at the commit that the sweep runs, and share the DVC cache. Data
+is linked or copied as ``worktree new`` does; what training writes is a real file. Results databases
+have the user's tables without rows of runs, so that all rows belong to the run. The user's work
+tree is not touched, and no branch, note or operation is created.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from gitxexp.workflows.sweeps.blank import write_blank
 from gitxexp.workflows.worktrees.create import gather, kinds_of
 from gitxexp.workflows.worktrees.entry import admin_of
 
-#: What a file was: mode, size, modification time (ns) and inode.
+#: The state of a file: mode, size, modification time (ns) and inode.
 Stat = tuple[int, int, int, int]
 
 #: Folders of DVC's own that it may write to in any run.
@@ -40,9 +40,9 @@ _LEFT_ALONE = (".dvc/tmp", ".dvc/cache")
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the bytes of a file come from that git does not have: a cache, or a folder of ours.
+    """The source of an untracked file: a cache, or one of our folders.
 
-    ``own``: a file of its own; ``shared``: data that is copied once for all worktrees, and read-only.
+    ``own``: a separate copy; ``shared``: data that is copied once for all worktrees, and read-only.
     """
 
     source: str
@@ -53,8 +53,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Differences:
-    """What a run did to its worktree, by path from its top: files that are new, or were changed, and
-    those that are gone."""
+    """What a run did to its worktree, by path from its top: files added, changed and removed."""
 
     written: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
@@ -62,7 +61,7 @@ class Differences:
 
 @dataclass
 class Tree:
-    """One worktree at ``top``; ``admin`` is git's entry of it."""
+    """One worktree at ``top``; ``admin`` is git's entry for it."""
 
     number: int
     top: Path
@@ -72,14 +71,15 @@ class Tree:
     placed: dict[str, Placed] = field(default_factory=dict)
     files: dict[str, Stat] = field(default_factory=dict)
     index: Stat | None = None
-    sealed: Stat | None = None  #: of the file beside it that says all this
-    place: ProjectFolder | None = None  #: of the project whose runs it has
-    declared: DeclaredHere | None = None  #: its pipelines, as the commit has them
+    sealed: Stat | None = None  #: stat of the state file next to it
+    place: ProjectFolder | None = None  #: the project of its runs
+    declared: DeclaredHere | None = None  #: its pipelines, as in the commit
 
     # -- its state ---------------------------------------------------------------------------------
 
     def seal(self) -> None:
-        """Remember the files as they are, here and beside the worktree for other processes."""
+        """Record the current state of the files, here and in a file next to the worktree for other
+        processes."""
         self.files = _walk(self.top)
         self.index = stat_of(self.admin / "index")
         state = {
@@ -100,7 +100,7 @@ class Tree:
 
     @classmethod
     def load(cls, top: Path) -> Tree:
-        """The sealed worktree at ``top``; raises XexpError where there is none."""
+        """The sealed worktree at ``top``; raises XexpError if there is none."""
         path = top.with_suffix(".json")
         sealed = stat_of(path)
         try:
@@ -132,7 +132,7 @@ class Tree:
     # -- its files ---------------------------------------------------------------------------------
 
     def reset(self) -> None:
-        """Make every file what it was when the worktree was sealed; what is more goes.
+        """Restore every file to its sealed state; remove additional files.
 
         A worktree that a run deleted, or whose HEAD it moved, is created again.
         """
@@ -158,13 +158,14 @@ class Tree:
     def make(
         self, gathered: Mapping[str, Placed], kinds: Sequence[str], like: Path | None = None
     ) -> None:
-        """Place what git does not have, and seal it; ``like`` is a worktree that has the shared data."""
+        """Place untracked files, and seal the worktree; ``like`` is a worktree that has the shared
+        data."""
         self.placed, self.kinds = dict(gathered), tuple(kinds)
         self._place(self.placed, like)
         self.seal()
 
     def remove(self) -> None:
-        """Leave nothing of it."""
+        """Remove it completely."""
         shutil.rmtree(self.top, onerror=make_writable)
         shutil.rmtree(self.admin, ignore_errors=True)
         self.top.with_suffix(".json").unlink(missing_ok=True)
@@ -198,7 +199,7 @@ class Tree:
             shutil.copyfile(local, self.top / ".dvc" / "config.local")
 
     def _clear(self, found: Differences | None) -> None:
-        """Take out what is not as it was. Placed files are put back afterwards."""
+        """Remove what differs. Placed files are restored afterwards."""
         found = found or self.differences()
         for path in found.written:
             if path not in self.files or path in self.placed:
@@ -243,12 +244,12 @@ def _linked(source: str, target: str) -> bool:
     return True
 
 
-_NO_OUTPUT: Any = None  #: what is placed here is of no output any more
+_NO_OUTPUT: Any = None  #: files placed here no longer belong to an output
 
 
 @cache
 def _linker(kinds: tuple[str, ...]) -> place.Linker:
-    """One for all threads: it asks for the umask, which can only be read by setting it."""
+    """Shared by all threads: it reads the umask, which can only be read by setting it."""
     return place.Linker(kinds)
 
 
@@ -264,8 +265,9 @@ def make(
 ) -> list[Tree]:
     """``count`` worktrees below ``folder`` at ``commit``; raises XexpError, leaving none behind.
 
-    ``needs(path)`` says of what no cache and no remote has whether that is an error. ``databases`` are
-    the results databases to begin with (see :func:`blanks`), by path; None: the user's without runs.
+    ``needs(path)`` says whether a file that is in no cache or remote is an error. ``databases`` are
+    the results databases to begin with (see :func:`blanks`), by path; None: the user's without
+    runs.
     """
     remove(project, folder)
     folder.mkdir(parents=True)
@@ -298,7 +300,7 @@ def make(
 
 
 def remove(project: Project, folder: Path) -> None:
-    """Leave no worktree below ``folder``, whoever made it and however far that came."""
+    """Remove all worktrees below ``folder``, including partial ones."""
     worktrees = project.places.common_dir / "worktrees"
     for pointer in sorted(worktrees.glob("*/gitdir")):
         with suppress(OSError):
@@ -307,7 +309,7 @@ def remove(project: Project, folder: Path) -> None:
                 shutil.rmtree(pointer.parent, ignore_errors=True)
     shutil.rmtree(folder, onerror=make_writable)
     with suppress(OSError):
-        worktrees.rmdir()  # git does so with the last one, too
+        worktrees.rmdir()  # as git does with the last one
 
 
 def _checked_out(project: Project, top: Path, commit: str) -> Tree:
@@ -325,7 +327,7 @@ def _checked_out(project: Project, top: Path, commit: str) -> Tree:
 
 
 def _share(first: Path, top: Path) -> None:
-    """The configuration that the first worktree got, for each DVC project of another one."""
+    """Copy the first worktree's configuration to each DVC project of another one."""
     for local in [*first.glob(".dvc/config.local"), *first.glob("**/.dvc/config.local")]:
         target = top / local.relative_to(first)
         if target != local and target.parent.is_dir():
@@ -336,7 +338,7 @@ def _share(first: Path, top: Path) -> None:
 
 @contextmanager
 def blanks(project: Project) -> Iterator[dict[str, Path]]:
-    """The user's results databases without their runs, by path from the top, for the time of a ``with``."""
+    """The user's results databases without their runs, by path from the top, as a context manager."""
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         yield _write_blanks(project, Path(folder))
 
@@ -356,7 +358,7 @@ def _all(found: Differences) -> Iterable[str]:
 
 
 def _walk(top: Path) -> dict[str, Stat]:
-    """Every file below ``top`` but git's and what DVC may write to at any time."""
+    """Yield every file below ``top`` except git's and those that DVC may write at any time."""
     files: dict[str, Stat] = {}
     base = len(str(top)) + 1
     folders = [str(top)]
@@ -381,7 +383,7 @@ def _walk(top: Path) -> dict[str, Stat]:
 
 
 def stat_of(path: Path) -> Stat | None:
-    """What a file is; None where there is none."""
+    """The state of a file; None if it does not exist."""
     with suppress(OSError):
         info = path.stat()
         return info.st_mode, info.st_size, info.st_mtime_ns, info.st_ino
@@ -399,7 +401,7 @@ def _parents(path: str) -> Iterable[str]:
 
 
 def make_writable(function: Any, path: str, _error: Any) -> None:
-    """For ``shutil.rmtree``: a run may leave folders that nobody may write to."""
+    """For ``shutil.rmtree``: a run may leave read-only folders."""
     with suppress(OSError):
         parent = Path(path).parent
         parent.chmod(parent.stat().st_mode | stat.S_IRWXU)

@@ -1,8 +1,8 @@
 """The queue: every sweep of the repository and the state of each of its runs.
 
 One SQLite file in the git common dir, never tracked. A run goes through the states of
-:class:`State`, each written down after what it says is on the disk, so that whoever takes a sweep
-up again knows where each run stands.
+:class:`State`, each recorded only after its data is on disk, so that a resumed sweep knows the
+state of each run.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ CREATE INDEX IF NOT EXISTS tasks_by_key ON tasks (key, state);
 
 
 class State(StrEnum):
-    """Where a run stands. Ended: what it left is kept in its folder; merged: its rows are in the
+    """The state of a run. Ended: its outputs are kept in its folder; merged: its rows are in the
     results; recorded: the registry has it."""
 
     QUEUED = "queued"
@@ -77,7 +77,7 @@ class Result(StrEnum):
     SKIPPED = "skipped"
 
 
-#: The states that a run may go to from each; from any of them back to the queue, to be run again.
+#: The allowed transitions between states; any state may return to the queue to be run again.
 NEXT = {
     State.QUEUED: (State.STARTED, State.RECORDED),  # recorded at once: skipped
     State.STARTED: (State.ENDED,),
@@ -124,7 +124,7 @@ _SWEEP = "id, request, code, data, revision, started, ended, pid"
 
 
 class Queue:
-    """The queue in ``folder``; made when first written to."""
+    """The queue in ``folder``; created on first write."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -132,7 +132,7 @@ class Queue:
         self._db: sqlite3.Connection | None = None
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._db is not None:
             self._db.close()
             self._db = None
@@ -140,7 +140,7 @@ class Queue:
     # -- sweeps ------------------------------------------------------------------------------------
 
     def begin(self, sweep: Sweep, tasks: Sequence[Task]) -> bool:
-        """Enter a sweep with its runs; False where it is there already, and then it is open again."""
+        """Add a sweep with its runs; return False, and reopen it, if it exists already."""
         with self._write() as db:
             row = (sweep.id, json.dumps(sweep.request), sweep.code, sweep.data, sweep.revision,
                    sweep.started, None, os.getpid())  # fmt: skip
@@ -155,7 +155,7 @@ class Queue:
             return True
 
     def add(self, tasks: Sequence[Task]) -> None:
-        """Enter further runs."""
+        """Add more runs."""
         with self._write() as db:
             self._add(db, tasks)
 
@@ -167,12 +167,12 @@ class Queue:
         )
 
     def finish(self, sweep: str) -> None:
-        """Nothing of the sweep is left to do."""
+        """Mark the sweep as complete."""
         with self._write() as db:
             db.execute("UPDATE sweeps SET ended = ? WHERE id = ?", (time.time(), sweep))
 
     def sweeps(self) -> list[Sweep]:
-        """Every sweep, the newest first."""
+        """Every sweep, newest first."""
         if not self.path.exists():
             return []
         rows = self._read(f"SELECT {_SWEEP} FROM sweeps ORDER BY started DESC, id")
@@ -197,9 +197,9 @@ class Queue:
 
     @contextmanager
     def held(self, sweep: str) -> Iterator[None]:
-        """Work on a sweep; no other process does meanwhile. The lock goes with the process.
+        """Lock a sweep for this process. The kernel releases the lock when the process ends.
 
-        Raises NoAnswer where another one does.
+        Raises NoAnswer if another process holds it.
         """
         path = self._lock(sweep)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -251,7 +251,7 @@ class Queue:
     def done(
         self, keys: Iterable[str], command: Sequence[str], code: str, data: str
     ) -> dict[str, str]:
-        """Of the ``keys`` those that ran well with this command, code and data; key → run."""
+        """Return those ``keys`` that succeeded with this command, code and data; key → run."""
         found: dict[str, str] = {}
         wanted = set(keys)
         sql = (
@@ -278,9 +278,9 @@ class Queue:
         state: State,
         facts: Mapping[int, Mapping[str, Any]] | None = None,
     ) -> None:
-        """Bring runs to ``state``; ``facts`` are columns to set, by number.
+        """Move runs to ``state``; ``facts`` are columns to set, by number.
 
-        A run whose state does not lead there stays as it is: somebody else has moved it.
+        A run whose current state does not allow it is left alone: another process has moved it.
         """
         before = [other for other, after in NEXT.items() if state in after]
         if state is State.QUEUED:

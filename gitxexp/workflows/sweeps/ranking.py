@@ -1,4 +1,4 @@
-"""Which run of a sweep is the best."""
+"""Rank the runs of a sweep."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from gitxexp.workflows.sweeps.queue import Result, Task
 
 
 def ranked(tasks: Iterable[Task], metric: str | None, *, maximize: bool) -> list[Task]:
-    """The runs with a number for the metric, the best first; of equal ones the earlier."""
+    """The runs with a number for the metric, best first; of equal ones the earlier."""
     found = [(value, task) for task in tasks if (value := value_of(task, metric)) is not None]
     sign = -1 if maximize else 1
     return [task for _, task in sorted(found, key=lambda pair: (sign * pair[0], pair[1].number))]
 
 
 def value_of(task: Task, metric: str | None) -> float | None:
-    """The run's number for the metric; None where it has none, or failed."""
+    """The run's number for the metric; None if it has none, or failed."""
     value = task.outcome.get("metrics", {}).get(metric) if metric else None
     if not isinstance(value, int | float) or isinstance(value, bool) or value != value:
         return None

@@ -1,8 +1,8 @@
-"""The rows of runs into the results of the user's work tree, by the merge engine.
+"""Merge the rows of runs into the results of the user's work tree.
 
-They go into the database itself, in one transaction, as if the tracker had written them there:
-SQLite keeps other writers out meanwhile, and whoever has the file open reads on. A merge that was
-killed has written all of it or nothing, and is done again; rows that are there are no second ones.
+They are written to the database in place, in one transaction, as if the tracker had written them:
+SQLite blocks other writers meanwhile, and readers continue. A killed merge wrote everything or
+nothing and is repeated; existing rows are not duplicated.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from gitxexp.workflows.sweeps.gather import Gathered, gather
 #: Databases that are merged into one at a time (SQLite attaches ten at most).
 _AT_ONCE = 8
 
-#: Rows of the same number are other rows, for each run began to count where the user's are.
+#: Equal ids mean different rows, because each run continues from the user's ids.
 _OPTIONS = MergeOptions(renumber=True)
 
 
@@ -38,7 +38,7 @@ class Busy(XexpError):
 
 @dataclass
 class Merge:
-    """What :func:`merge` did: the rows that are new, and why files of runs were not merged."""
+    """What :func:`merge` did: the number of new rows, and why files of runs were not merged."""
 
     rows: int = 0
     refused: dict[Path, str] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Merge:
 def merge(project: Project, files: Mapping[str, Sequence[Path]]) -> Merge:
     """Merge the runs' files into those of the work tree, by path from its top.
 
-    Raises Busy where another process writes to one of them; the rest may be merged by then.
+    Raises Busy if another process writes to one of them; others may already be merged.
     """
     done = Merge()
     for path, sources in files.items():
@@ -95,7 +95,7 @@ def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:
         return engine.merge(target, sources, None, _OPTIONS)
     try:
         with writing(target, timeout=0.5):
-            pass  # nobody writes just now; who begins meanwhile is waited for
+            pass  # nobody writes now; wait for writers that start meanwhile
     except Locked as error:
         raise Busy(error.message, error.hint) from error
     in_place = MergeOptions(renumber=True, in_place=True)
@@ -103,7 +103,7 @@ def _merged(target: Path, sources: Sequence[Path]) -> MergeReport:
 
 
 def _place(project: Project, source: Path, path: str) -> None:
-    """A file of a tracker that keeps files goes where it would have been; one that is there stays."""
+    """Move a file-based tracker's file to its place; an existing one stays."""
     target = project.top / path
     if os.path.lexists(target):
         return

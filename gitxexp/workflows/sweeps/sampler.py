@@ -1,7 +1,7 @@
-"""Configurations that Optuna chooses, one after the other, from what came of the earlier ones.
+"""Configurations that Optuna chooses, one after the other, based on earlier results.
 
-Its ask-and-tell interface (optuna.readthedocs.io, "Ask-and-Tell Interface"); the study is a journal in
-the state directory, so that a sweep that goes on knows its earlier trials.
+Its ask-and-tell interface (optuna.readthedocs.io, "Ask-and-Tell Interface"); the study is a journal
+in the state directory, so that a resumed sweep knows its earlier trials.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SAMPLERS = ("tpe", "random")
 
 
 class Sampler:
-    """A study in the file ``journal``. Raises UsageError where Optuna is not installed."""
+    """A study in the file ``journal``. Raises UsageError if Optuna is not installed."""
 
     def __init__(
         self, journal: Path, axes: Sequence[Axis], name: str, seed: int, *, maximize: bool
@@ -48,7 +48,7 @@ class Sampler:
             direction="maximize" if maximize else "minimize",
             load_if_exists=True,
         )
-        at = seed + self.asked  # one that goes on must not begin with the same chances again
+        at = seed + self.asked  # a resumed study must not repeat the same random choices
         if name == "tpe":
             self.study.sampler = optuna.samplers.TPESampler(seed=at, constant_liar=True)
         else:
@@ -56,7 +56,7 @@ class Sampler:
 
     @property
     def asked(self) -> int:
-        """How many configurations it gave."""
+        """The number of configurations returned so far."""
         return len(self.study.trials)
 
     def ask(self) -> tuple[int, Configuration]:
@@ -66,7 +66,8 @@ class Sampler:
         return trial.number, chosen
 
     def tell(self, number: int, value: float | None) -> None:
-        """What came of a configuration; None: it failed. Telling it again changes nothing."""
+        """Report the result of a configuration; None: it failed. Repeating the report changes
+        nothing."""
         state = self._optuna.trial.TrialState
         if value is None:
             self.study.tell(number, state=state.FAIL, skip_if_finished=True)
@@ -74,7 +75,7 @@ class Sampler:
             self.study.tell(number, value, skip_if_finished=True)
 
     def trials(self) -> dict[int, Configuration]:
-        """The configurations that it gave, by number."""
+        """The configurations returned so far, by number."""
         return {
             trial.number: {a.name: self._value(a, trial.params[a.name]) for a in self.axes}
             for trial in self.study.trials

@@ -1,9 +1,8 @@
-"""``sweep``: run every configuration of a plan, whatever happens meanwhile.
+"""``sweep``: run every configuration of a plan, surviving interruptions.
 
-The coordinator gives jobs to an engine, writes down where each stands, and brings what has ended into
-the user's results and registry in batches. Whatever kills it, the same command goes on: runs that
-were under way are ended and begun again, what has ended is merged and recorded, and neither is done
-twice.
+The coordinator gives jobs to an engine, records the state of each, and merges ended runs into the
+user's results and registry in batches. If it is killed, the same command resumes: unfinished runs
+are terminated and restarted, ended ones are merged and recorded, and neither is done twice.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ from gitxexp.workflows.sweeps.queue import Queue, Result, State, Sweep, Task, qu
 from gitxexp.workflows.sweeps.ranking import ranked, value_of
 from gitxexp.workflows.sweeps.sampler import Sampler
 
-#: Seconds between merges, and the number of ended runs that are not waited with.
+#: Seconds between merges, and the number of ended runs that triggers one.
 _EVERY, _BATCH = 2.0, 100
-#: Seconds between looks at the flag that ends a sweep.
+#: Seconds between checks of the flag that ends a sweep.
 _TICK = 0.25
 
 
 @dataclass
 class Progress:
-    """How far a sweep is. ``best`` is the best run by the metric so far, ``ended`` the run that has
-    just ended; None: nothing has, only time went by."""
+    """The progress of a sweep. ``best`` is the best run by the metric so far, ``ended`` the run
+    that has just ended; None if nothing has."""
 
     sweep: str
     total: int
@@ -61,7 +60,7 @@ class Progress:
     metric: str | None = None
     best: Task | None = None
     ended: Task | None = None
-    said: str = ""  #: something to tell, such as what is waited for
+    said: str = ""  #: a message, such as what it waits for
 
     @property
     def left(self) -> int:
@@ -70,7 +69,7 @@ class Progress:
 
     @property
     def seconds_left(self) -> float | None:
-        """At the speed so far; None while nothing has ended."""
+        """An estimate from the speed so far; None while nothing has ended."""
         ended = self.done + self.failed
         if not ended:
             return None
@@ -78,13 +77,13 @@ class Progress:
         return passed / ended * (self.left + self.running / 2)
 
 
-#: ``watch(progress)``: called whenever something changes, and some times a second.
+#: ``watch(progress)``: called whenever something changes, and a few times a second.
 Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)
 class Swept:
-    """What became of a sweep. ``interrupted``: something is left to run; ``tasks`` are all of its
+    """The outcome of a sweep. ``interrupted``: something is left to run; ``tasks`` are all of its
     runs, ``rows`` the rows that are new in the results."""
 
     id: str
@@ -94,11 +93,11 @@ class Swept:
     rows: int
     interrupted: bool
     notes: tuple[str, ...] = ()
-    version: str = ""  #: of the best run, where it is an experiment already
+    version: str = ""  #: version of the best run, if it is already an experiment
 
     @property
     def ranking(self) -> list[Task]:
-        """The runs with a number for the metric, the best first."""
+        """The runs with a number for the metric, best first."""
         return ranked(self.tasks, self.metric, maximize=self.maximize)
 
     @property
@@ -108,10 +107,10 @@ class Swept:
 
 
 def sweep(project: Project, plan: SweepPlan, watch: Watch) -> Swept:
-    """Run what the plan has left, and bring in what ran; returns when all is done, or when it was
-    interrupted (Ctrl-C, ``--stop``), with nothing left behind.
+    """Run the remaining configurations of the plan and merge their results; returns when all is
+    done, or when interrupted (Ctrl-C, ``--stop``), with nothing left behind.
 
-    Raises NoAnswer where another process runs the same sweep.
+    Raises NoAnswer if another process runs the same sweep.
     """
     project.recover_first()
     queue = queue_of(project)
@@ -129,14 +128,14 @@ def trees_of(project: Project, sweep: str) -> Path:
 
 @dataclass(frozen=True)
 class Slot:
-    """A place for one job at a time: its number, and the worktree at ``top``."""
+    """A slot for one job at a time: its number, and the worktree at ``top``."""
 
     number: int
     top: Path
 
 
 class _Coordinator:
-    """One sweep under way."""
+    """One running sweep."""
 
     def __init__(self, project: Project, plan: SweepPlan, queue: Queue, watch: Watch) -> None:
         self.project, self.plan, self.queue, self.watch = project, plan, queue, watch
@@ -148,11 +147,11 @@ class _Coordinator:
         self.futures: dict[Future[Outcome], tuple[Task, Slot]] = {}
         self.jobs = 0  #: how many run at a time
         self.asked = 0  #: how often it was asked to end
-        self.told = False  #: whether the engine knows
+        self.told = False  #: whether the engine was told
         self.rows = 0
         self.notes: list[str] = []
         self.owners: dict[str, str] = {}  #: id of a tracker's run → the run that logged it
-        self.apart: list[str] = []  #: runs whose rows have the id of another one
+        self.apart: list[str] = []  #: runs whose rows have another run's id
         self.flushed = time.monotonic()
         self.engine: Engine | None = None
         self.sampler: Sampler | None = None
@@ -191,7 +190,7 @@ class _Coordinator:
         return replace(done, version=next(versions, "") if best else "")
 
     def _enter(self) -> None:
-        """The sweep into the queue; one that is there goes on."""
+        """Add the sweep to the queue, or resume an existing one."""
         plan, now = self.plan, time.time()
         before = {sweep.id: sweep for sweep in self.queue.sweeps()}.get(plan.id)
         request = {
@@ -215,7 +214,7 @@ class _Coordinator:
             self._begin_study()
 
     def _skip(self, ran: list[tuple[Task, str]]) -> None:
-        """Note which runs had these configurations already, and what they measured."""
+        """Record which runs already had these configurations, and their metrics."""
         records = {each.id: each for each in record.read(self.project)} if ran else {}
         measured = self.queue.measured([id for _, id in ran])
         facts: dict[int, dict[str, Any]] = {}
@@ -248,7 +247,7 @@ class _Coordinator:
         self.queue.move(every, State.QUEUED, {task.number: blank for task in every})
 
     def _take_up(self) -> None:
-        """What a process that was killed has left: what ended is kept, what ran is run again."""
+        """Clean up after a killed process: ended runs are kept, running ones are restarted."""
         pool.remove(self.project, self.trees)
         for task in self.queue.tasks(self.plan.id, State.STARTED):
             end_processes(task.run)
@@ -260,14 +259,14 @@ class _Coordinator:
         self._count()
 
     def _open(self) -> list[Task]:
-        """The runs that are left, and one that a sampler may still choose."""
+        """The remaining runs, including one that a sampler may still choose."""
         queued = self.queue.tasks(self.plan.id, State.QUEUED, State.STARTED)
         if not queued and self.sampler and self.sampler.asked < (self.request.trials or 0):
             return [Task(self.plan.id, -1, {}, "")]
         return queued
 
     def _leave(self) -> None:
-        """Nothing of the sweep stays but its place in the queue and what its runs left."""
+        """Remove everything except the sweep's queue entry and its runs' outputs."""
         if self.engine is not None:
             self.stop.touch()
             self.engine.kill()
@@ -316,7 +315,7 @@ class _Coordinator:
         return max(1, jobs if self.sampler else min(jobs, len(self._open())))
 
     def _slots(self, jobs: int) -> list[Slot]:
-        """Where jobs run: worktrees of ours, or wherever a worker clones to."""
+        """Return where jobs run: our worktrees, or a worker's clone."""
         if self.request.clone:
             return [Slot(number, self.trees / str(number)) for number in range(1, jobs + 1)]
         self._say(f"making {jobs} worktrees" if jobs > 1 else "making a worktree")
@@ -328,7 +327,7 @@ class _Coordinator:
         return describe.role(path, self.project.config) is describe.Role.DATA
 
     def _heed(self) -> None:
-        """Where somebody wants the sweep to end: begin nothing more, and ask what runs to end."""
+        """If the sweep was asked to end: start nothing more, and ask running jobs to end."""
         if self.stop.exists():
             self.asked = max(self.asked, 1)
         if self.asked and not self.told and self.engine is not None:
@@ -384,11 +383,11 @@ class _Coordinator:
         self._count_running()
 
     def _count_running(self) -> None:
-        """Of those that an engine has the first ones run."""
+        """Of the jobs given to an engine, the first ones are running."""
         self.progress.running = min(len(self.futures), self.jobs)
 
     def _finish(self, task: Task, future: Future[Outcome]) -> Task | None:
-        """Note what became of a run; the task where it is to be run again."""
+        """Record the outcome of a run; return the task if it is to be retried."""
         try:
             outcome = future.result()
         except EngineLost as error:
@@ -413,15 +412,15 @@ class _Coordinator:
         return None
 
     def _known_ids(self) -> dict[str, str]:
-        """Whose the ids of trackers are that have been given."""
+        """Return the owners of the tracker ids used so far."""
         known = {rows.run: each.id for each in record.read(self.project) for rows in each.tables}
         for task in self.queue.tasks(self.plan.id, State.ENDED, State.MERGED):
             known.setdefault(str(task.outcome.get("tracker_run")), task.run)
         return known
 
     def _with_own_id(self, task: Task, outcome: Outcome) -> Outcome:
-        """The outcome; without its rows where they have the id of another run: merged, the two would
-        be one. Only xetrack's ids are its own affair; other tables may count, or name families."""
+        """Return the outcome, without its rows if they have another run's id: merging would join
+        the two. xetrack ids are exempt; ids in other tables may be counters or group names."""
         if outcome.tracker != "xetrack" or not outcome.tracker_run:
             return outcome
         owner = self.owners.setdefault(outcome.tracker_run, task.run)
@@ -463,7 +462,7 @@ class _Coordinator:
             self._flush()
 
     def _flush(self, *, patient: bool = False) -> None:
-        """Bring in what has ended. Where another process writes to the results, later; ``patient``:
+        """Merge ended runs. If another process writes to the results, do it later; ``patient``:
         wait for it, until Ctrl-C."""
         self.flushed = time.monotonic()
         while True:
@@ -507,7 +506,7 @@ class _Coordinator:
                     path.unlink(missing_ok=True)
 
     def _record(self, tasks: list[Task]) -> None:
-        """One registry row a run, and only the models of those that are to be kept."""
+        """Write one registry row per run, and keep only the requested models."""
         if not tasks:
             return
         records = [self._as_record(task) for task in tasks]
@@ -559,7 +558,7 @@ class _Coordinator:
 
     def _keep_models(self) -> None:
         """Make the models of the best runs candidates (of all, where no number is given), as links
-        into the cache; those of the others go."""
+        into the cache; delete the others."""
         tasks = self.queue.tasks(self.plan.id, State.RECORDED)
         left = {task.number: self._models(task) for task in tasks if task.result is Result.DONE}
         left = {number: models for number, models in left.items() if models}
@@ -608,7 +607,7 @@ class _Coordinator:
             if path in slots and file.is_file()
         }
 
-    # -- what is told ------------------------------------------------------------------------------
+    # -- progress ----------------------------------------------------------------------------------
 
     def _maximize(self, metric: str | None) -> bool:
         return metric is not None and describe.maximize(self.project.config, metric)
@@ -647,7 +646,7 @@ class _Coordinator:
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
-        """Ctrl-C once: begin nothing more, ask what runs to end. Twice: end it at once."""
+        """Ctrl-C once: start nothing more, ask running jobs to end. Twice: kill them."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

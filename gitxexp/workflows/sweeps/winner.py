@@ -15,11 +15,10 @@ from gitxexp.workflows.sweeps.sweep import Swept
 def tag_winner(
     project: Project, done: Swept, text: str = "", *, push: bool = False
 ) -> Tagged | str:
-    """Tag the best run of a sweep (and push it); the version that it has already, where it is an
+    """Tag the best run of a sweep (and push it); return the existing version if it is already an
     experiment.
 
-    Raises NoAnswer where no run has a value for the metric, XexpError where the code is another
-    one by now.
+    Raises NoAnswer if no run has a value for the metric, XexpError if the code has changed since.
     """
     best = next(iter(done.ranking), None)
     if best is None:

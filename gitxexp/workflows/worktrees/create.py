@@ -1,9 +1,9 @@
 """``worktree new`` and ``explore checkout``: a folder with a branch or version, the DVC cache shared.
 
-The recipe (DVC 3.67, git 2.39): ``git worktree add --no-checkout``; check out without hooks, because
-the one that ``dvc install`` makes would materialise everything a second time; ``config.local``; the outputs
-straight from the cache, those that lack fetched or named; then the post-checkout hook, for whatever
-else it does.
+The recipe (DVC 3.67, git 2.39): ``git worktree add --no-checkout``; check out without hooks,
+because the one that ``dvc install`` makes would materialise everything a second time;
+``config.local``; the outputs straight from the cache, with missing ones fetched or listed; then the
+post-checkout hook, for its other effects.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class WorktreeRequest:
 
 @dataclass(frozen=True)
 class WorktreePlan:
-    """What will be made: ``branch`` is None for a detached worktree."""
+    """The plan: ``branch`` is None for a detached worktree."""
 
     name: str
     path: Path
@@ -94,9 +94,9 @@ def create(
     *,
     wait: bool = True,
 ) -> CreatedWorktree:
-    """Make the worktree; raises XexpError, leaving nothing behind, when that is impossible.
+    """Create the worktree; raises XexpError, leaving nothing behind, if that is impossible.
 
-    Outputs that could not be had are in ``ready.missing``; the worktree stays.
+    Unavailable outputs are in ``ready.missing``; the worktree stays.
     """
     verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
     project.recover_first(wait=wait)
@@ -113,8 +113,8 @@ def create(
 
 
 def refuse_any(project: Project, requests: Sequence[WorktreeRequest], *, wait: bool = True) -> None:
-    """Before the first of several is made: raises what :func:`create` would for any of them, and
-    UsageError for a name that is given twice."""
+    """Check several before creating the first: raises as :func:`create` would for any of them, and
+    UsageError for a duplicate name."""
     names = [request.name for request in requests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -126,8 +126,8 @@ def refuse_any(project: Project, requests: Sequence[WorktreeRequest], *, wait: b
 
 
 def _finished(project: Project, request: WorktreeRequest) -> CreatedWorktree | None:
-    """The worktree that was asked for, where an interrupted command began it and recovery has just
-    finished it: then the same command has been run again."""
+    """Return the requested worktree if an interrupted command began it and recovery just finished
+    it, because the same command was repeated."""
     steps = [step for number in project.finished for step in project.log.steps(number)]
     for step in steps:
         if not isinstance(step, WorktreeMade) or step.name != request.name:
@@ -145,10 +145,10 @@ def checkout(
     *,
     wait: bool = True,
 ) -> CreatedWorktree | ExistingWorktree:
-    """``../explore-VERSION`` at what ``request.at`` means; the one that is there already if it still is.
+    """``../explore-VERSION`` at ``request.at``; returns the existing one if it is still there.
 
-    An experiment found by its run or hash gives its version to the name. Raises XexpError when the
-    worktree was moved to another commit.
+    The name contains the version, even if the experiment was found by run or hash. Raises XexpError
+    if the worktree was moved to another commit.
     """
     resolved = resolve(project, request.at)
     exact = resolved.exact and resolved.experiment
@@ -165,7 +165,7 @@ def checkout(
 
 
 def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
-    """The frozen plan; XexpError says which name, branch or folder is taken or not possible."""
+    """The frozen plan; raises XexpError naming the name, branch or folder that is taken or invalid."""
     if not request.name or request.name.startswith("-") or request.name in (".", ".."):
         raise UsageError(
             f"'{request.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
@@ -180,8 +180,8 @@ def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
 
 
 def several(project: Project, word: str) -> bool:
-    """Whether the second of two words is another name, and not where to start: it means no revision
-    and is not spelled like a version or a commit, which may be a mistake."""
+    """Whether the second of two words is another name rather than a start point: it is not a
+    revision and does not look like a mistyped version or commit."""
     if re.fullmatch(r"e[0-9].*|exp-.*|[0-9a-f]{4,}|.*[~^:@/].*", word):
         return False
     try:
@@ -271,7 +271,7 @@ def _path(project: Project, request: WorktreeRequest) -> Path:
 
 
 def _refuse_elsewhere(project: Project, path: Path) -> None:
-    """A link may lead a worktree away from where the tracked configuration may put it."""
+    """Check that no link leads a worktree outside the place that the tracked configuration allows."""
     main = project.main_top.resolve()
     inside = path.is_relative_to(main) and paths.problem(path.relative_to(main).as_posix())
     if not path.is_relative_to(main.parent) or inside:
@@ -282,7 +282,7 @@ def _refuse_elsewhere(project: Project, path: Path) -> None:
 
 
 def _exclude(project: Project, path: Path) -> str | None:
-    """The line that keeps a worktree inside another one out of its ``git status``."""
+    """Return the exclude line that hides a nested worktree from ``git status``."""
     tops = [tree.path for tree in records.list_worktrees(project) if not tree.bare]
     inside = [top for top in tops if path.is_relative_to(top)]
     if not inside:
@@ -292,7 +292,7 @@ def _exclude(project: Project, path: Path) -> str | None:
 
 
 def _add(project: Project, running: Running, plan: WorktreePlan) -> Path:
-    """The branch, the folder and git's entry; returns the entry."""
+    """Create the branch, the folder and git's entry; return the entry."""
     missing = [folder for folder in plan.path.parents if not folder.exists()]
     running.record(
         WorktreeMade(
@@ -335,7 +335,7 @@ def _note(plan: WorktreePlan) -> Note:
 def _fill(
     project: Project, plan: WorktreePlan, admin: Path, progress: Progress | None
 ) -> PlacedOutputs:
-    """Config, outputs, the note completed, and the post-checkout hook last."""
+    """Write the config, place outputs, complete the note, and run the post-checkout hook last."""
     work = _Outputs(project, plan.path, progress)
     work.share()
     ready = work.run(plan.kinds, fetch=plan.fetch)
@@ -345,8 +345,8 @@ def _fill(
 
 
 def _submodules(plan: WorktreePlan) -> str | None:
-    """Fill the submodules where that was asked for; else a note that they are empty, as git leaves
-    them in a new worktree (git-worktree(1), BUGS)."""
+    """Fill the submodules if requested; else note that they are empty, as git leaves them in a new
+    worktree (git-worktree(1), BUGS)."""
     git = Git(plan.path, foreign=True)
     if not (plan.path / ".gitmodules").exists():
         return None
@@ -366,7 +366,7 @@ def _submodules(plan: WorktreePlan) -> str | None:
 
 
 def _hook(plan: WorktreePlan) -> str | None:
-    """Run the post-checkout hook as ``git worktree add`` would have; a note when it fails.
+    """Run the post-checkout hook as ``git worktree add`` would have; with a note if it fails.
 
     ``git hook run`` is git 2.36 and later; an older git gets no hook.
     """
@@ -383,11 +383,11 @@ def _hook(plan: WorktreePlan) -> str | None:
 
 @dataclass(frozen=True)
 class PlacedOutputs:
-    """What became of the outputs. ``missing`` names files (and folders) that nobody has."""
+    """The outcome for the outputs. ``missing`` lists files (and folders) that are nowhere."""
 
     outputs: int = 0
     used: dict[str, int] = field(default_factory=dict)  #: link type → files
-    copied: int = 0  #: bytes really copied
+    copied: int = 0  #: bytes copied
     fetched: int = 0
     missing: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -396,13 +396,13 @@ class PlacedOutputs:
 
     @property
     def link(self) -> str:
-        """The link type of the files that are not copies on purpose; "copy" if there are none."""
+        """The link type of the files that are not intentional copies; "copy" if there are none."""
         return next((kind for kind in LINKS[1:] if kind in self.used), "copy")
 
 
 @dataclass(frozen=True)
 class GatheredFiles:
-    """The files to place in a worktree, the outputs that they are of, and what nobody has."""
+    """The files to place in a worktree, their outputs, and what is nowhere."""
 
     files: list[place.CachedFile]
     outputs: list[Output]
@@ -411,12 +411,12 @@ class GatheredFiles:
 
 
 def _never_downloaded(out: Output) -> bool:
-    """Whether it is an import that names no content yet (``dvc import --no-download``)."""
+    """Whether it is an import without content yet (``dvc import --no-download``)."""
     return out.source is not None and not out.hash and not out.files
 
 
 def gather(project: Project, top: Path, progress: Progress | None = None) -> GatheredFiles:
-    """What belongs into the new worktree at ``top``, which shares the DVC cache from now on."""
+    """Return what belongs in the new worktree at ``top``, which now shares the DVC cache."""
     work = _Outputs(project, top, progress)
     work.share()
     return work.gather(fetch=True)
@@ -440,14 +440,14 @@ class _Outputs:
         self.unasked = False
 
     def share(self) -> None:
-        """Every DVC project of the worktree on the cache of its counterpart."""
+        """Connect every DVC project of the worktree to its counterpart's cache."""
         for root in self.roots:
             home = home_of(self.project, root, self.siblings)
             if home is not None:
                 dvc_share.share_cache(self.top / root, home)
 
     def run(self, kinds: Sequence[str], *, fetch: bool) -> PlacedOutputs:
-        """Fetch, place and record; the answer says what could not be had."""
+        """Fetch, place and record; the result lists what was unavailable."""
         found = self.gather(fetch=fetch)
         files = place.with_small_copied(found.files) if len(kinds) > 1 else found.files
         linker = place.Linker(kinds)
@@ -460,7 +460,7 @@ class _Outputs:
         )  # fmt: skip
 
     def gather(self, *, fetch: bool) -> GatheredFiles:
-        """What there is to place, fetched where it has to be; nothing is placed."""
+        """Return what to place, fetching it if needed; places nothing."""
         wanted = [out for out in self.outputs if out.root in self.roots and (out.hash or out.files)]
         rest = [out for out in self.outputs if out not in wanted]
         without = [out.path for out in rest if not _never_downloaded(out)]
@@ -489,7 +489,7 @@ class _Outputs:
         roles = {out.path: describe.role(out.path, project.config) for out in wanted}
 
         def is_written(path: str, out: Output) -> bool:
-            """Whether training may overwrite the file: data is read, anything else is made."""
+            """Whether training may overwrite the file: data is read, anything else is an output."""
             made = out.stage is not None or roles[out.path] is not describe.Role.DATA
             return made or place.matches_glob(path, project.config.worktree_writable)
 
@@ -501,14 +501,14 @@ class _Outputs:
         )
 
     def _restore(self, cached: place.OutputFiles) -> None:
-        """Take objects that the cache lacks, or has damaged, from work trees that have their bytes."""
+        """Restore missing or damaged cache objects from work trees with their content."""
         trees = WorkTreeFiles(tuple(self.siblings))
         outputs = list(dict.fromkeys(cached.lacking.values()))
         for path in restore(self.top, outputs, trees, cached.damaged):
             self.notes.append(f"a cache object was restored from a work tree: {path}")
 
     def _fetch(self, outputs: list[Output], damaged: Sequence[Path]) -> int:
-        """The number of objects that came; a damaged one stays if no better one can be had."""
+        """Return the number of objects fetched; a damaged one stays if no better one is available."""
         aside = {path: path.with_name(f".{path.name}.damaged") for path in damaged}
         for path, kept in aside.items():
             with suppress(FileNotFoundError):
@@ -524,7 +524,7 @@ class _Outputs:
                     kept.rename(path)
 
     def _fetch_from_remotes(self, outputs: list[Output]) -> int:
-        """Ask the remotes of today, then those that the commit names: they may have moved since."""
+        """Ask the current remotes, then those that the commit names: they may have moved since."""
         problems = []
         fetched = 0
         others = any(has_own_remotes(self.top / root) for root in self.roots)
@@ -544,7 +544,7 @@ class _Outputs:
         return fetched
 
     def _empty_folders(self, wanted: list[Output]) -> None:
-        """A tracked folder without files is a folder all the same."""
+        """Create tracked folders without files as well."""
         for out in wanted:
             if out.is_dir and not (self.top / out.path).exists():
                 entries = manifest(out, cache_dirs(self.top / out.root))
@@ -566,7 +566,7 @@ class _Outputs:
         return tuple(site)
 
 
-# -- the way back --------------------------------------------------------------------------------
+# -- undo ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -606,15 +606,15 @@ class WorktreeMade(Step):
         return None
 
     def plan(self) -> WorktreePlan:
-        """What was to be made."""
+        """The original plan."""
         return WorktreePlan(
             self.name, Path(self.path), self.branch, self.made_branch, self.commit, self.commit,
             tuple(self.links), self.exclude, self.fetch, self.of,
         )  # fmt: skip
 
     def finish(self, at: Repository) -> Finished | None:
-        """A worktree that git registered, and whose checkout is complete, is made ready: the cache
-        shared, and every output that is not there placed; what is there already stays."""
+        """Finish a worktree that git registered and checked out completely: share the cache, and
+        place every missing output; existing files stay."""
         path = Path(self.path)
         admin = admin_of(at.places.common_dir, path)
         if not self.name or admin is None or not (admin / "index").exists() or not path.is_dir():
@@ -625,7 +625,7 @@ class WorktreeMade(Step):
         return Finished(f"{self.name} at {path}")
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """Folder, entry and branch gone again; a folder with other files in it is kept."""
+        """Remove folder, entry and branch; a folder with other files is kept."""
         path = Path(self.path)
         admin = admin_of(at.places.common_dir, path)
         if path.exists() and admin and _work_in(path):
@@ -653,7 +653,7 @@ class WorktreeMade(Step):
 
 
 def _clear(common_dir: Path, path: Path) -> None:
-    """Delete a worktree's folder, its ``.git`` last; a folder that is not ours stays."""
+    """Delete a worktree's folder, its ``.git`` last; a foreign folder stays."""
     try:
         pointer = os.fsdecode((path / ".git").read_bytes())
     except OSError:
@@ -674,7 +674,7 @@ def _clear(common_dir: Path, path: Path) -> None:
 
 
 def _work_in(path: Path) -> bool:
-    """Whether the folder has anything that git would not bring back.
+    """Whether the folder has anything that git could not restore.
 
     Where git died before it wrote the index, the commit is what the files are compared with; a file
     that it was just writing is the beginning of the right one.

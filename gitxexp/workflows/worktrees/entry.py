@@ -23,7 +23,7 @@ def admin_of(common_dir: Path, tree: Path) -> Path | None:
 
 
 def exclude(at: Repository, line: str | None, *, present: bool) -> None:
-    """Have ``line`` in ``info/exclude`` of the repository, or not."""
+    """Add ``line`` to the repository's ``info/exclude``, or remove it."""
     if line is None:
         return
     file = at.places.common_dir / "info" / "exclude"

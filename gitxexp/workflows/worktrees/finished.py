@@ -1,8 +1,8 @@
 """``prune --worktrees`` and ``--explore``: worktrees that are provably finished.
 
-Finished means: made by this program, with an experiment of its own tagged, and nothing in it that
-is nowhere else (the checklist of ``worktree remove``). A disposable one is finished when nothing in
-it was changed. ``git xexp undo`` brings each back.
+Finished means: created by this program, with its own experiment tagged, and without content that
+exists nowhere else (the checklist of ``worktree remove``). A disposable one is finished if nothing
+was changed. ``git xexp undo`` restores each.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def _finished(project: Project, tree: Worktree, progress: Progress | None) -> tu
 def remove(
     project: Project, going: Sequence[FinishedCheck], *, wait: bool = True
 ) -> list[FinishedCheck]:
-    """Remove these worktrees, each judged again first; those that went."""
+    """Remove these worktrees, each checked again first; return those removed."""
     gone = []
     for check in going:
         tree = check.tree

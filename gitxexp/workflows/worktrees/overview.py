@@ -1,4 +1,4 @@
-"""``worktree list``: every worktree and what is only there."""
+"""``worktree list``: every worktree and what exists only there."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from gitxexp.workflows.worktrees.records import Worktree
 
 @dataclass(frozen=True)
 class WorktreeStatus:
-    """One worktree. None means that it could not be told (the reason is in ``notes``).
+    """One worktree. None means unknown (the reason is in ``notes``).
 
     ``disk`` is in bytes, beyond the shared cache.
     """
 
     name: str
-    kind: str  #: main, worktree, explore, or other (made without us)
+    kind: str  #: main, worktree, explore, or other (not created by us)
     path: Path
     branch: str | None
     commit: str | None
@@ -42,8 +42,8 @@ def list_statuses(
     kind: str | None = None,
     ask_remote: bool = False,
 ) -> list[WorktreeStatus]:
-    """Every worktree (or those of one ``kind``), the main one first. Only remotes that are folders
-    of this machine are looked at, unless ``ask_remote``."""
+    """Every worktree (or those of one ``kind``), the main one first. Only local remotes are
+    checked, unless ``ask_remote``."""
     worktrees = [tree for tree in records.list_worktrees(project) if not tree.bare]
     wanted = [tree for tree in worktrees if kind is None or _kind(tree) == kind]
     return [_status(project, tree, progress, ask_remote) for tree in wanted]
@@ -87,7 +87,7 @@ class _Questions:
         self.notes: list[str] = []
 
     def ask(self, question: Any) -> int | None:
-        """The answer, or None with the reason noted: one broken worktree must not end the list."""
+        """Return the result, or None with a note: one broken worktree must not abort the list."""
         try:
             number: int | None = question()
             return number

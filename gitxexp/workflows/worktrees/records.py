@@ -1,6 +1,6 @@
-"""The worktrees of a repository, with what we noted of those that we made.
+"""The worktrees of a repository, with our notes on those that we created.
 
-The note is a file in git's own entry of the worktree (``worktrees/<id>/xexp.json`` in the common
+The note is a file in git's own entry for the worktree (``worktrees/<id>/xexp.json`` in the common
 dir), so it follows ``git worktree move`` and ends with the worktree.
 """
 
@@ -25,20 +25,20 @@ WORKTREE, EXPLORE = "worktree", "explore"
 
 @dataclass(frozen=True)
 class Note:
-    """What we know of a worktree that we made."""
+    """Our note on a worktree that we created."""
 
     name: str
     kind: str  #: "worktree", or "explore" for a disposable one
     commit: str  #: where it began
     made_branch: bool = False
     link: str = ""  #: the link type of most files
-    exclude: str | None = None  #: its line in info/exclude when it lies in the repository
+    exclude: str | None = None  #: its line in info/exclude if it is inside the repository
     site: tuple[str, ...] = ()  #: DVC's site cache folders
 
 
 @dataclass(frozen=True)
 class Worktree:
-    """One worktree. ``note`` is None for the main one and for those that others made."""
+    """One worktree. ``note`` is None for the main one and those not created by us."""
 
     path: Path
     branch: str | None
@@ -99,9 +99,9 @@ def write(admin: Path, note: Note) -> None:
 
 
 def find(project: Project, name: str, kind: str = WORKTREE) -> Worktree:
-    """The worktree that ``name`` names: one of ours by name, any one by path.
+    """Return the worktree ``name``: one of ours by name, any one by path.
 
-    Raises XexpError when there is none, or when a name would reach a worktree that we did not make.
+    Raises XexpError if there is none, or if a name matches a worktree that we did not create.
     """
     known = list_worktrees(project)
     ours = [
@@ -130,8 +130,8 @@ def find(project: Project, name: str, kind: str = WORKTREE) -> Worktree:
 def home_of(project: Project, root: str, others: Iterable[Path] = ()) -> Path | None:
     """The DVC project at ``root`` (from the top) whose cache and credentials are shared.
 
-    The main worktree's; where that has none (bare, or on a branch without DVC) this worktree's,
-    then any other's. None where nobody has one.
+    The main worktree's; if that has none (bare, or on a branch without DVC) this worktree's, then
+    any other's. None if none has one.
     """
     own = [project.places.top] if project.places.top else []
     for top in (project.main_top, *own, *others):

@@ -1,7 +1,7 @@
 """``worktree remove``, ``worktree prune`` and ``explore cleanup``.
 
-A worktree is moved aside, not deleted, so that ``git xexp undo`` can bring everything back; what the
-cache has anyway takes no second place on the disk.
+A worktree is moved aside, not deleted, so that ``git xexp undo`` can restore everything; content
+that is in the cache takes no additional disk space.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from gitxexp.workflows.worktrees.records import EXPLORE, Worktree
 
 @dataclass(frozen=True)
 class Removed:
-    """What went. ``branch`` is set when it was deleted, ``kept_branch`` when it stays."""
+    """What was removed. ``branch`` is set if it was deleted, ``kept_branch`` if it stays."""
 
     tree: Worktree
     branch: str | None
@@ -44,7 +44,7 @@ class Removed:
 
 
 def check_removable(project: Project, tree: Worktree) -> None:
-    """Raises XexpError for the main worktree and for the one that the caller stands in."""
+    """Raise XexpError for the main worktree and the current one."""
     if tree.main:
         raise XexpError(
             "the main worktree cannot be removed", "name a linked one: git xexp worktree list"
@@ -58,7 +58,7 @@ def check_removable(project: Project, tree: Worktree) -> None:
 
 
 def push(project: Project, tree: Worktree, progress: Progress | None = None) -> None:
-    """Send what the remotes lack: artifacts first, verified, then branch and tags in one go."""
+    """Send what the remotes lack: artifacts first, verified, then branch and tags atomically."""
     outputs = safety.with_remote(tree, safety.outputs_of(project, tree))
     if outputs:
         dvc_remote.push(tree.path, outputs, None, progress, [project.main_top])
@@ -73,7 +73,7 @@ def push(project: Project, tree: Worktree, progress: Progress | None = None) -> 
 def remove(
     project: Project, name: str, kind: str = records.WORKTREE, *, wait: bool = True
 ) -> Removed:
-    """Take the worktree away without asking; the checklist is the caller's."""
+    """Remove the worktree without checks; the caller runs the checklist."""
     project.recover_first(wait=wait)
     verb = "worktree remove" if kind == records.WORKTREE else "explore cleanup"
     with project.operation(verb, wait=wait) as running:
@@ -92,7 +92,7 @@ def cleanup(
 ) -> list[Worktree]:
     """Remove one disposable worktree, or all; returns them.
 
-    Nothing is removed, and NoAnswer raised, when files were added or changed, unless ``force``.
+    If files were added or changed, nothing is removed and NoAnswer is raised, unless ``force``.
     """
     wanted = [records.find(project, name, EXPLORE)] if name else records.list_explored(project)
     for tree in wanted:
@@ -167,7 +167,7 @@ def _take(project: Project, running: Running, tree: Worktree) -> Removed:
 
 
 def _place_for(running: Running, tree: Worktree) -> Path:
-    """Where the folder is kept: with the backups, or beside itself on another file system."""
+    """Return where the folder is kept: with the backups, or next to itself on another file system."""
     running.keep.mkdir(parents=True, exist_ok=True)
     if tree.path.stat().st_dev == running.keep.stat().st_dev:
         return running.keep / "tree"
@@ -178,7 +178,7 @@ def _place_for(running: Running, tree: Worktree) -> Path:
 
 
 def _branch_to_delete(project: Project, tree: Worktree) -> str | None:
-    """The branch, if we made it and a tag holds its commit."""
+    """The branch, if we created it and its commit is tagged."""
     if not (tree.branch and tree.commit and tree.note and tree.note.made_branch):
         return None
     git = Git(project.places.common_dir, foreign=True)
@@ -199,9 +199,9 @@ def _sites(project: Project, tree: Worktree) -> Sequence[Path]:
 
 
 def _thinnable(project: Project, tree: Worktree) -> list[tuple[str, Path]]:
-    """Files of unchanged outputs that are real copies, with the cache's object of each.
+    """Files of unchanged outputs that are real copies, each with its cache object.
 
-    Databases are left as they are: somebody may still have one open.
+    Databases are left alone: a process may still have one open.
     """
     try:
         outputs = pointers.outputs_in(tree.path, safety.git_at(tree))
@@ -263,13 +263,13 @@ def _thin(kept: Path, files: list[tuple[str, Path]]) -> None:
 
 
 def changed_in(project: Project, tree: Worktree) -> list[str]:
-    """Files added or changed in a disposable worktree, tracked by git, by DVC or by nobody."""
+    """Files added or changed in a disposable worktree, tracked by git, by DVC or untracked."""
     names = safety.changed_files(tree)
     return names + [change.output.path for change in safety.changed_data(project, tree)]
 
 
 def refuse_if_changed(project: Project, tree: Worktree) -> None:
-    """Raises NoAnswer when something was added or changed in a disposable worktree."""
+    """Raise NoAnswer if something was added or changed in a disposable worktree."""
     changed = [] if tree.gone else changed_in(project, tree)
     if not changed:
         return
@@ -280,7 +280,7 @@ def refuse_if_changed(project: Project, tree: Worktree) -> None:
     )
 
 
-# -- the way back --------------------------------------------------------------------------------
+# -- undo ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,12 +301,12 @@ class WorktreeRemoved(Step):
     exclude: str | None
 
     def check(self, at: Repository) -> Changed | None:
-        return None  # what is in its place now stays: it comes back beside that
+        return None  # what is in its place now stays: restore next to it
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        """Folder, entry and branch as they were.
+        """Restore folder, entry and branch.
 
-        Both are made right where they are kept and only then moved, so that this can be run again.
+        Both are prepared where they are kept and only then moved, so that this can be repeated.
         """
         kept_admin, admin = Path(self.kept_admin), Path(self.admin)
         tree, path = self.tree and Path(self.tree), Path(self.path)
@@ -323,7 +323,7 @@ class WorktreeRemoved(Step):
         exclude(at, self.exclude, present=True)
 
     def _branch_back(self, at: Repository) -> bool:
-        """The deleted branch again; False when its name is in use for other work."""
+        """Recreate the deleted branch; False if its name is in use for other work."""
         if not self.branch:
             return True
         git, ref = Git(at.places.common_dir, foreign=True), f"refs/heads/{self.branch}"
@@ -333,7 +333,7 @@ class WorktreeRemoved(Step):
 
 
 def _folder_back(at: Repository, tree: Path, path: Path, kept_admin: Path, admin: Path) -> None:
-    """Move entry and folder back, or beside their places when something else is there now.
+    """Move entry and folder back, or next to their places if something else is there now.
 
     They name each other (gitrepository-layout(5), ``worktrees/<id>/gitdir``).
     """

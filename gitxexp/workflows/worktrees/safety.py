@@ -1,6 +1,6 @@
 """The safety checklist of ``worktree remove``: what would be lost, and the command that saves it.
 
-What is in a worktree that is nowhere else: the facts behind ``list`` and the safety checklist.
+Finds what exists only in a worktree, for ``list`` and the safety checklist.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ _SHOWN = 3
 
 @dataclass(frozen=True)
 class Check:
-    """One line. ``ok`` is False for what refuses; ``fix`` is then the command that helps."""
+    """One line. ``ok`` is False if it blocks removal; ``fix`` is then the command that helps."""
 
     name: str
     ok: bool
     text: str
     fix: str | None = None
-    unasked: bool = False  #: a remote did not answer, so it is not known
+    unasked: bool = False  #: unknown, because a remote did not answer
 
 
 def checklist(project: Project, tree: Worktree, progress: Progress | None = None) -> list[Check]:
-    """Every check of the worktree, in the order in which one would put things right."""
+    """Every check of the worktree, in the order in which to fix them."""
     if tree.gone:
         return [Check("folder", True, "gone already")]
     return [
@@ -79,8 +79,8 @@ def _files(tree: Worktree) -> Check:
 
 
 def _submodules(tree: Worktree) -> Iterator[Check]:
-    """Whether commits of the submodules are on a remote of theirs: their repositories go with the
-    worktree. Changes in them are among its changed files."""
+    """Whether the submodules' commits are on their remotes: their repositories are removed with the
+    worktree. Changes in them count as changed files."""
     names = filled_submodules(tree)
     if not names:
         return
@@ -182,7 +182,7 @@ def git_at(tree: Worktree) -> Git:
     return Git(tree.path, foreign=True)
 
 
-#: What DVC makes by itself in a project that does not track it.
+#: Files that DVC itself creates untracked in a project.
 _DVC_MAKES = ("?? .dvc/.gitignore", "?? .dvc/tmp/")
 
 
@@ -195,14 +195,14 @@ def changed_files(tree: Worktree) -> list[str]:
 def changed_data(
     project: Project, tree: Worktree, progress: Progress | None = None
 ) -> list[Change]:
-    """DVC outputs that are there and differ from their pointer, or have none with a hash yet."""
+    """DVC outputs that exist and differ from their pointer, or have no hash yet."""
     outputs = pointers.outputs_in(tree.path, git_at(tree))
     changes = status(tree.path, outputs, project.stat_cache, progress)
     return [change for change in changes if change.kind is not Kind.MISSING]
 
 
 def own_commits(tree: Worktree) -> list[str]:
-    """Commits of HEAD that no tag, no other branch and no remote branch holds, newest first."""
+    """Commits of HEAD that are in no tag, other branch or remote branch, newest first."""
     others = (f"--exclude={tree.branch}",) if tree.branch else ()
     return git_at(tree).lines(
         "rev-list", "HEAD", "--not", *others, "--branches", "--tags", "--remotes"
@@ -210,7 +210,7 @@ def own_commits(tree: Worktree) -> list[str]:
 
 
 def since_start(tree: Worktree) -> set[str]:
-    """Commits of HEAD since the worktree was made; without a note those that are only there."""
+    """Commits of HEAD since the worktree was made; without a note those that exist only there."""
     if tree.note is None:
         return set(own_commits(tree))
     git = git_at(tree)
@@ -249,7 +249,7 @@ def with_remote(tree: Worktree, outputs: Sequence[Output]) -> list[Output]:
 
 
 def on_folders(tree: Worktree, outputs: Sequence[Output]) -> bool:
-    """Whether the remotes of these outputs are folders of this machine, which answer at once."""
+    """Whether the remotes of these outputs are local folders, which answer at once."""
     wanted = {(out.root, out.remote) for out in with_remote(tree, outputs)}
     return all(
         local_remote_dir(tree.path / root, pointer=name) is not None for root, name in wanted
@@ -270,11 +270,11 @@ def unpushed(project: Project, tree: Worktree, outputs: Sequence[Output]) -> lis
 
 
 def unmerged_rows(project: Project, tree: Worktree) -> int:
-    """Rows of the results databases that the main worktree's do not have.
+    """Rows in the results databases that the main worktree's lack.
 
-    Rows of one run are counted; where a table has no run column, whole rows are compared.
+    Rows of one run are counted; if a table has no run column, whole rows are compared.
     """
-    if tree.main or not (project.main_top / ".git").exists():  # a bare one has no database
+    if tree.main or not (project.main_top / ".git").exists():  # a bare repository has no database
         return 0
     rows = 0
     for path in databases(tree.path, project.config):
@@ -294,7 +294,7 @@ def _missing_rows(mine: Path, theirs: Path) -> int:
 
 
 def _pending(path: Path) -> bool:
-    """Whether rows wait in a ``-wal`` beside the database."""
+    """Whether rows wait in a ``-wal`` next to the database."""
     wal = path.with_name(path.name + "-wal")
     return wal.exists() and wal.stat().st_size > 0
 

@@ -1,7 +1,7 @@
 """Three versions of a directory that DVC tracks, merged file by file.
 
-A file that one side changed, added or removed follows that side. One that both changed is merged
-by rows where it has any; else it is a conflict, as is a removal against a change.
+A file that one side changed, added or removed follows that side. A file that both changed is merged
+by rows if it has any; else it is a conflict, as is a removal against a change.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def merge_folder(
 ) -> tuple[MergeReport, Data | None]:
     """The report, its tables and conflicts named ``file: table``, and the merged directory.
 
-    All objects that it needs are in a cache then. With conflicts there is no merged directory.
-    Raises XexpError, also for an object that is not available anywhere.
+    All its objects are then in a cache. With conflicts there is no merged directory. Raises
+    XexpError, for example if an object is nowhere.
     """
     if len({side.legacy for side in sides if side}) > 1:
         raise XexpError(
@@ -89,7 +89,7 @@ class _Work:
     def decide(
         self, path: str, base: str | None, ours: str | None, theirs: str | None
     ) -> str | None:
-        """The hash of one file in the result, None if it is not there (or in conflict)."""
+        """Return the hash of one file in the result, None if it is absent (or in conflict)."""
         if ours == theirs or theirs == base:
             return ours
         if ours == base:
@@ -157,9 +157,9 @@ class _Work:
 
 
 def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
-    """Bring the work tree's directory from ``before`` to ``out``, where nothing can be lost by it.
+    """Update the work tree's directory from ``before`` to ``out``, if nothing can be lost.
 
-    Files that are in neither are left alone. All or nothing is changed.
+    Files in neither are left alone. Changes all files or none.
     """
     top = place.top / out.path
     if not top.is_dir():
@@ -168,7 +168,7 @@ def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
         todo = _steps(place, out, before)
     except Refused:
         return Placed.KEPT
-    except XexpError:  # an object is not available anywhere now
+    except XexpError:  # an object is no longer available
         return Placed.ABSENT
     if todo is None:
         return Placed.KEPT
@@ -178,7 +178,8 @@ def lay(place: GitPlace, out: Output, before: Entries) -> Placed:
 
 
 def _steps(place: GitPlace, out: Output, before: Entries) -> dict[str, Path | None] | None:
-    """Each file to change with its new object, None to remove it; None if something would be lost."""
+    """Return each file to change with its new object (None: remove it); None if something would be
+    lost."""
     after = entries(place, out)
     todo: dict[str, Path | None] = {}
     changed = sorted(p for p in {*before, *after} if before.get(p) != after.get(p))

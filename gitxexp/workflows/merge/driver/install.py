@@ -1,9 +1,10 @@
-"""The merge driver and textconv put into a repository's configuration and attributes, or taken out.
+"""Install the merge driver and textconv in a repository's configuration and attributes, or remove
+them.
 
-``.gitattributes`` is tracked: it says which paths. The drivers themselves are local to each clone
-(git takes no commands from a repository). Where they are missing, git falls back to its plain
-conflict; a ``[merge "xexp"]`` section without a driver would block every merge, so the whole
-section goes on removal.
+``.gitattributes`` is tracked: it selects the paths. The drivers themselves are local to each clone
+(git runs no commands from a repository). If they are missing, git falls back to a plain conflict; a
+``[merge "xexp"]`` section without a driver would block every merge, so removal deletes the whole
+section.
 """
 
 from __future__ import annotations
@@ -36,11 +37,11 @@ ATTRIBUTES = ".gitattributes"
 SECTIONS = ("merge.xexp", "diff.xexp")
 _BEGIN = "# git-xexp: rows are merged and shown row by row (git xexp drivers)"
 _END = "# git-xexp end"
-_SPECIAL = re.compile(r"""[\\"'*?!#\[\]]""")  #: what an attribute's pattern reads specially
+_SPECIAL = re.compile(r"""[\\"'*?!#\[\]]""")  #: special characters in attribute patterns
 _BLOCK = re.compile(f"(?ms)^{re.escape(_BEGIN)}$.*?^{re.escape(_END)}$\n?")
 
 
-#: Artifacts go before the commits that name them, also when it is git that pushes.
+#: Artifacts are pushed before the commits that name them, even if the user runs ``git push``.
 HOOK = "pre-push hook"
 _HOOK_TEXT = """\
 #!/bin/sh
@@ -55,7 +56,7 @@ def _hook(project: Project) -> Path:
 
 
 def has_hook(project: Project) -> bool:
-    """Whether ``git push`` pushes artifacts first. XexpError where another hook is in the way."""
+    """Whether ``git push`` pushes artifacts first. Raises XexpError if another hook is in the way."""
     path = _hook(project)
     if not path.exists():
         return False
@@ -68,7 +69,7 @@ def has_hook(project: Project) -> bool:
 
 
 def add_hook(project: Project, running: Running) -> None:
-    """Have ``git push`` push artifacts first."""
+    """Make ``git push`` push artifacts first."""
     path = _hook(project)
     running.save_file(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,10 +81,10 @@ def add_hook(project: Project, running: Running) -> None:
 class Status:
     """What is registered: in this clone's configuration, and in the tracked attributes."""
 
-    driver: str  #: the command, "" when it is not registered
+    driver: str  #: the command, "" if not registered
     textconv: str
     attributes: bool
-    missing: tuple[str, ...]  #: patterns that the configuration asks for and the attributes lack
+    missing: tuple[str, ...]  #: patterns that the configuration needs and the attributes lack
     runs: bool  #: whether the driver's program can be started
 
     @property
@@ -93,7 +94,7 @@ class Status:
 
 
 def program() -> str:
-    """How git can start this program: by its name where that is on PATH."""
+    """How git starts this program: by name if that is on PATH."""
     if shutil.which("git-xexp"):
         return "git-xexp"
     return f"{shlex.quote(sys.executable)} -m gitxexp"
@@ -113,9 +114,10 @@ def patterns(project: Project) -> list[str]:
     """The attribute patterns: databases by their endings and as configured, parquet data, their
     pointers, those of models that are promoted, ``dvc.lock``, the registry.
 
-    By all endings, not only what is configured now: a database that comes later merges as well.
+    All endings are included, not only the configured ones, so that later databases merge as well.
 
-    Not all pointers: git tells no driver of ``-X theirs``, which others may rely on.
+    Not all pointers are: git does not pass ``-X theirs`` to drivers, and other pointers may rely on
+    it.
     """
     others = [n for n in project.config.results_databases if not n.endswith(SUFFIXES)]
     found = _folders(project)
@@ -131,9 +133,9 @@ def patterns(project: Project) -> list[str]:
 
 
 def _folders(project: Project) -> list[str]:
-    """Pointers to directories that have a file with rows; what git reads specially becomes ``?``."""
+    """Return pointers to directories with a file with rows; characters special to git become ``?``."""
     found: list[str] = []
-    with suppress(XexpError):  # a broken pointer is not for here to say
+    with suppress(XexpError):  # a broken pointer is reported elsewhere
         for out in pointers.outputs_in(project.top):
             if out.stage is None and out.is_dir:
                 files = manifest(out, cache_dirs(project.top / out.root)) or ()
@@ -147,7 +149,7 @@ _BARE = " -filter"
 
 def block(project: Project) -> str:
     """The lines for ``.gitattributes``. Pointers stay text; the rest is never converted, and the
-    registry goes through no filter, such as that of LFS: the driver would merge two pointers."""
+    registry bypasses filters such as LFS, because the driver would merge two pointers."""
     lines = []
     for pattern in patterns(project):
         quoted = f'"{pattern}"' if re.search(r'[\s"\\]', pattern) else pattern
@@ -184,8 +186,8 @@ def missing(project: Project) -> list[str]:
 
 
 def register_here(project: Project) -> bool:
-    """Register the drivers for this clone where its attributes name them and it has none; whether
-    that was done. No tracked file changes."""
+    """Register the drivers for this clone if its attributes name them and it has none; return
+    whether it did. Changes no tracked file."""
     if not lacks_drivers(project):
         return False
     with project.operation("drivers install") as running:
@@ -197,14 +199,14 @@ def register_here(project: Project) -> bool:
 
 
 def lacks_drivers(project: Project) -> bool:
-    """Whether the tracked attributes name the merge driver and this clone has none of that name."""
+    """Whether the tracked attributes name the merge driver but this clone lacks it."""
     if "merge=xexp" not in _read(project.top / ATTRIBUTES):
         return False
     return not project.git.config(r"^merge\.xexp\.driver$")
 
 
 def register(project: Project, *, wait: bool = True) -> list[str]:
-    """:func:`install` as an operation of its own, where something is missing; what was done."""
+    """Run :func:`install` as a separate operation if something is missing; return what was done."""
     if not missing(project):
         return []
     with project.operation("drivers install", wait=wait) as running:
@@ -214,7 +216,7 @@ def register(project: Project, *, wait: bool = True) -> list[str]:
 
 
 def unregister(project: Project, *, wait: bool = True) -> list[str]:
-    """:func:`uninstall` as an operation of its own; what was done."""
+    """Run :func:`uninstall` as a separate operation; return what was done."""
     with project.operation("drivers uninstall", wait=wait) as running:
         done = uninstall(project, running)
         running.summary.append(", ".join(done))
@@ -222,7 +224,7 @@ def unregister(project: Project, *, wait: bool = True) -> list[str]:
 
 
 def install(project: Project, running: Running) -> list[str]:
-    """Register what is missing, as part of an operation; what was done, in words."""
+    """Register what is missing, as part of an operation; return a description of what was done."""
     todo = missing(project)
     if ATTRIBUTES in todo:
         path = paths.inside(project.top, ATTRIBUTES)
@@ -238,7 +240,7 @@ def install(project: Project, running: Running) -> list[str]:
 
 
 def uninstall(project: Project, running: Running) -> list[str]:
-    """Take the driver and the attributes out again; what was done, in words."""
+    """Remove the driver and the attributes; return a description of what was done."""
     done = []
     before = project.git.config(r"^(merge|diff)\.xexp\.")
     if before:
@@ -269,12 +271,12 @@ def _read(path: Path) -> str:
     return path.read_text("utf-8", errors="surrogateescape") if path.is_file() else ""
 
 
-# -- the way back --------------------------------------------------------------------------------
+# -- undo ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class SectionsMade(Step):
-    """Sections of the clone's own configuration that the operation makes."""
+    """Sections of the clone's configuration that the operation adds."""
 
     kind: ClassVar[str] = "sections"
 

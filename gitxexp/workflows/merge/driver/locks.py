@@ -1,8 +1,8 @@
 """Three versions of a ``dvc.lock`` merged through the outputs that its stages wrote.
 
-Where both sides changed an output that has rows, the rows are merged and all three texts get the
-merged object's hash; the rest is merged as text. So a pipeline that adds to a database (``persist:
-true``) merges like a ``.dvc`` file, and parameters that differ stay a conflict for the user.
+If both sides changed an output with rows, the rows are merged and all three texts get the merged
+object's hash; the rest is merged as text. So a pipeline that adds to a database (``persist: true``)
+merges like a ``.dvc`` file, and parameters that differ stay a conflict for the user.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from gitxexp.workflows.merge.driver.objects import Placed, Prepare, Settled
 from gitxexp.workflows.merge.driver.place import GitPlace
 from gitxexp.workflows.merge.driver.result import account, conflict_line, write
 
-#: Stage, ``outs`` or ``deps``, and the path as it is written.
+#: Stage, ``outs`` or ``deps``, and the path as written.
 Key = tuple[str, str, str]
 
 
 class Entry(NamedTuple):
-    """Where an entry's hash and size stand in the text."""
+    """The position of an entry's hash and size in the text."""
 
     oid: str
     size: str
@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """``texts``: with one hash where rows were merged; ``reports``: each merged output's."""
+    """``texts``: with a single hash where rows were merged; ``reports``: each merged output's."""
 
     texts: pointers.Texts
     reports: tuple[tuple[Output, MergeReport], ...]
@@ -53,7 +53,7 @@ class Merged(NamedTuple):
 
 
 def merge_lock(place: GitPlace, folder: Path, sides: Sequence[Path], marker: int, name: str) -> int:
-    """Merge for git; the exit code. What is in conflict has markers, as git leaves it for text."""
+    """Merge for git; return the exit code. Conflicts get markers, as git leaves them in text."""
     base, ours, theirs = (side.read_bytes() for side in sides)
     try:
         merged = merged_lock(place, folder, (base, ours, theirs), name)
@@ -90,8 +90,8 @@ def _tell_rest(merged: Merged) -> None:
 def three_locks(
     folder: Path, texts: pointers.Texts, marker: int, side: OnConflict = OnConflict.FAIL
 ) -> tuple[int, bytes]:
-    """:func:`pointers.three_texts` of three locks. A stage that one side alone has is in no conflict
-    with another that was added in the same place: DVC appends what is new."""
+    """:func:`pointers.three_texts` of three locks. A stage on one side only does not conflict with
+    another added in the same place: DVC appends new stages."""
     split = [_split(text) for text in texts]
     names = [set(stages) for _, stages, _ in split]
     new = (names[1] ^ names[2]) - names[0]
@@ -136,10 +136,10 @@ def merged_lock(
     settled: Mapping[str, Settled] | None = None,
     prepare: Prepare | None = None,
 ) -> Merged:
-    """The three texts with the merged objects, which the cache then has.
+    """Return the three texts with the merged objects, which are then in the cache.
 
     ``settled`` are single conflicts by the output's path, and ``prepare`` as for a pointer. Raises
-    XexpError when a text is not a ``dvc.lock``, or an object is not available anywhere.
+    XexpError if a text is not a ``dvc.lock``, or an object is nowhere.
     """
     locks = [_Lock(place, name, text) for text in texts]
     reports = []
@@ -163,10 +163,10 @@ def merged_lock(
 
 
 def _by_rows(sides: Sequence[Output | None]) -> bool:
-    """Whether an output is a file to which its stage adds rows.
+    """Whether an output is a file to which its stage appends rows.
 
-    Without ``persist`` a stage makes it anew: then the rows of two runs together are no result of
-    the pipeline, and which side is right is for the user to say.
+    Without ``persist`` a stage recreates it: then the combined rows of two runs are not a result of
+    the pipeline, and the user must choose a side.
     """
     return all(
         out is None
@@ -178,7 +178,7 @@ def _by_rows(sides: Sequence[Output | None]) -> bool:
 
 
 def _agree(locks: Sequence[_Lock], key: Key, oid: str, size: int) -> None:
-    """All sides have this output; stages that read it keep what ours ran with, so DVC sees that
+    """Set this output on all sides; stages that read it keep our dependency hash, so DVC sees that
     they are out of date."""
     for lock in locks:
         lock.put(key, oid, str(size))
@@ -204,12 +204,12 @@ class _Lock:
         self._edits: dict[tuple[int, int], str] = {}
 
     def put(self, key: Key, oid: str, size: str) -> None:
-        """Let an entry, where there is one, have this hash and size."""
+        """Set the hash and size of an entry, if it exists."""
         if key in self.entries:
             self._edits |= dict(zip(self.entries[key].spans, (oid, size), strict=True))
 
     def changed(self) -> bytes:
-        """The text with what was put."""
+        """The text with the new values."""
         text = self.text
         for (start, end), value in sorted(self._edits.items(), reverse=True):
             text = text[:start] + value + text[end:]
@@ -237,7 +237,7 @@ def _entries(name: str, text: str) -> Iterator[tuple[Key, Entry]]:
 
 
 def _fields(node: Any) -> dict[str, Any]:
-    """The children of a mapping by key; none of anything else."""
+    """The children of a mapping by key; none for anything else."""
     pairs = node.value if getattr(node, "id", "") == "mapping" else ()
     return {key.value: value for key, value in pairs}
 

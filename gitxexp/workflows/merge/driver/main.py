@@ -1,10 +1,10 @@
-"""What git runs: the merge driver and the textconv. Answered before click is imported.
+"""The merge driver and textconv that git runs. They run before click is imported.
 
 git calls ``git-xexp merge-driver %O %A %B %L %P`` at the top of the work tree, for every path with
 the attribute ``merge=xexp`` that both sides changed (gitattributes(5), "Defining a custom merge
 driver"): the ancestor (an empty file when both sides added the path), ours, theirs, the size of
 conflict markers, the path. The result goes to ``%A``; exit 0 is a clean merge, 1 a conflict, which
-leaves ``%A`` as it was. Only what a merge needs is imported, and as late as can be.
+leaves ``%A`` as it was. Only what a merge needs is imported, as late as possible.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def merge_driver(args: list[str]) -> int:
-    """Merge three versions of one file for git; the exit code that git is to see."""
+    """Merge three versions of one file for git; return the exit code."""
     if len(args) != 5:
         tell("usage: git-xexp merge-driver %O %A %B %L %P (git runs it; see git xexp drivers)")
         return 129
@@ -107,8 +107,8 @@ def _merge_file(
 def _smudged(
     place: GitPlace, folder: Path, sides: tuple[Path, Path, Path], name: str
 ) -> tuple[Path, Path, Path] | None:
-    """The three as a checkout writes them, where a filter is set for the path; git hands a driver
-    what it keeps. Asked only where what git keeps is no database."""
+    """Return the three as a checkout writes them, if the path has a filter; git passes the stored
+    form to a driver. Only checked if the stored form is not a database."""
     if all(database_kind(side) for side in sides if side.stat().st_size):
         return None
     from gitxexp.storage import filters
@@ -127,7 +127,7 @@ def _smudged(
 
 
 def refuse(place: GitPlace, name: str, error: XexpError) -> int:
-    """Leave ours, say why, and write that down for ``git xexp conflicts``."""
+    """Keep ours, say why, and record that for ``git xexp conflicts``."""
     from gitxexp.workflows.merge.driver import reports
 
     tell(f"{name}: {visible(error.message)}")
@@ -139,7 +139,7 @@ def refuse(place: GitPlace, name: str, error: XexpError) -> int:
 
 
 def textconv(args: list[str]) -> int:
-    """A database, data file or pointer as lines of text; what cannot be read is said in a line."""
+    """Print a database, data file or pointer as lines of text; a read error becomes a line."""
     if len(args) != 1:
         tell("usage: git-xexp textconv FILE")
         return 129
@@ -167,7 +167,7 @@ def textconv(args: list[str]) -> int:
 
 
 def _harmless(pointer: bytes) -> bytes:
-    """The lines of a pointer without what steers a terminal."""
+    """The lines of a pointer with terminal controls escaped."""
     lines = pointer.decode("utf-8", "surrogateescape").split("\n")
     return "\n".join(map(one_line, lines)).encode("utf-8", "surrogateescape")
 

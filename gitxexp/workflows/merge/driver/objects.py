@@ -1,4 +1,4 @@
-"""The objects that pointers name: found, fetched, stored, and put into the work tree."""
+"""Find, fetch, store and check out the objects that pointers name."""
 
 from __future__ import annotations
 
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Data:
-    """What a pointer says of its data; ``nfiles`` only of a directory."""
+    """The data fields of a pointer; ``nfiles`` only for a directory."""
 
     oid: str
     size: int
     nfiles: int | None = None
 
 
-#: Conflicts that the user settled one by one.
+#: Conflicts that the user resolved one by one.
 Settled = tuple[tuple[Conflict, OnConflict], ...]
 
-#: May replace the two objects that are to be merged.
+#: May replace the two objects before they are merged.
 Prepare = Callable[[Path, Path, Settled], tuple[Path, Path]]
 
 
 class Placed(StrEnum):
-    """What became of the work tree's file after its pointer was merged."""
+    """The outcome for the work tree's file after its pointer was merged."""
 
     DONE = "done"
     ABSENT = "absent"  #: it was not checked out before, and is not now
-    KEPT = "kept"  #: it holds what is in no cache, so it was left alone
+    KEPT = "kept"  #: its content is in no cache, so it was left alone
     LATER = "later"  #: git may still refuse the merge, so it was left alone
 
 
 def fetched(place: GitPlace, out: Output) -> Path:
-    """The object of an output, sound, from a cache or the remote; XexpError if none has it."""
+    """Return an intact object of an output from a cache or the remote; raises XexpError if none has
+    it."""
     from gitxexp.storage.dvc.remote import fetch_objects
 
     assert out.oid is not None
@@ -70,12 +71,12 @@ def objects(place: GitPlace) -> Objects:
 
 
 def cached(place: GitPlace, out: Output) -> Path | None:
-    """The object of an output in the nearest cache that has a sound copy."""
+    """Return the object of an output from the nearest cache with an intact copy."""
     return objects(place).sound(out)
 
 
 def store(place: GitPlace, out: Output, file: Path, suffix: str = "") -> Data:
-    """Move a file into this work tree's cache, read-only as DVC has it.
+    """Move a file into this work tree's cache, read-only as in DVC.
 
     ``suffix`` is ".dir" for the manifest of a directory.
     """
@@ -87,13 +88,13 @@ def store(place: GitPlace, out: Output, file: Path, suffix: str = "") -> Data:
 
 
 def file_here(place: GitPlace, path: str) -> bool:
-    """Whether the work tree has the file; raises XexpError where a link leads out of the tree."""
+    """Whether the work tree has the file; raises XexpError if a link leads out of the tree."""
     from gitxexp.storage.dvc.places import work_file
 
     return work_file(place.top, path).is_file()
 
 
 def waits(target: Path) -> bool:
-    """Whether rows wait in a log beside the database."""
+    """Whether rows wait in a log next to the database."""
     logs = (target.with_name(target.name + suffix) for suffix in ("-wal", ".wal", "-journal"))
     return any(log.exists() and log.stat().st_size for log in logs)

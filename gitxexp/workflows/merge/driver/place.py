@@ -1,6 +1,6 @@
-"""Where the repository around the current folder keeps things, without running git.
+"""The paths of the repository around the current folder, without running git.
 
-The driver starts once per file, so a process is saved. Layout: gitrepository-layout(5).
+The driver starts once per file, so saving a process matters. Layout: gitrepository-layout(5).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from gitxexp.common.processes import alive
 
 
 class GitPlace:
-    """``git_dir`` of one work tree, ``common_dir`` of all, and the ``top`` of this one."""
+    """The ``git_dir`` of this work tree, the ``common_dir`` of all, and this one's ``top``."""
 
     def __init__(self, top: Path, git_dir: Path, common_dir: Path) -> None:
         self.top, self.git_dir, self.common_dir = top, git_dir, common_dir
@@ -47,7 +47,8 @@ class GitPlace:
 
     @contextmanager
     def private(self, what: str) -> Iterator[Path]:
-        """A folder of our own, gone afterwards; what a killed process left is removed first."""
+        """Yield a private folder, removed afterwards; leftovers of killed processes are removed
+        first."""
         state = self.common_dir / "xexp"
         state.mkdir(parents=True, exist_ok=True)
         for old in state.glob(f"{what}-*"):

@@ -1,8 +1,8 @@
 """Three versions of a ``.dvc`` file merged through the data they point to.
 
 The objects come from the caches of this repository's work trees, else from the remote. The merged
-one goes into the cache and its hash into the pointer. What cannot be merged leaves conflict markers,
-never a silently kept "ours".
+one goes into the cache and its hash into the pointer. Anything that cannot be merged gets conflict
+markers; "ours" is never kept silently.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Texts = tuple[bytes, bytes, bytes]
 def merge_pointer(
     place: GitPlace, folder: Path, sides: Sequence[Path], marker: int, name: str
 ) -> int:
-    """Merge for git; the exit code."""
+    """Merge for git; return the exit code."""
     base, ours, theirs = (side.read_bytes() for side in sides)
     texts = (base, ours, theirs)
     try:
@@ -51,7 +51,9 @@ def merge_pointer(
         if _leave_markers(sides, marker):
             raise
         reports.forget(place, name)
-        return 0  # their changes do not meet: other fields, or other outputs of one pointer
+        return (
+            0  # their changes do not overlap: different fields, or different outputs of one pointer
+        )
     if report is not None and not report.written:
         _leave_markers(sides, marker)
         reports.save(place, name, report.conflicts)
@@ -70,8 +72,8 @@ def merge_pointer(
 
 
 def may_be_refused(place: GitPlace) -> bool:
-    """Whether tracked files are edited: git asks the drivers first and looks at the work tree
-    then, so a merge that it refuses would have brought rows of another branch into the data."""
+    """Whether tracked files are edited: git runs the drivers before it checks the work tree, so a
+    merge that it then refuses would have brought rows of another branch into the data."""
     command = ["git", "diff", "--quiet", "--ignore-submodules"]
     return subprocess.run(command, cwd=place.top, capture_output=True, check=False).returncode == 1
 
@@ -84,11 +86,12 @@ def merged_pointer(
     options: MergeOptions | None = None,
     prepare: Prepare | None = None,
 ) -> tuple[Texts, MergeReport | None, str | None]:
-    """The three texts with one hash and size, that of the merged object, which the cache then has.
+    """Return the three texts with the hash and size of the merged object, which is then in the
+    cache.
 
-    ``prepare`` may replace two objects before their rows are merged. The report is None where no
-    rows had to be merged. Raises XexpError for what cannot be merged by rows or, in a directory, by
-    files, or when an object is not available anywhere.
+    ``prepare`` may replace two objects before their rows are merged. The report is None if no rows
+    had to be merged. Raises XexpError for content that cannot be merged by rows or, in a directory,
+    by files, or if an object is nowhere.
     """
     base, ours, theirs = (_output(place, name, text) if text else None for text in texts)
     if ours is None or theirs is None:
@@ -108,7 +111,7 @@ def merged_output(
     options: MergeOptions,
     prepare: Prepare | None = None,
 ) -> tuple[MergeReport | None, Data | None]:
-    """What an output becomes; no data where nothing differs or rows are in conflict.
+    """Return the merged output; no data if nothing differs or rows are in conflict.
 
     Raises as :func:`merged_pointer`.
     """
@@ -146,7 +149,7 @@ def _merge_file(
 
 
 def _one_side(ours: Output, theirs: Output, options: MergeOptions) -> Data:
-    """What has no rows is one side's as a whole, if the user says whose."""
+    """Take an output without rows completely from one side, if the user chose one."""
     sides = {OnConflict.OURS: ours, OnConflict.THEIRS: theirs}
     chosen = sides.get(options.on_conflict)
     if chosen is None:
@@ -196,7 +199,8 @@ def _with(texts: Texts, data: Data) -> Texts:
 def three_texts(
     folder: Path, texts: Texts, marker: int, side: OnConflict = OnConflict.FAIL
 ) -> tuple[int, bytes]:
-    """``git merge-file`` on three texts: the number of conflicts that ``side`` leaves, the result."""
+    """Run ``git merge-file`` on three texts; return the number of conflicts left by ``side``, and
+    the result."""
     names = [folder / name for name in ("base", "ours", "theirs")]
     for path, text in zip(names, texts, strict=True):
         path.write_bytes(text)
@@ -218,14 +222,14 @@ def _merge_texts(
 
 
 def _leave_markers(sides: Sequence[Path], marker: int) -> int:
-    """Ours with markers where theirs differs, as git does it for text; how many there are."""
+    """Return ours with markers where theirs differs, as git does for text, and their number."""
     code, text = _merge_texts(sides, marker)
     write(sides[1], text)
     return code
 
 
 def materialise(place: GitPlace, name: str, text: bytes, before: bytes) -> Placed:
-    """Bring the work tree's data to the pointer's object, where nothing can be lost by that.
+    """Update the work tree's data to the pointer's object, if nothing can be lost.
 
     ``before`` is the text of the pointer that the work tree's data belongs to.
     """
@@ -257,7 +261,7 @@ def bring(place: GitPlace, out: Output) -> Placed:
 
 
 def give_account(name: str, report: MergeReport, placed: Placed) -> None:
-    """Say what was merged and what is left to do."""
+    """Report what was merged and what is left to do."""
     counts = account(report)
     if report.tables or not report.notes:
         tell(f"{name.removesuffix('.dvc')}: {counts}")
@@ -268,7 +272,7 @@ def give_account(name: str, report: MergeReport, placed: Placed) -> None:
 
 
 def after(name: str, placed: Placed) -> list[str]:
-    """What is left for the user to do, in words."""
+    """Return a description of what is left for the user to do."""
     data = name.removesuffix(".dvc")
     if placed is Placed.LATER:
         why = "because files are edited and git may refuse the merge"

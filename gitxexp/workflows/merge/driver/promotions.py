@@ -1,4 +1,4 @@
-"""Two promotions of one model met in a merge: the later one is production, both stay in the history."""
+"""Merge two promotions of one model: the later one is production, both stay in the history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from gitxexp.storage.dvc.pointer_file import Output
     from gitxexp.workflows.merge.driver.place import GitPlace
 
-#: Where git notes the commits of what it has under way (gitrepository-layout(5), git-merge(1)).
+#: Where git records the commits of an unfinished command (gitrepository-layout(5), git-merge(1)).
 _HEADS = (
     "MERGE_HEAD", "CHERRY_PICK_HEAD", "REBASE_HEAD", "rebase-merge/orig-head",
     "rebase-apply/orig-head",
@@ -30,16 +30,16 @@ _COMMIT = re.compile(r"[0-9a-f]{40,64}")
 
 @dataclass(frozen=True)
 class Promoted:
-    """The side that is production, and what to tell the user."""
+    """The side in production, and the message for the user."""
 
     output: Output
     text: str
 
 
 def later_promotion(place: GitPlace, folder: Path, ours: Output, theirs: Output) -> Promoted | None:
-    """The side whose model was promoted later; None where not both were promoted.
+    """Return the side whose model was promoted later; None unless both were promoted.
 
-    The registries of the commits that are merged know: that of the work tree may not be merged yet.
+    Read from the registries of the merged commits, because the work tree's may not be merged yet.
     """
     promotions: dict[str, Promotion] = {}
     for number, commit in enumerate(_commits(place)):
@@ -66,7 +66,8 @@ def _named(promotion: Promotion) -> str:
 
 
 def _commits(place: GitPlace) -> Iterator[str]:
-    """HEAD, and the commits that git has under way (``git merge`` names them in GITHEAD_*)."""
+    """Return HEAD, and the commits of an unfinished git command (``git merge`` names them in
+    GITHEAD_*)."""
     yield "HEAD"
     for name in os.environ:
         if name.startswith("GITHEAD_") and _COMMIT.fullmatch(name[8:]):
@@ -86,5 +87,5 @@ def _promotions(place: GitPlace, file: Path, commit: str) -> list[Promotion]:
     file.write_bytes(done.stdout)
     try:
         return Registry(file).promotions()
-    except XexpError:  # of a later version, or damaged: then nobody knows
+    except XexpError:  # from a later version, or damaged: then it is unknown
         return []

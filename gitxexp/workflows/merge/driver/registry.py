@@ -1,4 +1,4 @@
-"""Two registries met in a merge: rows of both, in today's format where they have two formats."""
+"""Merge two registries: the rows of both, in the current format if theirs differ."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 def merge_registries(folder: Path, sides: Sides, out: Path) -> MergeReport:
     """Merge three registries into ``out``.
 
-    Registries of two formats are brought to today's first, as copies. What one side said later of
-    an experiment that the other deleted goes with it.
+    Registries of different formats are first migrated to the current one, as copies. Later labels
+    and descriptions of an experiment that the other side deleted are dropped with it.
     """
     files = [sides.base, sides.ours, sides.theirs]
     there = [file for file in files if file.stat().st_size]
@@ -43,7 +43,7 @@ def _format(file: Path) -> int:
 
 
 def _of_today(file: Path, folder: Path) -> Path:
-    from gitxexp.repository.registry import Registry  # its writing side is needed here alone
+    from gitxexp.repository.registry import Registry  # writing is only needed here
 
     copy = _copy(file, folder)
     with Registry(copy).rewrite():
@@ -57,7 +57,7 @@ def _copy(file: Path, folder: Path) -> Path:
 
 
 def _versions(file: Path) -> set[str]:
-    """The experiments of a registry; the merge itself says what is wrong with a file that is none."""
+    """The experiments of a registry; the merge itself reports an invalid file."""
     with closing(sqlite.connect(file, "ro")) as db:
         try:
             return {name for (name,) in db.execute("SELECT version FROM experiments")}
@@ -66,11 +66,12 @@ def _versions(file: Path) -> set[str]:
 
 
 def _without(file: Path, versions: Iterable[str], folder: Path) -> Path:
-    """``file``, or a copy without what was said later of experiments that the other side deleted."""
+    """Return ``file``, or a copy without later labels and descriptions of experiments that the
+    other side deleted."""
     with closing(sqlite.connect(file, "ro")) as db:
         try:
             said = {name for (name,) in db.execute("SELECT DISTINCT version FROM changes")}
-        except sqlite3.Error:  # a format without them
+        except sqlite3.Error:  # an older format without them
             return file
     gone = said.intersection(versions)
     if not gone:

@@ -1,7 +1,7 @@
-"""Conflict reports: what the driver could not merge, kept under the git common dir per work tree.
+"""Conflict reports: what the driver could not merge, stored per work tree in the git common dir.
 
-One JSON file per path, because git runs the driver once per path. A report counts only while git
-itself has the path as unmerged.
+One JSON file per path, because git runs the driver once per path. A report is valid only while git
+lists the path as unmerged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from gitxexp.workflows.merge.driver.place import GitPlace
 
 @dataclass(frozen=True)
 class Report:
-    """The conflicts of one path; ``message`` says why there are none where rows were not merged."""
+    """The conflicts of one path; ``message`` says why rows were not merged, if there are none."""
 
     path: str
     conflicts: tuple[Conflict, ...] = ()
@@ -39,7 +39,7 @@ def _file(place: GitPlace, path: str) -> Path:
 
 
 def save(place: GitPlace, path: str, found: Sequence[Conflict], message: str = "") -> None:
-    """Write the report of ``path``, in place of an older one."""
+    """Write the report of ``path``, replacing an older one."""
     file = _file(place, path)
     file.parent.mkdir(parents=True, exist_ok=True)
     value = {"path": path, "message": message, "conflicts": [asdict(c) for c in found]}
@@ -53,7 +53,7 @@ def forget(place: GitPlace, path: str) -> None:
 
 
 def seen(place: GitPlace, path: str) -> bool:
-    """Whether the driver left a report of ``path``."""
+    """Whether the driver left a report on ``path``."""
     return _file(place, path).exists()
 
 

@@ -1,4 +1,4 @@
-"""How a merge driver leaves its result, and the line that accounts for it."""
+"""How a merge driver writes its result, and its summary line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sides:
-    """The three files that git hands a driver; the base is empty where both sides added the path."""
+    """The three files that git passes to a driver; the base is empty if both sides added the path."""
 
     base: Path
     ours: Path
@@ -23,9 +23,9 @@ class Sides:
 
 
 def place_for(folder: Path, name: str) -> Path:
-    """Where to write the merged file: named as the table of a parquet file is to be called.
+    """Return where to write the merged file: its name becomes the table name of a parquet file.
 
-    Without a suffix: its content, not its name, says what kind of file it is.
+    It has no suffix: its kind follows from the content, not the name.
     """
     inside = folder / "merged"
     inside.mkdir()
@@ -33,7 +33,7 @@ def place_for(folder: Path, name: str) -> Path:
 
 
 def conflict_line(name: str, report: MergeReport) -> str:
-    """One line for people."""
+    """A one-line summary."""
     many = counted(len(report.conflicts), "conflict")
     if clashing_numbers(report.conflicts):
         return f"{name}: {many} between rows; keep both: git xexp conflicts resolve --both"
@@ -52,7 +52,7 @@ def account(report: MergeReport) -> str:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Put ``source`` in the place of ``target`` in one step, from another file system as well."""
+    """Replace ``target`` by ``source`` atomically, also across file systems."""
     try:
         source.replace(target)
     except OSError as error:
@@ -64,7 +64,7 @@ def replace(source: Path, target: Path) -> None:
 
 
 def put(source: Path, target: Path) -> None:
-    """A copy of its own (a database is never a link into the cache), in one step."""
+    """Copy atomically (a database is never a link into the cache)."""
     import shutil
 
     from gitxexp.common.files import atomic_write
@@ -74,7 +74,7 @@ def put(source: Path, target: Path) -> None:
 
 
 def write(target: Path, text: bytes) -> None:
-    """Give ``target`` this content in one step."""
+    """Write ``target`` atomically."""
     from gitxexp.common.files import atomic_write
 
     with atomic_write(target) as temporary:
