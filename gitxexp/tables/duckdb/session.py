@@ -194,9 +194,15 @@ def _connect(scratch: Path, memory: int) -> Any:
     with translated():
         con = duckdb.connect(":memory:", config=config)
         con.execute("SET TimeZone = 'UTC'")
-        con.execute("SET enable_progress_bar = false")
-        processes.interruptible(con)
+        _quiet(con)
     return con
+
+
+def _quiet(con: Any) -> None:
+    """Let signals end a statement, and draw no progress bar on standard output, as DuckDB does in
+    notebooks and in ``python -c``."""
+    con.execute("SET enable_progress_bar = false")
+    processes.interruptible(con)
 
 
 #: Settings so that nothing in a file can load code, or read or write another file.
@@ -204,7 +210,6 @@ _SEALED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
-    "lock_configuration": "true",
 }
 
 
@@ -213,7 +218,8 @@ def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | Non
     file. ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
     duckdb = core()
     con = duckdb.connect(str(path), read_only=read_only, config={**_SEALED, **(limits or {})})
-    processes.interruptible(con)
+    _quiet(con)
+    con.execute("SET lock_configuration = true")
     return con
 
 
@@ -225,7 +231,7 @@ def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
     """
     duckdb = core()
     con = duckdb.connect(":memory:", config=dict(limits or {}))
-    processes.interruptible(con)
+    _quiet(con)
     name = quote(path.stem)
     if limits:
         file = text(str(path.resolve()))
