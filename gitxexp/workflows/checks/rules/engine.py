@@ -23,14 +23,15 @@ _TRACKER = r"(from|import) +xetrack"
 
 @rule("engine", Level.WARNING, Scope.BEFORE)
 def engine(context: Context) -> Iterator[Finding]:
-    """Several processes will write a DuckDB file, use xetrack's DuckDB engine, or monitor the system each.
+    """Several processes will write one DuckDB file, use xetrack's DuckDB engine, or each monitor the system.
 
-    DuckDB lets one process write: the second one fails, after it has computed. xetrack's monitoring
-    starts a process for every call, which the worker of a pool (a daemon) may not do. Whether there will
-    be several is known of `git xexp sweep`; else the Python files of the repository are searched for pools.
+    DuckDB lets only one process write: the second one fails, after it has computed its result. xetrack's
+    monitoring starts a process for every call, which the worker of a pool (a daemon) may not do.
+    `git xexp sweep` knows how many processes there will be; otherwise the rule searches the Python files
+    of the repository for pools.
 
-    Let the workers return their rows and one process write them; use SQLite (xetrack's default) for
-    several; switch `log_system_params` off in a pool.
+    Let the workers return their rows to one process that writes them, or use SQLite (xetrack's default).
+    Switch off `log_system_params` in a pool.
     """
     git = context.project.at_top
     pools = _files(git, _POOL)

@@ -17,12 +17,13 @@ _SHORT = 60
 
 @rule("failures", Level.WARNING, Scope.TABLE)
 def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """Rows hold an error in place of a result; from a share of 10% on this is an error.
+    """Rows hold an error in place of a result. At 10% of the rows or more, this is an error.
 
-    What failed is rarely a random sample: long inputs run out of memory, hard ones out of time. A mean of
-    the rest is a mean of the easy ones.
+    Failed inputs are rarely a random sample: long ones run out of memory, hard ones out of time. The mean
+    of the others is the mean of the easy ones.
 
-    Run the failed inputs again, or count them as wrong. Another share: `xexp.check.bounds failures=0.02`.
+    Run the failed inputs again, or count them as wrong. To set another share:
+    `xexp.check.bounds failures=0.02`.
     """
     name = table.error_column
     if name is None:
@@ -54,12 +55,12 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 @rule("raw-missing", Level.NOTE, Scope.TABLE)
 def raw_missing(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """Predictions are there without the raw response that they were taken from.
+    """Predictions lack the raw response that they were parsed from.
 
-    A prediction is what a parser made of an answer. Without the answer a mistake of the parser cannot be told
-    from one of the model, and the evaluation cannot be done again without paying for all calls again.
+    A prediction is what a parser made of an answer. Without the answer you cannot tell a mistake of the
+    parser from one of the model, and you have to pay for all calls again to repeat the evaluation.
 
-    Log the raw response beside the prediction (`raw_response`).
+    Log the raw response next to the prediction (`raw_response`).
     """
     raw = table.table.first_of(RAW)
     prediction = (table.prediction_columns or (None,))[0]
@@ -85,14 +86,14 @@ _CODE = ("git_commit", "git_commit_hash", "run_commit", "commit", "experiment_ve
 
 @rule("cache", Level.NOTE, Scope.TABLE)
 def cache(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """How many results xetrack took from its cache, by configuration; results that another code version
-    computed, or a run that is not in the table, are a warning.
+    """Tells how many results xetrack took from its cache, by configuration. Results that another version of
+    the code computed, or a run that is not in the table, are a warning.
 
-    xetrack's cache knows the function, its arguments and the parameters, not the code: after a change of
-    the function the old results come back, and are logged under the new version. The column `cache`
-    holds the run that computed a result, and nothing where it was computed anew.
+    xetrack's cache knows the function, its arguments and the parameters, but not the code: after you change
+    the function, the old results come back and are logged under the new version. The column `cache`
+    names the run that computed a result; it is empty if the result is new.
 
-    Delete the cache after a change of the code, or call `track(..., cache_force=True)`.
+    Delete the cache after you change the code, or call `track(..., cache_force=True)`.
     """
     name = table.cache_column
     if name is None or not table.table.is_xetrack:

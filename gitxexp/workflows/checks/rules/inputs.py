@@ -19,22 +19,22 @@ _TRAINED = ("train", "training", "fit", "tr")
 
 @rule("leak", Level.ERROR, Scope.TABLE)
 def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """An input was evaluated more often than once with one configuration, in one run or in several, or is
-    both in the training and in the test data.
+    """An input was evaluated more than once with one configuration, in one run or in several, or is in both
+    the training and the test data.
 
-    A mean over rows of which some are the same counts these twice, and a model that has seen what it is
-    tested on is better than it will ever be again. The input is named by a column such as `input_id`
-    (`--id COLUMN` names another), the part of the data by one such as `split`; runs have one configuration
-    where all their parameters are the same.
+    A mean counts repeated rows twice, and a model that has seen its test data looks better than it will
+    ever be again. A column such as `input_id` names the input (`--id COLUMN` names another one), and one
+    such as `split` the part of the data. Runs have the same configuration if all their parameters are
+    equal.
 
-    To compare two files of data, by their key or row by row where they have none:
+    To compare two files of data, by their key, or row by row if they have none:
 
     ```console
     $ git xexp check --train data/iris.csv --test data/iris.csv || true
     ```
 
-    Take the rows out of the training data, and run again. Where an input was evaluated twice on purpose, make
-    the repetition a parameter (`seed`, `repeat`), so that it is another configuration.
+    Remove the rows from the training data and run again. If you evaluate an input twice on purpose, make
+    the repetition a parameter (`seed`, `repeat`), so that each has a configuration of its own.
     """
     if table.id_column is None:
         context.skip("leak", f"{table.shown}: {table.table.name}: {_NO_ID}")
@@ -131,7 +131,7 @@ def _is_trained(part: str) -> bool:
 
 @rule("leak", Level.ERROR, Scope.DATA)
 def leak_between_files(context: Context) -> Iterator[Finding]:
-    """Of two files (CSV, TSV, JSON lines, parquet, SQLite or DuckDB) those inputs count that both have."""
+    """Given two files (CSV, TSV, JSON lines, parquet, SQLite or DuckDB), it finds the inputs in both."""
     train, test = context.request.train, context.request.test
     if train is None or test is None:
         return
@@ -149,10 +149,10 @@ def leak_between_files(context: Context) -> Iterator[Finding]:
 def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
     """Configurations were evaluated on different numbers, or different sets, of inputs.
 
-    Two means over different inputs differ by the inputs, too. A run that was stopped early, or whose hard
-    inputs failed, looks better than it is.
+    Means over different inputs also differ because of the inputs. A run that was stopped early, or whose
+    hard inputs failed, looks better than it is.
 
-    Evaluate what is missing, or compare on the inputs that all have: the query is
+    Evaluate the missing inputs, or compare on the inputs that all configurations share:
     `WHERE input_id IN (SELECT input_id ... GROUP BY input_id HAVING count(DISTINCT track_id) = N)`.
     """
     if table.id_column is None:

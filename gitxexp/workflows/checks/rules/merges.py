@@ -15,16 +15,16 @@ from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
 @rule("merge-dropped-rows", Level.ERROR, Scope.MERGE)
 def merge_dropped_rows(context: Context) -> Iterator[Finding]:
     """A merge between BASE and HEAD, made without the merge driver, dropped rows of a database or took an
-    old value. Rows of tables that refer to others (child rows) count as all do.
+    old value. Rows of tables that refer to others (child rows) count, too.
 
-    Without the driver git takes one side of a database that both sides changed, and the rows of the
-    other are lost without a word. Each merge is compared with the three-way merge of its parents.
+    Without the driver, git takes one side of a database that both sides changed, and silently drops the
+    rows of the other. The rule compares each merge with the three-way merge of its parents.
 
     ```console
     $ git xexp check --merge e0.1.0
     ```
 
-    Bring them back: `git xexp merge COMMIT^1 COMMIT^2 --commit`.
+    Restore them: `git xexp merge COMMIT^1 COMMIT^2 --commit`.
     """
     merges = context.merges
     if merges is None:

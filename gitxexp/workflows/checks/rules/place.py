@@ -18,14 +18,14 @@ _MAIN = ("main", "master", "trunk")
 
 @rule("version-taken", Level.ERROR, Scope.BEFORE)
 def version_taken(context: Context) -> Iterator[Finding]:
-    """The version that the run will name is taken: a tag or the registry has it already.
+    """The version that the run will use is taken: a tag or the registry already has it.
 
-    Its rows would stand beside those of another experiment under one name, and `git xexp tag` would have
-    to give another number than the rows say. The version is the one given to `run`, else what a
-    parameter file says (`experiment.version`, `experiment_version` or `version`); and that of the last
-    run's rows, where they name one.
+    The rows of two experiments would carry one version, and `git xexp tag` would have to choose another
+    number than the rows say. The version is the one given to `run`, or else the one in a parameter file
+    (`experiment.version`, `experiment_version` or `version`), and the one that the rows of the last run
+    name, if any.
 
-    Take the next one: `git xexp tag --suggest` prints it.
+    Use the next one: `git xexp tag --suggest` prints it.
     """
     wanted = context.request.version
     where = "asked for"
@@ -56,13 +56,13 @@ def version_taken(context: Context) -> Iterator[Finding]:
 
 @rule("on-main", Level.NOTE, Scope.BEFORE)
 def on_main(context: Context) -> Iterator[Finding]:
-    """The experiment would be made on the main branch.
+    """The experiment would run on the main branch.
 
-    The habit that keeps main fit for use is one branch for each experiment: what does not work out is never
-    merged, and several can run at once.
+    One branch for each experiment keeps main usable: what does not work out is never merged, and several
+    experiments can run at once.
 
-    `git xexp worktree new NAME` makes a branch and a folder for it, `git switch -c NAME` a branch.
-    Where experiments are made on main on purpose, ignore the rule (see *Ignoring* below).
+    `git xexp worktree new NAME` makes a branch with a folder of its own, `git switch -c NAME` only a branch.
+    If you experiment on main on purpose, ignore the rule (see *Ignoring* below).
     """
     git = context.project.git
     branch, _ = git.head()
@@ -77,12 +77,12 @@ def on_main(context: Context) -> Iterator[Finding]:
 
 @rule("remote-missing", Level.WARNING, Scope.BEFORE)
 def remote_missing(context: Context) -> Iterator[Finding]:
-    """There is no remote of git's, or none of DVC's, to push to.
+    """There is no git remote, or no DVC remote, to push to.
 
-    What is only on this machine is lost with it: `git xexp push` has nowhere to send the experiment,
+    What exists only on this machine is lost with it: `git xexp push` has nowhere to send the experiment,
     its data and its model.
 
-    `git remote add origin URL`; `dvc remote add -d NAME URL`, and commit `.dvc/config`.
+    Add them: `git remote add origin URL`; `dvc remote add -d NAME URL`, then commit `.dvc/config`.
     """
     if not context.project.git.lines("remote"):
         yield found("git has no remote", subject="git", hint="git remote add origin URL")

@@ -16,15 +16,15 @@ from gitxexp.workflows.checks.rule import Finding, Level, Scope, rule
 
 @rule("two-tables", Level.ERROR, Scope.FILE)
 def two_tables(tables: Sequence[TableProfile], context: Context) -> Iterator[Finding]:
-    """A metric does not follow from the predictions: accuracy, error_rate, mae, mse and rmse are computed
-    again from prediction and truth, and compared.
+    """A metric does not match the predictions: the rule computes accuracy, error_rate, mae, mse and rmse
+    again from prediction and truth, and compares them.
 
-    What is published is the metric, what can be looked at are the predictions. Where they differ, the metric
-    is of other predictions: of an earlier run, of a subset, or of another split. Runs of the two tables are
-    matched by the id of the run, an `experiment_id`, or a version. Digits that the metric was rounded to are
-    allowed for, and so is counting rows without a prediction as wrong, or leaving them out.
+    You publish the metric, but what can be examined are the predictions. If they differ, the metric belongs
+    to other predictions: of an earlier run, a subset, or another split. Runs of the two tables are matched
+    by the run's id, an `experiment_id`, or a version. The rule allows for rounded metrics, and for rows
+    without a prediction that count as wrong or are left out.
 
-    Compute the metric from the table of predictions, and log it again.
+    Compute the metric from the table of predictions and log it again.
     """
     for source in tables:
         if source.prediction_columns is None or source.varying_names:

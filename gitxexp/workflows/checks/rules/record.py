@@ -20,13 +20,12 @@ _NAMED = 5
 
 @rule("record", Level.ERROR, Scope.REPOSITORY)
 def record(context: Context) -> Iterator[Finding]:
-    """The newest experiment is not what its tag says: its files, its hashes, its parameters or its row in
-    the registry are other ones.
+    """The newest experiment is not what its tag says: its files, hashes, parameters or registry row differ.
 
-    Somebody who takes the tag at its word publishes something else. `git xexp explore verify` looks at the
-    same claims, of every experiment.
+    Anyone who relies on the tag publishes something else. `git xexp explore verify` checks the same claims
+    for every experiment.
 
-    What a tag says is never changed. Tag again what is there: `git xexp tag`.
+    A tag never changes. Tag the present state as a new version: `git xexp tag`.
     """
     experiments = context.project.experiments()
     since = context.request.since
@@ -45,10 +44,10 @@ def record(context: Context) -> Iterator[Finding]:
 
 @rule("unpushed", Level.NOTE, Scope.REPOSITORY)
 def unpushed(context: Context) -> Iterator[Finding]:
-    """Experiments are on no remote branch, as far as is known here.
+    """Experiments are on no remote branch, as far as this clone knows.
 
-    They are lost with this machine, and nobody else can look at them. Without a remote nothing is said:
-    `remote-missing` does.
+    They are lost with this machine, and nobody else can see them. If there is no remote at all,
+    `remote-missing` says so instead.
 
     `git xexp push` pushes artifacts, branches and tags.
     """
@@ -66,14 +65,14 @@ def unpushed(context: Context) -> Iterator[Finding]:
 
 @rule("corrupt-cache", Level.ERROR, Scope.REPOSITORY)
 def corrupt_cache(context: Context) -> Iterator[Finding]:
-    """An object in DVC's cache has different bytes than its name says.
+    """The content of an object in DVC's cache does not match its hash.
 
     The next `dvc checkout` puts these bytes into the work tree, and `dvc push` sends them to everybody.
-    A script that wrote through a link into the cache does this. The outputs of the work tree are looked at;
-    what has not changed since the last time is not read again.
+    Usually a script wrote through a link into the cache. The rule checks the outputs of the work tree;
+    it does not read again what has not changed since the last time.
 
-    `git xexp get` and `git xexp push` restore the object from a work tree that has its bytes; else delete it
-    and fetch it again: `dvc fetch`.
+    `git xexp get` and `git xexp push` restore the object from a work tree that has its content; otherwise
+    delete it and fetch it again: `dvc fetch`.
     """
     top = context.project.top
     objects = context.objects
@@ -94,13 +93,13 @@ def corrupt_cache(context: Context) -> Iterator[Finding]:
 
 @rule("stale-registry", Level.WARNING, Scope.REPOSITORY)
 def stale_registry(context: Context) -> Iterator[Finding]:
-    """The registry and the tags have not the same experiments.
+    """The registry and the tags do not have the same experiments.
 
-    What only the registry has, git does not show: `git tag` lists no such version. What only tags have, a
-    clone without tags does not know, and could give the number again. The row of an experiment on a branch
-    that is not merged yet is in the registry of that branch.
+    `git tag` does not list a version that only the registry has. A clone without tags does not know a
+    version that only a tag has, and could use its number again. An experiment on a branch that is not
+    merged yet has its row in the registry of that branch.
 
-    `git xexp registry rebuild`, which `--fix` does, takes the tags into the registry;
+    `git xexp registry rebuild`, which `--fix` runs, adds the tags to the registry;
     `git xexp registry restore-tags` makes the missing tags again.
     """
     project = context.project
@@ -139,12 +138,12 @@ def _rebuild(project: Project) -> None:
 
 @rule("drivers-missing", Level.WARNING, Scope.REPOSITORY)
 def drivers_missing(context: Context) -> Iterator[Finding]:
-    """The tracked attributes name the merge drivers, and this clone has none.
+    """The tracked attributes name the merge drivers, but this clone has not registered them.
 
-    `git merge` then takes one side of a database that both sides changed, and the rows of the other are
-    gone without a word.
+    `git merge` then takes one side of a database that both sides changed, and silently drops the rows of
+    the other.
 
-    `git xexp init` (or `git xexp drivers install`), which `--fix` does, registers them.
+    `git xexp init` (or `git xexp drivers install`), which `--fix` runs, registers them.
     """
     if lacks_drivers(context.project):
         yield found(

@@ -20,12 +20,13 @@ _NAMED = 5
 
 @rule("vanished", Level.ERROR, Scope.REPOSITORY)
 def vanished(context: Context) -> Iterator[Finding]:
-    """Artifacts of experiments that were proved to be on a remote are not there any more.
+    """Artifacts of experiments that were once found on a remote are no longer there.
 
-    Somebody cleaned the bucket or the folder (`dvc gc --cloud`, a rule that lets objects expire), and the
-    experiments cannot be had from there. Remotes that are folders are looked at; others with `--remote`.
+    Somebody cleaned the bucket or the folder (`dvc gc --cloud`, or a rule that lets objects expire), and
+    the experiments cannot be fetched from there. Remotes that are folders are always checked, others with
+    `--remote`.
 
-    `git xexp push --all` sends again what a cache still has.
+    `git xexp push --all` uploads again what a cache still has.
     """
     project = context.project
     if not project.proofs.exists():

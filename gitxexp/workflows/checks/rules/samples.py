@@ -55,14 +55,16 @@ class Measured:
 
 @rule("few-samples", Level.WARNING, Scope.TABLE)
 def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """The best configuration is no better than the next one, as far as its rows can tell; or there are fewer
-    than 100 rows of one.
+    """The rows do not show that the best configuration is better than the next one, or one has fewer than 100
+    rows.
 
     On 50 rows an accuracy of 0.84 is anything from 0.71 to 0.92, and "better by 0.004" is noise. Rates (0 or
     1 for each row, or prediction and truth) have Wilson's interval, and Newcombe's for a difference; means
-    have that of a bootstrap. All are 95% intervals. A difference whose interval holds 0 may be none.
+    have that of a bootstrap. All are 95% intervals. A difference whose interval includes 0 may be
+    no difference at all.
 
-    Evaluate more inputs, the same for all configurations. Another bound: `xexp.check.bounds samples=50`.
+    Evaluate more inputs, the same ones for all configurations. To set another bound:
+    `xexp.check.bounds samples=50`.
     """
     counted_by = table.table.first_of(COUNTS)
     if table.id_column is None and counted_by is None:
@@ -237,14 +239,14 @@ _TIMED = (
 
 @rule("duplicate-run", Level.NOTE, Scope.TABLE)
 def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """A configuration was computed again with the same code and data: with other metrics, which is a warning,
-    for the result is not deterministic; or with the same, which was a waste.
+    """A configuration was computed again with the same code and data. Other metrics are a warning, because
+    the result is not deterministic; the same metrics mean that the second run was wasted.
 
     If a repetition gives another accuracy, the difference of two configurations has to be larger than that
-    of two repetitions to mean anything. Times (`latency`) differ always, and are not compared.
+    of two repetitions to mean anything. Times (`latency`) always differ and are not compared.
 
-    Set the seed, and log it as a parameter; or report the mean of several seeds. The relative tolerance is
-    1e-6: `xexp.check.bounds tolerance=0.001` is another.
+    Set the seed and log it as a parameter, or report the mean of several seeds. The relative tolerance is
+    1e-6; to set another: `xexp.check.bounds tolerance=0.001`.
     """
     if not table.of_role(Role.PARAM) or table.run_column is None:
         return

@@ -29,20 +29,20 @@ _SAME = 1e-9
 
 @rule("schema-drift", Level.WARNING, Scope.BEFORE)
 def schema_drift(context: Context) -> Iterator[Finding]:
-    """The parameters that will be logged are not those of the last run: one has another name, one is
-    missing, one is new, or a column of numbers will get text.
+    """The parameters that the run will log differ from those of the last run: one has another name, is
+    missing or is new, or a column of numbers will get text.
 
-    Trackers add a column for a name they do not know. After a rename half of the runs have `lr`, the other
-    half `learning_rate`, and every comparison is between two halves. What will be logged is read from the
-    parameter files, or with `--params-from MODULE:CLASS` from a dataclass, of which nothing is run.
+    Trackers add a column for each name they do not know. After a rename, half of the runs have `lr`, the
+    other half `learning_rate`, and no comparison covers both. The rule reads what will be logged from the
+    parameter files or, with `--params-from MODULE:CLASS`, from a dataclass, without running its code.
 
     ```console
     $ git xexp check --before --only schema-drift
     ```
 
-    `--fix` renames the column in all tables that have it: one rename after the other is asked for on a
-    terminal, and all are one operation that `git xexp undo` takes back. To keep the old name, put it back
-    into the parameter file.
+    `--fix` renames the column in all tables that have it. On a terminal it asks about each rename; all of
+    them are one operation that `git xexp undo` reverts. To keep the old name, put it back into the
+    parameter file.
     """
     params = {column_names.bare(name): value for name, value in context.params.items()}
     for run in context.latest:
@@ -153,8 +153,8 @@ def _tables(path: Path, column: str) -> list[str]:
 
 @rule("schema-drift", Level.WARNING, Scope.TABLE)
 def schema_drift_of_runs(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """After a run: two columns that are names of one parameter (`lr`, `learning_rate`), each filled in
-    other runs."""
+    """After a run, it finds two columns for one parameter (`lr`, `learning_rate`), each filled in other
+    runs."""
     names = sorted(table.params, key=table.table.columns.index)
     for place, old in enumerate(names):
         for new in names[place + 1 :]:
@@ -180,14 +180,14 @@ def _name(column: str) -> str:
 
 @rule("cache-key", Level.WARNING, Scope.BEFORE)
 def cache_key(context: Context) -> Iterator[Finding]:
-    """A parameter is a number that differs from that of another run by less than 1e-9 relative, or a value
+    """A parameter is a number whose relative difference from that of another run is below 1e-9, or a value
     that cannot be hashed.
 
-    0.1 + 0.2 is not 0.3: to a cache and to the hash of the configuration these are two values. What was
-    computed is computed again, and one configuration is listed as two. A list or a dictionary, or a
-    dataclass that is not frozen, is no key at all: xetrack does not cache the call.
+    0.1 + 0.2 is not 0.3: a cache and the hash of the configuration see two values. The result is computed
+    again, and one configuration is listed as two. A list, a dictionary or a dataclass that is not frozen
+    cannot be a key at all: xetrack does not cache the call.
 
-    Round what is computed (`round(x, 6)`), write decimals as text in a sweep, and use tuples and frozen
+    Round computed values (`round(x, 6)`), write decimals as text in a sweep, and use tuples and frozen
     dataclasses.
     """
     known: dict[str, list[tuple[str, Any]]] = {}
@@ -223,7 +223,7 @@ def cache_key(context: Context) -> Iterator[Finding]:
 
 @rule("cache-key", Level.WARNING, Scope.TABLE)
 def cache_key_of_runs(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """After a run the parameters of all runs in the table are compared with each other."""
+    """After a run, it compares the parameters of all runs in the table with each other."""
     for name in table.table.columns:
         values: dict[Any, str] = {}
         for group in table.groups:

@@ -25,13 +25,13 @@ _NAMED = 5
 @rule("data-uncommitted", Level.ERROR, Scope.BEFORE)
 def data_uncommitted(context: Context) -> Iterator[Finding]:
     """Data that the run reads is not what the last commit says: a pointer (`.dvc` file, `dvc.lock`) is
-    changed, staged or not in git, or an output was changed and not added to DVC.
+    modified, staged or not in git, or an output was changed but not added to DVC.
 
-    The run is recorded with the hash of the data. Where the files are other ones, nobody can tell later
-    what made the metrics, and a rerun gives others. Results and models that the last run left are a note
-    only: `git xexp tag` takes them.
+    The run is recorded with the hash of the data. If the files differ, nobody can tell later what produced
+    the metrics, and a rerun gives others. Results and models that the last run left are only a note:
+    `git xexp tag` takes them.
 
-    Add and commit the data: `dvc add PATH`, then `git commit`; or bring it back as it was: `dvc checkout`.
+    Add and commit the data: `dvc add PATH`, then `git commit`; or restore it: `dvc checkout`.
     """
     pointers = [c.path for c in context.changes if is_data_pointer(c.path)]
     if pointers:
@@ -64,10 +64,10 @@ def data_uncommitted(context: Context) -> Iterator[Finding]:
 
 @rule("code-uncommitted", Level.WARNING, Scope.BEFORE)
 def code_uncommitted(context: Context) -> Iterator[Finding]:
-    """Code is changed and not committed, or git does not have it.
+    """Code is modified but not committed, or git does not track it.
 
-    The record of a run names a commit. Where the code in the work tree is another, `git xexp rerun` and
-    everybody else run something else than you did.
+    The record of a run names a commit. If the code in the work tree differs, `git xexp rerun` and everybody
+    else run something other than you did.
 
     Commit it, or let `git xexp tag --all` commit it with the experiment.
     """
@@ -96,12 +96,12 @@ def _is_new_code(path: str, context: Context) -> bool:
 
 @rule("not-tracked", Level.WARNING, Scope.BEFORE)
 def not_tracked(context: Context) -> Iterator[Finding]:
-    """A file of data, a model or a results database is tracked by neither git nor DVC.
+    """Neither git nor DVC tracks a file of data, a model or a results database.
 
-    What nothing tracks is in no version: a clone does not have it, `git xexp get` cannot fetch it, and
-    its content at the time of the run is forgotten with the next change.
+    An untracked file is in no version: a clone does not have it, `git xexp get` cannot fetch it, and the
+    next change overwrites what it held at the time of the run.
 
-    Add it: `dvc add PATH`, which `--fix` does. What is of no account goes into `.gitignore`.
+    Add it: `dvc add PATH`, which `--fix` runs. List in `.gitignore` what need not be kept.
     """
     try:
         names = list(outputs.untracked(context.project).every)

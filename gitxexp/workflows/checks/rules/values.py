@@ -31,11 +31,11 @@ _ZONES = 15 * 3600.0
 def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A parameter is NULL in some rows.
 
-    Rows without the value belong to no configuration: they are left out of one comparison and counted in
-    another, and the hash of the configuration is that of a run without the parameter.
+    Rows without the value belong to no configuration: one comparison leaves them out, another counts them,
+    and the hash of the configuration is that of a run without the parameter.
 
     Log all parameters with every row (`Tracker(params=...)`, or one frozen dataclass that is passed to
-    the function). Where a parameter came later, fill the rows before with the default of then.
+    the function). If you added a parameter later, fill the older rows with its default at that time.
     """
     total = sum(group.rows for group in table.chosen)
     for name in table.of_role(Role.PARAM):
@@ -60,10 +60,10 @@ def constant_metric(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A metric has one value in all rows of all runs.
 
     It measures nothing: a constant was logged, the evaluation does not depend on the model, or all
-    predictions are one class. Five values are needed before this is said.
+    predictions are one class. The rule needs at least five values.
 
-    Look at where it is computed. A quantity that is set and not measured is a parameter: say so with
-    `xexp.roles.param`.
+    Look at where it is computed. A quantity that you set rather than measure is a parameter: declare it
+    with `xexp.roles.param`.
     """
     for name in table.of_role(Role.METRIC):
         every = [group.cells[name] for group in table.chosen if group.cells[name].filled]
@@ -79,13 +79,14 @@ def constant_metric(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 @rule("metric-out-of-range", Level.ERROR, Scope.TABLE)
 def metric_out_of_range(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """A metric has a value that it cannot have: an accuracy of 1.3, a negative squared error, NaN, infinity.
+    """A metric has an impossible value: an accuracy of 1.3, a negative squared error, NaN, infinity.
 
-    One such row turns a mean into nonsense, and a NaN hides whatever else there is. Ranges are known by
-    name (accuracy, f1, auc and other rates from 0 to 1, or in percent throughout; correlations from -1 to 1;
-    squared and absolute errors, cross entropy and latency from 0). Of a loss in general nothing is known.
+    One such row makes a mean meaningless, and a NaN hides all other values. The rule knows the ranges of
+    metrics by name: accuracy, f1, auc and other rates from 0 to 1, or in percent throughout; correlations
+    from -1 to 1; squared and absolute errors, cross entropy and latency from 0. It knows no range for a
+    loss in general.
 
-    Correct the computation and run again. The range of a metric of your own: `xexp.check.bounds score=0..10`.
+    Correct the computation and run again. To give your own metric a range: `xexp.check.bounds score=0..10`.
     """
     for name in table.of_role(Role.METRIC):
         groups = [group for group in table.chosen if group.cells[name].filled]
@@ -165,8 +166,8 @@ def _extremes(group: Group, name: str) -> dict[str, Any]:
 def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
     """A column of numbers holds text in some rows.
 
-    SQLite keeps what it is given, and sorts text above every number: the maximum of such a column is a
-    word, its mean takes text for 0, and DuckDB refuses to read it.
+    SQLite stores whatever it gets, and sorts text above every number: the maximum of such a column is a
+    word, its mean counts text as 0, and DuckDB refuses to read it.
 
     Correct the rows (`UPDATE ... SET x = CAST(x AS REAL)`), and log numbers as numbers.
     """
@@ -229,13 +230,12 @@ def _looks_numeric(cells: Sequence[Cells]) -> bool:
 
 @rule("clock", Level.WARNING, Scope.TABLE)
 def clock(table: TableProfile, context: Context) -> Iterator[Finding]:
-    """Times are in the future, or go backwards within a run.
+    """Timestamps are in the future, or go backwards within a run.
 
-    The latest run is the one with the latest time: it is tagged, its metrics are the last ones. A clock
-    that was wrong for an hour makes the wrong run the latest. Of large tables the first and the last
-    row of each run are looked at.
+    `git xexp tag` takes the run with the latest time. A clock that was wrong for an hour makes the wrong
+    run the latest. In large tables the rule looks at the first and the last row of each run.
 
-    Correct the clock of the machine, and the times of these rows.
+    Correct the clock of the machine, and the timestamps of these rows.
     """
     name = table.table.time_column
     if name is None:
