@@ -2,15 +2,16 @@
 
 For every column the first that knows decides:
 
-1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere. 2. The
-tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is context,
-an unpacked dataclass (``params_…``, ``config_…``) is parameters. 3. The name
-(:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has numbers, a
-parameter has one value in the whole run. 4. The values: a number that varies with a fraction is a
-metric, long text is output; short text that every row of a run repeats is a parameter, and a number
-if others are in some rows only. 5. The neighbouring columns (:func:`of_table`): an undecided number
-among parameters is one, text among results is not. 6. Else it is context: shown, and no part of a
-configuration.
+1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere.
+2. The tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is
+   context, an unpacked dataclass (``params_…``, ``config_…``) is parameters.
+3. The name (:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has
+   numbers, a parameter has one value in the whole run.
+4. The values: a number that varies with a fraction is a metric, long text is output; short text
+   that every row of a run repeats is a parameter, and a number if others are in some rows only.
+5. The neighbouring columns (:func:`of_table`): an undecided number among parameters is one, text
+   among results is not.
+6. Else it is context: shown, and no part of a configuration.
 
 A column that is not certainly a setting is never taken for one, because an identical rerun must
 have the same configuration.

@@ -28,15 +28,18 @@ def runs(
     """
     query = Query(table, rules, newest)
     found = [adapter.runs(path, query) for adapter in _readers(path, table)]
-    if len(found) < 2:
-        return found[0] if found else _none(path)
+    if not found:
+        _require_database(path)
+        return []
+    if len(found) == 1:
+        return found[0]
     return sorted(chain.from_iterable(found), key=lambda run: moment(run.ended), reverse=True)
 
 
 def latest_run(path: Path, table: str | None = None, rules: RoleRules = NO_RULES) -> Run | None:
     """The run that wrote last, or None if there is none; reads no other run's columns."""
-    adapter = adapter_of(path, table)
-    return adapter.latest(path, Query(table, rules)) if adapter else next(iter(_none(path)), None)
+    adapter = _adapter(path, table)
+    return adapter.latest(path, Query(table, rules)) if adapter else None
 
 
 def find_run(
@@ -73,11 +76,8 @@ def run_rows(path: Path, table: str | None = None) -> dict[tuple[str, str], int]
 
     Raises XexpError if the file cannot be read.
     """
-    adapter = adapter_of(path, table)
-    if adapter is None:
-        _none(path)
-        return {}
-    return adapter.rows(path, table)
+    adapter = _adapter(path, table)
+    return adapter.rows(path, table) if adapter else {}
 
 
 def logged(path: Path, table: str | None = None) -> dict[tuple[str, str], Logged]:
@@ -85,11 +85,8 @@ def logged(path: Path, table: str | None = None) -> dict[tuple[str, str], Logged
 
     Raises XexpError if the file cannot be read.
     """
-    adapter = adapter_of(path, table)
-    if adapter is None:
-        _none(path)
-        return {}
-    return adapter.logged(path, table)
+    adapter = _adapter(path, table)
+    return adapter.logged(path, table) if adapter else {}
 
 
 def tracker_of(path: Path, table: str | None = None) -> str | None:
@@ -121,11 +118,18 @@ def _readers(path: Path, table: str | None) -> list[Adapter]:
     return [adapter, imported.ADAPTER] if imported.ADAPTER.has(path) else [adapter]
 
 
-def _none(path: Path) -> list[Run]:
-    """No runs; raises XexpError saying why a file is not a database."""
+def _adapter(path: Path, table: str | None) -> Adapter | None:
+    """The adapter of a file or folder; None if it has no runs. Raises XexpError if it cannot have any."""
+    adapter = adapter_of(path, table)
+    if adapter is None:
+        _require_database(path)
+    return adapter
+
+
+def _require_database(path: Path) -> None:
+    """Raise XexpError, saying why, if a file is not a database."""
     if not path.is_dir() or not any(path.iterdir()):
         reading(path, lambda _: None)  # raises unless it is a database
-    return []
 
 
 def _candidates(path: Path, id: str, table: str | None) -> str:
