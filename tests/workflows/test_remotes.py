@@ -30,12 +30,15 @@ NEEDED = {"s3": ("moto", "dvc_s3"), "ssh": ("dvc_ssh",), "webdav": ("wsgidav", "
 
 
 @pytest.fixture(scope="module")
-def server(request: pytest.FixtureRequest, sealed: Path) -> Iterator[Server]:
+def server(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
     for package in NEEDED.get(request.param, ()):
         pytest.importorskip(package)
     if request.param == "ssh" and not servers.sshd_path():
         pytest.skip("no sshd")
-    folder = sealed / f"server-{request.param}"
+    # a folder of its own: a module may be begun twice where tests are stolen from another worker
+    folder = tmp_path_factory.mktemp(f"server-{request.param}") / "server"
     start = {
         "s3": servers.s3_server,
         "ssh": lambda: servers.ssh_server(folder),
@@ -47,10 +50,12 @@ def server(request: pytest.FixtureRequest, sealed: Path) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def published(server: Server, models_template: Path, sealed: Path) -> Path:
+def published(
+    server: Server, models_template: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The folder with a bare ``origin.git`` whose experiment and models are on the server."""
     Clock().tick(600)
-    folder = sealed / f"published-{server.kind}"
+    folder = tmp_path_factory.mktemp(f"published-{server.kind}")
     made = copy_template(models_template, folder)
     if server.kind == "http":
         config = made / ".dvc/config"

@@ -74,7 +74,7 @@ MOMENTS = ((OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (Path, "repla
            (Git, "raw"))  # fmt: skip
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def team_template(trained_template: Path, sealed: Path) -> Path:
     """``repo`` (ann) with e0.1.0 pushed to ``origin``; ``bob`` and ``cleo`` are clones with data."""
     Clock().tick(600)

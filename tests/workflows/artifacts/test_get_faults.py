@@ -190,7 +190,7 @@ def test_a_full_disk_leaves_nothing_and_says_so(trained: Repo, small_disk: Path)
     trained.xexp("get", "HEAD", "models/production/model.bin", "-o", small_disk / "m").good()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def heavy_template(dvc_template: Path, sealed: Path) -> Path:
     """The folder that ``heavy`` copies."""
     Clock()

@@ -34,7 +34,7 @@ def train(repo: Repo, run: str, lr: float, f1: float) -> None:
     repo.python("train.py", run, str(lr), str(f1)).good()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def swept_template(dvc_template, sealed):
     from tests.conftest import copy_template
     from tests.helpers import Clock

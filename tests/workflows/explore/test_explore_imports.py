@@ -28,7 +28,7 @@ def modules(repo: Repo, *args: str) -> set[str]:
     return set(names)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def tagged(tagged_template: Path, sealed: Path) -> Repo:
     """Two experiments; nothing but its cache of tags changes."""
     Clock().tick(180)
