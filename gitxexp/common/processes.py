@@ -6,7 +6,7 @@ Python's signal handlers run between bytecodes, and a statement is a single one:
 would wait until it ends. Instead, a thread that the signal wakes at once (``signal.set_wakeup_fd``)
 interrupts the statement (sqlite.org/c3ref/interrupt.html).
 
-Calling a function periodically in a thread.
+Calling a function in a thread: periodically, or once, beside other work.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn, TypeVar
+
+T = TypeVar("T")
 
 
 def alive(pid: int) -> bool:
@@ -109,3 +111,31 @@ def every(seconds: float, action: Callable[[], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
+
+
+def begun(work: Callable[[], T]) -> Callable[[], T]:
+    """Call ``work`` in a thread now; calling the result waits for it, and returns or raises what it
+    did. The process does not end before it."""
+    ended: list[Callable[[], T]] = []
+
+    def run() -> None:
+        try:
+            result = work()
+        except BaseException as raised:
+            error = raised
+            ended.append(lambda: _raise(error))
+        else:
+            ended.append(lambda: result)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+
+    def wait() -> T:
+        thread.join()
+        return ended[0]()
+
+    return wait
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

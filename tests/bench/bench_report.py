@@ -10,9 +10,11 @@ from __future__ import annotations
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.bench.bench_explore import make, measure, xexp
@@ -38,14 +40,14 @@ def main(experiments: int = 2000, rounds: int = 5) -> None:
         repository = folder / "repository"
         make(repository, experiments)
         command = [*xexp(), "report", "-o", "report.html"]
+        _compile(command, folder)
         first, first_busy = measure(command, repository)
         own, own_busy = measure([sys.executable, "-c", VEGA], repository)
         later = [measure(command, repository) for _ in range(rounds)]
         again, busy = (statistics.median(each) for each in zip(*later, strict=True))
         print(f"vl-convert's own   {own:7.0f} ms  processor {own_busy:6.0f} ms")
-        print(
-            f"first page         {first:7.0f} ms  processor {first_busy:6.0f} ms  ratio {first / own:.2f}"
-        )
+        print(f"first page         {first:7.0f} ms  processor {first_busy:6.0f} ms"
+              f"  beyond vl-convert {(first - own) / 1000 / MAKING:.2f} of {MAKING:.0f} s")  # fmt: skip
         print(f"each further one   {again:7.0f} ms  processor {busy:6.0f} ms  (at most {1000 * MAKING:.0f})"
               f"  {again / 1000 / MAKING:.2f} of that")  # fmt: skip
         size = (repository / "report.html").stat().st_size
@@ -53,6 +55,13 @@ def main(experiments: int = 2000, rounds: int = 5) -> None:
         _open(repository / "report.html", folder / "browser", rounds)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _compile(command: Sequence[str], folder: Path) -> None:
+    """Make a page of another repository first: an installed package has its bytecode."""
+    make(folder / "other", 3)
+    cache = {"XDG_CACHE_HOME": str(folder / "another-cache")}
+    subprocess.run(command, cwd=folder / "other", env=os.environ | cache, check=True)
 
 
 def _open(page: Path, profile: Path, rounds: int) -> None:

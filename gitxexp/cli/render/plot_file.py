@@ -80,7 +80,7 @@ def as_file(plot: Plot, kind: str) -> bytes:
         return bytes(vl_convert.vegalite_to_png(shown, scale=2))
     parts = {
         "title": html_text(plot.title),
-        "bundle": vega.in_html(vega.script()),
+        "bundle": vega.in_html(vega.script()()),
         "spec": in_script(shown),
     }
     return re.sub(r"@(\w+)@", lambda found: parts[found[1]], _PAGE).encode()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.errors import XexpError
@@ -45,11 +46,23 @@ class RecordedRun(NamedTuple):
 
 def samples(project: Project, run: RecordedRun) -> dict[str, Sample]:
     """Return the samples for the metrics of ``run`` from the rows here, by metric name."""
-    wanted = _finite(run.metrics)
+    return samples_of_each(project, [run])[0]
+
+
+def samples_of_each(project: Project, runs: Sequence[RecordedRun]) -> list[dict[str, Sample]]:
+    """Return :func:`samples` of each run; the results databases are looked for once."""
+    wanted = [_finite(run.metrics) if run.id or run.version else {} for run in runs]
+    if not any(wanted) or project.places.top is None:
+        return [{} for _ in runs]
+    paths = collect.databases(project.top, project.config)
+    return [_of_files(paths, run, metrics) for run, metrics in zip(runs, wanted, strict=True)]
+
+
+def _of_files(
+    paths: Sequence[Path], run: RecordedRun, wanted: Mapping[str, float]
+) -> dict[str, Sample]:
     found: dict[str, Sample] = {}
-    if not wanted or project.places.top is None or not (run.id or run.version):
-        return found
-    for path in collect.databases(project.top, project.config):
+    for path in paths:
         missing = {name: value for name, value in wanted.items() if name not in found}
         if not missing:
             break

@@ -91,9 +91,12 @@ def intervals_of(
         return {}
     runs = [_recorded(row, metrics) for row in rows]
     known = differences.rates(project, runs)
-    for at, run in enumerate(runs[:_MEANS]):
-        left = {name: value for name, value in run.metrics.items() if name not in known[at]}
-        known[at] |= differences.samples(project, run._replace(metrics=left))
+    left = [
+        run._replace(metrics={n: value for n, value in run.metrics.items() if n not in found})
+        for run, found in zip(runs[:_MEANS], known, strict=False)
+    ]
+    for found, means in zip(known, differences.samples_of_each(project, left), strict=False):
+        found |= means
     return {
         name: [one[name].interval if name in one else None for one in known]
         for name in metrics

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from html.parser import HTMLParser
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +17,9 @@ from gitxexp.cli.render.page import vega
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
+from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.explore import compare
+from gitxexp.workflows.explore.query import Query, list_experiments
 from gitxexp.workflows.explore.rows import ColumnName, Row
 from gitxexp.workflows.report import code, lineage, noise
 from gitxexp.workflows.report.curves import thinned
@@ -46,7 +50,7 @@ class Parsed(HTMLParser):
 @pytest.fixture
 def drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of Vega, which only a browser needs."""
-    monkeypatch.setattr(vega, "script", lambda: "/* </script><!-- */")
+    monkeypatch.setattr(vega, "script", lambda: lambda: "/* </script><!-- */")
 
 
 def column(data: dict[str, Any], id_: str) -> list[Any]:
@@ -213,6 +217,38 @@ def test_thinned() -> None:
     assert len(kept) <= 100 and (3777.0, 1.0) in kept
     assert kept[0] == points[0] and kept[-1] == points[-1] and kept == sorted(kept)
     assert thinned(points[:100], 100) == points[:100]
+
+
+def test_the_script_is_made_beside_the_reading(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What makes it is begun, not waited for; what it raises is raised where it is waited for."""
+    vl_convert = pytest.importorskip("vl_convert")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    read = threading.Event()
+    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda _: "js" if read.wait(10) else "")
+    script = vega.script()
+    read.set()
+    assert script() == "js" and vega.script()() == "js"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "other"))
+    monkeypatch.setattr(vl_convert, "javascript_bundle", lambda _: 1 / 0)
+    broken = vega.script()
+    with pytest.raises(ZeroDivisionError):
+        broken()
+
+
+def test_the_results_are_looked_for_once(
+    trained: Repo, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not for every experiment: that lists the whole work tree."""
+    experiments.three(trained, clock)
+    project = Project.open(trained.path)
+    rows = list_experiments(project, Query()).rows
+    calls: list[object] = []
+    real = collect.databases
+    monkeypatch.setattr(collect, "databases", lambda *a: calls.append(a) or real(*a))
+    noise.intervals_of(project, rows, ["f1", "accuracy"])
+    assert len(rows) >= 3 and len(calls) == 2
 
 
 def test_without_the_extra(repo: Repo, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:

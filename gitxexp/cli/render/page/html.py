@@ -11,6 +11,7 @@ import json
 import re
 import time
 from base64 import b64encode
+from collections.abc import Callable
 from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -32,17 +33,16 @@ _POLICY = (
 )
 
 
-def as_html(page: Page, vega: str) -> str:
-    """The whole file. ``vega`` is the script that draws (:func:`gitxexp.cli.render.page.vega.script`)."""
+def as_html(page: Page, drawing: Callable[[], str]) -> str:
+    """The whole file. ``drawing`` waits for the script that draws
+    (:func:`gitxexp.cli.render.page.vega.script`)."""
     style, script = _file("page.css"), _file("page.js")
     charts = {
         entry.name.removesuffix(".json"): json.loads(entry.read_text("utf-8"))
         for entry in files(__package__).joinpath("charts").iterdir()
         if entry.name.endswith(".json")
     }
-    vega = in_html(vega)
     parts = {
-        "policy": _POLICY.format(scripts=f"{_hash(script)} {_hash(vega)}", styles=_hash(style)),
         "generator": f'{GENERATOR}{__version__}">',
         "title": html_text(page.report.title),
         "date": time.strftime("%Y-%m-%d %H:%M", time.localtime()),
@@ -51,8 +51,10 @@ def as_html(page: Page, vega: str) -> str:
         "charts": in_script(charts),
         "data": as_json(page),
         "script": script,
-        "vega": vega,
     }
+    vega = in_html(drawing())
+    scripts = f"{_hash(script)} {_hash(vega)}"
+    parts |= {"vega": vega, "policy": _POLICY.format(scripts=scripts, styles=_hash(style))}
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], _file("page.html"))
 
 

@@ -7,6 +7,7 @@ that it is kept in the user's cache (``$XDG_CACHE_HOME/git-xexp``, XDG base dire
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -14,6 +15,7 @@ from pathlib import Path
 from gitxexp.cli.shell.install import absolute
 from gitxexp.common.files import atomic_write
 from gitxexp.common.missing import missing_package
+from gitxexp.common.processes import begun
 
 _PACKAGE = "vl-convert-python"
 _SNIPPET = "window.vegaEmbed = vegaEmbed;"
@@ -21,20 +23,29 @@ _SNIPPET = "window.vegaEmbed = vegaEmbed;"
 _IN_SCRIPT = re.compile(r"<(?=!--|/?script)", re.IGNORECASE)
 
 
-def script() -> str:
-    """The script, which defines ``vegaEmbed``. Raises UsageError where the package is not installed."""
+def script() -> Callable[[], str]:
+    """Begin to make the script, which defines ``vegaEmbed``; calling the result returns it. The
+    engine works without Python's lock, so that experiments are read meanwhile.
+
+    Raises UsageError where the package is not installed.
+    """
     try:
         version = metadata.version(_PACKAGE)
     except metadata.PackageNotFoundError as error:
         raise _missing() from error
     kept = _folder() / f"vega-embed-{version}.js"
     with suppress(OSError, UnicodeDecodeError):
-        return kept.read_text("utf-8")
+        known = kept.read_text("utf-8")
+        return lambda: known
     try:
         import vl_convert  # 85 MB, which only the first page of a version needs
     except ImportError as error:
         raise _missing() from error
-    made = str(vl_convert.javascript_bundle(_SNIPPET))
+    return begun(lambda: _made(vl_convert.javascript_bundle, kept))
+
+
+def _made(bundle: Callable[[str], str], kept: Path) -> str:
+    made = str(bundle(_SNIPPET))
     with suppress(OSError):
         kept.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(kept, durable=False) as temporary:
