@@ -12,10 +12,10 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write, remove_left, sync
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing

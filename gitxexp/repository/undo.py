@@ -12,10 +12,10 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer
 from gitxexp.common.files import sweep
 from gitxexp.repository.operation import (

@@ -7,8 +7,10 @@ same report is the ``--dry-run`` plan and the account after the fact.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
+
+from gitxexp.common.dataclass import dataclass
 
 
 class Mode(StrEnum):

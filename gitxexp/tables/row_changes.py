@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.plan import Value
 
 Row = Mapping[str, Value]

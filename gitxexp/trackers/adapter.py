@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ClassVar
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import NO_RULES, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run, Windows

@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role

@@ -9,8 +9,9 @@ value and time. Where it is not, the tables stay apart, and that is said.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import RunRows, Span, spans, summed
 from gitxexp.trackers.run import Windows

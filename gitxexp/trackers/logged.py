@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.trackers.run import Window
 
 

@@ -7,11 +7,12 @@ the name of each system metric (``mlflow/system_metrics``). Parameters are text 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.limits import scalar
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.roles import Decision, RoleRules

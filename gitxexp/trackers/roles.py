@@ -21,12 +21,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.trackers import column_names, vocabulary
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.times import is_instant

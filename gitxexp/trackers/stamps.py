@@ -6,10 +6,11 @@ The rows of a results database that belong to an experiment: the hash chain, see
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import database_kind
 from gitxexp.trackers.databases import Database, reading, writing
 from gitxexp.trackers.event_rows import condition

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from pathlib import Path
 
 from gitxexp.common import sqlite
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.rules import RUN_IDS, VERSION_COLUMNS
 from gitxexp.trackers.column_names import COMMIT_COLUMNS

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import click
 from gitxexp.cli import hints, progress
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Columns, open_project, shared
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 

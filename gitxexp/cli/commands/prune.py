@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from gitxexp.cli import hints, progress, prompts
 from gitxexp.cli.group import Command
 from gitxexp.cli.options import Age, open_project, shared
 from gitxexp.cli.render import console
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import FATAL, NO, NoAnswer, UsageError
 from gitxexp.common.text import counted
 

@@ -6,11 +6,11 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from gitxexp.cli.render import console
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import visible
 from gitxexp.workflows.explore.plot import Axis, Plot, Point
 from gitxexp.workflows.explore.rows import show_date

@@ -14,9 +14,9 @@ import shutil
 import subprocess
 import sysconfig
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 
 #: Where hatchling puts them below the prefix (pyproject.toml, shared-data), and in a checkout.

@@ -10,9 +10,9 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer
 from gitxexp.workflows.explore.rows import Row
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from threading import Lock
 from typing import TYPE_CHECKING
 
 from gitxexp.cli.render import lists
 from gitxexp.cli.render.console import width
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import visible
 from gitxexp.repository.tag_message import show
 from gitxexp.trackers import column_names

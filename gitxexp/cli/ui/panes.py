@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from gitxexp.cli.render import console, details
@@ -12,6 +11,7 @@ from gitxexp.cli.render import plot as plots
 from gitxexp.cli.render.console import one_line, rounded
 from gitxexp.cli.render.lists import cell
 from gitxexp.cli.ui.listing import name_of
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository.config_hash import same_value
 from gitxexp.workflows.explore import compare, plot, show

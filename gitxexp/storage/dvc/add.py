@@ -18,10 +18,10 @@ import os
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, chdir, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.processes import every
 from gitxexp.storage.dvc.databases import databases_in, held_still, own_copy

@@ -10,11 +10,11 @@ from __future__ import annotations
 import tempfile
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.storage.dvc.session import Unreachable
 from gitxexp.storage.objects import matches
 

@@ -11,9 +11,10 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from gitxexp.common.dataclass import dataclass
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS proved (

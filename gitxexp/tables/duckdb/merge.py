@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Kind, kind_by_name, kind_of
 from gitxexp.tables.duckdb.align import Aligned, Matched, Side, align, match_tables

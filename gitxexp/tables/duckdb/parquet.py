@@ -9,10 +9,10 @@ import base64
 import json
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import EMPTY, Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
 from gitxexp.tables.duckdb.session import Session, Source, quote, text

@@ -8,9 +8,10 @@ rows (same key, or equal) are in the same part, and the parts' outcomes together
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TypeVar
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import Aligned, Side
 from gitxexp.tables.duckdb.rows import SHOWN, Outcome, count, listed
 from gitxexp.tables.duckdb.session import Session, Shortage, quote

@@ -11,9 +11,9 @@ The resulting table: ours with the outcome applied, as one ordered query.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, null
 from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.plan import Conflict, TableReport, Value

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import narrowed, part_by_part
 from gitxexp.tables.duckdb.rows import Outcome, candidates, collated, count, listed, marks, shared

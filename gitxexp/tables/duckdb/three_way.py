@@ -8,8 +8,9 @@ Also applies single conflicts that the user resolved by name, one side each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.partition import by_label, in_parts
 from gitxexp.tables.duckdb.rows import (

@@ -8,8 +8,9 @@ A rebase drops the rows that the incoming ones replace; a plain merge adds them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.tables.duckdb.align import ROW, Aligned, Side, null
 from gitxexp.tables.duckdb.partition import in_parts
 from gitxexp.tables.duckdb.rows import (

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 from gitxexp.tables.sqlite.schema import Column, Key, Table

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import (
     Stamp,

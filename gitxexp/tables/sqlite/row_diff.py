@@ -15,9 +15,10 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import Found, RowChange, TableDiff

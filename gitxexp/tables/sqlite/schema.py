@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from gitxexp.common import sqlite
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
 

@@ -8,8 +8,9 @@ Three-way merge of rows without a key: how often each exact row stands on each s
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (

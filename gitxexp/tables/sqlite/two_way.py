@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from zlib import crc32
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.limits import MOST_DIGITS
 from gitxexp.trackers import roles
 from gitxexp.trackers.adapter import Adapter, Point, Query

@@ -7,9 +7,9 @@ work tree that is in no cache is the user's own work: it stays as it is, and is 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import version

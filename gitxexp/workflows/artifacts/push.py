@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import unproved

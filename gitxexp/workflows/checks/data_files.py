@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gitxexp.common import sqlite
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.common.files import database_kind
 from gitxexp.tables.duckdb.session import Session, quote, text

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.trackers import column_names, roles
 from gitxexp.trackers.column_names import Role

@@ -7,10 +7,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository.repository import Project
 from gitxexp.trackers.databases import Database
 from gitxexp.trackers.roles import RoleRules

@@ -11,10 +11,10 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository.config_hash import flatten

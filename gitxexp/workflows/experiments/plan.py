@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any, NoReturn
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit

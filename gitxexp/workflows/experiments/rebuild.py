@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository import registry, tag_message
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload

@@ -8,9 +8,9 @@ recreated from the registry's row, at the commit that added the row.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import GitError, XexpError
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry, tag_message

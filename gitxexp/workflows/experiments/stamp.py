@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.processes import open_elsewhere
 from gitxexp.repository import version
 from gitxexp.repository.files import FileState, copy_file, keep_copy, restore

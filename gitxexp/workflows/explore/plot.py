@@ -6,11 +6,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import counted
 from gitxexp.trackers import column_names

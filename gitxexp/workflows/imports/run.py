@@ -5,9 +5,9 @@ from __future__ import annotations
 
 import fnmatch
 import zlib
-from dataclasses import dataclass
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sqlite import quote
 from gitxexp.common.text import counted

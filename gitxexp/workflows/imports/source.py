@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Protocol
+
+from gitxexp.common.dataclass import dataclass
 
 #: ``progress(done, total, unit)``, as :data:`gitxexp.repository.repository.Progress`.
 Progress = Callable[[int, int, str], None]

@@ -20,11 +20,12 @@ import glob
 import posixpath
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.repository.config import REGISTRY, STRATEGIES, Config
 from gitxexp.repository.repository import Project

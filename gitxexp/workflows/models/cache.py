@@ -16,10 +16,11 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer
 from gitxexp.repository.commit import RefMoved
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing

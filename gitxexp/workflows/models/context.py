@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import Version, parse
 from gitxexp.workflows.experiments import describe

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config, registry, tag_message

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import GitError, NoAnswer, PushRejected, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit

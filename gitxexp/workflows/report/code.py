@@ -8,9 +8,9 @@ one.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository.repository import Project
 from gitxexp.storage.git import decode, encode
 from gitxexp.workflows.experiments import code_hash

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository.tag_message import show_all
 from gitxexp.workflows.explore.filters import finite, missing, number
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.workflows.checks import differences, intervals
 from gitxexp.workflows.checks.differences import RecordedRun
 from gitxexp.workflows.explore.filters import as_text, finite, missing

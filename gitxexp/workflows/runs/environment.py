@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.repository.tag_message import show
 from gitxexp.storage.git import LOCAL_ENV
 

@@ -28,10 +28,11 @@ import threading
 import time
 import tty
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any, Literal
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 
 #: Seconds between checks of the clock and of ``stop``.

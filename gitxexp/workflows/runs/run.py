@@ -12,10 +12,11 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit

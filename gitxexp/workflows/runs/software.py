@@ -8,8 +8,9 @@ import subprocess
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
+
+from gitxexp.common.dataclass import dataclass
 
 #: The query to an interpreter: its version, and the folders of its packages
 #: (packaging.python.org/specifications/recording-installed-packages).

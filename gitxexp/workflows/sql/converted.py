@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import Folder
 from gitxexp.tables.duckdb import parallel_scan
 from gitxexp.tables.duckdb.scan import Part

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 
 if TYPE_CHECKING:

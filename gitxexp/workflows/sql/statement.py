@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError
 
 if TYPE_CHECKING:

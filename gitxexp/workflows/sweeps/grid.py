@@ -11,12 +11,13 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import ROUND_CEILING, Decimal, InvalidOperation
 from math import prod
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.config_hash import canonical, flatten
 from gitxexp.storage.dvc import plain_yaml

@@ -14,10 +14,11 @@ import shlex
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import ClassVar
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository.config import LINKS

@@ -8,8 +8,8 @@ was changed. ``git xexp undo`` restores each.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.storage.objects import Progress

@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.places import is_dvc_repo

@@ -10,10 +10,10 @@ import os
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.files import database_kind
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing

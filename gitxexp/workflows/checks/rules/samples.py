@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import counted
 from gitxexp.trackers import column_names
 from gitxexp.trackers.column_names import Role

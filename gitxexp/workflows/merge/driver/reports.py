@@ -10,10 +10,11 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import atomic_write
 from gitxexp.tables.plan import Conflict
 from gitxexp.workflows.merge.driver.place import GitPlace

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.text import counted
 from gitxexp.tables.rules import clashing_numbers
 
