@@ -23,6 +23,7 @@ from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.tables import Table, quoted
 from gitxexp.workflows.checks.layout import ERRORS, ID_COLUMNS, PREDICTIONS, SPLITS, TRUTHS
+from gitxexp.workflows.checks.ranges import Ranges, Wanted, ranges
 from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 
 #: Rows shown per finding.
@@ -208,21 +209,12 @@ class TableProfile:
         return groups
 
     def _grouped(self, by: Sequence[str], varying: Sequence[str]) -> list[Group]:
-        parts: list[str] = []
-        taken: list[tuple[str, int]] = []
-        for name in self.table.columns:
-            wanted = self._aggregates(name)
-            taken.append((name, len(wanted)))
-            parts += wanted
-        keys = [*by] or ["NULL"]
-        ends = ["min(rowid)", "max(rowid)"] if self.table.has_rowid else ["NULL", "NULL"]
-        items = ", ".join([*keys, "count(*)", *ends, *self._matching(), *parts])
+        wanted = {name: self._aggregates(name) for name in self.table.columns}
+        items = [item for each in wanted.values() for item in each.items]
         found = []
-        for row in self._summed(items, by):
-            key, (rows, first, last, both, equal, off, square) = (
-                row[: len(keys)],
-                row[len(keys) :][:7],
-            )
+        for row in self._in_ranges(by, wanted) or self._sorted(by, items):
+            key = row[: len(by)]
+            rows, first, last, both, equal, off, square = row[len(by) :][:7]
             if not rows:
                 continue
             own = zip(varying, map(plain, key[-len(varying) :]), strict=True) if varying else ()
@@ -230,7 +222,7 @@ class TableProfile:
             found.append(Group(
                 "" if run is None else str(run),
                 rows,
-                dict(_cells(taken, row[len(keys) + 7 :])),
+                dict(_cells(wanted, row[len(by) + 7 :])),
                 (int(both or 0), int(equal or 0)),
                 None if off is None else (float(off), float(square)),
                 dict(own),
@@ -238,33 +230,27 @@ class TableProfile:
             ))  # fmt: skip
         return found
 
-    def _summed(self, items: str, by: Sequence[str]) -> Iterable[tuple[Any, ...]]:
-        """Yield one row per group; a run with contiguous rows is read by range, without a sort."""
-        sql = f"SELECT {items} FROM {self.from_table}"
-        for first, last in (ranges := self._ranges(by)):
-            yield from self.database.rows(f"{sql} WHERE rowid BETWEEN ? AND ?", [first, last])
-        if not ranges:
-            grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
-            yield from self.database.rows(sql + grouping)
+    def _sorted(self, by: Sequence[str], items: Sequence[str]) -> Iterable[Sequence[Any]]:
+        """Yield the values of a row per group."""
+        ends = ["min(rowid)", "max(rowid)"] if self.table.has_rowid else ["NULL", "NULL"]
+        picks = ", ".join([*by, "count(*)", *ends, *self._matching(), *items])
+        grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
+        return self.database.rows(f"SELECT {picks} FROM {self.from_table}{grouping}")
 
-    def _ranges(self, by: Sequence[str]) -> list[tuple[int, int]]:
-        """The first and last rowid of each run of a large table; empty if runs are interleaved."""
+    def _in_ranges(self, by: Sequence[str], wanted: Mapping[str, Wanted]) -> list[list[Any]] | None:
+        """The same of a large table whose runs are contiguous, without a sort; else None."""
         if self.database.kind != "sqlite" or not self.table.has_rowid or len(by) != 1:
-            return []
+            return None
         ends = (f"(SELECT {end}(rowid) FROM {self.from_table})" for end in ("min", "max"))
         first, last = next(iter(self.database.rows(f"SELECT {', '.join(ends)}")))
         if self.run_column is None or first is None or last - first < LARGE:
-            return []
+            return None
         if self._is_mixed((first + last) // 2):
-            return []
-        sql = (
-            f"SELECT min(rowid), max(rowid), count(*) FROM {self.from_table}"
-            f" GROUP BY {by[0]} LIMIT {_RANGES + 1}"
-        )
-        found = list(self.database.rows(sql))
-        if len(found) > _RANGES or any(last - first + 1 != rows for first, last, rows in found):
-            return []
-        return [(first, last) for first, last, _ in found]
+            return None
+        known = ranges(self.database, self.from_table, by[0], _RANGES)
+        if known is None:
+            return None
+        return Ranges(self.database, self.from_table, by[0], known, self._matching(), wanted).rows()
 
     def _is_mixed(self, rowid: int) -> bool:
         """Whether rows around ``rowid`` alternate between runs, as when these run concurrently."""
@@ -273,18 +259,18 @@ class TableProfile:
         turns = sum(1 for one, other in pairwise(runs) if one != other)
         return turns > len(set(runs))
 
-    def _aggregates(self, name: str) -> list[str]:
+    def _aggregates(self, name: str) -> Wanted:
         column = quoted(name)
         if name in (self.error_column, self.cache_column):
             text = column if self.database.kind == "sqlite" else f"CAST({column} AS VARCHAR)"
-            return [f"count(nullif({text}, ''))"]
+            return Wanted(f"nullif({text}, '')")
         if not self._has_extremes(name):
-            return [f"count({column})"]
-        wanted = [f"count({column})", f"min({column})", f"max({column})"]
-        if self.is_number(name) and not _is_param(name, self.table, self.rules):
-            number = column if self.database.kind == "sqlite" else f"CAST({column} AS DOUBLE)"
-            wanted.append(f"{'total' if self.database.kind == 'sqlite' else 'sum'}({number})")
-        return wanted
+            return Wanted(column)
+        if not self.is_number(name) or _is_param(name, self.table, self.rules):
+            return Wanted(column, extremes=True)
+        if self.database.kind == "sqlite":
+            return Wanted(column, extremes=True, total=f"total({column})")
+        return Wanted(column, extremes=True, total=f"sum(CAST({column} AS DOUBLE))")
 
     def _has_extremes(self, name: str) -> bool:
         declared = self.table.types.get(name, "").upper()
@@ -501,12 +487,12 @@ class TableProfile:
             return f"(CASE CAST({run} AS VARCHAR) {cases} END)"
         raw = self.database.raw
         raw.execute(
-            "CREATE TEMP TABLE IF NOT EXISTS run_numbers (run TEXT PRIMARY KEY, n) WITHOUT ROWID"
+            "CREATE TEMP TABLE IF NOT EXISTS xexp_runs (run TEXT PRIMARY KEY, n) WITHOUT ROWID"
         )
-        raw.execute("DELETE FROM temp.run_numbers")
+        raw.execute("DELETE FROM temp.xexp_runs")
         pairs = [(name, at) for at, name in enumerate(runs)]
-        raw.executemany("INSERT INTO temp.run_numbers VALUES (?, ?)", pairs)
-        return f"(SELECT n FROM temp.run_numbers WHERE run = CAST({run} AS TEXT))"
+        raw.executemany("INSERT INTO temp.xexp_runs VALUES (?, ?)", pairs)
+        return f"(SELECT n FROM temp.xexp_runs WHERE run = CAST({run} AS TEXT))"
 
     def _either(self, at: int, count: int) -> str:
         """An aggregate for the places ``p`` of rows that the integer number ``at`` holds, as its bits."""
@@ -517,10 +503,18 @@ class TableProfile:
             bit = f"CASE WHEN p BETWEEN {at * _BITS} AND {at * _BITS + _BITS - 1} THEN {bit} END"
         return f"sum(DISTINCT {bit})" if self.database.kind == "sqlite" else f"bit_or({bit})"
 
-    def examples(self, patterns: Iterable[Pattern]) -> tuple[str, list[Any]]:
-        """A condition for some of the inputs of patterns."""
-        some = [each for pattern in patterns for each in pattern.some][:MOST]
-        return f"{quoted(self.require_id())} IN ({', '.join('?' * len(some))})", some
+    def examples(self, *several: Sequence[Pattern]) -> str:
+        """An item of FROM with the columns that tell where inputs are, of all rows of a few inputs of
+        each of ``several`` lists of patterns; read in one scan."""
+        some = [each for one in several for each in [i for p in one for i in p.some][:MOST]]
+        names = [n for n in (self.run_column, self.id_column, self.split_column) if n]
+        self.database.raw.execute("DROP TABLE IF EXISTS temp.xexp_examples")
+        self.database.raw.execute(
+            f"CREATE TEMP TABLE xexp_examples AS SELECT {', '.join(map(quoted, names))} FROM {self.from_table}"
+            f" WHERE {quoted(self.require_id())} IN ({', '.join('?' * len(some))})",
+            some,
+        )
+        return "temp.xexp_examples"
 
     @cached_property
     def repeated(self) -> dict[str, int]:
@@ -567,22 +561,20 @@ class TableProfile:
         runs = [at for at, group in enumerate(self.chosen) if group.run in names]
         return [one for one in self.patterns or () if one.runs(runs) > 1]
 
-    def overlap(self, groups: Sequence[Group]) -> tuple[int, list[dict[str, Any]]]:
-        """How many inputs are in several runs of groups of one configuration, and the first."""
+    def overlap(self, groups: Sequence[Group], source: str) -> list[dict[str, Any]]:
+        """The first inputs that are in several runs of groups of one configuration, in the rows of
+        ``source``, an item of FROM."""
         key, run = quoted(self.require_id()), quoted(self.run_column or "")
         where, params = self.where(groups, always=True)
         for name, value in groups[0].varying.items():
             where += f" AND {quoted(name)} {self._same} ?"
             params.append(value)
-        if self.patterns is not None:
-            some, inputs = self.examples(self.shared_by(groups))
-            where, params = f"{where} AND {some}", [*params, *inputs]
-        inner = (
+        return self.ask(
             f"SELECT {key} AS input, count(DISTINCT {run}) AS runs, count(*) AS times"
-            f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where} GROUP BY {key}"
-            f" HAVING min({run}) <> max({run})"
+            f" FROM {source} WHERE {key} IS NOT NULL AND {where} GROUP BY {key}"
+            f" HAVING min({run}) <> max({run}) LIMIT {MOST}",
+            params,
         )
-        return self.counted(inner, params)
 
     def by_group(self, expression: str, condition: str = "1 = 1") -> dict[tuple[Any, ...], Any]:
         """The value of an aggregate for each examined group, by :attr:`Group.key`."""
@@ -658,14 +650,13 @@ class TableProfile:
 _LONG = XETRACK_COLUMNS & {"args", "kwargs", "function_result", "error"}
 
 
-def _cells(taken: Sequence[tuple[str, int]], values: Sequence[Any]) -> Iterable[tuple[str, Cells]]:
-    at = 0
-    for name, count in taken:
-        part = values[at : at + count]
-        at += count
-        total = float(part[3]) if count == 4 and part[3] is not None else None
-        least, most = (None, None) if count == 1 else (plain(part[1]), plain(part[2]))
-        yield name, Cells(int(part[0]), least, most, total)
+def _cells(wanted: Mapping[str, Wanted], values: Sequence[Any]) -> Iterable[tuple[str, Cells]]:
+    rest = iter(values)
+    for name, each in wanted.items():
+        filled = int(next(rest))
+        least, most = (plain(next(rest)), plain(next(rest))) if each.extremes else (None, None)
+        total = next(rest) if each.total else None
+        yield name, Cells(filled, least, most, None if total is None else float(total))
 
 
 def _is_param(name: str, table: Table, rules: RoleRules) -> bool:

@@ -39,28 +39,46 @@ def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
     if table.id_column is None:
         context.skip("leak", f"{table.shown}: {table.table.name}: {_NO_ID}")
         return
+    places = _Places(table)
     if any(one.rows > one.groups for one in table.spread):
-        yield from _within_runs(table)
-    yield from _between_runs(table)
-    yield from _between_splits(table)
+        yield from _within_runs(table, places)
+    yield from _between_runs(table, places)
+    yield from _between_splits(table, places)
 
 
-def _within_runs(table: TableProfile) -> Iterator[Finding]:
+class _Places:
+    """Where the inputs of a table are: of a large table the patterns that are wrong, and the rows of a few
+    inputs of each; else ``rows`` is the whole table."""
+
+    def __init__(self, table: TableProfile) -> None:
+        known = table.patterns
+        self.counted = known is not None
+        first = next(iter(table.repeated), None)
+        self.again = [one for one in known or () if one.rows > len(one.places)]
+        self.shared = [] if first is None else table.shared_by(table.by_config()[first])
+        self.split = [
+            one
+            for one in known or ()
+            if len({_is_trained(part) for _, part in one.places if part is not None}) > 1
+        ]
+        wrong = [each for each in (self.again, self.shared, self.split) if each]
+        self.rows = table.examples(*wrong) if wrong else table.from_table
+
+
+def _within_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
+    if places.counted and not places.again:
+        return
     key = quoted(table.require_id())
     run = quoted(table.run_column) if table.run_column else "''"
     where, params = table.where(table.chosen)
     names = [n for n in (table.run_column, table.id_column, table.split_column) if n]
     names += [*table.varying_names, *table.all_of(REPETITIONS)]
-    again = [one for one in table.patterns or () if one.rows > len(one.places)]
-    if table.patterns is not None:
-        some, inputs = table.examples(again)
-        where, params = f"{where} AND {some}", [*params, *inputs]
     inner = (
-        f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {table.from_table}"
+        f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {places.rows}"
         f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
         " HAVING count(*) > 1"
     )
-    rows, total = table.ask(f"{inner} LIMIT {MOST}", params), sum(one.inputs for one in again)
+    rows, total = table.ask(f"{inner} LIMIT {MOST}", params), sum(p.inputs for p in places.again)
     if rows and not total:
         total = int(table.value(f"SELECT count(DISTINCT input) FROM ({inner}) AS s", params))
     if total:
@@ -74,7 +92,7 @@ def _within_runs(table: TableProfile) -> Iterator[Finding]:
         )  # fmt: skip
 
 
-def _between_runs(table: TableProfile) -> Iterator[Finding]:
+def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
     configs = table.by_config()
     large = sum(group.rows for group in table.chosen) > LARGE
     for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
@@ -84,7 +102,7 @@ def _between_runs(table: TableProfile) -> Iterator[Finding]:
             f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
             f" ({table.label(groups[0])})",
             subject=table.require_id(), count=total,
-            rows=() if number and large else table.overlap(groups)[1],
+            rows=() if number and large else table.overlap(groups, places.rows),
             hint=f"keep one of the runs {', '.join(runs[:5])}",
         )  # fmt: skip
 
@@ -93,29 +111,20 @@ def _runs(groups: Sequence[Group]) -> list[str]:
     return list(dict.fromkeys(group.run for group in groups))
 
 
-def _between_splits(table: TableProfile) -> Iterator[Finding]:
-    if table.split_column is None:
+def _between_splits(table: TableProfile, places: _Places) -> Iterator[Finding]:
+    if table.split_column is None or (places.counted and not places.split):
         return
     key, split = quoted(table.require_id()), quoted(table.split_column)
     trained = ", ".join(f"'{word}'" for word in _TRAINED)
     kind = f"CASE WHEN lower(CAST({split} AS VARCHAR)) IN ({trained}) THEN 1 ELSE 0 END"
     where, params = table.where(table.chosen)
-    known = table.patterns
-    both = [
-        one for one in known or () if len({_is_trained(part) for _, part in one.places if part}) > 1
-    ]
-    if known is not None:
-        if not both:
-            return
-        some, inputs = table.examples(both)
-        where, params = f"{where} AND {some}", [*params, *inputs]
     inner = (
-        f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {table.from_table}"
+        f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {places.rows}"
         f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where} GROUP BY {key}"
         f" HAVING min({kind}) <> max({kind})"
     )
     total, rows = table.counted(inner, params)
-    total = sum(one.inputs for one in both) or total
+    total = sum(one.inputs for one in places.split) or total
     if total:
         yield table.found(
             f"{counted(total, 'input')} both in the training and in the held-out data",
