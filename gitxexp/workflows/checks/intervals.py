@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 #: The 97.5th percentile of the normal distribution.
@@ -18,7 +19,7 @@ Z = 1.959963984540054
 #: Resamples of a bootstrap.
 RESAMPLES = 2_000
 #: From this many values on, the mean of resamples is treated as normal.
-LARGE = 2_000
+LARGE = 500
 
 
 class Interval(NamedTuple):
@@ -66,7 +67,7 @@ def bootstrap(values: Sequence[float]) -> Interval:
         # avoids squares, which overflow for large values
         spread = math.dist(values, (mean,) * n) / math.sqrt((n - 1) * n)
         return Interval(mean, mean - Z * spread, mean + Z * spread, n)
-    low, high = _percentiles(_resampled(values, random.Random(n)))
+    low, high = _percentiles(_resampled(tuple(values)))
     return Interval(mean, low, high, n)
 
 
@@ -77,18 +78,15 @@ def difference_of_means(one: Sequence[float], other: Sequence[float]) -> Interva
     if a.n >= LARGE or b.n >= LARGE:
         half = math.hypot((a.high - a.low) / 2, (b.high - b.low) / 2)
         return Interval(delta, delta - half, delta + half, n)
-    first, second = _resampled(one, random.Random(a.n)), _resampled(other, random.Random(-b.n))
-    low, high = _percentiles([x - y for x, y in zip(first, second, strict=True)])
+    means = zip(_resampled(tuple(one)), _resampled(tuple(other)), strict=True)
+    low, high = _percentiles([x - y for x, y in means])
     return Interval(delta, low, high, n)
 
 
-def difference_of_pairs(differences: Sequence[float]) -> Interval:
-    """Of two means over the same inputs: the bootstrap of their differences, input by input."""
-    return bootstrap(differences)
-
-
-def _resampled(values: Sequence[float], source: random.Random) -> list[float]:
-    n = len(values)
+@lru_cache(64)
+def _resampled(values: tuple[float, ...]) -> list[float]:
+    """The means of resamples. Different values give independent ones, the same values the same."""
+    source, n = random.Random(repr(values)), len(values)
     return [sum(source.choices(values, k=n)) / n for _ in range(RESAMPLES)]
 
 

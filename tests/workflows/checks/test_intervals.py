@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import statistics
 
 import pytest
 from hypothesis import given
@@ -74,6 +75,16 @@ def test_a_bootstrap_is_as_wide_as_theory_says() -> None:
     one, other = ([source.gauss(mean, 1) for _ in range(300)] for mean in (1.0, 0.0))
     assert difference_of_means(one, other).excludes(0)
     assert not difference_of_means(one[:150], one[150:]).excludes(0)
+
+
+def test_samples_of_one_size_are_independent() -> None:
+    """Values that happen to stand in the same order are not pairs."""
+    source = random.Random(5)
+    values = [source.gauss(0, 1) for _ in range(200)]
+    found = difference_of_means(values, [value - 0.1 for value in values])
+    assert found.value == pytest.approx(0.1)
+    theory = 2 * Z * statistics.stdev(values) * math.sqrt(2 / 200)
+    assert found.high - found.low == pytest.approx(theory, rel=0.1)
 
 
 def test_nothing_has_no_interval() -> None:
