@@ -510,8 +510,8 @@ class TableProfile:
         names = [n for n in (self.run_column, self.id_column, self.split_column) if n]
         self.database.raw.execute("DROP TABLE IF EXISTS temp.xexp_examples")
         self.database.raw.execute(
-            f"CREATE TEMP TABLE xexp_examples AS SELECT {', '.join(map(quoted, names))} FROM {self.from_table}"
-            f" WHERE {quoted(self.require_id())} IN ({', '.join('?' * len(some))})",
+            f"CREATE TEMP TABLE xexp_examples AS SELECT {', '.join(map(quoted, names))}"
+            f" FROM {self.from_table} WHERE {quoted(self.require_id())} IN ({', '.join('?' * len(some))})",
             some,
         )
         return "temp.xexp_examples"
