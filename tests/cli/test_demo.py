@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import json
 import os
 import sqlite3
@@ -127,6 +129,14 @@ def test_a_scene_plays_to_its_end(scene: str, tmp_path: Path) -> None:
         assert '+ flower="flower-3" label="virginica"' in done.out
 
 
+def test_what_the_demo_imports_beforehand_exists() -> None:
+    tree = ast.parse((Path(demo_scenes.__file__).parent / "demo_imports.py").read_text())
+    (names,) = (node.value for node in tree.body if isinstance(node, ast.Assign))
+    ours = [name for name in ast.literal_eval(names) if name.startswith("gitxexp.")]
+    assert ours
+    assert [name for name in ours if importlib.util.find_spec(name) is None] == []
+
+
 def test_a_failing_command_stops_the_demo(tmp_path: Path) -> None:
     lines: list[str] = []
     with pytest.raises(XexpError) as error:
@@ -188,7 +198,8 @@ def test_the_script_is_clean_and_needs_nothing_but_python(tmp_path: Path) -> Non
         for line in script.read_text().splitlines()
         if line.startswith(("import ", "from "))
     }
-    assert imports == {"csv", "json", "math", "random", "sqlite3", "datetime", "pathlib"}
+    standard = {"csv", "datetime", "json", "math", "operator", "pathlib", "random", "sqlite3"}
+    assert imports == standard
 
 
 def test_worktrees_are_merged_and_gone_and_the_best_model_is_in_production(demo: Demo) -> None:

@@ -210,8 +210,8 @@ def quoted(text: str) -> str:
 
 #: Programs of this interpreter, and the module whose ``main()`` each is.
 MODULES = {("git", "xexp"): "gitxexp.entry", ("dvc",): "dvc.cli"}
-#: Imported once for all of them: DVC takes half a second, and the demo calls it thirty times.
-IMPORTED = ["gitxexp.cli.main", "dvc.cli", "dvc.repo", "dvc.dvcfile", "dvc.stage", "dvc_data.index"]
+#: Imported once for all of them.
+IMPORTED = ["gitxexp.cli.shell.demo_imports"]
 
 
 class Shell:
