@@ -1,10 +1,10 @@
-"""xetrack's objects: three tables that sqlitedict writes next to the rows.
+"""xetrack's objects, in three tables that sqlitedict writes next to the rows.
 
-``assets`` holds each object by its hash, ``counts`` how many rows refer to it, ``keys`` the newest
-hash of a column. So two sides that both logged an object differ in ``counts`` and ``keys`` without a
-conflict: counts add up, a column names the object that was logged last. Values are pickles of one
-small integer or text; they are read byte by byte (opcodes of Python's pickletools) and never
-unpickled.
+``assets`` maps a hash to its object, ``counts`` to the number of rows that refer to it, and ``keys`` maps
+a column to its newest hash. Two sides that both logged an object therefore differ in ``counts`` and
+``keys`` without a conflict: counts are added, and a column names the object that was logged last. Values
+are pickles of a small integer or a text; they are parsed byte by byte (opcodes of Python's pickletools)
+and never unpickled.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Pairs = Mapping[Value, Value]
 
 _SIZES = {0x4B: 1, 0x4D: 2, 0x4A: 4}  #: BININT1, BININT2, BININT
 _FRAME, _LONG1, _MEMOIZE, _BINPUT, _STOP = 0x95, 0x8A, 0x94, 0x71, 0x2E
-_TEXTS = {0x8C: 1, 0x58: 4}  #: SHORT_BINUNICODE, BINUNICODE: bytes of their length
+_TEXTS = {0x8C: 1, 0x58: 4}  #: SHORT_BINUNICODE, BINUNICODE: the size of their length field
 
 
 class Kind(StrEnum):
-    """Which of the two tables that need a rule of their own."""
+    """One of the two tables that are merged by special rules."""
 
     COUNTS = "counts"
     KEYS = "keys"
@@ -40,7 +40,7 @@ def kind_of(table: str, columns: Collection[str], beside: Collection[str]) -> Ki
 
 
 def integer(value: Value) -> int | None:
-    """The integer in a counter's value; None if it is anything else."""
+    """Return the integer in a counter's value; None if it is anything else."""
     if isinstance(value, int):
         return value
     body = _body(value)
@@ -55,7 +55,7 @@ def integer(value: Value) -> int | None:
 
 
 def text(value: Value) -> str | None:
-    """The text in a value; None if it is anything else."""
+    """Return the text in a value; None if it is anything else."""
     body = _body(value)
     if not body or body[0] not in _TEXTS:
         return None
@@ -77,7 +77,7 @@ def _body(value: Value) -> bytes:
 
 
 def column_of(key: Value) -> str | None:
-    """The column that a row of ``keys`` is about: sqlitedict writes base64 of a pickle."""
+    """Return the column that a row of ``keys`` describes: sqlitedict writes base64 of a pickle."""
     try:
         return text(base64.b64decode(str(key), validate=True))
     except (binascii.Error, ValueError):
@@ -85,10 +85,10 @@ def column_of(key: Value) -> str | None:
 
 
 def merge_counts(base: Pairs | None, ours: Pairs, theirs: Pairs) -> dict[Value, Value] | None:
-    """The counters of both sides; None if a value is not a counter.
+    """Merge a counter of both sides; None if a value is not a counter.
 
-    Ours and theirs less the base; without a base the larger one, so that merging twice changes
-    nothing.
+    The result is ours plus theirs minus the base; without a base it is the larger one, so that
+    merging twice changes nothing.
     """
     sides = [{k: integer(v) for k, v in side.items()} for side in (base or {}, ours, theirs)]
     if any(number is None for side in sides for number in side.values()):
@@ -111,14 +111,14 @@ def merge_keys(
     theirs: Pairs,
     later: Callable[[str, str, str], bool],
 ) -> dict[Value, Value]:
-    """The newest hash of each column; ``later(column, ours, theirs)``: theirs was logged last."""
+    """Return the newest hash of each column; ``later(column, ours, theirs)``: theirs was logged last."""
     result: dict[Value, Value] = {}
     for key in dict.fromkeys((*ours, *theirs)):
         was = base.get(key) if base is not None else None
         mine, other = ours.get(key), theirs.get(key)
         if base is not None and key in base and (mine is None or other is None):
             left = other if mine is None else mine
-            if left == was:  # one side removed it, the other left it alone
+            if left == was:  # one side removed it, the other left it unchanged
                 continue
             result[key] = left
         elif mine is None or other is None or mine == other:

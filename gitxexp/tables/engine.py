@@ -36,7 +36,7 @@ def mergeable(name: str) -> bool:
 def expand(names: Iterable[str | Path]) -> list[Path]:
     """Expand files, folders and glob patterns to files, each once.
 
-    A folder stands for the parquet files in and below it. Raises XexpError for what is not there.
+    A folder means the parquet files in and below it. Raises XexpError for a path that does not exist.
     """
     found: dict[Path, None] = {}
     for name in names:
@@ -69,7 +69,7 @@ def merge(
 ) -> MergeReport:
     """Merge ``sources`` into ``target`` by the engine that fits; only plan it unless ``write``.
 
-    As ``merge_files`` of the engines says. Raises XexpError.
+    See ``merge_files`` of the engines. Raises XexpError.
     """
     options = options or MergeOptions()
     chosen = choose(target, sources, out, engine)
@@ -78,7 +78,7 @@ def merge(
             from gitxexp.tables.sqlite.merge import merge_files
 
             return merge_files(target, sources, out, options, heard, write=write)
-        from gitxexp.tables.duckdb.merge import merge_files  # late: it imports DuckDB when it works
+        from gitxexp.tables.duckdb.merge import merge_files  # late: imports DuckDB
 
         return merge_files(target, sources, out, options, heard, write=write)
 
@@ -108,7 +108,7 @@ def merge3(
 def choose(
     target: Path, sources: Sequence[Path], out: Path | None = None, engine: Engine = Engine.AUTO
 ) -> Engine:
-    """The engine for these files; raises UsageError if the one asked for cannot do it."""
+    """Return the engine for these files; raises UsageError if the requested one cannot merge them."""
     if engine is Engine.DUCKDB:
         return engine
     kinds: set[Kind] = {kind_of(path) for path in (target, *sources) if path.exists()}

@@ -1,7 +1,7 @@
 """What a merge will do, as frozen values that can be printed before anything is written.
 
-The engines (``sqlite``, ``duck``) take :class:`MergeOptions` and give a :class:`MergeReport`; the
-same report is the ``--dry-run`` plan and the account after the fact.
+The engines (``sqlite``, ``duckdb``) take :class:`MergeOptions` and return a :class:`MergeReport`, which
+is the plan of ``--dry-run`` and the summary of a finished merge.
 """
 
 from __future__ import annotations
@@ -32,35 +32,37 @@ class OnConflict(StrEnum):
 #: One SQL value in Python. ``1``, ``1.0`` and ``'1'`` are three different values.
 Value = None | int | float | str | bytes
 
-#: ``progress(done, total, unit)``: called often, cheap; ``total`` may be 0 when it is not known.
+#: ``progress(done, total, unit)`` is called often and must be cheap; ``total`` is 0 if unknown.
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
 class MergeOptions:
-    """How to merge. The defaults lose nothing and ask nothing."""
+    """Options of a merge. The defaults lose nothing and ask nothing."""
 
     mode: Mode = Mode.MERGE
     key: tuple[str, ...] = ()  #: declared key columns; () means the table's own, or the default
     tables: tuple[str, ...] = ()  #: only these tables; () means all user tables
     fill: bool = True  #: fill a NULL or absent cell of a matching key from the other side
     on_conflict: OnConflict = OnConflict.FAIL
-    renumber: bool = False  #: give clashing INTEGER PRIMARY KEYs of different rows a new number
+    renumber: bool = False  #: give different rows with the same INTEGER PRIMARY KEY new numbers
     rename: Mapping[str, str] = field(default_factory=dict)  #: source column -> target column
     stringify: tuple[str, ...] = ()  #: columns whose mixed storage classes may become text
     allow_lossy: bool = False  #: accept a type promotion that changes values
     memory: int = 0  #: bytes DuckDB may use before it spills; 0: 1 GB
     settled: tuple[tuple[Conflict, OnConflict], ...] = ()  #: single conflicts, each for one side
-    in_place: bool = False  #: change the target itself in one transaction, no new file
+    in_place: bool = (
+        False  #: change the target itself in one transaction instead of writing a new file
+    )
     count: bool = False  #: count the target's rows in place too, which reads all of them
 
 
 @dataclass(frozen=True)
 class Conflict:
-    """One key with two different values, or one change against another.
+    """A key with two different values, or two changes that contradict each other.
 
     ``column`` is None for a conflict of whole rows (a deletion against a change). ``base`` is None
-    in a two-way merge; a missing row is told from a NULL cell by ``kind``.
+    in a two-way merge; ``kind`` distinguishes a missing row from a NULL cell.
     """
 
     table: str
@@ -90,21 +92,21 @@ class SimilarColumn:
 
 @dataclass(frozen=True)
 class TableReport:
-    """Row counts of one table: existing, incoming, and their outcome."""
+    """The row counts of one table: existing, incoming, and the outcome."""
 
     name: str
     here: int = 0  #: rows in the target before
     incoming: int = 0  #: rows offered by all sources together
     new: int = 0  #: rows added
-    identical: int = 0  #: rows offered that were there already
+    identical: int = 0  #: rows offered that the target has already
     filled: int = 0  #: rows here that got a value for a NULL or absent cell
-    replaced: int = 0  #: rows here that gave way to an incoming row
+    replaced: int = 0  #: rows here that an incoming row replaced
     removed: int = 0  #: rows here that the other side deleted (three-way only)
     conflicting: int = 0  #: keys in conflict
     columns_added: tuple[str, ...] = ()
     types_widened: tuple[str, ...] = ()  #: "column: OLD -> NEW"
     created: bool = False  #: the table itself is new
-    estimated: bool = False  #: ``here`` is what the row numbers tell: deleted rows count too
+    estimated: bool = False  #: ``here`` is estimated from the row numbers, deleted rows included
 
 
 @dataclass(frozen=True)

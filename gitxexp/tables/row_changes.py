@@ -1,4 +1,4 @@
-"""What a comparison of two files finds: rows added, removed and changed, in one table each."""
+"""The result of comparing two files: rows added, removed and changed, table by table."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class RowChange:
 
 @dataclass(frozen=True)
 class TableDiff:
-    """One table. The counts are complete; ``rows`` has at most the limit that was asked for."""
+    """One table. The counts are complete; ``rows`` has at most the requested limit."""
 
     name: str
     key: tuple[str, ...] = ()  #: empty: whole rows were compared, so nothing is ever "changed"
@@ -72,14 +72,14 @@ class TableDiff:
 
     @property
     def differs(self) -> bool:
-        """Whether anything at all is different."""
+        """Whether anything differs."""
         return bool(
             self.added or self.removed or self.changed or self.created or self.dropped
         ) or bool(self.columns_added or self.columns_removed)
 
 
 def exact(value: Value) -> tuple[str, Value]:
-    """A value that equals only itself: ``1``, ``1.0`` and ``-0.0``, ``0.0`` are told apart."""
+    """Return a value that equals only itself: ``1`` and ``1.0`` differ, as do ``-0.0`` and ``0.0``."""
     if isinstance(value, float):
         return "float", value.hex()
     return type(value).__name__, value
@@ -108,7 +108,7 @@ class Found:
         (self._come if count > 0 else self._gone).extend([row] * abs(count))
 
     def lone(self, row: Row, count: int) -> None:
-        """The same, for a row that no key pairs with another."""
+        """Add a row that no key pairs with another."""
         kind: Kind = "added" if count > 0 else "removed"
         room = self._room(kind, abs(count))
         if room:
@@ -121,7 +121,7 @@ class Found:
             self._kept["changed"].append(_change(old, new, self.key))
 
     def unlisted(self, kind: Kind, count: int) -> None:
-        """So many more rows that are only counted."""
+        """Count more rows without listing them."""
         self._counts[kind] += count
 
     def counts(self) -> tuple[int, int, int]:
@@ -135,7 +135,7 @@ class Found:
         return tuple(c for kept in self._kept.values() for c in kept)[: self.limit]
 
     def _settle(self) -> None:
-        """Rows of one key are pairs as far as both sides have them."""
+        """Pair rows of one key as far as both sides have them."""
         for old, new in zip(self._gone, self._come, strict=False):
             self.change(old, new)
         both = min(len(self._gone), len(self._come))
@@ -146,7 +146,7 @@ class Found:
         self._gone, self._come = [], []
 
     def _room(self, kind: Kind, times: int) -> int:
-        """Count so many changes; how many of them are still to be listed."""
+        """Count changes; return how many of them may still be listed."""
         self._counts[kind] += times
         if self.limit is None:
             return times

@@ -18,7 +18,7 @@ def diff_files(
 ) -> tuple[TableDiff, ...]:
     """Return the differences from file ``a`` to file ``b``; None is a missing file.
 
-    ``key`` declares a key for tables without one. ``limit`` bounds the rows listed per table, not
+    ``key`` declares a key for tables without one. ``limit`` restricts the rows listed per table, not
     the counts. Only tables that differ are given. Raises :class:`~gitxexp.common.errors.XexpError`.
     """
     kinds = {kind_of(path) for path in (a, b) if path is not None}

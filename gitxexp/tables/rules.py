@@ -1,4 +1,4 @@
-"""The rules of merging, the same whatever kind of file the rows are in.
+"""The rules of merging, which are the same for every kind of file.
 
 The back-ends (``sqlite``, ``duckdb``) apply them: which columns match, which key decides, what the
 stamps of a row become, and the text of reports, notes and errors.
@@ -51,7 +51,7 @@ def renamed(
     return changed
 
 
-RATIO = 0.85  #: of difflib; below it, names of metrics such as f1 and f2 would be taken for one
+RATIO = 0.85  #: of difflib; a lower one would take metrics such as f1 and f2 for one
 
 
 def similar_columns(
@@ -101,14 +101,14 @@ def _initials(a: list[str], b: list[str]) -> bool:
 
 
 def _abbreviates(a: list[str], b: list[str]) -> bool:
-    """Every word of ``a`` begins the word of ``b`` in its place: val_acc, validation_accuracy."""
+    """Whether each word of ``a`` begins the one of ``b`` at its place: val_acc, validation_accuracy."""
     return len(a) == len(b) and all(
         w == v or (len(w) >= 2 and v.startswith(w)) for w, v in zip(a, b, strict=True)
     )
 
 
 def _qualifies(a: list[str], b: list[str]) -> bool:
-    """``b`` is ``a`` with words before or after it: loss, train_loss; f1, f1_score."""
+    """Whether ``b`` is ``a`` with words before or after it: loss, train_loss; f1, f1_score."""
     return len("".join(a)) > 1 and len(a) < len(b) and a in (b[: len(a)], b[-len(a) :])
 
 
@@ -139,7 +139,7 @@ def merge_key(
 def rebase_key(columns: Collection[str], declared: Sequence[str]) -> tuple[str, ...]:
     """The key that decides what ``rebase`` replaces; () where the table has none.
 
-    ``columns``: those that ours and a source have. A row whose default key is NULL goes by its run
+    ``columns``: those that ours and a source have. A row whose default key is NULL is identified by its run
     (see :func:`run_column`).
     """
     spelled = {fold(name): name for name in columns}
@@ -211,7 +211,7 @@ def stamps_of(columns: Iterable[str], key: Sequence[str] = ()) -> Stamps:
 
 
 def version_of(stamp: Stamp, versions: int) -> Value:
-    """The version that a stamp names; None if it names none."""
+    """Return the version in a stamp, or None."""
     return next((v for v in stamp[:versions] if v is not None), None)
 
 
@@ -226,7 +226,7 @@ def _order(version: Value) -> list[tuple[int, int, str]]:
 
 
 def merged_stamp(ours: Stamp, theirs: Stamp, versions: int) -> Stamp:
-    """One stamp of one row's two: the earlier version's, its gaps filled where it is the same."""
+    """Merge two stamps of one row: the earlier version's, with its gaps filled if the versions agree."""
     mine, other = version_of(ours, versions), version_of(theirs, versions)
     if mine is not None and other is not None and mine != other:
         return theirs if earlier(other, mine) else ours
@@ -252,8 +252,8 @@ class StampedRow:
 class StampedGroup:
     """The outcome for rows that differ only in their stamps.
 
-    ``ours``: new stamps of our rows, None if the row goes; ``theirs``, ``base``: stamps that
-    make an ordinary merge come to that; ``added``: rows of theirs that have no partner.
+    ``ours``: new stamps of our rows, None if the row is removed; ``theirs``, ``base``: stamps with
+    which an ordinary merge gives this outcome; ``added``: rows of theirs that have no partner.
     """
 
     ours: dict[int, Stamp | None] = field(default_factory=dict)
@@ -273,8 +273,8 @@ def merge_stamped(
     """Pair the rows of one group and decide their stamps; ``base`` is empty in a two-way merge.
 
     A row of the base and its partners are one row, whatever their stamps. Rows that both sides
-    added are one where a stamp has only gaps where the other has a value, or where one run has
-    both; else they are two. A side that deleted a row deleted it with any stamp.
+    added are one if a stamp only lacks values that the other has, or if one run has both;
+    otherwise they are two. A side that deleted a row deleted it with any stamp.
     """
     done = StampedGroup()
     mine, other = _pairs(base, ours, True), _pairs(base, theirs, True)
@@ -330,7 +330,7 @@ def _same(one: Value, other: Value) -> bool:
 def _pairs(
     rows: Sequence[StampedRow], others: Sequence[StampedRow], always: bool
 ) -> dict[int, StampedRow]:
-    """The partner of each of ``rows``: the same, else one with a fuller stamp, else any allowed."""
+    """Return the partner of each row: an equal one, else one with a fuller stamp, else any allowed."""
     tests: list[Callable[[StampedRow, StampedRow], bool]] = [
         lambda a, b: all(_same(x, y) for x, y in zip(a.stamp, b.stamp, strict=True)),
         lambda a, b: all(x is None or _same(x, y) for x, y in zip(a.stamp, b.stamp, strict=True)),
@@ -368,7 +368,7 @@ def combined(base: int, ours: int, theirs: int) -> int:
 
 
 def settled_whole(table: str, column: str | None, options: MergeOptions) -> OnConflict:
-    """Which side has a column, or the whole table, that the other side dropped."""
+    """Return the side that keeps a column, or the whole table, that the other side dropped."""
     for conflict, side in settled_in(table, options):
         if not conflict.key and fold(conflict.column or "") == fold(column or ""):
             return side

@@ -15,7 +15,7 @@ from gitxexp.tables.plan import Conflict, OnConflict, Value
 
 
 def by_sqlite(ours: Path, theirs: Path) -> bool:
-    """Whether SQLite's engine merges them; DuckDB's resolves single conflicts itself."""
+    """Whether the SQLite engine merges these files; DuckDB's resolves single conflicts itself."""
     return {kind_of(ours), kind_of(theirs)} == {"sqlite"}
 
 

@@ -1,9 +1,9 @@
-"""A database or parquet file as lines of text that git can diff: one line per row.
+"""Print a database or parquet file as text that git can diff, one line per row.
 
-A line names only the cells that are not NULL, key first and then by column name, so that neither a
-new column nor another column order touches the lines of old rows. Names and values come from a file
-that anybody may have written: non-printable characters are escaped, so that none breaks a line or
-controls a terminal.
+A line has only the cells that are not NULL, key first and then by column name, so that neither a new
+column nor another column order changes the lines of old rows. Names and values come from a file that
+anybody may have written, so non-printable characters are escaped and cannot break a line or control
+a terminal.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _line(names: Sequence[str], row: Sequence[Any]) -> str:
 
 
 def shown(value: Any) -> str:
-    """A value on one line; text, numbers and blobs never look alike."""
+    """Format a value on one line so that text, numbers and blobs are distinct."""
     if isinstance(value, str):
         return visible(json.dumps(value, ensure_ascii=False))
     if isinstance(value, bytes):

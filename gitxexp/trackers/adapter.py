@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """One value of a metric: where it has one, the step and the time at which it was logged."""
+    """One value of a metric, with the step and the time at which it was logged if known."""
 
     value: float | int
     step: float | int | None = None
@@ -47,13 +47,13 @@ class Adapter(ABC):
 
     name: ClassVar[str]
     order: ClassVar[int]  #: lowest first; a layout that others may mistake comes first
-    #: Whether runs have ids and times of their own; others stand behind, for their files are the
-    #: last run's whatever wrote them.
+    #: Whether runs have ids and times of their own; others come last, because their files are
+    #: the last run's, whatever wrote them.
     identified: ClassVar[bool] = True
 
     @abstractmethod
     def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file or folder is laid out as this tracker does it."""
+        """Whether the file or folder has this tracker's layout."""
 
     @abstractmethod
     def runs(self, path: Path, query: Query) -> list[Run]:
@@ -72,7 +72,7 @@ class Adapter(ABC):
         return next(iter(self.runs(path, query)), None)
 
     def find(self, path: Path, query: Query, id: str) -> Run | None:
-        """The run of that id; where the tracker keeps rows, of those in ``query.windows``."""
+        """Return the run of that id; if the tracker keeps rows, from those in ``query.windows``."""
         return next((run for run in self.runs(path, query) if run.named(id)), None)
 
     def rows(self, path: Path, table: str | None) -> dict[tuple[str, str], int]:
@@ -96,7 +96,7 @@ class Adapter(ABC):
 
 @cache
 def adapters() -> Sequence[Adapter]:
-    """All of them, in the order in which they are asked."""
+    """Return all adapters, in the order in which they are asked."""
     folder = Path(__file__).with_name("adapters")
     names = sorted(path.stem for path in folder.glob("[a-z]*.py"))
     modules = [import_module(f"gitxexp.trackers.adapters.{name}") for name in names]

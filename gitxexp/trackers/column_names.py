@@ -1,4 +1,4 @@
-"""What a column's name says: its role, whether higher is better, and its place in a list.
+"""Infer from a column's name its role, whether higher is better, and its place in a list.
 
 Trackers store parameters and metrics side by side in one table, and nothing in the database tells
 them apart. Names are read as English compounds: the last word says what a thing is (``loss_weight``
@@ -78,7 +78,7 @@ _ALIASES = (
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
-    """One spelling for what people call by several names: ``lr`` and ``learning_rate``, ``acc`` and
+    """Return one spelling for a name that has several: ``lr`` and ``learning_rate``, ``acc`` and
     ``accuracy``, ``bs`` and ``batch_size``, ``F1`` and ``f1_score``, also within a name (``val_acc``).
 
     For comparing and listing; what is recorded keeps the user's spelling.
@@ -91,7 +91,7 @@ def canonical(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def has_aliases(name: str) -> bool:
-    """Whether a thing of that name may have another one."""
+    """Whether the name has aliases."""
     full = canonical(name)
     return full != name or any(
         part in full for part in ("learning_rate", "accuracy", "batch_size", "f1")
@@ -108,7 +108,7 @@ def alias_in(names: Iterable[str], name: str) -> str | None:
 
 
 def bare(name: str) -> str:
-    """The name of a setting without where it stands: ``train.lr``, ``params_lr`` are lr."""
+    """Return the name of a setting without its section: ``train.lr`` and ``params_lr`` are lr."""
     tail = name.rpartition(".")[2]
     first, _, rest = tail.partition("_")
     return bare(rest) if rest and first.lower() in vocabulary.PARAM_PREFIXES else tail
@@ -127,7 +127,7 @@ def is_param_name(name: str) -> bool:
 
 
 def is_counter(name: str) -> bool:
-    """Whether a name is that of a place in a loop (``epoch``, ``step``)."""
+    """Whether a name is that of a loop counter (``epoch``, ``step``)."""
     return "_".join(words(name.rpartition(".")[2])) in vocabulary.COUNTERS
 
 
@@ -152,7 +152,7 @@ def _is_setting_word(word: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def role_of(name: str) -> Named | None:
-    """The role that ``name`` alone speaks for; None if it says nothing."""
+    """Return the role that ``name`` alone suggests; None if it suggests none."""
     spelled = list(_spellings(name))
     for parts in spelled:
         if named := _whole(parts):
@@ -166,8 +166,8 @@ def role_of(name: str) -> Named | None:
 
 
 def _spellings(name: str) -> Iterator[list[str]]:
-    """The words of a name: as written, with humps apart, and each without its digits; a dotted
-    name also by its last part."""
+    """Return the words of a name: as written, split at capitals, and without digits; of a dotted
+    name also those of its last part."""
     tail = name.rpartition(".")[2]
     seen: list[list[str]] = []
     for text in dict.fromkeys((name, tail)):
@@ -181,7 +181,7 @@ def _spellings(name: str) -> Iterator[list[str]]:
 
 
 def _without_digits(parts: list[str]) -> list[str]:
-    """``map50`` is map and ``fid50k`` is fid; one letter with a number (``p99``) stays as it is."""
+    """Remove digits: ``map50`` is map and ``fid50k`` is fid; a single letter keeps them (``p99``)."""
     bare = [_DIGITS.sub("", part) for part in parts]
     return [part for part in bare if not _NUMBER.fullmatch(part)]
 
@@ -198,7 +198,7 @@ _WHOLE = (
 )
 
 
-#: The same names as people write them together: ``batchsize``, ``maxdepth``.
+#: The same names written as one word: ``batchsize``, ``maxdepth``.
 _TOGETHER = {
     name.replace("_", ""): (role, name)
     for names, role in reversed(_WHOLE)
@@ -207,7 +207,7 @@ _TOGETHER = {
 }
 
 
-#: How far a loop went, or was told to go.
+#: Numbers of iterations, done or requested.
 _TOTALS = frozenset(("total_timesteps", "total_steps", "total_frames", "total_episodes", "n_episodes",
                      "num_episodes", "total_env_steps"))  # fmt: skip
 
@@ -222,8 +222,8 @@ def _whole(parts: list[str]) -> Named | None:
     return None
 
 
-#: What stands before a slash, as TensorBoard, SB3 and Ultralytics group what they log, or before a
-#: dot, as MLflow and W&B export runs.
+#: Sections: before a slash, as TensorBoard, SB3 and Ultralytics group their logs, or before a dot, as
+#: MLflow and W&B export runs.
 _SECTIONS = {
     "metrics": Role.METRIC, "metric": Role.METRIC, "losses": Role.METRIC, "loss": Role.METRIC,
     "scores": Role.METRIC, "system": Role.CONTEXT, "time": Role.CONTEXT, "timers": Role.CONTEXT,
@@ -247,10 +247,10 @@ def _in_section(name: str) -> Named | None:
     return role_of(rest)
 
 
-#: What is set, before what it is of: ``weight_value``, ``coef_value_loss``.
+#: Settings, before the name of what they apply to: ``weight_value``, ``coef_value_loss``.
 _HEADS = frozenset(("coef", "weight", "weights", "lambda", "lr", "temperature", "threshold", "dropout",
                     "noise", "floor", "reserve"))  # fmt: skip
-#: Last words that tell what was done, whatever verb stands first: ``skip_count``, ``load_time``.
+#: Last words that mark a result, whatever verb is first: ``skip_count``, ``load_time``.
 _FACTS = frozenset(("count", "counts", "time", "commit", "hash", "id", "date", "at", "url", "seconds",
                     "from"))  # fmt: skip
 #: ``params_m`` is how many parameters a model has.
@@ -267,16 +267,16 @@ _PERCENTILE = re.compile(r"(?:p|q)\d{2,4}|median|mean|std")
 _MACHINE = frozenset(("gpu", "cpu", "ram", "mem", "memory", "vram", "disk"))
 _LOAD = frozenset(("mem", "memory", "util", "utilization", "usage", "used", "power", "load", "temp",
                    "allocated", "reserved", "percent", "gb", "mb"))  # fmt: skip
-#: What goes through a model one by one, and how its length is called.
+#: Units that a model processes one by one, and the names of their length.
 _PIECES = frozenset(("audio", "clip", "utt", "utterance", "word", "passage", "text", "prompt", "response",
                      "question", "answer", "input", "output", "doc", "document", "sentence",
                      "video", "gen"))  # fmt: skip
 _LENGTHS = frozenset(("len", "length", "duration", "chars", "words"))
-#: What one measures by the piece: ``bits_per_dim``.
+#: Units of a measurement per piece: ``bits_per_dim``.
 _QUANTITIES = frozenset(("bits", "nats", "joules", "kwh", "watts", "usd", "dollars", "bytes"))
-#: What does a part of the work is chosen by name: a tokenizer, a classifier, an encoder.
+#: Components that are chosen by name: a tokenizer, a classifier, an encoder.
 _MAKER = re.compile(r"[a-z]{2,}(?:izer|iser|ifier|oder|ampler|eduler|riever|anker)")
-#: Durations of an answer are metrics; of a training they tell of the machine.
+#: Durations of an answer are metrics; those of a training describe the machine.
 _ANSWERING = frozenset(("inference", "response", "decode", "decoding", "token", "search", "query",
                         "render", "generation", "wait", "lookup", "serving", "retrieval"))  # fmt: skip
 _DURATIONS = frozenset(("time", "duration", "runtime", "elapsed", "seconds", "secs", "minutes",
@@ -296,7 +296,7 @@ def _compound(parts: list[str]) -> Named | None:
     return None
 
 
-#: Endings that tell what a run did: ``n_iter_actual``, ``max_tokens_seen``.
+#: Endings that mark what a run did: ``n_iter_actual``, ``max_tokens_seen``.
 _DONE = frozenset(
     (
         "seen",
@@ -317,7 +317,7 @@ _DONE = frozenset(
 _IDENTITY = frozenset(
     ("sha", "md5", "yaml", "json", "file", "path", "dir", "id", "version", "rev", "url")
 )
-#: Their size is that of the data.
+#: Words whose size is that of the data.
 _COLLECTIONS = frozenset(
     (
         "set",
@@ -334,15 +334,15 @@ _COLLECTIONS = frozenset(
         "collection",
     )
 )
-#: What a model says of one row, whatever it is called: ``predicted_vol``.
+#: Prefixes of a model's output for one row: ``predicted_vol``.
 _FORETOLD = frozenset(("predicted", "actual", "observed", "forecast"))
 _ERRORS = frozenset(("error", "loss", "bias", "accuracy", "mae", "rmse", "mape", "score"))
 _LOOPS = frozenset(("epoch", "step"))
 
 
 def _by_source(parts: list[str]) -> Named | None:
-    """What came from a row (``pred_…``, ``gold_…``), from the run itself (``…_used``), or is logged
-    by a loop (``val_loss_epoch``, by Lightning)."""
+    """Classify by source: a row (``pred_…``, ``gold_…``), the run itself (``…_used``), or a loop
+    (``val_loss_epoch``, by Lightning)."""
     if len(parts) < 2:
         return None
     first, last = parts[0], parts[-1]
@@ -407,7 +407,7 @@ def _by_prefix(parts: list[str]) -> Named | None:
     return None
 
 
-#: What data, rows and machines consist of: their number is never set.
+#: Parts of data, rows and machines, whose number is never a setting.
 _COUNTED_DATA = (vocabulary.CONTEXT_ENDINGS | vocabulary.OUTPUTS | vocabulary.OUTPUT_ENDINGS
                  | vocabulary.ROW_NOUNS | vocabulary.CONTEXT | OUTCOMES | METRICS)  # fmt: skip
 
@@ -492,7 +492,7 @@ def is_rate(parts: list[str]) -> bool:
 
 
 def _by_machine(parts: list[str]) -> Named | None:
-    """Load of the machine, and how long something took that is no answer."""
+    """Classify the load of the machine, and durations that are not an answer's."""
     bare = [part for part in parts if part not in vocabulary.AGGREGATES]
     end = bare[-1] if bare else ""
     loaded = end in _LOAD | _MACHINE | vocabulary.UNITS
@@ -518,7 +518,7 @@ def _by_machine(parts: list[str]) -> Named | None:
 
 
 def _by_ending(parts: list[str]) -> Named | None:
-    """By the last word, units aside."""
+    """Classify by the last word, ignoring units."""
     if _MAKER.fullmatch(parts[-1]):
         return Named(Role.PARAM, f"chosen: a {parts[-1]}")
     if len(parts) < 2:
@@ -591,7 +591,7 @@ def _by_ending(parts: list[str]) -> Named | None:
     return None
 
 
-#: Which of several values of a setting: ``sigma_max``, ``beta_start``, ``ma_fast``.
+#: Qualifiers of a setting with several values: ``sigma_max``, ``beta_start``, ``ma_fast``.
 _ASSUMED = frozenset(
     ("cost", "costs", "fee", "fees", "commission", "slippage", "tc", "tax", "tcost")
 )
@@ -607,7 +607,7 @@ def _is_whole_setting(parts: list[str]) -> bool:
 
 
 def _by_measure(parts: list[str]) -> Named | None:
-    """By what is left without split, aggregate and unit, or by the first word."""
+    """Classify by the name without split, aggregate and unit, or by the first word."""
     if len(parts) > 1 and parts[0] in ("hours", "minutes", "days"):
         return Named(Role.CONTEXT, f"how many {parts[0]}", sure=False)
     core = _metric_core(parts)
@@ -641,7 +641,7 @@ def _by_measure(parts: list[str]) -> Named | None:
 
 
 def _metric_core(parts: list[str]) -> str:
-    """The metric that is left of ``val_loss``, ``recall_at_20`` and ``ep_rew_mean``, or ""."""
+    """Return the metric in ``val_loss``, ``recall_at_20`` or ``ep_rew_mean``, or ""."""
     core = [p for p in parts if p not in SPLITS and p not in vocabulary.AGGREGATES]
     core = [part for part in core if not _NUMBER.fullmatch(part)]
     if len(core) > 1:
@@ -664,9 +664,9 @@ def maximize(name: str, overrides: Mapping[str, str | bool] | None = None) -> bo
     """Whether a higher value of metric ``name`` is the better one.
 
     ``overrides`` (name → ``"max"``/``"min"`` or bool; exact name first, then without regard to
-    case) wins. Else a word of the name decides: errors, losses and costs are minimised, anything
-    unknown is maximised. ``neg_…`` (scikit-learn) turns it round, and of ``x_per_y`` only ``x`` is
-    looked at (``tokens_per_second`` is a speed).
+    case) wins. Otherwise a word of the name decides: errors, losses and costs are minimised, anything
+    unknown is maximised. ``neg_…`` (scikit-learn) reverses it, and of ``x_per_y`` only ``x``
+    counts (``tokens_per_second`` is a speed).
     """
     for key, value in (overrides or {}).items():
         if key == name or key.lower() == name.lower():
@@ -688,10 +688,10 @@ def _is_lower(parts: list[str]) -> bool:
 
 
 def key_params_order(names: Iterable[str]) -> list[str]:
-    """Parameters by how much they say: the model, learning rate, batch size, epochs, then others.
+    """Sort parameters by importance: the model, learning rate, batch size, epochs, then others.
 
-    Known names come in the order of :data:`PARAM_ORDER`; the rest keep theirs, other settings
-    before the seed and what names files or machines.
+    Known names come in the order of :data:`PARAM_ORDER`; the rest keep their order, with
+    the seed and names of files or machines last.
     """
     last = ("seed", "random_state", "random_seed", "device", "num_workers", "n_jobs")
 
@@ -715,7 +715,7 @@ _SPLIT_ORDER = ("test", "", "val", "valid", "validation", "eval", "dev", "train"
 
 
 def key_metrics_order(names: Iterable[str]) -> list[str]:
-    """Metrics by how likely each is the primary one: quality first, then losses, then costs.
+    """Sort metrics, the likely primary one first: quality, then losses, then costs.
 
     Test values come before validation values, those before training values.
     """

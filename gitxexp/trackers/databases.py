@@ -1,7 +1,7 @@
 """Open a results database, whichever engine wrote it, through one small SQL dialect.
 
 xetrack 0.7 writes SQLite files with both of its engines; real DuckDB files come from other
-trackers. Neither is ever asked to do more than standard SQL here.
+trackers. Only standard SQL is used here.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def kind_of(path: Path) -> Kind | None:
 
 
 def _kind(head: bytes) -> Kind | None:
-    """A parquet file is read by DuckDB, as a table of that name."""
+    """Return the engine; DuckDB reads a parquet file as a table of its name."""
     if head.startswith(SQLITE_MAGIC):
         return "sqlite"
     if head.startswith(PARQUET_MAGIC):
@@ -65,7 +65,7 @@ def _head(path: Path) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """An open connection. ``kind`` chooses the few words in which the engines differ."""
+    """An open connection. ``kind`` selects the SQL where the engines differ."""
 
     path: Path
     kind: Kind
@@ -78,7 +78,7 @@ class Database:
             yield from block
 
     def run(self, sql: str, params: Sequence[Any] = ()) -> int:
-        """Run a statement; the number of rows that it changed (0 for one that changes none)."""
+        """Run a statement; return the number of rows that it changed."""
         cursor = self.raw.execute(sql, list(params))
         if self.kind == "sqlite":
             return max(int(cursor.rowcount), 0)
@@ -87,24 +87,24 @@ class Database:
 
     @property
     def update(self) -> str:
-        """The word for an UPDATE that fails where a constraint of the table would answer with the
-        deletion of another row (``ON CONFLICT REPLACE``)."""
+        """The SQL of an UPDATE that fails rather than delete another row, as a constraint declared with
+        ``ON CONFLICT REPLACE`` would."""
         return "UPDATE OR ABORT" if self.kind == "sqlite" else "UPDATE"
 
     def triggers_aside(self, *tables: str, views: bool = False) -> AbstractContextManager[None]:
-        """Without the triggers of the tables (none: of all) and, if asked, without views, for what
-        is no new row; DuckDB has no triggers, and keeps its views as they are."""
+        """Disable the triggers of the tables (none: of all), and optionally the views, for changes that
+        are not new rows. DuckDB has no triggers, and its views are unaffected."""
         if self.kind == "duckdb":
             return nullcontext()
         return sqlite.triggers_aside(self.raw, *tables, views=views)
 
 
 def reading(path: Path, action: Callable[[Database], T], memory: int = 0) -> T:
-    """``action`` on a read-only connection; its result. ``memory``: bytes that DuckDB may use, what is
-    beyond them being spilled (0: as it likes).
+    """Run ``action`` on a read-only connection; return its result. ``memory``: bytes that DuckDB may
+    use before it spills (0: its default).
 
     A SQLite file in WAL mode that nobody has open is read as immutable, because any other way
-    leaves ``-wal`` and ``-shm`` files behind. Should a writer come meanwhile, ``action`` is run
+    leaves ``-wal`` and ``-shm`` files behind. If a writer appears meanwhile, ``action`` is run
     again on an ordinary connection.
     """
     head = _head(path)
@@ -132,7 +132,7 @@ def reading(path: Path, action: Callable[[Database], T], memory: int = 0) -> T:
 
 @contextmanager
 def writing(path: Path, timeout: float = 10.0) -> Iterator[Database]:
-    """A connection inside one transaction: committed at the end, rolled back on any error.
+    """Yield a connection inside one transaction, committed at the end and rolled back on any error.
 
     ``timeout``: seconds to wait for another writer (SQLite; DuckDB refuses at once).
     Raises :class:`Locked`, or :class:`DatabaseProblem` for a file that cannot be written.
@@ -188,7 +188,7 @@ def _state(path: Path) -> tuple[int, int, bool]:
 
 
 def _usable(path: Path, head: bytes) -> Kind:
-    """The engine of a file that exists and is a database; raises what is wrong otherwise."""
+    """Return the engine of an existing database; raises an error that says what is wrong otherwise."""
     kind = _kind(head)
     if kind is not None:
         return kind
@@ -211,7 +211,7 @@ def _usable(path: Path, head: bytes) -> Kind:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Both engines' errors as ours. No traceback of an engine ever reaches a user."""
+    """Convert both engines' errors to ours, so that no user sees their tracebacks."""
     try:
         yield
     except XexpError:

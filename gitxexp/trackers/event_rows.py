@@ -1,7 +1,7 @@
-"""The rows of one table of runs, summed up run by run; no row is kept.
+"""Summarise the rows of one table of runs, run by run, without keeping any row.
 
 The value of a metric is the last number by timestamp (then by position), because the rows of a run
-are its progress; choosing among runs is another task.
+are its progress; choosing among runs is done elsewhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ XETRACK_COLUMNS = frozenset(
 
 @dataclass(slots=True)
 class Column:
-    """What is known of one column within one run."""
+    """What is known about one column within one run."""
 
     count: int = 0  #: rows with a value
     value: Any = None  #: the last one
@@ -47,7 +47,7 @@ class Column:
     flags: bool = True  #: every value is 0 or 1
 
     def add(self, value: Any, when: Moment) -> None:
-        """Take one non-NULL value in."""
+        """Add one non-NULL value."""
         kind = type(value)
         number = kind is float or kind is int or kind is Decimal
         self.numeric &= number
@@ -63,7 +63,7 @@ class Column:
         self.count += 1
 
     def repeat(self, when: Moment) -> None:
-        """Take in, at a time not before any other, a value equal to the last one."""
+        """Add a value equal to the last one, at a time not before any other."""
         self.count += 1
         self.when = when
         if self.number is not None and self.number == self.value:
@@ -71,7 +71,7 @@ class Column:
 
 
 class RunRows:
-    """The rows of one run in one table, seen one at a time."""
+    """The rows of one run in one table, added one at a time."""
 
     def __init__(self, table: Table) -> None:
         self.table = table
@@ -83,7 +83,7 @@ class RunRows:
         self._seen: dict[str, dict[str, None]] = {name: {} for name in tracked}
 
     def add(self, values: Sequence[Any]) -> None:
-        """Take one row in: its values in the order of the table's columns."""
+        """Add one row: its values in the order of the table's columns."""
         when = NEVER if self._time is None else moment(values[self._time])
         if when.rank and (not self.first.rank or when < self.first):
             self.first = when
@@ -179,7 +179,7 @@ class Split(NamedTuple):
 
 
 def structure(table: Table, name: str) -> Decision | None:
-    """The role that the table itself gives a column, if it does."""
+    """Return the role that the table's layout gives a column, or None."""
     if name == table.run_column or (name.lower() == "id" and not table.run_column):
         return Decision(Role.KEY, "the run's id")
     if name == table.time_column:
@@ -203,7 +203,7 @@ def _of_optuna(name: str) -> Role | None:
     return Role.PARAM if name.startswith("params_") else None
 
 
-#: What JSON and TOML hold as it is.
+#: Types that JSON and TOML store unchanged.
 _PLAIN = (str, int, float)
 
 
@@ -230,8 +230,8 @@ def plain(value: Any) -> Any:
 def summed(
     database: Database, table: Table, *runs: str, window: Window | None = None
 ) -> dict[str, RunRows]:
-    """The runs of one table (only ``runs``, if any is given) by id; of others no row is read, and of one
-    with a ``window`` no other row."""
+    """Return the runs of one table by id (only ``runs``, if given). Rows of other runs, and rows outside
+    the ``window`` of a run, are not read."""
     where, values = condition(database, table, *runs, window=window) if runs else ("", [])
     columns = ", ".join(quoted(column) for column in table.columns)
     sql = f"SELECT {table.run_id}, {columns} FROM {quoted(table.name)}{where}"
@@ -247,8 +247,8 @@ def summed(
 def condition(
     database: Database, table: Table, *runs: str, window: Window | None = None
 ) -> tuple[str, list[Any]]:
-    """``WHERE`` for the rows of ``runs``, so that an index on their column is used; of one with a
-    ``window`` for those in it, where the table knows an order."""
+    """Return a ``WHERE`` clause for the rows of ``runs`` that uses an index on their column. For a run with
+    a ``window`` it selects the rows in it, if the table has an order."""
     column, values = quoted(table.run_column or ""), list[Any](runs)
     if not table.run_column or database.kind != "sqlite" or any(r.startswith("row") for r in runs):
         column = table.run_id
@@ -269,12 +269,12 @@ def _spellings(run: str) -> list[Any]:
     return [run, float(run)] if re.fullmatch(r"-?\d+\.\d+", run) else [run]
 
 
-#: Rows among which the runs that wrote last are looked for, for each of them.
+#: Rows to search per requested run when looking for the runs that wrote last.
 _ROWS_A_RUN = 100
 
 
 def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
-    """The ``count`` runs of the rows written last, newest first; None if that is not known."""
+    """Return the ``count`` runs that wrote the last rows, newest first; None if unknown."""
     if not table.has_rowid:
         return None
     rows = database.rows(
@@ -285,7 +285,7 @@ def last_runs(database: Database, table: Table, count: int) -> list[str] | None:
 
 
 def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
-    """When and which run wrote last; where times compare as they stand, no row goes to Python."""
+    """Return which run wrote last and when; if times compare as stored, the database finds it."""
     if table.time_column:
         quick = _quick_last(database, table, quoted(table.time_column))
         if quick is not None:
@@ -300,7 +300,7 @@ def last_writer(database: Database, table: Table) -> tuple[Moment, str | None]:
 
 
 class Newest(NamedTuple):
-    """The run that wrote last; ``rows`` where they were read on the way."""
+    """The run that wrote last, with its ``rows`` if the search read them."""
 
     when: Moment
     run: str | None
@@ -308,8 +308,8 @@ class Newest(NamedTuple):
 
 
 def newest_run(database: Database, table: Table) -> Newest:
-    """When and which run wrote last. In a table without an index on its runs one scan gives it with
-    its rows, where no other run is newer than the row written last."""
+    """Return which run wrote last and when. In a table without an index on its runs, one scan also gives
+    its rows, unless another run is newer than the row written last."""
     return _scanned(database, table) or Newest(*last_writer(database, table))
 
 
@@ -335,7 +335,7 @@ def _scanned(database: Database, table: Table) -> Newest | None:
 
 
 def _last_row(database: Database, table: Table, time: str) -> tuple[str, Any] | None:
-    """Run and time of the row written last."""
+    """Return the run and time of the row written last."""
     sql = f"SELECT {table.run_id}, {time} FROM {quoted(table.name)} ORDER BY rowid DESC LIMIT 1"
     found = next(iter(database.rows(sql)), None)
     return None if found is None else (found[0], found[1])
@@ -355,7 +355,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\d([ T])\d\d:\d\d:\d\d(?:\.\d+)?")
 def _quick_last(database: Database, table: Table, time: str) -> tuple[Moment, str] | None:
     """:func:`last_writer` by the database; None if the times are of several kinds.
 
-    Mostly the row written last is the newest too, which one scan that compares shows: ``max()``
+    The row written last is usually the newest, and one comparing scan verifies that; ``max()``
     copies every value that is larger than those before, and takes three times as long.
     """
     if database.kind != "sqlite" or not table.has_rowid:
@@ -384,7 +384,7 @@ def _newest(database: Database, table: Table, time: str) -> tuple[Moment, str] |
 
 
 def _comparable(least: Any, most: Any) -> bool:
-    """Whether times between these two compare as the database compares them."""
+    """Whether the database orders times between these two correctly."""
     if type(least) is not type(most):
         return False
     if isinstance(least, str):
@@ -398,7 +398,7 @@ def _comparable(least: Any, most: Any) -> bool:
 
 
 class Span(NamedTuple):
-    """From the first to the last time of a run's rows."""
+    """The first and the last time of a run's rows."""
 
     first: Moment
     last: Moment
@@ -426,8 +426,8 @@ _EACH = 5000
 
 
 def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
-    """What each run of a table has now. Stamps are no part of a row, and neither is a column that another
-    run added and it has nothing in."""
+    """Return the current rows of each run of a table. Stamps are not part of a row, nor are empty
+    columns that another run added."""
     order = table.order
     known = (order, quoted(table.time_column) if table.time_column else "")
     ends = ", ".join(f"min({name}), max({name})" if name else "NULL, NULL" for name in known)
@@ -451,5 +451,5 @@ def logged_rows(database: Database, table: Table) -> dict[str, Logged]:
 
 
 def is_metric_table(table: Table) -> bool:
-    """Whether a column of the table is named as a metric is."""
+    """Whether the table has a column with the name of a metric."""
     return any(column_names.is_metric_name(name) for name in table.columns)

@@ -1,4 +1,4 @@
-"""Parameter and metrics files: YAML, JSON, TOML, and tables of metrics."""
+"""Read parameter and metrics files: YAML, JSON, TOML, and tables of metrics."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from gitxexp.storage.dvc import plain_yaml
 def read_params(path: Path) -> dict[str, Any]:
     """The nested parameters of a ``.yaml``/``.yml``, ``.json`` or ``.toml`` file.
 
-    An empty file holds none. Raises XexpError if there is no such file, or it does not parse,
+    An empty file has none. Raises XexpError if there is no such file, or it does not parse,
     or is not a mapping.
     """
     return _mapping(path, _parse(path, _PARSERS))
@@ -73,7 +73,7 @@ def _mapping(path: Path, value: Any) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Only the types that JSON has; dates as ISO text, keys as text."""
+    """Convert to the types of JSON: dates to ISO text, keys to text."""
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
@@ -92,7 +92,7 @@ def _yaml(text: str) -> Any:
     return _parsed(text) if len(text) < _SMALL else _parsed.__wrapped__(text)
 
 
-#: Characters of a text that is remembered with its value: a sweep reads the same file for each run.
+#: Maximum length of a text that is cached with its value: a sweep reads the same file for each run.
 _SMALL = 20_000
 
 
@@ -118,7 +118,7 @@ def _json(text: str) -> Any:
 
 
 def _json_lines(text: str) -> dict[str, Any]:
-    """Training and evaluation write lines in turn: a later one leaves out what it does not measure."""
+    """Read the last value of each name: training and evaluation write different names in turn."""
     found: dict[str, Any] = {}
     for number, line in enumerate(text.splitlines(), 1):
         row = _json(line)

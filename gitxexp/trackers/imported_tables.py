@@ -1,8 +1,8 @@
 """The tables that hold runs of other trackers, as ``git xexp import`` writes them.
 
 ``imported_runs`` has a row for each run and a column for each parameter (``params_NAME``), last
-value of a metric (``metrics_NAME``) and other fact (``tags_NAME``); names that a table cannot have
-next to the others (they differ in case alone, or are too many) are in ``other``, JSON.
+value of a metric (``metrics_NAME``) and other fact (``tags_NAME``); names that differ only
+in case, or exceed the number of columns, are in ``other``, as JSON.
 ``imported_values`` has every logged value of a metric.
 """
 
@@ -11,7 +11,7 @@ from __future__ import annotations
 RUNS = "imported_runs"
 VALUES = "imported_values"
 
-#: Column → its declaration. The key tells runs of two trackers, or of two files, apart.
+#: Column → its declaration. The key distinguishes runs of two trackers or two files.
 RUN_COLUMNS = {
     "origin": "TEXT NOT NULL",  # the tracker, or the file
     "run_id": "TEXT NOT NULL",  # as it is called there

@@ -1,9 +1,9 @@
-"""One run over several tables.
+"""Join the parts of one run in several tables.
 
 ``predictions`` (a row for each input) and ``metrics`` (a row for each configuration), written by two
 trackers, are one run where their rows share a run id, an ``experiment_id``, an
 ``experiment_version`` or a ``version``, and the match is one to one: by that value, else by that
-value and time. Where it is not, the tables stay apart, and that is said.
+value and time. Otherwise the tables are not joined, and a note says so.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from gitxexp.trackers.event_rows import RunRows, Span, spans, summed
 from gitxexp.trackers.run import Windows
 from gitxexp.trackers.tables import Table
 
-#: Columns by which rows of two tables are known to belong together, the surest first.
+#: Columns that show that rows of two tables belong together, the most reliable first.
 SHARED = ("run_id", "experiment_id", "experiment_version", "version")
 
 
@@ -37,7 +37,7 @@ class Piece:
 
 @dataclass
 class Joined:
-    """The pieces of one run, that of the preferred table first."""
+    """The pieces of one run, with that of the preferred table first."""
 
     pieces: list[Piece]
     notes: list[str] = field(default_factory=list)
@@ -152,10 +152,10 @@ def _by_value(runs: Mapping[str, RunRows], key: str) -> dict[str, dict[str, Span
 def match(
     ours: Mapping[str, Span], theirs: Mapping[str, Span]
 ) -> tuple[list[tuple[str, str]], list[str]]:
-    """Pairs of runs that share a value, and of ``ours`` those that have no certain partner.
+    """Return the pairs of runs that share a value, and those of ``ours`` without a certain partner.
 
-    One and one are a pair. Of several, two are a pair where each is nearer in time to the other
-    than to any else, without a tie.
+    A single run on each side is a pair. Of several, two are a pair if each is nearer in time to
+    the other than to any other, without a tie.
     """
     if len(ours) == 1 and len(theirs) == 1:
         return [(next(iter(ours)), next(iter(theirs)))], []
@@ -167,7 +167,7 @@ def match(
 
 
 def _nearest(span: Span, others: Mapping[str, Span]) -> str | None:
-    """The run nearest in time; None if two are as near or times cannot be read."""
+    """Return the run nearest in time; None if two are equally near or times cannot be read."""
     if span.first.rank != 2:
         return None
     gaps = sorted(
@@ -179,7 +179,7 @@ def _nearest(span: Span, others: Mapping[str, Span]) -> str | None:
 
 
 def _gap(one: Span, other: Span) -> float:
-    """Seconds between two spans: negative by how much they overlap."""
+    """Return the seconds between two spans, negative if they overlap."""
     return max(one.first.seconds, other.first.seconds) - min(one.last.seconds, other.last.seconds)
 
 

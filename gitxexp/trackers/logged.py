@@ -1,4 +1,4 @@
-"""What a run has in a results database at one moment, to tell later which of its rows are new."""
+"""The rows of a run in a results database at one moment, to find out later which rows are new."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from gitxexp.trackers.run import Window
 @dataclass(frozen=True, slots=True)
 class Logged:
     """The rows of a run in one table. ``each``: a hash of every row in the order in which they were
-    written, valid in this process; None if they are too many to be read. ``ends``: what then
-    tells where they begin and end. ``whole``: the tracker cannot read some of them alone."""
+    written, valid in this process; None if there are too many. ``ends``: in that case, where they
+    begin and end. ``whole``: the tracker can only read all of them."""
 
     rows: int
     each: tuple[int, ...] | None = None
@@ -21,9 +21,9 @@ class Logged:
     whole: bool = False
 
     def since(self, before: Logged | None) -> Window | None:
-        """The rows that were written since ``before``; None if none was.
+        """Return the rows written since ``before``, or None.
 
-        All rows if earlier ones changed: rewriting a run's rows means logging it again.
+        If earlier rows changed, these are all rows: the run was logged again.
         """
         if before is None:
             return Window(0, self.rows)

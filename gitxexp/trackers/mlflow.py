@@ -1,4 +1,4 @@
-"""What MLflow records of a run, in whichever of its stores, as a run of ours.
+"""Convert MLflow's record of a run, from any of its stores, to a :class:`Run`.
 
 Tags that begin with ``mlflow.`` are MLflow's own (``mlflow/utils/mlflow_tags.py``); ``system/`` begins
 the name of each system metric (``mlflow/system_metrics``). Parameters are text in every store.
@@ -18,7 +18,7 @@ from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run
 
-#: Tags of MLflow that say something of a run, and what they are called here.
+#: MLflow's tags that describe a run, and their names here.
 _TAGS = {
     "mlflow.source.name": "source_name",
     "mlflow.source.type": "source_type",
@@ -34,7 +34,7 @@ _VERSIONS = ("experiment_version", "version")
 
 @dataclass
 class Record:
-    """What a store holds of one run. Times are milliseconds since 1970."""
+    """The content of a store about one run. Times are milliseconds since 1970."""
 
     id: str
     name: str = ""
@@ -129,12 +129,12 @@ def _time(milliseconds: int | None) -> str | None:
 
 
 def newest_first(runs: list[Run]) -> list[Run]:
-    """By the time at which they ended; MLflow's ids say nothing of order."""
+    """Sort by end time, because MLflow's ids have no order."""
     from gitxexp.trackers.times import moment
 
     return sorted(runs, key=lambda run: moment(run.ended), reverse=True)
 
 
 def clean_tags(tags: Mapping[str, Any]) -> dict[str, str]:
-    """Tags as text, without those that hold documents (MLflow logs whole model signatures)."""
+    """Return tags as text, without those that hold documents (MLflow logs whole model signatures)."""
     return {str(name): str(v) for name, v in tags.items() if v is not None and len(str(v)) <= 500}

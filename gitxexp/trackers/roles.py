@@ -1,20 +1,20 @@
-"""What each column of a table is to an experiment: parameter, metric, context, output or key.
+"""Classify the columns of a table: parameter, metric, context, output or key.
 
-For every column the first that knows decides:
+The first of these that applies to a column decides:
 
 1. ``[roles]`` of the configuration, and the parameters and metrics that it names elsewhere.
-2. The tracker's own structure: ids, times and versions are keys, what xetrack writes of itself is
+2. The tracker's own structure: ids, times and versions are keys, xetrack's own columns are
    context, an unpacked dataclass (``params_…``, ``config_…``) is parameters.
 3. The name (:func:`gitxexp.trackers.column_names.role_of`), if the values allow it: a metric has
    numbers, a parameter has one value in the whole run.
-4. The values: a number that varies with a fraction is a metric, long text is output; short text
-   that every row of a run repeats is a parameter, and a number if others are in some rows only.
-5. The neighbouring columns (:func:`of_table`): an undecided number among parameters is one, text
-   among results is not.
-6. Else it is context: shown, and no part of a configuration.
+4. The values: a varying fractional number is a metric, long text is output. Short text that every row
+   of a run repeats is a parameter, and so is such a number if other numbers are in some rows only.
+5. The neighbouring columns (:func:`of_table`): an undecided number among parameters is a
+   parameter, text among results is not.
+6. Otherwise it is context: shown, but not part of the configuration.
 
-A column that is not certainly a setting is never taken for one, because an identical rerun must
-have the same configuration.
+A column counts as a setting only if that is certain, because an identical rerun must have the same
+configuration.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from gitxexp.trackers import column_names, vocabulary
 from gitxexp.trackers.column_names import Role
 from gitxexp.trackers.times import is_instant
 
-#: A text of more characters or words than these is not the name of a setting.
+#: A text with more characters or words is not the value of a setting.
 LONG_TEXT = 120
 LONG_WORDS = 12
-#: A parameter by its name may be longer (a prompt template), up to this.
+#: The limit for a column named as a parameter, such as a prompt template.
 LONGEST_PARAM = 1000
 
 
@@ -50,7 +50,7 @@ class Decision(NamedTuple):
 
 @dataclass(frozen=True)
 class RoleRules:
-    """What the configuration says: globs of column names (or ``TABLE.COLUMN``) by role.
+    """The configuration's rules: globs of column names (or ``TABLE.COLUMN``) by role.
 
     ``globs`` comes from ``[roles]``; ``params`` and ``metrics`` are names that the configuration uses as
     such elsewhere.
@@ -61,7 +61,7 @@ class RoleRules:
     metrics: frozenset[str] = frozenset()
 
     def decide(self, table: str, column: str) -> Decision | None:
-        """The role that the configuration gives a column, if it does."""
+        """Return the role that the configuration gives a column, or None."""
         for role, patterns in self.globs.items():
             for pattern in patterns:
                 if fnmatchcase(column, pattern) or fnmatchcase(f"{table}.{column}", pattern):
@@ -77,23 +77,23 @@ NO_RULES = RoleRules()
 
 
 class Values(NamedTuple):
-    """What the rows of one run hold in a column."""
+    """The values of a column in the rows of one run."""
 
     rows: int  #: of the run
     filled: int  #: rows with a value
     value: Any = None  #: the last one
     constant: bool = True
     numeric: bool = True  #: every value is a number
-    fractions: bool = False  #: any of them is no integer
+    fractions: bool = False  #: any of them is not an integer
     number: float | int | None = None  #: the last one that is a number
-    #: other numbers are in some rows only, this one in all: as trackers attach parameters
+    #: this number is in all rows, others in some only: trackers attach parameters that way
     attached: bool = False
     beside: frozenset[str] = frozenset()  #: the columns of the table, in lower case
     flags: bool = False  #: every value is 0 or 1
 
 
 def decide(table: str, column: str, values: Values, rules: RoleRules = NO_RULES) -> Decision:
-    """The role of a column that the tracker's own structure says nothing of."""
+    """Return the role of a column that the tracker's own structure does not determine."""
     return (
         rules.decide(table, column)
         or _beside_its_prediction(column, values)
@@ -129,7 +129,7 @@ _RESULTS = (Role.METRIC, Role.OUTPUT)
 
 
 class _Between(NamedTuple):
-    """The nearest certain roles before and after a column; None: there is none."""
+    """The nearest certain roles before and after a column, or None."""
 
     before: Role | None
     after: Role | None
@@ -171,12 +171,12 @@ def _by_place(name: str, decided: Decision, values: Values, at: _Between) -> Dec
     return None
 
 
-#: As many of what data consists of are set (crops of an image), more are data.
+#: Up to this number a count is a setting (crops of an image); a larger one describes the data.
 _FEW = 100
 
 
 def _head(found: Mapping[str, Decision], columns: Mapping[str, Values], by_row: bool) -> int:
-    """How many columns stand before the first result; what describes a row may come first of all."""
+    """Return the number of columns before the first result; descriptions of a row may come first."""
     set_up = False
     for at, (name, (role, _, _, guess)) in enumerate(found.items()):
         set_up |= role is Role.PARAM
@@ -188,7 +188,7 @@ def _head(found: Mapping[str, Decision], columns: Mapping[str, Values], by_row: 
 
 
 def _nearest(found: Mapping[str, Decision], names: Iterable[str]) -> Role | None:
-    """The first role that is known, keys aside."""
+    """Return the first known role, ignoring keys."""
     for name in names:
         role, _, _, guess = found[name]
         if role is not Role.KEY and not guess:
@@ -227,7 +227,7 @@ def _predictions_of(column: str) -> tuple[str, frozenset[str], tuple[str, ...]]:
 
 
 def _beside_its_prediction(column: str, values: Values) -> Decision | None:
-    """``sales`` is ground truth if there is also a ``predicted_sales``."""
+    """Whether a column is ground truth: ``sales`` is, if there is also a ``predicted_sales``."""
     stem, pair, forms = _predictions_of(column)
     if not pair.isdisjoint(values.beside):
         return Decision(Role.OUTPUT, f"next to {stem}_pred")
@@ -238,7 +238,7 @@ def _beside_its_prediction(column: str, values: Values) -> Decision | None:
 
 # -- by name -------------------------------------------------------------------------------------
 
-#: Metrics whose text is the name of one: ``loss = "hinge"``.
+#: Metrics that are settings if their value is text: ``loss = "hinge"``.
 _CHOICES = frozenset(("loss", "metric", "objective", "score", "reward", "distance", "divergence",
                       "similarity", "likelihood", "precision"))  # fmt: skip
 
@@ -308,7 +308,7 @@ _REMARKS = (
     ["remarks"],
 )
 
-#: Words of finance that elsewhere are settings, and what the columns of such a table are called.
+#: Terms of finance that elsewhere are settings, and the columns that mark such a table.
 _IN_FINANCE = frozenset(("alpha", "beta"))
 _FINANCE = re.compile(r"sharpe|sortino|drawdown|cagr|annual_return|\bpnl")
 
@@ -334,7 +334,7 @@ def _metric(column: str, why: str, values: Values) -> Decision:
     return Decision(Role.CONTEXT, f"{why}, but holds no number")
 
 
-#: What a setting is chosen from by name, never a number with a fraction.
+#: Settings that are chosen by name and are never fractional numbers.
 _CHOSEN = [
     [word]
     for word in ("selection", "strategy", "method", "type", "mode", "name", "fn", "function", "scheme",
@@ -381,7 +381,7 @@ _FILE = re.compile(
     re.IGNORECASE,
 )
 _EMAIL = re.compile(r"[^@\s]+@[^@\s]+\.\w+")
-#: How schedulers and trackers call the end of a run (Optuna, Ray, MLflow, W&B, Slurm).
+#: Names of the end of a run in schedulers and trackers (Optuna, Ray, MLflow, W&B, Slurm).
 _STATUSES = frozenset(("complete", "completed", "finished", "running", "failed", "fail", "crashed", "killed",
                        "pruned", "terminated", "error", "success", "succeeded", "pending", "preempted",
                        "cancelled", "canceled", "aborted", "scheduled", "waiting"))  # fmt: skip
@@ -452,7 +452,7 @@ def _number(column: str, values: Values) -> Decision | None:
 
 
 def _is_number_of(column: str, values: Values) -> bool:
-    """Whether a column tells in every row how many of something the run had."""
+    """Whether a column repeats a count of the run in every row."""
     plural = column_names.is_plural((column_names.words(column) or [""])[-1])
     first = (column_names.words(column) or [""])[0]
     given = first not in vocabulary.OUTPUT_BEGINNINGS

@@ -1,4 +1,4 @@
-"""What a tracker adapter gives: runs."""
+"""The runs that a tracker adapter returns."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from gitxexp.trackers.column_names import Role
 
 
 class Window(NamedTuple):
-    """Some of a run's rows in a table, in the order in which they were written: how many stand
-    ``before`` them, and how many they are."""
+    """A range of a run's rows in a table, in the order written: how many come ``before`` it, and its
+    length."""
 
     before: int
     rows: int
 
 
-#: By (table, run): the rows of a run that are read where not all are.
+#: By (table, run): the rows of a run to read, if not all.
 Windows = Mapping[tuple[str, str], Window]
 
 
@@ -42,8 +42,8 @@ class Run:
     ``parts`` the tables that its rows are in (none if the tracker keeps files). ``started`` and
     ``ended`` are its earliest and latest times, as the tracker wrote them. ``params``, ``metrics`` and
     ``context`` hold its last values by role, ``values`` those of all columns, ``roles`` the role of
-    each. ``versions`` and ``commits`` are the distinct ones that its rows name, ``series`` the metrics
-    with more than one value, ``notes`` what could not be read or joined.
+    each. ``versions`` and ``commits`` are the distinct ones in its rows, ``series`` the metrics with more
+    than one value, ``notes`` descriptions of what could not be read or joined.
     """
 
     id: str
@@ -79,11 +79,11 @@ class Run:
 
     @property
     def declared_version(self) -> str | None:
-        """The version that the run's rows name, if it is one for all of them."""
+        """The version that all rows of the run name, or None."""
         return self.versions[0] if len(self.versions) == 1 else None
 
     def named(self, id: str) -> bool:
-        """Whether ``id`` is the run's, in any of its tables."""
+        """Whether ``id`` is the run's id in any of its tables."""
         return id == self.id or any(id == part.run for part in self.parts)
 
 

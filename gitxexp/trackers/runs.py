@@ -23,8 +23,8 @@ def runs(
 ) -> list[Run]:
     """Every run (of ``table``, or of all tables of runs), newest first, each once.
 
-    Runs without a readable timestamp come last. ``newest`` is for a first look: runs that wrote before
-    the last so many may be left out. Raises XexpError if the file cannot be read.
+    Runs without a readable timestamp come last. With ``newest``, runs older than the last so many may
+    be left out. Raises XexpError if the file cannot be read.
     """
     query = Query(table, rules, newest)
     found = [adapter.runs(path, query) for adapter in _readers(path, table)]
@@ -81,7 +81,7 @@ def run_rows(path: Path, table: str | None = None) -> dict[tuple[str, str], int]
 
 
 def logged(path: Path, table: str | None = None) -> dict[tuple[str, str], Logged]:
-    """What each run has now, by (table, run); :meth:`Logged.since` tells later what is new.
+    """Return what each run has now, by (table, run), for a later :meth:`Logged.since`.
 
     Raises XexpError if the file cannot be read.
     """
@@ -111,7 +111,7 @@ def identified(path: Path, table: str | None = None) -> bool:
 
 
 def _readers(path: Path, table: str | None) -> list[Adapter]:
-    """The adapter of the file's tracker, and that of imported runs where the file has them, too."""
+    """Return the adapter of the file's tracker, and that of imported runs if the file has any."""
     adapter = adapter_of(path, table)
     if adapter is None or table is not None or adapter is imported.ADAPTER or path.is_dir():
         return [adapter] if adapter else []

@@ -1,6 +1,6 @@
-"""Writes an experiment's version into the rows of its run, and removes it again.
+"""Write an experiment's version into the rows of its run, and remove it again.
 
-The rows of a results database that belong to an experiment: the hash chain, seen from the rows.
+Also counts the rows of a results database that belong to an experiment.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class StampRecord:
     added: list[str] = field(default_factory=list)
     by: list[str] = field(default_factory=list)
     filled: dict[str, list[Place]] = field(default_factory=dict)
-    rows: int = 0  #: rows of which at least one cell was filled
+    rows: int = 0  #: rows with at least one filled cell
 
     def as_dict(self) -> dict[str, Any]:
         """For the operation log."""
@@ -53,7 +53,7 @@ class StampRecord:
         return bool(self.added or self.rows)
 
 
-#: What a tag writes into the rows of its run.
+#: The columns that a tag fills in the rows of its run.
 STAMPED = ("version", "git_commit", "dvc_hash")
 #: The adapters whose tables may be written to; another program's store must not be changed.
 _OURS = ("xetrack", "table")
@@ -70,11 +70,11 @@ class Stampable:
 
 
 def stampable(run: Run, asked: bool | None) -> list[Stampable]:
-    """The tables of a run to stamp. ``asked`` is what the user says, None if nothing.
+    """Return the tables of a run to stamp. ``asked`` is the user's choice, or None.
 
-    By default xetrack's, which inserts by name and adds columns itself, and any other as far as it has
-    the columns already: a program that inserts by position would stop where there are more. Nothing
-    is written into the store of another tracker, or into a parquet file.
+    By default these are xetrack's tables (xetrack inserts by name and adds columns itself), and others
+    that have the columns already: a program that inserts by position would fail with more columns.
+    Nothing is written into the store of another tracker, or into a parquet file.
     """
     if asked is False or run.tracker not in _OURS or database_kind(run.database) == "parquet":
         return []
@@ -92,7 +92,7 @@ def stampable(run: Run, asked: bool | None) -> list[Stampable]:
 
 @dataclass(frozen=True, slots=True)
 class Unstamped:
-    """What :func:`unstamp` took out: cells emptied, columns dropped, columns others now use."""
+    """The result of :func:`unstamp`: cells emptied, columns dropped, columns that others use."""
 
     cells: int
     dropped: tuple[str, ...]
@@ -112,12 +112,12 @@ def stamp(
 ) -> StampRecord:
     """Fill ``values`` (``version``, ``git_commit``, ``dvc_hash``) into the run's empty cells.
 
-    A version that a row carries is left alone; of rows that carry another one, everything is.
-    Of the run only the rows in ``window``, if there is one. Where the table calls it
-    ``experiment_version``, that column is used. Missing columns are added if ``widen``. One
-    transaction, and none at all when there is nothing to fill. Waits ``timeout`` seconds for another
+    Existing versions are kept, and rows with another version are not changed at all. Only rows in
+    ``window`` are filled, if there is one. The version goes into ``experiment_version`` if the
+    table has that column instead. Missing columns are added if ``widen``. All happens in one
+    transaction, or none if there is nothing to fill. Waits ``timeout`` seconds for another
     writer, then raises XexpError, as it does for an unknown table. ``announce`` is given the record
-    before anything changes, so that the way back can be written down first.
+    before anything changes, so that the undo step can be recorded first.
     """
     with writing(path, timeout) as database:
         (found,) = tables_of(database, table)
@@ -181,7 +181,7 @@ def unstamp(
 
 
 def _own_name(table: Table, column: str) -> str:
-    """The table's own spelling of a column that has it (``experiment_version`` for a version)."""
+    """Return the table's own spelling of a column (``experiment_version`` for a version)."""
     if column == "version" and table.version_columns:
         return table.version_columns[0]
     return table.first_of((column.lower(),)) or column
@@ -264,7 +264,7 @@ def linked(
     commits: Sequence[str],
     table: str | None = None,
 ) -> list[Linked]:
-    """How many rows name the version, the run or one of the commits (whole or at least 7 digits).
+    """Count the rows that name the version, the run or one of the commits (at least 7 digits).
 
     Only counts above zero. Raises XexpError if the file is not a readable database.
     """

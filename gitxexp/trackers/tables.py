@@ -1,4 +1,4 @@
-"""The tables of a results database: which hold runs, and which of their columns is which."""
+"""Find the tables of a results database that hold runs, and their run, time and version columns."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from gitxexp.trackers.column_names import COMMIT_COLUMNS
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.imported_tables import RUNS, VALUES
 
-#: xetrack's documented table names, in the order in which they are preferred.
+#: xetrack's documented table names, in order of preference.
 KNOWN_TABLES = ("predictions", "metrics", "events", "default")
-#: What people call the table of runs in a tracker of their own, next to tables of steps.
+#: Common names of the table of runs in home-made trackers, next to tables of steps.
 COMMON_TABLES = ("runs", "experiments", "trials", "results")
-#: xetrack's object store (``assets.py``) never holds runs, and imported ones have a reader of their own.
+#: xetrack's object store (``assets.py``) never holds runs, and imported runs have their own adapter.
 NOT_EVENTS = frozenset(("assets", "keys", "counts", RUNS, VALUES))
 RUN_COLUMNS = (*RUN_IDS[:2], "run", "run_name", *RUN_IDS[2:], "experiment_id", "trial_id",
                "trial", "job_id", "session_id", "backtest_id", "exp_id", "trial_number",
                "run_hash")  # fmt: skip
-#: Those that nothing but a run has.
+#: Those that only a run has.
 STRONG_RUN_COLUMNS = ("track_id", "run_id", "run_uuid", "run_name", "trial_id", "experiment_id")
 TIME_COLUMNS = ("timestamp", "created_at", "logged_at", "datetime", "date_time", "time", "date",
                 "ts", "created", "updated_at", "finished_at", "end_time", "start_time",
                 "started_at", "finished", "ended", "ended_at", "started", "started_on", "run_at",
                 "logged", "recorded_at", "ran_at", "datetime_start")  # fmt: skip
-#: Endings of further columns of times, if there is also a run column.
+#: Endings of other time columns, if there is also a run column.
 TIME_ENDINGS = ("_at", "_timestamp", "_datetime", "_date")
 TIME_TYPES = ("TIMESTAMP", "DATETIME", "DATE")
 
 
 def quoted(name: str) -> str:
-    """An SQL identifier, whatever is in the name."""
+    """Quote any name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table whose rows belong to runs. What its columns are is found once, for runs may be many."""
+    """A table whose rows belong to runs. Its columns are looked up once, because runs may be many."""
 
     name: str
     columns: tuple[str, ...]
@@ -62,7 +62,7 @@ class Table:
 
     @cached_property
     def _own(self) -> dict[str, str]:
-        """The columns by their names in small letters."""
+        """The columns by their lower-case names."""
         return {column.lower(): column for column in self.columns}
 
     @cached_property
@@ -84,8 +84,8 @@ class Table:
     def time_column(self) -> str | None:
         """The column that says when a row was written.
 
-        By its name; where there is a column of runs also by its ending or its declared type, as
-        pandas (``TIMESTAMP``) and DuckDB write it.
+        It is found by name; if there is a run column, also by its ending or by the declared type that
+        pandas (``TIMESTAMP``) and DuckDB write.
         """
         named = self.first_of(TIME_COLUMNS)
         if named or not self.run_column:
@@ -96,7 +96,7 @@ class Table:
 
     @cached_property
     def version_columns(self) -> tuple[str, ...]:
-        """``version`` and ``experiment_version``, as far as they exist."""
+        """The columns ``version`` and ``experiment_version``, if they exist."""
         return self.all_of(VERSION_COLUMNS)
 
     @cached_property
@@ -120,7 +120,7 @@ class Table:
 
     @property
     def order(self) -> str:
-        """An SQL expression for the order in which rows were written; "" if nothing says it."""
+        """An SQL expression for the order in which rows were written; "" if unknown."""
         if self.has_rowid:
             return "rowid"
         return quoted(self.time_column) if self.time_column else ""
@@ -147,9 +147,9 @@ def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
 def event_tables(path: Path, table: str | None = None) -> list[Table]:
     """The tables of ``path`` that hold runs, the preferred first; with ``table`` only that one.
 
-    A table counts when it has a column that reads as a time; where no table has, one with a
-    column of runs does, and the run written last is the latest. One named by the caller always
-    counts. Raises XexpError for an unknown ``table`` and for a file that is not a database.
+    A table counts if it has a time column; if none has, one with a run column counts, and the run
+    written last is the latest. A table named by the caller always counts. Raises XexpError for
+    an unknown ``table`` and for a file that is not a database.
     """
     return reading(path, lambda database: tables_of(database, table))
 
@@ -169,7 +169,7 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
 
 
 def all_tables(database: Database) -> list[Table]:
-    """Every ordinary table of an open database, those that hold no runs too."""
+    """Return every ordinary table of an open database, including those without runs."""
     return list(_sqlite(database) if database.kind == "sqlite" else _duckdb(database))
 
 
@@ -201,7 +201,7 @@ def _duckdb(database: Database) -> Iterator[Table]:
     names = [
         name for (name,) in database.rows(f"SELECT table_name FROM duckdb_tables() WHERE {where}")
     ]
-    # In memory there is a parquet file, which may be a view; views of a database are not evaluated.
+    # A parquet file is opened in memory, perhaps as a view; views of a database are not evaluated.
     views = f"SELECT view_name FROM duckdb_views() WHERE {where} AND database_name = 'memory'"
     viewed = [name for (name,) in database.rows(views)]
     for name in [*names, *viewed]:

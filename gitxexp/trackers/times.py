@@ -1,4 +1,4 @@
-"""Timestamps as trackers write them, made comparable."""
+"""Make the timestamps that trackers write comparable."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 
 class Moment(NamedTuple):
-    """A point in time that sorts: unreadable text before any real time, nothing before that.
+    """A point in time that sorts: a missing time first, then unreadable text, then real times.
 
     ``seconds`` since 1970; a time without a zone is taken as UTC, which keeps one machine's times
     in order. ``text`` is what the tracker wrote, or ISO 8601 for numbers and native timestamps.

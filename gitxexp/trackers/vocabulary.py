@@ -1,12 +1,12 @@
-"""The words by which people name the columns of experiments, field by field.
+"""The words that name the columns of experiments, field by field.
 
 Sources: the arguments and logs of scikit-learn, XGBoost, LightGBM, CatBoost, Keras, PyTorch
 Lightning, timm, Ultralytics YOLO, Hugging Face Trainer, PEFT and TRL, vLLM, ESPnet, Whisper,
 RecBole, implicit, Stable-Baselines3, CleanRL, RLlib, Darts, GluonTS, Prophet, statsmodels, Optuna,
 backtrader, vectorbt and quantstats, and the columns that xetrack and MLflow write themselves.
 
-Each entry is a word or a phrase of words joined by ``_``, in lower case. How they are put together
-to a role is told in :mod:`gitxexp.trackers.roles`.
+Each entry is a word or a phrase of words joined by ``_``, in lower case. How they determine
+a role is described in :mod:`gitxexp.trackers.roles`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def _set(text: str) -> frozenset[str]:
     return frozenset(word for line in lines for word in line.split())
 
 
-# -- what configures -------------------------------------------------------------------------------
+# -- settings -------------------------------------------------------------------------------
 
 #: A parameter as the whole name.
 PARAMS = _set("""
@@ -234,7 +234,7 @@ PARAM_ENDINGS = _set("""
     freq_masks time_masks
 """)
 
-#: What is set, before a word that says nothing: ``weight_value``, ``lora_bias``.
+#: Settings, before a word without meaning of its own: ``weight_value``, ``lora_bias``.
 PARAM_BEGINNINGS = _set("""
     penalty opt optim optimizer sched scheduler encoder decoder backbone policy actor critic
     lora adam adamw sgd aug augment augmentation tokenizer loss_fn sampling generation retriever
@@ -242,7 +242,7 @@ PARAM_BEGINNINGS = _set("""
     freeze init quant preprocess imputer scaler dropout feature_selection grid
 """)
 
-#: What one counts to configure: ``n_layers`` is a setting, ``n_samples`` a fact of the data.
+#: Nouns whose number is a setting: ``n_layers`` is a setting, ``n_samples`` a fact of the data.
 COUNTED_SETTINGS = _set("""
     layer layers head heads unit units epoch epochs estimator estimators est tree trees fold
     folds class classes worker workers job jobs iteration iterations iter iters step steps
@@ -267,7 +267,7 @@ COUNTED_SETTINGS = _set("""
     demos demo demonstrations sweeps
 """)
 
-#: Words before a name that make it a switch.
+#: Words before a name that mark a switch.
 SWITCHES = _set("""
     use uses with without enable enabled disable apply include exclude allow do no skip only add
     force tie share learn predict_with load resume pack freeze normalize normalise center
@@ -275,13 +275,13 @@ SWITCHES = _set("""
     balance
 """)
 
-#: Where the settings of an object stand before their own name (dataclasses, MLflow, W&B, Hydra).
+#: Prefixes of the settings of an object (dataclasses, MLflow, W&B, Hydra).
 PARAM_PREFIXES = _set("""
     params param config cfg conf hparams hparam hp hyperparameters hyperparams hyperparam hyper
     args arguments kwargs settings setting options opts hydra
 """)
 
-# -- what measures -----------------------------------------------------------------------------------
+# -- metrics -----------------------------------------------------------------------------------
 
 #: A metric as the last word of a name, or the first; more is better.
 HIGHER = _set("""
@@ -348,7 +348,7 @@ LOWER = _set("""
     shortfall impact
     rt_factor
 """)
-#: Measured, and neither way is better.
+#: Metrics for which neither direction is better.
 NEUTRAL = _set("""
     entropy advantage value_mean q_value qvalue qvalues clip_fraction clipfrac exposure
     beta_market skew skewness kurtosis std_dev gini_index popularity popularity_bias
@@ -388,14 +388,14 @@ SET_RATES = _set("""
     index
 """)
 
-#: Days, hours: a setting with one of these words, else how long something was.
+#: Units of time: a setting with one of these words, otherwise a duration.
 SET_SPANS = _set("""
     max min warmup lookback lookahead embargo purge holding hold rebalance freq decay horizon
     train test history cooldown gap window delay half life timeout limit interval retention
     formation skip rebal refit retrain update
 """)
 
-#: Where or how a value was measured; says nothing about what it is.
+#: Words for where or how a value was measured, not for what it is.
 SPLITS = _set("""
     train training trn val valid validation test tst eval evaluation dev holdout cv oof insample
     outsample oos ood is_sample in_sample out_of_sample test_clean test_other id_test public
@@ -416,9 +416,9 @@ UNITS = _set("""
     g token tokens step sample request query item image img example
 """)
 
-# -- what says where it came from ----------------------------------------------------------------------
+# -- provenance ----------------------------------------------------------------------
 
-#: Where, when and by what something ran: the whole name.
+#: Context (where, when and by what something ran), as the whole name.
 CONTEXT = _set("""
     # code, data and who
     commit commit_hash commit_sha commit_id git git_commit git_commit_hash git_hash git_sha
@@ -522,7 +522,7 @@ CONTEXT_PREFIXES = _set("""
     kubernetes wandb mlflow dvc xetrack node hardware meta metadata nvidia nvml ram disk env_var
     environ runtime_env build ci lib package conda pip commit
 """)
-#: Places in a loop: they count rows, they neither configure nor measure.
+#: Loop counters: they count rows and are neither settings nor metrics.
 COUNTERS = _set("""
     epoch step global_step current_step train_step iteration iter it fold fold_id cv_fold
     batch_idx batch_index index idx i row row_number row_num sample example request line turn
@@ -532,7 +532,7 @@ COUNTERS = _set("""
     trial rep replicate repetition
 """)
 
-# -- what names rows -----------------------------------------------------------------------------------
+# -- keys -----------------------------------------------------------------------------------
 
 #: A key as the whole name.
 KEYS = _set("""
@@ -555,7 +555,7 @@ KEY_ENDINGS = _set("""
     id ids uuid guid uid key sku
 """)
 
-#: Times: if the table has its own time column, these are context.
+#: Times, which are context if the table has its own time column.
 TIMES = _set("""
     timestamp created_at logged_at datetime date_time time date ts created updated_at updated
     finished_at finished end_time start_time started_at started ended ended_at started_on run_at
@@ -567,9 +567,9 @@ TIME_ENDINGS = _set("""
     at timestamp datetime ts
 """)
 
-# -- what came out -----------------------------------------------------------------------------------
+# -- output -----------------------------------------------------------------------------------
 
-#: What goes into a model for one row and comes out of it: the whole name.
+#: Input and output of a model for one row, as the whole name.
 OUTPUTS = _set("""
     prediction predictions predicted pred preds predict yhat y_hat yhat_lower yhat_upper y_pred
     y_true y_test y_prob y_proba y_score predicted_label predicted_class predicted_value
@@ -607,17 +607,17 @@ OUTPUTS = _set("""
     scratchpad molecule
     lower upper measured_value
 """)
-#: What came out as the first word of a name, unless the rest measures or counts.
+#: Output, as the first word of a name, unless the rest is a metric or a count.
 OUTPUT_BEGINNINGS = _set("""
     pred predicted gold gt true actual observed measured detected retrieved recommended generated
     forecast prob proba logit prediction y yhat hypothesis orig original raw
 """)
-#: What a row is about: its name is no setting.
+#: The subject of a row, whose name is not a setting.
 ROW_NOUNS = _set("""
     image img item movie product asset stock user file patient molecule protein gene song track
     sample video document doc article speaker player class label category
 """)
-#: What came out as the last word of a name.
+#: Output, as the last word of a name.
 OUTPUT_ENDINGS = _set("""
     prediction predictions pred preds predicted yhat hat proba probas probs logits response
     responses answer answers question text transcript transcription hypothesis caption

@@ -34,7 +34,7 @@ class Matched:
 def match_tables(
     target: Source | None, sources: Sequence[Source], out: Path, kind: Kind, options: MergeOptions
 ) -> list[Matched]:
-    """The tables of the result, the target's first.
+    """Return the tables of the result, the target's first.
 
     A parquet file's one table is the result's only table, or the one named like the file. Raises
     :class:`XexpError` if that is ambiguous, or for a table that no input has.
@@ -96,7 +96,7 @@ def _only(source: Source, out: Path, options: MergeOptions) -> Table:
     )
 
 
-#: The type of a column that has no value at all.
+#: The type of a column without any value.
 EMPTY = '"NULL"'
 
 _SIGNED = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
@@ -104,7 +104,7 @@ _UNSIGNED = {"UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64, "UHU
 _FLOATS = {"FLOAT": 24, "DOUBLE": 53}
 _WIDE = ("HUGEINT", "UHUGEINT")
 _ZONED = ("TIMESTAMP WITH TIME ZONE", "TIMESTAMPTZ_NS", "TIME WITH TIME ZONE")
-#: Types that SQLite can only hold as text; the text counts as the value if it comes back the same.
+#: Types that SQLite can store only as text; the text counts as the value if it converts back exactly.
 _AS_TEXT = re.compile(r"DATE|TIME|TIMESTAMP|UUID|DECIMAL|JSON|INTERVAL")
 
 

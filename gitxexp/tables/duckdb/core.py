@@ -1,7 +1,7 @@
 """DuckDB's extension module, without the Python code around it.
 
-``duckdb`` re-exports the extension module ``_duckdb`` (``duckdb/__init__.py`` says so), and imports for it
-importlib.metadata, expressions and more: three times as long as the module, of which nothing here is used.
+``duckdb`` re-exports the extension module ``_duckdb`` (see ``duckdb/__init__.py``) and also imports
+importlib.metadata, expressions and more. That takes three times as long, and nothing of it is used here.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def core() -> Any:
-    """The module with ``connect`` and the exceptions, imported when first asked for."""
+    """Return the module with ``connect`` and the exceptions; it is imported on the first call."""
     try:
         import _duckdb
-    except ImportError:  # a release that has the module elsewhere
+    except ImportError:  # a release with the module in another place
         import duckdb
 
         return duckdb

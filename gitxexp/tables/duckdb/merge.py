@@ -40,7 +40,7 @@ def merge_files(
     """Bring ``sources`` into ``target`` (which may not exist yet) and write ``out``.
 
     Files may be SQLite, DuckDB or parquet in any mix. ``out`` defaults to ``target``; its kind is
-    the target's own, or what its name says. Sources are never written. With conflicts nothing is
+    that of the target, or follows from its name. Sources are never written. With conflicts nothing is
     written and the report lists them (``written`` is False). Without ``write`` the report is of
     what would be done. Raises :class:`XexpError`.
     """
@@ -65,8 +65,8 @@ def run(
     apply: bool,
     base: Path | None = None,
 ) -> MergeReport:
-    """The common part of every merge; two-way and three-way differ in ``decide`` and in ``base``,
-    one of the sources."""
+    """Run any merge; two-way and three-way merges differ in ``decide`` and in ``base``, one of the
+    sources."""
     tell = progress or (lambda done, total, unit: None)
     kind = _out_kind(target, out)
     with writing(out), contextlib.ExitStack() as stack:
@@ -90,7 +90,7 @@ def run(
         report = job.report()
         if report.conflicts:
             return report
-        accept(job, job.duckdb_objects.lost)  # a plan refuses whatever the merge would
+        accept(job, job.duckdb_objects.lost)  # a plan refuses what the merge would refuse
         if temp is None:
             return report
         same = target is not None and out.absolute() == target.absolute()
@@ -217,7 +217,7 @@ def merge3_files(
     """Merge the changes of ``theirs`` since ``base`` into ``ours`` and write ``out`` (default:
     ours).
 
-    Keyed tables are merged cell by cell, others by the change in how often each row is there; a
+    Keyed tables are merged cell by cell, others by the change in the number of equal rows; a
     change that both sides made counts once. ``base`` is None or an empty file if both sides added
     the file. With conflicts nothing is written and the report lists them. Raises
     :class:`XexpError`.
@@ -281,9 +281,9 @@ def _decide(
 class _Gone:
     """Columns of the base that one side or both dropped."""
 
-    dropped: frozenset[str] = frozenset()  #: leave the result; in lower case
+    dropped: frozenset[str] = frozenset()  #: removed from the result; in lower case
     clash: tuple[str, ...] = ()  #: the user did not decide
-    kept: tuple[str, ...] = ()  #: stay, as on the side that did not drop them
+    kept: tuple[str, ...] = ()  #: kept, as on the side that did not drop them
 
 
 def _columns(

@@ -1,10 +1,10 @@
-"""What a DuckDB file has besides its tables: schemas, types, sequences, macros, views, indexes,
-comments.
+"""Merge the objects of a DuckDB file besides its tables: schemas, types, sequences, macros, views,
+indexes, comments.
 
 A merge keeps those of the target, whose file it edits, and creates those that only a source has.
-The statements are DuckDB's own: ``EXPORT DATABASE`` of a copy of the schema in memory, because the
-functions that list objects do not tell the defaults of a macro's parameters, and list named types
-under other names. No view is evaluated.
+The statements come from ``EXPORT DATABASE`` of a copy of the schema in memory, because the functions
+that list objects omit the defaults of a macro's parameters and list named types under other names.
+No view is evaluated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _START = re.compile(r"(?<=\bSTART )-?\d+")
 #: Kinds that tables may depend on, in dependency order; the others depend on tables.
 _BEFORE = ("SCHEMA", "TYPE", "SEQUENCE", "MACRO")
 
-#: What may have a comment: the word for it, the function that lists it, its name there.
+#: Objects that may have a comment: SQL's word, the function that lists them, the name's column.
 _COMMENTED = (
     ("TABLE", "duckdb_tables()", "table_name"),
     ("VIEW", "duckdb_views()", "view_name"),
@@ -69,7 +69,7 @@ class Incoming:
 
     new: tuple[Object, ...] = ()  #: created
     changed: tuple[Object, ...] = ()  #: only theirs changed them since the base: they replace ours
-    lost: tuple[str, ...] = ()  #: descriptions of what the result would lack
+    lost: tuple[str, ...] = ()  #: descriptions of objects that the result would lack
     kept: tuple[str, ...] = ()  #: descriptions of comments that differ
 
 
@@ -197,7 +197,7 @@ def create(session: Session, alias: str, objects: Iterable[Object]) -> dict[Obje
 
 
 def advance(session: Session, alias: str, sources: Sequence[Source]) -> None:
-    """Make each sequence continue after the highest number used in any of the files."""
+    """Advance each sequence past the highest number that any of the files used."""
     ours = _next_numbers(session, alias)
     for source in sources:
         theirs = _next_numbers(session, source.alias) if source.kind == "duckdb" else {}

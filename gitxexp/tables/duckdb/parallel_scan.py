@@ -42,7 +42,7 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
     """
     before = stamp(path)
     con, _ = source.connect(path)
-    with closing(con):  # its lock keeps the file as it is for all processes
+    with closing(con):  # its lock prevents changes while the processes read
         shares = _shares(path, part, con)
         files = _side_by_side(path, part, out, shares) if len(shares) > 1 else []
     if files and stamp(path) == before:  # in WAL mode the lock does not stop a writer
@@ -51,7 +51,7 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
 
 
 def _shares(path: Path, part: Part, con: sqlite3.Connection) -> list[tuple[int, int]]:
-    """Ranges of rowids, one for each processor; none if one process is enough."""
+    """Return ranges of rowids, one per processor; none if one process is enough."""
     if part.ranges is not None or part.limit is not None:
         return []
     if not scan.rowid_named(path, part.table):
@@ -71,7 +71,7 @@ def _processors() -> int:
 def _side_by_side(
     path: Path, part: Part, out: Path, shares: Sequence[tuple[int, int]]
 ) -> list[Path]:
-    """The files, each with one share; none if they differ, or a process failed."""
+    """Return the files, one per share; none if they differ or a process failed."""
     files = [out.with_name(f"{out.stem}-{at}.parquet") for at in range(len(shares))]
     processes = []
     try:

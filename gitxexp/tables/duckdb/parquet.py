@@ -75,11 +75,11 @@ def _blob(value: bytes) -> str:
 def _metadata(
     outcome: Outcome, manner: Manner, schema: bytes | None, rows: int
 ) -> dict[str, bytes]:
-    """Key-value metadata that is still true."""
+    """Return the key-value metadata that still holds."""
     kept: dict[str, bytes] = {}
     for key, value in manner.metadata:
         if key.lower() in {known.lower() for known in kept}:
-            continue  # DuckDB takes one spelling of a key
+            continue  # DuckDB accepts one spelling of a key
         if key != ARROW:
             kept[key] = _pandas(value, outcome, rows) if key == "pandas" else value
     return kept if schema is None else {**kept, ARROW: schema}
@@ -117,13 +117,13 @@ def _column(name: str, kind: str) -> dict[str, Any]:
 #: The metadata key under which Arrow's writers leave their schema.
 ARROW = "ARROW:schema"
 
-#: DuckDB's own number of rows in a row group, a floor where a file has only one group.
+#: DuckDB's default number of rows per row group, the minimum if a file has only one group.
 ROWS = 122_880
 
 
 @dataclass(frozen=True)
 class Manner:
-    """How a parquet file was written."""
+    """The way a parquet file was written."""
 
     codec: str = "SNAPPY"
     rows: int = ROWS
@@ -134,7 +134,7 @@ class Manner:
 
 
 def manner_of(session: Session, source: Source) -> Manner:
-    """Read it from the footer; the codec is the one that most bytes have."""
+    """Read it from the footer; the codec is the one that compresses the most bytes."""
     link = source.alias
     codecs = session.rows(
         f"SELECT compression, sum(total_compressed_size) FROM parquet_metadata({link}) "
@@ -173,7 +173,7 @@ def arrow_schema(
 ) -> ArrowSchema:
     """Return the Arrow schema for a file with the table's columns, if any input has one.
 
-    Readers take from it what parquet itself cannot say: categories, durations, names of time zones.
+    It tells readers what parquet itself cannot express: categories, durations, names of time zones.
     Each column's field is that of the first file that has the column with this type. It is
     unchanged if the columns are. Fixed-size lists become variable-size in a column that gets NULLs,
     because pyarrow cannot read NULLs among fixed-size lists. None if it cannot be extended without
@@ -206,7 +206,7 @@ def _extended(
     Arrow columnar format, "Encapsulated message format", in base64 as parquet-cpp writes it.
     """
     try:
-        import pyarrow as pa  # late: only files that Arrow's writers left need it
+        import pyarrow as pa  # late: only files by Arrow's writers need it
         from pyarrow import parquet as pq
     except ImportError:
         return ArrowSchema()
@@ -237,9 +237,9 @@ def _fixed(kind: Any) -> bool:
 
 
 def store_as_before(files: Sequence[Source], manner: Manner, written: Path) -> bool:
-    """Write a file once more with pyarrow, its columns of the types that DuckDB cannot write.
+    """Rewrite a file with pyarrow, so that its columns have the types that DuckDB cannot write.
 
-    Half floats, binary of a fixed size, and times in milliseconds are read by DuckDB as wider
+    DuckDB reads half floats, binaries of a fixed size, and times in milliseconds as wider
     types; a column that all ``files`` (the only inputs) store as one such type is cast back to it,
     which is exact. Returns False, with nothing done, without pyarrow or if a cast fails.
     """
@@ -290,7 +290,7 @@ def stored_otherwise(session: Session, sources: Sequence[Source], written: Path)
 
 
 def _stored(session: Session, link: str) -> dict[str, str]:
-    """Top-level column → in words, how the first of its parts of a rare type is stored, or ""."""
+    """Describe, by top-level column, how the first part of a rare type is stored, or ""."""
     rows = session.rows(
         "SELECT name, type, type_length, coalesce(logical_type, ''), coalesce(converted_type, ''), "
         f"num_children FROM parquet_schema({link})"

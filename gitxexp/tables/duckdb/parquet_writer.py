@@ -1,7 +1,7 @@
-"""A parquet file of plain Python values, written without another library.
+"""Write a parquet file of plain Python values without another library.
 
-Numbers, truth values, texts and blobs, each column of one kind, any of them NULL. One uncompressed
-page a column and group of rows; texts that repeat go through a dictionary. The format is that of
+Columns hold numbers, truth values, texts or blobs, each of one kind, with NULLs. Each column has one
+uncompressed page per row group; repeated texts are stored in a dictionary. The format is that of
 github.com/apache/parquet-format (Encodings.md, src/main/thrift/parquet.thrift), its metadata in
 Thrift's compact protocol (github.com/apache/thrift, doc/specs/thrift-compact-protocol.md).
 """
@@ -105,7 +105,7 @@ class ParquetWriter:
         self._file.write(body)
 
     def close(self, otherwise: Mapping[str, str]) -> None:
-        """Write the footer. ``otherwise`` is the kind of a column that has no value at all."""
+        """Write the footer. ``otherwise`` is the kind of a column without any value."""
         kinds = {name: self._kinds.get(name) or otherwise[name] for name in self._names}
         root = _struct((4, _text("schema")), (5, _i32(len(kinds))))
         leaves = [_leaf(name, kind) for name, kind in kinds.items()]

@@ -120,7 +120,7 @@ def _rows(
     key: tuple[str, ...],
     limit: int | None,
 ) -> Iterator[dict[str, Value]]:
-    """Rows that one side has more often, each as often as it has more; in key order."""
+    """Return the rows that one side has more often, repeated by the excess, in key order."""
     names = table.names
     cells = ", ".join(f"{plain(table.columns[c], quote(c))} AS {quote(c)}" for c in names)
     order = ", ".join([*map(quote, key), "xexp_pos"]) if key else "xexp_pos"

@@ -1,7 +1,7 @@
-"""Compare whole rows: which ones the other side lacks, counted by multiplicity.
+"""Compare whole rows, counting duplicates.
 
 Two rows are the same if every cell is: NULL equals NULL, NaN equals NaN, ``0.0`` is not ``-0.0``.
-SQL's own grouping does all but the last, hence the marks.
+SQL's grouping does all of this but the last, hence the marks.
 
 The outcome for one table: rows to append, change and drop in ours.
 
@@ -18,13 +18,13 @@ from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, null
 from gitxexp.tables.duckdb.session import Session, quote
 from gitxexp.tables.plan import Conflict, TableReport, Value
 
-#: Positions: the input's number above the row number, so that order is the order of the inputs.
+#: Positions combine the input's number (high) and the row number, so they sort by input.
 _SIDE = 1 << 42
 
 #: Up to this many possible duplicates are stored rather than looked up twice.
 KEPT = 1_000_000
 
-#: With more inputs than this, counting each in a column of its own costs more than grouping twice.
+#: With more inputs than this, counting each in its own column costs more than grouping twice.
 SIDES = 8
 
 
@@ -195,7 +195,7 @@ def shared(table: Aligned) -> list[str]:
     return [c for c in table.columns if table.ours and c in table.ours.has and c in theirs]
 
 
-#: Conflicts shown in full; the report's counter has all of them.
+#: Conflicts listed in full; the report's counter includes all of them.
 SHOWN = 1000
 
 _INTEGERS = frozenset(
@@ -214,7 +214,7 @@ class Outcome:
     drop: str = ""
     conflicts: tuple[Conflict, ...] = ()
     notes: tuple[str, ...] = ()
-    gone: bool = False  #: the table itself leaves the result
+    gone: bool = False  #: the table itself is dropped from the result
 
 
 def plain(kind: str, expression: str) -> str:

@@ -66,8 +66,8 @@ def tables(path: Path) -> dict[str, dict[str, str]]:
 
 @dataclass(frozen=True)
 class Written:
-    """What was written: the kind of each column that has a value, and notes on columns that DuckDB
-    gets in another form."""
+    """The result of :func:`write`: the kind of each column that has a value, and notes on columns
+    that DuckDB gets in another form."""
 
     kinds: Mapping[str, str]
     notes: list[str]
@@ -120,7 +120,7 @@ def _escaped(raw: bytes) -> str:
 
 
 def _columns(con: sqlite3.Connection, table: str) -> dict[str, str]:
-    """Each column (generated ones too) and the kind that it is declared as."""
+    """Return each column (generated ones too) and its declared kind."""
     rows = con.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
     return {row[1]: _affinity(row[2]) for row in rows if row[6] != 1}
 

@@ -150,8 +150,7 @@ class Session:
         return self._apart.path / path.name
 
     def seal(self, sources: Sequence[Source], out: Path | None = None) -> None:
-        """Restrict access: only the opened ``sources`` can be read, and the folder of ``out``
-        written.
+        """Restrict access to reading the opened ``sources`` and writing the folder of ``out``.
 
         A view or macro of a source could name any file, or a FIFO without a writer.
         """
@@ -165,7 +164,7 @@ class Session:
         self.rows("SET enable_external_access = false")
 
     def inside(self, path: Path) -> str:
-        """A plain name for a file to be written, through a link to its folder."""
+        """Return a plain name, through a link to its folder, for a file to be written."""
         folder = self.scratch / f"out{next(self._numbers)}"
         folder.symlink_to(path.parent.resolve())
         return str(folder / path.name)
@@ -206,7 +205,7 @@ def _quiet(con: Any) -> None:
     processes.interruptible(con)
 
 
-#: Settings so that nothing in a file can load code, or read or write another file.
+#: Settings that keep a file from loading code, and from reading or writing another file.
 _SEALED = {
     "enable_external_access": "false",
     "autoinstall_known_extensions": "false",
@@ -256,7 +255,7 @@ def translated(what: str = "") -> Iterator[None]:
         yield
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
-    except RuntimeError as error:  # DuckDB's word for a KeyboardInterrupt that it took
+    except RuntimeError as error:  # DuckDB's exception for a KeyboardInterrupt that it caught
         if "Query interrupted" not in str(error):
             raise
         raise KeyboardInterrupt from error

@@ -106,7 +106,7 @@ def _check_names(session: Session, link: str, path: Path) -> None:
     """Reject duplicate names, also inside structs, where DuckDB would give one field the values of
     the other."""
     rows = session.rows(f"SELECT name, num_children FROM parquet_schema({link})")
-    open_groups: list[tuple[int, set[str]]] = []  # fields still to come, names seen
+    open_groups: list[tuple[int, set[str]]] = []  # remaining fields, names seen
     for name, children in rows:
         if open_groups:
             left, seen = open_groups.pop()
@@ -144,7 +144,7 @@ def _check_decimals(session: Session, link: str, path: Path) -> None:
 
 
 def damaged(session: Session, source: Source) -> bool:
-    """Whether some part of a parquet file cannot be read: a statement over several does not say."""
+    """Return whether a part of a parquet file is unreadable: a statement over several does not tell."""
     try:
         for table in source.tables if source.kind == "parquet" else ():
             session.rows(f"SELECT count(h) FROM (SELECT hash(t) AS h FROM {table.relation} AS t)")

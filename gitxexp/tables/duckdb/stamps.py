@@ -1,4 +1,4 @@
-"""Give rows that differ only in their stamps one stamp before merging."""
+"""Before merging, unify the stamps of rows that differ only in them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CHUNK = 200  #: rows of one INSERT
 
 @dataclass(frozen=True)
 class Restamped:
-    """The table with the final stamps of its rows; ``ours`` names the rows that change."""
+    """A table with the final stamps of its rows; ``ours`` lists the rows that change."""
 
     table: Aligned
     ours: str = ""  #: a table with ``xexp_at``, the row number
@@ -208,7 +208,7 @@ class _Changes:
     def three_way(
         self, by_side: Sequence[Sequence[StampedRow]], base: int, theirs: int, versions: int
     ) -> None:
-        """Stamps from which an ordinary three-way merge makes the right ones."""
+        """Return stamps that an ordinary three-way merge turns into the right ones."""
         ours = by_side[0] if base != 0 else ()
         group = merge_stamped(by_side[base], ours, by_side[theirs], versions)
         self.differing += group.differing

@@ -1,4 +1,4 @@
-"""Three-way: what each side changed since the base, by whole rows or cell by cell.
+"""Three-way merge: find what each side changed since the base, by whole rows or cell by cell.
 
 By key: compare base, ours and theirs of each key, and decide each cell.
 
@@ -104,7 +104,7 @@ def differing(session: Session, table: Aligned, sides: dict[str, Side | None]) -
 
 
 def _balance(session: Session, loose: str) -> None:
-    """The wanted change of ours per row: the same change on both sides counts once.
+    """Return the number of copies to add to ours per row; the same change on both sides counts once.
 
     With an empty base this is the maximum of both sides, as in a two-way merge.
     """
@@ -276,7 +276,7 @@ class Pivot:
         return self.table.ours.query if self.table.ours else f"SELECT 0 AS {ROW} WHERE false"
 
     def _dropped(self, wide: str, loose: str) -> str:
-        """Rows that theirs deleted and ours left alone, or if deletes win."""
+        """Return the rows that theirs deleted, if ours left them unchanged or deletions win."""
         where = "hb AND ho AND NOT ht AND (NOT xexp_gone OR xexp_theirs)"
         if self.table.ours is None or not count(
             self.session, f"SELECT 1 FROM {wide} WHERE {where}"
@@ -367,8 +367,7 @@ def settled_rows(
 def restored(side: Side, base: Side, columns: Sequence[str], key: Sequence[str]) -> Side:
     """Restore dropped ``columns`` of a side with the base's values.
 
-    A row is the base's of the same key; without a key, the one that is the same otherwise, where
-    there are several the first for the first.
+    Rows are matched by key; without a key, by their other columns, equal ones in order.
     """
     rest = [c for c in side.has & base.has if c not in columns]
     join = list(key) or sorted(rest)

@@ -1,8 +1,8 @@
 """Two-way merge and rebase of one table.
 
-By key: fill what is NULL, keep what agrees, report what does not. If there is at most one row on
-each side they are joined, which costs far less than grouping. Without a key whole rows are counted.
-A rebase drops the rows that the incoming ones replace; a plain merge adds them.
+With a key, NULLs are filled, equal values kept and others reported. If each side has at most one row
+per key, the sides are joined, which costs far less than grouping. Without a key, whole rows are
+counted. A rebase drops the rows that the incoming ones replace; a plain merge adds rows.
 """
 
 from __future__ import annotations
@@ -203,7 +203,7 @@ def _added(work: _Keyed, skip_bad: bool) -> list[Fresh]:
 
 
 def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int, int]:
-    """A table of changed rows of ours, how many only got values, and how many gave some up."""
+    """Return a table of our changed rows, and how many were filled and how many replaced."""
     differs = ["false"]
     for index, name in enumerate(work.cells):
         differs.append(f"groups.v{index} IS DISTINCT FROM mine.{quote(name)}")
@@ -225,7 +225,7 @@ def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int, int]:
 
 
 def _null_rows(work: _Keyed, full: str) -> list[Fresh]:
-    """Rows whose key is not whole are ordinary rows."""
+    """Merge rows whose key has a NULL as whole rows."""
     table = work.table
     others = [f"SELECT * FROM ({side.query}) WHERE NOT ({full})" for side in table.others]
     if not any(count(work.session, query) for query in others):
@@ -251,7 +251,7 @@ def _sides(work: _Keyed, condition: str = "true") -> list[str]:
 
 
 def _apart(work: _Keyed) -> list[Fresh]:
-    """Disagreeing rows kept as rows of their own, under the same key or under a new number."""
+    """Keep disagreeing rows as separate rows, under the same key or a new number."""
     columns = dict(work.table.columns)
     if _renumbers(work):
         return _renumbered(work)
@@ -397,7 +397,7 @@ def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Out
     """Replace our rows by the rows of the last input that has the same key.
 
     Rows that are the same on both sides stay where they are, so that a second run changes nothing.
-    A table without the key's columns follows merge, and a note says so.
+    A table without the key's columns is merged instead, with a note.
     """
     plain = replace(options, key=())
     both = set(shared(table)) if table.ours else set(table.columns)
@@ -424,9 +424,9 @@ def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Out
 def _with_key(
     session: Session, table: Aligned, names: tuple[str, ...]
 ) -> tuple[Aligned, tuple[str, ...]]:
-    """The table with the key that decides: rows without a version go by their run.
+    """Return the table with the deciding key; rows without a version use their run's.
 
-    That is the version that the run has elsewhere, else the run itself.
+    That is the version that the run has in other rows, else the run itself.
     """
     run = run_column(shared(table) if table.ours else table.columns)
     sides = [*([table.ours] if table.ours else []), *table.others]

@@ -1,4 +1,4 @@
-"""Write what a merge decided, in the wanted format.
+"""Write the result of a merge in the requested format.
 
 A DuckDB file is the target's own copy edited, or a new one that DuckDB 1.2 can read. A SQLite file
 likewise, with every value verified while writing. The output is a temporary file that replaces the
@@ -49,14 +49,14 @@ from gitxexp.tables.rules import carried
 
 
 def statement_kind(sql: str) -> str:
-    """What a CREATE statement makes, in lower case."""
+    """Return the kind of object that a CREATE statement makes, in lower case."""
     words = (word for word in sql.split() if word.lower() in ("index", "view", "trigger"))
     return next(words, "index").lower()
 
 
 @dataclass(frozen=True)
 class Job:
-    """One merge, decided."""
+    """A merge whose outcome is decided."""
 
     session: Session
     kind: Kind
@@ -91,7 +91,7 @@ class Job:
 
     @cached_property
     def duckdb_objects(self) -> Incoming:
-        """Types, sequences, macros, indexes, views and comments that a DuckDB target lacks."""
+        """Return the types, sequences, macros, indexes, views and comments that a DuckDB target lacks."""
         if self.kind != "duckdb":
             return Incoming()
         sources = [s for s in (self.ours, *self.others) if s is not None and s is not self.base]
@@ -114,7 +114,7 @@ class Job:
         return list(found.values())
 
     def _as_text(self) -> tuple[str, ...]:
-        """SQLite lacks these types; their text keeps the value."""
+        """Convert to text the types that SQLite lacks, which keeps the value."""
         if self.kind != "sqlite":
             return ()
         simple = ("INT", "DOUBLE", "FLOAT", "VARCHAR", "BLOB", "BOOLEAN", "INTEGER", '"NULL"')
@@ -127,7 +127,7 @@ class Job:
 
 
 def write(job: Job, temp: Path, copy_of: Path | None) -> tuple[str, ...]:
-    """Write the merged file to ``temp``; gives notes. ``copy_of``: nothing changes, copy this."""
+    """Write the merged file to ``temp``; return notes. ``copy_of``: copy this, nothing changes."""
     if copy_of is not None and job.ours is not None and job.ours.kind == job.kind == "parquet":
         shutil.copyfile(copy_of, temp)
         return ()
@@ -179,7 +179,7 @@ def _duckdb(job: Job, temp: Path) -> tuple[str, ...]:
 
 
 def accept(job: Job, lost: Sequence[str]) -> None:
-    """Refuse a merge that would lose what a source declares; not what reads other files."""
+    """Refuse a merge that would lose an object of a source, unless it reads other files."""
     serious = [line for line in lost if "file system operations are disabled" not in line]
     if serious and not job.options.allow_lossy:
         raise XexpError(serious[0], "accept that with --allow-lossy")
@@ -190,7 +190,7 @@ STORAGE = "v1.2.0"
 
 
 def create_duckdb(session: Session, temp: Path) -> str:
-    """Attach a new file at ``temp`` and give its catalog name."""
+    """Attach a new file at ``temp`` and return its catalog name."""
     alias = session.name("out")
     session.rows(f"ATTACH {text(session.inside(temp))} AS {alias} (STORAGE_VERSION '{STORAGE}')")
     return alias
@@ -199,10 +199,10 @@ def create_duckdb(session: Session, temp: Path) -> str:
 def write_duckdb(
     session: Session, alias: str, outcomes: Iterable[Outcome], edit: bool
 ) -> tuple[str, ...]:
-    """Apply the outcomes inside ``alias``; gives notes about what could not come along.
+    """Apply the outcomes inside ``alias``; return notes about what could not be kept.
 
-    Deletions, changes and additions are committed apart: DuckDB checks unique keys against rows
-    deleted in the same transaction. The file is not in use yet, so nobody sees a partial state.
+    Deletions, changes and additions are committed separately: DuckDB checks unique keys against rows
+    deleted in the same transaction. The file is not in use yet, so no reader sees a partial state.
     """
     notes: list[str] = []
     session.rows("SET wal_autocheckpoint = '1TB'")  # a checkpoint may renumber rows
@@ -264,7 +264,7 @@ def _edit(session: Session, alias: str, outcome: Outcome) -> None:
 
 
 def _defaults(session: Session, place: str, outcome: Outcome) -> None:
-    """Let added columns have the default that a source declares, for rows that come later."""
+    """Give added columns the default that a source declares, for later rows."""
     added = {name.lower(): name for name in outcome.table.added}
     for side in outcome.table.others:
         if side.table.kind != "duckdb":
@@ -288,7 +288,7 @@ def _short(side: Side) -> str:
 
 
 def _fill(session: Session, place: str, outcome: Outcome) -> None:
-    """The columns that ours lacked and has values for all the same (see ``settled.restored``)."""
+    """Return the columns that ours lacked but has values for (see ``settled.restored``)."""
     ours = outcome.table.ours
     again = [c for c in outcome.table.added if ours is not None and c in ours.has]
     if ours is None or not again:
@@ -301,7 +301,7 @@ def _fill(session: Session, place: str, outcome: Outcome) -> None:
 
 
 def _change(session: Session, place: str, outcome: Outcome) -> None:
-    """Only columns that differ somewhere: a key that stays need not be checked again."""
+    """Update only columns that differ somewhere: an unchanged key need not be checked again."""
     names = outcome.table.names
     tests = ", ".join(
         f"bool_or(mine.{quote(c)} IS DISTINCT FROM changed.{quote(c)})" for c in names
@@ -350,7 +350,7 @@ def _widen(session: Session, alias: str, place: str, outcome: Outcome) -> None:
 
 
 def _create(session: Session, alias: str, outcome: Outcome) -> list[str]:
-    """Create a table with its rows; gives what of its declaration could not be kept."""
+    """Create a table with its rows; return the parts of its declaration that could not be kept."""
     side = outcome.table.ours or outcome.table.others[0]
     if side.table.kind == "duckdb":
         session.rows(f"CREATE SCHEMA IF NOT EXISTS {alias}.{quote(side.table.schema)}")
@@ -426,7 +426,7 @@ def write_sqlite(
 ) -> tuple[str, ...]:
     """Write ``temp``: a copy of ``base`` with the outcomes applied, or all of them in a new file.
 
-    Gives notes. Raises :class:`XexpError` if a declared type would change a value.
+    Returns notes. Raises :class:`XexpError` if a declared type would change a value.
     """
     con = sqlite.connect(temp)
     try:
@@ -601,7 +601,7 @@ _LOGS = (".wal", "-wal", "-shm", "-journal")
 
 @contextlib.contextmanager
 def beside(out: Path) -> Iterator[Path]:
-    """A fresh path in the folder of ``out``; removed at the end."""
+    """Yield a new path in the folder of ``out``; the file is removed at the end."""
     folder = Folder(out.parent)
     try:
         yield folder.path / "merged"
@@ -624,8 +624,8 @@ def writing(out: Path) -> Iterator[None]:
 def publish(temp: Path, out: Path) -> None:
     """Replace ``out`` by ``temp`` atomically and durably.
 
-    A log of the old file must not outlive it (it would be replayed onto the new one), so it is
-    folded into the old file first, by the database's own crash-safe means. A link is replaced,
+    A log of the old file must not outlive it (it would be replayed onto the new one), so the
+    database itself checkpoints it into the old file first. A link is replaced,
     never followed: its target may be a cache object.
     """
     try:
@@ -657,7 +657,7 @@ def _sync(path: Path) -> None:
 
 
 def settle(path: Path) -> None:
-    """Fold a database's log into its file; raises :class:`XexpError` if someone is using it."""
+    """Checkpoint a database's log into its file; raises :class:`XexpError` if it is in use."""
     logs = [path.with_name(path.name + suffix) for suffix in _LOGS]
     if path.is_symlink() or not any(log.exists() and log.stat().st_size for log in logs):
         return

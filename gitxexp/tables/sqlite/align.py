@@ -1,4 +1,4 @@
-"""Make room in the target for what a source holds: tables, columns, and types that keep values.
+"""Prepare the target for a source: add tables and columns, and choose types that keep values.
 
 Two column names that may mean one thing: ``lr`` and ``learning_rate``.
 """
@@ -25,7 +25,7 @@ from gitxexp.tables.sqlite.schema import (
 )
 from gitxexp.tables.sqlite.write import Account
 
-#: Larger than every number, smaller than every text: finds what numeric affinity left as text.
+#: Sorts above every number and below every text, so finds text that numeric affinity did not convert.
 _INFINITY = "CAST(9e999 AS NUMERIC)"
 
 
@@ -128,7 +128,7 @@ def _add_columns(
 
 
 def _refuse_unnumbered(target: Table) -> None:
-    """Rows that are alike are told apart by their rowid, which three columns together can hide."""
+    """Refuse a table without a readable rowid: it distinguishes equal rows, and columns can hide it."""
     if not (target.virtual or target.without_rowid or target.rowid):
         raise XexpError(
             f"{target.name} has columns called rowid, _rowid_ and oid, which hide its row numbers",
@@ -137,7 +137,7 @@ def _refuse_unnumbered(target: Table) -> None:
 
 
 def _refuse_computed(con: sqlite3.Connection, feed: Feed) -> None:
-    """A column computed in the target but stored in the source would lose its values."""
+    """Refuse a column that the target computes and the source stores: its values would be lost."""
     for column in feed.table.stored:
         name = feed.renamed.get(fold(column.name), column.name)
         mine = feed.target.column(name)
@@ -193,13 +193,12 @@ def _without_types(
     return replace(feed, target=target)
 
 
-#: What a column of a STRICT table takes unchanged (sqlite.org/stricttables.html), by its type.
+#: The storage classes that a column of a STRICT table stores unchanged (sqlite.org/stricttables.html).
 _TAKES = {"INT": "integer", "INTEGER": "integer", "REAL": "real", "TEXT": "text", "BLOB": "blob"}
 
 
 def _widen_strict(con: sqlite3.Connection, feed: Feed, account: Account) -> Feed:
-    """Both sides declare a column's type, and not the same one: where a value does not fit ours, the
-    column takes ANY."""
+    """Declare a column ANY if the sides declare different types and a value does not fit ours."""
     clashing = []
     for column in feed.target.stored:
         taken = _TAKES.get(column.declared.upper())
@@ -248,7 +247,7 @@ def _strict_conflict(con: sqlite3.Connection, feed: Feed, column: Column) -> Con
 
 
 def drop_column_type(con: sqlite3.Connection, table: Table, column: Column) -> None:
-    """Take the declared type away, in this transaction; every stored value stays what it is.
+    """Remove the declared type in this transaction; every stored value is unchanged.
 
     Integral values of a REAL column are stored as integers (sqlite.org/datatype3.html section 2),
     so those rows are written again as what they were read as.

@@ -40,7 +40,7 @@ def _read(con: sqlite3.Connection, feed: Feed) -> dict[Value, Value]:
 
 
 class Counted:
-    """What a merged table of pairs is next to both sides."""
+    """Row counts of a merged table of pairs compared with both sides."""
 
     def __init__(self, ours: Pairs, theirs: Pairs, result: Pairs) -> None:
         self.gone = [(key,) for key in ours if key not in result]
@@ -63,7 +63,7 @@ def _write(con: sqlite3.Connection, feed: Feed, counted: Counted, write: Writer)
 
 
 def _later(con: sqlite3.Connection, db: str, column: str, ours: str, theirs: str) -> bool:
-    """Whether a row of theirs with its object is younger than every row of ours with ours."""
+    """Whether one of their rows with their object is newer than all of our rows with ours."""
     mine, other = _last(con, "main", column, ours), _last(con, db, column, theirs)
     return other is not None and (mine is None or other > mine)
 
@@ -80,7 +80,7 @@ def _last(con: sqlite3.Connection, db: str, column: str, value: str) -> str | No
 def keep_counted_assets(
     con: sqlite3.Connection, schemas: Collection[Schema], others: Collection[str]
 ) -> None:
-    """An asset that one side deleted but the other refers to again is put back."""
+    """Restore an asset that one side deleted but the other refers to again."""
     if not all(is_counting(schema) for schema in schemas):
         return
     for db in others:

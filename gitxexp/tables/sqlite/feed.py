@@ -1,4 +1,4 @@
-"""What one source offers to one table: an SQL expression per target column, and which rows."""
+"""The rows that one source offers to one table, with an SQL expression per target column."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from gitxexp.tables.sqlite.schema import Column, Key, Table
 class Feed:
     """Rows of one source table, aligned by name with a target table.
 
-    SQL made here calls the source row ``s`` and the target row ``t``. ``exprs`` has an entry for
+    The SQL names the source row ``s`` and the target row ``t``. ``exprs`` has an entry for
     every stored target column; a column the source lacks is NULL (or, where the target forbids
     NULL, the target's constant default: what ADD COLUMN would have given it).
     """

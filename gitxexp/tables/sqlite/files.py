@@ -59,12 +59,12 @@ def is_sqlite(path: Path) -> bool:
 
 
 def _command(*arguments: str) -> list[str]:
-    """Run ``gitxexp.tables.sqlite.raw_pages`` in a process of its own, which starts quickly."""
+    """Return the command for ``gitxexp.tables.sqlite.raw_pages``, a process that starts quickly."""
     return [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *arguments]
 
 
 def child(what: str, task: object) -> str:
-    """What the process printed; raises OSError with the system's words when it could not read."""
+    """Return what the process printed; raises OSError with the system's message if it cannot read."""
     done = subprocess.run(
         _command(what), input=json.dumps(task), capture_output=True, text=True, check=False
     )
@@ -99,7 +99,7 @@ def read_headers(paths: Sequence[Path]) -> list[Header]:
 
 
 def _small_header(path: Path) -> Header | None:
-    """The header of a small, sound file through SQLite, which saves starting a process."""
+    """Read the header of a small valid file through SQLite, without starting a process."""
     size = path.stat().st_size
     if size > SMALL:
         return None
@@ -108,7 +108,7 @@ def _small_header(path: Path) -> Header | None:
             raw = con.serialize()[:100]
         return _parse(path, raw, size)
     except (sqlite3.Error, XexpError):
-        return None  # read the bytes themselves, to say what is wrong
+        return None  # read the bytes instead, to report what is wrong
 
 
 def _parse(path: Path, raw: bytes, size: int) -> Header:
@@ -136,8 +136,8 @@ def _parse(path: Path, raw: bytes, size: int) -> Header:
 def clear_errors(path: Path | str, reading: bool = False) -> Iterator[None]:
     """Convert SQLite and system errors to one sentence about ``path``.
 
-    ``reading``: the file is only read here, so a full disk is not about it, and is left to the
-    caller.
+    ``reading``: the file is only read, so an error about a full disk concerns another file and is left to
+    the caller.
     """
     try:
         yield

@@ -1,11 +1,10 @@
-"""Rows without a key: the result holds each exact row as often as the input that has it most.
+"""Merge rows without a key: the result has each row as often as the input that has it most often.
 
 One scan of the target finds the rows that could be equal, by one discriminating column against a
 temporary index of the offered values. Only those are compared whole, by one grouping sort.
 
-A cheap first test for rows that cannot equal an offered one: a column's smallest and largest.
-
-Results come in time order, so most older rows lie outside what a new source offers.
+A cheap test excludes rows first: those outside the range of a column's offered values. Results are
+appended in time order, so most older rows are outside the range of a new source.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from gitxexp.tables.sqlite.feed import Feed, tree, typed
 from gitxexp.tables.sqlite.schema import Column, Table
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh, stage
 
-SAMPLE = 2000  #: rows looked at to choose a discriminating column
+SAMPLE = 2000  #: sampled rows for choosing a discriminating column
 TERMS = 1900  #: SQLite allows 2,000 terms in GROUP BY and 2,000 result columns
 
 
@@ -151,7 +150,7 @@ def _fill_probe(con: sqlite3.Connection, feeds: Sequence[Feed], probe: Column) -
 
 
 def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column | None:
-    """The offered column that tells rows apart best, as far as a sample shows.
+    """Return the offered column that distinguishes rows best, judged by a sample.
 
     None if there is none, and everything must be compared.
     """
@@ -178,9 +177,9 @@ def _probe_column(con: sqlite3.Connection, feed: Feed, subset: Subset) -> Column
 def pair_stamps(
     con: sqlite3.Connection, feed: Feed, subset: Subset, write: Writer
 ) -> tuple[Feed, int]:
-    """Give rows of the target (among the hits) and offered ones that are one row one stamp.
+    """Give one stamp to rows of the target (among the hits) and offered ones that are the same row.
 
-    The feed with these stamps, and how many rows of the target have a new one.
+    Returns the feed with these stamps, and how many rows of the target have a new one.
     """
     target = feed.target
     key = target.keys[0].columns if target.keys else ()
@@ -275,7 +274,7 @@ def write_stamps(
     wanted: Mapping[int, Stamp | None],
     held: Mapping[int, StampedRow],
 ) -> int:
-    """Give rows of the target their new stamps; how many are changed by that."""
+    """Give rows of the target their new stamps; return how many changed."""
     changed = [(*s, n) for n, s in wanted.items() if s is not None and s != held[n].stamp]
     sets = ", ".join(f"{quote(c)} = ?" for c in stamps.columns)
     con.executemany(
@@ -337,7 +336,7 @@ def insert_surplus(
 def _insert_virtual(
     con: sqlite3.Connection, target: Table, names: Sequence[str], values: str
 ) -> int:
-    """Rows of a virtual table keep their rowid where it is free: triggers may rely on it."""
+    """Keep the rowid of a virtual table's rows where it is free: triggers may rely on it."""
     table, into = f"main.{quote(target.name)}", ", ".join(map(quote, names))
     fresh(con, "placed", "rid INTEGER PRIMARY KEY")
     con.execute(
@@ -359,9 +358,9 @@ def _insert_virtual(
     )
 
 
-SPAN_SAMPLE = 200  #: target rows looked at to choose the column
-WORTH = 100_000  #: target rows above which choosing pays
-COLUMNS = 4  #: the first ones: run, time and step stand there
+SPAN_SAMPLE = 200  #: sampled target rows for choosing the column
+WORTH = 100_000  #: number of target rows from which on choosing pays off
+COLUMNS = 4  #: the first ones: run, time and step are usually there
 
 
 def outside(

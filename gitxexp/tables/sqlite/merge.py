@@ -1,8 +1,6 @@
-"""Merge and rebase of whole SQLite files: what is public here is what commands call.
+"""Merge and rebase whole SQLite files, two-way and (for git's merge driver) three-way.
 
-One table of one source into the target: which way its rows go.
-
-Three-way merge of whole SQLite files, as a git merge driver needs it.
+The public functions here are those that commands call.
 """
 
 from __future__ import annotations
@@ -480,7 +478,7 @@ class _Three:
         name = fold(feed.target.name)
         old = (
             base.tables.get(name) if name not in self.whole else None
-        )  # else its rows are "deleted"
+        )  # otherwise its rows would count as deleted
         below = None
         if old is not None and old.content is None:
             names = [c.name for c in old.columns]
@@ -508,7 +506,7 @@ class _Three:
     def _without_dropped(
         self, ours: Schema, theirs: Schema, base: Schema, account: Account
     ) -> Schema:
-        """Tables that ours dropped stay dropped, unless theirs changed them."""
+        """Leave out tables that ours dropped, unless theirs changed them."""
         kept = dict(theirs.tables)
         for name, table in theirs.tables.items():
             if name in ours.tables or name not in base.tables:
@@ -522,7 +520,7 @@ class _Three:
         return replace(theirs, tables=kept)
 
     def _drop(self, ours: Schema, theirs: Schema, base: Schema, account: Account) -> None:
-        """Tables that theirs dropped go, unless ours changed them."""
+        """Drop tables that theirs dropped, unless ours changed them."""
         for name, table in ours.tables.items():
             if name in theirs.tables or name not in base.tables or table.virtual:
                 continue
@@ -568,7 +566,7 @@ class _Three:
 
 
 def _newer(theirs: Schema, base: Schema) -> Schema:
-    """What theirs has that the base had not: what ours dropped is not brought back."""
+    """Return what theirs added since the base, so that what ours dropped is not restored."""
     known = {(o[0], fold(o[1])) for o in base.objects}
     return replace(
         theirs, objects=tuple(o for o in theirs.objects if (o[0], fold(o[1])) not in known)

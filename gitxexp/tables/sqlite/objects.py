@@ -1,6 +1,6 @@
-"""Everything in a database that is not a row: triggers, views, sequences, full-text indexes.
+"""Merge everything in a database that is not a row: triggers, views, sequences, full-text indexes.
 
-Indexes, views and triggers in a three-way merge: what one side changed or dropped.
+In a three-way merge, follow the indexes, views and triggers that one side changed or dropped.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Extras:
             con.execute(f"DROP TRIGGER main.{quote(name)}")
 
     def collect(self, db: str, schema: Schema, chosen: set[str]) -> None:
-        """Remember the objects only this source has, and raise the target's sequences to its."""
+        """Remember the objects that only this source has, and raise the target's sequences to its own."""
         for kind, name, owner, sql in schema.objects:
             if kind == "table" or (chosen and fold(owner) not in chosen):
                 continue
@@ -49,7 +49,7 @@ class Extras:
         return self.con.execute(sql).fetchone() is not None
 
     def finish(self) -> None:
-        """Put the triggers back, carry the rest over, rebuild text indexes, check references."""
+        """Restore the triggers, add the new objects, rebuild text indexes, check references."""
         self._rebuild_text()
         for _, _, _, sql in self.triggers:
             self.con.execute(sql)
@@ -61,7 +61,7 @@ class Extras:
         self._check_references()
 
     def _rebuild_text(self) -> None:
-        """Triggers did not run, so text indexes over a changed table are made again."""
+        """Rebuild the text indexes of changed tables, because triggers did not run."""
         for table in read_schema(self.con).tables.values():
             tally = self.account.tables.get(fold(table.content or ""))
             if table.content and tally and (tally.touched or tally.created):
@@ -76,7 +76,7 @@ class Extras:
             rows = self.con.execute("PRAGMA main.foreign_key_check").fetchall()
         except (
             sqlite3.OperationalError
-        ):  # it refers to a column that is not a key: not ours to judge
+        ):  # it refers to a column that is not a key, which cannot be checked
             return Counter()
         return Counter(rows)
 
@@ -103,10 +103,10 @@ def follow_objects(
     chosen: set[str],
     account: Account,
 ) -> None:
-    """Drop what theirs dropped, and recreate what theirs changed, if ours left it alone.
+    """Drop what theirs dropped, and recreate what theirs changed, if ours did not change it.
 
     This happens before any row is merged: theirs may have dropped a unique index to add rows that
-    it forbade. What both sides changed stays as ours has it, with a note.
+    it forbade. Of what both sides changed, ours is kept, with a note.
     """
     old, mine, new = (_by_name(s) for s in (base, extras.before, theirs))
     for place, before in old.items():

@@ -25,7 +25,7 @@ from gitxexp.tables.sqlite.schema import Schema, Table, read_schema
 from gitxexp.tables.sqlite.source import Source, connect, create_private
 from gitxexp.tables.sqlite.write import Tally, Writer, fresh
 
-SMALLEST = 4 << 20  #: bytes; below it, looking at all rows is as fast as starting a process
+SMALLEST = 4 << 20  #: bytes; below this, reading all rows is as fast as starting a process
 MOST = 8  #: pairs compared; each keeps a transaction open
 LAST_ROWID = (1 << 63) - 1
 
@@ -34,7 +34,7 @@ Ranges = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Apart:
-    """One table in two files: the rowids on differing pages of each, and how many rows they are."""
+    """One table in two files: the rowids on differing pages of each, and the number of rows there."""
 
     old: Ranges
     new: Ranges
@@ -45,8 +45,8 @@ class Apart:
 class Copies:
     """Files of which the first is copied, and pairs (older, newer) of them to be compared.
 
-    Every compared file is held in a read transaction until ``close``, so that what was found stays
-    true.
+    Each compared file is kept in a read transaction until ``close``, so that the result stays
+    valid.
     """
 
     files: Sequence[Source]
@@ -89,7 +89,7 @@ class Copies:
         return self.found.get((self.files.index(old), self.files.index(new)), {})
 
     def close(self) -> None:
-        """Let go of the files. Safe to call twice."""
+        """Release the files. Safe to call twice."""
         self.held.close()
 
     def _likely(self, a: int, b: int) -> bool:
@@ -102,7 +102,7 @@ class Copies:
         return (
             all(f.raw == f.path for f in (one, two, self.files[0]))
             and small >= SMALLEST
-            and 2 * small >= large  # a copy that grew is not that small
+            and 2 * small >= large  # with a greater difference, comparing pages saves little
             and formats[0] == formats[1]
             and not one.header.auto_vacuum
         )
@@ -176,7 +176,7 @@ class Near:
 
     @property
     def told(self) -> bool:
-        """Whether it is known where ours differs from the base."""
+        """Whether the rows in which ours differs from the base are known."""
         return bool(self.ours)
 
     def only(self, base: str, theirs: str) -> Near:

@@ -4,10 +4,10 @@
 files on the way. It prints for every pair, per rowid table, the rowid ranges of the leaf pages that
 are not the same in both; or ``null`` where that cannot be told from the pages alone.
 
-It is a file apart from :mod:`gitxexp.tables.sqlite.pages`, which asks it: with that one's imports the
+It is separate from :mod:`gitxexp.tables.sqlite.pages`, which starts it: with that module's imports the
 process took 124 ms of processor time to start instead of 51, and a merge of 200,000 rows takes 140.
 
-The b-trees of a database file, read without SQLite: which rows stand on pages that differ.
+The b-trees of a database file are read without SQLite, to find the rows on pages that differ.
 
 Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
 """
@@ -26,8 +26,8 @@ from pathlib import Path
 from typing import TypedDict
 
 CHUNK = 1 << 18  #: small enough for the processor's cache; a whole number of pages of any size
-FLUSH = 16 << 20  #: bytes of a copy after which they are sent on to the disk
-EARLY = 256  #: differing pages after which two files are given up if they are most of the pages
+FLUSH = 16 << 20  #: bytes of a copy after which writing to disk begins
+EARLY = 256  #: differing pages after which a comparison is abandoned if most pages differ
 FICLONE = 0x40049409
 SYNC_FILE_RANGE_WRITE = 2
 
@@ -42,7 +42,7 @@ class Pair(TypedDict):
 
 
 class Task(TypedDict):
-    """What ``read`` is asked on its standard input."""
+    """The request that ``read`` gets on standard input."""
 
     files: list[str]
     out: str | None
@@ -60,7 +60,7 @@ def _clone(src: int, dst: int) -> bool:
 
 
 def flusher(fd: int) -> Callable[[int, int], object]:
-    """A function (offset, bytes) that begins to write a range to the disk and does not wait."""
+    """Return a function (offset, bytes) that starts writing a range to disk and does not wait."""
     try:
         import ctypes
 
@@ -79,7 +79,7 @@ class Reader:
         self.block, self.count = bytearray(), CHUNK
 
     def more(self) -> int:
-        """Fill the block with what comes next; fewer bytes than it holds at the end only."""
+        """Fill the block with the next bytes; only at the end are there fewer than it holds."""
         self.block = self.block or bytearray(CHUNK)
         view, self.count = memoryview(self.block), 0
         while self.count < CHUNK and (n := self.file.readinto(view[self.count :])):
@@ -88,7 +88,7 @@ class Reader:
 
 
 class Comparison:
-    """Two of the files: the numbers of the common pages whose bytes differ."""
+    """A comparison of two files: the numbers of the pages that differ."""
 
     def __init__(self, a: int, b: int, size: int) -> None:
         self.a, self.b, self.size = a, b, size
@@ -110,7 +110,7 @@ class Comparison:
 
 
 class Copy:
-    """The copy of the first file; what is written goes on to the disk meanwhile."""
+    """The copy of the first file; it is flushed to disk while it is written."""
 
     def __init__(self, file: FileIO, source: FileIO) -> None:
         self.file, self.flush = file, flusher(file.fileno())
@@ -169,7 +169,7 @@ def header(path: str) -> tuple[str, int]:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one of the two; exit 0, or 3 with the system's error number and file on stderr."""
+    """Run ``headers`` or ``read``; exit 0, or 3 with the system's error number and file on stderr."""
     try:
         if arguments[0] == "headers":
             json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
@@ -183,7 +183,7 @@ def main(arguments: list[str]) -> int:
 
 INTERIOR = (2, 5)  #: kinds of b-tree page: of an index, of a table
 LEAF_TABLE = 13
-LOCKS = 1 << 30  #: the page with this byte is never used
+LOCKS = 1 << 30  #: the page that contains this byte is never used
 
 Ranges = list[tuple[int, int]]
 Leaves = list[tuple[int, int]]  #: (place in key order, page)
@@ -233,7 +233,7 @@ class Pages:
                 raise ValueError("more pages than there are")
 
     def free(self) -> set[int]:
-        """Pages without meaning: the free list (section 1.5), and the page reserved for locks."""
+        """Return pages without content: the free list (section 1.5) and the page reserved for locks."""
         found = {LOCKS // self.size + 1}
         trunk = struct.unpack_from(">I", self.raw, 32)[0]
         while trunk and trunk not in found:
@@ -269,7 +269,7 @@ Files = tuple[Pages, Pages]
 
 
 def varint(raw: mmap.mmap, at: int) -> tuple[int, int]:
-    """A big-endian 7-bit integer of at most nine bytes, and where it ends."""
+    """Decode a big-endian 7-bit integer of at most nine bytes; return it and where it ends."""
     value = 0
     for i in range(8):
         byte = raw[at + i]
@@ -280,7 +280,7 @@ def varint(raw: mmap.mmap, at: int) -> tuple[int, int]:
 
 
 def known(file: Pages, root: int, changed: set[int]) -> set[int]:
-    """Those of the changed pages that belong to one b-tree."""
+    """Return the changed pages that belong to one b-tree."""
     above, low = file.interior(root)
     found = changed & (above or {root})
     for page in low:
@@ -289,10 +289,10 @@ def known(file: Pages, root: int, changed: set[int]) -> set[int]:
 
 
 def apart(files: Files, roots: Sequence[int], changed: set[int]) -> tuple[list[Leaves], set[int]]:
-    """The leaves of one table, in each file, that are not the same in the other; what is known.
+    """Return the leaves of one table, in each file, that differ in the other, as far as known.
 
-    An unchanged page above the leaves has the same leaves in both files, so that only changed ones
-    among them need a look.
+    An unchanged page above the leaves has the same leaves in both files, so only changed leaves
+    below it need a look.
     """
     (above, low), (over, deep) = (f.interior(r) for f, r in zip(files, roots, strict=True))
     common = (set(low) & set(deep)) - changed
@@ -319,7 +319,7 @@ def apart(files: Files, roots: Sequence[int], changed: set[int]) -> tuple[list[L
 
 
 def explain(files: Files, changed: set[int], roots: Roots, others: list[list[int]]) -> object:
-    """Rowid ranges to look at, per table: ``{name: [in A, in B, numbers of rows there]}``.
+    """Return rowid ranges to compare, per table: ``{name: [in A, in B, numbers of rows there]}``.
 
     ``roots`` gives the root page of each table in A and B; ``others`` the roots of all other
     b-trees of A and of B. None if a page that is no b-tree page differs (an overflow page, say),

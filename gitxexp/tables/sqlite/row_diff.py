@@ -1,12 +1,12 @@
-"""Row differences of two SQLite files, without any other engine.
+"""Compare the rows of two SQLite files without another engine.
 
 Where one file began as a copy of the other, only rows on differing pages are compared. Rows that
-both sides have at one place (by row number, or by a unique key) fall out first; what is left is
-sorted by SQLite, on disk if it is large, and only rows that really differ reach Python.
+both sides have at one place (by row number or unique key) are excluded first; SQLite sorts the rest,
+on disk if it is large, and only rows that really differ reach Python.
 
 The SQL that finds differing rows of one table in two attached files, ``a`` and ``b``.
 
-Everywhere ``x`` is the row of the one side and ``y`` a row of the other.
+In it, ``x`` is the row of one side and ``y`` a row of the other.
 """
 
 from __future__ import annotations
@@ -138,7 +138,7 @@ class _Pair:
         return tuple(names[fold(c)] for c in declared) if whole else ()
 
     def _alone(self, one: Table, found: Found) -> None:
-        """A table that only one side has."""
+        """Compare a table that only one side has."""
         db, sign = ("b", 1) if self.old is None else ("a", -1)
         names = [c.name for c in one.columns]
         query = ", ".join(map(quote, names)), f"FROM {db}.{quote(one.name)}"
@@ -175,7 +175,7 @@ class _Pair:
         spelled: _Spelled,
         found: Found,
     ) -> None:
-        """Rows with a whole key: one look at the other side's index for each."""
+        """Compare rows with a whole key by one look-up each in the other side's index."""
         wide = len(columns)
 
         def change(cells: Cells) -> None:
@@ -187,7 +187,7 @@ class _Pair:
             if sign > 0 and not pair[0].ranges:
                 old, new = (self.con.execute(count_rows(s, key)).fetchone()[0] for s in sides)
                 if new - old + found.counts()[1] == 0:
-                    return  # every key of the new side was met as one of the old side
+                    return  # every key of the new side matched one of the old side
 
             def lone(cells: Cells, sign: int = sign) -> None:
                 found.lone(_row(spelled[sign], cells), sign)
@@ -198,7 +198,7 @@ class _Pair:
     def _first(
         self, query: tuple[str, str], take: Callable[[Cells], None], limit: int | None
     ) -> int:
-        """Take the rows of a query up to ``limit``; how many more there are."""
+        """Return the rows of a query up to ``limit``, and how many more there are."""
         cells, source = query
         for taken, row in enumerate(self.con.execute(f"SELECT {cells} {source}")):
             if taken == limit:
@@ -222,7 +222,7 @@ def _spelled(columns: Sequence[Column], table: Table) -> list[str | None]:
 
 
 def _readable(change: RowChange) -> RowChange:
-    """The same with text that is not UTF-8 written out, as textconv does."""
+    """Escape text that is not UTF-8, as textconv does."""
     parts = (change.key, change.old, change.new)
     key, old, new = ({c: _text(v) for c, v in p.items()} if p is not None else None for p in parts)
     return RowChange(change.kind, key or {}, old, new)
@@ -291,7 +291,7 @@ def changed_rows(old: Side, new: Side, columns: Sequence[Column], key: Key) -> t
 
 
 def missing(side: Side, other: Side, columns: Sequence[Column], key: Key) -> tuple[str, str]:
-    """Cells, and the FROM clause, of rows whose key is whole and that the other side has not."""
+    """Cells, and the FROM clause, of rows with a whole key that the other side lacks."""
     rows, tests = _scanned(side)
     tests += [f"x.{quote(c)} IS NOT NULL" for c in key.columns]
     tests.append(f"NOT EXISTS (SELECT 1 FROM {other.name} AS y WHERE {_linked(key)})")
@@ -324,7 +324,7 @@ def _exactly(name: str) -> tuple[str, str]:
 
 
 def _rows(side: Side, other: Side, columns: Sequence[Column], sign: int, where: str) -> str:
-    """The rows of one side that the other has not at the same place."""
+    """The rows of one side that the other lacks at the same place."""
     table = side.table
     rows, tests = _scanned(side)
     if where:
@@ -341,7 +341,7 @@ def _rows(side: Side, other: Side, columns: Sequence[Column], sign: int, where: 
 
 
 def _scanned(side: Side) -> tuple[str, list[str]]:
-    """What to go through as ``x``, and the conditions that this takes."""
+    """Return what to scan as ``x``, and the conditions for it."""
     if not side.ranges:
         return f"{side.name} AS x", []
     rows = f"temp.{side.ranges} AS r CROSS JOIN {side.name} AS x"
@@ -377,10 +377,10 @@ def _same(column: Column, one: Table, two: Table) -> str:
 
 
 def _places(one: Table, two: Table) -> list[str]:
-    """Where the same row would stand on the other side, each told by one look at a b-tree.
+    """Return the places of the same row on the other side, each found by one look-up in a b-tree.
 
-    By number or by a unique key: either way at most one row there, and for that row at most one
-    here, so that equal ones cancel out in pairs.
+    By number or by unique key, at most one row there matches, and at most one here matches it,
+    so equal ones cancel out in pairs.
     """
     found = [f"y.{two.rowid} = x.{one.rowid}"] if one.rowid and two.rowid else []
     known = [_plain(k) for k in two.keys]

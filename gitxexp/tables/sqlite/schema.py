@@ -2,7 +2,7 @@
 
 Rules: sqlite.org/datatype3.html section 3.1 (affinity), sqlite.org/lang_keywords.html (quoting).
 
-What a database holds: tables, columns, keys and the other objects, as frozen values.
+The tables, columns, keys and other objects of a database are frozen values.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def affinity(declared: str) -> str:
 
 
 def type_sql(declared: str) -> str:
-    """A declared type as it may be written into new DDL; odd ones are quoted, never interpreted."""
+    """Return a declared type for use in new DDL; unusual ones are quoted, never interpreted."""
     if not declared or (_PLAIN_TYPE.match(declared) and not _has_keyword(declared)):
         return declared
     return quote(declared)
@@ -111,7 +111,7 @@ def _definitions(create: str) -> Iterator[list[Token]]:
 
 
 def _type_span(rest: list[Token]) -> tuple[int, int] | None:
-    """Where the declared type stands among the tokens after the column's name."""
+    """Return the position of the declared type among the tokens after the column's name."""
     end, depth, start = 0, 0, 0
     for kind, text, begin, stop in rest:
         if depth == 0 and kind == "name" and text.upper() in _CONSTRAINTS:
@@ -190,7 +190,7 @@ class Schema:
 
     tables: Mapping[str, Table]
     objects: tuple[tuple[str, str, str, str], ...]  #: type, name, table, SQL
-    unreadable: tuple[str, ...] = ()  #: virtual tables whose module is not here
+    unreadable: tuple[str, ...] = ()  #: virtual tables whose module is not available
 
     def has(self, kind: str, name: str) -> bool:
         return any(o[0] == kind and fold(o[1]) == fold(name) for o in self.objects)

@@ -1,8 +1,8 @@
 """Sources as consistent snapshots that are never written.
 
-A live database is attached read-only and read inside one transaction. What cannot be read that way
-without leaving files next to it (an unfinished journal, a WAL without its index) is read from a
-private copy, in which SQLite recovers it.
+A live database is attached read-only and read inside one transaction. A database that SQLite would
+have to recover (an unfinished journal, a WAL without its index), leaving files next to it, is read
+from a private copy.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _choose(path: Path, header: Header, private: Path) -> Source:
 
 
 def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
-    """A copy of a database and of what an interrupted writer left; recovered when it is opened."""
+    """Copy a database and what an interrupted writer left; SQLite recovers it when it is opened."""
     before = _stamp(path)
     copied = copy_file(path, Path(f"{private}.db"))
     copy_file(_beside(path, suffix), Path(f"{private}.db{suffix}"))
@@ -135,7 +135,7 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def connect(uri: str) -> sqlite3.Connection:
-    """A connection that reads odd text without failing and waits a little for a writer."""
+    """Return a connection that reads invalid text without failing and waits briefly for a writer."""
     con = sqlite.connect(uri, timeout=BUSY_SECONDS)
     con.text_factory = lambda raw: raw.decode("utf-8", "surrogateescape")
     return con
@@ -145,7 +145,7 @@ def _quick_check(con: sqlite3.Connection, path: Path) -> None:
     try:
         rows = [str(r[0]) for r in con.execute("PRAGMA quick_check(100)")]
     except sqlite3.OperationalError as error:
-        if "no such" in str(error):  # an extension that only the file's owner has
+        if "no such" in str(error):  # an extension that is not available here
             return
         raise
     bad = [r for r in rows if r != "ok" and not any(w in r for w in _CONSTRAINT_WORDS)]

@@ -1,4 +1,4 @@
-"""Where a merge is written: a new file that replaces the old one atomically, or the file itself."""
+"""The output of a merge: a new file that replaces the old one atomically, or the file itself."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ MMAP_BYTES = 1 << 40  #: SQLite lowers this to its own limit
 
 
 class Work(ABC):
-    """A connection to change, and what makes the change real or undoes it."""
+    """A connection for changes that are kept or dropped at the end."""
 
     con: sqlite3.Connection
     header: Header | None = None
 
     @abstractmethod
     def restart(self) -> None:
-        """Throw all changes away and begin again."""
+        """Discard all changes and begin again."""
 
     @abstractmethod
     def keep(self) -> None:
-        """Commit the changes: afterwards the target is completely new."""
+        """Commit the changes to the target."""
 
     @abstractmethod
     def drop(self) -> None:
-        """Leave the target as it was. Safe to call at any time, also after ``keep``."""
+        """Discard the changes. Safe to call at any time, even after ``keep``."""
 
 
 class NewFile(Work):
-    """A copy next to ``out``, renamed over it at the end.
+    """A copy next to ``out`` that replaces it at the end.
 
     ``base`` is copied first (None: the file begins empty). While the copy is worked on, the base is
     locked, so that no writer's rows fall between the copy and the rename.
@@ -155,7 +155,7 @@ class InPlace(Work):
             self.con.execute("ROLLBACK")
 
     def keep(self) -> None:
-        """Nothing is left to do: the engine has committed."""
+        """Do nothing: the engine has committed."""
 
     def drop(self) -> None:
         with suppress(sqlite3.Error):
@@ -178,7 +178,7 @@ def refuse_links(target: Path) -> None:
 
 
 def _open_copy(temp: Path) -> sqlite3.Connection:
-    """The private copy: no journal and no syncs, for a crash only leaves a file nobody uses."""
+    """Open the private copy without journal and syncs: a crash would only leave an unused file."""
     con = connect(address(temp, "rw"))
     con.execute("PRAGMA main.locking_mode=EXCLUSIVE").fetchone()
     con.execute("PRAGMA main.journal_mode=OFF").fetchone()
@@ -196,7 +196,7 @@ def _settings(con: sqlite3.Connection) -> None:
 
 
 def _lock(base: Source, writing: bool) -> sqlite3.Connection:
-    """A connection that keeps the base as it is: against other writers too when it is replaced."""
+    """Return a connection that locks the base, against other writers too if it is to be replaced."""
     con = connect(address(base.path, "rw") if writing else base.uri)
     try:
         if writing and base.header.wal:
@@ -225,7 +225,7 @@ def _roomy_folder(size: int, folder: Path) -> Path:
 
 
 def _remove_stale(folder: Path, name: str) -> None:
-    """Remove what a killed merge of the same file left: its process is gone."""
+    """Remove temporary files of killed merges of the same file."""
     with suppress(OSError):
         prefix = f".{name[:100]}.xexp-"
         for entry in os.scandir(folder):

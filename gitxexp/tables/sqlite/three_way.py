@@ -1,8 +1,7 @@
 """Three-way merge of one table: what theirs changed since the base, applied to ours.
 
-Keyed tables go cell by cell, set by set in SQL; rows without a whole key by per-row counts.
-
-Three-way merge of rows without a key: how often each exact row stands on each side.
+Tables with a key are merged cell by cell, rows without a whole key by counting equal rows on each
+side.
 """
 
 from __future__ import annotations
@@ -73,7 +72,7 @@ class Three:
 
 
 def under_b(expression: str) -> str:
-    """An expression over ``s`` as one over ``b``."""
+    """Rewrite an expression over ``s`` as one over ``b``."""
     return "b." + expression[2:] if expression.startswith("s.") else expression
 
 
@@ -142,7 +141,7 @@ def _pairs(con: sqlite3.Connection, three: Three, select: str) -> tuple[Feed, Fe
 
 
 def _changed(con: sqlite3.Connection, three: Three) -> None:
-    """Rows that theirs changed: their new cells go in where ours left the cell alone."""
+    """Apply the cells that theirs changed where ours left them unchanged."""
     theirs, key = three.theirs, three.key
     known = [c for c in theirs.target.stored if theirs.has(c.name)]
     alike = tree([same(c, theirs.expr(c.name), three.old(c.name)) for c in known], "AND")
@@ -171,7 +170,7 @@ def _stamps(three: Three) -> Stamps:
 
 
 def _align_stamps(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> None:
-    """A stamp that both sides gave to a row of one run: the earlier one, as if only it were new."""
+    """Keep the earlier of two stamps that both sides gave to a row of one run."""
     stamps, name = _stamps(three), three.name
     if stamps.run is None or not stamps.columns:
         return
@@ -242,7 +241,7 @@ def _one_number(one: str, other: str) -> str:
 def _list(
     con: sqlite3.Connection, three: Three, new: Feed, old: Feed, clash: dict[Column, str]
 ) -> None:
-    """Every cell that both sides changed, with its three values."""
+    """List every cell that both sides changed, with its three values."""
     columns = list(clash)
     for start in range(0, len(columns), WIDE // 2):
         part = columns[start : start + WIDE // 2]
@@ -278,7 +277,7 @@ def _missing(three: Three, feed: Feed) -> str:
 
 
 def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> None:
-    """Rows that ours deleted and theirs changed."""
+    """Handle rows that ours deleted and theirs changed."""
     stamps = _stamps(three)
     only_stamped = tree(
         [same(c, new.expr(c.name), old.expr(c.name)) for c in new.target.stored
@@ -298,7 +297,7 @@ def _gone_here(con: sqlite3.Connection, three: Three, new: Feed, old: Feed) -> N
 
 
 def _deleted(con: sqlite3.Connection, three: Three) -> None:
-    """Rows that theirs deleted: they go here too, unless ours changed them."""
+    """Delete rows that theirs deleted, unless ours changed them."""
     base, theirs = three.base, three.theirs
     flipped = three.linked(seek="s")
     table = f"{quote(theirs.db)}.{quote(theirs.table.name)} AS s"
@@ -333,7 +332,7 @@ def _deleted(con: sqlite3.Connection, three: Three) -> None:
 def _whole(
     con: sqlite3.Connection, three: Three, feed: Feed, kind: str, test: str | None = None
 ) -> None:
-    """Conflicts of whole rows, identified by their key."""
+    """Record conflicts of whole rows, identified by their key."""
     names = three.key.columns
     rows = feed.joined(three.key, test) if test else feed.source()
     picks = ", ".join(feed.expr(c) for c in names)
@@ -357,7 +356,7 @@ def _whole(
 
 @dataclass
 class Steps:
-    """What becomes of rows without a key: rowids to delete, and how many more of which to insert."""
+    """The outcome for rows without a key: rowids to delete, and rows to insert with their numbers."""
 
     doomed: list[tuple[int]] = field(default_factory=list)
     needed: list[tuple[int, int]] = field(default_factory=list)
@@ -467,9 +466,9 @@ def _steps(con: sqlite3.Connection, changed: Feed, subset: Subset, steps: Steps)
 
 
 def _hits_near(con: sqlite3.Connection, changed: Feed, subset: Subset, near: Near) -> None:
-    """Rows of ours near a change.
+    """Find rows of ours near a change.
 
-    What theirs deleted stands in ours where it stood in the base, unless ours deleted it too.
+    A row that theirs deleted is in ours at its place in the base, unless ours deleted it too.
     """
     target, table = changed.target, f"main.{quote(changed.target.name)} AS t"
     fresh(con, "hits", "rid INTEGER PRIMARY KEY")
@@ -492,7 +491,9 @@ def _steps_near(
         if turn in steps.done:
             continue
         held = sorted(map(int, rids.split(","))) if rids else []
-        base = max(was, was - now, -moved[turn])  # as large as it must be for no count below zero
+        base = max(
+            was, was - now, -moved[turn]
+        )  # the smallest number with which no count is below zero
         step = combined(base, base + moved[turn], base + now - was) - base - moved[turn]
         if step < 0:
             steps.doomed += [(r,) for r in held[step:]]

@@ -1,8 +1,8 @@
 """Two-way merge and rebase of the rows of one table that have a key.
 
-A unique index does the work: the insert itself finds the rows that are there already (it costs
-about an append), so that a comparison is needed only when fewer rows were inserted than offered. A
-declared key is looked up in an index made for it. A rebase first deletes what the offered rows
+The insert finds existing rows through the unique index (which costs about an append), so a
+comparison is needed only if fewer rows were inserted than offered. For a declared key an index is
+created. A rebase first deletes what the offered rows
 replace; a plain merge adds them.
 """
 
@@ -62,7 +62,7 @@ def _compare(
     offered: int,
     added: int,
 ) -> None:
-    """Settle the offered rows whose key was taken."""
+    """Resolve the offered rows whose key the target has already."""
     everything, tally = feed, write.account.of(feed.target.name)
     feed = align_stamps(con, feed, key, write)
     cells = Cells(feed, options.fill)
@@ -86,7 +86,7 @@ def _compare(
             tally.identical -= count
     else:
         matched = con.execute(f"SELECT count(*) {feed.joined(key)}").fetchone()[0]
-        # Where theirs wins, a row equal to the target's may have to win it back from one before it.
+        # If theirs wins, a row equal to the target's may have to replace an earlier one of the sources.
         wanted = "1" if options.on_conflict == OnConflict.THEIRS else f"NOT {cells.identical}"
         differing = f"SELECT {feed.select()} {feed.joined(key, wanted)}"
         tally.identical += matched - added
@@ -96,10 +96,10 @@ def _compare(
 
 
 def align_stamps(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> Feed:
-    """Give the target's row and the offered one the same stamp where they are one row.
+    """Give the target's row and the offered one the same stamp if they are one row.
 
-    The feed itself where nothing differs; else one of the rows that have a partner, with
-    ``temp.restamped`` for the numbers of those whose partner has a new stamp.
+    Returns the feed itself if nothing differs, else a feed of the rows that have a partner;
+    ``temp.restamped`` has the numbers of those whose partner has a new stamp.
     """
     target = feed.target
     stamps = stamps_of(feed.columns, key.columns)
@@ -156,7 +156,7 @@ def one_row(feed: Feed, stamps: Stamps) -> str:
 
 
 def register_stamps(con: sqlite3.Connection) -> None:
-    """Make ``xexp_stamp(number, versions, ours…, theirs…)`` known: one cell of the merged stamp."""
+    """Register ``xexp_stamp(number, versions, ours…, theirs…)``, one cell of the merged stamp."""
 
     def cell(number: int, versions: int, *values: Value) -> Value:
         half = len(values) // 2
@@ -225,9 +225,9 @@ def _settle(
 
 
 def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write: Writer) -> None:
-    """Give clashing rows a new number, unless the target has their content already.
+    """Give rows with a taken number a new one, unless the target has the same row already.
 
-    ``write.moved`` has the old and new numbers: rows that refer to them follow.
+    ``write.moved`` has the old and new numbers; rows that refer to them are changed, too.
     """
     target, alias = feed.target, feed.target.alias or ""
     tally = write.account.of(target.name)
@@ -332,7 +332,7 @@ def follow_renumbered(con: sqlite3.Connection, feed: Feed, write: Writer) -> Fee
 
 
 def _place_strangers(con: sqlite3.Connection, feed: Feed, key: Key, write: Writer) -> None:
-    """Offered rows that were not inserted: another constraint refuses them, one by one."""
+    """Insert the remaining offered rows one by one, because another constraint refused them."""
     table = f"main.{quote(feed.target.name)}"
     lost = feed.source(f"NOT EXISTS (SELECT 1 FROM {table} AS t WHERE {match(feed, key)})")
     new = write.each(feed, feed.columns, f"SELECT {feed.select()} {lost}")
@@ -396,9 +396,9 @@ def _check_unique(con: sqlite3.Connection, feed: Feed, key: Key) -> None:
 def _keep_both(
     con: sqlite3.Connection, feed: Feed, key: Key, options: MergeOptions, write: Writer
 ) -> tuple[Feed, int]:
-    """Merge rows of keys that disagree, or name several rows, as whole rows.
+    """Merge rows whose keys disagree, or name several rows, as whole rows.
 
-    The feed of the other rows, and how many those were.
+    Returns the feed of the other rows, and the number of rows merged here.
     """
     cells = Cells(feed, options.fill)
     values = [feed.expr(c) for c in key.columns]
@@ -426,7 +426,7 @@ def merge_in_turn(
     options: MergeOptions,
     write: Writer,
 ) -> None:
-    """Settle the rows of ``select`` one by one; they are counted as identical beforehand."""
+    """Merge the rows of ``select`` one by one; they have been counted as identical."""
     staged = stage(con, feed, select)
     cells = Cells(staged, options.fill)
     tally = write.account.of(feed.target.name)
@@ -511,7 +511,7 @@ def make_way(
 
 @dataclass(frozen=True)
 class _RebaseValues:
-    """The key that a rebase replaces by, as SQL over the offered row and over the target's."""
+    """The key by which a rebase replaces rows, as SQL over the offered row and the target's."""
 
     offered: list[str]
     held: list[str]
@@ -525,7 +525,7 @@ class _RebaseValues:
 
 
 def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) -> _RebaseValues:
-    """Rows without a version use the version that their run has elsewhere, else their run."""
+    """Return the key; rows without a version use that of their run in other rows, else the run."""
     offered, held = [feed.expr(c) for c in names], [f"t.{quote(c)}" for c in names]
     run, table = run_column(feed.columns), f"main.{quote(feed.target.name)} AS t"
     plain = _RebaseValues(offered, held, fold(names[0]))
@@ -556,7 +556,7 @@ def _rebase_values(con: sqlite3.Connection, feed: Feed, names: tuple[str, ...]) 
 
 
 def claim(con: sqlite3.Connection, claims: str) -> None:
-    """Once its rows are in: the keys that the source of the last ``make_way`` brought are its."""
+    """After inserting its rows, record the keys of the source of the last ``make_way``."""
     con.execute(f"INSERT OR IGNORE INTO temp.{claims} SELECT * FROM temp.brought")
 
 
@@ -568,7 +568,7 @@ def _among(claims: str, values: Sequence[str]) -> str:
 
 
 def _delete_rows(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str) -> int:
-    """Delete the target rows of the brought keys that the source does not have as often."""
+    """Delete the target rows of the incoming keys that exceed their number in the source."""
     target = feed.target
     table = f"main.{quote(target.name)}"
     mine = values.held
@@ -596,7 +596,7 @@ def _unlike_by_key(
 ) -> str | None:
     """SQL for the hits that equal no offered row, where both tables have the same unique key.
 
-    None if they have not, or where a hit has a NULL in it: then rows must be counted.
+    None if they have different ones, or if a hit has a NULL in it: then rows must be counted.
     """
     target = feed.target
     if (
@@ -620,7 +620,7 @@ def _unlike_by_key(
 def _not_offered(
     con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str
 ) -> Iterator[tuple[int]]:
-    """Rowids of hits beyond the multiplicity with which the source offers the same row."""
+    """Return the rowids of hits that exceed the number of equal rows in the source."""
     columns = _identity(feed.target)
     names = [f"c{i}" for i in range(len(columns))]
     held = ", ".join(f"+t.{quote(c.name)} AS {n}" for c, n in zip(columns, names, strict=True))
@@ -640,13 +640,13 @@ def _not_offered(
 
 
 def _identity(table: Table) -> tuple[Column, ...]:
-    """The columns that make a row what it is: all but the stamps."""
+    """Return the columns that identify a row: all but the stamps."""
     stamps = stamps_of([c.name for c in table.stored], table.keys[0].columns if table.keys else ())
     return tuple(c for c in table.stored if not stamps.holds(c.name)) or table.stored
 
 
 def _delete_by_key(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, whole: str) -> int:
-    """The same for a table WITHOUT ROWID, whose rows are all different."""
+    """Delete them in a table WITHOUT ROWID, whose rows are all different."""
     table = f"main.{quote(feed.target.name)}"
     equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(feed.target)]
     equal += values.alike

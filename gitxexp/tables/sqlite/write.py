@@ -1,8 +1,7 @@
-"""The running state of a merge: counts per table, conflicts, notes; finally a report.
+"""The state of a running merge: counts per table, conflicts and notes, finally a report.
 
-The one place that inserts rows: all at once, or row by row where a constraint objects.
-
-Cell by cell: how two rows of one key differ, what fills what, and who wins.
+All rows are inserted here: at once, or row by row if a constraint is violated. Two rows of one key are
+compared and merged cell by cell.
 """
 
 from __future__ import annotations
@@ -28,15 +27,15 @@ from gitxexp.tables.rules import carried, fold, only_added, renamed, similar_col
 from gitxexp.tables.sqlite.feed import Feed, make_feed, same, tree
 from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 
-SHOWN = 100_000  #: conflicts kept whole; more are only counted, so that memory stays bounded
+SHOWN = 100_000  #: conflicts kept; further ones are only counted, to limit memory
 
 
 @dataclass
 class Tally:
-    """One table's counts while they grow; the fields are those of TableReport."""
+    """The counts of one table during a merge; the fields are those of TableReport."""
 
     name: str
-    number: int = 0  #: names the temporary tables of this one; never changes
+    number: int = 0  #: part of the names of its temporary tables; never changes
     here: int = 0
     incoming: int = 0
     new: int = 0
@@ -52,9 +51,9 @@ class Tally:
     estimated: bool = False
     last_rowid: int = 0  #: the largest rowid before anything was added
     settled: bool = False  #: cells were filled in rows that stay in conflict
-    before: list[str] = field(default_factory=list)  #: its columns at first
+    before: list[str] = field(default_factory=list)  #: its columns before the merge
     offered: list[list[str]] = field(default_factory=list)  #: the columns of each source
-    keyed: bool = False  #: a rebase found its key here
+    keyed: bool = False  #: the table has the key of the rebase
 
     @property
     def touched(self) -> bool:
@@ -83,12 +82,12 @@ _COUNTED = 1_000_000
 
 
 class Account:
-    """What happened so far. Any conflict in ``conflicts`` means that nothing is written."""
+    """The progress so far. With any conflict in ``conflicts`` nothing is written."""
 
     def __init__(self) -> None:
         self.tables: dict[str, Tally] = {}
         self.conflicts: list[Conflict] = []
-        self.order: list[str] = []  #: the target's tables, as it has them
+        self.order: list[str] = []  #: the target's tables, in its order
         self.carried: list[str] = []
         self.notes: list[str] = []
 
@@ -127,7 +126,7 @@ class Account:
             self.note(f"virtual table {name} of {label} left out: its module is not here")
 
     def carry(self, con: sqlite3.Connection, kind: str, name: str, sql: str) -> None:
-        """Create an object only a source has; if the rows forbid it, note that and continue."""
+        """Create an object that only a source has; if the rows forbid it, note that and continue."""
         try:
             con.execute(sql)
         except (sqlite3.IntegrityError, sqlite3.OperationalError) as error:
@@ -155,7 +154,7 @@ class Account:
         )
 
     def note_unkeyed(self, declared: Sequence[str]) -> None:
-        """Say of which tables a rebase could only add the rows."""
+        """Note the tables to which a rebase could only add rows."""
         for tally in self._ordered():
             if tally.new and not tally.keyed:
                 self.note(only_added(tally.name, declared))
@@ -181,11 +180,11 @@ class Account:
 
 
 class Careful(Exception):
-    """A constraint stopped a whole statement: do it again row by row, to name the rows."""
+    """A constraint stopped a statement; it is repeated row by row to identify the rows."""
 
 
 class Writer:
-    """Inserts into the target. ``careful`` goes row by row and names what a constraint refuses."""
+    """Insert into the target. ``careful`` inserts row by row and names the rows refused."""
 
     def __init__(
         self, con: sqlite3.Connection, options: MergeOptions, account: Account, careful: bool
@@ -199,7 +198,7 @@ class Writer:
         self.moved: dict[str, str] = {}
 
     def upcoming(self, feed: Feed) -> list[Feed]:
-        """What the later sources offer to the same table, as far as that is known by now."""
+        """Return what later sources offer to the same table, as far as known."""
         found = []
         for db, schema in self.later:
             table = schema.tables.get(fold(feed.table.name))
@@ -253,7 +252,7 @@ class Writer:
         self.refuse(feed, dict(zip(columns, row, strict=True)), why)
 
     def refuse(self, feed: Feed, row: dict[str, Value], why: str) -> None:
-        """Record that the target's constraints leave no place for an offered row."""
+        """Record that a constraint of the target refuses an offered row."""
         self.account.of(feed.target.name).conflicting += 1
         if self.options.on_conflict == OnConflict.OURS:
             self.account.note(f"{feed.target.name}: rows left out that a constraint refuses: {why}")
@@ -268,8 +267,8 @@ class Writer:
 
 
 def _most_rows(con: sqlite3.Connection) -> int:
-    """More than these are not in the file, whatever their numbers: a row takes five bytes and more
-    (sqlite.org/fileformat2.html, "B-tree Pages"). Numbers that are hashes are far apart."""
+    """Return an upper limit of the number of rows in the file, because a row takes at least five bytes
+    (sqlite.org/fileformat2.html, "B-tree Pages"). Row numbers that are hashes are far apart."""
     pages, size = (
         con.execute(f"PRAGMA main.{name}").fetchone()[0] for name in ("page_count", "page_size")
     )
@@ -277,7 +276,7 @@ def _most_rows(con: sqlite3.Connection) -> int:
 
 
 def row_key(table: Table, row: dict[str, Value]) -> dict[str, Value]:
-    """The part of a row that names it: its first unique key, else the whole row."""
+    """Return what identifies a row: its first unique key, else the whole row."""
     if table.keys and all(row.get(c) is not None for c in table.keys[0].columns):
         return {c: row[c] for c in table.keys[0].columns}
     return dict(row)
@@ -313,7 +312,7 @@ class Cells:
         return same(column, self.feed.expr(column.name), f"t.{quote(column.name)}")
 
     def clash(self, column: Column) -> str:
-        """The two values disagree, and filling does not settle it."""
+        """Whether the two values disagree and filling does not resolve that."""
         name, value = f"t.{quote(column.name)}", self.feed.expr(column.name)
         settled = f"{name} IS NULL OR {value} IS NULL OR " if self.fill else ""
         return f"NOT ({settled}{self.same(column)})"
@@ -367,7 +366,7 @@ def update_cells(con: sqlite3.Connection, feed: Feed, key: Key, condition: str, 
 
 
 def stage(con: sqlite3.Connection, feed: Feed, select: str, name: str = "turn") -> Feed:
-    """Keep rows (in the order of the target's columns) aside; a feed of them."""
+    """Store rows (in the order of the target's columns) in a temporary table; return a feed of them."""
     columns = feed.target.stored
     fresh(con, name, ", ".join(f"c{i}" for i in range(len(columns))))
     con.execute(f"INSERT INTO temp.{name} {select}")

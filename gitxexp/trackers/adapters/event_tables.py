@@ -43,7 +43,7 @@ class EventTables(Adapter):
         return is_database(path) and reading(path, lambda d: self.recognises(d, table))
 
     def recognises(self, database: Database, table: str | None) -> bool:
-        """Whether the tables of a database are laid out as this tracker does it."""
+        """Whether the tables of a database have this tracker's layout."""
         raise NotImplementedError
 
     def runs(self, path: Path, query: Query) -> list[Run]:
@@ -58,12 +58,12 @@ class EventTables(Adapter):
             }
             return join_all(tables, found)
 
-        found = reading(path, action)[::-1]  # of equal times what was listed later is the newer
+        found = reading(path, action)[::-1]  # of equal times, the one listed later is newer
         found.sort(key=_ended, reverse=True)
         return [_run(self.name, path, joined, query.rules) for joined in found]
 
     def latest(self, path: Path, query: Query) -> Run | None:
-        """The run that wrote last; of other runs at most the times are read."""
+        """Return the run that wrote last; of other runs at most the times are read."""
 
         def action(database: Database) -> Joined | None:
             tables = tables_of(database, query.table)
@@ -80,7 +80,7 @@ class EventTables(Adapter):
         return _run(self.name, path, joined, query.rules) if joined else None
 
     def find(self, path: Path, query: Query, id: str) -> Run | None:
-        """The run of that id; where several tables have it apart, the one that wrote last."""
+        """Return the run of that id; if several tables have unjoined runs of it, the one that wrote last."""
 
         def action(database: Database) -> list[Joined]:
             tables = tables_of(database, query.table)
@@ -148,7 +148,7 @@ class EventTables(Adapter):
 
 
 def is_database(path: Path) -> bool:
-    """Whether a file holds tables; XexpError for one that is named as one and is not."""
+    """Whether a file holds tables; raises XexpError for a file named as a database that is none."""
     return kind_of(path) is not None
 
 
@@ -174,7 +174,7 @@ def _run(
 ) -> Run:
     pieces, within = joined.pieces, windows or {}
     decided = [(piece, piece.rows.decisions(rules)) for piece in pieces]
-    # Values of the preferred table count; for metrics those of the one with fewer rows, which sum up.
+    # The preferred table's values win; for metrics, those of the table with fewer rows, the summary.
     splits = [piece.rows.split(found) for piece, found in decided]
     by_rows = sorted(zip(pieces, splits, strict=True), key=lambda pair: -pair[0].rows.count)
     times = [t for p in pieces for t in (p.rows.first, p.rows.last) if t.rank]
@@ -214,7 +214,7 @@ def _roles(decided: Iterable[dict[str, Decision]]) -> dict[str, Role]:
     return _first({name: decision.role for name, decision in each.items()} for each in decided)
 
 
-#: Columns that say at which step a row was logged.
+#: Columns with the step at which a row was logged.
 _STEPS = ("step", "global_step", "epoch", "iteration", "timestep")
 
 

@@ -21,13 +21,13 @@ _FACTS = ("origin", "name", "experiment", "status", "user")
 
 
 class Imported(Adapter):
-    """Reads imported runs, in a file that has only these, or also the tables of a tracker."""
+    """Reads imported runs from a file, which may also have the tables of a tracker."""
 
     name = "imported"
     order = 40
 
     def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file has imported runs and no tracker's."""
+        """Whether the file has imported runs but no tracker's tables."""
         if table is not None:
             return table == RUNS and self.has(path)
         return self.has(path) and not reading(path, tables_of)
@@ -42,7 +42,7 @@ class Imported(Adapter):
         return sorted(found, key=lambda run: moment(run.ended), reverse=True)
 
     def latest(self, path: Path, query: Query) -> Run | None:
-        """None: what was imported did not write the files of the work tree."""
+        """Return None: imported runs did not write the files of the work tree."""
         return None
 
     def find(self, path: Path, query: Query, id: str) -> Run | None:

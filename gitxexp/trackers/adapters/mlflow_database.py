@@ -20,7 +20,7 @@ from gitxexp.trackers.tables import all_tables
 
 _TABLES = {"experiments", "runs", "params", "metrics"}
 _LIVE = "coalesce(r.lifecycle_stage, 'active') = 'active'"
-#: A run ends when MLflow says so, or with the last thing that it logged.
+#: A run ends when MLflow says so, or with its last logged value.
 _ENDED = "coalesce(r.end_time, r.start_time)"
 
 
@@ -152,7 +152,7 @@ def _add_metrics(database: Database, run: str | None, found: dict[str, Record]) 
         if id in found and not is_nan and isinstance(value, int | float):
             found[id].metrics[key] = value
     if latest and run is None:
-        return  # all runs of one version of MLflow have them
+        return  # every run of that version of MLflow has them
     missing = {id for id, record in found.items() if record.counts and not record.metrics}
     for id in missing:
         sql = "SELECT key, value FROM metrics WHERE run_uuid = ? AND NOT is_nan ORDER BY step, timestamp"

@@ -106,7 +106,7 @@ def _described(path: Path) -> Iterator[Path]:
 
 
 def read_record(folder: Path, experiment: str) -> Record | None:
-    """What a run's folder says, but its earlier values; None for a deleted run."""
+    """Return what a run's folder holds, except earlier values; None for a deleted run."""
     meta = _meta(folder)
     if _deleted(meta) or not (meta.get("run_id") or meta.get("run_uuid")):
         return None

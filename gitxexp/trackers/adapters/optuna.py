@@ -1,7 +1,7 @@
 """Optuna's storage in SQLite (``sqlite:///study.db``), of Optuna 2 to 4: a trial is a run.
 
-Tables as in ``optuna/storages/_rdb/models.py``. ``trial_params`` holds numbers: what a choice
-stands for is in its distribution (``optuna/distributions.py``). Optuna's migrations check the
+Tables as in ``optuna/storages/_rdb/models.py``. ``trial_params`` holds numbers; the value of a
+categorical choice is in its distribution (``optuna/distributions.py``). Optuna's migrations check the
 schema, so nothing is ever written there.
 """
 
@@ -26,7 +26,7 @@ from gitxexp.trackers.tables import all_tables
 
 _TABLES = {"studies", "study_directions", "trials", "trial_params", "trial_values"}
 _TABLE = "trials"
-#: A trial that waits to be run has not begun.
+#: A waiting trial has not begun.
 _BEGUN = "t.state != 'WAITING'"
 _ORDER = "coalesce(t.datetime_complete, t.datetime_start)"
 
@@ -99,7 +99,7 @@ def _reported(database: Database, id: str) -> list[Point]:
 
 
 def _id(study: str, number: Any, started: Any) -> str:
-    """Of two clones both go on with the same number: what tells their trials apart is when they began."""
+    """Build an id from number and start: two clones continue with the same numbers."""
     return f"{study}-{number}-{crc32(str(started).encode()):08x}"
 
 
@@ -148,8 +148,8 @@ def _trials(database: Database, limit: str) -> list[_Trial]:
 
 
 def _objectives(database: Database) -> dict[tuple[int, int], str]:
-    """The name of each study's objectives: as the study says, else as Optuna's data frames do
-    (``value``, ``values_0``); that it is minimised stands before a name that does not tell."""
+    """Return the names of each study's objectives: the study's own, else those of Optuna's data frames
+    (``value``, ``values_0``), with a prefix for a minimised one whose name does not tell."""
     sql = "SELECT study_id, objective, direction FROM study_directions"
     directions = list(database.rows(sql))
     given: dict[int, list[str]] = {}
@@ -173,7 +173,7 @@ def _objectives(database: Database) -> dict[tuple[int, int], str]:
 
 
 def _chosen(value: Any, distribution: Any) -> Any:
-    """What a number of ``trial_params`` stands for."""
+    """Return the value that a number of ``trial_params`` means."""
     said = _decoded(distribution)
     kind = str(said.get("name", "")) if isinstance(said, dict) else ""
     attributes = said.get("attributes", {}) if isinstance(said, dict) else {}
@@ -204,8 +204,8 @@ def _values(trial: _Trial) -> dict[str, Any]:
 
 
 def _decisions(trial: _Trial, rules: RoleRules) -> dict[str, Decision]:
-    """Role by the storage's own structure, unless the configuration says otherwise; what people noted of
-    a trial by its name."""
+    """Role by the storage's own structure, unless the configuration says otherwise; user attributes
+    of a trial are judged by name."""
 
     def own() -> Iterator[tuple[str, Decision]]:
         for name in ("study_name", "trial_state"):

@@ -1,8 +1,8 @@
 """Tables that people write themselves, in SQLite, DuckDB or parquet files.
 
-A table holds runs where a column names them or the time of a row. The database of another program is
-left alone: a known layout is not guessed at, and a database that is only found, not configured,
-has to have a column of runs and a metric, or a time and a metric.
+A table holds runs if it has a column of run ids or times. The databases of other programs are ignored:
+a database with a known layout is never read as a plain table, and one that is found rather than
+configured must have a metric and a column of runs or times.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.event_rows import is_metric_table
 from gitxexp.trackers.tables import STRONG_RUN_COLUMNS, Table, all_tables, tables_of
 
-#: Tables that tell the database of another program (Optuna, Aim, Django, Airflow, Dagster, Prefect,
+#: Tables that identify the database of another program (Optuna, Aim, Django, Airflow, Dagster, Prefect,
 #: Chroma, IPython's history, coverage, mypy, browsers), each with all its names needed.
 FOREIGN = (
     {"studies", "trials", "trial_params"},
@@ -38,7 +38,7 @@ class PlainTable(EventTables):
     order = 90
 
     def recognises(self, database: Database, table: str | None) -> bool:
-        """Whether the database is of no other program, or its table is named by the user."""
+        """Whether the user named the table, or the database is not another program's."""
         if table is not None:
             return True
         names = {each.name.lower() for each in all_tables(database)}

@@ -1,8 +1,8 @@
 """xetrack 0.3 and later: SQLite files, whichever of its engines wrote them, any names of tables.
 
 Every table of events has ``PRIMARY KEY (track_id, timestamp)``; objects are in ``assets``, ``keys`` and
-``counts`` (``engine.py``, ``assets.py``). It inserts by name and adds columns by itself, so a table
-of its may be given more of them.
+``counts`` (``engine.py``, ``assets.py``). It inserts by name and adds columns by itself, so columns
+may be added to its tables.
 """
 
 from __future__ import annotations
