@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.files import database_kind
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import NO_RULES, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run, Windows
@@ -50,6 +51,8 @@ class Adapter(ABC):
     #: Whether runs have ids and times of their own; others come last, because their files are
     #: the last run's, whatever wrote them.
     identified: ClassVar[bool] = True
+    #: Whether the layout can be that of a parquet file: one table without a key.
+    in_parquet: ClassVar[bool] = False
 
     @abstractmethod
     def knows(self, path: Path, table: str | None = None) -> bool:
@@ -109,4 +112,6 @@ def adapter_of(path: Path, table: str | None = None) -> Adapter | None:
 
     Raises XexpError for an existing file that cannot be read.
     """
-    return next((each for each in adapters() if each.knows(path, table)), None)
+    parquet = database_kind(path) == "parquet"
+    asked = (each for each in adapters() if each.in_parquet or not parquet)
+    return next((each for each in asked if each.knows(path, table)), None)

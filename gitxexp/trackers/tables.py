@@ -127,9 +127,15 @@ class Table:
 
     @property
     def _row_name(self) -> str:
+        names = self.key
         if self.has_rowid:
             return "'row-' || CAST(rowid AS VARCHAR)"
-        return "'row-' || " + " || '/' || ".join(f"CAST({quoted(k)} AS VARCHAR)" for k in self.key)
+        if not names:  # of a view: what is most likely to differ
+            names = (self.first_of(("rowid",)) or self.time_column or "",)
+        texts = [f"CAST({quoted(name)} AS VARCHAR)" for name in names if name]
+        return " || ".join(
+            ["'row'", *(f"'{'/' if n else '-'}' || {t}" for n, t in enumerate(texts))]
+        )
 
 
 def condition_of(columns: Sequence[str], run: str, version: str) -> str | None:
@@ -161,9 +167,11 @@ def tables_of(database: Database, table: str | None = None) -> list[Table]:
         able = [t for t in every if t.name not in NOT_EVENTS]
         timed = [t for t in able if t.time_column]
         return sorted(timed or [t for t in able if t.run_column], key=_preference)
-    for candidate in every:
-        if candidate.name == table:
-            return [candidate]
+    named = [each for each in every if each.name == table]
+    if not named and database.kind == "duckdb":
+        named = [each for each in _duckdb(database, table) if each.name == table]
+    if named:
+        return named
     names = ", ".join(sorted(t.name for t in every)) or "none"
     raise XexpError(f"no table {table} in {database.path}", f"tables there: {names}")
 
@@ -196,21 +204,33 @@ def _in_key(info: tuple[str, str, int]) -> bool:
     return bool(info[2])
 
 
-def _duckdb(database: Database) -> Iterator[Table]:
+def _duckdb(database: Database, view: str = "") -> Iterator[Table]:
+    """The tables, and with ``view`` the view of that name; a parquet file is a view in memory. Other
+    views of a database are not evaluated, and no view reaches another file."""
+    from gitxexp.tables.duckdb.session import ROW_NUMBER  # DuckDB is loaded already
+
     where = "database_name = current_database() AND schema_name = 'main' AND NOT internal"
     names = [
         name for (name,) in database.rows(f"SELECT table_name FROM duckdb_tables() WHERE {where}")
     ]
-    # A parquet file is opened in memory, perhaps as a view; views of a database are not evaluated.
-    views = f"SELECT view_name FROM duckdb_views() WHERE {where} AND database_name = 'memory'"
-    viewed = [name for (name,) in database.rows(views)]
+    views = (
+        f"SELECT view_name FROM duckdb_views() WHERE {where}"
+        " AND (database_name = 'memory' OR view_name = ?)"
+    )
+    viewed = [name for (name,) in database.rows(views, [view])]
     for name in [*names, *viewed]:
         info = database.rows(
-            f"SELECT column_name, data_type FROM duckdb_columns() WHERE {where}"
+            f"SELECT column_name, data_type, comment FROM duckdb_columns() WHERE {where}"
             " AND table_name = ? ORDER BY column_index",
             [name],
         )
-        types: dict[str, str] = dict(info)
+        types: dict[str, str] = {}
+        numbered = name in names
+        for column, kind, comment in info:
+            if name in viewed and comment == ROW_NUMBER:
+                numbered = True
+            else:
+                types[column] = kind
         keys = database.rows(
             "SELECT constraint_column_names FROM duckdb_constraints() WHERE table_name = ?"
             " AND constraint_type = 'PRIMARY KEY' AND database_name = current_database()"
@@ -218,4 +238,5 @@ def _duckdb(database: Database) -> Iterator[Table]:
             [name],
         )
         key = next((tuple(columns) for (columns,) in keys), ())
-        yield Table(name, tuple(types), key, "rowid" not in types and name in names, types)
+        shadowed = "rowid" in (column.lower() for column in types)
+        yield Table(name, tuple(types), key, numbered and not shadowed, types)

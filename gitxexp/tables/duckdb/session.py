@@ -223,27 +223,33 @@ def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | Non
     return con
 
 
-def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
-    """A connection whose one table, named as the file, has its rows; it reaches no other file.
+#: Comment of a column that is not in the file.
+ROW_NUMBER = "number of the row"
 
-    With ``limits`` (settings of DuckDB's) it is a view of the file, with only what is being read in
-    memory. Raises ``duckdb.Error``.
-    """
+
+def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
+    """A connection with one view, named as the file, of its rows; it reaches no other file, and only
+    what is being read is in memory. Unless a column of the file has that name, ``rowid`` numbers the
+    rows as in a table; its comment is :data:`ROW_NUMBER`. ``limits`` are settings of DuckDB's. Raises
+    ``duckdb.Error``."""
     duckdb = core()
     con = duckdb.connect(":memory:", config=dict(limits or {}))
     _quiet(con)
-    name = quote(path.stem)
-    if limits:
-        file = text(str(path.resolve()))
-        con.execute(f"SET allowed_paths = [{file}]")
-        con.execute("SET enable_external_access = false")
-        con.execute(
-            f"CREATE VIEW {name} AS SELECT * FROM read_parquet({file}, hive_partitioning = false)"
-        )
-        return con
-    rows = "SELECT * FROM read_parquet(?, hive_partitioning = false)"
-    con.execute(f"CREATE TABLE {name} AS {rows}", [str(path)])
+    file = text(str(path.resolve()))
+    con.execute(f"SET allowed_paths = [{file}]")
     con.execute("SET enable_external_access = false")
+    rows = f"SELECT * FROM read_parquet({file}, hive_partitioning = false)"
+    columns = {name.lower() for name, *_ in con.execute(f"DESCRIBE {rows}").fetchall()}
+    numbered = columns.isdisjoint(("rowid", "file_row_number"))
+    if numbered:
+        rows = (
+            "SELECT * RENAME (file_row_number AS rowid)"
+            f" FROM read_parquet({file}, hive_partitioning = false, file_row_number = true)"
+        )
+    view = quote(path.stem)
+    con.execute(f"CREATE VIEW {view} AS {rows}")
+    if numbered:
+        con.execute(f"COMMENT ON COLUMN {view}.rowid IS '{ROW_NUMBER}'")
     return con
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.files import database_kind
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role
-from gitxexp.trackers.databases import Database, kind_of, reading
+from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.imported_tables import KINDS, RUN_COLUMNS, RUNS, VALUES
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Part, Run
@@ -34,7 +35,7 @@ class Imported(Adapter):
 
     def has(self, path: Path) -> bool:
         """Whether the file has imported runs."""
-        return kind_of(path) is not None and reading(path, _has)
+        return database_kind(path) in ("sqlite", "duckdb") and reading(path, _has)
 
     def runs(self, path: Path, query: Query) -> list[Run]:
         """Every imported run, the one that ended last first."""

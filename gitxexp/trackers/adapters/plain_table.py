@@ -36,6 +36,7 @@ class PlainTable(EventTables):
 
     name = "table"
     order = 90
+    in_parquet = True
 
     def recognises(self, database: Database, table: str | None) -> bool:
         """Whether the user named the table, or the database is not another program's."""

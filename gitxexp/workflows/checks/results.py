@@ -8,7 +8,6 @@ from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError, suggestion
-from gitxexp.common.files import database_kind
 from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.runs import runs, tracker_of
 from gitxexp.trackers.tables import all_tables, tables_of
@@ -54,8 +53,7 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
 def _at(path: Path, rules: Sequence[Rule], context: Context, asked: _Asked) -> Iterator[Finding]:
     """Apply the rules to a file, or to another tracker's store."""
     table = context.config.results_table or None if not context.request.paths else None
-    # No other tracker writes parquet, and to ask reads the whole file into memory.
-    tracker = None if database_kind(path) == "parquet" else tracker_of(path, table)
+    tracker = tracker_of(path, table)
     if tracker is None or tracker in _READ:
         yield from reading(path, lambda database: _in_file(database, rules, context, asked), MEMORY)
         return
