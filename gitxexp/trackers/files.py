@@ -7,6 +7,7 @@ import io
 import json
 import tomllib
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date, datetime, time
 from functools import lru_cache
 from pathlib import Path
@@ -98,15 +99,18 @@ _SMALL = 20_000
 
 @lru_cache(16)
 def _parsed(text: str) -> Any:
+    try:
+        plain_yaml.check(text, "it")
+    except XexpError as error:
+        raise ValueError(error.message) from error
+    with suppress(plain_yaml.Odd):
+        return plain_yaml.load_plain(text)
     # Imported late (60 ms). YAML 1.2, as DVC itself reads params: "on" is text, 1e-4 a number.
     from ruamel.yaml import YAML
     from ruamel.yaml.error import YAMLError
 
     try:
-        plain_yaml.check(text, "it")
         return YAML(typ="safe", pure=True).load(text)
-    except XexpError as error:
-        raise ValueError(error.message) from error
     except YAMLError as error:
         raise ValueError(" ".join(str(error).split())) from error
 

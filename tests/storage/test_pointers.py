@@ -53,7 +53,7 @@ def test_what_dvc_would_write_reads_as_ruamel_reads_it(value: dict[str, Any]) ->
 
 
 tokens = st.sampled_from(
-    ["a: ", "b:", "c: 1", "- ", "-", "x", "\n", "\n", "\n  ", "\n    ", "# c", "'q'", '"d"', ": ",
+    ["a: ", "b:", "c: 1", "- ", "-", "x", "\n", "\n", "\n  ", "\n    ", "# c", " # d", "'q'", '"d"', ": ",
      " ", "1", "e5", ".", "true", "[]", "{}", "|", "&", "*", "?", "%", "---", "\t", "no", "0x1"]
 )  # fmt: skip
 
@@ -80,6 +80,14 @@ def test_any_text_is_read_as_ruamel_reads_it_or_refused_as_ruamel_refuses(text: 
 def test_the_usual_forms_need_no_library(value: dict[str, Any], monkeypatch: Any) -> None:
     monkeypatch.setattr(plain_yaml, "_load_any", lambda *_: pytest.fail("ruamel was used"))
     assert plain_yaml.load(dump(value)) == value
+
+
+def test_comments_and_numbers_of_parameters_need_no_library(monkeypatch: Any) -> None:
+    text = "lr: 1e-4  # rate\nmodel: # which\n  name: bert # base\n  eps: -2.5E+3\n# end\nq: 1"
+    expected = slow(text)
+    monkeypatch.setattr(plain_yaml, "_load_any", lambda *_: pytest.fail("ruamel was used"))
+    assert plain_yaml.load(text) == expected
+    assert expected["lr"] == 1e-4 and expected["model"] == {"name": "bert", "eps": -2500.0}
 
 
 def test_pointer_names() -> None:

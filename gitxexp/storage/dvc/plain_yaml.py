@@ -18,10 +18,11 @@ from typing import Any
 from gitxexp.common.errors import XexpError
 
 _KEY = re.compile(r"([A-Za-z_][A-Za-z0-9_./@-]*):(?: +(\S.*))?$")
+_QUOTE = re.compile(r"['\"]")
 _QUOTED = re.compile(r"'([^']*)'$|\"([^\"\\]*)\"$")
 _PLAIN = re.compile(r"[\w./$+-][\w./$+\-@=,:%!?*&<>|;()\[\]{}\"'^~\\ ]*$")
 _INT = re.compile(r"(?:0|-?[1-9][0-9]*)$")
-_FLOAT = re.compile(r"-?[0-9]+\.[0-9]+$")
+_FLOAT = re.compile(r"-?[0-9]+(?:\.[0-9]+(?:[eE][-+]?[0-9]+)?|[eE][-+]?[0-9]+)$")
 _MD5 = re.compile(r"(?=.*[abcdf])[0-9a-f]{32}(?:\.dir)?$")
 #: Words that YAML 1.2 takes for something other than text (ruamel reads 1.2: "no" is text).
 _RESERVED = re.compile(r"(?:null|true|false)$", re.IGNORECASE)
@@ -37,7 +38,7 @@ _HOPELESS = 1000  #: brackets: ruamel would take minutes to find out
 _ITEMS = re.compile(r"(?:- ){8}|(?:\? ){8}")
 
 
-class _Odd(Exception):
+class Odd(Exception):
     """Not the plain form: let ruamel read it."""
 
 
@@ -49,9 +50,15 @@ def load(text: str, name: str = "YAML") -> Any:
     """
     check(text, name)
     try:
-        return _Plain(text).document()
-    except _Odd:
+        return load_plain(text)
+    except Odd:
         return _load_any(text, name)
+
+
+def load_plain(text: str) -> Any:
+    """Return the value of a document in the plain form that :func:`check` accepts; raises Odd for
+    any other."""
+    return _Plain(text).document()
 
 
 def check(text: str, name: str = "YAML") -> None:
@@ -147,17 +154,21 @@ class _Plain:
                 gap = True
                 continue
             if content.startswith(("---", "...", "%")):
-                raise _Odd
+                raise Odd
+            value, mark, _ = content.partition(" #")
+            commented = bool(mark) and not _QUOTE.search(content)
+            if commented:
+                content = value.rstrip(" ")
             self.lines.append((len(line) - len(line.lstrip(" ")), content, gap))
-            gap = False
+            gap = commented
 
     def document(self) -> Any:
-        """Parse the whole document; raises _Odd if any part is not plain."""
+        """Parse the whole document; raises Odd if any part is not plain."""
         if not self.lines:
             return None
         value = self.block(self.lines[0][0])
         if self.at != len(self.lines):
-            raise _Odd
+            raise Odd
         return value
 
     def block(self, indent: int) -> Any:
@@ -173,14 +184,14 @@ class _Plain:
             if match is None:
                 if self.lines[self.at][1].startswith("- ") and found:
                     break
-                raise _Odd
+                raise Odd
             key, rest = match.groups()
             if key in found or _RESERVED.match(key):
-                raise _Odd
+                raise Odd
             self.at += 1
             found[key] = self.nested(indent) if rest is None else self.scalar(rest, indent)
         if self.at < len(self.lines) and self.lines[self.at][0] > indent:
-            raise _Odd
+            raise Odd
         return found
 
     def nested(self, indent: int) -> Any:
@@ -201,7 +212,7 @@ class _Plain:
                 break
             rest = content[2:].lstrip(" ")
             if rest.startswith("- "):
-                raise _Odd
+                raise Odd
             if _KEY.match(rest):
                 inner = indent + len(content) - len(rest)
                 self.lines[self.at] = (inner, rest, gap)
@@ -217,16 +228,16 @@ class _Plain:
         more = self.at < len(self.lines) and self.lines[self.at][0] > indent
         if quoted or text in ("[]", "{}"):
             if more:
-                raise _Odd
+                raise Odd
             return quoted.group(1) or quoted.group(2) or "" if quoted else ([], {})[text == "{}"]
         parts = [text]
         while self.at < len(self.lines) and self.lines[self.at][0] > indent:
             if self.lines[self.at][2]:
-                raise _Odd
+                raise Odd
             parts.append(self.lines[self.at][1])
             self.at += 1
         if any(not _PLAIN.match(part) or ": " in part or part.endswith(":") for part in parts):
-            raise _Odd
+            raise Odd
         return _typed(text) if len(parts) == 1 else _words(parts)
 
 
@@ -249,4 +260,4 @@ def _typed(text: str) -> Any:
 
 
 def _give_up() -> Any:
-    raise _Odd
+    raise Odd
