@@ -274,14 +274,33 @@ class Registry:
         """Yield the registry in memory; it replaces the file if the block succeeds."""
         from gitxexp.storage.sqlite_write import database
 
+        with self._copied() as memory:
+            db = database(memory)
+            with db.atomic():
+                yield db
+
+    def put_runs(
+        self, runs: Iterable[Mapping[str, Any]], packages: Mapping[str, Iterable[str]]
+    ) -> None:
+        """Add run records, and lists of packages by their hashes, as one rewrite. Without
+        sqlite-utils, whose import takes longer than all else that a run without a tag writes."""
+        with self._copied() as memory, memory:
+            for run in runs:
+                put_run(memory, run)
+            for digest, names in packages.items():
+                put_packages(memory, digest, names)
+
+    @contextmanager
+    def _copied(self) -> Iterator[sqlite3.Connection]:
+        """Yield the registry in memory, in today's format; it replaces the file if the block
+        succeeds."""
         with self._errors(), closing(sqlite3.connect(":memory:")) as memory:
             if self._exists():
                 with closing(_connect(self.path)) as file:
                     file.backup(memory)
-            db = database(memory)
-            with db.atomic():
-                _migrate(db)
-                yield db
+            if not _is_current(memory):
+                _migrate(memory)
+            yield memory
             self._replace(memory)
 
     def _replace(self, memory: sqlite3.Connection) -> None:
@@ -398,7 +417,7 @@ def add_promotion(db: Database, promotion: Promotion) -> None:
     db.table("promotions").insert(promotion._asdict())
 
 
-def put_run(db: Database, run: Mapping[str, Any]) -> None:
+def put_run(db: sqlite3.Connection, run: Mapping[str, Any]) -> None:
     """Insert a run record (:data:`RUN_COLUMNS`), replacing an older one with the same id."""
     row = {
         name: json.dumps(run[name], sort_keys=True, ensure_ascii=False)
@@ -406,12 +425,14 @@ def put_run(db: Database, run: Mapping[str, Any]) -> None:
         else run[name]
         for name in RUN_COLUMNS
     }
-    db.table("runs").upsert(row, pk="id")
+    names = ", ".join(f'"{name}"' for name in row)
+    marks = ", ".join("?" * len(row))
+    db.execute(f"INSERT OR REPLACE INTO runs ({names}) VALUES ({marks})", tuple(row.values()))
 
 
-def put_packages(db: Database, hash: str, names: Iterable[str]) -> None:
+def put_packages(db: sqlite3.Connection, hash: str, names: Iterable[str]) -> None:
     """Store a list of packages once."""
-    db.table("packages").upsert({"hash": hash, "list": "\n".join(names)}, pk="hash")
+    db.execute("INSERT OR REPLACE INTO packages VALUES (?, ?)", (hash, "\n".join(names)))
 
 
 def _loaded(row: dict[str, Any]) -> dict[str, Any]:
@@ -560,32 +581,44 @@ def _tables(db: sqlite3.Connection) -> dict[str, str]:
     return dict(db.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
 
 
-def _migrate(db: Database) -> None:
+_STATEMENTS = {
+    name: f'CREATE TABLE "{name}" ({body}) WITHOUT ROWID' for name, body in SCHEMA.items()
+}
+
+
+def _is_current(db: sqlite3.Connection) -> bool:
+    found = _tables(db)
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return version == USER_VERSION and all(
+        found.get(name) == sql for name, sql in _STATEMENTS.items()
+    )
+
+
+def _migrate(memory: sqlite3.Connection) -> None:
     """Migrate a registry of any format to :data:`SCHEMA`, and initialise a new one.
 
     Tables are recreated and their rows copied, so that the file does not depend on its history.
     ``Table.transform`` cannot do that: it copies rowids, which these tables do not have.
     """
-    found = _tables(db.conn)
-    wanted = {
-        name: f'CREATE TABLE "{name}" ({body}) WITHOUT ROWID' for name, body in SCHEMA.items()
-    }
-    (version,) = db.conn.execute("PRAGMA user_version").fetchone()
-    if version == USER_VERSION and all(found.get(name) == sql for name, sql in wanted.items()):
-        return
-    db.execute("PRAGMA legacy_alter_table = ON")  # or references would follow the dropped table
-    for name, sql in wanted.items():
-        if name not in found:
+    from gitxexp.storage.sqlite_write import database
+
+    db = database(memory)
+    with db.atomic():
+        found = _tables(memory)
+        (version,) = memory.execute("PRAGMA user_version").fetchone()
+        db.execute("PRAGMA legacy_alter_table = ON")  # or references would follow the dropped table
+        for name, sql in _STATEMENTS.items():
+            if name not in found:
+                db.execute(sql)
+                continue
+            db.rename_table(name, f"{name} of format {version}")
             db.execute(sql)
-            continue
-        db.rename_table(name, f"{name} of format {version}")
-        db.execute(sql)
-        old = db.table(f"{name} of format {version}")
-        for column, kind in old.columns_dict.items():
-            if column not in db.table(name).columns_dict:
-                db.table(name).add_column(column, kind)
-        db.table(name).insert_all(old.rows)
-        old.drop()
-    for name, columns in INDICES.items():
-        db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {columns}')
-    db.execute(f"PRAGMA user_version = {USER_VERSION}")
+            old = db.table(f"{name} of format {version}")
+            for column, kind in old.columns_dict.items():
+                if column not in db.table(name).columns_dict:
+                    db.table(name).add_column(column, kind)
+            db.table(name).insert_all(old.rows)
+            old.drop()
+        for name, columns in INDICES.items():
+            db.execute(f'CREATE INDEX IF NOT EXISTS "{name}" ON {columns}')
+        db.execute(f"PRAGMA user_version = {USER_VERSION}")

@@ -192,7 +192,7 @@ def put(db: Database, records: Iterable[RunRecord]) -> None:
     """Insert records into a registry that is being rewritten (:meth:`Registry.rewrite`), each
     replacing an older one with the same id."""
     for record in records:
-        registry.put_run(db, record.as_row())
+        registry.put_run(db.conn, record.as_row())
 
 
 def write(
@@ -203,12 +203,8 @@ def write(
     """Write records, and lists of packages by their hashes, into the registry of the work tree in
     one step; does nothing without records. The repository's lock must be held, or an operation must
     have saved the file."""
-    if not records:
-        return
-    with project.registry.rewrite() as db:
-        put(db, records)
-        for digest, names in (packages or {}).items():
-            registry.put_packages(db, digest, names)
+    if records:
+        project.registry.put_runs((one.as_row() for one in records), packages or {})
 
 
 def read(project: Project) -> list[RunRecord]:
