@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 #: What is said where it cannot run.
@@ -95,15 +96,13 @@ def _run(args: Sequence[str]) -> int:
         _interrupts(raised=True)
         return run(args)
     from gitxexp.repository import prefetch
+    from gitxexp.storage import git
 
-    git = prefetch.Ahead(getattr(prefetch, wanted))
-    try:
+    with git.begun(git.Git("."), getattr(prefetch, wanted)):
         from gitxexp.cli.main import run
 
         _interrupts(raised=True)
-        return run(args, git)
-    finally:
-        git.drop()
+        return run(args)
 
 
 def _wanted(args: Sequence[str]) -> str | None:
@@ -122,6 +121,8 @@ def _wanted(args: Sequence[str]) -> str | None:
         return "FIRST"
     if verb == "sql":
         return "QUERY"
+    if verb == "run":  # below the top most of it is asked in another folder
+        return "RUN_BEFORE" if os.path.exists(".git") else "QUERY"  # noqa: PTH110
     if verb == "candidates" and (default or args[1] == "list"):
         return "MODELS"
     return None

@@ -11,7 +11,6 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from types import FrameType
-from typing import TYPE_CHECKING
 
 import click
 
@@ -20,10 +19,6 @@ from gitxexp.cli.group import Root
 from gitxexp.common import streams
 from gitxexp.common.errors import FATAL, NO, USAGE, XexpError, suggestion
 from gitxexp.common.notes import taken
-
-if TYPE_CHECKING:
-    from gitxexp.storage.git import Git
-
 
 #: What the verbs are for → verb → one line of help. A verb is ``VERB`` in ``cli/commands/VERB.py``.
 SECTIONS = {
@@ -123,11 +118,9 @@ def main(ctx: click.Context, version: bool, as_json: bool) -> None:
         show_status(as_json=as_json)
 
 
-def run(argv: Sequence[str], git: Git | None = None) -> int:
+def run(argv: Sequence[str]) -> int:
     """Run the command line; returns the exit code and lets no exception out, but that nobody
     reads what is written: ClosedPipe or BrokenPipeError, for :mod:`gitxexp.entry`.
-
-    ``git`` is git in the current folder, where it has been asked something already.
     """
     _catch_termination()
     taken()
@@ -135,7 +128,7 @@ def run(argv: Sequence[str], git: Git | None = None) -> int:
     own = argv[: argv.index("--")] if "--" in argv else argv
     as_json = any(len(word) > 3 and "--json".startswith(word) for word in own)
     try:
-        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False, obj=git)
+        code = main.main(list(argv), prog_name="git xexp", standalone_mode=False)
         streams.flush()
         _tell_notes()
         return code if isinstance(code, int) else 0

@@ -340,7 +340,7 @@ def open_project() -> Project:
     from gitxexp.repository.repository import Project
 
     context = click.get_current_context(silent=True)
-    project = Project.open(".", console.say, context.obj if context else None)
+    project = Project.open(".", console.say)
     given = context.params if context else {}
     if "no_wait" in given and not given.get("dry_run"):  # it changes something
         project.recover_first(wait=not given["no_wait"])

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +19,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.operation import Changed, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.unfinished import unfinished
-from gitxexp.storage.git import Git, GitError, decode, encode
+from gitxexp.storage.git import CHANGES, IDENTITY, Git, GitError, decode, encode
 from gitxexp.storage.git_write import GitWriter
 
 
@@ -48,13 +48,30 @@ def check_ready(project: Project) -> tuple[str | None, str]:
             f"a {verb} is in progress in this work tree",
             f"finish it first: git {verb} --continue, or git {verb} --abort",
         )
-    done = git.call("var", "GIT_COMMITTER_IDENT")
+    done = git.call(*IDENTITY)
     if done.returncode:
         raise XexpError(
             "git does not know who you are",
             'git config user.name "Your Name" && git config user.email you@example.com',
         )
     return branch, commit
+
+
+#: What :func:`status` says instead of git's two letters.
+UNTRACKED, UNMERGED = "??", "UU"
+
+
+def status(project: Project) -> Iterator[tuple[str, str]]:
+    """Yield the two letters of git-status(1) (index, work tree; "." if unchanged) and the path of
+    each file that differs from HEAD; a rename is a deletion and an addition."""
+    for field in project.at_top.fields(*CHANGES):
+        kind = field[0]
+        if kind == "?":
+            yield UNTRACKED, field[2:]
+        elif kind == "1":
+            yield field[2:4], field.split(" ", 8)[8]
+        elif kind == "u":
+            yield UNMERGED, field.split(" ", 10)[10]
 
 
 def changes(project: Project) -> Changes:
@@ -64,16 +81,13 @@ def changes(project: Project) -> Changes:
     fresh: list[str] = []
     untracked: list[str] = []
     unmerged: list[str] = []
-    status = project.at_top.fields("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
-    for field in status:
-        kind = field[0]
-        if kind == "?":
-            untracked.append(field[2:])
-        elif kind == "1":
-            states, path = field[2:4], field.split(" ", 8)[8]
+    for states, path in status(project):
+        if states == UNTRACKED:
+            untracked.append(path)
+        elif states == UNMERGED:
+            unmerged.append(path)
+        else:
             (fresh if states[0] == "A" else modified).append(path)
-        elif kind == "u":
-            unmerged.append(field.split(" ", 10)[10])
     own = [tuple(filter(project.config.has, paths)) for paths in (modified, fresh, untracked)]
     return Changes(own[0], own[1], own[2], tuple(unmerged))
 

@@ -76,9 +76,10 @@ def _registries(project: Project) -> list[str]:
     listed = project.git.text("cat-file", "--batch-check", stdin=wanted.encode()).split("\n")
     blobs = dict.fromkeys(line.split(" ")[0] for line in listed if " blob " in line)
     if project.places.top is not None and blobs:
-        index = project.at_top.text("ls-files", "-s", "--", config.REGISTRY).split(" ")
-        if len(index) > 1 and project.at_top.ok("diff-files", "--quiet", "--", config.REGISTRY):
-            blobs.pop(index[1], None)
+        # with -m a file is listed a second time if it is modified or deleted
+        listed = project.at_top.fields("ls-files", "-z", "-s", "-m", "--", config.REGISTRY)
+        if len(listed) == 1:
+            blobs.pop(listed[0].split(" ")[1], None)
     return list(blobs)
 
 

@@ -1,4 +1,5 @@
-"""Start the git queries that every listing needs, before anything heavy is imported.
+"""The git queries that a command needs, to be started before anything heavy is imported
+(:func:`.git.begun`).
 
 git takes 15 ms to list 2,000 loose tags, and click takes longer to import: on two cores they
 overlap.
@@ -6,13 +7,20 @@ overlap.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from subprocess import Popen
-
-from gitxexp.common.errors import XexpError
 from gitxexp.repository.version import PATTERNS
-from gitxexp.storage.git import CONFIG, DVC_FILES, PLACES, REFS, SETTINGS, Git
+from gitxexp.storage.git import (
+    CHANGES,
+    CONFIG,
+    DVC_FILES,
+    HEAD,
+    IDENTITY,
+    PLACES,
+    PROJECTS,
+    REFS,
+    SETTINGS,
+    UNTRACKED,
+    UNTRACKED_FOLDERS,
+)
 
 #: Slowest first. The arguments must match those of :class:`Git`: any others are wasted.
 FIRST = ((*REFS, *PATTERNS), PLACES, (*CONFIG, SETTINGS))
@@ -32,25 +40,7 @@ STATUS_DRIVER = r"^merge\.xexp\.driver$"
 STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
           (*REFS, "refs/remotes"), DVC_FILES, (*CONFIG, STATUS_DRIVER))  # fmt: skip
 
-
-class Ahead(Git):
-    """git in the current folder, with ``first`` started; each answer is used once."""
-
-    def __init__(self, first: Sequence[tuple[str, ...]] = FIRST) -> None:
-        super().__init__(".")
-        self._begun: dict[tuple[str, ...], Popen[bytes]] = {}
-        with suppress(XexpError):  # such as git missing: the actual query will report it
-            for args in first:
-                self._begun[args] = super()._start(args)
-
-    def _start(
-        self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
-    ) -> Popen[bytes]:
-        return self._begun.pop(tuple(args), None) or super()._start(args, fed, env)
-
-    def drop(self) -> None:
-        """Stop the processes whose answers were not used."""
-        while self._begun:
-            process = self._begun.popitem()[1]
-            process.kill()
-            process.communicate()
+#: Queries of ``run`` at the top of a work tree, before the command and after it.
+RUN_BEFORE = (PLACES, (*CONFIG, STATUS_DRIVER), (*CONFIG, SETTINGS), CHANGES, PROJECTS, HEAD, IDENTITY,
+              (*REFS, *PATTERNS), DVC_FILES, UNTRACKED_FOLDERS, UNTRACKED)  # fmt: skip
+RUN_AFTER = (DVC_FILES, (*CONFIG, SETTINGS), PROJECTS, UNTRACKED_FOLDERS, CHANGES, UNTRACKED)

@@ -23,6 +23,7 @@ from gitxexp.repository import tags as repository_tags
 from gitxexp.repository.config import Config
 from gitxexp.repository.tags import Experiment
 from gitxexp.repository.version import AnyVersion
+from gitxexp.storage import git as storage_git
 from gitxexp.storage.git import SETTINGS, Git, Places
 
 if TYPE_CHECKING:
@@ -129,14 +130,9 @@ class Project:
         self._has_told = self._has_warned = False
 
     @classmethod
-    def open(
-        cls, path: Path | str = ".", notify: Notify = _silent, git: Git | None = None
-    ) -> Project:
-        """The project around ``path``; raises XexpError if there is no repository.
-
-        ``git`` is an existing :class:`Git` for ``path``, if any.
-        """
-        git = git or Git(path)
+    def open(cls, path: Path | str = ".", notify: Notify = _silent) -> Project:
+        """The project around ``path``; raises XexpError if there is no repository."""
+        git = Git(path)
         return cls(git, git.places(), notify)
 
     def for_thread(self) -> Project:
@@ -168,8 +164,6 @@ class Project:
 
     def worktrees(self) -> list[dict[str, str]]:
         """The worktrees of the repository; see :func:`gitxexp.storage.git.worktrees`."""
-        from gitxexp.storage import git as storage_git  # few commands need other worktrees
-
         return storage_git.list_worktrees(self.git)
 
     def tops(self) -> list[Path]:
@@ -397,7 +391,8 @@ class Project:
             ) from error
         try:
             self._take(descriptor, wait=wait)
-            yield
+            with storage_git.asked_anew():
+                yield
         finally:
             os.close(descriptor)
 

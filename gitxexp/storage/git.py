@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -43,13 +45,77 @@ PLACES = ("rev-parse", "--path-format=absolute", "--git-dir", "--git-common-dir"
           "--is-shallow-repository", "--show-prefix", "--show-toplevel")  # fmt: skip
 REFS = ("for-each-ref", "--format=%(objectname) %(refname)")
 CONFIG = ("config", "-z", "--get-regexp")
+HEAD = ("rev-parse", "HEAD", "--symbolic-full-name", "HEAD")
 #: Lists the pointers of a work tree, tracked or not, from any folder of it.
 DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--full-name", "--",
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
+#: Lists the settings of projects in folders, from the top.
+PROJECTS = ("ls-files", "-z", "--", "*/.xexp/config.toml")
+IDENTITY = ("var", "GIT_COMMITTER_IDENT")
+UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
+#: The same, with a folder of which git has nothing in place of its files.
+UNTRACKED_FOLDERS = (*UNTRACKED, "--directory", "--no-empty-directory")
+#: What differs from HEAD, from any folder.
+CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
 SETTINGS = r"^xexp\."  #: our own keys, for :meth:`Git.config`
 #: Objects requested from git at a time.
 _BATCH = 4096
 OLDEST = "2.34"  #: retried without options that this git lacks
+
+
+#: A question to git: the folder that it is asked in, and the arguments.
+Question = tuple[str, tuple[str, ...]]
+#: What :func:`asked_once` has been answered.
+_answers: ContextVar[dict[Question, subprocess.CompletedProcess[bytes]] | None] = ContextVar(
+    "answers", default=None
+)
+#: Processes that :func:`begun` started and nobody has asked for yet.
+_begun: dict[Question, subprocess.Popen[bytes]] = {}
+
+
+@contextmanager
+def asked_once() -> Iterator[None]:
+    """Within the block git is asked the same question once: for work that only reads. Where it
+    changes something, that is done in :func:`asked_anew`."""
+    token = _answers.set({})
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+
+
+@contextmanager
+def asked_anew() -> Iterator[None]:
+    """Within the block, and after it, no answer from before counts: what git says may change."""
+    drop()
+    known = _answers.get()
+    token = _answers.set(None)
+    try:
+        yield
+    finally:
+        _answers.reset(token)
+        if known is not None:
+            known.clear()
+
+
+@contextmanager
+def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
+    """Start questions that the block will ask git, so that their answers are there by then."""
+    with suppress(XexpError):  # such as git missing: the actual query will report it
+        for args in questions:
+            _begun[git.question(args)] = git.start(args)
+    try:
+        yield
+    finally:
+        drop()
+
+
+def drop() -> None:
+    """Stop the processes that :func:`begun` started and whose answers were not used."""
+    while _begun:
+        process = _begun.popitem()[1]
+        process.kill()
+        process.communicate()
 
 
 def decode(data: bytes) -> str:
@@ -85,11 +151,14 @@ class Git:
     """Runs git in one folder. ``foreign`` drops environment variables that tie git to another
     repository."""
 
+    _reads = True  #: whether an answer may be one of :func:`asked_once` or :func:`begun`
+
     def __init__(self, cwd: Path | str, *, foreign: bool = False) -> None:
         self.cwd = Path(cwd)
         self._env = dict(os.environ)
         self._env["GIT_OPTIONAL_LOCKS"] = "0"  # a read must never take index.lock from the user
         if foreign:
+            self._reads = False
             for name in LOCAL_ENV:
                 self._env.pop(name, None)
 
@@ -111,6 +180,21 @@ class Git:
         self, *args: str, stdin: bytes | None = None, env: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[bytes]:
         """Return the finished process, whatever its exit code; nothing reaches the terminal."""
+        known = _answers.get() if self._reads and stdin is None and env is None else None
+        if known is None:
+            return self._called(args, stdin, env)
+        question = self.question(args)
+        if question not in known:
+            known[question] = self._called(args, None, None)
+        return known[question]
+
+    def question(self, args: Sequence[str]) -> Question:
+        """What tells these arguments in this folder from others."""
+        return os.path.abspath(self.cwd), tuple(args)  # noqa: PTH100  # a tenth of Path's time
+
+    def _called(
+        self, args: Sequence[str], stdin: bytes | None, env: Mapping[str, str] | None
+    ) -> subprocess.CompletedProcess[bytes]:
         process = self._start(args, stdin is not None, env)
         try:
             out, err = process.communicate(stdin)
@@ -123,6 +207,15 @@ class Git:
     def _start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
+        begun = None
+        if _begun and self._reads and not fed and env is None:
+            begun = _begun.pop(self.question(args), None)
+        return begun or self.start(args, fed, env)
+
+    def start(
+        self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
+        """Return a new process; ``fed``: it reads its standard input."""
         try:
             return subprocess.Popen(
                 ["git", *args],
@@ -202,7 +295,7 @@ class Git:
 
     def head(self) -> tuple[str | None, str | None]:
         """Return ``(branch, commit)``; branch is None if HEAD is detached, commit if it is unborn."""
-        both = decode(self.call("rev-parse", "HEAD", "--symbolic-full-name", "HEAD").stdout).split()
+        both = decode(self.call(*HEAD).stdout).split()
         if len(both) == 2:
             return None if both[1] == "HEAD" else both[1].removeprefix("refs/heads/"), both[0]
         branch = decode(self.call("symbolic-ref", "--quiet", "HEAD").stdout).strip()
@@ -229,6 +322,9 @@ class Git:
         2,000 loose tags take git 15 ms, in which the caller can do other work.
         """
         args = (*REFS, *patterns)
+        if _answers.get() is not None:
+            listed = self.raw(*args)
+            return lambda: listed
         process = self._start(args)
 
         def result() -> bytes:

@@ -36,6 +36,8 @@ class GitWriter(Git):
     otherwise. Hooks, signing, messages and exit codes are the same as when the user runs git.
     """
 
+    _reads = False
+
     def __init__(self, git: Git) -> None:
         self.cwd = git.cwd
         self._env = dict(git._env)

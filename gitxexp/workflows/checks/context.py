@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
+from gitxexp.repository import commit
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import Standing, standing
@@ -27,7 +27,7 @@ from gitxexp.workflows.merge.check import MergeCheck, merges
 
 @dataclass(frozen=True)
 class Changed:
-    """A file that differs from HEAD or is untracked; ``state`` is git's two letters."""
+    """A file that differs from HEAD or is untracked; ``state`` as of :func:`.commit.status`."""
 
     path: str
     state: str
@@ -35,7 +35,7 @@ class Changed:
     @property
     def is_new(self) -> bool:
         """Whether git does not track it."""
-        return self.state == "??"
+        return self.state == commit.UNTRACKED
 
 
 class Context:
@@ -85,8 +85,7 @@ class Context:
     @cached_property
     def changes(self) -> tuple[Changed, ...]:
         """What ``git status`` lists."""
-        fields = iter(self.project.at_top.fields("status", "--porcelain", "-z"))
-        return tuple(_changes(fields))
+        return tuple(Changed(path, state) for state, path in commit.status(self.project))
 
     @cached_property
     def fields(self) -> Fields | None:
@@ -162,11 +161,3 @@ class Context:
             if run is not None:
                 found.append(run)
         return found
-
-
-def _changes(fields: Iterator[str]) -> Iterator[Changed]:
-    """git-status(1), porcelain format version 1 with ``-z``: a rename has the old path after it."""
-    for item in fields:
-        if item[:1] in ("R", "C"):
-            next(fields, None)
-        yield Changed(item[3:], item[:2])

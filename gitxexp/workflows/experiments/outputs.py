@@ -24,6 +24,7 @@ from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import Change, Kind, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import UNTRACKED_FOLDERS
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import databases, merged_parts
@@ -232,9 +233,7 @@ class Untracked:
 
 def untracked(project: Project) -> Untracked:
     """Return untracked data, models and results of an experiment. Ignored files are left out."""
-    listed = project.at_top.fields(
-        "ls-files", "-z", "--others", "--exclude-standard", "--directory", "--no-empty-directory"
-    )
+    listed = project.at_top.fields(*UNTRACKED_FOLDERS)
     listed = [name for name in listed if project.config.has(name.rstrip("/"))]
     known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
     pointed = _pointed(project) if listed else ()

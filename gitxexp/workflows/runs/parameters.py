@@ -55,6 +55,8 @@ def plan(top: Path, config: Config, values: Mapping[str, Any]) -> list[Parameter
     Raises XexpError for a name that no file has, or several have, and for a file that cannot be
     changed.
     """
+    if not values:
+        return []
     known = _known(top, config)
     wanted: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
@@ -65,7 +67,8 @@ def plan(top: Path, config: Config, values: Mapping[str, Any]) -> list[Parameter
 
 def unknown(top: Path, config: Config, names: Iterable[str]) -> list[str]:
     """Those of the names that no parameter file has."""
-    known = _known(top, config)
+    names = list(names)
+    known = _known(top, config) if names else {}
     return [name for name in names if not _places(name, known) and not name.startswith("+")]
 
 

@@ -20,11 +20,13 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.repository import commit as repository_commit
+from gitxexp.repository import prefetch
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.config_hash import config_hash
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import show
 from gitxexp.repository.version import AnyVersion, Level
+from gitxexp.storage import git as storage_git
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.workflows.checks.rule import Finding
 from gitxexp.workflows.experiments import describe
@@ -128,7 +130,9 @@ def run(
     runs if the code is not committed, data differs from its pointers, the command or a parameter
     does not exist, or the tag would be refused anyway.
     """
-    prepared = prepare(project, request, cwd=cwd, wait=wait)
+    with storage_git.asked_once():
+        prepared = prepare(project, request, cwd=cwd, wait=wait)
+    storage_git.drop()  # what the command changes would not be seen
     if begin is not None:
         begin(prepared)
     folders = RunFolders(project.state)
@@ -138,7 +142,8 @@ def run(
             (under_way.folder / "patch").write_bytes(prepared.patch)
         env = environment(prepared.context)
         asked = Asked(prepared.words, env, cwd)
-        threading.Thread(target=_import_the_rest, daemon=True).start()
+        if request.tag:
+            threading.Thread(target=_import_the_rest, daemon=True).start()
         try:
             execution = execute(
                 prepared.words, cwd=cwd, env=env, log=under_way.log, echo=echo, out=out,
@@ -147,9 +152,10 @@ def run(
         except BaseException:  # it never began
             under_way.forget()
             raise
-        software = asked.answer()
-        left = traces.look_after(project, prepared.before, first)
-        done = _recorded(project, prepared, first, execution, left, software, under_way)
+        with storage_git.begun(project.at_top, prefetch.RUN_AFTER), storage_git.asked_once():
+            software = asked.answer()
+            left = traces.look_after(project, prepared.before, first)
+            done = _recorded(project, prepared, first, execution, left, software, under_way)
         under_way.note(done)
         _write(project, done, software, wait=wait)
         under_way.settled()
@@ -160,8 +166,7 @@ def run(
 
 
 def _import_the_rest() -> None:
-    """Import what is needed afterwards while the command runs: it takes as long as everything
-    before."""
+    """Import what a tag needs while the command runs: it takes as long as everything before."""
     with suppress(ImportError):
         from gitxexp.storage.sqlite_write import database
 
@@ -191,8 +196,9 @@ def prepare(project: Project, request: RunRequest, *, cwd: Path, wait: bool = Tr
     written = [file.path for file in files if file.changed]
     if not request.dirty and (written or (request.everything and uncommitted.tracked(changes))):
         _commit_first(project, id, request, files, changes.staged_new, wait=wait)
-    else:
-        parameters.write(project.top, files)
+    elif files:
+        with storage_git.asked_anew():
+            parameters.write(project.top, files)
     if written or request.everything:
         project.forget_config()
         changes = repository_commit.changes(project)

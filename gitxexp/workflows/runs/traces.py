@@ -22,6 +22,7 @@ from gitxexp.repository.commit import Changes
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import UNTRACKED
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.run import Window, Windows
 from gitxexp.trackers.runs import identified, latest_run, logged, runs
@@ -291,7 +292,7 @@ def _hashes(
 
 
 def _untracked(project: Project) -> list[str]:
-    return project.at_top.fields("ls-files", "-z", "--others", "--exclude-standard")
+    return project.at_top.fields(*UNTRACKED)
 
 
 def _fresh(project: Project, before: Before, metrics: Iterable[str]) -> Iterable[str]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.helpers import Repo, run
+from tests.test_reads import HEAVY, PROBE
 from tests.workflows.sweeps.sweep_tools import begin, ended, until
 
 
@@ -505,3 +506,18 @@ def test_a_run_under_an_id_that_is_there_has_its_own_rows_only(ready: Repo) -> N
     assert ready.xexp("rerun", "e0.1.0").good().out.count("same\n") == 2
     later = ready.xexp("tag", "--run", middle["id"], "--dry-run").good()
     assert "lr=0.2 | f1=0.7000" in later.out
+
+
+def test_a_run_without_a_tag_waits_for_little(ready: Repo, tmp_path: Path) -> None:
+    """No heavy package, and git is asked once before the command and once after it."""
+    trace = tmp_path / "trace"
+    command = ("run", "--no-tag", "--no-keep", "--", sys.executable, "train.py")
+    done = ready.python("-c", PROBE, *command, env={"GIT_TRACE": str(trace)})
+    code, names = json.loads(done.out.splitlines()[-1])
+    assert code == 0, done.err
+    assert {*HEAVY, "ruamel.yaml"} & set(names) == set()
+    asked = [line.partition("built-in: ")[2] for line in trace.read_text().splitlines()]
+    assert len(asked) <= 28
+    twice = {one for one in asked if asked.count(one) > 1}
+    assert all(asked.count(one) == 2 for one in twice)
+    assert len(twice) <= 8  # those that the command may change the answer to

@@ -36,6 +36,8 @@ def engine(context: Context) -> Iterator[Finding]:
     git = context.project.at_top
     pools = _files(git, _POOL)
     many = context.request.jobs > 1
+    if not many and not pools:
+        return
     databases = [path for path in context.databases if database_kind(path) == "duckdb"]
     names = [context.shown(path) for path in databases]
     if names and (many or pools):
