@@ -60,7 +60,7 @@ class ExperimentConfig:
         several."""
         found = read_file(Path(path))
         if len(found) != 1:
-            raise XexpError(f"{path} holds {len(found)} configurations", "one is wanted here")
+            raise XexpError(f"{path} holds {len(found)} configurations", "one is expected here")
         return found[0]
 
     def write(self, path: Path | str) -> None:

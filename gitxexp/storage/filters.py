@@ -77,7 +77,7 @@ def as_files(git: Git, blobs: Sequence[tuple[str, str, bytes]]) -> list[bytes]:
 
 def _absent(path: str, why: str = "") -> XexpError:
     return XexpError(
-        f"git keeps {path} with a filter that cannot give its content here"
+        f"git keeps {path} with a filter whose content is not available here"
         + (f": {why}" if why else ""),
         "of Git LFS: git lfs install, then git lfs fetch --all; of git-crypt: git-crypt unlock",
     )

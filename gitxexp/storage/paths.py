@@ -172,7 +172,7 @@ def refuse_alike(folder: Path, paths: Iterable[str]) -> None:
         if pair:
             raise Refused(
                 f"{shown(pair[0])} and {shown(pair[1])} differ only in case, which {folder} ignores",
-                "use a file system that tells them apart",
+                "use a file system that distinguishes them",
             )
 
 

@@ -394,7 +394,7 @@ def names_rows(key: Sequence[str]) -> bool:
 
 
 def both_forbidden(table: str) -> str:
-    return f"{table}: both cannot stay, its unique key forbids it"
+    return f"{table}: cannot keep both: its unique key forbids it"
 
 
 def only_added(table: str, declared: Sequence[str]) -> str:

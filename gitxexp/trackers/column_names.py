@@ -403,7 +403,7 @@ def _by_prefix(parts: list[str]) -> Named | None:
     if first in ("is", "has", "was"):
         if role is Role.METRIC:
             return inner
-        return Named(Role.OUTPUT, f"says of a row: {first}_…")
+        return Named(Role.OUTPUT, f"output for a row: {first}_…")
     return None
 
 

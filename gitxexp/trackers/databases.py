@@ -234,7 +234,7 @@ def _problem(path: Path, text: str) -> DatabaseProblem:
     if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
         return DatabaseProblem(
             f"the results database is damaged: {path} ({text})",
-            "take the last good one: dvc checkout; or rescue rows: sqlite3 FILE .recover",
+            "restore the last good one: dvc checkout; or rescue rows: sqlite3 FILE .recover",
         )
     if "readonly" in lower or "read-only" in lower or "permission" in lower:
         return DatabaseProblem(

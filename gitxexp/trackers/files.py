@@ -47,7 +47,7 @@ def _parse(path: Path, parsers: dict[str, Callable[[str], Any]]) -> Any:
     try:
         return parser(read_file(path).decode("utf-8-sig"))
     except FileNotFoundError as error:
-        raise XexpError(f"no such file: {path}", "is it written, or pulled? dvc pull") from error
+        raise XexpError(f"no such file: {path}", "write it, or fetch it: dvc pull") from error
     except OSError as error:
         raise XexpError(f"cannot read {path}: {error.strerror}") from error
     except RecursionError as error:

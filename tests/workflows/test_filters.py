@@ -113,7 +113,7 @@ def test_get_refuses_where_the_content_is_nowhere(lfs: Repo) -> None:
     (lfs / "old.bin").unlink()
     done = lfs.xexp("get", "e0.1.0", "net.bin", "-o", "old.bin")
     assert done.code == 128
-    assert "git keeps net.bin with a filter that cannot give its content here" in done.err
+    assert "git keeps net.bin with a filter whose content is not available here" in done.err
     assert "git lfs fetch --all" in done.err
     assert not (lfs / "old.bin").exists()
 

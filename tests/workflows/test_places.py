@@ -176,7 +176,7 @@ def test_a_wrong_setting_is_named(ready: Repo, key: str, value: str, hint: str) 
 
 def test_a_results_database_that_is_not_there_is_named(set_up: Repo) -> None:
     set_up.git("config", "xexp.results.databases", "results/other.db")
-    note = "note: results/other.db is not there: no run of it is looked at\n"
+    note = "note: results/other.db does not exist: its runs are not considered\n"
     assert note in set_up.xexp("tag", "-n").good().err
     set_up.git("config", "xexp.results.databases", "results/*.db")
     assert note not in set_up.xexp("tag", "-n").good().err

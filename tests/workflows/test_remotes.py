@@ -149,7 +149,7 @@ def damaged(server: Server, repo: Repo) -> None:
     assert (repo / candidate(RUNS[0])).read_bytes() == before
     if server.kind == "http":
         done = repo.xexp("push", "--all")
-        assert done.code == 128 and "remote 'far': it can only be read" in done.err
+        assert done.code == 128 and "remote 'far': it is read-only" in done.err
         server.replace(worst, before)
         server.replace(model, content(RUNS[2]))
     else:

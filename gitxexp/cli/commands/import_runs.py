@@ -113,7 +113,9 @@ def _show_more(tagged: TaggedRuns | None, added: Sequence[str] | None) -> None:
             console.done(f"tagged  {version}  {run}")
         if tagged.elsewhere:
             many = counted(len(tagged.elsewhere), "run")
-            console.say(f"note: {many} not tagged: their commit is not known, or not here")
+            console.say(
+                f"note: {many} not tagged: their commit is unknown or not in this repository"
+            )
     for path in added or ():
         console.done(f"added  {path}")
 

@@ -110,7 +110,7 @@ def _refuse_foreign(path: Path) -> None:
     with path.open("rb") as stream:
         if GENERATOR.encode() not in stream.read(4096):
             raise UsageError(
-                f"{path} is there, and git xexp did not make it",
+                f"{path} exists, and git xexp did not write it",
                 "name another file: -o FILE; or the same, to replace it",
             )
 

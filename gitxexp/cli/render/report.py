@@ -108,7 +108,7 @@ def _noise(found: Report, metric: str) -> Iterator[Sentence]:
         yield [varied, what, f"{sure if spread.is_sure else ''}."]
     elif found.ties is None and len(found.rows) > 1:
         lacking = f"predictions that tell {metric} nor runs with the same parameters, seeds aside"
-        yield [f"How large noise is, is not known: the results have neither {lacking}."]
+        yield [f"The size of the noise is unknown: the results have neither {lacking}."]
 
 
 def _most_telling(found: Report, metric: str) -> Iterator[Sentence]:
@@ -125,7 +125,7 @@ def _most_telling(found: Report, metric: str) -> Iterator[Sentence]:
         yield [f"The parameter that says most about {metric} is ", Strong(first.name), what]
     elif told:
         yield [
-            f"No parameter tells more of {metric} than chance would; the first is {first.name}{what}"
+            f"No parameter explains more of {metric} than chance would; the first is {first.name}{what}"
         ]
 
 

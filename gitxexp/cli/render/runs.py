@@ -114,7 +114,7 @@ def show_log(log: Path, limit: int | None) -> None:
         file.seek(max(start, _start_of_last(file, limit)) if limit else start)
         text = file.read().decode("utf-8", "replace").removesuffix("\n")
     if start and not limit:
-        console.say(f"the first {start / 1e6:.0f} MB are left out; all of it is in {log}")
+        console.say(f"the first {start / 1e6:.0f} MB are omitted; the whole log is in {log}")
     lines = [line.removesuffix("\r").rpartition("\r")[2] for line in text.split("\n")]
     console.page_text("\n".join(lines[-limit:] if limit else lines))
 

@@ -40,7 +40,7 @@ class Unreachable(DvcError):
     def __init__(self, name: str | None, why: str) -> None:
         super().__init__(
             f"remote {name or 'of the project'!r} could not be asked: {why}",
-            "check the network and the credentials; what it has is not known",
+            "check the network and the credentials; its content is unknown",
         )
 
 
@@ -104,9 +104,7 @@ def _known(action: str, error: Exception) -> XexpError | None:
     """Return the error for an exception of DVC or of a remote's client library; None for a bug."""
     names = {kind.__name__ for kind in type(error).__mro__}
     if type(error) is NotImplementedError:  # fsspec's message for HTTP, for example
-        return DvcError(
-            f"cannot {action}: it can only be read", "name one that can be written to: -r NAME"
-        )
+        return DvcError(f"cannot {action}: it is read-only", "name a writable one: -r NAME")
     text = str(error).strip() or type(error).__name__
     if "NotDvcRepoError" in names:
         return DvcError(f"cannot {action}: this is not a DVC project", "git xexp init")

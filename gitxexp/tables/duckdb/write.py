@@ -151,7 +151,7 @@ def _parquet(job: Job, temp: Path) -> tuple[str, ...]:
     only_parquet = len(files) == len(inputs) and not manner.bloom
     if model and notes and only_parquet and store_as_before(files, manner, temp):
         notes = stored_otherwise(job.session, files, temp)
-    loose = (f"column {c}: lists of a fixed size are lists of any size now, for it has NULLs"
+    loose = (f"column {c}: fixed-size lists are now lists of any size, because it has NULLs"
              for c in schema.loose)  # fmt: skip
     notes = (*notes, *loose)
     if schema.value or not has_arrow_schema(job.session, files):
@@ -676,4 +676,4 @@ def _settle_sqlite(path: Path) -> None:
         with contextlib.closing(sqlite.connect(path)) as con:
             con.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
-        raise XexpError(f"cannot take the place of {path}: {error}") from None
+        raise XexpError(f"cannot replace {path}: {error}") from None

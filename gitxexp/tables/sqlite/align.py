@@ -147,7 +147,7 @@ def _refuse_computed(con: sqlite3.Connection, feed: Feed) -> None:
         if con.execute(f"SELECT 1 {test} LIMIT 1").fetchone():
             raise XexpError(
                 f"{feed.target.name}.{name} is a generated column here and stored in {feed.label}",
-                f"bring it in under another name: --rename {name}={name}_stored",
+                f"import it under another name: --rename {name}={name}_stored",
             )
 
 

@@ -89,7 +89,7 @@ class Extras:
             self.account.conflict(
                 [Conflict(str(table), key, None, None, str(parent), None, "constraint")]
             )
-            self.account.note(f"{table}: a row refers to a row of {parent} that is not there")
+            self.account.note(f"{table}: a row refers to a row of {parent} that does not exist")
 
 
 Objects = dict[tuple[str, str], tuple[str, str, str, str]]

@@ -42,7 +42,8 @@ class Source:
         """Raise XexpError if a file that was read without locks changed meanwhile."""
         if self.stamp is not None and (_stamp(self.path) != self.stamp or _wal_size(self.path)):
             raise XexpError(
-                f"{self.path} was written to while it was read", "try again when it is quiet"
+                f"{self.path} was written to while it was read",
+                "try again when nothing writes to it",
             )
 
 
@@ -87,7 +88,9 @@ def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
         con.execute("PRAGMA journal_mode=DELETE").fetchone()
         con.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if _stamp(path) != before:
-        raise XexpError(f"{path} was written to while it was read", "try again when it is quiet")
+        raise XexpError(
+            f"{path} was written to while it was read", "try again when nothing writes to it"
+        )
     return Source(path, read_headers([copied])[0], sqlite.address(copied), copied, None, before[1])
 
 

@@ -214,7 +214,10 @@ def _decisions(trial: _Trial, rules: RoleRules) -> dict[str, Decision]:
             number = value if isinstance(value, int | float) else None
             decision = roles.decide(_TABLE, name, Values(1, 1, value, number=number))
             measured = decision.role is Role.METRIC
-            yield name, decision if measured else Decision(Role.CONTEXT, "noted of the trial")
+            yield (
+                name,
+                decision if measured else Decision(Role.CONTEXT, "a user attribute of the trial"),
+            )
         for name in trial.metrics:
             yield name, Decision(Role.METRIC, "an objective of Optuna")
         for name in trial.params:

@@ -109,7 +109,7 @@ def _opened(session: Session, path: Path, alias: str) -> str:
 def _only_table(names: list[str], path: Path) -> str:
     if len(names) != 1:
         raise XexpError(
-            f"{path} has {len(names)} tables, where one is wanted",
+            f"{path} has {len(names)} tables, but one is expected",
             f"tables: {', '.join(names[:10])}",
         )
     return names[0]

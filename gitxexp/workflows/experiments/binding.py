@@ -132,7 +132,7 @@ def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
             is_model = describe.role(file.path, project.config) is Role.MODEL
             if is_model and find_object(store.caches(root_of(store, file.path)), oid) is None:
                 raise NoAnswer(
-                    f"{file.path} in the work tree is kept nowhere, and would be replaced",
+                    f"{file.path} in the work tree has no other copy and would be replaced",
                     f"keep it first: git xexp candidates add {shlex.quote(file.path)}",
                 )
         differing.append(file)

@@ -120,7 +120,8 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     }
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
     absent = tuple(
-        f"{name} is not there: no run of it is looked at" for name in absent_databases(top, config)
+        f"{name} does not exist: its runs are not considered"
+        for name in absent_databases(top, config)
     )
     remarks = (*absent, *notes, *_edited_since(recorded, written))
     source = run or before

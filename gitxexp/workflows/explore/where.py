@@ -54,7 +54,7 @@ def _dotted(columns: Iterable[str], condition: str) -> str | None:
     bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", condition)
     names = (name for name in columns if "." in name and name in bare)
     found = next(names, None)
-    return f'a name with a dot stands in double quotes: "{found}"' if found else None
+    return f'a name with a dot goes in double quotes: "{found}"' if found else None
 
 
 def _in_place(message: str, condition: str) -> str:

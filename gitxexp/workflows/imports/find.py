@@ -95,12 +95,12 @@ def _kind_of(place: str) -> str:
         return _SUFFIXES[path.suffix.lower()]
     if path.suffix.lower() in (".json", ".toml", ".yaml", ".yml"):
         raise XexpError(
-            f"what wrote {place} cannot be told",
+            f"cannot tell what wrote {place}",
             f"an export of W&B or Aim: git xexp import wandb {place}\n"
             f"a configuration: git xexp registry import {place}",
         )
     raise XexpError(
-        f"what wrote {place} cannot be told",
+        f"cannot tell what wrote {place}",
         f"name its kind: git xexp import KIND {place} ({', '.join(KINDS)})",
     )
 

@@ -228,5 +228,5 @@ def _check_same(before: Model, made: Model) -> None:
     if before.hash != made.hash:
         raise NoAnswer(
             f"{before.path} already exists, with other content",
-            f"keep both under different runs (--run ID), or take it out first: rm '{before.path}'",
+            f"keep both under different runs (--run ID), or remove it first: rm '{before.path}'",
         )

@@ -91,7 +91,7 @@ def _used(projects: Sequence[Project], *, force: bool) -> frozenset[str]:
             more = f" and {len(used.lost) - 1} more" if len(used.lost) > 1 else ""
             raise NoAnswer(
                 f"the list of files {used.lost[0]}{more} is in no cache and on no remote,"
-                " so what it needs is not known",
+                " so the objects that it needs are unknown",
                 "bring it back: dvc fetch --all-tags --all-branches; or continue without: --force",
             )
         keep |= used.oids

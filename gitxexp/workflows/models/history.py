@@ -72,4 +72,4 @@ def previous(context: ModelContext) -> tuple[Choice, Promotion]:
             if payload.artifacts.get(slot.production) == before:
                 run, version = payload.run, experiment.name
                 break
-    return by_hash(context, before, run, version, "the model before"), last
+    return by_hash(context, before, run, version, "the previous model"), last

@@ -450,7 +450,7 @@ def _require_file(plan: PromotePlan) -> None:
     """Raise XexpError if the chosen file was removed after planning."""
     file = plan.after.file
     if file is not None and not file.is_file():
-        raise XexpError(f"{file} is gone", f"what is there: ls '{plan.slot.candidates}'")
+        raise XexpError(f"{file} is gone", f"look there: ls '{plan.slot.candidates}'")
 
 
 def _new_ignore_files(project: Project, pointers: Sequence[str]) -> list[str]:

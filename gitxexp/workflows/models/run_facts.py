@@ -201,7 +201,7 @@ def check_metric(runs: RunIndex, metric: str, facts: Iterable[RunFacts]) -> None
     rest = f"the metrics of the models are: {', '.join(of_models) or 'none'}"
     if any(metric in run.metrics for run in logged):
         raise XexpError(
-            f"no model has a value for {metric}: the runs that have one left none", rest
+            f"no model has a value for {metric}: the runs that have one kept no model", rest
         )
     text = [run.id for run in logged if run.values.get(metric) is not None]
     if text:

@@ -201,7 +201,7 @@ def by_version(context: ModelContext, version: AnyVersion) -> Choice:
     here = next((m for m in context.contents.candidates if run and m.run == run), None)
     if here is not None:
         differs = tagged is not None and tagged.model.hash != here.hash
-        note = f"{here.path} is not what {version} holds; the candidate here is taken"
+        note = f"{here.path} differs from the one in {version}; the candidate here is used"
         return in_work_tree(context, here, [note] if differs else [])
     if tagged is None:
         raise XexpError(

@@ -90,7 +90,7 @@ def _tags_of(project: Project, remote: str, found: Iterable[Entry]) -> dict[str,
         return GitWriter(project.git).remote_tags(remote, *patterns)
     except GitError as error:
         raise XexpError(
-            f"whether {remote} has it cannot be told: {error.message}",
+            f"cannot tell whether {remote} has it: {error.message}",
             "delete it here without asking: --force",
         ) from error
 

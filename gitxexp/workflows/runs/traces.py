@@ -86,7 +86,7 @@ class Traces:
             return ""
         if self.windows:
             count = counted(sum(rows.before for rows in own), "row")
-            return f"run {self.run} had {count} before: only those that are new are this run's"
+            return f"run {self.run} had {count} before: only new ones belong to this run"
         return f"run {self.run} was there before: its earlier values count, too"
 
     @property

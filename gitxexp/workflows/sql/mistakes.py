@@ -123,7 +123,7 @@ def _hint(said: str, first: str, place: Sequence[str], columns: Names) -> str | 
             known = list(dict.fromkeys([*columns(), *known]))
         if place and f'"{missing[2]}"' in place[0]:
             close = suggestion(missing[2], known)
-            return "\n".join(filter(None, [f"text stands in single quotes: '{missing[2]}'", close]))
+            return "\n".join(filter(None, [f"text goes in single quotes: '{missing[2]}'", close]))
         return suggestion(missing[2], known, f"{missing[1].lower()}s: {', '.join(known)}")
     unknown = re.search(r'does not have a column named "([^"]*)"', first)
     if unknown:

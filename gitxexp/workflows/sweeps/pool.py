@@ -190,7 +190,7 @@ class Tree:
         (self.top / ".git").write_text(f"gitdir: {self.admin}\n", "utf-8")
         if not (self.admin / "HEAD").exists():
             raise XexpError(
-                f"git's entry of {self.top} is gone", "run the same command to continue"
+                f"git has no entry for {self.top} any more", "run the same command to continue"
             )
         (self.admin / "index").unlink(missing_ok=True)
         git = Git(self.top, foreign=True)

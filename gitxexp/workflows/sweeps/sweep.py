@@ -231,7 +231,7 @@ class _Coordinator:
         metric = self.plan.metric
         if metric is None:
             raise XexpError(
-                "a sampler needs a metric to go by", "name it: --metric f1, or [metrics] primary"
+                "a sampler needs a metric", "name it: --metric f1, or [metrics] primary"
             )
         journal = self.trees.parent.with_suffix(".study")
         self.sampler = Sampler(

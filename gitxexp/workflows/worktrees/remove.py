@@ -319,7 +319,7 @@ class WorktreeRemoved(Step):
             admin.parent.mkdir(exist_ok=True)
             kept_admin.rename(free_path(admin))
         if tree and not path.exists():
-            at.notify(f"{path} is not kept any more: git worktree add '{path}' makes it anew")
+            at.notify(f"{path} was not kept; create it again: git worktree add '{path}'")
         exclude(at, self.exclude, present=True)
 
     def _branch_back(self, at: Repository) -> bool:

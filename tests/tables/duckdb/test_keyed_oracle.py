@@ -211,7 +211,7 @@ def test_both_keeps_both_rows_only_without_a_unique_key(tmp_path: Path) -> None:
     d = write(tmp_path / "d.duckdb", types, [{"id": 2, "s": "a"}], ("s",))
     report = merge_files(c, [d], options=MergeOptions(on_conflict=OnConflict.BOTH))
     assert [c.column for c in report.conflicts] == ["id"] and not report.written
-    assert report.notes == ("t: both cannot stay, its unique key forbids it",)
+    assert report.notes == ("t: cannot keep both: its unique key forbids it",)
     e = write(tmp_path / "e.duckdb", types, [{"id": 1, "s": "a"}], ("id",))
     f = write(tmp_path / "f.duckdb", types, [{"id": 1, "s": "c"}], ("id",))
     for _ in range(2):  # counted ids get new numbers

@@ -193,7 +193,7 @@ def test_a_renamed_parameter_is_renamed_everywhere_and_back(bench: Repo) -> None
         .json()["findings"]
     )
     assert [one["message"] for one in found] == [
-        "params_lr is now params_learning_rate, as it seems (two names for one thing)",
+        "params_lr is now params_learning_rate, it seems (two names for one thing)",
         "new: extra",
     ]
     change(

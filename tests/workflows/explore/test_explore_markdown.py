@@ -41,7 +41,7 @@ def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
             'model = "bert"',
             'model = "bert"',
             "        ^^^^^^",
-            "hint: text stands in single quotes: 'bert'",
+            "hint: text goes in single quotes: 'bert'",
         ),
         ("opt.lr > 1", "opt.lr > 1", "^^^^^^", 'in double quotes: "opt.lr"'),
     ):

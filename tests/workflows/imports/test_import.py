@@ -326,7 +326,7 @@ def test_old_stores_of_mlflow(ready: Repo, tmp_path: Path) -> None:
         (("ndjson", "README.md"), "cannot read"),
         (("tensorboard", "."), "has no event files"),
         (("wandb",), "is followed by"),
-        (("README.md",), "cannot be told"),
+        (("README.md",), "cannot tell what wrote"),
     ],
 )
 def test_sources_that_are_none(ready: Repo, words: tuple[str, ...], said: str) -> None:

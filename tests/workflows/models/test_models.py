@@ -322,7 +322,7 @@ def test_candidates_that_git_tracks_are_refused(trained: Repo) -> None:
     trained.write("new.bin", b"new")
     done = trained.xexp("candidates", "add", "new.bin")
     assert done.code == 128
-    assert "is tracked by git, so DVC cannot take it" in done.err
+    assert "is tracked by git, so DVC cannot track it" in done.err
     assert "git rm -r --cached" in done.err
 
 

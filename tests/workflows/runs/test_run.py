@@ -412,7 +412,7 @@ def test_a_run_is_pushed_and_the_end_of_a_long_log_is_shown(
     monkeypatch.setattr("gitxexp.cli.render.runs._SHOWN", 4)
     monkeypatch.setenv("GIT_PAGER_IN_USE", "true")
     shown = ready.xexp("explore", "log", "e0.1.0").good()
-    assert shown.out == "0.1\n" and "are left out; all of it is in " in shown.err
+    assert shown.out == "0.1\n" and "are omitted; the whole log is in " in shown.err
 
 
 #: Scripts of trackers, in the folder of a work tree; each logs acc 0.1, 0.2 and then 0.3.
@@ -486,7 +486,7 @@ def test_a_run_under_an_id_that_is_there_has_its_own_rows_only(ready: Repo) -> N
     again("add", "0.1", "0.9")
     assert "f1=0.7000" in again("anew", "0.2").out  # as many rows as before, and others
     third = again("add", "0.3")
-    assert "run same had 1 row before: only those that are new are this run's" in third.err
+    assert "run same had 1 row before: only new ones belong to this run" in third.err
     assert "lr=0.3 | f1=0.8000" in third.out
     newest, middle, first = registered(ready)
     assert (first["version"], middle["version"], newest["version"]) == (

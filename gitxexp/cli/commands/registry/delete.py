@@ -144,6 +144,6 @@ def _show(done: Deleted) -> None:
     if done.remote:
         console.done(f"deleted on {done.remote} too")
     for one in done.cached:
-        console.say(f"note: {one.path} of it is only in the DVC cache now ({one.hash})")
+        console.say(f"note: {one.path} of the experiment is now only in the DVC cache ({one.hash})")
     for commit in done.unreachable:
         console.say(f"note: commit {commit[:7]} is on no branch; git keeps it for some weeks")

@@ -67,7 +67,7 @@ def _drift(params: Mapping[str, Any], run: Run, context: Context) -> Iterator[Fi
         column = columns[old]
         target = column[: len(column) - len(old)] + name
         yield found(
-            f"{column} is now {target}, as it seems ({reason})", path=shown, table=run.table, subject=column,
+            f"{column} is now {target}, it seems ({reason})", path=shown, table=run.table, subject=column,
             rows=({"old": column, "new": target, "was": run.params[column], "is": params[name]},),
             hint=f"rename the column: git xexp check --before --only schema-drift --fix; or keep {old}",
             fix=_fix(context, column, target),
@@ -82,7 +82,7 @@ def _drift(params: Mapping[str, Any], run: Run, context: Context) -> Iterator[Fi
             )  # fmt: skip
     if lost:
         yield found(
-            f"the last run had {some(sorted(lost), _NAMED)}, and the parameters have not",
+            f"the last run had {some(sorted(lost), _NAMED)}, which the parameters lack",
             level=Level.NOTE, path=shown, table=run.table, count=len(lost),
             rows=({"parameter": name} for name in lost),
         )  # fmt: skip
