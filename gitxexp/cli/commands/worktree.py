@@ -54,7 +54,13 @@ def new(
     is a name unless it is a revision. To start several from a revision, use --at.
     """
     from gitxexp.cli.render import worktrees
-    from gitxexp.workflows.worktrees.create import WorktreeRequest, create, refuse_any, several
+    from gitxexp.workflows.worktrees.create import (
+        CommitFiles,
+        WorktreeRequest,
+        check,
+        make,
+        several,
+    )
 
     project = open_project()
     names = (name, rev, *more) if rev and (more or several(project, rev)) else (name,)
@@ -69,12 +75,12 @@ def new(
         )
         for each in names
     ]
-    if len(requests) > 1:
-        refuse_any(project, requests, wait=not no_wait)
+    finished = check(project, requests, wait=not no_wait)
     made, lacking = [], None
-    for request in requests:
+    known: dict[str, CommitFiles] = {}
+    for request, found in zip(requests, finished, strict=True):
         with progress.line(request.name) as show:
-            made.append(create(project, request, show, wait=not no_wait))
+            made.append(found or make(project, request, show, wait=not no_wait, known=known))
         try:
             if not as_json:
                 worktrees.show_made(made[-1], only_path=print_path)

@@ -166,10 +166,10 @@ def _valid(
         for file in files
         if file.source not in wrong_size and (suspicious or file.own or not file.protected)
     ]
-    actual = hashes(asked) if asked else {}
+    actual = {str(path): oid for path, oid in hashes(asked).items()} if asked else {}
     return [
         file.source not in wrong_size
-        and actual.get(Path(file.source), file.oid) == file.oid.removesuffix(".dir")
+        and actual.get(file.source, file.oid) == file.oid.removesuffix(".dir")
         for file in files
     ]
 

@@ -8,27 +8,30 @@ tracked configuration, which would otherwise be resolved relative to the worktre
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from gitxexp.storage.dvc.place import CachedFile
 from gitxexp.storage.dvc.places import cache_dir
-from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.session import check_project, dvc_errors, opened, quiet
-from gitxexp.storage.dvc.stat_cache import StatCache, key_of, now_ns
 
 
 def share_cache(tree: Path, home: Path) -> None:
     """Write ``config.local`` of the DVC project at ``tree`` so that it uses the cache and remotes
     of ``home``."""
     check_project(tree)
+    mine, theirs = tree / ".dvc", home / ".dvc"
+    same = (theirs, _content(mine / "config"), _content(theirs / "config.local"))
+    new = not (mine / "config.local").exists()
+    if new and same in _SHARED:
+        _private(mine / "config.local")
+        (mine / "config.local").write_bytes(_SHARED[same])
+        return
     quiet()
     with dvc_errors("share the DVC cache"):
         from dvc.config import Config, merge  # late: takes 0.2 s
 
-        mine, theirs = tree / ".dvc", home / ".dvc"
         config = Config(str(mine), validate=False)
         tracked = _moved(config.load_one("repo"), mine, theirs)
         carried = Config(str(theirs), validate=False).load_one("local")
@@ -38,6 +41,17 @@ def share_cache(tree: Path, home: Path) -> None:
             merge(local, {"remote": {k: v for k, v in tracked.get("remote", {}).items() if v}})
             merge(local, _plain(carried))
             local["cache"]["dir"] = str(cache_dir(home))
+    if new:
+        _SHARED[same] = (mine / "config.local").read_bytes()
+
+
+#: What this process wrote into ``config.local``, by the configurations that it was made of: DVC takes
+#: 10 ms for each of several worktrees.
+_SHARED: dict[tuple[Path, bytes, bytes], bytes] = {}
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.exists() else b""
 
 
 def name_remotes(root: Path, default: str | None, folders: Mapping[str, str]) -> None:
@@ -95,48 +109,6 @@ def _private(path: Path) -> None:
     with suppress(FileExistsError):
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     path.chmod(0o600)
-
-
-def remember(
-    top: Path, root: str, files: Iterable[CachedFile], outputs: Iterable[Output]
-) -> Path | None:
-    """Tell DVC what was placed, as its own checkout does: hashes by stat, and which paths it owns.
-
-    Returns DVC's site cache folder of this project. Without this everything works, only slower.
-    """
-    with opened(top / root, "record the checkout") as repo:
-        from dvc_data.hashfile.hash_info import HashInfo  # late: dvc
-
-        state = repo.state
-
-        def records() -> Iterator[tuple[str, HashInfo, dict[str, Any]]]:
-            for file in files:
-                path = f"{top}/{file.path}"
-                info = Path(path).stat()
-                stat = {"ino": info.st_ino, "mtime": info.st_mtime, "size": info.st_size}
-                yield (
-                    path,
-                    HashInfo("md5-dos2unix" if file.output.legacy else "md5", file.oid),
-                    stat,
-                )
-
-        state.save_many(records(), repo.fs)
-        for out in outputs:
-            if (top / out.path).exists():
-                state.save_link(str(top / out.path), repo.fs)
-        return Path(repo.site_cache_dir)
-
-
-def remember_stats(cache: Path, top: Path, files: Iterable[CachedFile]) -> None:
-    """Do the same for our own stat cache at ``cache``, so that the first listing reads no data."""
-    stats = StatCache(cache)
-    try:
-        for file in files:
-            path = f"{top}/{file.path}"
-            name = f"{path}\0dos2unix" if file.output.legacy else path
-            stats.put(name, key_of(Path(path).stat()), file.oid, now_ns())
-    finally:
-        stats.close()
 
 
 def site_cache(root: Path) -> Path | None:

@@ -25,7 +25,7 @@ from gitxexp.repository.config import LINKS
 from gitxexp.repository.operation import Changed, Finished, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage import paths
-from gitxexp.storage.dvc import place, pointers, remote
+from gitxexp.storage.dvc import checkout_state, place, pointers, remote
 from gitxexp.storage.dvc import share as dvc_share
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
@@ -38,7 +38,13 @@ from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.resolve import resolve
 from gitxexp.workflows.worktrees import records
 from gitxexp.workflows.worktrees.entry import admin_of, exclude, free_path
-from gitxexp.workflows.worktrees.records import Note, home_of, list_explored, list_worktrees
+from gitxexp.workflows.worktrees.records import (
+    Note,
+    Worktree,
+    home_of,
+    list_explored,
+    list_worktrees,
+)
 
 
 @dataclass(frozen=True)
@@ -99,31 +105,52 @@ def create(
 
     Unavailable outputs are in ``ready.missing``; the worktree stays.
     """
-    verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
-    project.recover_first(wait=wait)
-    finished = _finished(project, request)
-    if finished is not None:
-        return finished
-    plan_worktree(project, request)  # the answer "no" needs no lock
-    with project.operation(verb, wait=wait) as running:
-        plan = plan_worktree(project, request)
-        admin = _add(project, running, plan)
-        ready = _fill(project, plan, admin, progress)
-        running.summary.append(f"{plan.name} at {plan.path}")
-    return CreatedWorktree(plan, ready)
+    (finished,) = check(project, [request], wait=wait)
+    return finished or make(project, request, progress, wait=wait)
 
 
-def refuse_any(project: Project, requests: Sequence[WorktreeRequest], *, wait: bool = True) -> None:
-    """Check several before creating the first: raises as :func:`create` would for any of them, and
-    UsageError for a duplicate name."""
+def check(
+    project: Project, requests: Sequence[WorktreeRequest], *, wait: bool = True
+) -> list[CreatedWorktree | None]:
+    """Check all before the first is made, without the lock: raises as :func:`make` would for any of
+    them, and UsageError for a duplicate name.
+
+    Returns for each the worktree that recovery has just finished, or None if it is still to be made.
+    """
     names = [request.name for request in requests]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise UsageError(f"'{twice}' is given twice")
     project.recover_first(wait=wait)
-    for request in requests:
-        if _finished(project, request) is None:
-            plan_worktree(project, request)
+    found = [_finished(project, request) for request in requests]
+    trees = list_worktrees(project)
+    for request, finished in zip(requests, found, strict=True):
+        if finished is None:
+            plan_worktree(project, request, trees)
+    return found
+
+
+def make(
+    project: Project,
+    request: WorktreeRequest,
+    progress: Progress | None = None,
+    *,
+    wait: bool = True,
+    known: dict[str, CommitFiles] | None = None,
+) -> CreatedWorktree:
+    """Create a worktree that was checked, as one operation; see :func:`create`.
+
+    ``known`` is what the worktrees made before it in the same command found, by commit: it is read
+    and added to.
+    """
+    verb = "worktree new" if request.kind == records.WORKTREE else "explore checkout"
+    with project.operation(verb, wait=wait) as running:
+        trees = list_worktrees(project)
+        plan = plan_worktree(project, request, trees)
+        admin = _add(project, running, plan)
+        ready = _fill(project, plan, admin, trees, progress, known)
+        running.summary.append(f"{plan.name} at {plan.path}")
+    return CreatedWorktree(plan, ready)
 
 
 def _finished(project: Project, request: WorktreeRequest) -> CreatedWorktree | None:
@@ -165,18 +192,21 @@ def checkout(
     return create(project, replace(request, name=name), progress, wait=wait)
 
 
-def plan_worktree(project: Project, request: WorktreeRequest) -> WorktreePlan:
-    """The frozen plan; raises XexpError naming the name, branch or folder that is taken or invalid."""
+def plan_worktree(
+    project: Project, request: WorktreeRequest, trees: Sequence[Worktree]
+) -> WorktreePlan:
+    """The frozen plan, beside the existing ``trees``; raises XexpError naming the name, branch or
+    folder that is taken or invalid."""
     if not request.name or request.name.startswith("-") or request.name in (".", ".."):
         raise UsageError(
             f"'{request.name}' is not a name for a worktree", "like: git xexp worktree new lr-sweep"
         )
     commit, at = _start(project, request.at)
-    branch, new, commit = _branch(project, request, commit)
-    path = _path(project, request)
+    branch, new, commit = _branch(project, request, commit, trees)
+    path = _path(project, request, trees)
     return WorktreePlan(
         request.name, path, branch, new, commit, at, kinds_of(project, request.link),
-        _exclude(project, path), request.fetch, request.kind, request.submodules,
+        _exclude(path, trees), request.fetch, request.kind, request.submodules,
     )  # fmt: skip
 
 
@@ -214,20 +244,20 @@ def kinds_of(project: Project, link: str | None) -> tuple[str, ...]:
 
 
 def _branch(
-    project: Project, request: WorktreeRequest, commit: str
+    project: Project, request: WorktreeRequest, commit: str, trees: Sequence[Worktree]
 ) -> tuple[str | None, bool, str]:
     """``(branch, whether it is new, where it is)``."""
     if request.kind == records.EXPLORE:
         return None, False, commit
     branch = request.branch or project.config.worktree_branch.replace("{name}", request.name)
-    if branch.startswith("-") or not project.git.ok("check-ref-format", f"refs/heads/{branch}"):
+    if branch.startswith("-") or not _is_branch_name(project, branch):
         raise UsageError(
             f"'{branch}' is not a name that a branch can have", "letters, digits, - and _ are safe"
         )
     there = project.git.resolve(f"refs/heads/{branch}")
     if there is None:
         return branch, True, commit
-    user = next((tree for tree in records.list_worktrees(project) if tree.branch == branch), None)
+    user = next((tree for tree in trees if tree.branch == branch), None)
     if user is not None:
         hint = "choose another name, or --branch B"
         if user.gone:
@@ -246,6 +276,12 @@ def _branch(
     return branch, False, there
 
 
+def _is_branch_name(project: Project, name: str) -> bool:
+    """Ask git only where the answer is not plain: each of several worktrees has a branch."""
+    plain = re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", name)
+    return bool(plain) or project.git.ok("check-ref-format", f"refs/heads/{name}")
+
+
 def _wanted_path(project: Project, request: WorktreeRequest) -> Path:
     pattern = (
         "../explore-{name}" if request.kind == records.EXPLORE else project.config.worktree_path
@@ -255,7 +291,7 @@ def _wanted_path(project: Project, request: WorktreeRequest) -> Path:
     return Path(os.path.realpath(path.parent)) / path.name
 
 
-def _path(project: Project, request: WorktreeRequest) -> Path:
+def _path(project: Project, request: WorktreeRequest, trees: Sequence[Worktree]) -> Path:
     path = _wanted_path(project, request)
     if request.path is None and "worktree_path" not in project.config.own:
         _refuse_elsewhere(project, path)
@@ -263,7 +299,7 @@ def _path(project: Project, request: WorktreeRequest) -> Path:
         raise XexpError(
             f"{path} exists already", "choose another name, or another place: --path DIR"
         )
-    if any(tree.path == path for tree in records.list_worktrees(project)):
+    if any(tree.path == path for tree in trees):
         raise XexpError(
             f"{path} is still registered as a worktree, though its folder is gone",
             "git xexp worktree prune",
@@ -282,9 +318,9 @@ def _refuse_elsewhere(project: Project, path: Path) -> None:
         )
 
 
-def _exclude(project: Project, path: Path) -> str | None:
+def _exclude(path: Path, trees: Sequence[Worktree]) -> str | None:
     """Return the exclude line that hides a nested worktree from ``git status``."""
-    tops = [tree.path for tree in records.list_worktrees(project) if not tree.bare]
+    tops = [tree.path for tree in trees if not tree.bare]
     inside = [top for top in tops if path.is_relative_to(top)]
     if not inside:
         return None
@@ -334,12 +370,22 @@ def _note(plan: WorktreePlan) -> Note:
 
 
 def _fill(
-    project: Project, plan: WorktreePlan, admin: Path, progress: Progress | None
+    project: Project,
+    plan: WorktreePlan,
+    admin: Path,
+    trees: Sequence[Worktree],
+    progress: Progress | None,
+    known: dict[str, CommitFiles] | None = None,
 ) -> PlacedOutputs:
     """Write the config, place outputs, complete the note, and run the post-checkout hook last."""
-    work = _Outputs(project, plan.path, progress)
+    known = {} if known is None else known
+    before = known.get(plan.commit)
+    work = _Outputs(project, plan.path, trees, progress, before)
     work.share()
-    ready = work.run(plan.kinds, fetch=plan.fetch)
+    found = before.found if before else work.gather(fetch=plan.fetch)
+    if not (found.missing or found.fetched or work.notes):
+        known[plan.commit] = CommitFiles(work.outputs, work.roots, found)
+    ready = work.put(found, plan.kinds)
     records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
     more = [note for note in (_submodules(plan), _hook(plan)) if note]
     return replace(ready, notes=(*ready.notes, *more))
@@ -411,6 +457,15 @@ class GatheredFiles:
     fetched: int
 
 
+@dataclass(frozen=True)
+class CommitFiles:
+    """The outputs of a commit, the folders of its DVC projects, and its files, all of them there."""
+
+    outputs: list[Output]
+    roots: list[str]
+    found: GatheredFiles
+
+
 def _never_downloaded(out: Output) -> bool:
     """Whether it is an import without content yet (``dvc import --no-download``)."""
     return out.source is not None and not out.hash and not out.files
@@ -418,7 +473,7 @@ def _never_downloaded(out: Output) -> bool:
 
 def gather(project: Project, top: Path, progress: Progress | None = None) -> GatheredFiles:
     """Return what belongs in the new worktree at ``top``, which now shares the DVC cache."""
-    work = _Outputs(project, top, progress)
+    work = _Outputs(project, top, list_worktrees(project), progress)
     work.share()
     return work.gather(fetch=True)
 
@@ -426,17 +481,25 @@ def gather(project: Project, top: Path, progress: Progress | None = None) -> Gat
 class _Outputs:
     """The work on one new worktree at ``top``, whose commit is checked out."""
 
-    def __init__(self, project: Project, top: Path, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        project: Project,
+        top: Path,
+        trees: Sequence[Worktree],
+        progress: Progress | None,
+        known: CommitFiles | None = None,
+    ) -> None:
         self.project = project
         self.top = top
         self.progress = progress
-        git = Git(top, foreign=True)
-        self.outputs = [out for out in pointers.outputs_at(git, "HEAD") if out.cached]
-        listed = git.fields("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
-        self.roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
-        self.siblings = [
-            t.path for t in list_worktrees(project) if not (t.gone or t.bare) and t.path != top
-        ]
+        if known is None:
+            git = Git(top, foreign=True)
+            self.outputs = [out for out in pointers.outputs_at(git, "HEAD") if out.cached]
+            listed = git.fields("ls-files", "-z", "--", ".dvc/config", "*/.dvc/config")
+            self.roots = sorted({path.removesuffix(".dvc/config").rstrip("/") for path in listed})
+        else:
+            self.outputs, self.roots = known.outputs, known.roots
+        self.siblings = [t.path for t in trees if not (t.gone or t.bare) and t.path != top]
         self.notes: list[str] = []
         self.unasked = False
 
@@ -447,9 +510,8 @@ class _Outputs:
             if home is not None:
                 dvc_share.share_cache(self.top / root, home)
 
-    def run(self, kinds: Sequence[str], *, fetch: bool) -> PlacedOutputs:
-        """Fetch, place and record; the result lists what was unavailable."""
-        found = self.gather(fetch=fetch)
+    def put(self, found: GatheredFiles, kinds: Sequence[str]) -> PlacedOutputs:
+        """Place and record; the result lists what was unavailable."""
         files = place.with_small_copied(found.files) if len(kinds) > 1 else found.files
         linker = place.Linker(kinds)
         place.place(self.top, files, linker, self.progress)
@@ -555,13 +617,13 @@ class _Outputs:
                     )
 
     def _remember(self, items: Sequence[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
-        dvc_share.remember_stats(self.project.stat_cache, self.top, items)
+        checkout_state.remember_stats(self.project.stat_cache, self.top, items)
         site: list[str] = []
         for root in self.roots:
             mine = [item for item in items if item.output.root == root]
             outputs = [out for out in wanted if out.root == root]
             try:
-                site.append(str(dvc_share.remember(self.top, root, mine, outputs)))
+                site.append(str(checkout_state.remember(self.top, root, mine, outputs)))
             except XexpError as error:
                 self.notes.append(error.message)
         return tuple(site)
@@ -622,7 +684,8 @@ class WorktreeMade(Step):
             return None
         (admin / "index.lock").unlink(missing_ok=True)
         plan = self.plan()
-        _fill(Project(at.git, at.places, at.notify), plan, admin, None)
+        project = Project(at.git, at.places, at.notify)
+        _fill(project, plan, admin, list_worktrees(project), None)
         return Finished(f"{self.name} at {path}")
 
     def undo(self, at: Repository, undoing: Undoing) -> None:

@@ -10,16 +10,27 @@ from gitxexp.common.files import atomic_write
 from gitxexp.repository.operation import Repository
 
 
+def admins_of(common_dir: Path) -> dict[str, Path]:
+    """Return the entries below ``worktrees/`` of the git common dir by their folder, its parent
+    without links."""
+    found: dict[str, Path] = {}
+    folder = common_dir / "worktrees"
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else ():
+        with suppress(OSError):
+            named = os.fsdecode((entry / "gitdir").read_bytes()).rstrip("\n")
+            found.setdefault(real_path(entry / named.removesuffix("/.git")), entry)
+    return found
+
+
 def admin_of(common_dir: Path, tree: Path) -> Path | None:
     """The entry below ``worktrees/`` of the git common dir that belongs to the folder ``tree``."""
-    wanted = os.path.realpath(tree.parent) + f"/{tree.name}/.git"
-    for pointer in sorted((common_dir / "worktrees").glob("*/gitdir")):
-        with suppress(OSError):
-            named = Path(os.fsdecode(pointer.read_bytes()).rstrip("\n"))
-            here = os.path.realpath(named.parent.parent) + f"/{named.parent.name}/.git"
-            if here == wanted:
-                return pointer.parent
-    return None
+    return admins_of(common_dir).get(real_path(tree))
+
+
+def real_path(tree: Path | str) -> str:
+    """``tree`` below its real parent: the folder itself may be gone, or a link."""
+    parent, name = os.path.split(tree)
+    return f"{os.path.realpath(parent)}/{name}"
 
 
 def exclude(at: Repository, line: str | None, *, present: bool) -> None:

@@ -17,7 +17,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError, suggestion
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc.places import is_dvc_repo
-from gitxexp.workflows.worktrees.entry import admin_of
+from gitxexp.workflows.worktrees.entry import admins_of, real_path
 
 NOTE = "xexp.json"
 
@@ -60,9 +60,10 @@ class Worktree:
 def list_worktrees(project: Project) -> list[Worktree]:
     """Every worktree of the repository, the main one first."""
     worktrees = []
+    admins = admins_of(project.places.common_dir)
     for number, item in enumerate(project.worktrees()):
         path = Path(item["worktree"])
-        admin = None if number == 0 else admin_of(project.places.common_dir, path)
+        admin = admins.get(real_path(path)) if number else None
         worktrees.append(
             Worktree(
                 path=path,

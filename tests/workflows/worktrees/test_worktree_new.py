@@ -351,3 +351,28 @@ def test_several_names_make_several(trained: Repo) -> None:
         done = trained.xexp("worktree", "new", *words)
         assert (done.code, message in done.err) == (code, True), (words, done.err)
         assert state(trained) == before
+
+
+def test_dvc_knows_each_of_several(trained: Repo) -> None:
+    """Its own records are what its own checkout would write: no file is hashed again, and all of
+    its outputs are its own to remove."""
+    from gitxexp.storage.dvc.session import opened
+
+    trained.write("images/a.txt", "a").with_name("b.txt").write_text("b")
+    trained.dvc_add("images")
+    trained.write(".dvcignore", "*.tmp\n")
+    trained.commit("a folder")
+    trained.xexp("worktree", "new", "a", "b", "c", "--link", "hardlink").good()
+    trained.xexp("worktree", "new", "d").good()
+    outputs = {"data/train.csv", "models/production/model.bin", DB, "images"}
+    for name in "abcd":
+        tree = trained.path.parent / f"exp-{name}"
+        with opened(tree, "look") as dvc:
+            paths = [out.fs_path for out in dvc.index.outs]
+            listed = [file for path in paths for file in [*dvc.fs.find(path)] or [path]]
+            assert len(listed) == 5
+            for file in listed:
+                assert dvc.state.get(file, dvc.fs)[1] is not None, file
+            unused = dvc.state.get_unused_links([], dvc.fs)
+            assert set(unused) == outputs and len(dvc.state.links) == 4
+            assert len(dvc.state.hashes) == 5 and not dvc.state.hashes.check()
