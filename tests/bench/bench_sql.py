@@ -1,9 +1,10 @@
-"""How quick ``git xexp sql`` is: ``python tests/bench/bench_sql.py [ROWS] [ROUNDS]``.
+"""How quick ``git xexp sql`` is: ``python tests/bench/bench_sql.py [ROWS] [ROUNDS] [PYTHON]``.
 
 Makes a repository whose results are ROWS (10,000,000) rows of SQLite, DuckDB and parquet, and prints
 medians of ROUNDS (3) runs, each beside what it is measured against, taken in turn so that a busy
 machine weighs on both: a trivial query beside ``import duckdb``, a group-by beside DuckDB on the same
-file. DuckDB's own scanner of SQLite is measured where that extension is installed.
+file. DuckDB's own scanner of SQLite is measured where that extension is installed: in PYTHON, another
+interpreter with ``duckdb`` and ``duckdb-extension-sqlite-scanner`` of one version (default: this one).
 """
 
 from __future__ import annotations
@@ -77,7 +78,17 @@ def compare(name: str, ours: Sequence[str], theirs: Sequence[str], rounds: int) 
     )
 
 
-def main(rows: int, rounds: int) -> None:
+#: Loads the extension from the package of that name; attaches the SQLite file as ``s``.
+SCANNER = """
+import importlib.util, pathlib
+found = importlib.util.find_spec("duckdb_extension_sqlite_scanner")
+file = next(pathlib.Path(found.origin).parent.rglob(f"v{duckdb.__version__}/*.duckdb_extension"))
+c.execute(f"LOAD '{file}'")
+c.execute("ATTACH 'a.db' AS s (TYPE sqlite)")
+"""
+
+
+def main(rows: int, rounds: int, scanner: str = sys.executable) -> None:
     """Measure everything in a folder of its own."""
     folder = tempfile.mkdtemp()
     try:
@@ -87,16 +98,14 @@ def main(rows: int, rounds: int) -> None:
         make(rows)
         sql, python = [sys.executable, "-m", "gitxexp", "sql"], [sys.executable, "-c"]
         compare("trivial", [*sql, "SELECT 1"], [*python, "import duckdb"], max(rounds, 7))
-        run = "import duckdb; c = duckdb.connect({!r}); {}print(c.execute({!r}).fetchall())"
+        run = "import duckdb; c = duckdb.connect({!r}); {}\nprint(c.execute({!r}).fetchall())"
         for name, file, own, table in (
             ("duckdb", "b", "b.duckdb", "b"), ("parquet", "c", ":memory:", "'c.parquet'"),
             ("sqlite", "a", ":memory:", "s.a"),
         ):  # fmt: skip
-            attach = "c.execute('LOAD sqlite'); c.execute(\"ATTACH 'a.db' AS s (TYPE sqlite)\"); "
-            theirs = [
-                *python,
-                run.format(own, attach if name == "sqlite" else "", QUERY.format(table)),
-            ]
+            before = SCANNER if name == "sqlite" else ""
+            interpreter = scanner if name == "sqlite" else sys.executable
+            theirs = [interpreter, "-c", run.format(own, before, QUERY.format(table))]
             if subprocess.run(theirs, capture_output=True, check=False).returncode:
                 wall, busy = once([*sql, QUERY.format(file)])
                 print(
@@ -110,5 +119,5 @@ def main(rows: int, rounds: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [10_000_000, 3][len(given) :]))
+    given = [int(word) for word in sys.argv[1:3]]
+    main(*(given + [10_000_000, 3][len(given) :]), *sys.argv[3:4])

@@ -195,7 +195,7 @@ def test_databases_of_other_programs_are_left_alone(
 
 
 def test_hidden_folders_hold_no_results(repo: Repo) -> None:
-    from gitxexp.workflows.experiments.collect import find_databases
+    from gitxexp.workflows.experiments.stores import find_databases
 
     table = "CREATE TABLE runs (run_id, timestamp, lr, f1)"
     for name in (".aim/run.db", ".cache/deep/x.db", "out/results.db"):

@@ -17,7 +17,7 @@ from pathlib import Path
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Kind
-from gitxexp.tables.duckdb.session import Session, Source, Table, quote
+from gitxexp.tables.duckdb.session import EMPTY, Session, Source, Table, quote
 from gitxexp.tables.plan import MergeOptions, SimilarColumn
 from gitxexp.tables.rules import fold, missing_table, renamed, similar_columns
 
@@ -95,9 +95,6 @@ def _only(source: Source, out: Path, options: MergeOptions) -> Table:
         hint="name the table with --table",
     )
 
-
-#: The type of a column without any value.
-EMPTY = '"NULL"'
 
 _SIGNED = {"TINYINT": 8, "SMALLINT": 16, "INTEGER": 32, "BIGINT": 64, "HUGEINT": 128}
 _UNSIGNED = {"UTINYINT": 8, "USMALLINT": 16, "UINTEGER": 32, "UBIGINT": 64, "UHUGEINT": 128}

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.tables.duckdb.align import EMPTY, Aligned, null
+from gitxexp.tables.duckdb.align import Aligned, null
 from gitxexp.tables.duckdb.rows import Outcome, count, final_query
-from gitxexp.tables.duckdb.session import Session, Source, quote, text
+from gitxexp.tables.duckdb.session import EMPTY, Session, Source, quote, text
 
 #: Up to this many rows a single writer is fast enough.
 SMALL = 500_000

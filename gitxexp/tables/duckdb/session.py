@@ -312,6 +312,10 @@ LEAST = 64_000_000
 MEMORY = 1_000_000_000
 
 
+#: The type of a column without any value.
+EMPTY = '"NULL"'
+
+
 @dataclass(frozen=True)
 class Table:
     """One table of one input. ``relation`` is a FROM item, ``row`` its row number expression."""
@@ -319,7 +323,7 @@ class Table:
     name: str | None  #: None for parquet, whose one table has no name of its own
     relation: str
     row: str
-    columns: Mapping[str, str]  #: column name -> DuckDB type, in order; ``"NULL"`` if all NULL
+    columns: Mapping[str, str]  #: column name -> DuckDB type, in order; :data:`EMPTY` if all NULL
     kind: Kind
     unique: tuple[tuple[str, ...], ...] = ()  #: unique keys that are declared, primary key first
     primary: bool = False  #: the first of ``unique`` is one integer column, the primary key

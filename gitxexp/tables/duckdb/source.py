@@ -19,8 +19,8 @@ from typing import Any
 from gitxexp.common import sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
-from gitxexp.tables.duckdb.align import EMPTY
 from gitxexp.tables.duckdb.session import (
+    EMPTY,
     Session,
     Shortage,
     Source,
@@ -226,7 +226,6 @@ BATCH = 2048
 PATIENCE = 10.0
 
 _TYPES = {"integer": "BIGINT", "real": "DOUBLE", "text": "VARCHAR", "blob": "BLOB"}
-_EMPTY = '"NULL"'
 
 
 def open_sqlite(
@@ -322,7 +321,7 @@ def _load(
     columns = [row[1] for row in info if row[6] == 0]
     types = _census(con, name, columns, stringify, allow_lossy)
     target = session.name("table")
-    stored = ["BIGINT", *("VARCHAR" if t == _EMPTY else t for t in types)]
+    stored = ["BIGINT", *("VARCHAR" if t == EMPTY else t for t in types)]
     names = ["xexp_row", *(f"c{i}" for i in range(len(columns)))]
     spec = ", ".join(f"{n} {t}" for n, t in zip(names, stored, strict=True))
     session.rows(f"CREATE TEMP TABLE {target} ({spec})")
@@ -333,7 +332,7 @@ def _load(
     for batch in _batches(cursor, alias is None, texts, _doubles(types) if allow_lossy else []):
         _insert(session, target, stored, batch)
     shown = ", ".join(
-        f"{'NULL' if t == _EMPTY else n} AS {quote(c)}"
+        f"{'NULL' if t == EMPTY else n} AS {quote(c)}"
         for n, c, t in zip(names[1:], columns, types, strict=True)
     )
     relation = f"(SELECT {shown}{', ' if shown else ''}xexp_row FROM {target})"
@@ -366,7 +365,7 @@ def _one_type(
     lossy: bool,
 ) -> str:
     if not found:
-        return _EMPTY
+        return EMPTY
     if column.lower() in stringify:
         return "VARCHAR"
     if len(found) == 1:

@@ -22,7 +22,7 @@ from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind, kind_of, put
-from gitxexp.tables.duckdb.align import EMPTY, ROW, Aligned, Side
+from gitxexp.tables.duckdb.align import ROW, Aligned, Side
 from gitxexp.tables.duckdb.objects import Incoming, advance, create, incoming, replace_objects
 from gitxexp.tables.duckdb.parquet import (
     Manner,
@@ -35,6 +35,7 @@ from gitxexp.tables.duckdb.parquet import (
 )
 from gitxexp.tables.duckdb.rows import Outcome, final_query, listed, plain
 from gitxexp.tables.duckdb.session import (
+    EMPTY,
     Session,
     Shortage,
     Source,

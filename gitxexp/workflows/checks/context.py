@@ -20,7 +20,7 @@ from gitxexp.trackers.runs import latest_run
 from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
 from gitxexp.workflows.checks.report import Request
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import collect, stores
 from gitxexp.workflows.explore.show import experiment_of
 from gitxexp.workflows.merge.check import MergeCheck, merges
 
@@ -146,7 +146,7 @@ class Context:
     @cached_property
     def databases(self) -> list[Path]:
         """The results databases of the repository."""
-        return collect.databases(self.project.top, self.config)
+        return stores.databases(self.project.top, self.config)
 
     @cached_property
     def latest(self) -> list[Run]:

@@ -23,7 +23,7 @@ from gitxexp.trackers.tables import Table, quoted, tables_of
 from gitxexp.workflows.checks import sample
 from gitxexp.workflows.checks.layout import ID_COLUMNS, PREDICTIONS, RIGHT, TRUTHS
 from gitxexp.workflows.checks.sample import Rows, Sample, Summary
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.explore.filters import finite
 
 #: Tables without an index on their runs are read up to this many rows.
@@ -54,7 +54,7 @@ def samples_of_each(project: Project, runs: Sequence[RecordedRun]) -> list[dict[
     wanted = [_finite(run.metrics) if run.id or run.version else {} for run in runs]
     if not any(wanted) or project.places.top is None:
         return [{} for _ in runs]
-    paths = collect.databases(project.top, project.config)
+    paths = stores.databases(project.top, project.config)
     return [_of_files(paths, run, metrics) for run, metrics in zip(runs, wanted, strict=True)]
 
 
@@ -77,7 +77,7 @@ def rates(project: Project, runs: Sequence[RecordedRun]) -> list[dict[str, Sampl
     """Like :func:`samples`, for the accuracy and error rate of many runs, reading each file once."""
     names = {run.id for run in runs if run.id}
     counts: dict[str, tuple[float, int]] = {}
-    for path in collect.databases(project.top, project.config) if names else ():
+    for path in stores.databases(project.top, project.config) if names else ():
         try:
             counts |= reading(path, partial(_counts, runs=names - counts.keys()))
         except XexpError:  # reported by the command that needs it

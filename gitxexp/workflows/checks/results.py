@@ -19,6 +19,7 @@ from gitxexp.workflows.checks.profile import Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope
 from gitxexp.workflows.checks.stores import Store
 from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments.stores import sources
 
 #: Bytes that DuckDB may use; it spills the rest. SQLite keeps its default of 2 MB: measured, its sorts
 #: of millions of rows take half as long again with 64 MB, which no processor's cache holds.
@@ -112,7 +113,7 @@ def _sources(context: Context) -> list[Path]:
             "nothing to check: there is no repository here",
             "name a file: git xexp check results.db",
         )
-    paths = collect.sources(at.top, context.config)
+    paths = sources(at.top, context.config)
     if not paths:
         context.skip("results", "there is no results database")
     return paths

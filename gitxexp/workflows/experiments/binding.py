@@ -28,7 +28,7 @@ from gitxexp.trackers.databases import reading
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.run import Run
 from gitxexp.trackers.tables import quoted, tables_of
-from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
@@ -152,7 +152,7 @@ def _again(project: Project) -> str:
 
 def _refuse_files_of(project: Project, run: Run, writer: Run, touched: set[str]) -> None:
     """Raise NoAnswer if training outputs have changed and ``writer`` was the last to train."""
-    databases = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    databases = {project.inside(path) for path in stores.databases(project.top, project.config)}
     theirs = [
         path
         for path in sorted(touched - databases)

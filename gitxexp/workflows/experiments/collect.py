@@ -21,7 +21,6 @@ from gitxexp.repository.config import Config
 from gitxexp.repository.config_hash import flatten
 from gitxexp.repository.tag_message import Payload
 from gitxexp.storage.dvc.places import readable
-from gitxexp.storage.git import Git
 from gitxexp.tables.rules import STAMPS
 from gitxexp.trackers import runs as trackers_runs
 from gitxexp.trackers.column_names import Role, role_of
@@ -29,16 +28,15 @@ from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.roles import RoleRules
 from gitxexp.trackers.roles import kept as kept_params
 from gitxexp.trackers.run import Windows
-from gitxexp.trackers.runs import find_run, has_runs, latest_run
+from gitxexp.trackers.runs import find_run, latest_run
 from gitxexp.trackers.times import Moment, moment
-from gitxexp.workflows.experiments import describe
+from gitxexp.workflows.experiments import describe, stores
 
 if TYPE_CHECKING:
     from gitxexp.trackers.run import Run
 
 
 _NAME_IT = "a column of times or runs; [results] table in .xexp/config.toml can name one"
-SUFFIXES = (".db", ".sqlite", ".sqlite3", ".db3", ".duckdb")
 
 
 @dataclass(frozen=True)
@@ -121,7 +119,7 @@ def collect(top: Path, config: Config, wanted: Wanted) -> Collected:
     numbers = {k: v for k, v in sorted(metrics.items()) if v is not None and k not in wanted.params}
     absent = tuple(
         f"{name} does not exist: its runs are not considered"
-        for name in absent_databases(top, config)
+        for name in stores.absent_databases(top, config)
     )
     remarks = (*absent, *notes, *_edited_since(recorded, written))
     source = run or before
@@ -142,95 +140,11 @@ def overlay(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def databases(top: Path, config: Config) -> list[Path]:
-    """The configured results databases that exist, in the order of the configuration.
-
-    If none are configured, those found below ``top``.
-    """
-    if not config.results_databases:
-        names = find_databases(top, config.results_table or None)
-        return [top / name for name in names if config.has(name)]
-    found: dict[Path, None] = {}
-    for pattern in config.results_databases:
-        if _is_glob(pattern):
-            found.update(dict.fromkeys(sorted(top.glob(pattern))))
-        elif (top / pattern).is_file():
-            found[top / pattern] = None
-    return [path for path in found if readable(top, path.relative_to(top).as_posix())]
-
-
-def sources(top: Path, config: Config) -> list[Path]:
-    """Return the stores of runs: results databases and tracker folders.
-
-    Folders are those in the configuration or, if it names none, those found.
-    """
-    named = [top / name for name in config.results_databases if not _is_glob(name)]
-    folders = [path for path in named if path.is_dir()]
-    if ONLY in config.results_databases:
-        return [*databases(top, config), *folders]
-    return [*databases(top, config), *(folders or find_folders(top, config))]
-
-
-#: Marker among configured results databases: do not search for others.
-ONLY = "*.none"
-
-
-def find_folders(top: Path, config: Config) -> list[Path]:
-    """Folders that MLflow or DVCLive keep below ``top``; without MLflow's if databases are
-    configured."""
-    known = ["dvclive/metrics.json", "*/dvclive/metrics.json"]
-    if not config.results_databases:
-        known += ["mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml"]
-    found = dict.fromkeys(
-        path
-        for name in Git(top).fields("ls-files", "-z", "--cached", "--others", "--", *known)
-        if not _is_hidden(name) and config.has(name) and (path := _folder_of(top, name)) is not None
-    )
-    return [path for path in found if path.is_dir() and has_runs(path)]
-
-
-def _folder_of(top: Path, name: str) -> Path | None:
-    parts = name.split("/")
-    at = next((place for place, part in enumerate(parts) if part in ("mlruns", "dvclive")), None)
-    return None if at is None else top.joinpath(*parts[: at + 1])
-
-
-def _is_glob(pattern: str) -> bool:
-    return any(mark in pattern for mark in "*?[")
-
-
-def absent_databases(top: Path, config: Config) -> list[str]:
-    """Return the configured results databases that do not exist."""
-    names = [name for name in config.results_databases if not _is_glob(name)]
-    return [name for name in names if not (top / name).is_file()]
-
-
-def find_databases(top: Path, table: str | None = None) -> list[str]:
-    """Databases with a table of runs below ``top``, tracked or not, ignored ones included.
-
-    With ``table`` also those with a table of that name.
-    """
-    git = Git(top)
-    patterns = [f"*{suffix}" for suffix in SUFFIXES]
-    names = git.fields("ls-files", "-z", "--cached", "--others", "--", *patterns)
-    able = [name for name in dict.fromkeys(names) if not _is_hidden(name) and readable(top, name)]
-    return [name for name in able if _is_results(top / name, table)]
-
-
-def _is_results(path: Path, table: str | None) -> bool:
-    return has_runs(path, table)
-
-
-def _is_hidden(name: str) -> bool:
-    """Whether a path is in a folder of caches and settings (``.dvc``, ``.mypy_cache``)."""
-    return any(part.startswith(".") for part in name.split("/"))
-
-
 def all_runs(top: Path, config: Config, newest: int | None = None) -> list[Run]:
     """Every run of every results database once, newest first; with ``newest``, runs before the last
     so many of a database may be left out."""
     rules, table = role_rules(config), config.results_table or None
-    paths = _having_table(sources(top, config), table)
+    paths = _having_table(stores.sources(top, config), table)
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules, newest)]
     return sorted(_once(found), key=_when, reverse=True)
 
@@ -250,7 +164,7 @@ def _once(runs: Sequence[Run]) -> list[Run]:
 def merged_parts(top: Path, config: Config) -> list[Path]:
     """Return the results databases whose runs are all in another one, as after ``merge -o``."""
     rules, table = role_rules(config), config.results_table or None
-    paths = databases(top, config)
+    paths = stores.databases(top, config)
     if len(paths) < 2:
         return []
     found = [run for path in paths for run in trackers_runs.runs(path, table, rules)]
@@ -280,15 +194,15 @@ def _having_table(paths: list[Path], table: str | None) -> list[Path]:
     """Return the databases that have the configured table; all if none has, to report that."""
     if table is None or len(paths) < 2:
         return paths
-    return [path for path in paths if _is_results(path, table)] or paths
+    return [path for path in paths if trackers_runs.has_runs(path, table)] or paths
 
 
 def without_runs(top: Path, config: Config) -> list[str]:
     """Return the existing configured databases without a table of distinguishable runs."""
     if config.results_table:
         return []  # a missing database is reported separately
-    paths = databases(top, config) if config.results_databases else []
-    return [p.relative_to(top).as_posix() for p in paths if not _is_results(p, None)]
+    paths = stores.databases(top, config) if config.results_databases else []
+    return [p.relative_to(top).as_posix() for p in paths if not trackers_runs.has_runs(p, None)]
 
 
 def _when(run: Run) -> Moment:
@@ -327,7 +241,7 @@ def _choose(top: Path, config: Config, wanted: Wanted) -> tuple[Run | None, list
         if any((part.table, part.run) in wanted.windows for part in named.parts):
             named = find_run(named.database, named.id, table, rules, wanted.windows)
         return named, []
-    paths = _having_table(sources(top, config), table)
+    paths = _having_table(stores.sources(top, config), table)
     latest = [run for path in paths if (run := latest_run(path, table, rules))]
     # Files of a tracker without ids belong to the last run, and their time is unknown.
     run = max((run for run in latest if run.ended), key=_when, default=None)

@@ -22,10 +22,11 @@ from gitxexp.trackers.databases import kind_of
 from gitxexp.trackers.runs import tracker_of
 from gitxexp.trackers.tables import event_tables
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import Wanted, collect, databases, find_databases
+from gitxexp.workflows.experiments.collect import Wanted, collect
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Untracked, untracked
 from gitxexp.workflows.experiments.outputs import track as add_untracked
+from gitxexp.workflows.experiments.stores import databases, find_databases
 from gitxexp.workflows.experiments.template import Template, new_files, write_files
 from gitxexp.workflows.merge.driver import install
 

@@ -27,8 +27,9 @@ from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import UNTRACKED_FOLDERS
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.experiments.collect import databases, merged_parts
+from gitxexp.workflows.experiments.collect import merged_parts
 from gitxexp.workflows.experiments.describe import Role
+from gitxexp.workflows.experiments.stores import databases
 from gitxexp.workflows.merge.inputs import CommitContents
 from gitxexp.workflows.models.cache import objects_noted
 

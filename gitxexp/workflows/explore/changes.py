@@ -32,10 +32,10 @@ class Observed:
         yield top / config.FILE
         if not self._runs:
             return
-        from gitxexp.workflows.experiments import collect  # late: a list of tags reads no database
+        from gitxexp.workflows.experiments import stores  # late: a list of tags reads no database
 
         self._project.forget_config()
-        for path in collect.sources(top, self._project.config):
+        for path in stores.sources(top, self._project.config):
             yield from sorted(path.rglob("*")) if path.is_dir() else _database(path)
         yield from sorted((self._project.state / "runs").glob("*/*"))
 

@@ -6,7 +6,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.trackers import runs
 from gitxexp.trackers.run import ColumnFacts
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import collect, stores
 
 
 def columns(project: Project, table: str | None = None) -> list[ColumnFacts]:
@@ -19,7 +19,7 @@ def columns(project: Project, table: str | None = None) -> list[ColumnFacts]:
     wanted = config.results_table or None
     found = [
         each
-        for path in collect.sources(project.top, config)
+        for path in stores.sources(project.top, config)
         for each in runs.columns(path, wanted, rules)
     ]
     if not found:

@@ -475,14 +475,14 @@ class _Place(NamedTuple):
 def _columns(project: Project, name: str) -> list[_Place]:
     """Find a column of that name in the results (``TABLE.COLUMN``, or in the only table that does)."""
     from gitxexp.trackers import runs  # late: imports database readers
-    from gitxexp.workflows.experiments import collect
+    from gitxexp.workflows.experiments import collect, stores
 
     if project.places.top is None:
         return []
     rules = collect.role_rules(project.config)
     facts = [
         each
-        for path in collect.databases(project.top, project.config)
+        for path in stores.databases(project.top, project.config)
         for each in runs.columns(path, project.config.results_table or None, rules)
     ]
     named = [each for each in facts if name in (each.column, f"{each.table}.{each.column}")]

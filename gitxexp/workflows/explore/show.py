@@ -11,7 +11,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.trackers.stamps import linked
-from gitxexp.workflows.experiments import collect, resolve
+from gitxexp.workflows.experiments import resolve, stores
 from gitxexp.workflows.explore import artifacts, compare
 from gitxexp.workflows.explore.artifacts import ArtifactPlaces
 from gitxexp.workflows.explore.compare import Comparison
@@ -133,7 +133,7 @@ def _rows(project: Project, experiment: Experiment) -> tuple[list[Linked], list[
 def _databases(project: Project, experiment: Experiment) -> Iterator[Path]:
     if project.places.top is None:
         return
-    known = dict.fromkeys(collect.databases(project.top, project.config))
+    known = dict.fromkeys(stores.databases(project.top, project.config))
     if experiment.payload.results:
         known[project.top / experiment.payload.results] = None
     yield from known

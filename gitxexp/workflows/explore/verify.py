@@ -29,7 +29,7 @@ from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import find_object, matches
 from gitxexp.trackers.files import read_metrics, read_params
 from gitxexp.trackers.stamps import linked
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.experiments.binding import differing_metrics, differing_params
 from gitxexp.workflows.explore.show import experiment_of
 
@@ -195,7 +195,7 @@ class _Check:
         """Whether the results of the work tree have the run, and under this version."""
         if self.project.places.top is None:
             return Claim("run", Verdict.UNKNOWN, "a bare repository has no results")
-        paths = collect.databases(self.project.top, self.project.config)
+        paths = stores.databases(self.project.top, self.project.config)
         for path in paths:
             commits = [payload.run_commit or self.experiment.commit]
             try:

@@ -18,7 +18,7 @@ from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.trackers.databases import Database, kind_of, reading
 from gitxexp.trackers.imported_tables import KEY, RUNS, VALUES
 from gitxexp.trackers.tables import all_tables
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.imports import staging as stage
 from gitxexp.workflows.imports.source import Progress, Source, SourceRun
 from gitxexp.workflows.merge.inputs import (
@@ -143,7 +143,7 @@ def target_of(project: Project) -> str:
     """Return the results database to import into, from the top: the one that already has imported
     runs, else the first configured, else the first found."""
     config, top = project.config, project.top
-    found = collect.databases(top, config)
+    found = stores.databases(top, config)
     having = [path for path in found if digests(path)]
     named = [name for name in config.results_databases if not set(name) & set("*?[")]
     for path in (*having, *(top / name for name in named), *found):

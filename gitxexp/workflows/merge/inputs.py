@@ -38,7 +38,7 @@ from gitxexp.tables import engine
 from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.rules import names_rows
 from gitxexp.trackers.files import read_params
-from gitxexp.workflows.experiments import collect, describe, resolve
+from gitxexp.workflows.experiments import describe, resolve, stores
 from gitxexp.workflows.experiments.describe import Role
 
 #: Keywords of ``--only``; anything else is a path or glob from the top.
@@ -223,9 +223,9 @@ class _InputFinder:
         top, paths = self.project.top, self.selection.paths
         if self.into or len(paths) == 1:
             return self.into or paths[0]
-        known = [p.relative_to(top).as_posix() for p in collect.databases(top, self.project.config)]
+        known = [p.relative_to(top).as_posix() for p in stores.databases(top, self.project.config)]
         # A configured one may be created by its first merge; else any output with rows.
-        known = known or collect.absent_databases(top, self.project.config)
+        known = known or stores.absent_databases(top, self.project.config)
         known = known or [path for path in self.here if engine.mergeable(path)]
         same = [path for path in known if Path(path).name == source.files[0].name]
         for choice in (same, known):

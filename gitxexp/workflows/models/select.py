@@ -25,7 +25,7 @@ from gitxexp.storage.filters import as_files
 from gitxexp.storage.objects import hash_file, is_object, matches, object_path
 from gitxexp.trackers.files import read_params
 from gitxexp.workflows.artifacts.locate import CommitFile, CommitFiles
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import collect, stores
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.models import inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext
@@ -122,7 +122,7 @@ def kept_files(project: Project, run: str) -> list[KeptFile]:
 def _cached_outputs(store: ModelStore, runs: RunIndex, run: str) -> Iterator[KeptFile]:
     """Return the outputs of a recorded run that are in a DVC cache, as after ``dvc repro``."""
     record, project = runs.recorded(run), store.project
-    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    results = {project.inside(path) for path in stores.databases(project.top, project.config)}
     for path, digest in record.outputs.items() if record is not None else ():
         name = paths.tracked(path, "a file of a run")
         algorithm, _, oid = digest.partition(":")
@@ -140,7 +140,7 @@ def _beside_log(project: Project, runs: RunIndex, run: str) -> Iterator[KeptFile
     """Return the parameter and metrics files of a recorded run, and files that a sweep kept.
     Results databases are not replaced: they contain the run's rows."""
     record = runs.recorded(run)
-    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    results = {project.inside(path) for path in stores.databases(project.top, project.config)}
     for path, digest in record.kept.items() if record is not None else ():
         name = paths.tracked(path, "a file of a run")
         file = RunFolders(project.state).kept(record.id, name) if record is not None else None

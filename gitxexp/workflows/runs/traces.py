@@ -26,7 +26,7 @@ from gitxexp.storage.git import UNTRACKED
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.run import Window, Windows
 from gitxexp.trackers.runs import identified, latest_run, logged, runs
-from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs, Untracked, outputs_of, untracked
@@ -149,7 +149,7 @@ def _doubt(
     names = some([other.id for other in others], 3)
     if rows is None:
         return f"rows may be those of {names}, which ran in this work tree meanwhile"
-    files = [path for path in written if not path.endswith(collect.SUFFIXES)]
+    files = [path for path in written if not path.endswith(stores.SUFFIXES)]
     if files:
         return f"{some(sorted(files), 3)} may be of {names}, which ran in this work tree meanwhile"
     return ""
@@ -160,7 +160,7 @@ def _doubt(
 
 def _logged(project: Project) -> dict[Path, AllLogged]:
     found: dict[Path, AllLogged] = {}
-    for path in collect.sources(project.top, project.config):
+    for path in stores.sources(project.top, project.config):
         with suppress(XexpError):  # damaged, or in use: reported when tagging
             found[path] = _of_source(path, project.config.results_table or None)
     return found
@@ -273,7 +273,7 @@ def _hashes(
 ) -> dict[str, str]:
     """Path → hash of what was written: outputs, new models and data, metrics files; no results
     database, whose rows are what counts."""
-    results = {project.inside(path) for path in collect.databases(project.top, project.config)}
+    results = {project.inside(path) for path in stores.databases(project.top, project.config)}
     known = {out.path: out.hash for out in (*outputs.every, *outputs.changed)}
     changed = {out.path for out in outputs.changed}
     names = {path for path in written if path in known}

@@ -22,7 +22,7 @@ from gitxexp.storage.dvc.places import readable
 from gitxexp.storage.paths import leaves, problem
 from gitxexp.tables.duckdb import scan
 from gitxexp.tables.duckdb.source import open_duckdb
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.sql.records import RECORDS
 from gitxexp.workflows.sql.statement import TableName, is_path
 
@@ -83,7 +83,7 @@ class Catalog:
         """The results databases of the work tree."""
         if self.project.places.top is None:
             return []
-        found = collect.databases(self.project.top, self.project.config)
+        found = stores.databases(self.project.top, self.project.config)
         return [_Database(self._path(file), file) for file in found]
 
     def _path(self, file: Path) -> str:

@@ -24,7 +24,7 @@ from gitxexp.common.files import database_kind
 from gitxexp.repository.config import Config, DeclaredHere, ProjectFolder
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import tables_of
-from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.collect import Collected, Wanted
 from gitxexp.workflows.runs import parameters
 from gitxexp.workflows.runs.environment import RunContext, environment, words
@@ -276,7 +276,7 @@ def _collected(tree: Tree, config: Config, found: Differences, done: Execution) 
     }
     only = config._replace(
         metrics_files=tuple(name for name in config.metrics_files if name in written),
-        results_databases=(*sorted(sources), *sorted(folders), collect.ONLY),
+        results_databases=(*sorted(sources), *sorted(folders), stores.ONLY),
     )
     return collect.collect(tree.top, only, Wanted())
 
@@ -288,7 +288,7 @@ def _parents(path: str) -> Iterator[str]:
 
 
 def _is_results(path: Path) -> bool:
-    if path.suffix.lower() not in collect.SUFFIXES:
+    if path.suffix.lower() not in stores.SUFFIXES:
         return False
     try:
         return database_kind(path) in ("sqlite", "duckdb")

@@ -23,7 +23,7 @@ from gitxexp.repository.config_hash import canonical, config_hash, same_value
 from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import changed
-from gitxexp.workflows.experiments import collect, describe
+from gitxexp.workflows.experiments import collect, describe, stores
 from gitxexp.workflows.experiments.code_hash import code_hash
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.runs import parameters, record, uncommitted
@@ -289,7 +289,7 @@ def _data(project: Project) -> str:
 
 def _base(project: Project) -> dict[str, Any]:
     """The parameters of the files, as they are without the sweep's."""
-    config = project.config._replace(results_databases=(collect.ONLY,), metrics_files=())
+    config = project.config._replace(results_databases=(stores.ONLY,), metrics_files=())
     return collect.collect(project.top, config, Wanted()).params
 
 

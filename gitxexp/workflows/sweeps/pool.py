@@ -27,7 +27,7 @@ from gitxexp.repository.repository import Project
 from gitxexp.storage.dvc import place
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.objects import Progress
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.sweeps.blank import write_blank
 from gitxexp.workflows.worktrees.create import gather, kinds_of
 from gitxexp.workflows.worktrees.entry import admin_of
@@ -346,7 +346,7 @@ def blanks(project: Project) -> Iterator[dict[str, Path]]:
 
 def _write_blanks(project: Project, folder: Path) -> dict[str, Path]:
     found = {}
-    for number, path in enumerate(collect.databases(project.top, project.config)):
+    for number, path in enumerate(stores.databases(project.top, project.config)):
         name = project.inside(path)
         blank = folder / f"blank-{number}"
         if name is not None and write_blank(path, blank):

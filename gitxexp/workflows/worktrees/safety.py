@@ -26,7 +26,7 @@ from gitxexp.storage.git import Git
 from gitxexp.storage.objects import Progress
 from gitxexp.trackers.databases import reading
 from gitxexp.trackers.tables import Table, event_tables, quoted
-from gitxexp.workflows.experiments.collect import databases
+from gitxexp.workflows.experiments.stores import databases
 from gitxexp.workflows.worktrees.records import Worktree
 
 _SHOWN = 3

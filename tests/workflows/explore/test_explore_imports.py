@@ -47,6 +47,13 @@ def test_no_read_command_imports_what_is_slow(tagged: Repo) -> None:
         assert not modules(tagged, *args) & set(HEAVY), args
 
 
+def test_a_query_reads_no_runs_to_find_configured_databases(tagged: Repo) -> None:
+    (tagged / "more.csv").write_text("a\n1\n")
+    for query in ("SELECT count(*) FROM predictions", "FROM 'more.csv'"):
+        assert not modules(tagged, "sql", query) & {"gitxexp.trackers.runs", "duckdb"}
+    (tagged / "more.csv").unlink()
+
+
 def test_a_listing_reads_no_results_and_no_registry(tagged: Repo) -> None:
     tagged.xexp("explore", "list").good()  # labels given later are remembered by it
     loaded = modules(tagged, "explore", "list")

@@ -17,7 +17,7 @@ from gitxexp.cli.render.page import vega
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tag_message import Payload
 from gitxexp.repository.tags import Experiment
-from gitxexp.workflows.experiments import collect
+from gitxexp.workflows.experiments import stores
 from gitxexp.workflows.explore import compare
 from gitxexp.workflows.explore.query import Query, list_experiments
 from gitxexp.workflows.explore.rows import ColumnName, Row
@@ -245,8 +245,8 @@ def test_the_results_are_looked_for_once(
     project = Project.open(trained.path)
     rows = list_experiments(project, Query()).rows
     calls: list[object] = []
-    real = collect.databases
-    monkeypatch.setattr(collect, "databases", lambda *a: calls.append(a) or real(*a))
+    real = stores.databases
+    monkeypatch.setattr(stores, "databases", lambda *a: calls.append(a) or real(*a))
     noise.intervals_of(project, rows, ["f1", "accuracy"])
     assert len(rows) >= 3 and len(calls) == 2
 

@@ -30,7 +30,7 @@ from gitxexp.storage.dvc.places import cache_dirs
 from gitxexp.storage.git import encode
 from gitxexp.storage.objects import manifest
 from gitxexp.tables import engine
-from gitxexp.workflows.experiments.collect import SUFFIXES
+from gitxexp.workflows.experiments.stores import SUFFIXES
 from gitxexp.workflows.models.inventory import all_slots
 
 ATTRIBUTES = ".gitattributes"
