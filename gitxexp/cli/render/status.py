@@ -56,6 +56,8 @@ def _where(found: Status) -> str:
     for words, paths in zip(_STANDING, outputs[:3], strict=True):
         if paths:
             parts.append(f"{counted(len(paths), 'output')} {words}")
+    if found.elsewhere:
+        parts.append(f"{counted(found.elsewhere, 'output')} of other projects changed")
     if head.ahead:
         parts.append(f"{head.ahead} ahead of {head.upstream}")
     if head.behind:
@@ -102,6 +104,7 @@ def as_object(found: Status) -> dict[str, Any]:
             "changed": list(found.outputs.changed),
             "stale": list(found.outputs.stale),
             "missing": list(found.outputs.missing),
+            "elsewhere": found.elsewhere,
         },
         "unpushed": list(found.unpushed),
         "unmerged": list(found.unmerged),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from gitxexp.common.errors import XexpError
@@ -46,7 +46,8 @@ class Status(NamedTuple):
         str, ...
     ]  #: experiments on commits that no remote branch has; all without a remote
     unmerged: tuple[str, ...]  #: experiments on branches that HEAD does not contain
-    outputs: Standing = Standing()  #: DVC outputs that differ from their pointers
+    outputs: Standing = Standing()  #: the project's DVC outputs that differ from their pointers
+    elsewhere: int = 0  #: DVC outputs of other projects in the repository that differ
     untracked: tuple[str, ...] = ()  #: data, models, results; searched only before the first tag
     incomplete: tuple[str, ...] = ()  #: tagged here, pushed by plain git without artifacts
     drivers: bool = True  #: whether git merges rows here, as far as configured
@@ -71,11 +72,13 @@ def status(project: Project) -> Status:
     last, since = _last(project, commit, tags)
     aside = [e for e in tags.objects(without) if e.commit not in local]
     left = _on_no_branch(project, aside)
+    outputs, elsewhere = _outputs(project)
     found = Status(
         where, tags.count, last, since, has_remote,
         unpushed=tuple(tags.names_at(local | left) if has_remote else tags.names_newest()),
         unmerged=tuple(tags.names_at(apart)),
-        outputs=_outputs(project),
+        outputs=outputs,
+        elsewhere=elsewhere,
         incomplete=tuple(e.name for e in aside if e.commit not in left),
         untagged=untagged(project, tags) if project.places.top else (),
         untracked=() if tags.count or project.places.top is None else _untracked(project),
@@ -114,16 +117,30 @@ def _head(project: Project) -> Head:
     )
 
 
-def _outputs(project: Project) -> Standing:
-    """Return the state of DVC outputs, which git status does not show because git ignores them."""
+def _outputs(project: Project) -> tuple[Standing, int]:
+    """Return the state of the project's DVC outputs, which git status does not show because git
+    ignores them, and how many outputs of other projects differ."""
     top = project.places.top
     if top is None or not has_dvc(top):
-        return Standing()
+        return Standing(), 0
     try:
         outputs = pointers.outputs_in(top, project.git)
     except XexpError:  # a broken pointer is reported by the command that needs it
-        return Standing()
-    return standing(top, outputs, project.stat_cache)
+        return Standing(), 0
+    others = [out for out in outputs if _is_of_another(project, top, out.path)]
+    mine = [out for out in outputs if out not in others] if others else outputs
+    elsewhere = standing(top, others, project.stat_cache)
+    return standing(top, mine, project.stat_cache), sum(map(len, elsewhere[:3]))
+
+
+def _is_of_another(project: Project, top: Path, path: str) -> bool:
+    """Whether an output belongs to another project than the current folder's, if that is in one."""
+    above = {folder.as_posix() for folder in PurePosixPath(path).parents} - {".", project.folder}
+    return (
+        any(config.is_set_up(top / folder) for folder in above)
+        and config.is_set_up(top / project.folder)
+        and not project.config.has(path)
+    )
 
 
 def _untracked(project: Project) -> tuple[str, ...]:

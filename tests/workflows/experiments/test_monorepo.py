@@ -122,6 +122,16 @@ def test_each_project_has_its_own_settings_versions_and_files(projects: Repo) ->
     message = projects.git("for-each-ref", "--format=%(contents)", "refs/tags/ranker/e1.0.0")
     assert "ranker/data/rows.csv" in message and "tagger/" not in message
 
+    # the status page is about the project that one is in
+    projects.write("tagger/data/rows.csv", "mine\n")
+    shown = xexp_inside("--json", cwd=tagger).good().json()["outputs"]
+    assert (shown["changed"], shown["elsewhere"]) == (["tagger/data/rows.csv"], 0)
+    shown = xexp_inside(cwd=ranker).good().out
+    assert "clean, 1 output of other projects changed" in shown
+    both = projects.xexp("--json").good().json()["outputs"]
+    assert both["changed"] == ["tagger/data/rows.csv"]  # the top is in neither
+    projects.write("tagger/data/rows.csv", "tagger\n")
+
     # shared code counts for both
     projects.write("lib/common.py", "shared = 2\n")
     projects.commit("shared code")
