@@ -24,6 +24,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Literal
 
+from gitxexp.common import checked
 from gitxexp.common.errors import XexpError, suggestion
 
 Kind = Literal["sqlite", "duckdb", "parquet"]
@@ -87,8 +88,10 @@ def kind_of(path: Path) -> Kind:
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file; raises OSError as open does, and for a pipe or a device."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    """Read a regular file; raises OSError as open does, and for a pipe or a device.
+
+    Raises XexpError if its path was checked, and another file is there now."""
+    handle = checked.open_file(path)
     with os.fdopen(handle, "rb") as stream:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", str(path))

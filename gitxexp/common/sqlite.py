@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
-from urllib.parse import quote_from_bytes
+from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from gitxexp.common import processes
+from gitxexp.common import checked, processes
 
 Mode = Literal["ro", "rw", "rwc"]
 TableKind = Literal["table", "virtual", "shadow"]
@@ -78,6 +78,20 @@ def address(path: Path, mode: Mode = "ro", *, immutable: bool = False) -> str:
     return f"file:{whole}?mode={mode}{'&immutable=1' if immutable else ''}"
 
 
+def path_of(uri: str) -> Path:
+    """The file of an :func:`address`."""
+    return Path(os.fsdecode(unquote_to_bytes(uri.removeprefix("file:").partition("?")[0])))
+
+
+def attach(con: sqlite3.Connection, uri: str, name: str) -> None:
+    """Attach the file of an :func:`address`; raises as :func:`connect` does."""
+    checked.confirmed(
+        path_of(uri),
+        lambda: con.execute(f"ATTACH ? AS {quote(name)}", (uri,)),
+        lambda _: con.execute(f"DETACH {quote(name)}"),
+    )
+
+
 def connect(
     where: Path | str,
     mode: Mode = "rwc",
@@ -86,15 +100,20 @@ def connect(
     timeout: float = 10.0,
     isolation: Literal["DEFERRED", "IMMEDIATE"] | None = None,
 ) -> Connection:
-    """Connect to the file (or URI) ``where``; raises ``sqlite3.Error``.
+    """Connect to the file (or URI) ``where``; raises ``sqlite3.Error``, and XexpError if its path was
+    checked and another file is there now.
 
     ``timeout``: seconds to wait for another writer. Without ``isolation`` only an explicit
     ``BEGIN`` starts a transaction.
     """
     uri = where if isinstance(where, str) else address(where, mode, immutable=immutable)
-    con = sqlite3.connect(
-        uri, uri=True, timeout=timeout, isolation_level=isolation, factory=Connection
-    )
+
+    def opening() -> Connection:
+        return sqlite3.connect(
+            uri, uri=True, timeout=timeout, isolation_level=isolation, factory=Connection
+        )
+
+    con = checked.confirmed(path_of(uri), opening, Connection.close)
     processes.interruptible(con)
     con.execute("PRAGMA trusted_schema = OFF")
     return con

@@ -257,6 +257,13 @@ class RefMoved(Step):
     def subject(self) -> str | None:
         return self.ref
 
+    @property
+    def _name(self) -> str:
+        return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+    def is_possible(self, at: Repository) -> bool:
+        return self.old is None or self._git(at).ok("cat-file", "-e", self.old)
+
     def _git(self, at: Repository) -> Git:
         return Git(self.worktree or at.places.git_dir, foreign=True)
 
@@ -267,7 +274,11 @@ class RefMoved(Step):
     def check(self, at: Repository) -> Changed | None:
         git = self._git(at)
         current = self._current(git)
-        name = self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+        name = self._name
+        if current != self.old and not self.is_possible(at):
+            return Changed(
+                f"git has removed the object of {name} (git gc)", "run the command again"
+            )
         if self.deleted and current not in (None, self.old):
             return Changed(f"{name} has been recreated since", "rename it: git tag")
         if current is None or current == self.old:
@@ -305,6 +316,9 @@ class RefMoved(Step):
     def undo(self, at: Repository, undoing: Undoing) -> None:
         git = self._git(at)
         current = self._current(git)
+        if current != self.old and not self.is_possible(at):
+            at.notify(f"{self._name} is not restored: git has removed its object (git gc)")
+            return
         if self.deleted and current is None:
             git.raw("update-ref", "-m", "xexp: redo", self.ref, str(self.old), "0" * 40)
             return

@@ -245,7 +245,7 @@ def _document(top: Path, folder: str) -> dict[str, Any]:
     import tomllib  # 2 ms, only needed if the file exists
 
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return tomllib.loads(paths.read(top, name).decode("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise XexpError(f"{name} is not valid TOML: {error}", f"fix {path}") from error
     except OSError as error:

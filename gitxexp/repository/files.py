@@ -10,16 +10,19 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from gitxexp.common import checked
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import atomic_write, remove_left, sync
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
+from gitxexp.storage.dvc.places import work_file
 from gitxexp.storage.objects import hash_file
+from gitxexp.storage.paths import Refused, held
 
 #: linux/fs.h: FICLONE. Clone onto the same blocks, if the file system can.
 _FICLONE = 0x40049409
@@ -97,9 +100,8 @@ class FileChanged(Step):
     def subject(self) -> str | None:
         return self.path
 
-    def _is_found(self) -> bool:
+    def _is_found(self, path: Path) -> bool:
         """Whether the file is what the operation found, or is already restored."""
-        path = Path(self.path)
         if self.backup is None:
             return not os.path.lexists(path)
         if self.found is not None and self.found.is_at(path):
@@ -107,24 +109,24 @@ class FileChanged(Step):
         was = FileState.of(Path(self.backup))
         return was is None or was.is_at(path)
 
-    def _is_left(self) -> bool:
+    def _is_left(self, path: Path) -> bool:
         """Whether the file is what the operation left."""
-        path = Path(self.path)
         if self.left is not None:
             return self.left.is_at(path)
         return self.known and not os.path.lexists(path)
 
     def check(self, at: Repository) -> Changed | None:
-        if self.old_log or self._is_left() or self._is_found():
+        path = Path(self.path)
+        if self.old_log or self._is_left(path) or self._is_found(path):
             return None
         return Changed(
-            f"{Path(self.path).name} has changed since: undo would lose what was written after it",
+            f"{path.name} has changed since: undo would lose what was written after it",
             "keep it, or restore the former file anyway: --force",
         )
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
         path = Path(self.path)
-        if not self.undo_too or self._is_found():
+        if not self.undo_too or self._is_found(path) or not examined(at, path):
             return ()
         present = FileState.of(path)
         again = None if present is None else keep_copy(path, keep)
@@ -135,34 +137,47 @@ class FileChanged(Step):
         if undoing.why != "rollback" and not self.undo_too:
             return
         path = Path(self.path)
+        try:
+            with held_file(at, path) as place:
+                self._restore(at, undoing, place)
+        except Refused as error:  # its folder is a link elsewhere now, which is not written through
+            if self.backup is None or not os.path.lexists(self.backup):
+                return
+            aside = at.state / "rescued" / f"{undoing.operation}.{path.name}"
+            restore(Path(self.backup), aside, path)
+            at.notify(f"{error.message}; what {path} was before is in {aside}")
+
+    def _restore(self, at: Repository, undoing: Undoing, place: Path) -> None:
         if undoing.why == "rollback":
-            remove_left(path)
-        if self._is_found():
+            remove_left(place)
+        if self._is_found(place):
             return
         asked = self.old_log and undoing.why != "rollback"
         if undoing.why == "rollback" and self.earlier is not None:
-            asked = self.earlier.is_at(path)
-        if not (asked or self._is_left() or not os.path.lexists(path)):
-            self._keep_both(at, undoing)
+            asked = self.earlier.is_at(place)
+        if not (asked or self._is_left(place) or not os.path.lexists(place)):
+            self._keep_both(at, undoing, place)
         elif self.backup is None:
-            path.unlink(missing_ok=True)
+            place.unlink(missing_ok=True)
         else:
-            restore(Path(self.backup), path)
+            restore(Path(self.backup), place, Path(self.path))
 
-    def _keep_both(self, at: Repository, undoing: Undoing) -> None:
+    def _keep_both(self, at: Repository, undoing: Undoing, place: Path) -> None:
         """Lose neither file: the newer one stays unless the user insists."""
         path = Path(self.path)
-        beside = path.with_name(f"{path.name}.xexp-{undoing.operation}")
+        name = f"{path.name}.xexp-{undoing.operation}"
         if undoing.why == "force":
-            path.replace(beside)
+            place.replace(place.with_name(name))
             if self.backup is not None:
-                restore(Path(self.backup), path)
-            at.notify(f"{path} had changed since: that file is now {beside}")
+                restore(Path(self.backup), place, path)
+            at.notify(f"{path} had changed since: that file is now {path.with_name(name)}")
         elif self.backup is None:
             at.notify(f"{path} has changed since: it stays")
         else:
-            restore(Path(self.backup), beside)
-            at.notify(f"{path} has changed since and stays; what it was before is in {beside}")
+            restore(Path(self.backup), place.with_name(name), path)
+            at.notify(
+                f"{path} has changed since and stays; what it was before is in {path.with_name(name)}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +198,7 @@ class Created(Step):
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
         path = Path(self.path)
-        if not self.undo_too or not os.path.lexists(path):
+        if not self.undo_too or not os.path.lexists(path) or not examined(at, path):
             return ()
         if not path.is_file() or path.is_symlink():
             return (Irreversible(self.kind),)
@@ -247,8 +262,41 @@ class FolderMade(Step):
             Path(self.path).rmdir()
 
 
-def restore(backup: Path, path: Path) -> None:
-    """Restore ``backup`` to ``path``; a rename, if possible, needs no space."""
+def _below_top(at: Repository, path: Path) -> tuple[Path, str] | None:
+    """Return the work tree that a file is in, and its path from there; None if it is in none."""
+    if at.places.top is not None and path.is_relative_to(at.places.top):
+        return at.places.top, path.relative_to(at.places.top).as_posix()
+    tops = (Path(tree["worktree"]) for tree in at.worktrees())
+    return next(
+        ((top, path.relative_to(top).as_posix()) for top in tops if path.is_relative_to(top)), None
+    )
+
+
+@contextmanager
+def held_file(at: Repository, path: Path) -> Iterator[Path]:
+    """Yield ``path`` as :func:`gitxexp.storage.paths.held` does, if it is in a work tree.
+
+    Raises Refused if a link leads out of it.
+    """
+    below = _below_top(at, path)
+    if below is None:
+        yield path
+        return
+    with held(*below, create=True) as place:
+        yield place
+
+
+def examined(at: Repository, path: Path) -> bool:
+    """Whether no link leads out of the work tree, now and when ``path`` is opened."""
+    below = _below_top(at, path)
+    try:
+        return below is None or bool(work_file(*below))
+    except Refused:
+        return False
+
+
+def restore(backup: Path, path: Path, named: Path | None = None) -> None:
+    """Restore ``backup`` to ``path``, in errors ``named``; a rename, if possible, needs no space."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -260,7 +308,8 @@ def restore(backup: Path, path: Path) -> None:
             _copy_over(backup, path)
     except OSError as error:
         raise XexpError(
-            f"cannot restore {path}: {error.strerror}", f"its former content is in {backup}"
+            f"cannot restore {named or path}: {error.strerror}",
+            f"its former content is in {backup}",
         ) from error
 
 
@@ -281,7 +330,7 @@ def keep_copy(path: Path, keep: Path) -> str:
 
 def copy_file(path: Path, target: Path) -> None:
     """Make a durable copy with the file's times and mode, sharing its blocks if possible."""
-    with path.open("rb") as old, target.open("xb") as new:
+    with os.fdopen(checked.open_file(path), "rb") as old, target.open("xb") as new:
         try:
             fcntl.ioctl(new.fileno(), _FICLONE, old.fileno())
         except OSError:

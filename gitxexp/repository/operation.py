@@ -122,6 +122,10 @@ class Step:
         """Check whether the state is what the operation found or left: None, or what changed since."""
         raise NotImplementedError
 
+    def is_possible(self, at: Repository) -> bool:
+        """Whether what :meth:`undo` restores still exists."""
+        return True
+
     def undo(self, at: Repository, undoing: Undoing) -> None:
         """Restore what the operation found; newer work is kept."""
         raise NotImplementedError

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gitxexp.common import sqlite
+from gitxexp.common import checked, sqlite
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.tag_message import Payload
+from gitxexp.storage import paths
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -309,13 +311,19 @@ class Registry:
         VACUUM INTO stores tables and rows in a fixed order, whatever the insertion order; the
         schema change counter is the only trace of history left in the header.
         """
-        from gitxexp.common.files import atomic_write
+        from gitxexp.common.files import Folder, atomic_write
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         memory.execute("PRAGMA schema_version = 1")
-        with atomic_write(self.path) as temporary:
+        with (
+            Folder() as scratch,  # SQLite would follow a link that is put at a path meanwhile
+            paths.held(self.path.parent.parent, self._below) as place,
+            atomic_write(place) as temporary,
+        ):
+            made = scratch.path / "registry.db"
             # as bytes: a folder name may not be UTF-8
-            memory.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(temporary),))
+            memory.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(made),))
+            shutil.copyfile(made, temporary)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:
@@ -338,7 +346,13 @@ class Registry:
             return False
         if not size:
             raise self._unusable("the file is empty")
+        checked.remember(self.path, lambda: paths.identity(self.path.parent.parent, self._below))
         return True
+
+    @property
+    def _below(self) -> str:
+        """The path of the file from the folder that has its folder, which is no link either."""
+        return f"{self.path.parent.name}/{self.path.name}"
 
     def _unusable(self, why: object) -> XexpError:
         return XexpError(
@@ -545,7 +559,7 @@ def _connect(path: Path) -> sqlite.Connection:
 
     The file comes with a clone: nothing in it may run code or keep a reader busy.
     """
-    db = sqlite.connect(path)
+    db = sqlite.connect(path, "rw")
     try:
         db.limit(_SECONDS, _CELL)
         _check(db)

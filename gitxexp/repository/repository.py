@@ -61,6 +61,7 @@ class Running(NamedTuple):
     outcome: dict[str, Any]
     summary: list[str]  #: the last one is the log's line
     changing: dict[Path, tuple[int, FileChanged]]  #: the files of :meth:`save_file`
+    top: Path | None = None  #: the work tree, if there is one
 
     def record(self, step: Step) -> int:
         """Record a step before it is taken; returns its number."""
@@ -81,6 +82,10 @@ class Running(NamedTuple):
             keep_copy,
         )
 
+        if self.top is not None and path.is_relative_to(self.top):
+            from gitxexp.storage.dvc.places import work_file  # late, as above
+
+            work_file(self.top, path.relative_to(self.top).as_posix())
         found = FileState.of(path)
         backup = None if found is None else keep_copy(path, self.keep)
         step = FileChanged(str(path), backup, found)
@@ -359,7 +364,9 @@ class Project:
             self.recover()
             self._under_way.touch()
             number = self.log.begin(verb, self.places.top or self.places.git_dir)
-            running = Running(number, self.log, self.state / "ops" / str(number), {}, [], {})
+            running = Running(
+                number, self.log, self.state / "ops" / str(number), {}, [], {}, self.places.top
+            )
             try:
                 with watched(running.about_to_replace):
                     yield running

@@ -56,7 +56,10 @@ def recover(at: Repository) -> list[int]:
     for operation in at.log.operations("undoing"):
         _take_back(at, operation, force=False)
     for operation in at.log.operations("redoing"):
-        _bring_back(at, operation)
+        if all(step.is_possible(at) for step in at.log.steps(-operation.id)):
+            _bring_back(at, operation)
+        else:
+            _leave_undone(at, operation)
     for operation in at.log.operations("running"):
         if _finished(at, operation):
             finished.append(operation.id)
@@ -157,8 +160,7 @@ def redo_last(
     """
     with at.locked(wait=wait):
         recover(at)
-        newest = max((o.id for o in at.log.operations("done")), default=0)
-        undone = [o for o in reversed(at.log.operations("undone")) if o.id > newest][:count]
+        undone = _to_redo(at)[:count]
         if len(undone) < count:
             what = f"only {len(undone)} can be redone" if undone else "there is nothing to redo"
             raise NoAnswer(what, "git xexp log lists the operations")
@@ -173,6 +175,19 @@ def redo_last(
             if told is not None:
                 told(operation)
     return undone
+
+
+def _to_redo(at: Repository) -> list[Operation]:
+    """Return the undone operations that no later one stands in the way of, most recently undone
+    first. One that was made after an earlier one was undone has taken its place."""
+    newest = max((o.id for o in at.log.operations("done")), default=0)
+    undone = [o for o in at.log.operations("undone") if o.id > newest]
+    found: list[Operation] = []
+    for operation in sorted(undone, key=lambda o: (-(o.finished or 0), o.id)):
+        if found and operation.id < found[-1].id:
+            break
+        found.append(operation)
+    return found
 
 
 def _refuse_if_changed(
@@ -213,6 +228,17 @@ def _bring_back(at: Repository, operation: Operation) -> None:
     _reverse(at, operation, Undoing(operation.id, "redo"))
     at.log.finish(operation.id, "done")
     (at.state / "running").unlink(missing_ok=True)
+
+
+def _leave_undone(at: Repository, operation: Operation) -> None:
+    """Take back a redo that died and cannot be completed any more."""
+    _reverse(at, operation, Undoing(operation.id, "undo"))
+    at.log.forget_steps(-operation.id)
+    at.log.finish(operation.id, "undone")
+    at.notify(
+        f"the redo of {operation.line} was interrupted, and git has removed objects that it needs"
+        " (git gc): it has been rolled back"
+    )
 
 
 def _reverse(at: Repository, operation: Operation, undoing: Undoing) -> None:

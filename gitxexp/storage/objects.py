@@ -16,6 +16,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from gitxexp.common import checked
 from gitxexp.common.files import atomic_write
 from gitxexp.storage import paths
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, local_remote_dir
@@ -67,8 +68,7 @@ def hash_file(path: Path, progress: Callable[[int], None] | None = None) -> str:
     """Return the md5 of a file's bytes as hex; ``progress(bytes)`` is called after each chunk."""
     import hashlib  # late: loads OpenSSL (2 ms), which cached hashes do not need
 
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # do not block on a pipe
-    with os.fdopen(handle, "rb", buffering=0) as stream:
+    with os.fdopen(checked.open_file(path), "rb", buffering=0) as stream:
         if progress is None:
             return hashlib.file_digest(stream, _md5).hexdigest()
         digest = _md5()
@@ -93,7 +93,7 @@ def dos2unix_md5(path: Path) -> str:
     import hashlib  # late, as above
 
     digest, tail = _md5(), b""
-    with path.open("rb") as stream:
+    with os.fdopen(checked.open_file(path), "rb") as stream:
         head = stream.read(512)
         stream.seek(0)
         odd = head.translate(None, bytes(range(32, 127)) + b"\n\r\t\f\b")

@@ -22,6 +22,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gitxexp.common import checked
 from gitxexp.common.errors import XexpError
 
 #: Folders whose content controls git, DVC and this program: nothing is written there.
@@ -232,10 +233,24 @@ def _leads_out(top: Path, path: str) -> Refused:
 def inside(top: Path, path: str) -> Path:
     """Return the file ``path`` of the work tree at ``top``, with every component examined.
 
-    A link may lead elsewhere within the tree. Raises Refused for any other.
+    A link may lead elsewhere within the tree. Raises Refused for any other. Whoever opens it through
+    :mod:`gitxexp.common.checked` gets that file or an error, whatever is put there meanwhile.
     """
     resolved(top, path)
+    checked.remember(top / path, lambda: identity(top, path))
     return top / path
+
+
+def identity(top: Path, path: str) -> checked.Identity:
+    """Return which file ``path`` is, each part of it checked again.
+
+    Raises Refused as :func:`resolved` does, or FileNotFoundError.
+    """
+    with held(top, resolved(top, path)) as place:
+        info = place.lstat()
+    if stat.S_ISLNK(info.st_mode):
+        raise _leads_out(top, path)
+    return info.st_dev, info.st_ino
 
 
 def refuse_link(path: Path) -> None:

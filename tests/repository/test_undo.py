@@ -87,6 +87,26 @@ def test_redo_refuses_what_later_work_stands_in_the_way_of(ready: Repo) -> None:
     assert "nothing to redo" in ready.xexp("redo").err
 
 
+def test_a_redo_whose_objects_git_has_removed(ready: Repo) -> None:
+    """``git gc`` removes the object of a tag that was undone. A redo that was killed before is
+    taken back: it must not end every command from then on."""
+    log_run(ready, "mine")
+    ready.xexp("tag", "--all", "-m", "one").good()
+    ready.xexp("undo").good()
+    before = everything(ready)
+    assert killed(ready, "redo", moment=12)
+    ready.git("gc", "-q", "--prune=now")
+    done = ready.xexp("init").good()
+    assert "the redo of 'tag'" in done.err and "it has been rolled back" in done.err
+    assert differing(before, everything(ready)) == []
+    assert ready.xexp("redo").code == 1
+    ready.xexp("tag", "--all", "-m", "two").good()
+    ready.xexp("undo").good()
+    ready.git("gc", "-q", "--prune=now")
+    done = ready.xexp("redo")
+    assert done.code == 1 and "(git gc)" in done.err and ready.tags == []
+
+
 def test_undo_does_not_pass_over_an_operation_that_changed_nothing(ready: Repo) -> None:
     ready.xexp("tag", "-m", "one").good()
     ready.xexp("merge", "e0.1.0").good()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
 from tests.security.hostile import SECRET, Evil, git
@@ -98,3 +101,31 @@ def test_a_folder_that_is_a_link_inside(evil: Evil) -> None:
     evil.commit()
     assert evil.xexp("worktree", "new", "x").code == 0
     assert (evil.base / "exp-x/real/x").read_bytes() == b"hacked"
+
+
+@pytest.mark.parametrize("named", ["../outside/private.db", "{outside}/private.db", "x.db"])
+def test_a_database_that_a_link_or_a_tag_names(evil: Evil, named: str) -> None:
+    """Its rows are not shown as changes, as rows of an experiment or as a model."""
+    table = "CREATE TABLE events (track_id, timestamp, lr, model, f1, version)"
+    for place, text in ((evil.outside / "private.db", SECRET), (evil.base / "mine.db", "mine")):
+        with closing(sqlite3.connect(place)) as con, con:
+            con.execute(table)
+            con.execute("INSERT INTO events VALUES ('r1', '2026', 0.5, ?, 0.9, 'e0.1.0')", (text,))
+    data = (evil.base / "mine.db").read_bytes()
+    evil.pointer("x.db", evil.store(data), "x.db", len(data))
+    (evil.clone / "x.db").symlink_to(evil.outside / "private.db")
+    evil.commit()
+    message = (
+        'f1=0.9\n\n[xexp]\nschema = 2\nversion = "e0.1.0"\nrun = "r1"\ntable = "events"\n'
+        f'results = "{named.format(outside=evil.outside)}"\n[metrics]\nf1 = 0.9\n'
+    )
+    git(evil.clone, "tag", "-a", "--cleanup=verbatim", "-m", message, "e0.1.0")
+    for words in (
+        ["explore", "show", "e0.1.0"],
+        ["explore", "show", "e0.1.0", "--json"],
+        ["diff", "e0.1.0"],
+        ["candidates", "add", "x.db", "--run", "r1"],
+    ):
+        done = evil.xexp(*words)
+        assert SECRET not in done.out + done.err
+        assert "1 row" not in done.out, (words, done.out)

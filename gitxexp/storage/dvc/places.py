@@ -13,10 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlparse
 
+from gitxexp.common import checked
 from gitxexp.common.notes import note
 from gitxexp.common.secrets import know
 from gitxexp.storage.git import Git
-from gitxexp.storage.paths import Refused, inside, leaves, resolved, shown
+from gitxexp.storage.paths import Refused, identity, leaves, resolved, shown
 
 #: Section name (``core``, ``cache``, ``remote NAME``) → its keys and values.
 Config = dict[str, dict[str, str]]
@@ -254,11 +255,21 @@ def work_file(top: Path, path: str) -> Path:
     or a link into the cache of the file's own project, as DVC creates them. Raises Refused for any
     other."""
     try:
-        return inside(top, path)
+        resolved(top, path)
     except Refused:
-        if not _links_to_object(top, path):
+        if _linked_object(top, path) is None:
             raise
-        return top / path
+    checked.remember(top / path, lambda: _identity(top, path))
+    return top / path
+
+
+def _identity(top: Path, path: str) -> checked.Identity:
+    """:func:`gitxexp.storage.paths.identity`, or that of the object in the cache."""
+    linked = _linked_object(top, path)
+    if linked is None:
+        return identity(top, path)
+    info = linked.lstat()
+    return info.st_dev, info.st_ino
 
 
 def readable(top: Path, path: str) -> Path | None:
@@ -276,15 +287,16 @@ def readable(top: Path, path: str) -> Path | None:
         return None
 
 
-def _links_to_object(top: Path, path: str) -> bool:
+def _linked_object(top: Path, path: str) -> Path | None:
+    """Return the object in the cache that a link stands for; None for any other file."""
     try:
         folder = top / resolved(top, path.rpartition("/")[0])
         target = (folder / path.rpartition("/")[2]).readlink()
     except (OSError, Refused):
-        return False
+        return None
     real = os.path.realpath(folder / target)
     match = _OBJECT.fullmatch(real)
     root = next((place for place in (folder, *folder.parents) if is_dvc_repo(place)), None)
     if match is None or root is None or not Path(real).is_file():
-        return False
-    return os.path.realpath(cache_dir(root)) == match.group(1)
+        return None
+    return Path(real) if os.path.realpath(cache_dir(root)) == match.group(1) else None

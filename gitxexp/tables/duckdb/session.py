@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import os
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
-from gitxexp.common import processes
+from gitxexp.common import checked, processes
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import Folder, Kind
@@ -52,6 +54,7 @@ class Session:
         self._apart: Folder | None = None
         memory = max(memory, LEAST) if memory else MEMORY
         self._kept: list[str] = []
+        self._handles: list[int] = []  #: closed after the connection, whose locks they would drop
         self._disk = ""
         self._con = _connect(self.scratch, memory)
 
@@ -64,6 +67,8 @@ class Session:
     def close(self) -> None:
         """End the connection and remove the scratch folder."""
         self._con.close()
+        while self._handles:
+            os.close(self._handles.pop())
         for folder in filter(None, (self._folder, self._apart)):
             folder.close()
 
@@ -175,11 +180,24 @@ class Session:
         A database's write-ahead log is found by name, so it gets its link too.
         """
         link = self.scratch / f"in{next(self._numbers)}{suffix}"
-        link.symlink_to(path.resolve())
+        link.symlink_to(self._opened(path) or path.resolve())
         wal = path.resolve().with_name(path.resolve().name + ".wal")
         if suffix == ".duckdb" and wal.exists():
             link.with_name(link.name + ".wal").symlink_to(wal)
         return str(link)
+
+    def _opened(self, path: Path) -> Path | None:
+        """Open a file whose path was checked, and return a name of the descriptor: what is put at
+        the path meanwhile is not read. None for another file, or if the system has no such name."""
+        if checked.identity_of(path) is None or not _DESCRIPTORS.is_dir():
+            return None
+        handle = checked.open_file(path)
+        self._handles.append(handle)
+        return _DESCRIPTORS / str(handle)
+
+
+#: Open files of this process, by descriptor (proc(5)).
+_DESCRIPTORS = Path("/proc/self/fd")
 
 
 def _connect(scratch: Path, memory: int) -> Any:
@@ -217,7 +235,12 @@ def connect_file(path: Path, *, read_only: bool, limits: Mapping[str, str] | Non
     """A connection to one DuckDB file, and to nothing else: its views and macros reach no other
     file. ``limits`` are settings of DuckDB's. Raises ``duckdb.Error``."""
     duckdb = core()
-    con = duckdb.connect(str(path), read_only=read_only, config={**_SEALED, **(limits or {})})
+    config = {**_SEALED, **(limits or {})}
+    con = checked.confirmed(
+        path,
+        lambda: duckdb.connect(str(path), read_only=read_only, config=config),
+        lambda opened: opened.close(),
+    )
     _quiet(con)
     con.execute("SET lock_configuration = true")
     return con
@@ -235,7 +258,12 @@ def connect_parquet(path: Path, limits: Mapping[str, str] | None = None) -> Any:
     duckdb = core()
     con = duckdb.connect(":memory:", config=dict(limits or {}))
     _quiet(con)
-    file = text(str(path.resolve()))
+    place = path.resolve()
+    if checked.identity_of(path) is not None and _DESCRIPTORS.is_dir():
+        handle = checked.open_file(path)
+        weakref.finalize(con, os.close, handle)
+        place = _DESCRIPTORS / str(handle)
+    file = text(str(place))
     con.execute(f"SET allowed_paths = [{file}]")
     con.execute("SET enable_external_access = false")
     rows = f"SELECT * FROM read_parquet({file}, hive_partitioning = false)"

@@ -252,7 +252,7 @@ def attached(con: sqlite3.Connection, batch: Sequence[Source]) -> Iterator[list[
     with ExitStack() as stack:
         for name, source in zip(names, batch, strict=True):
             with clear_errors(source.path):
-                con.execute(f"ATTACH ? AS {name}", (source.uri,))
+                sqlite.attach(con, source.uri, name)
             stack.callback(_detach, con, name)
         con.execute("BEGIN IMMEDIATE")
         stack.callback(_end, con)

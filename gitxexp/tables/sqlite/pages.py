@@ -16,6 +16,7 @@ from contextlib import ExitStack, closing
 from dataclasses import field, replace
 from pathlib import Path
 
+from gitxexp.common import checked
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.rules import fold
@@ -76,7 +77,8 @@ class Copies:
         paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
         if out is None and not asked:
             return
-        task = {"files": paths, "out": str(out) if out else None, "pairs": asked}
+        are = [checked.identity_of(Path(path)) for path in paths]
+        task = {"files": paths, "are": are, "out": str(out) if out else None, "pairs": asked}
         answer = child("read", task)
         for pages, tables in zip(asked, json.loads(answer), strict=True):
             pair = int(str(pages["a"])), int(str(pages["b"]))

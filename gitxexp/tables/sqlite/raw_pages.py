@@ -14,6 +14,7 @@ Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
@@ -45,6 +46,7 @@ class Task(TypedDict):
     """The request that ``read`` gets on standard input."""
 
     files: list[str]
+    are: list[list[int] | None]  #: device and inode that a file must have; None if any will do
     out: str | None
     pairs: list[Pair]
 
@@ -127,10 +129,15 @@ class Copy:
             self.sent = self.done
 
 
-def read_through(paths: list[str], out: str | None, pairs: list[Comparison]) -> None:
+def read_through(task: Task, pairs: list[Comparison]) -> None:
     """Copy the first file to ``out`` and settle ``pairs``; every file is read at most once."""
+    out = task["out"]
     with ExitStack() as stack:
-        readers = [Reader(stack.enter_context(FileIO(path))) for path in paths]
+        readers = [Reader(stack.enter_context(FileIO(path))) for path in task["files"]]
+        for reader, path, wanted in zip(readers, task["files"], task["are"], strict=True):
+            info = os.fstat(reader.file.fileno())
+            if wanted not in (None, [info.st_dev, info.st_ino]):
+                raise OSError(errno.ESTALE, "replaced", path)
         copy = Copy(stack.enter_context(FileIO(out, "r+")), readers[0].file) if out else None
         if copy and copy.shared:
             copy = None
@@ -149,7 +156,7 @@ def read(task: Task) -> list[object]:
     """Copy, compare and explain every pair of the task."""
     sizes = [Pages(path).size for path in task["files"]] if task["pairs"] else []
     pairs = [Comparison(p["a"], p["b"], sizes[p["a"]]) for p in task["pairs"]]
-    read_through(task["files"], task["out"], pairs)
+    read_through(task, pairs)
     found: list[object] = []
     for pair, asked in zip(pairs, task["pairs"], strict=True):
         files = Pages(task["files"][pair.a]), Pages(task["files"][pair.b])

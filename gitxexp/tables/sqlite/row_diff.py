@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gitxexp.common.dataclass import dataclass
-from gitxexp.common.sqlite import quote
+from gitxexp.common.sqlite import attach, quote
 from gitxexp.tables.plan import Value
 from gitxexp.tables.row_changes import Found, RowChange, TableDiff
 from gitxexp.tables.rules import fold
@@ -81,7 +81,7 @@ def _attached(sources: Sequence[Source], names: Sequence[str]) -> sqlite3.Connec
     try:
         con.execute(f"PRAGMA encoding='{ENCODINGS[sources[0].header.encoding]}'")
         for source, name in zip(sources, names, strict=True):
-            con.execute(f"ATTACH ? AS {name}", (source.uri,))
+            attach(con, source.uri, name)
             con.execute(f"PRAGMA {name}.mmap_size={1 << 40}").fetchone()
         con.execute(f"PRAGMA main.cache_size=-{SORTED_KIB}")
         con.execute("BEGIN")

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from gitxexp.common import sqlite
+from gitxexp.common import checked, sqlite
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.sqlite import quote
@@ -97,7 +97,8 @@ def _private(path: Path, header: Header, private: Path, suffix: str) -> Source:
 def copy_file(source: Path, target: Path) -> Path:
     """Copy raw bytes in a process of its own."""
     create_private(target)
-    child("read", {"files": [str(source)], "out": str(target), "pairs": []})
+    are = [checked.identity_of(source)]
+    child("read", {"files": [str(source)], "are": are, "out": str(target), "pairs": []})
     return target
 
 

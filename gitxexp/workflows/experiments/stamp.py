@@ -9,7 +9,14 @@ from typing import Any, ClassVar, Self
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.processes import open_elsewhere
 from gitxexp.repository import version
-from gitxexp.repository.files import FileState, copy_file, keep_copy, restore
+from gitxexp.repository.files import (
+    FileState,
+    copy_file,
+    examined,
+    held_file,
+    keep_copy,
+    restore,
+)
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
 from gitxexp.repository.tags import taken
@@ -86,14 +93,17 @@ class DatabaseWritten(Step):
 
     def inverse(self, at: Repository, keep: Path) -> Sequence[Step]:
         path, before = Path(self.path), FileState.of(Path(self.backup))
-        if before is None or not self.left.is_at(path):
+        if before is None or not self.left.is_at(path) or not examined(at, path):
             return (Irreversible(self.kind),)
         return (DatabaseWritten(self.path, keep_copy(path, keep), before),)
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
         path, backup = Path(self.path), Path(self.backup)
-        if backup.exists() and self.left.is_at(path) and not open_elsewhere(path):
-            restore(backup, path)
+        if not backup.exists() or not examined(at, path):
+            return
+        with held_file(at, path) as place:
+            if self.left.is_at(place) and not open_elsewhere(path):
+                restore(backup, place, path)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +121,8 @@ class RowsStamped(Step):
         return ()  # the step after this restores the original database
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        if Path(self.record["path"]).exists():
+        path = Path(self.record["path"])
+        if path.exists() and examined(at, path):
             unstamp(self.record)
 
 
@@ -134,5 +145,5 @@ class RowsRestamped(Step):
         return ()  # as for RowsStamped
 
     def undo(self, at: Repository, undoing: Undoing) -> None:
-        if Path(self.path).exists():
+        if Path(self.path).exists() and examined(at, Path(self.path)):
             restamp(Path(self.path), self.table, self.run, self.new, self.old)

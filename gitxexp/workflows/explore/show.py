@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gitxexp.common.errors import XexpError
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Experiment, Tags
+from gitxexp.storage import paths
+from gitxexp.storage.dvc.places import readable
 from gitxexp.trackers.stamps import linked
 from gitxexp.workflows.experiments import resolve, stores
 from gitxexp.workflows.explore import artifacts, compare
@@ -134,6 +136,7 @@ def _databases(project: Project, experiment: Experiment) -> Iterator[Path]:
     if project.places.top is None:
         return
     known = dict.fromkeys(stores.databases(project.top, project.config))
-    if experiment.payload.results:
-        known[project.top / experiment.payload.results] = None
+    path = experiment.payload.results  # of a tag, which anybody may have made
+    if path and not paths.problem(path) and (file := readable(project.top, path)):
+        known[file] = None
     yield from known

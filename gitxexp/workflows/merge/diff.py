@@ -11,6 +11,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import Folder
 from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.places import readable
 from gitxexp.tables import engine, row_diff
 from gitxexp.tables.row_changes import TableDiff
 from gitxexp.workflows.merge import inputs
@@ -147,7 +148,7 @@ class _DiffSide:
         if path not in self.artifacts:
             return None
         if self.source.worktree is not None:
-            file = self.source.worktree / path
-            return file if file.is_file() else None
+            file = readable(self.source.worktree, path)
+            return file if file is not None and file.is_file() else None
         assert self.source.commit is not None
         return self.contents.at(self.source.commit, path)

@@ -13,7 +13,7 @@ from gitxexp.repository.tags import run_of_content
 from gitxexp.storage.dvc.add import store as store_object
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.place import link_or_copy
-from gitxexp.storage.dvc.places import cache_dir
+from gitxexp.storage.dvc.places import cache_dir, work_file
 from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
@@ -55,7 +55,7 @@ def add(
     """
     project.recover_first(wait=wait)
     inventory.require_dvc(project)
-    _check_source(path)
+    _check_source(project, path)
     store = ModelStore(project, progress)
     chosen = inventory.choose_slot(store.slots, slot)
     name = which_run(project, run) if run else _recorded_run(store, chosen, path)
@@ -158,7 +158,10 @@ def _already_added(store: ModelStore, slot: Slot, path: Path, run: str) -> Added
     return AddedCandidate(target, run, made.hash, made.size or 0, "there", ())
 
 
-def _check_source(path: Path) -> None:
+def _check_source(project: Project, path: Path) -> None:
+    below = project.inside(path.absolute())
+    if below is not None:
+        work_file(project.top, below)  # a link that came with a clone leads nowhere else
     if path.is_dir():
         raise XexpError(
             f"{path} is a folder: a candidate is one file", "pack it: tar -cf MODEL.tar"

@@ -77,7 +77,7 @@ def _together(group: Sequence[Path], target: Path) -> Iterable[Gathered]:
         db.execute("PRAGMA synchronous = OFF")
         names = [sqlite.quote(entry.name) for entry in sqlite.tables(db)]
         for source in rest:
-            db.execute("ATTACH ? AS run", (sqlite.address(source, "ro"),))
+            sqlite.attach(db, sqlite.address(source, "ro"), "run")
             db.execute("BEGIN")
             try:
                 for name in names:
