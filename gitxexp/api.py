@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gitxexp.common.errors import NoAnswer, XexpError
+from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.experiments import Experiment, Experiments, PathLike
 from gitxexp.repository.repository import Project
 from gitxexp.repository.version import AnyVersion, Level, parse
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 
     from gitxexp.repository.operation import Operation
     from gitxexp.repository.registry import Promotion
+    from gitxexp.tables.plan import MergeOptions
     from gitxexp.trackers.run import ColumnFacts
     from gitxexp.workflows.artifacts.get import GetReport
     from gitxexp.workflows.artifacts.pull import Pulled
-    from gitxexp.workflows.artifacts.push import Pushed
+    from gitxexp.workflows.artifacts.push import Pushed, PushPlan
     from gitxexp.workflows.checks.report import Report as CheckReport
     from gitxexp.workflows.experiments.init import SetUp
     from gitxexp.workflows.experiments.plan import Plan
@@ -36,11 +37,13 @@ if TYPE_CHECKING:
     from gitxexp.workflows.experiments.restore_tags import RestoredTags
     from gitxexp.workflows.experiments.status import Status
     from gitxexp.workflows.experiments.tag import Tagged
+    from gitxexp.workflows.experiments.template import Template
     from gitxexp.workflows.explore.compare import Comparison
     from gitxexp.workflows.explore.plot import Plot
     from gitxexp.workflows.explore.query import ExperimentList
     from gitxexp.workflows.explore.show import ExperimentDetails
     from gitxexp.workflows.explore.verify import Verified
+    from gitxexp.workflows.imports.models import AddedModels
     from gitxexp.workflows.imports.run import Imported
     from gitxexp.workflows.imports.tag import TaggedRuns
     from gitxexp.workflows.merge.conflicts import Resolved
@@ -51,20 +54,24 @@ if TYPE_CHECKING:
     from gitxexp.workflows.models.add import AddedCandidate
     from gitxexp.workflows.models.cache import FreedCache
     from gitxexp.workflows.models.candidates import ModelList
-    from gitxexp.workflows.models.promote import Promoted
-    from gitxexp.workflows.models.prune import Pruned
+    from gitxexp.workflows.models.promote import Promoted, PromotePlan, PromoteRequest
+    from gitxexp.workflows.models.prune import Pruned, PrunePlan, PruneRules
     from gitxexp.workflows.registry.annotate import Annotated
     from gitxexp.workflows.registry.configurations import ImportedConfig, Known, ParamChange
-    from gitxexp.workflows.registry.delete import Deleted
+    from gitxexp.workflows.registry.delete import Deleted, DeletePlan
     from gitxexp.workflows.registry.search import Match
     from gitxexp.workflows.report.report import Report
     from gitxexp.workflows.runs.record import RunRecord
     from gitxexp.workflows.runs.rerun import Rerun
-    from gitxexp.workflows.runs.run import Run
+    from gitxexp.workflows.runs.run import Prepared, Run
     from gitxexp.workflows.sql.converted import Conversions
+    from gitxexp.workflows.sql.database import ColumnEntry
+    from gitxexp.workflows.sweeps.grid import Axis
     from gitxexp.workflows.sweeps.overview import SweepStatus
+    from gitxexp.workflows.sweeps.plan import SweepPlan
     from gitxexp.workflows.sweeps.sweep import Progress, Swept
     from gitxexp.workflows.worktrees.create import CreatedWorktree, ExistingWorktree
+    from gitxexp.workflows.worktrees.finished import FinishedCheck
     from gitxexp.workflows.worktrees.overview import WorktreeStatus
     from gitxexp.workflows.worktrees.records import Worktree
     from gitxexp.workflows.worktrees.remove import Removed
@@ -130,6 +137,13 @@ class Repository:
             wait=wait,
         )
 
+    def templates(self) -> Sequence[Template]:
+        """Return the projects that :meth:`init` can start from, each with its ``name`` and
+        ``summary``, as ``git xexp init --templates``."""
+        from gitxexp.workflows.experiments.template import templates
+
+        return templates()
+
     # -- create and share --------------------------------------------------------------------------
 
     def run(
@@ -137,6 +151,7 @@ class Repository:
         *command: str | Callable[..., Any],
         params: Mapping[str, Any] | None = None,
         config: str | None = None,
+        write_config: PathLike | None = None,
         version: str | None = None,
         level: Literal["major", "minor", "patch"] | None = None,
         name: str | None = None,
@@ -161,10 +176,11 @@ class Repository:
         ``command`` is the list of its words (none: the configured command, or ``dvc repro``), or a
         Python function in a file that git tracks, called with ``params`` in a separate process, as
         :meth:`sweep` does. ``params`` are written to their files, on top of those of the
-        configuration ``config`` (a file, a version or the start of a hash); ``version``, ``level``
-        or ``name`` (``exp-NAME-vN``) decide what it is tagged as; ``message`` and ``labels`` go
-        into the tag. ``include_modified`` commits modified tracked files first, ``dirty`` runs them
-        as they are, without a tag. ``tag=False`` only records the run. ``stamp`` says whether the
+        configuration ``config`` (a file, a version or the start of a hash); ``write_config`` is a
+        file that the configuration of the run is written to as it starts; ``version``, ``level`` or
+        ``name`` (``exp-NAME-vN``) decide what it is tagged as; ``message`` and ``labels`` go into
+        the tag. ``include_modified`` commits modified tracked files first, ``dirty`` runs them as
+        they are, without a tag. ``tag=False`` only records the run. ``stamp`` says whether the
         version is written into its rows (None: as configured), ``track=False`` runs the first
         experiment although nothing tracks its data, ``timeout`` (seconds) ends the command,
         ``checks=False`` skips the checks before the run, ``keep=False`` keeps no copy of the model.
@@ -175,7 +191,7 @@ class Repository:
         was tagged, ``tagged``; ``problem`` says why it was not tagged. Raises XexpError, before
         anything runs, where ``git xexp run`` refuses.
         """
-        from gitxexp.workflows.runs.configured import params_of
+        from gitxexp.workflows.runs import configured
         from gitxexp.workflows.runs.functions import words_of
         from gitxexp.workflows.runs.run import RunRequest, run
 
@@ -183,7 +199,15 @@ class Repository:
         given = params or {}
         if config is not None:
             words = [each for each in command if isinstance(each, str)]
-            given = params_of(self._project, config, words, given)
+            given = configured.params_of(self._project, config, words, given)
+        begin: Callable[[Prepared], None] | None = None
+        if write_config is not None:
+            out = Path(write_config).absolute()
+            configured.check_place(out)
+
+            def begin(prepared: Prepared) -> None:
+                configured.write_config(prepared, out)
+
         values = {name.lstrip("+"): (value,) for name, value in given.items()}
         request = RunRequest(
             command=words_of(self._project, command, values, cwd), params=dict(given),
@@ -191,7 +215,7 @@ class Repository:
             text=message, labels=tuple(labels), everything=include_modified, dirty=dirty, tag=tag,
             push=push, remote=remote, stamp=stamp, track=track, timeout=timeout, checks=checks, keep=keep,
         )  # fmt: skip
-        return run(self._project, request, cwd=cwd, echo=echo, wait=wait)
+        return run(self._project, request, cwd=cwd, begin=begin, echo=echo, wait=wait)
 
     def rerun(
         self,
@@ -358,18 +382,31 @@ class Repository:
         ``artifacts`` pushes only artifacts, no branch or tag; ``incomplete`` pushes even if
         artifacts are missing. Raises NoAnswer if the remote has a different tag of the same name.
         """
-        from gitxexp.workflows.artifacts.push import plan, push
+        from gitxexp.workflows.artifacts.push import clash, push
+
+        planned = self.plan_push(
+            *versions, git_remote=git_remote, everything=everything, artifacts=artifacts
+        )
+        done = push(self._project, planned, remote=dvc_remote, incomplete=incomplete)
+        if planned.clashing:
+            raise clash(planned)
+        return done
+
+    def plan_push(
+        self,
+        *versions: str,
+        git_remote: str | None = None,
+        everything: bool = False,
+        artifacts: bool = False,
+    ) -> PushPlan:
+        """Return what :meth:`push` would push now with ``versions``, ``git_remote``,
+        ``everything`` and ``artifacts``, as ``git xexp push --dry-run``; changes nothing."""
+        from gitxexp.workflows.artifacts.push import plan
         from gitxexp.workflows.experiments.resolve import tagged
 
         chosen = [tagged(self._project, name) for name in versions] if versions else None
         planned = plan(self._project, chosen, git_remote=git_remote, everything=everything)
-        if artifacts:
-            planned = replace(planned, refs=(), clashing=())
-        done = push(self._project, planned, remote=dvc_remote, incomplete=incomplete)
-        if planned.clashing:
-            names = ", ".join(experiment.name for experiment in planned.clashing)
-            raise NoAnswer(f"not pushed: {planned.git_remote} has another {names}")
-        return done
+        return replace(planned, refs=(), clashing=()) if artifacts else planned
 
     def pull(
         self,
@@ -417,14 +454,39 @@ class Repository:
         )
         return create(self._project, request, wait=wait)
 
-    def worktrees(self, *, ask_remote: bool = False) -> Sequence[WorktreeStatus]:
+    def worktrees(
+        self, *, explore: bool = False, ask_remote: bool = False
+    ) -> Sequence[WorktreeStatus]:
         """Return every worktree and what exists only there, as ``git xexp worktree list``.
 
+        ``explore`` lists only those of :meth:`checkout`, as ``git xexp explore worktrees``;
         ``ask_remote`` also queries non-local remotes.
         """
         from gitxexp.workflows.worktrees.overview import list_statuses
+        from gitxexp.workflows.worktrees.records import EXPLORE
 
-        return list_statuses(self._project, ask_remote=ask_remote)
+        kind = EXPLORE if explore else None
+        return list_statuses(self._project, kind=kind, ask_remote=ask_remote)
+
+    def finished_worktrees(
+        self, *, worktrees: bool = True, explore: bool = True
+    ) -> Sequence[FinishedCheck]:
+        """Return whether each worktree of this program is finished, and why: those for experiments
+        (``worktrees``: tagged, merged and safe) and those of :meth:`checkout` (``explore``:
+        unchanged), as ``git xexp prune --worktrees --explore --dry-run``."""
+        from gitxexp.workflows.worktrees.finished import EXPLORE, WORKTREE, check_finished
+
+        chosen = {WORKTREE: worktrees, EXPLORE: explore}
+        return check_finished(self._project, [kind for kind, on in chosen.items() if on])
+
+    def remove_finished(
+        self, found: Sequence[FinishedCheck], *, wait: bool = True
+    ) -> Sequence[FinishedCheck]:
+        """Remove those worktrees of ``found`` (:meth:`finished_worktrees`) that are still finished,
+        as ``git xexp prune --worktrees --explore``; returns those removed."""
+        from gitxexp.workflows.worktrees.finished import remove
+
+        return remove(self._project, [each for each in found if each.finished], wait=wait)
 
     def remove_worktree(
         self, name: str, *, push: bool = False, force: bool = False, wait: bool = True
@@ -456,8 +518,9 @@ class Repository:
     def sweep(
         self,
         command: Sequence[str] | Callable[..., Any],
-        grid: Mapping[str, Sequence[Any]],
+        grid: Mapping[str, Sequence[Any]] | None = None,
         *,
+        file: PathLike | None = None,
         zipped: bool = False,
         sample: int | None = None,
         seed: int = 0,
@@ -478,53 +541,82 @@ class Repository:
     ) -> Swept:
         """Run ``command`` once for each configuration of ``grid``, as ``git xexp sweep``.
 
-        ``command`` is the words of one, or a Python function: each run calls it with its
-        configuration as keywords, in its own process and worktree. The function must be defined at
-        the top level of a file that git tracks, because a run records its code that way. It returns
-        a mapping of names to numbers, which is written to the metrics file.
+        ``command`` is the words of one (none: the configured one), or a Python function: each run
+        calls it with its configuration as keywords, in its own process and worktree. The function
+        must be defined at the top level of a file that git tracks, because a run records its code
+        that way. It returns a mapping of names to numbers, which is written to the metrics file.
 
         ``grid`` maps parameters to their values, which are combined as a product, or pairwise if
-        ``zipped``; ``sample`` of them are chosen at random, reproducibly for a ``seed``. ``jobs``
-        run at a time (None: one per processor), each with one of ``gpus``; a run that takes longer
-        than ``timeout`` seconds is killed, and one that fails is retried ``retries`` times.
-        ``metric`` ranks the runs (None: the primary one); a ``sampler`` of Optuna chooses
-        ``trials`` configurations instead of all. The models of the best ``keep`` are candidates
-        (None: of all). ``include_modified`` commits modified tracked files first. ``force`` also
-        repeats runs that finished, ``retry_failed`` those that failed. ``engine`` is the address of
-        a Dask scheduler, or "local"; its workers ``clone`` the repository if they cannot see it.
-        ``watch`` is called with the current state whenever a run ends, and a few times a second.
+        ``zipped``; a ``file`` of TOML, YAML or CSV has a grid, too; ``sample`` of them are chosen
+        at random, reproducibly for a ``seed``. ``jobs`` run at a time (None: one per processor),
+        each with one of ``gpus``; a run that takes longer than ``timeout`` seconds is killed, and
+        one that fails is retried ``retries`` times. ``metric`` ranks the runs (None: the primary
+        one); a ``sampler`` of Optuna chooses ``trials`` configurations instead of all. The models
+        of the best ``keep`` are candidates (None: of all). ``include_modified`` commits modified
+        tracked files first. ``force`` also repeats runs that finished, ``retry_failed`` those that
+        failed. ``engine`` is the address of a Dask scheduler, or "local"; its workers ``clone`` the
+        repository if they cannot see it. ``watch`` is called with the current state whenever a run
+        ends, and a few times a second.
 
         Returns the runs ordered by rank, with params, metrics and outcome. Raises UsageError or
         XexpError, before anything runs, where ``git xexp sweep`` refuses.
         """
-        from gitxexp.workflows.runs.functions import words_of
-        from gitxexp.workflows.sweeps.grid import Axis
         from gitxexp.workflows.sweeps.plan import SweepRequest, committed, plan
         from gitxexp.workflows.sweeps.sweep import sweep
 
-        words = (command,) if callable(command) else tuple(command)
         request = SweepRequest(
-            command=words_of(self._project, words, grid, self._project.git.cwd),
-            axes=tuple(Axis(name, tuple(values)) for name, values in grid.items()),
-            zipped=zipped,
-            sample=sample,
-            seed=seed,
-            metric=metric,
-            jobs=jobs,
-            timeout=timeout,
-            retries=retries,
-            gpus=tuple(gpus),
-            force=force,
-            retry_failed=retry_failed,
-            engine=engine,
-            sampler=sampler,
-            trials=trials,
-            keep=keep,
-            everything=include_modified,
-            clone=clone,
-        )
+            command=self._sweep_words(command, grid, file), axes=_axes(grid), file=_path(file),
+            zipped=zipped, sample=sample, seed=seed, metric=metric, jobs=jobs, timeout=timeout,
+            retries=retries, gpus=tuple(gpus), force=force, retry_failed=retry_failed, engine=engine,
+            sampler=sampler, trials=trials, keep=keep, everything=include_modified, clone=clone,
+        )  # fmt: skip
         planned = committed(self._project, plan(self._project, request))
         return sweep(self._project, planned, watch or (lambda _: None))
+
+    def plan_sweep(
+        self,
+        command: Sequence[str] | Callable[..., Any],
+        grid: Mapping[str, Sequence[Any]] | None = None,
+        *,
+        file: PathLike | None = None,
+        zipped: bool = False,
+        sample: int | None = None,
+        seed: int = 0,
+        sampler: str | None = None,
+        trials: int | None = None,
+        include_modified: bool = False,
+        force: bool = False,
+        retry_failed: bool = False,
+    ) -> SweepPlan:
+        """Return the configurations that :meth:`sweep` would run now with ``command``, ``grid``,
+        ``file``, ``zipped``, ``sample``, ``seed``, ``sampler``, ``trials``, ``include_modified``,
+        ``force`` and ``retry_failed``, and which of its ``runs`` ran before, as ``git xexp sweep
+        --dry-run``; changes nothing."""
+        from gitxexp.workflows.sweeps.plan import SweepRequest, plan
+
+        request = SweepRequest(
+            command=self._sweep_words(command, grid, file), axes=_axes(grid), file=_path(file),
+            zipped=zipped, sample=sample, seed=seed, sampler=sampler, trials=trials,
+            everything=include_modified, force=force, retry_failed=retry_failed,
+        )  # fmt: skip
+        return plan(self._project, request)
+
+    def _sweep_words(
+        self,
+        command: Sequence[str] | Callable[..., Any],
+        grid: Mapping[str, Sequence[Any]] | None,
+        file: PathLike | None,
+    ) -> tuple[str, ...]:
+        from gitxexp.workflows.runs.functions import words_of
+        from gitxexp.workflows.runs.run import default_command
+
+        if not callable(command):
+            return tuple(command) or default_command(self._project)
+        if file is not None:
+            raise UsageError(
+                "a function takes a grid, not a file", "sweep(function, {name: values})"
+            )
+        return words_of(self._project, (command,), grid or {}, self._project.git.cwd)
 
     def tag_winner(self, done: Swept, *, message: str = "", push: bool = False) -> Tagged | str:
         """Tag the best run of a sweep that is ``done``, with its own files, as ``git xexp sweep --tag``;
@@ -542,6 +634,13 @@ class Repository:
         from gitxexp.workflows.sweeps import overview
 
         return overview.sweeps(self._project)
+
+    def sweep_status(self, name: str | None = None) -> SweepStatus:
+        """Return the progress of a sweep (``name``: the start of its id; None: the newest), as ``git
+        xexp sweep --status``. Raises XexpError if there is none."""
+        from gitxexp.workflows.sweeps import overview
+
+        return overview.status(self._project, name)
 
     def stop_sweep(self, name: str | None = None) -> SweepStatus:
         """Stop a sweep gracefully (``name``: the start of its id; None: the running one) and wait
@@ -584,6 +683,7 @@ class Repository:
         limit: int | None = None,
         columns: Sequence[str] = (),
         runs: bool = False,
+        all_projects: bool = False,
     ) -> ExperimentList:
         """Return experiments as a table of rows and columns, as ``git xexp explore list``.
 
@@ -591,13 +691,14 @@ class Repository:
         order; ``names`` are versions, runs or config-hash prefixes to list (none: all); ``filter``
         is an expression (``"f1 > 0.8 and model = bert"``), ``where`` a condition in SQL; ``labels``
         are required, all of them; ``limit`` takes the first; ``columns`` chooses (``+NAME`` adds);
-        ``runs`` lists the runs of the results databases instead, tagged or not.
+        ``runs`` lists the runs of the results databases instead, tagged or not; ``all_projects``
+        adds those of the other projects in the repository.
         """
         from gitxexp.workflows.explore.query import Query, list_experiments
 
         query = Query(
             sort=sort, reverse=reverse, filter=filter, labels=tuple(labels), limit=limit,
-            columns=tuple(columns), runs=runs, where=where, names=names,
+            columns=tuple(columns), runs=runs, where=where, names=names, all_projects=all_projects,
         )  # fmt: skip
         return list_experiments(self._project, query)
 
@@ -692,6 +793,13 @@ class Repository:
         name."""
         return self.experiment(before).diff(after)
 
+    def patch(self, before: str, after: str | None = None) -> str:
+        """Return the patch of the code between experiment ``before`` and ``after`` (None: the work
+        tree) in git's form, "" if none differs, as ``git xexp explore diff --code``."""
+        from gitxexp.workflows.explore.compare import patch
+
+        return patch(self._project, self.compare(before, after), colour=False)
+
     def get(
         self,
         version: str,
@@ -785,6 +893,7 @@ class Repository:
     def merge(
         self,
         *sources: str,
+        output: PathLike | None = None,
         only: Sequence[str] = (),
         models: bool = False,
         strategy: Literal["merge", "rebase", "keep"] | None = None,
@@ -807,17 +916,18 @@ class Repository:
     ) -> Merged:
         """Merge the rows of other experiments without losing any, as ``git xexp merge``.
 
-        ``sources`` are worktrees, branches, versions, revisions or files. ``only`` says what to
-        merge (``results``, ``data``, ``models``, paths, globs); ``models`` also imports models as
-        candidates; ``strategy`` overrides the configured one. ``key`` names key columns of tables
-        without a key, ``tables`` the tables; ``on_conflict`` says what to do with two values for
-        one key, ``fill`` whether to fill NULL cells of a matching key. ``renumber`` gives clashing
-        integer keys new numbers; ``rename`` maps incoming columns to existing ones; ``stringify``
-        names columns of mixed types that may become text; ``allow_lossy`` accepts promotions that
-        change values. ``memory`` is in bytes (0: a share of what is free); ``in_place`` makes no
-        copy, and estimates the number of existing rows unless ``count`` is set; ``engine`` chooses
-        the merge engine. ``dry_run`` only plans; ``commit`` commits the result with ``message``.
-        Raises Conflicted with all conflicts.
+        ``sources`` are worktrees, branches, versions, revisions or files. ``output`` is a file to
+        merge plain files into instead, without artifacts: ``only``, ``models``, ``commit`` and
+        ``message`` are not for it. ``only`` says what to merge (``results``, ``data``, ``models``,
+        paths, globs); ``models`` also imports models as candidates; ``strategy`` overrides the
+        configured one. ``key`` names key columns of tables without a key, ``tables`` the tables;
+        ``on_conflict`` says what to do with two values for one key, ``fill`` whether to fill NULL
+        cells of a matching key. ``renumber`` gives clashing integer keys new numbers; ``rename``
+        maps incoming columns to existing ones; ``stringify`` names columns of mixed types that may
+        become text; ``allow_lossy`` accepts promotions that change values. ``memory`` is in bytes
+        (0: a share of what is free); ``in_place`` makes no copy, and estimates the number of
+        existing rows unless ``count`` is set; ``engine`` chooses the merge engine. ``dry_run`` only
+        plans; ``commit`` commits the result with ``message``. Raises Conflicted with all conflicts.
         """
         from gitxexp.tables.engine import Engine
         from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
@@ -830,6 +940,12 @@ class Repository:
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
             count=count,
         )  # fmt: skip
+        if output is not None:
+            given = {"only": only, "models": models, "commit": commit, "message": message}
+            return self._merge_files(
+                sources, Path(output), options, engine, strategy, [n for n in given if given[n]],
+                dry_run=dry_run,
+            )  # fmt: skip
         request = MergeRequest(
             sources=sources, mode=Mode.MERGE, strategy=strategy, selection=Selection(tuple(only), models),
             options=options, engine=Engine(engine), commit=commit, message=message,
@@ -839,6 +955,7 @@ class Repository:
     def rebase(
         self,
         *sources: str,
+        output: PathLike | None = None,
         only: Sequence[str] = (),
         models: bool = False,
         key: Sequence[str] = (),
@@ -861,7 +978,7 @@ class Repository:
         """Merge the rows of other experiments, replacing rows with the same key, as ``git xexp
         rebase``. The key is ``key``, else the version, else the run.
 
-        ``sources``, ``only``, ``models``, ``tables``, ``on_conflict``, ``fill``, ``renumber``,
+        ``sources``, ``output``, ``only``, ``models``, ``tables``, ``on_conflict``, ``fill``, ``renumber``,
         ``rename``, ``stringify``, ``allow_lossy``, ``memory``, ``in_place``, ``count``, ``engine``,
         ``dry_run``, ``commit`` and ``message`` as for :meth:`merge`.
         """
@@ -876,6 +993,12 @@ class Repository:
             stringify=tuple(stringify), allow_lossy=allow_lossy, memory=memory, in_place=in_place,
             count=count,
         )  # fmt: skip
+        if output is not None:
+            given = {"only": only, "models": models, "commit": commit, "message": message}
+            return self._merge_files(
+                sources, Path(output), options, engine, None, [n for n in given if given[n]],
+                dry_run=dry_run,
+            )  # fmt: skip
         request = MergeRequest(
             sources=sources, mode=Mode.REBASE, selection=Selection(tuple(only), models),
             options=options, engine=Engine(engine), commit=commit, message=message,
@@ -914,6 +1037,13 @@ class Repository:
         from gitxexp.workflows.imports.tag import tag_runs
 
         return tag_runs(self._project, done.into, done.found, wait=wait)
+
+    def add_imported_models(self, done: Imported, *, wait: bool = True) -> AddedModels:
+        """Add the model that each run of :meth:`import_runs` (``done``) logged as its candidate, as
+        ``git xexp import --models``; the result has the paths ``added``, and by run why one was not."""
+        from gitxexp.workflows.imports.models import add_models
+
+        return add_models(self._project, done, wait=wait)
 
     def conflicts(self) -> Sequence[Conflicts]:
         """Return the databases that ``git merge`` left unmerged, each with its conflicts and every
@@ -988,13 +1118,16 @@ class Repository:
         )
         return check(self._project, request)
 
-    def fix(self, found: CheckReport, *, wait: bool = True) -> Sequence[str]:
+    def fix(self, found: CheckReport, *, dry_run: bool = False, wait: bool = True) -> Sequence[str]:
         """Apply the safe fixes for what :meth:`check` ``found``, as ``git xexp check --fix``;
-        returns a description of each fix. :meth:`undo` reverts them. Raises XexpError if a fix
-        fails."""
+        returns a description of each fix. ``dry_run`` only describes them. :meth:`undo` reverts
+        them. Raises XexpError if a fix fails."""
         from gitxexp.workflows.checks.fixes import apply, fixable
 
-        return apply(self._project, fixable(found.findings), wait=wait)
+        fixes = fixable(found.findings)
+        if dry_run:
+            return [one.summary for one in fixes]
+        return apply(self._project, fixes, wait=wait)
 
     def drivers(self) -> DriverStatus:
         """Return which parts of the merge driver and the textconv are registered, as ``git xexp
@@ -1064,22 +1197,32 @@ class Repository:
         pointers uncommitted, ``tag`` tags the result. Raises NoAnswer if the model is worse, unless
         ``yes``.
         """
-        from gitxexp.workflows.models.promote import (
-            PromoteOptions,
-            PromoteRequest,
-            plan_promotion,
-            promote,
-        )
+        from gitxexp.workflows.models.promote import PromoteOptions, plan_promotion, promote
 
-        request = PromoteRequest(
-            version=_version(version), run=run, best=best, worktree=worktree, rollback=rollback,
-            slot=slot, why=message,
-        )  # fmt: skip
+        request = _promotion(version, run, best, worktree, slot, message, rollback=rollback)
         plan = plan_promotion(self._project, request)
         if plan.doubt and not yes:
             raise NoAnswer(plan.doubt, "yes=True promotes it anyway")
         how = PromoteOptions(keep=keep, commit=commit, tag=tag, yes=yes, wait=wait)
         return promote(self._project, request, plan, how)
+
+    def plan_promotion(
+        self,
+        version: str | None = None,
+        *,
+        run: str | None = None,
+        best: str | None = None,
+        worktree: str | None = None,
+        rollback: bool = False,
+        slot: str | None = None,
+    ) -> PromotePlan:
+        """Return what :meth:`promote` would do now with ``version``, ``run``, ``best``,
+        ``worktree``, ``rollback`` and ``slot``, as ``git xexp promote --dry-run``; changes nothing.
+        Its ``doubt`` says why the model may be worse."""
+        from gitxexp.workflows.models.promote import plan_promotion
+
+        request = _promotion(version, run, best, worktree, slot, "", rollback=rollback)
+        return plan_promotion(self._project, request)
 
     def promotions(self, slot: str | None = None) -> Sequence[Promotion]:
         """Return who promoted what and when, newest first, in ``slot`` or in all slots, as ``git
@@ -1110,23 +1253,33 @@ class Repository:
         copies to their remote first; ``force`` deletes even the only copy (its bytes are moved
         aside, so that undo can restore them); ``commit=False`` leaves the pointer uncommitted.
         """
-        from gitxexp.workflows.models.prune import (
-            GroupBy,
-            PruneOptions,
-            PruneRules,
-            plan_prune,
-            prune,
-        )
+        from gitxexp.workflows.models.prune import PruneOptions, plan_prune, prune
         from gitxexp.workflows.models.prune import push as push_models
 
-        rules = PruneRules(
-            keep, metric, GroupBy(per) if per else None, older_than, include_unranked, slot
-        )
+        rules = _pruning(keep, metric, per, older_than, slot, unranked=include_unranked)
         plan = plan_prune(self._project, rules)
         if push and plan.only_copies:
             push_models(self._project, plan)
             plan = plan_prune(self._project, rules)
         return prune(self._project, rules, plan, PruneOptions(force, commit, wait))
+
+    def plan_prune(
+        self,
+        keep: int = 5,
+        *,
+        metric: str | None = None,
+        per: Literal["version", "model"] | None = None,
+        older_than: float | None = None,
+        include_unranked: bool = False,
+        slot: str | None = None,
+    ) -> PrunePlan:
+        """Return what :meth:`prune` would decide now on each candidate with ``keep``, ``metric``,
+        ``per``, ``older_than``, ``include_unranked`` and ``slot``, as ``git xexp prune --dry-run``;
+        changes nothing."""
+        from gitxexp.workflows.models.prune import plan_prune
+
+        rules = _pruning(keep, metric, per, older_than, slot, unranked=include_unranked)
+        return plan_prune(self._project, rules)
 
     def free_cache(
         self,
@@ -1197,6 +1350,14 @@ class Repository:
             self._project, query, allow_files=allow_files, conversions=self._conversions
         )
 
+    def schema(self) -> Sequence[ColumnEntry]:
+        """Return each column of each table that :meth:`sql` knows, with its type, as ``git xexp sql
+        --schema``."""
+        from gitxexp.workflows.sql.database import Database
+
+        with Database(self._project) as database:
+            return database.schema()
+
     # -- undo and repair ----------------------------------------------------------------------
 
     def undo(
@@ -1256,12 +1417,13 @@ class Repository:
         wanted = Annotation(text=text)
         return annotate(self._project, [version], wanted, commit=commit, wait=wait)[0]
 
-    def configurations(self) -> Sequence[Known]:
+    def configurations(self, *, labels: Sequence[str] = ()) -> Sequence[Known]:
         """Return experiments, and configurations registered without a run, newest first, as ``git
-        xexp registry list``."""
+        xexp registry list``; ``labels`` are required, all of them."""
         from gitxexp.workflows.registry.configurations import known_to
 
-        return known_to(self._project)
+        wanted = set(labels)
+        return [one for one in known_to(self._project) if wanted <= {*one.config.labels}]
 
     def configuration(self, name: str) -> Known:
         """Return the experiment or configuration that ``name`` refers to: a version, a run, or a
@@ -1318,13 +1480,28 @@ class Repository:
         ``force`` deletes even what was pushed or is in production; ``commit=False`` leaves the
         registry uncommitted. Raises NoAnswer if refused.
         """
-        from gitxexp.workflows.registry.delete import delete, plan
+        from gitxexp.workflows.registry.delete import delete
 
-        planned = plan(
-            self._project, versions, remote=git_remote, from_remote=from_remote, force=force
+        planned = self.plan_deletion(
+            *versions, from_remote=from_remote, git_remote=git_remote, force=force
         )
         return delete(
             self._project, planned, from_remote=from_remote, force=force, commit=commit, wait=wait
+        )
+
+    def plan_deletion(
+        self,
+        *versions: str,
+        from_remote: bool = False,
+        git_remote: str | None = None,
+        force: bool = False,
+    ) -> DeletePlan:
+        """Return what :meth:`delete` would delete now, and its ``refusals``, with ``versions``,
+        ``from_remote``, ``git_remote`` and ``force``, as ``git xexp registry delete --dry-run``."""
+        from gitxexp.workflows.registry.delete import plan
+
+        return plan(
+            self._project, versions, remote=git_remote, from_remote=from_remote, force=force
         )
 
     def rebuild_registry(self, *, wait: bool = True) -> Rebuilt:
@@ -1359,6 +1536,28 @@ class Repository:
         if dry_run:
             return plan(self._project, request)
         return merge(self._project, request, wait=wait)
+
+    def _merge_files(
+        self,
+        sources: Sequence[str],
+        output: Path,
+        options: MergeOptions,
+        engine: str,
+        strategy: str | None,
+        refused: Sequence[str],
+        *,
+        dry_run: bool,
+    ) -> Merged:
+        """``merge -o FILE``, which has no artifacts to choose or commit."""
+        from gitxexp.tables.engine import Engine
+        from gitxexp.workflows.merge.merge import files
+
+        for name in refused:
+            raise UsageError(f"{name} is for artifacts of a repository, not for an output file")
+        return files(
+            sources, output, options, Engine(engine), write=not dry_run, project=self._project,
+            strategy=strategy,
+        )  # fmt: skip
 
 
 def open(path: PathLike = ".") -> Repository:  # the public name is gitxexp.open
@@ -1422,6 +1621,48 @@ def _last_change(project: Project, paths: set[str]) -> str:
     if not paths:
         return ""
     return project.at_top.text("log", "-1", "--format=%H", "--", *sorted(paths))
+
+
+def _axes(grid: Mapping[str, Sequence[Any]] | None) -> tuple[Axis, ...]:
+    from gitxexp.workflows.sweeps.grid import Axis
+
+    return tuple(Axis(name, tuple(values)) for name, values in (grid or {}).items())
+
+
+def _path(path: PathLike | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def _promotion(
+    version: str | None,
+    run: str | None,
+    best: str | None,
+    worktree: str | None,
+    slot: str | None,
+    why: str,
+    *,
+    rollback: bool,
+) -> PromoteRequest:
+    from gitxexp.workflows.models.promote import PromoteRequest
+
+    return PromoteRequest(
+        version=_version(version), run=run, best=best, worktree=worktree, rollback=rollback,
+        slot=slot, why=why,
+    )  # fmt: skip
+
+
+def _pruning(
+    keep: int,
+    metric: str | None,
+    per: str | None,
+    older_than: float | None,
+    slot: str | None,
+    *,
+    unranked: bool,
+) -> PruneRules:
+    from gitxexp.workflows.models.prune import GroupBy, PruneRules
+
+    return PruneRules(keep, metric, GroupBy(per) if per else None, older_than, unranked, slot)
 
 
 def _version(text: str | None) -> AnyVersion | None:

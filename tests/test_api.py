@@ -36,45 +36,159 @@ def test_the_verbs(ready: Repo) -> None:
     assert project.experiments() == []
 
 
-#: Verb of the command line → method.
+#: Verb of the command line → the methods that do it, with all of its options.
 METHODS = {
-    "init": "init", "run": "run", "rerun": "rerun", "explore log": "run_log",
-    "tag": "tag", "tag --dry-run": "plan", "push": "push",
-    "pull": "pull",
-    "worktree new": "worktree", "worktree list": "worktrees",
-    "worktree remove": "remove_worktree", "worktree prune": "prune_worktrees",
-    "explore list": "list", "explore list --filter": "filter", "explore show": "show",
-    "explore diff": "compare", "explore plot": "plot",
-    "explore columns": "columns", "explore verify": "verify",
-    "explore checkout": "checkout", "explore cleanup": "cleanup",
-    "explore worktrees": "worktrees", "get": "get", "diff": "diff", "merge": "merge",
-    "sql": "sql", "report": "report",
-    "rebase": "rebase", "conflicts": "conflicts", "conflicts resolve": "resolve",
-    "check": "check", "drivers install": "install_drivers",
-    "drivers uninstall": "uninstall_drivers", "drivers status": "drivers",
-    "candidates list": "candidates", "candidates add": "add_candidate", "promote": "promote",
-    "promote --history": "promotions", "prune": "prune", "prune --cache": "free_cache",
-    "undo": "undo", "redo": "redo", "log": "log", "registry rebuild": "rebuild_registry",
-    "registry restore-tags": "restore_tags", "registry search": "search",
-    "registry label": "label", "registry describe": "describe", "registry delete": "delete",
-    "sweep": "sweep", "sweep --list": "sweeps", "sweep --stop": "stop_sweep",
-    "sweep --tag": "tag_winner", "tag --renumber": "renumber", "check --fix": "fix",
-    "registry list": "configurations", "registry show": "configuration",
-    "registry compare": "compare_configurations", "registry export": "export",
-    "registry import": "import_configurations", "import": "import_runs", "import --tag": "tag_imported",
+    "init": ("init", "templates"),
+    "run": ("run",),
+    "rerun": ("rerun",),
+    "tag": ("tag", "plan", "renumber"),
+    "sweep": ("sweep", "plan_sweep", "tag_winner", "sweeps", "sweep_status", "stop_sweep"),
+    "worktree new": ("worktree",),
+    "worktree list": ("worktrees",),
+    "worktree remove": ("remove_worktree",),
+    "worktree prune": ("prune_worktrees",),
+    "push": ("push", "plan_push"),
+    "pull": ("pull",),
+    "explore list": ("list", "experiments", "filter"),
+    "explore show": ("show", "experiment"),
+    "explore log": ("run_log", "runs"),
+    "explore columns": ("columns",),
+    "explore verify": ("verify",),
+    "explore diff": ("compare", "patch"),
+    "explore plot": ("plot",),
+    "explore checkout": ("checkout",),
+    "explore worktrees": ("worktrees",),
+    "explore cleanup": ("cleanup",),
+    "get": ("get",),
+    "sql": ("sql", "schema"),
+    "report": ("report", "report_page"),
+    "diff": ("diff",),
+    "merge": ("merge",),
+    "rebase": ("rebase",),
+    "conflicts": ("conflicts",),
+    "conflicts resolve": ("resolve",),
+    "import": ("import_runs", "tag_imported", "add_imported_models"),
+    "check": ("check", "fix"),
+    "drivers install": ("install_drivers",),
+    "drivers uninstall": ("uninstall_drivers",),
+    "drivers status": ("drivers",),
+    "candidates list": ("candidates",),
+    "candidates add": ("add_candidate",),
+    "promote": ("promote", "plan_promotion", "promotions"),
+    "prune": ("prune", "plan_prune", "free_cache", "finished_worktrees", "remove_finished"),
+    "undo": ("undo",),
+    "redo": ("redo",),
+    "log": ("log",),
+    "registry search": ("search",),
+    "registry list": ("configurations",),
+    "registry show": ("configuration",),
+    "registry compare": ("compare_configurations",),
+    "registry label": ("label",),
+    "registry describe": ("describe",),
+    "registry export": ("export",),
+    "registry import": ("import_configurations",),
+    "registry delete": ("delete", "plan_deletion"),
+    "registry rebuild": ("rebuild_registry",),
+    "registry restore-tags": ("restore_tags",),
 }  # fmt: skip
-#: What only a shell needs, and groups that do nothing themselves.
+#: What only a terminal or a shell needs, and groups that do nothing themselves.
 SHELL = {"demo", "setup", "completion", "ui"}
+#: Options that say how to print, ask, or end, as a value needs none; a plain registry is gitxexp.Registry.
+TERMINAL = {
+    "as_json",
+    "as_csv",
+    "as_md",
+    "md",
+    "ndjson",
+    "nul",
+    "porcelain",
+    "full",
+    "print_path",
+    "watch",
+    "verbose",
+    "github",
+    "ci",
+    "stat",
+    "exit_code",
+    "strict",
+    "edit",
+    "open_",
+    "db",
+}
+#: Options of some verbs that are the same: a relation, a report or a path has what they choose.
+SAME = {
+    "sql": {"file", "parquet", "arrow"},
+    "report": {"out"},
+    "explore log": {"limit"},
+    "sweep": {"no_check"},  # it only prints what Repository.check() returns
+    "check": {"stage", "yes"},
+    "prune": {"yes"},
+    "rebase": {"yes"},
+    "registry delete": {"yes"},
+    "tag": {"yes"},
+    "worktree new": {"more"},  # words after the name, each told what to type instead
+}
+#: Option → keyword or method, where it is called otherwise.
+SPELLED = {
+    "filter_": "filter",
+    "axes": "grid",
+    "everything": "include_modified",
+    "projects": "projects",
+    "run git_remote": "remote",
+    "push remote": "dvc_remote",
+    "push everything": "everything",
+    "pull remote": "git_remote",
+    "get remote": "dvc_remote",
+    "registry restore-tags git_remote": "remote",
+    "tag suggest": "plan",
+    "tag dry_run": "plan",
+    "explore log run": "name",
+    "rerun run": "name",
+    "explore diff versions": "before",
+    "explore diff code": "patch",
+    "explore plot along": "x",
+    "diff sides": "before",
+    "worktree new rev": "at",
+    "sweep tags": "tag_winner",
+    "sweep status": "sweep_status",
+    "sweep lists": "sweeps",
+    "sweep stop": "stop_sweep",
+    "sweep workers": "clone",
+    "sweep dry_run": "plan_sweep",
+    "sql schema": "schema",
+    "push dry_run": "plan_push",
+    "prune dry_run": "plan_prune",
+    "prune cache": "free_cache",
+    "import tag": "tag_imported",
+    "import models": "add_imported_models",
+    "check fix": "fix",
+    "promote history": "promotions",
+    "promote dry_run": "plan_promotion",
+    "get paths": "paths",
+    "run no_check": "checks",
+    "registry describe message": "text",
+    "registry delete dry_run": "plan_deletion",
+}
 
 
-def test_every_verb_is_here() -> None:
+def test_every_verb_is_here_with_all_its_options() -> None:
     from gitxexp.cli.main import main
     from gitxexp.cli.shell import completion_spec
 
-    known = {path for path, command in completion_spec.commands(main) if path}
+    known = {path: each for path, each in completion_spec.commands(main) if path}
     groups = {path for path in known if any(verb.startswith(f"{path} ") for verb in known)}
-    assert known - groups - SHELL - {*METHODS} == set()
-    assert all(callable(getattr(gitxexp.Repository, name)) for name in METHODS.values())
+    assert {*known} - groups - SHELL - {*METHODS} == set()
+    lacking = []
+    for verb, names in METHODS.items():
+        methods = [getattr(gitxexp.Repository, name) for name in names]
+        keywords = {*names}.union(*(inspect.signature(each).parameters for each in methods))
+        for option in (
+            {str(each.name) for each in known[verb].params} - TERMINAL - SAME.get(verb, set())
+        ):
+            name = SPELLED.get(f"{verb} {option}") or SPELLED.get(option) or option
+            if name.removeprefix("no_") not in keywords:
+                lacking.append(f"{verb}: {option}")
+    assert sorted(lacking) == []
 
 
 @pytest.mark.parametrize("kind", [gitxexp.Repository, gitxexp.Experiment])
@@ -167,6 +281,48 @@ def test_sharing_and_worktrees(ready: Repo, tmp_path: Path) -> None:
     assert project.install_drivers() and project.drivers().complete
     (undone,) = project.undo()
     assert undone.verb == "drivers install"
+
+
+def test_what_would_be_done(modelled: Repo) -> None:
+    """Every dry run returns a plan, and changes nothing."""
+    os.chdir(modelled.path)
+    project = gitxexp.open()
+    before = modelled.git("status", "--porcelain", "--branch"), modelled.git("for-each-ref")
+    pushed = project.plan_push("e0.1.0", artifacts=True)
+    assert [e.name for e in pushed.experiments] == ["e0.1.0"] and not pushed.refs
+    assert project.plan_prune(keep=0).decisions and project.plan_promotion(best="f1").slot
+    assert [entry.version for entry in project.plan_deletion("e0.1.0").entries] == ["e0.1.0"]
+    planned = project.plan_sweep(["python", "-c", "{lr}"], {"lr": [0.5, 0.7]})
+    assert [dict(run.params)["lr"] for run in planned.runs] == [0.5, 0.7]
+    assert project.fix(project.check(only=["engine"]), dry_run=True) == []
+    assert project.finished_worktrees() == project.worktrees(explore=True) == []
+    assert {"experiments", "predictions"} <= {entry.table for entry in project.schema()}
+    assert project.patch("HEAD", "HEAD") == "" and "sweep" in {t.name for t in project.templates()}
+    assert project.configurations(labels=["none"]) == []
+    assert project.list(all_projects=True).rows
+    assert before == (
+        modelled.git("status", "--porcelain", "--branch"),
+        modelled.git("for-each-ref"),
+    )
+    with pytest.raises(gitxexp.XexpError, match="a function takes a grid"):
+        project.sweep(print, file="grid.toml")
+
+
+def test_merging_plain_files(ready: Repo, tmp_path: Path) -> None:
+    """``output`` makes a file of files, as ``merge -o``; what is for artifacts is refused."""
+    files = [str(tmp_path / name) for name in ("a.db", "b.db")]
+    for at, file in enumerate(files):
+        with closing(sqlite3.connect(file)) as con, con:
+            con.execute("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
+            con.execute("INSERT INTO t VALUES (?, 'x')", (at,))
+    project, out = gitxexp.open(), tmp_path / "all.db"
+    assert project.merge(*files, output=out, dry_run=True).changed and not out.exists()
+    project.merge(*files, output=out)
+    with closing(sqlite3.connect(out)) as con:
+        assert con.execute("SELECT id FROM t ORDER BY 1").fetchall() == [(0,), (1,)]
+    project.rebase(files[0], output=out, key=["id"])
+    with pytest.raises(gitxexp.XexpError, match="commit is for artifacts"):
+        project.merge(*files, output=out, commit=True)
 
 
 def test_errors_are_ours(ready: Repo) -> None:

@@ -71,19 +71,15 @@ def import_runs(
         hints.hint(f"next: {done.advice}")
 
 
-def _add_models(project: Project, done: Imported, *, wait: bool) -> list[str]:
-    """Add the model of each run that logged one as its candidate; their paths."""
-    from gitxexp.common.errors import XexpError
-    from gitxexp.workflows.models.add import add
+def _add_models(project: Project, done: Imported, *, wait: bool) -> Sequence[str]:
+    """The paths of the models that became candidates."""
+    from gitxexp.workflows.imports.models import add_models
 
-    added = []
     with progress.line("adding models"):
-        for run, files in done.models.items():
-            try:
-                added.append(add(project, files[0], run, wait=wait).path)
-            except XexpError as error:
-                console.say(f"warning: the model of {run} was not added: {error.message}")
-    return added
+        found = add_models(project, done, wait=wait)
+    for run, problem in found.problems.items():
+        console.say(f"warning: the model of {run} was not added: {problem}")
+    return found.added
 
 
 def _facts(
