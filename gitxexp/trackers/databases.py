@@ -224,17 +224,24 @@ def _explained(path: Path) -> Iterator[None]:
         raise _problem(path, str(error)) from error
 
 
-def _problem(path: Path, text: str) -> DatabaseProblem:
+#: Words of the engines for a file that is not whole.
+_DAMAGED = ("malformed", "not a database", "corrupt", "no magic bytes", "too small to be a parquet",
+            "footer length", "read enough bytes")  # fmt: skip
+
+
+def _problem(path: Path, message: str) -> DatabaseProblem:
+    text = message.strip().split("\n")[0]  # DuckDB adds the statement
     lower = text.lower()
     if "locked" in lower or "could not set lock" in lower or "conflicting lock" in lower:
         return Locked(
             f"the results database is in use by another process: {path}",
             "let the training finish (or close the tracker and notebooks), then try again",
         )
-    if "malformed" in lower or "not a database" in lower or "corrupt" in lower:
+    if any(words in lower for words in _DAMAGED):
+        rescue = "; or rescue rows: sqlite3 FILE .recover" if kind_of(path) == "sqlite" else ""
         return DatabaseProblem(
             f"the results database is damaged: {path} ({text})",
-            "restore the last good one: dvc checkout; or rescue rows: sqlite3 FILE .recover",
+            f"restore the last good one: dvc checkout{rescue}",
         )
     if "readonly" in lower or "read-only" in lower or "permission" in lower:
         return DatabaseProblem(

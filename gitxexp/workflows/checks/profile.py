@@ -43,6 +43,11 @@ RUNS = 50_000
 #: Maximum number of configurations distinguished within runs.
 CONFIGURATIONS = 1_000
 
+#: Types of DuckDB (duckdb.org/docs/sql/data_types), and parts of SQLite's (sqlite.org/datatype3.html).
+_DUCKDB_NUMBERS = frozenset((
+    "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT", "UTINYINT", "USMALLINT", "UINTEGER",
+    "UBIGINT", "UHUGEINT", "FLOAT", "DOUBLE", "DECIMAL", "BOOLEAN",
+))  # fmt: skip
 _NUMBERS = ("INT", "REAL", "DOUB", "FLOA", "NUM", "DEC", "BOOL", "HUGE")
 
 
@@ -130,6 +135,7 @@ class TableProfile:
         self.database, self.table, self.shown, self.rules = database, table, shown, rules
         self._asked_id = id_column
         self.chosen: Sequence[Group] = self.groups
+        self.beside: Sequence[TableProfile] = ()  #: the other tables of the file
 
     # -- columns -----------------------------------------------------------------------------------
 
@@ -182,7 +188,9 @@ class TableProfile:
     def is_number(self, column: str) -> bool:
         """Whether a column has a numeric declared type."""
         declared = self.table.types.get(column, "").upper()
-        return any(word in declared for word in _NUMBERS) and not declared.endswith("[]")
+        if self.database.kind == "duckdb":  # also INTERVAL, STRUCT(n INTEGER), ENUM('INT')
+            return declared.partition("(")[0] in _DUCKDB_NUMBERS
+        return any(word in declared for word in _NUMBERS)
 
     # -- the statement -----------------------------------------------------------------------------
 
@@ -345,12 +353,35 @@ class TableProfile:
         )  # fmt: skip
 
     def config(self, group: Group) -> dict[str, Any]:
-        """The parameters of a group by name, those that are NULL left out."""
+        """The parameters of a group by name, those that are NULL left out; also those that another
+        table has for its run."""
+        return {**self._from_beside.get(group.run, {}), **self._own_config(group)}
+
+    def _own_config(self, group: Group) -> dict[str, Any]:
         return {
             name: plain(value)
             for name in self.of_role(Role.PARAM)
             if (value := group.value(name)) is not None
         }
+
+    @cached_property
+    def _from_beside(self) -> dict[str, dict[str, Any]]:
+        """By run, the parameters that only other tables have, where they have them for all runs: a table of
+        predictions often names its run only."""
+        runs = {group.run for group in self.groups}
+        found: dict[str, dict[str, Any]] = {run: {} for run in runs}
+        if self.varying_names or "" in runs or not 1 < len(runs) <= _RANGES:
+            return found
+        known = {column_names.canonical(name) for name in self.of_role(Role.PARAM)}
+        for other in self.beside:
+            configs = {group.run: other._own_config(group) for group in other.groups}
+            if other.varying_names or not runs <= configs.keys():
+                continue
+            for name in set[str].intersection(*(set(configs[run]) for run in runs)):
+                if column_names.canonical(name) not in known:
+                    for run in runs:
+                        found[run].setdefault(name, configs[run][name])
+        return found
 
     def by_config(self) -> dict[str, list[Group]]:
         """The examined groups, by configuration."""
@@ -446,7 +477,8 @@ class TableProfile:
     def _patterns(self, runs: Sequence[str], parts: Sequence[str | None]) -> list[Pattern] | None:
         where, params = self.where(self.chosen)
         key, run = quoted(self.require_id()), quoted(self.run_column or "")
-        place = f"{self._number_of(run, runs)} * {len(parts)}"
+        numbers = {name: at for at, name in enumerate(runs)}
+        place = f"{self._number_of(run, numbers)} * {len(parts)}"
         if len(parts) > 1:
             cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(parts) - 1))
             split = quoted(self.split_column or "")
@@ -464,7 +496,7 @@ class TableProfile:
             f" WHERE {key} IS NOT NULL AND {where} {whole}) AS r GROUP BY k) AS s"
             f" GROUP BY c, {named} LIMIT {_PATTERNS + 1}"
         )
-        known = [] if self._numbers(runs) else runs
+        known = [] if self._is_stored(numbers) else runs
         rows = list(self.database.rows(sql, [*known, *parts[:-1], *params]))
         if len(rows) > _PATTERNS:
             return None
@@ -475,23 +507,23 @@ class TableProfile:
             found.append(Pattern(count, there, inputs, tuple(dict.fromkeys((least, most)))))
         return found
 
-    def _numbers(self, runs: Sequence[str]) -> bool:
+    def _is_stored(self, numbers: Mapping[str, int]) -> bool:
         """Whether to store run numbers in a table, which is faster than comparing with each of many
         runs."""
-        return self.database.kind == "sqlite" and len(runs) > _FEW
+        return self.database.kind == "sqlite" and len(numbers) > _FEW
 
-    def _number_of(self, run: str, runs: Sequence[str]) -> str:
-        """An SQL expression for the number of a row's run."""
-        if not self._numbers(runs):
-            cases = " ".join(f"WHEN ? THEN {at}" for at in range(len(runs)))
+    def _number_of(self, run: str, numbers: Mapping[str, int]) -> str:
+        """An SQL expression for the number of a row's run; its parameters are the runs, unless they are
+        stored."""
+        if not self._is_stored(numbers):
+            cases = " ".join(f"WHEN ? THEN {at}" for at in numbers.values())
             return f"(CASE CAST({run} AS VARCHAR) {cases} END)"
         raw = self.database.raw
         raw.execute(
             "CREATE TEMP TABLE IF NOT EXISTS xexp_runs (run TEXT PRIMARY KEY, n) WITHOUT ROWID"
         )
         raw.execute("DELETE FROM temp.xexp_runs")
-        pairs = [(name, at) for at, name in enumerate(runs)]
-        raw.executemany("INSERT INTO temp.xexp_runs VALUES (?, ?)", pairs)
+        raw.executemany("INSERT INTO temp.xexp_runs VALUES (?, ?)", list(numbers.items()))
         return f"(SELECT n FROM temp.xexp_runs WHERE run = CAST({run} AS TEXT))"
 
     def _either(self, at: int, count: int) -> str:
@@ -535,19 +567,28 @@ class TableProfile:
                 for text, groups in again.items()
             }
             return {text: count for text, count in counts.items() if count}
-        names = sorted(self._varied)
-        known = {
+        where, params = self.where([group for groups in again.values() for group in groups])
+        key, run = quoted(self.id_column), quoted(self.run_column)
+        names = sorted(name for name in self._varied if name in self.table.columns)
+        known: dict[tuple[Any, ...], str] = {
             tuple(plain(groups[0].value(name)) for name in names): text
             for text, groups in again.items()
         }
-        where, params = self.where([group for groups in again.values() for group in groups])
-        key, run = quoted(self.id_column), quoted(self.run_column)
         by = [quoted(name) for name in names]
+        if not self.varying_names and len(self.groups) <= _RANGES:  # a run has one configuration
+            texts = list(again)
+            known = {(at,): text for at, text in enumerate(texts)}
+            numbers = {group.run: at for at, text in enumerate(texts) for group in again[text]}
+            by = [self._number_of(run, numbers)]
+            params = [*([] if self._is_stored(numbers) else numbers), *params]
+        items = [f"{each} AS g{at}" for at, each in enumerate(by)]
+        groups_by = [f"g{at}" for at in range(len(by))]
         sql = (
-            f"SELECT {', '.join([*by, 'count(*)'])} FROM (SELECT {', '.join([*by, key])}"
-            f" FROM {self.from_table} WHERE {key} IS NOT NULL AND {where}"
-            f" GROUP BY {', '.join([*by, key])} HAVING min({run}) <> max({run})) AS s"
-        ) + (f" GROUP BY {', '.join(by)}" if by else "")
+            f"SELECT {', '.join([*groups_by, 'count(*)'])} FROM (SELECT {', '.join([*groups_by, 'k'])}"
+            f" FROM (SELECT {', '.join([*items, f'{key} AS k', f'{run} AS run'])} FROM {self.from_table}"
+            f" WHERE {key} IS NOT NULL AND {where}) AS r"
+            f" GROUP BY {', '.join([*groups_by, 'k'])} HAVING min(run) <> max(run)) AS s"
+        ) + (f" GROUP BY {', '.join(groups_by)}" if groups_by else "")
         found = {}
         for *values, count in self.database.rows(sql, params):
             text = known.get(tuple(map(plain, values)))

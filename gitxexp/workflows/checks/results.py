@@ -132,6 +132,8 @@ def _in_file(
 def _apply(
     rules: Sequence[Rule], tables: Sequence[TableProfile], context: Context, asked: _Asked
 ) -> list[Finding]:
+    for table in tables:
+        table.beside = [other for other in tables if other is not table]
     tables = asked.choose(tables)
     listed: list[Finding] = []
     for rule in rules:

@@ -262,6 +262,10 @@ def test_files_that_cannot_be_read(results: Path, tmp_path: Path) -> None:
     assert "is empty (0 bytes)" in said(tmp_path / "empty.db")
     (tmp_path / "text.db").write_text("hello, world, this is text")
     assert "not a SQLite or DuckDB database" in said(tmp_path / "text.db")
+    with closing(duckdb.connect()) as db:
+        db.execute(f"COPY (SELECT 1 AS run_id) TO '{tmp_path / 'cut.parquet'}'")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "cut.parquet").read_bytes()[:-20])
+    assert "is damaged" in (text := said(tmp_path / "cut.parquet")) and "\n" not in text
     data = bytearray(results.read_bytes())
     data[4096:12288] = b"\xff" * 8192
     (tmp_path / "torn.db").write_bytes(data)
@@ -282,6 +286,62 @@ def test_files_that_cannot_be_read(results: Path, tmp_path: Path) -> None:
     assert "no table of runs" in report_of(tmp_path / "other.db").skipped[0].reason
     change(tmp_path / "bare.db", TABLES.split(";")[0])
     assert "table predictions is empty" in report_of(tmp_path / "bare.db").skipped[0].reason
+
+
+def test_parameters_of_runs_in_another_table(results: Path) -> None:
+    """Predictions that name their run only; a parameter that not all runs have tells none apart."""
+    change(results, AGAIN, "ALTER TABLE predictions DROP COLUMN params_model",
+           "INSERT INTO metrics SELECT 'run-again', '2026-03-05 10:59:00', 'other', params_lr, accuracy,"
+           f" loss, git_commit FROM metrics WHERE {RUN}")  # fmt: skip
+    assert found_in(results, only=("leak", "duplicate-run")) == {}
+    change(results, "UPDATE metrics SET params_model = 'bert' WHERE track_id = 'run-again'")
+    (one,) = found_in(results, only=("leak",))["leak"]
+    assert one.message == "200 inputs evaluated in 2 runs of one configuration (model=bert)"
+    change(results, "DELETE FROM metrics WHERE track_id = 'run-again'")
+    (one,) = found_in(results, only=("leak",))["leak"]
+    assert one.message.startswith("200 inputs evaluated in 3 runs of one configuration")
+
+
+def test_runs_that_no_parameter_tells_apart(results: Path) -> None:
+    """They may differ in what the tables do not tell: the part of the data is no parameter."""
+    change(results, "DROP TABLE metrics", "ALTER TABLE predictions DROP COLUMN params_model",
+           "ALTER TABLE predictions DROP COLUMN params_lr",
+           "ALTER TABLE predictions ADD COLUMN split TEXT DEFAULT 'test'")  # fmt: skip
+    (one,) = found_in(results, only=("leak",))["leak"]
+    assert (one.level, one.message) == (
+        "warning", "200 inputs evaluated in 2 runs that no parameter tells apart",
+    )  # fmt: skip
+
+
+def test_truth_values(tmp_path: Path) -> None:
+    """As text they are no numbers, and none is missing; as numbers they give a rate."""
+    path = tmp_path / "t.db"
+    change(path, "CREATE TABLE p (run_id TEXT, timestamp TEXT, input_id INT, model TEXT, correct TEXT,"
+           " shuffle BOOLEAN)",
+           *(f"INSERT INTO p VALUES ('{run}', '2026-01-01 10:00:{n:02}', {n}, '{run}', '{n % right > 0}',"
+             " 'true')" for run, right in (("a", 5), ("b", 4)) for n in range(40)))  # fmt: skip
+    assert found_in(path) == {}
+    change(path, "UPDATE p SET shuffle = 'sometimes' WHERE run_id = 'a'")
+    assert [one.message for one in found_in(path)["mixed-types"]] == [
+        "shuffle is declared as a number, and holds text in 80 rows: 'sometimes'"
+    ]
+    change(path, "CREATE TABLE q (run_id TEXT, timestamp TEXT, input_id INT, model TEXT, correct BOOLEAN)",
+           "INSERT INTO q SELECT run_id, timestamp, input_id, model, correct = 'True' FROM p",
+           "DROP TABLE p")  # fmt: skip
+    few, _ = found_in(path)["few-samples"]
+    assert few.message.startswith("correct of model=a is 0.8 (0.6524 to 0.895), on 40 rows only")
+
+
+def test_types_that_are_no_numbers(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    with closing(duckdb.connect()) as db:
+        db.execute(
+            "COPY (SELECT 'r' || i % 2 AS run_id, TIMESTAMP '2026-01-01' + INTERVAL (i) MINUTE AS timestamp,"
+            " 'm' || i % 2 AS model, INTERVAL (i) DAY AS waited, {'n': i} AS pair, MAP {'n': i} AS names,"
+            " [i] AS list, 'INT'::ENUM('INT', 'DOUBLE') AS kind, '\\x00'::BLOB AS bytes, TIME '10:00' AS at,"
+            f" i::HUGEINT AS huge, uuid() AS unique_id, i % 7 / 7 AS f1 FROM range(90) t(i)) TO '{path}'"
+        )
+    assert report_of(path).findings == ()
 
 
 def test_rates_of_a_table_that_counts_its_inputs(tmp_path: Path) -> None:

@@ -25,7 +25,8 @@ def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
     A mean counts repeated rows twice, and a model that has seen its test data looks better than it will
     ever be again. A column such as `input_id` names the input (`--id COLUMN` names another one), and one
     such as `split` the part of the data. Runs have the same configuration if all their parameters are
-    equal.
+    equal, also those that another table of the file has for them. Runs without any parameter may differ in
+    what they do not tell, so repeated inputs of theirs are a warning.
 
     To compare two files of data, by their key, or row by row if they have none:
 
@@ -98,12 +99,18 @@ def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
     for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
         groups = configs[text]
         runs = _runs(groups)
+        again = f"{counted(total, 'input')} evaluated in {len(runs)} runs"
+        named = table.config(groups[0]).keys() - {table.split_column}
         yield table.found(
-            f"{counted(total, 'input')} evaluated in {len(runs)} runs of one configuration"
-            f" ({table.label(groups[0])})",
+            f"{again} of one configuration ({table.label(groups[0])})"
+            if named
+            else f"{again} that no parameter tells apart",
+            level=None if named else Level.WARNING,
             subject=table.require_id(), count=total,
             rows=() if number and large else table.overlap(groups, places.rows),
-            hint=f"keep one of the runs {', '.join(runs[:5])}",
+            hint=f"keep one of the runs {', '.join(runs[:5])}"
+            if named
+            else "name the parameters: git config --add xexp.roles.param COLUMN",
         )  # fmt: skip
 
 

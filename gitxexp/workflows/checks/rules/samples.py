@@ -133,7 +133,9 @@ def _metric(table: TableProfile, context: Context) -> str | None:
         if table.is_number(name) and any(group.cells[name].filled > 1 for group in table.chosen)
     ]
     right = table.table.first_of(RIGHT)
-    if right and any(group.cells[right].filled > 1 for group in table.chosen):
+    if right and not _is_counted(table, right):
+        right = None
+    if right:
         names.append(right)
     primary = context.config.metrics_primary
     if primary in names:
@@ -141,6 +143,17 @@ def _metric(table: TableProfile, context: Context) -> str | None:
     if table.prediction_columns is not None and any(group.matches[1] for group in table.chosen):
         return _ACCURACY
     return right or describe.primary_metric(names, context.config)
+
+
+def _is_counted(table: TableProfile, right: str) -> bool:
+    """Whether a column of correctness holds numbers, which were summed; text such as "True" is none."""
+    cells = [group.cells[right] for group in table.chosen]
+    ends = [value for each in cells if each.filled for value in (each.least, each.most)]
+    return (
+        table.is_number(right)
+        and any(each.filled > 1 for each in cells)
+        and all(isinstance(value, int | float) for value in ends)
+    )
 
 
 def _rate(table: TableProfile, context: Context) -> str | None:

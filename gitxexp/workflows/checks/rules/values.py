@@ -23,6 +23,8 @@ _FEW = 5
 _PERCENT, _NEAR_ONE = 100.0, 2.0
 #: Rows of a table up to which the order of its times is looked at row by row.
 _ORDERED = 200_000
+#: What a truth value is as text.
+_TRUTHS = ("true", "false")
 #: Seconds that a clock without a time zone may be ahead of ours.
 _ZONES = 15 * 3600.0
 
@@ -186,8 +188,14 @@ def mixed_types(table: TableProfile, context: Context) -> Iterator[Finding]:
                 f"SELECT {run} AS run, {column} AS value, {kind} AS type FROM {table.from_table}"
                 f" WHERE {test} AND {where} LIMIT {MOST}", params,
             )  # fmt: skip
+            filled = sum(group.cells[name].filled for group in table.chosen)
+            holds = (
+                "holds numbers, and text"
+                if count < filled
+                else "is declared as a number, and holds text"
+            )
             yield table.found(
-                f"{name} holds numbers, and text in {counted(count, 'row')}: {rows[0]['value']!r}"
+                f"{name} {holds} in {counted(count, 'row')}: {rows[0]['value']!r}"
                 if rows else f"{name} holds numbers and text",
                 subject=name, count=count, rows=rows,
                 hint="log numbers as numbers, and correct these rows",
@@ -202,7 +210,10 @@ def _texts(table: TableProfile, name: str) -> int:
     if table.database.kind == "sqlite":
         texts = any(isinstance(each.most, str) for each in cells)
         numbers = any(isinstance(each.least, int | float) for each in cells)
-        declared = table.is_number(name) and any(isinstance(each.most, str) for each in cells)
+        truths = all(
+            str(end).lower() in _TRUTHS for each in cells for end in (each.least, each.most)
+        )
+        declared = table.is_number(name) and not truths
         if not (texts and (numbers or declared)):
             return 0
         sql = f"SELECT sum(typeof({column}) = 'text') FROM {table.from_table} WHERE {where}"
