@@ -84,10 +84,15 @@ def check(
     if ci:
         _print_workflow(ci)
         return
+    if params_from is not None and stage == "after":
+        raise UsageError(
+            "--params-from is for before a run, not for --after", "use only one of them"
+        )
+    stage = "before" if params_from is not None else stage
     _refuse(paths, stage, train, test, base, sum((md, github, as_json)), fix=fix, dry_run=dry_run)
     request = Request(
         paths=_files(paths),
-        before=stage == "before" or (params_from is not None and stage is None),
+        before=stage == "before",
         only=frozenset(only or ()),
         skip=frozenset(skip or ()),
         since=since,
@@ -133,7 +138,10 @@ def _refuse(
     if (train is None) != (test is None):
         raise UsageError("--train and --test go together", "git xexp check --train A --test B")
     if paths and stage == "before":
-        raise UsageError("--before checks the repository and takes no PATH", "use only one of them")
+        raise UsageError(
+            "--before and --params-from check the repository and take no PATH",
+            "use only one of them",
+        )
     if base and stage == "before":
         raise UsageError(
             "--merge and --before cannot be used together", "run them one after the other"

@@ -66,6 +66,10 @@ class Bounds:
         )
 
 
+#: The largest value of a bound that is not of a metric.
+_LIMITS = {"samples": 1e12, "tolerance": 1e12, "failures": 1.0}
+
+
 def parse(texts: Iterable[str]) -> Bounds:
     """Parse ``[check] bounds``; raises XexpError naming an invalid one."""
     plain: dict[str, float] = {}
@@ -76,11 +80,13 @@ def parse(texts: Iterable[str]) -> Bounds:
             if ".." in value:
                 low, _, high = value.partition("..")
                 ranges[name] = Range(float(low or "-inf"), float(high or "inf"))
-            elif equals and name in ("samples", "tolerance", "failures"):
-                plain[name] = float(value)
+                valid = bool(name) and ranges[name].low <= ranges[name].high
             else:
+                plain[name] = float(value)
+                valid = 0 <= plain[name] <= _LIMITS[name]
+            if not (valid and equals):
                 raise ValueError
-        except ValueError:
+        except (ValueError, KeyError):
             raise XexpError(
                 f"[check] bounds: '{text}' is not a bound",
                 "samples=100, tolerance=1e-6, failures=0.1, or the range of a metric: score=0..10",

@@ -67,8 +67,13 @@ class Context:
     def since(self) -> float | None:
         """When the version given by ``since`` was tagged, in seconds since 1970; raises XexpError
         if it does not exist."""
-        if self.request.since is None or self.at is None:
+        if self.request.since is None:
             return None
+        if self.at is None:
+            raise XexpError(
+                f"--since {self.request.since} names a version, and there is no repository here",
+                "run it in the repository, or name a run: --run ID",
+            )
         return float(experiment_of(self.at, self.request.since)[0].date)
 
     def skip(self, rule: str, why: str) -> None:

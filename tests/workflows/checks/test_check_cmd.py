@@ -92,7 +92,9 @@ def test_markdown_and_annotations_are_only_text(bench: Repo) -> None:
         ("--only leek", "there is no rule 'leek'"),
         ("--json --md", "cannot be used together"),
         ("--train a.csv", "go together"),
-        ("--before bench.db", "takes no PATH"),
+        ("--before bench.db", "take no PATH"),
+        ("--params-from train:Config bench.db", "take no PATH"),
+        ("--params-from train:Config --after", "not for --after"),
         ("--dry-run", "--dry-run requires --fix"),
         ("--merge HEAD --before", "cannot be used together"),
     ],
@@ -113,6 +115,8 @@ def test_without_a_repository(bench: Repo, tmp_path: Path) -> None:
     done = xexp_inside("check", "--train", "train.csv", "--test", "test.csv", "-v", cwd=folder)
     assert done.code == 1 and "1 row of test.csv in train.csv (by input_id)" in done.out
     assert "input_id=b  x=3" in done.out
+    done = xexp_inside("check", "results.db", "--since", "e0.1.0", cwd=folder)
+    assert done.code == 128 and "names a version, and there is no repository" in done.err
     done = xexp_inside("check", cwd=folder)
     assert (done.code, done.out) == (128, "") and "not a git repository" in done.err
     done = xexp_inside("check", "none.db", cwd=folder)

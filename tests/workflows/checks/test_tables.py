@@ -380,6 +380,8 @@ def test_bounds_and_reasons(results: Path) -> None:
         50, "0..10", "-inf..3",
     )  # fmt: skip
     assert bounds.range_of("val_accuracy") == (0, 1) and bounds.range_of("something") is None
-    for text in ("samples", "samples=x", "nonsense=3"):
+    assert parse(["failures=0", "f1=0.5..0.5"]).failures == 0
+    for text in ("samples", "samples=x", "nonsense=3", "samples=-3", "tolerance=nan", "failures=10",
+                 "f1=1..0", "f1=..nan", "=0..1", "0..1"):  # fmt: skip
         with pytest.raises(XexpError, match="is not a bound"):
             parse([text])
