@@ -41,40 +41,89 @@ def shared(train: Path, test: Path, key: str | None) -> Shared:
         names = [
             _opened(session, path, alias) for path, alias in ((train, "train"), (test, "test"))
         ]
-        columns = [list(session.describe(name)) for name in names]
-        both = [name for name in columns[0] if name in columns[1]]
+        columns = [session.describe(name) for name in names]
+        own = [{name.lower(): name for name in each} for each in columns]
+        both = [name for name in own[0] if name in own[1]]
         if not both:
             raise XexpError(
                 f"{train} and {test} have no column in common",
-                f"columns: {', '.join(columns[0][:10])}; {', '.join(columns[1][:10])}",
+                f"columns: {', '.join([*columns[0]][:10])}; {', '.join([*columns[1]][:10])}",
             )
-        chosen = _key(both, key, train, test)
-        by = [chosen] if chosen else both
-        listed = ", ".join(quote(name) for name in by)
-        tests = " AND ".join(
-            f"CAST(a.{quote(name)} AS VARCHAR) IS NOT DISTINCT FROM CAST(b.{quote(name)} AS VARCHAR)"
-            for name in by
-        )
-        some = f"AND b.{quote(chosen)} IS NOT NULL" if chosen else ""
+        chosen = _key([own[1][name] for name in both], key, train, test)
+        compared = [chosen.lower()] if chosen else both
+        pairs = [(own[0][name], own[1][name]) for name in compared]
+        alike = [columns[0][one] == columns[1][other] != "VARCHAR" for one, other in pairs]
+        keys = [
+            (
+                _comparable(f"a.{quote(one)}", same, is_key=bool(chosen)),
+                _comparable(f"b.{quote(other)}", same, is_key=bool(chosen)),
+            )
+            for (one, other), same in zip(pairs, alike, strict=True)
+        ]
+        known = ", ".join(f"{ours} AS k{at}" for at, (ours, _) in enumerate(keys))
+        known = f"SELECT DISTINCT {known} FROM {names[0]} AS a"
+        by = f"by {chosen}" if chosen else "whole rows"
+        if not chosen and not len(both) == len(own[0]) == len(own[1]):
+            by = f"by {', '.join(own[1][name] for name in both)}"
+            _require_distinct(session, names[0], known, by)
+        tests = [f"a.k{at} IS NOT DISTINCT FROM {theirs}" for at, (_, theirs) in enumerate(keys)]
+        tests += [f"b.{quote(chosen)} IS NOT NULL"] if chosen else []
+        shown = [own[1][name] for name in both]
         inner = (
-            f"SELECT {', '.join(f'b.{quote(name)}' for name in both)} FROM {names[1]} AS b"
-            f" SEMI JOIN (SELECT DISTINCT {listed} FROM {names[0]}) AS a ON {tests} {some}"
+            f"SELECT {', '.join(f'b.{quote(name)}' for name in shown)} FROM {names[1]} AS b"
+            f" SEMI JOIN ({known}) AS a ON {' AND '.join(tests)}"
         )
         total = session.value(f"SELECT count(*) FROM ({inner}) AS s")
         rows = session.rows(f"{inner} LIMIT {MOST}") if total else []
-        found = tuple(dict(zip(both, map(plain, row), strict=True)) for row in rows)
-        return Shared(total, f"by {chosen}" if chosen else "whole rows", found)
+        found = tuple(dict(zip(shown, map(plain, row), strict=True)) for row in rows)
+        return Shared(total, by, found)
+
+
+def _comparable(column: str, same: bool, *, is_key: bool) -> str:
+    """An SQL expression with which values of two files compare: CSV has only text, SQLite no truth values,
+    and a column of integers with a gap is written as fractions.
+
+    Text that is not a number as programs write it (007, and of a key also 1e5 and 1.10) stays as it is.
+    ``same``: both columns have one type, which is not text.
+    """
+    text = f"CAST({column} AS VARCHAR)"
+    if same and is_key:
+        return text
+    number = r"-?(0|[1-9]\d{0,14})" + (r"(\.0+)?" if is_key else r"(\.\d+)?([eE][-+]?\d+)?")
+    time = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?"
+    truths = (
+        "" if is_key else
+        f" WHEN lower({text}) = 'true' THEN '1.0' WHEN lower({text}) = 'false' THEN '0.0'"
+    )  # fmt: skip
+    return (
+        f"CASE WHEN {text} = '' THEN NULL"
+        f" WHEN regexp_full_match({text}, '{number}') THEN CAST(CAST({text} AS DOUBLE) AS VARCHAR){truths}"
+        f" WHEN regexp_full_match({text}, '{time}')"
+        f" THEN coalesce(CAST(TRY_CAST({text} AS TIMESTAMP) AS VARCHAR), {text}) ELSE {text} END"
+    )
+
+
+def _require_distinct(session: Session, rows: str, known: str, by: str) -> None:
+    """Raise XexpError if the columns that both files have, such as a label, do not tell rows apart."""
+    ((every, distinct),) = session.rows(
+        f"SELECT (SELECT count(*) FROM {rows}), (SELECT count(*) FROM ({known}) AS k)"
+    )
+    if 2 * distinct < every:
+        raise XexpError(
+            f"the columns that both files have do not tell rows apart ({by})",
+            "name the one that does: --id COLUMN",
+        )
 
 
 def _key(both: list[str], asked: str | None, train: Path, test: Path) -> str | None:
+    lowered = {name.lower(): name for name in both}
     if asked:
-        if asked not in both:
+        if asked.lower() not in lowered:
             raise XexpError(
                 f"{train} and {test} do not both have a column {asked}",
                 suggestion(asked, both, f"both have: {', '.join(both[:10])}"),
             )
-        return asked
-    lowered = {name.lower(): name for name in both}
+        return lowered[asked.lower()]
     return next((lowered[name] for name in (*ID_COLUMNS, "id") if name in lowered), None)
 
 
