@@ -118,6 +118,28 @@ def drop() -> None:
         process.communicate()
 
 
+#: The user's settings that would change what the commands read here print (git-config(1)); other
+#: commands are plumbing, which none of them reaches.
+_SETTLED = {
+    "diff": ("color.ui=false", "color.diff=false", "diff.noprefix=false", "diff.mnemonicPrefix=false",
+             "diff.relative=false", "diff.submodule=short", "diff.context=3", "diff.interHunkContext=0",
+             "diff.wsErrorHighlight=none", "diff.suppressBlankEmpty=false", "diff.srcPrefix=a/",
+             "diff.dstPrefix=b/"),
+    "grep": ("color.ui=false", "color.grep=false", "grep.patternType=default", "grep.lineNumber=false",
+             "grep.extendedRegexp=false", "grep.column=false", "grep.fullName=false",
+             "submodule.recurse=false"),
+    "log": ("color.ui=false", "color.diff=false", "log.showSignature=false", "log.follow=false",
+            "i18n.logOutputEncoding=UTF-8"),
+    "status": ("color.ui=false", "color.status=false", "status.showUntrackedFiles=normal"),
+}  # fmt: skip
+
+
+def _settled(args: Sequence[str]) -> list[str]:
+    """Return ``-c`` options that put these settings of the command in ``args`` to git's defaults."""
+    command = next((word for word in args if word in _SETTLED or word == "--"), "")
+    return [word for setting in _SETTLED.get(command, ()) for word in ("-c", setting)]
+
+
 def decode(data: bytes) -> str:
     """Decode git's bytes; :func:`encode` returns the same bytes, UTF-8 or not."""
     return data.decode("utf-8", "surrogateescape")
@@ -218,7 +240,7 @@ class Git:
         """Return a new process; ``fed``: it reads its standard input."""
         try:
             return subprocess.Popen(
-                ["git", *args],
+                ["git", *_settled(args), *args],
                 cwd=self.cwd,
                 env=self._env if env is None else self._env | dict(env),
                 stdin=subprocess.PIPE if fed else subprocess.DEVNULL,
@@ -477,11 +499,13 @@ def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: 
             return name
         hint = suggestion(name, remotes, "git remote -v lists them; git remote add NAME URL")
         raise XexpError(f"there is no git remote '{name}'", hint)
-    if branch:
-        tracked = git.config(rf"^branch\.{_escaped(branch)}\.(pushremote|remote)$")
-        for values in tracked.values():
-            if values[-1] in remotes:
-                return values[-1]
+    own = rf"branch\.{_escaped(branch)}\.(pushremote|remote)|" if branch else ""
+    set_up = git.config(rf"^({own}remote\.pushdefault)$")
+    for key in (f"branch.{branch}.pushremote", "remote.pushdefault", f"branch.{branch}.remote"):
+        if (
+            set_up.get(key, [""])[-1] in remotes
+        ):  # the order is git's: git-config(1), remote.pushDefault
+            return set_up[key][-1]
     if "origin" in remotes or len(remotes) == 1:
         return "origin" if "origin" in remotes else remotes[0]
     if not remotes:

@@ -77,7 +77,7 @@ class GitWriter(Git):
 
     def fetch(self, remote: str, refspecs: Sequence[str], progress: Progress | None = None) -> None:
         """Fetch exactly ``refspecs``, without other tags. Raises GitError if that fails."""
-        args = ("fetch", "--no-tags", "--no-write-fetch-head", *_shown(progress))
+        args = ("fetch", "--no-tags", "--no-prune", "--no-write-fetch-head", *_shown(progress))
         done = self._watched((*args, "--", remote, *refspecs), progress)
         if done.returncode:
             raise GitError((*args, remote), done.returncode, done.stderr)
@@ -102,7 +102,7 @@ class GitWriter(Git):
         refspecs: Sequence[str],
         progress: Progress | None,
     ) -> None:
-        args = ("push", "--porcelain", "--atomic", *_shown(progress), *options)
+        args = ("push", "--porcelain", "--atomic", "--no-follow-tags", *_shown(progress), *options)
         done = self._watched((*args, "--", remote, *refspecs), progress)
         if done.returncode == 0:
             return

@@ -134,7 +134,8 @@ def _git_pull(
         named = [remote, branch]
     if any(name.startswith("-") for name in named):
         raise XexpError(f"'{named[-1]}' is not a name of a branch", "git branch -r lists them")
-    args = ["pull", "--no-edit", *_how(project, request.rebase)]
+    # fetch.prune with fetch.pruneTags would delete experiments that were not pushed yet
+    args = ["pull", "--no-edit", "--no-prune", *_how(project, request.rebase)]
     done = GitWriter(project.at_top).call(*args, *(["--", *named] if named else []))
     if done.returncode == 0:
         return

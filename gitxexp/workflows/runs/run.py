@@ -284,13 +284,15 @@ def _refuse_uncommitted(
         )
 
 
+_WHOLE = ("--binary", "--no-ext-diff", "--no-textconv")
+
+
 def _patch(project: Project, dirty: Sequence[str], untracked: Sequence[str]) -> bytes:
     """What the work tree has beyond HEAD, for ``git apply``."""
     git = project.at_top
-    patch = git.raw("diff", "--binary", "HEAD", "--", *dirty) if dirty else b""
+    patch = git.raw("diff", *_WHOLE, "HEAD", "--", *dirty) if dirty else b""
     for path in untracked:
-        new = ("diff", "--binary", "--no-index", "--", "/dev/null", path)
-        patch += git.raw(*new, ok=(0, 1))
+        patch += git.raw("diff", *_WHOLE, "--no-index", "--", "/dev/null", path, ok=(0, 1))
     return patch
 
 

@@ -151,7 +151,7 @@ class Tree:
         (self.admin / "index.lock").unlink(missing_ok=True)
         if found is None or any(p in self.files and p not in self.placed for p in _all(found)):
             if self._head() != self.commit:
-                git.raw("checkout", "-q", "-f", "--detach", self.commit)
+                git.raw("checkout", "-q", "-f", "--no-recurse-submodules", "--detach", self.commit)
             git.raw("reset", "-q", "--hard", "--no-recurse-submodules", self.commit)
         self._place(self.placed)
         self.seal()

@@ -74,7 +74,7 @@ def merge_pointer(
 def may_be_refused(place: GitPlace) -> bool:
     """Whether tracked files are edited: git runs the drivers before it checks the work tree, so a
     merge that it then refuses would have brought rows of another branch into the data."""
-    command = ["git", "diff", "--quiet", "--ignore-submodules"]
+    command = ["git", "diff", "--quiet", "--no-ext-diff", "--ignore-submodules"]
     return subprocess.run(command, cwd=place.top, capture_output=True, check=False).returncode == 1
 
 
