@@ -49,6 +49,7 @@ def test_a_colleagues_run_comes_in_whole(pair: Pair) -> None:
         "changed": [],
         "stale": [],
         "missing": [],
+        "elsewhere": 0,
     }
 
 
