@@ -89,6 +89,7 @@ def test_the_same_is_counted(benchmark: Path) -> None:
     assert {(one.subject, one.count) for one in found["missing-params"]} == {
         ("params_model", nulls), ("params_temperature", nulls),
     }  # fmt: skip
+    assert {one.level for one in found["missing-params"]} == {"note"}  # all from the cache
 
 
 def test_one_configuration_or_the_whole(benchmark: Path) -> None:

@@ -37,7 +37,8 @@ def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
     and the hash of the configuration is that of a run without the parameter.
 
     Log all parameters with every row (`Tracker(params=...)`, or one frozen dataclass that is passed to
-    the function). If you added a parameter later, fill the older rows with its default at that time.
+    the function). If only rows from xetrack's cache lack it, that is a note: xetrack leaves out the fields of
+    a dataclass there. If you added a parameter later, fill the older rows with its default at that time.
     """
     total = sum(group.rows for group in table.chosen)
     for name in table.of_role(Role.PARAM):
@@ -49,12 +50,25 @@ def missing_params(table: TableProfile, context: Context) -> Iterator[Finding]:
         ]  # fmt: skip
         null = sum(row["null"] for row in rows)
         if null and null < total:
+            cached = _are_cached(table, name)
             yield table.found(
                 f"{name} is NULL in {counted(null, 'row')} of {total} ({null / total:.1%}), in"
                 f" {counted(len(rows), 'run')}",
+                level=Level.NOTE if cached else None,
                 subject=name, count=null, rows=rows[:MOST], listed=len(rows),
-                hint="log all parameters with every row",
+                hint="xetrack leaves them out in rows from its cache: those of the run in column"
+                f" {table.cache_column} are meant" if cached else "log all parameters with every row",
             )  # fmt: skip
+
+
+def _are_cached(table: TableProfile, name: str) -> bool:
+    """Whether all rows without a value are from the cache, in which xetrack leaves out the fields of a
+    dataclass."""
+    cache = table.cache_column
+    if not cache or not any(group.cells[cache].filled for group in table.chosen):
+        return False
+    own = f"coalesce(CAST({quoted(cache)} AS VARCHAR), '') = ''"
+    return not any(table.by_group("count(*)", f"{quoted(name)} IS NULL AND {own}").values())
 
 
 @rule("constant-metric", Level.WARNING, Scope.TABLE)
