@@ -31,7 +31,15 @@ MOST = 20
 #: From this many rows on, a table's inputs are sorted once for all rules.
 LARGE = 200_000
 #: Columns that number intended repetitions of an input.
-REPETITIONS = ("epoch", "step", "fold", "repeat", "repetition", "attempt", "turn", "trial")
+REPETITIONS = ("epoch", "step", "fold", "cv_fold", "repeat", "repetition", "replicate", "attempt", "turn",
+               "trial", "iteration", "round", "rollout", "sample_idx", "sample_index")  # fmt: skip
+#: Columns with whose values the data is split anew.
+_SPLIT_BY = frozenset(("fold", "cv_fold", "repeat", "repetition", "replicate", "seed", "random_seed",
+                       "random_state", "split_seed"))  # fmt: skip
+#: Parameters that say what was evaluated rather than how, or chance: their values are not compared.
+_STRATA = frozenset(("seed", "random_seed", "random_state", "fold", "split", "task", "dataset", "language",
+                     "lang", "criterion", "metric", "category", "domain", "subject", "topic", "difficulty",
+                     "rank", "benchmark", "subset", "group"))  # fmt: skip
 #: Maximum number of runs that are read one by one if their rows are contiguous.
 _RANGES = 1_000
 #: Limits of one sort: places (bits in several integers), and patterns of them.
@@ -134,6 +142,7 @@ class TableProfile:
     ) -> None:
         self.database, self.table, self.shown, self.rules = database, table, shown, rules
         self._asked_id = id_column
+        self.details: Sequence[str] = ()  #: parameters with a value of their own in most rows
         self.chosen: Sequence[Group] = self.groups
         self.beside: Sequence[TableProfile] = ()  #: the other tables of the file
 
@@ -175,6 +184,27 @@ class TableProfile:
         pair = self.table.first_of(PREDICTIONS), self.table.first_of(TRUTHS)
         return (pair[0], pair[1]) if pair[0] and pair[1] else None
 
+    @cached_property
+    def repetitions(self) -> list[str]:
+        """The columns that tell intended rows of an input apart: their number, or a detail such as a box."""
+        return [
+            n
+            for n in dict.fromkeys((*self.all_of(REPETITIONS), *self.details))
+            if n != self.id_column
+        ]
+
+    @cached_property
+    def split_by(self) -> list[str]:
+        """The columns with whose values the data is split anew: an input that is trained on in one fold is
+        held out in another."""
+        names = {name: column_names.bare(name).lower() for name in self.table.columns}
+        return [name for name, bare in names.items() if bare in _SPLIT_BY]
+
+    def stratum(self, group: Group) -> tuple[Any, ...]:
+        """What a group evaluated, such as its task, and its seed: others are not compared with it."""
+        config = sorted(self.config(group).items())
+        return tuple(v for name, v in config if column_names.bare(name).lower() in _STRATA)
+
     def of_role(self, role: Role) -> list[str]:
         """The columns of that role."""
         return [name for name in self.table.columns if self.roles[name].role is role]
@@ -201,8 +231,14 @@ class TableProfile:
         varying = self._varying(groups) if self.id_column else ()
         if varying:
             parts = self._read(varying)
-            if len(parts) <= CONFIGURATIONS:
+            rows = sum(group.rows for group in groups)
+            each = (
+                rows / len(parts) if len(parts) > _FEW else rows
+            )  # a box or an answer of every row
+            if len(parts) <= CONFIGURATIONS and each >= 2:
                 groups = parts
+            else:
+                self.details = varying
         return sorted(groups, key=self._begin)
 
     def _begin(self, group: Group) -> tuple[str, str]:
@@ -357,6 +393,10 @@ class TableProfile:
         table has for its run."""
         return {**self._from_beside.get(group.run, {}), **self._own_config(group)}
 
+    def is_configured(self, group: Group) -> bool:
+        """Whether any parameter is known of a group; the part of the data is none."""
+        return bool(self.config(group).keys() - {self.split_column})
+
     def _own_config(self, group: Group) -> dict[str, Any]:
         return {
             name: plain(value)
@@ -460,7 +500,7 @@ class TableProfile:
             return None
         if self.id_column is None or self.run_column is None or self.varying_names:
             return None
-        if self.all_of(REPETITIONS) or len(runs) > _PLACES:
+        if self.repetitions or len(runs) > _PLACES or (self.split_column and self.split_by):
             return None
         parts = self._parts()
         if len(runs) * len(parts) > _PLACES:

@@ -235,6 +235,46 @@ def test_configurations_within_a_run(tmp_path: Path) -> None:
     assert [row["inputs"] for row in found["unbalanced"][0].rows] == [199, 200]
 
 
+def evaluation(path: Path, also: str, values: str, each: int = 3) -> Path:
+    """Two models on 120 inputs, ``each`` rows of an input, with further columns by the number ``k``."""
+    numbers = "WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < {0})"
+    change(path, "CREATE TABLE evals (run_id TEXT, timestamp TEXT, question_id INT, model TEXT, f1 REAL,"
+           f" {also})",
+           f"INSERT INTO evals {numbers.format(240 * each - 1)} SELECT 'r' || (n / {120 * each}),"
+           f" strftime('%Y-%m-%d %H:%M:%S', 1760000000 + n, 'unixepoch'), n % 120, 'm' || (n / {120 * each}),"
+           f" (n % 7 + 3 * (n / {120 * each})) / 10.0, {values.replace('k', f'(n / 120 % {each})')}"
+           " FROM c")  # fmt: skip
+    return path
+
+
+#: Layouts in which an input has several rows on purpose.
+SEVERAL = [
+    ("sample_idx INT, prompt_tokens INT", "k, n % 50"),
+    ("iteration INT", "k"),
+    ("fold INT, split TEXT", "k, CASE WHEN n % 3 = k THEN 'test' ELSE 'train' END"),
+    ("seed INT, split TEXT", "k, CASE WHEN n % 3 = k THEN 'test' ELSE 'train' END"),
+    ("box TEXT", "'[' || (n % 120) || ', ' || k || ']'"),
+    ("task TEXT", "'task ' || k"),
+]
+
+
+@pytest.mark.parametrize(("also", "values"), SEVERAL, ids=[also.split()[0] for also, _ in SEVERAL])
+def test_several_rows_of_an_input_on_purpose(tmp_path: Path, also: str, values: str) -> None:
+    path = evaluation(tmp_path / "e.db", also, values)
+    assert found_in(path) == {}
+    change(path, "INSERT INTO evals SELECT * FROM evals WHERE run_id = 'r1' AND question_id = 5")
+    (one,) = found_in(path, only=("leak",))["leak"]
+    assert one.message == "1 input evaluated more than once within a run"
+
+
+def test_an_input_in_both_parts_of_one_fold(tmp_path: Path) -> None:
+    path = evaluation(tmp_path / "e.db", *SEVERAL[2])
+    change(path, "INSERT INTO evals SELECT 'r2', timestamp, question_id, 'm2', f1, fold, 'train' FROM evals"
+           " WHERE question_id IN (6, 9) AND model = 'm1' AND split = 'test'")  # fmt: skip
+    (one,) = found_in(path, only=("leak",))["leak"]
+    assert one.message == "2 inputs both in the training and in the held-out data"
+
+
 def test_one_run_and_another_column(results: Path) -> None:
     change(results, AGAIN)
     assert "leak" in found_in(results, only=("leak",))
@@ -307,7 +347,8 @@ def test_runs_that_no_parameter_tells_apart(results: Path) -> None:
     change(results, "DROP TABLE metrics", "ALTER TABLE predictions DROP COLUMN params_model",
            "ALTER TABLE predictions DROP COLUMN params_lr",
            "ALTER TABLE predictions ADD COLUMN split TEXT DEFAULT 'test'")  # fmt: skip
-    (one,) = found_in(results, only=("leak",))["leak"]
+    found = found_in(results, only=("leak", "duplicate-run"))
+    ((one,),) = found.values()
     assert (one.level, one.message) == (
         "warning", "200 inputs evaluated in 2 runs that no parameter tells apart",
     )  # fmt: skip

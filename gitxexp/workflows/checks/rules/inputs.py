@@ -9,7 +9,7 @@ from gitxexp.common.text import counted
 from gitxexp.trackers.tables import quoted
 from gitxexp.workflows.checks import data_files
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import LARGE, MOST, REPETITIONS, Group, TableProfile
+from gitxexp.workflows.checks.profile import LARGE, MOST, Group, TableProfile
 from gitxexp.workflows.checks.rule import Finding, Level, Scope, found, rule
 
 _NO_ID = "no column names the inputs (--id COLUMN)"
@@ -24,9 +24,10 @@ def leak(table: TableProfile, context: Context) -> Iterator[Finding]:
 
     A mean counts repeated rows twice, and a model that has seen its test data looks better than it will
     ever be again. A column such as `input_id` names the input (`--id COLUMN` names another one), and one
-    such as `split` the part of the data. Runs have the same configuration if all their parameters are
-    equal, also those that another table of the file has for them. Runs without any parameter may differ in
-    what they do not tell, so repeated inputs of theirs are a warning.
+    such as `split` the part of the data, which may differ by `fold` and `seed`. Runs have the same
+    configuration if all their parameters are equal, also those that another table of the file has for them.
+    Runs without any parameter may differ in what they do not tell, so repeated inputs of theirs are a
+    warning.
 
     To compare two files of data, by their key, or row by row if they have none:
 
@@ -73,7 +74,7 @@ def _within_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
     run = quoted(table.run_column) if table.run_column else "''"
     where, params = table.where(table.chosen)
     names = [n for n in (table.run_column, table.id_column, table.split_column) if n]
-    names += [*table.varying_names, *table.all_of(REPETITIONS)]
+    names += [*table.varying_names, *table.repetitions]
     inner = (
         f"SELECT {run} AS run, {key} AS input, count(*) AS times FROM {places.rows}"
         f" WHERE {key} IS NOT NULL AND {where} GROUP BY {', '.join(map(quoted, names))}"
@@ -100,7 +101,7 @@ def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
         groups = configs[text]
         runs = _runs(groups)
         again = f"{counted(total, 'input')} evaluated in {len(runs)} runs"
-        named = table.config(groups[0]).keys() - {table.split_column}
+        named = table.is_configured(groups[0])
         yield table.found(
             f"{again} of one configuration ({table.label(groups[0])})"
             if named
@@ -127,10 +128,12 @@ def _between_splits(table: TableProfile, places: _Places) -> Iterator[Finding]:
     where, params = table.where(table.chosen)
     inner = (
         f"SELECT {key} AS input, min({split}) AS split, max({split}) AS other FROM {places.rows}"
-        f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where} GROUP BY {key}"
-        f" HAVING min({kind}) <> max({kind})"
+        f" WHERE {key} IS NOT NULL AND {split} IS NOT NULL AND {where}"
+        f" GROUP BY {', '.join([key, *map(quoted, table.split_by)])} HAVING min({kind}) <> max({kind})"
     )
     total, rows = table.counted(inner, params)
+    if total and table.split_by:
+        total = int(table.value(f"SELECT count(DISTINCT input) FROM ({inner}) AS s", params))
     total = sum(one.inputs for one in places.split) or total
     if total:
         yield table.found(

@@ -46,6 +46,7 @@ class Measured:
 
     label: str
     sample: Sample
+    stratum: tuple[Any, ...] = ()  #: only configurations of one are compared
 
     @property
     def interval(self) -> Interval:
@@ -100,7 +101,10 @@ def _noise(
 ) -> Iterator[Finding]:
     most = metric == _ACCURACY or describe.maximize(context.config, metric)
     ranked = sorted(samples, key=lambda one: one.interval.value, reverse=most)
-    best, next_ = ranked[0], ranked[1]
+    best = ranked[0]
+    next_ = next((one for one in ranked[1:] if one.stratum == best.stratum), None)
+    if next_ is None:
+        return
     difference = sample.difference(best.sample, next_.sample)
     if difference.value and not difference.excludes(0):
         yield table.found(
@@ -176,7 +180,8 @@ def _summed(table: TableProfile, metric: str, counted_by: str) -> list[Measured]
             and 0 <= rate <= 1
             and n >= 1
         ):
-            found.append(Measured(table.label(group), sample.of_rate(rate * n, int(n))))
+            interval = sample.of_rate(rate * n, int(n))
+            found.append(Measured(table.label(group), interval, table.stratum(group)))
     return found
 
 
@@ -189,8 +194,12 @@ def _samples(table: TableProfile, metric: str, context: Context) -> list[Measure
     ]
     most = metric == _ACCURACY or describe.maximize(context.config, metric)
     every.sort(key=lambda one: one[0], reverse=most)
-    few = [one for one in every[2:] if one[1] < context.bounds.samples][:MOST]
-    found = (_sample(table, groups, metric) for _, _, groups in [*every[:2], *few])
+    strata = [table.stratum(groups[0]) for _, _, groups in every]
+    next_ = next((at for at, each in enumerate(strata) if at and each == strata[0]), 1)
+    best = [*every[:1], *every[next_ : next_ + 1]]
+    others = [one for at, one in enumerate(every) if at not in (0, next_)]
+    few = [one for one in others if one[1] < context.bounds.samples][:MOST]
+    found = (_sample(table, groups, metric) for _, _, groups in [*best, *few])
     return [one for one in found if one is not None]
 
 
@@ -214,7 +223,7 @@ def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measur
     if metric == _ACCURACY:
         n = sum(group.matches[0] for group in groups)
         hits = sum(group.matches[1] for group in groups)
-        return Measured(label, sample.of_rate(hits, n)) if n else None
+        return Measured(label, sample.of_rate(hits, n), table.stratum(groups[0])) if n else None
     cells = [group.cells[metric] for group in groups if group.cells[metric].filled]
     n = sum(each.filled for each in cells)
     if not n or any(isinstance(v, str) for each in cells for v in (each.least, each.most)):
@@ -222,7 +231,7 @@ def _sample(table: TableProfile, groups: Sequence[Group], metric: str) -> Measur
     ends = frozenset(value for each in cells for value in (each.least, each.most))
     known = Summary(n, sum(each.total or 0.0 for each in cells), ends)
     rows = sample.Rows(table.database, table.from_table, *_rows_of(table, groups))
-    return Measured(label, sample.of_column(rows, metric, known))
+    return Measured(label, sample.of_column(rows, metric, known), table.stratum(groups[0]))
 
 
 def _rows_of(table: TableProfile, groups: Sequence[Group]) -> tuple[str, list[Any]]:
@@ -265,7 +274,7 @@ def duplicate_run(table: TableProfile, context: Context) -> Iterator[Finding]:
         return
     for text, groups in table.by_config().items():
         for same in _same_code(table, groups):
-            if len({group.run for group in same}) < 2 or not table.config(same[0]):
+            if len({group.run for group in same}) < 2 or not table.is_configured(same[0]):
                 continue
             if table.id_column is not None and text not in table.repeated:
                 continue  # the parts of one evaluation
