@@ -17,6 +17,15 @@ from gitxexp.common import limits
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import read_file
 from gitxexp.storage.dvc import plain_yaml
+from gitxexp.storage.dvc.places import readable
+from gitxexp.storage.paths import problem
+
+
+def file_of(store: Path, name: str) -> Path | None:
+    """Return the file ``name`` in a tracker's folder; None if there is none, or, with a note, if a
+    link leads out of the folder: it may have come with a clone."""
+    file = None if problem(name) else readable(store, name)
+    return file if file is not None and file.is_file() else None
 
 
 def read_params(path: Path) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gitxexp.common.files import read_file
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role, is_counter
-from gitxexp.trackers.files import read_metrics, read_params, read_rows
+from gitxexp.trackers.files import file_of, read_metrics, read_params, read_rows
 from gitxexp.trackers.roles import Decision, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run
 
@@ -80,17 +81,19 @@ def _decisions(path: Path, rules: RoleRules) -> dict[str, Decision]:
 
 
 def _metrics(path: Path) -> dict[str, Any]:
-    return read_metrics(path / _METRICS)
+    file = file_of(path, _METRICS)
+    return read_metrics(file) if file else {}
 
 
 def _params(path: Path) -> dict[str, Any]:
-    return read_params(path / _PARAMS) if (path / _PARAMS).is_file() else {}
+    file = file_of(path, _PARAMS)
+    return read_params(file) if file else {}
 
 
 def _points(path: Path, metric: str) -> list[Point]:
     """``plots/metrics/train/loss.tsv`` is the metric ``train.loss``."""
-    file = path / _PLOTS / f"{metric.replace('.', '/')}.tsv"
-    if not file.is_file():
+    file = file_of(path, f"{_PLOTS}/{metric.replace('.', '/')}.tsv")
+    if file is None:
         return []
     last = metric.rpartition(".")[2]
     rows = read_rows(file)
@@ -100,8 +103,8 @@ def _points(path: Path, metric: str) -> list[Point]:
 def _digest(path: Path) -> str:
     found = hashlib.sha256()
     for name in (_METRICS, _PARAMS):
-        file = path / name
-        found.update(file.read_bytes() if file.is_file() else b"\0")
+        file = file_of(path, name)
+        found.update(read_file(file) if file else b"\0")
     return found.hexdigest()[:8]
 
 

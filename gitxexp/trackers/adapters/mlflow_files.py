@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common.limits import scalar
+from gitxexp.storage.paths import problem
 from gitxexp.trackers import mlflow
 from gitxexp.trackers.adapter import Adapter, Point, Query
+from gitxexp.trackers.files import file_of
 from gitxexp.trackers.mlflow import Record
 from gitxexp.trackers.run import ColumnFacts, Run
 
@@ -131,7 +133,10 @@ def read_record(folder: Path, experiment: str) -> Record | None:
 
 def read_points(folder: Path, metric: str) -> list[Point]:
     """Every value of a metric by step and time (milliseconds), NaN included."""
-    points = [_point(line) for line in _read(folder / "metrics" / metric).splitlines()]
+    file = None if problem(metric) else file_of(folder / "metrics", metric)
+    if file is None or not _is_folder(folder / "metrics"):
+        return []
+    points = [_point(line) for line in _read(file).splitlines()]
     kept = [point for point in points if point is not None]
     return sorted(kept, key=lambda point: (point.step or 0, point.time))
 
@@ -171,11 +176,15 @@ def _deleted(meta: dict[str, Any]) -> bool:
 
 
 def _run_name(folder: Path, meta: dict[str, Any]) -> str:
-    return str(meta.get("run_name") or meta.get("name") or _read(folder / "tags/mlflow.runName"))
+    named = meta.get("run_name") or meta.get("name")
+    tags = folder / "tags"
+    return str(named or (_read(tags / "mlflow.runName") if _is_folder(tags) else ""))
 
 
 def _texts(folder: Path) -> Iterator[tuple[str, str]]:
-    """Key and content of each file below a folder."""
+    """Key and content of each file below a folder, which is no link."""
+    if not _is_folder(folder):
+        return
     for place, folders, names in os.walk(folder):
         folders.sort()
         for name in sorted(names):

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.repository.repository import Project
+from gitxexp.storage.dvc.places import work_file
 from gitxexp.trackers.adapters import dvclive, mlflow_database, mlflow_files
 from gitxexp.workflows.experiments.collect import role_rules
 from gitxexp.workflows.imports.dvc import DvcExperiments, DvcLiveFolder
@@ -51,7 +52,7 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
     elif len(words) > 1:
         raise UsageError("one source at a time", "import one after the other")
     if kind == "mlflow":
-        return _mlflow(place)
+        return _mlflow(project, place)
     if kind == "dvc-exp":
         if place:
             raise UsageError("dvc-exp takes no path: it reads the experiments of this repository")
@@ -59,6 +60,7 @@ def find_source(project: Project, words: tuple[str, ...]) -> Source:
     if not place:
         raise UsageError(f"{kind} is followed by {KINDS[kind]}", f"git xexp import {kind} PATH")
     path, name = Path(place), f"{kind}:{place}"
+    _check_links(project, path)
     if not path.exists():
         raise XexpError(f"no such file or folder: {place}")
     if kind == "dvclive":
@@ -105,7 +107,15 @@ def _kind_of(place: str) -> str:
     )
 
 
-def _mlflow(place: str) -> Source:
+def _check_links(project: Project, path: Path) -> None:
+    """Raise Refused for a link of the work tree that leads out of it: it may have come with a
+    clone."""
+    below = project.inside(path.absolute())
+    if below not in (None, "."):
+        work_file(project.top, str(below))
+
+
+def _mlflow(project: Project, place: str) -> Source:
     """MLflow's store at ``place``; by default where MLflow itself would look."""
     if not place:
         found = (p for p in ("mlflow.db", "mlruns") if Path(p).exists())
@@ -115,6 +125,7 @@ def _mlflow(place: str) -> Source:
     name, path = f"mlflow:{place}", local_path(place)
     if path is None:
         return MlflowServer(name, place)
+    _check_links(project, path)
     if not path.exists():
         raise XexpError(f"no such MLflow store: {place}")
     if path.is_dir():

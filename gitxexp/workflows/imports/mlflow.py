@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.missing import missing_package
+from gitxexp.common.notes import note
 from gitxexp.trackers import mlflow
 from gitxexp.trackers.adapters import mlflow_database, mlflow_files
 from gitxexp.trackers.databases import Database, reading
@@ -26,8 +27,14 @@ ORIGIN = "mlflow"
 _OWN = ("run_name", "experiment_name", "run_status", "git_commit", "user")
 
 
-def _source_run(record: Record, points: Iterable[LoggedValue], artifacts: str = "") -> SourceRun:
-    """A record of a store; parameter texts are converted to numbers and booleans."""
+def _source_run(
+    record: Record,
+    points: Iterable[LoggedValue],
+    artifacts: str = "",
+    store: Path | None = None,
+) -> SourceRun:
+    """A record of a store in the folder ``store``; parameter texts are converted to numbers and
+    booleans."""
     run = mlflow.run_of(record, Path(), ORIGIN, NO_RULES)
     params = run.params | {n: v for n, v in run.values.items() if n in record.params}
     params = {n: v for n, v in params.items() if n in record.params}
@@ -49,27 +56,34 @@ def _source_run(record: Record, points: Iterable[LoggedValue], artifacts: str = 
         points=points,
         state=f"{record.status} {record.end} {len(record.params)} {len(record.tags)}"
         f" {sum(record.counts.values())} {len(record.metrics)}",
-        models=tuple(_models(artifacts)),
+        models=tuple(_models(artifacts, store)) if store else (),
     )
 
 
-def _models(artifacts: str) -> Iterator[Path]:
-    """Files of models that a run logged: those next to an ``MLmodel`` file, if local."""
+#: Files beside ``MLmodel`` that are no model.
+_OTHERS = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt", "registered_model_meta")
+
+
+def _models(artifacts: str, store: Path) -> Iterator[Path]:
+    """Files of models that a run logged: those next to an ``MLmodel`` file, if local.
+
+    A store may have come with a clone or a download: files outside of its folder are not its own.
+    """
     place = local_path(artifacts) if artifacts else None
     if place is None or not place.is_dir():
         return
+    home = store.resolve()
+    if not place.resolve().is_relative_to(home):
+        note(f"models in {place}, outside of the store's folder {store}, are not read")
+        return
     for described in sorted(place.rglob("MLmodel")):
-        others = {
-            "MLmodel",
-            "conda.yaml",
-            "python_env.yaml",
-            "requirements.txt",
-            "registered_model_meta",
-        }
         files = [
             path
             for path in sorted(described.parent.rglob("*"))
-            if path.is_file() and path.name not in others and "input_example" not in path.name
+            if path.is_file()
+            and path.resolve().is_relative_to(home)
+            and path.name not in _OTHERS
+            and "input_example" not in path.name
         ]
         if files:
             yield max(files, key=lambda path: path.stat().st_size)
@@ -108,7 +122,8 @@ class MlflowStore:
                 own: Iterable[LoggedValue] = ()
                 if following is not None and following[0] == record.id:
                     own = map(_value, following[1])
-                sink(_source_run(record, own, places.get(record.id, "")))
+                artifacts = places.get(record.id, "")
+                sink(_source_run(record, own, artifacts, self.path.absolute().parent))
                 if progress is not None:
                     progress(number + 1, len(records), "runs")
 
@@ -148,7 +163,8 @@ class MlflowFolder:
         for number, (folder, experiment) in enumerate(found):
             record = mlflow_files.read_record(folder, experiment)
             if record is not None:
-                sink(_source_run(record, _logged(folder, record), str(folder / "artifacts")))
+                place, store = str(folder / "artifacts"), self.path.absolute().parent
+                sink(_source_run(record, _logged(folder, record), place, store))
             if progress is not None:
                 progress(number + 1, len(found), "runs")
 
