@@ -4,7 +4,8 @@ Handling Ctrl-C while a database runs one long statement:
 
 Python's signal handlers run between bytecodes, and a statement is a single one: KeyboardInterrupt
 would wait until it ends. Instead, a thread that the signal wakes at once (``signal.set_wakeup_fd``)
-interrupts the statement (sqlite.org/c3ref/interrupt.html).
+interrupts the statement (sqlite.org/c3ref/interrupt.html). Both SQLite and DuckDB forget an interrupt
+that comes before a statement really begins, so the thread goes on until the statement has ended.
 
 Calling a function in a thread: periodically, or once, beside other work.
 """
@@ -13,7 +14,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -55,6 +58,8 @@ def open_elsewhere(path: Path) -> bool:
 
 
 _open: weakref.WeakSet[Any] = weakref.WeakSet()
+#: Seconds after which an interrupt is repeated, and for how long.
+_AGAIN, _PATIENCE = 0.02, 10.0
 _wake: list[int] = []  #: the write end of the pipe that signals write to, once it exists
 
 
@@ -85,7 +90,19 @@ def _watch() -> None:
 
 def _interrupt(reader: int) -> None:
     while os.read(reader, 64):
+        statement, until = _instruction(), time.monotonic() + _PATIENCE
         _interrupt_all()
+        while _open and time.monotonic() < until:
+            time.sleep(_AGAIN)
+            if _instruction() != statement:
+                break
+            _interrupt_all()
+
+
+def _instruction() -> tuple[int, int]:
+    """Where the main thread is: as long as a statement lasts, at the same place."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    return (id(frame), frame.f_lasti) if frame else (0, 0)
 
 
 def _interrupt_all() -> None:

@@ -82,6 +82,8 @@ async def keys(folder: Path, copies: int) -> list[tuple[str, float, float]]:
             start, used = time.perf_counter(), time.process_time()
             app.simulate_key(key)
             await pilot.pause(0)
+            while app.typed:
+                await pilot.pause(0)
             found.append((key, time.perf_counter() - start, time.process_time() - used))
             await pilot.pause(0.3)
     return found

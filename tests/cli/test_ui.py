@@ -62,6 +62,12 @@ class Screen:
         for key in keys:
             self.app.simulate_key(key)
             await self.pilot.pause(0)
+        await self.until(lambda: not self.app.typed)
+
+    def burst(self, *keys: str) -> None:
+        """Press keys all at once, before any of them has done anything."""
+        for key in keys:
+            self.app.post_message(Key(key, key if len(key) == 1 else None))
 
     async def type(self, text: str) -> None:
         """Type into the box that has the focus."""
@@ -159,6 +165,7 @@ def test_commands(tagged: Repo) -> None:
     os.chdir(tagged.path)
 
     async def test(screen: Screen) -> None:
+        app = screen.app
         await screen.press("t")
         await screen.shows("Label e0.1.0 (no labels)?")
         await screen.type("good")
@@ -171,6 +178,15 @@ def test_commands(tagged: Repo) -> None:
         await screen.type("good")
         await screen.press("enter")
         await screen.shows("git xexp label e0.1.0 +good: done", "e0.1.0  good")
+        screen.burst("t", "n", "o", "w", "q", "enter")
+        await screen.shows("git xexp label e0.1.0 +nowq: done", "e0.1.0  good, nowq")
+        screen.burst("question_mark", "escape", "down", "t", "escape", "s", "q", "escape")
+        await screen.until(lambda: not app.typed)
+        assert app.screen is app.base and app.focused is app.table and app.is_running
+        screen.burst("slash", "g", "o", "o", "d", "enter", "d", "escape")
+        await screen.until(lambda: not app.typed and app.pane == "diff" and not app.text)
+        await screen.press("u", "y")
+        await screen.shows("git xexp undo --yes: done")
         await screen.press("u")
         await screen.shows("Undo the last operation?", "label")
         await screen.press("enter")  # on No, which is where it begins

@@ -7,6 +7,7 @@ import gc
 import os
 import shlex
 import sys
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
@@ -16,8 +17,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import App, ComposeResult, ScreenStackError
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.events import Key, Resize
+from textual.events import Event, Key, Paste, Resize
 from textual.filter import LineFilter, NoColor
+from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.widgets import Input, Static
 from textual.worker import Worker
@@ -25,7 +27,7 @@ from textual.worker import Worker
 from gitxexp.cli import failures
 from gitxexp.cli.render import console
 from gitxexp.cli.ui import commands
-from gitxexp.cli.ui.dialogs import Ask, Help
+from gitxexp.cli.ui.dialogs import Ask, Dialog, Help
 from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.listing import Arranged, Listing, name_of
 from gitxexp.cli.ui.table import Lines, Table
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
 
 #: Seconds of rest before a filter is applied, and before the lower part follows the cursor.
 _TYPED, _FOLLOWED = 0.08, 0.12
+#: Seconds for which a key waits for the one before.
+_PATIENCE = 2.0
 #: Rows that are shown before all are read.
 _FIRST = 200
 #: Columns from which the parts stand side by side.
@@ -90,6 +94,7 @@ class Browser(App[None]):
         self.lock = Lock()  # of the project: git's processes answer one thread at a time
         self.listings = {each: Listing(project.for_thread(), each) for each in (False, True)}
         self.readers: dict[bool, Worker[None]] = {}
+        self.typed: deque[Event] = deque()  #: keys, the first of which is being taken
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         """Textual's; without colours those of the terminal itself, where Textual has shades of grey."""
@@ -143,6 +148,29 @@ class Browser(App[None]):
     def on_resize(self, event: Resize) -> None:
         """Side by side where there is room."""
         self.base.set_class(event.size.width >= _WIDE, "wide")
+
+    # -- keys ----------------------------------------------------------------------------------
+
+    async def on_event(self, event: Event) -> None:
+        """Take keys one at a time: each goes to what the one before opened, however quick they come."""
+        if isinstance(event, Key | Paste) and not event.is_forwarded:
+            self.typed.append(event)
+            if len(self.typed) == 1:
+                _: Worker[None] = self.run_worker(self._type, group="keys")
+        else:
+            await super().on_event(event)
+
+    async def _type(self) -> None:
+        while self.typed:
+            target = self.focused or self.screen
+            try:
+                await super().on_event(self.typed[0])
+                for pump in target.ancestors_with_self:  # what has no use for a key hands it on
+                    await _through(pump)
+                if isinstance(self.screen, Dialog):
+                    await _soon(self.screen.ready)
+            finally:
+                self.typed.popleft()
 
     def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> Worker[None]:
         """Do something beside the screen, in place of what the group does."""
@@ -307,13 +335,7 @@ class Browser(App[None]):
         """Begin to type."""
         box = self.base.query_one("#filter", Input)
         box.add_class("open")
-        self.base.set_focus(box)  # at once: box.focus() waits until other keys are through
-
-    def on_key(self, event: Key) -> None:
-        """What was typed before a box had the focus that it has now is typed into it, and no command."""
-        if isinstance(self.focused, Input) and event.is_printable:  # a box keeps its own
-            event.prevent_default().stop()
-            self.focused.post_message(Key(event.key, event.character))
+        self.base.set_focus(box)  # at once, for the next key
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Filter as it is typed."""
@@ -453,6 +475,19 @@ class Browser(App[None]):
     async def action_quit(self) -> None:
         """Textual's own key, Ctrl-Q."""
         self.action_leave()
+
+
+async def _through(pump: MessagePump) -> None:
+    """Wait until a widget has done what it was sent."""
+    done = asyncio.Event()
+    if pump.call_later(done.set):
+        await _soon(done)
+
+
+async def _soon(event: asyncio.Event) -> None:
+    """Wait for what happens at once, unless a widget is closed meanwhile."""
+    with suppress(TimeoutError):
+        await asyncio.wait_for(event.wait(), _PATIENCE)
 
 
 def _footer() -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import shlex
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.suggester import SuggestFromList
+from textual.widget import Widget
 from textual.widgets import Button, Input, Label, Static
 from textual.worker import Worker
 
@@ -18,8 +20,23 @@ from gitxexp.cli.ui.keys import KEYS
 from gitxexp.cli.ui.table import Lines
 from gitxexp.common.text import visible
 
+Answer = TypeVar("Answer")
 
-class Ask(ModalScreen[list[str] | None]):
+
+class Dialog(ModalScreen[Answer]):
+    """A screen that says when it can take keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ready = asyncio.Event()
+
+    def begin(self, widget: Widget) -> None:
+        """Take keys, ``widget`` first."""
+        self.set_focus(widget)
+        self.ready.set()
+
+
+class Ask(Dialog[list[str] | None]):
     """A question; its answer is the words of the command, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -66,7 +83,7 @@ class Ask(ModalScreen[list[str] | None]):
     def on_mount(self) -> None:
         """No is what Enter means, where there is nothing to type."""
         self._say()
-        self.query_one("#field-0" if self.question.fields else "#no").focus()
+        self.begin(self.query_one("#field-0" if self.question.fields else "#no"))
         if self.question.plan:
             _: Worker[None] = self.run_worker(self._plan)
 
@@ -110,7 +127,7 @@ class Ask(ModalScreen[list[str] | None]):
             self.dismiss(words)
 
 
-class Help(ModalScreen[None]):
+class Help(Dialog[None]):
     """The keys and what they do."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -131,7 +148,7 @@ class Help(ModalScreen[None]):
         lines = self.query_one("#keys", Lines)
         lines.show(f"{each.shown.ljust(wide)}  {each.text}" for each in KEYS)
         lines.styles.height = len(KEYS) + 2
-        lines.focus()
+        self.begin(lines)
 
     def action_dismiss(self) -> None:  # type: ignore[override]
         """Go back."""
