@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +11,8 @@ from gitxexp.common.files import atomic_write
 from gitxexp.common.text import counted
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.databases import held_still
-from gitxexp.trackers.databases import reading, writing
-from gitxexp.trackers.tables import all_tables, quoted
+from gitxexp.trackers.databases import Database, reading, writing
+from gitxexp.trackers.tables import Table, all_tables, quoted
 
 
 def tables_with(path: Path, column: str) -> list[str]:
@@ -23,32 +24,56 @@ def rename(project: Project, running: Running, path: Path, old: str, new: str) -
     """Rename the column in all tables of a database that have it: in a copy that replaces the file.
 
     Where a table has ``new`` too, rows without it get the value of ``old``, which is then dropped.
-    Raises XexpError if rows have two different values, or the file cannot be written.
+    Raises XexpError if rows have two different values, a view or trigger uses the column, or the file
+    cannot be written.
     """
     running.save_file(path)
     with held_still([path]), atomic_write(path) as temporary:
         shutil.copyfile(path, temporary)
-        with writing(temporary) as database, database.triggers_aside(views=True):
-            changed = 0
-            for table in all_tables(database):
-                if old not in table.columns:
-                    continue
-                changed += 1
-                name, one, other = quoted(table.name), quoted(old), quoted(new)
-                if old in table.key:
-                    raise XexpError(f"{old} is part of the key of {table.name}: it is not renamed")
-                if new not in table.columns:
-                    database.run(f"ALTER TABLE {name} RENAME COLUMN {one} TO {other}")
-                    continue
-                where = f"{one} IS NOT NULL AND {other} IS NOT NULL AND {one} <> {other}"
-                ((clash,),) = database.rows(f"SELECT count(*) FROM {name} WHERE {where}")
-                if clash:
-                    raise XexpError(
-                        f"{counted(clash, 'row')} of {table.name} have another {old} than {new}",
-                        f"look at them: SELECT * FROM {name} WHERE {where}",
-                    )
-                database.run(f"{database.update} {name} SET {other} = {one} WHERE {other} IS NULL")
-                database.run(f"ALTER TABLE {name} DROP COLUMN {one}")
+        with writing(temporary) as database:
+            _require_unused(database, old, project.inside(path) or path.name)
+            tables = [table for table in all_tables(database) if old in table.columns]
+            with database.triggers_aside(views=True):
+                for table in tables:
+                    _rename_in(database, table, old, new)
     running.summary.append(
-        f"{old} is {new} in {counted(changed, 'table')} of {project.inside(path)}"
+        f"{old} is {new} in {counted(len(tables), 'table')} of {project.inside(path)}"
     )
+
+
+def _require_unused(database: Database, column: str, shown: str) -> None:
+    """Raise XexpError if a view, trigger or index uses the column: it would fail with the next row written."""
+    schema = (
+        "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
+        if database.kind == "sqlite"
+        else "SELECT 'view ' || view_name, sql FROM duckdb_views() WHERE NOT internal"
+        # DuckDB alters no table that has an index, whatever its columns
+        " UNION ALL SELECT 'index ' || index_name, ? FROM duckdb_indexes() AS i JOIN duckdb_columns() AS c"
+        " USING (database_name, schema_name, table_name) WHERE lower(c.column_name) = lower(?)"
+    )
+    params = [] if database.kind == "sqlite" else [column, column]
+    word = re.compile(rf"(?<!\w){re.escape(column)}(?!\w)", re.IGNORECASE)
+    users = [name for name, sql in database.rows(schema, params) if word.search(sql or "")]
+    if users:
+        raise XexpError(
+            f"{column} is not renamed: {' and '.join(users)} of {shown} may use it",
+            "drop what uses it, and create it again with the new name afterwards",
+        )
+
+
+def _rename_in(database: Database, table: Table, old: str, new: str) -> None:
+    name, one, other = quoted(table.name), quoted(old), quoted(new)
+    if old in table.key:
+        raise XexpError(f"{old} is part of the key of {table.name}: it is not renamed")
+    if new not in table.columns:
+        database.run(f"ALTER TABLE {name} RENAME COLUMN {one} TO {other}")
+        return
+    where = f"{one} IS NOT NULL AND {other} IS NOT NULL AND {one} <> {other}"
+    ((clash,),) = database.rows(f"SELECT count(*) FROM {name} WHERE {where}")
+    if clash:
+        raise XexpError(
+            f"{counted(clash, 'row')} of {table.name} have another {old} than {new}",
+            f"look at them: SELECT * FROM {name} WHERE {where}",
+        )
+    database.run(f"{database.update} {name} SET {other} = {one} WHERE {other} IS NULL")
+    database.run(f"ALTER TABLE {name} DROP COLUMN {one}")

@@ -222,6 +222,14 @@ def test_a_renamed_parameter_is_renamed_everywhere_and_back(bench: Repo) -> None
     change(bench / "bench.db", f"UPDATE metrics SET params_learning_rate = 9 WHERE {RUN}")
     done = bench.xexp(*words, "--yes")
     assert done.code == 128 and "1 row of metrics have another params_lr" in done.err
+    change(bench / "bench.db", "CREATE VIEW best AS SELECT Params_LR FROM metrics",
+           "CREATE VIEW other AS SELECT params_lr2 FROM metrics",
+           "CREATE TRIGGER late AFTER INSERT ON metrics"
+           " BEGIN DELETE FROM metrics WHERE params_lr < 0; END")  # fmt: skip
+    before = (bench / "bench.db").read_bytes()
+    done = bench.xexp(*words, "--yes")
+    assert done.code == 128 and (bench / "bench.db").read_bytes() == before
+    assert "not renamed: view best and trigger late of bench.db may use it" in done.err
 
 
 def test_a_parameter_that_was_renamed_between_runs(bench: Repo) -> None:
