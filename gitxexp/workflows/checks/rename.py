@@ -42,7 +42,7 @@ def rename(project: Project, running: Running, path: Path, old: str, new: str) -
 
 
 def _require_unused(database: Database, column: str, shown: str) -> None:
-    """Raise XexpError if a view, trigger or index uses the column: it would fail with the next row written."""
+    """Raise XexpError if a view, trigger or index uses the column: the next row could not be written."""
     schema = (
         "SELECT type || ' ' || name, sql FROM sqlite_schema WHERE type IN ('view', 'trigger')"
         if database.kind == "sqlite"
