@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -10,12 +11,18 @@ from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.common.notes import note
 from gitxexp.repository.config import Config
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.checks import results, unchanged
+from gitxexp.workflows.checks import unchanged
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.report import Ignored, Report, Request, Skipped
-from gitxexp.workflows.checks.results import UNREADABLE
-from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope, rules
-from gitxexp.workflows.merge.check import MergeCheck
+from gitxexp.workflows.checks.rule import (
+    UNREADABLE,
+    Finding,
+    Level,
+    Rule,
+    Scope,
+    rules,
+    rules_before,
+)
 
 
 def check(project: Project | None, request: Request) -> Report:
@@ -30,12 +37,12 @@ def check(project: Project | None, request: Request) -> Report:
     kept, ignored = _sorted_out(found, context.config)
     skipped = tuple(Skipped(rule, why) for rule, why in context.skipped)
     names = tuple(dict.fromkeys(rule.id for rule in chosen))
-    merges = context.merges or MergeCheck(0, ())
-    report = Report(
-        tuple(kept), tuple(ignored), skipped, names, merges=merges.merges, dropped=merges.dropped,
-        problems=merges.problems,
-    )  # fmt: skip
-    if project is not None:
+    report = Report(tuple(kept), tuple(ignored), skipped, names)
+    if merges := context.merges:
+        report = replace(
+            report, merges=merges.merges, dropped=merges.dropped, problems=merges.problems
+        )
+    if project is not None and unchanged.is_whole(request):
         unchanged.remember(project, request, report, context.watched)
     return report
 
@@ -64,14 +71,17 @@ def checks_before(
 
 
 def _chosen(request: Request) -> list[Rule]:
-    known = list(dict.fromkeys(rule.id for rule in rules()))
-    for name in sorted(request.only | request.skip):
+    scopes, asked = _scopes(request), request.only | request.skip
+    every = rules_before() if scopes == {Scope.BEFORE} else rules()
+    if not asked <= {rule.id for rule in every}:
+        every = rules()
+    known = list(dict.fromkeys(rule.id for rule in every))
+    for name in sorted(asked):
         if name not in known:
             raise UsageError(f"there is no rule '{name}'", suggestion(name, known))
-    scopes = _scopes(request)
-    wanted = [rule for rule in rules() if rule.scope in scopes]
+    wanted = [rule for rule in every if rule.scope in scopes]
     if request.only:
-        named = [rule for rule in rules() if rule.id in request.only]
+        named = [rule for rule in every if rule.id in request.only]
         within = {rule.id for rule in wanted}
         wanted = [rule for rule in named if rule.scope in scopes or rule.id not in within]
     return [rule for rule in wanted if rule.id not in request.skip]
@@ -96,6 +106,8 @@ def _found(chosen: list[Rule], context: Context) -> Iterator[Finding]:
             yield from rule.run(context)
     of_files = [rule for rule in chosen if rule.scope in (Scope.TABLE, Scope.FILE)]
     if of_files:
+        from gitxexp.workflows.checks import results  # late: nothing of it is needed before a run
+
         yield from results.found(of_files, context)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
@@ -21,8 +21,9 @@ from gitxexp.workflows.checks import bounds
 from gitxexp.workflows.checks.dataclass_fields import Fields, fields_of
 from gitxexp.workflows.checks.report import Request
 from gitxexp.workflows.experiments import collect, stores
-from gitxexp.workflows.explore.show import experiment_of
-from gitxexp.workflows.merge.check import MergeCheck, merges
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.check import MergeCheck
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,8 @@ class Context:
                 f"--since {self.request.since} names a version, and there is no repository here",
                 "run it in the repository, or name a run: --run ID",
             )
+        from gitxexp.workflows.explore.show import experiment_of  # late: few checks ask for it
+
         return float(experiment_of(self.at, self.request.since)[0].date)
 
     def skip(self, rule: str, why: str) -> None:
@@ -146,7 +149,11 @@ class Context:
     @cached_property
     def merges(self) -> MergeCheck | None:
         """The merges since the named commit, if any."""
-        return merges(self.project, self.request.base) if self.request.base else None
+        if not self.request.base:
+            return None
+        from gitxexp.workflows.merge.check import merges  # late: few checks ask for it
+
+        return merges(self.project, self.request.base)
 
     @cached_property
     def databases(self) -> list[Path]:

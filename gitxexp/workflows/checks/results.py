@@ -16,7 +16,7 @@ from gitxexp.workflows.checks import stores
 from gitxexp.workflows.checks.context import Context
 from gitxexp.workflows.checks.layout import ID_COLUMNS
 from gitxexp.workflows.checks.profile import Group, TableProfile
-from gitxexp.workflows.checks.rule import Finding, Level, Rule, Scope
+from gitxexp.workflows.checks.rule import UNREADABLE, Finding, Level, Rule, Scope
 from gitxexp.workflows.checks.stores import Store
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.stores import sources
@@ -25,7 +25,6 @@ from gitxexp.workflows.experiments.stores import sources
 #: of millions of rows take half as long again with 64 MB, which no processor's cache holds.
 MEMORY = 350_000_000
 
-UNREADABLE = "unreadable"
 #: Trackers whose tables have a column for each parameter and metric, which the rules look at.
 _READ = ("xetrack", "table")
 

@@ -152,11 +152,29 @@ def found(
     )  # fmt: skip
 
 
+#: The id of findings about a file that no rule can read.
+UNREADABLE = "unreadable"
+#: The files of :data:`_FOLDER` that hold the rules before a run.
+_BEFORE = ("engine", "place", "schema", "uncommitted")
+_FOLDER = "gitxexp.workflows.checks.rules"
+
+
 @cache
 def rules() -> tuple[Rule, ...]:
     """Every rule, those before a run first, in the order of the files' subjects."""
     folder = Path(__file__).with_name("rules")
     for name in sorted(path.stem for path in folder.glob("[a-z]*.py")):
-        import_module(f"gitxexp.workflows.checks.rules.{name}")
+        import_module(f"{_FOLDER}.{name}")
     order = list(Scope)
-    return tuple(sorted(_known.values(), key=lambda one: order.index(one.scope)))
+    return tuple(
+        sorted(_known.values(), key=lambda one: (order.index(one.scope), one.function.__module__))
+    )
+
+
+@cache
+def rules_before() -> tuple[Rule, ...]:
+    """The rules before a run, as in :func:`rules`; the files of the others are not imported."""
+    for name in _BEFORE:
+        import_module(f"{_FOLDER}.{name}")
+    own = (one for one in _known.values() if one.is_before)
+    return tuple(sorted(own, key=lambda one: one.function.__module__))

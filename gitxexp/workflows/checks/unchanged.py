@@ -29,7 +29,7 @@ _OURS = (".xexp/config.toml", ".xexp/registry.db", ".dvc/config", ".dvc/config.l
 
 def known(project: Project, request: Request) -> Report | None:
     """The report of the last check that found no error, if nothing has changed since."""
-    if not _is_whole(request) or project.places.top is None:
+    if not is_whole(request) or project.places.top is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError):
         stored = json.loads(_path(project).read_text("utf-8"))
@@ -40,7 +40,7 @@ def known(project: Project, request: Request) -> Report | None:
 
 def remember(project: Project, request: Request, report: Report, watched: Iterable[Path]) -> None:
     """Save the report of a check that found no error; otherwise delete the last one."""
-    if not _is_whole(request) or project.places.top is None:
+    if not is_whole(request) or project.places.top is None:
         return
     path = _path(project)
     if report.count(Level.ERROR):
@@ -57,7 +57,7 @@ def remember(project: Project, request: Request, report: Report, watched: Iterab
             temporary.write_text(text, "utf-8")
 
 
-def _is_whole(request: Request) -> bool:
+def is_whole(request: Request) -> bool:
     """Whether the whole record is checked."""
     elsewhere = request.ask_remote or request.train
     return not (request.paths or request.before or elsewhere or request.base)

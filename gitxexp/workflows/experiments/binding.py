@@ -12,7 +12,7 @@ import shlex
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
@@ -33,7 +33,9 @@ from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.outputs import Outputs
 from gitxexp.workflows.models.inventory import ModelStore, all_slots, root_of
-from gitxexp.workflows.models.select import KeptFile, kept_files
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.models.select import KeptFile
 
 _ALLOW = "or tag anyway: --allow-mismatch"
 #: Earlier versions of a parameter file that are compared with a run.
@@ -118,6 +120,8 @@ def kept_of(project: Project, run: str) -> tuple[KeptFile, ...]:
     Raises NoAnswer if one of those in the work tree is a model stored nowhere else: it would be
     lost.
     """
+    from gitxexp.workflows.models.select import kept_files  # late: few runs have any
+
     own = kept_files(project, run)
     if not own:
         return ()

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 import os
 import shlex
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import counted, some
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import Change, Kind, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
@@ -30,8 +29,9 @@ from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import merged_parts
 from gitxexp.workflows.experiments.describe import Role
 from gitxexp.workflows.experiments.stores import databases
-from gitxexp.workflows.merge.inputs import CommitContents
-from gitxexp.workflows.models.cache import objects_noted
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.merge.inputs import CommitContents
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,10 @@ def compare_rows(project: Project, outputs: Outputs, modified: Iterable[str] = (
     ``modified`` are files of git that differ from HEAD. The tracked version is fetched if it is
     only on a remote. Raises XexpError if it is unavailable, because then nothing can be compared.
     """
+    import tempfile  # late, with the next: run compares its rows by itself
+
+    from gitxexp.workflows.merge.inputs import CommitContents
+
     with tempfile.TemporaryDirectory(prefix="git-xexp-") as folder:
         known = CommitContents(project, Path(folder), project.progress)
         replaced = _replaced(project, known, outputs, set(modified))
@@ -295,6 +299,9 @@ def _is_at_stake(path: str) -> bool:
 
 def track(project: Project, running: Running, names: Sequence[str]) -> tuple[str, ...]:
     """Run ``dvc add`` on untracked files; return the files for git to track."""
+    from gitxexp.storage.dvc.add import add  # late: only what changes something needs it
+    from gitxexp.workflows.models.cache import objects_noted
+
     with objects_noted(project, running, names):
         for name in names:
             running.save_file(project.top / f"{name}.dvc")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from itertools import chain
 from pathlib import PurePosixPath
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, UsageError, XexpError
@@ -49,9 +49,11 @@ from gitxexp.workflows.experiments.outputs import (
 )
 from gitxexp.workflows.experiments.resolve import newest_in
 from gitxexp.workflows.explore.rows import ColumnNames, Row, select
-from gitxexp.workflows.models.select import KeptFile
 from gitxexp.workflows.runs import record
 from gitxexp.workflows.runs.record import RunRecord
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.models.select import KeptFile
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from gitxexp.storage.dvc.places import cache_dir, work_file
 from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import collect
 from gitxexp.workflows.experiments.collect import Wanted
-from gitxexp.workflows.models import inventory
+from gitxexp.workflows.models import changes, inventory
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
 from gitxexp.workflows.models.run_facts import RunIndex
 from gitxexp.workflows.models.steps import ModelAdded
@@ -66,7 +66,7 @@ def add(
     with project.operation("candidates add", wait=wait) as running:
         store = ModelStore(project, progress)
         contents = store.whole(chosen)
-        inventory.require_untracked_by_git(store, [f"{chosen.candidates}/"])
+        changes.require_untracked_by_git(store, [f"{chosen.candidates}/"])
         target = _target(chosen, path, name)
         before = next((m for m in contents.candidates if m.path == target), None)
         made = _candidate(store, contents, target, path)
@@ -74,12 +74,12 @@ def add(
         if before is not None and before.there:
             _check_same(before, made)
         else:
-            inventory.make_folder(project, running, (project.top / target).parent)
-            known = inventory.file_facts(project, made, path)
+            changes.make_folder(project, running, (project.top / target).parent)
+            known = changes.file_facts(project, made, path)
             running.record(ModelAdded(str(project.top / target), known))
             source = _in_cache(project, made, path) if linked else path
             how = link_or_copy(source, project.top / target)
-        touched = inventory.update_folder_pointer(store, running, contents, {target: made.oid})
+        touched = changes.update_folder_pointer(store, running, contents, {target: made.oid})
         running.summary.append(target)
     return AddedCandidate(target, name, made.hash, made.size or 0, how, tuple(touched))
 
@@ -121,7 +121,7 @@ def _add_to(
 ) -> list[str]:
     """Do the same for one slot."""
     project, contents = store.project, store.whole(slot)
-    inventory.require_untracked_by_git(store, [f"{slot.candidates}/"])
+    changes.require_untracked_by_git(store, [f"{slot.candidates}/"])
     there = {model.path for model in contents.candidates}
     members: dict[str, str | None] = {}
     for model in models:
@@ -129,12 +129,12 @@ def _add_to(
         if target in there:
             continue
         made = _candidate(store, contents, target, model.file)
-        inventory.make_folder(project, running, (project.top / target).parent)
-        known = inventory.file_facts(project, made, model.file)
+        changes.make_folder(project, running, (project.top / target).parent)
+        known = changes.file_facts(project, made, model.file)
         running.record(ModelAdded(str(project.top / target), known))
         link_or_copy(_in_cache(project, made, model.file), project.top / target)
         members[target] = made.oid
-    inventory.update_folder_pointer(store, running, contents, members)
+    changes.update_folder_pointer(store, running, contents, members)
     return list(members)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,11 +17,9 @@ from urllib.parse import unquote
 
 from gitxexp.common.errors import UsageError, XexpError, suggestion
 from gitxexp.repository.config import Config, ModelSlot
-from gitxexp.repository.files import FolderMade
-from gitxexp.repository.repository import Project, Running
+from gitxexp.repository.repository import Project
 from gitxexp.storage import paths
 from gitxexp.storage.dvc import pointers
-from gitxexp.storage.dvc.add import Tracked, track_file, track_members
 from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import (
     cache_dirs,
@@ -32,10 +30,7 @@ from gitxexp.storage.dvc.places import (
     work_file,
 )
 from gitxexp.storage.dvc.pointers import File, Output
-from gitxexp.storage.dvc.remote import fetch_objects
 from gitxexp.storage.objects import find_object, has_object, manifest
-from gitxexp.workflows.models.cache import objects_noted
-from gitxexp.workflows.models.steps import KnownFile
 
 if TYPE_CHECKING:
     from gitxexp.storage.objects import Progress
@@ -269,6 +264,8 @@ class ModelStore:
         output = contents.output
         if contents.listed or output is None or output.oid is None:
             return contents
+        from gitxexp.storage.dvc.remote import fetch_objects  # late: few lists are not in a cache
+
         if not fetch_objects(self.project.top, output, [output.oid]):
             raise XexpError(
                 f"the list of {slot.candidates} ({output.hash}) is in no cache and on no remote",
@@ -397,93 +394,11 @@ def _is_ours(top: Path, path: str) -> bool:
     return readable(top, Path(path).relative_to(top).as_posix()) is not None
 
 
-# -- changes -------------------------------------------------------------------------------------
-
-
-def file_facts(project: Project, model: Model, path: Path | None = None) -> KnownFile:
-    """Return a model's file (at ``path``, else its own) as undo needs it."""
-    info = (path or project.top / model.path).stat()
-    return KnownFile(
-        size=info.st_size,
-        mtime_ns=info.st_mtime_ns,
-        mode=info.st_mode & 0o7777,
-        md5=model.oid,
-        top=str(project.top),
-        root=model.root,
-        legacy=model.legacy,
-        remote=model.remote,
-        name=model.path,
-        ino=info.st_ino,
-    )
-
-
-def make_folder(project: Project, running: Running, folder: Path) -> None:
-    """Create a folder and its parents, recorded so that undo can remove empty ones."""
-    missing = [folder, *folder.parents]
-    for path in reversed([path for path in missing if not path.exists()]):
-        running.record(FolderMade(str(path)))
-        path.mkdir(exist_ok=True)
-
-
 def require_dvc(project: Project) -> None:
     """Raise XexpError if neither the program nor DVC is set up."""
     project.require_set_up()
     if not has_dvc(project.top):
         raise XexpError("this is not a DVC project", "run: git xexp init")
-
-
-def require_untracked_by_git(store: ModelStore, paths: Iterable[str]) -> None:
-    """Raise XexpError if git itself tracks model files: DVC would refuse to add them."""
-    held = store.project.at_top.fields("ls-files", "-z", "--", *paths)
-    if held:
-        more = f" and {len(held) - 1} more" if len(held) > 1 else ""
-        raise XexpError(
-            f"{held[0]}{more} is tracked by git, so DVC cannot track it",
-            f"hand it over: git rm -r --cached '{held[0]}' && git commit",
-        )
-
-
-def update_folder_pointer(
-    store: ModelStore, running: Running, contents: SlotContents, members: Mapping[str, str | None]
-) -> list[str]:
-    """Update the pointer of the candidates folder for some of its files.
-
-    ``members``: path from the top → md5 as hex, None if the file is gone. Returns the changed
-    pointer and ``.gitignore`` files.
-    """
-    top, folder = store.project.top, contents.slot.candidates
-    hashes = {top / path: digest for path, digest in members.items() if digest is not None}
-    if not members or (contents.output is None and not hashes):
-        return []
-    output = contents.output
-    if output is not None and output.stage is None and not output.legacy and output.hash:
-        with objects_noted(store.project, running, [folder]):
-            save_pointer(store, running, folder)
-            return list(track_members(top, output, members, Tracked(hashes)))
-    absent = [model.path for model in contents.candidates if not model.there]
-    if absent:
-        raise XexpError(
-            f"{absent[0]} and {len(absent) - 1} more are not checked out" if len(absent) > 1
-            else f"{absent[0]} is not checked out",
-            f"dvc checkout '{folder}'",
-        )  # fmt: skip
-    root = output.root if output else root_of(store, folder)
-    with objects_noted(store.project, running, [folder]):
-        save_pointer(store, running, folder)
-        return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
-
-
-def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
-    """Update or create the pointer of one file; return the changed files."""
-    top = store.project.top
-    root = root_of(store, path)
-    with objects_noted(store.project, running, [path]):
-        save_pointer(store, running, path)
-        return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
-
-
-def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:
-    return {path: digest for path, digest in hashes.items() if path.exists()}
 
 
 def root_of(store: ModelStore, path: str) -> str:
@@ -493,16 +408,6 @@ def root_of(store: ModelStore, path: str) -> str:
         return owner.root
     parents = (str(p) for p in PurePosixPath(path).parents if str(p) != ".")
     return next((p for p in parents if is_dvc_repo(store.project.top / p)), "")
-
-
-def save_pointer(store: ModelStore, running: Running, path: str) -> None:
-    """Back up the pointer and ``.gitignore`` that an output's change touches."""
-    owner = store.owner(path)
-    base = owner.path if owner else path
-    names = [owner.pointer if owner else f"{base}.dvc"]
-    names.append(str(PurePosixPath(base).parent / ".gitignore"))
-    for name in names:
-        running.save_file(store.project.top / name)
 
 
 def author(project: Project) -> str:

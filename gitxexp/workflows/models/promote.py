@@ -28,7 +28,7 @@ from gitxexp.workflows.experiments import tag as experiments_tag
 from gitxexp.workflows.experiments.collect import Wanted
 from gitxexp.workflows.experiments.plan import Request as TagRequest
 from gitxexp.workflows.experiments.tag import Tagged
-from gitxexp.workflows.models import history, inventory, prune, run_facts, select
+from gitxexp.workflows.models import changes, history, inventory, prune, run_facts, select
 from gitxexp.workflows.models.context import ModelContext
 from gitxexp.workflows.models.inventory import Model, ModelStore, Slot, SlotContents
 from gitxexp.workflows.models.run_facts import RunFacts, RunIndex
@@ -280,14 +280,14 @@ class _Promotion:
         """Everything in order: the new file, the swap, the pointers, the record, commit or tag."""
         project, running, plan = self.project, self.running, self.plan
         store, slot = plan.context.store, plan.slot
-        inventory.require_untracked_by_git(store, [slot.production, f"{slot.candidates}/"])
+        changes.require_untracked_by_git(store, [slot.production, f"{slot.candidates}/"])
         kept, touched = None, list[str]()
         if plan.already:
             last = plan.last
             promotion = self.promotion(plan.after.model.hash, last.hash_after if last else "")
         else:
             _require_file(plan)
-            inventory.make_folder(project, running, (project.top / slot.production).parent)
+            changes.make_folder(project, running, (project.top / slot.production).parent)
             swap = self.bring()
             kept = self.replace(swap)
             touched = self.update_pointers(swap, kept)
@@ -375,11 +375,11 @@ class _Promotion:
         step = ModelReplaced(
             path=str(place),
             source=str(swap.incoming) if from_candidate else None,
-            new=inventory.file_facts(project, new, swap.incoming),
-            old=inventory.file_facts(project, old) if old else None,
+            new=changes.file_facts(project, new, swap.incoming),
+            old=changes.file_facts(project, old) if old else None,
             kept=str(backup) if old else None,
         )
-        inventory.make_folder(project, running, backup.parent)
+        changes.make_folder(project, running, backup.parent)
         running.record(step)
         if old:
             duplicate(place, backup)
@@ -406,10 +406,10 @@ class _Promotion:
         if kept:
             members[kept] = self.md5(self.project.top / kept)
         production = self.plan.slot.production
-        touched = inventory.update_file_pointer(context.store, running, production, swap.md5)
+        touched = changes.update_file_pointer(context.store, running, production, swap.md5)
         return [
             *touched,
-            *inventory.update_folder_pointer(context.store, running, context.contents, members),
+            *changes.update_folder_pointer(context.store, running, context.contents, members),
         ]
 
     # -- the record --------------------------------------------------------------------------------

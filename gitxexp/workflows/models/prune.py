@@ -25,7 +25,7 @@ from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import remote_name
 from gitxexp.storage.objects import Progress, object_path
 from gitxexp.workflows.experiments import describe
-from gitxexp.workflows.models import candidates, inventory, run_facts
+from gitxexp.workflows.models import candidates, changes, inventory, run_facts
 from gitxexp.workflows.models.context import ModelContext, ranked
 from gitxexp.workflows.models.inventory import Model, ModelStore
 from gitxexp.workflows.models.manifests import tags_holding
@@ -322,7 +322,7 @@ def _move(project: Project, running: Running, gone: Sequence[Decision]) -> list[
     moved = []
     for number, model in enumerate(one.model for one in gone if one.model.there):
         path = project.top / model.path
-        facts = inventory.file_facts(project, model)
+        facts = changes.file_facts(project, model)
         kept = running.keep / "aside" / f"{number}.{path.name}"
         running.record(ModelRemoved(str(path), facts, str(kept)))
         move(path, kept)
@@ -338,7 +338,7 @@ def _update_pointers(running: Running, plan: PrunePlan, gone: Sequence[Decision]
         contents = context.contents
         models = [one.model for one in gone if one.model.slot == contents.slot.name]
         members: dict[str, str | None] = {m.path: None for m in models if m.recorded is not None}
-        touched += inventory.update_folder_pointer(context.store, running, contents, members)
+        touched += changes.update_folder_pointer(context.store, running, contents, members)
     return touched
 
 

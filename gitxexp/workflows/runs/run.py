@@ -490,8 +490,6 @@ def _notes(left: Traces, execution: Execution) -> tuple[str, ...]:
 
 def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wait: bool) -> Run:
     """Keep the model and tag the experiment; a refusal is reported, and the run stays."""
-    from gitxexp.workflows.experiments.tag import tag, tag_and_push  # late: see _import_the_rest
-
     request = prepared.request
     pointers: tuple[str, ...] = ()
     if request.keep and not left.doubt:
@@ -501,6 +499,8 @@ def _finish(project: Project, prepared: Prepared, done: Run, left: Traces, *, wa
             done = replace(done, notes=(*done.notes, f"its model is not kept: {error.message}"))
     if not request.tag:
         return done
+    from gitxexp.workflows.experiments.tag import tag, tag_and_push  # late: see _import_the_rest
+
     try:
         if prepared.patch:
             note = "not tagged: no commit holds the code that ran (--dirty)"
@@ -555,7 +555,9 @@ def _tag_request(
 
 def _keep_models(project: Project, done: RunRecord, left: Traces, *, wait: bool) -> tuple[str, ...]:
     """Add the production models that the run wrote as its candidates; return the changed pointers."""
-    from gitxexp.workflows.models.add import add
+    if not left.models:
+        return ()
+    from gitxexp.workflows.models.add import add  # late: most runs leave no model
 
     by_path = {slot.production: slot.name for slot in all_slots(project.config)}
     touched: list[str] = []

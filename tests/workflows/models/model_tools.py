@@ -16,7 +16,7 @@ from typing import Any
 from gitxexp.repository import commit
 from gitxexp.repository.operation import OpLog
 from gitxexp.repository.repository import Project
-from gitxexp.workflows.models import inventory, promote, prune
+from gitxexp.workflows.models import changes, promote, prune
 from tests.helpers import Done, Repo, dies
 
 RUNS = ("run-lr-0.01", "run-lr-0.1", "run-lr-1.0")
@@ -85,7 +85,7 @@ def killed(repo: Repo, *args: str, start: int = 1, stride: int = 1) -> Iterator[
     around = [
         (OpLog, "record"), (OpLog, "amend"), (OpLog, "finish"), (promote, "duplicate"),
         (promote, "move"), (prune, "move"), (os, "replace"), (os, "link"), (os, "unlink"),
-        (inventory, "track_members"), (inventory, "track_file"), (promote, "_register"),
+        (changes, "track_members"), (changes, "track_file"), (promote, "_register"),
         (commit, "commit"), (commit, "_follow"), (prune, "_delete"),
     ]  # fmt: skip
     step = start

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gitxexp.common.errors import XexpError
 from gitxexp.common.text import some
@@ -16,9 +16,11 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.trackers import column_names
 from gitxexp.trackers.run import Run
 from gitxexp.workflows.checks.context import Context
-from gitxexp.workflows.checks.profile import TableProfile
 from gitxexp.workflows.checks.rename import rename, tables_with
 from gitxexp.workflows.checks.rule import Finding, Fix, Level, Scope, found, rule
+
+if TYPE_CHECKING:
+    from gitxexp.workflows.checks.profile import TableProfile
 
 _NAMED = 5
 #: How alike two names are that are perhaps one (difflib's ratio).
