@@ -13,6 +13,7 @@ from gitxexp.repository import config, version
 from gitxexp.repository.repository import Project
 from gitxexp.repository.tags import Tags
 from gitxexp.repository.version import AnyVersion, Level, NamedVersion, Version
+from gitxexp.storage.git import REGISTRY
 
 
 class Taken:
@@ -76,8 +77,7 @@ def _registries(project: Project) -> list[str]:
     listed = project.git.text("cat-file", "--batch-check", stdin=wanted.encode()).split("\n")
     blobs = dict.fromkeys(line.split(" ")[0] for line in listed if " blob " in line)
     if project.places.top is not None and blobs:
-        # with -m a file is listed a second time if it is modified or deleted
-        listed = project.at_top.fields("ls-files", "-z", "-s", "-m", "--", config.REGISTRY)
+        listed = project.at_top.fields(*REGISTRY)
         if len(listed) == 1:
             blobs.pop(listed[0].split(" ")[1], None)
     return list(blobs)

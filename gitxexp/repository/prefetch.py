@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from gitxexp.repository.version import PATTERNS
 from gitxexp.storage.git import (
+    BRANCHES,
     CHANGES,
     CONFIG,
     DVC_FILES,
@@ -17,7 +18,9 @@ from gitxexp.storage.git import (
     PLACES,
     PROJECTS,
     REFS,
+    REGISTRY,
     SETTINGS,
+    TRACKER_FOLDERS,
     UNTRACKED,
     UNTRACKED_FOLDERS,
 )
@@ -42,5 +45,14 @@ STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
 
 #: Queries of ``run`` at the top of a work tree, before the command and after it.
 RUN_BEFORE = (PLACES, (*CONFIG, STATUS_DRIVER), (*CONFIG, SETTINGS), CHANGES, PROJECTS, HEAD, IDENTITY,
-              (*REFS, *PATTERNS), DVC_FILES, UNTRACKED_FOLDERS, UNTRACKED)  # fmt: skip
-RUN_AFTER = (DVC_FILES, (*CONFIG, SETTINGS), PROJECTS, UNTRACKED_FOLDERS, CHANGES, UNTRACKED)
+              (*REFS, *PATTERNS), DVC_FILES, TRACKER_FOLDERS, BRANCHES, REGISTRY, UNTRACKED_FOLDERS,
+              UNTRACKED)  # fmt: skip
+RUN_AFTER = (
+    DVC_FILES,
+    (*CONFIG, SETTINGS),
+    PROJECTS,
+    UNTRACKED_FOLDERS,
+    CHANGES,
+    TRACKER_FOLDERS,
+    UNTRACKED,
+)

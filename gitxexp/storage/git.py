@@ -51,6 +51,12 @@ DVC_FILES = ("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--
              ":/*.dvc", ":/dvc.lock", ":/*/dvc.lock", ":/dvc.yaml", ":/*/dvc.yaml")  # fmt: skip
 #: Lists the settings of projects in folders, from the top.
 PROJECTS = ("ls-files", "-z", "--", "*/.xexp/config.toml")
+#: Lists the blob of the registry in the index, twice if the file is modified or deleted.
+REGISTRY = ("ls-files", "-z", "-s", "-m", "--", ".xexp/registry.db")
+BRANCHES = (*REFS, "refs/heads", "refs/remotes")
+#: Lists what shows the folders of MLflow and DVCLive, ignored ones included.
+TRACKER_FOLDERS = ("ls-files", "-z", "--cached", "--others", "--", "dvclive/metrics.json",
+                   "*/dvclive/metrics.json", "mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml")  # fmt: skip
 IDENTITY = ("var", "GIT_COMMITTER_IDENT")
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
 #: The same, with a folder of which git has nothing in place of its files.

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gitxexp.storage.dvc.places import readable
-from gitxexp.storage.git import Git
+from gitxexp.storage.git import TRACKER_FOLDERS, Git
 
 if TYPE_CHECKING:
     from gitxexp.repository.config import Config
@@ -49,12 +49,12 @@ def sources(top: Path, config: Config) -> list[Path]:
 def find_folders(top: Path, config: Config) -> list[Path]:
     """Folders that MLflow or DVCLive keep below ``top``; without MLflow's if databases are
     configured."""
-    known = ["dvclive/metrics.json", "*/dvclive/metrics.json"]
-    if not config.results_databases:
-        known += ["mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml"]
+    names = Git(top).fields(*TRACKER_FOLDERS)
+    if config.results_databases:
+        names = [name for name in names if name.endswith("dvclive/metrics.json")]
     found = dict.fromkeys(
         path
-        for name in Git(top).fields("ls-files", "-z", "--cached", "--others", "--", *known)
+        for name in names
         if not _is_hidden(name) and config.has(name) and (path := _folder_of(top, name)) is not None
     )
     return [path for path in found if path.is_dir() and _has_runs(path)]

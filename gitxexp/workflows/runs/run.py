@@ -49,7 +49,7 @@ from gitxexp.workflows.runs.parameters import ParameterFile
 from gitxexp.workflows.runs.record import RunFolders, RunRecord, UnderWay
 from gitxexp.workflows.runs.software import Asked, Software
 from gitxexp.workflows.runs.traces import Before, Traces
-from gitxexp.workflows.runs.warnings import warnings
+from gitxexp.workflows.runs.warnings import QUESTIONS, warnings
 
 if TYPE_CHECKING:
     from gitxexp.workflows.experiments.tag import Tagged
@@ -130,9 +130,9 @@ def run(
     runs if the code is not committed, data differs from its pointers, the command or a parameter
     does not exist, or the tag would be refused anyway.
     """
-    with storage_git.asked_once():
+    early = QUESTIONS if request.checks else ()
+    with storage_git.begun(project.at_top, early), storage_git.asked_once():
         prepared = prepare(project, request, cwd=cwd, wait=wait)
-    storage_git.drop()  # what the command changes would not be seen
     if begin is not None:
         begin(prepared)
     folders = RunFolders(project.state)

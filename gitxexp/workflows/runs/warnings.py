@@ -8,9 +8,14 @@ from typing import Any
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.checks.check import checks_before
 from gitxexp.workflows.checks.rule import Finding
+from gitxexp.workflows.checks.rules import engine
 
 #: Rules that ``run`` and ``sweep`` enforce themselves or do not need.
 _OTHERS = ("version-taken", "data-uncommitted", "remote-missing", "on-main")
+
+
+#: What :func:`warnings` asks git: a search of all Python files, to be begun early.
+QUESTIONS = (engine.QUESTION,)
 
 
 def warnings(project: Project, params: Mapping[str, Any] | None = None) -> tuple[Finding, ...]:

@@ -68,5 +68,12 @@ def engine(context: Context) -> Iterator[Finding]:
 
 def _files(git: Git, pattern: str) -> tuple[str, ...]:
     """The Python files of the work tree, tracked or new, that match."""
-    words = ("grep", "-z", "-l", "-I", "--untracked", "-E", "-e", pattern, "--", "*.py", "*.ipynb")
-    return tuple(git.fields(*words, ok=(0, 1)))
+    return tuple(git.fields(*_search(pattern), ok=(0, 1)))
+
+
+def _search(pattern: str) -> tuple[str, ...]:
+    return ("grep", "-z", "-l", "-I", "--untracked", "-E", "-e", pattern, "--", "*.py", "*.ipynb")
+
+
+#: What the rule asks git at the top of the work tree in any case.
+QUESTION = _search(_POOL)
