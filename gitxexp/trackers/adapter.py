@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.files import database_kind
+from gitxexp.trackers.databases import Database, kind_of, reading
 from gitxexp.trackers.logged import Logged
 from gitxexp.trackers.roles import NO_RULES, RoleRules
 from gitxexp.trackers.run import ColumnFacts, Run, Windows
@@ -54,9 +55,13 @@ class Adapter(ABC):
     #: Whether the layout can be that of a parquet file: one table without a key.
     in_parquet: ClassVar[bool] = False
 
-    @abstractmethod
     def knows(self, path: Path, table: str | None = None) -> bool:
         """Whether the file or folder has this tracker's layout."""
+        return kind_of(path) is not None and reading(path, lambda d: self.recognises(d, table))
+
+    def recognises(self, database: Database, table: str | None) -> bool:
+        """Whether the tables of a database have this tracker's layout. A tracker of folders has none."""
+        return False
 
     @abstractmethod
     def runs(self, path: Path, query: Query) -> list[Run]:
@@ -113,5 +118,9 @@ def adapter_of(path: Path, table: str | None = None) -> Adapter | None:
     Raises XexpError for an existing file that cannot be read.
     """
     parquet = database_kind(path) == "parquet"
-    asked = (each for each in adapters() if each.in_parquet or not parquet)
-    return next((each for each in asked if each.knows(path, table)), None)
+    asked = [each for each in adapters() if each.in_parquet or not parquet]
+    if kind_of(path) is None:
+        return next((each for each in asked if each.knows(path, table)), None)
+    return reading(
+        path, lambda d: next((each for each in asked if each.recognises(d, table)), None)
+    )

@@ -38,14 +38,6 @@ T = TypeVar("T")
 class EventTables(Adapter):
     """Reads runs from the tables of a SQLite, DuckDB or parquet file."""
 
-    def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file is a database that this adapter recognises by its tables."""
-        return is_database(path) and reading(path, lambda d: self.recognises(d, table))
-
-    def recognises(self, database: Database, table: str | None) -> bool:
-        """Whether the tables of a database have this tracker's layout."""
-        raise NotImplementedError
-
     def runs(self, path: Path, query: Query) -> list[Run]:
         """Every run of all tables of runs; those without a readable time come last."""
 

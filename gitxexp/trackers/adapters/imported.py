@@ -27,11 +27,11 @@ class Imported(Adapter):
     name = "imported"
     order = 40
 
-    def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file has imported runs but no tracker's tables."""
+    def recognises(self, database: Database, table: str | None) -> bool:
+        """Whether a database has imported runs but no tracker's tables."""
         if table is not None:
-            return table == RUNS and self.has(path)
-        return self.has(path) and not reading(path, tables_of)
+            return table == RUNS and _has(database)
+        return _has(database) and not tables_of(database)
 
     def has(self, path: Path) -> bool:
         """Whether the file has imported runs."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from gitxexp.trackers import mlflow
 from gitxexp.trackers.adapter import Adapter, Point, Query
-from gitxexp.trackers.databases import Database, kind_of, reading
+from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.mlflow import Record
 from gitxexp.trackers.run import ColumnFacts, Run
 from gitxexp.trackers.tables import all_tables
@@ -30,9 +30,9 @@ class MlflowDatabase(Adapter):
     name = "mlflow"
     order = 10
 
-    def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file is a database with MLflow's tables."""
-        return kind_of(path) is not None and reading(path, _is_mlflow)
+    def recognises(self, database: Database, table: str | None) -> bool:
+        """Whether a database has MLflow's tables."""
+        return _is_mlflow(database)
 
     def runs(self, path: Path, query: Query) -> list[Run]:
         """Every run that was not deleted."""

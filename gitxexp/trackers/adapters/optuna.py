@@ -19,7 +19,7 @@ from gitxexp.common.limits import MOST_DIGITS
 from gitxexp.trackers import roles
 from gitxexp.trackers.adapter import Adapter, Point, Query
 from gitxexp.trackers.column_names import Role, maximize
-from gitxexp.trackers.databases import Database, kind_of, reading
+from gitxexp.trackers.databases import Database, reading
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.run import ColumnFacts, Part, Run
 from gitxexp.trackers.tables import all_tables
@@ -51,9 +51,9 @@ class OptunaStorage(Adapter):
     name = "optuna"
     order = 11
 
-    def knows(self, path: Path, table: str | None = None) -> bool:
-        """Whether the file is a database with Optuna's tables."""
-        return kind_of(path) is not None and reading(path, _is_optuna)
+    def recognises(self, database: Database, table: str | None) -> bool:
+        """Whether a database has Optuna's tables."""
+        return _is_optuna(database)
 
     def runs(self, path: Path, query: Query) -> list[Run]:
         """Every trial that has begun, the one that ended last first."""
