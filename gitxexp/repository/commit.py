@@ -74,6 +74,12 @@ def status(project: Project) -> Iterator[tuple[str, str]]:
             yield UNMERGED, field.split(" ", 10)[10]
 
 
+def untracked(project: Project) -> list[str]:
+    """Return the files that git neither tracks nor ignores; a folder of which it has nothing stands
+    for its files, with a trailing slash."""
+    return [path for states, path in status(project) if states == UNTRACKED]
+
+
 def changes(project: Project) -> Changes:
     """Return what differs from HEAD, from one ``git status``, without the folders of other
     projects."""

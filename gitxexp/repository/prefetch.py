@@ -22,7 +22,6 @@ from gitxexp.storage.git import (
     SETTINGS,
     TRACKER_FOLDERS,
     UNTRACKED,
-    UNTRACKED_FOLDERS,
 )
 
 #: Slowest first. The arguments must match those of :class:`Git`: any others are wasted.
@@ -45,14 +44,5 @@ STATUS = ((*REFS, *PATTERNS), PLACES, STATUS_HEAD, STATUS_COMMITS, STATUS_APART,
 
 #: Queries of ``run`` at the top of a work tree, before the command and after it.
 RUN_BEFORE = (PLACES, (*CONFIG, STATUS_DRIVER), (*CONFIG, SETTINGS), CHANGES, PROJECTS, HEAD, IDENTITY,
-              (*REFS, *PATTERNS), DVC_FILES, TRACKER_FOLDERS, BRANCHES, REGISTRY, UNTRACKED_FOLDERS,
-              UNTRACKED)  # fmt: skip
-RUN_AFTER = (
-    DVC_FILES,
-    (*CONFIG, SETTINGS),
-    PROJECTS,
-    UNTRACKED_FOLDERS,
-    CHANGES,
-    TRACKER_FOLDERS,
-    UNTRACKED,
-)
+              (*REFS, *PATTERNS), DVC_FILES, TRACKER_FOLDERS, BRANCHES, REGISTRY, UNTRACKED)  # fmt: skip
+RUN_AFTER = (DVC_FILES, (*CONFIG, SETTINGS), PROJECTS, CHANGES, TRACKER_FOLDERS, UNTRACKED)

@@ -59,8 +59,6 @@ TRACKER_FOLDERS = ("ls-files", "-z", "--cached", "--others", "--", "dvclive/metr
                    "*/dvclive/metrics.json", "mlruns/*/meta.yaml", "*/mlruns/*/meta.yaml")  # fmt: skip
 IDENTITY = ("var", "GIT_COMMITTER_IDENT")
 UNTRACKED = ("ls-files", "-z", "--others", "--exclude-standard")
-#: The same, with a folder of which git has nothing in place of its files.
-UNTRACKED_FOLDERS = (*UNTRACKED, "--directory", "--no-empty-directory")
 #: What differs from HEAD, from any folder.
 CHANGES = ("status", "--porcelain=v2", "-z", "--no-renames", "-unormal")
 SETTINGS = r"^xexp\."  #: our own keys, for :meth:`Git.config`

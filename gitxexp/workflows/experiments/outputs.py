@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import NoAnswer, XexpError
 from gitxexp.common.text import counted, some
+from gitxexp.repository import commit
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.changes import Change, Kind, status
 from gitxexp.storage.dvc.places import has_dvc
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.git import UNTRACKED_FOLDERS
 from gitxexp.trackers.runs import run_rows
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments.collect import merged_parts
@@ -238,8 +238,7 @@ class Untracked:
 
 def untracked(project: Project) -> Untracked:
     """Return untracked data, models and results of an experiment. Ignored files are left out."""
-    listed = project.at_top.fields(*UNTRACKED_FOLDERS)
-    listed = [name for name in listed if project.config.has(name.rstrip("/"))]
+    listed = [path for path in commit.untracked(project) if project.config.has(path.rstrip("/"))]
     known = {path.relative_to(project.top).as_posix() for path in _databases(project, listed)}
     pointed = _pointed(project) if listed else ()
     below = f"{project.folder}/" if project.folder else ""
