@@ -73,8 +73,10 @@ Question = tuple[str, tuple[str, ...]]
 _answers: ContextVar[dict[Question, subprocess.CompletedProcess[bytes]] | None] = ContextVar(
     "answers", default=None
 )
-#: Processes that :func:`begun` started and nobody has asked for yet.
-_begun: dict[Question, subprocess.Popen[bytes]] = {}
+#: Processes that :func:`begun` started, in this thread, and whose answers nobody has asked for yet.
+_begun: ContextVar[dict[Question, subprocess.Popen[bytes]] | None] = ContextVar(
+    "begun", default=None
+)
 
 
 @contextmanager
@@ -105,19 +107,23 @@ def asked_anew() -> Iterator[None]:
 @contextmanager
 def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
     """Start questions that the block will ask git, so that their answers are there by then."""
+    started = _begun.get() or {}
+    token = _begun.set(started)
     with suppress(XexpError):  # such as git missing: the actual query will report it
         for args in questions:
-            _begun[git.question(args)] = git.start(args)
+            started[git.question(args)] = git.start(args)
     try:
         yield
     finally:
         drop()
+        _begun.reset(token)
 
 
 def drop() -> None:
     """Stop the processes that :func:`begun` started and whose answers were not used."""
-    while _begun:
-        process = _begun.popitem()[1]
+    started = _begun.get()
+    while started:
+        process = started.popitem()[1]
         process.kill()
         process.communicate()
 
@@ -233,10 +239,9 @@ class Git:
     def _start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        begun = None
-        if _begun and self._reads and not fed and env is None:
-            begun = _begun.pop(self.question(args), None)
-        return begun or self.start(args, fed, env)
+        started = _begun.get() if self._reads and not fed and env is None else None
+        process = started.pop(self.question(args), None) if started else None
+        return process or self.start(args, fed, env)
 
     def start(
         self, args: Sequence[str], fed: bool = False, env: Mapping[str, str] | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -76,6 +77,16 @@ def test_a_begun_question_is_used_once_and_what_is_left_ends(
         assert git.head() != first
     (repo / "new").write_text("new")
     assert git.fields(*CHANGES) == ["? new"]
+
+
+def test_another_thread_uses_nothing_that_was_begun_or_answered_here(
+    repo: Repo, started: list[Any]
+) -> None:
+    git = Git(repo.path)
+    with begun(git, [CHANGES]), asked_once(), ThreadPoolExecutor(1) as pool:
+        git.head()
+        pool.submit(lambda: (git.fields(*CHANGES), git.head())).result()
+        assert started == [CHANGES, HEAD, CHANGES, HEAD]
 
 
 def test_no_question_is_in_a_list_twice() -> None:
