@@ -9,6 +9,22 @@ ID_COLUMNS = ("input_id", "sample_id", "example_id", "item_id", "instance_id", "
               "example_idx")  # fmt: skip
 SPLITS = ("split", "data_split", "dataset_split", "subset", "fold_type", "partition")
 ERRORS = ("error", "exception", "error_message", "err", "error_msg", "failure")
+#: What a column of errors holds where there is none, in small letters.
+NO_ERRORS = (
+    "0",
+    "0.0",
+    "false",
+    "none",
+    "null",
+    "nan",
+    "n/a",
+    "[]",
+    "{}",
+    "no",
+    "no error",
+    "ok",
+    "success",
+)
 PREDICTIONS = (
     "prediction",
     "predicted",

@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 from gitxexp.common.dataclass import dataclass
@@ -22,7 +22,14 @@ from gitxexp.trackers.databases import Database
 from gitxexp.trackers.event_rows import XETRACK_COLUMNS, plain, structure
 from gitxexp.trackers.roles import Decision, RoleRules, Values
 from gitxexp.trackers.tables import Table, quoted
-from gitxexp.workflows.checks.layout import ERRORS, ID_COLUMNS, PREDICTIONS, SPLITS, TRUTHS
+from gitxexp.workflows.checks.layout import (
+    ERRORS,
+    ID_COLUMNS,
+    NO_ERRORS,
+    PREDICTIONS,
+    SPLITS,
+    TRUTHS,
+)
 from gitxexp.workflows.checks.ranges import Ranges, Wanted, ranges
 from gitxexp.workflows.checks.rule import Finding, Fix, Level, found
 
@@ -44,6 +51,10 @@ _STRATA = frozenset(("seed", "random_seed", "random_state", "fold", "split", "ta
 _RANGES = 1_000
 #: Limits of one sort: places (bits in several integers), and patterns of them.
 _BITS, _PLACES, _PATTERNS = 60, 600, 5_000
+#: Aggregates of one statement: SQLite returns at most 2,000 columns.
+_ITEMS = 1_500
+#: Maximum number of columns for one condition on all: SQLite's are at most 1,000 levels deep.
+_COLUMNS = 400
 #: Maximum number of runs that are compared one by one.
 _FEW = 16
 #: Maximum number of runs that are distinguished; with more, the table counts as one.
@@ -170,8 +181,19 @@ class TableProfile:
 
     @cached_property
     def error_column(self) -> str | None:
-        """The column that holds the error of a row that failed."""
-        return self.table.first_of(ERRORS)
+        """The column that holds the error of a row that failed; a fraction is one of a regression."""
+        name = self.table.first_of(ERRORS)
+        declared = self.table.types.get(name or "", "").upper()
+        return None if declared.startswith(("REAL", "DOUB", "FLOA", "DEC", "NUM")) else name
+
+    @property
+    def failure(self) -> str:
+        """An SQL expression: the error of a row, NULL where that says that there is none."""
+        column = quoted(self.error_column or "")
+        text = f"CAST({column} AS VARCHAR)"
+        none = ", ".join(f"'{word}'" for word in NO_ERRORS)
+        empty = f"{column if self.database.kind == 'sqlite' else text} = ''"
+        return f"CASE WHEN {empty} OR lower({text}) IN ({none}) THEN NULL ELSE {text} END"
 
     @cached_property
     def cache_column(self) -> str | None:
@@ -275,11 +297,23 @@ class TableProfile:
         return found
 
     def _sorted(self, by: Sequence[str], items: Sequence[str]) -> Iterable[Sequence[Any]]:
-        """Yield the values of a row per group."""
+        """Yield the values of a row per group; of a table with very many columns in several scans."""
         ends = ["min(rowid)", "max(rowid)"] if self.table.has_rowid else ["NULL", "NULL"]
-        picks = ", ".join([*by, "count(*)", *ends, *self._matching(), *items])
-        grouping = f" GROUP BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
-        return self.database.rows(f"SELECT {picks} FROM {self.from_table}{grouping}")
+        grouping = (
+            f" GROUP BY {', '.join(by)} ORDER BY {', '.join(by)} LIMIT {RUNS + 1}" if by else ""
+        )
+        first = [*by, "count(*)", *ends, *self._matching()]
+        most = _ITEMS if self.database.kind == "sqlite" else len(items)
+        parts = [items[at : at + most] for at in range(0, len(items), most)]
+        scans = [
+            self.database.rows(
+                f"SELECT {', '.join([*(() if at else first), *part])} FROM {self.from_table}{grouping}"
+            )
+            for at, part in enumerate(parts)
+        ]
+        if len(scans) == 1:
+            return scans[0]
+        return (list(chain.from_iterable(rows)) for rows in zip(*scans, strict=True))
 
     def _in_ranges(self, by: Sequence[str], wanted: Mapping[str, Wanted]) -> list[list[Any]] | None:
         """The same of a large table whose runs are contiguous, without a sort; else None."""
@@ -289,7 +323,7 @@ class TableProfile:
         first, last = next(iter(self.database.rows(f"SELECT {', '.join(ends)}")))
         if self.run_column is None or first is None or last - first < LARGE:
             return None
-        if self._is_mixed((first + last) // 2):
+        if len(wanted) > _COLUMNS or self._is_mixed((first + last) // 2):
             return None
         known = ranges(self.database, self.from_table, by[0], _RANGES)
         if known is None:
@@ -305,7 +339,9 @@ class TableProfile:
 
     def _aggregates(self, name: str) -> Wanted:
         column = quoted(name)
-        if name in (self.error_column, self.cache_column):
+        if name == self.error_column:
+            return Wanted(self.failure)
+        if name == self.cache_column:
             text = column if self.database.kind == "sqlite" else f"CAST({column} AS VARCHAR)"
             return Wanted(f"nullif({text}, '')")
         if not self._has_extremes(name):
@@ -634,6 +670,36 @@ class TableProfile:
             text = known.get(tuple(map(plain, values)))
             if text is not None and count:
                 found[text] = int(count)
+        return found
+
+    def inputs_by_config(self) -> dict[str, int]:
+        """The number of inputs of each configuration, in one or several runs."""
+        configs = self.by_config()
+        if self.patterns is not None:
+            runs = {text: {group.run for group in groups} for text, groups in configs.items()}
+            return {
+                text: sum(
+                    one.inputs
+                    for one in self.patterns
+                    if one.runs([at for at, g in enumerate(self.chosen) if g.run in names])
+                )
+                for text, names in runs.items()
+            }
+        inputs = f"count(DISTINCT {quoted(self.require_id())})"
+        each = self.by_group(inputs)
+        found = {
+            text: max(each.get(group.key, 0) for group in groups)
+            for text, groups in configs.items()
+        }
+        parted = {text: groups for text, groups in configs.items() if len(groups) > 1}
+        if len(parted) <= MOST or sum(group.rows for group in self.chosen) < LARGE:
+            for text, groups in parted.items():
+                where, params = self.where(groups, always=True)
+                for name, value in groups[0].varying.items():
+                    where += f" AND {quoted(name)} {self._same} ?"
+                    params.append(value)
+                sql = f"SELECT {inputs} FROM {self.from_table} WHERE {where}"
+                found[text] = int(self.value(sql, params))
         return found
 
     def shared_by(self, groups: Sequence[Group]) -> list[Pattern]:

@@ -267,6 +267,66 @@ def test_several_rows_of_an_input_on_purpose(tmp_path: Path, also: str, values: 
     assert one.message == "1 input evaluated more than once within a run"
 
 
+def test_one_configuration_in_several_runs(tmp_path: Path) -> None:
+    """Workers that share the inputs, and a run that goes on with another: together they have all."""
+    path = evaluation(tmp_path / "e.db", "k INT", "k", each=1)
+    change(path, "UPDATE evals SET run_id = run_id || '-' || (question_id % 4)")
+    assert found_in(path) == {}
+    change(path, "DELETE FROM evals WHERE run_id = 'r1-2'")
+    (one,) = found_in(path)["unbalanced"]
+    assert one.message.endswith("from 90 to 120 inputs") and one.rows[0]["runs"] == 3
+
+
+def test_errors_that_are_none(tmp_path: Path) -> None:
+    path = evaluation(tmp_path / "e.db", "error TEXT", "'None'", each=1)
+    for value in ("'None'", "'False'", "0", "'nan'", "NULL", "''"):
+        change(path, f"UPDATE evals SET error = {value}")
+        assert found_in(path, only=("failures",)) == {}, value
+    change(path, "UPDATE evals SET error = 'timeout' WHERE question_id = 3")
+    (one,) = found_in(path, only=("failures",))["failures"]
+    assert (one.message, one.count) == ("2 of 240 rows failed (0.8%): timeout", 2)
+    path = evaluation(tmp_path / "f.db", "error REAL", "0.5 + n % 3", each=1)  # of a regression
+    assert found_in(path, only=("failures",)) == {}
+    path = evaluation(tmp_path / "g.db", "error BOOLEAN", "n % 120 = 7", each=1)
+    assert found_in(path, only=("failures",))["failures"][0].count == 2
+
+
+def test_more_columns_than_a_statement_returns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = ", ".join(f"feature_{n} REAL" for n in range(700))
+    path = tmp_path / "wide.db"
+    change(path, f"CREATE TABLE p (run_id TEXT, timestamp TEXT, {names}, f1 REAL)",
+           *(f"INSERT INTO p (run_id, timestamp, feature_7, f1) VALUES ('{run}', '2026-01-01', {f1}, {f1})"
+             for run, f1 in (("a", 0.5), ("b", 0.6), ("a", 0.7), ("b", 1.5))))  # fmt: skip
+    for large in (profile.LARGE, 1):
+        monkeypatch.setattr(profile, "LARGE", large)
+        (one,) = found_in(path)["metric-out-of-range"]
+        assert one.rows == ({"run": "b", "least": 0.6, "most": 1.5, "rows": 2},)
+
+
+def test_times_that_do_not_sort_as_text(tmp_path: Path) -> None:
+    path = tmp_path / "t.db"
+    change(path, "CREATE TABLE p (run_id TEXT, timestamp TEXT, f1 REAL)")
+    for times, backwards in (
+        (("10:00:00Z", "10:00:00.5Z", "10:00:01Z"), False),
+        (("10:00:00+02:00", "09:30:00+01:00"), False),
+        (("10:00:00Z", "09:59:59.5Z"), True),
+    ):
+        change(
+            path,
+            "DELETE FROM p",
+            *(f"INSERT INTO p VALUES ('a', '2026-01-01T{time}', 0.5)" for time in times),
+        )
+        assert ("clock" in found_in(path)) is backwards, times
+    change(
+        path,
+        "DELETE FROM p",
+        *(f"INSERT INTO p VALUES ('a', '{day}/01/2026', 0.5)" for day in ("31", "01")),
+    )
+    assert found_in(path) == {}
+
+
 def test_an_input_in_both_parts_of_one_fold(tmp_path: Path) -> None:
     path = evaluation(tmp_path / "e.db", *SEVERAL[2])
     change(path, "INSERT INTO evals SELECT 'r2', timestamp, question_id, 'm2', f1, fold, 'train' FROM evals"

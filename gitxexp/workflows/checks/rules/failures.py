@@ -22,6 +22,8 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     Failed inputs are rarely a random sample: long ones run out of memory, hard ones out of time. The mean
     of the others is the mean of the easy ones.
 
+    A row failed if a column such as `error` holds more than `0`, `False`, `None` or nothing.
+
     Run the failed inputs again, or count them as wrong. To set another share:
     `xexp.check.bounds failures=0.02`.
     """
@@ -32,14 +34,13 @@ def failures(table: TableProfile, context: Context) -> Iterator[Finding]:
     failed = sum(group.cells[name].filled for group in table.chosen)
     if not failed:
         return
-    column = quoted(name)
     model = table.table.first_of(("model", "params_model", "params_model_name", "model_name"))
-    by = [f"CAST({column} AS VARCHAR)", *([quoted(model)] if model else [])]
+    by = [table.failure, *([quoted(model)] if model else [])]
     picks = [f"{by[0]} AS error", *([f"{by[1]} AS model"] if model else []), 'count(*) AS "rows"']
     where, params = table.where(table.chosen)
     rows = table.ask(
-        f"SELECT {', '.join(picks)} FROM {table.from_table} WHERE {column} IS NOT NULL"
-        f" AND CAST({column} AS VARCHAR) <> '' AND {where} GROUP BY {', '.join(by)}"
+        f"SELECT {', '.join(picks)} FROM {table.from_table}"
+        f" WHERE {by[0]} IS NOT NULL AND {where} GROUP BY {', '.join(by)}"
         f" ORDER BY count(*) DESC LIMIT {MOST}", params,
     )  # fmt: skip
     first = str(rows[0]["error"]).strip().split("\n")[0] if rows else ""

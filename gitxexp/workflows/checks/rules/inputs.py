@@ -201,19 +201,12 @@ def unbalanced(table: TableProfile, context: Context) -> Iterator[Finding]:
 
 
 def _inputs_by_config(table: TableProfile, configs: dict[str, list[Group]]) -> list[dict[str, Any]]:
-    known = table.patterns
-    if known is None:
-        found = table.by_group(f"count(DISTINCT {quoted(table.require_id())})")
-    else:
-        inputs = (
-            (n, sum(one.inputs for one in known if one.runs([n]))) for n in range(len(table.chosen))
-        )
-        found = {table.chosen[at].key: count for at, count in inputs}
+    inputs = table.inputs_by_config()
     return [
         {
             "configuration": table.label(groups[0]),
-            "runs": len(groups),
-            "inputs": max(found.get(one.key, 0) for one in groups),
+            "runs": len({group.run for group in groups}),
+            "inputs": inputs[text],
         }
-        for groups in configs.values()
+        for text, groups in configs.items()
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ _PERCENT, _NEAR_ONE = 100.0, 2.0
 _ORDERED = 200_000
 #: What a truth value is as text.
 _TRUTHS = ("true", "false")
+#: The end of a time that has a zone.
+_ZONE = re.compile(r"\d(?:Z|[+-]\d\d:?\d\d)$")
 #: Seconds that a clock without a time zone may be ahead of ours.
 _ZONES = 15 * 3600.0
 
@@ -288,29 +291,33 @@ def _backwards(table: TableProfile, name: str) -> list[dict[str, Any]]:
     """The runs of which a row is older than the one written before it."""
     column, run = quoted(name), quoted(table.run_column or "")
     where, params = table.where(table.chosen)
-    kinds = {
-        type(v)
-        for g in table.chosen
-        for v in (g.cells[name].least, g.cells[name].most)
-        if v is not None
-    }
-    if len(kinds) != 1:  # times of several kinds do not compare
+    cells = [group.cells[name] for group in table.chosen]
+    ends = [end for each in cells for end in (each.least, each.most) if end is not None]
+    if len({type(end) for end in ends}) != 1:  # times of several kinds do not compare
         return []
+    if any(isinstance(end, str) and moment(end).rank < 2 for end in ends):  # 31/01/2026
+        return []
+    at = column
+    if any(isinstance(end, str) and _ZONE.search(end) for end in ends):  # 10:00:00Z, 10:00:00.5Z
+        is_sqlite = table.database.kind == "sqlite"
+        at = f"julianday({column})" if is_sqlite else f"TRY_CAST({column} AS TIMESTAMPTZ)"
     source = f"FROM {table.from_table} WHERE {column} IS NOT NULL AND {where}"
     if sum(group.rows for group in table.chosen) <= _ORDERED:
         sql = (
-            'SELECT run, count(*) AS "rows", min(moment) AS moment FROM'
-            f" (SELECT {run} AS run, {column} AS moment,"
-            f" lag({column}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
+            'SELECT run, count(*) AS "rows", min(shown) AS moment FROM'
+            f" (SELECT {run} AS run, {column} AS shown, {at} AS moment,"
+            f" lag({at}) OVER (PARTITION BY {run} ORDER BY rowid) AS before {source}) AS s"
             " WHERE moment < before GROUP BY run ORDER BY 2 DESC"
         )
         return table.ask(sql, params)
     rows = []
     for group in table.chosen:
         first, last = (_at(table, column, rowid) for rowid in group.ends or ())
-        cells = group.cells[name]
-        if first is not None and last is not None and (first > cells.least or last < cells.most):
-            rows.append({"run": group.run, "first": first, "last": last, "most": cells.most})
+        least, most = group.cells[name].least, group.cells[name].most
+        if first is None or last is None:
+            continue
+        if moment(first) > moment(least) or moment(last) < moment(most):
+            rows.append({"run": group.run, "first": first, "last": last, "most": most})
     return rows
 
 
