@@ -58,7 +58,7 @@ def kind_of(path: Path) -> str:
     kind = path.suffix.lower()
     if kind not in KINDS:
         raise UsageError(
-            f"cannot write a plot as {path.name!r}", f"name it with one of {', '.join(KINDS)}"
+            f"cannot write a plot as '{path}'", f"name it with one of {', '.join(KINDS)}"
         )
     return kind
 

@@ -162,15 +162,20 @@ class Browser(App[None]):
 
     async def _type(self) -> None:
         while self.typed:
-            target = self.focused or self.screen
             try:
-                await super().on_event(self.typed[0])
-                for pump in target.ancestors_with_self:  # what has no use for a key hands it on
-                    await _through(pump)
-                if isinstance(self.screen, Dialog):
-                    await _soon(self.screen.ready)
+                with suppress(ScreenStackError):  # it was left meanwhile
+                    await self._take(self.typed[0])
             finally:
                 self.typed.popleft()
+
+    async def _take(self, event: Event) -> None:
+        """Hand on a key, and wait for what it opens."""
+        target = self.focused or self.screen
+        await super().on_event(event)
+        for pump in target.ancestors_with_self:  # what has no use for a key hands it on
+            await _through(pump)
+        if isinstance(self.screen, Dialog):
+            await _soon(self.screen.ready)
 
     def _work(self, work: Callable[[], Coroutine[Any, Any, None]], group: str) -> Worker[None]:
         """Do something beside the screen, in place of what the group does."""

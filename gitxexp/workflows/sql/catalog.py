@@ -130,6 +130,8 @@ class Catalog:
         schema, _, plain = table.rpartition(".")
         asked = TableName(plain, name.schema or schema)
         there = list(self.databases_at(commit, asked.schema))
+        if asked.schema and not there:  # the name has a dot, or no database is called that
+            asked, there = TableName(table), list(self.databases_at(commit))
         return self._among(there, asked, self._nowhere(asked, revision, there), f"@{revision}")
 
     def _among(self, databases: Iterable[_Database], name: TableName, missing: XexpError | None,

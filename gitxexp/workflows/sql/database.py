@@ -174,15 +174,17 @@ class Database:
     def write_parquet(self, statement: Statement, path: Path) -> None:
         """Write the rows of a prepared statement to the parquet file ``path``, completely or not at
         all."""
-        from gitxexp.common.files import atomic_write
+        from gitxexp.common.files import output_file
 
+        if not path.name or path.is_dir():
+            raise XexpError(f"{path} is a folder", f"name a file: {path / 'result.parquet'}")
         out = self.session.scratch / "result.parquet"
         query = statement.text.strip().rstrip(";")
         with self._explained():
             self.session.connection.execute(
                 f"COPY ({query}\n) TO {text(str(out))} (FORMAT parquet)"
             )
-        with atomic_write(path) as temporary:
+        with output_file(path) as temporary:
             shutil.copyfile(out, temporary)
 
     @contextmanager

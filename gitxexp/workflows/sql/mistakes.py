@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from gitxexp.common.errors import UsageError, suggestion
+from gitxexp.storage.paths import leaves
 from gitxexp.tables.duckdb import session
 from gitxexp.tables.duckdb.core import core
 from gitxexp.workflows.sql.statement import is_path
@@ -15,6 +16,7 @@ from gitxexp.workflows.sql.statement import is_path
 #: Returns names on demand, which may take a while.
 Names = Callable[[], Sequence[str]]
 
+_ALLOW = "--allow-files reads any file of this machine"
 #: SQL keywords, to suggest for misspelt ones.
 KEYWORDS = (
     "SELECT", "FROM", "WHERE", "GROUP", "ORDER", "BY", "HAVING", "LIMIT", "OFFSET", "JOIN", "LEFT",
@@ -32,11 +34,8 @@ def explained(tables: Names, script: str = "", columns: Names = list) -> Iterato
     duckdb = core()
     try:
         yield
-    except duckdb.PermissionException:
-        raise UsageError(
-            "the query reads a file outside the project: refused",
-            "--allow-files reads any file of this machine",
-        ) from None
+    except duckdb.PermissionException as error:
+        raise _refused(str(error)) from None
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
     except _mistakes(duckdb) as error:
@@ -47,6 +46,20 @@ def explained(tables: Names, script: str = "", columns: Names = list) -> Iterato
         if "Query interrupted" not in str(error):
             raise
         raise KeyboardInterrupt from error
+
+
+def _refused(said: str) -> UsageError:
+    """Return what is wrong with a file that a statement names: it is outside, or does not exist, or
+    is named to a function, which reads it past our tables."""
+    name, hint = re.search(r'Cannot access file "([^"]+)"', said), _ALLOW
+    if not name or leaves(name[1]):
+        what = "the query reads a file outside the project: refused"
+    elif "\nLINE " in said:
+        what = "functions that read files are refused"
+        hint = f"a file of the project is a table: FROM 'PATH'\n{hint}"
+    else:
+        what = f"the project has no file '{name[1]}'"
+    return UsageError(what, hint)
 
 
 def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
@@ -69,7 +82,7 @@ def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -
         if is_path(name):
             return UsageError(
                 f"the project has no file '{name}'{shown}",
-                "--allow-files reads any file of this machine",
+                _ALLOW,
             )
         known = tables()
         if name in known:  # a function took its name for a string

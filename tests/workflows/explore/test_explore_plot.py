@@ -87,6 +87,9 @@ def test_experiments(repo: Repo, clock: Clock) -> None:
     )
     assert repo.xexp("plot", "f1", "--filter", "model = gpt", "-o", "f1.svg").code == 1
     assert not (repo / "f1.svg").exists()
+    for words in (("f1 > 5",), ("f1 > 5", "--x", "version")):
+        done = repo.xexp("plot", "f1", "--filter", *words).good()
+        assert done.err.splitlines()[-1] == "none of 4 experiments match"
 
 
 def test_runs(set_up: Repo) -> None:

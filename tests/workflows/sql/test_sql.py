@@ -59,6 +59,11 @@ def test_tables_and_forms(repo: Repo, clock: Clock) -> None:
     for table in ("experiments", "params", "params_wide", "metrics_wide", "runs", "artifacts", "labels",
                   "promotions"):  # fmt: skip
         repo.xexp("sql", f"FROM {table}", "--csv").good()
+    for place, message in (
+        (".", ". is a folder"), ("no/such.parquet", "cannot write no/such.parquet: No such file"),
+    ):  # fmt: skip
+        done = repo.xexp("sql", asked, "--parquet", place)
+        assert done.code == 128 and f"fatal: {message}" in done.err, done.err
     refused = repo.xexp("sql", asked, "--csv", "--json")
     assert (refused.code, refused.err.splitlines()[0]) == (
         129,
@@ -152,6 +157,9 @@ def test_two_databases_with_one_table(tagged: Repo) -> None:
         ("INSTALL sqlite", "INSTALL is refused: sql only reads"),
         ("FROM read_csv('/etc/passwd')", "the query reads a file outside the project: refused"),
         ("FROM '/etc/passwd'", "the project has no file '/etc/passwd'"),
+        ("FROM read_text('params.yaml')", "functions that read files are refused"),
+        ("FROM nope.parquet", "the project has no file 'nope.parquet'"),
+        ('FROM "train.py@e0.1.0"', "there is no table 'train.py' at e0.1.0"),
         ("FROM '../secret.csv'", "the query reads a file outside the project: refused"),
         ("FROM '.git/config'", "the project has no file '.git/config'"),
         ("SELECT 1 +", 'syntax error at or near "+"'),

@@ -96,7 +96,11 @@ def _nothing(project: Project, found: Plot, *, runs: bool) -> str:
         what = found.x.name if found.edges else f"{found.y.name} by {found.x.name}"
         return f"there is nothing to plot: no value of {what}"
     from gitxexp.workflows.experiments.resolve import none_here
+    from gitxexp.workflows.explore.query import every_row
 
+    every = len(every_row(project, runs=runs))
+    if every:
+        return f"none of {every} {'runs' if runs else 'experiments'} match"
     return "there are no runs to plot" if runs else f"there are no experiments {none_here(project)}"
 
 
