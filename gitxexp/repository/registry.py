@@ -10,8 +10,6 @@ Written with sqlite-utils, read with sqlite3 alone.
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -308,22 +306,25 @@ class Registry:
     def _replace(self, memory: sqlite3.Connection) -> None:
         """Write ``memory`` to a temporary file and rename it into place.
 
-        VACUUM INTO stores tables and rows in a fixed order, whatever the insertion order; the
-        schema change counter is the only trace of history left in the header.
+        VACUUM stores tables and rows in a fixed order, whatever the insertion order. What is left of
+        history in the header is the schema's and the file's change counters, and the SQLite that
+        wrote it: they are as VACUUM INTO would write them (sqlite.org/fileformat.html, 1.3).
         """
-        from gitxexp.common.files import Folder, atomic_write
+        from gitxexp.common.files import atomic_write
 
         self.path.parent.mkdir(parents=True, exist_ok=True)
         memory.execute("PRAGMA schema_version = 1")
+        memory.execute("PRAGMA temp_store = MEMORY")  # else VACUUM writes a copy to a file first
+        memory.execute("VACUUM")
+        written = bytearray(memory.serialize())
+        counter, (major, minor, patch) = (1).to_bytes(4), sqlite3.sqlite_version_info
+        written[24:28] = written[92:96] = counter
+        written[96:100] = (major * 1_000_000 + minor * 1000 + patch).to_bytes(4)
         with (
-            Folder() as scratch,  # SQLite would follow a link that is put at a path meanwhile
             paths.held(self.path.parent.parent, self._below) as place,
             atomic_write(place) as temporary,
         ):
-            made = scratch.path / "registry.db"
-            # as bytes: a folder name may not be UTF-8
-            memory.execute("VACUUM INTO CAST(? AS TEXT)", (os.fsencode(made),))
-            shutil.copyfile(made, temporary)
+            temporary.write_bytes(written)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection | None]:

@@ -115,6 +115,20 @@ def test_the_same_experiments_give_the_same_bytes(tmp_path: Path) -> None:
     assert Registry(tmp_path / "0" / "registry.db").rows() == dict(sorted(payloads.items()))
 
 
+def test_it_is_written_as_vacuum_into_would(tmp_path: Path, path: Path) -> None:
+    """So that releases which used that, and this one, write the same bytes."""
+    for version in ("e0.1.0", "e0.2.0"):
+        with Registry(path).rewrite() as db:
+            registry.put(db, version, Payload(headline="x", version=version, params={"lr": 0.1}))
+        plain = tmp_path / version
+        with closing(sqlite3.connect(":memory:")) as memory:
+            with closing(sqlite3.connect(path)) as file:
+                file.backup(memory)
+            memory.execute("PRAGMA schema_version = 1")
+            memory.execute("VACUUM INTO ?", (str(plain),))
+        assert path.read_bytes() == plain.read_bytes()
+
+
 def test_a_block_that_fails_leaves_the_file_alone(path: Path) -> None:
     kept = Registry(path)
     with kept.rewrite() as db:
