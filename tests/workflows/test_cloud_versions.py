@@ -61,3 +61,20 @@ def test_outputs_of_a_remote_that_versions_files(dvc_repo: Repo, tmp_path: Path)
         assert refused.code == 128 and "dvc push writes the versions" in refused.err
         assert dvc_repo.git("status", "--porcelain") == "" and dvc_repo.head == before
         assert clone.git("ls-remote", "--tags", "origin", "e1.0.0") == ""
+
+        # A later commit has the versions. The experiment tagged before has none: it is not proved.
+        dvc_repo.dvc("push", "-q")
+        dvc_repo.commit("pushed")
+        for words in (("push",), ("push", "e1.0.0")):
+            refused = dvc_repo.xexp(*words)
+            assert refused.code == 128 and "which version a remote has of images" in refused.err
+        dvc_repo.git("push", "-q", "origin", "main", "e1.0.0")
+        clone.xexp("pull").good()
+        assert (clone / "images/a.txt").read_text() == "another"
+        assert (clone / "model.bin").read_text() == "second"
+
+        # In a worktree of an empty cache the versions are downloaded, and DVC finds them right.
+        clone.xexp("worktree", "new", "w", "e0.1.0").good()
+        assert (tmp_path / "exp-w/images/a.txt").read_text() == "a"
+        assert clone.xexp("worktree", "list", "--json").good().json()[1]["changed"] == 0
+        clone.xexp("worktree", "remove", "w").good()

@@ -239,7 +239,7 @@ def _bring(project: Project, progress: Progress | None) -> _Brought:
     kept: list[Output] = []
     stale: list[Output] = []
     for change in status(top, outputs, project.stat_cache, progress):
-        if change.kind is Kind.NEW or not change.output.hash:
+        if change.kind is Kind.NEW or not (change.output.hash or change.output.files):
             continue
         own = change.kind is Kind.MODIFIED and not _is_stored(objects, change.output, change.actual)
         (kept if own else stale).append(change.output)

@@ -210,7 +210,8 @@ def _push_both(
     incomplete: bool = False,
 ) -> PushReport:
     """Push ``outputs``, which must be complete (unless ``incomplete``), then ``earlier``, which may
-    have lost their objects."""
+    have lost their objects, or (cloud-versioned) have no version in their commit's pointers."""
+    earlier = [out for out in earlier if not out.unsent]
     report = _push_outputs(project, outputs, remote, progress)
     if not report.complete and not incomplete:
         raise _incomplete(report)
@@ -286,7 +287,7 @@ def _outputs_of(project: Project, commits: Iterable[str]) -> list[Output]:
 
 
 def _needs(out: Output) -> tuple[object, ...]:
-    return out.root, out.remote, out.hash, out.legacy
+    return out.root, out.remote, out.content, out.legacy, out.unsent
 
 
 def _earlier(
