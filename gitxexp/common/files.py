@@ -179,6 +179,8 @@ def output_file(path: Path) -> Iterator[Path]:
 
     Raises XexpError naming that file, not the temporary one, if it cannot be written.
     """
+    if path.is_dir() or not path.name:
+        raise XexpError(f"{path} is a folder", "name a file in it")
     try:
         with atomic_write(path) as temporary:
             yield temporary

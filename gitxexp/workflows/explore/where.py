@@ -24,6 +24,8 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
 
     Raises UsageError for an invalid condition.
     """
+    if not condition.strip():
+        raise UsageError("the condition is empty", "such as: f1 > 0.8")
     columns = _columns(rows, names)
     with Session(0) as session:
         out = session.scratch / "rows.parquet"
@@ -38,6 +40,8 @@ def select(rows: Sequence[Row], condition: str, names: ColumnNames) -> list[Row]
             with explained(
                 lambda: ["list"], query, lambda: [name for name in columns if name != _AT]
             ):
+                # in brackets, too: "a) OR (b" would close those of the query
+                session.connection.extract_statements(f"SELECT [\n{condition}\n]")
                 parsed = statement.parse(session, query)
                 if len(parsed) != 1:
                     raise UsageError("--where takes one condition", "such as: --where 'f1 > 0.8'")
@@ -67,6 +71,8 @@ def _in_place(message: str, condition: str) -> str:
         int(found[1]) - 2,
         len(found[2]) - len(found[1]) - 9,
     )
+    if number < 0:  # points at what stands around it
+        return message[: found.start()]
     if number >= len(lines):  # points behind it
         line = lines[-1]
         return f"the condition is not complete, or has a parenthesis too many\n  {line}\n  {' ' * len(line)}^"

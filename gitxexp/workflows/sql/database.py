@@ -176,8 +176,6 @@ class Database:
         all."""
         from gitxexp.common.files import output_file
 
-        if not path.name or path.is_dir():
-            raise XexpError(f"{path} is a folder", f"name a file: {path / 'result.parquet'}")
         out = self.session.scratch / "result.parquet"
         query = statement.text.strip().rstrip(";")
         with self._explained():

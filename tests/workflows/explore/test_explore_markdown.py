@@ -36,6 +36,7 @@ def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
     ])  # fmt: skip
     for condition, place, marks, said in (
         ("f1 >", "f1 >", "    ^", "is not complete"),
+        ("f1 > 0.5) OR (1=1", "f1 > 0.5) OR (1=1", "        ^", 'syntax error at or near ")"'),
         ("f1 > 0.5\n  AND mdel = 1", "  AND mdel = 1", "      ^^^^", "did you mean model?"),
         (
             'model = "bert"',
@@ -53,6 +54,9 @@ def test_mistakes_of_where(repo: Repo, clock: Clock) -> None:
         )
         assert said in done.err
     assert repo.xexp("list", "--where", "true); DROP TABLE list; SELECT (1").code == 129
+    assert "the condition is empty" in repo.xexp("list", "--where", " ").err
+    tuple_ = repo.xexp("list", "--where", "f1, f1")
+    assert tuple_.code == 129 and "^" not in tuple_.err
     outside = repo.xexp(
         "list", "--where", "version IN (SELECT column0 FROM read_csv('/etc/passwd'))"
     )

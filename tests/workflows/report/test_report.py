@@ -30,6 +30,8 @@ def test_report(repo: Repo, clock: Clock) -> None:
     done = repo.xexp("report", "-o", "report.md").good()
     assert done.out == "wrote report.md\n"
     assert repo.xexp("report", "--open", "-o", "-").code == 129
+    folder = repo.xexp("report", "--md", "-o", ".")
+    assert (folder.code, folder.err.splitlines()[0]) == (128, "fatal: . is a folder")
     text = (repo / "report.md").read_text()
     assert "| train.lr | " in text and "| 6 |" in text
     assert "<script>" not in text
