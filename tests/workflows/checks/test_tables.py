@@ -277,6 +277,18 @@ def test_one_configuration_in_several_runs(tmp_path: Path) -> None:
     assert one.message.endswith("from 90 to 120 inputs") and one.rows[0]["runs"] == 3
 
 
+def test_more_configurations_than_are_listed(tmp_path: Path) -> None:
+    """Each of 30 is evaluated twice, on 10 inputs: the rest is counted."""
+    path = tmp_path / "t.db"
+    change(path, "CREATE TABLE p (run_id TEXT, timestamp TEXT, input_id INT, lr INT, f1 REAL)",
+           "INSERT INTO p WITH RECURSIVE c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < 599)"
+           " SELECT 'r' || (n / 10), '2026-01-01', n % 10, n / 20, n % 7 / 10.0 FROM c")  # fmt: skip
+    found = found_in(path, only=("leak", "few-samples"))
+    assert len(found["leak"]) == 21 and sum(one.count for one in found["leak"]) == 300
+    assert found["leak"][-1].message == "100 evaluations repeated in 10 more configurations"
+    assert "and 29 more configurations alike" in found["few-samples"][0].message
+
+
 def test_errors_that_are_none(tmp_path: Path) -> None:
     path = evaluation(tmp_path / "e.db", "error TEXT", "'None'", each=1)
     for value in ("'None'", "'False'", "0", "'nan'", "NULL", "''"):

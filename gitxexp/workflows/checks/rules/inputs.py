@@ -97,7 +97,8 @@ def _within_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
 def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
     configs = table.by_config()
     large = sum(group.rows for group in table.chosen) > LARGE
-    for number, (text, total) in enumerate(list(table.repeated.items())[:MOST]):
+    every = list(table.repeated.items())
+    for number, (text, total) in enumerate(every[:MOST]):
         groups = configs[text]
         runs = _runs(groups)
         again = f"{counted(total, 'input')} evaluated in {len(runs)} runs"
@@ -112,6 +113,15 @@ def _between_runs(table: TableProfile, places: _Places) -> Iterator[Finding]:
             hint=f"keep one of the runs {', '.join(runs[:5])}"
             if named
             else "name the parameters: git config --add xexp.roles.param COLUMN",
+        )  # fmt: skip
+    if rest := every[MOST:]:
+        total = sum(count for _, count in rest)
+        yield table.found(
+            f"{counted(total, 'evaluation')} repeated in {counted(len(rest), 'more configuration')}",
+            level=None if all(table.is_configured(configs[text][0]) for text, _ in rest) else Level.WARNING,
+            subject=table.require_id(), count=total,
+            rows=[{"configuration": table.label(configs[t][0]), "inputs": n} for t, n in rest[:MOST]],
+            listed=len(rest), hint="keep one run of each",
         )  # fmt: skip
 
 

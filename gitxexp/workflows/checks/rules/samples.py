@@ -85,11 +85,15 @@ def few_samples(table: TableProfile, context: Context) -> Iterator[Finding]:
     few = [one for one in samples if one.interval.n < context.bounds.samples]
     if few:
         least = min(few, key=lambda one: one.interval.n)
+        number = len(few)
+        if table.id_column:  # of some no sample was taken
+            sizes = (_rows(groups, metric) for groups in table.by_config().values())
+            number = max(number, sum(0 < size < context.bounds.samples for size in sizes))
         yield table.found(
             f"{metric} of {least.label} is {_shown(least.interval)}, on"
             f" {counted(least.interval.n, 'row')} only"
-            + (f", and {counted(len(few) - 1, 'more configuration')} alike" if few[1:] else ""),
-            subject=metric, count=len(few), rows=[_row(one) for one in few[:MOST]],
+            + (f", and {counted(number - 1, 'more configuration')} alike" if number > 1 else ""),
+            subject=metric, count=number, rows=[_row(one) for one in few[:MOST]],
             hint=f"evaluate at least {context.bounds.samples} inputs",
         )  # fmt: skip
     if len(samples) > 1:
