@@ -468,3 +468,29 @@ def test_wide_and_combining_names_are_aligned(monkeypatch: pytest.MonkeyPatch) -
     columns = [console.Column("name", names), console.Column("n", list("123456"))]
     lines = console.table(columns)
     assert {console.width(line) for line in lines} == {11}
+
+
+def test_long_headers_are_cut_before_ids_and_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(console, "is_terminal", lambda: True)
+
+    def drawn(wide: int) -> list[str]:
+        monkeypatch.setenv("COLUMNS", str(wide))
+        return console.aligned(
+            [
+                console.Column("run", ["rampant-hippogriff-3482"]),
+                console.Column("date", ["2026-11-27 16:25"], optional=2),
+                console.Column("k", ["9"], right=True, optional=3),
+                console.Column("validation_accuracy", ["0.965"], right=True),
+                console.Column("text", ["more neighbours than before"], flexible=True),
+            ]
+        )
+
+    assert drawn(100)[0].split() == ["run", "date", "k", "validation_accuracy", "text"]
+    assert drawn(60) == [
+        "run                      k  validation_accura…  text",
+        "rampant-hippogriff-3482  9               0.965  more neighb…",
+    ]
+    assert drawn(50) == [
+        "run                      k  validat…  text",
+        "rampant-hippogriff-3482  9     0.965  more neighb…",
+    ]

@@ -327,7 +327,11 @@ def test_zshs_line_with_a_space_in_it(
     for wrong in (line.replace("\\", ""), f"# {line}"):
         (dot / ".zshrc").write_text(f"{wrong}\n")
         assert "NO  zsh" in repo.xexp("setup", "--check").out
-    (dot / ".zshrc").write_text(f"{line}\nautoload -Uz compinit && compinit -u -D\n")
+    fpath, _, start = line.partition("; ")
+    assert start == "autoload -Uz compinit && compinit"
+    (dot / ".zshrc").write_text(f"{fpath}\n")
+    assert f"add to the end of ~/z dot/.zshrc: {start}" in repo.xexp("setup", "--check").err
+    (dot / ".zshrc").write_text(f"{line} -u -D\n")
     assert "ok  zsh" in repo.xexp("setup", "--check").out
     found = run("zsh", "-d", "-i", "-c", "print $+functions[_git-xexp]", cwd=repo.path)
     assert found.out == "1\n"

@@ -17,6 +17,8 @@ from gitxexp.common.text import STEERING, counted, visible
 
 #: The narrowest that a column which may be cut becomes; and where that is still too wide.
 _NARROWEST, _CRAMPED = 12, 6
+#: The narrowest that the header of any other column becomes, if its cells allow it.
+_HEADER = 8
 
 
 class Column(NamedTuple):
@@ -217,26 +219,33 @@ def _starred(column: Column) -> Column:
 
 def _fitted(columns: list[Column]) -> tuple[list[Column], list[int]]:
     """The columns that fit the terminal, and the width of each."""
-    widths = [max([width(c.name), *map(width, c.cells)]) for c in columns]
+    bodies = [max(map(width, c.cells), default=0) for c in columns]
+    widths = [max(width(c.name), body) for c, body in zip(columns, bodies, strict=True)]
     terminal = _terminal()[0]
 
-    def excess(least: int) -> int:
-        narrow = (min(w, least) if c.flexible else w for c, w in zip(columns, widths, strict=True))
-        return sum(narrow) + 2 * (len(columns) - 1) - terminal
+    def narrow(at: int, least: int, header: int = _HEADER) -> int:
+        return min(widths[at], least if columns[at].flexible else max(bodies[at], header))
+
+    def excess(least: int, header: int = _HEADER) -> int:
+        narrowed = sum(narrow(at, least, header) for at in range(len(columns)))
+        return narrowed + 2 * (len(columns) - 1) - terminal
+
+    def drop(at: int) -> None:
+        del columns[at], bodies[at], widths[at]
 
     for level in (1, 2, 3):
         for at in reversed(range(len(columns))):
-            if columns[at].optional == level and excess(_NARROWEST) > 0:
-                del columns[at], widths[at]
+            header = terminal if level < 3 else _HEADER  # parameters stay rather than long headers
+            if columns[at].optional == level and excess(_NARROWEST, header) > 0:
+                drop(at)
     while excess(_CRAMPED) > 0 and len(columns) > 2:
         at = max(range(2, len(columns)), key=lambda n: (columns[n].flexible, n))
-        del columns[at], widths[at]
+        drop(at)
     least = _NARROWEST if excess(_NARROWEST) <= 0 else _CRAMPED
     room = terminal - 2 * (len(columns) - 1)
-    for number in sorted(range(len(columns)), key=lambda n: widths[n], reverse=True):
-        if columns[number].flexible and sum(widths) > room:
-            spare = widths[number] - (sum(widths) - room)
-            widths[number] = max(min(least, widths[number]), spare)
+    for at in sorted(range(len(columns)), key=lambda n: (not columns[n].flexible, -widths[n])):
+        if sum(widths) > room:
+            widths[at] = max(narrow(at, least), widths[at] - (sum(widths) - room))
     return columns, widths
 
 

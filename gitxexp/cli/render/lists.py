@@ -16,6 +16,9 @@ from gitxexp.workflows.explore.rows import ColumnName, Row, show_date
 _PORCELAIN = ("version", "date", "commit", "config_hash", "data", "run", "headline")
 _PORCELAIN_RUNS = ("run", "version", "date", "commit", "rows", "results")
 
+#: Run ids up to this width are never cut, because people copy them into the next command.
+_RUN_WIDTH = 32
+
 #: Fields that make room for parameters, which experiments are told apart by, the first one first.
 _SPARE = {"data": 1, "date": 2}
 
@@ -69,6 +72,8 @@ def _column(shown: ListColumn, asked: Container[str], *, short: bool) -> Column:
     cells = _cells(shown, short=short, exact=False)
     if not short:
         return Column(name, cells)
+    if name == "run" and max(map(console.width, cells), default=0) <= _RUN_WIDTH:
+        wide = False
     numbers = all(value is None or isinstance(value, int | float) for value in shown.values)
     last = name.rpartition(".")[2]
     spare = 3 if kind == "param" else _SPARE.get(name, 0) if kind == "field" else 0

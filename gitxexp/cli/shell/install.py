@@ -288,7 +288,12 @@ def check() -> list[Check]:
         elif shell == "zsh" and not _zsh_looks():
             text = f"{tilde(data_home() / 'zsh/site-functions')} is not in fpath"
             file = tilde(_zdot() / ".zshrc")
-            found.append(Check(shell, False, text, f"add to {file}: {zsh_line()}"))
+            line = zsh_line() if _zsh_completes() else f"{zsh_line()}; {_COMPINIT}"
+            found.append(Check(shell, False, text, f"add to {file}: {line}"))
+        elif shell == "zsh" and not _zsh_completes():
+            file = tilde(_zdot() / ".zshrc")
+            text = f"{file} does not start completion (compinit)"
+            found.append(Check(shell, False, text, f"add to the end of {file}: {_COMPINIT}"))
         else:
             found.append(Check(shell, True, "completion is in place"))
     return found
@@ -330,6 +335,16 @@ def _zsh_looks() -> bool:
     if short.startswith("~"):
         forms += [f"$HOME{short[1:]}", f"{{HOME}}{short[1:]}"]
     return _mentioned(_zdot(), (".zshrc", ".zshenv", ".zprofile"), forms)
+
+
+#: Starts zsh's completion; Ubuntu's own call of it comes before ``.zshrc`` and its ``fpath``.
+_COMPINIT = "autoload -Uz compinit && compinit"
+
+
+def _zsh_completes() -> bool:
+    """Whether zsh's start-up files start its completion, perhaps by loading another file."""
+    starters = ["compinit", "source ", ". ", "eval ", "zinit ", "antigen ", "zplug "]
+    return _mentioned(_zdot(), (".zshrc", ".zshenv", ".zprofile"), starters)
 
 
 def _zdot() -> Path:

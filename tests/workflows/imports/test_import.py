@@ -233,6 +233,11 @@ def test_tables_of_steps_and_of_runs(ready: Repo) -> None:
     duckdb.sql("SELECT 'p' AS run_id, 0.5 AS lr, 0.6 AS f1").write_parquet(str(ready / "t.parquet"))
     assert imported(ready, "parquet", "t.parquet")["new"] == 1
     assert listed(ready)["p"]["metrics"] == {"f1": 0.6}
+    ready.git("config", "xexp.results.databases", INTO)
+    unlisted = "is not among [results] databases in .xexp/config.toml: add it there"
+    other = ready.xexp("import", "plain.csv", "--into", "results/other.db").good()
+    assert f"note: results/other.db {unlisted}" in other.err
+    assert unlisted not in ready.xexp("import", "plain.csv").good().err
 
 
 def test_exports_of_wandb_and_aim(ready: Repo) -> None:

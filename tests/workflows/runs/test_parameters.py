@@ -82,6 +82,10 @@ def test_what_has_no_place_yet_is_added_with_a_plus_and_misspelled_names_are_ref
         changed(tmp_path, {"modle": "mlp"})
     assert caught.value.exit_code == 129
     assert caught.value.hint == "did you mean model?\nto add it: -S +modle=..."
+    with pytest.raises(XexpError) as caught:
+        changed(tmp_path, {"learning_rate": 0.5})
+    assert caught.value.message == "no parameter is named 'learning_rate' in params.yaml"
+    assert caught.value.hint == "did you mean train.lr?\nto add it: -S +learning_rate=..."
     with pytest.raises(XexpError, match="ambiguous"):
         changed(tmp_path, {"lr": 1}, "a: {lr: 1}\nb: {lr: 2}\n")
     (tmp_path / "params.yaml").unlink()

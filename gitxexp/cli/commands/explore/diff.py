@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("versions", metavar="A [B...]", nargs=-1, required=True)
+@click.argument("versions", metavar="[A [B...]]", nargs=-1)
 @click.option("--code", is_flag=True, help="Also print the patch of the code.")
 @click.option("--exit-code", is_flag=True, help="Exit with 1 if anything differs.")
 @click.option("--md", "as_md", is_flag=True, help="Print Markdown, for a pull request.")
@@ -36,7 +36,8 @@ def diff(
 ) -> None:
     """Compare experiment A with B, or with the work tree and its latest run.
 
-    Both are named as for show; A..B works, too. Shows the parameters, artifacts and code files that
+    Both are named as for show; A..B works, too. Without A, compares the last experiment with the
+    work tree. Shows the parameters, artifacts and code files that
     differ, and every metric with its change, better or worse. Several B are shown in columns, each
     compared with A. If the rows of a metric are in the results, its 95% interval is shown (Wilson's
     for rates, a bootstrap's for means): a change whose interval includes 0 may be noise.
@@ -64,6 +65,8 @@ def diff(
         patch = compare.patch(project, found, colour=shown) if code else None
         _print(found, patch, as_md=as_md, as_json=as_json)
         different = found.different
+    if not versions and not different:
+        console.remark("hint: to compare two experiments: git xexp compare A B")
     if exit_code and different:
         ctx.exit(NO)
 
@@ -73,7 +76,7 @@ def _names(versions: Sequence[str]) -> list[str]:
     if len(versions) == 1 and ".." in versions[0]:
         before, _, after = versions[0].partition("..")
         return [before or "HEAD", after or "HEAD"]
-    return [name or "HEAD" for name in versions]
+    return [name or "HEAD" for name in versions or ("HEAD",)]
 
 
 def _print(found: Comparison, patch: str | None, *, as_md: bool, as_json: bool) -> None:
