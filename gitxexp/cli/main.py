@@ -203,7 +203,7 @@ def _words(error: click.UsageError) -> str:
 
 def _named(param: click.Parameter) -> str:
     if isinstance(param, click.Argument):
-        return (param.metavar or str(param.name).upper()).strip("[]")
+        return (param.metavar or str(param.name).upper()).partition(" ")[0].strip("[]")
     return max(param.opts, key=len)
 
 

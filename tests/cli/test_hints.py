@@ -305,6 +305,7 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
         ("tag -P lr", "-P: 'lr' is not key=value"),
         ("explore list --limit 0", "--limit: 0 is less than 1"),
         ("get e1.0.0", "PATH... is missing"),
+        ("import", "SOURCE is missing"),
         ("undo no", "N: 'no' is not a number"),
         ("undo --for --m", "no such option '--m'"),
         ("completion tcsh", "SHELL: 'tcsh' is not one of 'bash', 'zsh', 'fish'"),
