@@ -305,8 +305,8 @@ def remove(project: Project, folder: Path) -> None:
     worktrees = project.places.common_dir / "worktrees"
     for pointer in sorted(worktrees.glob("*/gitdir")):
         with suppress(OSError):
-            top = Path(os.fsdecode(pointer.read_bytes()).rstrip("\n")).parent
-            if top.parent == folder:
+            named = pointer.parent / os.fsdecode(pointer.read_bytes()).rstrip("\n")
+            if Path(os.path.normpath(named)).parent.parent == folder:
                 shutil.rmtree(pointer.parent, ignore_errors=True)
     shutil.rmtree(folder, onerror=make_writable)
     with suppress(OSError):

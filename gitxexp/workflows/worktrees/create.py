@@ -724,7 +724,8 @@ def _clear(common_dir: Path, path: Path) -> None:
         with suppress(OSError):
             path.rmdir()
         return
-    if not pointer.startswith(f"gitdir: {common_dir}/worktrees/"):
+    named = path / pointer.removeprefix("gitdir: ").rstrip("\n")  # or relative: git 2.48 and later
+    if not Path(os.path.normpath(named)).is_relative_to(common_dir / "worktrees"):
         return
     for entry in path.iterdir():
         if entry.name == ".git":

@@ -301,6 +301,16 @@ def test_undo_of_new(trained: Repo) -> None:
     assert (trained / ".git/xexp/rescued/exp-a/notes.txt").read_text() == "mine"
 
 
+def test_undo_of_one_with_relative_paths(trained: Repo) -> None:
+    """As git 2.48 makes it with worktree.useRelativePaths."""
+    trained.xexp("worktree", "new", "a").good()
+    tree = tree_of(trained)
+    admin = (tree / ".git").read_text().removeprefix("gitdir: ").strip()
+    tree.write(".git", f"gitdir: {os.path.relpath(admin, tree.path)}\n")
+    trained.xexp("undo").good()
+    assert not tree.path.exists() and trained.git("worktree", "list").count("\n") == 0
+
+
 def test_undo_does_not_pull_the_floor_away(trained: Repo) -> None:
     trained.xexp("worktree", "new", "a").good()
     done = tree_of(trained).xexp("undo")

@@ -42,7 +42,8 @@ class GitPlace:
         """The tops of the other work trees."""
         found = [self.common_dir.parent] if self.common_dir.name == ".git" else []
         for file in sorted(self.common_dir.glob("worktrees/*/gitdir")):
-            found.append(Path(file.read_text("utf-8").strip()).parent)
+            named = file.parent / file.read_text("utf-8").strip()  # or relative: git 2.48 and later
+            found.append(Path(os.path.normpath(named)).parent)
         return [path for path in found if path != self.top and path.is_dir()]
 
     @contextmanager
