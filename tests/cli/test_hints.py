@@ -204,7 +204,7 @@ def test_the_status_page(repo: Repo, clock: Clock) -> None:
     assert facts | {"commit": ""} == {
         "branch": "main", "commit": "", "changed": 0, "upstream": None, "ahead": 0, "behind": 0,
         "experiments": 3, "last": "e1.0.0", "commits_since_last": 0,
-        "outputs": {"changed": [], "stale": [], "missing": []},
+        "outputs": {"changed": [], "stale": [], "missing": [], "elsewhere": 0},
         "unpushed": ["e1.0.0", "e0.2.0", "e0.1.0"], "unmerged": [],
         "next": "git xexp init", "untracked": [], "untagged": [], "incomplete": [],
         "production": [],
