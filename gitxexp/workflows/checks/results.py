@@ -19,7 +19,7 @@ from gitxexp.workflows.checks.profile import Group, TableProfile
 from gitxexp.workflows.checks.rule import UNREADABLE, Finding, Level, Rule, Scope
 from gitxexp.workflows.checks.stores import Store
 from gitxexp.workflows.experiments import collect
-from gitxexp.workflows.experiments.stores import sources
+from gitxexp.workflows.experiments.stores import absent_databases, sources
 
 #: Bytes that DuckDB may use; it spills the rest. SQLite keeps its default of 2 MB: measured, its sorts
 #: of millions of rows take half as long again with 64 MB, which no processor's cache holds.
@@ -42,9 +42,9 @@ def found(rules: Sequence[Rule], context: Context) -> Iterator[Finding]:
         except XexpError as error:
             if named:
                 raise
-            yield Finding(
-                UNREADABLE, Level.ERROR, error.message, context.shown(path), hint=error.hint or ""
-            )
+            shown = context.shown(path)
+            message = error.message.replace(str(path), shown)
+            yield Finding(UNREADABLE, Level.ERROR, message, shown, hint=error.hint or "")
     if not named:
         yield from _in_store(stores.of_registry(context.project), rules, context, asked)
     asked.require()
@@ -113,6 +113,9 @@ def _sources(context: Context) -> list[Path]:
             "name a file: git xexp check results.db",
         )
     paths = sources(at.top, context.config)
+    for name in absent_databases(at.top, context.config):
+        if not (at.top / name).exists():  # a tracker's folder is no database
+            context.skip("results", f"{name} does not exist: train first, or dvc pull")
     if not paths:
         context.skip("results", "there is no results database")
     return paths

@@ -123,6 +123,16 @@ def test_without_a_repository(bench: Repo, tmp_path: Path) -> None:
     assert done.code == 128 and "no such results database: none.db" in done.err
 
 
+def test_databases_that_are_not_there_or_not_whole(bench: Repo) -> None:
+    bench.git("config", "xexp.results.databases", "none.db")
+    bench.git("config", "--add", "xexp.results.databases", "empty.db")
+    bench.write("empty.db", "")
+    done = bench.xexp("check", "--only", "leak", "-v")
+    assert done.code == 1 and "the results database is empty (0 bytes): empty.db" in done.out
+    assert "skipped  results: none.db does not exist: train first, or dvc pull" in done.out
+    assert str(bench.path) not in done.out
+
+
 def test_nothing_has_changed_until_something_has(bench: Repo) -> None:
     def unchanged(*words: str) -> bool:
         return bool(bench.xexp("check", *words, "--json").json()["unchanged"])
