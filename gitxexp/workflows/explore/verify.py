@@ -177,7 +177,7 @@ class _Check:
         Raises XexpError if DVC tracks it but the cache lacks it.
         """
         copy = self.folder / self.experiment.name / PurePosixPath(name).name
-        copy.parent.mkdir(exist_ok=True)
+        copy.parent.mkdir(parents=True, exist_ok=True)  # a version with a prefix is a path
         output = self.outputs.get(name)
         if output is not None and output.cached:
             source = self._object(output)

@@ -122,6 +122,10 @@ def test_each_project_has_its_own_settings_versions_and_files(projects: Repo) ->
     message = projects.git("for-each-ref", "--format=%(contents)", "refs/tags/ranker/e1.0.0")
     assert "ranker/data/rows.csv" in message and "tagger/" not in message
 
+    # the record of a version with a prefix is compared, too
+    checked = xexp_inside("check", "--only", "record", "--json", cwd=ranker)
+    assert checked.code in (0, 1), checked.err
+
     # the status page is about the project that one is in
     projects.write("tagger/data/rows.csv", "mine\n")
     shown = xexp_inside("--json", cwd=tagger).good().json()["outputs"]
