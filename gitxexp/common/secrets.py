@@ -19,7 +19,7 @@ MASK = "***"
 _NAMES = ("password", "passwd", "passphrase", "secret", "token", "api_key", "apikey", "access_key",
           "account_key", "private_key", "connection_string", "credential")  # fmt: skip
 _SHORTEST = 8  #: a shorter value would match in any text
-_ADDRESS = r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s/'\"]*)@"
+_ADDRESS = r"(?<![A-Za-z0-9+.-])([A-Za-z0-9+.-]++)://([^\s/'\"]*)@"
 _known: set[str] = set()
 
 
@@ -59,5 +59,5 @@ def without_secrets(address: str) -> str:
 def _address(match: Any) -> str:
     """Mask an address up to its ``@``; a user name alone is a secret only if it may be a token."""
     scheme, user = match.groups()
-    hidden = ":" in user or scheme.lower().startswith("http")
+    hidden = ":" in user or scheme.lower().lstrip("0123456789+.-").startswith("http")
     return f"{scheme}://{MASK if hidden else user}@"

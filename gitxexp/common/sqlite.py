@@ -40,7 +40,8 @@ _SHADOWS = {
     "geopoly": ("node", "parent", "rowid"),
 }
 _VIRTUAL = re.compile(r"CREATE\s+VIRTUAL\s+TABLE\b.*?\bUSING\s+[\"'`\[]?(\w+)", re.I | re.S)
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+#: Comments and quoted text; what is not closed ends with the text, which takes no second look.
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?(?:\*/|\Z)|'[^']*'|\"[^\"]*\"", re.S)
 
 
 class Connection(sqlite3.Connection):

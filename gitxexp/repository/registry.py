@@ -142,6 +142,9 @@ INDICES = {
     "artifacts by hash": "artifacts (hash)",
 }
 
+#: SQLite's names of a failed write.
+_FULL = ("SQLITE_FULL", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_FSYNC")
+
 #: Tables with the content of a tag, by version.
 _PARTS = ("params", "metrics", "context", "labels", "artifacts")
 
@@ -371,6 +374,11 @@ class Registry:
                 raise XexpError(
                     f"the registry {self.path} is in use by another program",
                     "try again when it is done",
+                ) from error
+            if getattr(error, "sqlite_errorname", "") in _FULL:
+                raise XexpError(
+                    f"cannot write the registry {self.path}: no space is left, or a limit is reached",
+                    "make room, then try again",
                 ) from error
             raise self._unusable(error) from error
 

@@ -69,7 +69,7 @@ _MOST_MEMOS = 1000
 _DIGITS = 16
 
 _REFS = b"refs/tags/"
-_TAGGER = r"tagger (.*?) ?<([^>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})"
+_TAGGER = r"tagger ([^<]*?) ?<([^>]*)> (-?[0-9]{1,18}) ([+-][0-9]{4})"
 _LAST = 253402300799  #: the end of the year 9999, the last that Python's dates know
 
 _STRING = rb'"[^"\\\x00-\x1f\x7f]*+"'

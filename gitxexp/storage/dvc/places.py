@@ -22,7 +22,8 @@ from gitxexp.storage.paths import Refused, identity, leaves, resolved, shown
 #: Section name (``core``, ``cache``, ``remote NAME``) → its keys and values.
 Config = dict[str, dict[str, str]]
 
-_SECTION = re.compile(r"\[\s*(['\"]?)(.*)\1\s*\]\s*(?:#.*)?$")
+_LONGEST = 200  #: characters of a section's line
+_SECTION = re.compile(r"\[\s*+(['\"]?)(.*)\1\s*\]\s*(?:#.*)?$")
 _REMOTE = re.compile(r"remote\s*\"(.*)\"$")
 _PATHS = {"dir", "url", "gdrive_user_credentials_file", "gdrive_service_account_json_file_path",
           "credentialpath", "configpath", "keyfile", "cert_path", "key_path"}  # fmt: skip
@@ -84,7 +85,7 @@ def _parse(text: str, folder: Path) -> Config:
     values: dict[str, str] = {}
     for raw in text.splitlines():
         line = raw.strip()
-        match = _SECTION.match(line)
+        match = _SECTION.match(line) if len(line) <= _LONGEST else None
         if match:
             remote = _REMOTE.match(match.group(2).strip())
             name = f"remote {remote.group(1).lower()}" if remote else match.group(2).strip().lower()
