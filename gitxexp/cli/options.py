@@ -37,7 +37,13 @@ class VersionType(click.ParamType["AnyVersion"]):
 
         found = value if not isinstance(value, str) else version.parse(value)
         if found is None:
-            self.fail(f"'{value}' is not a version (like e0.3.0 or exp-NAME-v1)", param, ctx)
+            bare = f"e{str(value).removeprefix('v')}"
+            near = (
+                f". Did you mean {bare}?"
+                if version.parse(bare)
+                else " (like e0.3.0 or exp-NAME-v1)"
+            )
+            self.fail(f"'{value}' is not a version{near}", param, ctx)
         return found
 
 

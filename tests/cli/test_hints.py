@@ -302,6 +302,8 @@ def test_candidates_ended_by_nul(modelled: Repo) -> None:
         ("tag --dryrun", "no such option '--dryrun'. Did you mean --dry-run or --run?"),
         ("tag --zzz", "no such option '--zzz'"),
         ("tag e1.2", "VERSION: 'e1.2' is not a version (like e0.3.0 or exp-NAME-v1)"),
+        ("tag 1.2.0", "VERSION: '1.2.0' is not a version. Did you mean e1.2.0?"),
+        ("tag v1.2.0", "VERSION: 'v1.2.0' is not a version. Did you mean e1.2.0?"),
         ("tag -P lr", "-P: 'lr' is not key=value"),
         ("explore list --limit 0", "--limit: 0 is less than 1"),
         ("get e1.0.0", "PATH... is missing"),

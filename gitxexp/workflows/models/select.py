@@ -410,9 +410,10 @@ def _first(context: ModelContext, metric: str, scored: Sequence[_ScoredModel]) -
         if choice is None:
             notes.append(f"{winner.name} has {metric}={value} but no model file")
             continue
-        equal = [other.name for other in left if other.value == winner.value]
+        equal = dict.fromkeys(other.name for other in left if other.value == winner.value)
+        equal.pop(winner.name, None)  # its own model again, at a tag
         if equal:
-            names = some(equal, _NAMED)
+            names = some(list(equal), _NAMED)
             notes.append(f"{metric}={value} is shared by {names}; took {winner.name}")
         better = _better_without_model(context, metric, sign, winner.value)
         return replace(choice, notes=(*choice.notes, *better, *notes))

@@ -183,6 +183,9 @@ def test_a_tie_is_said_and_production_stays(modelled: Repo) -> None:
     assert "is already in production" in done.out
     assert "f1=0.45 is shared by run-lr-" in done.err
     assert "took run-lr-1.0" in done.err
+    modelled.xexp("candidates", "add", PRODUCTION, "--run", "run-lr-1.0").good()  # as run does
+    again = modelled.xexp("promote", "--best", "f1").good().err
+    assert "took run-lr-1.0" in again and "run-lr-1.0" not in again.partition("; took")[0]
 
 
 def test_a_better_run_without_a_model_is_said(modelled: Repo) -> None:
