@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gitxexp.tables.duckdb.merge import merge_files
-from tests.tables.duckdb.support import read, write
+from tests.tables.support import read, write
 
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999999)
 ZONED = pa.timestamp("us", "America/New_York")

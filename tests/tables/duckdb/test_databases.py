@@ -15,7 +15,7 @@ import pytest
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions, Mode
-from tests.tables.duckdb.support import read, write
+from tests.tables.support import read, write
 
 
 def make(path: Path, *statements: str) -> Path:

@@ -18,7 +18,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_by_name, kind_of
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions
-from tests.tables.duckdb.support import digest, read, write
+from tests.tables.support import digest, read, write
 
 TYPES = {"a": "int", "s": "str"}
 KINDS = ("parquet", "duckdb", "db")

@@ -1,6 +1,6 @@
 """Killed at a random moment, a merge leaves the old file or the new one, whole.
 
-A longer run: XEXP_TEST_EXAMPLES=200 pytest tests/merge_duck/test_kill.py
+A longer run: XEXP_TEST_EXAMPLES=200 pytest tests/tables/duckdb/test_kill.py
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from gitxexp.tables.duckdb.merge import merge_files
-from tests.tables.duckdb.support import KILLS, digest, read, write
+from tests.tables.support import KILLS, digest, read, write
 
 MERGE = """
 import sys

@@ -18,7 +18,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge_files
 from gitxexp.tables.duckdb.session import Session
 from tests.helpers import run
-from tests.tables.duckdb.support import digest, read, write
+from tests.tables.support import digest, read, write
 
 MERGE = """
 import os, sys

@@ -22,7 +22,7 @@ import pytest
 
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge_files
-from tests.tables.duckdb.support import ASKED
+from tests.tables.support import ASKED
 
 _DAY = dt.datetime(2020, 2, 29, 23, 59, 58)
 

@@ -24,7 +24,7 @@ from gitxexp.tables.row_diff import diff_files
 from gitxexp.tables.sqlite import pages, row_diff
 from gitxexp.tables.sqlite.pages import stage_ranges
 from gitxexp.tables.textconv import sqlite_key, sqlite_tables, textconv
-from tests.tables.duckdb.support import Row, bag, budget, digest, mark, schemas, tables, write
+from tests.tables.support import Row, bag, budget, digest, mark, schemas, tables, write
 
 KINDS = ("parquet", "duckdb", "db")
 

@@ -10,7 +10,7 @@ import pytest
 from gitxexp.tables.duckdb.merge import merge3_files
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from tests.helpers import Repo, run
-from tests.tables.duckdb.support import read, write
+from tests.tables.support import read, write
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 

@@ -16,7 +16,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions
 from gitxexp.tables.sqlite.files import is_sqlite
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.strategies import quote, write
 
 

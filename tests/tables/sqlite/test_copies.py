@@ -15,7 +15,7 @@ from gitxexp.tables.sqlite import merge, pages
 from gitxexp.tables.sqlite import target as sqlite_target
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from gitxexp.tables.sqlite.raw_pages import Pages
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.test_two_way import assert_same, counted
 
 

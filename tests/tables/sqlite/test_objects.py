@@ -10,7 +10,7 @@ import pytest
 
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.test_two_way import check_sound
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions, Mode, OnConflict
 from gitxexp.tables.sqlite.merge import merge_files
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.strategies import EXAMPLES, MEMORY, QUIET, VALUES, quote, write
 from tests.tables.sqlite.test_two_way import assert_same, check_sound, counted
 

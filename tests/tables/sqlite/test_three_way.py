@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.strategies import (
     EXAMPLES,
     MEMORY,

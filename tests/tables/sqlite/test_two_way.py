@@ -17,7 +17,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from gitxexp.tables.sqlite import write as write_module
 from gitxexp.tables.sqlite.merge import merge_files
-from tests.tables.sqlite import oracle
+from tests.tables import oracle
 from tests.tables.sqlite.strategies import EXAMPLES, MEMORY, QUIET, database, shapes, write
 
 COUNTS = ("incoming", "new", "identical", "filled", "replaced", "conflicting")

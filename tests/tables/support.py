@@ -29,7 +29,7 @@ SQLITE = {"int": "INTEGER", "float": "REAL", "str": "TEXT", "bytes": "BLOB"}
 DUCKDB = {"int": "BIGINT", "float": "DOUBLE", "str": "VARCHAR", "bytes": "BLOB"}
 ARROW = {"int": pa.int64(), "float": pa.float64(), "str": pa.string(), "bytes": pa.binary()}
 
-#: A longer run: XEXP_TEST_EXAMPLES=2000 pytest tests/merge_duck
+#: A longer run: XEXP_TEST_EXAMPLES=2000 pytest tests/tables
 ASKED = os.environ.get("XEXP_TEST_EXAMPLES")
 KILLS = min(int(ASKED or 4), 200)
 budget = settings(

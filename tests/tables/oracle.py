@@ -1,6 +1,7 @@
 """The semantics of merge, rebase and three-way merge in plain Python: typed multisets of rows.
 
-It shares nothing with the engine: it reads files with ``sqlite3`` and loops over rows.
+It shares nothing with the engines: it loops over rows. SQLite files it reads by itself; what other
+files hold comes as :func:`table`.
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class Outcome:
     tables: dict[str, Table] = field(default_factory=dict)
     conflicts: set = field(default_factory=set)
     counts: Counter = field(default_factory=Counter)
+
+
+def table(columns, rows, key=()) -> Table:
+    """A table of plain rows, whose absent cells are NULL."""
+    return Table(list(columns), key, [{c: typed(r.get(c)) for c in columns} for r in rows])
 
 
 def read(path: Path | None) -> dict[str, Table]:
@@ -275,8 +281,9 @@ def _meet(out: Outcome, name, held_rows: _Held, row, fill, policy) -> None:
         out.conflicts |= {(name, shown, c, held[c], row[c]) for c in clashes(held)}
 
 
-def three_way(base, ours, theirs) -> tuple[dict[str, Table], set]:
-    """What theirs changed since the base, in ours; conflicts as (table, kind, key, column)."""
+def three_way(base, ours, theirs, policy="fail") -> tuple[dict[str, Table], set]:
+    """What theirs changed since the base, in ours; conflicts as (table, kind, key, column), with a
+    ``policy`` settled: rows and cells of that side."""
     out = {n: Table(list(t.columns), t.key, [dict(r) for r in t.rows]) for n, t in ours.items()}
     conflicts: set = set()
     for name in {*base, *ours, *theirs}:
@@ -297,7 +304,7 @@ def three_way(base, ours, theirs) -> tuple[dict[str, Table], set]:
                 for c in merged.conflicts
             }
         elif t:
-            _three(out[name], b, t, conflicts, name)
+            _three(out[name], b, t, conflicts, name, policy)
     return out, conflicts
 
 
@@ -305,7 +312,7 @@ def same_rows(a: Table, b: Table) -> bool:
     return set(a.columns) == set(b.columns) and multiset(a) == multiset(b, a.columns)
 
 
-def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str) -> None:
+def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str, policy) -> None:
     mine.columns += [c for c in theirs.columns if c not in mine.columns]
     cols, key = mine.columns, mine.key
     absent = [c for c in cols if c not in theirs.columns]
@@ -337,14 +344,12 @@ def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str) -
                 result += [o] if o else []
             elif o is None:
                 conflicts.add((name, "delete/change", k, None))
+                result += [t] if policy == "theirs" else []
             else:
                 result.append(row := {})
                 for c in cols:
-                    if t[c] == b[c] or o[c] == t[c]:
-                        row[c] = o[c]
-                    elif o[c] == b[c]:
-                        row[c] = t[c]
-                    else:
+                    row[c] = t[c] if o[c] == b[c] or policy == "theirs" and t[c] != b[c] else o[c]
+                    if t[c] != b[c] and o[c] not in (b[c], t[c]):
                         conflicts.add((name, "value", shown, c))
         elif t is not None:
             if o is None:
@@ -352,10 +357,12 @@ def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str) -
             else:
                 bad = [c for c in cols if NULL not in (o[c], t[c]) and o[c] != t[c]]
                 conflicts |= {(name, "value", shown, c) for c in bad}
-                result.append({c: t[c] if o[c] == NULL else o[c] for c in cols})
+                taken = bad if policy == "theirs" else []
+                result.append({c: t[c] if o[c] == NULL or c in taken else o[c] for c in cols})
         elif b is not None:
             if o is not None and o != b:
                 conflicts.add((name, "change/delete", k, None))
+                result += [] if policy == "theirs" else [o]
         else:
             result.append(o)
     counts = [Counter(frozen(r, cols) for r in rows) for rows in (bn, on, tn)]
