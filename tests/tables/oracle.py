@@ -348,7 +348,7 @@ def _three(mine: Table, base: Table, theirs: Table, conflicts: set, name: str, p
             else:
                 result.append(row := {})
                 for c in cols:
-                    row[c] = t[c] if o[c] == b[c] or policy == "theirs" and t[c] != b[c] else o[c]
+                    row[c] = t[c] if o[c] == b[c] or (policy == "theirs" and t[c] != b[c]) else o[c]
                     if t[c] != b[c] and o[c] not in (b[c], t[c]):
                         conflicts.add((name, "value", shown, c))
         elif t is not None:
