@@ -1046,6 +1046,24 @@ keys() {
         { name = "" }\'
 }
 
+file_params() {
+    [ ! -f "$top/params.yaml" ] || awk \'
+        !/^ *[A-Za-z_][A-Za-z0-9_.-]*:( |$)/ { next }
+        {
+            match($0, /^ */)
+            indent = RLENGTH
+            name = rest = substr($0, indent + 1)
+            sub(/:.*/, "", name)
+            sub(/^[^:]*: */, "", rest)
+            sub(/^#.*/, "", rest)
+            while (depth && indents[depth] >= indent) depth--
+            if (depth) name = names[depth] "." name
+            if (rest != "") { print name; next }
+            indents[++depth] = indent
+            names[depth] = name
+        }\' "$top/params.yaml"
+}
+
 labels() {
     {
         bodies | awk \'
@@ -1321,7 +1339,7 @@ cache_folder() {
 
 values() {
     case $1 in
-    label | run | slot | dvcremote | table | key | tablecolumn*)
+    label | run | slot | dvcremote | table | key | tablecolumn* | \'param=\')
         top=$(git rev-parse --show-toplevel 2>/dev/null)
         ;;
     esac
@@ -1347,7 +1365,15 @@ values() {
     metric | param) head_line word -; keys "$1s" | pass "$1" ;;
     \'metric=\' | \'param=\')
         head_line word -
-        case $cur in *=*) ;; *) keys "${1%=}s" | sed \'s/$/=/\' | pass "${1%=}" ;; esac
+        case $cur in
+        *=*) ;;
+        *)
+            {
+                [ "$1" = \'metric=\' ] || file_params
+                keys "${1%=}s"
+            } | awk \'!seen[$0]++ { print $0 "=" }\' | pass "${1%=}"
+            ;;
+        esac
         ;;
     plotted) head_line word -; { keys metrics; keys params; } | pass \'\' ;;
     along) head_line word -; { printf \'step\\nversion\\ndate\\n\'; keys params; } | pass \'\' ;;

@@ -193,7 +193,7 @@ class Setting(click.ParamType[tuple[str, Any]]):
             return value
         key, equals, text = Text().convert(value, param, ctx).partition("=")
         if not equals or not key.strip("+ "):
-            self.fail(f"'{value}' is not key=value", param, ctx)
+            self.fail(f"'{value}' is not key=value, such as {key.strip() or 'lr'}=0.1", param, ctx)
         return key.strip(), read_value(text)
 
 

@@ -15,7 +15,7 @@ from gitxexp.cli.shell import completion
 from tests.cli.completion_project import completion_project
 from tests.cli.shells import COMPLETIONS, Shell
 from tests.conftest import seal
-from tests.helpers import Repo
+from tests.helpers import Repo, run
 
 SHELLS = ("bash", "zsh", "fish")
 VERSION = re.compile(r"e\d+\.\d+\.\d+|exp-[a-z]+-v\d+")
@@ -273,20 +273,35 @@ def test_gits_contrib_wrapper_in_zsh(wrapped: Shell, typed: str, becomes: str) -
 
 def test_without_sqlite3_only_the_tags_know_runs(project: Repo, tmp_path: Path) -> None:
     """The engine alone, on a PATH that has what it needs and no sqlite3."""
-    from tests.helpers import run
-
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("git", "sh", "awk", "sed", "tr", "cat", "head"):
         found = shutil.which(name)
         assert found
         (tools / name).symlink_to(found)
+    done = by_bash("tag --run ", project.path, {"PATH": str(tools)})
+    assert done == ["run-e0.11.0", "run-e0.10.0", "run-e0.9.0", "run-exp-sweep-v1"]
+
+
+def by_bash(line: str, cwd: Path, env: dict[str, str] | None = None) -> list[str]:
+    """What bash offers after ``git-xexp LINE``, without a terminal."""
     bash = shutil.which("bash")
     assert bash
     script = (
-        f"source {COMPLETIONS}/git-xexp.bash; COMP_WORDS=(git-xexp tag --run '');"
-        ' COMP_LINE="git-xexp tag --run "; COMP_POINT=${#COMP_LINE}; COMP_CWORD=3;'
+        f'source {COMPLETIONS}/git-xexp.bash; COMP_LINE="git-xexp {line}";'
+        f" COMP_WORDS=(git-xexp {line}''); COMP_POINT=${{#COMP_LINE}};"
+        " COMP_CWORD=$((${#COMP_WORDS[@]} - 1));"
         ' __git_xexp_complete; printf "%s\n" "${COMPREPLY[@]}"'
     )
-    done = run(bash, "--norc", "-c", script, cwd=project.path, env={"PATH": str(tools)})
-    assert done.out.split() == ["run-e0.11.0", "run-e0.10.0", "run-e0.9.0", "run-exp-sweep-v1"]
+    return run(bash, "--norc", "-c", script, cwd=cwd, env=env).out.split()
+
+
+def test_parameters_come_from_their_file_before_the_first_tag(repo: Repo) -> None:
+    (repo / "params.yaml").write_text(
+        "# lr: 3\nlr: 0.1  # rate\ntrain:\n  epochs: 3\n  optim: # nested\n    name: adam\n"
+        "seeds:\n- 1\n- 2\nlast: {a: 1}\n"
+    )
+    (repo / "src").mkdir()
+    names = ["last=", "lr=", "train.epochs=", "train.optim.name="]
+    for line in ("run -S ", "sweep -S ", "tag -P "):
+        assert sorted(by_bash(line, repo / "src")) == names

@@ -81,7 +81,7 @@ def _last(found: Status) -> list[str]:
     name = console.paint(found.last.name, "yellow")
     when = show_date(found.last.date)[:16].replace("T", " ")
     return [
-        f"last       {name}  {when}{past}  ({found.total} in all)",
+        f"last       {name}  {when}{past}  ({found.total} in total)",
         f"           {console.one_line(found.last.payload.headline)}",
     ]
 

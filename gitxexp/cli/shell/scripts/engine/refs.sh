@@ -118,6 +118,25 @@ keys() {
         { name = "" }'
 }
 
+# The parameters of params.yaml, nested ones with dots: those of block mappings.
+file_params() {
+    [ ! -f "$top/params.yaml" ] || awk '
+        !/^ *[A-Za-z_][A-Za-z0-9_.-]*:( |$)/ { next }
+        {
+            match($0, /^ */)
+            indent = RLENGTH
+            name = rest = substr($0, indent + 1)
+            sub(/:.*/, "", name)
+            sub(/^[^:]*: */, "", rest)
+            sub(/^#.*/, "", rest)
+            while (depth && indents[depth] >= indent) depth--
+            if (depth) name = names[depth] "." name
+            if (rest != "") { print name; next }
+            indents[++depth] = indent
+            names[depth] = name
+        }' "$top/params.yaml"
+}
+
 labels() {
     {
         bodies | awk '

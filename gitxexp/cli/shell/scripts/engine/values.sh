@@ -2,7 +2,7 @@
 
 values() {
     case $1 in
-    label | run | slot | dvcremote | table | key | tablecolumn*)
+    label | run | slot | dvcremote | table | key | tablecolumn* | 'param=')
         top=$(git rev-parse --show-toplevel 2>/dev/null)
         ;;
     esac
@@ -28,7 +28,15 @@ values() {
     metric | param) head_line word -; keys "$1s" | pass "$1" ;;
     'metric=' | 'param=')
         head_line word -
-        case $cur in *=*) ;; *) keys "${1%=}s" | sed 's/$/=/' | pass "${1%=}" ;; esac
+        case $cur in
+        *=*) ;;
+        *)
+            {
+                [ "$1" = 'metric=' ] || file_params
+                keys "${1%=}s"
+            } | awk '!seen[$0]++ { print $0 "=" }' | pass "${1%=}"
+            ;;
+        esac
         ;;
     plotted) head_line word -; { keys metrics; keys params; } | pass '' ;;
     along) head_line word -; { printf 'step\nversion\ndate\n'; keys params; } | pass '' ;;
