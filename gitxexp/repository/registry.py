@@ -202,10 +202,12 @@ class Configuration(NamedTuple):
 
 
 class Registry:
-    """The registry file at ``path``."""
+    """The registry file at ``path``. No folder from ``top`` to the file may be a link, not even one
+    put there while it is opened."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, top: Path | None = None) -> None:
         self.path = path
+        self._top = top or path.parent
 
     def create(self) -> bool:
         """Create an empty registry if there is none; returns whether it did."""
@@ -323,10 +325,7 @@ class Registry:
         counter, (major, minor, patch) = (1).to_bytes(4), sqlite3.sqlite_version_info
         written[24:28] = written[92:96] = counter
         written[96:100] = (major * 1_000_000 + minor * 1000 + patch).to_bytes(4)
-        with (
-            paths.held(self.path.parent.parent, self._below) as place,
-            atomic_write(place) as temporary,
-        ):
+        with paths.held(self._top, self._below) as place, atomic_write(place) as temporary:
             temporary.write_bytes(written)
 
     @contextmanager
@@ -350,13 +349,12 @@ class Registry:
             return False
         if not size:
             raise self._unusable("the file is empty")
-        checked.remember(self.path, lambda: paths.identity(self.path.parent.parent, self._below))
+        checked.remember(self.path, lambda: paths.identity(self._top, self._below))
         return True
 
     @property
     def _below(self) -> str:
-        """The path of the file from the folder that has its folder, which is no link either."""
-        return f"{self.path.parent.name}/{self.path.name}"
+        return self.path.relative_to(self._top).as_posix()
 
     def _unusable(self, why: object) -> XexpError:
         return XexpError(

@@ -246,7 +246,7 @@ class Project:
         """The registry of this work tree."""
         from gitxexp.repository.registry import Registry
 
-        return Registry(self.top / config.REGISTRY)
+        return Registry(self.top / config.REGISTRY, self.top)
 
     @cached_property
     def proofs(self) -> Path:

@@ -109,7 +109,7 @@ def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
     """Start questions that the block will ask git, so that their answers are there by then."""
     started = _begun.get() or {}
     token = _begun.set(started)
-    with suppress(XexpError):  # such as git missing: the actual query will report it
+    with suppress(XexpError, OSError):  # such as git missing: the actual query will report it
         for args in questions:
             started[git.question(args)] = git.start(args)
     try:

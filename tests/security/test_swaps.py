@@ -155,7 +155,7 @@ def test_a_link_that_comes_and_goes_gives_the_file_or_an_error(
 def test_the_registry_is_not_written_through_a_link(tmp_path: Path) -> None:
     top, outside = tmp_path / "top", tmp_path / "outside"
     (top / ".xexp").mkdir(parents=True)
-    registry = Registry(top / ".xexp/registry.db")
+    registry = Registry(top / ".xexp/registry.db", top)
     registry.create()
     (top / ".xexp").rename(outside)
     before = (outside / "registry.db").read_bytes()

@@ -76,7 +76,7 @@ def test_kind_of_goes_by_content_not_by_name(tmp_path: Path) -> None:
         (b"", "is empty (0 bytes)"),
         (b"outs:\n- md5: 3a2f\n  path: results.db\n", "not a SQLite or DuckDB database"),
         (b"SQLite format 3\0" + b"\1" * 200, "damaged"),
-        (b"\0" * 8 + b"DUCK" + b"\0" * 300, "cannot be used"),
+        (b"\0" * 8 + b"DUCK" + b"\0" * 300, "damaged"),
     ],
 )
 def test_files_that_are_no_database(tmp_path: Path, content: bytes | None, message: str) -> None:

@@ -22,6 +22,8 @@ def share_cache(tree: Path, home: Path) -> None:
     of ``home``."""
     check_project(tree)
     mine, theirs = tree / ".dvc", home / ".dvc"
+    if not (mine / ".gitignore").exists():  # as DVC writes it: config.local is not to be committed
+        (mine / ".gitignore").write_text("/config.local\n/tmp\n/cache\n")
     same = (theirs, _content(mine / "config"), _content(theirs / "config.local"))
     new = not (mine / "config.local").exists()
     if new and same in _SHARED:

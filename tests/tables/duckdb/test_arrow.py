@@ -70,9 +70,7 @@ def test_lists_of_a_fixed_size_stay_unless_there_is_a_null(nested: bool, tmp_pat
     assert pq.read_schema(a).field("p").type == column.type
     span = pa.array([dt.timedelta(seconds=9)], pa.duration("us"))
     pq.write_table(pa.table({"n": [3], "span": span}), b)
-    assert (
-        "column p: lists of a fixed size are lists of any size now" in merge_files(a, [b]).notes[0]
-    )
+    assert "column p: fixed-size lists are now lists of any size" in merge_files(a, [b]).notes[0]
     assert [row["p"] for row in read(a)] == [value, value, None]
     assert pq.read_schema(a).field("span").type == span.type
 

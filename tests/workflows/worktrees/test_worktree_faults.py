@@ -28,7 +28,7 @@ KILLS_OF_NEW = [
     ("gitxexp.storage.dvc.share:share_cache", 1),
     ("gitxexp.storage.dvc.place:Linker.place", 1),
     ("gitxexp.storage.dvc.place:Linker.place", 3),
-    ("gitxexp.storage.dvc.share:remember", 1),
+    ("gitxexp.storage.dvc.checkout_state:remember", 1),
     ("gitxexp.workflows.worktrees.records:write", 2),
     ("gitxexp.workflows.worktrees.create:_hook", 1),
 ]

@@ -23,7 +23,7 @@ def _project(db: Path | None) -> Project:
     if db is not None:
         from gitxexp.repository.registry import Registry
 
-        project.registry = Registry(db.absolute())
+        project.registry = Registry(db.resolve())
     return project
 
 
