@@ -222,6 +222,24 @@ class Registry:
         with self._reading() as db:
             return {payload.version: payload for payload in _read(db)} if db else {}
 
+    def row(self, version: str) -> Payload | None:
+        """Return one experiment; None if the registry does not have it."""
+        with self._reading() as db:
+            return next(_read(db, version), None) if db else None
+
+    def run_with(self, artifacts: Mapping[str, str]) -> str | None:
+        """Return the run of the first experiment with all these artifacts (hash by path); None if
+        there is none."""
+        sql = (
+            "SELECT run FROM experiments AS e WHERE run > '' AND ? = (SELECT count(*) FROM json_each(?)"
+            " JOIN artifacts AS a ON a.version = e.version AND a.path = key AND hash = value)"
+            " ORDER BY version LIMIT 1"
+        )
+        with self._reading() as db:
+            asked = (len(artifacts), json.dumps(dict(artifacts)))
+            found = db.execute(sql, asked).fetchone() if db else None
+            return str(found[0]) if found else None
+
     def versions(self) -> list[str]:
         """The version of every experiment; none if there is no registry."""
         with self._reading() as db:
@@ -266,7 +284,7 @@ class Registry:
             if db is None or "configurations" not in _tables(db):
                 return []
             labels = _grouped(
-                db, "SELECT hash, label, label FROM configuration_labels ORDER BY 1, 2"
+                db.execute("SELECT hash, label, label FROM configuration_labels ORDER BY 1, 2")
             )
             sql = "SELECT hash, params, description, source, who, at FROM configurations ORDER BY at DESC, 1"
             return [
@@ -532,16 +550,20 @@ def _metric(value: Any) -> Any:
     return int(value) if 19 <= len(digits) <= 400 and digits.isdecimal() else value
 
 
-def _read(db: sqlite3.Connection) -> Iterator[Payload]:
+def _read(db: sqlite3.Connection, version: str | None = None) -> Iterator[Payload]:
+    """Every experiment, or one."""
     names = ", ".join(f'"{name}"' for name in _COLUMNS)
-    params = _grouped(db, "SELECT version, name, value FROM params ORDER BY 1, 2")
-    metrics = _grouped(db, "SELECT version, name, value FROM metrics ORDER BY 1, 2")
-    artifacts = _grouped(db, "SELECT version, path, hash FROM artifacts ORDER BY 1, 2")
-    labels = _grouped(db, "SELECT version, label, label FROM labels ORDER BY 1, 2")
-    context: dict[str, dict[str, Any]] = {}
-    if "context" in _tables(db):
-        context = _grouped(db, "SELECT version, name, value FROM context ORDER BY 1, 2")
-    for values in db.execute(f"SELECT {names} FROM experiments ORDER BY version"):
+    one = () if version is None else (version,)
+    where = " WHERE version = ?" if one else ""
+
+    def grouped(table: str, columns: str) -> dict[str, dict[str, Any]]:
+        sql = f"SELECT version, {columns} FROM {table}{where} ORDER BY 1, 2"
+        return _grouped(db.execute(sql, one))
+
+    params, metrics = grouped("params", "name, value"), grouped("metrics", "name, value")
+    artifacts, labels = grouped("artifacts", "path, hash"), grouped("labels", "label, label")
+    context = grouped("context", "name, value") if "context" in _tables(db) else {}
+    for values in db.execute(f"SELECT {names} FROM experiments{where} ORDER BY version", one):
         version = values[0]
         texts: dict[str, Any] = dict(zip(_COLUMNS, values, strict=True))
         yield Payload(
@@ -554,9 +576,9 @@ def _read(db: sqlite3.Connection) -> Iterator[Payload]:
         )
 
 
-def _grouped(db: sqlite3.Connection, sql: str) -> dict[str, dict[str, Any]]:
+def _grouped(rows: Iterable[tuple[str, str, Any]]) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
-    for version, name, value in db.execute(sql):
+    for version, name, value in rows:
         found.setdefault(version, {})[name] = value
     return found
 

@@ -238,3 +238,25 @@ def test_a_registry_behind_a_link_is_not_used(tmp_path: Path, path: Path, linked
     with pytest.raises(XexpError), Registry(path).rewrite():
         pass
     assert (outside / "registry.db").read_bytes() == before
+
+
+def test_one_experiment_and_the_run_of_artifacts(tmp_path: Path) -> None:
+    file = Registry(tmp_path / "registry.db")
+    assert file.row("e0.1.0") is None and file.run_with({"m": "md5:1"}) is None
+    with file.rewrite() as db:
+        for version, run, artifacts in (
+            ("e0.1.0", "", {"m": "md5:1"}),
+            ("e0.2.0", "two", {"m": "md5:1", "n": "md5:2"}),
+            ("e0.3.0", "three", {"m": "md5:1", "n": "md5:3"}),
+        ):
+            registry.put(
+                db, version, Payload("x", version, run=run, artifacts=artifacts, params={"lr": 0.1})
+            )
+    rows = file.rows()
+    assert [file.row(version) for version in rows] == [*rows.values()]
+    assert file.row("e9.0.0") is None
+    assert file.run_with({"m": "md5:1"}) == "two"
+    assert file.run_with({"n": "md5:3", "m": "md5:1"}) == "three"
+    assert file.run_with({"n": "md5:3", "m": "md5:2"}) is None
+    many = {f"{n}": "md5:1" for n in range(2000)}  # more than a compound statement may have
+    assert file.run_with(many) is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
-from itertools import chain
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -413,10 +412,10 @@ def _run_of_models(project: Project, models: Mapping[str, str], tags: Tags) -> s
     the registry has the run."""
     if not models:
         return None
-    for said in chain((e.payload for e in tags), project.registry.rows().values()):
+    for said in (e.payload for e in tags):
         if said.run and all(said.artifacts.get(path) == oid for path, oid in models.items()):
             return said.run
-    return None
+    return project.registry.run_with(models)
 
 
 def _refuse_models_of_others(
@@ -758,7 +757,7 @@ def _choice(
     if before.handwritten:
         every = pointers.outputs_at(project.git, parent.commit)
         at_parent = _artifacts([out for out in every if project.config.has(out.path)], ())
-        row = project.registry.rows().get(parent.name)
+        row = project.registry.row(parent.name)
         if row is not None and row.run and row.artifacts.items() <= at_parent.items():
             before = row  # the tag was recreated with different text
         before = before._replace(artifacts=at_parent)

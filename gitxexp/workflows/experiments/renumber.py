@@ -110,7 +110,7 @@ def fetched(project: Project, remote: str | None, ours: Experiment) -> Experimen
 
 def _next(project: Project, ours: Experiment, there: Iterable[str]) -> AnyVersion:
     """The next number at the level that ours has, free here, in the registry and on the remote."""
-    names = {*project.tags().names, *project.registry.rows(), *there}
+    names = {*project.tags().names, *project.registry.versions(), *there}
     used = [found for name in names if (found := version.parse(name)) is not None]
     own = ours.version
     if isinstance(own, NamedVersion):
