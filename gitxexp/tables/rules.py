@@ -30,7 +30,10 @@ DEFAULT_KEYS = (*VERSION_COLUMNS, *RUN_IDS)
 
 def fold(name: str) -> str:
     """Fold ``name`` as SQLite and DuckDB compare names: ASCII letters without case."""
-    return "".join(chr(ord(c) + 32) if "A" <= c <= "Z" else c for c in name)
+    return name.translate(_LOWER)
+
+
+_LOWER = {letter: letter + 32 for letter in range(ord("A"), ord("Z") + 1)}
 
 
 def renamed(

@@ -122,6 +122,22 @@ def tree(tests: Sequence[str], operator: str) -> str:
     return f"({tree(tests[:half], operator)} {operator} {tree(tests[half:], operator)})"
 
 
+WIDE = 600  #: columns compared in one SELECT with three values each (SQLite's limit is 2,000)
+
+
+def tallies(tests: Sequence[str], source: str, columns: int) -> str:
+    """A query: how many rows ``source`` (FROM and on) has, and how many pass each of ``tests`` on so
+    many ``columns``, which may be more than an aggregate can have."""
+    if columns <= WIDE:
+        return f"SELECT count(*), {', '.join(f'coalesce(sum({t}), 0)' for t in tests)} {source}"
+    names = [f"n{i}" for i in range(len(tests))]
+    inner = ", ".join(f"{test} AS {name}" for test, name in zip(tests, names, strict=True))
+    rows = (
+        f"(SELECT {inner} {source} LIMIT -1)"  # LIMIT: else SQLite flattens it into the outer query
+    )
+    return tallies(names, f"FROM {rows}", 0)
+
+
 def not_null(feed: Feed, key: Key) -> str:
     """The offered row has a whole key."""
     return " AND ".join(f"{feed.expr(c)} IS NOT NULL" for c in key.columns)

@@ -11,6 +11,7 @@ import re
 import sqlite3
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 
 from gitxexp.common import sqlite
 from gitxexp.common.dataclass import dataclass
@@ -172,13 +173,17 @@ class Table:
         return tuple(c for c in self.columns if not c.generated)
 
     def column(self, name: str) -> Column | None:
-        return next((c for c in self.columns if fold(c.name) == fold(name)), None)
+        return self._by_name.get(fold(name))
+
+    @cached_property
+    def _by_name(self) -> dict[str, Column]:
+        """The columns by folded name, the first of each: a table may have 2,000."""
+        return {fold(c.name): c for c in reversed(self.columns)}
 
     @property
     def rowid(self) -> str:
         """An expression for the rowid that no column shadows ('' where there is none)."""
-        taken = {fold(c.name) for c in self.columns}
-        free = [n for n in ("rowid", "_rowid_", "oid") if n not in taken]
+        free = [n for n in ("rowid", "_rowid_", "oid") if n not in self._by_name]
         if self.alias:
             return quote(self.alias)
         return "" if self.without_rowid or not free else free[0]

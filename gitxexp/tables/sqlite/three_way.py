@@ -10,6 +10,7 @@ import sqlite3
 from dataclasses import field, replace
 
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.errors import XexpError
 from gitxexp.common.sqlite import quote
 from gitxexp.tables.plan import Conflict, MergeOptions, OnConflict, Value
 from gitxexp.tables.rules import (
@@ -22,7 +23,17 @@ from gitxexp.tables.rules import (
     two_stamps,
     version_of,
 )
-from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, some_null, target_null, tree
+from gitxexp.tables.sqlite.feed import (
+    WIDE,
+    Feed,
+    match,
+    not_null,
+    same,
+    some_null,
+    tallies,
+    target_null,
+    tree,
+)
 from gitxexp.tables.sqlite.keyless import (
     Subset,
     find_hits,
@@ -32,9 +43,9 @@ from gitxexp.tables.sqlite.keyless import (
     write_stamps,
 )
 from gitxexp.tables.sqlite.pages import Near
-from gitxexp.tables.sqlite.schema import Column, Key
+from gitxexp.tables.sqlite.schema import Column, Key, Table
 from gitxexp.tables.sqlite.two_way import merge_keyed, unique_on
-from gitxexp.tables.sqlite.write import SHOWN, WIDE, Writer, fresh, stage
+from gitxexp.tables.sqlite.write import SHOWN, Writer, fresh, stage
 
 
 @dataclass(frozen=True)
@@ -94,6 +105,7 @@ def merge_table3(
     if key is None:
         merge_counts3(con, base, theirs, "1", write, near)
         return
+    _refuse_wide(con, theirs.target)
     three = Three(
         base.only(not_null(base, key)), theirs.only(not_null(theirs, key)), key, options, write
     )
@@ -110,6 +122,17 @@ def merge_table3(
             target_null(key),
             write,
             near.only(some_null(base, key), some_null(theirs, key)) if near else None,
+        )
+
+
+def _refuse_wide(con: sqlite3.Connection, table: Table) -> None:
+    """Raise XexpError for a table of which SQLite cannot hold two rows in one."""
+    most = con.getlimit(sqlite3.SQLITE_LIMIT_COLUMN) // 2
+    if len(table.stored) > most:
+        raise XexpError(
+            f"{table.name} has {len(table.stored)} columns: changes are merged by key in tables of at"
+            f" most {most}",
+            "keep one side's file, then: git xexp merge BRANCH, which combines the rows",
         )
 
 
@@ -212,10 +235,8 @@ def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key
     clash = {c: f"({moved[c]} AND {mine[c]} AND {apart[c]})" for c in columns}
     conflict = tree(list(clash.values()), "OR")
     news = tree([f"({moved[c]} AND {apart[c]})" for c in columns], "OR")
-    met, clashing, updated = con.execute(
-        f"SELECT count(*), coalesce(sum({conflict}), 0), "
-        f"coalesce(sum({news} AND NOT {conflict}), 0) {new.joined(key)}"
-    ).fetchone()
+    tests = [conflict, f"{news} AND NOT {conflict}"]
+    met, clashing, updated = con.execute(tallies(tests, new.joined(key), len(columns))).fetchone()
     tally.identical += met - clashing - updated
     tally.replaced += updated
     tally.conflicting += clashing

@@ -28,7 +28,7 @@ from gitxexp.tables.rules import (
     stamps_of,
     two_stamps,
 )
-from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, target_null
+from gitxexp.tables.sqlite.feed import Feed, match, not_null, same, tallies, target_null, tree
 from gitxexp.tables.sqlite.keyless import Subset, find_hits, grouping, merge_keyless
 from gitxexp.tables.sqlite.schema import Column, Key, Table, literal
 from gitxexp.tables.sqlite.write import Cells, Writer, fresh, list_conflicts, stage, update_cells
@@ -68,9 +68,9 @@ def _compare(
     cells = Cells(feed, options.fill)
     alias = len(key.columns) == 1 and fold(key.columns[0]) == fold(feed.target.alias or "")
     if renumbers(options, alias) or unique_on(con, feed, key):
+        tests = [cells.conflict, f"{cells.fillable} AND NOT {cells.conflict}"]
         matched, clashing, fillable = con.execute(
-            f"SELECT count(*), coalesce(sum({cells.conflict}), 0), "
-            f"coalesce(sum({cells.fillable} AND NOT {cells.conflict}), 0) {feed.joined(key)}"
+            tallies(tests, feed.joined(key), len(feed.columns))
         ).fetchone()
         tally.filled += fillable
         tally.identical += matched - added - clashing - fillable
@@ -614,7 +614,8 @@ def _unlike_by_key(
     linked = [f"{feed.expr(c)} = +t.{quote(c)}" for c in key.columns]
     equal = [same(c, feed.expr(c.name), f"t.{quote(c.name)}") for c in _identity(target)]
     equal += values.alike
-    return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {feed.source(whole, *linked, *equal)})"
+    alike = feed.source(whole, *linked, tree(equal, "AND"))
+    return f"SELECT h.rid {hits} WHERE NOT EXISTS (SELECT 1 {alike})"
 
 
 def _not_offered(
@@ -652,5 +653,5 @@ def _delete_by_key(con: sqlite3.Connection, feed: Feed, values: _RebaseValues, w
     equal += values.alike
     return con.execute(
         f"DELETE FROM {table} AS t WHERE {_among('brought', values.held)} "
-        f"AND NOT EXISTS (SELECT 1 {feed.source(whole, *equal)})"
+        f"AND NOT EXISTS (SELECT 1 {feed.source(whole, tree(equal, 'AND'))})"
     ).rowcount

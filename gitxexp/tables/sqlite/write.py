@@ -24,7 +24,7 @@ from gitxexp.tables.plan import (
     Value,
 )
 from gitxexp.tables.rules import carried, fold, only_added, renamed, similar_columns
-from gitxexp.tables.sqlite.feed import Feed, make_feed, same, tree
+from gitxexp.tables.sqlite.feed import WIDE, Feed, make_feed, same, tree
 from gitxexp.tables.sqlite.schema import Column, Key, Schema, Table, read_schema
 
 SHOWN = 100_000  #: conflicts kept; further ones are only counted, to limit memory
@@ -296,9 +296,6 @@ def fresh(con: sqlite3.Connection, name: str, columns: str, tail: str = "") -> N
     """An empty temporary table. Without declared types, it holds every value unchanged."""
     con.execute(f"DROP TABLE IF EXISTS temp.{name}")
     con.execute(f"CREATE TEMP TABLE {name}({columns}){tail}")
-
-
-WIDE = 600  #: columns compared in one SELECT with three values each (SQLite's limit is 2,000)
 
 
 @dataclass(frozen=True)
