@@ -38,6 +38,7 @@ def _made(cls: type, frozen: bool, slots: bool) -> type:
     names = [field.name for field in fields if field.compare]
     shared: dict[str, Any] = {
         "__init__": _first_init(cls, frozen),
+        "__signature__": _Signature(),
         "_compared": attrgetter(*names) if names else staticmethod(lambda _: ()),
         "__repr__": _repr,
         "__eq__": _eq,
@@ -48,6 +49,8 @@ def _made(cls: type, frozen: bool, slots: bool) -> type:
     if frozen and slots:
         shared |= {"__getstate__": _state, "__setstate__": _set_state}  # else through __setattr__
     own = vars(cls)
+    if "__init__" in own:
+        del shared["__signature__"]
     for name, value in shared.items():
         if name not in own or (name == "__hash__" and own[name] is None):  # as "__eq__" makes it
             setattr(cls, name, value)
@@ -63,6 +66,31 @@ def _first_init(cls: type, frozen: bool) -> Callable[..., None]:
         compiled(self, *args, **named)
 
     return init
+
+
+class _Signature:
+    """What ``help`` shows of the arguments, which the uncompiled ``__init__`` does not have."""
+
+    def __get__(self, _: object, cls: type) -> Any:
+        from inspect import Parameter, Signature
+
+        def default(field: dataclasses.Field[Any]) -> Any:
+            if field.default is not dataclasses.MISSING:
+                return field.default
+            return ... if field.default_factory is not dataclasses.MISSING else Parameter.empty
+
+        return Signature(
+            [
+                Parameter(
+                    one.name,
+                    Parameter.POSITIONAL_OR_KEYWORD,
+                    default=default(one),
+                    annotation=one.type,
+                )
+                for one in dataclasses.fields(cls)
+            ],
+            return_annotation=None,
+        )
 
 
 def _compiled_init(cls: type, frozen: bool) -> Callable[..., None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import inspect
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -141,3 +142,13 @@ def test_a_field_that_is_no_argument_is_refused() -> None:
             """One field is not given."""
 
             a: int = dataclasses.field(default=1, init=False)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_help_shows_the_arguments(way: str) -> None:
+    ours, standard = classes(dataclass, WAYS[way]), classes(dataclasses.dataclass, WAYS[way])
+    for mine, theirs in zip(ours, standard, strict=True):
+        shown = str(inspect.signature(theirs)).replace("<factory>", "Ellipsis")
+        assert str(inspect.signature(mine)) == shown
+        mine(1)
+        assert str(inspect.signature(mine)) == shown
