@@ -510,10 +510,9 @@ def choose_remote(git: Git, branch: str | None, wanted: str | None, configured: 
         raise XexpError(f"there is no git remote '{name}'", hint)
     own = rf"branch\.{_escaped(branch)}\.(pushremote|remote)|" if branch else ""
     set_up = git.config(rf"^({own}remote\.pushdefault)$")
+    # The order is git's: git-config(1), remote.pushDefault.
     for key in (f"branch.{branch}.pushremote", "remote.pushdefault", f"branch.{branch}.remote"):
-        if (
-            set_up.get(key, [""])[-1] in remotes
-        ):  # the order is git's: git-config(1), remote.pushDefault
+        if set_up.get(key, [""])[-1] in remotes:
             return set_up[key][-1]
     if "origin" in remotes or len(remotes) == 1:
         return "origin" if "origin" in remotes else remotes[0]

@@ -132,9 +132,8 @@ def tallies(tests: Sequence[str], source: str, columns: int) -> str:
         return f"SELECT count(*), {', '.join(f'coalesce(sum({t}), 0)' for t in tests)} {source}"
     names = [f"n{i}" for i in range(len(tests))]
     inner = ", ".join(f"{test} AS {name}" for test, name in zip(tests, names, strict=True))
-    rows = (
-        f"(SELECT {inner} {source} LIMIT -1)"  # LIMIT: else SQLite flattens it into the outer query
-    )
+    # Without LIMIT, SQLite flattens it into the outer query.
+    rows = f"(SELECT {inner} {source} LIMIT -1)"
     return tallies(names, f"FROM {rows}", 0)
 
 

@@ -476,9 +476,8 @@ class _Three:
     def _table(self, feed: Feed, base: Schema, theirs: Schema, write: Writer) -> None:
         con = self.work.con
         name = fold(feed.target.name)
-        old = (
-            base.tables.get(name) if name not in self.whole else None
-        )  # otherwise its rows would count as deleted
+        # A table that is restored whole has no base: its rows would count as deleted.
+        old = base.tables.get(name) if name not in self.whole else None
         below = None
         if old is not None and old.content is None:
             names = [c.name for c in old.columns]

@@ -74,9 +74,8 @@ class Extras:
             return Counter()
         try:
             rows = self.con.execute("PRAGMA main.foreign_key_check").fetchall()
-        except (
-            sqlite3.OperationalError
-        ):  # it refers to a column that is not a key, which cannot be checked
+        except sqlite3.OperationalError:
+            # It refers to a column that is not a key, which cannot be checked.
             return Counter()
         return Counter(rows)
 

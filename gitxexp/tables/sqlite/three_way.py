@@ -228,9 +228,8 @@ def _apply(con: sqlite3.Connection, three: Three, new: Feed, old: Feed, key: Key
     mine = {c: f"NOT {same(c, f't.{quote(c.name)}', old.expr(c.name))}" for c in columns}
     apart = {c: f"NOT {same(c, f't.{quote(c.name)}', new.expr(c.name))}" for c in columns}
     for c in columns:
-        if not three.base.has(
-            c.name
-        ):  # both sides added it, of two types: 1 and 1.0 are one number
+        # Both sides added it, of two types: 1 and 1.0 are one number.
+        if not three.base.has(c.name):
             apart[c] = f"({apart[c]} AND NOT {_one_number(f't.{quote(c.name)}', new.expr(c.name))})"
     clash = {c: f"({moved[c]} AND {mine[c]} AND {apart[c]})" for c in columns}
     conflict = tree(list(clash.values()), "OR")
@@ -512,9 +511,8 @@ def _steps_near(
         if turn in steps.done:
             continue
         held = sorted(map(int, rids.split(","))) if rids else []
-        base = max(
-            was, was - now, -moved[turn]
-        )  # the smallest number with which no count is below zero
+        # The smallest number with which no count is below zero.
+        base = max(was, was - now, -moved[turn])
         step = combined(base, base + moved[turn], base + now - was) - base - moved[turn]
         if step < 0:
             steps.doomed += [(r,) for r in held[step:]]
