@@ -73,10 +73,11 @@ def _sql_of(ipython: Any) -> Any:
 def _rows(query: str) -> Any:
     from importlib.util import find_spec
 
-    from gitxexp.workflows.sql.mistakes import explained  # imports DuckDB, as the query itself does
+    # imports DuckDB, as the query itself does
+    from gitxexp.workflows.sql.mistakes import Known, explained
 
     relation = open_repository().sql(query)
     if not find_spec("pandas"):
         return relation
-    with explained(list, query):  # values are computed here
+    with explained(Known(list), query):  # values are computed here
         return relation.df()

@@ -64,6 +64,17 @@ def tables(path: Path) -> dict[str, dict[str, str]]:
             raise source.sqlite_error(path, error) from None
 
 
+def views(path: Path) -> list[str]:
+    """The names of the views of an SQLite file. Raises as :func:`tables` does."""
+    con, _ = source.connect(path)
+    with closing(con):
+        try:
+            rows = con.execute("SELECT name FROM sqlite_schema WHERE type = 'view'").fetchall()
+            return [name for (name,) in rows]
+        except sqlite3.Error as error:
+            raise source.sqlite_error(path, error) from None
+
+
 @dataclass(frozen=True)
 class Written:
     """The result of :func:`write`: the kind of each column that has a value, and notes on columns

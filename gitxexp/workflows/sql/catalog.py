@@ -136,13 +136,13 @@ class Catalog:
 
     def _among(self, databases: Iterable[_Database], name: TableName, missing: XexpError | None,
                suffix: str = "") -> TablePlace | None:  # fmt: skip
-        found = []
-        for database in databases:
-            if name.schema and database.schema.lower() != name.schema.lower():
-                continue
-            for table in self.tables(database.file):
-                if table.lower() == name.name.lower():
-                    found.append((database, table))
+        databases = list(databases)
+        found = [
+            (database, table)
+            for database in databases
+            for table in self.tables(database.file)
+            if _is_called(database, table, name)
+        ]
         if len(found) > 1:
             names = [f'{database.schema}.{table}' if not suffix else f'"{database.schema}.{table}{suffix}"'
                      for database, table in found]  # fmt: skip
@@ -157,6 +157,25 @@ class Catalog:
         if missing is not None:
             raise missing
         return None
+
+    def views(self) -> list[str]:
+        """The views of the results databases here, which no statement can read: a view comes with
+        its file, and may name others."""
+        return [view for database in self.here for view in self._views(database.file)]
+
+    def _views(self, file: Path) -> list[str]:
+        kind = database_kind(file)
+        if kind == "sqlite":
+            return scan.views(file)
+        if kind != "duckdb":
+            return []
+        alias = str(self.source(file).alias)
+        rows = self.session.rows(
+            "SELECT CASE schema_name WHEN 'main' THEN '' ELSE schema_name || '.' END || view_name "
+            "FROM duckdb_views() WHERE database_name = $1 AND NOT internal",
+            [alias],
+        )
+        return [name for (name,) in rows]
 
     def _missing(self, name: TableName) -> XexpError | None:
         """Raise an error if a file used as schema lacks the table: DuckDB knows neither."""
@@ -250,6 +269,13 @@ class Catalog:
     def names(self) -> list[str]:
         """Every table available here without a version."""
         return [*RECORDS, *self.shown()]
+
+
+def _is_called(database: _Database, table: str, name: TableName) -> bool:
+    """Whether ``name`` means the table, whose schema in a DuckDB file is part of its name."""
+    if name.schema.lower() in ("", database.schema.lower()) and table.lower() == name.name.lower():
+        return True
+    return bool(name.schema) and table.lower() == f"{name.schema}.{name.name}".lower()
 
 
 def _is_inside(path: str) -> bool:

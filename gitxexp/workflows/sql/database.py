@@ -15,7 +15,7 @@ from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import database_kind
 from gitxexp.tables.duckdb.session import Session, Source, quote, text
-from gitxexp.workflows.sql.mistakes import explained
+from gitxexp.workflows.sql.mistakes import Known, explained
 from gitxexp.workflows.sql.records import RECORDS
 from gitxexp.workflows.sql.statement import READERS, Statement, TableName, parse
 
@@ -297,7 +297,8 @@ class Database:
         return entries
 
     def _explained(self, script: str = "") -> AbstractContextManager[None]:
-        return explained(lambda: self.catalog.names(), script, self._columns)
+        known = Known(lambda: self.catalog.names(), self._columns, lambda: self.catalog.views())
+        return explained(known, script)
 
     def _columns(self) -> list[str]:
         """The columns of every table that the statements name, including unread ones."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, suggestion
 from gitxexp.storage.paths import leaves
 from gitxexp.tables.duckdb import session
@@ -15,6 +16,16 @@ from gitxexp.workflows.sql.statement import is_path
 
 #: Returns names on demand, which may take a while.
 Names = Callable[[], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that a statement may mean."""
+
+    tables: Names
+    columns: Names = list
+    views: Names = list
+
 
 _ALLOW = "--allow-files reads any file of this machine"
 #: SQL keywords, to suggest for misspelt ones.
@@ -27,10 +38,10 @@ KEYWORDS = (
 
 
 @contextmanager
-def explained(tables: Names, script: str = "", columns: Names = list) -> Iterator[None]:
+def explained(known: Known, script: str = "") -> Iterator[None]:
     """Convert DuckDB's errors in ``script`` to UsageError with the position of the mistake.
-    ``tables`` or ``columns`` supply similar names if a name is unknown and DuckDB suggests none.
-    Raises KeyboardInterrupt if the query was interrupted."""
+    ``known`` supplies similar names if a name is unknown and DuckDB suggests none. Raises
+    KeyboardInterrupt if the query was interrupted."""
     duckdb = core()
     try:
         yield
@@ -39,7 +50,7 @@ def explained(tables: Names, script: str = "", columns: Names = list) -> Iterato
     except duckdb.InterruptException as error:
         raise KeyboardInterrupt from error
     except _mistakes(duckdb) as error:
-        raise mistake(str(error), tables, script, columns) from None
+        raise mistake(str(error), known, script) from None
     except duckdb.Error as error:
         raise session.explain(error) from None
     except RuntimeError as error:  # DuckDB's message for a KeyboardInterrupt that it caught
@@ -70,7 +81,7 @@ def _mistakes(duckdb: Any) -> tuple[type[Exception], ...]:
     )  # fmt: skip
 
 
-def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -> UsageError:
+def mistake(said: str, known: Known, script: str = "") -> UsageError:
     """Return DuckDB's message, the position it points at, and similar names."""
     lines = said.strip().split("\n")
     first = re.sub(r"^[\w ]+ Error: ", "", lines[0]).rstrip("!")
@@ -84,20 +95,25 @@ def mistake(said: str, tables: Names, script: str = "", columns: Names = list) -
                 f"the project has no file '{name}'{shown}",
                 _ALLOW,
             )
-        known = tables()
-        if name in known:  # a function took its name for a string
+        tables = known.tables()
+        if name in tables:  # a function took its name for a string
             return UsageError(
                 f"table '{name}' is not read: no FROM or JOIN names it{shown}",
                 f"its columns: DESCRIBE {name}",
             )
-        hint = suggestion(name, known, f"tables: {', '.join(known)}; see --schema")
+        if name.lower() in [view.lower() for view in known.views()]:
+            return UsageError(
+                f"'{name}' is a view, and only tables are read{shown}",
+                "query the tables that it names: a view comes with its file and may read others",
+            )
+        hint = suggestion(name, tables, f"tables: {', '.join(tables)}; see --schema")
         return UsageError(f"there is no table '{name}'{shown}", hint)
     function = re.match(r"\w+ Function with name \"?([^\s\"]+)\"? does not exist", first)
     if function:
         first = f"there is no function '{function[1]}'"
     elif not first[1:2].isupper():  # a keyword
         first = f"{first[:1].lower()}{first[1:]}"
-    return UsageError(f"{_plain(first)}{shown}", _hint(said, first, place, columns))
+    return UsageError(f"{_plain(first)}{shown}", _hint(said, first, place, known.columns))
 
 
 def _plain(first: str) -> str:

@@ -147,6 +147,29 @@ def test_two_databases_with_one_table(tagged: Repo) -> None:
     assert {"table": "experiments", "column": "version", "type": "VARCHAR"} in listed
 
 
+def test_schemas_and_views_of_a_database(repo: Repo) -> None:
+    """A table in a schema of its own is read by the name that ``--schema`` lists; a view is not, for
+    what it reads is up to the file, and a name of the query's own is no view."""
+    repo.xexp("init", "--no-dvc").good()
+    change(
+        repo, "CREATE TABLE plain (a)", "CREATE VIEW Seen AS SELECT * FROM plain", path="plain.db"
+    )
+    with duckdb.connect(str(repo / "own.duckdb")) as con:
+        con.execute("CREATE SCHEMA s")
+        con.execute("CREATE TABLE s.inner AS SELECT 7 AS a")
+        con.execute("CREATE VIEW secret AS SELECT * FROM read_csv('/etc/passwd')")
+    repo.write(".xexp/config.toml", '[results]\ndatabases = ["plain.db", "own.duckdb"]\n')
+    repo.git("add", "own.duckdb")
+    repo.commit("a database")
+    for query in ("FROM s.inner", 'FROM "s.inner@HEAD"', "WITH seen AS (SELECT 7 AS a) FROM seen"):
+        assert repo.xexp("sql", query, "--json").json() == [{"a": 7}], query
+    for name in ("seen", "secret"):
+        done = repo.xexp("sql", f"FROM {name}")
+        assert done.code == 129 and "is a view, and only tables are read" in done.err, done.err
+    for name in ("nope", "s.nope"):
+        assert f"there is no table '{name}'" in repo.xexp("sql", f"FROM {name}").err
+
+
 @pytest.mark.parametrize(
     ("query", "message"),
     [
