@@ -1,8 +1,8 @@
-"""Files that began as copies of each other: only rows on differing pages are examined.
+"""Files that began as copies of each other: only rows near a difference are examined.
 
 Equal leaf pages at the same place in both b-trees hold the same rows under the same rowids, so they
 cancel out of every comparison. The pages are compared while the target is copied, so that every
-file is read once.
+file is read once. Where pages tell nothing, as after VACUUM, the bytes of the rows are compared.
 
 Three files that began as copies of each other: only rows near a change are examined.
 """
@@ -35,7 +35,10 @@ Ranges = Sequence[Sequence[int]]
 
 @dataclass(frozen=True)
 class Apart:
-    """One table in two files: the rowids on differing pages of each, and the number of rows there."""
+    """One table in two files: rowids of each between which rows may differ, and the number of rows there.
+
+    All other rows are the same under the same rowids.
+    """
 
     old: Ranges
     new: Ranges
@@ -73,7 +76,11 @@ class Copies:
         self.done = True
         held = {i: self._hold(self.files[i]) for i in sorted({i for p in likely for i in p})}
         tasks = {(a, b): _task(held[a], held[b]) for a, b in likely}
-        asked = [{"a": a, "b": b, **task} for (a, b), task in tasks.items() if task["roots"]]
+        asked = [
+            {"a": a, "b": b, "alike": self._alike(a, b), **task}
+            for (a, b), task in tasks.items()
+            if task["roots"]
+        ]
         paths = [str(f.raw or f.path) for f in self.files] if asked else [str(self.files[0].raw)]
         if out is None and not asked:
             return
@@ -97,17 +104,20 @@ class Copies:
     def _likely(self, a: int, b: int) -> bool:
         one, two = self.files[a], self.files[b]
         small, large = sorted((one.size, two.size))
-        formats = [
-            (f.header.page_size, f.header.reserved, f.header.encoding, f.header.auto_vacuum)
-            for f in (one, two)
-        ]
         return (
             all(f.raw == f.path for f in (one, two, self.files[0]))
             and small >= SMALLEST
             and 2 * small >= large  # with a greater difference, comparing pages saves little
-            and formats[0] == formats[1]
-            and not one.header.auto_vacuum
+            and one.header.encoding == two.header.encoding
         )
+
+    def _alike(self, a: int, b: int) -> bool:
+        """Whether pages of two files can be compared by their numbers."""
+        one, two = (
+            (h.page_size, h.reserved, h.auto_vacuum)
+            for h in (self.files[a].header, self.files[b].header)
+        )
+        return one == two and not self.files[a].header.auto_vacuum
 
     def _hold(self, source: Source) -> tuple[Schema, dict[tuple[str, str], int]]:
         """Begin a read transaction; the schema and the root page of every b-tree."""
@@ -153,7 +163,7 @@ class Narrowed:
 
 
 def narrow(con: sqlite3.Connection, feed: Feed, apart: Apart, tally: Tally) -> Narrowed:
-    """The feed's rows on differing pages, next to the target's and to rows added since."""
+    """The feed's rows that may differ, next to the target's and to rows added since."""
     added = [[tally.last_rowid + 1, LAST_ROWID]] if tally.last_rowid < LAST_ROWID else []
     mine = stage_ranges(con, f"mine_{feed.db}_{tally.number}", [*apart.old, *added])
     theirs = stage_ranges(con, f"rows_{feed.db}_{tally.number}", apart.new)

@@ -1,13 +1,12 @@
 """Raw database files, read and copied in a process of their own: ``headers`` and ``read``.
 
 ``read`` reads every file once: it copies the first (if there is an ``out``) and compares pairs of
-files on the way. It prints for every pair, per rowid table, the rowid ranges of the leaf pages that
-are not the same in both; or ``null`` where that cannot be told from the pages alone.
+files on the way. It prints for every pair, per rowid table, rowid ranges outside of which the rows
+are the same in both: those of the leaf pages that differ or, where that cannot be told from the pages
+alone, those found by :mod:`gitxexp.tables.sqlite.raw_rows`; nothing for a table that differs mostly.
 
 It is separate from :mod:`gitxexp.tables.sqlite.pages`, which starts it: with that module's imports the
 process took 124 ms of processor time to start instead of 51, and a merge of 200,000 rows takes 140.
-
-The b-trees of a database file are read without SQLite, to find the rows on pages that differ.
 
 Format: sqlite.org/fileformat2.html sections 1.3, 1.5 and 1.6.
 """
@@ -16,7 +15,6 @@ from __future__ import annotations
 
 import errno
 import json
-import mmap
 import os
 import struct
 import sys
@@ -26,11 +24,19 @@ from io import FileIO
 from pathlib import Path
 from typing import TypedDict
 
+from gitxexp.tables.sqlite.btree import Pages
+from gitxexp.tables.sqlite.raw_rows import rows_apart
+
 CHUNK = 1 << 18  #: small enough for the processor's cache; a whole number of pages of any size
 FLUSH = 16 << 20  #: bytes of a copy after which writing to disk begins
 EARLY = 256  #: differing pages after which a comparison is abandoned if most pages differ
 FICLONE = 0x40049409
 SYNC_FILE_RANGE_WRITE = 2
+
+Ranges = list[tuple[int, int]]
+Leaves = list[tuple[int, int]]  #: (place in key order, page)
+Roots = dict[str, list[int]]
+Files = tuple[Pages, Pages]
 
 
 class Pair(TypedDict):
@@ -38,6 +44,7 @@ class Pair(TypedDict):
 
     a: int
     b: int
+    alike: bool  #: whether both have pages of one size and layout, to be compared by number
     roots: Roots
     others: list[list[int]]
 
@@ -92,10 +99,10 @@ class Reader:
 class Comparison:
     """A comparison of two files: the numbers of the pages that differ."""
 
-    def __init__(self, a: int, b: int, size: int) -> None:
+    def __init__(self, a: int, b: int, size: int, alike: bool) -> None:
         self.a, self.b, self.size = a, b, size
         self.changed: set[int] = set()
-        self.open, self.alike, self.page = True, True, 1
+        self.open, self.alike, self.page = alike, alike, 1
 
     def look(self, one: Reader, two: Reader) -> None:
         """Compare the most recently read blocks."""
@@ -155,135 +162,27 @@ def read_through(task: Task, pairs: list[Comparison]) -> None:
 def read(task: Task) -> list[object]:
     """Copy, compare and explain every pair of the task."""
     sizes = [Pages(path).size for path in task["files"]] if task["pairs"] else []
-    pairs = [Comparison(p["a"], p["b"], sizes[p["a"]]) for p in task["pairs"]]
+    pairs = [Comparison(p["a"], p["b"], sizes[p["a"]], p["alike"]) for p in task["pairs"]]
     read_through(task, pairs)
     found: list[object] = []
     for pair, asked in zip(pairs, task["pairs"], strict=True):
         files = Pages(task["files"][pair.a]), Pages(task["files"][pair.b])
         try:
-            good = pair.alike and sizes[pair.a] == sizes[pair.b]
-            changed = pair.changed
-            found.append(explain(files, changed, asked["roots"], asked["others"]) if good else None)
+            told = (
+                explain(files, pair.changed, asked["roots"], asked["others"])
+                if pair.alike
+                else None
+            )
+            found.append(told if told is not None else by_rows(files, asked["roots"]))
         except (ValueError, IndexError, struct.error):
             found.append(None)
     return found
 
 
-def header(path: str) -> tuple[str, int]:
-    """The first 100 bytes in hexadecimal, and the size of the file."""
-    with Path(path).open("rb") as file:
-        return file.read(100).hex(), os.fstat(file.fileno()).st_size
-
-
-def main(arguments: list[str]) -> int:
-    """Run ``headers`` or ``read``; exit 0, or 3 with the system's error number and file on stderr."""
-    try:
-        if arguments[0] == "headers":
-            json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
-        else:
-            json.dump(read(json.load(sys.stdin)), sys.stdout)
-    except OSError as error:
-        print(error.errno or 5, error.filename or "", file=sys.stderr)
-        return 3
-    return 0
-
-
-INTERIOR = (2, 5)  #: kinds of b-tree page: of an index, of a table
-LEAF_TABLE = 13
-LOCKS = 1 << 30  #: the page that contains this byte is never used
-
-Ranges = list[tuple[int, int]]
-Leaves = list[tuple[int, int]]  #: (place in key order, page)
-Roots = dict[str, list[int]]
-
-
-class Pages:
-    """One database file, mapped; walks a b-tree down to its leaves."""
-
-    def __init__(self, path: str) -> None:
-        with Path(path).open("rb") as file:
-            self.raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        size = struct.unpack(">H", self.raw[16:18])[0]
-        self.size = 65536 if size == 1 else size
-        self.count = len(self.raw) // self.size
-
-    def header(self, page: int) -> tuple[int, int, int]:
-        """Where the page's b-tree header starts, its kind, and its number of cells."""
-        at = (page - 1) * self.size + (100 if page == 1 else 0)
-        return at, self.raw[at], struct.unpack_from(">H", self.raw, at + 3)[0]
-
-    def children(self, page: int) -> list[int]:
-        """The page numbers below an interior page."""
-        at, _, cells = self.header(page)
-        start = (page - 1) * self.size
-        offsets = struct.unpack_from(f">{cells}H", self.raw, at + 12)
-        get = struct.Struct(">I").unpack_from
-        raw = self.raw
-        found = [get(raw, start + o)[0] for o in offsets]
-        found.append(get(raw, at + 8)[0])
-        return found
-
-    def interior(self, root: int) -> tuple[set[int], list[int]]:
-        """All interior pages of one b-tree, and those just above its leaves in key order."""
-        above: set[int] = set()
-        level = [root]
-        if self.header(root)[1] not in INTERIOR:
-            return above, []
-        while True:
-            if not above.isdisjoint(level):
-                raise ValueError("a loop in the tree")
-            above.update(level)
-            if self.header(self.children(level[0])[0])[1] not in INTERIOR:
-                return above, level
-            level = [child for page in level for child in self.children(page)]
-            if len(level) > self.count:
-                raise ValueError("more pages than there are")
-
-    def free(self) -> set[int]:
-        """Return pages without content: the free list (section 1.5) and the page reserved for locks."""
-        found = {LOCKS // self.size + 1}
-        trunk = struct.unpack_from(">I", self.raw, 32)[0]
-        while trunk and trunk not in found:
-            at = (trunk - 1) * self.size
-            above, count = struct.unpack_from(">II", self.raw, at)
-            found.add(trunk)
-            found.update(
-                struct.unpack_from(f">{min(count, self.size // 4 - 2)}I", self.raw, at + 8)
-            )
-            trunk = above
-        return found
-
-    def rowids(self, leaf: int) -> tuple[int, int] | None:
-        """The first and last rowid on a table leaf; None if it has no rows."""
-        at, kind, cells = self.header(leaf)
-        if kind != LEAF_TABLE:
-            raise ValueError("not a leaf of a table")
-        if not cells:
-            return None
-        start = (leaf - 1) * self.size
-        first, last = (
-            struct.unpack_from(">H", self.raw, at + 8 + 2 * i)[0] for i in (0, cells - 1)
-        )
-        return self._rowid(start + first), self._rowid(start + last)
-
-    def _rowid(self, at: int) -> int:
-        _, at = varint(self.raw, at)
-        value, _ = varint(self.raw, at)
-        return value - (1 << 64) if value >= 1 << 63 else value
-
-
-Files = tuple[Pages, Pages]
-
-
-def varint(raw: mmap.mmap, at: int) -> tuple[int, int]:
-    """Decode a big-endian 7-bit integer of at most nine bytes; return it and where it ends."""
-    value = 0
-    for i in range(8):
-        byte = raw[at + i]
-        value = value << 7 | byte & 0x7F
-        if byte < 0x80:
-            return value, at + i + 1
-    return value << 8 | raw[at + 8], at + 9
+def by_rows(files: Files, roots: Roots) -> dict[str, object]:
+    """The same as :func:`explain` by comparing rows: only tables that are mostly the same."""
+    found = {name: rows_apart(files, pair) for name, pair in roots.items()}
+    return {name: apart for name, apart in found.items() if apart is not None}
 
 
 def known(file: Pages, root: int, changed: set[int]) -> set[int]:
@@ -365,3 +264,22 @@ def ranges(file: Pages, leaves: Leaves) -> Ranges:
             found.append(span)
         last = place
     return found
+
+
+def header(path: str) -> tuple[str, int]:
+    """The first 100 bytes in hexadecimal, and the size of the file."""
+    with Path(path).open("rb") as file:
+        return file.read(100).hex(), os.fstat(file.fileno()).st_size
+
+
+def main(arguments: list[str]) -> int:
+    """Run ``headers`` or ``read``; exit 0, or 3 with the system's error number and file on stderr."""
+    try:
+        if arguments[0] == "headers":
+            json.dump([header(path) for path in json.load(sys.stdin)], sys.stdout)
+        else:
+            json.dump(read(json.load(sys.stdin)), sys.stdout)
+    except OSError as error:
+        print(error.errno or 5, error.filename or "", file=sys.stderr)
+        return 3
+    return 0

@@ -1,6 +1,6 @@
 """Compare the rows of two SQLite files without another engine.
 
-Where one file began as a copy of the other, only rows on differing pages are compared. Rows that
+Where one file began as a copy of the other, only rows near a difference are compared. Rows that
 both sides have at one place (by row number or unique key) are excluded first; SQLite sorts the rest,
 on disk if it is large, and only rows that really differ reach Python.
 

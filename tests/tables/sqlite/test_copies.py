@@ -13,8 +13,8 @@ import pytest
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from gitxexp.tables.sqlite import merge, pages
 from gitxexp.tables.sqlite import target as sqlite_target
+from gitxexp.tables.sqlite.btree import Pages
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
-from gitxexp.tables.sqlite.raw_pages import Pages
 from tests.tables import oracle
 from tests.tables.sqlite.test_two_way import assert_same, counted
 
@@ -155,9 +155,9 @@ def nameless(path: Path, chance: random.Random) -> None:
         con.commit()
 
 
-@pytest.mark.parametrize("rebuilt", [False, True])
-def test_rows_without_a_key_by_pages(tmp_path, by_pages, rebuilt):
-    """Where ours is no copy any more, its rows are met one by one."""
+@pytest.mark.parametrize("became", ["edited", "rewritten", "grown"])
+def test_rows_without_a_key_by_pages(tmp_path, by_pages, became):
+    """Where ours is much larger than the base, its rows are met one by one."""
     base = tmp_path / "b.db"
     with closing(sqlite3.connect(base)) as con:
         con.execute("CREATE TABLE t (a, b)")
@@ -172,12 +172,14 @@ def test_rows_without_a_key_by_pages(tmp_path, by_pages, rebuilt):
         with closing(sqlite3.connect(path, isolation_level=None)) as con:
             con.execute(sql)
             con.execute("INSERT INTO t VALUES (5, 'both'), (5, 'both')")
-            if rebuilt and path == ours:
+            if became == "rewritten" and path == ours:
                 con.execute("PRAGMA page_size=1024")
                 con.execute("VACUUM")
+            if became == "grown" and path == ours:
+                con.execute("CREATE TABLE more AS SELECT zeroblob(1000000) AS x")
     narrowed = by_pages()
     report = merge3_files(base, ours, theirs, tmp_path / "out.db")
-    assert [n.told for n in narrowed] == [not rebuilt]
+    assert [n.told for n in narrowed] == [became != "grown"]
     assert (report.tables[0].removed, report.tables[0].incoming) == (2, 3998)
     expected, _ = oracle.three_way(*map(oracle.read, (base, ours, theirs)))
     assert_same(tmp_path / "out.db", expected)
