@@ -320,12 +320,30 @@ def _copy_over(backup: Path, path: Path) -> None:
 
 def keep_copy(path: Path, keep: Path) -> str:
     """Copy ``path`` to an operation's folder under a unique name."""
+    backup = _free_name(path, keep)
+    copy_file(path, backup)
+    return str(backup)
+
+
+def keep_link(path: Path, keep: Path) -> str:
+    """Like :func:`keep_copy`, with a hard link where the file system can: for a file that is only
+    ever replaced by a rename."""
+    backup = _free_name(path, keep)
+    try:
+        os.link(path, backup, follow_symlinks=False)
+    except OSError:
+        copy_file(path, backup)
+    else:
+        sync(keep)
+    return str(backup)
+
+
+def _free_name(path: Path, keep: Path) -> Path:
     keep.mkdir(parents=True, exist_ok=True)
     number = len(list(keep.iterdir()))
     while (backup := keep / f"{number}.{path.name}").exists():
         number += 1
-    copy_file(path, backup)
-    return str(backup)
+    return backup
 
 
 def copy_file(path: Path, target: Path) -> None:

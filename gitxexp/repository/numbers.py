@@ -17,9 +17,10 @@ from gitxexp.storage.git import REGISTRY
 
 
 class Taken:
-    """Which versions are taken: those of the tags, and ``more``."""
+    """Which versions are taken: those of the tags, and those named in ``more``, which stay text: there
+    may be very many."""
 
-    def __init__(self, tags: Tags, more: Iterable[AnyVersion] = ()) -> None:
+    def __init__(self, tags: Tags, more: Iterable[str] = ()) -> None:
         self._tags, self._more = tags, set(more)
 
     @property
@@ -28,17 +29,17 @@ class Taken:
         return self._tags.prefix
 
     def __contains__(self, version: AnyVersion) -> bool:
-        return version in self._more or self._tags.holds(version)
+        return str(version) in self._more or self._tags.holds(version)
 
     def add(self, version: AnyVersion) -> None:
         """Mark the version as taken."""
-        self._more.add(version)
+        self._more.add(str(version))
 
     @property
     def latest(self) -> Version | None:
         """The highest ``eX.Y.Z``; None if there is none."""
         highest = self._tags.latest
-        return version.latest([*self._more, *([highest] if highest else [])], self.prefix)
+        return version.highest([*self._more, *([str(highest)] if highest else [])], self.prefix)
 
     def following(self, level: Level) -> Version:
         """The version after the highest one, at ``level``; the first one is ``e0.1.0``."""
@@ -48,7 +49,8 @@ class Taken:
 
     def following_named(self, name: str) -> NamedVersion:
         """The next ``exp-NAME-vN``."""
-        known = [*self._more, *self._tags.of_name(name)]
+        more = (version.parse(each) for each in self._more if "exp-" in each)
+        known = [*(each for each in more if each is not None), *self._tags.of_name(name)]
         return version.following_named(known, name, self.prefix)
 
 
@@ -58,12 +60,13 @@ def taken(project: Project, tags: Tags, elsewhere: Iterable[AnyVersion] = ()) ->
     names = [name for oid in _registries(project) for name in _versions_of(project, tags, oid)]
     if project.places.top is not None:
         names += _unheld(project, tags)
-    more = (version.parse(name) for name in names)
-    return Taken(tags, [*(each for each in more if each is not None), *elsewhere])
+    return Taken(tags, [*names, *map(str, elsewhere)])
 
 
 def is_of(name: str, prefix: str) -> bool:
     """Whether a version belongs to the project with this prefix."""
+    if not prefix and "/" not in name:
+        return True
     found = version.parse(name)
     return found is None or found.prefix == prefix
 
@@ -89,7 +92,7 @@ def _versions_of(project: Project, tags: Tags, oid: str) -> Sequence[str]:
 
     def find() -> list[str]:
         item = next(iter(project.git.cat([oid])), None)
-        return sorted(versions_in(item[2]) - set(tags.names)) if item else []
+        return tags.lacking(sorted(versions_in(item[2]))) if item else []
 
     return tags.remembered(f"registry {tags.serial} {oid}", find)
 
@@ -106,8 +109,7 @@ def untagged(project: Project, tags: Tags) -> tuple[str, ...]:
 
 def _unheld(project: Project, tags: Tags) -> tuple[str, ...]:
     def find() -> list[str]:
-        names = set(tags.names)
-        every = (name for name in project.registry.versions() if name not in names)
+        every = tags.lacking(project.registry.versions())
         return [name for name in every if is_of(name, tags.prefix)]
 
     try:

@@ -71,15 +71,17 @@ class Running(NamedTuple):
         """Complete a recorded step with its outcome."""
         self.log.amend(self.id, seq, step)
 
-    def save_file(self, path: Path) -> None:
+    def save_file(self, path: Path, *, renamed: bool = False) -> None:
         """Record that ``path`` is about to be replaced, and back it up.
 
-        The caller then replaces it atomically (:func:`gitxexp.common.files.put`).
+        The caller then replaces it atomically (:func:`gitxexp.common.files.put`). ``renamed``: by
+        nothing but such a rename, so that the file itself is the backup and no copy is made.
         """
         from gitxexp.repository.files import (  # late: no read needs it
             FileChanged,
             FileState,
             keep_copy,
+            keep_link,
         )
 
         if self.top is not None and path.is_relative_to(self.top):
@@ -87,7 +89,8 @@ class Running(NamedTuple):
 
             work_file(self.top, path.relative_to(self.top).as_posix())
         found = FileState.of(path)
-        backup = None if found is None else keep_copy(path, self.keep)
+        keep = keep_link if renamed else keep_copy
+        backup = None if found is None else keep(path, self.keep)
         step = FileChanged(str(path), backup, found)
         self.changing[path] = self.record(step), step
 

@@ -145,6 +145,17 @@ class Tags:
         name = encode(str(version))
         return bool(self._store.rows("SELECT 1 FROM tag WHERE name = ?", name, by="name"))
 
+    def lacking(self, names: Sequence[str]) -> list[str]:
+        """Those of the names that no tag of any kind has, in their order."""
+        import json  # late: a list does not need it
+
+        rows = self._store.rows(
+            "SELECT value FROM json_each(?) WHERE NOT EXISTS"
+            " (SELECT 1 FROM tag WHERE name = CAST(value AS BLOB)) ORDER BY id",
+            json.dumps(names), by="name",
+        )  # fmt: skip
+        return [name for (name,) in rows]
+
     @property
     def latest(self) -> Version | None:
         """The highest ``eX.Y.Z`` that a tag of any kind has."""

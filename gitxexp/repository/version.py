@@ -102,6 +102,13 @@ def latest(versions: Iterable[AnyVersion], prefix: str = "") -> Version | None:
     return max(own, default=None)
 
 
+def highest(names: Iterable[str], prefix: str = "") -> Version | None:
+    """The highest ``eX.Y.Z`` spelled in ``names``, as :func:`latest`; fast for very many."""
+    own = rf"^{re.escape(prefix)}e{_NUMBER}\.{_NUMBER}\.{_NUMBER}$"
+    found = re.findall(own, "\n".join(names), re.MULTILINE)  # at once: there may be very many
+    return max((Version(int(x), int(y), int(z), prefix) for x, y, z in found), default=None)
+
+
 def following(taken: Iterable[AnyVersion], level: Level, prefix: str = "") -> Version:
     """The version after the highest one taken, at ``level``; the first one is ``e0.1.0``."""
     highest = latest(taken, prefix)

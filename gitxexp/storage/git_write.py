@@ -47,7 +47,7 @@ class GitWriter(Git):
     ) -> subprocess.Popen[bytes]:
         if not self.cwd.is_dir():  # GitPython would continue in the current folder
             raise XexpError(f"no such folder: {self.cwd}")
-        gitpython = _gitpython()
+        gitpython = import_gitpython()
         _refuse_unsafe(args)
         # GitPython sets LC_ALL=C, which hooks would inherit; empty is as good as not set
         wanted = {"LC_ALL": "", "LANGUAGE": "", **self._env, **(env or {})}
@@ -121,7 +121,7 @@ class GitWriter(Git):
         self, args: Sequence[str], progress: Progress | None
     ) -> subprocess.CompletedProcess[str]:
         """Return the finished process; its progress is reported to ``progress`` while it runs."""
-        gitpython = _gitpython()
+        gitpython = import_gitpython()
         process: Any = self._start(args, env={**_in_english(self._env), OURS: "1"})
         process.stdout, process.stderr = _as_text(process.stdout), _as_text(process.stderr)
         out: list[str] = []
@@ -140,11 +140,12 @@ class GitWriter(Git):
 
 def gitpython_repo(path: Path) -> git.Repo:
     """Return the repository around ``path`` as a GitPython object."""
-    repo: git.Repo = _gitpython().Repo(path)
+    repo: git.Repo = import_gitpython().Repo(path)
     return repo
 
 
-def _gitpython() -> Any:
+def import_gitpython() -> Any:
+    """Return GitPython, which works without git, too."""
     os.environ.setdefault("GIT_PYTHON_REFRESH", "quiet")  # else it fails to import without git
     import git
 
@@ -154,7 +155,7 @@ def _gitpython() -> Any:
 def _refuse_unsafe(args: Sequence[str]) -> None:
     """Apply GitPython's checks to ``args``; raises XexpError for arguments that could run another
     program."""
-    gitpython = _gitpython()
+    gitpython = import_gitpython()
     remote, command = gitpython.Remote, gitpython.cmd.Git
     unsafe = {
         "ls-remote": command.unsafe_git_ls_remote_options,

@@ -222,6 +222,7 @@ def test_a_listing_that_changes_is_followed_line_by_line(
         kept, fresh = (tags.tags_later(Git(repo.path), at)() for at in (cache_of(repo), new))
         assert kept.newest(2) == tags.tags_later(Git(repo.path), new)().experiments[:2]
         assert sorted(kept.names) == sorted(there) == sorted(fresh.names)
+        assert kept.lacking(["é", *kept.names[:3], "x'\""]) == ["é", "x'\""]
         if step % 3:
             assert kept.experiments == fresh.experiments == [*kept]
         assert [e.name for e in fresh.experiments] == kept.names_newest()

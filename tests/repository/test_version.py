@@ -56,3 +56,16 @@ def test_named_versions_count_per_name() -> None:
     taken = [NamedVersion("a", 1), NamedVersion("a", 4), NamedVersion("b", 9), Version(1, 0, 0)]
     assert str(version.following_named(taken, "a")) == "exp-a-v5"
     assert str(version.following_named(taken, "c")) == "exp-c-v1"
+
+
+@given(
+    st.lists(
+        st.one_of(
+            all_versions.map(str), st.sampled_from(["e1.0", "exp-a-v3", "x/e9.9.9", "e01.2.3"])
+        )
+    ),
+    prefixes,
+)
+def test_the_highest_of_names_is_that_of_versions(names: list[str], prefix: str) -> None:
+    parsed = [found for name in names if (found := version.parse(name)) is not None]
+    assert version.highest(names, prefix) == version.latest(parsed, prefix)

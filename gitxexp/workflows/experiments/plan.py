@@ -145,8 +145,8 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     changes = repository_commit.changes(project)
     modified = _accepted(project, changes, request)
     staged = [path for path in changes.staged_new if not is_ours(path)]
-    tags = project.tags_as_made()
     outputs = _outputs(project, request, changes)
+    tags = project.tags_as_made()  # as late as can be: git lists them meanwhile
     collected = _collect(project, request, tags, outputs, changes)
     binding = _bind(project, request, collected, outputs, changes)
     if request.commit and request.track is None and not tags.count:

@@ -30,7 +30,7 @@ def rebuild(project: Project, *, wait: bool = True) -> Rebuilt:
     stale = [name for name, found in tagged.items() if _stored(found) != known.get(name)]
     if stale or not project.registry.path.exists():
         with project.operation("registry rebuild", wait=wait) as running:
-            running.save_file(project.registry.path)
+            running.save_file(project.registry.path, renamed=True)
             with project.registry.rewrite() as db:
                 for number, name in enumerate(stale):
                     if project.progress is not None:

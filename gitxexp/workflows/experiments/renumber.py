@@ -189,7 +189,7 @@ def _register(
     theirs: Experiment | None,
     payload: Payload,
 ) -> None:
-    running.save_file(project.registry.path)
+    running.save_file(project.registry.path, renamed=True)
     made = {*ours.payload.artifacts.values(), *payload.artifacts.values()}
     promotions = [
         replaced

@@ -34,7 +34,7 @@ from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.changes import pending
 from gitxexp.storage.dvc.databases import held_still
 from gitxexp.storage.dvc.pointers import Output
-from gitxexp.storage.git import Git, PushRejected, choose_remote
+from gitxexp.storage.git import REFS, Git, PushRejected, begun, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import hash_file
 from gitxexp.workflows.artifacts.push import push_artifacts
@@ -114,12 +114,13 @@ def within(
     publish: Publish | None = None,
 ) -> Tagged:
     """Like :func:`tag`, as part of a running operation."""
-    request = experiments_plan.of_record(project, request)
-    loose = untracked(project).every if request.track else ()
-    if request.track is None or request.ran is not None:
-        loose = experiments_plan.made_by_run(request, untracked(project))
-    tracked = track(project, running, loose) if loose else ()
-    plan = experiments_plan.plan(project, request, elsewhere)
+    with begun(project.git, [(*REFS, *version.patterns(project.prefix))]):
+        request = experiments_plan.of_record(project, request)
+        loose = untracked(project).every if request.track else ()
+        if request.track is None or request.ran is not None:
+            loose = experiments_plan.made_by_run(request, untracked(project))
+        tracked = track(project, running, loose) if loose else ()
+        plan = experiments_plan.plan(project, request, elsewhere)
     if plan.kept:
         place_kept(project, running, plan.kept)
         project.forget_config()  # its dvc.lock lists the outputs
@@ -211,7 +212,7 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
 def _register(project: Project, running: Running, final: Payload, own: str) -> None:
     """Write the experiment's row, and its version to the record of its run: the record ``own``,
     else the newest one without a version that logged under its tracker's id."""
-    running.save_file(project.registry.path)
+    running.save_file(project.registry.path, renamed=True)
     stored = tag_message.decode(tag_message.encode(final))  # exactly what the tag will read back
     known = [record.loaded(row) for row in (project.registry.runs() if final.run or own else ())]
     named = [one for one in known if one.id == own] or [

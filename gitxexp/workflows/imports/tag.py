@@ -66,7 +66,7 @@ def tag_runs(project: Project, into: str, ids: Collection[str], *, wait: bool = 
         return TaggedRuns({}, elsewhere, known)
     with project.operation("import --tag", wait=wait) as running:
         payloads = _payloads(project, drafts)
-        running.save_file(project.registry.path)
+        running.save_file(project.registry.path, renamed=True)
         with project.registry.rewrite() as db:
             for payload in payloads:
                 stored = tag_message.decode(tag_message.encode(payload))

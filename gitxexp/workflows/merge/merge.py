@@ -457,7 +457,7 @@ class _Merge:
         changed = [a for a in artifacts if a.report.changed]
         if not changed or in_stage():
             return []
-        running.save_file(self.project.top / config.REGISTRY)
+        running.save_file(self.project.registry.path, renamed=True)
         at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         with self.project.registry.rewrite() as db:
             for item in changed:

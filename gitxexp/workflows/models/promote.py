@@ -293,7 +293,7 @@ class _Promotion:
             touched = self.update_pointers(swap, kept)
             before = plan.before.hash if plan.before and plan.before.there else ""
             promotion = self.promotion(f"md5:{swap.md5}", before)
-        running.save_file(project.registry.path)
+        running.save_file(project.registry.path, renamed=True)
         _register(project, promotion)
         running.outcome["promotion"] = promotion.id
         running.summary.append(plan.title)

@@ -90,7 +90,7 @@ def _note(
     if commit:
         repository_commit.check_ready(project)
     with project.operation(verb, wait=wait) as running:
-        running.save_file(project.registry.path)
+        running.save_file(project.registry.path, renamed=True)
         with project.registry.rewrite() as db:
             for entry in found:
                 if entry.row is None:  # a tag that is not in the registry yet

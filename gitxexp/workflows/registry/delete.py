@@ -142,7 +142,7 @@ def delete(
     with project.operation("registry delete", wait=wait) as running:
         made = None
         if any(entry.row is not None for entry in planned.entries):
-            running.save_file(project.registry.path)
+            running.save_file(project.registry.path, renamed=True)
             with project.registry.rewrite() as db:
                 for version in versions:
                     registry.delete(db, version)

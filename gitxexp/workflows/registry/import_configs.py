@@ -31,7 +31,7 @@ def import_configs(
     if commit:
         repository_commit.check_ready(project)
     with project.operation("registry import", wait=wait) as running:
-        running.save_file(project.registry.path)
+        running.save_file(project.registry.path, renamed=True)
         with project.registry.rewrite() as db:
             configurations.put_configs(db, found, author(project))
         said = counted(fresh, "configuration")

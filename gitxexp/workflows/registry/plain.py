@@ -110,7 +110,7 @@ def _change(
     if commit:
         repository_commit.check_ready(project)
     with project.operation(verb, wait=wait) as running:
-        running.save_file(project.registry.path)
+        running.save_file(project.registry.path, renamed=True)
         with project.registry.rewrite() as db:
             action(db)
         if commit:
