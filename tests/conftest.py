@@ -185,6 +185,26 @@ def repo(repo_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     return made
 
 
+@pytest.fixture(scope="session")
+def ready_template(repo_template: Path, sealed: Path) -> Path:
+    """The repository that ``ready`` copies."""
+    Clock()
+    made = Repo(sealed / "ready-template")
+    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    made.xexp("init", "--no-dvc").good()
+    made.commit("set up")
+    return made.path
+
+
+@pytest.fixture
+def ready(ready_template: Path, tmp_path: Path, clock: Clock) -> Repo:
+    """``repo`` after ``git xexp init --no-dvc``, committed."""
+    run("cp", "-a", ready_template, tmp_path / "repo", cwd=tmp_path).good()
+    made = Repo(tmp_path / "repo")
+    run("git", "update-index", "-q", "--refresh", cwd=made.path)
+    return made
+
+
 PARAMS = "model: softmax\nlr: 0.1\nepochs: 3\nbatch_size: 32\nseed: 7\n"
 METRICS = '{"f1": 0.81, "loss": 0.42}\n'
 GITIGNORE = "__pycache__/\n*.pyc\n"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -25,9 +26,28 @@ def name_of(path: Path) -> str:
     return ".".join(parts).removesuffix("__init__").strip(".")
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def statements(path: Path) -> list[ast.stmt]:
+    """The statements at the top of a file."""
+    return ast.parse(path.read_text("utf-8")).body
+
+
+def statements_in(node: ast.stmt) -> Iterator[ast.stmt]:
+    """A statement and all within it. Nothing else imports, and most of a tree is something else."""
+    yield node
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for inner in getattr(node, name, ()):
+            yield from statements_in(inner)
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """The modules below ``gitxexp`` that a file imports, anywhere in it, for types too."""
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    return frozenset(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
+    for node in (inner for top in statements(path) for inner in statements_in(top)):
         if isinstance(node, ast.Import):
             yield from (a.name[8:] for a in node.names if a.name.startswith("gitxexp."))
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gitxexp"):
@@ -88,13 +108,13 @@ def test_one_importer_of_each_heavy_package_and_none_at_the_top_of_a_module() ->
     heavy = {*DOORS, "duckdb", "pandas", "ruamel"}
     wrong = []
     for path in sorted(ROOT.rglob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
-        top = {id(n) for n in tree.body}
+        body = statements(path)
+        top = {id(n) for n in body}
         checks = [
-            n for n in tree.body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
+            n for n in body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
         ]
-        for_types = {id(inner) for check in checks for inner in ast.walk(check)}
-        for node in ast.walk(tree):
+        for_types = {id(inner) for check in checks for inner in statements_in(check)}
+        for node in (inner for each in body for inner in statements_in(each)):
             names = []
             if isinstance(node, ast.Import):
                 names = [a.name for a in node.names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -131,7 +132,9 @@ class Shell:
             shutil.copy(next(path for path in WRAPPERS if path.is_file()), folder / "_git")
         zdot = self.scratch / "zdot"
         zdot.mkdir()
-        dump = self.scratch / "zcompdump"
+        # To look through all functions takes zsh half a second: those of each kind do it once.
+        kind = f"{'wrapper' if wrapper else 'plain'}-{'sourced' if sourced else 'linked'}"
+        dump = Path(tempfile.gettempdir()) / f"zcompdump-{kind}"
         extra = f"source {COMPLETIONS}/_git-xexp" if sourced else ""
         (zdot / ".zshrc").write_text(ZSH.format(fpath=folder, dump=dump, extra=extra))
         return ["zsh", "-d", "-i"]

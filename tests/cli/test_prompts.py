@@ -7,35 +7,23 @@ import signal
 import subprocess
 import sys
 
-import pexpect
 import pytest
 
 from tests.cli.test_words import on_terminal
 from tests.helpers import Repo
+from tests.terminal import Terminal
 
 QUESTION = r"use, edit or quit\? \[u\] "
 
 
-@pytest.fixture
-def ready(repo: Repo) -> Repo:
-    """Set up and committed."""
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    return repo
-
-
 def answered(repo: Repo, sent: str, **env: str) -> tuple[list[str], int | None]:
     """What ``git xexp tag`` says after ``sent`` to its question, and its exit code."""
-    child = pexpect.spawn(
-        sys.executable, ["-m", "gitxexp", "tag"], cwd=str(repo.path), encoding="utf-8", timeout=30,
-        env={**os.environ, "TERM": "xterm"} | env,
-    )  # fmt: skip
+    child = Terminal(["tag"], repo.path, env)
     child.expect(QUESTION)
     child.setecho(False)
     child.sendintr() if sent == "^C" else child.sendeof() if sent == "^D" else child.send(sent)
-    lines = child.read().replace("\r\n", "\n").splitlines()
-    child.close()
-    return lines, child.exitstatus
+    text, code = child.finish()
+    return text.splitlines(), code
 
 
 def test_every_answer(ready: Repo) -> None:

@@ -2,36 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import sys
 from pathlib import Path
 
-import pexpect
 import pytest
 
 from tests.helpers import Repo
+from tests.terminal import Terminal
 from tests.workflows.merge.test_driver import KEYED, sql
-
-
-@pytest.fixture
-def ready(repo: Repo) -> Repo:
-    """Set up and committed."""
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    return repo
 
 
 def on_terminal(repo: Repo, *words: str, width: int = 80, **env: str) -> tuple[str, int | None]:
     """What is shown on a terminal, and the exit code."""
-    child = pexpect.spawn(
-        sys.executable, ["-m", "gitxexp", *words], cwd=str(repo.path), encoding="utf-8",
-        timeout=30, dimensions=(40, width),
-        env={**os.environ, "TERM": "xterm", "GIT_PAGER": "cat"} | env,
-    )  # fmt: skip
-    text = child.read().replace("\r\n", "\n")
-    child.close()
-    return text, child.exitstatus
+    env = {"GIT_PAGER": "cat", **env}
+    return Terminal(words, repo.path, env, width=width, height=40).finish()
 
 
 STEERING = "\x1b[31mred\x1b]0;title\x07\x9b5m\u202e"
@@ -215,16 +199,16 @@ def test_help_and_version_as_words(repo: Repo) -> None:
     assert repo.xexp("--version", "-q").good().out == repo.xexp("--version").good().out
 
 
-@pytest.mark.parametrize("width", [24, 40, 60, 80])
-def test_tables_fit_narrow_terminals(ready: Repo, width: int) -> None:
+def test_tables_fit_narrow_terminals(ready: Repo) -> None:
     """Columns are cut, then left out from the right, but a line is never broken."""
     text, many = "a longer text about it", [f"metric{n}=0.{n}" for n in range(4)]
     words = [word for metric in many for word in ("-M", metric)]
     ready.xexp("tag", "-m", text, "-P", "learning_rate=0.001", *words).good()
-    for verb in (["log"], ["explore"], ["worktree", "list"]):
-        shown, _ = on_terminal(ready, *verb, "--color=never", width=width)
-        lines = shown.splitlines()
-        assert len(lines) > 1 and max(map(len, lines)) <= width, shown
+    for width in (24, 40, 60, 80):
+        for verb in (["log"], ["explore"], ["worktree", "list"]):
+            shown, _ = on_terminal(ready, *verb, "--color=never", width=width)
+            lines = shown.splitlines()
+            assert len(lines) > 1 and max(map(len, lines)) <= width, shown
 
 
 def test_where_to_go_without_a_remote_and_without_rows(ready: Repo) -> None:
