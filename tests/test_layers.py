@@ -110,9 +110,7 @@ def test_one_importer_of_each_heavy_package_and_none_at_the_top_of_a_module() ->
     for path in sorted(ROOT.rglob("*.py")):
         body = statements(path)
         top = {id(n) for n in body}
-        checks = [
-            n for n in body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)
-        ]
+        checks = [n for n in body if isinstance(n, ast.If) and "TYPE_CHECKING" in ast.dump(n.test)]
         for_types = {id(inner) for check in checks for inner in statements_in(check)}
         for node in (inner for each in body for inner in statements_in(each)):
             names = []

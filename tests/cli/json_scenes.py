@@ -206,15 +206,14 @@ def of_trees(scenes: Scenes, repo: Repo) -> None:
 
 
 def of_sweeps(scenes: Scenes, repo: Repo) -> None:
-    """A sweep of three, one of which fails, on ``trained``."""
+    """A sweep of three, one of which fails, on ``set_up``."""
     trainable(repo)
     words = ("sweep", "-S", "lr=0.1,0.01", "-S", "seed=7,13", "-j", "2")
 
     def run(heading: str, *words: str, code: int = 0) -> Any:
         return scenes.keep(heading, repo.xexp(*words, "--json"), code)
 
-    repo.xexp("init").good()
-    repo.commit("set up")
+    repo.commit("trainable")
     for options in ((), ("--tag",)):
         done = repo.xexp(*words, *options, "--json", "--", *TRAINING)
         assert done.code == 1, done.err
@@ -278,9 +277,7 @@ def of_merges(scenes: Scenes, repo: Repo, folder: Path) -> None:
 
 
 def of_team(scenes: Scenes, repo: Repo) -> None:
-    """One number given by two clones, on ``trained``."""
-    repo.xexp("init").good()
-    repo.commit("set up")
+    """One number given by two clones, on ``set_up``."""
     repo.dvc("push")
     repo.git("clone", "-q", ".", "../mate")
     mate = Repo(repo.path.parent / "mate", repo.remote)

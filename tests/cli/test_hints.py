@@ -16,6 +16,7 @@ from gitxexp.cli.render import console
 from gitxexp.repository.config import Config
 from tests import experiments
 from tests.helpers import Clock, Repo, run
+from tests.terminal import Terminal
 
 
 @pytest.mark.parametrize(
@@ -379,7 +380,9 @@ def pages(repo: Repo, *words: str, **env: str) -> tuple[str, int | None]:
     return text, child.exitstatus
 
 
-def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: Clock) -> None:
+def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(
+    repo: Repo, clock: Clock, quick: None
+) -> None:
     experiments.three(repo, clock)
     experiments.tag(repo, clock, "e1.1.0", {"lr": 1})
     mark, other = "sed 's/^/paged: /'", "sed 's/^/other: /'"
@@ -398,8 +401,11 @@ def test_the_pager_is_gits_and_pager_xexp_has_the_last_word(repo: Repo, clock: C
 
 
 def test_a_closed_pipe_is_silent(repo: Repo) -> None:
-    for number in range(300):
-        repo.git("tag", "-a", "-m", f"lr={number} {'long ' * 60}", f"e0.{number}.0")
+    told = "".join(
+        f"tag e0.{n}.0\nfrom {repo.head}\ntagger A <a@b> 1700000000 +0000\ndata {len(text)}\n{text}\n"
+        for n in range(300) for text in [f"lr={n} {'long ' * 60}"]
+    )  # fmt: skip
+    repo.git("fast-import", "--quiet", stdin=told)
     script = (
         "unset PYTHONUNBUFFERED; git xexp explore list --json | head -n 1; echo ${PIPESTATUS[0]}"
     )
@@ -411,15 +417,12 @@ def test_colour_by_configuration(repo: Repo, clock: Clock) -> None:
     experiments.three(repo, clock)
 
     def coloured(*words: str, **env: str) -> bool:
-        child = pexpect.spawn(
-            "git", [*words, "xexp"], cwd=str(repo.path), encoding="utf-8", timeout=30,
-            env={**os.environ, "TERM": "xterm", **env},
-        )  # fmt: skip
-        return "\x1b[" in child.read()
+        env["GIT_CONFIG_PARAMETERS"] = " ".join(f"'{word}'" for word in words)  # as git -c says it
+        return "\x1b[" in Terminal([], repo.path, env).finish()[0]
 
     assert coloured()
-    assert not coloured("-c", "color.ui=false") and not coloured("-c", "color.xexp=false")
-    assert coloured("-c", "color.ui=false", "-c", "color.xexp=auto")
+    assert not coloured("color.ui=false") and not coloured("color.xexp=false")
+    assert coloured("color.ui=false", "color.xexp=auto")
     piped = run("git", "-c", "color.ui=always", "xexp", cwd=repo.path).good()
     assert "\x1b[" in piped.out and "\x1b[" not in run("git", "xexp", cwd=repo.path).out
     assert not coloured(NO_COLOR="1") and not coloured(TERM="dumb")

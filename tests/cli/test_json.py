@@ -142,15 +142,16 @@ def _places(node: Node, place: str) -> Iterator[str]:
 
 
 def test_documents_are_what_the_manual_says(
-    models_template: Path, trained_template: Path, repo: Repo, schema: Schema, tmp_path: Path
-) -> None:
+    models_template: Path, trained_template: Path, set_up_template: Path, repo: Repo, schema: Schema,
+    tmp_path: Path,
+) -> None:  # fmt: skip
     """Every document is as described, all that are described are printed, with every key."""
     scenes = Scenes()
     json_scenes.of_models(scenes, copy_template(models_template, tmp_path / "models"))
     json_scenes.of_trees(scenes, copy_template(trained_template, tmp_path / "trees"))
     json_scenes.of_merges(scenes, repo, tmp_path)
-    json_scenes.of_sweeps(scenes, copy_template(trained_template, tmp_path / "sweeps"))
-    json_scenes.of_team(scenes, copy_template(trained_template, tmp_path / "team"))
+    json_scenes.of_sweeps(scenes, copy_template(set_up_template, tmp_path / "sweeps"))
+    json_scenes.of_team(scenes, copy_template(set_up_template, tmp_path / "team"))
     json_scenes.of_demo(scenes, tmp_path)
     done = repo.xexp("explore", "show", "e9.9.9", "--json")
     scenes.found["COMMAND"] = [json.loads(done.err)]
@@ -199,10 +200,9 @@ def test_every_verb_has_json_or_a_reason() -> None:
         ("worktree remove nothing", 128),
     ],
 )
-def test_an_error_is_one_document(words: str, code: int, repo: Repo) -> None:
-    repo.xexp("init", "--no-dvc").good()
+def test_an_error_is_one_document(words: str, code: int, ready: Repo) -> None:
     for line in ([*words.split(), "--json"], ["--json", *words.split()]):
-        done = repo.xexp(*line)
+        done = ready.xexp(*line)
         assert (done.code, done.out) == (code, "")
         error = json.loads(done.err.splitlines()[-1])["error"]
         assert error["exit_code"] == code and error["message"]
@@ -217,7 +217,6 @@ def test_outside_a_repository_and_without_git(tmp_path: Path) -> None:
 
 
 def test_it_is_utf8_whatever_the_locale_and_never_coloured(repo: Repo) -> None:
-    repo.xexp("init", "--no-dvc").good()
     repo.git(
         "tag", "-a", "-m", 'Größe → 模型\n\n[xexp]\nschema = 1\nversion = "e0.1.0"\n', "e0.1.0"
     )

@@ -37,12 +37,11 @@ def log(path: Path, run: str, second: int, **values: Any) -> None:
 
 
 @pytest.fixture
-def tracked(repo: Repo) -> Repo:
+def tracked(ready: Repo) -> Repo:
     """A project whose parameters are in the tracker alone; nothing is logged yet."""
-    repo.write(".gitignore", "r.db\n")
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    return repo
+    ready.write(".gitignore", "r.db\n")
+    ready.commit("ignored")
+    return ready
 
 
 def shown(repo: Repo, version: str) -> Any:
@@ -128,31 +127,29 @@ def test_names_that_are_no_aliases() -> None:
     assert column_names.alias_in(["lr", "LR"], "learning_rate") is None  # which one?
 
 
-def test_one_column_for_two_names(repo: Repo, clock: Clock) -> None:
-    tag(repo, clock, "e0.1.0", {"lr": 0.1}, {"acc": 0.8})
-    tag(repo, clock, "e0.2.0", {"learning_rate": 0.1}, {"accuracy": 0.9})
-    tag(repo, clock, "e0.3.0", {"learning_rate": 0.2}, {"accuracy": 0.7})
-    repo.xexp("init", "--no-dvc").good()
-    out = repo.xexp("explore", "list", "--csv").good().out.splitlines()
+def test_one_column_for_two_names(ready: Repo, clock: Clock) -> None:
+    tag(ready, clock, "e0.1.0", {"lr": 0.1}, {"acc": 0.8})
+    tag(ready, clock, "e0.2.0", {"learning_rate": 0.1}, {"accuracy": 0.9})
+    tag(ready, clock, "e0.3.0", {"learning_rate": 0.2}, {"accuracy": 0.7})
+    out = ready.xexp("explore", "list", "--csv").good().out.splitlines()
     assert out[0].split(",")[2:4] == ["learning_rate", "accuracy"]
     assert [line.split(",")[2:4] for line in out[1:]] == [
         ["0.2", "0.7"],
         ["0.1", "0.9"],
         ["0.1", "0.8"],
     ]
-    assert "e0.1.0" in repo.xexp("explore", "list", "--filter", "lr = 0.1 and acc < 0.85").out
-    found = repo.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()
+    assert "e0.1.0" in ready.xexp("explore", "list", "--filter", "lr = 0.1 and acc < 0.85").out
+    found = ready.xexp("explore", "diff", "e0.1.0", "e0.2.0", "--json").good().json()
     assert found["params"] == []
     assert [(m["name"], m["before"], m["after"]) for m in found["metrics"]] == [
         ("accuracy", 0.8, 0.9)
     ]
 
 
-def test_two_names_in_one_tag_are_two_things(repo: Repo, clock: Clock) -> None:
-    tag(repo, clock, "e0.1.0", {"lr": 0.1, "learning_rate": 0.3}, {"f1": 1})
-    tag(repo, clock, "e0.2.0", {"lr": 0.2, "learning_rate": 0.4}, {"f1": 1})
-    repo.xexp("init", "--no-dvc").good()
-    head = repo.xexp("explore", "list", "--csv").good().out.splitlines()[0]
+def test_two_names_in_one_tag_are_two_things(ready: Repo, clock: Clock) -> None:
+    tag(ready, clock, "e0.1.0", {"lr": 0.1, "learning_rate": 0.3}, {"f1": 1})
+    tag(ready, clock, "e0.2.0", {"lr": 0.2, "learning_rate": 0.4}, {"f1": 1})
+    head = ready.xexp("explore", "list", "--csv").good().out.splitlines()[0]
     assert "lr" in head.split(",") and "learning_rate" in head.split(",")
 
 

@@ -66,19 +66,17 @@ def test_without_times_the_run_written_last_is_the_latest(tmp_path: Path) -> Non
     assert latest is not None and (latest.id, latest.metrics) == ("two", {"f1": 0.2})
 
 
-def test_a_point_in_time_is_no_parameter(repo: Repo) -> None:
+def test_a_point_in_time_is_no_parameter(ready: Repo) -> None:
     """It would give every run another configuration, so no rerun would be one."""
-    repo.write("results.db", "")
-    repo.write(".gitignore", "results.db\n")
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
+    ready.write(".gitignore", "results.db\n")
+    ready.commit("ignored")
     begin = "INSERT INTO runs (run_id, timestamp, began, until, lr)"
-    sql(repo / "results.db", "CREATE TABLE runs (run_id, timestamp, began, until, lr REAL)",
+    sql(ready / "results.db", "CREATE TABLE runs (run_id, timestamp, began, until, lr REAL)",
         f"{begin} VALUES ('a', 1, '2026-01-01T10:00:00.1', '2026-12', 0.1)")  # fmt: skip
-    repo.xexp("tag", "--no-stamp").good()
-    sql(repo / "results.db", f"{begin} VALUES ('b', 2, '2026-01-02T10:00:00.1', '2026-12', 0.1)")
-    assert "reruns e0.1.0" in repo.xexp("tag", "--no-stamp").good().out
-    shown = repo.xexp("explore", "show", "e0.1.1", "--json").good().json()
+    ready.xexp("tag", "--no-stamp").good()
+    sql(ready / "results.db", f"{begin} VALUES ('b', 2, '2026-01-02T10:00:00.1', '2026-12', 0.1)")
+    assert "reruns e0.1.0" in ready.xexp("tag", "--no-stamp").good().out
+    shown = ready.xexp("explore", "show", "e0.1.1", "--json").good().json()
     assert shown["params"] == {"lr": 0.1, "until": "2026-12"}
 
 
@@ -132,36 +130,34 @@ def test_every_kind_of_database_merges_by_default(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("how", ["default", "config", "option"])
-def test_a_table_is_widened_only_where_that_is_wanted(repo: Repo, how: str) -> None:
+def test_a_table_is_widened_only_where_that_is_wanted(ready: Repo, how: str) -> None:
     """A program that inserts by position stopped: "runs has 7 columns but 4 values were supplied"."""
-    sql(repo / "runs.db", RUNS, logged("a", 1, 0.1))
-    repo.write(".gitignore", "runs.db\n")
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    before = (repo / "runs.db").read_bytes()
+    sql(ready / "runs.db", RUNS, logged("a", 1, 0.1))
+    ready.write(".gitignore", "runs.db\n")
+    ready.commit("ignored")
+    before = (ready / "runs.db").read_bytes()
     if how == "config":
-        repo.git("config", "xexp.results.stamp", "true")
-    done = repo.xexp("tag", *(["--stamp"] if how == "option" else [])).good()
+        ready.git("config", "xexp.results.stamp", "true")
+    done = ready.xexp("tag", *(["--stamp"] if how == "option" else [])).good()
     if how == "default":
-        assert (repo / "runs.db").read_bytes() == before and "stamp" not in done.out + done.err
+        assert (ready / "runs.db").read_bytes() == before and "stamp" not in done.out + done.err
     else:
         assert "stamped 1 row of run a" in done.out
-    rows = repo.xexp("explore", "list", "--runs", "--json").good().json()
+    rows = ready.xexp("explore", "list", "--runs", "--json").good().json()
     assert [(row["run"], row["version"]) for row in rows] == [("a", "e0.1.0")]
 
 
-def test_columns_that_are_there_are_filled(repo: Repo) -> None:
+def test_columns_that_are_there_are_filled(ready: Repo) -> None:
     """Rows that name their version get the commit and the data hash that they lack."""
     table = "CREATE TABLE runs (run_id, timestamp, lr, acc, version, git_commit)"
-    sql(repo / "runs.db", table, "INSERT INTO runs VALUES ('a', 1, 0.1, 0.5, 'e0.1.0', NULL)",
+    sql(ready / "runs.db", table, "INSERT INTO runs VALUES ('a', 1, 0.1, 0.5, 'e0.1.0', NULL)",
         "INSERT INTO runs VALUES ('a', 2, 0.1, 0.6, NULL, NULL)",
         "INSERT INTO runs VALUES ('a', 0, 0.1, 0.4, 'other', NULL)")  # fmt: skip
-    repo.write(".gitignore", "runs.db\n")
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    head = repo.head
-    repo.xexp("tag", "e0.1.0").good()
-    with closing(sqlite3.connect(repo / "runs.db")) as db:
+    ready.write(".gitignore", "runs.db\n")
+    ready.commit("ignored")
+    head = ready.head
+    ready.xexp("tag", "e0.1.0").good()
+    with closing(sqlite3.connect(ready / "runs.db")) as db:
         assert db.execute("SELECT version, git_commit FROM runs ORDER BY timestamp").fetchall() == [
             ("other", None), ("e0.1.0", head), ("e0.1.0", head),
         ]  # fmt: skip
