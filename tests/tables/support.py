@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
+import itertools
 import os
 import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from gitxexp.tables.duckdb import partition
+from gitxexp.tables.duckdb import partition, session
 from gitxexp.tables.duckdb import rows as whole
 
 Row = Mapping[str, Any]
@@ -40,12 +43,97 @@ budget = settings(
 )
 
 
+@functools.cache
+def _duckdb() -> Any:
+    """The DuckDB of all tests: to start one takes 30 ms, to attach a file 1."""
+    return duckdb.connect(config={"threads": 1})
+
+
+_numbers = itertools.count()
+
+
+@contextlib.contextmanager
+def database(path: Path, *, kind: str = "", read_only: bool = False) -> Iterator[Any]:
+    """A connection to a SQLite or DuckDB file, or to a DuckDB without one for a parquet file;
+    ``kind`` is a suffix, that of the path unless it is given."""
+    kind = kind or path.suffix
+    if kind == ".db":
+        with contextlib.closing(sqlite3.connect(path)) as con:
+            yield con
+            con.commit()
+        return
+    with _duckdb().cursor() as con:
+        if kind == ".parquet":
+            yield con
+            return
+        name = f"d{next(_numbers)}"
+        place = str(path).replace("'", "''")
+        con.execute(f"ATTACH '{place}' AS {name}{' (READ_ONLY)' if read_only else ''}")
+        try:
+            con.execute(f"USE {name}")
+            yield con
+            if not read_only:
+                con.execute("CHECKPOINT")
+        finally:
+            con.execute("USE memory")
+            con.execute(f"DETACH {name}")
+
+
+class _Borrowed:
+    """A session's connection to the one DuckDB; closed, it detaches what the session attached.
+
+    The seal of a session would hold for all later ones: that is for the tests with a DuckDB of
+    their own (above all those of security).
+    """
+
+    def __init__(self) -> None:
+        self._con = _duckdb().cursor()
+        self._con.execute("SET TimeZone = 'UTC'")
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._con, name)
+
+    def execute(self, sql: str, params: Sequence[object] | None = None) -> Any:
+        sealing = sql.startswith(("SET allowed_", "SET enable_external_access"))
+        return self._con.execute("SELECT NULL" if sealing else sql, params)
+
+    def close(self) -> None:
+        names = "SELECT database_name FROM duckdb_databases() WHERE NOT internal"
+        for (name,) in self._con.execute("USE memory").execute(names).fetchall():
+            if name != "memory":
+                self._con.execute(f"DETACH {name}")
+        self._con.execute("RESET wal_autocheckpoint")
+        self._con.close()
+
+
+@pytest.fixture
+def one_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All merges of this test in one DuckDB, unless it is a longer run: to start one is a third of a
+    merge of a few rows."""
+    if not ASKED:
+        monkeypatch.setattr(session, "_connect", lambda scratch, memory: _Borrowed())
+
+
+def in_a_copy(function: Callable[[], object]) -> int:
+    """The id of a copy of this process that calls ``function`` and ends, with 0 where it succeeds: a
+    new Python that imports DuckDB takes 0.3 s."""
+    child = os.fork()
+    if child == 0:
+        code = 70
+        try:
+            function()
+            code = 0
+        finally:
+            os._exit(code)
+    return child
+
+
 @contextlib.contextmanager
 def little_memory(tight: bool) -> Iterator[None]:
     """If ``tight``, a merge works in many parts, as if only a few rows did fit."""
     before = partition.FIRST, whole.SIDES
     if tight:  # and counts its inputs as it does where they are many
-        partition.FIRST, whole.SIDES = 7, 1
+        partition.FIRST, whole.SIDES = 7 if ASKED else 3, 1
     try:
         yield
     finally:
@@ -89,12 +177,10 @@ def write(path: Path, types: Types, rows: Sequence[Row], key: Sequence[str] = ()
     kinds = SQLITE if path.suffix == ".db" else DUCKDB
     spec = ", ".join(f"{q} {kinds[types[c]]}" for c, q in zip(names, quoted(names), strict=True))
     plain = Path(tempfile.mkdtemp(), "plain" + path.suffix)  # DuckDB cannot make a name with "?"
-    con: Any = sqlite3.connect(plain) if path.suffix == ".db" else duckdb.connect(str(plain))
-    with contextlib.closing(con):
+    with database(plain) as con:
         con.execute(f"CREATE TABLE t ({spec}{primary})")
         if values:
             con.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", values)
-        con.commit() if path.suffix == ".db" else con.execute("CHECKPOINT")
     shutil.move(plain, path)
     plain.parent.rmdir()
     return path
@@ -111,8 +197,7 @@ def read(path: Path, table: str = "t") -> list[dict[str, Any]]:
         return [dict(row) for row in found.to_pylist()]
     if set("?*[") & set(str(path)):
         path = Path(shutil.copy(path, tempfile.mkdtemp() + "/plain" + path.suffix))
-    con: Any = sqlite3.connect(path) if path.suffix == ".db" else duckdb.connect(str(path))
-    with contextlib.closing(con):
+    with database(path, read_only=True) as con:
         cursor = con.execute(f"SELECT * FROM {quoted([table])[0]}")
         names = [column[0] for column in cursor.description]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

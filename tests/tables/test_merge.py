@@ -32,6 +32,7 @@ from tests.tables.support import (
     budget,
     digest,
     little_memory,
+    one_duckdb,  # noqa: F401
     read,
     schemas,
     tables,
@@ -115,6 +116,7 @@ def assert_merged(backend: Backend, paths: Sequence[Path], options: MergeOptions
 
 
 @every
+@pytest.mark.usefixtures("one_duckdb")
 @budget
 @given(data=st.data())
 def test_each_row_stays_as_often_as_any_input_has_it(backend: Backend, data: Any) -> None:
@@ -156,6 +158,7 @@ def unique(rows: Sequence[Row]) -> list[Row]:
 
 
 @every
+@pytest.mark.usefixtures("one_duckdb")
 @budget
 @given(data=st.data())
 def test_by_key(backend: Backend, data: Any) -> None:
@@ -172,6 +175,7 @@ def test_by_key(backend: Backend, data: Any) -> None:
 
 @every
 @pytest.mark.parametrize("key", [(), KEY], ids=["whole rows", "by key"])
+@pytest.mark.usefixtures("one_duckdb")
 @budget
 @given(data=st.data())
 def test_three_way(backend: Backend, key: tuple[str, ...], data: Any) -> None:
@@ -196,6 +200,7 @@ def test_three_way(backend: Backend, key: tuple[str, ...], data: Any) -> None:
 
 
 @every
+@pytest.mark.usefixtures("one_duckdb")
 @budget
 @given(data=st.data())
 def test_rebase(backend: Backend, data: Any) -> None:

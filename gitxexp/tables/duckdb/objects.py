@@ -58,8 +58,6 @@ class Object:
 
 def objects_of(session: Session, source: Source) -> list[Object]:
     """All objects of an attached DuckDB file, in an order in which they may be created."""
-    if not _has_any(session, source.alias):
-        return []
     return [*_created(session, source.alias), *_comments(session, source.alias)]
 
 
@@ -84,9 +82,15 @@ def incoming(
     """Decide which objects of the DuckDB files among ``others`` to add; the first file wins for a
     name. Ours stay, unless only theirs changed them since ``base``."""
     sources = [source for source in others if source.kind == "duckdb"]
-    listed = [(source, objects_of(session, source)) for source in sources]
-    mine = {_key(o): o for o in _objects(session, ours)}
-    was = {_key(o): o for o in _objects(session, base)}
+    holding = _holding(session) if sources else set()
+
+    def objects(source: Source | None) -> list[Object]:
+        return objects_of(session, source) if source and source.alias in holding else []
+
+    listed = [(source, objects(source)) for source in sources]
+    offered = any(items for _, items in listed)
+    mine = {_key(o): o for o in (objects(ours) if offered else [])}
+    was = {_key(o): o for o in (objects(base) if offered else [])}
     new: dict[tuple[str, str], Object] = {}
     changed: dict[tuple[str, str], Object] = {}
     lost, kept = list[str](), list[str]()
@@ -112,10 +116,6 @@ def incoming(
         for found in (new, changed)
     )
     return Incoming(first, second, tuple(lost), tuple(kept))
-
-
-def _objects(session: Session, source: Source | None) -> list[Object]:
-    return objects_of(session, source) if source is not None and source.kind == "duckdb" else []
 
 
 def _spelled(item: Object | None) -> str:
@@ -224,18 +224,20 @@ def _key(item: Object) -> tuple[str, str]:
     return item.kind, item.name.lower().replace('"', "")
 
 
-def _has_any(session: Session, alias: str) -> bool:
+def _holding(session: Session) -> set[str]:
+    """The attached databases that hold any object, by one statement: to list the functions, DuckDB's
+    own among them, takes 25 ms."""
     functions = {function for _, function, _ in _COMMENTED} - {"duckdb_tables()"}
-    counts = [
-        f"(SELECT count(*) FROM {function} WHERE database_name = $1"
-        f"{'' if function.startswith(('duckdb_seq', 'duckdb_ind')) else ' AND NOT internal'})"
+    parts = [
+        f"SELECT database_name FROM {function}"
+        f"{'' if function.startswith(('duckdb_seq', 'duckdb_ind')) else ' WHERE NOT internal'}"
         for function in sorted(functions)
     ]
-    counts += [
-        f"(SELECT count(*) FROM {function} WHERE database_name = $1 AND comment IS NOT NULL)"
+    parts += [
+        f"SELECT database_name FROM {function} WHERE comment IS NOT NULL"
         for function in ("duckdb_tables()", "duckdb_columns()")
     ]
-    return bool(session.rows(f"SELECT {' + '.join(counts)}", [alias])[0][0])
+    return {name for (name,) in session.rows(f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)})")}
 
 
 def _created(session: Session, alias: str) -> list[Object]:

@@ -105,10 +105,10 @@ def _hits(
     """A query for the rows of ours that might equal one of theirs, or None if there are none."""
     theirs = " UNION ALL ".join(f"SELECT {listed(tuple(columns))} FROM ({q})" for q in others)
     mine = candidates(session, columns, ours or "", theirs, common)
-    total = count(session, mine)
-    if total <= KEPT:
-        return f"SELECT * FROM {session.keep('hits', mine)}" if total else None
-    return mine
+    if count(session, ours or "") > KEPT and count(session, mine) > KEPT:
+        return mine
+    held = f"SELECT * FROM {session.keep('hits', mine)}"
+    return held if count(session, held) else None
 
 
 def candidates(

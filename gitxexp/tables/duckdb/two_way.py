@@ -383,8 +383,8 @@ def merge_table(session: Session, table: Aligned, options: MergeOptions) -> Outc
 
 def _by_rows(session: Session, table: Aligned) -> Outcome:
     here = count(session, table.ours.query) if table.ours else 0
-    incoming = sum(count(session, side.query) for side in table.others)
     queries = [side.query for side in table.others]
+    incoming = count(session, positioned(queries))
     ours = table.ours.query if table.ours else None
     fresh = missing_rows(
         session, table.columns, ours, queries, marks(table.columns, collated(table)), shared(table)
@@ -411,7 +411,7 @@ def rebase_table(session: Session, table: Aligned, options: MergeOptions) -> Out
     gone = count(session, f"SELECT 1 FROM {drop}") if drop else 0
     merged = merge_table(session, _winners(keyed, table, key, drop), plain)
     here = count(session, table.ours.query) if table.ours else 0
-    incoming = sum(count(session, side.query) for side in table.others)
+    incoming = count(session, positioned([side.query for side in table.others]))
     drops = [part for part in (drop, merged.drop) if part]
     if len(drops) == 2:
         drops = [session.keep("drop", " UNION ALL ".join(f"SELECT {ROW} FROM {d}" for d in drops))]

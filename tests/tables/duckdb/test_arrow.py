@@ -6,14 +6,13 @@ import datetime as dt
 import sys
 from pathlib import Path
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from gitxexp.tables.duckdb.merge import merge_files
-from tests.tables.support import read, write
+from tests.tables.support import database, read, write
 
 MOMENT = dt.datetime(2024, 2, 29, 23, 59, 59, 999999)
 ZONED = pa.timestamp("us", "America/New_York")
@@ -78,7 +77,7 @@ def test_lists_of_a_fixed_size_stay_unless_there_is_a_null(nested: bool, tmp_pat
 @pytest.mark.parametrize("schema", ["", "rubbish", "/////xAAAAA=", "/////2gBAAAQAAAA"])
 def test_an_arrow_schema_that_is_not_one_is_left_out(schema: str, tmp_path: Path) -> None:
     a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    with duckdb.connect() as con:
+    with database(a) as con:
         key = f"{{'ARROW:schema': '{schema}'}}"
         con.execute(f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (FORMAT parquet, KV_METADATA {key})")
     pq.write_table(pa.table({"m": [1]}), b)
@@ -115,7 +114,7 @@ def test_a_type_that_duckdb_cannot_write_stays_by_pyarrow(case: str, tmp_path: P
     assert found.schema.field("v").type.equals(kind)
     assert found["v"].to_pylist() == pq.read_table(b)["v"].to_pylist() * 2
     assert pq.ParquetFile(a).metadata.row_group(0).column(1).compression == "ZSTD"
-    with duckdb.connect() as con:
+    with database(b) as con:
         con.execute(f"COPY (SELECT 9::BIGINT AS n) TO '{b}' (FORMAT parquet)")
     assert merge_files(a, [b]).notes == ()
     assert pq.read_schema(a).field("v").type.equals(kind)
@@ -148,7 +147,7 @@ def test_timestamps_of_96_bits_are_said(tmp_path: Path) -> None:
 def test_durations_and_zones_stay_where_only_one_side_says_them(tmp_path: Path) -> None:
     """As DuckDB writes it, ours has no Arrow schema at all."""
     a, b = tmp_path / "a.parquet", tmp_path / "b.parquet"
-    with duckdb.connect() as con:
+    with database(a) as con:
         con.execute(f"COPY (SELECT 1::BIGINT AS n) TO '{a}' (FORMAT parquet)")
     fields = {name: pa.array(values, kind) for name, (kind, values) in ARROW.items()}
     pq.write_table(pa.table({"n": pa.array([2, 3]), **fields}), b)

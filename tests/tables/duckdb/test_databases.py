@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 import sqlite3
 from decimal import Decimal
@@ -15,21 +14,18 @@ import pytest
 from gitxexp.common.errors import XexpError
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions, Mode
-from tests.tables.support import read, write
+from tests.tables.support import database, read, write
 
 
 def make(path: Path, *statements: str) -> Path:
-    con: Any = duckdb.connect(str(path)) if path.suffix == ".duckdb" else sqlite3.connect(path)
-    with contextlib.closing(con):
+    with database(path) as con:
         for statement in statements:
             con.execute(statement)
-        con.commit() if path.suffix == ".db" else None
     return path
 
 
 def ask(path: Path, sql: str) -> list[Any]:
-    con: Any = duckdb.connect(str(path)) if path.suffix == ".duckdb" else sqlite3.connect(path)
-    with contextlib.closing(con):
+    with database(path) as con:
         found: list[Any] = con.execute(sql).fetchall()
     return found
 
@@ -253,7 +249,7 @@ OBJECTS = [
 
 
 def with_objects(path: Path, *more: str) -> Path:
-    with duckdb.connect(str(path)) as con:
+    with database(path) as con:
         for statement in (*OBJECTS, *more):
             con.execute(statement)
     return path
@@ -261,7 +257,7 @@ def with_objects(path: Path, *more: str) -> Path:
 
 def declared(path: Path, folder: Path) -> tuple[str, list[Any]]:
     """What DuckDB itself says that a file declares, and the comments."""
-    with duckdb.connect(str(path)) as con:
+    with database(path) as con:
         con.execute(f"EXPORT DATABASE '{folder}'")
         comments = "SELECT comment FROM {} WHERE comment IS NOT NULL AND NOT internal"
         found = [
@@ -290,7 +286,7 @@ def test_what_a_file_declares_beside_its_tables_comes_along(target: str, tmp_pat
     mine = {line for line in lines if "CREATE TABLE x(" not in line and "out(" not in line}
     assert set(wanted.splitlines()) <= mine
     assert kept == comments
-    with duckdb.connect(str(out)) as con:
+    with database(out) as con:
         assert con.execute("SELECT id, f1, part FROM lab.best").fetchall() == [(5, 0.5, 50)]
         assert con.execute("SELECT percent(0.123456)").fetchall() == [(Decimal("12.35"),)]
         con.execute("INSERT INTO runs (f1, feeling) VALUES (0.7, 'good')")
@@ -307,7 +303,7 @@ def test_a_sequence_goes_on_after_the_highest_number_of_both(tmp_path: Path) -> 
         tmp_path / "theirs.duckdb", *["INSERT INTO runs (f1, feeling) VALUES (0.1, 'bad')"] * 3
     )
     assert merge_files(ours, [theirs]).written
-    with duckdb.connect(str(ours)) as con:
+    with database(ours) as con:
         con.execute("INSERT INTO runs (f1, feeling) VALUES (0.7, 'good')")
         assert con.execute("SELECT max(id) FROM runs").fetchall() == [(10,)]
 
@@ -315,11 +311,11 @@ def test_a_sequence_goes_on_after_the_highest_number_of_both(tmp_path: Path) -> 
 def test_a_default_of_a_new_column_holds_for_rows_that_come_later(tmp_path: Path) -> None:
     ours, theirs = (tmp_path / f"{name}.duckdb" for name in ("ours", "theirs"))
     for path, extra in ((ours, ""), (theirs, ", seed INTEGER DEFAULT 7")):
-        with duckdb.connect(str(path)) as con:
+        with database(path) as con:
             con.execute(f"CREATE TABLE runs (run VARCHAR{extra})")
             con.execute("INSERT INTO runs (run) VALUES (?)", [path.stem])
     merge_files(ours, [theirs])
-    with duckdb.connect(str(ours)) as con:
+    with database(ours) as con:
         con.execute("INSERT INTO runs (run) VALUES ('later')")
         rows = con.execute("SELECT run, seed FROM runs ORDER BY run").fetchall()
     assert rows == [("later", 7), ("ours", None), ("theirs", 7)]
@@ -329,7 +325,7 @@ def test_what_cannot_come_along_is_refused_unless_the_loss_is_accepted(tmp_path:
     """The rows of the second source have no value where the first says NOT NULL."""
     one = with_objects(tmp_path / "one.duckdb")
     other = tmp_path / "other.duckdb"
-    with duckdb.connect(str(other)) as con:
+    with database(other) as con:
         con.execute("CREATE TABLE runs (id INTEGER, f1 DOUBLE)")
         con.execute("INSERT INTO runs VALUES (90, 0.9)")
     out = tmp_path / "out.duckdb"
@@ -338,7 +334,7 @@ def test_what_cannot_come_along_is_refused_unless_the_loss_is_accepted(tmp_path:
     assert "--allow-lossy" in str(refused.value.hint) and not out.exists()
     report = merge_files(out, [one, other], options=MergeOptions(allow_lossy=True))
     assert any("without its constraints" in note for note in report.notes)
-    with duckdb.connect(str(out)) as con:
+    with database(out) as con:
         assert con.execute("SELECT count(*) FROM runs").fetchall() == [(3,)]
 
 
@@ -349,7 +345,7 @@ INSERT INTO lab.t VALUES (1, 1);"""
 
 
 def _database(path: Path, *more: str) -> Path:
-    with duckdb.connect(path) as con:
+    with database(path) as con:
         for sql in (_OBJECTS, *more):
             con.execute(sql)
     return path
@@ -401,7 +397,7 @@ def test_three_way_objects_that_one_side_changed(tmp_path: Path) -> None:
         "CREATE INDEX by_n ON lab.t (id, n)", "INSERT INTO lab.t VALUES (2, 2)",
     )  # fmt: skip
     assert merge3_files(base, ours, theirs).written
-    with duckdb.connect(ours, read_only=True) as con:
+    with database(ours, read_only=True) as con:
         assert con.execute("SELECT plus(5), (SELECT count(n) FROM v)").fetchall() == [(2, 2)]
         names = con.execute("SELECT function_name FROM duckdb_functions() WHERE NOT internal")
         assert ("old",) not in names.fetchall(), "what ours dropped does not come back"
@@ -414,7 +410,7 @@ def test_three_way_objects_that_one_side_changed(tmp_path: Path) -> None:
 def test_a_column_with_an_index_in_a_schema_becomes_wider(tmp_path: Path) -> None:
     ours = _database(tmp_path / "ours.duckdb")
     theirs = tmp_path / "theirs.duckdb"
-    with duckdb.connect(theirs) as con:
+    with database(theirs) as con:
         con.execute("CREATE SCHEMA lab; CREATE TABLE lab.t (id INTEGER PRIMARY KEY, n DOUBLE)")
         con.execute("INSERT INTO lab.t VALUES (2, 1.5)")
     merge_files(ours, [theirs])

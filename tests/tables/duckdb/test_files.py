@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +16,7 @@ from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_by_name, kind_of
 from gitxexp.tables.duckdb.merge import merge3_files, merge_files
 from gitxexp.tables.plan import MergeOptions
-from tests.tables.support import digest, read, write
+from tests.tables.support import database, digest, in_a_copy, read, write
 
 TYPES = {"a": "int", "s": "str"}
 KINDS = ("parquet", "duckdb", "db")
@@ -91,7 +89,7 @@ def test_kinds_are_told_by_content_and_new_files_by_name(tmp_path: Path) -> None
         kind_of(tmp_path / "e")
 
 
-ODD = ["it's", 'q"t', "a b", "x%20", "w?*[1]", "h#", "é🎈", "select", "s3:", "year=1", "-o", "a;b"]
+ODD = ["it's q\"t a b;c h#é🎈", "x%20", "w?*[1]", "select", "s3:", "year=1", "-o"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -109,13 +107,11 @@ def test_odd_table_names(tmp_path: Path) -> None:
     for kind in ("duckdb", "db"):
         paths = [tmp_path / f"{n}.{kind}" for n in "xy"]
         for i, path in enumerate(paths):
-            con: Any = sqlite3.connect(path) if kind == "db" else duckdb.connect(str(path))
-            for name in ("default", "order by", 'a"b', "é.%?#", "it's"):
-                quoted = '"' + name.replace('"', '""') + '"'
-                con.execute(f"CREATE TABLE {quoted} (v INTEGER)")
-                con.execute(f"INSERT INTO {quoted} VALUES ({i})")
-            con.commit()
-            con.close()
+            with database(path) as con:
+                for name in ("default", "order by", 'a"b', "é.%?#", "it's"):
+                    quoted = '"' + name.replace('"', '""') + '"'
+                    con.execute(f"CREATE TABLE {quoted} (v INTEGER)")
+                    con.execute(f"INSERT INTO {quoted} VALUES ({i})")
         report = merge_files(paths[0], paths[1:])
         assert [t.new for t in report.tables] == [1] * 5
         assert [r["v"] for r in read(paths[0], "default")] == [0, 1]
@@ -125,16 +121,18 @@ def test_odd_table_names(tmp_path: Path) -> None:
 def writer(tmp_path: Path) -> Iterator[Path]:
     """A DuckDB file that another process holds open for writing."""
     path = write(tmp_path / "live.duckdb", TYPES, rows(1))
-    code = (
-        "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print('open', flush=True); "
-        "sys.stdin.read()"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout and process.stdout.readline() == b"open\n"
+    opened, done = os.pipe(), os.pipe()
+
+    def hold() -> None:
+        with duckdb.connect(path):
+            os.write(opened[1], b"open")
+            os.read(done[0], 1)
+
+    child = in_a_copy(hold)
+    assert os.read(opened[0], 4) == b"open"
     yield path
-    process.communicate()
+    os.write(done[1], b".")
+    os.waitpid(child, 0)
 
 
 def test_a_duckdb_file_that_is_being_written(writer: Path, tmp_path: Path) -> None:
@@ -164,6 +162,7 @@ def test_a_live_sqlite_source_is_read_at_one_moment(tmp_path: Path) -> None:
             con.execute("INSERT INTO b VALUES (?)", [n])
             con.execute("COMMIT")
             n += 1
+            stop.wait(0.0005)  # a merge takes a hundred times as long
 
     thread = threading.Thread(target=work)
     thread.start()
@@ -214,11 +213,13 @@ def test_rows_in_a_sqlite_log_are_included_and_the_source_stays(tmp_path: Path) 
 
 def crashed(path: Path) -> Path:
     """A DuckDB file whose last row is only in its write-ahead log."""
-    code = (
-        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); "
-        "c.execute('INSERT INTO t VALUES (9, chr(39))'); os._exit(0)"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+    def crash() -> None:
+        con = duckdb.connect(path)
+        con.execute("INSERT INTO t VALUES (9, chr(39))")
+        os._exit(0)
+
+    os.waitpid(in_a_copy(crash), 0)
     assert path.with_name(path.name + ".wal").stat().st_size
     return path
 
@@ -240,12 +241,15 @@ def test_a_targets_log_is_merged_and_does_not_outlive_it(kind: str, tmp_path: Pa
     if kind == "duckdb":
         crashed(target)
     else:
-        code = (
-            "import os, sqlite3, sys; c = sqlite3.connect(sys.argv[1]); "
-            "c.execute('PRAGMA journal_mode = WAL'); "
-            "c.execute('INSERT INTO t VALUES (9, char(39))'); c.commit(); os._exit(0)"
-        )
-        subprocess.run([sys.executable, "-c", code, str(target)], check=True)
+
+        def crash() -> None:
+            own = sqlite3.connect(target)
+            own.execute("PRAGMA journal_mode = WAL")
+            own.execute("INSERT INTO t VALUES (9, char(39))")
+            own.commit()
+            os._exit(0)
+
+        os.waitpid(in_a_copy(crash), 0)
         assert (tmp_path / "good.db-wal").stat().st_size
     source = write(tmp_path / f"new.{kind}", TYPES, rows(3))
     merge_files(target, [source])

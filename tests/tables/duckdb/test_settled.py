@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import duckdb
 import pytest
 
 from gitxexp.tables.duckdb.merge import merge3_files
 from gitxexp.tables.plan import MergeOptions, OnConflict
 from tests.helpers import Repo, run
-from tests.tables.support import read, write
+from tests.tables.support import database, read, write
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -22,7 +21,7 @@ WHERE = "UPDATE t SET {what} WHERE n = {n} AND ok = {ok}"
 
 
 def sql(path: Path, *statements: str) -> list[tuple[object, ...]]:
-    with duckdb.connect(str(path)) as con:
+    with database(path, kind=".duckdb") as con:
         for statement in statements[:-1]:
             con.execute(statement)
         return con.execute(statements[-1]).fetchall()
@@ -93,7 +92,7 @@ def test_one_row_and_a_side_for_the_rest(clash: Repo) -> None:
 
 
 def copy(path: Path, query: str) -> None:
-    with duckdb.connect() as con:
+    with database(path) as con:
         con.execute(f"COPY ({query}) TO '{path}' (FORMAT parquet)")
 
 
@@ -118,7 +117,7 @@ def test_a_parquet_column_that_one_side_dropped(dropped: str, side: str, repo: R
     assert "1  data.parquet: data: gone (schema)" in repo.xexp("conflicts").out
     repo.xexp("conflicts", "resolve", "--row", f"1={side}").good()
     shown = "*" if side == dropped else "i, gone, s"
-    with duckdb.connect() as con:
+    with database(path) as con:
         found = con.execute(f"SELECT {shown} FROM '{path}' ORDER BY i").fetchall()
     if side == dropped:
         assert found == [(0, "x0"), (1, "x1"), (9, "new")]
@@ -178,8 +177,9 @@ def test_a_table_that_ours_dropped_and_theirs_changed(side: OnConflict, tmp_path
     assert tables == ([("u",)] if side is OnConflict.OURS else [("t",), ("u",)])
 
 
-def test_a_duckdb_file_behind_a_pointer(trained: Repo) -> None:
-    repo, path = trained, trained / "results/runs.db"
+def test_a_duckdb_file_behind_a_pointer(dvc_repo: Repo) -> None:
+    repo, path = dvc_repo, dvc_repo / "results/runs.db"
+    path.parent.mkdir()
 
     def save(message: str) -> None:
         repo.dvc_add("results/runs.db")
