@@ -18,11 +18,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from gitxexp.tables.duckdb import partition, session
+from gitxexp.tables.duckdb import partition
 from gitxexp.tables.duckdb import rows as whole
 
 Row = Mapping[str, Any]
@@ -79,7 +78,7 @@ def database(path: Path, *, kind: str = "", read_only: bool = False) -> Iterator
             con.execute(f"DETACH {name}")
 
 
-class _Borrowed:
+class Borrowed:
     """A session's connection to the one DuckDB; closed, it detaches what the session attached.
 
     The seal of a session would hold for all later ones: that is for the tests with a DuckDB of
@@ -104,14 +103,6 @@ class _Borrowed:
                 self._con.execute(f"DETACH {name}")
         self._con.execute("RESET wal_autocheckpoint")
         self._con.close()
-
-
-@pytest.fixture
-def one_duckdb(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All merges of this test in one DuckDB, unless it is a longer run: to start one is a third of a
-    merge of a few rows."""
-    if not ASKED:
-        monkeypatch.setattr(session, "_connect", lambda scratch, memory: _Borrowed())
 
 
 def in_a_copy(function: Callable[[], object]) -> int:

@@ -32,7 +32,6 @@ from tests.tables.support import (
     budget,
     digest,
     little_memory,
-    one_duckdb,  # noqa: F401
     read,
     schemas,
     tables,

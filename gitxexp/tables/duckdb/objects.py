@@ -237,7 +237,9 @@ def _holding(session: Session) -> set[str]:
         f"SELECT database_name FROM {function} WHERE comment IS NOT NULL"
         for function in ("duckdb_tables()", "duckdb_columns()")
     ]
-    return {name for (name,) in session.rows(f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)})")}
+    return {
+        name for (name,) in session.rows(f"SELECT DISTINCT * FROM ({' UNION ALL '.join(parts)})")
+    }
 
 
 def _created(session: Session, alias: str) -> list[Object]:

@@ -5,35 +5,23 @@ A longer run: XEXP_TEST_EXAMPLES=200 pytest tests/tables/duckdb/test_kill.py
 
 from __future__ import annotations
 
+import os
 import random
 import shutil
-import subprocess
-import sys
+import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from gitxexp.tables.duckdb.merge import merge_files
-from tests.tables.support import KILLS, digest, read, write
-
-MERGE = """
-import sys
-from pathlib import Path
-from gitxexp.tables.duckdb.merge import merge_files
-print("go", flush=True)
-merge_files(Path(sys.argv[1]), [Path(sys.argv[2])])
-"""
-
-HOLD = """
-import sys, time
-from pathlib import Path
 from gitxexp.common.files import Folder
-folder = Folder(Path(sys.argv[1])).path
-(folder / "half").write_text("half a merge")
-print(folder, flush=True)
-time.sleep(60)
-"""
+from gitxexp.tables.duckdb.merge import merge_files
+from tests.tables.support import KILLS, digest, in_a_copy, read, write
+
+
+def end(child: int) -> None:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
 
 
 @pytest.mark.parametrize("kind", ["parquet", "duckdb", "db"])
@@ -48,15 +36,12 @@ def test_kill(kind: str, tmp_path: Path) -> None:
     took = 0.3
     for turn in range(KILLS + 1):
         shutil.copyfile(old, target)
-        process = subprocess.Popen(
-            [sys.executable, "-c", MERGE, str(target), str(more)], stdout=subprocess.PIPE
-        )
-        assert process.stdout and process.stdout.readline() == b"go\n"
         start = time.monotonic()
+        child = in_a_copy(lambda: merge_files(target, [more]))
         if turn:
             time.sleep(rng.uniform(0, took))
-            process.kill()
-        process.communicate()
+            os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
         took = took if turn else time.monotonic() - start
         rows = len(numbers) if digest(target) == before else 2 * len(numbers)
         assert len(read(target)) == rows
@@ -70,18 +55,24 @@ def test_what_killed_merges_left_goes_with_the_next_and_a_live_ones_folder_stays
     tmp_path: Path,
 ) -> None:
     target, more = (write(tmp_path / f"{n}.db", {"n": "int"}, [{"n": n}]) for n in (1, 2))
-    running = [
-        subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE)
-        for _ in range(2)
-    ]
-    dead, live = (Path(p.stdout.readline().decode().strip()) for p in running if p.stdout)
-    running[0].kill()
-    running[0].communicate()
+    reader, writer = os.pipe()
+
+    def hold() -> None:
+        folder = Folder(tmp_path).path
+        (folder / "half").write_text("half a merge")
+        os.write(writer, f"{folder}\n".encode())
+        time.sleep(60)
+
+    running = []
+    with os.fdopen(reader) as stream:
+        for _ in range(2):
+            running.append((in_a_copy(hold), Path(stream.readline().strip())))
+    (killed, dead), (other, live) = running
+    end(killed)
     assert dead.is_dir() and (dead / "half").is_file()
     merge_files(target, [more])
     assert sorted(tmp_path.iterdir()) == sorted([target, more, live])
-    running[1].kill()
-    running[1].communicate()
+    end(other)
     merge_files(target, [more], tmp_path / "new.db", write=False)
     assert live.is_dir()  # a plan writes nothing in the target's folder, not even this
     merge_files(target, [more], tmp_path / "new.db")

@@ -4,44 +4,26 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from gitxexp.common.errors import XexpError
 from gitxexp.tables.plan import MergeOptions, Mode
+from gitxexp.tables.sqlite.files import SMALL
 from gitxexp.tables.sqlite.merge import merge3_files, merge_files
 from tests.tables.sqlite.test_objects import query, script
 from tests.tables.sqlite.test_two_way import check_sound
+from tests.tables.support import in_a_copy
 
 KILLS = int(os.environ.get("XEXP_TEST_KILLS", "5"))  #: per mode; more by command
 MODES = ["merge", "rebase", "merge in place", "rebase in place", "three"]
-PACKAGE = str(Path(__file__).parents[3])
-
-PROGRAM = """
-import sys
-from pathlib import Path
-sys.path[:0] = [sys.argv[1]]
-from gitxexp.common.errors import XexpError
-from gitxexp.tables.plan import MergeOptions, Mode
-from gitxexp.tables.sqlite.merge import merge_files
-from gitxexp.tables.sqlite.merge import merge3_files
-mode, (base, target, source) = sys.argv[2], map(Path, sys.argv[3:])
-print("go", flush=True)
-try:
-    if mode == "three":
-        merge3_files(base, target, source, target)
-    else:
-        options = MergeOptions(mode=Mode(mode.split()[0]), in_place="place" in mode)
-        merge_files(target, [source], options=options)
-except XexpError as error:
-    sys.exit(str(error))
-"""
 
 TABLE = "CREATE TABLE t (version TEXT, k INTEGER, v TEXT, PRIMARY KEY (version, k));"
 ROWS = (
@@ -49,10 +31,6 @@ ROWS = (
     "INSERT INTO t SELECT '{}', i, hex(i) FROM n;"
 )
 SUM = "SELECT count(*), total(k), min(version) FROM t"
-
-
-def command(mode: str, base: Path, target: Path, source: Path) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, PACKAGE, mode, str(base), str(target), str(source)]
 
 
 def merged(mode: str, base: Path, target: Path, source: Path, out: Path) -> Path:
@@ -65,19 +43,12 @@ def merged(mode: str, base: Path, target: Path, source: Path, out: Path) -> Path
     return out
 
 
-def forked(mode: str, base: Path, target: Path, source: Path) -> int:
-    """The id of a copy of this process that merges and ends."""
-    child = os.fork()
-    if child == 0:
-        try:
-            if mode == "three":
-                merge3_files(base, target, source, target)
-            else:
-                options = MergeOptions(mode=Mode(mode.split()[0]), in_place="place" in mode)
-                merge_files(target, [source], options=options)
-        finally:
-            os._exit(0)
-    return child
+def merge(mode: str, base: Path, target: Path, source: Path) -> None:
+    if mode == "three":
+        merge3_files(base, target, source, target)
+    else:
+        options = MergeOptions(mode=Mode(mode.split()[0]), in_place="place" in mode)
+        merge_files(target, [source], options=options)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -90,7 +61,7 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, files, mode):
     chance = random.Random(4)
     for _ in range(KILLS):
         target.write_bytes(whole[0])
-        child = forked(mode, base, target, source)
+        child = in_a_copy(lambda: merge(mode, base, target, source))
         time.sleep(chance.random() * 0.2)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
@@ -99,8 +70,8 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, files, mode):
             assert target.read_bytes() in whole
         assert query(target, SUM) in (rows, full)
         check_sound(target)
-    done = subprocess.run(command(mode, base, target, source), check=False)
-    assert done.returncode == 0
+    child = in_a_copy(lambda: merge(mode, base, target, source))
+    assert os.waitpid(child, 0)[1] == 0
     assert query(target, SUM) == full
     assert not [p for p in tmp_path.iterdir() if ".xexp-" in p.name]
 
@@ -109,8 +80,11 @@ def test_a_kill_leaves_the_old_file_or_the_new_one(tmp_path, files, mode):
 def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of databases, each named by its count of rows and their version."""
     folder = tmp_path_factory.mktemp("files")
-    for size, version in ((20000, "a"), (250_000, "a"), (20000, "b"), (60000, "b")):
+    for size, version in ((20000, "a"), (20000, "b"), (60000, "b")):
         script(folder / f"{size} {version}.db", TABLE + ROWS.format(size, version))
+    wide = shutil.copyfile(folder / "20000 a.db", folder / "large a.db")
+    script(wide, "UPDATE t SET v = hex(zeroblob(250)) || k")
+    assert wide.stat().st_size > SMALL  # it is copied, not read through SQLite
     return folder
 
 
@@ -126,31 +100,39 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("size", [20000, 250_000], ids=["while merging", "while copying"])
+@pytest.mark.parametrize("size", ["20000", "large"], ids=["while merging", "while copying"])
 def test_a_full_disk(tmp_path, small_disk, files, mode, size):
     """Where nothing can be mounted, a limit on the size of files stands in for the full disk."""
     base, source, target = tmp_path / "base.db", files / "60000 b.db", small_disk / "t.db"
     script(base, TABLE)
     shutil.copyfile(files / f"{size} a.db", target)
-    held, filler, limit = target.stat().st_size, small_disk / "filler", "unlimited"
-    room = 300_000 if size > 100_000 or "place" in mode else held + 500_000
+    held, filler, limit = target.stat().st_size, small_disk / "filler", resource.RLIM_INFINITY
+    room = 300_000 if size == "large" or "place" in mode else held + 500_000
     if os.path.ismount(small_disk):
         space = os.statvfs(small_disk)
         filler.write_bytes(b"\0" * (space.f_bavail * space.f_frsize - room))
     else:
         filler.touch()
-        limit = str((held + room if "place" in mode else room) // 1024)
+        limit = held + room if "place" in mode else room
     before = target.read_bytes()
-    shell = ["bash", "-c", f'ulimit -f {limit}; exec "$@"', "bash"]
-    done = subprocess.run(
-        [*shell, *command(mode, base, target, source)], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 1
-    assert done.stderr.count("\n") == 1
-    assert f"cannot write {target}" in done.stderr
+    reader, writer = os.pipe()
+
+    def fail() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        try:
+            merge(mode, base, target, source)
+        except XexpError as error:
+            os.write(writer, str(error).encode())
+
+    child = in_a_copy(fail)
+    os.close(writer)
+    with os.fdopen(reader) as stream:
+        said = stream.read()
+    assert os.waitpid(child, 0)[1] == 0
+    assert f"cannot write {target}" in said and "\n" not in said
     assert target.read_bytes() == before
     assert sorted(p.name for p in small_disk.iterdir()) == ["filler", "t.db"]
     filler.unlink()
-    if size < 100_000:
-        assert subprocess.run(command(mode, base, target, source), check=False).returncode == 0
-        assert query(target, SUM)[0][0] > size
+    if size != "large":
+        merge(mode, base, target, source)
+        assert query(target, SUM)[0][0] > int(size)
