@@ -20,6 +20,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
@@ -50,6 +51,15 @@ class CachedFile:
     size: int = 0
     protected: bool = True  #: the object is read-only, as DVC creates it
     own: bool = False  #: a real, writable copy whatever the link type
+    info: os.stat_result | None = None  #: of the object, when it was opened
+
+
+class PlacedFile(NamedTuple):
+    """A file as it was placed: ``info`` is that of the work tree's, which a link shares with its
+    object."""
+
+    file: CachedFile
+    info: os.stat_result
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +142,8 @@ def _opened(
             os.close(handle)
         own = kind_of_header(head) in ("sqlite", "duckdb") or path.endswith(SUFFIXES)
         own = own or out.executable or is_written(path, out)
-        return CachedFile(path, oid, source, out, info.st_size, not info.st_mode & 0o222, own)
+        fixed = not info.st_mode & 0o222
+        return CachedFile(path, oid, source, out, info.st_size, fixed, own, info)
     return None
 
 
@@ -204,21 +215,22 @@ class Linker:
         self._mode = 0o666 & ~umask()
         self._clones = True  #: whether reflinks work, as far as is known
 
-    def place(self, file: CachedFile, target: str) -> None:
-        """Place the file at ``target``, which must not exist. Raises XexpError if no type works."""
+    def place(self, file: CachedFile, target: str) -> bool:
+        """Place the file at ``target``, which must not exist; return whether the object is linked.
+        Raises XexpError if no type works."""
         if file.own or file.size == 0:  # a shared empty object would hit the limit on hard links
             self.copy(file, target)
-            return
+            return False
         while True:
             try:
                 self._as(self.kinds[0], file, target)
             except OSError as error:
                 if error.errno == errno.EMLINK:
                     self.copy(file, target)
-                    return
+                    return False
                 self._next(error, file, target)
             else:
-                return
+                return self.kinds[0] in ("hardlink", "symlink")
 
     def _next(self, error: OSError, file: CachedFile, target: str) -> None:
         if error.errno in _FULL or error.errno == errno.EEXIST:
@@ -334,9 +346,9 @@ def _protect(source: Path) -> None:
 
 def place(
     top: Path, files: Sequence[CachedFile], linker: Linker, progress: Progress | None = None
-) -> None:
-    """Place every file into the work tree at ``top``. Raises XexpError first if disk space is
-    short.
+) -> list[PlacedFile]:
+    """Place every file into the work tree at ``top``; return those that were. Raises XexpError first
+    if disk space is short.
 
     Existing files stay, with a note. Raises Refused if a link leads out of the tree or, before
     anything is written, if two names are the same to the file system.
@@ -344,19 +356,24 @@ def place(
     _check_space(top, files, linker)
     paths.refuse_alike(top, (file.path for file in files))
     total = len(files)
+    placed = []
     with _Folders(top) as folders:
         for number, file in enumerate(files):
             target = folders.below(file.path)
             try:
-                linker.place(file, target)
+                linked = linker.place(file, target)
                 if file.output.executable:
                     Path(target).chmod(Path(target).stat().st_mode | 0o111)
             except FileExistsError:
                 note(f"{file.path} already exists, as git has it, and was left as it is")
+            else:
+                shared = file.info if linked else None
+                placed.append(PlacedFile(file, shared or os.stat(target)))  # noqa: PTH116 - very many
             if progress and number % 50 == 0:
                 progress(number, total, "file")
     if progress:
         progress(total, total, "file")
+    return placed
 
 
 class _Folders:
@@ -414,4 +431,4 @@ def _adopted(file: CachedFile, cache: Path) -> CachedFile:
             take_in(
                 cache, object_path(elsewhere, out.oid, out.legacy), out.oid, out.legacy, link=True
             )
-    return replace(file, source=str(home))
+    return replace(file, source=str(home), info=None)

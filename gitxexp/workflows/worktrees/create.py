@@ -31,6 +31,7 @@ from gitxexp.storage.dvc.changes import file_hashes
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, has_own_remotes
 from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.dvc.repair import WorkTreeFiles, restore
+from gitxexp.storage.dvc.stat_cache import now_ns
 from gitxexp.storage.git import Git, GitError
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import Progress, manifest
@@ -382,10 +383,10 @@ def _fill(
     before = known.get(plan.commit)
     work = _Outputs(project, plan.path, trees, progress, before)
     work.share()
-    found = before.found if before else work.gather(fetch=plan.fetch)
-    if not (found.missing or found.fetched or work.notes):
-        known[plan.commit] = CommitFiles(work.outputs, work.roots, found)
-    ready = work.put(found, plan.kinds)
+    files = before or CommitFiles(work.outputs, work.roots, work.gather(fetch=plan.fetch))
+    if not (files.found.missing or files.found.fetched or work.notes):
+        known[plan.commit] = files
+    ready = work.put(files, plan.kinds)
     records.write(admin, replace(_note(plan), link=ready.link, site=ready.site))
     more = [note for note in (_submodules(plan), _hook(plan)) if note]
     return replace(ready, notes=(*ready.notes, *more))
@@ -455,6 +456,8 @@ class GatheredFiles:
     outputs: list[Output]
     missing: tuple[str, ...]
     fetched: int
+    opened: int = 0  #: when, in nanoseconds
+    partly: frozenset[str] = frozenset()  #: paths of outputs of which files are there already
 
 
 @dataclass(frozen=True)
@@ -464,6 +467,7 @@ class CommitFiles:
     outputs: list[Output]
     roots: list[str]
     found: GatheredFiles
+    hashes: checkout_state.Hashes = field(default_factory=dict)  #: what DVC is told of them
 
 
 def _never_downloaded(out: Output) -> bool:
@@ -510,13 +514,18 @@ class _Outputs:
             if home is not None:
                 dvc_share.share_cache(self.top / root, home)
 
-    def put(self, found: GatheredFiles, kinds: Sequence[str]) -> PlacedOutputs:
+    def put(self, commit: CommitFiles, kinds: Sequence[str]) -> PlacedOutputs:
         """Place and record; the result lists what was unavailable."""
+        found = commit.found
         files = place.with_small_copied(found.files) if len(kinds) > 1 else found.files
         linker = place.Linker(kinds)
-        place.place(self.top, files, linker, self.progress)
+        placed = place.place(self.top, files, linker, self.progress)
         self._empty_folders(found.outputs)
-        site = self._remember(files, found.outputs)
+        checkout_state.remember_stats(self.project.stat_cache, self.top, placed, found.opened)
+        left = {file.path for file in files} - {one.file.path for one in placed}
+        partly = found.partly | {file.output.path for file in files if file.path in left}
+        whole = [out for out in found.outputs if out.path not in partly]
+        site = self._remember(placed, whole, commit.hashes)
         return PlacedOutputs(
             len(found.outputs), dict(linker.used), linker.copied, found.fetched,
             found.missing, tuple(self.notes), site, self.unasked,
@@ -530,6 +539,7 @@ class _Outputs:
         later = [out.path for out in rest if _never_downloaded(out)]
         if later:
             self.notes.append(f"imported without a download: {some(later, 3)}; to get it: dvc pull")
+        opened = now_ns()
         cached = self._find(wanted)
         fetched = 0
         if cached.lacking:
@@ -540,8 +550,12 @@ class _Outputs:
             cached = self._find(wanted)
         shared = {r: Path(os.path.realpath(cache_dir(self.top / r))) for r in self.roots}
         absent = [f for f in cached.files if not os.path.lexists(f"{self.top}/{f.path}")]
+        there = {f.path: f.output.path for f in cached.files}
+        for file in absent:
+            del there[file.path]
         files = place.adopt(absent, lambda out: shared[out.root])
-        return GatheredFiles(files, wanted, (*cached.lacking, *without), fetched)
+        missing = (*cached.lacking, *without)
+        return GatheredFiles(files, wanted, missing, fetched, opened, frozenset(there.values()))
 
     def _find(self, wanted: list[Output]) -> place.OutputFiles:
         caches = {
@@ -616,14 +630,19 @@ class _Outputs:
                         paths.open_folder(self.top, paths.resolved(self.top, out.path), create=True)
                     )
 
-    def _remember(self, items: Sequence[place.CachedFile], wanted: list[Output]) -> tuple[str, ...]:
-        checkout_state.remember_stats(self.project.stat_cache, self.top, items)
+    def _remember(
+        self,
+        placed: Sequence[place.PlacedFile],
+        wanted: Sequence[Output],
+        known: checkout_state.Hashes,
+    ) -> tuple[str, ...]:
+        """Tell DVC; it owns only outputs that were placed whole: a file there may be git's."""
         site: list[str] = []
         for root in self.roots:
-            mine = [item for item in items if item.output.root == root]
+            mine = [one for one in placed if one.file.output.root == root]
             outputs = [out for out in wanted if out.root == root]
             try:
-                site.append(str(checkout_state.remember(self.top, root, mine, outputs)))
+                site.append(str(checkout_state.remember(self.top, root, mine, outputs, known)))
             except XexpError as error:
                 self.notes.append(error.message)
         return tuple(site)

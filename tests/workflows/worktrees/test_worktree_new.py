@@ -367,13 +367,23 @@ def test_dvc_knows_each_of_several(trained: Repo) -> None:
     """Its own records are what its own checkout would write: no file is hashed again, and all of
     its outputs are its own to remove."""
     from gitxexp.storage.dvc.session import opened
+    from gitxexp.storage.dvc.stat_cache import StatCache, key_of
 
     trained.write("images/a.txt", "a").with_name("b.txt").write_text("b")
     trained.dvc_add("images")
-    trained.write(".dvcignore", "*.tmp\n")
     trained.commit("a folder")
+    for path in (trained / ".dvc/cache").rglob("*"):
+        os.utime(path, (1e9, 1e9))  # our own cache trusts no file that has just changed
     trained.xexp("worktree", "new", "a", "b", "c", "--link", "hardlink").good()
+    trained.write(".dvcignore", "*.tmp\n")
+    trained.commit("rules, which DVC itself follows")
     trained.xexp("worktree", "new", "d").good()
+    stats = StatCache(trained / ".git/xexp/stat.db")
+    for name in "abc":
+        linked = trained.path.parent / f"exp-{name}/images/a.txt"
+        known = stats.get(str(linked), key_of(linked.stat()))
+        assert known == "0cc175b9c0f1b6a831c399e269772661" and linked.stat().st_nlink > 3
+    stats.close()
     outputs = {"data/train.csv", "models/production/model.bin", DB, "images"}
     for name in "abcd":
         tree = trained.path.parent / f"exp-{name}"
@@ -386,3 +396,19 @@ def test_dvc_knows_each_of_several(trained: Repo) -> None:
             unused = dvc.state.get_unused_links([], dvc.fs)
             assert set(unused) == outputs and len(dvc.state.links) == 4
             assert len(dvc.state.hashes) == 5 and not dvc.state.hashes.check()
+
+
+def test_a_file_that_git_has_is_not_dvcs_to_remove(trained: Repo) -> None:
+    from gitxexp.storage.dvc.session import opened
+
+    trained.write("data/train.csv", "another\n")
+    trained.git("add", "-f", "data/train.csv")
+    trained.commit("in git, too")
+    trained.xexp("worktree", "new", "a", "b").good()
+    for name in "ab":
+        tree = trained.path.parent / f"exp-{name}"
+        assert (tree / "data/train.csv").read_text() == "another\n"
+        with opened(tree, "look") as dvc:
+            (changed,) = dvc.status().values()
+            assert changed == [{"changed outs": {"data/train.csv": "modified"}}]
+            assert "data/train.csv" not in dvc.state.links
