@@ -7,33 +7,39 @@ import shutil
 import sqlite3
 from contextlib import closing
 
-import pytest
-
 from tests.helpers import Repo
 from tests.workflows.models.model_tools import PRODUCTION
 
 HEAVY = {"git", "sqlite_utils", "dvc", "duckdb", "_duckdb", "pandas"}
 
+#: Each verb in a copy of a process that has only started.
 PROBE = """
-import json, sys
-from gitxexp.entry import main
-try:
-    code = main(sys.argv[1:])
-except SystemExit as ended:
-    code = ended.code
-print("\\n" + json.dumps([code, sorted(sys.modules)]))
+import json, os, sys
+import gitxexp.entry
+for args in json.loads(sys.argv[1]):
+    if os.fork() == 0:
+        sys.argv[1:] = args
+        try:
+            code = gitxexp.entry.main()
+        except SystemExit as ended:
+            code = ended.code
+        print("\\n" + json.dumps([code, sorted(sys.modules)]), flush=True)
+        os._exit(0)
+    os.wait()
+    print("\\n== of one", flush=True)
 """
 
 
-def modules(repo: Repo, *args: str) -> set[str]:
-    done = repo.python("-c", PROBE, *args)
-    code, names = json.loads(done.out.splitlines()[-1])
-    assert not code, done.err
-    return set(names)
-
-
-def heavy(repo: Repo, *args: str) -> set[str]:
-    return modules(repo, *args) & HEAVY
+def modules(repo: Repo, *verbs: tuple[str, ...]) -> list[set[str]]:
+    """What each of the verbs has imported when it ends; each must succeed."""
+    done = repo.python("-c", PROBE, json.dumps(verbs)).good()
+    found = []
+    for args, text in zip(verbs, done.out.split("\n== of one\n"), strict=False):
+        code, names = json.loads(text.splitlines()[-1])
+        assert not code, (args, done.err)
+        found.append(set(names))
+    assert len(found) == len(verbs)
+    return found
 
 
 READS = (
@@ -44,14 +50,13 @@ READS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("args", READS, ids=" ".join)
-def test_no_read_imports_what_is_slow(modelled: Repo, args: tuple[str, ...]) -> None:
-    assert heavy(modelled, *args) == set()
-
-
-def test_a_suggested_version_waits_for_nothing_that_merges(modelled: Repo) -> None:
-    loaded = modules(modelled, "tag", "--suggest")
-    assert not loaded & {*HEAVY, "gitxexp.workflows.merge.merge", "gitxexp.tables.duckdb.write"}
+def test_no_read_imports_what_is_slow(modelled: Repo) -> None:
+    """Nor a suggested version what merges."""
+    *reads, suggested = modules(modelled, *READS, ("tag", "--suggest"))
+    for args, names in zip(READS, reads, strict=True):
+        assert not names & HEAVY, args
+    merging = {"gitxexp.workflows.merge.merge", "gitxexp.tables.duckdb.write"}
+    assert not suggested & {*HEAVY, *merging}
 
 
 def test_the_merge_driver_imports_nothing_slow(modelled: Repo) -> None:
@@ -61,7 +66,8 @@ def test_the_merge_driver_imports_nothing_slow(modelled: Repo) -> None:
         with closing(sqlite3.connect(modelled / f"{side}.db")) as db, db:
             db.execute("INSERT INTO predictions (track_id, f1) VALUES (?, 0.5)", (side,))
     shutil.copy(database, modelled / "base.db")
-    assert heavy(modelled, "merge-driver", "base.db", "ours.db", "theirs.db", "7", "r.db") == set()
+    driver = ("merge-driver", "base.db", "ours.db", "theirs.db", "7", "r.db")
+    assert not modules(modelled, driver)[0] & HEAVY
     with closing(sqlite3.connect(modelled / "ours.db")) as db:
         sql = "SELECT count(*) FROM predictions WHERE track_id IN ('ours', 'theirs')"
         assert db.execute(sql).fetchone() == (2,)

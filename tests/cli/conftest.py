@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,7 @@ class Demo:
 
     def copied(self, folder: Path) -> Path:
         """A copy, with its remotes, below ``folder``: its project."""
-        shutil.copytree(self.repo.path.parent, folder, symlinks=True)
+        run("cp", "-a", self.repo.path.parent, folder, cwd=folder.parent).good()
         run("git", "update-index", "-q", "--refresh", cwd=folder / "project")
         return folder / "project"
 

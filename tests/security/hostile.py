@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import stat
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -63,7 +65,7 @@ class Evil:
         os.environ["PATH"] = f"{self.outside}{os.pathsep}{os.environ['PATH']}"
         for name in ("store/cache/files/md5", "store/remote/files/md5", ".dvc", ".xexp"):
             (self.clone / name).mkdir(parents=True)
-        git(self.clone, "init", "-q")
+        self._begin()
         self.write(
             ".dvc/config",
             "[core]\n    remote = s\n[cache]\n    dir = ../store/cache\n"
@@ -75,6 +77,13 @@ class Evil:
         self.write("params.yaml", "lr: 0.1\n")
         self.write("store/cache/files/md5/.keep", "")
         self.before: dict[str, str] = {}
+
+    def _begin(self) -> None:
+        """``git init``: by a process once, and a copy of what it made then."""
+        empty = Path(tempfile.gettempdir()) / "empty-repository"
+        if not empty.exists():
+            git(self.clone, "init", "-q", str(empty))
+        shutil.copytree(empty / ".git", self.clone / ".git")
 
     def write(self, name: str, text: str) -> None:
         """A file of the clone."""

@@ -14,6 +14,12 @@ from tests.helpers import Repo
 pytestmark = pytest.mark.usefixtures("quick")  # git log starts textconv
 
 
+@pytest.fixture
+def folder(tmp_path: Path) -> Repo:
+    """A folder: a configuration is read without git."""
+    return Repo(tmp_path)
+
+
 def load(repo: Repo, toml: str, **git_values: list[str]) -> config.Config:
     repo.write(".xexp/config.toml", toml)
     return config.load(repo.path, {k.replace("__", "."): v for k, v in git_values.items()})
@@ -53,9 +59,9 @@ REFUSED = [
 
 @pytest.mark.parametrize(("toml", "field", "value", "said"), REFUSED)
 def test_what_the_file_may_not_say(
-    repo: Repo, toml: str, field: str, value: object, said: str
+    folder: Repo, toml: str, field: str, value: object, said: str
 ) -> None:
-    found = load(repo, toml)
+    found = load(folder, toml)
     assert getattr(found, field) == value
     assert said in found.refused[0]
     assert found.refused[0].isprintable()
@@ -75,15 +81,15 @@ ALLOWED = [
 
 
 @pytest.mark.parametrize(("toml", "field", "value"), ALLOWED)
-def test_what_the_file_may_say(repo: Repo, toml: str, field: str, value: object) -> None:
-    found = load(repo, toml)
+def test_what_the_file_may_say(folder: Repo, toml: str, field: str, value: object) -> None:
+    found = load(folder, toml)
     assert getattr(found, field) == value
     assert found.refused == ()
 
 
-def test_gits_own_configuration_may_say_anything(repo: Repo) -> None:
+def test_gits_own_configuration_may_say_anything(folder: Repo) -> None:
     found = load(
-        repo,
+        folder,
         '[params]\nfiles = ["params.yaml"]',
         xexp__tag__push=["true"],
         xexp__tag__remote=["hub"],
@@ -97,23 +103,25 @@ def test_gits_own_configuration_may_say_anything(repo: Repo) -> None:
 
 
 @pytest.mark.parametrize("linked", [".xexp", ".xexp/config.toml"])
-def test_a_configuration_behind_a_link_is_an_error(repo: Repo, tmp_path: Path, linked: str) -> None:
+def test_a_configuration_behind_a_link_is_an_error(
+    folder: Repo, tmp_path: Path, linked: str
+) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     (outside / "config.toml").write_text("[tag]\npush = false\n")
     if linked == ".xexp":
-        (repo / ".xexp").symlink_to(outside)
+        (folder / ".xexp").symlink_to(outside)
     else:
-        (repo / ".xexp").mkdir()
-        (repo / linked).symlink_to(outside / "config.toml")
+        (folder / ".xexp").mkdir()
+        (folder / linked).symlink_to(outside / "config.toml")
     with pytest.raises(XexpError, match="symbolic link"):
-        config.load(repo.path, {})
+        config.load(folder.path, {})
 
 
 @pytest.mark.parametrize("toml", ["a = " + "[" * 5000, "a = " + "9" * 5000])
-def test_a_document_that_blows_up_is_an_error(repo: Repo, toml: str) -> None:
+def test_a_document_that_blows_up_is_an_error(folder: Repo, toml: str) -> None:
     with pytest.raises(XexpError, match="not valid TOML"):
-        load(repo, toml)
+        load(folder, toml)
 
 
 @pytest.fixture

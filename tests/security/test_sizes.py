@@ -197,26 +197,25 @@ def test_ordinary_aliases_are_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "metrics.yaml", "dvc.lock", "dvc.yaml", "m.dvc"])
-def test_commands_answer_whatever_file_expands(trained: Repo, name: str) -> None:
-    trained.xexp("init").good()
+def test_commands_answer_whatever_file_expands(set_up: Repo, name: str) -> None:
     text = bomb()
     if name == "metrics.yaml":
-        trained.write(".xexp/config.toml", '[metrics]\nfiles = ["metrics.yaml"]\n')
+        set_up.write(".xexp/config.toml", '[metrics]\nfiles = ["metrics.yaml"]\n')
     elif name == "dvc.yaml":
         text = "stages:\n  a:\n    cmd: echo\n    outs: [o]\nvars:\n- " + bomb("  ").lstrip()
     elif name == "dvc.lock":
-        trained.write("dvc.yaml", "stages:\n  a:\n    cmd: echo\n    outs: [o]\n")
+        set_up.write("dvc.yaml", "stages:\n  a:\n    cmd: echo\n    outs: [o]\n")
         text += "schema: '2.0'\nstages:\n  a:\n    cmd: echo\n    params:\n      params.yaml: {x: *a9}\n"
     elif name == "m.dvc":
         text += (
             "outs:\n- md5: 00000000000000000000000000000000\n  size: 1\n  path: m\n  meta: *a9\n"
         )
-    trained.write(name, text)
+    set_up.write(name, text)
     for args in (["tag", "--suggest"], []):
         began = time.monotonic()
-        done = trained.xexp_process(*args)
+        done = set_up.xexp(*args)
         assert time.monotonic() - began < 20
         assert done.code in (0, 1, 128), done.err
         assert "Traceback" not in done.err
         assert "bug" not in done.err
-    assert run("git", "status", "--short", cwd=trained.path).code == 0
+    assert run("git", "status", "--short", cwd=set_up.path).code == 0

@@ -17,7 +17,7 @@ from gitxexp.cli.render import console
 from gitxexp.common import streams
 from gitxexp.common.errors import GitError, NoAnswer, XexpError, suggestion
 from gitxexp.common.text import MOST, one_line
-from tests.helpers import Done, Repo, run
+from tests.helpers import Clock, Done, Repo, run
 
 #: Colours, a title, C1, bidi overrides and isolates, a mark of direction, separators of lines.
 EVIL = (
@@ -58,10 +58,12 @@ def check(done: Done, what: object) -> None:
         assert "Traceback" not in text and "is a bug" not in text, (what, text)
 
 
-@pytest.fixture
-def evil(repo: Repo) -> Repo:
-    """A repository in which every name that its author could choose is hostile."""
-    repo.xexp("init", "--no-dvc").good()
+@pytest.fixture(scope="module")
+def shared(ready_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Repo:
+    """A repository in which every name that its author could choose is hostile; nothing changes it."""
+    Clock()
+    repo = Repo(tmp_path_factory.mktemp("evil") / "repo")
+    run("cp", "-a", ready_template, repo.path, cwd=repo.path.parent).good()
     with closing(sqlite3.connect(repo / "x.db")) as db, db:
         quote = lambda name: '"' + name.replace('"', '""') + '"'  # noqa: E731
         db.execute("CREATE TABLE plain (k TEXT PRIMARY KEY, v TEXT)")
@@ -79,6 +81,14 @@ def evil(repo: Repo) -> Repo:
     repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", "e0.1.0", stdin=message)
     repo.git("tag", "-a", "--cleanup=verbatim", "-m", f"by hand | {EVIL}", "e0.2.0")
     return repo
+
+
+@pytest.fixture
+def evil(shared: Repo, tmp_path: Path) -> Repo:
+    """A copy of it."""
+    run("cp", "-a", shared.path, tmp_path / "repo", cwd=tmp_path).good()
+    run("git", "update-index", "-q", "--refresh", cwd=tmp_path / "repo")
+    return Repo(tmp_path / "repo")
 
 
 READS = (
@@ -103,10 +113,10 @@ def test_nothing_that_is_read_steers_a_terminal_or_a_pipe(evil: Repo) -> None:
                 done.json()
 
 
-def test_json_holds_what_the_others_do_not_show(evil: Repo) -> None:
-    _hand, mine = evil.xexp("explore", "--json").good().json()
+def test_json_holds_what_the_others_do_not_show(shared: Repo) -> None:
+    _hand, mine = shared.xexp("explore", "--json").good().json()
     assert mine["run"] == EVIL and mine["params"][EVIL] == EVIL
-    done = evil.xexp("diff", "HEAD~1", "HEAD", "--json").good()
+    done = shared.xexp("diff", "HEAD~1", "HEAD", "--json").good()
     assert {"v" + EVIL, "w" + EVIL} <= set(texts(done.json()))
 
 
@@ -130,11 +140,11 @@ def texts(value: Any) -> Iterator[str]:
         ["candidates", "add", WRONG],
     ],
 )  # fmt: skip
-def test_errors_repeat_nothing_that_steers(evil: Repo, words: list[str]) -> None:
-    done = evil.xexp(*words)
+def test_errors_repeat_nothing_that_steers(shared: Repo, words: list[str]) -> None:
+    done = shared.xexp(*words)
     assert done.code in (1, 128, 129), words
     check(done, words)
-    done = evil.xexp(*words, "--json") if words != [WRONG] else evil.xexp("--json", WRONG)
+    done = shared.xexp(*words, "--json") if words != [WRONG] else shared.xexp("--json", WRONG)
     check(done, words)
     assert json.loads(done.err.splitlines()[-1])["error"]["exit_code"] == done.code
 
