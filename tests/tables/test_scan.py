@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gitxexp.tables.duckdb import parallel_scan, scan
+from gitxexp.tables.duckdb import adbc, parallel_scan, scan
 from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
 
 CON = duckdb.connect()
@@ -141,6 +141,7 @@ def test_a_large_table_is_written_side_by_side(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same rows as by one process, which does it where the shares are not alike."""
+    monkeypatch.setattr(adbc, "folders", list)
     monkeypatch.setattr(parallel_scan, "_ROWS", 400)
     monkeypatch.setattr(parallel_scan, "_processors", lambda: 3)
     rows = [(f"run-{n}", n / 7, None if n % 5 else n) for n in range(1500)]

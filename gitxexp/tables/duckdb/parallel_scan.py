@@ -3,6 +3,9 @@
 SQLite returns rows to Python one by one, so a single process uses only one processor. Therefore
 each processor gets a process and a range of rowids. The kind of each column is compared afterwards;
 if the processes disagree, one process writes everything.
+
+The driver of :mod:`gitxexp.tables.duckdb.adbc` is quicker, also with one processor, but needs such a
+process of its own.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
+from gitxexp.common import checked
 from gitxexp.common.sqlite import quote
-from gitxexp.tables.duckdb import scan, source
+from gitxexp.tables.duckdb import adbc, scan, source
 from gitxexp.tables.duckdb.scan import Part
 from gitxexp.tables.duckdb.session import stamp
 
@@ -29,6 +33,7 @@ _MOST = 8
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
+sys.path += sys.argv[2:]
 from gitxexp.tables.duckdb.parallel_scan import work
 work()
 """
@@ -44,7 +49,7 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
     con, _ = source.connect(path)
     with closing(con):  # its lock prevents changes while the processes read
         shares = _shares(path, part, con)
-        files = _side_by_side(path, part, out, shares) if len(shares) > 1 else []
+        files = _side_by_side(path, part, out, shares) if shares else []
     if files and stamp(path) == before:  # in WAL mode the lock does not stop a writer
         return files, []
     return [out], scan.write(path, part, out).notes
@@ -58,7 +63,7 @@ def _shares(path: Path, part: Part, con: sqlite3.Connection) -> list[tuple[int, 
         return []
     low, high = con.execute(f"SELECT min(rowid), max(rowid) FROM {quote(part.table)}").fetchone()
     count = 0 if low is None else min(_MOST, _processors(), (high - low + 1) // _ROWS)
-    if count < 2:
+    if count < (1 if adbc.folders() else 2):
         return []
     ends = [low + (high - low + 1) * at // count for at in range(count + 1)]
     return [(ends[at], ends[at + 1] - 1) for at in range(count)]
@@ -82,9 +87,10 @@ def _side_by_side(
                 "table": part.table,
                 "columns": None if part.columns is None else sorted(part.columns),
                 "range": share,
+                "identity": checked.identity_of(path),
             }
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3])],
+                [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *adbc.folders()],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
             processes.append(process)
@@ -114,7 +120,11 @@ def _side_by_side(
 def work() -> None:
     """Write the share requested on standard input."""
     asked = json.load(sys.stdin)
+    path, out = Path(asked["path"]), Path(asked["out"])
+    if asked["identity"] is not None:
+        device, inode = asked["identity"]
+        checked.remember(path, lambda: (device, inode))
     columns = None if asked["columns"] is None else frozenset(asked["columns"])
     share = Part(asked["table"], columns, ranges=[asked["range"]])
-    done = scan.write(Path(asked["path"]), share, Path(asked["out"]))
+    done = adbc.write(path, share, out) or scan.write(path, share, out)
     json.dump({"kinds": dict(done.kinds), "notes": done.notes}, sys.stdout)

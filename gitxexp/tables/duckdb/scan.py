@@ -24,8 +24,8 @@ from gitxexp.tables.duckdb.parquet_writer import MixedColumn, ParquetWriter
 _ROWS, _BYTES = 1 << 14, 1 << 25
 
 #: SQLite's rules for declared types (sqlite.org/datatype3.html, 3.1), in their order.
-_AFFINITIES = (("INT", "integer"), ("CHAR", "text"), ("CLOB", "text"), ("TEXT", "text"),
-               ("BLOB", "blob"), ("REAL", "real"), ("FLOA", "real"), ("DOUB", "real"))  # fmt: skip
+_AFFINITIES = ((b"INT", "integer"), (b"CHAR", "text"), (b"CLOB", "text"), (b"TEXT", "text"),
+               (b"BLOB", "blob"), (b"REAL", "real"), (b"FLOA", "real"), (b"DOUB", "real"))  # fmt: skip
 TYPES = {
     "integer": "BIGINT",
     "real": "DOUBLE",
@@ -96,20 +96,18 @@ def write(path: Path, part: Part, out: Path) -> Written:
 
 
 def _write(con: sqlite3.Connection, part: Part, out: Path) -> Written:
-    declared = _columns(con, part.table)
-    wanted = part.columns
-    names = [name for name in declared if wanted is None or name.lower() in wanted]
-    names = names or list(declared)[:1]  # only their number may be needed
+    declared = columns(con, part)
+    names = list(declared)
     forms: dict[str, Callable[[Any], Any]] = {}
     notes: list[str] = []
     while True:
         writer = ParquetWriter(out, names)
         try:
-            for columns in _batches(con, part, names):
+            for batch in _batches(con, part, names):
                 for at, name in enumerate(names):
                     if name in forms:
-                        columns[at] = [None if v is None else forms[name](v) for v in columns[at]]
-                writer.add(columns)
+                        batch[at] = [None if v is None else forms[name](v) for v in batch[at]]
+                writer.add(batch)
             writer.close(declared)
             return Written(writer.kinds, notes)
         except MixedColumn:
@@ -130,6 +128,15 @@ def _escaped(raw: bytes) -> str:
     return raw.decode("utf-8", "backslashreplace")
 
 
+def columns(con: sqlite3.Connection, part: Part) -> dict[str, str]:
+    """Return each column of ``part``, at least one, and its declared kind."""
+    declared = _columns(con, part.table)
+    wanted = part.columns
+    names = [name for name in declared if wanted is None or name.lower() in wanted]
+    names = names or list(declared)[:1]  # only their number may be needed
+    return {name: declared[name] for name in names}
+
+
 def _columns(con: sqlite3.Connection, table: str) -> dict[str, str]:
     """Return each column (generated ones too) and its declared kind."""
     rows = con.execute(f"PRAGMA table_xinfo({quote(table)})").fetchall()
@@ -137,8 +144,8 @@ def _columns(con: sqlite3.Connection, table: str) -> dict[str, str]:
 
 
 def _affinity(declared: str) -> str:
-    words = (kind for word, kind in _AFFINITIES if word in declared.upper())
-    return next(words, "integer")
+    letters = declared.encode().upper()  # as SQLite, which knows no case but that of ASCII
+    return next((kind for word, kind in _AFFINITIES if word in letters), "integer")
 
 
 def _batches(
@@ -147,7 +154,7 @@ def _batches(
     picked = ", ".join(map(quote, names))
     sql = f"SELECT {picked} FROM {quote(part.table)}"
     end = f" LIMIT {part.limit}" if part.limit is not None else ""
-    size = _group_size(con, part.table)
+    size = group_size(con, part.table)
     selects = [sql + end] if part.ranges is None else [
         f"{sql} WHERE rowid BETWEEN {low} AND {high}{end}" for low, high in part.ranges
     ]  # fmt: skip
@@ -159,8 +166,8 @@ def _batches(
             yield [cells[at::width] for at in range(width)]
 
 
-def _group_size(con: sqlite3.Connection, table: str) -> int:
-    """Use fewer rows if they are large, judging by the first ones."""
+def group_size(con: sqlite3.Connection, table: str) -> int:
+    """Return how many rows to keep in memory: fewer if they are large, judging by the first ones."""
     first = con.execute(f"SELECT * FROM {quote(table)} LIMIT 50").fetchall()
     size = sum(len(v) if isinstance(v, str | bytes) else 8 for row in first for v in row)
     return max(64, min(_ROWS, _BYTES * len(first) // size if size else _ROWS))
