@@ -28,9 +28,6 @@ def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> No
 
     project = open_project()
     planned = plan(project, min(count, 2**31), force=force)
-    for operation in planned.operations:
-        when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.started))
-        console.remark(f"undoing {operation.line} of {when}")
     if planned.passed and not yes and prompts.can_ask():
         console.say(f"the last operation, {planned.passed[0].line}, changed nothing")
         yes = prompts.confirm(f"undo {planned.operations[0].line} before it?")
@@ -45,6 +42,8 @@ def undo(count: int, force: bool, yes: bool, no_wait: bool, as_json: bool) -> No
             )  # fmt: skip
     finally:  # the first ones stay undone where a later one is refused
         tell(done, "undone", as_json)
+        for operation in planned.operations[len(done) :][:1]:
+            console.remark(f"not undone: {_line(operation)}")
 
 
 def tell(operations: list[Operation], status: str, as_json: bool) -> None:
@@ -54,4 +53,9 @@ def tell(operations: list[Operation], status: str, as_json: bool) -> None:
         return
     verb = "undone" if status == "undone" else "redone"
     for item in operations:
-        console.done(f"{verb}: {item.verb} {item.summary}".rstrip())
+        console.done(f"{verb}: {_line(item)}")
+
+
+def _line(operation: Operation) -> str:
+    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(operation.started))
+    return " ".join(filter(None, (operation.verb, operation.summary, f"({when})")))

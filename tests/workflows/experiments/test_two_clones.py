@@ -243,6 +243,7 @@ def test_undo_of_several_says_what_it_did_before_it_was_refused(repo: Repo) -> N
     done = repo.xexp("undo", "2")
     assert done.code == 1 and "has changes" in done.err
     assert done.out.startswith("undone: tag e0.1.0")
+    assert done.err.startswith("not undone: worktree new wide at ")
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
