@@ -58,9 +58,6 @@ def check_ready(project: Project) -> tuple[str | None, str]:
     return branch, commit
 
 
-#: Removes an entry of the index, see git-update-index(1), --index-info.
-_NOTHING = f"0 {'0' * 40}"
-
 #: What :func:`status` says instead of git's two letters.
 UNTRACKED, UNMERGED = "??", "UU"
 
@@ -205,7 +202,7 @@ def _follow(project: Project, running: Running, new: str) -> None:
         flag == "H" if flag else os.path.lexists(project.top / path) for path, flag in flags.items()
     )
     if all(plain) and not any(project.places.git_dir.glob("sharedindex.*")):
-        _put_entries(git, after)
+        _put_entries(git, after, len(new))
     else:
         spec = encode("\0".join(after))
         git.raw("--literal-pathspecs", "reset", "-q", "--pathspec-from-file=-",
@@ -226,11 +223,13 @@ def _changed(git: Git, commit: str) -> dict[str, str | None]:
     return found
 
 
-def _put_entries(git: Git, entries: Mapping[str, str | None]) -> None:
-    """Put entries into the user's index; the work tree's files are compared with it anew."""
+def _put_entries(git: Git, entries: Mapping[str, str | None], digits: int) -> None:
+    """Put entries into the user's index, or remove them; the work tree's files are compared with it
+    anew. ``digits`` of an object's id: 64 with SHA-256."""
     if not entries:
         return
-    lines = (f"{entry or _NOTHING}\t{path}\0" for path, entry in entries.items())
+    nothing = f"0 {'0' * digits}"
+    lines = (f"{entry or nothing}\t{path}\0" for path, entry in entries.items())
     git.raw("update-index", "-z", "--index-info", stdin=encode("".join(lines)))
     git.call("update-index", "-q", "--refresh")
 
@@ -366,7 +365,7 @@ class RefMoved(Step):
             at.notify(f"{self._name} is not restored: git has removed its object (git gc)")
             return
         if self.deleted and current is None:
-            git.raw("update-ref", "-m", "xexp: redo", self.ref, str(self.old), "0" * 40)
+            git.raw("update-ref", "-m", "xexp: redo", self.ref, str(self.old), "")
             return
         if current is None or current == self.old or not self._is_ours(git, current):
             return
@@ -413,11 +412,13 @@ class IndexChanged(Step):
             return
         git = Git(self.worktree, foreign=True)
         now = index_entries(git, list(self.before))
-        _put_entries(git, {
+        restored = {
             path: entry
             for path, entry in self.before.items()
             if now[path] != entry and (self.after is None or now[path] == self.after[path])
-        })  # fmt: skip
+        }
+        known = next(filter(None, (*now.values(), *restored.values())), "")
+        _put_entries(git, restored, len(known.partition(" ")[2]))
 
 
 def index_entries(git: Git, paths: list[str]) -> dict[str, str | None]:

@@ -71,6 +71,7 @@ def test_objects_of_sha256(tmp_path: Path) -> None:
     repo = Repo(tmp_path / "repo")
     repo.path.mkdir()
     repo.git("init", "-q", "-b", "main", "--object-format=sha256")
+    repo.write("old.txt", "one\n")
     repo.commit("first")
     done = repo.xexp("init")
     assert done.code == 128
@@ -87,6 +88,15 @@ def test_objects_of_sha256(tmp_path: Path) -> None:
     repo.xexp("get", "e0.2.0", "params.yaml", "-o", "../got").good()
     repo.xexp("undo").good()
     assert repo.tags == ["e0.1.0"]
+    (repo / "old.txt").unlink()
+    repo.xexp("tag", "--all", "-M", "f1=0.8").good()
+    assert repo.git("status", "--porcelain") == "" and not (repo / "old.txt").exists()
+    head = repo.git("rev-parse", "HEAD")
+    repo.xexp("undo").good()
+    assert repo.git("ls-files", "old.txt") == "old.txt"
+    repo.xexp("redo").good()
+    assert repo.git("rev-parse", "HEAD") == head and repo.git("status", "--porcelain") == ""
+    repo.xexp("worktree", "new", "wide").good()
 
 
 def test_the_last_on_a_terminal_is_ours(repo: Repo) -> None:

@@ -34,7 +34,6 @@ _GO_ON = {
     "rebase-merge": "git rebase --continue",
     "rebase-apply": "git rebase --continue",
 }
-_ZERO = "0" * 40
 
 
 @dataclass(frozen=True)

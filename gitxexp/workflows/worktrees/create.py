@@ -420,8 +420,9 @@ def _hook(plan: WorktreePlan) -> str | None:
     """
     git = Git(plan.path, foreign=True)
     done = git.call(
-        "hook", "run", "--ignore-missing", "post-checkout", "--", "0" * 40, plan.commit, "1"
-    )
+        "hook", "run", "--ignore-missing", "post-checkout", "--",
+        "0" * len(plan.commit), plan.commit, "1",
+    )  # fmt: skip
     text = done.stderr.decode(errors="replace").strip()
     if done.returncode == 0 or "is not a git command" in text:
         return None
