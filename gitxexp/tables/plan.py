@@ -92,17 +92,20 @@ class SimilarColumn:
 
 @dataclass(frozen=True)
 class TableReport:
-    """The row counts of one table: existing, incoming, and the outcome."""
+    """The row counts of one table: existing, incoming, and the outcome.
+
+    In a merge by key each row offered is new or identical, fills a row or is in conflict with one.
+    """
 
     name: str
     here: int = 0  #: rows in the target before
     incoming: int = 0  #: rows offered by all sources together
     new: int = 0  #: rows added
     identical: int = 0  #: rows offered that the target has already
-    filled: int = 0  #: rows here that got a value for a NULL or absent cell
+    filled: int = 0  #: rows offered that gave a row a value for a NULL or absent cell
     replaced: int = 0  #: rows here that an incoming row replaced
     removed: int = 0  #: rows here that the other side deleted (three-way only)
-    conflicting: int = 0  #: keys in conflict
+    conflicting: int = 0  #: rows offered that contradict the row of their key
     columns_added: tuple[str, ...] = ()
     types_widened: tuple[str, ...] = ()  #: "column: OLD -> NEW"
     created: bool = False  #: the table itself is new

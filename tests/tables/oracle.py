@@ -274,11 +274,11 @@ def _meet(out: Outcome, name, held_rows: _Held, row, fill, policy) -> None:
     if policy == "theirs":
         out.counts[name, "replaced"] += 1
         held.update({c: row[c] for c in mine.columns if not fill or row[c] != NULL})
-    elif policy == "ours":
-        held.update({c: row[c] for c in mine.columns if fill and held[c] == NULL})
-    else:
+        return
+    if policy != "ours":
         shown = tuple(held[c] for c in key)
         out.conflicts |= {(name, shown, c, held[c], row[c]) for c in clashes(held)}
+    held.update({c: row[c] for c in mine.columns if fill and held[c] == NULL})
 
 
 def three_way(base, ours, theirs, policy="fail") -> tuple[dict[str, Table], set]:

@@ -94,7 +94,7 @@ def run(
         if temp is None:
             return report
         same = target is not None and out.absolute() == target.absolute()
-        changed = report.changed or any(o.table.dropped or o.gone for o in outcomes)
+        changed = report.changed or any(o.table.dropped or o.gone or o.change for o in outcomes)
         if same and not changed:
             return replace(report, written=True)
         notes = write(job, temp, copy_of=None if changed else target)

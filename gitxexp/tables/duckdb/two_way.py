@@ -57,6 +57,7 @@ class _Keyed:
     rows: str
     both: bool = False  #: rows that disagree both stay
     groups: str = ""
+    turns: bool = False  #: several offered rows may have one key
 
     @property
     def cells(self) -> list[str]:
@@ -74,13 +75,16 @@ def merge_keyed(
     if declared and not both:
         check_unique(session, table.name, rows, key)
     work = _Keyed(session, table, key, options, rows, both)
+    turns = len(table.others) > 1 or not single(session, rows, key)
+    work = replace(work, turns=turns)
     work = replace(work, groups=_groups(work))
     bad = count(session, f"SELECT 1 FROM {work.groups} WHERE xexp_bad")
     apart = both or _renumbers(work)
     extra = _apart(work) if apart and bad else []
     nulls = _null_rows(work, full)
     fresh = [*_added(work, skip_bad=bool(apart)), *extra, *nulls]
-    change, filled, replaced = _changed(work, skip_bad=bool(apart))
+    change, changed = _changed(work, skip_bad=bool(apart))
+    met = _one_by_one(work, apart) if work.turns else _Met(changed, 0 if apart else bad)
     here = count(session, table.ours.query) if table.ours else 0
     incoming = count(session, others)
     new = sum(part.count for part in fresh)
@@ -89,10 +93,10 @@ def merge_keyed(
         here,
         incoming,
         new=new,
-        filled=filled,
-        replaced=replaced,
-        conflicting=bad,
-        identical=max(0, incoming - new - filled - replaced - (0 if apart else bad)),
+        filled=met.filled,
+        replaced=met.conflicting if options.on_conflict is OnConflict.THEIRS else 0,
+        conflicting=met.conflicting,
+        identical=incoming - new - met.filled - met.conflicting,
     )
     stop = bad and not apart and options.on_conflict in (OnConflict.FAIL, OnConflict.BOTH)
     conflicts = _conflicts(work) if stop else []
@@ -147,10 +151,10 @@ def _groups(work: _Keyed) -> str:
     bad = " OR ".join(["false", *(f"x{i}" for i in range(len(work.cells)))])
     if work.both:
         bad += " OR xexp_many"
-    if len(work.table.others) == 1 and single(work.session, work.rows, work.key):
-        query = paired(work.table, work.key, work.cells, work.options, work.rows)
-    else:
+    if work.turns:
         query = _grouped(work)
+    else:
+        query = paired(work.table, work.key, work.cells, work.options, work.rows)
     return work.session.keep("groups", f"SELECT *, {bad} AS xexp_bad FROM ({query})")
 
 
@@ -165,13 +169,14 @@ def _grouped(work: _Keyed) -> str:
         else:
             parts.append(f"{pick}({{'v': {cell}}}, xexp_pos)['v'] AS v{index}")
         parts.append(f"{_differs(work, name)} AS x{index}")
+    gaps = " OR ".join(["false", *(f"count({quote(c)}) NOT IN (0, count(*))" for c in work.cells)])
     many = "false"
     if work.both:
         many = "count(*) > count(DISTINCT xexp_side)"
     return (
         f"SELECT {listed(work.key)}, {''.join(part + ', ' for part in parts)}"
         "bool_or(xexp_side = 0) AS xexp_has, min(xexp_pos) AS xexp_pos, "
-        f"{many} AS xexp_many "
+        f"{many} AS xexp_many, {gaps} AS xexp_gaps "
         f"FROM {work.rows} GROUP BY {listed(work.key)}"
     )
 
@@ -202,14 +207,11 @@ def _added(work: _Keyed, skip_bad: bool) -> list[Fresh]:
     return [Fresh(query, total)]
 
 
-def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int, int]:
-    """Return a table of our changed rows, and how many were filled and how many replaced."""
+def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int]:
+    """Return a table of our changed rows, and how many of them were only filled."""
     differs = ["false"]
     for index, name in enumerate(work.cells):
-        differs.append(f"groups.v{index} IS DISTINCT FROM mine.{quote(name)}")
-        for mark in marks({name: work.table.columns[name]}, collated(work.table)):
-            old = mark.replace(quote(name), f"mine.{quote(name)}")
-            differs.append(f"{mark.replace(quote(name), f'v{index}')} IS DISTINCT FROM {old}")
+        differs += _unlike(work, name, f"groups.v{index}", f"mine.{quote(name)}")
     same = " AND ".join(f"groups.{quote(k)} = mine.{quote(k)}" for k in work.key)
     table = work.session.keep(
         "change",
@@ -217,11 +219,55 @@ def _changed(work: _Keyed, skip_bad: bool) -> tuple[str, int, int]:
         f"JOIN {work.rows} AS mine ON {same} WHERE mine.xexp_side = 0 "
         f"{'AND NOT xexp_bad' if skip_bad else ''} AND ({' OR '.join(differs)})",
     )
-    total = count(work.session, f"SELECT 1 FROM {table}")
-    lost = 0
-    if work.options.on_conflict is OnConflict.THEIRS:
-        lost = count(work.session, f"SELECT 1 FROM {table} WHERE xexp_bad")
-    return (table if total else ""), total - lost, lost
+    total, filled = work.session.rows(
+        f"SELECT count(*), count(*) FILTER (NOT xexp_bad) FROM {table}"
+    )[0]
+    return (table if total else ""), filled
+
+
+def _unlike(work: _Keyed, name: str, one: str, other: str) -> list[str]:
+    """Tests of which one holds if two values of the column ``name`` differ."""
+    tests = [f"{one} IS DISTINCT FROM {other}"]
+    for mark in marks({name: work.table.columns[name]}, collated(work.table)):
+        first, second = (mark.replace(quote(name), value) for value in (one, other))
+        tests.append(f"{first} IS DISTINCT FROM {second}")
+    return tests
+
+
+@dataclass(frozen=True)
+class _Met:
+    """How many offered rows filled a row and how many contradicted one."""
+
+    filled: int
+    conflicting: int
+
+
+def _one_by_one(work: _Keyed, apart: bool) -> _Met:
+    """Count the offered rows in turn: each meets what those before it made of its key.
+
+    Only keys whose rows differ are looked at: the others' offered rows are new or identical.
+    """
+    last, fill = work.options.on_conflict is OnConflict.THEIRS, work.options.fill
+    keys = f"PARTITION BY {listed(work.key)} ORDER BY xexp_pos"
+    before = f"({keys} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
+    held, clash, gap = [], ["false"], ["false"]
+    for index, name in enumerate(work.cells):
+        cell, was = quote(name), f"h{index}"
+        value = f"{'last' if last else 'first'}_value({cell}{' IGNORE NULLS' if fill else ''})"
+        held.append(f", {value} OVER {before} AS {was}")
+        differs = f"({' OR '.join(_unlike(work, name, was, cell))})"
+        known = f"{was} IS NOT NULL AND {cell} IS NOT NULL AND " if fill else ""
+        clash.append(known + differs)
+        gap.append(f"{was} IS NULL AND {cell} IS NOT NULL")
+    which = "xexp_gaps AND NOT xexp_bad" if apart else "xexp_gaps OR xexp_bad"
+    found = work.session.rows(
+        "SELECT count(*) FILTER (NOT xexp_clash AND xexp_gap), count(*) FILTER (xexp_clash) FROM ("
+        f"SELECT {' OR '.join(clash)} AS xexp_clash, {' OR '.join(gap)} AS xexp_gap FROM ("
+        f"SELECT *, row_number() OVER ({keys}) AS xexp_turn{''.join(held)} "
+        f"FROM {work.rows} AS rows SEMI JOIN (SELECT * FROM {work.groups} WHERE {which}) AS groups "
+        f"USING ({listed(work.key)})) WHERE xexp_turn > 1)"
+    )[0]
+    return _Met(found[0] if fill else 0, found[1])
 
 
 def _null_rows(work: _Keyed, full: str) -> list[Fresh]:
@@ -298,10 +344,7 @@ def _conflicts(work: _Keyed) -> list[Conflict]:
     for index, name in enumerate(work.cells):
         cell = quote(name)
         keys = ", ".join(f"groups.{quote(k)}" for k in work.key)
-        differs = [f"theirs.{cell} IS DISTINCT FROM groups.v{index}"]
-        for mark in marks({name: work.table.columns[name]}, collated(work.table)):
-            other = mark.replace(cell, f"groups.v{index}")
-            differs.append(f"{mark.replace(cell, f'theirs.{cell}')} IS DISTINCT FROM {other}")
+        differs = _unlike(work, name, f"theirs.{cell}", f"groups.v{index}")
         query = (
             f"SELECT {keys}, groups.v{index} AS xexp_ours, theirs.{cell} AS xexp_theirs, "
             f"{null(work.table.columns[name])} AS xexp_base, theirs.xexp_side "

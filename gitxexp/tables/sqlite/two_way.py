@@ -212,16 +212,14 @@ def _settle(
     if options.on_conflict == OnConflict.THEIRS:
         tally.replaced += n
         update_cells(con, feed, key, cells.conflict, "s" if options.fill else "s only")
-    elif options.on_conflict == OnConflict.OURS:
-        if options.fill and update_cells(
-            con, feed, key, f"{cells.conflict} AND {cells.fillable}", "t"
-        ):
-            tally.settled = True
-    else:
+        return
+    if options.on_conflict != OnConflict.OURS:
         if options.on_conflict == OnConflict.BOTH:
             write.account.note(both_forbidden(feed.target.name))
         kind = "primary key" if alias else "value"
         write.account.conflict(list_conflicts(con, feed, key, cells, kind))
+    if options.fill and update_cells(con, feed, key, f"{cells.conflict} AND {cells.fillable}", "t"):
+        tally.settled = True
 
 
 def _renumber(con: sqlite3.Connection, feed: Feed, key: Key, cells: Cells, write: Writer) -> None:
@@ -471,14 +469,12 @@ def _clash(
     if options.on_conflict == OnConflict.THEIRS:
         tally.replaced += 1
         update_cells(con, one, key, here, "s" if options.fill else "s only")
-    elif options.on_conflict == OnConflict.OURS:
-        if options.fill and update_cells(
-            con, one, key, f"{here} AND {Cells(one, True).fillable}", "t"
-        ):
-            tally.settled = True
-    else:
+        return
+    if options.on_conflict != OnConflict.OURS:
         found = list_conflicts(con, one, key, Cells(one, options.fill), "value", here)
         write.account.conflict(found)
+    if options.fill and update_cells(con, one, key, f"{here} AND {Cells(one, True).fillable}", "t"):
+        tally.settled = True
 
 
 def make_way(
