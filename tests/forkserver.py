@@ -36,29 +36,33 @@ sys.exit(int(answer) if answer else "the command died")
 """
 
 
-def start(folder: Path) -> subprocess.Popen[bytes]:
+def start(
+    folder: Path, commands: dict[str, str] = COMMANDS, imported: tuple[str, ...] = IMPORTED
+) -> subprocess.Popen[bytes]:
     """A server, and in ``folder`` the commands that ask it; it ends when its input is closed."""
     folder.mkdir()
     address = str(folder / "s")
     server = subprocess.Popen(
-        [sys.executable, __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, __file__, address, *imported],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert server.stdout is not None
     assert server.stdout.readline() == b"ready\n"
-    for name, module in COMMANDS.items():
+    for name, module in commands.items():
         command = folder / name
         command.write_text(CLIENT.format(python=sys.executable, address=address, module=module))
         command.chmod(0o755)
     return server
 
 
-def serve(address: str) -> None:
+def serve(address: str, imported: list[str]) -> None:
     """Fork for each command that asks, until standard input ends."""
     import importlib
     import select
     import signal
 
-    for module in IMPORTED:
+    for module in imported:
         importlib.import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listening = socket.socket(socket.AF_UNIX)
@@ -111,4 +115,4 @@ def answer(asked: socket.socket) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1])
+    serve(sys.argv[1], sys.argv[2:])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import logging
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -90,12 +92,101 @@ def dvc_inside(*args: str, cwd: Path) -> Done:
     return Done(code, *streams)
 
 
+class Forked:
+    """``git-xexp ARGS`` in a copy of this process, which need not import anything first: a process
+    of its own with its own streams, which can be signalled and killed.
+
+    What it does not have is a start of its own, so tests of start-up, of the environment that an
+    interpreter starts in and of terminals use :func:`xexp_process`. And it has the locks that this
+    process holds (flock(2)): one to wait for has to be another process's.
+    """
+
+    def __init__(
+        self, *args: str | Path, cwd: Path, env: dict[str, str] | None = None, alone: bool = False
+    ) -> None:
+        """``alone``: it leads a session, and so a process group, of its own."""
+        self._files = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115
+        self._code: int | None = None
+        with suppress(AttributeError):
+            sys.stdout.flush()
+        self.pid = os.fork()
+        if self.pid == 0:
+            gc.freeze()  # a collection would copy every page
+            code = 70
+            try:
+                if alone:
+                    os.setsid()
+                code = self._become(args, cwd, env or {})
+            finally:
+                os._exit(code)
+
+    def _become(self, args: Iterable[str | Path], cwd: Path, env: dict[str, str]) -> int:
+        from gitxexp.entry import main
+
+        os.chdir(cwd)
+        os.environ.update(env)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for number, fd in enumerate((null, *(file.fileno() for file in self._files))):
+            os.dup2(fd, number)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = sys.__stdout__ = open(1, "w", encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+        sys.stderr = sys.__stderr__ = open(2, "w", 1, encoding="utf-8", closefd=False)  # type: ignore[misc]  # noqa: SIM115
+        sys.argv = ["git-xexp", *map(str, args)]
+        try:
+            code = main(sys.argv[1:])
+        except SystemExit as done:
+            code = done.code if isinstance(done.code, int) else int(done.code is not None)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return int(code or 0)
+
+    def poll(self) -> int | None:
+        """The exit code, or minus the signal, once it has ended."""
+        if self._code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send it a signal, if it still runs."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def said(self, number: int = 2) -> str:
+        """What it has written so far: to its standard error, or its output (1)."""
+        fd = self._files[number - 1].fileno()
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogateescape")
+
+    def wait_until(self, reached: Callable[[], object], timeout: float = 60) -> None:
+        """Wait for something that it does; fails where it ends without."""
+        end = time.monotonic() + timeout
+        while not reached():
+            assert self.poll() is None or reached(), self.said()
+            assert time.monotonic() < end, self.said()
+            time.sleep(0.003)
+
+    def done(self, timeout: float = 120) -> Done:
+        """Its exit code and streams when it has ended, which it has to within ``timeout``."""
+        end = time.monotonic() + timeout
+        while self.poll() is None:
+            if time.monotonic() > end:
+                self.kill()
+                raise AssertionError(f"it runs for more than {timeout} s: {self.said()}")
+            time.sleep(0.003)
+        out, err = self.said(1), self.said(2)
+        for file in self._files:
+            file.close()
+        return Done(self._code or 0, out, err)
+
+
 def dies(*args: str, cwd: Path, moment: int, around: Iterable[tuple[Any, str]]) -> int:
     """Run ``git-xexp ARGS`` in a copy of this process that dies by SIGKILL at the ``moment``-th of
     the times before and after one of the functions ``around`` (holder, name) is called. Its exit
     code: -9 when it died, another when it ended before that moment."""
     pid = os.fork()
     if pid == 0:
+        gc.freeze()  # a collection would copy every page
         code, left = 70, moment
 
         def count() -> None:
@@ -222,6 +313,10 @@ class Repo:
     def xexp_process(self, *args: str | Path, **kwargs: Any) -> Done:
         """``git xexp ARGS`` in a process of its own."""
         return xexp_process(*args, cwd=self.path, **kwargs)
+
+    def forked(self, *args: str | Path, **kwargs: Any) -> Forked:
+        """``git xexp ARGS`` in a process of its own that starts at once."""
+        return Forked(*args, cwd=self.path, **kwargs)
 
     def python(self, *args: str, env: dict[str, str] | None = None) -> Done:
         """The interpreter of the tests, run in the repository."""

@@ -83,7 +83,8 @@ _begun: ContextVar[dict[Question, subprocess.Popen[bytes]] | None] = ContextVar(
 def asked_once() -> Iterator[None]:
     """Within the block git is asked the same question once: for work that only reads. Where it
     changes something, that is done in :func:`asked_anew`."""
-    token = _answers.set({})
+    known = _answers.get()
+    token = _answers.set({} if known is None else known)
     try:
         yield
     finally:

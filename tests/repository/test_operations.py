@@ -2,106 +2,52 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
-import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from gitxexp.repository import commit, operation, undo
 from gitxexp.repository.registry import Registry
 from gitxexp.repository.repository import Project
-from tests.helpers import Repo, run, xexp_process
-
-#: Runs the program again and again, each time dying by SIGKILL one moment later than before: at the
-#: Nth of the moments before and after something is recorded or changed. After each death another
-#: process recovers, and what is there then is printed.
-DIES = """
-import json, os, pathlib, shutil, signal, sqlite3, subprocess, sys
-import dvc.repo  # every child has it, so that a death costs little
-from gitxexp.repository import commit, operation, registry, repository, undo
-from gitxexp.storage import git as storage_git
+from gitxexp.storage.git import Git
 from gitxexp.workflows.experiments import stamp, tag
-from gitxexp.entry import main
+from tests.conftest import copy_template
+from tests.helpers import Clock, Forked, Repo, dies
+from tests.workflows.models.model_tools import recover
 
-left = 0
-
-def moment():
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-def around(module, name):
-    function = getattr(module, name)
-    def wrapped(*args, **kwargs):
-        moment()
-        result = function(*args, **kwargs)
-        moment()
-        return result
-    setattr(module, name, wrapped)
-
-def child(step, action):
-    global left
-    pid = os.fork()
-    if pid == 0:
-        left = step
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        code = 70
-        try:
-            code = action()
-        finally:
-            os._exit(code or 0)
-    return os.waitpid(pid, 0)[1]
-
-def recover():
-    opened = repository.Project.open(".")
-    with opened.locked():
-        opened.recover()
-
-def state():
-    git = lambda *args: subprocess.run(["git", *args], capture_output=True, text=True).stdout
-    with sqlite3.connect("results/experiments.db") as db:
-        rows = db.execute("SELECT track_id, timestamp, epoch, loss, f1, accuracy FROM predictions"
-                          " ORDER BY 1, 2").fetchall()
-    status = [line for line in git("status", "--porcelain").splitlines() if "experiments.db" not in line]
-    rows_known = sorted(registry.Registry(pathlib.Path(".xexp/registry.db")).rows())
-    return [git("rev-parse", "HEAD"), git("tag"), rows, status, rows_known, os.listdir(".git/xexp/ops"),
-            os.path.exists(".git/index.lock")]
-
-for module, name in (
+#: At the moments before and after each of these the program dies, one moment later each time.
+AROUND = (
     (operation.OpLog, "begin"), (operation.OpLog, "record"), (operation.OpLog, "amend"),
     (operation.OpLog, "finish"), (stamp, "stamp"), (tag, "add"), (tag, "_register"),
     (commit, "_own_index"), (commit, "_follow"), (commit, "commit"), (commit, "tag"),
-    (storage_git.Git, "raw"), (undo, "forget_old"), (shutil, "copy2"),
-):
-    around(module, name)
-first, stride = int(sys.argv.pop(1)), int(sys.argv.pop(1))
-step = first
-print(json.dumps(state()))
-while True:
-    status = child(step, lambda: main(sys.argv[1:]))
-    if not os.WIFSIGNALED(status):
-        break
-    child(0, recover)
-    print(json.dumps([step, *state()]))
-    step += stride
-print(json.dumps(os.waitstatus_to_exitcode(status)))
-"""
+    (Git, "raw"), (undo, "forget_old"), (shutil, "copy2"),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def ready_template(set_up_template: Path, sealed: Path) -> Path:
+    """``set_up``, its best run tagged."""
+    Clock()
+    folder = sealed / "operations-template"
+    copy_template(set_up_template, folder).xexp("tag", "--best", "f1").good()
+    return folder
 
 
 @pytest.fixture
-def ready(set_up: Repo) -> Repo:
-    """``set_up``, its best run tagged."""
-    set_up.xexp("tag", "--best", "f1").good()
-    return set_up
+def ready(ready_template: Path, tmp_path: Path) -> Repo:
+    """A private copy of it, as if its operations had run here: their log has absolute paths."""
+    made = copy_template(ready_template, tmp_path)
+    old, new = str(ready_template / "repo"), str(made.path)
+    with closing(sqlite3.connect(made / ".git/xexp/oplog.db")) as db, db:
+        db.execute("UPDATE operations SET worktree = replace(worktree, ?, ?)", (old, new))
+        db.execute("UPDATE steps SET data = replace(data, ?, ?)", (old, new))
+    return made
 
 
 def database_rows(repo: Repo) -> list[tuple[object, ...]]:
@@ -182,15 +128,16 @@ def test_no_wait_fails_at_once(ready: Repo) -> None:
 
 
 def test_it_waits_for_the_lock_and_says_so(ready: Repo) -> None:
-    with Project.open(ready.path).locked():
-        waiting = subprocess.Popen(
-            [sys.executable, "-m", "gitxexp", "tag"], cwd=ready.path, stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert waiting.stderr is not None
-        assert "waiting for another git xexp operation" in waiting.stderr.readline()
-    waiting.communicate(timeout=60)
-    assert waiting.returncode == 0
+    command = ["flock", ready / ".git/xexp/lock", "sh", "-c", "echo held; read line"]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as holder:
+        assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+        waiting = ready.forked("tag")
+        try:
+            waiting.wait_until(lambda: "waiting for another git xexp operation" in waiting.said())
+        finally:
+            holder.communicate("go\n")
+        waiting.done(timeout=60).good()
 
 
 def test_eight_at_once_in_one_repository_and_its_worktrees(ready: Repo, tmp_path: Path) -> None:
@@ -199,9 +146,8 @@ def test_eight_at_once_in_one_repository_and_its_worktrees(ready: Repo, tmp_path
         place = tmp_path / name
         ready.git("worktree", "add", "-q", "-b", name, str(place))
         places.append(place)
-    with ThreadPoolExecutor(8) as pool:
-        calls = [pool.submit(xexp_process, "tag", "--json", cwd=places[n % 3]) for n in range(8)]
-        versions = [call.result().good().json()["version"] for call in calls]
+    calls = [Forked("tag", "--json", cwd=places[n % 3]) for n in range(8)]
+    versions = [call.done().good().json()["version"] for call in calls]
     assert len(set(versions)) == 8
     assert set(ready.tags) == {"e0.1.0", *versions}
     rows = [set(Registry(place / ".xexp/registry.db").rows()) for place in places]
@@ -217,30 +163,40 @@ def _blob(repo: Repo, name: str) -> bytes:
     return subprocess.run(command, cwd=repo.path, capture_output=True, check=True).stdout
 
 
-def test_killed_at_any_step_nothing_is_lost(ready: Repo, tmp_path: Path) -> None:
+def state_of(repo: Repo) -> list[object]:
+    """What an operation that died must leave as it was; last, whether git's index is locked."""
+    status = repo.git("status", "--porcelain").splitlines()
+    kept = sorted(path.name for path in (repo / ".git/xexp/ops").iterdir())
+    return [
+        repo.head, repo.tags, database_rows(repo), [s for s in status if "experiments.db" not in s],
+        sorted(Registry(repo / ".xexp/registry.db").rows()), kept,
+        (repo / ".git/index.lock").exists(),
+    ]  # fmt: skip
+
+
+def test_killed_at_any_step_nothing_is_lost(ready: Repo) -> None:
     """XEXP_TEST_STRIDE=1 dies at every step; the way back is exact up to the end of the operation."""
-    (tmp_path / "dies.py").write_text(DIES)
     ready.write("notes.txt", "staged")
     ready.git("add", "notes.txt")
     ready.write("scratch.py", "print('mine')\n")
-    rows = database_rows(ready)
-    stride = os.environ.get("XEXP_TEST_STRIDE", "31")
-    done = run(
-        sys.executable, tmp_path / "dies.py", "1", stride, "tag", "-m", "dies",
-        cwd=ready.path, timeout=1200,
-    ).good()  # fmt: skip
-    before, *after, code = map(json.loads, done.out.splitlines())
-    assert code == 0, done.err[-3000:]
-    assert after[-1][0] > 60, "it was not killed late enough for this to mean anything"
-    for step, *found in after:
-        tagged = found[1] == "e0.1.0\ne0.2.0\n"  # killed after the last step: nothing to remove
-        assert not tagged or step > after[-1][0] - 10
+    before = state_of(ready)
+    step, stride, late = 1, int(os.environ.get("XEXP_TEST_STRIDE", "31")), list[int]()
+    while code := dies("tag", "-m", "dies", cwd=ready.path, moment=step, around=AROUND):
+        assert code == -signal.SIGKILL
+        recover(ready)
+        found = state_of(ready)
         assert found[2:4] == before[2:4], f"killed at step {step}"
         assert not found[-1]
-        if not tagged:
+        if found[1] == ["e0.1.0", "e0.2.0"]:  # killed after the last step: nothing to remove
+            late.append(step)
+        else:
             assert found[:6] == before[:6], f"killed at step {step}"
+        step += stride
+    last = step - stride
+    assert last > 60, "it was not killed late enough for this to mean anything"
+    assert all(step > last - 10 for step in late)
     assert "e0.2.0" in ready.tags
-    assert database_rows(ready) == rows
+    assert database_rows(ready) == before[2]
     assert (ready / "scratch.py").read_text() == "print('mine')\n"
 
 
@@ -250,17 +206,13 @@ def test_interrupted_it_rolls_back(ready: Repo, number: signal.Signals) -> None:
     hook = ready.write(".git/hooks/pre-commit", "#!/bin/sh\ntouch .git/waiting\nsleep 5\n")
     hook.chmod(0o755)
     head = ready.head
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gitxexp", "tag"], cwd=ready.path, stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-    )  # fmt: skip
-    while not (ready / ".git/waiting").exists():
-        time.sleep(0.02)
+    process = ready.forked("tag", alone=True)
+    process.wait_until((ready / ".git/waiting").exists)
     os.killpg(process.pid, number)
-    _, err = process.communicate(timeout=30)
+    done = process.done(timeout=30)
     hook.unlink()
-    assert process.returncode == 130
-    assert "interrupted" in err
+    assert done.code == 130
+    assert "interrupted" in done.err
     assert (ready.head, ready.tags) == (head, ["e0.1.0"])
     assert ready.xexp("tag").good().out.startswith(("added", "e0.2.0", "stamped"))
 

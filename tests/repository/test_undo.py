@@ -163,7 +163,7 @@ def killed(repo: Repo, *words: str, moment: int) -> bool:
 
 
 #: XEXP_TEST_STRIDE=1 dies at every moment.
-STRIDE = int(os.environ.get("XEXP_TEST_STRIDE", "17"))
+STRIDE = int(os.environ.get("XEXP_TEST_STRIDE", "21"))
 
 
 def copies(

@@ -50,15 +50,19 @@ class Added:
 
 
 def add(
-    top: Path, paths: Iterable[str], progress: Progress | None = None, timeout: float = 30.0
+    top: Path,
+    paths: Iterable[str],
+    progress: Progress | None = None,
+    timeout: float = 30.0,
+    tracked: Tracked | None = None,
 ) -> Added:
     """Add the content of ``paths`` (relative to ``top``) to the DVC cache.
 
     Works for ``.dvc`` outputs, for pipeline outputs (their own line of ``dvc.lock`` is updated, not
     the parameters and dependencies that their stage ran with) and for new paths (a ``.dvc`` file is
-    created). Files in the work tree are not replaced by links. Databases are locked meanwhile (see
-    :mod:`.databases`). Raises XexpError if one is still being written after ``timeout`` seconds, or
-    if DVC refuses.
+    created). Files in the work tree are not replaced by links, and not read where their hash is
+    ``tracked``. Databases are locked meanwhile (see :mod:`.databases`). Raises XexpError if one is
+    still being written after ``timeout`` seconds, or if DVC refuses.
     """
     definitions = definitions_in(top)
     known = {out.path: out for out in outputs_by(top, definitions)}
@@ -73,6 +77,7 @@ def add(
         for root, members in groups.items():
             _unlink(top, root, members, known)
             with held_still((top / path for path in members), timeout), opened(root, "add") as repo:
+                _remember(repo, tracked)
                 _add_here(repo, top, members, known)
     made = (f"{path}.dvc" for path in wanted if path not in known)
     fresh = {out.path: out for out in outputs_by(top, (*definitions, *made))}
@@ -198,25 +203,18 @@ class Tracked:
     hashes: Mapping[Path, str]
 
 
-def remember(root: Path, tracked: Tracked) -> None:
+def _remember(repo: Any, tracked: Tracked | None) -> None:
     """Store file hashes in DVC's state, so that it does not read the files again."""
-    with opened(root, "note known hashes") as repo:
-        _remember(repo, tracked)
-
-
-def _remember(repo: Any, tracked: Tracked) -> None:
     from dvc.fs import localfs
     from dvc_data.hashfile.hash_info import HashInfo
 
-    for path, digest in tracked.hashes.items():
+    for path, digest in (tracked.hashes if tracked else {}).items():
         repo.state.save(str(path), localfs, HashInfo("md5", digest))
 
 
-def track_file(top: Path, root: str, path: str, tracked: Tracked) -> Added:
+def track_file(top: Path, path: str, tracked: Tracked) -> Added:
     """Run ``dvc add`` on a file or directory whose file hashes are known."""
-    if tracked.hashes:
-        remember(top / root, tracked)
-    return add(top, [path])
+    return add(top, [path], tracked=tracked)
 
 
 def track_members(

@@ -28,7 +28,7 @@ from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.add import exclusively
 from gitxexp.storage.dvc.places import cache_dir, cache_dirs, is_dvc_repo
 from gitxexp.storage.dvc.pointers import Output, outputs_in
-from gitxexp.storage.git import Git, GitError, decode
+from gitxexp.storage.git import Git, GitError, asked_once, decode
 from gitxexp.storage.objects import Objects, hash_file, object_path, parse_manifest
 from gitxexp.storage.sources import Stores, Strategy
 
@@ -195,8 +195,9 @@ class ObjectsAdded(Step):
 
     def _unused(self, at: Repository) -> list[Path]:
         project = Project(at.git, at.places, at.notify)
-        fresh = {oid: path for oid, path in self._candidates(project) if self._is_fresh(path)}
-        keep = used_objects(project).oids if fresh else frozenset()
+        with asked_once():
+            fresh = {oid: path for oid, path in self._candidates(project) if self._is_fresh(path)}
+            keep = used_objects(project).oids if fresh else frozenset()
         return [path for oid, path in fresh.items() if oid not in keep]
 
     def _is_fresh(self, path: Path) -> bool:
@@ -284,21 +285,22 @@ def used_objects(project: Project) -> UsedObjects:
 
     Raises XexpError if git cannot read something: then the references are unknown.
     """
-    trees = [path for path in project.tops() if path.is_dir()]
-    hashes: set[bytes] = set()
-    commits = {*_refs(project.git), *_stashes(project.git), *_undoable(project)}
-    for tree in trees:
-        git = Git(tree, foreign=True)
-        commits |= {*_refs(git), *_heads(git)}
-        hashes |= _in_files(tree, git)
-    commits |= {tree["HEAD"] for tree in project.worktrees() if "HEAD" in tree}
-    hashes |= _in_trees(project.git, _tree_ids(project.git, commits))
-    for index in _indexes(project):
-        hashes |= _in_index(project, index)
-    hashes |= _in_keeps(project)
-    oids = {oid.decode() for oid in hashes}
-    members, lost = _members(project, trees, sorted(o for o in oids if o.endswith(".dir")))
-    return UsedObjects(frozenset(oids | members), tuple(lost))
+    with asked_once():
+        trees = [path for path in project.tops() if path.is_dir()]
+        hashes: set[bytes] = set()
+        commits = {*_refs(project.git), *_undoable(project)}
+        for tree in trees:
+            git = Git(tree, foreign=True)
+            commits |= {*_refs(git), *_heads(git)}
+            hashes |= _in_files(tree, git)
+        commits |= {tree["HEAD"] for tree in project.worktrees() if "HEAD" in tree}
+        hashes |= _in_trees(project, _tree_ids(project.git, commits))
+        for index in _indexes(project):
+            hashes |= _in_index(project, index)
+        hashes |= _in_keeps(project)
+        oids = {oid.decode() for oid in hashes}
+        members, lost = _members(project, trees, sorted(o for o in oids if o.endswith(".dir")))
+        return UsedObjects(frozenset(oids | members), tuple(lost))
 
 
 def dvc_roots(project: Project) -> list[Path]:
@@ -320,13 +322,13 @@ def dvc_roots(project: Project) -> list[Path]:
 
 
 def _refs(git: Git) -> set[str]:
-    return set(git.lines("for-each-ref", "--format=%(objectname)"))
+    """Every ref's object, and every stash's."""
+    refs = git.refs()
+    return {*refs.values(), *(_stashes(git) if "refs/stash" in refs else ())}
 
 
 def _stashes(git: Git) -> set[str]:
     """Every stash with its parents: the index and the untracked files are commits of their own."""
-    if git.resolve("refs/stash") is None:
-        return set()
     return {
         oid
         for line in git.lines("log", "-g", "--format=%H %P", "refs/stash")
@@ -335,10 +337,7 @@ def _stashes(git: Git) -> set[str]:
 
 
 def _heads(git: Git) -> Iterator[str]:
-    for name in _HEADS:
-        commit = git.resolve(name)
-        if commit:
-            yield commit
+    yield from _peeled(git, _HEADS, "commit")
     folder = git.places().git_dir
     for name in ("rebase-merge/orig-head", "rebase-merge/onto", "rebase-apply/orig-head"):
         if (folder / name).is_file():
@@ -355,17 +354,19 @@ def _undoable(project: Project) -> Iterator[str]:
 
 def _tree_ids(git: Git, oids: Iterable[str]) -> list[str]:
     """The trees of commits and tags, each once; an object without one is skipped."""
-    asked = "".join(f"{oid}^{{tree}}\n" for oid in sorted(oids))
-    if not asked:
-        return []
-    lines = git.text("cat-file", "--batch-check", stdin=asked.encode()).splitlines()
-    return sorted({line.split()[0] for line in lines if line.endswith(tuple("0123456789"))})
+    return sorted(_peeled(git, sorted(oids), "tree"))
 
 
-def _in_trees(git: Git, trees: list[str]) -> set[bytes]:
+def _peeled(git: Git, names: Iterable[str], kind: str) -> set[str]:
+    """The ids of the objects of this kind that the names lead to; one without is skipped."""
+    asked = "".join(f"{name}^{{{kind}}}\n" for name in names)
+    lines = git.text("cat-file", "--batch-check", stdin=asked.encode()) if asked else ""
+    return {line.split()[0] for line in lines.splitlines() if line.endswith(tuple("0123456789"))}
+
+
+def _in_trees(project: Project, trees: list[str]) -> set[bytes]:
     hashes: set[bytes] = set()
-    top = git.places().top
-    at_top = Git(top or git.cwd)
+    at_top = Git(project.top)
     for start in range(0, len(trees), _AT_ONCE):
         hashes |= _grep(at_top, *trees[start : start + _AT_ONCE])
     return hashes

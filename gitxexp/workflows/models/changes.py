@@ -10,7 +10,7 @@ from gitxexp.repository.files import FolderMade
 from gitxexp.repository.repository import Project, Running
 from gitxexp.storage.dvc.add import Tracked, track_file, track_members
 from gitxexp.workflows.models.cache import objects_noted
-from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents, root_of
+from gitxexp.workflows.models.inventory import Model, ModelStore, SlotContents
 from gitxexp.workflows.models.steps import KnownFile
 
 
@@ -74,19 +74,17 @@ def update_folder_pointer(
             else f"{absent[0]} is not checked out",
             f"dvc checkout '{folder}'",
         )  # fmt: skip
-    root = output.root if output else root_of(store, folder)
     with objects_noted(store.project, running, [folder]):
         _save_pointer(store, running, folder)
-        return list(track_file(top, root, folder, Tracked(_current(hashes))).touched)
+        return list(track_file(top, folder, Tracked(_current(hashes))).touched)
 
 
 def update_file_pointer(store: ModelStore, running: Running, path: str, digest: str) -> list[str]:
     """Update or create the pointer of one file; return the changed files."""
     top = store.project.top
-    root = root_of(store, path)
     with objects_noted(store.project, running, [path]):
         _save_pointer(store, running, path)
-        return list(track_file(top, root, path, Tracked({top / path: digest})).touched)
+        return list(track_file(top, path, Tracked({top / path: digest})).touched)
 
 
 def _current(hashes: Mapping[Path, str]) -> dict[Path, str]:

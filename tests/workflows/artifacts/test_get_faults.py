@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,11 +210,10 @@ def heavy(heavy_template: Path, tmp_path: Path) -> Repo:
 
 def killed(repo: Repo, delay: float, how: int, *args: str | Path) -> int:
     """``git-xexp ARGS`` ended by a signal after a while; its exit code."""
-    with subprocess.Popen([sys.executable, "-m", "gitxexp", *map(str, args)], cwd=repo.path,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        time.sleep(delay)
-        process.send_signal(how)
-        return process.wait()
+    process = repo.forked(*args)
+    time.sleep(delay)
+    process.kill(how)
+    return process.done().code
 
 
 @pytest.mark.parametrize("done", [0, 1, 2, 150, 399])
@@ -225,17 +222,17 @@ def test_kill_9_at_any_moment_leaves_whole_files_only(
 ) -> None:
     """Killed when that many files are there; the big one is written first."""
     out = tmp_path / "out"
-    command = [sys.executable, "-m", "gitxexp", "get", "HEAD", "big.bin", "many", "-o", str(out)]
 
     def there() -> int:
         return sum(len(names) for _, _, names in os.walk(out))
 
-    with subprocess.Popen(command, cwd=heavy.path, stdout=subprocess.DEVNULL) as process:
-        while process.poll() is None and (not out.exists() or there() < done):
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+    process = heavy.forked("get", "HEAD", "big.bin", "many", "-o", out)
+    while process.poll() is None and (not out.exists() or there() < done):
+        time.sleep(0.001)
+    process.kill()
+    code = process.done().code
     if done < 150:
-        assert process.returncode == -signal.SIGKILL and len(files(out)) < 401
+        assert code == -signal.SIGKILL and len(files(out)) < 401
     for file in files(out):
         assert file.name.isdigit() or file.name == "big.bin", "a temporary file was left"
         if file.name == "big.bin":
@@ -255,11 +252,11 @@ def test_a_temporary_worktree_is_gone_after_ctrl_c_and_after_kill_9(
 ) -> None:
     command = ("get", "HEAD", "big.bin", "-f", "-o", tmp_path / "b", "--strategy", "worktree")
     trees = heavy.git("worktree", "list")
-    for delay in (0.3, 0.6, 0.9):
+    for delay in (0.05, 0.2, 0.4):
         killed(heavy, delay, signal.SIGINT, *command)
         assert heavy.git("worktree", "list") == trees
         assert list((heavy / ".git/xexp").glob("get-*")) == []
-    for delay in (0.3, 0.6):
+    for delay in (0.1, 0.3):
         killed(heavy, delay, signal.SIGKILL, *command)
     heavy.xexp(*command).good()
     assert heavy.git("worktree", "list") == trees

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 import textwrap
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from gitxexp.repository.tag_message import Payload
 from gitxexp.workflows.experiments.describe import changed_params
-from tests.helpers import Repo
+from tests import forkserver
+from tests.helpers import Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
@@ -28,10 +32,32 @@ json.dump({"f1": f1}, open("metrics.json", "w"))
 """
 
 
-def train(repo: Repo, run: str, lr: float, f1: float) -> None:
+@pytest.fixture(scope="session")
+def trainer(sealed: Path) -> Iterator[Path]:
+    """A folder for PATH: ``train`` is a Python that has imported xetrack."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        server = forkserver.start(
+            Path(folder) / "bin", {"train": "tests.workflows.experiments.script"}, ("xetrack",)
+        )
+        yield Path(folder) / "bin"
+        server.communicate()
+
+
+@pytest.fixture(autouse=True)
+def trains(trainer: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings start at once."""
+    monkeypatch.setenv("PATH", str(trainer), prepend=os.pathsep)
+
+
+def start(repo: Repo, run_id: str, lr: float, f1: float) -> None:
+    """Train with parameters from the command line."""
+    run("train", "train.py", run_id, str(lr), str(f1), cwd=repo.path).good()
+
+
+def train(repo: Repo, run_id: str, lr: float, f1: float) -> None:
     """Edit the parameter file and train, as people do it in a loop."""
     repo.write("params.yaml", f"lr: {lr}\n")
-    repo.python("train.py", run, str(lr), str(f1)).good()
+    start(repo, run_id, lr, f1)
 
 
 @pytest.fixture(scope="session")
@@ -44,7 +70,8 @@ def swept_template(dvc_template, sealed):
     made = copy_template(dvc_template, folder)
     (made / "results").mkdir()
     made.write("train.py", textwrap.dedent(TRAIN))
-    train(made, "base", 0.1, 0.8)
+    made.write("params.yaml", "lr: 0.1\n")
+    made.python("train.py", "base", "0.1", "0.8").good()
     made.xexp("init", "--track").good()
     made.commit("set up")
     made.xexp("tag", "-m", "base").good()
@@ -87,7 +114,7 @@ def test_files_that_were_committed_since_contradict_it_too(swept: Repo) -> None:
 
 
 def test_a_file_that_never_had_the_value_was_overridden(swept: Repo) -> None:
-    swept.python("train.py", "cli", "0.7", "0.85").good()
+    start(swept, "cli", 0.7, 0.85)
     done = swept.xexp("tag", "--all").good()
     assert "params.yaml says lr=0.1, the run 0.7: the run's own value counts" in done.err
 
@@ -140,7 +167,7 @@ def test_a_first_experiment_without_its_files_is_refused(dvc_repo: Repo) -> None
     dvc_repo.xexp("init").good()
     dvc_repo.write("train.py", textwrap.dedent(TRAIN))
     dvc_repo.commit("set up")
-    dvc_repo.python("train.py", "base", "0.1", "0.8").good()
+    start(dvc_repo, "base", 0.1, 0.8)
     dvc_repo.write("params.yaml", "lr: 0.1\n")
     names = "models/production/model.bin, results/experiments.db"
     assert f"untracked  {names}" in dvc_repo.xexp().good().out
@@ -170,8 +197,8 @@ def test_verify_finds_the_wrong_tags_of_the_past(swept: Repo) -> None:
 
 
 def test_best_chooses_among_untagged_runs(swept: Repo) -> None:
-    for run, lr, f1 in (("one", 0.2, 0.7), ("two", 0.3, 0.9), ("three", 0.4, 0.6)):
-        train(swept, run, lr, f1)
+    for run_id, lr, f1 in (("one", 0.2, 0.7), ("two", 0.3, 0.9), ("three", 0.4, 0.6)):
+        train(swept, run_id, lr, f1)
     suggest = ("tag", "--all", "--allow-mismatch", "--best", "f1", "--dry-run", "--json")
     assert swept.xexp(*suggest).good().json()["run"] == "two"
     swept.xexp("tag", "--all", "--allow-mismatch", "--best", "f1").good()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_template
 from tests.helpers import Clock, Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
@@ -27,21 +28,29 @@ def row(repo: Repo, version: str) -> tuple[str, ...]:
         return tuple(db.execute(sql, (version,)).fetchone())
 
 
-@pytest.fixture
-def pushed(trained: Repo, tmp_path: Path, clock: Clock) -> Repo:
+@pytest.fixture(scope="session")
+def pushed_template(set_up_template: Path, sealed: Path) -> Path:
     """Set up, two experiments, of which the first is pushed to ``origin``."""
-    trained.git("init", "-q", "--bare", str(tmp_path / "origin.git"))
-    trained.git("remote", "add", "origin", str(tmp_path / "origin.git"))
-    trained.xexp("init").good()
-    trained.commit("set up")
-    trained.xexp("tag", "-m", "one").good()
-    trained.git("push", "-q", "-u", "origin", "main")
-    trained.xexp("push").good()
+    clock = Clock()
+    folder = sealed / "pushed-template"
+    made = copy_template(set_up_template, folder)
+    made.git("init", "-q", "--bare", "../origin.git")
+    made.git("remote", "add", "origin", "../origin.git")
+    made.xexp("tag", "-m", "one").good()
+    made.git("push", "-q", "-u", "origin", "main")
+    made.xexp("push").good()
     clock.tick()
-    log(trained, "second", 0.3)
-    trained.xexp("tag", "-m", "two", "--label", "keep").good()
-    clock.tick()
-    return trained
+    log(made, "second", 0.3)
+    made.xexp("tag", "-m", "two", "--label", "keep").good()
+    return folder
+
+
+@pytest.fixture
+def pushed(pushed_template: Path, tmp_path: Path, clock: Clock) -> Repo:
+    """A private copy of it, and of ``origin``."""
+    clock.tick(120)
+    run("cp", "-a", pushed_template / "origin.git", tmp_path, cwd=tmp_path).good()
+    return copy_template(pushed_template, tmp_path)
 
 
 def clone(origin: Repo, folder: Path, *args: str) -> Repo:

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -348,10 +345,6 @@ def test_init_installs_it_in_a_clone_too(trained: Repo, tmp_path: Path) -> None:
 # -- the process ---------------------------------------------------------------------------------
 
 
-def driver(repo: Repo, *args: str) -> list[str]:
-    return [sys.executable, "-m", "gitxexp", "merge-driver", *args]
-
-
 def test_click_is_not_imported(tree: Repo) -> None:
     for name in ("base.x", "ours.x", "theirs.x"):
         (tree / name).write_bytes((tree / "runs.db").read_bytes())
@@ -377,20 +370,20 @@ def test_kill_at_any_moment_leaves_ours_or_the_result(repo: Repo, tmp_path: Path
     mine = (tmp_path / "base").read_bytes()
     ours = repo / ".merge_file_x"
     ours.write_bytes(mine)
+    command = ("merge-driver", tmp_path / "base", ours, theirs, "7", "runs.db")
     started = time.monotonic()
-    command = driver(repo, str(tmp_path / "base"), str(ours), str(theirs), "7", "runs.db")
-    subprocess.run(command, cwd=repo.path, check=True, capture_output=True)
+    repo.forked(*command).done().good()
     whole, merged = time.monotonic() - started, ours.read_bytes()
     assert len(ids(ours)) == 25000
     for number in range(runs):
         ours.write_bytes(mine)
-        process = subprocess.Popen(command, cwd=repo.path, stderr=subprocess.DEVNULL)
+        process = repo.forked(*command)
         time.sleep(whole * (number + 1) / (runs + 1))
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.done()
         content = ours.read_bytes()
         assert content == mine or len(ids(ours)) == 25000
-    subprocess.run(command, cwd=repo.path, check=True, capture_output=True)
+    repo.forked(*command).done().good()
     assert not list((repo / ".git/xexp").glob("driver-*")) and len(merged) > len(mine)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -36,12 +37,22 @@ def tables(kind: str, path: Path) -> dict[str, list[tuple[object, ...]]]:
         return {name: con.execute(f"SELECT * FROM {name} ORDER BY 1").fetchall() for name in names}
 
 
-@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
-@pytest.mark.parametrize("dropped", ["ours", "theirs"])
-@pytest.mark.parametrize("option", ["--ours", "--theirs", "--row=1=ours", "--row=1=theirs"])
-def test_whose_it_is(repo: Repo, kind: str, dropped: str, option: str) -> None:
-    """Of a table that ours dropped, theirs came back without the rows that theirs had not changed;
-    a DuckDB table could not be given up, and --row settled neither."""
+@pytest.fixture(scope="session")
+def templates() -> dict[tuple[str, str], Path]:
+    """Repositories by kind of database and who dropped the table."""
+    return {}
+
+
+@pytest.fixture
+def parted(
+    repo: Repo, templates: dict[tuple[str, str], Path], kind: str, dropped: str, sealed: Path
+) -> Repo:
+    """One side has dropped table t, the other has changed it."""
+    if template := templates.get((kind, dropped)):
+        shutil.rmtree(repo.path)
+        run("cp", "-a", template, repo.path, cwd=repo.path.parent).good()
+        repo.git("update-index", "-q", "--refresh")
+        return repo
     path = repo / "r.db"
     execute(kind, path, *BASE)
     repo.xexp("drivers", "install").good()
@@ -52,13 +63,25 @@ def test_whose_it_is(repo: Repo, kind: str, dropped: str, option: str) -> None:
     repo.git("switch", "-q", "main")
     execute(kind, path, *(DROP if dropped == "ours" else CHANGE))
     repo.commit("ours")
+    template = templates[kind, dropped] = sealed / f"{kind}-dropped-by-{dropped}"
+    run("cp", "-a", repo.path, template, cwd=repo.path.parent).good()
+    return repo
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "duckdb"])
+@pytest.mark.parametrize("dropped", ["ours", "theirs"])
+@pytest.mark.parametrize("option", ["--ours", "--theirs", "--row=1=ours", "--row=1=theirs"])
+def test_whose_it_is(parted: Repo, kind: str, dropped: str, option: str) -> None:
+    """Of a table that ours dropped, theirs came back without the rows that theirs had not changed;
+    a DuckDB table could not be given up, and --row settled neither."""
+    repo = parted
     assert run("git", "merge", "other", cwd=repo.path).code == 1
     assert "1  r.db: t" in repo.xexp("conflicts").good().out
     repo.xexp("conflicts", "resolve", option).good()
     expected: dict[str, list[tuple[object, ...]]] = {"o": [(1,), (2,)]}
     if not option.endswith(dropped):
         expected["t"] = [("a", 9), ("b", 2)]
-    assert tables(kind, path) == expected
+    assert tables(kind, repo / "r.db") == expected
     assert repo.git("ls-files", "-u") == ""
 
 

@@ -6,8 +6,6 @@ import hashlib
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -105,15 +103,8 @@ def recover(repo: Repo) -> None:
 
 def together(repo: Repo, *commands: tuple[str, ...]) -> list[Done]:
     """Commands started at once in processes of their own."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-m", "gitxexp", *command], cwd=repo.path, stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ),
-        )
-        for command in commands
-    ]  # fmt: skip
-    outputs = [(process, process.communicate(timeout=120)) for process in started]
-    return [Done(process.returncode, out, err) for process, (out, err) in outputs]
+    started = [repo.forked(*command) for command in commands]
+    return [process.done() for process in started]
 
 
 def cache_object(repo: Repo, data: bytes) -> Path:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.conftest import copy_template
 from tests.helpers import Done, Repo
 from tests.workflows.models.model_tools import (
     FOLDER,
@@ -24,11 +25,17 @@ from tests.workflows.models.model_tools import (
 BOTH = [candidate("run-lr-0.01"), candidate("run-lr-0.1")]
 
 
+@pytest.fixture(scope="session")
+def pushed_template(models_template: Path, sealed: Path) -> Path:
+    folder = sealed / "pushed-models-template"
+    copy_template(models_template, folder).dvc("push")
+    return folder
+
+
 @pytest.fixture
-def pushed(modelled: Repo) -> Repo:
+def pushed(pushed_template: Path, tmp_path: Path) -> Repo:
     """``modelled`` with every object on the remote."""
-    modelled.dvc("push")
-    return modelled
+    return copy_template(pushed_template, tmp_path)
 
 
 def fates(done: Done) -> dict[str, dict[str, Any]]:
@@ -55,7 +62,7 @@ def test_the_best_stay_and_the_rest_goes(pushed: Repo) -> None:
 
 def test_what_goes_is_red_on_a_terminal(pushed: Repo) -> None:
     env = {"GIT_PAGER_IN_USE": "true", "TERM": "xterm", "COLUMNS": "120"}
-    done = pushed.xexp_process("--color=always", "prune", "--keep", "1", "--dry-run", env=env)
+    done = pushed.forked("--color=always", "prune", "--keep", "1", "--dry-run", env=env).done()
     assert "\x1b[31mremove" in done.good().out and "?[" not in done.out
 
 

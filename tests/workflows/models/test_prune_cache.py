@@ -171,7 +171,7 @@ def test_while_dvc_is_at_work_it_waits_for_another_time(modelled: Repo) -> None:
     from gitxexp.storage.dvc.add import exclusively
 
     with exclusively([modelled.path]):
-        done = modelled.xexp_process("prune", "--cache", "-n")
+        done = modelled.forked("prune", "--cache", "-n").done()
     assert done.code == 128
     assert "another DVC process is at work" in done.err
     assert old.is_file()

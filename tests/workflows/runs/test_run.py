@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -245,16 +244,11 @@ def test_undo_and_a_record_that_stays(ready: Repo) -> None:
 
 def test_a_killed_run_is_recorded_by_the_next_command(ready: Repo) -> None:
     script = "echo begun; sleep 982.5; echo never"
-    process = subprocess.Popen(
-        [sys.executable, "-m", "gitxexp", "run", "--", "sh", "-c", script],
-        cwd=ready.path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"begun\n"
+    process = ready.forked("run", "--", "sh", "-c", script)
+    process.wait_until(lambda: process.said(1).startswith("begun\n"))
     assert [row["status"] for row in records(ready)] == ["running"]
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
+    process.kill()
+    process.done()
     assert [row["status"] for row in records(ready)] == ["killed"]
     done = ready.xexp("run", "--no-tag", "--", "echo", "next").good()
     assert "was killed: recorded" in done.err

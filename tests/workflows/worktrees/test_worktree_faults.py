@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -171,18 +170,11 @@ def test_remove_interrupted(trained: Repo, monkeypatch: pytest.MonkeyPatch) -> N
     assert (state(trained), contents(tree_of(trained))) == before
 
 
-def start(repo: Repo, name: str) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "gitxexp", "worktree", "new", name]
-    return subprocess.Popen(
-        command, cwd=repo.path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
 @pytest.mark.parametrize("names", [("a", "a"), ("a", "b")])
 def test_two_at_once(trained: Repo, names: tuple[str, str]) -> None:
-    processes = [start(trained, name) for name in names]
-    outputs = [process.communicate(timeout=60) for process in processes]
-    codes = sorted(process.returncode for process in processes)
+    processes = [trained.forked("worktree", "new", name) for name in names]
+    outputs = [process.done(timeout=60) for process in processes]
+    codes = sorted(done.code for done in outputs)
     assert codes == ([0, 128] if names[0] == names[1] else [0, 0]), outputs
     for name in set(names):
         tree = tree_of(trained, name)
@@ -190,7 +182,8 @@ def test_two_at_once(trained: Repo, names: tuple[str, str]) -> None:
         assert (tree / DB).read_bytes() == (trained / DB).read_bytes()
     if names[0] == names[1]:
         assert any(
-            ("fatal: " in err and "exists" in err) or "checked out" in err for _, err in outputs
+            ("fatal: " in done.err and "exists" in done.err) or "checked out" in done.err
+            for done in outputs
         )
 
 
