@@ -6,8 +6,6 @@ import hashlib
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +15,8 @@ import pytest
 from gitxexp.storage.dvc.add import add
 from gitxexp.storage.dvc.pointers import outputs_in
 from gitxexp.storage.objects import manifest, object_path
-from tests.helpers import Repo, run
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the drivers
 
@@ -34,23 +33,36 @@ def tag(repo: Repo, version: str) -> None:
     repo.git("tag", "-a", "--cleanup=verbatim", "-m", MESSAGE.format(version), version)
 
 
+def with_origin(repo: Repo) -> Repo:
+    run("git", "init", "-q", "--bare", "-b", "main", "../origin", cwd=repo.path).good()
+    repo.git("remote", "add", "origin", str(repo.path.parent / "origin"))
+    return repo
+
+
 @pytest.fixture
-def origin(dvc_repo: Repo, tmp_path: Path) -> Repo:
-    """The bare git remote of ``dvc_repo``, empty."""
-    run("git", "init", "-q", "--bare", "-b", "main", str(tmp_path / "origin"), cwd=tmp_path).good()
-    dvc_repo.git("remote", "add", "origin", str(tmp_path / "origin"))
+def origin(tmp_path: Path) -> Repo:
+    """The bare git remote of ``many``."""
     return Repo(tmp_path / "origin")
 
 
-@pytest.fixture
-def many(dvc_repo: Repo, origin: Repo) -> Repo:
-    """Experiment ``e0.1.0`` with a directory of 300 files, nothing of it pushed."""
+@pytest.fixture(scope="session")
+def many_template(dvc_template: Path, sealed: Path) -> Path:
+    Clock()
+    folder = sealed / "many-template"
+    made = copy_template(dvc_template, folder)
     for i in range(300):
-        dvc_repo.write(f"raw/f{i}", f"{i}")
-    add(dvc_repo.path, ["raw"])
-    dvc_repo.commit("data")
-    tag(dvc_repo, "e0.1.0")
-    return dvc_repo
+        made.write(f"raw/f{i}", f"{i}")
+    add(made.path, ["raw"])
+    made.commit("data")
+    tag(made, "e0.1.0")
+    return folder
+
+
+@pytest.fixture
+def many(many_template: Path, tmp_path: Path) -> Repo:
+    """Experiment ``e0.1.0`` with a directory of 300 files, nothing of it pushed; ``origin`` is a
+    bare git remote, empty."""
+    return with_origin(copy_template(many_template, tmp_path))
 
 
 def test_artifacts_branch_and_tag_arrive(many: Repo, origin: Repo) -> None:
@@ -269,16 +281,16 @@ def test_a_full_remote_says_so_and_the_next_push_completes(many: Repo, origin: R
 @pytest.mark.parametrize("sent", [1, 90, 250, 300, 301])
 def test_killed_anywhere_the_next_push_completes(many: Repo, origin: Repo, sent: int) -> None:
     assert many.remote
-    with subprocess.Popen([sys.executable, "-m", "gitxexp", "push"], cwd=many.path,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:  # fmt: skip
-        while len(objects(many.remote)) < sent and process.poll() is None:
-            time.sleep(0.001)
-        process.send_signal(signal.SIGKILL)
+    process = many.forked("push")
+    while len(objects(many.remote)) < sent and process.poll() is None:
+        time.sleep(0.001)
+    process.kill()
+    code = process.done().code
     there = objects(many.remote)
     if origin.tags:
         assert there == objects(many / ".dvc/cache"), "a tag came before its data"
     if sent < 250:
-        assert process.returncode == -signal.SIGKILL and len(there) < 300
+        assert code == -signal.SIGKILL and len(there) < 300
         assert not any(name.endswith(".dir") for name in there), "a manifest before its files"
     many.xexp("push").good()
     assert objects(many.remote) == objects(many / ".dvc/cache")
