@@ -9,7 +9,7 @@ process group, so tests of Ctrl-C, of start-up and of broken installations do wi
 from __future__ import annotations
 
 import array
-import json
+import marshal
 import os
 import socket
 import subprocess
@@ -22,14 +22,20 @@ IMPORTED = ("gitxexp.entry", "gitxexp.cli.main", "gitxexp.api", "dvc.cli", "dvc.
             "dvc.stage", "dvc.repo.add", "dvc.repo.push", "dvc.repo.checkout", "dvc.repo.status",
             "dvc_data.index", "git", "sqlite_utils", "duckdb", "ruamel.yaml")  # fmt: skip
 
+#: What it needs of ``os``, ``json`` and ``socket`` without their imports, which take longer than Python.
 CLIENT = """#!{python} -IS
-import array, json, os, socket, sys
-server = socket.socket(socket.AF_UNIX)
+import sys
+from _socket import AF_UNIX, SCM_RIGHTS, SOL_SOCKET, socket
+from array import array
+from marshal import dumps
+from posix import environ, getcwd, umask
+server = socket(AF_UNIX)
 server.connect({address!r})
-mask = os.umask(0)
-os.umask(mask)
-told = json.dumps([{module!r}, sys.argv, os.getcwd(), dict(os.environ), mask]).encode() + b"\\n"
-server.sendmsg([told[:1]], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+mask = umask(0)
+umask(mask)
+told = dumps(({module!r}, sys.argv, getcwd(), environ, mask))
+told = len(told).to_bytes(8, "big") + told
+server.sendmsg([told[:1]], [(SOL_SOCKET, SCM_RIGHTS, array("i", [0, 1, 2]))])
 server.sendall(told[1:])
 answer = server.recv(16)
 sys.exit(int(answer) if answer else "the command died")
@@ -58,12 +64,14 @@ def start(
 
 def serve(address: str, imported: list[str]) -> None:
     """Fork for each command that asks, until standard input ends."""
+    import gc
     import importlib
     import select
     import signal
 
     for module in imported:
         importlib.import_module(module)
+    gc.freeze()  # or each copy looks for garbage in all of it, and copies the memory by that
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(address)
@@ -90,12 +98,13 @@ def answer(asked: socket.socket) -> None:
     first, rights, _, _ = asked.recvmsg(1, socket.CMSG_SPACE(streams.itemsize * 3))
     streams = array.array("i", rights[0][2])
     with asked.makefile("rb") as rest:
-        module, argv, cwd, environment, mask = json.loads(first + rest.readline())
+        size = int.from_bytes(first + rest.read(7), "big")
+        module, argv, cwd, environment, mask = marshal.loads(rest.read(size))
     for number, stream in enumerate(streams):
         os.dup2(stream, number)
         os.close(stream)
-    os.environ.clear()
-    os.environ.update(environment)
+    os.environb.clear()
+    os.environb.update(environment)
     os.umask(mask)
     os.chdir(cwd)
     sys.argv = argv

@@ -39,7 +39,8 @@ from gitxexp.storage.dvc.remote import (
 from gitxexp.storage.dvc.session import init
 from gitxexp.storage.git import Git
 from gitxexp.storage.objects import find_object, manifest, object_path
-from tests.helpers import Repo
+from tests.conftest import copy_template
+from tests.helpers import Clock, Repo
 
 OLD = time.time() - 100
 
@@ -68,14 +69,22 @@ def cache(tmp_path: Path) -> Path:
     return tmp_path / "stat.db"
 
 
-@pytest.fixture
-def big(dvc_repo: Repo) -> Repo:
-    """A tracked directory ``data/raw`` of 30 files besides ``data/train.csv``."""
+@pytest.fixture(scope="module")
+def big_template(dvc_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that ``big`` copies."""
+    Clock()
+    made = copy_template(dvc_template, tmp_path_factory.mktemp("big"))
     for i in range(30):
-        dvc_repo.write(f"data/raw/{i % 3}/f{i}.txt", f"content {i}")
-    add(dvc_repo.path, ["data/raw"])
-    dvc_repo.commit()
-    return dvc_repo
+        made.write(f"data/raw/{i % 3}/f{i}.txt", f"content {i}")
+    add(made.path, ["data/raw"])
+    made.commit()
+    return made.path.parent
+
+
+@pytest.fixture
+def big(big_template: Path, tmp_path: Path) -> Repo:
+    """A tracked directory ``data/raw`` of 30 files besides ``data/train.csv``."""
+    return copy_template(big_template, tmp_path)
 
 
 def test_init_makes_a_project_and_says_which_files(repo: Repo) -> None:

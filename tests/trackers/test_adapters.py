@@ -119,8 +119,9 @@ def schema(path: Path) -> list[tuple[str, ...]]:
         return db.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
 
 
-def test_dvclive(repo: Repo) -> None:
-    python(DVCLIVE, cwd=repo.path)
+def test_dvclive(repo: Repo, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(repo.path)
+    exec(DVCLIVE, {})  # here, where DVC is imported already
     path = repo / "dvclive"
     assert tracker_of(path) == "dvclive"
     run = latest_run(path)
