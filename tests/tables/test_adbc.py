@@ -188,6 +188,9 @@ def test_a_file_put_in_the_place_of_a_checked_one(tmp_path: Path) -> None:
     """The driver opens by path; what it opened is compared with what was checked."""
     source = database(tmp_path / "s.db", "CREATE TABLE t (a TEXT)", [["x"]])
     other = database(tmp_path / "other.db", "CREATE TABLE t (a TEXT)", [["secret"]]).stat()
+    own = source.stat()
+    checked.remember(source, lambda: (own.st_dev, own.st_ino))
+    assert compared(source, tmp_path)
     checked.remember(source, lambda: (other.st_dev, other.st_ino))
     with pytest.raises(XexpError, match="was replaced"):
         adbc.write(source, Part("t", ranges=EVERY), tmp_path / "o.parquet")

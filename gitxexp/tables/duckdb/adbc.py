@@ -7,7 +7,7 @@ batch is literals, SQLite stops the query at a value that would be converted, an
 Then :func:`gitxexp.tables.duckdb.scan.write`, which has the rules, writes the rows.
 
 The driver has its own copy of SQLite. Two copies in one process drop each other's locks on a file
-(sqlite.org/howtocorrupt.html, 2.2.1), so it is used only in a process that does not have the file open.
+(sqlite.org/howtocorrupt.html, 2.2.1), so it is used only in a process of its own.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from typing import Any
 
 from gitxexp.common import checked, sqlite
 from gitxexp.common.dataclass import dataclass
+from gitxexp.common.garbage import no_collection
 from gitxexp.tables.duckdb import scan, source
 from gitxexp.tables.duckdb.scan import Part, Written
 from gitxexp.tables.duckdb.session import quote, text
 
-_PACKAGES = ("adbc_driver_manager", "adbc_driver_sqlite", "duckdb", "_duckdb")
+_PACKAGES = ("adbc_driver_manager", "adbc_driver_sqlite", "duckdb")
 
 #: A literal of each kind. Texts travel as blobs: a column of texts would take everything.
 _LITERALS = {"integer": "0", "real": "0.0", "text": "x''", "blob": "x''"}
@@ -51,6 +52,7 @@ def folders() -> list[str]:
     return list(found)
 
 
+@no_collection()
 def write(path: Path, part: Part, out: Path) -> Written | None:
     """Like :func:`gitxexp.tables.duckdb.scan.write`, for a part of one range of rowids; None if that
     function has to be called instead.
@@ -77,6 +79,7 @@ def write(path: Path, part: Part, out: Path) -> Written | None:
             ) as connection,
             adbc_driver_manager.AdbcStatement(connection) as statement,
         ):
+            # Mapped pages are not copied; should the file be cut short, this process is killed.
             for pragma in ("trusted_schema = OFF", f"mmap_size = {1 << 40}"):
                 statement.set_sql_query(f"PRAGMA {pragma}")
                 statement.execute_update()
@@ -109,7 +112,7 @@ def _query(path: Path, part: Part) -> _Query | None:
         [(low, high)] = part.ranges or ()
         rows = f"FROM main.{quote(part.table)} AS t WHERE rowid BETWEEN {low} AND {high}"
         declared = scan.columns(con, part)
-        values = {name: f"t.{quote(name)}" for name in declared}  # "name" alone may be a text
+        values = {name: f"t.{quote(name)}" for name in declared}  # never taken for a text in quotes
         seen = {}
         for name, value in values.items():
             sql = f"SELECT typeof({value}) {rows} AND {value} IS NOT NULL LIMIT 1"

@@ -49,9 +49,9 @@ def write(path: Path, part: Part, out: Path) -> tuple[list[Path], list[str]]:
     con, _ = source.connect(path)
     with closing(con):  # its lock prevents changes while the processes read
         shares = _shares(path, part, con)
-        files = _side_by_side(path, part, out, shares) if shares else []
+        files, notes = _side_by_side(path, part, out, shares) if shares else ([], [])
     if files and stamp(path) == before:  # in WAL mode the lock does not stop a writer
-        return files, []
+        return files, notes
     return [out], scan.write(path, part, out).notes
 
 
@@ -75,9 +75,10 @@ def _processors() -> int:
 
 def _side_by_side(
     path: Path, part: Part, out: Path, shares: Sequence[tuple[int, int]]
-) -> list[Path]:
-    """Return the files, one per share; none if they differ or a process failed."""
+) -> tuple[list[Path], list[str]]:
+    """Return the files, one per share, and notes; none if they differ or a process failed."""
     files = [out.with_name(f"{out.stem}-{at}.parquet") for at in range(len(shares))]
+    folders = adbc.folders()
     processes = []
     try:
         for file, share in zip(files, shares, strict=True):
@@ -90,7 +91,7 @@ def _side_by_side(
                 "identity": checked.identity_of(path),
             }
             process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *adbc.folders()],
+                [sys.executable, "-I", "-S", "-c", _START, str(Path(__file__).parents[3]), *folders],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
             )  # fmt: skip
             processes.append(process)
@@ -98,17 +99,20 @@ def _side_by_side(
             process.stdin.write(json.dumps(asked))
             process.stdin.close()
         found: dict[str, set[str]] = {}
+        notes: list[str] = []
         for process in processes:
             assert process.stdout is not None
             said = process.stdout.read()
             if process.wait():
-                return []
+                return [], []
             answer = json.loads(said)
-            if answer["notes"]:
-                return []
+            notes = answer["notes"]
+            if notes and len(files) > 1:  # other shares need not have that form
+                return [], []
             for name, kind in answer["kinds"].items():
                 found.setdefault(name, set()).add(kind)
-        return files if all(len(kinds) == 1 for kinds in found.values()) else []
+        alike = all(len(kinds) == 1 for kinds in found.values())
+        return (files, notes) if alike else ([], [])
     finally:
         for process in processes:
             process.kill()
