@@ -337,12 +337,6 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def taken(git: Git) -> list[AnyVersion]:
-    """Every version taken by a tag of any kind, experiment or not."""
-    found = (versions.parse(ref.removeprefix("refs/tags/")) for ref in git.refs(*patterns()))
-    return [version for version in found if version is not None]
-
-
 def experiments(git: Git, cache: Path) -> list[Experiment]:
     """Every experiment of the repository, newest first. Foreign tags are skipped."""
     return tags_later(git, cache)().experiments

@@ -14,9 +14,14 @@ if TYPE_CHECKING:
 
 def database(connection: sqlite3.Connection) -> Database:
     """Wrap ``connection`` with sqlite-utils; no sqlite-utils plugin is loaded."""
+    return import_writer()(connection, recursive_triggers=False, execute_plugins=False)
+
+
+def import_writer() -> type[Database]:
+    """Return sqlite-utils' class. In a thread only beside what imports neither pandas nor numpy."""
     with _hidden("pandas", "numpy"):
         from sqlite_utils import Database
-    return Database(connection, recursive_triggers=False, execute_plugins=False)
+    return Database
 
 
 @contextmanager

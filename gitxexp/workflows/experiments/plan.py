@@ -12,7 +12,7 @@ from gitxexp.common.errors import NoAnswer, UsageError, XexpError
 from gitxexp.common.text import some
 from gitxexp.repository import commit as repository_commit
 from gitxexp.repository import config as settings
-from gitxexp.repository import config_hash
+from gitxexp.repository import config_hash, prefetch
 from gitxexp.repository import version as versions
 from gitxexp.repository.commit import Changes
 from gitxexp.repository.numbers import Taken, taken, untagged
@@ -22,6 +22,7 @@ from gitxexp.repository.tags import Experiment, Tags
 from gitxexp.repository.version import AnyVersion, Level, Version
 from gitxexp.storage.dvc import pointers
 from gitxexp.storage.dvc.pointers import Output
+from gitxexp.storage.git import asked_once, begun
 from gitxexp.trackers.run import Run, Window
 from gitxexp.trackers.stamps import Stampable
 from gitxexp.workflows.experiments import describe, warnings
@@ -140,6 +141,12 @@ def plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion] = (
     without ``-a``, or runs that the results would lose.
     """
     project.require_set_up()
+    at_top = project.git.question(()) == project.at_top.question(())
+    with begun(project.at_top, prefetch.PLAN if at_top else ()), asked_once():
+        return _plan(project, request, elsewhere)
+
+
+def _plan(project: Project, request: Request, elsewhere: Iterable[AnyVersion]) -> Plan:
     branch, head = repository_commit.check_ready(project)
     request = of_record(project, _in_project(project, request))
     changes = repository_commit.changes(project)

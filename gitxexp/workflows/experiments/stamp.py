@@ -19,7 +19,8 @@ from gitxexp.repository.files import (
 )
 from gitxexp.repository.operation import Changed, Irreversible, Repository, Step, Undoing
 from gitxexp.repository.repository import Project, Running
-from gitxexp.repository.tags import taken
+from gitxexp.repository.version import AnyVersion
+from gitxexp.trackers.run import Run
 from gitxexp.trackers.stamps import STAMPED, StampRecord, restamp, stamp, unstamp
 from gitxexp.workflows.experiments.plan import Plan
 
@@ -50,24 +51,30 @@ def stamp_rows(project: Project, running: Running, plan: Plan) -> int:
         ).rows
         for each in plan.stamps
     )
-    others = [old for old in run.versions if version.parse(old) not in (None, plan.version)]
-    known = _versions_of(project, run.id) if others else set()
-    for old in others:
-        if old not in known:
-            new = str(plan.version)
-            running.record(RowsRestamped(str(path), run.table, run.id, old, new))
-            rows += restamp(path, run.table, run.id, old, new)
+    for old in _without_tag(project, run, plan.version):
+        new = str(plan.version)
+        running.record(RowsRestamped(str(path), run.table, run.id, old, new))
+        rows += restamp(path, run.table, run.id, old, new)
     left = FileState.of(path)
     if left is not None and backup.exists():
         running.record(DatabaseWritten(str(path), str(backup), left))
     return rows
 
 
-def _versions_of(project: Project, run: str) -> set[str]:
-    """Return the versions in use, except by other runs: if two clones took the same number, the
-    renumbered one may have left rows with a version that now belongs to another experiment."""
-    others = {e.name for e in project.experiments() if e.payload.run not in ("", run)}
-    return set(map(str, taken(project.git))) - others
+def _without_tag(project: Project, run: Run, new: AnyVersion) -> list[str]:
+    """Return the versions in the run's rows that have no tag, or that of another run: if two clones
+    took the same number, the renumbered one may have left rows with a version that now belongs to
+    another experiment."""
+    said = [old for old in run.versions if version.parse(old) not in (None, new)]
+    if not said:
+        return []
+    tagged = {one.name: one.payload.run for one in project.tags_as_made().among(said)}
+    return [
+        old
+        for old in said
+        if tagged.get(old, "") not in ("", run.id)
+        or not project.git.resolve(f"refs/tags/{old}", "object")
+    ]
 
 
 @dataclass(frozen=True, slots=True)

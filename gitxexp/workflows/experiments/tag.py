@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
+from gitxexp.common import processes
 from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.common.files import atomic_write
@@ -37,6 +38,7 @@ from gitxexp.storage.dvc.pointers import Output
 from gitxexp.storage.git import REFS, Git, PushRejected, begun, choose_remote
 from gitxexp.storage.git_write import GitWriter
 from gitxexp.storage.objects import hash_file
+from gitxexp.storage.sqlite_write import import_writer
 from gitxexp.workflows.artifacts.push import push_artifacts
 from gitxexp.workflows.experiments import describe
 from gitxexp.workflows.experiments import plan as experiments_plan
@@ -212,6 +214,7 @@ def _final(project: Project, plan: Plan, request: Request, outputs: Iterable[Out
 def _register(project: Project, running: Running, final: Payload, own: str) -> None:
     """Write the experiment's row, and its version to the record of its run: the record ``own``,
     else the newest one without a version that logged under its tracker's id."""
+    imported = processes.begun(import_writer)  # while the disk is waited for
     running.save_file(project.registry.path, renamed=True)
     stored = tag_message.decode(tag_message.encode(final))  # exactly what the tag will read back
     known = [record.loaded(row) for row in (project.registry.runs() if final.run or own else ())]
@@ -219,6 +222,7 @@ def _register(project: Project, running: Running, final: Payload, own: str) -> N
         one for one in known if one.named(final.run) and not one.version
     ]
     ran = [replace(one, version=final.version) for one in named[:1]]
+    imported()
     with project.registry.rewrite() as db:
         registry.put(db, final.version, stored)
         record.put(db, ran)
