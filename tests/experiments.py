@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import zlib
 from typing import Any
 
 from gitxexp.repository import config_hash, tag_message
@@ -22,9 +25,27 @@ def tag(repo: Repo, clock: Clock, name: str, params: dict[str, Any] | None = Non
         "params": known,
         "metrics": metrics or {},
     }
-    repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", name, stdin=tag_message.encode(
-        Payload(**{**said, **fields})))  # fmt: skip
+    _annotate(repo, name, commit, tag_message.encode(Payload(**{**said, **fields})))
     return commit
+
+
+def _annotate(repo: Repo, name: str, commit: str, message: str) -> None:
+    """``git tag -a --cleanup=verbatim``, written here where the repository is an ordinary one: hundreds
+    of tests make several tags each."""
+    ref, config = repo / f".git/refs/tags/{name}", repo / ".git/config"
+    who = [os.environ.get(f"GIT_COMMITTER_{each}", "") for each in ("NAME", "EMAIL", "DATE")]
+    plain = len(commit) == 40 and config.is_file() and "gpg" not in config.read_text().lower()
+    if not plain or not all(who) or ref.exists() or "/" in name:
+        repo.git("tag", "-a", "--cleanup=verbatim", "-F", "-", name, stdin=message)
+        return
+    text = f"object {commit}\ntype commit\ntag {name}\ntagger {who[0]} <{who[1]}> {who[2]}\n\n{message}"
+    data = text.encode("utf-8", "surrogateescape")
+    data = b"tag %d\0" % len(data) + data
+    oid = hashlib.sha1(data).hexdigest()
+    file = repo / f".git/objects/{oid[:2]}/{oid[2:]}"
+    file.parent.mkdir(exist_ok=True)
+    file.write_bytes(zlib.compress(data, 1))
+    ref.write_text(f"{oid}\n")
 
 
 def three(repo: Repo, clock: Clock) -> None:
