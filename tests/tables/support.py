@@ -170,8 +170,11 @@ def write(path: Path, types: Types, rows: Sequence[Row], key: Sequence[str] = ()
     plain = Path(tempfile.mkdtemp(), "plain" + path.suffix)  # DuckDB cannot make a name with "?"
     with database(plain) as con:
         con.execute(f"CREATE TABLE t ({spec}{primary})")
-        if values:
+        if values and path.suffix == ".db":
             con.executemany(f"INSERT INTO t VALUES ({', '.join('?' * len(names))})", values)
+        elif values:  # DuckDB takes half a millisecond for each row of executemany
+            lists = ", ".join(f"unnest(?::{kinds[types[c]]}[])" for c in names)
+            con.execute(f"INSERT INTO t SELECT {lists}", [*map(list, zip(*values, strict=True))])
     shutil.move(plain, path)
     plain.parent.rmdir()
     return path

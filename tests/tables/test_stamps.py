@@ -16,6 +16,8 @@ from gitxexp.tables.plan import MergeOptions, Mode
 from gitxexp.tables.rules import earlier, merged_stamp
 from gitxexp.tables.sqlite import merge as sqlite_merge
 
+pytestmark = pytest.mark.usefixtures("one_duckdb")
+
 Rows = list[tuple[object, ...]]
 PLAIN: Rows = [(None, "r1", 0, 0.5, None), (None, "r1", 1, 0.6, None)]
 FIRST: Rows = [("e0.2.0", "r1", 0, 0.5, "abc"), ("e0.2.0", "r1", 1, 0.6, "abc")]

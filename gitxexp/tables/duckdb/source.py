@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from gitxexp.common import sqlite
+from gitxexp.common.dataclass import dataclass
 from gitxexp.common.errors import XexpError
 from gitxexp.common.files import kind_of
 from gitxexp.tables.duckdb.session import (
@@ -59,13 +60,16 @@ def _parquet(session: Session, path: Path, allow_lossy: bool) -> Source:
     plain = f"read_parquet({link}, hive_partitioning = false)"
     with translated(str(path)), _Named(path):
         columns = session.describe(plain)
-        _check_names(session, link, path)
-        for name, logical, _ in _top_level(session, link):
+        fields = [
+            _Field(*row) for row in session.rows(f"SELECT {_FIELD} FROM parquet_schema({link})")
+        ]
+        _check_names(fields, path)
+        for name, logical in _top_level(fields):
             if logical == "NullType()":  # DuckDB before 2.0 calls it INTEGER
                 columns[name] = EMPTY
     if not allow_lossy:
-        _check_nanos(session, link, columns, path)
-        _check_decimals(session, link, path)
+        _check_nanos(fields, columns, path)
+        _check_decimals(fields, path)
     row = "file_row_number"
     if row in {name.lower() for name in columns}:
         row = "xexp_row"
@@ -88,26 +92,36 @@ class _Named:
             raise XexpError(f"{self.path}: {error.message}", error.hint, error.exit_code) from None
 
 
-def _top_level(session: Session, link: str) -> list[tuple[str, str | None, str]]:
-    """Name, logical type and physical type of each top-level column of a parquet file."""
-    rows = session.rows(
-        f"SELECT name, logical_type, type, num_children FROM parquet_schema({link})"
-    )
-    found: list[tuple[str, str | None, str]] = []
+@dataclass(frozen=True)
+class _Field:
+    """One row of DuckDB's ``parquet_schema``; the fields of a group follow it."""
+
+    name: str
+    logical: str | None
+    children: int | None
+    precision: int | None
+
+
+_FIELD = "name, logical_type, num_children, precision"
+
+
+def _top_level(fields: Sequence[_Field]) -> list[tuple[str, str | None]]:
+    """Name and logical type of each top-level column of a parquet file."""
+    found: list[tuple[str, str | None]] = []
     skip = 0
-    for name, logical, physical, children in rows[1:]:
+    for field in fields[1:]:
         if skip == 0:
-            found.append((name, logical, physical))
-        skip = max(skip - 1, 0) + (children or 0) if skip else (children or 0)
+            found.append((field.name, field.logical))
+        skip = max(skip - 1, 0) + (field.children or 0)
     return found
 
 
-def _check_names(session: Session, link: str, path: Path) -> None:
+def _check_names(fields: Sequence[_Field], path: Path) -> None:
     """Reject duplicate names, also inside structs, where DuckDB would give one field the values of
     the other."""
-    rows = session.rows(f"SELECT name, num_children FROM parquet_schema({link})")
     open_groups: list[tuple[int, set[str]]] = []  # remaining fields, names seen
-    for name, children in rows:
+    for field in fields:
+        name, children = field.name, field.children
         if open_groups:
             left, seen = open_groups.pop()
             if name.lower() in seen:
@@ -121,9 +135,9 @@ def _check_names(session: Session, link: str, path: Path) -> None:
             open_groups.append((children, set()))
 
 
-def _check_nanos(session: Session, link: str, columns: Mapping[str, str], path: Path) -> None:
+def _check_nanos(fields: Sequence[_Field], columns: Mapping[str, str], path: Path) -> None:
     """DuckDB before 2.0 has no zoned nanosecond type and would drop the last three digits."""
-    for name, logical, _ in _top_level(session, link):
+    for name, logical in _top_level(fields):
         nanos = "isAdjustedToUTC=1" in (logical or "") and "NANOS=Nano" in (logical or "")
         if nanos and columns.get(name) == "TIMESTAMP WITH TIME ZONE":
             raise XexpError(
@@ -133,14 +147,15 @@ def _check_nanos(session: Session, link: str, columns: Mapping[str, str], path: 
             )
 
 
-def _check_decimals(session: Session, link: str, path: Path) -> None:
+def _check_decimals(fields: Sequence[_Field], path: Path) -> None:
     """DuckDB reads decimals of more than 38 digits as DOUBLE, and rounds them."""
-    wide = session.rows(f"SELECT name, precision FROM parquet_schema({link}) WHERE precision > 38")
-    for name, digits in wide:
-        raise XexpError(
-            f"{path}: column {name} has decimals of {digits} digits, which DuckDB would round",
-            hint="accept the loss with --allow-lossy",
-        )
+    for field in fields:
+        if (field.precision or 0) > 38:
+            raise XexpError(
+                f"{path}: column {field.name} has decimals of {field.precision} digits, which DuckDB "
+                "would round",
+                hint="accept the loss with --allow-lossy",
+            )
 
 
 def damaged(session: Session, source: Source) -> bool:
