@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Repo, run
+from tests.helpers import Clock, Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -31,11 +31,14 @@ def runs(path: Path) -> set[str]:
         return {run for (run,) in db.execute("SELECT track_id FROM events")}
 
 
-@pytest.fixture
-def lfs(repo: Repo) -> Repo:
+@pytest.fixture(scope="session")
+def lfs_template(repo_template: Path, sealed: Path) -> Path:
     """A results database and a model in Git LFS, one run tagged e0.1.0."""
     if shutil.which("git-lfs") is None:
         pytest.skip("git-lfs is not installed")
+    Clock()
+    repo = Repo(sealed / "lfs-template")
+    run("cp", "-a", repo_template, repo.path, cwd=sealed).good()
     repo.git("lfs", "install", "--local")
     repo.write(
         ".gitattributes", "*.db filter=lfs diff=lfs merge=lfs -text\n*.bin filter=lfs -text\n"
@@ -47,7 +50,16 @@ def lfs(repo: Repo) -> Repo:
     repo.commit("set up")
     repo.xexp("tag").good()
     assert repo.git("show", f"HEAD:{DB}").startswith("version https://git-lfs")
-    return repo
+    return repo.path
+
+
+@pytest.fixture
+def lfs(lfs_template: Path, tmp_path: Path) -> Repo:
+    """A private copy of it."""
+    run("cp", "-a", lfs_template, tmp_path / "repo", cwd=tmp_path).good()
+    made = Repo(tmp_path / "repo")
+    made.git("update-index", "-q", "--refresh")
+    return made
 
 
 def branches(repo: Repo) -> None:

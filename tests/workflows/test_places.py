@@ -14,12 +14,24 @@ from tests.cli.test_words import on_terminal
 from tests.helpers import Clock, Repo, run, xexp_inside
 
 
-@pytest.fixture
-def ready(repo: Repo) -> Repo:
+@pytest.fixture(scope="session")
+def ready_template(repo_template: Path, sealed: Path) -> Path:
     """Set up and committed."""
-    repo.xexp("init", "--no-dvc").good()
-    repo.commit("set up")
-    return repo
+    Clock()
+    made = Repo(sealed / "places-template")
+    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    made.xexp("init", "--no-dvc").good()
+    made.commit("set up")
+    return made.path
+
+
+@pytest.fixture
+def ready(ready_template: Path, tmp_path: Path) -> Repo:
+    """A private copy of it."""
+    run("cp", "-a", ready_template, tmp_path / "repo", cwd=tmp_path).good()
+    made = Repo(tmp_path / "repo")
+    made.git("update-index", "-q", "--refresh")
+    return made
 
 
 def test_inside_the_git_folder(ready: Repo, clock: Clock) -> None:
@@ -116,10 +128,12 @@ def with_tool(tmp_path: Path, name: str, script: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("words", [[], ["explore"], ["tag", "-n"], ["init"], ["worktree", "list"]])
 def test_no_git(ready: Repo, tmp_path: Path, words: list[str]) -> None:
-    done = ready.xexp_process(*words, env={"PATH": str(tmp_path)})
+    nowhere = {"PATH": str(tmp_path)}
+    done = ready.forked(*words, env=nowhere).done()
     assert (done.code, done.out) == (128, "")
     assert done.err == "fatal: git is not on PATH\nhint: install git 2.34 or later\n"
-    assert "Did you mean tag?\nhint: " in ready.xexp_process("tga", env={"PATH": str(tmp_path)}).err
+    if not words:
+        assert "Did you mean tag?\nhint: " in ready.forked("tga", env=nowhere).done().err
 
 
 def test_an_old_git(ready: Repo, tmp_path: Path) -> None:
@@ -131,15 +145,15 @@ def test_an_old_git(ready: Repo, tmp_path: Path) -> None:
         exec {git} "$@"
     """
     for words in (["tag"], ["explore"], []):
-        done = ready.xexp_process(*words, env=with_tool(tmp_path, "git", script))
+        done = ready.forked(*words, env=with_tool(tmp_path, "git", script)).done()
         assert (done.code, done.err) == (
             128,
             "fatal: this is git version 2.30.2, which is too old\nhint: install git 2.34 or later\n",
         )
     script = f'[ "$1 $2 $4" = "worktree list -z" ] && exit 129; exec {git} "$@"'
     env = with_tool(tmp_path, "git", script)
-    ready.xexp_process("worktree", "new", "side", env=env).good()
-    done = ready.xexp_process("worktree", "list", "--json", env=env).good()
+    ready.forked("worktree", "new", "side", env=env).done().good()
+    done = ready.forked("worktree", "list", "--json", env=env).done().good()
     assert [row["name"] for row in done.json()] == ["repo", "side"]
 
 
@@ -167,6 +181,7 @@ def test_a_current_folder_that_is_gone(ready: Repo) -> None:
         assert (done.code, done.out, done.err) == (128, "", said)
 
 
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize(
     ("key", "value", "hint"),
     [

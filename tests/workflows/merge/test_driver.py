@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import Repo, run
+from tests.helpers import Clock, Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
 
@@ -37,13 +37,30 @@ def insert(repo: Repo, *names: str, path: str = "runs.db") -> None:
     repo.commit("add " + " ".join(names))
 
 
+@pytest.fixture(scope="session")
+def tree_template(repo_template: Path, sealed: Path) -> Path:
+    """``runs.db`` on ``base``, driver installed, on branch main; row ``ours`` is on branch ``here``,
+    row ``theirs`` on ``there``."""
+    Clock()
+    made = Repo(sealed / "driver-template")
+    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
+    sql(made / "runs.db", KEYED, "INSERT INTO runs VALUES ('base', 0.1, NULL)")
+    made.xexp("drivers", "install").good()
+    made.commit("base")
+    for branch, row in (("there", "theirs"), ("here", "ours")):
+        made.git("switch", "-q", "-c", branch, "main")
+        insert(made, row)
+    made.git("switch", "-q", "main")
+    return made.path
+
+
 @pytest.fixture(params=["main", "linked"])
-def tree(repo: Repo, request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
+def tree(tree_template: Path, request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
     """A work tree (the main one, a linked one) with ``runs.db`` on ``base``, driver installed."""
-    sql(repo / "runs.db", KEYED, "INSERT INTO runs VALUES ('base', 0.1, NULL)")
-    repo.xexp("drivers", "install").good()
-    repo.commit("base")
+    run("cp", "-a", tree_template, tmp_path / "repo", cwd=tmp_path).good()
+    repo = Repo(tmp_path / "repo")
     if request.param == "main":
+        repo.git("update-index", "-q", "--refresh")
         return repo
     repo.git("worktree", "add", "-q", "-b", "work", str(tmp_path / "linked"))
     return Repo(tmp_path / "linked")
@@ -52,11 +69,8 @@ def tree(repo: Repo, request: pytest.FixtureRequest, tmp_path: Path) -> Repo:
 @pytest.fixture
 def parted(tree: Repo) -> Repo:
     """``tree`` with row ``ours`` here and row ``theirs`` on branch ``other``."""
-    here = tree.git("branch", "--show-current")
-    tree.git("switch", "-q", "-c", "other")
-    insert(tree, "theirs")
-    tree.git("switch", "-q", here)
-    insert(tree, "ours")
+    tree.git("branch", "-q", "-m", "there", "other")
+    tree.git("merge", "-q", "--ff-only", "here")
     return tree
 
 

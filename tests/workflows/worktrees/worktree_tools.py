@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -49,6 +50,7 @@ def dies(repo: Repo, *args: str, at: str, call: int = 1) -> None:
     function, given as ``module:name`` or ``module:Class.name``; asserts that it did."""
     pid = os.fork()
     if pid == 0:
+        gc.freeze()  # a collection would copy every page
         with suppress(BaseException):
             _arm(at, call, lambda: os.kill(os.getpid(), signal.SIGKILL))
             xexp_inside(*args, cwd=repo.path)
