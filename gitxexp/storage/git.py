@@ -107,26 +107,36 @@ def asked_anew() -> Iterator[None]:
 
 @contextmanager
 def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
-    """Start questions that the block will ask git, so that their answers are there by then."""
-    started = _begun.get() or {}
+    """Start questions that the block will ask git, so that their answers are there by then; not
+    those that are answered or begun already."""
+    outer, known = _begun.get(), _answers.get() or {}
+    started = {} if outer is None else outer
+    asked = ((git.question(args), args) for args in questions)
+    mine = [(one, args) for one, args in asked if one not in known and one not in started]
     token = _begun.set(started)
     with suppress(XexpError, OSError):  # such as git missing: the actual query will report it
-        for args in questions:
-            started[git.question(args)] = git.start(args)
+        for question, args in mine:
+            started[question] = git.start(args)
     try:
         yield
     finally:
-        drop()
+        _stop(started.pop(question, None) for question, _ in mine)
         _begun.reset(token)
 
 
 def drop() -> None:
     """Stop the processes that :func:`begun` started and whose answers were not used."""
-    started = _begun.get()
-    while started:
-        process = started.popitem()[1]
-        process.kill()
-        process.communicate()
+    started = _begun.get() or {}
+    left = [*started.values()]
+    started.clear()
+    _stop(left)
+
+
+def _stop(processes: Iterable[subprocess.Popen[bytes] | None]) -> None:
+    for process in processes:
+        if process is not None:
+            process.kill()
+            process.communicate()
 
 
 #: The user's settings that would change what the commands read here print (git-config(1)); other

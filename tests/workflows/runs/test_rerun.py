@@ -143,6 +143,7 @@ mkdir -p out && echo "weights $lr" > out/model.pkl && echo "{\\"f1\\": $lr}" > m
 """
 
 
+@pytest.mark.usefixtures("quick")
 def test_runs_of_a_pipeline_are_tagged_with_their_lock_and_run_again(ready: Repo) -> None:
     ready.write("dvc.yaml", STAGE)
     ready.write("train.sh", SHELL)
