@@ -6,7 +6,7 @@ medians and their ratio.
 
 Then a registry of 100,000 rows in all its tables, EXPERIMENTS (6,700) with their parameters, metrics
 and artifacts: ``git xexp tag`` has to stay within ``dvc status`` and 0.3 s, and to write the registry
-no more than twice (itself and the copy for undo), beside the compressed object of git.
+no more than once, beside the compressed object of git (0.3): the former file is kept for undo as it is.
 """
 
 from __future__ import annotations
@@ -69,11 +69,11 @@ def with_registry(folder: Path, rounds: int, experiments: int) -> bool:
         pairs.append((tag, used(folder, sys.executable, "-m", "dvc", "status")))
     clock, processor = (statistics.median(a[i] - b[i] for a, b in pairs) for i in (0, 1))
     copies = statistics.median(ours[2] for ours, _ in pairs) / file.stat().st_size
-    good = clock <= 0.3 and copies <= 2.75
+    good = clock <= 0.3 and copies <= 1.75
     print(f"tag, {rows:,} rows in the registry ({file.stat().st_size / 1e6:.1f} MB)")
     print(f"beyond dvc status {clock:6.2f} s (must be ≤ 0.30), {processor:.2f} s of the processor")
     print(
-        f"written           {copies:6.2f} × the registry (must be ≤ 2.75) {'ok' if good else 'TOO MUCH'}"
+        f"written           {copies:6.2f} × the registry (must be ≤ 1.75) {'ok' if good else 'TOO MUCH'}"
     )
     return good
 
