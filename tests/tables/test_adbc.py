@@ -163,6 +163,16 @@ def _kind(value: Any) -> str:
     return {str: "text", bytes: "blob", float: "real", int: "integer"}[type(value)]
 
 
+def test_values_that_no_insert_wrote(tmp_path: Path) -> None:
+    """Defaults of columns that were added later, and reals that SQLite stores as integers."""
+    source = database(tmp_path / "s.db", "CREATE TABLE t (a REAL UNIQUE)", [[1], [2**53 + 1]])
+    with closing(sqlite3.connect(source)) as con:
+        for column in ("r REAL DEFAULT 1", "x TEXT DEFAULT 5", "n DEFAULT 5"):
+            con.execute(f"ALTER TABLE t ADD COLUMN {column}")
+        con.commit()
+    assert compared(source, tmp_path)
+
+
 def test_a_file_of_a_strange_hand(tmp_path: Path) -> None:
     """A number in a column of texts, which SQLite itself would have made a text."""
     source = database(tmp_path / "s.db", "CREATE TABLE t (a NUMBER)", [[1], ["x"], [2]])
