@@ -111,16 +111,18 @@ def begun(git: Git, questions: Iterable[tuple[str, ...]]) -> Iterator[None]:
     those that are answered or begun already."""
     outer, known = _begun.get(), _answers.get() or {}
     started = {} if outer is None else outer
-    asked = ((git.question(args), args) for args in questions)
-    mine = [(one, args) for one, args in asked if one not in known and one not in started]
+    mine = []
     token = _begun.set(started)
     with suppress(XexpError, OSError):  # such as git missing: the actual query will report it
-        for question, args in mine:
-            started[question] = git.start(args)
+        for args in questions:
+            question = git.question(args)
+            if question not in known and question not in started:
+                started[question] = git.start(args)
+                mine.append(question)
     try:
         yield
     finally:
-        _stop(started.pop(question, None) for question, _ in mine)
+        _stop(started.pop(question, None) for question in mine)
         _begun.reset(token)
 
 
