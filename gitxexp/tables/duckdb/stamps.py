@@ -22,6 +22,7 @@ from gitxexp.tables.rules import (
 )
 
 CHUNK = 200  #: rows of one INSERT
+_FEW = 4  #: times that ours has more rows than theirs, so that looking for theirs first pays
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def restamped(
     sides = [*([table.ours] if table.ours else []), *table.others]
     if not stamps.columns or not identity or len(sides) < 2:
         return Restamped(table)
-    suspects = _suspected(session, table, identity, stamps)
+    suspects = _suspected(session, _compared(session, table, identity), identity, stamps)
     if not count(session, f"SELECT 1 FROM {suspects}"):
         return Restamped(table)
     test = f"hash({listed(identity)}) IN (SELECT h FROM {suspects})"
@@ -85,6 +86,20 @@ def restamped(
         else:
             changes.two_way(by_side, stamps.versions)
     return _applied(session, table, stamps, changes)
+
+
+def _compared(session: Session, table: Aligned, identity: Sequence[str]) -> Aligned:
+    """The table, of ours only the rows that may equal one of theirs, if theirs are far fewer: DuckDB
+    then skips most of a large file."""
+    if table.ours is None or not table.others:
+        return table
+    theirs = " UNION ALL ".join(f"SELECT {listed(identity)} FROM ({s.query})" for s in table.others)
+    if count(session, theirs) * _FEW > count(session, table.ours.query):
+        return table
+    columns = {c: table.columns[c] for c in identity}
+    common = [c for c in shared(table) if c in columns]
+    query = candidates(session, columns, table.ours.query, theirs, common)
+    return replace(table, ours=replace(table.ours, query=query))
 
 
 def _suspected(session: Session, table: Aligned, identity: Sequence[str], stamps: Stamps) -> str:
