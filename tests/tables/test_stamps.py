@@ -72,6 +72,20 @@ def test_one_row_with_the_earlier_stamp(
 
 @pytest.mark.parametrize("by", ENGINES)
 @pytest.mark.parametrize("key", KEYS)
+def test_few_rows_that_are_among_many(tmp_path: Path, key: str, by: Engine) -> None:
+    """Only rows of ours that may be one of theirs are looked at: with empty cells they may, too."""
+    many: Rows = [(None, "r9", step, None, None) for step in range(40)]
+    empty: Rows = [(None, "r1", 2, None, None)]
+    target = write(tmp_path / "a.db", [*PLAIN, *empty, *many], key)
+    stamped: Rows = [*FIRST, ("e0.2.0", "r1", 2, None, "abc")]
+    source = write(tmp_path / "b.db", stamped, key)
+    report = engine.merge(target, [source], None, engine=by)
+    assert read(target) == [*stamped, *many]
+    assert (report.tables[0].new, report.tables[0].filled) == (0, 3)
+
+
+@pytest.mark.parametrize("by", ENGINES)
+@pytest.mark.parametrize("key", KEYS)
 @pytest.mark.parametrize(
     ("base", "ours", "theirs", "expected"),
     [
