@@ -74,16 +74,20 @@ def ranked(
     project: Project, models: Sequence[Model], facts: Sequence[RunFacts], metric: str | None
 ) -> list[int]:
     """Return indices of the models, best first. Models without a number come last and are never
-    best. Ties: newest first, then the higher version."""
+    best. Ties: newest first, then the higher version.
+
+    A tag's date is in whole seconds, and others are compared with it so.
+    """
     sign = -1 if metric and describe.maximize(project.config, metric) else 1
 
-    def key(at: int) -> tuple[bool, float, float, tuple[int, ...], str]:
+    def key(at: int) -> tuple[bool, float, int, tuple[int, ...], float, str]:
         value = run_facts.number(facts[at].metrics.get(metric)) if metric else None
-        newest = -(facts[at].seconds or 0.0)
+        seconds = facts[at].seconds or 0.0
         version = parse(facts[at].version or "")
         numbers: tuple[int, ...] = (1,)  # none comes last
         if isinstance(version, Version):
             numbers = (-version.major, -version.minor, -version.patch)
-        return value is None, sign * (value or 0.0), newest, numbers, models[at].path
+        number = sign * (value or 0.0)
+        return value is None, number, -int(seconds), numbers, -seconds, models[at].path
 
     return sorted(range(len(models)), key=key)

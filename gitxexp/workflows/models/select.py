@@ -338,10 +338,12 @@ class _ScoredModel:
     experiment: Experiment | None = None
 
     @property
-    def order(self) -> tuple[bool, bool, float]:
-        """Tie-break: production, then candidates here, then the newest."""
+    def order(self) -> tuple[bool, bool, int, bool, float]:
+        """Tie-break: production, then candidates here, then the newest (as :func:`.context.ranked`)."""
         production = self.model is not None and self.model.production
-        return not production, self.model is None, -(self.facts.seconds or 0.0)
+        seconds = self.facts.seconds or 0.0
+        tagged = self.facts.version is not None
+        return not production, self.model is None, -int(seconds), not tagged, -seconds
 
     @property
     def name(self) -> str:

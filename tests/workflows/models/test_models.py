@@ -11,7 +11,8 @@ from gitxexp.common.errors import UsageError, XexpError
 from gitxexp.repository.config import Config, ModelSlot
 from gitxexp.repository.repository import Project
 from gitxexp.workflows.models import inventory
-from gitxexp.workflows.models.run_facts import metrics_today
+from gitxexp.workflows.models.context import ranked
+from gitxexp.workflows.models.run_facts import RunFacts, metrics_today
 from gitxexp.workflows.models.select import kept_files
 from tests.helpers import Repo
 from tests.workflows.models.model_tools import (
@@ -357,3 +358,16 @@ def test_the_kept_files_of_a_run(ready: Repo) -> None:
     kept.file.write_bytes(b"damaged")
     assert kept_files(project, "run-lr-0.1") == []
     assert kept_files(project, "run-lr-1.0") == [], "it was never kept as a candidate"
+
+
+def test_a_tagged_model_is_as_new_as_what_was_made_in_the_second_of_its_tag(ready: Repo) -> None:
+    """git's dates are whole seconds: which of two runs of one second was tagged is no accident."""
+    runs = [
+        RunFacts(run="late", metrics={"f1": 1.0}, seconds=100.9),
+        RunFacts(run="early", metrics={"f1": 1.0}, seconds=100.2),
+        RunFacts(run="best", version="e0.1.0", metrics={"f1": 1.0}, seconds=100.0),
+        RunFacts(run="next", metrics={"f1": 1.0}, seconds=101.0),
+    ]
+    files = [inventory.Model("", f"models/{r.run}", r.run, False, "md5:0", 1) for r in runs]
+    order = ranked(Project.open(ready.path), files, runs, "f1")
+    assert [runs[at].run for at in order] == ["next", "best", "late", "early"]
