@@ -188,13 +188,18 @@ def repo_template(sealed: Path) -> Path:
     return made.path
 
 
+def copy_repo(template: Path, folder: Path) -> Repo:
+    """A private copy of a repository as ``folder/repo``, its index refreshed (copies have new inodes)."""
+    run("cp", "-a", template, folder / "repo", cwd=folder).good()
+    made = Repo(folder / "repo")
+    run("git", "update-index", "-q", "--refresh", cwd=made.path)
+    return made
+
+
 @pytest.fixture
 def repo(repo_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     """A git repository on branch main with one commit (README.md), in a folder named ``repo``."""
-    run("cp", "-a", repo_template, tmp_path / "repo", cwd=tmp_path).good()
-    made = Repo(tmp_path / "repo")
-    run("git", "update-index", "-q", "--refresh", cwd=made.path)
-    return made
+    return copy_repo(repo_template, tmp_path)
 
 
 @pytest.fixture(scope="session")
@@ -211,10 +216,7 @@ def ready_template(repo_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def ready(ready_template: Path, tmp_path: Path, clock: Clock) -> Repo:
     """``repo`` after ``git xexp init --no-dvc``, committed."""
-    run("cp", "-a", ready_template, tmp_path / "repo", cwd=tmp_path).good()
-    made = Repo(tmp_path / "repo")
-    run("git", "update-index", "-q", "--refresh", cwd=made.path)
-    return made
+    return copy_repo(ready_template, tmp_path)
 
 
 PARAMS = "model: softmax\nlr: 0.1\nepochs: 3\nbatch_size: 32\nseed: 7\n"

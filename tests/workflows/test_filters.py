@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import copy_repo
 from tests.helpers import Clock, Repo, run
 
 pytestmark = pytest.mark.usefixtures("quick")  # git starts the driver
@@ -56,10 +57,7 @@ def lfs_template(repo_template: Path, sealed: Path) -> Path:
 @pytest.fixture
 def lfs(lfs_template: Path, tmp_path: Path) -> Repo:
     """A private copy of it."""
-    run("cp", "-a", lfs_template, tmp_path / "repo", cwd=tmp_path).good()
-    made = Repo(tmp_path / "repo")
-    made.git("update-index", "-q", "--refresh")
-    return made
+    return copy_repo(lfs_template, tmp_path)
 
 
 def branches(repo: Repo) -> None:

@@ -14,26 +14,6 @@ from tests.cli.test_words import on_terminal
 from tests.helpers import Clock, Repo, run, xexp_inside
 
 
-@pytest.fixture(scope="session")
-def ready_template(repo_template: Path, sealed: Path) -> Path:
-    """Set up and committed."""
-    Clock()
-    made = Repo(sealed / "places-template")
-    run("cp", "-a", repo_template, made.path, cwd=sealed).good()
-    made.xexp("init", "--no-dvc").good()
-    made.commit("set up")
-    return made.path
-
-
-@pytest.fixture
-def ready(ready_template: Path, tmp_path: Path) -> Repo:
-    """A private copy of it."""
-    run("cp", "-a", ready_template, tmp_path / "repo", cwd=tmp_path).good()
-    made = Repo(tmp_path / "repo")
-    made.git("update-index", "-q", "--refresh")
-    return made
-
-
 def test_inside_the_git_folder(ready: Repo, clock: Clock) -> None:
     """As git says it; this is no bare repository."""
     experiments.three(ready, clock)
